@@ -1,0 +1,17 @@
+r"""Supervised classification, ViT-B/16, ImageNet-1k, 400 epochs: the baseline of M3I Table 3.
+
+    python experiments/plan.py --config configs/classification_vit_b16_in1k.py
+
+M3I's label decoder and augmentation (METHODS §2.2). Reported: 81.8; not yet run by us.
+"""
+
+import recipes
+
+
+def get_config():
+    return recipes.imagenet(
+        duration="400 epochs",
+        objective=dict(name="classification", label_smoothing=0.1),
+        towers=dict(category=dict(name="table", size=1000, width=768)),
+        decoders=dict(category=dict(name="attention_pool", heads=16)),
+    )

@@ -1,0 +1,43 @@
+r"""M3I on the embedded digit scenes, a small ViT: minutes on two cores.
+
+    python experiments/pretrain.py --workdir runs/m3i
+    python experiments/pretrain.py --config configs/m3i_digit_scenes.py:images --workdir runs/ssl
+
+`:images` leaves the image terms alone (no categories, no captions). docs/digit_scenes.md has the
+measured results of both.
+"""
+
+import recipes
+
+
+def get_config(argument=""):
+    config = recipes.digit_scenes(
+        objective=dict(
+            name="m3i",
+            category=True,
+            text=True,
+            image=True,
+            mix=True,
+            hidden=0.5,
+            target_view_first="same",
+            target_view_second="different",
+            decoder_tokens="own",
+            positions="all",
+            negative_weight=0.0,
+            label_smoothing=0.1,
+            mix_group=0,
+        ),
+        target=dict(name="ema", momentum=0.99, end=1.0),
+        weighting=dict(name="gradient_norm", gamma=1.0, decay=0.99),
+        captions=dict(vocabulary=512, length=16),
+        towers=dict(
+            category=dict(name="table", size=10, width=128),
+            text=dict(name="text_nano", vocabulary=512, length=16, unit_norm=True),
+        ),
+        decoders=dict(
+            image=dict(name="query", width=128, depth=2, heads=4),
+            category=dict(name="attention_pool", heads=4),
+            text=dict(name="attention_pool", heads=4, logit_scale=True),
+        ),
+    )
+    return recipes.images_only(config) if argument == "images" else config

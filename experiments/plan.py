@@ -1,0 +1,34 @@
+r"""What a config would run, without data, memory or compilation: parts, parameters, bytes.
+
+    python experiments/plan.py --config configs/m3i_vit_b16_in1k.py
+    python experiments/plan.py --config configs/m3i_vit_b16_in1k.py --devices 64 \
+        --config.mesh.fsdp=8
+
+Shapes are checked as a run would check them: one step is traced on the config's own batch.
+"""
+
+import pathlib
+
+from absl import flags
+
+from m3i_jax import cli
+
+CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
+DEVICES = flags.DEFINE_integer("devices", 1, "Devices to plan for; none of them is needed.")
+
+
+def main() -> None:
+    """Assembles the run on abstract devices and prints it."""
+    import jax
+
+    from m3i_jax.training.config import Config
+    from m3i_jax.training.plan import plan
+
+    config = Config.of(flags.FLAGS.config)
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", DEVICES.value)
+    print(plan(config))
+
+
+if __name__ == "__main__":
+    cli.run(main, config=str(CONFIGS / "m3i_digit_scenes.py"))

@@ -1,0 +1,41 @@
+"""Pre-train vision encoders by maximising multi-modal mutual information.
+
+Every method here predicts the code of a target from the code of an input, and keeps the codes of
+the target diverse (M3I Pre-training, CVPR 2023, Eq. 1 to 4):
+
+    loss = −log P̂( z_y | ψ(z_x, t_x, t_y) )  −  H(z_y)
+
+so a method is data: views, codes, and terms that predict one code from another. `methods` is that
+table; `losses`, `masks`, `mixing`, `normalize`, `geometry`, `augment` and `metrics` are pure
+functions of arrays that any JAX project can use alone. Submodules load on first use.
+"""
+
+import importlib
+from types import ModuleType
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "augment",
+    "decoders",
+    "encoders",
+    "framework",
+    "geometry",
+    "losses",
+    "masks",
+    "methods",
+    "metrics",
+    "mixing",
+    "normalize",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Imports a submodule when it is first asked for (PEP 562)."""
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,19 @@
+"""Photometric augmentation on the device: colour, blur, solarisation, one strength per sample.
+
+Images are (B, H, W, 3) float32 in [0, 1], in and out. Crops and flips belong to the host, which
+records where they were cut.
+"""
+
+from m3i_jax.augment.blur import gaussian_blur
+from m3i_jax.augment.color import Jitter, color_jitter, draw_jitter, grayscale, solarize
+from m3i_jax.augment.recipes import photometric
+
+__all__ = [
+    "Jitter",
+    "color_jitter",
+    "draw_jitter",
+    "gaussian_blur",
+    "grayscale",
+    "photometric",
+    "solarize",
+]

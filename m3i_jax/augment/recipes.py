@@ -1,0 +1,72 @@
+"""The photometric recipe shared by SiameseIM, MoCo v3, BYOL and M3I (METHODS §3.1)."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from m3i_jax.augment import color
+from m3i_jax.augment.blur import gaussian_blur
+from m3i_jax.types import Array
+
+SIGMA = (0.1, 2.0)  # pixels, in an image of SIDE pixels
+SIDE = 224
+
+
+def photometric(
+    key: Array,
+    images: Array,
+    *,
+    brightness: float = 0.4,
+    contrast: float = 0.4,
+    saturation: float = 0.2,
+    hue: float = 0.1,
+    jitter: float = 0.8,
+    grayscale: float = 0.2,
+    blur: float = 1.0,
+    solarize: float = 0.0,
+) -> Array:
+    """Colour jitter, then grey, blur and solarisation, each with its probability per sample.
+
+    The defaults are SiameseIM's first view; its second, and M3I's view A, has blur 0.1 and
+    solarize 0.2. A probability of 0 costs nothing, and changing one moves no other draw.
+
+    The blur's width is U(0.1, 2) pixels at 224, in proportion to the image at other sizes: the
+    same blur of the same picture, so hardly any where pixels are large.
+
+    Args:
+      key: one key for the batch; every sample draws for itself.
+      images: (B, H, W, 3) float32 in [0, 1], as is the result.
+      brightness, contrast, saturation, hue: strengths of the jitter, in torchvision's meaning.
+      jitter, grayscale, blur, solarize: probabilities per sample (static).
+    """
+    for name, share in dict(
+        jitter=jitter, grayscale=grayscale, blur=blur, solarize=solarize
+    ).items():
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"the probability of {name} is between 0 and 1, not {share}")
+    batch = images.shape[0]
+    x = jnp.asarray(images, jnp.float32)
+    keys = jax.random.split(key, 6)
+    if jitter and (brightness or contrast or saturation or hue):
+        strengths = dict(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
+        drawn = color.draw_jitter(keys[0], batch, **strengths)
+        jittered = lambda x: color.color_jitter(x, drawn, hue=hue > 0)  # noqa: E731
+        x = _sometimes(keys[1], jitter, jittered, x)
+    x = _sometimes(keys[2], grayscale, color.grayscale, x)
+    if blur:
+        scale = max(images.shape[1:3]) / SIDE
+        low, high = SIGMA
+        sigma = jax.random.uniform(keys[3], (batch,), minval=low * scale, maxval=high * scale)
+        x = _sometimes(keys[4], blur, lambda x: gaussian_blur(x, sigma), x)
+    return jnp.clip(_sometimes(keys[5], solarize, color.solarize, x), 0.0, 1.0)
+
+
+def _sometimes(key: Array, probability: float, fn: Callable, x: Array) -> Array:
+    """fn(x) for a random share of the samples; probabilities 0 and 1 are decided statically."""
+    if probability == 0.0:
+        return x
+    if probability == 1.0:
+        return fn(x)
+    chosen = jax.random.bernoulli(key, probability, (x.shape[0],))
+    return jnp.where(chosen[:, None, None, None], fn(x), x)

@@ -1,0 +1,270 @@
+"""From a source to batches: shuffled for ever, resumable at any step, equal on any hosts.
+
+    row g of the stream = crops(source[shuffle(seed, g)], rng(seed, g))
+    batch s = rows s B ... (s + 1) B - 1;   host p of n takes the p-th n-th of them
+
+so a batch is a pure function of (seed, step): threads and hosts change who computes it and nothing
+else, and the only state is the number of samples already used. Worker *threads*, because decoding
+and resizing let go of the interpreter lock and processes would pay for moving the pixels.
+"""
+
+import collections
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
+
+import grain
+import numpy as np
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data.captions import Captions
+from m3i_jax.data.crops import TwoCrops, center_crop, describe
+from m3i_jax.data.samples import Sample, Source
+from m3i_jax.types import Array, Batch
+
+VERSION = 1  # part of the fingerprint: count up whenever the same settings give other batches
+AHEAD = 2  # batches that each stream keeps ready beyond those its threads are working on
+
+State = dict[str, int]
+T = TypeVar("T")
+
+
+class Stream:
+    """An iterator of (batch, state after it) that can be closed; also a context manager.
+
+    batch: `Batch` of NumPy arrays, this host's rows.   state: {"sample": n}, n of the whole stream,
+    the same on every host; give it to `batches(start=...)` to go on with the next batch.
+    """
+
+    def __init__(self, read: Callable[[int], Batch], *, batch: int, first: int, threads: int):
+        """Starts reading batches `first`, `first + 1`, ... with `read` in `threads` threads."""
+        self._read, self._batch, self._step = read, batch, first
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="m3i-data")
+        self._queue: collections.deque[Future] = collections.deque()
+        self._depth = threads + AHEAD
+
+    def __iter__(self) -> "Stream":
+        """The stream is its own iterator."""
+        return self
+
+    def __next__(self) -> tuple[Batch, State]:
+        """The next batch; errors of the source surface here with their own type."""
+        if self._pool is None:
+            raise StopIteration
+        while len(self._queue) < self._depth:
+            self._queue.append(self._pool.submit(self._read, self._step + len(self._queue)))
+        batch = self._queue.popleft().result()
+        self._step += 1
+        return batch, self.state()
+
+    def state(self) -> State:
+        """Position after the batch that was handed out last."""
+        return {"sample": self._step * self._batch}
+
+    def close(self) -> None:
+        """Stops the threads and forgets what they read ahead; closing twice is harmless."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+            self._queue.clear()
+
+    def __enter__(self) -> "Stream":
+        """For `with batches(...) as stream`."""
+        return self
+
+    def __exit__(self, *_) -> None:
+        """Closes the stream."""
+        self.close()
+
+
+def batches(
+    source: Source,
+    *,
+    batch: int,
+    seed: int,
+    crops: TwoCrops,
+    tokenizer: Captions | None = None,
+    threads: int = 2,
+    start: State | None = None,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Stream:
+    """The endless training stream of `source`, every record once per epoch, reshuffled each time.
+
+    Args:
+      source: where the samples come from.
+      batch: global batch size, over all hosts.
+      seed: of the order and of the crops, 0 <= seed < 2^32.
+      crops: (sample, generator) -> row, see `TwoCrops`.
+      tokenizer: turns captions into `Batch.text`; None leaves it None.
+      threads: how many batches are read at once.
+      start: a state that a stream gave; None starts at the first sample.
+      process_index, process_count: this host and the number of hosts (`jax.process_index()`, ...).
+        Host p holds rows p B / n ... of every batch, the order in which
+        `jax.make_array_from_process_local_data` joins them.
+
+    Raises:
+      ConfigError: sizes that do not divide, or a state that lies inside a batch.
+    """
+    if batch < 1 or batch % process_count:
+        raise ConfigError(
+            f"a batch of {batch} cannot be divided among {process_count} processes; "
+            f"the nearest larger batch is {-(-max(batch, 1) // process_count) * process_count}"
+        )
+    if threads < 1:
+        raise ConfigError(f"threads is {threads}, expected at least 1")
+    sample = start["sample"] if start else 0
+    if sample % batch:
+        raise ConfigError(
+            f"the data position, sample {sample}, is not a multiple of the batch size {batch}; "
+            "the stream that it was saved from had another batch size"
+        )
+    local = batch // process_count
+    rows = _rows(source, seed=seed, crops=crops, tokenizer=tokenizer)
+
+    def read(step: int) -> Batch:
+        first = step * batch + process_index * local
+        return _stack([rows[first + i] for i in range(local)])
+
+    return Stream(read, batch=batch, first=sample // batch, threads=threads)
+
+
+def fingerprint(
+    source: Source, *, seed: int, batch: int, crops: TwoCrops, tokenizer: Captions | None = None
+) -> dict[str, Any]:
+    """Everything that decides what the stream yields, by name, as plain JSON data.
+
+    Saved with the position: a resumed run compares field by field and names what has changed.
+    """
+    fields = {
+        "source": f"{source.name} {source.fingerprint()}",
+        "length": len(source),
+        "seed": seed,
+        "batch": batch,
+        "crops": dict(describe(crops)),
+        "tokenizer": tokenizer.digest() if tokenizer else None,
+        "version": VERSION,
+    }
+    return json.loads(json.dumps(fields))  # tuples become lists, as they do in a checkpoint
+
+
+def digest(fields: dict[str, Any]) -> str:
+    """A short name for a fingerprint, for logs."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def prefetch(
+    stream: Iterator[tuple[Batch, State]], put: Callable[[Batch], T], *, depth: int = 2
+) -> Iterator[tuple[T, State]]:
+    """Keeps `depth` batches on their way to the device while one is trained on.
+
+    Every batch travels with the state after it, so what is saved is the position of the training
+    and not that of the prefetcher. Closing the generator closes the stream.
+
+    Args:
+      stream: of (batch, state), see `batches`.
+      put: copies a host batch to the devices without waiting for it.
+      depth: how many batches wait there.
+    """
+    queue = collections.deque()
+    try:
+        for batch, state in stream:
+            queue.append((put(batch), state))
+            if len(queue) > depth:
+                yield queue.popleft()
+        yield from queue
+    finally:
+        if hasattr(stream, "close"):
+            stream.close()
+
+
+class Rows(NamedTuple):
+    """One batch of an evaluation pass.
+
+    batch: `Batch` with the view "a"; rows that only fill it up are black, with label -1.
+    real: (B,) bool, False for those rows. Sums must be masked with it: padding never counts.
+    mask: (B, size, size) uint8 categories where the source has them and they were asked for.
+    """
+
+    batch: Batch
+    real: Array
+    mask: Array | None = None
+
+
+def epoch(
+    source: Source,
+    *,
+    batch: int,
+    size: int,
+    ratio: float | None = None,
+    tokenizer: Captions | None = None,
+    masks: bool = False,
+    threads: int = 2,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[Rows]:
+    """One pass over `source` in order, for evaluation; only the last batch is padded.
+
+    Args:
+      source: where the samples come from.
+      batch: global batch size, over all hosts.
+      size: height and width of the view, see `crops.center_crop`.
+      ratio: share of the short side that is kept; the source's own `evaluation_ratio` when None,
+        or 0.875.
+      tokenizer: turns captions into `Batch.text`.
+      masks: whether to hand out the category masks, cut like the images.
+      threads: how many batches are read at once.
+      process_index, process_count: this host and the number of hosts, as in `batches`.
+    """
+    if batch < 1 or batch % process_count:
+        raise ConfigError(f"a batch of {batch} cannot be divided among {process_count} processes")
+    ratio = getattr(source, "evaluation_ratio", 0.875) if ratio is None else ratio
+    local, total = batch // process_count, len(source)
+
+    def row(index: int) -> Rows:
+        real = index < total
+        sample = source[index] if real else Sample(np.zeros((size, size, 3), np.uint8))
+        view, box = center_crop(sample.image, size=size, ratio=ratio)
+        text = tokenizer.encode(sample.caption) if tokenizer else None
+        mask = None
+        if masks:
+            shape = sample.image.shape[:2]
+            mask = np.zeros(shape, np.uint8) if sample.mask is None else sample.mask
+            mask, _ = center_crop(mask, size=size, ratio=ratio, nearest=True)
+        return Rows(Batch({"a": view}, {"a": box}, np.int32(sample.label), text), real, mask)
+
+    def read(step: int) -> Rows:
+        first = step * batch + process_index * local
+        return _stack([row(first + i) for i in range(local)])
+
+    steps = -(-total // batch)
+    with Stream(read, batch=batch, first=0, threads=threads) as stream:
+        for _ in range(steps):
+            yield next(stream)[0]
+
+
+def _rows(
+    source: Source, *, seed: int, crops: TwoCrops, tokenizer: Captions | None
+) -> grain.MapDataset:
+    """Sample number -> row; grain shuffles every epoch anew and keys generators by the number."""
+
+    def row(sample: Sample, rng: np.random.Generator) -> Batch:
+        text = tokenizer.encode(sample.caption) if tokenizer else None
+        return crops(sample, rng)._replace(text=text)
+
+    shuffled = grain.MapDataset.source(source).shuffle(seed=seed).repeat()
+    return shuffled.random_map(row, seed=seed)
+
+
+def _stack(rows: list[Any]) -> Any:
+    """Stacks records of arrays, dicts and None, field by field, into new arrays."""
+    first = rows[0]
+    if first is None:
+        return None
+    if isinstance(first, dict):
+        return {name: _stack([row[name] for row in rows]) for name in first}
+    if isinstance(first, tuple):
+        return type(first)(*(_stack(list(column)) for column in zip(*rows, strict=True)))
+    return np.stack(rows)

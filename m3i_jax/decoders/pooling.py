@@ -1,0 +1,72 @@
+"""The label decoder of M3I: attention pooling and projection (METHODS 4.5)."""
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from m3i_jax.build import ConfigError
+from m3i_jax.nn.blocks import DTYPES, check_choice, softmax
+from m3i_jax.nn.linear import Linear, einsum
+from m3i_jax.nn.norms import LayerNorm, UnitNorm
+from m3i_jax.types import Array, Features
+
+
+class AttentionPool(nn.Module):
+    """One query, the mean token, attends to the tokens it was given.
+
+    q = W_q LN_q(mean_l x_l) + b_q,  k = W_k LN_k(x) + b_k,  v = W_v LN_v(x) + b_v,
+    o = W_o softmax(q k / sqrt(D/heads)) v + b_o,  then a layer norm. No residual, no MLP.
+
+    Attributes:
+      out: width of o.
+      heads: number of heads.
+      norm_out: the layer norm behind o.
+      unit_norm: o / |o|, to be compared with texts.
+      logit_scale: times e^s, learned from 1/0.07 and at most 100, so that the loss has
+        temperature 1; implies `unit_norm`.
+      dtype: of the products.
+    """
+
+    out: int
+    heads: int = 16
+    norm_out: bool = True
+    unit_norm: bool = False
+    logit_scale: bool = False
+    dtype: str = "float32"
+
+    wants: ClassVar[tuple[str, ...]] = ()
+
+    @nn.nowrap
+    def check(self) -> None:
+        """Raises ConfigError for an unknown option."""
+        check_choice("the attention_pool decoder", "dtype", self.dtype, DTYPES)
+        if self.heads < 1:
+            raise ConfigError(f"the attention_pool decoder has {self.heads} heads")
+
+    @nn.compact
+    def __call__(self, x: Features, *, train: bool = False) -> Array:
+        """Features with tokens (B, n, D) -> (B, out) float32."""
+        tokens, dtype = x.tokens, jnp.dtype(self.dtype)
+        batch, _, width = tokens.shape
+        if width % self.heads:
+            raise ConfigError(
+                f"the attention_pool decoder gets tokens of width {width}, "
+                f"not divisible by its {self.heads} heads"
+            )
+        q = self._project("q", tokens.mean(1, keepdims=True), dtype)
+        k = self._project("k", tokens, dtype)
+        v = self._project("v", tokens, dtype)
+        scores = einsum("bqhd,bkhd->bhqk", q, k) * (width // self.heads) ** -0.5
+        y = einsum("bhqk,bkhd->bqhd", softmax(scores, dtype), v).reshape(batch, width)
+        y = Linear(self.out, dtype=dtype, name="proj")(y)
+        y = LayerNorm(name="norm")(y) if self.norm_out else y
+        if self.unit_norm or self.logit_scale:
+            y = UnitNorm(self.logit_scale, name="unit")(y)
+        return y.astype(jnp.float32)
+
+    def _project(self, name, x, dtype):
+        """LN and Linear of one role, split into heads (B, n, heads, D/heads)."""
+        y = LayerNorm(dtype=dtype, name=f"norm_{name}")(x)
+        y = Linear(x.shape[-1], dtype=dtype, name=name)(y)
+        return y.reshape(*y.shape[:-1], self.heads, -1)

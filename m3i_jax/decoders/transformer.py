@@ -1,0 +1,249 @@
+"""Dense decoders made of transformer blocks, and SiameseIM's token projector."""
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from m3i_jax import geometry
+from m3i_jax.build import ConfigError
+from m3i_jax.nn.blocks import check_blocks, check_choice, stack
+from m3i_jax.nn.linear import Linear
+from m3i_jax.nn.norms import NORMS, LayerNorm
+from m3i_jax.types import Array, Box, Features, Grid
+
+
+class Infill(nn.Module):
+    """MAE's decoder: mask tokens in the missing cells, blocks over the whole grid (METHODS 2.2).
+
+    y = W_out LN(blocks([W_in class; W_in tokens or mask token] + PE)) + b, at every cell.
+
+    Attributes:
+      out: width of the result.
+      width, depth, heads, mlp_ratio: of the blocks.
+      dtype, scan, remat: see `blocks.stack`.
+    """
+
+    out: int
+    width: int = 512
+    depth: int = 8
+    heads: int = 16
+    mlp_ratio: float = 4.0
+    dtype: str = "float32"
+    scan: bool = True
+    remat: str = "none"
+
+    wants: ClassVar[tuple[str, ...]] = ("grid",)
+
+    @nn.nowrap
+    def check(self) -> None:
+        """Raises ConfigError for sizes and options that do not fit together."""
+        _check("the infill decoder", self)
+
+    @nn.compact
+    def __call__(self, x: Features, *, grid: Grid, train: bool = False) -> Array:
+        """Features with tokens (B, n, D) in cells `index` of the grid -> (B, h·w, out) float32.
+
+        The class token takes part where there is one.
+        """
+        dtype = jnp.dtype(self.dtype)
+        tokens, first = _with_class(x.tokens, x.pooled)
+        tokens = Linear(self.width, dtype=dtype, name="embed")(tokens).astype(jnp.float32)
+        tokens, class_token = tokens[:, first:], tokens[:, :first]
+        token = _token(self, "mask_token")
+        if x.index is not None:
+            empty = jnp.broadcast_to(token, (tokens.shape[0], grid[0] * grid[1], self.width))
+            tokens = jax.vmap(lambda y, i, t: y.at[i].set(t))(empty, x.index, tokens)
+        tokens = tokens + _absolute(grid, self.width)[None]
+        y, _ = _blocks(self, jnp.concatenate([class_token, tokens], axis=1))
+        y = LayerNorm(dtype=dtype, name="norm")(y[:, first:])
+        return Linear(self.out, dtype=dtype, name="head")(y).astype(jnp.float32)
+
+
+class Query(nn.Module):
+    """The decoder of SiameseIM and M3I: mask tokens ask for the cells of another view.
+
+    y = W_out blocks([W_in tokens + PE(own cells); mask token + W_rel PE_rel(source, target)]) + b
+    at the mask tokens, one per target cell. METHODS 3.3, 3.4, 4.4.
+
+    Attributes:
+      out: width of the result.
+      width, depth, heads, mlp_ratio: of the blocks.
+      norm: "layer", or "batch" over batch and tokens (SiameseIM).
+      embed: W_in; False passes tokens that have the width already (behind a projector).
+      class_token: give the class token to the blocks too, with zero position.
+      norm_out: a norm in front of W_out.
+      dtype, scan, remat: see `blocks.stack`.
+    """
+
+    out: int
+    width: int = 768
+    depth: int = 4
+    heads: int = 16
+    mlp_ratio: float = 4.0
+    norm: str = "layer"
+    embed: bool = True
+    class_token: bool = False
+    norm_out: bool = False
+    dtype: str = "float32"
+    scan: bool = True
+    remat: str = "none"
+
+    wants: ClassVar[tuple[str, ...]] = ("grid", "source", "target", "target_grid")
+
+    @nn.nowrap
+    def check(self) -> None:
+        """Raises ConfigError for sizes and options that do not fit together."""
+        _check("the query decoder", self)
+        check_choice("the query decoder", "norm", self.norm, NORMS)
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Features,
+        *,
+        grid: Grid,
+        source: Box | Array | None = None,
+        target: Box | Array | None = None,
+        target_grid: Grid | None = None,
+        train: bool = False,
+    ) -> Array:
+        """Predicts every cell of the target view.
+
+        Args:
+          x: tokens (B, n, D) in cells `index` of `grid`; pooled (B, D) is the class token.
+          grid: grid of x.
+          source, target: crops that input and target were cut from; None = the same crop.
+          target_grid: grid of the target; None = grid of x.
+          train: unused.
+
+        Returns:
+          (B, h·w of the target grid, out) float32.
+        """
+        dtype = jnp.dtype(self.dtype)
+        context = self._context(x, grid, dtype)
+        queries = self._queries(context.shape[0], grid, source, target, target_grid, dtype)
+        y, norm = _blocks(self, jnp.concatenate([context, queries], axis=1), norm=self.norm)
+        y = y[:, context.shape[1] :]
+        y = norm(dtype=dtype, name="norm")(y) if self.norm_out else y
+        return Linear(self.out, dtype=dtype, name="head")(y).astype(jnp.float32)
+
+    def _context(self, x, grid, dtype):
+        """Given tokens with their absolute positions, (B, n + class, W) float32."""
+        if self.class_token and x.pooled is None:
+            raise ConfigError("the query decoder has class_token, but its input has none")
+        tokens, first = _with_class(x.tokens, x.pooled if self.class_token else None)
+        if self.embed:
+            tokens = Linear(self.width, dtype=dtype, name="embed")(tokens).astype(jnp.float32)
+        elif tokens.shape[-1] != self.width:
+            raise ConfigError(
+                f"the query decoder has embed=False and width {self.width}, "
+                f"but its input has width {tokens.shape[-1]}"
+            )
+        table = _absolute(grid, self.width)
+        places = table[None] if x.index is None else jnp.take(table, x.index, axis=0, mode="clip")
+        return tokens + jnp.pad(places, ((0, 0), (first, 0), (0, 0)))
+
+    def _queries(self, batch, grid, source, target, target_grid, dtype):
+        """Mask tokens with the positions of the target's cells in the source, (B, L, W)."""
+        if (source is None) != (target is None):
+            raise ValueError("the query decoder needs the crops of both views, or of neither")
+        if source is None:
+            one, zero = jnp.ones((batch,)), jnp.zeros((batch,))
+            source = target = Box(zero, zero, one, one, zero, one)
+        table = geometry.relative_sincos(
+            source, target, target_grid or grid, self.width, source_grid=grid
+        )
+        table = jax.lax.stop_gradient(table.astype(jnp.float32))
+        places = Linear(self.width, dtype=dtype, name="relative")(table)
+        return _token(self, "mask_token") + places.astype(jnp.float32)
+
+
+class Projector(nn.Module):
+    """SiameseIM's token head: Linear, then blocks over class and patch tokens (METHODS 3.4).
+
+    Attributes:
+      width: of the blocks and of the result; 0 = the width of the input.
+      depth, heads, mlp_ratio: of the blocks.
+      norm: "batch" over batch and tokens, or "layer".
+      class_token: let the class token take part.
+      dtype, scan, remat: see `blocks.stack`.
+    """
+
+    width: int = 0
+    depth: int = 2
+    heads: int = 16
+    mlp_ratio: float = 4.0
+    norm: str = "batch"
+    class_token: bool = True
+    dtype: str = "float32"
+    scan: bool = True
+    remat: str = "none"
+
+    wants: ClassVar[tuple[str, ...]] = ()
+
+    @nn.nowrap
+    def check(self) -> None:
+        """Raises ConfigError for sizes and options that do not fit together."""
+        _check("the projector", self)
+        check_choice("the projector", "norm", self.norm, NORMS)
+
+    @nn.compact
+    def __call__(self, x: Features, *, train: bool = False) -> Features:
+        """Features of width D -> Features of width W in the same cells, float32."""
+        if self.class_token and x.pooled is None:
+            raise ConfigError("the projector has class_token, but its input has none")
+        tokens, first = _with_class(x.tokens, x.pooled if self.class_token else None)
+        width = self.width or tokens.shape[-1]
+        if width % self.heads:
+            raise ConfigError(
+                f"the projector: width {width} is not divisible by {self.heads} heads"
+            )
+        y = Linear(width, dtype=jnp.dtype(self.dtype), name="embed")(tokens)
+        y, _ = _blocks(self, y, norm=self.norm)
+        return Features(tokens=y[:, first:], pooled=y[:, 0] if first else None, index=x.index)
+
+
+def _with_class(tokens, class_token):
+    """Tokens behind the class token where there is one, and how many were put in front."""
+    if class_token is None:
+        return tokens, 0
+    return jnp.concatenate([class_token[:, None], tokens], axis=1), 1
+
+
+def _absolute(grid, width):
+    return jax.lax.stop_gradient(geometry.sincos(grid, width).astype(jnp.float32))
+
+
+def _token(module, name):
+    init = nn.initializers.normal(0.02)
+    return module.param(name, init, (1, 1, module.width), jnp.float32)
+
+
+def _blocks(module, x, *, norm="layer"):
+    """x through the blocks of a decoder, and the norm they use."""
+    y, _ = stack(
+        x,
+        depth=module.depth,
+        scan=module.scan,
+        remat=module.remat,
+        heads=module.heads,
+        mlp_ratio=module.mlp_ratio,
+        norm=NORMS[norm],
+        dtype=jnp.dtype(module.dtype),
+    )
+    return y, NORMS[norm]
+
+
+def _check(what, module):
+    check_blocks(
+        what,
+        width=module.width,
+        heads=module.heads,
+        depth=module.depth,
+        dtype=module.dtype,
+        remat=module.remat,
+    )
+    if module.width % 4:
+        raise ConfigError(f"{what}: width {module.width} is not divisible by 4, as positions need")

@@ -1,0 +1,38 @@
+"""Encoders: image and text transformers and the class table, by name.
+
+>>> encoders.create("vit_s16", image=192, dtype="bfloat16")
+"""
+
+import inspect
+from typing import Any
+
+from flax import linen as nn
+
+from m3i_jax.build import call, lookup
+from m3i_jax.encoders import table, text, vit
+
+_VARIANTS = vit.VARIANTS | text.VARIANTS | table.VARIANTS
+
+
+def names() -> tuple[str, ...]:
+    """Names that `create` knows."""
+    return tuple(sorted(_VARIANTS))
+
+
+def accepts(name: str, key: str) -> bool:
+    """Whether the encoder called `name` has an option `key`."""
+    return key in inspect.signature(lookup(_VARIANTS, name, what="encoder")).parameters
+
+
+def create(name: str, /, **overrides: Any) -> nn.Module:
+    """The Linen module of the encoder called `name`, with any of its fields overridden.
+
+    Raises:
+      ConfigError: for an unknown name or option, naming the nearest, and for sizes that do not
+        fit together.
+    """
+    variant = lookup(_VARIANTS, name, what="encoder")
+    # `parent` and `name` are fields of every Linen module, and no options of an encoder.
+    module = call(variant, overrides, what=f"encoder '{name}'", parent=None, name=None)
+    module.check()
+    return module

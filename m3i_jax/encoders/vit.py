@@ -1,0 +1,215 @@
+"""The Vision Transformer (Dosovitskiy et al. 2021), with hidden patches dropped or masked.
+
+Parameter paths follow timm: patch_embed, cls_token, pos_embed, blocks/{norm1, attn/{qkv, proj},
+norm2, mlp/{fc1, fc2}, ls1, ls2}, norm. Initialised as MAE (METHODS 3.4).
+"""
+
+import functools
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from m3i_jax import geometry, masks
+from m3i_jax.build import ConfigError
+from m3i_jax.nn.blocks import check_blocks, check_choice, stack
+from m3i_jax.nn.linear import Linear
+from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.types import Array, Features, Grid
+
+
+class ViT(nn.Module):
+    """Pre-norm Vision Transformer without a head; `VARIANTS` holds the published sizes.
+
+    Attributes:
+      width, depth, heads: of the blocks.
+      patch: side of a patch in pixels.
+      image: side of the images in pixels, or (height, width).
+      mlp_ratio: width of the hidden layer over `width`.
+      positions: "sincos", fixed in float32, rows first; or "learned".
+      class_token: prepend a learned token, returned as the pooled feature.
+      final_norm: layer norm behind the last block.
+      hide: what becomes of hidden patches: "drop" removes them before the first block (MAE),
+        "mask" puts a learned token in their places (BEiT, SimMIM).
+      qkv_bias: bias of the fused query, key and value projection.
+      layer_scale: start of the LayerScale factors; None = none.
+      drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule.
+      dtype: of the matrix products.
+      scan, remat: how the blocks are compiled, see `blocks.stack`; no effect on parameters.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    patch: int
+    image: int | tuple = 224
+    mlp_ratio: float = 4.0
+    positions: str = "sincos"
+    class_token: bool = True
+    final_norm: bool = True
+    hide: str = "drop"
+    qkv_bias: bool = True
+    layer_scale: float | None = None
+    drop_path: float = 0.0
+    drop_path_schedule: str = "linear"
+    dtype: str = "float32"
+    scan: bool = True
+    remat: str = "none"
+
+    kind: ClassVar[str] = "image"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images in pixels."""
+        return (self.image, self.image) if isinstance(self.image, int) else tuple(self.image)
+
+    @property
+    def grid(self) -> Grid:
+        """(rows, columns) of patches."""
+        return self.size[0] // self.patch, self.size[1] // self.patch
+
+    @property
+    def features(self) -> int:
+        """Width of the codes."""
+        return self.width
+
+    @nn.nowrap
+    def example(self) -> Array:
+        """A batch of one, for tracing."""
+        return jnp.zeros((1, *self.size, 3), jnp.float32)
+
+    @nn.nowrap
+    def check(self) -> None:
+        """Raises ConfigError for sizes and options that do not fit together."""
+        height, width = self.size
+        if self.patch < 1 or height % self.patch or width % self.patch:
+            raise ConfigError(f"image {height}x{width} is not divisible by patch {self.patch}")
+        if self.width % 4 and self.positions == "sincos":
+            raise ConfigError(f"width {self.width} is not divisible by 4, as sincos positions need")
+        check_choice("the encoder", "positions", self.positions, ("sincos", "learned"))
+        check_choice("the encoder", "hide", self.hide, ("drop", "mask"))
+        check_blocks(
+            "the encoder",
+            width=self.width,
+            heads=self.heads,
+            depth=self.depth,
+            dtype=self.dtype,
+            remat=self.remat,
+            drop_path=self.drop_path,
+            schedule=self.drop_path_schedule,
+        )
+
+    @nn.compact
+    def __call__(
+        self,
+        images: Array,
+        *,
+        visible: Array | None = None,
+        keep: int | None = None,
+        train: bool = False,
+        layers: bool = False,
+        attention: bool = False,
+    ) -> Features:
+        """Encodes images, seen through a mask.
+
+        Args:
+          images: (B, H, W, 3), normalised.
+          visible: (B, h, w) bool; hidden patches have no influence on anything returned.
+          keep: static number of visible patches, the same in every image; needed to drop.
+          train: whether drop path is on, with keys from the stream "droppath".
+          layers: also return the patch tokens behind every block, before the final norm.
+          attention: also return the attention weights of every block.
+
+        Returns:
+          float32 Features; `index` says which cells the tokens are where patches were dropped.
+        """
+        if images.shape[1:3] != self.size:
+            given, made = ("x".join(map(str, size)) for size in (images.shape[1:3], self.size))
+            raise ValueError(f"images are {given}, but the encoder was made for {made}")
+        tokens, index, positions = self._tokens(images, visible, keep)
+        x = self._with_class(tokens, positions)
+        x, (outputs, weights) = stack(
+            x,
+            depth=self.depth,
+            drop_path=self.drop_path,
+            schedule=self.drop_path_schedule,
+            train=train,
+            scan=self.scan,
+            remat=self.remat,
+            heads=self.heads,
+            mlp_ratio=self.mlp_ratio,
+            qkv_bias=self.qkv_bias,
+            layer_scale=self.layer_scale,
+            dtype=jnp.dtype(self.dtype),
+            keep_layers=layers,
+            keep_attention=attention,
+        )
+        if self.final_norm:
+            x = LayerNorm(name="norm")(x)
+        first = int(self.class_token)
+        return Features(
+            tokens=x[:, first:],
+            pooled=x[:, 0] if self.class_token else None,
+            index=index,
+            layers=outputs[:, :, first:] if layers else None,
+            attention=weights,
+        )
+
+    def _tokens(self, images, visible, keep):
+        """Embedded patches with positions (B, n, D), their cells or None, the class position."""
+        patches = geometry.patchify(images, self.patch)
+        embed = Linear(self.width, dtype=jnp.dtype(self.dtype), name="patch_embed")
+        positions = self._positions()
+        first, positions = positions[: int(self.class_token)], positions[int(self.class_token) :]
+        # Asked for in any case, so that the parameters do not depend on there being a mask.
+        token = self._token("mask_token") if self.hide == "mask" else None
+        if visible is None:
+            return embed(patches).astype(jnp.float32) + positions[None], None, first
+        if self.hide == "mask":
+            hidden = ~visible.reshape(visible.shape[0], -1, 1)
+            x = jnp.where(hidden, token, embed(patches).astype(jnp.float32))
+            return x + positions[None], None, first
+        if keep is None:
+            raise ValueError("dropping hidden patches needs `keep`, the number of visible ones")
+        index = masks.indices(visible, keep)
+        kept = jnp.take_along_axis(patches, index[:, :, None], axis=1, mode="clip")
+        x = embed(kept).astype(jnp.float32) + jnp.take(positions, index, axis=0, mode="clip")
+        return x, index, first
+
+    def _with_class(self, tokens, position):
+        """Tokens (B, n, D) behind the class token, if there is one."""
+        if not self.class_token:
+            return tokens
+        token = self._token("cls_token") + position[None]
+        token = jnp.broadcast_to(token, (tokens.shape[0], 1, self.width))
+        return jnp.concatenate([token, tokens], axis=1)
+
+    def _positions(self):
+        """(class + h·w, D) float32 table."""
+        if self.positions == "sincos":
+            return fixed_positions(self.grid, self.width, class_token=self.class_token)
+        rows = self.grid[0] * self.grid[1] + int(self.class_token)
+        init = nn.initializers.normal(0.02)
+        return self.param("pos_embed", init, (1, rows, self.width), jnp.float32)[0]
+
+    def _token(self, name):
+        init = nn.initializers.normal(0.02)
+        return self.param(name, init, (1, 1, self.width), jnp.float32)
+
+
+def fixed_positions(grid: Grid, width: int, *, class_token: bool) -> Array:
+    """Sin-cos table (class + h·w, D), rows first; the class token has zeros; no gradient."""
+    table = geometry.sincos(grid, width).astype(jnp.float32)
+    table = jnp.pad(table, ((int(class_token), 0), (0, 0)))
+    return jax.lax.stop_gradient(table)
+
+
+VARIANTS = {
+    "vit_nano": functools.partial(ViT, image=32, patch=4, width=128, depth=4, heads=4),
+    "vit_ti16": functools.partial(ViT, patch=16, width=192, depth=12, heads=3),
+    "vit_s16": functools.partial(ViT, patch=16, width=384, depth=12, heads=6),
+    "vit_b16": functools.partial(ViT, patch=16, width=768, depth=12, heads=12),
+    "vit_l16": functools.partial(ViT, patch=16, width=1024, depth=24, heads=16),
+    "vit_h14": functools.partial(ViT, patch=14, width=1280, depth=32, heads=16),
+}

@@ -1,0 +1,144 @@
+"""Frozen features: one ordered pass over a data set, in which padding never counts."""
+
+import collections
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+
+from m3i_jax import normalize
+from m3i_jax.data.pipeline import Rows
+from m3i_jax.networks import Network
+from m3i_jax.types import Array, Features
+
+AHEAD = 2  # batches on the device before the host waits for the oldest one
+
+Apply = Callable[[Array], Array]
+
+
+class Table(NamedTuple):
+    """Features of a data set, one row per record in its order.
+
+    features: (N, D) float32.   labels: (N,) int32, -1 = none.
+    """
+
+    features: Array
+    labels: Array
+
+
+def extract(
+    apply: Apply,
+    batches: Iterable[Rows],
+    *,
+    length: int,
+    put: Callable[[Array], Array] | None = None,
+    view: str = "a",
+) -> Table:
+    """Features and labels of exactly the `length` records of one pass; the same on every host.
+
+    Args:
+      apply: (B, H, W, 3) uint8 images -> (B, D) features, compiled.
+      batches: `data.pipeline.epoch(...)`, in order; rows that are not `real` are dropped.
+      length: how many records the data set has.
+      put: places a host's rows on the devices, with what sharding they are wanted; plain
+        `jnp.asarray` when None.
+      view: which of the batch's images.
+
+    Raises:
+      ValueError: the pass does not give `length` rows, or gives features that are not finite.
+    """
+    put = jnp.asarray if put is None else put
+    waiting, kept = collections.deque(), []
+    for rows in batches:
+        waiting.append((apply(put(rows.batch.images[view])), rows.batch.label, rows.real))
+        if len(waiting) > AHEAD:
+            kept.append(_real_rows(*waiting.popleft()))
+    kept += [_real_rows(*item) for item in waiting]
+    count = sum(len(labels) for _, labels in kept)
+    if count != length:
+        raise ValueError(
+            f"the pass over the data gave {count} rows, but the data set has {length}; "
+            "every record must be seen once and padding must be marked as not real"
+        )
+    if not kept:
+        raise ValueError("there is nothing to evaluate: the data set is empty")
+    features, labels = (np.concatenate(column) for column in zip(*kept, strict=True))
+    if bad := int((~np.isfinite(features).all(axis=1)).sum()):
+        raise ValueError(f"{bad} of {count} rows have features that are not finite")
+    return Table(features, labels)
+
+
+def pooled(features: Features, how: str) -> Array:
+    """One vector per image, (B, D) float32: the mean of the patch tokens, or the class token.
+
+    Args:
+      features: what an image encoder returned.
+      how: "mean" (SiameseIM, M3I) or "cls" (MAE); METHODS §8.2.
+
+    Raises:
+      ValueError: another way of pooling, or one that this encoder has no tokens for.
+    """
+    if how not in ("mean", "cls"):
+        raise ValueError(f"cannot pool features by '{how}'; expected 'mean' or 'cls'")
+    found = features.tokens if how == "mean" else features.pooled
+    if found is None:
+        what, other = ("patch tokens", "cls") if how == "mean" else ("class token", "mean")
+        raise ValueError(f"the encoder has no {what}; pool by '{other}' instead")
+    found = jnp.asarray(found, jnp.float32)
+    return found.mean(1) if how == "mean" else found
+
+
+def image_encoder(
+    network: Network,
+    params: Any,
+    *,
+    pool: str = "mean",
+    mean: tuple = normalize.IMAGENET_MEAN,
+    std: tuple = normalize.IMAGENET_STD,
+) -> Apply:
+    """The tower "image" as a compiled function of uint8 images: scale, normalise, encode, pool.
+
+    The parameters are an argument of the compiled program, not constants inside it.
+
+    Args:
+      network, params: whose image tower; give the moving average's parameters for the EMA branch.
+      pool: see `pooled`.
+      mean, std: per channel, of images in [0, 1].
+    """
+
+    @jax.jit
+    def encode(params, images):
+        data = normalize.channels(images.astype(jnp.float32) / 255.0, mean=mean, std=std)
+        return pooled(network.encode(params, "image", data), pool)
+
+    return functools.partial(encode, params)
+
+
+def raw_pixels(images: Array, *, side: int | None = None) -> Array:
+    """The baseline that any encoder has to beat: the pixels themselves, in [0, 1].
+
+    (B, H, W, 3) uint8 -> (B, H·W·3) float32, or (B, side·side·3) of means over equal blocks.
+
+    Raises:
+      ValueError: `side` does not divide the image.
+    """
+    x = jnp.asarray(images, jnp.float32) / 255.0
+    b, height, width, c = x.shape
+    if side is not None:
+        if side < 1 or height % side or width % side:
+            raise ValueError(f"images of {height}x{width} pixels do not divide into {side} blocks")
+        x = x.reshape(b, side, height // side, side, width // side, c).mean((2, 4))
+    return x.reshape(b, -1)
+
+
+def _real_rows(features: Array, labels: Array, real: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Host copies of the rows that are records, those of all processes in global order."""
+    features, labels, real = (
+        multihost_utils.process_allgather(x, tiled=True) for x in (features, labels, real)
+    )
+    real = np.asarray(real, bool)
+    return np.asarray(features, np.float32)[real], np.asarray(labels, np.int32)[real]

@@ -1,0 +1,101 @@
+"""What an evaluation found: one record, one line of `eval.jsonl`, one row of a table."""
+
+import fcntl
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from m3i_jax.training.storage import publish
+
+FILE = "eval.jsonl"
+BRANCHES = ("ema", "online", "untrained", "pixels")  # the last two are baselines
+NAME = re.compile(r"(eval|probe)(/[a-z0-9_]+){2,}")
+
+
+class Result(NamedTuple):
+    """Numbers, and everything that is needed to compare them with other numbers.
+
+    metrics: by name, `eval/<protocol>/<measure>`, such as eval/linear/top1; shares, not percents.
+    branch: whose features, one of `BRANCHES`.  step: of the checkpoint.
+    protocol: the settings that decide the numbers: pool, l2, k, resolution, ...
+    counts: rows that were counted, by set, such as {"train": 1437, "test": 360}.
+    """
+
+    metrics: dict[str, float]
+    branch: str
+    step: int
+    protocol: dict[str, Any]
+    counts: dict[str, int]
+
+
+def named(protocol: str, **measures: float | None) -> dict[str, float]:
+    """{"eval/<protocol>/<measure>": value}, without the measures that are None."""
+    return {f"eval/{protocol}/{k}": float(v) for k, v in measures.items() if v is not None}
+
+
+def write(workdir: str | Path, results: Sequence[Result]) -> Path:
+    """Appends results to `workdir/eval.jsonl`, all or none of them; returns the file.
+
+    The file is replaced as a whole under a lock: a crash leaves the old lines, and evaluations
+    that run at once lose none.
+
+    Raises:
+      ValueError: a result with an unknown branch, a malformed name or a number that is not finite.
+    """
+    lines = [_line(result) for result in results]
+    path = Path(workdir) / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(FILE + ".lock"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        old = path.read_text() if path.exists() else ""
+        publish(path, (old + "".join(line + "\n" for line in lines)).encode())
+    return path
+
+
+def read(workdir: str | Path) -> list[Result]:
+    """The results of a work directory in the order in which they were written; [] if none."""
+    path = Path(workdir) / FILE
+    if not path.exists():
+        return []
+    return [Result(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def table(results: Sequence[Result]) -> str:
+    """Results as text, one row per metric.
+
+    metric             branch   step    value   rows
+    eval/linear/top1   ema      5000   83.06%    360
+    """
+    rows = [("metric", "branch", "step", "value", "rows")]
+    for result in results:
+        count = result.counts.get("test", "")
+        for name, value in result.metrics.items():
+            shown = f"{100 * value:.2f}%" if "/top" in name else f"{value:.4g}"
+            rows.append((name, result.branch, str(result.step), shown, str(count)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    left = (str.ljust, str.ljust, str.rjust, str.rjust, str.rjust)
+    lines = (
+        "   ".join(place(cell, w) for place, cell, w in zip(left, row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def show(results: Sequence[Result]) -> None:
+    """Prints the table."""
+    print(table(results), flush=True)
+
+
+def _line(result: Result) -> str:
+    """One line of JSON, of a result that says what it is."""
+    if result.branch not in BRANCHES:
+        raise ValueError(f"branch is '{result.branch}', expected one of {', '.join(BRANCHES)}")
+    for name, value in result.metrics.items():
+        if not NAME.fullmatch(name):
+            raise ValueError(f"'{name}' is no metric name; expected eval/<protocol>/<measure>")
+        if not math.isfinite(value):
+            raise ValueError(f"{name} is {value}; only finite numbers are recorded")
+    return json.dumps(result._asdict(), allow_nan=False)

@@ -1,0 +1,154 @@
+"""What is evaluated: an encoder of a work directory, its untrained twin, or plain pixels."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from m3i_jax import data, networks
+from m3i_jax.build import ConfigError
+from m3i_jax.data import pipeline
+from m3i_jax.evaluation.features import Table, extract, image_encoder, raw_pixels
+from m3i_jax.evaluation.report import Result, write
+from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.training.config import Config
+from m3i_jax.training.run import build_network, objective
+
+
+class Trained(NamedTuple):
+    """The encoder of a checkpoint.
+
+    workdir: of its run.  params: of the branch, as much of the network as that branch keeps.
+    """
+
+    workdir: Path
+    config: Config
+    network: networks.Network
+    params: Any
+    branch: str
+    step: int
+
+
+def restore(path: str | Path, *, branch: str = "ema", step: int | None = None) -> Trained:
+    """Reads a work directory (its newest sound checkpoint, or `step`) or one checkpoint step.
+
+    Args:
+      path: WORKDIR, or WORKDIR/checkpoints/STEP.
+      branch: "ema" or "online".
+      step: which checkpoint of a work directory.
+
+    Raises:
+      ConfigError: there is no such directory, checkpoint or branch.
+    """
+    path = Path(path)
+    if branch not in ("ema", "online"):
+        raise ConfigError(f"a checkpoint has the branches ema and online, not '{branch}'")
+    if path.parent.name == "checkpoints" and path.name.isdecimal():
+        path, step = path.parent.parent, int(path.name)
+    if not (path / "checkpoints").is_dir():
+        raise ConfigError(f"'{path}' has no checkpoints; expected the --workdir of a pretrain run")
+    kept = Checkpoints(path / "checkpoints", read_only=True)
+    step = kept.latest() if step is None else step
+    if step is None:
+        raise ConfigError(f"'{path}' has no sound checkpoint yet")
+    config = Config.of(kept.meta(step)["config"])
+    network = build_network(config, objective(config))
+    params = kept.restore_item(step, branch)
+    return Trained(path, config, network, params, branch, step)
+
+
+def untrained(trained: Trained) -> Trained:
+    """The same encoder with the parameters it started from."""
+    params = trained.network.init(jax.random.key(trained.config.seed))
+    return trained._replace(params=params, branch="untrained", step=0)
+
+
+def tables(
+    subject: Trained,
+    *,
+    pool: str = "mean",
+    train_limit: int = 0,
+    test_limit: int = 0,
+    batch: int = 100,
+) -> tuple[Table, Table]:
+    """Features of the training and test set: (N, D) each, in order, nothing counted twice.
+
+    pool: "mean" of the patch tokens or "cls"; without meaning for the branch "pixels".
+    train_limit, test_limit: at most so many records, spread evenly; 0 takes all.
+    """
+    apply = raw_pixels
+    if subject.branch != "pixels":
+        apply = image_encoder(subject.network, subject.params, pool=pool)
+    found = []
+    for split, limit in (("train", train_limit), ("test", test_limit)):
+        found.append(_table(apply, subject.config, split, limit, batch))
+    return tuple(found)
+
+
+def _table(apply: Callable, config: Config, split: str, limit: int, batch: int) -> Table:
+    source = data.source(config.data, split=split)
+    if not source.classes:
+        raise ConfigError("probes need categories, but the data set has none")
+    chosen = every_nth(source, limit) if limit else source
+    rows = pipeline.epoch(chosen, batch=min(batch, len(chosen)), size=config.image)
+    return extract(apply, rows, length=len(chosen))
+
+
+class Subset:
+    """The records of a source at chosen indices; otherwise the source itself."""
+
+    def __init__(self, source: data.Source, chosen: np.ndarray):
+        self._source, self._chosen = source, chosen
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> data.Sample:
+        return self._source[int(self._chosen[index])]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+
+def every_nth(source: data.Source, count: int) -> Subset:
+    """At most `count` records, spread evenly over the source."""
+    total = len(source)
+    chosen = np.linspace(0, total - 1, min(count, total)).round().astype(int)
+    return Subset(source, np.unique(chosen))
+
+
+def lineup(
+    path: str | Path, *, branch: str = "ema", step: int | None = None, baselines: bool = False
+) -> list[Trained]:
+    """The encoder of `path`; with `baselines` also its untrained twin and the raw pixels."""
+    trained = restore(path, branch=branch, step=step)
+    if not baselines:
+        return [trained]
+    return [trained, untrained(trained), trained._replace(params=None, branch="pixels", step=0)]
+
+
+def evaluate(
+    measure: Callable[[Table, Table], tuple[dict[str, float], dict[str, Any]]],
+    path: str | Path,
+    *,
+    branch: str = "ema",
+    step: int | None = None,
+    baselines: bool = False,
+    **how: Any,
+) -> list[Result]:
+    """Measures every subject of `lineup` on its frozen features, and writes eval.jsonl.
+
+    measure: (train, test) -> (metrics by full name, settings that decide them).
+    how: `pool`, `train_limit`, `test_limit` of `tables`.
+    """
+    results = []
+    for subject in lineup(path, branch=branch, step=step, baselines=baselines):
+        train, test = tables(subject, **how)
+        metrics, settings = measure(train, test)
+        counts = {"train": len(train.labels), "test": len(test.labels)}
+        protocol = {**how, **settings, "image": subject.config.image}
+        results.append(Result(metrics, subject.branch, subject.step, protocol, counts))
+    write(subject.workdir, results)
+    return results

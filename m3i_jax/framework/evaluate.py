@@ -1,0 +1,177 @@
+"""The engine: prepares the views, encodes every code once, differentiates what the terms say.
+
+    loss = Σ_terms weight · ( −log P̂( z_y | ψ(z_x, t_x, t_y) ) − H(z_y) )
+
+All functions are pure; `network` is a record of pure functions (see `networks.Network`).
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from m3i_jax import mixing
+from m3i_jax.framework.keys import named
+from m3i_jax.framework.method import Method, Part, Term
+from m3i_jax.framework.scoring import Prepared, Score, score
+from m3i_jax.framework.weighting import Weighting
+from m3i_jax.types import Array, View
+
+
+class Gradients(NamedTuple):
+    """Result of one differentiation."""
+
+    params: Any
+    loss: Array
+    scores: dict[str, Score]
+    weights: dict[str, Array]
+    norms: dict[str, Array]
+    weighting: Any
+    aux: dict[str, Any]
+
+
+def prepare(method: Method, network: Any, views: Mapping[str, View], *, key: Array) -> Prepared:
+    """Derives the method's own views and draws every mask, for the whole batch."""
+    views, visible = dict(views), {}
+    for name, derived in method.views.items():
+        tower = network.towers[_tower(method, name)]
+        made = derived.make(named(key, name), views, grid=tower.grid, patch=tower.patch)
+        views[name] = made
+    for name, code in method.wholes.items():
+        if code.mask is not None:
+            grid = network.towers[code.encoder.tower].grid
+            batch = views[code.view].data.shape[0]
+            drawn = code.mask.draw(named(key, "mask/" + name), batch, grid, code.mask.hidden)
+            visible[name] = drawn
+    rows = {name: _row_weights(method, views, term) for name, term in method.terms.items()}
+    return Prepared(views, visible, {name: w for name, w in rows.items() if w is not None})
+
+
+def encode(method, network, params, states, prepared, *, train, key):
+    """Encodes every code once. Returns ({code: Features}, {encoder: aux})."""
+    codes, aux = {}, {}
+    for name, code in method.wholes.items():
+        encoder, view = code.encoder, prepared.views[code.view]
+        keep = code.mask and code.mask.count(network.towers[encoder.tower].grid)
+        codes[name], aux[encoder.name] = encoder.apply(
+            network,
+            params,
+            states[encoder.name],
+            view,
+            visible=prepared.visible.get(name),
+            keep=keep,
+            train=train,
+            key=named(key, "encode/" + name),
+        )
+    return codes, aux
+
+
+def update(method: Method, params: Any, states: dict, aux: dict, progress: Array) -> dict:
+    """States of all encoders after the optimiser's step; progress is in [0, 1]."""
+    return {
+        name: encoder.update(params, states[name], aux.get(name, ()), progress)
+        for name, encoder in method.encoders.items()
+    }
+
+
+def gradients(
+    method: Method,
+    network: Any,
+    weighting: Weighting,
+    params: Any,
+    states: dict,
+    prepared: Prepared,
+    *,
+    balance: Any,
+    train: bool = True,
+    key: Array | None = None,
+) -> Gradients:
+    """Gradient of Σ_g λ_g L_g, each encoder passed through once (METHODS §4.6).
+
+    The codes z are computed with their pull-back. Each group of terms is differentiated with
+    respect to z and the heads alone; its norm at the input features gives λ; and one pull-back
+    of the weighted sum carries everything to the encoders.
+    """
+
+    def front(params):
+        codes, aux = encode(method, network, params, states, prepared, train=train, key=key)
+        live = {n: (f.tokens, f.pooled, f.candidates) for n, f in codes.items()}
+        fixed = {n: f._replace(tokens=None, pooled=None, candidates=None) for n, f in codes.items()}
+        return live, (fixed, aux)
+
+    live, pull, (fixed, aux) = jax.vjp(front, params, has_aux=True)
+
+    def back(params, live, terms):
+        codes = {
+            n: fixed[n]._replace(tokens=live[n][0], pooled=live[n][1], candidates=live[n][2])
+            for n in live
+        }
+        scores = score(method, network, params, codes, prepared, terms=terms, train=train, key=key)
+        return sum(s.loss for s in scores.values()), scores
+
+    scores, norms, parts = {}, {}, []
+    for group, terms in _partition(method, weighting):
+        slope = jax.value_and_grad(back, argnums=(0, 1), has_aux=True)
+        (_, part), (heads, features) = slope(params, live, terms)
+        scores |= part
+        parts.append((group, heads, features))
+        if weighting.measures:
+            norms[group] = _norm([features[n] for n in _inputs(method, terms)])
+    weights, balance = weighting.weigh(balance, norms)
+
+    def total(trees):
+        scaled = [
+            jax.tree.map(lambda x, w=weights.get(group, 1.0): w * x, tree)
+            for (group, _, _), tree in zip(parts, trees, strict=True)
+        ]
+        return jax.tree.map(lambda *xs: sum(xs), *scaled)
+
+    (slopes,) = pull(total([features for _, _, features in parts]))
+    slopes = jax.tree.map(jnp.add, slopes, total([heads for _, heads, _ in parts]))
+    loss = sum(weights.get(method.terms[n].group, 1.0) * s.loss for n, s in scores.items())
+    return Gradients(slopes, loss, scores, weights, norms, balance, aux)
+
+
+def _tower(method: Method, view: str) -> str:
+    """The tower that looks at a derived view, whose grid and patch the view is made for."""
+    for code in method.wholes.values():
+        if code.view == view:
+            return code.encoder.tower
+    raise ValueError(f"no code looks at the derived view '{view}'")
+
+
+def _row_weights(method: Method, views: dict[str, View], term: Term) -> Array | None:
+    """(B,) weights with mean 1 over the batch: each kind of target averages over its own count."""
+    present = views[method.codes[term.y].view].present
+    if present is None:
+        return None
+    rows = present.astype(jnp.float32)
+    rows = rows * (rows.shape[0] / jnp.maximum(rows.sum(), 1.0))
+    _, code = method.whole(term.x)
+    part = method.codes[term.x]
+    if isinstance(part, Part):
+        region, group = views[code.view].regions[part.region], method.views[code.view].group
+        rows = mixing.take(rows, region.owner, group=group)
+    return rows
+
+
+def _partition(method: Method, weighting: Weighting) -> list[tuple[str, tuple[str, ...]]]:
+    """[(group, terms)]: one per group where the weighting measures them, else all at once."""
+    if not weighting.measures:
+        return [("all", tuple(method.terms))]
+    return [
+        (group, tuple(n for n, t in method.terms.items() if t.group == group))
+        for group in method.groups
+    ]
+
+
+def _inputs(method: Method, terms) -> list[str]:
+    """The encoded codes that the terms start from."""
+    return sorted({method.whole(method.terms[name].x)[0] for name in terms})
+
+
+def _norm(tree: Any) -> Array:
+    """Frobenius norm over all leaves, in float32."""
+    squares = [jnp.sum(jnp.square(x.astype(jnp.float32))) for x in jax.tree.leaves(tree)]
+    return jnp.sqrt(sum(squares))

@@ -1,0 +1,172 @@
+"""What the terms say about codes that are already computed: predictions, targets, scores."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from m3i_jax import masks, mixing
+from m3i_jax.framework.distributions import Target
+from m3i_jax.framework.keys import named
+from m3i_jax.framework.method import Method, Part, Term
+from m3i_jax.types import Array, Box, Features, View
+
+
+class Prepared(NamedTuple):
+    """What a step looks at; every array has the batch as its first axis.
+
+    views: by name.  visible: per code, the cells its encoder may see.
+    rows: per term, (B,) weights with mean 1 over the batch; none where every row counts alike.
+    """
+
+    views: dict[str, View]
+    visible: dict[str, Array]
+    rows: dict[str, Array]
+
+
+class Score(NamedTuple):
+    """One term: its loss, its two parts, and the information it is known to carry (nats)."""
+
+    loss: Array
+    prediction: Array
+    regularizer: Array | None = None
+    information: Array | None = None
+
+
+class Question(NamedTuple):
+    """What a decoder is asked: the features, where they were cut from, where the target was."""
+
+    x: Features
+    source: Box | None
+    target: Box | None
+
+
+def score(method, network, params, codes, prepared, *, terms=None, train=False, key=None):
+    """The Score of each term (all of them by default) from codes already computed."""
+    names = tuple(method.terms if terms is None else terms)
+    found = predict(method, network, params, codes, prepared, names, train=train, key=key)
+    return {
+        name: _score(method, prepared, name, prediction, target)
+        for name, (prediction, target) in found.items()
+    }
+
+
+def predict(method, network, params, codes, prepared, names, *, train=False, key=None):
+    """{term: (prediction, Target)}: (B, L, D) by a dense decoder, (B, D) by a pooled one.
+
+    Terms that ask one decoder questions of one shape (the images of a mix) are decoded in one
+    call, row by row beside each other, so that no row leaves its device.
+    """
+    found, asked = {}, {}
+    for name in names:
+        term = method.terms[name]
+        x, box, owner, group = _input(method, network, codes, prepared, term)
+        target = _target(method, codes, prepared, term, owner, group)
+        if term.decoder is None:
+            found[name] = x.pooled, target
+            continue
+        grids = tuple(
+            network.towers[code.encoder.tower].grid
+            for code in (method.whole(term.x)[1], method.codes[term.y])
+        )
+        question = Question(x, box, target.box)
+        shape = jax.tree.structure(question), tuple(a.shape for a in jax.tree.leaves(question))
+        asked.setdefault((term.decoder, grids, shape), []).append((name, question, target))
+    for (decoder, grids, _), calls in asked.items():
+        names, questions, targets = zip(*calls, strict=True)
+        one = questions[0] if len(questions) == 1 else jax.tree.map(_beside, *questions)
+        answer = network.decode(
+            params,
+            decoder,
+            one.x,
+            grid=grids[0],
+            source=one.source,
+            target=one.target,
+            target_grid=grids[1],
+            train=train,
+            key=key if key is None else named(key, "decode/" + names[0]),
+        )
+        answers = answer.reshape(-1, len(names), *answer.shape[1:])
+        found |= {
+            n: (answers[:, i], t) for i, (n, t) in enumerate(zip(names, targets, strict=True))
+        }
+    return {name: found[name] for name in method.terms if name in found}
+
+
+def _beside(*rows: Array) -> Array:
+    """k arrays (B, ...) as (B·k, ...), the k rows of a sample next to each other."""
+    stacked = jnp.stack(rows, axis=1)
+    return stacked.reshape(-1, *stacked.shape[2:])
+
+
+def _score(method, prepared, name, prediction, target) -> Score:
+    term = method.terms[name]
+    values = term.predict.score(prediction, target)
+    if term.predict.dense:
+        hidden = _hidden(method, prepared, term)
+        values = values.mean(-1) if hidden is None else _mean_where(values, hidden)
+    rows = prepared.rows.get(name, jnp.ones_like(values))
+    loss = expected = (values * rows).mean()
+    regularizer = information = None
+    if term.regularize is not None:
+        regularizer = term.regularize.score(prediction, target)
+        loss = loss + regularizer
+    if term.predict.bound is not None:
+        information = jax.lax.stop_gradient((term.predict.bound(prediction, target) * rows).mean())
+    return Score(term.weight * loss, expected, regularizer, information)
+
+
+def _input(method, network, codes, prepared, term: Term):
+    """(Features, Box, owner, group) of a term's input; `owner` None means row i is sample i."""
+    name, code = method.whole(term.x)
+    view, features = prepared.views[code.view], codes[name]
+    part = method.codes[term.x]
+    if not isinstance(part, Part):
+        return features, view.box, None, None
+    region, derived = view.regions[part.region], method.views[code.view]
+    if part.tokens == "own":
+        grid = network.towers[code.encoder.tower].grid
+        index = masks.indices(region.cells, derived.count(part.region, grid))
+        own = jnp.take_along_axis(features.tokens, index[..., None], axis=1)
+        features = Features(tokens=own, index=index)
+    return features, region.box, region.owner, derived.group
+
+
+def _target(method, codes, prepared, term: Term, owner, group) -> Target:
+    """The code to predict, its rows in the order of the input's samples."""
+    code, features = method.codes[term.y], codes[term.y]
+    view = prepared.views[code.view]
+
+    def align(x):
+        return x if owner is None or x is None else mixing.take(x, owner, group=group)
+
+    if features.pooled is None:
+        box = view.box and Box(*(align(x) for x in view.box))
+        return Target(tokens=align(features.tokens), box=box)
+    candidates, choice, valid = features.candidates, features.choice, None
+    if candidates is None:
+        batch = features.pooled.shape[0]
+        candidates, choice = features.pooled, jnp.arange(batch, dtype=jnp.int32)
+        valid = view.present
+    box = view.box and Box(*(align(x) for x in view.box))
+    tokens, pooled = align(features.tokens), align(features.pooled)
+    return Target(tokens, pooled, candidates, align(choice), valid, box)
+
+
+def _hidden(method: Method, prepared: Prepared, term: Term) -> Array | None:
+    """(B, L) bool: the target positions to score, None for all of them."""
+    if term.positions == "all":
+        return None
+    name, code = method.whole(term.x)
+    part = method.codes[term.x]
+    if isinstance(part, Part):
+        visible = prepared.views[code.view].regions[part.region].cells
+    else:
+        visible = prepared.visible[name]
+    return ~visible.reshape(visible.shape[0], -1)
+
+
+def _mean_where(values: Array, where: Array) -> Array:
+    """Mean over the last axis of the positions in `where`; 0 where there are none."""
+    kept = where.astype(values.dtype)
+    return (values * kept).sum(-1) / jnp.maximum(kept.sum(-1), 1.0)

@@ -1,0 +1,118 @@
+"""THE TABLE: every pre-training method as views, codes and terms, one short function per row.
+
+A row's arguments are the paper's numbers; `target` is the encoder that provides what is
+predicted, where the row leaves it open.
+"""
+
+from m3i_jax import framework as fw
+from m3i_jax import masks
+from m3i_jax.framework import Code, Encoder, Masking, Method, Part, Term
+
+
+def classification(*, label_smoothing: float = 0.1) -> Method:
+    """Supervised classification: view a → category (M3I Table 5, row 1).
+
+    −log P̂ = softmax cross-entropy over all rows of the class table.
+    """
+    codes = {"x": Code("a", fw.online()), "category": Code("label", fw.online("category"))}
+    predict = fw.boltzmann(label_smoothing=label_smoothing)
+    return Method(codes, {"category": Term("x", "category", "category", predict, group="sp")})
+
+
+def mae(target: Encoder | None = None, *, hidden: float = 0.75) -> Method:
+    """Masked autoencoder: visible patches of view a → pixels of its hidden ones.
+
+    −log P̂ = mean squared error on patches normalised by their own statistics (He et al. 2022;
+    METHODS §2.2). No regulariser: pixels cannot collapse.
+    """
+    mask = Masking(masks.random, hidden)
+    codes = {"x": Code("a", fw.online(), mask), "y": Code("a", target or fw.pixels())}
+    return Method(codes, {"pixels": Term("x", "y", "image", fw.gaussian(), positions="hidden")})
+
+
+def siamese_im(
+    target: Encoder | None = None,
+    *,
+    hidden: float = 0.6,
+    projector: bool = True,
+    negative_weight: float = 0.02,
+) -> Method:
+    """Siamese image modeling: visible patches of view b → dense features of view a.
+
+    L = (E‖ẑ − z‖² + w·E ẑᵀCẑ)/D over all positions (UniGrad; METHODS §3.6); w = 0 leaves the
+    Gaussian with stop-gradient of M3I's Table 5. `projector` puts the token head of METHODS §3.4
+    behind the online encoder and its moving average; a `target` given with it must pass it too.
+    """
+    head = "projector" if projector else None
+    target = target or fw.ema(refine=head)
+    codes = {
+        "x": Code("b", fw.online(refine=head), Masking(masks.blockwise, hidden)),
+        "y": Code("a", fw.standardize(target)),
+    }
+    regularize = fw.alignment(negative_weight) if negative_weight else None
+    return Method(codes, {"dense": Term("x", "y", "image", fw.gaussian(), regularize)})
+
+
+def m3i(
+    target: Encoder | None = None,
+    *,
+    category: bool = True,
+    text: bool = True,
+    image: bool = True,
+    mix: bool = True,
+    hidden: float = 0.5,
+    target_view_first: str = "same",
+    target_view_second: str = "different",
+    decoder_tokens: str = "own",
+    positions: str = "all",
+    negative_weight: float = 0.0,
+    label_smoothing: float = 0.1,
+    mix_group: int = 0,
+) -> Method:
+    """M3I: two images mixed by patches; own view, other view, category and text predicted at once.
+
+    L = L_intra + L_inter + λ(L_category + L_text)   (M3I Eq. 4 and 13; METHODS §4)
+
+    The unhidden region shows view a of image i (intra: "same" view as its target), the blocks
+    show view b of image j = σ(i) (inter: "different" view); both targets are views a, so the
+    target encoder runs once per image. `target_view_first`/`_second` choose among Table 14's
+    (a) same, same; (b) different, different; (c) different, same; (d) same, different.
+    mix=False is Table 3's "w/o mix": blocks of view b are dropped and view a is predicted.
+    mix_group: images are mixed within consecutive groups of this many rows (0: the whole batch).
+    """
+    regularize = fw.alignment(negative_weight) if negative_weight else None
+    pool = fw.boltzmann(label_smoothing=label_smoothing)
+    if mix:
+        first, second = (_input_view(choice) for choice in (target_view_first, target_view_second))
+        views = {"mix": fw.mixed(first, second, hidden=hidden, group=mix_group or None)}
+        codes = {"x": Code("mix", fw.online())}
+        codes |= {r: Part("x", r, decoder_tokens) for r in ("first", "second")}
+        names = {"first": "intra" if first == "a" else "inter_first",
+                 "second": "inter" if second == "b" else "intra_second"}  # fmt: skip
+    else:
+        views, names = {}, {"x": "inter"}
+        codes = {"x": Code("b", fw.online(), Masking(masks.blockwise, hidden))}
+    codes |= {"y": Code("a", fw.standardize(target or fw.ema()))} if image else {}
+    codes |= {"category": Code("label", fw.online("category"))} if category else {}
+    codes |= {"text": Code("text", fw.online("text"))} if text else {}
+    terms = {}
+    for x, name in names.items():
+        side = f"_{x}" if mix else ""
+        if image:
+            terms[name] = Term(x, "y", "image", fw.gaussian(), regularize, positions)
+        # One problem per image of the mix; the losses of the two images are averaged.
+        weight = 1.0 / len(names)
+        if category:
+            terms["category" + side] = Term(
+                x, "category", "category", pool, weight=weight, group="sp"
+            )
+        if text:
+            terms["text" + side] = Term(x, "text", "text", fw.info_nce(), weight=weight, group="sp")
+    return Method(codes, terms, views)
+
+
+def _input_view(choice: str) -> str:
+    """The view that an image of the mix shows, given whether it is that of its target, view a."""
+    if choice not in ("same", "different"):
+        raise ValueError(f"a target view is 'same' or 'different' from the input, not '{choice}'")
+    return "a" if choice == "same" else "b"

@@ -1,0 +1,79 @@
+"""Mixing two images by a patch mask: who is mixed with whom, and how (M3I §3.4; METHODS §4.1)."""
+
+import jax
+import jax.numpy as jnp
+
+from m3i_jax.types import Array
+
+
+def partner(key: Array, batch: int, *, group: int | None = None) -> Array:
+    """Whom each row is mixed with: a random permutation without fixed points, (batch,) int32.
+
+    σ = p ∘ (shift by s) ∘ p⁻¹ with p a uniform permutation and s uniform in 1..n−1, independently
+    in every consecutive group of `group` rows (the whole batch by default). A row's partner is
+    uniform among the others of its group.
+
+    Raises:
+      ValueError: groups of one row, in which nobody has a partner, or that do not fill the batch.
+    """
+    size = _group_size(batch, group)
+    if size == 1:
+        what = "a batch of 1" if batch == 1 else "groups of 1"
+        raise ValueError(f"{what} cannot be mixed: every image needs another one as its partner")
+    groups = batch // size
+    key_order, key_shift = jax.random.split(key)
+    order = jnp.argsort(jax.random.uniform(key_order, (groups, size)), axis=1)
+    shift = jax.random.randint(key_shift, (groups, 1), 1, size)
+    place = jnp.argsort(order, axis=1)
+    local = jnp.take_along_axis(order, (place + shift) % size, axis=1)
+    first = jnp.arange(0, batch, size, dtype=jnp.int32)[:, None]
+    return (local.astype(jnp.int32) + first).reshape(batch)
+
+
+def take(x: Array, permutation: Array, *, group: int | None = None) -> Array:
+    """Rows x[permutation]: (B, ...), (B,) -> (B, ...).
+
+    With `group` the permutation stays within consecutive groups of that many rows, and so does
+    the gather: where the groups lie within the shards of a batch-sharded array, the compiled
+    program holds no collective at all (a plain gather costs an all-gather of the batch).
+    """
+    if group is None:
+        return jnp.take(x, permutation, axis=0)
+    size = _group_size(x.shape[0], group)
+    # Modulo, so that groups cut out of a larger batch still find their rows.
+    local = permutation.reshape(-1, size) % size
+    grouped = x.reshape(-1, size, *x.shape[1:])
+    index = local.reshape(*local.shape, *(1,) * (x.ndim - 1))
+    return jnp.take_along_axis(grouped, index, axis=1).reshape(x.shape)
+
+
+def invert(permutation: Array) -> Array:
+    """The permutation that undoes another: invert(σ)[σ[i]] = i; (B,) int32."""
+    return jnp.argsort(permutation).astype(jnp.int32)
+
+
+def mix(first: Array, second: Array, mask: Array, patch: int) -> Array:
+    """m ⊙ first + (1 − m) ⊙ second, m constant on patches; exact, as pixels are chosen, not added.
+
+    Args:
+      first, second: (B, H, W, C).
+      mask: (B, h, w) bool, True = first image.
+      patch: side p of a patch in pixels, H = h·p and W = w·p.
+    """
+    b, height, width, c = first.shape
+    h, w = mask.shape[1:]
+    if (h * patch, w * patch) != (height, width):
+        raise ValueError(
+            f"a mask of {h}x{w} patches of {patch} pixels does not cover {height}x{width} pixels"
+        )
+    cells = (b, h, patch, w, patch, c)
+    mixed = jnp.where(mask[:, :, None, :, None, None], first.reshape(cells), second.reshape(cells))
+    return mixed.reshape(first.shape)
+
+
+def _group_size(batch: int, group: int | None) -> int:
+    """Rows per group; refuses groups that do not fill the batch."""
+    size = batch if group is None else group
+    if size < 1 or batch % size:
+        raise ValueError(f"groups of {size} rows do not fill a batch of {batch}")
+    return size

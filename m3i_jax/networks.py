@@ -1,0 +1,270 @@
+"""Networks: encoders and decoders, seen from outside as pure functions over plain dicts.
+
+Nothing above this file knows that there is Flax. Parameters are
+{"encoders": {tower: ...}, "decoders": {name: ...}}, nested dicts of float32 arrays.
+"""
+
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from m3i_jax import decoders as decoding
+from m3i_jax import encoders as encoding
+from m3i_jax.build import ConfigError, nearest
+from m3i_jax.decoders import Projector
+from m3i_jax.types import Array, Features, Grid
+
+Params = dict[str, Any]
+
+
+class Tower(NamedTuple):
+    """An encoder seen from outside. grid and patch are None where there is no image."""
+
+    width: int
+    grid: Grid | None
+    patch: int | None
+    kind: str  # "image", "text" or "table"
+
+
+class Network(NamedTuple):
+    """Pure functions over parameters; everything but arrays is static.
+
+    init: (key) -> params. Each module's depend on its own name only; runs under `eval_shape`.
+    encode: (params, tower, data, *, visible, keep, train, key, layers, attention) -> Features.
+    decode: (params, name, x, *, grid, source, target, target_grid, train, key) -> (B, L, out)
+      from dense decoders, (B, out) from pooled ones.
+    refine: (params, name, x, *, grid, train, key) -> Features, decoder `name` as a feature head.
+    towers, decoders: what there is.
+    batchwise: decoders whose output couples the samples of a batch (batch norm).
+    """
+
+    init: Callable[[Array], Params]
+    encode: Callable[..., Features]
+    decode: Callable[..., Array]
+    refine: Callable[..., Features]
+    towers: dict[str, Tower]
+    decoders: tuple[str, ...]
+    batchwise: frozenset[str]
+
+
+class Heads(NamedTuple):
+    """Decoder modules, and the tower or token head whose features each is made for."""
+
+    modules: dict[str, nn.Module]
+    inputs: dict[str, str]
+
+
+def build(
+    encoder: Mapping[str, Any],
+    towers: Mapping[str, Any],
+    decoders: Mapping[str, Any],
+    *,
+    image: int,
+    dtype: str,
+    out: Mapping[str, int] | Callable[[str, dict[str, Tower]], int | None],
+) -> Network:
+    """Builds a network from blocks of plain data `{name, **kwargs}`.
+
+    Args:
+      encoder: block of the tower "image", see `encoders.create`.
+      towers: blocks of further towers by name: "text", "category", ...
+      decoders: blocks by name, see `decoders.create`. A block's extra key `input` names what
+        feeds it: a tower ("image" if left out), or a decoder whose features it refines.
+      image: side of the images, for towers that look at them.
+      dtype: of matrix products.
+      out: width of each decoder's result, by name, or as a function of the name and the towers.
+        A projector has its own.
+
+    Raises:
+      ConfigError: for whatever no network can be built from.
+    """
+    blocks = {"image": encoder, **towers}
+    if "image" in towers:
+        raise ConfigError("the tower 'image' is the encoder; a further tower needs another name")
+    given = {"image": image, "dtype": dtype}
+    modules = {name: _encoder(name, block, given) for name, block in blocks.items()}
+    records = {n: Tower(m.features, m.grid, m.patch, m.kind) for n, m in modules.items()}
+    width = out if callable(out) else lambda name, towers: out.get(name)
+    heads = _heads(decoders, records, dtype=dtype, width=width)
+    batchwise = frozenset(n for n, m in heads.modules.items() if getattr(m, "norm", "") == "batch")
+    return Network(
+        init=lambda key: _init(key, modules, heads),
+        encode=lambda params, tower, data, **how: _encode(modules, params, tower, data, **how),
+        decode=lambda params, name, x, **how: _decode(heads.modules, params, name, x, **how),
+        refine=lambda params, name, x, **how: _refine(heads.modules, params, name, x, **how),
+        towers=records,
+        decoders=tuple(heads.modules),
+        batchwise=batchwise,
+    )
+
+
+def _encoder(tower: str, block: Mapping[str, Any], given: Mapping[str, Any]) -> nn.Module:
+    """Module of a tower; `given` fills the options that it has and its block leaves open."""
+    if "name" not in block:
+        raise ConfigError(f"tower '{tower}' lacks 'name'{nearest('', encoding.names())}")
+    name = block["name"]
+    kwargs = {k: v for k, v in given.items() if encoding.accepts(name, k)} | dict(block)
+    del kwargs["name"]
+    return encoding.create(name, **kwargs)
+
+
+def _heads(blocks, towers, *, dtype, width) -> Heads:
+    """Modules of all decoders, each behind the one that feeds it."""
+    inputs = {name: block.get("input", "image") for name, block in blocks.items()}
+    for name, source in inputs.items():
+        chain = [name]
+        while source not in towers:
+            if source not in inputs:
+                known = nearest(str(source), [*towers, *inputs])
+                raise ConfigError(f"decoder '{name}' has unknown input '{source}'{known}")
+            if source in chain:
+                raise ConfigError(f"decoders feed each other: {' <- '.join([*chain, source])}")
+            chain.append(source)
+            source = inputs[source]
+    modules = {}
+    for name, block in blocks.items():
+        kwargs = {k: v for k, v in block.items() if k != "input"}
+        given = {"dtype": dtype} if "dtype" not in kwargs else {}
+        what = f"decoder '{name}'"
+        if kwargs.get("name") != "projector":
+            given["out"] = width(name, towers)
+            if given["out"] is None:
+                raise ConfigError(f"{what} predicts nothing: no term of the objective uses it")
+        modules[name] = decoding.create(kwargs, what=what, **given)
+    return Heads(modules, inputs)
+
+
+def _init(key: Array, modules: dict[str, nn.Module], heads: Heads) -> Params:
+    """Parameters of every module, from a key of its own: fold_in(key, crc32(path))."""
+    encoders, decoders, given, made = {}, {}, {}, {}
+    for name, module in modules.items():
+        x = module.example()
+        encoders[name] = _parameters(key, f"encoders/{name}", module, x)
+        given[name] = _shapes(module, encoders[name], x)
+
+    def visit(name):
+        """Initialises decoder `name`, after whatever feeds it; returns what it makes."""
+        if name not in made:
+            source, module = heads.inputs[name], heads.modules[name]
+            x = _zeros(given[source] if source in given else visit(source))
+            how = _wanted(module, _example_geometry(modules, heads, name))
+            decoders[name] = _parameters(key, f"decoders/{name}", module, x, **how)
+            made[name] = _features(_shapes(module, decoders[name], x, **how), x)
+        return made[name]
+
+    for name in heads.modules:
+        visit(name)
+    return {"encoders": encoders, "decoders": {name: decoders[name] for name in heads.modules}}
+
+
+def _shapes(module, params, x, **how):
+    """What a module returns, without computing it."""
+    return jax.eval_shape(lambda p, x: module.apply({"params": p}, x, **how), params, x)
+
+
+def _parameters(key, path, module, x, **how):
+    key = jax.random.fold_in(key, zlib.crc32(path.encode()))
+    return module.lazy_init({"params": key}, x, **how).get("params", {})
+
+
+def _zeros(features: Features) -> Features:
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), features)
+
+
+def _example_geometry(modules, heads, name):
+    """Static geometry of the tower at the end of the decoder's chain of inputs."""
+    source = heads.inputs[name]
+    while source not in modules:
+        source = heads.inputs[source]
+    grid = modules[source].grid
+    if grid is None and _wanted(heads.modules[name], {"grid": None}):
+        raise ConfigError(f"decoder '{name}' works on a grid, but tower '{source}' has none")
+    return {"grid": grid, "source": None, "target": None, "target_grid": grid}
+
+
+def _wanted(module, how):
+    """The part of the keywords that a decoder wants; pooled ones ignore geometry."""
+    return {k: how[k] for k in module.wants if k in how}
+
+
+def _encode(
+    modules,
+    params: Params,
+    tower: str,
+    data: Array,
+    *,
+    visible: Array | None = None,
+    keep: int | None = None,
+    train: bool = False,
+    key: Array | None = None,
+    layers: bool = False,
+    attention: bool = False,
+) -> Features:
+    """See `Network.encode`."""
+    if tower not in modules:
+        raise ValueError(f"the network has no tower '{tower}'{nearest(tower, modules)}")
+    module, how = modules[tower], {}
+    if module.kind == "image":
+        how = dict(visible=visible, keep=keep, layers=layers, attention=attention)
+    elif visible is not None or layers or attention:
+        raise ValueError(f"tower '{tower}' is a {module.kind}: it has no cells, layers or maps")
+    if train and key is None and getattr(module, "drop_path", 0.0):
+        raise ValueError(f"training tower '{tower}' with drop path needs a key")
+    rngs = None if key is None else {"droppath": key}
+    return module.apply({"params": params["encoders"][tower]}, data, train=train, rngs=rngs, **how)
+
+
+def _decode(
+    modules,
+    params: Params,
+    name: str,
+    x: Features,
+    *,
+    grid: Grid | None = None,
+    source: Any = None,
+    target: Any = None,
+    target_grid: Grid | None = None,
+    train: bool = False,
+    key: Array | None = None,
+) -> Array:
+    """See `Network.decode`."""
+    module = _head(modules, name)
+    if isinstance(module, Projector):
+        raise ValueError(f"decoder '{name}' is a token head: use `refine`")
+    geometry = {"grid": grid, "source": source, "target": target, "target_grid": target_grid}
+    how = _wanted(module, geometry)
+    return module.apply({"params": params["decoders"][name]}, x, train=train, **how)
+
+
+def _refine(
+    modules,
+    params: Params,
+    name: str,
+    x: Features,
+    *,
+    grid: Grid | None = None,
+    train: bool = False,
+    key: Array | None = None,
+) -> Features:
+    """See `Network.refine`."""
+    module = _head(modules, name)
+    how = _wanted(module, {"grid": grid})
+    y = module.apply({"params": params["decoders"][name]}, x, train=train, **how)
+    return _features(y, x)
+
+
+def _features(y: Features | Array, x: Features) -> Features:
+    """A head's result as features of the same cells as x."""
+    if isinstance(y, Features):
+        return y
+    return Features(pooled=y) if y.ndim == 2 else Features(tokens=y, index=x.index)
+
+
+def _head(modules: dict[str, nn.Module], name: str) -> nn.Module:
+    if name not in modules:
+        raise ValueError(f"the network has no decoder '{name}'{nearest(name, modules)}")
+    return modules[name]

@@ -1,0 +1,1 @@
+"""Layers: matrix products, norms, transformer blocks, and the sharding of their activations."""

@@ -1,0 +1,286 @@
+"""Transformer blocks, and the scan that stacks them.
+
+A block is x + attention(norm1(x)) followed by x + mlp(norm2(x)) (pre-norm), or the norm of each
+sum (post-norm). The residual stream, norms and softmax are float32; products are in `dtype`.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from m3i_jax.build import ConfigError, nearest
+from m3i_jax.nn.constrain import batch_sharded
+from m3i_jax.nn.linear import SAVED, Linear, einsum
+from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.types import Array
+
+DTYPES = ("float32", "bfloat16", "float16")
+SCHEDULES = ("linear", "uniform")
+REMAT: dict[str, Callable | None] = {
+    "none": None,
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.save_only_these_names(SAVED),
+}
+
+
+class Init(NamedTuple):
+    """Initialisers of the four kernels of a block; by default MAE's Xavier-uniform."""
+
+    qkv: Callable = nn.initializers.xavier_uniform()
+    proj: Callable = nn.initializers.xavier_uniform()
+    fc1: Callable = nn.initializers.xavier_uniform()
+    fc2: Callable = nn.initializers.xavier_uniform()
+
+    @classmethod
+    def same(cls, init: Callable) -> "Init":
+        """One initialiser for all four."""
+        return cls(init, init, init, init)
+
+
+@functools.partial(jax.checkpoint, prevent_cse=False)
+def gelu(x: Array) -> Array:
+    """x Φ(x), exact, evaluated in float32; only `x` is kept for the backward pass."""
+    return jax.nn.gelu(x.astype(jnp.float32), approximate=False).astype(x.dtype)
+
+
+@functools.partial(jax.checkpoint, prevent_cse=False)
+def quick_gelu(x: Array) -> Array:
+    """x σ(1.702 x), CLIP's approximation, evaluated in float32."""
+    wide = x.astype(jnp.float32)
+    return (wide * jax.nn.sigmoid(1.702 * wide)).astype(x.dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def softmax(scores: Array, dtype: Any) -> Array:
+    """Softmax of float32 scores over the last axis, rounded to `dtype`.
+
+    Only the rounded result is kept for the backward pass, ds = p (g - Σ g p) in float32.
+    """
+    return jax.nn.softmax(scores, axis=-1).astype(dtype)
+
+
+def _softmax_forward(scores, dtype):
+    p = softmax(scores, dtype)
+    return p, p
+
+
+def _softmax_backward(dtype, p, g):
+    p, g = p.astype(jnp.float32), g.astype(jnp.float32)
+    return (p * (g - (g * p).sum(-1, keepdims=True)),)
+
+
+softmax.defvjp(_softmax_forward, _softmax_backward)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one fused projection, laid out as (q|k|v, heads, dim)."""
+
+    heads: int
+    qkv_bias: bool = True
+    kernel_init: Init = Init()
+    report: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, mask: Array | None) -> tuple[Array, Array | None]:
+        """x (B, n, D), mask bool broadcastable to (B, heads, q, k), True = attend.
+
+        Returns (B, n, D) in `dtype`, and with `report` the weights (B, heads, q, k) float32.
+        """
+        batch, count, width = x.shape
+        qkv = Linear(3 * width, self.qkv_bias, self.kernel_init.qkv, self.dtype, name="qkv")(x)
+        qkv = qkv.reshape(batch, count, 3, self.heads, width // self.heads)
+        q, k, v = qkv.transpose(2, 0, 3, 1, 4)
+        scores = einsum("bhqd,bhkd->bhqk", q, k) * (width // self.heads) ** -0.5
+        if mask is not None:
+            # Finite, so that a row with nothing to attend to (an empty text) is not NaN.
+            scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
+        weights = jax.nn.softmax(scores, axis=-1) if self.report else None
+        y = einsum("bhqk,bhkd->bhqd", softmax(scores, self.dtype), v).astype(self.dtype)
+        y = y.transpose(0, 2, 1, 3).reshape(batch, count, width)
+        y = Linear(width, True, self.kernel_init.proj, self.dtype, name="proj")(y)
+        return y, weights
+
+
+class Mlp(nn.Module):
+    """fc2(activation(fc1(x))) with a hidden layer of `ratio` times the width."""
+
+    ratio: float = 4.0
+    activation: Callable = gelu
+    kernel_init: Init = Init()
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x (..., D) -> (..., D) in `dtype`."""
+        hidden = round(self.ratio * x.shape[-1])
+        y = Linear(hidden, True, self.kernel_init.fc1, self.dtype, name="fc1")(x)
+        y = self.activation(y)
+        return Linear(x.shape[-1], True, self.kernel_init.fc2, self.dtype, name="fc2")(y)
+
+
+class DropPath(nn.Module):
+    """Drops the residual branch of whole samples with probability `rate`, scaled to keep the mean.
+
+    y_i = b_i x_i / (1 - rate), b_i ~ Bernoulli(1 - rate), from the stream "droppath". Stochastic
+    depth, Huang et al. 2016.
+    """
+
+    @nn.compact
+    def __call__(self, x: Array, rate: Array) -> Array:
+        """x (B, ...), rate a scalar in [0, 1) that may be traced."""
+        keep = 1.0 - rate
+        shape = x.shape[:1] + (1,) * (x.ndim - 1)
+        kept = jax.random.bernoulli(self.make_rng("droppath"), keep, shape)
+        return jnp.where(kept, x / keep, 0.0)
+
+
+class LayerScale(nn.Module):
+    """gamma * x per channel, gamma starting at `value` (CaiT)."""
+
+    value: float
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x (..., D) float32 -> the same."""
+        start = nn.initializers.constant(self.value)
+        gamma = self.param("gamma", start, x.shape[-1:], jnp.float32)
+        return x * gamma.reshape((1,) * (x.ndim - 1) + gamma.shape)
+
+
+class TransformerBlock(nn.Module):
+    """One block; `norm` and `activation` are functions, `layer_scale` None = none."""
+
+    heads: int
+    mlp_ratio: float = 4.0
+    qkv_bias: bool = True
+    layer_scale: float | None = None
+    norm: Callable[..., nn.Module] = LayerNorm
+    post_norm: bool = False
+    activation: Callable = gelu
+    kernel_init: Init = Init()
+    dtype: Any = jnp.float32
+    drop: bool = False
+    keep_layers: bool = False
+    keep_attention: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array, rate: Array, mask: Array | None) -> tuple[Array, tuple]:
+        """x (B, n, D) float32, drop-path rate, mask as for `Attention`.
+
+        Returns x and (x, weights), each None unless kept.
+        """
+        x = batch_sharded(x)
+        attention = Attention(
+            self.heads,
+            self.qkv_bias,
+            self.kernel_init,
+            self.keep_attention,
+            self.dtype,
+            name="attn",
+        )
+        mlp = Mlp(self.mlp_ratio, self.activation, self.kernel_init, self.dtype, name="mlp")
+        out_dtype = jnp.float32 if self.post_norm else self.dtype
+        norm1 = self.norm(dtype=out_dtype, name="norm1")
+        norm2 = self.norm(dtype=out_dtype, name="norm2")
+        if self.post_norm:
+            y, weights = attention(x, mask)
+            x = norm1(x + self._branch(y, rate, 1))
+            x = norm2(x + self._branch(mlp(x), rate, 2))
+        else:
+            y, weights = attention(norm1(x), mask)
+            x = x + self._branch(y, rate, 1)
+            x = x + self._branch(mlp(norm2(x)), rate, 2)
+        return x, (x if self.keep_layers else None, weights)
+
+    def _branch(self, y: Array, rate: Array, number: int) -> Array:
+        """The branch `y` as it is added to the float32 residual stream."""
+        y = y.astype(jnp.float32)
+        if self.layer_scale is not None:
+            y = LayerScale(self.layer_scale, name=f"ls{number}")(y)
+        return DropPath(name=f"drop_path{number}")(y, rate) if self.drop else y
+
+
+def stack(
+    x: Array,
+    *,
+    depth: int,
+    mask: Array | None = None,
+    drop_path: float = 0.0,
+    schedule: str = "linear",
+    train: bool = False,
+    scan: bool = True,
+    remat: str = "none",
+    name: str = "blocks",
+    **block: Any,
+) -> tuple[Array, tuple[Array | None, Array | None]]:
+    """`depth` blocks applied to x (B, n, D), inside a compact method of the calling module.
+
+    Parameters are stacked: every leaf below `name` has a leading depth axis, whatever `scan` and
+    `remat` say, so these change speed and memory and nothing else.
+
+    Args:
+      x: tokens.
+      depth: number of blocks.
+      mask: attention mask, see `Attention`.
+      drop_path: the highest drop-path rate, reached by the last block.
+      schedule: "linear" from 0 over the blocks, or "uniform".
+      train: whether branches are dropped.
+      scan: compile one block and loop over it; otherwise unroll the loop.
+      remat: what the backward pass recomputes: "none"; "dots", all but the linear layers;
+        "full", everything but the inputs of the blocks.
+      name: of the stacked parameters.
+      **block: fields of `TransformerBlock`.
+
+    Returns:
+      x and (layers (depth, B, n, D), attention (depth, B, heads, q, k)), None unless kept.
+    """
+    body = TransformerBlock
+    if REMAT[remat] is not None:
+        # Inside a scan nothing can be merged across the loop; unrolled, XLA must be kept from it.
+        body = nn.remat(body, policy=REMAT[remat], prevent_cse=not scan)
+    scanned = nn.scan(
+        body,
+        variable_axes={"params": 0},
+        split_rngs={"params": True, "droppath": True},
+        in_axes=(0, nn.broadcast),
+        length=depth,
+        unroll=1 if scan else depth,
+    )
+    start = 0.0 if schedule == "linear" else drop_path
+    rates = jnp.linspace(start, drop_path, depth, dtype=jnp.float32)
+    blocks = scanned(**block, drop=train and drop_path > 0, name=name)
+    return blocks(x.astype(jnp.float32), rates, mask)
+
+
+def check_blocks(
+    what: str,
+    *,
+    width: int,
+    heads: int,
+    depth: int,
+    dtype: str,
+    remat: str,
+    drop_path: float = 0.0,
+    schedule: str = "linear",
+) -> None:
+    """Refuses sizes and options that no stack of blocks can have; `what` names the block."""
+    if heads < 1 or width % heads:
+        raise ConfigError(f"{what}: width {width} is not divisible by {heads} heads")
+    if depth < 1:
+        raise ConfigError(f"{what}: depth is {depth}, expected at least 1")
+    if not 0.0 <= drop_path < 1.0:
+        raise ConfigError(f"{what}: drop_path is {drop_path}, expected a rate in [0, 1)")
+    check_choice(what, "dtype", dtype, DTYPES)
+    check_choice(what, "remat", remat, REMAT)
+    check_choice(what, "drop_path_schedule", schedule, SCHEDULES)
+
+
+def check_choice(what: str, key: str, value: str, choices: Any) -> None:
+    """Refuses a `value` of `key` that is not among the `choices`."""
+    if value not in choices:
+        raise ConfigError(f"{what} has no {key} '{value}'{nearest(str(value), choices)}")

@@ -1,0 +1,112 @@
+"""Normalisation with float32 statistics, whatever the dtype of the matrix work around it."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from m3i_jax.types import Array
+
+MAX_LOGIT_SCALE = math.log(100.0)
+
+
+@functools.partial(jax.checkpoint, prevent_cse=False, static_argnums=(1, 2))
+def standardize(x: Array, axes: tuple[int, ...], eps: float) -> Array:
+    """(x - mean) / sqrt(var + eps) over `axes`, in float32, biased variance, in two passes.
+
+    Only `x` is kept for the backward pass.
+    """
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    centred = x - x.mean(axes, keepdims=True)
+    variance = jnp.square(centred).mean(axes, keepdims=True)
+    return centred * jax.lax.rsqrt(variance + eps)
+
+
+class LayerNorm(nn.Module):
+    """Normalises each token over its channels; parameters `scale` and `bias` (D,)."""
+
+    eps: float = 1e-6
+    affine: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x (..., D) -> (..., D) in `dtype`."""
+        y = standardize(x, (x.ndim - 1,), self.eps)
+        return (_affine(self, y) if self.affine else y).astype(self.dtype)
+
+
+class BatchNorm(nn.Module):
+    """Normalises each channel over batch and tokens, by the statistics of the batch, always.
+
+    It keeps no running averages: SiameseIM's heads (their official code; METHODS 3.4) use batch
+    statistics in the online and in the target branch, and the heads are dropped afterwards.
+    Under `jit` with a sharded batch the statistics are those of the global batch.
+    """
+
+    eps: float = 1e-5
+    affine: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x (B, ..., D) -> (B, ..., D) in `dtype`."""
+        y = standardize(x, tuple(range(x.ndim - 1)), self.eps)
+        return (_affine(self, y) if self.affine else y).astype(self.dtype)
+
+
+def _affine(module: nn.Module, y: Array) -> Array:
+    """scale * y + bias per channel, in the dtype of y."""
+    shape = (1,) * (y.ndim - 1) + y.shape[-1:]
+    scale = module.param("scale", nn.initializers.ones, y.shape[-1:], jnp.float32)
+    bias = module.param("bias", nn.initializers.zeros, y.shape[-1:], jnp.float32)
+    return y * scale.reshape(shape) + bias.reshape(shape)
+
+
+class UnitNorm(nn.Module):
+    """e^s x / |x| in float32; s is 0, or learned from ln(1/0.07) and at most ln 100 (CLIP).
+
+    With the learned scale in one of the two embeddings, a softmax over their products needs no
+    temperature of its own.
+    """
+
+    scaled: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x (..., D) -> (..., D) float32; a zero vector stays zero."""
+        x = x.astype(jnp.float32)
+        square = jnp.square(x).sum(-1, keepdims=True)
+        unit = x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+        if not self.scaled:
+            return unit
+        start = nn.initializers.constant(-math.log(0.07))
+        logit_scale = self.param("logit_scale", start, (), jnp.float32)
+        return unit * jnp.exp(at_most(logit_scale, MAX_LOGIT_SCALE))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def at_most(x: Array, limit: float) -> Array:
+    """min(x, limit), whose gradient can always lead back below the limit.
+
+    Beyond the limit only a gradient that would lower x passes, as if x were clipped after every
+    step; the gradient of `minimum` would leave x stuck there for ever.
+    """
+    return jnp.minimum(x, limit)
+
+
+def _at_most_forward(x, limit):
+    return at_most(x, limit), x
+
+
+def _at_most_backward(limit, x, g):
+    return (jnp.where((x < limit) | (g > 0), g, 0.0),)
+
+
+at_most.defvjp(_at_most_forward, _at_most_backward)
+
+NORMS: dict[str, Callable[..., nn.Module]] = {"layer": LayerNorm, "batch": BatchNorm}

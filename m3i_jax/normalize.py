@@ -1,0 +1,148 @@
+"""Normalisations without parameters: pixel targets, LN0, unit vectors, channel statistics.
+
+All compute in and return float32; gradients are finite where the variance or norm is 0.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from m3i_jax.types import Array
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def channels(images: Array, *, mean: tuple = IMAGENET_MEAN, std: tuple = IMAGENET_STD) -> Array:
+    """(x − mean)/std per channel: (..., C) in [0, 1] -> (..., C) float32."""
+    mean, std = _per_channel(images, mean), _per_channel(images, std)
+    return (jnp.asarray(images, jnp.float32) - mean) / std
+
+
+def undo_channels(
+    images: Array, *, mean: tuple = IMAGENET_MEAN, std: tuple = IMAGENET_STD
+) -> Array:
+    """x·std + mean per channel, the inverse of `channels`."""
+    mean, std = _per_channel(images, mean), _per_channel(images, std)
+    return jnp.asarray(images, jnp.float32) * std + mean
+
+
+def layer(x: Array, *, eps: float = 1e-5) -> Array:
+    """LN0: layer norm without affine over the last axis; (..., D) -> (..., D) float32."""
+    x = jnp.asarray(x, jnp.float32)
+    centred = x - x.mean(-1, keepdims=True)
+    # The variance of what is already centred: E[x²] − E[x]² loses all digits at a large mean.
+    return centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + eps)
+
+
+def unit(x: Array, *, eps: float = 1e-6) -> Array:
+    """x / max(‖x‖₂, eps) over the last axis; (..., D) -> (..., D) float32, 0 stays 0."""
+    x = jnp.asarray(x, jnp.float32)
+    # The maximum is inside the root, so that the gradient at 0 is 1/eps and not 0/0.
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), eps**2))
+
+
+def patches(images: Array, patch: int, *, eps: float = 1e-6) -> Array:
+    """MAE's target: each p x p patch by its own mean and unbiased variance over all p·p·C values.
+
+    t = (x − μ)/√(var + eps); (B, H, W, C) -> (B, H, W, C) float32 (METHODS §2.2).
+    """
+    b, height, width, c = images.shape
+    if height % patch or width % patch:
+        raise ValueError(f"images of {height}x{width} pixels do not divide into patches of {patch}")
+    x = jnp.asarray(images, jnp.float32)
+    x = x.reshape(b, height // patch, patch, width // patch, patch, c)
+    centred = x - x.mean((2, 4, 5), keepdims=True)
+    n = patch * patch * c
+    variance = jnp.square(centred).sum((2, 4, 5), keepdims=True) / max(n - 1, 1)
+    return (centred * jax.lax.rsqrt(variance + eps)).reshape(images.shape)
+
+
+def sliding_window(
+    images: Array, window: int = 8, *, per_channel: bool = False, eps: float = 1e-6
+) -> Array:
+    """Each pixel by the statistics of the window around it (CIM's target; METHODS §5.5).
+
+        t = (x − μ)/√(var + eps),   var unbiased: Σ(x − μ)²/(n − 1)
+
+    The window of pixel i covers i − window//2 … i + (window−1)//2, so rows i−4…i+3 for 8, cut at
+    the border: n is the true count. Channels are taken together unless `per_channel` (SimMIM for
+    SwinV2: odd window 47).
+
+    (B, H, W, C) -> (B, H, W, C) float32.
+    """
+    x = jnp.asarray(images, jnp.float32)
+    # What all windows share says nothing about any, and costs digits.
+    x = x - x.mean((1, 2) if per_channel else (1, 2, 3), keepdims=True)
+    pixel = () if per_channel else (3,)
+    mean, variance = x.mean(pixel, keepdims=True), x.var(pixel, keepdims=True)
+    n = 1 if per_channel else x.shape[-1]
+    for axis in (1, 2):
+        mean, variance, count = _along(mean, variance, window, axis)
+        n = n * count
+    variance = variance * (n / np.maximum(n - 1, 1))
+    return (x - mean) * jax.lax.rsqrt(variance + eps)
+
+
+def _per_channel(images: Array, values: tuple) -> np.ndarray:
+    """Values of the channels, shaped to meet (..., C)."""
+    return np.asarray(values, np.float32).reshape((1,) * (images.ndim - 1) + (-1,))
+
+
+class _Moments(NamedTuple):
+    """Statistics of windows along one axis; `count` holds their lengths, 0 outside the image."""
+
+    mean: Array
+    variance: Array
+    count: np.ndarray
+
+    def cut(self, start: int, end: int, axis: int) -> "_Moments":
+        """The windows from `start` to `end`."""
+        mean, variance = (
+            jax.lax.slice_in_dim(x, start, end, axis=axis) for x in (self.mean, self.variance)
+        )
+        return _Moments(mean, variance, self.count[start:end])
+
+
+def _join(a: _Moments, b: _Moments, axis: int) -> _Moments:
+    """Statistics of disjoint windows taken together, V = αV_a + βV_b + αβ(μ_a − μ_b)².
+
+    α and β are their shares. Unlike E[x²] − E[x]², this cancels nothing, which float32 could not
+    afford: one grey level of texture has a variance of 1e-5, next to squared means of 0.1.
+    """
+    count = a.count + b.count
+    shape = [-1 if i == axis else 1 for i in range(a.mean.ndim)]
+    alpha, beta = (
+        (part.count / np.maximum(count, 1)).astype(np.float32).reshape(shape) for part in (a, b)
+    )
+    mean = alpha * a.mean + beta * b.mean
+    between = (alpha * beta) * jnp.square(a.mean - b.mean)
+    return _Moments(mean, alpha * a.variance + beta * b.variance + between, count)
+
+
+def _along(mean: Array, variance: Array, window: int, axis: int) -> tuple[Array, Array, np.ndarray]:
+    """Mean, variance and count of windows along one axis, of means and variances of their parts.
+
+    Windows of 1, 2, 4, … neighbours are made by doubling, and those of the binary digits of
+    `window` joined: log₂(window) shifted passes rather than `window`.
+    """
+    length = mean.shape[axis]
+    ends = (window // 2, (window - 1) // 2)
+    padding = [ends if i == axis else (0, 0) for i in range(mean.ndim)]
+    power = _Moments(
+        jnp.pad(mean, padding), jnp.pad(variance, padding), np.pad(np.ones(length), ends)
+    )
+    total, start, width = None, 0, 1
+    while width <= window:
+        if window & width:
+            piece = power.cut(start, start + length, axis)
+            total = piece if total is None else _join(total, piece, axis)
+            start += width
+        if 2 * width <= window:
+            end = len(power.count)
+            power = _join(power.cut(0, end - width, axis), power.cut(width, end, axis), axis)
+        width *= 2
+    shape = [-1 if i == axis else 1 for i in range(mean.ndim)]
+    return total.mean, total.variance, total.count.astype(np.float32).reshape(shape)

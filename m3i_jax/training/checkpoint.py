@@ -1,0 +1,364 @@
+"""Checkpoints that can be trusted: written aside, sealed with digests, then given their name.
+
+A step directory appears in one rename, after Orbax has committed it and a manifest with the
+SHA-256 of every file has been written; so a step exists completely or not at all, and a changed
+byte is found when it is read (RELIABILITY F1, F2, F11, F13, F15). On disk every item is a plain
+nested dict of arrays, whatever records it had in memory:
+
+    <directory>/<step>/{online, ema, state}/...   Orbax, one sub-directory per item
+    <directory>/<step>/manifest.json              meta, names, shapes, dtypes, digests
+"""
+
+import contextlib
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from orbax.checkpoint import v1 as ocp
+
+from m3i_jax.training import plain
+from m3i_jax.training import storage as disk
+from m3i_jax.training.storage import Damage, Storage
+
+LOG = logging.getLogger(__name__)
+SAVING = ".saving"
+SHOWN = 8  # differences listed in a message
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be written or read; the message is a sentence for the user."""
+
+
+class Mismatch(CheckpointError):
+    """A sound checkpoint of something else; the message lists the paths that differ."""
+
+
+class Restored(NamedTuple):
+    """What `Checkpoints.restore` found."""
+
+    step: int
+    items: dict[str, Any]
+    meta: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one work directory.
+
+    Args:
+      directory: made if it is not there.
+      keep: newest steps to keep, at least 2, so that a damaged one leaves another.
+      keep_every: steps divisible by it are kept for ever.
+      deadline: seconds after which an unfinished save counts as failed.
+      read_only: for reading beside a run: no lock, nothing made or deleted.
+      storage, write: how files and arrays are written; tests pass ones that fail.
+
+    Raises:
+      storage.Locked: another run writes to the directory.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        keep: int = 2,
+        keep_every: int | None = None,
+        deadline: float = 1800.0,
+        read_only: bool = False,
+        storage: Storage = Storage(),
+        write: Callable = ocp.save_checkpointables_async,
+    ):
+        if keep < 2:
+            raise ValueError(f"keep = {keep} leaves nothing to fall back on; expected 2 or more")
+        self.directory = Path(directory).absolute()
+        self._keep, self._keep_every, self._deadline = keep, keep_every, deadline
+        self._read_only, self._storage, self._write = read_only, storage, write
+        self._damaged: set[int] = set()
+        self._newest: int | None = None
+        self._pending: Future | None = None
+        self._primary = jax.process_index() == 0
+        self._held = contextlib.ExitStack()
+        if self._primary and not read_only:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._held.enter_context(disk.lock(self.directory / ".lock"))
+            for leftover in self.directory.iterdir():
+                if SAVING in leftover.name or leftover.name.endswith((".removed", ".replaced")):
+                    storage.remove(leftover)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def steps(self) -> list[int]:
+        """Steps that have a directory, sound or not, in ascending order."""
+        if not self.directory.is_dir():
+            return []
+        names = (p.name for p in self.directory.iterdir() if p.is_dir())
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def save(
+        self, step: int, items: Mapping[str, Any], meta: Mapping[str, Any], *, wait: bool = False
+    ) -> bool:
+        """Writes a step in the background; returns once the arrays may be donated.
+
+        Args:
+          step: its number; False is returned when this object has just saved or restored it.
+          items: trees of arrays by name.
+          meta: JSON-able data.
+          wait: return only when the step is on disk.
+
+        Raises:
+          CheckpointError: this save, or the one before it in the background, has failed.
+        """
+        self.wait()
+        if self._read_only:
+            raise CheckpointError(f"{self.directory} was opened to read only")
+        if step == self._newest:
+            return False
+        described = {name: plain.describe(tree) for name, tree in items.items()}
+        record = {"step": step, "meta": json.loads(json.dumps(meta)), "items": described}
+        arrays = {name: plain.pack(tree) for name, tree in items.items()}
+        self._check_space(arrays)
+        aside = self.directory / f"{step}{SAVING}"
+        try:
+            if self._primary:
+                self._storage.remove(aside)
+            response = self._write(aside, {name: tree for name, tree in arrays.items() if tree})
+        except Exception as error:
+            raise self._failure(step, aside, error) from error
+        self._pending = _in_background(lambda: self._commit(step, record, aside, response))
+        self._pending.step = step
+        self._newest = step
+        if wait:
+            self.wait()
+        return True
+
+    def _commit(self, step: int, record: dict, aside: Path, response: Any) -> None:
+        """Waits for the arrays, seals the directory, names it, deletes what is too old."""
+        try:
+            response.result(timeout=self._deadline)
+            if not self._primary:
+                return
+            disk.seal(aside, record, storage=self._storage)
+            final = self.directory / str(step)
+            replaced = self.directory / f"{step}.replaced"
+            if final.exists():
+                self._storage.rename(final, replaced)
+            self._storage.rename(aside, final)
+            self._storage.remove(replaced)
+            self._damaged.discard(step)
+            self._delete_old()
+        except Exception as error:
+            raise self._failure(step, aside, error) from error
+
+    def _failure(self, step: int, aside: Path, error: Exception) -> CheckpointError:
+        """Clears what a failed save left, and says what is still there."""
+        with contextlib.suppress(OSError):
+            for leftover in self.directory.glob(aside.name + "*") if self._primary else ():
+                self._storage.remove(leftover)
+        reason = f"no end after {self._deadline:g} s" if isinstance(error, TimeoutError) else error
+        return CheckpointError(
+            f"saving step {step} to {self.directory} failed ({type(error).__name__}: {reason}); "
+            f"steps on disk: {', '.join(map(str, self.steps())) or 'none'}"
+        )
+
+    def _check_space(self, arrays: Any) -> None:
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
+        if self._primary and (left := self._storage.free(self.directory)) < needed:
+            raise CheckpointError(
+                f"{self.directory} has {left / 1e9:.2f} GB left, "
+                f"a checkpoint needs up to {needed / 1e9:.2f} GB"
+            )
+
+    def _delete_old(self) -> None:
+        """Deletes steps older than the newest `keep` sound ones; the newest was just sealed."""
+        sound = [step for step in self.steps() if self._looks_sound(step)]
+        kept = set(sound[-self._keep :])
+        if self._keep_every:
+            kept |= {step for step in sound if step % self._keep_every == 0}
+        for step in self.steps():
+            if step not in kept and step < sound[-1]:
+                self._storage.remove(self.directory / str(step))
+
+    def _looks_sound(self, step: int) -> bool:
+        """Whether the manifest is whole and every file has its size; contents are not read."""
+        with contextlib.suppress(Damage):
+            disk.verify(self.directory / str(step), contents=False)
+            return step not in self._damaged
+        return False
+
+    def check(self) -> None:
+        """Raises what the save in the background has met, without waiting for it."""
+        if self._pending is not None and self._pending.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Waits until nothing is being written; raises what the save has met."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        try:
+            pending.result(timeout=self._deadline)
+        except BaseException as error:
+            self._newest = None
+            if isinstance(error, TimeoutError):
+                aside = self.directory / f"{pending.step}{SAVING}"
+                raise self._failure(pending.step, aside, error) from error
+            raise
+
+    def close(self) -> None:
+        """Waits for the last save and lets go of the directory."""
+        try:
+            self.wait()
+        finally:
+            self._held.close()
+
+    def latest(self) -> int | None:
+        """The newest step whose every byte is as it was written, or None."""
+        return self._newest_sound(self.steps(), None)[0]
+
+    def meta(self, step: int) -> dict[str, Any]:
+        """The JSON-able data saved with a step."""
+        return self._manifest(step, ())["meta"]
+
+    def restore(self, abstract: Mapping[str, Any], *, step: int | None = None) -> Restored | None:
+        """Reads items into the shapes and shardings of `abstract`, any mesh.
+
+        Args:
+          abstract: trees of arrays or ShapeDtypeStructs by name; only these items are read.
+          step: which; None takes the newest sound one, and says so where it is not the newest.
+
+        Returns:
+          The step, or None for a directory without any.
+
+        Raises:
+          Mismatch: names, shapes or dtypes differ.
+          CheckpointError: the named step is damaged, or every step is.
+        """
+        self.wait()
+        steps, faults = self.steps() if step is None else [step], []
+        while steps:
+            found, damage = self._newest_sound(steps, tuple(abstract))
+            faults += damage
+            if found is None:
+                break
+            try:
+                restored = self._load(found, abstract)
+            except (Damage, OSError, ValueError) as error:
+                faults.append(_fault(found, error))
+                self._damaged.add(found)
+                steps = [s for s in steps if s < found]
+                continue
+            if faults:
+                LOG.warning("%s; going back to step %d", "; ".join(faults), found)
+            self._newest = found
+            return restored
+        if step is not None or faults:
+            raise CheckpointError(
+                f"no checkpoint can be restored from {self.directory}: {'; '.join(faults)}"
+                + ("" if step is not None else "; to start afresh, take another work directory")
+            )
+        return None
+
+    def restore_item(self, step: int, name: str) -> dict[str, Any]:
+        """One item as a nested dict of NumPy arrays, without knowing its shape beforehand."""
+        record = self._manifest(step, (name,))["items"]
+        if name not in record:
+            raise Mismatch(f"step {step} has no item '{name}', only {', '.join(sorted(record))}")
+        found = self._read(step, {name: plain.as_numpy(record[name])})
+        return plain.complete(found[name], record[name])
+
+    def _manifest(self, step: int, within: tuple[str, ...]) -> dict[str, Any]:
+        """The manifest of one step, its files verified."""
+        try:
+            path = self.directory / str(step)
+            return disk.verify(path, within=within, storage=self._storage)
+        except Damage as damage:
+            there = ", ".join(map(str, self.steps())) or "none"
+            raise CheckpointError(
+                f"{_fault(step, damage)} in {self.directory}; steps on disk: {there}"
+            ) from damage
+
+    def _newest_sound(self, steps: list[int], within: Any) -> tuple[int | None, list[str]]:
+        """(newest sound step, the faults of newer ones); process 0 looks, the others are told."""
+        found, faults = None, []
+        if self._primary:
+            for step in reversed(steps):
+                try:
+                    disk.verify(self.directory / str(step), within=within, storage=self._storage)
+                except Damage as damage:
+                    faults.append(_fault(step, damage))
+                    self._damaged.add(step)
+                    continue
+                found = step
+                break
+        if jax.process_count() > 1:
+            told = np.asarray([-1 if found is None else found, len(faults)])
+            told = multihost_utils.broadcast_one_to_all(told)
+            found = None if told[0] < 0 else int(told[0])
+            faults = faults or [f"{told[1]} damaged (see process 0)"] * bool(told[1])
+        return found, faults
+
+    def _load(self, step: int, abstract: Mapping[str, Any]) -> Restored:
+        manifest = disk.read_seal(self.directory / str(step))
+        recorded = manifest["items"]
+        _check_structure(step, abstract, recorded)
+        found = self._read(step, {name: plain.template(tree) for name, tree in abstract.items()})
+        items = {
+            name: plain.unpack(found[name], tree, recorded[name]) for name, tree in abstract.items()
+        }
+        return Restored(step, items, manifest["meta"])
+
+    def _read(self, step: int, shapes: dict[str, dict]) -> dict[str, dict]:
+        """Items as nested dicts, as Orbax reads them; empty ones are not on disk."""
+        wanted = {name: tree for name, tree in shapes.items() if tree}
+        try:
+            found = ocp.load_checkpointables(self.directory / str(step), wanted) if wanted else {}
+        except Exception as error:
+            cause = error.__cause__ or error
+            raise Damage(f"it cannot be read ({type(cause).__name__}: {cause})") from error
+        return {name: found.get(name, {}) for name in shapes}
+
+
+def _in_background(work: Callable[[], None]) -> Future:
+    """Runs `work` on a daemon thread, which a hung disk cannot make the process wait for."""
+    future: Future = Future()
+
+    def run():
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001, it is raised where the future is read
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="checkpoint", daemon=True).start()
+    return future
+
+
+def _fault(step: int, damage: Exception) -> str:
+    return f"checkpoint step {step} is damaged: {damage}"
+
+
+def _check_structure(step: int, abstract: Mapping[str, Any], recorded: dict[str, Any]) -> None:
+    """Raises Mismatch listing what the checkpoint has and `abstract` has not, and so on."""
+    absent = sorted(set(abstract) - set(recorded))
+    if absent:
+        there = ", ".join(sorted(recorded))
+        raise Mismatch(f"checkpoint step {step} has no item '{absent[0]}', only {there}")
+    wrong = [
+        f"{name}: {line}"
+        for name, tree in abstract.items()
+        for line in plain.differences(recorded[name], plain.describe(tree))
+    ]
+    if wrong:
+        more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        raise Mismatch(
+            f"checkpoint step {step} does not fit this run: {'; '.join(wrong[:SHOWN])}{more}"
+        )

@@ -1,0 +1,98 @@
+"""The config of a training run: plain data with a schema, checked before anything compiles."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from m3i_jax import build
+from m3i_jax.build import ConfigError
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a run is. Every block is the keyword arguments of one function, named with it.
+
+    seed: of parameters, data order and every random choice.
+    image: side of the views in pixels.  dtype: of matrix products, "float32" or "bfloat16".
+    batch: images per step over all devices.  accumulate: micro-batches that a step is cut into.
+    duration, warmup: lengths such as "1600 epochs", "5000 steps", "5 percent", "2e6 samples".
+    epoch_size: images per epoch; 0 takes the length of the data set.
+    data: the source (m3i_jax.data).  crops: host views (data.crops.TwoCrops).
+    captions: tokeniser (data.captions).  augment: per view, augment.photometric.
+    encoder: the image tower (encoders).  towers: further ones: text, category.
+    decoders: by name (decoders).  objective: a row of the table (methods).
+    target: what is predicted, where the row leaves it open (framework.codes).
+    weighting: of groups of terms (framework.weighting).  optimizer: training.optimizer.
+    mesh: data, fsdp and tensor axes.  threads: that read data.
+    unreadable: share of the data set that may be broken before the run stops.
+    log, checkpoint, monitor: intervals in steps, see training.hooks and evaluation.monitor.
+    """
+
+    batch: int
+    duration: str
+    data: dict
+    encoder: dict
+    objective: dict
+    optimizer: dict
+    seed: int = 0
+    image: int = 224
+    dtype: str = "float32"
+    accumulate: int = 1
+    warmup: str = "0 steps"
+    epoch_size: int = 0
+    threads: int = 2
+    unreadable: float = 0.001
+    crops: dict = field(default_factory=dict)
+    captions: dict = field(default_factory=dict)
+    augment: dict = field(default_factory=dict)
+    towers: dict = field(default_factory=dict)
+    decoders: dict = field(default_factory=dict)
+    target: dict = field(default_factory=dict)
+    weighting: dict = field(default_factory=lambda: {"name": "constant"})
+    mesh: dict = field(default_factory=dict)
+    log: dict = field(default_factory=dict)
+    checkpoint: dict = field(default_factory=dict)
+    monitor: dict = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, data: Any) -> "Config":
+        """Reads a ConfigDict or a plain dict; refuses unknown keys, wrong types, NaN."""
+        if hasattr(data, "to_dict"):
+            data = data.to_dict()
+        plain = _plain(data, "config")
+        config = build.call(cls, plain, what="config")
+        config.check()
+        return config
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data; `Config.of` reads it back."""
+        return asdict(self)
+
+    def check(self) -> None:
+        """Refuses sizes that cannot work."""
+        for name, least in (("batch", 1), ("accumulate", 1), ("image", 1), ("epoch_size", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(
+                    f"config.{name} is {getattr(self, name)}, expected {least} or more"
+                )
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ConfigError(f"config.dtype is '{self.dtype}', expected float32 or bfloat16")
+        if self.batch % self.accumulate:
+            raise ConfigError(
+                f"config.batch = {self.batch} does not divide into "
+                f"config.accumulate = {self.accumulate} equal micro-batches"
+            )
+
+
+def _plain(value: Any, what: str) -> Any:
+    """Nested dicts, lists and scalars only, every number finite."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v, f"{what}.{k}") for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v, f"{what}[{i}]") for i, v in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{what} is {value}, which is not a finite number")
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ConfigError(f"{what} is a {type(value).__name__}, expected plain data")

@@ -1,0 +1,119 @@
+"""FLOPs of a training step, counted on its jaxpr: 2 per multiply-add, matrix products only.
+
+The count is exact for the step as written, whatever the encoders and decoders are: patches that
+were dropped, tokens of one region only, a frozen target without a backward pass and a first layer
+without a gradient to its input cost what they cost. Element-wise work, norms and the optimiser
+count nothing, as is usual for "model FLOPs". XLA's own count is no substitute: it takes the body
+of a scan once.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.extend import core
+from jax.interpreters import partial_eval
+
+from m3i_jax.training.plan import batch_shape
+from m3i_jax.training.run import Run, assemble
+
+
+class Flops(NamedTuple):
+    """FLOPs per image of one step.
+
+    model: forward, backward and targets; without augmentation and without what `remat` repeats.
+    executed: every product that the step states, repeated and augmenting ones too.
+    """
+
+    model: float
+    executed: float
+
+
+def per_image(run: Run) -> Flops:
+    """Counts one step of a run on its own batch, divided by the images of the batch.
+
+    Losses that compare the samples of a batch with each other have a share that grows with it.
+    """
+    config = run.config
+    plain = replace(
+        config,
+        duration=f"{run.total} steps",
+        warmup="0 steps",
+        augment={},
+        encoder=_kept(config.encoder),
+        towers={name: _kept(block) for name, block in config.towers.items()},
+        decoders={name: _kept(block) for name, block in config.decoders.items()},
+    )
+    executed = _step(run) / config.batch
+    if plain == replace(config, duration=plain.duration, warmup=plain.warmup):
+        return Flops(executed, executed)
+    model = assemble(plain, images=config.batch, devices=run.mesh.devices.flatten())
+    return Flops(_step(model) / config.batch, executed)
+
+
+def _step(run: Run) -> int:
+    with jax.set_mesh(run.mesh):
+        return count(run.step(), run.abstract, batch_shape(run))
+
+
+def _kept(block: Mapping[str, Any]) -> dict[str, Any]:
+    """A block that keeps for the backward pass what it may recompute."""
+    return {name: value for name, value in block.items() if name != "remat"}
+
+
+def count(fn: Any, *args: Any) -> int:
+    """FLOPs of `fn(*args)`; arrays may be given by their shapes.
+
+    A branch counts as its dearest alternative.
+
+    Raises:
+      ValueError: a product inside a loop whose length is not known before it runs.
+    """
+    jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
+    # Rules of differentiation also state gradients that nobody asked for; XLA removes them too.
+    live, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    return _count(live)
+
+
+def _count(jaxpr: core.Jaxpr) -> int:
+    return sum(_equation(eqn) for eqn in jaxpr.eqns)
+
+
+def _equation(eqn: core.JaxprEqn) -> int:
+    """FLOPs of one equation and of everything inside it."""
+    name = eqn.primitive.name
+    if name == "dot_general":
+        return _dot(eqn)
+    if name == "conv_general_dilated":
+        return _convolution(eqn)
+    inner = [_count(jaxpr) for jaxpr in core.jaxprs_in_params(eqn.params)]
+    if not any(inner):
+        return 0
+    if name == "scan":
+        return eqn.params["length"] * sum(inner)
+    if name == "cond":
+        return max(inner)
+    if name == "shard_map":  # the body is what each device does
+        mesh = eqn.params["mesh"].shape
+        return math.prod(mesh[axis] for axis in eqn.params["newly_manual_axes"]) * sum(inner)
+    if name in ("while", "pallas_call"):
+        raise ValueError(f"cannot count the products inside a '{name}': its length is not known")
+    return sum(inner)
+
+
+def _dot(eqn: core.JaxprEqn) -> int:
+    """2 · size of the result · length of the sums."""
+    (contracted, _), _ = eqn.params["dimension_numbers"]
+    shape = eqn.invars[0].aval.shape
+    return 2 * eqn.outvars[0].aval.size * math.prod(shape[axis] for axis in contracted)
+
+
+def _convolution(eqn: core.JaxprEqn) -> int:
+    """2 · size of the result · inputs seen by each output; zeros of a dilated input are free."""
+    kernel = eqn.invars[1].aval
+    outputs = kernel.shape[eqn.params["dimension_numbers"].rhs_spec[0]]
+    free = int(np.prod(eqn.params["lhs_dilation"]))
+    return 2 * eqn.outvars[0].aval.size * (kernel.size // outputs) // free

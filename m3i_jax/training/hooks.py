@@ -1,0 +1,112 @@
+"""What a run does beside training: logs, saves, draws. Each hook is a function of a `Moment`."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from m3i_jax.build import ConfigError
+from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.training.log import Log
+from m3i_jax.training.loop import Hook, Moment
+from m3i_jax.training.state import TrainState
+
+LAG = 2  # steps after which a logged step's numbers are read: long enough not to hold up the device
+PATIENCE = 100  # steps in a row that may fail to be finite before the run gives up
+
+
+class NotFinite(ConfigError):
+    """The loss or its gradient has not been finite for many steps."""
+
+
+def due(step: int, every: int) -> bool:
+    """Whether `step` is one of every `every` steps; never where `every` is 0."""
+    return every > 0 and step % every == 0
+
+
+def logging(log: Log, *, batch: int, every: int = 50, flush: int = 0) -> Hook:
+    """Every `every` steps: that step's metrics, images per second and share of waiting.
+
+    flush: interval at which everything so far must be on disk, because a checkpoint follows.
+
+    Raises:
+      NotFinite: when `PATIENCE` steps in a row were skipped.
+    """
+    waiting: list[tuple[int, Any, float, float]] = []
+    mark: list[tuple[int, float, float]] = []
+    skipped = {"total": 0, "since": 0}
+
+    def write(step, metrics, now, waited):
+        values = {name: np.asarray(value) for name, value in jax.device_get(metrics).items()}
+        if mark and step > mark[0][0]:
+            before, then, idle = mark[0]
+            seconds = max(now - then, 1e-9)
+            rate = (step - before) * batch / seconds
+            values |= {"perf/images_per_second": rate, "perf/data_wait": (waited - idle) / seconds}
+            log.progress(step, loss=float(values["train/loss"]), images_per_second=rate)
+        mark[:] = [(step, now, waited)]
+        log.scalars(step, values)
+        _watch(step, int(values["optim/skipped"]), skipped)
+
+    def hook(moment: Moment) -> None:
+        now = time.perf_counter()
+        if not mark:  # the first step includes compilation
+            jax.block_until_ready(moment.metrics)
+            mark.append((moment.step, time.perf_counter(), moment.waited))
+        if due(moment.step, every) or moment.last:
+            waiting.append((moment.step, moment.metrics, now, moment.waited))
+        all_of_it = moment.last or due(moment.step, flush)
+        while waiting and (all_of_it or waiting[0][0] <= moment.step - LAG):
+            write(*waiting.pop(0))
+
+    return hook
+
+
+def _watch(step: int, total: int, skipped: dict[str, int]) -> None:
+    """Stops a run whose every step since long ago was skipped."""
+    if total - skipped["total"] < step - skipped["since"]:
+        skipped["since"] = step
+    if step - skipped["since"] >= PATIENCE:
+        raise NotFinite(
+            f"loss or gradient has not been finite for {PATIENCE} steps up to step {step}; the "
+            "last checkpoint is from before; a lower learning rate or a look at the data may help"
+        )
+    skipped["total"] = total
+
+
+def saving(
+    checkpoints: Checkpoints,
+    *,
+    state: Callable[[Any], TrainState],
+    meta: Callable[[Moment], dict[str, Any]],
+    every: int = 1000,
+) -> Hook:
+    """A checkpoint every `every` steps and at the end; meta is saved with it."""
+
+    def hook(moment: Moment) -> None:
+        checkpoints.check()
+        if due(moment.step, every) or moment.last:
+            items = state(moment.leaves).items()
+            checkpoints.save(moment.step, items, meta(moment), wait=moment.last)
+
+    return hook
+
+
+def drawing(
+    log: Log,
+    draw: Callable[[Any, Any, int], dict[str, np.ndarray]],
+    *,
+    state: Callable[[Any], TrainState],
+    every: int,
+    first: int = 1,
+) -> Hook:
+    """Pictures of what the step looks at, at step `first` and every `every` steps."""
+
+    def hook(moment: Moment) -> None:
+        if every > 0 and (moment.step == first or due(moment.step, every) or moment.last):
+            pictures = draw(state(moment.leaves), moment.batch, moment.step)
+            log.images(moment.step, pictures)
+
+    return hook

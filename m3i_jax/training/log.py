@@ -1,0 +1,322 @@
+"""What a run tells the world: metrics.jsonl (the truth), TensorBoard, pictures, a progress line.
+
+None of it can stop or slow the training: lines are appended in one write, everything else happens
+on a thread that is given up with one warning when it fails or falls behind (RELIABILITY F45).
+"""
+
+import json
+import logging
+import math
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import tensorboardX
+from PIL import Image
+
+from m3i_jax.build import ConfigError
+from m3i_jax.training import storage
+
+LOG = logging.getLogger(__name__)
+
+# Keys that change what is written or where it runs, not what is computed. Another number of
+# devices is another order of summation, so `mesh` is here on purpose: equal but for rounding.
+SAFE = ("log", "checkpoint", "monitor", "mesh")
+
+_NAMES = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class Log:
+    """Writes the metrics of a run.
+
+    Args:
+      workdir: gets metrics.jsonl, TensorBoard events, images/.
+      total: steps of the run, for the progress line.
+      start: step that the run resumes from; lines of later steps are dropped, as they will be
+        written again.
+      active: whether this process writes; in a run of many only the first does.
+      tensorboard: whether to write events.
+      stream: of the progress line.
+      clock: seconds, monotonic.
+      writer: makes the TensorBoard writer; tests pass one that fails.
+    """
+
+    def __init__(
+        self,
+        workdir: str | Path,
+        *,
+        total: int,
+        start: int = 0,
+        active: bool = True,
+        tensorboard: bool = True,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        writer: Callable[..., Any] = tensorboardX.SummaryWriter,
+    ):
+        self._workdir, self._total, self._active = Path(workdir), total, active
+        self._stream = sys.stderr if stream is None else stream
+        self._clock, self._mark = clock, (start, clock())
+        self._line_open, self._told = False, False
+        self._file, self._background = None, None
+        if not active:
+            return
+        self._workdir.mkdir(parents=True, exist_ok=True)
+        path = self._workdir / "metrics.jsonl"
+        truncate(path, start)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        events = (lambda: writer(str(self._workdir), purge_step=start + 1)) if tensorboard else None
+        self._background = _Background(events, self._workdir / "images")
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def scalars(self, step: int, values: Mapping[str, Any]) -> None:
+        """One line of metrics.jsonl, and a point of every curve.
+
+        Numbers keep every bit: float32 and float64 are read back equal by `read`.
+        """
+        if not self._active:
+            return
+        plain = {name: _plain(value) for name, value in values.items()}
+        line = json.dumps({"step": int(step), **{k: _spell(v) for k, v in plain.items()}}) + "\n"
+        try:
+            os.write(self._file, line.encode())
+        except OSError as error:
+            if not self._told:
+                LOG.warning("metrics.jsonl cannot be written (%s); the training goes on", error)
+            self._told = True
+        self._background.send("scalars", int(step), plain)
+
+    def images(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
+        """Pictures (H, W, 3) uint8 as TensorBoard images and workdir/images/<name>-<step>.png."""
+        if self._active:
+            copies = {name: np.array(picture, np.uint8) for name, picture in pictures.items()}
+            self._background.send("images", int(step), copies)
+
+    def progress(self, step: int, *, loss: float, images_per_second: float) -> None:
+        """The progress line: rewritten in place on a terminal, one line per call elsewhere."""
+        if not self._active:
+            return
+        (before, then), now = self._mark, self._clock()
+        self._mark = (step, now)
+        pace = (now - then) / max(1, step - before)
+        text = (
+            f"step {step}/{self._total} ({100 * step / max(1, self._total):.1f} %)  "
+            f"loss {loss:.4f}  {images_per_second:.0f} images/s  "
+            f"{duration(pace * (self._total - step))} left"
+        )
+        try:
+            self._line_open = self._stream.isatty()
+            self._stream.write(f"\r{text}\x1b[K" if self._line_open else text + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # a closed terminal
+            pass
+
+    def close(self) -> None:
+        """Flushes what is waiting, at most for a few seconds."""
+        if self._active:
+            self._active = False
+            if self._line_open:
+                print(file=self._stream)
+            self._background.close()
+            os.close(self._file)
+
+
+class _Background:
+    """A thread that writes events and pictures; dropped with one warning when it is in trouble."""
+
+    def __init__(self, writer: Callable[[], Any] | None, folder: Path):
+        self._writer, self._folder = writer, folder
+        self._queue: queue.Queue = queue.Queue(1000)
+        self._given_up = False
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def send(self, kind: str, step: int, content: dict[str, Any]) -> None:
+        if self._given_up:
+            return
+        try:
+            self._queue.put_nowait((kind, step, content))
+        except queue.Full:
+            self._give_up("it has fallen 1000 entries behind")
+
+    def close(self, seconds: float = 10.0) -> None:
+        if not self._given_up:
+            try:
+                self._queue.put(None, timeout=seconds)
+            except queue.Full:
+                return
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            writer = self._writer() if self._writer else None
+            while (entry := self._queue.get()) is not None:
+                kind, step, content = entry
+                (self._scalars if kind == "scalars" else self._images)(writer, step, content)
+                if self._queue.empty() and writer:
+                    writer.flush()
+            if writer:
+                writer.close()
+        except Exception as error:  # noqa: BLE001, whatever the backend raises
+            self._give_up(f"{type(error).__name__}: {error}")
+
+    def _scalars(self, writer: Any, step: int, values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            if writer and isinstance(value, int | float):
+                writer.add_scalar(name, value, step)
+
+    def _images(self, writer: Any, step: int, pictures: dict[str, np.ndarray]) -> None:
+        for name, picture in pictures.items():
+            path = self._folder / f"{name}-{step:08d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+            if writer:
+                writer.add_image(name, picture, step, dataformats="HWC")
+
+    def _give_up(self, why: str) -> None:
+        if not self._given_up:
+            LOG.warning(
+                "TensorBoard and pictures are off from here (%s); metrics.jsonl goes on", why
+            )
+        self._given_up = True
+
+
+def read(path: str | Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl; a line cut short by a crash is left out."""
+    try:
+        text = Path(path).read_text(errors="replace")
+    except FileNotFoundError:
+        return []
+    return [entry for line in text.splitlines() if (entry := _parse(line)) is not None]
+
+
+def truncate(path: str | Path, step: int) -> None:
+    """Drops the lines of steps after `step`, and broken ones, in one atomic replacement."""
+    path = Path(path)
+    if not path.exists():
+        return
+    text = path.read_bytes()
+    kept = [
+        line
+        for line in text.splitlines(keepends=True)
+        if line.endswith(b"\n") and (e := _parse(line)) is not None and e["step"] <= step
+    ]
+    if b"".join(kept) != text:
+        storage.publish(path, b"".join(kept))
+
+
+def guard_config(
+    workdir: str | Path, config: Any, *, safe: Iterable[str] = SAFE, write: bool = True
+) -> list[str]:
+    """Writes workdir/config.json, or compares it with the config that is there.
+
+    Args:
+      workdir: of the run.
+      config: a ConfigDict, or an object with `to_dict`, or plain data.
+      safe: keys that a resumed run may change, with everything below them; the file follows.
+      write: False only compares (processes other than the first).
+
+    Returns:
+      One phrase for every safe change, such as "log.every was 50, is now 10".
+
+    Raises:
+      ConfigError: another config made the directory; the message names the keys.
+    """
+    path = Path(workdir) / "config.json"
+    new = _as_json(config)
+    changes = []
+    if path.exists():
+        try:
+            old = json.loads(path.read_text())
+        except ValueError as error:
+            raise ConfigError(f"{path} is not readable JSON: {error}") from error
+        changes = _changes(old, new)
+        safe = tuple(safe)
+        unsafe = [t for key, t in changes if not any(_within(key, name) for name in safe)]
+        if unsafe:
+            raise ConfigError(
+                f"{workdir} was made by another config: {'; '.join(unsafe)}. Set these back to "
+                "resume, or take another work directory"
+            )
+    if write and (changes or not path.exists()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        storage.publish(path, (json.dumps(new, indent=2) + "\n").encode())
+    return [text for _, text in changes]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as "2d 03h", "3h 20m", "5m 10s" or "42s"."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, secs = divmod(int(max(0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours:02d}h"
+    if hours:
+        return f"{hours}h {minutes:02d}m"
+    return f"{minutes}m {secs:02d}s" if minutes else f"{secs}s"
+
+
+def _as_json(config: Any) -> Any:
+    """Plain JSON data: references resolved, tuples as lists."""
+    if hasattr(config, "to_json_best_effort"):
+        return json.loads(config.to_json_best_effort())
+    if hasattr(config, "to_dict"):
+        config = config.to_dict()
+    return json.loads(json.dumps(config))
+
+
+def _changes(old: Any, new: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """(dotted key, phrase) of every difference between two configs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in sorted(old.keys() | new.keys()):
+            path = f"{prefix}.{key}" if prefix else key
+            if key not in old:
+                found.append((path, f"{path} was absent, is now {new[key]!r}"))
+            elif key not in new:
+                found.append((path, f"{path} was {old[key]!r}, is now absent"))
+            else:
+                found += _changes(old[key], new[key], path)
+        return found
+    same = old == new and isinstance(old, bool) == isinstance(new, bool)
+    return [] if same else [(prefix, f"{prefix} was {old!r}, is now {new!r}")]
+
+
+def _within(key: str, name: str) -> bool:
+    return key == name or key.startswith(name + ".")
+
+
+def _parse(line: str | bytes) -> dict[str, Any] | None:
+    """The entry of one line, or None for what is not one."""
+    try:
+        entry = json.loads(line)
+        entry["step"] = int(entry["step"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return {k: _NAMES.get(v, v) if isinstance(v, str) else v for k, v in entry.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A Python number or string; arrays of one element become numbers."""
+    if isinstance(value, bool | int | float | str) or value is None:
+        return value
+    return np.asarray(value).item()
+
+
+def _spell(value: Any) -> Any:
+    """JSON has no NaN and no infinities; they are written as strings."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

@@ -1,0 +1,330 @@
+"""Optimisers as optax chains: decay, rates and freezing by parameter path, never by rank.
+
+θ ← θ − η(t) · s(path) · (direction(g) + λ·[path decays]·θ): as parameter groups in the published
+recipes, the factor s scales the decay too. Gradients are clipped by their global norm over the
+leaves that train. Blocks are stacked along a leading depth axis, and every rule treats such a leaf
+as the layers that it holds.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from m3i_jax import trees
+from m3i_jax.build import ConfigError, build
+from m3i_jax.training import schedules
+from m3i_jax.training.sharding import STACKED
+from m3i_jax.types import Array
+
+# Parameters that are one-dimensional in the published code, which exempts them by rank: biases,
+# scales of norms, LayerScale, temperature. Class and mask tokens are (1, 1, D) there and decay
+# (SiameseIM, MAE). Fine-tuning recipes also exempt tokens and positions: WITHOUT_TOKENS.
+NO_DECAY = r"(^|/)([a-z]+_)?(bias|scale|gamma)\d*$"
+WITHOUT_TOKENS = NO_DECAY + r"|(^|/)(cls_token|mask_token|pos_embed)$|relative_position"
+
+# Which layer of the network a parameter of the encoder belongs to (METHODS §8.1): "embed" is
+# layer 0, "block" the number of its block + 1, "head" behind the last block. Parameters that no
+# pattern matches are an error: a forgotten name must not train at the head's full rate.
+LAYERS: trees.Rules = (
+    (r"^decoders/|(^|/)(head|fc_norm|pooler|projection)(/|$)", "head"),
+    (r"(^|/)blocks/", "block"),
+    (r"(^|/)(patch_embed|token_embed|type_embed|pos_embed|cls_token|mask_token|embed)", "embed"),
+    (r"(^|/)(norm|relative_position[a-z_]*)(/|$)", "head"),
+)
+
+STAGE = re.compile(r"(?:^|/)stages?_?(\d+)/")
+
+SCHEDULES: dict[str, Callable[..., schedules.Schedule]] = {
+    "cosine": schedules.warmup_cosine,
+    "constant": schedules.warmup_constant,
+    "milestones": schedules.warmup_milestones,
+}
+
+
+class Optimizer(NamedTuple):
+    """An optax transformation, and the learning rate at each of its updates."""
+
+    transform: optax.GradientTransformation
+    schedule: schedules.Schedule
+
+
+def create(
+    block: Mapping[str, Any], *, params: Any, batch: int, total: int, warmup: int = 0
+) -> Optimizer:
+    """The optimiser that a config block `{name, **kwargs}` names: `adamw` or `lars`.
+
+    Args:
+      block: plain data.
+      params: the parameters or their shapes; every pattern is checked against their paths.
+      batch: images per step, for `base_lr`.
+      total, warmup: steps, for the schedule.
+    """
+    given = {"params": params, "batch": batch, "total": total, "warmup": warmup}
+    return build({"adamw": adamw, "lars": lars}, block, what="config.optimizer", **given)
+
+
+def adamw(
+    params: Any,
+    *,
+    batch: int,
+    total: int,
+    warmup: int = 0,
+    lr: float | None = None,
+    base_lr: float | None = None,
+    schedule: str = "cosine",
+    end_lr: float = 0.0,
+    b1: float = 0.9,
+    b2: float = 0.95,
+    eps: float = 1e-8,
+    weight_decay: float = 0.05,
+    no_decay: str = NO_DECAY,
+    clip: float | None = None,
+    layer_decay: float | None = None,
+    lr_scale: tuple = (),
+    freeze: str | None = None,
+) -> Optimizer:
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019); moments in float32.
+
+    lr, base_lr: peak rate, or rate per 256 images.  end_lr: at the end of a cosine.
+    no_decay: pattern of paths without decay.  clip: global gradient norm, None = off.
+    layer_decay: d of `layer_scales`.  lr_scale: ordered (pattern, factor) rules, 1 elsewhere.
+    freeze: pattern of paths that do not move, and cost no moments.
+    """
+    rules = _Rules(params, no_decay, layer_decay, lr_scale, freeze)
+    direction = [
+        optax.scale_by_adam(b1=b1, b2=b2, eps=eps, mu_dtype=jnp.float32),
+        optax.add_decayed_weights(weight_decay, mask=rules.decays),
+    ]
+    rate = _rate(schedule, end_lr, total, warmup, batch, lr, base_lr)
+    return Optimizer(_assemble(rules, direction, rate, clip), rate)
+
+
+def lars(
+    params: Any,
+    *,
+    batch: int,
+    total: int,
+    warmup: int = 0,
+    lr: float | None = None,
+    base_lr: float | None = None,
+    schedule: str = "cosine",
+    end_lr: float = 0.0,
+    momentum: float = 0.9,
+    trust: float = 0.001,
+    weight_decay: float = 0.0,
+    no_decay: str = NO_DECAY,
+    clip: float | None = None,
+    lr_scale: tuple = (),
+    freeze: str | None = None,
+) -> Optimizer:
+    """LARS (You et al. 2017): u = g + λθ; v ← m·v + u · trust·‖θ‖/‖u‖; θ ← θ − η·v.
+
+    Norms are per layer, also in stacked leaves. Paths that do not decay (biases, norms) have no
+    trust ratio either, as in the linear probes of MAE and Barlow Twins. For plain SGD with
+    momentum everything is matched: no_decay=".*".
+    """
+    rules = _Rules(params, no_decay, None, lr_scale, freeze)
+    direction = [
+        optax.add_decayed_weights(weight_decay, mask=rules.decays),
+        scale_by_trust(trust, applies=rules.decays),
+        optax.trace(decay=momentum, accumulator_dtype=jnp.float32),
+    ]
+    rate = _rate(schedule, end_lr, total, warmup, batch, lr, base_lr)
+    return Optimizer(_assemble(rules, direction, rate, clip), rate)
+
+
+class _Rules:
+    """What the path rules of a config say about a given tree of parameters."""
+
+    def __init__(self, params, no_decay, layer_decay, lr_scale, freeze):
+        paths = [path for path, _ in trees.named_leaves(params)]
+        self.no_decay = _pattern(no_decay, "no_decay")
+        self.freeze = _pattern(freeze, "freeze") if freeze else None
+        self.lr_scale = [(_pattern(p, "lr_scale"), float(f)) for p, f in _pairs(lr_scale)]
+        asked = [("freeze", self.freeze)] + [("lr_scale", p) for p, _ in self.lr_scale]
+        for key, pattern in asked:
+            if pattern is not None and not any(pattern.search(path) for path in paths):
+                raise ConfigError(
+                    f"config.optimizer.{key} = {pattern.pattern!r} matches none of the "
+                    f"{len(paths)} parameters, such as '{paths[0]}' and '{paths[-1]}'"
+                )
+        if self.freeze and all(self.freeze.search(path) for path in paths):
+            raise ConfigError(f"config.optimizer.freeze = {freeze!r} leaves nothing to train")
+        layers = layer_scales(params, layer_decay) if layer_decay is not None else {}
+        self.scales = {
+            path: self._factor(path) * layers.get(path, 1.0)
+            for path in paths
+            if self._factor(path) != 1.0 or path in layers
+        }
+
+    def _factor(self, path: str) -> float:
+        return next((factor for p, factor in self.lr_scale if p.search(path)), 1.0)
+
+    def decays(self, params: Any) -> Any:
+        """Tree of bools: whether weight decay applies."""
+        return trees.map_with_name(lambda path, _: not self.no_decay.search(path), params)
+
+    def groups(self, params: Any) -> Any:
+        """Tree of "train" or "freeze"."""
+        frozen = self.freeze.search if self.freeze else lambda path: False
+        return trees.map_with_name(lambda p, _: "freeze" if frozen(p) else "train", params)
+
+
+def _assemble(rules, direction, rate, clip) -> optax.GradientTransformation:
+    """Clip and direct what trains, scale by path, then by the rate."""
+    if clip is not None and clip <= 0:
+        raise ConfigError(f"config.optimizer.clip is {clip}, expected more than 0, or None for off")
+    inner = optax.chain(*([optax.clip_by_global_norm(clip)] if clip else []), *direction)
+    if rules.freeze:
+        inner = optax.partition({"train": inner, "freeze": optax.set_to_zero()}, rules.groups)
+    scale = [scale_by_path(rules.scales)] if rules.scales else []
+    return optax.chain(_float32(), inner, *scale, optax.scale_by_learning_rate(rate))
+
+
+def _rate(schedule, end_lr, total, warmup, batch, lr, base_lr) -> schedules.Schedule:
+    """The schedule that the config names, from the peak rate."""
+    if schedule not in SCHEDULES:
+        names = ", ".join(SCHEDULES)
+        raise ConfigError(f"config.optimizer.schedule is {schedule!r}, expected one of {names}")
+    peak = schedules.peak_rate(batch=batch, lr=lr, base_lr=base_lr)
+    if schedule != "cosine" and end_lr:
+        raise ConfigError(f"config.optimizer.end_lr has no meaning for the schedule '{schedule}'")
+    kwargs = {"end": end_lr} if schedule == "cosine" else {}
+    return SCHEDULES[schedule](peak, total=total, warmup=warmup, **kwargs)
+
+
+def scale_by_path(scales: Mapping[str, float | Array]) -> optax.GradientTransformation:
+    """Multiplies updates by the factor of their path: a number, or one per layer of a stack."""
+
+    def update(updates, params=None):
+        def one(path, u):
+            factor = jnp.asarray(scales.get(path, 1.0), u.dtype)
+            return u * factor.reshape(factor.shape + (1,) * (u.ndim - factor.ndim))
+
+        return trees.map_with_name(one, updates)
+
+    return optax.stateless(update)
+
+
+def scale_by_trust(trust: float, *, applies: Callable[[Any], Any]) -> optax.GradientTransformation:
+    """LARS: u · trust·‖θ‖/‖u‖ per layer where `applies(params)`; 1 where either norm is 0."""
+
+    def update(updates, params):
+        def one(path, u, p, on):
+            if not on:
+                return u
+            axes = tuple(range(1 if STACKED.search(path) else 0, u.ndim))
+            norm = lambda x: jnp.sqrt(jnp.sum(jnp.square(x), axes, keepdims=True))  # noqa: E731
+            top, bottom = norm(p), norm(u)
+            usable = (top > 0) & (bottom > 0)
+            return u * jnp.where(usable, trust * top / jnp.where(usable, bottom, 1.0), 1.0)
+
+        names = trees.map_with_name(lambda path, _: path, updates)
+        return jax.tree.map(one, names, updates, params, applies(params))
+
+    return optax.stateless(update)
+
+
+def _float32() -> optax.GradientTransformation:
+    """Gradients in float32; refuses parameters in less, whose moments would stall."""
+
+    def init(params):
+        for path, leaf in trees.named_leaves(params):
+            if leaf.dtype != jnp.float32:
+                raise ValueError(f"parameter '{path}' is {leaf.dtype}, expected float32")
+        return optax.EmptyState()
+
+    def update(updates, state, params=None):
+        return jax.tree.map(lambda u: u.astype(jnp.float32), updates), state
+
+    return optax.GradientTransformation(init, update)
+
+
+def layer_scales(
+    params: Any, decay: float, *, layers: trees.Rules = LAYERS
+) -> dict[str, float | Array]:
+    """Path -> d^(L + 1 − id): layer-wise rate decay, one number per layer of a stacked leaf.
+
+    L is the number of blocks, over all stages where there are several. Embeddings, positions,
+    class and mask token have id 0; block b (from 0) has b + 1; the final norm, position biases
+    shared by the blocks, and everything behind the encoder have L + 1, hence factor 1. What
+    follows the blocks of a stage (patch merging) belongs to its last one. METHODS §8.1.
+
+    Raises:
+      ConfigError: a path that no pattern of `layers` matches.
+    """
+    if not 0 < decay <= 1:
+        raise ConfigError(f"config.optimizer.layer_decay is {decay}, expected a number in (0, 1]")
+    numbers, counts = _block_numbers(params)
+    scales = {}
+    for path, _ in trees.named_leaves(params):
+        count = counts.get(_tower(path), 0)
+        if path in numbers:
+            scales[path] = decay ** (count - numbers[path])
+            continue
+        try:
+            kind = trees.first_match(layers, path)
+        except ValueError:
+            raise ConfigError(
+                f"layer decay does not know which layer '{path}' belongs to; "
+                "name it in optimizer.LAYERS"
+            ) from None
+        scales[path] = 1.0 if kind == "head" else decay ** (count + 1)
+    return scales
+
+
+def _tower(path: str) -> str:
+    """The encoder that a path is in: `encoders/image`; "" for a tree of one."""
+    return "/".join(path.split("/")[:2]) if path.startswith("encoders/") else ""
+
+
+def _block_numbers(params: Any) -> tuple[dict[str, Any], dict[str, int]]:
+    """Path -> numbers of the blocks that the leaf holds, from 0; and blocks per encoder."""
+    depths: dict[tuple[str, int], int] = {}  # (encoder, stage) -> blocks
+    found = {}
+    for path, leaf in trees.named_leaves(params):
+        if path.startswith("decoders/"):
+            continue
+        match = STAGE.search(path)
+        stage = _tower(path), int(match.group(1)) if match else 0
+        if STACKED.search(path):
+            depths[stage] = leaf.shape[0]
+            found[path] = stage, np.arange(leaf.shape[0])
+        elif unrolled := re.search(r"(?:^|/)blocks?[_/]?(\d+)/", path):
+            number = int(unrolled.group(1))
+            depths[stage] = max(depths.get(stage, 0), number + 1)
+            found[path] = stage, np.asarray(number)
+        elif match:
+            found[path] = stage, None
+    before = {
+        (tower, stage): sum(d for (t, s), d in depths.items() if t == tower and s < stage)
+        for tower, stage in depths
+    }
+    counts: dict[str, int] = {}
+    for (tower, _), depth in depths.items():
+        counts[tower] = counts.get(tower, 0) + depth
+    numbers = {
+        path: before[stage] + (depths[stage] - 1 if inside is None else inside)
+        for path, (stage, inside) in found.items()
+    }
+    return numbers, counts
+
+
+def _pattern(text: str, key: str) -> re.Pattern:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ConfigError(f"config.optimizer.{key} = {text!r} is not a pattern: {error}") from error
+
+
+def _pairs(rules: Any) -> list[tuple[str, float]]:
+    """(pattern, factor) rules of a config, as given in lists or tuples."""
+    for rule in rules:
+        if isinstance(rule, str) or len(rule) != 2 or not isinstance(rule[0], str):
+            raise ConfigError(f"config.optimizer.lr_scale has {rule!r}, expected (pattern, factor)")
+    return [(pattern, factor) for pattern, factor in rules]

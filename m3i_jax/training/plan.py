@@ -1,0 +1,96 @@
+"""What a run would be, from its config alone: shapes are checked, nothing is allocated."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from m3i_jax import trees
+from m3i_jax.framework import Part
+from m3i_jax.training import sharding
+from m3i_jax.training.config import Config
+from m3i_jax.training.run import Run, assemble
+from m3i_jax.types import Batch
+
+
+def plan(config: Config) -> str:
+    """The run as text: lengths, terms, parameters by part, bytes per device.
+
+    Traces one step on the config's batch, so everything that depends on shapes is checked.
+    Lengths in epochs need `epoch_size`, as there is no data set to ask.
+    """
+    run = assemble(config, images=config.epoch_size)
+    with jax.set_mesh(run.mesh):
+        _, metrics = jax.eval_shape(run.step(), run.abstract, batch_shape(run))
+    parts = {"online": run.abstract.params, "EMA": run.abstract.codes["ema"]}
+    lines = [
+        f"{run.total} steps of {config.batch} images on "
+        + " x ".join(f"{n} {name}" for name, n in run.mesh.shape.items()),
+        "",
+        "codes",
+        *(f"  {name:<18} {_code(code)}" for name, code in run.method.codes.items()),
+        "terms",
+        *(f"  {name:<18} {_term(term)}" for name, term in run.method.terms.items()),
+        "parameters",
+        *_parameters(run),
+        "bytes per device",
+        *(f"  {name:<18} {_megabytes(_per_device(run, tree))}" for name, tree in parts.items()),
+        f"  {'optimizer':<18} {_megabytes(_per_device(run, run.abstract.optimizer))}",
+        f"logged every step: {', '.join(sorted(metrics))}",
+    ]
+    return "\n".join(lines)
+
+
+def batch_shape(run: Run) -> Batch:
+    """Shapes of a global batch of the run."""
+    config, needed = run.config, run.method.sources
+    b, side = config.batch, config.image
+    shape = jax.ShapeDtypeStruct
+    views = sorted(needed - {"label", "text"})
+    length = config.captions.get("length", 1)
+    return Batch(
+        images={v: shape((b, side, side, 3), jnp.uint8) for v in views},
+        boxes={v: shape((b, 6), jnp.float32) for v in views},
+        label=shape((b,), jnp.int32),
+        text=shape((b, length), jnp.int32) if "text" in needed else None,
+    )
+
+
+def _code(code) -> str:
+    if isinstance(code, Part):
+        return f"{code.region} image of {code.code}"
+    hidden = f", {100 * code.mask.hidden:.0f} % hidden" if code.mask else ""
+    return f"{code.encoder.name} of view {code.view}{hidden}"
+
+
+def _term(term) -> str:
+    regularizer = f", {term.regularize.name}" if term.regularize else ""
+    weight = f" x {term.weight:g}" if term.weight != 1 else ""
+    return (
+        f"{term.x} -> {term.y} by decoder {term.decoder}: {term.predict.name}{regularizer} "
+        f"on {term.positions}{weight} [{term.group}]"
+    )
+
+
+def _parameters(run: Run) -> list[str]:
+    rows = [
+        (f"{kind}/{name}", trees.count(tree))
+        for kind, group in run.abstract.params.items()
+        for name, tree in group.items()
+    ]
+    rows.append(("total", sum(count for _, count in rows)))
+    return [f"  {name:<18} {count:>15,}" for name, count in rows]
+
+
+def _per_device(run: Run, tree) -> int:
+    """Bytes of a tree on one device under the run's sharding rules."""
+    split = sharding.shardings(tree, run.mesh)
+    sizes = jax.tree.map(
+        lambda x, s: math.prod(s.shard_shape(x.shape)) * np.dtype(x.dtype).itemsize, tree, split
+    )
+    return sum(jax.tree.leaves(sizes))
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 2**20:>12,.1f} MiB"

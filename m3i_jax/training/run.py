@@ -1,0 +1,193 @@
+"""From a config to a run: every part is built, shapes are checked, nothing is allocated yet."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+
+from m3i_jax import augment, build, framework, methods, networks
+from m3i_jax.build import ConfigError, nearest
+from m3i_jax.framework import Method, Weighting
+from m3i_jax.training import optimizer as optimizers
+from m3i_jax.training import schedules, sharding
+from m3i_jax.training.config import Config
+from m3i_jax.training.state import TrainState, create
+from m3i_jax.training.step import Augment, compile_step, make_step
+
+WEIGHTINGS = {"constant": framework.constant, "gradient_norm": framework.gradient_norm}
+TARGETS = {"ema": framework.ema, "pixels": framework.pixels}
+
+
+class Run(NamedTuple):
+    """A run, ready to start: its parts, and the abstract state with its shardings."""
+
+    config: Config
+    network: networks.Network
+    method: Method
+    weighting: Weighting
+    optimizer: Any
+    schedule: Callable
+    augment: Mapping[str, Augment]
+    total: int
+    mesh: Any
+    make: Callable[[Any], TrainState]
+    abstract: TrainState
+    shardings: TrainState
+
+    def create(self) -> TrainState:
+        """The initial state, made straight into its shards."""
+        key = jax.random.key(self.config.seed)
+        with jax.set_mesh(self.mesh):
+            return jax.jit(self.make, out_shardings=self.shardings)(key)
+
+    def step(self) -> Callable:
+        """The pure step (state, batch) -> (state, metrics)."""
+        return make_step(
+            network=self.network,
+            method=self.method,
+            weighting=self.weighting,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            augment=self.augment,
+            seed=self.config.seed,
+            total=self.total,
+            accumulate=self.config.accumulate,
+            group=max((d.group or 1 for d in self.method.views.values()), default=1),
+        )
+
+    def compiled(self) -> Callable:
+        """`advance(leaves, batch)`, see `step.compile_step`."""
+        batch = sharding.batch_sharding(self.mesh)
+        return compile_step(
+            self.step(), self.abstract, shardings=self.shardings, batch_sharding=batch
+        )
+
+
+def objective(config: Config) -> Method:
+    """The row of the table that the config names, with its target."""
+    block = dict(config.objective)
+    if "name" not in block:
+        raise ConfigError(f"config.objective lacks 'name'{nearest('', build.offered(methods))}")
+    row = build.lookup(methods, block.pop("name"), what="config.objective")
+    given = {}
+    if config.target:
+        given["target"] = build.build(TARGETS, config.target, what="config.target")
+        if "target" not in inspect.signature(row).parameters:
+            raise ConfigError(f"objective '{row.__name__}' has no target to choose: leave "
+                              "config.target empty")  # fmt: skip
+    try:
+        return build.call(row, block, what="config.objective", **given)
+    except ValueError as error:
+        raise ConfigError(f"config.objective: {error}") from error
+
+
+def build_network(config: Config, method: Method) -> networks.Network:
+    """The network that the config describes; every decoder predicts what its terms want."""
+    towers = {"image", *config.towers}
+    for name, code in method.wholes.items():
+        if code.encoder.tower not in towers:
+            raise ConfigError(
+                f"code '{name}' wants tower '{code.encoder.tower}'; "
+                f"config.towers has {', '.join(sorted(config.towers)) or 'none'}"
+            )
+    for name, term in method.terms.items():
+        if term.decoder is not None and term.decoder not in config.decoders:
+            raise ConfigError(
+                f"term '{name}' wants decoder '{term.decoder}'; "
+                f"config.decoders has {', '.join(sorted(config.decoders)) or 'none'}"
+            )
+    for name in sorted(method.refinements() - set(config.decoders)):
+        raise ConfigError(f"an encoder passes through '{name}', which config.decoders lacks")
+    return networks.build(
+        config.encoder,
+        config.towers,
+        config.decoders,
+        image=config.image,
+        dtype=config.dtype,
+        out=lambda name, towers: method.decoders(towers).get(name),
+    )
+
+
+def _check_rows(config: Config, method: Method, network: networks.Network) -> None:
+    """Refuses to cut a batch whose loss is not the mean over its parts."""
+    if config.accumulate == 1:
+        return
+    if config.weighting["name"] != "constant":
+        raise ConfigError(
+            "config.accumulate works with constant weights only: a gradient norm is of the "
+            "whole batch"
+        )
+    for name, why in method.batchwise(network.batchwise).items():
+        raise ConfigError(f"config.accumulate cannot cut the batch of term '{name}': {why}")
+    for name, view in method.views.items():
+        rows = config.batch // config.accumulate
+        if view.group is None or rows % view.group:
+            raise ConfigError(
+                f"config.accumulate cuts through the partners of view '{name}'; set "
+                f"config.objective.mix_group to a divisor of {rows}"
+            )
+
+
+def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = None) -> Run:
+    """Builds every part of a run and its abstract state; allocates nothing.
+
+    images: length of the training set, for lengths given in epochs.
+    devices: to run on, all by default.
+    """
+    method = objective(config)
+    network = build_network(config, method)
+    weighting = build.build(WEIGHTINGS, config.weighting, what="config.weighting")
+    if weighting.groups and set(weighting.groups) != set(method.groups):
+        raise ConfigError(
+            f"config.weighting balances {' and '.join(weighting.groups)}, "
+            f"but the objective has {' and '.join(method.groups)} only; name 'constant' instead"
+        )
+    _check_rows(config, method, network)
+    augment = _augment(config, method)
+    epoch = config.epoch_size or images
+    total = schedules.parse(config.duration, batch=config.batch, epoch=epoch)
+    warmup = schedules.parse(config.warmup, batch=config.batch, epoch=epoch, total=total)
+    mesh = sharding.mesh(config.mesh, batch=config.batch // config.accumulate, devices=devices)
+    key = jax.random.key(config.seed)
+    optimizer, schedule = optimizers.create(
+        config.optimizer,
+        params=jax.eval_shape(network.init, key),
+        batch=config.batch,
+        total=total,
+        warmup=warmup,
+    )
+    make = partial(create, network=network, method=method, weighting=weighting, optimizer=optimizer)
+    abstract = jax.eval_shape(make, key)
+    return Run(
+        config=config,
+        network=network,
+        method=method,
+        weighting=weighting,
+        optimizer=optimizer,
+        schedule=schedule,
+        augment=augment,
+        total=total,
+        mesh=mesh,
+        make=make,
+        abstract=abstract,
+        shardings=sharding.shardings(abstract, mesh),
+    )
+
+
+def _augment(config: Config, method: Method) -> dict[str, Augment]:
+    """Per view, images -> images; the blocks are checked by a call on shapes."""
+    made = {}
+    for view, block in config.augment.items():
+        if view not in method.sources:
+            continue  # a recipe may name both views of a row that looks at one
+        what = f"config.augment.{view}"
+        made[view] = partial(_photometric, block, what)
+        shape = jax.ShapeDtypeStruct((1, config.image, config.image, 3), "float32")
+        jax.eval_shape(made[view], jax.random.key(0), shape)
+    return made
+
+
+def _photometric(block, what, key, images):
+    return build.call(augment.photometric, block, what=what, key=key, images=images)

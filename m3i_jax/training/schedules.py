@@ -1,0 +1,146 @@
+"""Lengths and learning rates over a run: one place converts units, one follows the recipes."""
+
+import math
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from m3i_jax.build import ConfigError, nearest
+from m3i_jax.types import Array
+
+Schedule = Callable[[Array], Array]  # (step) -> float32
+
+UNITS = ("steps", "epochs", "samples", "percent")
+
+
+def parse(
+    length: str | int,
+    *,
+    batch: int | None = None,
+    epoch: int | None = None,
+    total: int | None = None,
+) -> int:
+    """Steps in a length such as "1600 epochs", "5000 steps", "2e6 samples" or "5 percent".
+
+    Args:
+      length: number and unit; a bare whole number counts steps.
+      batch: images per step, for samples and epochs.
+      epoch: images per epoch.
+      total: steps of the whole run, for percent.
+
+    Returns:
+      The nearest whole number of steps, at least 1 unless the length is 0. Epochs count images
+      exactly: 40 epochs are round(40 · epoch / batch) steps, not 40 · floor(epoch / batch).
+    """
+    number, unit = _split(length)
+    if unit == "steps":
+        if number != int(number):
+            raise ConfigError(f"{length!r} is not a whole number of steps")
+        return int(number)
+    needs = {"epochs": ("batch", "epoch"), "samples": ("batch",), "percent": ("total",)}[unit]
+    given = {"batch": batch, "epoch": epoch, "total": total}
+    for name in needs:
+        if not given[name]:
+            raise ConfigError(f"{length!r} is counted in {unit}, which needs the {name} size")
+    if unit == "percent" and number > 100:
+        raise ConfigError(f"{length!r} is more than the whole run")
+    steps = {
+        "epochs": lambda: number * epoch / batch,
+        "samples": lambda: number / batch,
+        "percent": lambda: number * total / 100,
+    }[unit]()
+    return max(1, math.floor(steps + 0.5)) if number > 0 else 0
+
+
+def _split(length: str | int) -> tuple[float, str]:
+    """(number, unit) of a length."""
+    words = str(length).split()
+    if len(words) == 1:
+        words.append("steps")
+    try:
+        text, unit = words
+        number = float(text)
+    except ValueError:
+        raise ConfigError(
+            f"{length!r} is not a length; expected a number and one of {', '.join(UNITS)}, "
+            "such as '40 epochs'"
+        ) from None
+    unit = next((u for u in UNITS if unit in (u, u.removesuffix("s"))), unit)
+    if unit not in UNITS:
+        raise ConfigError(f"{length!r} has the unknown unit '{unit}'{nearest(unit, UNITS)}")
+    if not math.isfinite(number) or number < 0:
+        raise ConfigError(f"{length!r} is not a length: the number must be finite and not negative")
+    return number, unit
+
+
+def warmup_cosine(peak: float, *, total: int, warmup: int = 0, end: float = 0.0) -> Schedule:
+    """Linear from 0 at step 0 to `peak` at step `warmup`, then a cosine to `end` at step `total`.
+
+    η(t) = peak·t/w for t < w;  end + (peak − end)·½(1 + cos π(t − w)/(T − w)) after it.
+    The first update uses η(0), which is 0 under warm-up, and the last one η(T − 1), as in the
+    published code of MAE and SiameseIM; past T the rate stays at `end`.
+    """
+    _check_lengths(total, warmup)
+
+    def schedule(step: Array) -> Array:
+        step = jnp.asarray(step, jnp.float32)
+        progress = jnp.clip((step - warmup) / max(1, total - warmup), 0.0, 1.0)
+        decayed = end + (peak - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+        return jnp.where(step < warmup, peak * step / max(1, warmup), decayed)
+
+    return schedule
+
+
+def warmup_constant(peak: float, *, total: int, warmup: int = 0) -> Schedule:
+    """Linear from 0 at step 0 to `peak` at step `warmup`, then constant."""
+    _check_lengths(total, warmup)
+
+    def schedule(step: Array) -> Array:
+        step = jnp.asarray(step, jnp.float32)
+        return peak * jnp.minimum(1.0, step / warmup if warmup else 1.0)
+
+    return schedule
+
+
+def warmup_milestones(
+    peak: float,
+    *,
+    total: int,
+    warmup: int = 0,
+    milestones: tuple = (0.889, 0.963),
+    factor: float = 0.1,
+) -> Schedule:
+    """Linear warm-up, then `peak` times `factor` once for every milestone that has passed.
+
+    milestones: fractions of `total`; the defaults are the detection recipe's (METHODS §8.4).
+    """
+    _check_lengths(total, warmup)
+    at = jnp.asarray([round(m * total) for m in milestones], jnp.float32)
+
+    def schedule(step: Array) -> Array:
+        step = jnp.asarray(step, jnp.float32)
+        passed = (step[..., None] >= at.reshape((1,) * step.ndim + (-1,))).sum(-1)
+        ramp = jnp.minimum(1.0, step / warmup if warmup else 1.0)
+        return peak * ramp * factor ** passed.astype(jnp.float32)
+
+    return schedule
+
+
+def peak_rate(*, batch: int, lr: float | None = None, base_lr: float | None = None) -> float:
+    """The peak learning rate: `lr` as it is, or `base_lr` · batch / 256 (RELIABILITY trap 16).
+
+    A function of the global batch only, so devices and accumulation leave it alone.
+    """
+    if (lr is None) == (base_lr is None):
+        given = "both" if lr is not None else "neither"
+        raise ConfigError(
+            f"config.optimizer needs 'lr' (the peak) or 'base_lr' (per 256 images), got {given}"
+        )
+    return float(lr) if lr is not None else base_lr * batch / 256
+
+
+def _check_lengths(total: int, warmup: int) -> None:
+    if total < 1:
+        raise ConfigError(f"a run of {total} steps; expected 1 or more")
+    if warmup > total:
+        raise ConfigError(f"a warm-up of {warmup} steps is longer than the run of {total}")

@@ -1,0 +1,221 @@
+"""A training run on a work directory: starts it, or goes on where it was, to the bit."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from m3i_jax import build, data
+from m3i_jax.build import ConfigError
+from m3i_jax.data import captions, crops, pipeline
+from m3i_jax.data.robust import robust
+from m3i_jax.training import hooks, sharding
+from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.training.config import Config
+from m3i_jax.training.gallery import gallery
+from m3i_jax.training.log import SAFE, Log, guard_config
+from m3i_jax.training.loop import Hook, fit
+from m3i_jax.training.run import Run, assemble
+from m3i_jax.training.signals import EXIT_PREEMPTED, Preemption
+from m3i_jax.training.state import TrainState
+
+LOG = logging.getLogger(__name__)
+
+
+class Inputs(NamedTuple):
+    """Where the batches come from, and the fingerprint of all that decides what they are."""
+
+    source: data.Source
+    tokenizer: captions.Captions | None
+    crops: crops.TwoCrops
+    fingerprint: dict[str, Any]
+
+
+class Session(NamedTuple):
+    """What a hook can know about the run that it watches."""
+
+    run: Run
+    inputs: Inputs
+    workdir: Path
+    log: Log
+    state: Callable[[Any], TrainState]
+
+
+def train(
+    config: Config,
+    workdir: str | Path,
+    *,
+    watch: Callable[[Session], Sequence[Hook]] = lambda session: (),
+) -> int:
+    """Trains in `workdir` until the run is done, and returns the exit status of the program.
+
+    0 when it is done, 75 when a signal asked it to leave: everything is saved, and the same
+    command goes on where it was.
+    watch: hooks of the caller's, such as evaluation on the side.
+    """
+    workdir = Path(workdir)
+    with Preemption() as preemption:
+        source = _source(config, workdir)
+        run = assemble(config, images=len(source))
+        inputs = _inputs(config, run, source, workdir)
+        first = jax.process_index() == 0
+        changed = guard_config(workdir, config, safe=(*SAFE, "threads"), write=first)
+        for phrase in changed:
+            LOG.info("config: %s", phrase)
+        block = config.checkpoint
+        with build.call(_checkpoints, block, what="config.checkpoint", workdir=workdir) as kept:
+            state, position = _start(run, kept, inputs)
+            step = int(state.step)
+            if step >= run.total:
+                LOG.info("step %d of %d: this run is done already", step, run.total)
+                return 0
+            with Log(workdir, total=run.total, start=step, active=first) as log:
+                session = Session(run, inputs, workdir, log, _unflatten(state))
+                chores = _hooks(session, kept, every=block.get("every", 1000))
+                chores[1:1] = watch(session)
+                step = _fit(session, state, position, chores, preemption)
+        return 0 if step == run.total else EXIT_PREEMPTED
+
+
+def _source(config: Config, workdir: Path) -> data.Source:
+    """The training set, broken records replaced and listed."""
+    source = data.source(config.data, split="train")
+    if not 0 <= config.unreadable <= 1:
+        raise ConfigError(f"config.unreadable is {config.unreadable}, expected a share of 1")
+    return robust(source, report=workdir / "unreadable.txt", max_share=config.unreadable)
+
+
+def _inputs(config: Config, run: Run, source: data.Source, workdir: Path) -> Inputs:
+    """Checks that the data can give what the row looks at."""
+    needed = run.method.sources
+    table = config.towers.get("category", {}).get("size")
+    if "label" in needed and table != len(source.classes):
+        raise ConfigError(
+            f"the data set has {len(source.classes)} categories, "
+            f"but config.towers.category.size is {table}"
+        )
+    tokenizer = _tokenizer(config, source, workdir) if "text" in needed else None
+    names = tuple(sorted(needed - {"label", "text"}))
+    cut = build.call(
+        crops.TwoCrops, config.crops, what="config.crops", size=config.image, views=names
+    )
+    fingerprint = pipeline.fingerprint(
+        source, seed=config.seed, batch=config.batch, crops=cut, tokenizer=tokenizer
+    )
+    return Inputs(source, tokenizer, cut, fingerprint)
+
+
+def _tokenizer(config: Config, source: data.Source, workdir: Path) -> captions.Captions:
+    """The tokeniser kept in the work directory, trained on the captions the first time."""
+    path = workdir / "tokenizer.json"
+    block = dict(config.captions)
+    file = block.pop("file", None)
+    if path.exists():
+        tokenizer = captions.load(path)
+    else:
+        if not any(source.captions()):
+            raise ConfigError(
+                "the objective predicts texts, but the data set has no captions; put NAME.txt "
+                "beside NAME.jpg, or set config.objective.text=False"
+            )
+        if file:
+            tokenizer = build.call(captions.load, block, what="config.captions", path=file)
+        else:
+            words = source.captions()
+            tokenizer = build.call(captions.train, block, what="config.captions", captions=words)
+        if jax.process_index() == 0:
+            workdir.mkdir(parents=True, exist_ok=True)
+            tokenizer.save(path)
+    rows = config.towers["text"].get("vocabulary")
+    if rows is not None and tokenizer.vocabulary > rows:
+        raise ConfigError(
+            f"the tokenizer has {tokenizer.vocabulary} tokens, "
+            f"but config.towers.text.vocabulary is {rows}"
+        )
+    return tokenizer
+
+
+def _checkpoints(
+    *, workdir: Path, every: int = 1000, keep: int = 2, keep_every: int = 0
+) -> Checkpoints:
+    """config.checkpoint: interval, newest steps to keep, multiples to keep for ever."""
+    return Checkpoints(workdir / "checkpoints", keep=keep, keep_every=keep_every or None)
+
+
+def _start(run: Run, kept: Checkpoints, inputs: Inputs) -> tuple[TrainState, dict | None]:
+    """The newest sound checkpoint and its data position, or the initial state."""
+    wanted = sharding.abstract(run.abstract.items(), run.shardings.items())
+    found = kept.restore(wanted)
+    if found is None:
+        return run.create(), None
+    then, now = found.meta["fingerprint"], inputs.fingerprint
+    changed = [
+        f"{name} was {then.get(name)!r}, is now {now.get(name)!r}"
+        for name in sorted(then.keys() | now.keys())
+        if then.get(name) != now.get(name)
+    ]
+    if changed:
+        raise ConfigError(f"the data changed under the checkpoint: {'; '.join(changed)}")
+    LOG.info("going on from step %d", found.step)
+    return TrainState.of(found.items), found.meta["data"]
+
+
+def _unflatten(state: TrainState) -> Callable[[Any], TrainState]:
+    treedef = jax.tree.structure(state)
+    return lambda leaves: jax.tree.unflatten(treedef, leaves)
+
+
+def _hooks(session: Session, kept: Checkpoints, *, every: int) -> list[Hook]:
+    """Log, pictures, checkpoints: in this order, so that what a checkpoint follows is on disk."""
+    config, run, log = session.run.config, session.run, session.log
+    block = dict(config.log)
+    images = block.pop("images", 0)
+    meta = {"config": json.loads(json.dumps(config.to_dict())), "fingerprint": None}
+    meta["fingerprint"] = session.inputs.fingerprint
+    what = dict(what="config.log", log=log, batch=config.batch, flush=every)
+    return [
+        build.call(hooks.logging, block, **what),
+        hooks.drawing(log, gallery(run), state=session.state, every=images),
+        hooks.saving(
+            kept,
+            state=session.state,
+            meta=lambda moment: meta | {"data": moment.position},
+            every=every,
+        ),
+    ]
+
+
+def _fit(session: Session, state, position, chores, preemption: Preemption) -> int:
+    """Runs the loop; returns the steps taken in all."""
+    run, inputs = session.run, session.inputs
+    stream = pipeline.batches(
+        inputs.source,
+        batch=run.config.batch,
+        seed=run.config.seed,
+        crops=inputs.crops,
+        tokenizer=inputs.tokenizer,
+        threads=run.config.threads,
+        start=position,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    feed = pipeline.prefetch(stream, lambda batch: sharding.put(batch, run.mesh))
+    start = int(state.step)
+    leaves = jax.tree.leaves(state)
+    try:
+        with jax.set_mesh(run.mesh):
+            _, step = fit(
+                run.compiled(),
+                leaves,
+                feed,
+                start=start,
+                total=run.total,
+                hooks=chores,
+                stop=preemption.agreed,
+            )
+    finally:
+        feed.close()
+    return step

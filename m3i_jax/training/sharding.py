@@ -1,0 +1,172 @@
+"""One sharding story: a mesh, and ordered (path pattern, axes) rules for every tree of a run.
+
+Parameters, moving averages and optimiser moments end in the same names, so one rule covers all
+three. Batches are split over every axis but `tensor`. Everything else is the compiler's business.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from m3i_jax import trees
+from m3i_jax.build import ConfigError, call
+
+BATCH = P(("data", "fsdp"))
+
+# Leaves with a leading depth axis, which a scan walks and which no rule ever splits.
+STACKED = re.compile(r"(^|/)blocks/(?!\d)")
+
+# Value of a rule: "replicated", "largest" (the longest dimension that divides, over fsdp), or the
+# axes of a layer's last dimensions, so that stacked leaves need no rule of their own. With a
+# `tensor` axis of 1 the first two are plain FSDP; otherwise the columns of the first matrix and
+# the rows of the second are split, and a block needs one sum over `tensor` for each pair.
+RULES: trees.Rules = (
+    (r"/(qkv|fc1)/kernel$", ("fsdp", "tensor")),
+    (r"/(proj|fc2)/kernel$", ("tensor", "fsdp")),
+    (r".*", "largest"),
+)
+
+SMALL = 2**14  # elements of a layer; splitting less costs more messages than it saves memory
+
+
+def mesh(
+    block: Mapping[str, Any] | None = None,
+    *,
+    batch: int | None = None,
+    devices: Sequence[Any] | None = None,
+) -> Mesh:
+    """The devices as a (data, fsdp, tensor) grid, all of them unless `devices` are given.
+
+    Args:
+      block: sizes of the axes `data`, `fsdp`, `tensor`; -1, for one of them, takes what is left.
+      batch: images per (micro-)batch, which the data and fsdp axes must divide.
+      devices: default all devices of all processes.
+
+    Raises:
+      ConfigError: the axes do not multiply to the number of devices, or do not divide the batch.
+    """
+    devices = list(jax.devices() if devices is None else devices)
+    shape = call(_sizes, block or {}, what="config.mesh", count=len(devices))
+    ways = shape[0] * shape[1]
+    if batch is not None and batch % ways:
+        raise ConfigError(
+            f"a batch of {batch} does not divide over data x fsdp = {ways} devices; "
+            f"the nearest sizes that do are {max(1, batch // ways) * ways} and "
+            f"{(batch // ways + 1) * ways}"
+        )
+    kinds = (AxisType.Auto,) * 3
+    return jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=kinds, devices=devices)
+
+
+def _sizes(*, count: int, data: int = -1, fsdp: int = 1, tensor: int = 1) -> tuple[int, int, int]:
+    """Axis sizes for `count` devices, with -1 filled in."""
+    sizes = {"data": data, "fsdp": fsdp, "tensor": tensor}
+    text = ", ".join(f"{name} = {size}" for name, size in sizes.items())
+    free = [name for name, size in sizes.items() if size == -1]
+    if len(free) > 1 or any(size < 1 for size in sizes.values() if size != -1):
+        raise ConfigError(f"config.mesh has {text}; axes are 1 or more, and one of them may be -1")
+    fixed = math.prod(size for size in sizes.values() if size != -1)
+    if free:
+        sizes[free[0]] = count // fixed
+    if math.prod(sizes.values()) != count:
+        raise ConfigError(
+            f"config.mesh has {text}, which does not fit {count} devices: "
+            f"the axes must multiply to {count}"
+        )
+    return tuple(sizes.values())
+
+
+def shardings(abstract: Any, mesh: Mesh, *, rules: trees.Rules = RULES) -> Any:
+    """A NamedSharding for every leaf of `abstract` (arrays or shapes), by the first rule.
+
+    Keys of random generators are replicated, and so is every dimension that its axes do not
+    divide.
+    """
+
+    def one(path: str, leaf: Any) -> NamedSharding:
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return NamedSharding(mesh, P())
+        return NamedSharding(mesh, spec(path, leaf.shape, mesh, rules=rules))
+
+    return trees.map_with_name(one, abstract)
+
+
+def spec(path: str, shape: tuple[int, ...], mesh: Mesh, *, rules: trees.Rules = RULES) -> P:
+    """How one leaf is split."""
+    value = trees.first_match(rules, path)
+    depth = (None,) if STACKED.search(path) else ()
+    layer = shape[len(depth) :]
+    if isinstance(value, str) and value not in ("largest", "replicated"):
+        raise ConfigError(
+            f"the sharding rule for '{path}' is '{value}'; "
+            "expected 'largest', 'replicated' or a tuple of axis names"
+        )
+    if value == "replicated" or not layer or math.prod(layer) < SMALL:
+        return P()
+    if value == "largest":
+        axes = _largest(layer, mesh)
+    else:
+        axes = (None,) * (len(layer) - len(value)) + tuple(value)[-len(layer) :]
+        axes = tuple(
+            a if _divides(a, size, mesh) else None for a, size in zip(axes, layer, strict=True)
+        )
+    return P(*depth, *axes) if any(axes) else P()
+
+
+def _largest(layer: tuple[int, ...], mesh: Mesh) -> tuple[str | None, ...]:
+    """fsdp on the longest dimension that it divides, the last of equals."""
+    fits = [i for i, size in enumerate(layer) if _divides("fsdp", size, mesh)]
+    chosen = max(fits, key=lambda i: (layer[i], i), default=None)
+    return tuple("fsdp" if i == chosen else None for i in range(len(layer)))
+
+
+def _divides(axes: str | Sequence[str] | None, size: int, mesh: Mesh) -> bool:
+    """Whether the axes are split at all and divide `size`."""
+    names = () if axes is None else (axes,) if isinstance(axes, str) else tuple(axes)
+    unknown = [name for name in names if name not in mesh.shape]
+    if unknown:
+        raise ConfigError(f"a sharding rule names the axis '{unknown[0]}'; the mesh has {mesh}")
+    ways = math.prod(mesh.shape[name] for name in names)
+    return ways > 1 and size % ways == 0
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Rows over data and fsdp; one sharding for every leaf of a batch."""
+    return NamedSharding(mesh, BATCH)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The whole array on every device."""
+    return NamedSharding(mesh, P())
+
+
+def abstract(tree: Any, shardings: Any) -> Any:
+    """Shapes that carry their shardings: what a checkpoint is restored into."""
+    return jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings
+    )
+
+
+def put(batch: Any, mesh: Mesh) -> Any:
+    """Global arrays from the rows that this process read; the transfer runs in the background.
+
+    batch: a tree of (B / processes, ...) NumPy arrays; `None` stays.
+    """
+    sharding = batch_sharding(mesh)
+    ways, processes = mesh.shape["data"] * mesh.shape["fsdp"], jax.process_count()
+
+    def one(rows: np.ndarray) -> jax.Array:
+        if rows.shape[0] * processes % ways:
+            raise ConfigError(
+                f"a batch of {rows.shape[0] * processes} does not divide over "
+                f"data x fsdp = {ways} devices"
+            )
+        return jax.make_array_from_process_local_data(sharding, rows)
+
+    return jax.tree.map(one, batch)

@@ -1,0 +1,161 @@
+"""The training step: a pure function of (state, batch), compiled once.
+
+augment → derive views → encode every code once → score every term → weigh → differentiate →
+optimise → update codes. Randomness is fold_in(fold_in(seed, step), name): any step can be
+replayed, and no random state is kept.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from m3i_jax import framework as fw
+from m3i_jax import normalize
+from m3i_jax.framework.keys import named
+from m3i_jax.framework.scoring import Prepared
+from m3i_jax.training.state import TrainState
+from m3i_jax.types import Array, Batch, Box, View
+
+Augment = Callable[[Array, Array], Array]
+
+
+def views(key: Array, batch: Batch, augment: Mapping[str, Augment]) -> dict[str, View]:
+    """The host's views on the device: photometric augmentation, then ImageNet normalisation.
+
+    Categories are absent where the label is −1, texts where every token is padding.
+    """
+    made = {}
+    for name, images in batch.images.items():
+        images = images.astype(jnp.float32) / 255.0
+        if name in augment:
+            images = augment[name](named(key, "augment/" + name), images)
+        box = Box.of(batch.boxes[name]) if name in batch.boxes else None
+        made[name] = View(normalize.channels(images), box)
+    if batch.label is not None:
+        made["label"] = View(batch.label, present=batch.label >= 0)
+    if batch.text is not None:
+        made["text"] = View(batch.text, present=(batch.text != 0).any(-1))
+    return made
+
+
+def make_step(
+    *,
+    network: Any,
+    method: fw.Method,
+    weighting: fw.Weighting,
+    optimizer: optax.GradientTransformation,
+    schedule: Callable[[Array], Array],
+    augment: Mapping[str, Augment],
+    seed: int,
+    total: int,
+    accumulate: int = 1,
+    group: int = 1,
+) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
+    """step(state, batch) -> (state, metrics), a pure function.
+
+    total: number of steps of the whole training, for the ramps.
+    accumulate: micro-batches per step; `group`: rows that must stay together in one.
+    A step whose loss or gradient norm is not finite changes nothing but the counters.
+    """
+
+    def step(state: TrainState, batch: Batch):
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        given = views(key, batch, augment)
+        prepared = fw.prepare(method, network, given, key=key)
+        differentiate = lambda part, key: fw.gradients(  # noqa: E731
+            method, network, weighting, state.params, state.codes, part,
+            balance=state.balance, key=key,
+        )  # fmt: skip
+        if accumulate == 1:
+            result = differentiate(prepared, key)
+        else:
+            result = _accumulated(differentiate, prepared, key, accumulate, group)
+        norm = optax.global_norm(result.params)
+        changes, moments = optimizer.update(result.params, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, changes)
+        progress = (state.step + 1).astype(jnp.float32) / total
+        codes = fw.update(method, params, state.codes, result.aux, progress)
+        moved = state.replace(
+            params=params, optimizer=moments, codes=codes, balance=result.weighting
+        )
+        finite = jnp.isfinite(result.loss) & jnp.isfinite(norm)
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
+        kept = kept.replace(
+            step=state.step + 1, skipped=state.skipped + (1 - finite.astype(jnp.int32))
+        )
+        metrics = _metrics(result, norm, schedule(state.step), kept.skipped)
+        for encoder in method.encoders.values():
+            metrics |= encoder.gauges(progress)
+        return kept, metrics
+
+    return step
+
+
+def compile_step(step: Callable, state: TrainState, *, shardings: Any, batch_sharding: Any):
+    """`advance(leaves, batch) -> (leaves, metrics)` over the flat leaves of the state.
+
+    The leaves are donated, and a flat list keeps the host's part of a call small
+    (docs/benchmarks.md has the figures).
+    """
+    treedef = jax.tree.structure(state)
+    flat = treedef.flatten_up_to(shardings)
+
+    def advance(leaves, batch):
+        state, metrics = step(jax.tree.unflatten(treedef, leaves), batch)
+        return jax.tree.leaves(state), metrics
+
+    return jax.jit(
+        advance,
+        donate_argnums=0,
+        in_shardings=(flat, batch_sharding),
+        out_shardings=(flat, None),
+    )
+
+
+def _metrics(result: fw.evaluate.Gradients, norm, rate, skipped) -> dict[str, Array]:
+    """Scalars of one step under their public names."""
+    found = {
+        "train/loss": result.loss,
+        "optim/grad_norm": norm,
+        "optim/lr": rate,
+        "optim/skipped": skipped,
+    }
+    for name, score in result.scores.items():
+        found[f"train/{name}"] = score.prediction
+        if score.regularizer is not None:
+            found[f"train/{name}/regularizer"] = score.regularizer
+        if score.information is not None:
+            found[f"information/{name}"] = score.information
+    found |= {f"balance/norm_{group}": value for group, value in result.norms.items()}
+    if "sp" in result.weights:
+        found["balance/lambda"] = result.weights["sp"]
+    return found
+
+
+def _accumulated(differentiate, prepared: Prepared, key, parts: int, group: int):
+    """Mean of the gradients of `parts` micro-batches: exact where losses are means over rows.
+
+    A micro-batch takes rows from all over the batch, so that under data sharding each device
+    keeps its own rows; `group` neighbouring rows stay together.
+    """
+
+    def split(x):
+        rows = x.reshape(x.shape[0] // (parts * group), parts, group, *x.shape[1:])
+        rows = jnp.moveaxis(rows, 1, 0)
+        return rows.reshape(parts, -1, *x.shape[1:])
+
+    slices = jax.tree.map(split, prepared)
+    first = jax.eval_shape(differentiate, jax.tree.map(lambda x: x[0], slices), key)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
+
+    def body(total, part):
+        number, rows = part
+        result = differentiate(rows, jax.random.fold_in(key, number))
+        share = lambda t, r: t + r / parts if jnp.issubdtype(r.dtype, jnp.inexact) else r  # noqa: E731
+        return jax.tree.map(share, total, result), None
+
+    total, _ = jax.lax.scan(body, zeros, (jnp.arange(parts), slices))
+    return total

@@ -1,0 +1,115 @@
+"""The photometric recipe: probabilities, independence of samples, order of the operations."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m3i_jax import augment
+from m3i_jax.augment import recipes
+
+OFF = dict(jitter=0.0, grayscale=0.0, blur=0.0, solarize=0.0)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return jax.random.uniform(jax.random.key(7), (256, 8, 8, 3))
+
+
+def photometric(key, images, **options):
+    return jax.jit(partial(recipes.photometric, **options))(key, images)
+
+
+def changed(key, images, **options):
+    got = photometric(key, images, **(OFF | options))
+    return got, np.asarray((got != images).any((1, 2, 3)))
+
+
+def test_probability_zero_everywhere_is_the_identity(key, images):
+    np.testing.assert_array_equal(recipes.photometric(key, images, **OFF), images)
+
+
+@pytest.mark.parametrize(
+    "name, fn",
+    [("grayscale", augment.grayscale), ("solarize", augment.solarize)],
+)
+def test_a_share_of_the_samples_is_changed_and_the_others_are_untouched(key, images, name, fn):
+    got, rows = changed(key, images, **{name: 0.3})
+    assert abs(rows.mean() - 0.3) < 4 * 0.46 / 16
+    # Two programs: grey differs in the last place.
+    np.testing.assert_allclose(got[rows], fn(images)[rows], atol=2e-7)
+    always, rows = changed(key, images, **{name: 1.0})
+    assert rows.all()
+    np.testing.assert_allclose(always, fn(images), atol=2e-7)
+
+
+@pytest.mark.parametrize("name", ["jitter", "blur"])
+def test_jitter_and_blur_have_their_probability_too(key, images, name):
+    # σ scales with the image: widths of 8 pixels would be invisible, so these are large ones.
+    images = jax.image.resize(images[:128], (128, 64, 64, 3), "nearest")
+    _, rows = changed(key, images, **{name: 0.5})
+    assert abs(rows.mean() - 0.5) < 4 * 0.5 / 128**0.5
+
+
+def test_output_is_float32_within_zero_and_one(key, images):
+    options = dict(brightness=0.9, contrast=0.9, saturation=0.9, hue=0.5, jitter=1.0, solarize=0.5)
+    got = jax.jit(partial(recipes.photometric, **options))(key, images)
+    assert got.dtype == jnp.float32 and got.shape == images.shape
+    assert got.min() >= 0 and got.max() <= 1
+
+
+def test_samples_draw_for_themselves(key):
+    same = jnp.tile(jax.random.uniform(key, (1, 64, 64, 3)), (16, 1, 1, 1))
+    draw = jax.jit(partial(recipes.photometric, jitter=1.0))
+    got = np.asarray(draw(key, same))
+    assert len({g.tobytes() for g in got}) == 16
+    np.testing.assert_array_equal(draw(key, same), got)
+    other = np.asarray(draw(jax.random.key(9), same))
+    assert abs(other - got).max() > 0.05
+
+
+def test_changing_one_probability_moves_no_other_draw(key, images):
+    _, alone = changed(key, images, solarize=0.3)
+    both = photometric(key, images, **(OFF | dict(grayscale=0.3, solarize=0.3)))
+    gray = photometric(key, images, **(OFF | dict(grayscale=0.3)))
+    np.testing.assert_array_equal(np.asarray((both != gray).any((1, 2, 3))), alone)
+
+
+def test_blur_comes_before_solarisation(key):
+    images = jax.random.uniform(key, (4, 64, 64, 3))
+    got = photometric(key, images, **(OFF | dict(blur=1.0, solarize=1.0)))
+    blurred = photometric(key, images, **(OFF | dict(blur=1.0)))
+    np.testing.assert_allclose(got, augment.solarize(blurred), atol=1e-6)
+
+
+def test_the_blur_is_in_proportion_to_the_image(key):
+    """The widest blur of a dot: 2 pixels at 224."""
+    widths = []
+    for side in (112, 224):
+        images = np.zeros((16, side, side, 3), np.float32)
+        images[:, side // 2, side // 2] = 1.0
+        got = photometric(key, images, **(OFF | dict(blur=1.0)))[:, side // 2, :, 0]
+        line = np.asarray(got / got.sum(1, keepdims=True), np.float64)
+        place = np.arange(side) - side // 2
+        widths.append(np.sqrt((line * place**2).sum(1)).max())
+    assert 1.5 < widths[1] < 2.0
+    np.testing.assert_allclose(widths[0], widths[1] / 2, rtol=0.05)
+
+
+def test_a_stage_of_probability_zero_is_not_in_the_program(key, images):
+    def operations(**options):
+        fn = partial(recipes.photometric, **(OFF | options))
+        return str(jax.make_jaxpr(fn)(key, images))
+
+    assert "dot_general" in operations(blur=0.1) and "dot_general" not in operations(jitter=1.0)
+    assert "scan" in operations(jitter=0.1) and "scan" not in operations(blur=1.0)
+    nothing = dict(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+    assert "scan" not in operations(jitter=1.0, **nothing)
+    assert "argmax" not in operations(jitter=1.0, hue=0.0)
+
+
+def test_a_probability_is_between_zero_and_one(key, images):
+    with pytest.raises(ValueError, match="grayscale is between 0 and 1, not 1.2"):
+        recipes.photometric(key, images, grayscale=1.2)

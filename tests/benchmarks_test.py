@@ -1,0 +1,91 @@
+"""The benchmark as it is called from a shell, on the smallest config it can have."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+TINY = (
+    "--set=image=16", "--set=encoder.depth=1", "--set=encoder.width=32", "--set=encoder.heads=2",
+    "--set=decoders.image.depth=1", "--set=decoders.image.width=32", "--set=decoders.image.heads=2",
+    "--batch=4", "--rounds=2", "--steps=1",
+)  # fmt: skip
+
+
+def benchmark(*words, without=()):
+    """Runs benchmarks/train_step.py in a process that cannot import what is named in `without`."""
+    script = str(ROOT / "benchmarks" / "train_step.py")
+    code = (
+        f"import runpy, sys; sys.modules.update(dict.fromkeys({list(without)!r}))\n"
+        f"sys.argv = {[script, *words]!r}\n"
+        f"runpy.run_path({script!r}, run_name='__main__')\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    environment |= {"JAX_PLATFORMS": "cpu"}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT
+    )
+
+
+@pytest.mark.slow
+def test_figures_of_a_tiny_run(tmp_path):
+    file = tmp_path / "figures.json"
+    config = str(ROOT / "configs" / "mae_digit_scenes.py")
+    absent = ("grain", "orbax", "ml_collections", "PIL", "clu", "tensorflow", "torch")
+    done = benchmark("--config", config, *TINY, "--json", str(file), without=absent)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(file.read_text())
+    for name in ("images_per_second", "model_flops_per_second", "ceiling_flops_per_second"):
+        for clock in ("wall", "cpu"):
+            spread = found[name][clock]
+            assert 0 < spread["min"] <= spread["median"] <= spread["max"]
+    assert 0 < found["share_of_ceiling"]["cpu"]["median"] < 1.5
+    rate, work = (found[n]["cpu"] for n in ("images_per_second", "model_flops_per_second"))
+    assert work["max"] == pytest.approx(rate["max"] * found["flops_per_image"]["model"])
+    assert found["host_ms_per_call"]["empty"] > 0
+    assert found["host_ms_per_call"]["leaves"] > 20
+    assert found["seconds"]["compile"]["wall"] > 0
+    assert found["memory_mib"]["process"] > found["memory_mib"]["arguments"] > 0
+    assert found["batch"] == 4 and found["versions"]["jax"]
+    assert "images/s" in done.stdout and "share" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (("--vs=torch",), "which is not installed here"),
+        (("--set=encoder.widht=3",), "widht"),
+        (("--set=nonsense.key=3",), "BLOCK.KEY=VALUE"),
+        (("--config=configs/mea_digit_scenes.py",), "mae_digit_scenes"),
+    ],
+)
+def test_refusals_are_sentences(words, sentence):
+    done = benchmark(*words, without=("torch", "transformers"))
+    assert done.returncode == 2, done.stderr
+    assert sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_rows_without_a_peer_are_refused():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import peers
+    finally:
+        sys.path.pop(0)
+    from m3i_jax import cli
+    from m3i_jax.build import ConfigError
+    from m3i_jax.training.config import Config
+
+    load = lambda name: Config.of(cli.load(str(ROOT / "configs" / f"{name}.py")))  # noqa: E731
+    with pytest.raises(ConfigError, match="not for 'm3i'"):
+        peers.check_row(load("m3i_digit_scenes"))
+    peers.check_row(load("mae_vit_b16_in1k"))
+    size = peers.sizes(load("mae_vit_b16_in1k"))
+    assert (size.width, size.depth, size.heads, size.patch) == (768, 12, 12, 16)
+    assert (size.decoder_width, size.decoder_depth, size.decoder_heads) == (512, 8, 16)
+    plain = peers.comparable(load("classification_vit_b16_in1k"))
+    assert plain.augment == {} and plain.encoder["drop_path"] == 0.0
+    assert plain.decoders["category"]["name"] == "linear"

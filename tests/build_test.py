@@ -1,0 +1,60 @@
+"""A block of a config is a function call, or a sentence that says why not."""
+
+import pytest
+
+from m3i_jax import build
+from m3i_jax.build import ConfigError
+
+
+def paint(*, width: int, rate: float = 0.1, name_of: str = "x", sizes: tuple = (), on: bool = True):
+    return width, rate, name_of, sizes, on
+
+
+MODULE = {"paint": paint}
+
+
+def attempt(**block):
+    return build.build(MODULE, {"name": "paint", **block}, what="config.brush")
+
+
+def test_a_good_block_is_called():
+    assert attempt(width=3, rate=1, sizes=[1, 2]) == (3, 1, "x", [1, 2], True)
+
+
+@pytest.mark.parametrize(
+    "block, message",
+    [
+        (dict(widht=3), "config.brush has no key 'widht'; did you mean 'width'?"),
+        (dict(), "config.brush lacks 'width'"),
+        (dict(width=3.5), "config.brush.width is 3.5 (float), expected int"),
+        (dict(width=True), "config.brush.width is True (bool), expected int"),
+        (dict(width=1, rate="fast"), "config.brush.rate is 'fast' (str), expected float"),
+        (dict(width=1, rate=float("nan")), "config.brush.rate is nan"),
+        (dict(width=1, rate=float("inf")), "config.brush.rate is inf"),
+        (dict(width=1, on=1), "config.brush.on is 1 (int), expected bool"),
+        (dict(width=1, sizes=3), "config.brush.sizes is 3 (int), expected tuple"),
+    ],
+)
+def test_a_bad_block_is_answered_with_a_sentence(block, message):
+    with pytest.raises(ConfigError) as error:
+        attempt(**block)
+    assert message in str(error.value)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(ConfigError, match="unknown config.brush 'pain'; did you mean 'paint'?"):
+        build.build(MODULE, {"name": "pain"}, what="config.brush")
+    with pytest.raises(ConfigError, match="there are: paint"):
+        build.build(MODULE, {"name": "zzz"}, what="config.brush")
+    with pytest.raises(ConfigError, match="lacks 'name'"):
+        build.build(MODULE, {}, what="config.brush")
+
+
+def test_what_the_program_gives_the_config_may_not():
+    with pytest.raises(ConfigError, match="has no key 'width'"):
+        build.build(MODULE, {"name": "paint", "width": 1}, what="config.brush", width=2)
+
+
+def test_a_module_offers_the_functions_it_defines():
+    assert "call" in build.offered(build) and "ConfigError" in build.offered(build)
+    assert "Any" not in build.offered(build) and "_check" not in build.offered(build)

@@ -1,0 +1,178 @@
+"""Crops: torchvision's distribution, boxes that tell the truth, and the evaluation crop."""
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data import crops
+from m3i_jax.data.samples import Sample
+
+
+def reference(rng, height, width, count, scale, ratio, *, uniform=False):
+    """An independent sampler: all tries of all draws at once, first fit taken, centre otherwise."""
+    area = rng.uniform(*scale, (count, 10)) * height * width
+    aspect = np.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1]), (count, 10)))
+    aspect = rng.uniform(*ratio, (count, 10)) if uniform else aspect
+    w, h = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
+    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    first, rows = fits.argmax(1), np.arange(count)
+    h, w = h[rows, first], w[rows, first]
+    none = ~fits.any(1)
+    if width / height > ratio[1]:
+        h[none], w[none] = height, round(height * ratio[1])
+    elif width / height < ratio[0]:
+        h[none], w[none] = round(width / ratio[0]), width
+    else:
+        h[none], w[none] = height, width
+    return h, w, none
+
+
+def ks(a, b):
+    """Two-sample Kolmogorov-Smirnov distance."""
+    grid = np.sort(np.concatenate([a, b]))
+    cdf = lambda x: np.searchsorted(np.sort(x), grid, side="right") / len(x)  # noqa: E731
+    return np.abs(cdf(a) - cdf(b)).max()
+
+
+@pytest.mark.parametrize("height,width", [(375, 500), (640, 200), (200, 640)])
+def test_area_and_ratio_are_distributed_as_torchvision_draws_them(height, width):
+    n, scale, ratio = 20_000, (0.2, 1.0), (3 / 4, 4 / 3)
+    rng = np.random.default_rng(0)
+    drawn = [crops.draw_crop(rng, height, width, scale=scale, ratio=ratio) for _ in range(n)]
+    h, w = np.array([c.height for c in drawn]), np.array([c.width for c in drawn])
+    h_ref, w_ref, none = reference(np.random.default_rng(1), height, width, n, scale, ratio)
+    # Equal distributions exceed this distance once in 10^5 draws of the test.
+    limit = math.sqrt(-math.log(1e-5 / 2) / 2 * (2 / n))
+    assert ks(h * w, h_ref * w_ref) < limit
+    assert ks(np.log(w / h), np.log(w_ref / h_ref)) < limit
+    # The test can fail: a ratio drawn uniformly, not log-uniformly, is further away than that.
+    h_bad, w_bad, _ = reference(
+        np.random.default_rng(2), height, width, n, scale, ratio, uniform=True
+    )
+    assert ks(np.log(w_bad / h_bad), np.log(w_ref / h_ref)) > limit
+    if width == 200:  # the share of centre fallbacks that is known for 640 x 200
+        assert none.mean() == pytest.approx(0.20, abs=0.02)
+    top, left = np.array([c.top for c in drawn]), np.array([c.left for c in drawn])
+    assert top.min() == 0 and (top + h).max() == height and (top + h <= height).all()
+    assert left.min() == 0 and (left + w).max() == width and (left + w <= width).all()
+    # Given its size a crop is uniform: the offset takes half of the free space on average.
+    free = width - w
+    assert (left[free > 0] / free[free > 0]).mean() == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "height,width,expected",
+    [(100, 1000, (0, 433, 100, 133)), (1000, 100, (433, 0, 133, 100)), (1, 4000, (0, 1999, 1, 1))],
+)
+def test_falls_back_to_the_middle(height, width, expected):
+    # Scale 1 fits in none of these, whatever ratio is drawn.
+    crop = crops.draw_crop(np.random.default_rng(0), height, width, scale=(1.0, 1.0))
+    assert crop == expected
+
+
+def test_tiny_images_can_be_cropped():
+    rng = np.random.default_rng(0)
+    view, box = crops.random_resized_crop(
+        np.full((1, 1, 3), 7, np.uint8), rng, size=4, scale=(1, 1)
+    )
+    assert (view == 7).all() and box.tolist()[:4] == [0, 0, 1, 1]
+
+
+def ramp(height, width):
+    """Red is 2 x the column, green 2 x the row: pixels that say where they are."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([2 * columns, 2 * rows, 0 * rows], -1).astype(np.uint8)
+
+
+def test_boxes_say_where_the_pixels_come_from_in_their_own_frame():
+    height, width, size = 90, 120, 24
+    image, rng = ramp(height, width), np.random.default_rng(3)
+    seen = set()
+    for _ in range(60):
+        view, box = crops.random_resized_crop(image, rng, size=size, scale=(0.2, 0.9))
+        top, left, h, w, flip, frame = box
+        seen.add(flip)
+        assert frame == width and 0 <= left <= width - w and 0 <= top <= height - h
+        centres = (np.arange(size) + 0.5) / size
+        column = left + w * centres - 0.5  # in the frame of the view
+        column = width - 1 - column if flip else column
+        row = top + h * centres - 0.5
+        # Bicubic reproduces a ramp but at the borders, where it folds back; 1 for the rounding.
+        inner = slice(3, -3)
+        assert np.abs(view[inner, inner, 0] - 2.0 * column[None, inner]).max() <= 1
+        assert np.abs(view[inner, inner, 1] - 2.0 * row[inner, None]).max() <= 1
+    assert seen == {0, 1}
+
+
+def test_flip_before_the_cut_is_what_is_computed():
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    for seed in range(8):
+        view, box = crops.random_resized_crop(
+            image, np.random.default_rng(seed), size=16, scale=(0.3, 0.8), flip=1.0
+        )
+        top, left, h, w = map(int, box[:4])
+        cut = Image.fromarray(np.ascontiguousarray(image[:, ::-1])).crop(
+            (left, top, left + w, top + h)
+        )
+        expected = np.asarray(cut.resize((16, 16), Image.Resampling.BICUBIC)).astype(int)
+        assert np.abs(expected - view).max() <= 1  # rounding of mirrored fixed-point weights
+
+
+def test_two_crops_give_one_row_with_independent_views():
+    sample = Sample(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8), 3, "x")
+    cut = crops.TwoCrops(size=16, scale=(0.2, 0.5))
+    row = cut(sample, np.random.default_rng(0))
+    again = cut(sample, np.random.default_rng(0))
+    assert set(row.images) == set(row.boxes) == {"a", "b"}
+    assert row.images["a"].shape == (16, 16, 3) and row.images["a"].dtype == np.uint8
+    assert row.boxes["a"].shape == (6,) and row.boxes["a"].dtype == np.float32
+    assert row.label == 3 and row.label.dtype == np.int32 and row.text is None
+    assert not np.array_equal(row.boxes["a"], row.boxes["b"])
+    assert np.array_equal(row.images["b"], again.images["b"])
+    assert set(crops.TwoCrops(size=8, views=["a"])(sample, np.random.default_rng(0)).images) == {
+        "a"
+    }
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(size=0),
+        dict(scale=(0.5, 0.2)),
+        dict(scale=(0, 1)),
+        dict(ratio=(2, 1)),
+        dict(flip=1.5),
+        dict(views=()),
+        dict(views=("a", "a")),
+    ],
+)
+def test_impossible_settings_are_refused_by_name(bad):
+    with pytest.raises(ConfigError, match=f"crops.{next(iter(bad))}"):
+        crops.TwoCrops(**bad)
+
+
+def test_center_crop_is_resize_256_and_crop_224():
+    image = np.random.default_rng(0).integers(0, 256, (300, 451, 3), np.uint8)
+    view, box = crops.center_crop(image, size=224)
+    resized = Image.fromarray(image).resize((int(256 * 451 / 300), 256), Image.Resampling.BICUBIC)
+    left = round((resized.width - 224) / 2)
+    expected = np.asarray(resized.crop((left, 16, left + 224, 240)))
+    assert np.array_equal(view, expected)
+    np.testing.assert_allclose(box[[0, 2]], [16 * 300 / 256, 224 * 300 / 256], rtol=1e-6)
+
+
+def test_center_crop_with_ratio_one_keeps_a_square_image_whole():
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    view, box = crops.center_crop(image, size=32, ratio=1.0)
+    assert view.shape == (32, 32, 3) and box.tolist() == [0, 0, 48, 48, 0, 48]
+    mask = (np.arange(48)[:, None] // 24 * 5 + np.zeros((1, 48))).astype(np.uint8)
+    cut, _ = crops.center_crop(mask, size=32, ratio=1.0, nearest=True)
+    assert set(np.unique(cut)) == {0, 5} and cut.shape == (32, 32)
+
+
+def test_describe_is_plain_data():
+    plain = crops.describe(crops.TwoCrops(size=8))
+    assert plain["transform"] == "TwoCrops" and plain["size"] == 8 and plain["flip"] == 0.5

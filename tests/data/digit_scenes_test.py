@@ -1,0 +1,156 @@
+"""Digit scenes: reproducible, disjoint splits, and captions that say what is in the picture."""
+
+import concurrent.futures
+import itertools
+
+import numpy as np
+import pytest
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data import digit_scenes as module
+from m3i_jax.data.digit_scenes import COLOURS, DIGITS, digit_scenes
+
+pytest.importorskip("sklearn")
+pytest.importorskip("skimage")
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return digit_scenes("train", length=400)
+
+
+def test_a_record_depends_on_split_seed_and_index_alone(scenes):
+    again = digit_scenes("train", length=60)  # another length is another prefix of the same scenes
+    for i in (59, 3, 17):
+        for x, y in zip(scenes[i], again[i], strict=True):
+            assert np.array_equal(x, y)
+    other = digit_scenes("train", length=60, seed=1)
+    test = digit_scenes("test", length=60)
+    assert not np.array_equal(scenes[3].image, other[3].image)
+    assert not np.array_equal(scenes[3].image, test[3].image)
+
+
+def test_threads_render_what_one_thread_renders(scenes):
+    alone = [scenes[i].image for i in range(64)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda i: scenes[i % 64].image, range(256)))
+    assert all(np.array_equal(alone[i % 64], x) for i, x in enumerate(together))
+
+
+def test_train_and_test_share_no_digit_and_no_background_pixel():
+    train, test = (digit_scenes(s, length=3000) for s in ("train", "test"))
+    used = [{source.scene(i).digit for i in range(3000)} for source in (train, test)]
+    assert len(used[0]) > 1000 and max(used[0]) < module.TRAIN_DIGITS <= min(used[1])
+    everything = [np.sort(np.concatenate(s.by_class)) for s in (train, test)]
+    assert np.array_equal(np.concatenate(everything), np.arange(1797))
+    for photograph, left, right in zip(
+        module.PHOTOGRAPHS, train.backgrounds, test.backgrounds, strict=True
+    ):
+        width, height = module._load(photograph).size
+        for level, a, b in zip(module.LEVELS, left, right, strict=True):
+            # The two parts together are as wide as the photograph: they cannot overlap.
+            whole = width * round(level * 48) / min(width, height)
+            assert a.shape[1] + b.shape[1] == pytest.approx(whole, abs=1)
+            assert not a.flags.writeable
+
+
+def test_every_prefix_is_balanced_and_covers_every_word(scenes):
+    assert [scenes.scene(i).label for i in range(20)] == list(range(10)) * 2
+    captions = list(itertools.islice(scenes.captions(), 400))
+    words = set(" ".join(captions).replace(",", "").split())
+    assert words >= {"small", "medium", "large", "upper", "lower", "left", "right", *DIGITS}
+    assert words >= set(COLOURS)
+    assert words >= {w for p in module.PHOTOGRAPHS for w in p.noun.split()}
+
+
+def test_captions_agree_with_label_box_colour_and_photograph(scenes):
+    for i, caption in zip(range(200), scenes.captions(), strict=False):
+        sample, scene = scenes[i], scenes.scene(i)
+        assert caption == sample.caption
+        article, size, colour, digit, *_ = caption.split()
+        row, column = caption.rpartition(", ")[2].split()
+        assert article == "a" and digit == DIGITS[sample.label]
+        assert f"of {module.PHOTOGRAPHS[scene.photograph].noun}," in caption
+        top, left, height, width = sample.box
+        # Two pixels: pen strokes end inside the 8 x 8 square, and the square may be turned.
+        low, high = (48 * bound for bound in scenes.recipe.digit)
+        third = (high - low) / 3
+        bounds = {"small": (0, low + third), "medium": (low + third, high - third)}
+        bounds["large"] = (high - third, 48)
+        assert bounds[size][0] - 5 <= max(height, width) <= bounds[size][1] + 5
+        assert ("upper", "middle", "lower")[int((scene.top + scene.tall / 2) // 16)] == row
+        assert ("left", "centre", "right")[int((scene.left + scene.tall / 2) // 16)] == column
+        assert abs(top + height / 2 - scene.top - scene.tall / 2) < 4
+        assert abs(left + width / 2 - scene.left - scene.tall / 2) < 8
+        # The pixels of the digit are nearest to the palette colour that the caption names.
+        inside = sample.image[sample.mask > 0].astype(float)
+        strong = inside[np.abs(inside - scene.rgb).sum(1).argsort()[: max(5, len(inside) // 4)]]
+        nearest = min(COLOURS, key=lambda c: np.abs(strong.mean(0) - COLOURS[c]).sum())
+        assert nearest == colour
+
+
+def test_mask_and_box_hold_the_digit_and_it_stands_out(scenes):
+    for i in range(100):
+        sample = scenes[i]
+        top, left, height, width = sample.box.astype(int)
+        assert sample.image.shape == (48, 48, 3) and sample.image.dtype == np.uint8
+        assert sample.mask.shape == (48, 48) and sample.mask.dtype == np.uint8
+        assert set(np.unique(sample.mask)) == {0, sample.label + 1}
+        rows, columns = np.nonzero(sample.mask)
+        assert (rows.min(), rows.max()) == (top, top + height - 1)
+        assert (columns.min(), columns.max()) == (left, left + width - 1)
+        assert 20 < (sample.mask > 0).sum() < 0.5 * 48 * 48
+        around = sample.image[top : top + height, left : left + width]
+        digit = sample.mask[top : top + height, left : left + width] > 0
+        # Lighter than its surroundings by about the contrast asked for; the edges are mixed.
+        luminance = around @ np.array([0.299, 0.587, 0.114]) / 255
+        assert luminance[digit].mean() - luminance[~digit].mean() > scenes.recipe.contrast / 2
+
+
+def test_other_sizes_show_the_same_scene():
+    small, large = (
+        digit_scenes("test", size=32, length=10),
+        digit_scenes("test", size=96, length=10),
+    )
+    for i in range(10):
+        assert small[i].label == large[i].label
+        np.testing.assert_allclose(small[i].box * 3, large[i].box, atol=6)
+
+
+def test_fingerprint_names_the_recipe(scenes):
+    same = digit_scenes("train", length=400).fingerprint()
+    assert same == scenes.fingerprint()
+    others = [digit_scenes("train", length=400, seed=1), digit_scenes("test", length=400)]
+    others += [digit_scenes("train", length=401), digit_scenes("train", length=400, clutter=0.1)]
+    assert len({same, *(o.fingerprint() for o in others)}) == 5
+
+
+@pytest.mark.parametrize(
+    "arguments,said",
+    [
+        (dict(split="val"), "train"),
+        (dict(size=4), "size is 4"),
+        (dict(length=0), "length 0"),
+        (dict(digit=(0.5, 0.2)), "digit is"),
+        (dict(opacity=(0.5, 2.0)), "opacity is"),
+        (dict(clutter=-1.0), "clutter is"),
+    ],
+)
+def test_bad_arguments_are_refused_in_words(arguments, said):
+    with pytest.raises(ConfigError, match=said):
+        digit_scenes(**{"split": "train", **arguments})
+
+
+def test_records_outside_are_an_index_error(scenes):
+    for i in (-1, 400):
+        with pytest.raises(IndexError):
+            scenes[i]
+
+
+def test_a_missing_package_names_the_extra(monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(module.importlib, "import_module", missing)
+    with pytest.raises(ConfigError, match=r"pip install 'm3i_jax\[scenes\]'"):
+        module._package("skimage.data")

@@ -1,0 +1,220 @@
+"""Folders: what is found, what a file becomes, and every kind of broken file."""
+
+import io
+import os
+import struct
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data.image_folder import decode_image, image_folder
+
+
+def picture(mode="RGB", size=(20, 16)):
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+def encoded(image, format="PNG", **options):
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+def png_header(width, height, depth=8, colour=2):
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(kind, body):
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    body = zlib.compress(bytes(10))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    for name, count in (("dog", 2), ("ant", 3)):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        for i in range(count):
+            picture().save(tmp_path / name / f"{i}.png")
+        picture().save(tmp_path / name / "deep" / "z.jpg")
+        (tmp_path / name / "0.txt").write_text(f" a photograph\nof a {name} \n")
+        (tmp_path / name / "notes.md").write_text("no image")
+        (tmp_path / name / ".hidden.png").write_bytes(encoded(picture()))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / ".cache").mkdir()
+    os.mkfifo(tmp_path / "dog" / "pipe.png")  # opening it would block for ever
+    os.symlink(tmp_path / "dog" / "1.png", tmp_path / "ant" / "link.png")
+    return tmp_path
+
+
+def test_a_folder_per_class(labelled):
+    source = image_folder(str(labelled))
+    assert source.classes == ("ant", "dog") and len(source) == 8
+    names = [os.path.relpath(source.where(i), labelled) for i in range(8)]
+    assert names == sorted(names) and "ant/link.png" in names and "dog/deep/z.jpg" in names
+    assert [source[i].label for i in range(8)] == [0] * 5 + [1] * 3
+    assert source[0].caption == "a photograph of a ant" and source[1].caption == ""
+    assert list(source.captions()) == [source[i].caption for i in range(8)]
+    assert not any(image_folder(str(labelled), captions=False).captions())
+    assert np.array_equal(source[0].image, np.asarray(picture()))
+
+
+def test_a_flat_folder_is_unlabelled(tmp_path):
+    for name in ("b.png", "a.JPG"):
+        (tmp_path / name).write_bytes(encoded(picture()))
+    source = image_folder(str(tmp_path))
+    assert source.classes == () and len(source) == 2
+    assert source[0].label == -1 and source.where(0).endswith("a.JPG")  # a PNG by its content
+
+
+def test_splits(labelled, tmp_path):
+    root = tmp_path / "set"
+    root.mkdir()
+    for name in ("train", "val"):
+        (root / name / "x").mkdir(parents=True)
+        picture().save(root / name / "x" / f"{name}.png")
+    assert image_folder(str(root), split="test").where(0).endswith("val.png")
+    assert image_folder(str(root), split="train").where(0).endswith("train.png")
+    with pytest.raises(ConfigError, match="looked for test, val"):
+        image_folder(str(root / "train"), split="test")
+    assert len(image_folder(str(root / "train"), split="train")) == 1
+    with pytest.raises(ConfigError, match="did you mean 'train'"):
+        image_folder(str(root), split="trian")
+
+
+def test_refusals_say_what_was_looked_for(tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(ConfigError, match="did you mean 'photos'"):
+        image_folder(str(tmp_path / "phtos"))
+    with pytest.raises(ConfigError, match=r"no images in .*\.jpeg.*subfolders"):
+        image_folder(str(tmp_path / "photos"))
+    picture().save(tmp_path / "x.png")
+    picture().save(tmp_path / "photos" / "y.png")
+    with pytest.raises(ConfigError, match="holds both images"):
+        image_folder(str(tmp_path))
+
+
+def test_fingerprint_follows_the_files(labelled):
+    before = image_folder(str(labelled)).fingerprint()
+    assert before == image_folder(str(labelled)).fingerprint()
+    picture(size=(31, 31)).save(labelled / "dog" / "1.png")
+    assert before != image_folder(str(labelled)).fingerprint()
+
+
+def test_the_decoder_is_an_argument(labelled):
+    source = image_folder(str(labelled), decode=lambda data: np.full((1, 1, 3), len(data) % 7))
+    assert source[0].image.shape == (1, 1, 3)
+
+    def broken(data):
+        raise SyntaxError("half a header")
+
+    with pytest.raises(ValueError, match=r"cannot read '.*0.png': SyntaxError: half a header"):
+        image_folder(str(labelled), decode=broken)[0]
+
+
+GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+@pytest.mark.parametrize(
+    "data,expected",
+    [
+        (encoded(Image.fromarray(GREY)), GREY),
+        (encoded(Image.fromarray(GREY.astype(np.uint16) * 257)), GREY),
+        (encoded(Image.fromarray(GREY > 127)), np.where(GREY > 127, 255, 0)),
+        (encoded(Image.fromarray(np.stack([GREY, GREY[::-1]], -1), "LA")), GREY),
+        (encoded(Image.fromarray(GREY), "BMP"), GREY),
+        (encoded(Image.fromarray(GREY), "GIF"), GREY),
+        (encoded(Image.fromarray(GREY).convert("RGB"), "WEBP", lossless=True), GREY),
+        (encoded(Image.fromarray(GREY).convert("P"), transparency=3), GREY),
+    ],
+    ids=["grey", "16-bit", "1-bit", "grey+alpha", "bmp", "gif", "webp", "palette+alpha"],
+)
+def test_every_mode_becomes_rgb(data, expected):
+    image = decode_image(data)
+    assert image.shape == (16, 16, 3) and image.dtype == np.uint8
+    assert np.array_equal(image, np.repeat(expected[..., None], 3, axis=2))
+
+
+def test_cmyk_and_rgba():
+    cmyk = decode_image(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=95))
+    assert np.abs(cmyk.astype(int) - [255, 0, 0]).max() <= 3  # red, up to JPEG's loss
+    rgba = decode_image(encoded(Image.new("RGBA", (8, 8), (10, 20, 30, 0))))
+    assert (rgba == [10, 20, 30]).all()  # alpha is dropped
+
+
+def test_one_pixel_and_one_row():
+    assert decode_image(encoded(picture(size=(1, 1)))).shape == (1, 1, 3)
+    assert decode_image(encoded(picture(size=(4000, 1)), "JPEG")).shape == (1, 4000, 3)
+
+
+def test_first_frame_of_an_animation():
+    frames = [Image.new("RGB", (4, 4), c) for c in ("red", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (decode_image(data) == [255, 0, 0]).all()
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_exif_orientation_is_ignored_unless_asked_for(tag):
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    pixels[0, 0] = 255  # one bright corner
+    exif = Image.Exif()
+    exif[274] = tag
+    data = encoded(Image.fromarray(pixels), "PNG", exif=exif)
+    assert np.array_equal(decode_image(data), pixels)
+    corners = [(0, 0), (0, 5), (3, 5), (3, 0), (0, 0), (0, 3), (5, 3), (5, 0)]
+    upright = decode_image(data, orientation=True)
+    assert upright.shape[:2] == ((4, 6) if tag < 5 else (6, 4))
+    assert (upright[corners[tag - 1]] == 255).all() and upright.sum() == 3 * 255
+
+
+JPEG = encoded(picture(size=(64, 64)), "JPEG")
+BROKEN = {
+    "empty": b"",
+    "html": b"<!DOCTYPE html><html><body>404</body></html>",
+    "truncated jpeg": JPEG[: len(JPEG) // 2],
+    "truncated png": encoded(picture(size=(64, 64)))[:200],
+    "header only": JPEG[:20],
+    "tiff": encoded(picture(), "TIFF"),
+    "wide bomb": png_header(30_000, 30_000),
+    "bomb of 144 MP": png_header(12_000, 12_000),
+    "long bomb": png_header(60_000_000, 1),
+    "gif bomb": b"GIF89a\xff\xff\xff\xff\x00\x00\x00,\x00\x00\x00\x00\xff\xff\xff\xff\x00",
+    "zero size": png_header(0, 10),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_broken_files_are_errors_that_cost_nothing(kind, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(BROKEN[kind])
+    source = image_folder(str(tmp_path))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="bad.jpg"):
+        source[0]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24  # refused from the header, before any pixel is allocated
+
+
+def test_mutated_files_never_do_worse_than_an_exception():
+    rng = np.random.default_rng(0)
+    seeds = [JPEG, encoded(picture()), encoded(picture(), "WEBP"), encoded(picture(), "GIF")]
+    for n in range(600):
+        data = bytearray(seeds[n % 4])
+        for position in rng.integers(0, len(data), rng.integers(1, 8)):
+            data[position] = rng.integers(256)
+        try:
+            image = decode_image(bytes(data), max_pixels=10**6)
+        except Exception:
+            continue
+        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3

@@ -1,0 +1,250 @@
+"""The stream: a pure function of (seed, step), whatever runs it; and exact evaluation passes."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data import captions, pipeline
+from m3i_jax.data.crops import TwoCrops
+from m3i_jax.data.samples import Sample
+from m3i_jax.types import Batch
+
+CROPS = TwoCrops(size=4, scale=(0.3, 1.0))
+
+
+class Numbered:
+    """Record i is a noise image; its label is i."""
+
+    name, classes = "numbered", ()
+
+    def __init__(self, length):
+        self.images = np.random.default_rng(0).integers(0, 256, (length, 9, 12, 3), np.uint8)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        mask = np.full((9, 12), i + 1, np.uint8)
+        return Sample(self.images[i], label=i, caption=f"number {i}", mask=mask)
+
+    def captions(self):
+        return (f"number {i}" for i in range(len(self)))
+
+    def fingerprint(self):
+        return f"numbered {len(self)}"
+
+
+def take(source, count, **options):
+    options = dict(batch=4, seed=0, crops=CROPS) | options
+    with pipeline.batches(source, **options) as stream:
+        return [next(stream) for _ in range(count)]
+
+
+def equal(a: Batch, b: Batch) -> bool:
+    return (
+        all(np.array_equal(a.images[v], b.images[v]) for v in ("a", "b"))
+        and all(np.array_equal(a.boxes[v], b.boxes[v]) for v in ("a", "b"))
+        and np.array_equal(a.label, b.label)
+        and np.array_equal(a.text, b.text)
+    )
+
+
+def joined(parts: list[Batch]) -> Batch:
+    views = lambda field: {  # noqa: E731
+        v: np.concatenate([getattr(p, field)[v] for p in parts]) for v in ("a", "b")
+    }
+    return Batch(views("images"), views("boxes"), np.concatenate([p.label for p in parts]))
+
+
+def test_what_a_batch_is():
+    tokenizer = captions.train(Numbered(10).captions(), vocabulary=64, length=5)
+    (batch, state), *_ = take(Numbered(10), 1, tokenizer=tokenizer)
+    assert batch.images["a"].shape == (4, 4, 4, 3) and batch.images["a"].dtype == np.uint8
+    assert batch.boxes["b"].shape == (4, 6) and batch.boxes["b"].dtype == np.float32
+    assert batch.label.shape == (4,) and batch.label.dtype == np.int32
+    assert batch.text.shape == (4, 5) and batch.text.dtype == np.int32
+    assert state == {"sample": 4}
+    for label, text in zip(batch.label, batch.text, strict=True):
+        assert tokenizer.decode(text) == f"number {label}"
+    assert take(Numbered(10), 1)[0][0].text is None
+
+
+def test_every_record_once_per_epoch_and_another_order_each_time():
+    labels = np.concatenate([b.label for b, _ in take(Numbered(10), 15)])  # 6 epochs of 10
+    epochs = labels.reshape(6, 10)
+    assert (np.sort(epochs, axis=1) == np.arange(10)).all()
+    assert len({tuple(e) for e in epochs}) == 6
+    other = np.concatenate([b.label for b, _ in take(Numbered(10), 15, seed=1)])
+    assert not np.array_equal(labels, other)
+
+
+def test_crops_differ_between_epochs():
+    boxes = {}
+    for batch, _ in take(Numbered(5), 20, batch=5):
+        for label, box in zip(batch.label, batch.boxes["a"], strict=True):
+            boxes.setdefault(int(label), set()).add(tuple(box[:4]))
+    assert all(len(seen) > 10 for seen in boxes.values())
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    length=st.integers(1, 13),
+    local=st.integers(1, 3),
+    hosts=st.integers(1, 3),
+    threads=st.integers(1, 4),
+    stop=st.integers(0, 4),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_resumed_on_other_hosts_and_threads_it_is_the_same_stream(
+    length, local, hosts, threads, stop, seed
+):
+    source, batch, total = Numbered(length), local * hosts, 6
+    options = dict(batch=batch, seed=seed)
+    straight = take(source, total, **options, threads=1)
+    start = straight[stop - 1][1] if stop else None
+    parts = [
+        take(
+            source,
+            total - stop,
+            **options,
+            threads=threads,
+            start=start,
+            process_index=host,
+            process_count=hosts,
+        )
+        for host in range(hosts)
+    ]
+    for step in range(stop, total):
+        whole, state = straight[step]
+        pieces = [part[step - stop] for part in parts]
+        assert equal(joined([piece for piece, _ in pieces]), whole)
+        assert all(
+            piece_state == state == {"sample": (step + 1) * batch} for _, piece_state in pieces
+        )
+
+
+def test_sizes_that_cannot_work_are_refused():
+    for bad, said in (
+        (dict(batch=5, process_count=2), "nearest larger batch is 6"),
+        (dict(batch=0), "batch of 0"),
+        (dict(threads=0), "threads is 0"),
+        (dict(start={"sample": 6}), "not a multiple of the batch size 4"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            take(Numbered(8), 1, **bad)
+
+
+def test_errors_of_a_source_surface_with_their_type():
+    class Broken(Numbered):
+        def __getitem__(self, i):
+            raise LookupError("no such shard")
+
+    with pytest.raises(LookupError, match="no such shard"):
+        take(Broken(4), 1)
+
+
+def test_reading_ahead_is_bounded_and_closing_leaves_no_thread():
+    class Counted(Numbered):
+        reads = 0
+
+        def __getitem__(self, i):
+            type(self).reads += 1  # may lose counts under races, never gains any
+            return super().__getitem__(i)
+
+    before = threading.active_count()
+    stream = pipeline.batches(Counted(10), batch=2, seed=0, crops=CROPS, threads=2)
+    next(stream)
+    time.sleep(0.2)
+    assert Counted.reads <= 2 * (2 + pipeline.AHEAD)
+    stream.close()
+    stream.close()
+    assert threading.active_count() == before
+    with pytest.raises(StopIteration):
+        next(stream)
+
+
+def test_fingerprint_names_every_field_that_matters():
+    tokenizer = captions.train(["a b"], vocabulary=16, length=4)
+    base = dict(seed=0, batch=4, crops=CROPS, tokenizer=tokenizer)
+    mark = pipeline.fingerprint(Numbered(9), **base)
+    assert mark == pipeline.fingerprint(Numbered(9), **base)
+    changes = {
+        "seed": dict(seed=1),
+        "batch": dict(batch=8),
+        "crops": dict(crops=TwoCrops(size=4, scale=(0.31, 1.0))),
+        "tokenizer": dict(tokenizer=captions.train(["a b"], vocabulary=16, length=5)),
+    }
+    for field, change in changes.items():
+        other = pipeline.fingerprint(Numbered(9), **base | change)
+        assert [name for name in mark if mark[name] != other[name]] == [field]
+        assert pipeline.digest(other) != pipeline.digest(mark)
+    other = pipeline.fingerprint(Numbered(8), **base)
+    assert [name for name in mark if mark[name] != other[name]] == ["source", "length"]
+
+
+def test_prefetch_pairs_each_batch_with_the_state_after_it():
+    put = []
+    stream = pipeline.batches(Numbered(7), batch=2, seed=0, crops=CROPS)
+    feed = pipeline.prefetch(stream, lambda b: put.append(b) or ("device", b), depth=3)
+    expected = take(Numbered(7), 6, batch=2)
+    for step in range(6):
+        (place, batch), state = next(feed)
+        assert place == "device" and equal(batch, expected[step][0])
+        assert state == {"sample": 2 * (step + 1)}  # not that of what was read ahead
+        assert len(put) == step + 1 + 3
+    feed.close()
+    with pytest.raises(StopIteration):
+        next(stream)
+
+
+def test_prefetch_hands_out_all_of_a_finite_stream():
+    pairs = [(i, {"sample": i}) for i in range(5)]
+    assert list(pipeline.prefetch(iter(pairs), lambda x: x, depth=2)) == pairs
+
+
+@pytest.mark.parametrize("length", range(1, 10))
+@pytest.mark.parametrize("batch", range(1, 5))
+def test_an_epoch_is_exact(length, batch):
+    rows = list(pipeline.epoch(Numbered(length), batch=batch, size=4, threads=1))
+    assert len(rows) == -(-length // batch)
+    assert all(r.real.shape == r.batch.label.shape == (batch,) for r in rows)
+    real = np.concatenate([r.real for r in rows])
+    labels = np.concatenate([r.batch.label for r in rows])
+    assert real.sum() == length and labels[real].tolist() == list(range(length))
+    assert (labels[~real] == -1).all() and real[:length].all()
+    assert all(r.mask is None and r.batch.text is None for r in rows)
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 3])
+def test_hosts_share_an_epoch(hosts):
+    source, batch = Numbered(8), 6
+    parts = [
+        list(
+            pipeline.epoch(
+                source, batch=batch, size=4, process_index=p, process_count=hosts, masks=True
+            )
+        )
+        for p in range(hosts)
+    ]
+    labels = [
+        np.concatenate([part[step].batch.label for part in parts]).tolist() for step in range(2)
+    ]
+    assert labels == [list(range(6)), [6, 7, -1, -1, -1, -1]]
+    assert all(len(part) == 2 for part in parts)
+    last = parts[0][0]
+    assert last.mask.shape == last.batch.images["a"].shape[:3]
+    assert (last.mask[0] == 1).all()
+
+
+def test_an_epoch_takes_the_sources_own_ratio():
+    class Whole(Numbered):
+        evaluation_ratio = 1.0
+
+    (half,) = pipeline.epoch(Numbered(2), batch=2, size=4, ratio=0.5)
+    (whole,) = pipeline.epoch(Whole(2), batch=2, size=4)
+    assert whole.batch.boxes["a"][0, 2] == 9 and half.batch.boxes["a"][0, 2] == 4.5

@@ -1,0 +1,59 @@
+"""Attention pooling: exact counts, its equations in float64, and what it must not see."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m3i_jax import decoders, trees
+from m3i_jax.build import ConfigError
+from m3i_jax.types import Features
+
+
+@pytest.mark.parametrize("width, count", [(768, 2_366_976), (1024, 3_942_144)])
+def test_parameter_counts(key, width, count):
+    # METHODS 4.5, without and with the layer norm behind the projection.
+    for norm_out, extra in ((False, 0), (True, 2 * 768)):
+        module = decoders.create({"name": "attention_pool", "norm_out": norm_out}, out=768)
+        params = jax.eval_shape(module.init, key, Features(jnp.zeros((1, 2, width))))
+        assert trees.count(params) == count + extra
+
+
+def norm_(p, x):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
+
+
+def test_forward_in_float64(key):
+    x = jax.random.normal(key, (3, 5, 16))
+    module = decoders.create({"name": "attention_pool", "heads": 4, "logit_scale": True}, out=8)
+    params = module.init(key, Features(x))["params"]
+    params = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(key, p.shape), params)
+    p, t = jax.tree.map(np.float64, params), np.float64(x)
+
+    def role(name, x):
+        y = norm_(p[f"norm_{name}"], x) @ p[name]["kernel"] + p[name]["bias"]
+        return y.reshape(*y.shape[:-1], 4, 4)
+
+    s = np.einsum("bhd,bkhd->bhk", role("q", t.mean(1)), role("k", t)) / 2
+    w = np.exp(s) / np.exp(s).sum(-1, keepdims=True)
+    o = np.einsum("bhk,bkhd->bhd", w, role("v", t)).reshape(3, 16)
+    o = norm_(p["norm"], o @ p["proj"]["kernel"] + p["proj"]["bias"])
+    want = o / np.linalg.norm(o, axis=-1, keepdims=True) * np.exp(p["unit"]["logit_scale"])
+    got = module.apply({"params": params}, Features(x))
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-4)
+
+
+def test_order_and_class_token_do_not_matter(key):
+    x = jax.random.normal(key, (3, 5, 16))
+    module = decoders.create({"name": "attention_pool", "heads": 4}, out=8)
+    params = module.init(key, Features(x))
+    want = module.apply(params, Features(x))
+    got = module.apply(params, Features(x[:, ::-1], pooled=x[:, 0]))
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_heads_that_do_not_divide(key):
+    module = decoders.create({"name": "attention_pool", "heads": 5}, out=8)
+    with pytest.raises(ConfigError, match="width 16, not divisible by its 5 heads"):
+        module.init(key, Features(jnp.ones((1, 2, 16))))

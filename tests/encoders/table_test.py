@@ -1,0 +1,39 @@
+"""The class table: rows, candidates, and the missing label."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m3i_jax import encoders
+from m3i_jax.build import ConfigError
+
+
+def test_rows_and_candidates(key):
+    module = encoders.create("table", size=500, width=32)
+    params = module.init(key, module.example())["params"]
+    z = module.apply({"params": params}, jnp.array([2, -1, 499]))
+    np.testing.assert_array_equal(z.candidates, params["kernel"])
+    np.testing.assert_array_equal(z.choice, [2, 0, 499])
+    np.testing.assert_array_equal(z.pooled, params["kernel"][jnp.array([2, 0, 499])])
+    # 16 000 draws: the deviation is known to 0.6 %.
+    np.testing.assert_allclose(params["kernel"].std(), 0.02, rtol=0.03)
+
+
+def test_gradient_reaches_the_chosen_row_only(key):
+    module = encoders.create("table", size=5, width=4)
+    params = module.init(key, module.example())
+    total = lambda p: module.apply(p, jnp.array([3, 3])).pooled.sum()  # noqa: E731
+    slope = jax.grad(total)(params)["params"]["kernel"]
+    np.testing.assert_array_equal(slope, 2.0 * (np.arange(5) == 3)[:, None] * np.ones((5, 4)))
+
+
+def test_unit_rows(key):
+    module = encoders.create("table", size=5, width=4, unit_norm=True)
+    z = module.apply(module.init(key, module.example()), jnp.array([1]))
+    np.testing.assert_allclose(jnp.linalg.norm(z.candidates, axis=-1), 1, rtol=1e-6)
+
+
+def test_an_empty_table_is_refused():
+    with pytest.raises(ConfigError, match="empty"):
+        encoders.create("table", size=0, width=4)

@@ -1,0 +1,171 @@
+"""The ViT: exact counts, its equations in float64, and that hidden patches do not exist for it."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m3i_jax import encoders, geometry, masks, trees
+from m3i_jax.encoders.vit import fixed_positions
+
+
+def tiny(**overrides):
+    sizes = dict(image=(8, 12), patch=4, width=16, depth=2, heads=2)
+    return encoders.create("vit_nano", **(sizes | overrides))
+
+
+def params_of(module, key):
+    """Parameters drawn without any zeros or ones."""
+    shapes = jax.eval_shape(module.init, key, module.example())["params"]
+    draw = np.random.default_rng(0).normal
+    return jax.tree.map(lambda s: jnp.float32(draw(0.1, 0.3, s.shape)), shapes)
+
+
+def encode(module, params, images, visible=None, **static):
+    apply = functools.partial(module.apply, **static)
+    return jax.jit(lambda p, x, v: apply({"params": p}, x, visible=v))(params, images, visible)
+
+
+def half_visible(key, batch, grid=(2, 3), keep=3):
+    order = jax.vmap(lambda k: jax.random.permutation(k, grid[0] * grid[1]))
+    return (order(jax.random.split(key, batch)) < keep).reshape(batch, *grid)
+
+
+# METHODS 7.1: with a 1000-class head, without.
+COUNTS = {
+    "vit_s16": (22_050_664, 21_665_664),
+    "vit_b16": (86_567_656, 85_798_656),
+    "vit_l16": (304_326_632, 303_301_632),
+    "vit_h14": (632_045_800, 630_764_800),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameter_counts(name, key):
+    module = encoders.create(name, positions="learned")
+    count = trees.count(jax.eval_shape(module.init, key, module.example()))
+    head = 1000 * module.width + 1000
+    assert (count + head, count) == COUNTS[name]
+    fixed = encoders.create(name)
+    difference = count - trees.count(jax.eval_shape(fixed.init, key, fixed.example()))
+    assert difference == (math.prod(module.grid) + 1) * module.width
+
+
+def norm_(p, x):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
+
+
+def linear_(p, x):
+    return x @ p["kernel"] + p["bias"]
+
+
+def block_(p, x, heads):
+    b, n, d = x.shape
+    qkv = linear_(p["attn"]["qkv"], norm_(p["norm1"], x)).reshape(b, n, 3, heads, d // heads)
+    q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+    w = np.exp(np.einsum("bqhd,bkhd->bhqk", q, k) / np.sqrt(d // heads))
+    w = w / w.sum(-1, keepdims=True)
+    x = x + linear_(p["attn"]["proj"], np.einsum("bhqk,bkhd->bqhd", w, v).reshape(b, n, d))
+    h = linear_(p["mlp"]["fc1"], norm_(p["norm2"], x))
+    return x + linear_(p["mlp"]["fc2"], h * (1 + np.vectorize(math.erf)(h / np.sqrt(2))) / 2)
+
+
+def test_forward_in_float64(key):
+    module = tiny()
+    params = params_of(module, key)
+    images = jax.random.normal(key, (3, 8, 12, 3))
+    p = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
+    patches = np.asarray(images, np.float64).reshape(3, 2, 4, 3, 4, 3)
+    x = linear_(p["patch_embed"], patches.transpose(0, 1, 3, 2, 4, 5).reshape(3, 6, 48))
+    x = x + np.asarray(geometry.sincos((2, 3), 16))
+    x = np.concatenate([np.broadcast_to(p["cls_token"], (3, 1, 16)), x], axis=1)
+    for i in range(2):
+        x = block_(jax.tree.map(lambda leaf, i=i: leaf[i], p["blocks"]), x, 2)
+    got = encode(module, params, images, layers=True, attention=True)
+    np.testing.assert_allclose(got.layers[-1], x[:, 1:], rtol=1e-5, atol=1e-5)
+    x = norm_(p["norm"], x)
+    np.testing.assert_allclose(got.pooled, x[:, 0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(got.tokens, x[:, 1:], rtol=1e-5, atol=1e-5)
+    assert got.index is None
+    assert (got.layers.shape, got.attention.shape) == ((2, 3, 6, 16), (2, 3, 2, 7, 7))
+    np.testing.assert_allclose(got.attention.sum(-1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("hide", ["drop", "mask"])
+def test_hidden_pixels_have_no_influence(key, hide):
+    module = tiny(hide=hide)
+    params = params_of(module, key)
+    images = jax.random.normal(key, (3, 8, 12, 3))
+    visible = half_visible(key, 3)
+
+    def total(images):
+        features = module.apply(
+            {"params": params}, images, visible=visible, keep=3, layers=True, attention=True
+        )
+        arrays = [x for x in features._replace(index=None) if x is not None]
+        return sum(jnp.sin((i + 1) * x).sum() for i, x in enumerate(arrays))
+
+    slope = np.asarray(jax.jit(jax.grad(total))(images))
+    pixels = np.repeat(np.repeat(np.asarray(visible), 4, axis=1), 4, axis=2)
+    assert not slope[~pixels].any()
+    assert (slope[pixels] != 0).all()
+
+
+def test_dropping_is_encoding_the_visible_cells_alone(key):
+    module = tiny(class_token=False, positions="learned", final_norm=False)
+    params = params_of(module, key)
+    images, visible = jax.random.normal(key, (3, 8, 12, 3)), half_visible(key, 3)
+    got = encode(module, params, images, visible, keep=3, layers=True)
+    np.testing.assert_array_equal(got.index, masks.indices(visible, 3))
+    assert got.pooled is None and got.layers.shape == (2, 3, 3, 16)
+    # With everything visible, dropping nothing gives what no mask at all gives.
+    full = encode(module, params, images, jnp.ones((3, 2, 3), bool), keep=6)
+    np.testing.assert_array_equal(full.index, np.tile(np.arange(6), (3, 1)))
+    plain = encode(module, params, images)
+    np.testing.assert_allclose(full.tokens, plain.tokens, rtol=1e-5, atol=1e-5)
+
+
+def test_positions_class_first_and_without_parameters(key):
+    table = fixed_positions((2, 3), 16, class_token=True)
+    assert not table[0].any()
+    np.testing.assert_array_equal(table[1:], geometry.sincos((2, 3), 16))
+    shapes = jax.eval_shape(tiny().init, key, tiny().example())["params"]
+    assert set(shapes) == {"patch_embed", "cls_token", "blocks", "norm"}
+    learned = tiny(positions="learned", final_norm=False, class_token=False, hide="mask")
+    shapes = jax.eval_shape(learned.init, key, learned.example())["params"]
+    assert set(shapes) == {"patch_embed", "pos_embed", "mask_token", "blocks"}
+    assert shapes["pos_embed"].shape == (1, 6, 16)
+
+
+def test_options_reach_the_blocks(key):
+    module = tiny(layer_scale=1e-5, qkv_bias=False, mlp_ratio=2)
+    blocks = jax.eval_shape(module.init, key, module.example())["params"]["blocks"]
+    assert blocks["ls1"]["gamma"].shape == (2, 16)
+    assert set(blocks["attn"]["qkv"]) == {"kernel"}
+    assert blocks["mlp"]["fc1"]["kernel"].shape == (2, 16, 32)
+
+
+def test_bfloat16_stays_close_and_returns_float32(key):
+    images = jax.random.normal(key, (3, 8, 12, 3))
+    params = params_of(tiny(), key)
+    exact = encode(tiny(), params, images, attention=True)
+    half = encode(tiny(dtype="bfloat16"), params, images, attention=True)
+    assert all(x.dtype == jnp.float32 for x in half if x is not None)
+    error = jnp.linalg.norm(half.tokens - exact.tokens) / jnp.linalg.norm(exact.tokens)
+    # About ten roundings of 2^-9 each lie between pixels and tokens.
+    assert 1e-4 < error < 0.02
+
+
+def test_mismatches_speak(key):
+    module = tiny()
+    params = params_of(module, key)
+    with pytest.raises(ValueError, match="images are 8x8, but the encoder was made for 8x12"):
+        module.apply({"params": params}, jnp.zeros((1, 8, 8, 3)))
+    with pytest.raises(ValueError, match="needs `keep`"):
+        module.apply(
+            {"params": params}, jnp.zeros((1, 8, 12, 3)), visible=jnp.ones((1, 2, 3), bool)
+        )

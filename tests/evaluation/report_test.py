@@ -1,0 +1,75 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from m3i_jax.evaluation import Result, report
+
+
+def result(step=5000, **changes):
+    made = Result(
+        metrics=report.named("linear", top1=0.83056, top5=None),
+        branch="ema",
+        step=step,
+        protocol={"pool": "mean", "l2": 1e-3},
+        counts={"train": 1437, "test": 360},
+    )
+    return made._replace(**changes)
+
+
+def test_names_hold_the_protocol():
+    assert report.named("linear", top1=0.5, top5=None) == {"eval/linear/top1": 0.5}
+    assert report.named("knn_20", top1=1) == {"eval/knn_20/top1": 1.0}
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    path = report.write(tmp_path / "run", [result(), result(step=6000, branch="online")])
+    report.write(tmp_path / "run", [result(step=7000)])
+    assert [r.step for r in report.read(tmp_path / "run")] == [5000, 6000, 7000]
+    assert report.read(tmp_path / "run")[0] == result()
+    line = json.loads(path.read_text().splitlines()[1])
+    assert line["metrics"] == {"eval/linear/top1": 0.83056} and line["branch"] == "online"
+    assert report.read(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"branch": "EMA"}, "branch is 'EMA', expected one of ema, online, untrained, pixels"),
+        ({"metrics": {"top1": 0.5}}, "'top1' is no metric name"),
+        ({"metrics": {"eval/linear/top1": float("nan")}}, "eval/linear/top1 is nan"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_and_nothing_is_written(tmp_path, changes, sentence):
+    report.write(tmp_path, [result()])
+    with pytest.raises(ValueError, match=sentence):
+        report.write(tmp_path, [result(step=1), result(**changes)])
+    assert report.read(tmp_path) == [result()]
+
+
+def test_a_crash_while_writing_keeps_the_old_lines(tmp_path, monkeypatch):
+    report.write(tmp_path, [result()])
+
+    def crash(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.replace", crash)
+    with pytest.raises(OSError):
+        report.write(tmp_path, [result(step=6000)])
+    assert report.read(tmp_path) == [result()]
+
+
+def test_evaluations_at_once_lose_no_line(tmp_path):
+    # Every call opens the lock anew, so threads exclude each other as processes do.
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda step: report.write(tmp_path, [result(step=step)]), range(30)))
+    assert sorted(r.step for r in report.read(tmp_path)) == list(range(30))
+
+
+def test_the_table_is_aligned(capsys):
+    report.show([result(), result(metrics={"eval/knn_20/top1": 1.0}, branch="online", step=10)])
+    assert capsys.readouterr().out.splitlines() == [
+        "metric             branch   step     value   rows",
+        "eval/linear/top1   ema      5000    83.06%    360",
+        "eval/knn_20/top1   online     10   100.00%    360",
+    ]

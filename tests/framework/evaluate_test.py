@@ -1,0 +1,113 @@
+"""The engine on the toy network: what is encoded, what flows where, what is weighed."""
+
+import jax
+import numpy as np
+import pytest
+
+from m3i_jax import framework as fw
+from m3i_jax import methods
+
+
+def start(method, toy, views, key):
+    params = toy.init(key)
+    states = {name: e.init(params) for name, e in method.encoders.items()}
+    return params, states, fw.prepare(method, toy, views, key=key)
+
+
+def scores_of(method, toy, params, states, prepared, key):
+    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    return fw.score(method, toy, params, codes, prepared, train=True, key=key)
+
+
+ROWS = {
+    "classification": methods.classification,
+    "mae": lambda: methods.mae(fw.pixels(normalization="raw")),
+    "siamese_im": lambda: methods.siamese_im(projector=False),
+    "m3i": methods.m3i,
+    "m3i without mix": lambda: methods.m3i(mix=False),
+}
+
+
+@pytest.fixture(params=ROWS, ids=str)
+def row(request, toy):
+    method = ROWS[request.param]()
+    if request.param == "mae":  # the toy decoder predicts WIDTH dimensions only
+        cut = lambda f: f._replace(tokens=f.tokens[..., :6])  # noqa: E731
+        target = fw.then(fw.pixels(normalization="raw"), cut, name="six numbers")
+        method = methods.mae(target)
+    return method
+
+
+def test_gradients_equal_those_of_the_plain_sum(row, toy, views, key):
+    params, states, prepared = start(row, toy, views, key)
+
+    def plain(params):
+        scores = scores_of(row, toy, params, states, prepared, key)
+        return sum(s.loss for s in scores.values())
+
+    loss, slopes = jax.value_and_grad(plain)(params)
+    found = fw.gradients(row, toy, fw.constant(), params, states, prepared, balance={}, key=key)
+    np.testing.assert_allclose(found.loss, loss, rtol=1e-6)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), found.params, slopes
+    )
+
+
+def test_balanced_gradient_is_that_of_ssp_plus_lambda_sp(toy, views, key):
+    method, weighting = methods.m3i(), fw.gradient_norm(gamma=0.7)
+    params, states, prepared = start(method, toy, views, key)
+    found = fw.gradients(
+        method, toy, weighting, params, states, prepared, balance=weighting.init(), key=key
+    )
+    balance = float(found.weights["sp"])
+
+    def plain(params):
+        scores = scores_of(method, toy, params, states, prepared, key)
+        group = lambda g: sum(s.loss for n, s in scores.items() if method.terms[n].group == g)  # noqa: E731
+        return group("ssp") + balance * group("sp")
+
+    loss, slopes = jax.value_and_grad(plain)(params)
+    np.testing.assert_allclose(found.loss, loss, rtol=1e-6)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), found.params, slopes
+    )
+    # After one step the averages are the norms themselves.
+    np.testing.assert_allclose(balance, 0.7 * found.norms["ssp"] / found.norms["sp"], rtol=1e-5)
+
+
+def test_norm_is_taken_at_the_input_features(toy, views, key):
+    method, weighting = methods.m3i(), fw.gradient_norm()
+    params, states, prepared = start(method, toy, views, key)
+    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+
+    def ssp(tokens):
+        moved = codes | {"x": codes["x"]._replace(tokens=tokens)}
+        scores = fw.score(method, toy, params, moved, prepared, train=True, key=key)
+        return scores["intra"].loss + scores["inter"].loss
+
+    norm = np.linalg.norm(jax.grad(ssp)(codes["x"].tokens))
+    found = fw.gradients(
+        method, toy, weighting, params, states, prepared, balance=weighting.init(), key=key
+    )
+    np.testing.assert_allclose(found.norms["ssp"], norm, rtol=1e-5)
+
+
+def test_each_code_is_encoded_once_even_when_balanced(toy, views, key):
+    method, weighting = methods.m3i(), fw.gradient_norm()
+    params, states, prepared = start(method, toy, views, key)
+    toy.calls.clear()
+    fw.gradients(
+        method, toy, weighting, params, states, prepared, balance=weighting.init(), key=key
+    )
+    # The mix, its target, the categories, the texts: four codes for six terms.
+    assert sorted(toy.calls) == ["category", "image", "image", "text"]
+
+
+def test_no_gradient_reaches_a_moving_average(row, toy, views, key):
+    params, states, prepared = start(row, toy, views, key)
+
+    def through(states):
+        scores = scores_of(row, toy, params, states, prepared, key)
+        return sum(s.loss for s in scores.values())
+
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(jax.grad(through)(states)))

@@ -1,0 +1,93 @@
+"""Predictions and scores from given codes: regions, owners, absent targets."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from m3i_jax import framework as fw
+from m3i_jax import methods, mixing
+
+
+def start(method, toy, views, key):
+    params = toy.init(key)
+    states = {name: e.init(params) for name, e in method.encoders.items()}
+    return params, states, fw.prepare(method, toy, views, key=key)
+
+
+def scores_of(method, toy, params, states, prepared, key):
+    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    return fw.score(method, toy, params, codes, prepared, train=True, key=key)
+
+
+def test_a_role_sees_only_its_own_region(toy, views, key):
+    method = methods.m3i(category=False, text=False)
+    params, states, prepared = start(method, toy, views, key)
+    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    cells = prepared.views["mix"].regions["first"].cells.reshape(4, -1)
+
+    def predict(tokens, term):
+        moved = codes | {"x": codes["x"]._replace(tokens=tokens)}
+        return fw.predict(method, toy, params, moved, prepared, (term,))[term][0]
+
+    tokens = codes["x"].tokens
+    foreign = jnp.where(cells[..., None], tokens, 100.0)
+    own = jnp.where(cells[..., None], 100.0, tokens)
+    np.testing.assert_array_equal(predict(tokens, "intra"), predict(foreign, "intra"))
+    assert np.abs(predict(tokens, "intra") - predict(own, "intra")).max() > 0.1
+    np.testing.assert_array_equal(predict(tokens, "inter"), predict(own, "inter"))
+
+
+def test_role_two_predicts_its_own_sample(toy, views, key):
+    method = methods.m3i(category=False, text=False)
+    params, states, prepared = start(method, toy, views, key)
+    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    owner = prepared.views["mix"].regions["second"].owner
+    assert (owner != jnp.arange(4)).all()
+    _, target = fw.predict(method, toy, params, codes, prepared, ("inter",))["inter"]
+    np.testing.assert_array_equal(target.tokens, codes["y"].tokens[owner])
+    np.testing.assert_array_equal(target.box.left, mixing.take(views["a"].box.left, owner))
+    _, target = fw.predict(method, toy, params, codes, prepared, ("intra",))["intra"]
+    np.testing.assert_array_equal(target.tokens, codes["y"].tokens)
+
+
+def test_absent_labels_and_texts_neither_count_nor_lead(toy, views, key):
+    method = methods.m3i(image=False, label_smoothing=0.0)
+    params, states, prepared = start(method, toy, views, key)
+    scores = scores_of(method, toy, params, states, prepared, key)
+    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    prediction, _ = fw.predict(method, toy, params, codes, prepared, ("category_first",))[
+        "category_first"
+    ]
+    logits = np.asarray(prediction @ params["encoders"]["category"]["table"].T, np.float64)
+    nll = np.log(np.exp(logits).sum(-1)) - logits[np.arange(4), [3, 0, 0, 4]]
+    np.testing.assert_allclose(
+        scores["category_first"].prediction, nll[[0, 2, 3]].mean(), rtol=1e-6
+    )
+    # Row 2 has no text: changing its picture moves no text loss of the first image.
+    other = dict(views)
+    other["label"] = views["label"]._replace(present=jnp.zeros(4, bool))
+    other["text"] = views["text"]._replace(present=jnp.zeros(4, bool))
+    params, states, prepared = start(method, toy, other, key)
+    found = fw.gradients(method, toy, fw.constant(), params, states, prepared, balance={}, key=key)
+    assert float(found.loss) == 0.0
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(found.params))
+
+
+def test_questions_asked_together_are_answered_as_if_alone(toy, views, key):
+    method = methods.m3i()
+    params, states, prepared = start(method, toy, views, key)
+    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    asked = []
+    counting = toy._replace(calls=toy.calls)
+
+    class Counting(type(counting)):
+        def decode(self, params, name, *args, **how):
+            asked.append(name)
+            return super().decode(params, name, *args, **how)
+
+    network = Counting(*counting)
+    together = fw.predict(method, network, params, codes, prepared, tuple(method.terms))
+    assert sorted(asked) == ["category", "image", "text"]
+    for name, (prediction, _) in together.items():
+        alone, _ = fw.predict(method, toy, params, codes, prepared, (name,))[name]
+        np.testing.assert_allclose(prediction, alone, rtol=1e-6, atol=1e-7)

@@ -1,0 +1,27 @@
+"""The mixed view: two images, their cells, their owners, their boxes."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from m3i_jax import framework as fw
+from m3i_jax import masks
+
+
+def test_each_cell_shows_one_image_and_says_which(views, key):
+    derived = fw.mixed("a", "b", hidden=0.5, mask=masks.random)
+    view = derived.make(key, views, grid=(4, 4), patch=2)
+    first, second = view.regions["first"], view.regions["second"]
+    np.testing.assert_array_equal(first.cells, ~second.cells)
+    assert int(first.cells.sum()) == int(second.cells.sum()) == 4 * 8
+    assert derived.count("first", (4, 4)) == derived.count("second", (4, 4)) == 8
+    pixels = jnp.repeat(jnp.repeat(first.cells, 2, 1), 2, 2)[..., None]
+    one = views["a"].data
+    other = views["b"].data[second.owner]
+    np.testing.assert_array_equal(view.data, jnp.where(pixels, one, other))
+    np.testing.assert_array_equal(second.box.flip, views["b"].box.flip[second.owner])
+    np.testing.assert_array_equal(first.owner, jnp.arange(4))
+
+
+def test_partners_stay_within_their_group(views, key):
+    view = fw.mixed("a", "a", group=2).make(key, views, grid=(4, 4), patch=2)
+    np.testing.assert_array_equal(view.regions["second"].owner, [1, 0, 3, 2])

@@ -1,0 +1,175 @@
+"""Masks: exact counts, marginals against a plain host-side implementation, devices."""
+
+import math
+from fractions import Fraction
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from m3i_jax import masks
+
+GRIDS = [(1, 1), (2, 2), (4, 4), (7, 5), (10, 10), (14, 14)]
+SHARES = [0.0, 0.1, 0.35, 0.5, 0.6, 0.75, 0.9, 0.999, 1.0]
+BOTH = pytest.mark.parametrize("draw", [masks.random, masks.blockwise])
+
+
+def jitted(draw):
+    return jax.jit(draw, static_argnums=(1, 2, 3))
+
+
+def host_blockwise(rng, grid, hide, least):
+    """One mask by the plain loop over blocks and tries; True = hidden."""
+    height, width = grid
+    hidden = np.zeros(grid, bool)
+    while hidden.sum() < hide:
+        remaining = hide - hidden.sum()
+        for _ in range(10):
+            area = rng.uniform(min(least, remaining), max(least, remaining))
+            aspect = math.exp(rng.uniform(math.log(0.3), math.log(1 / 0.3)))
+            h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if h >= height or w >= width:
+                continue
+            i, j = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
+            new = h * w - hidden[i : i + h, j : j + w].sum()
+            if 1 <= new <= remaining:
+                hidden[i : i + h, j : j + w] = True
+                break
+        else:
+            break
+    free = np.flatnonzero(~hidden.ravel())
+    hidden.ravel()[rng.choice(free, hide - hidden.sum(), replace=False)] = True
+    return hidden
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("share", SHARES)
+def test_count_rounds_the_exact_product(grid, share):
+    exact = Fraction(str(share)) * grid[0] * grid[1]
+    assert masks.count(share, grid) == round(exact)
+
+
+def test_count_table():
+    # int(100·(1−0.9)) is 9 in floating point; 0.35·90 is 31.499….
+    wanted = {(0.9, (10, 10)): 90, (0.7, (16, 16)): 179, (0.35, (9, 10)): 32, (0.5, (14, 14)): 98}
+    wanted |= {(0.75, (14, 14)): 147, (0.6, (14, 14)): 118, (0.5, (5, 5)): 12, (0.5, (7, 5)): 18}
+    assert {k: masks.count(*k) for k in wanted} == wanted
+    for share in (-0.1, 1.1):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            masks.count(share, (4, 4))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "grid, share",
+    [((1, 1), 0.0), ((1, 1), 1.0), ((4, 4), 0.5), ((3, 7), 0.97), ((14, 14), 0.999), ((1, 9), 0.5)],
+)
+def test_exactly_the_count_is_hidden_in_every_image(draw, grid, share, key):
+    visible = np.asarray(jitted(draw)(key, 16, grid, share))
+    assert visible.shape == (16, *grid) and visible.dtype == bool
+    assert ((~visible).sum((1, 2)) == masks.count(share, grid)).all()
+
+
+@BOTH
+def test_masks_differ_between_images_and_keys_but_not_between_runs(draw, key):
+    draw = jitted(draw)
+    first = np.asarray(draw(key, 32, (14, 14), 0.5))
+    assert len({m.tobytes() for m in first}) == 32
+    np.testing.assert_array_equal(draw(key, 32, (14, 14), 0.5), first)
+    other = np.asarray(draw(jax.random.fold_in(key, 1), 32, (14, 14), 0.5))
+    assert ((~first).sum((1, 2)) == 98).all()
+    assert not {m.tobytes() for m in first} & {m.tobytes() for m in other}
+
+
+@BOTH
+def test_masks_do_not_depend_on_the_number_of_devices(draw, key):
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows = NamedSharding(mesh, PartitionSpec("data"))
+    fn = partial(draw, batch=16, grid=(8, 8), hidden=0.5)
+    np.testing.assert_array_equal(jax.jit(fn, out_shardings=rows)(key), jax.jit(fn)(key))
+
+
+def test_random_cells_are_uniform(key):
+    hidden = ~np.asarray(jitted(masks.random)(key, 4096, (14, 14), 0.75))
+    rate, n = 147 / 196, 4096
+    counts = hidden.sum(0).ravel()
+    chi2 = ((counts - rate * n) ** 2).sum() / (n * rate * (1 - rate))
+    # 195 degrees of freedom: standard deviation 0.1 around 1.
+    assert 0.7 < chi2 / 195 < 1.3
+    # Without replacement, two cells hide together a little less often than independently.
+    together = (hidden[:, 0, 0] & hidden[:, 7, 9]).mean()
+    assert abs(together - rate * 146 / 195) < 4 * 0.5 / 64
+
+
+def orbits(rates):
+    """Mean over the eight symmetries of a square grid, which the masks have by construction."""
+    turned = [np.rot90(r, k) for r in (rates, rates.T) for k in range(4)]
+    return np.mean(turned, axis=0)
+
+
+def blockiness(hidden):
+    """Share of vertical neighbours that are alike."""
+    return (hidden[:, 1:] == hidden[:, :-1]).mean()
+
+
+@pytest.mark.parametrize("grid, share, least", [((14, 14), 0.6, 16), ((8, 8), 0.5, 8)])
+def test_blocks_have_the_marginals_of_the_plain_loop(grid, share, least, key):
+    rng, hide = np.random.default_rng(0), masks.count(share, grid)
+    host = np.stack([host_blockwise(rng, grid, hide, least) for _ in range(1500)])
+    ours = ~np.asarray(jitted(masks.blockwise)(key, 6000, grid, share))
+    # One cell's rate over 1500 masks has a standard deviation of 0.013, an orbit's less than
+    # half of that; centre and corner differ by 0.5.
+    difference = abs(orbits(ours.mean(0)) - orbits(host.mean(0)))
+    assert difference.max() < 0.02
+    assert np.ptp(orbits(host.mean(0))) > 0.2
+    assert abs(blockiness(ours) - blockiness(host)) < 0.005
+    assert blockiness(ours) > 0.65
+
+
+def test_the_first_block_is_a_rectangle_within_the_rules():
+    """One step from an empty mask: sides shorter than the grid, area and aspect in their ranges."""
+    draw = jax.random.uniform(jax.random.key(3), (2000, masks.TRIES, 4))
+    start = jnp.zeros((2000, 14, 14), bool), jnp.ones(2000, bool)
+    blocks, going = jax.jit(masks._add)(*start, draw, 98)
+    blocks = np.asarray(blocks)
+    h, w = blocks.any(2).sum(1), blocks.any(1).sum(1)
+    assert (blocks.sum((1, 2)) == h * w).all()  # filled rectangles
+    assert h.max() <= 13 and w.max() <= 13
+    assert (h * w >= 16 - 5).all() and (h * w <= 98).all()  # rounding both sides moves an area
+    # √(16·0.3) = 2.2 rounds to 2 rows of 7: the sides' ratio may overshoot 0.3 by a half cell.
+    assert ((h + 0.5) / (w - 0.5) >= 0.3).all() and ((w + 0.5) / (h - 0.5) >= 0.3).all()
+    assert going.mean() > 0.99
+
+
+def test_a_finished_mask_stays_as_it_is():
+    draw = jax.random.uniform(jax.random.key(3), (50, masks.TRIES, 4))
+    blocks = jax.random.bernoulli(jax.random.key(4), 0.5, (50, 6, 6))
+    after, going = jax.jit(masks._add)(blocks, jnp.zeros(50, bool), draw, 36)
+    np.testing.assert_array_equal(after, blocks)
+    assert not going.any()
+
+
+@BOTH
+def test_indices_are_the_visible_cells_in_ascending_order(draw, key):
+    visible = jitted(draw)(key, 8, (5, 7), 0.6)
+    keep = 35 - masks.count(0.6, (5, 7))
+    index = jax.jit(masks.indices, static_argnums=1)(visible, keep)
+    assert index.dtype == jnp.int32
+    wanted = [np.flatnonzero(np.asarray(v).ravel()) for v in visible]
+    np.testing.assert_array_equal(index, wanted)
+
+
+def test_indices_of_too_few_cells_are_loud():
+    index = masks.indices(jnp.zeros((1, 2, 2), bool).at[0, 1, 0].set(True), 2)
+    np.testing.assert_array_equal(index, [[2, 4]])
+    gathered = jnp.take_along_axis(jnp.ones((1, 4)), index, axis=1)
+    assert np.isnan(gathered[0, 1])
+
+
+def test_everything_is_visible(key):
+    assert masks.everything(key, 3, (2, 4), 0.0).all()
+    with pytest.raises(ValueError, match="hides nothing, but hidden is 0.5"):
+        masks.everything(key, 3, (2, 4), 0.5)

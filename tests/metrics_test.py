@@ -1,0 +1,118 @@
+"""Metrics against counting by hand and float64 NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m3i_jax import losses, metrics
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("k", [1, 3, 10])
+def test_hits_equal_a_stable_sort(k):
+    logits = RNG.integers(0, 5, (200, 10)).astype(np.float32)  # many ties
+    labels = RNG.integers(0, 10, 200)
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :k]
+    wanted = (best == labels[:, None]).any(1)
+    np.testing.assert_array_equal(metrics.hits(logits, labels, k=k), wanted)
+
+
+def test_a_constant_output_scores_chance():
+    labels = np.arange(10)
+    assert metrics.accuracy(np.ones((10, 10)), labels) == np.float32(0.1)
+    assert metrics.accuracy(np.ones((10, 10)), labels, k=5) == 0.5
+
+
+def test_nan_and_padding_are_never_right():
+    logits = np.array([[np.nan, 1, 0], [0, np.nan, 1], [3, 1, 2], [9, 1, 2]], np.float32)
+    labels = np.array([0, 2, 0, -1])
+    np.testing.assert_array_equal(metrics.hits(logits, labels), [False, False, True, False])
+
+
+def test_padding_is_never_counted():
+    logits, labels = RNG.normal(size=(30, 4)), RNG.integers(0, 4, 30)
+    score = metrics.accuracy(logits, labels)
+    assert score == np.float32((logits.argmax(1) == labels).mean())
+    padded = np.concatenate([logits, np.zeros((10, 4))])
+    assert metrics.accuracy(padded, np.r_[labels, np.full(10, -1)]) == score
+    weights = np.r_[np.ones(30), np.zeros(10)]
+    np.testing.assert_allclose(
+        metrics.accuracy(padded, np.r_[labels, np.zeros(10, int)], weights=weights), score
+    )
+    assert metrics.accuracy(padded, np.full(40, -1)) == 0
+
+
+def test_weights_weigh():
+    logits = np.eye(3)
+    value = metrics.accuracy(logits, np.array([0, 1, 0]), weights=np.array([1.0, 2.0, 5.0]))
+    np.testing.assert_allclose(value, 3 / 8)
+
+
+def spread(n=200, d=16):
+    return RNG.normal(size=(n, d)).astype(np.float32)
+
+
+def test_feature_std_is_one_on_a_sphere_and_zero_after_collapse():
+    assert abs(metrics.feature_std(spread(2000)) - 1) < 0.02
+    same = np.tile(spread(1), (50, 1))
+    assert metrics.feature_std(same) < 1e-3
+    z = spread()
+    unit = z / np.linalg.norm(z, axis=1, keepdims=True)
+    np.testing.assert_allclose(metrics.feature_std(z), unit.std(0).mean() * 4, rtol=1e-5)
+    assert metrics.feature_std(z * 100) == pytest.approx(float(metrics.feature_std(z)), rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(200, 16), (12, 40)])
+def test_effective_rank_equals_the_formula(shape):
+    z = spread(*shape) * np.linspace(0.1, 2, shape[1], dtype=np.float32)
+    values = np.linalg.svd((z - z.mean(0)).astype(np.float64), compute_uv=False) ** 2
+    share = values / values.sum()
+    wanted = np.exp(-(share * np.log(share + 1e-300)).sum())
+    np.testing.assert_allclose(metrics.effective_rank(z), wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 5])
+def test_effective_rank_counts_equal_directions(rank):
+    basis, _ = np.linalg.qr(RNG.normal(size=(64, 32)))
+    columns, _ = np.linalg.qr(RNG.normal(size=(200, 33)))
+    columns = columns - columns.mean(0)
+    columns, _ = np.linalg.qr(columns)
+    z = columns[:, :rank] @ basis[:, :rank].T
+    # Rounding adds 60 eigenvalues of relative size 1e-8 to 1e-7.
+    np.testing.assert_allclose(metrics.effective_rank(z), rank, rtol=2e-4)
+
+
+def test_effective_rank_sees_dimensional_collapse_that_the_std_does_not():
+    full = spread(300, 64)
+    line = spread(300, 1) * np.sign(spread(1, 64)) + 1e-3 * spread(300, 64)
+    assert metrics.feature_std(line) > 0.9
+    assert metrics.effective_rank(full) > 40 and metrics.effective_rank(line) < 2
+
+
+def test_a_constant_has_rank_zero_and_nothing_is_nan():
+    assert metrics.effective_rank(jnp.ones((5, 4))) == 0
+    assert metrics.effective_rank(jnp.ones((1, 4))) == 0
+    assert np.isfinite(metrics.feature_std(jnp.zeros((3, 4))))
+
+
+def test_information_bound():
+    assert metrics.information_bound(jnp.zeros(3), 8) == pytest.approx(np.log(8))
+    traced = jax.jit(metrics.information_bound)(jnp.ones(()), jnp.asarray(16))
+    np.testing.assert_allclose(traced, np.log(16) - 1, rtol=1e-6)
+
+
+def test_information_bound_lies_below_the_truth():
+    """Correlated Gaussian pairs, whose mutual information is −½ log(1 − ρ²)."""
+    rho, n = 0.9, 512
+    x = RNG.normal(size=n)
+    y = rho * x + np.sqrt(1 - rho**2) * RNG.normal(size=n)
+    # The best critic, log p(y|x), as a product of features: −(y − ρx)²/2s up to f(x).
+    s = 1 - rho**2
+    first = np.stack([rho * x / s, np.ones(n)], 1)
+    second = np.stack([y, -(y**2) / (2 * s)], 1)
+    loss = losses.boltzmann(first, second, np.arange(n, dtype=np.int32)).mean()
+    bound, truth = float(metrics.information_bound(loss, n)), -0.5 * np.log(s)
+    # Standard error over 512 pairs is about 0.04.
+    assert truth - 0.2 < bound < truth + 0.12

@@ -1,0 +1,41 @@
+"""Activations follow the batch axes of the mesh, and only those."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from m3i_jax.nn.constrain import batch_sharded
+
+
+def meshed(shape, names):
+    return jax.make_mesh(shape, names, axis_types=(AxisType.Auto,) * len(names))
+
+
+def test_without_a_mesh_nothing_happens():
+    x = jnp.ones((3, 4))
+    assert batch_sharded(x) is x
+
+
+def test_batch_axes_and_no_others():
+    mesh = meshed((2, 2, 2), ("data", "fsdp", "tensor"))
+    x = jnp.arange(32.0).reshape(8, 4)
+    with jax.set_mesh(mesh):
+        y = jax.jit(batch_sharded)(x)
+    assert y.sharding.is_equivalent_to(NamedSharding(mesh, P(("data", "fsdp"))), 2)
+    np.testing.assert_array_equal(y, x)
+
+
+def test_passes_what_cannot_be_split():
+    with jax.set_mesh(meshed((8,), ("data",))):
+        assert jax.jit(batch_sharded)(jnp.ones((1, 4))).sharding.is_fully_replicated
+    with jax.set_mesh(meshed((8,), ("tensor",))):
+        assert jax.jit(batch_sharded)(jnp.ones((8, 4))).sharding.is_fully_replicated
+
+
+def test_inside_shard_map():
+    mesh = meshed((8,), ("data",))
+    with jax.set_mesh(mesh):
+        f = jax.shard_map(lambda x: batch_sharded(2 * x), in_specs=P("data"), out_specs=P("data"))
+        np.testing.assert_array_equal(jax.jit(f)(jnp.arange(64.0)), 2 * np.arange(64.0))

@@ -1,0 +1,176 @@
+"""The house itself: who may know whom, mirrored tests, lengths, docstrings, import cost."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = ROOT / "m3i_jax"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# Floors from the ground up: a room may import rooms of its own line and of lower floors as listed.
+NUMERICS = "types build geometry"
+MAY_IMPORT = {
+    "types": "",
+    "build": "",
+    "trees": "types",
+    "cli": "build",
+    "geometry": "types",
+    "losses": NUMERICS,
+    "masks": NUMERICS,
+    "mixing": NUMERICS,
+    "normalize": NUMERICS,
+    "augment": NUMERICS,
+    "metrics": NUMERICS + " normalize",
+    "pictures": NUMERICS + " normalize",
+    "nn": NUMERICS,
+    "encoders": NUMERICS + " masks nn",
+    "decoders": NUMERICS + " masks nn",
+    "networks": NUMERICS + " nn encoders decoders",
+    "framework": NUMERICS + " trees losses masks mixing normalize metrics",
+    "methods": "types framework masks",
+    "data": "types build",
+    "interop": "types build trees geometry encoders",
+    "training": NUMERICS
+    + " trees augment normalize metrics pictures networks framework methods data cli",
+    "evaluation": NUMERICS + " trees normalize metrics networks training data pictures",
+}
+ONLY_IN = {
+    "flax": "nn encoders decoders networks training",
+    "optax": "training evaluation",
+    "orbax": "training",
+    "grain": "data",
+    "tensorflow_datasets": "data",
+    "torch": "interop",
+    "sklearn": "data",
+    "skimage": "data",
+    "tensorflow": "",
+}
+
+
+def room(path):
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """Dotted names that a module imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "m3i_jax":
+                yield from (f"m3i_jax.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def functions(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            yield node
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_arrows_point_down(path):
+    here = room(path)
+    if here == "__init__":
+        return
+    for module in imported(path):
+        top, *rest = module.split(".")
+        if top == "m3i_jax" and rest:
+            allowed = {here, *MAY_IMPORT[here].split()}
+            assert rest[0] in allowed, f"{name(path)} ({here}) may not know {module}"
+        elif top in ONLY_IN:
+            assert here in ONLY_IN[top].split(), f"{name(path)} ({here}) may not know {top}"
+
+
+def test_the_floors_have_no_circle():
+    done = set()
+    while remaining := [r for r in MAY_IMPORT if r not in done]:
+        free = [r for r in remaining if set(MAY_IMPORT[r].split()) <= done]
+        assert free, f"a circle among {remaining}"
+        done |= set(free)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_every_module_has_its_test(path):
+    if path.name == "__init__.py":
+        return
+    mirror = ROOT / "tests" / path.relative_to(PACKAGE).with_name(path.stem + "_test.py")
+    assert mirror.exists(), f"{name(path)} has no {name(mirror)}"
+
+
+@pytest.mark.parametrize("path", MODULES + sorted((ROOT / "experiments").glob("*.py")), ids=name)
+def test_files_and_functions_fit(path):
+    lines = path.read_text().count("\n")
+    assert lines <= 400, f"{name(path)} has {lines} lines, at most 400"
+    for node in functions(path):
+        length = node.end_lineno - node.lineno + 1
+        assert length <= 60, f"{name(path)}:{node.lineno} {node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_public_names_are_documented_and_called_alike(path):
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), f"{name(path)} has no docstring"
+    assert path.stem not in ("utils", "misc", "common", "helpers")
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        assert ast.get_docstring(node), f"{name(path)}:{node.lineno} {node.name} has no docstring"
+        if isinstance(node, ast.FunctionDef):
+            free = room(path) in ("methods", "framework") or node.name in DEFAULTS
+            assert free or not node.args.defaults, f"{name(path)}: {node.name} has a default"
+
+
+NUMERIC_ROOMS = ("geometry", "losses", "masks", "mixing", "normalize", "augment")
+# Anything with a default is keyword-only, but for the rows' papers' numbers and these public names.
+DEFAULTS = ("sliding_window", "mesh", "digit_scenes")
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if room(p) in NUMERIC_ROOMS], ids=name)
+def test_the_key_comes_first(path):
+    for node in functions(path):
+        arguments = [a.arg for a in node.args.args + node.args.kwonlyargs]
+        if "key" in arguments:
+            assert arguments[0] == "key", f"{name(path)}: {node.name} takes its key later"
+
+
+def modules_after(statement):
+    code = f"import sys, json; {statement}; print(json.dumps(sorted(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return out.stdout
+
+
+EVERYTHING = "import m3i_jax; [getattr(m3i_jax, n) for n in dir(m3i_jax)]"
+
+
+def test_the_library_imports_neither_tensorflow_nor_torch():
+    loaded = modules_after(EVERYTHING)
+    assert '"jax"' in loaded
+    for heavy in ("tensorflow", "torch", "sklearn", "matplotlib"):
+        assert f'"{heavy}"' not in loaded
+
+
+def test_the_import_check_can_fail():
+    assert '"decimal"' in modules_after("import decimal")
+
+
+def test_import_costs_little_beyond_jax():
+    code = (
+        "import time, jax, jax.numpy; t = time.perf_counter(); import m3i_jax;"
+        "print(time.perf_counter() - t)"
+    )
+    runs = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(runs) < 1.5

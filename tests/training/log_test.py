@@ -1,0 +1,239 @@
+import io
+import json
+import math
+import os
+import time
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+from tensorboardX.proto import event_pb2
+
+from m3i_jax.build import ConfigError
+from m3i_jax.training import log as logs
+
+
+def events(folder):
+    """Every (tag, step, value) in the event files: length, checksum, record, checksum."""
+    found = []
+    for path in sorted(folder.glob("events*")):
+        data, at = path.read_bytes(), 0
+        while at < len(data):
+            size = int.from_bytes(data[at : at + 8], "little")
+            event = event_pb2.Event.FromString(data[at + 12 : at + 12 + size])
+            found += [(v.tag, event.step, v) for v in event.summary.value]
+            at += 16 + size
+    return found
+
+
+def test_numbers_come_back_bit_for_bit(tmp_path):
+    rng = np.random.default_rng(0)
+    singles = rng.normal(size=50).astype(np.float32) * 10.0 ** rng.integers(-30, 30, 50)
+    with logs.Log(tmp_path, total=100) as log:
+        for step, x in enumerate(singles.astype(np.float32)):
+            log.scalars(step, {"train/loss": x, "device": jnp.float32(x), "double": float(x) / 3})
+        log.scalars(
+            50, {"a": float("nan"), "b": np.float32("inf"), "c": -math.inf, "d": 3, "e": "t"}
+        )
+    lines = logs.read(tmp_path / "metrics.jsonl")
+    for step, x in enumerate(singles.astype(np.float32)):
+        assert lines[step]["step"] == step
+        assert np.float32(lines[step]["train/loss"]).tobytes() == x.tobytes()
+        assert np.float32(lines[step]["device"]).tobytes() == x.tobytes()
+        assert lines[step]["double"] == float(x) / 3
+    last = lines[50]
+    assert math.isnan(last["a"]) and last["b"] == math.inf and last["c"] == -math.inf
+    assert last["d"] == 3 and last["e"] == "t"
+
+    def strict(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=strict)
+
+
+def test_resuming_drops_later_and_broken_lines(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    with logs.Log(tmp_path, total=9, tensorboard=False) as log:
+        for step in (1, 2, 3, 4):
+            log.scalars(step, {"x": step / 3})
+    before = path.read_bytes().splitlines(keepends=True)
+    with open(path, "ab") as file:
+        file.write(b'{"step": 2, "x"')  # killed in the middle of a line
+    assert [e["step"] for e in logs.read(path)] == [1, 2, 3, 4]
+    with logs.Log(tmp_path, total=9, start=2, tensorboard=False) as log:
+        assert path.read_bytes() == b"".join(before[:2])
+        log.scalars(3, {"x": 7})
+    assert [e["step"] for e in logs.read(path)] == [1, 2, 3]
+    path.write_bytes(b'garbage\n{"no": 1}\n[1]\n' + before[0] + b'{"step": 1}')
+    logs.truncate(path, 1)
+    assert path.read_bytes() == before[0]
+    assert logs.read(tmp_path / "absent") == []
+
+
+def test_truncating_is_atomic(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n')
+
+    def crash(*args):
+        raise OSError("power")
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(OSError):
+        logs.truncate(path, 1)
+    assert len(logs.read(path)) == 2
+
+
+def test_events_and_pictures(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (6, 4, 3)).astype(np.uint8)
+    with logs.Log(tmp_path, total=9) as log:
+        log.scalars(3, {"train/loss": 0.5, "note": "text"})
+        log.images(3, {"views/mix": picture})
+        picture_then = picture.copy()
+        picture[:] = 0  # the caller's array may be used again
+    found = {(tag, step): value for tag, step, value in events(tmp_path)}
+    assert set(found) == {("train/loss", 3), ("views/mix", 3)}
+    assert found["train/loss", 3].simple_value == 0.5
+    png = Image.open(tmp_path / "images" / "views" / "mix-00000003.png")
+    np.testing.assert_array_equal(np.asarray(png), picture_then)
+    shown = Image.open(io.BytesIO(found["views/mix", 3].image.encoded_image_string))
+    np.testing.assert_array_equal(np.asarray(shown), picture_then)
+
+
+class Broken:
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def add_scalar(self, *args):
+        raise ConnectionError("no route to host")
+
+
+class Hanging(Broken):
+    def add_scalar(self, *args):
+        time.sleep(30)
+
+
+def test_a_failing_backend_warns_once_and_stops_nothing(tmp_path, caplog):
+    with logs.Log(tmp_path, total=9, writer=Broken) as log:
+        for step in range(20):
+            log.scalars(step, {"x": step})
+            time.sleep(0.002)
+    assert [e["step"] for e in logs.read(tmp_path / "metrics.jsonl")] == list(range(20))
+    warnings = [r for r in caplog.records if "no route to host" in r.getMessage()]
+    assert len(warnings) == len(caplog.records) == 1
+
+
+def test_a_hanging_backend_costs_no_time(tmp_path, caplog):
+    log = logs.Log(tmp_path, total=9, writer=Hanging)
+    start = time.monotonic()
+    for step in range(1100):
+        log.scalars(step, {"x": step})
+    assert time.monotonic() - start < 2
+    log._background.close(seconds=0.1)
+    assert len(logs.read(tmp_path / "metrics.jsonl")) == 1100
+    assert [r for r in caplog.records if "fallen" in r.getMessage()] and len(caplog.records) == 1
+
+
+def test_a_full_disk_warns_once(tmp_path, monkeypatch, caplog):
+    with logs.Log(tmp_path, total=9, tensorboard=False) as log:
+
+        def full(*args):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "write", full)
+        log.scalars(1, {})
+        log.scalars(2, {})
+        monkeypatch.undo()
+        log.scalars(3, {})
+    assert [e["step"] for e in logs.read(tmp_path / "metrics.jsonl")] == [3]
+    assert len(caplog.records) == 1 and "the training goes on" in caplog.text
+
+
+def test_other_processes_write_nothing(tmp_path):
+    with logs.Log(tmp_path / "w", total=9, active=False) as log:
+        log.scalars(1, {"x": 1})
+        log.images(1, {"x": np.zeros((2, 2, 3), np.uint8)})
+        log.progress(1, loss=1.0, images_per_second=1.0)
+    assert not (tmp_path / "w").exists()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_line(tmp_path):
+    now = iter([0.0, 10.0, 20.0])
+    out = io.StringIO()
+    with logs.Log(tmp_path, total=1000, start=100, stream=out, clock=lambda: next(now)) as log:
+        log.progress(200, loss=1.25, images_per_second=812.4)
+        log.progress(400, loss=1.0, images_per_second=1624.8)
+    lines = out.getvalue().splitlines()
+    # 100 steps in 10 s, 800 to go; then 200 in 10 s, 600 to go.
+    assert lines[0] == "step 200/1000 (20.0 %)  loss 1.2500  812 images/s  1m 20s left"
+    assert lines[1] == "step 400/1000 (40.0 %)  loss 1.0000  1625 images/s  30s left"
+    terminal = Terminal()
+    with logs.Log(tmp_path, total=10, stream=terminal) as log:
+        log.progress(1, loss=1.0, images_per_second=1.0)
+        log.progress(2, loss=1.0, images_per_second=1.0)
+    assert terminal.getvalue().count("\r") == 2 and terminal.getvalue().count("\n") == 1
+    closed = io.StringIO()
+    with logs.Log(tmp_path, total=10, stream=closed) as log:
+        closed.close()
+        log.progress(1, loss=1.0, images_per_second=1.0)
+
+
+def test_duration():
+    table = {0: "0s", 59.9: "59s", 310: "5m 10s", 12000: "3h 20m", 183600: "2d 03h", math.inf: "?"}
+    assert {seconds: logs.duration(seconds) for seconds in table} == table
+
+
+CONFIG = {
+    "optimizer": {"lr": 1e-3, "betas": (0.9, 0.95)},
+    "log": {"every": 50},
+    "logic": 1,
+    "flag": True,
+}
+
+
+def test_the_config_is_written_and_compared(tmp_path):
+    work = tmp_path / "run"
+    assert logs.guard_config(work, ConfigDict(CONFIG)) == []
+    assert json.loads((work / "config.json").read_text())["optimizer"]["betas"] == [0.9, 0.95]
+    assert logs.guard_config(work, CONFIG) == []
+    changed = {**CONFIG, "log": {"every": 10, "images": 1}}
+    assert logs.guard_config(work, changed, write=False) == [
+        "log.every was 50, is now 10",
+        "log.images was absent, is now 1",
+    ]
+    assert json.loads((work / "config.json").read_text())["log"] == {"every": 50}
+    assert len(logs.guard_config(work, changed)) == 2
+    assert logs.guard_config(work, changed) == []
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"optimizer": {"lr": 2e-3, "betas": (0.9, 0.95)}}, "optimizer.lr was 0.001, is now 0.002"),
+        ({"optimizer": {"lr": 1e-3, "betas": (0.9, 0.99)}}, r"optimizer.betas was \[0.9, 0.95\]"),
+        ({"optimizer": {"lr": 1e-3}}, "optimizer.betas was .* is now absent"),
+        ({"logic": 2}, "logic was 1, is now 2"),  # not inside `log`
+        ({"flag": 1}, "flag was True, is now 1"),
+        ({"new": {"a": 1}}, "new was absent"),
+        ({"log": {"every": 1}, "logic": 3}, "config: logic was 1, is now 3. Set"),
+    ],
+)
+def test_another_config_is_refused_by_key(tmp_path, change, message):
+    logs.guard_config(tmp_path, CONFIG)
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(ConfigError, match=message):
+        logs.guard_config(tmp_path, {**CONFIG, **change})
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_an_unreadable_config_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match="not readable JSON"):
+        logs.guard_config(tmp_path, CONFIG)

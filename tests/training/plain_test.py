@@ -1,0 +1,66 @@
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m3i_jax.training import plain
+
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+TREE = {
+    "a/b": Pair(jnp.ones((2, 3)), ()),
+    "key": jax.random.split(jax.random.key(1), 4),
+    "none": jnp.zeros((0, 3), jnp.int32),
+    "rows": np.arange(3),
+    "scalar": 2.5,
+}
+
+
+def test_pack_and_unpack_are_inverse():
+    packed = plain.pack(TREE)
+    assert set(packed) == {"a", "key", "rows", "scalar"}
+    assert packed["a"]["b"]["first"].shape == (2, 3) and packed["key"].shape == (4, 2)
+    back = plain.unpack(packed, TREE, plain.describe(TREE))
+    assert jax.tree.structure(back) == jax.tree.structure(TREE)
+    assert plain.describe(back) == plain.describe(TREE)
+    np.testing.assert_array_equal(
+        jax.random.key_data(back["key"]), jax.random.key_data(TREE["key"])
+    )
+
+
+def test_template_has_the_shapes_of_pack():
+    abstract = jax.eval_shape(lambda: {k: v for k, v in TREE.items() if k in ("a/b", "key")})
+    shapes, arrays = plain.template(abstract), plain.pack(TREE)
+    assert shapes["key"].shape == arrays["key"].shape and shapes["key"].dtype == arrays["key"].dtype
+    assert shapes["a"]["b"]["first"].sharding is not None
+    kept = plain.describe(abstract)
+    assert plain.differences({p: plain.describe(TREE)[p] for p in kept}, kept) == []
+
+
+def test_numpy_template_and_completion():
+    stored = plain.describe(TREE)
+    shapes = plain.as_numpy(stored)
+    assert shapes["key"].dtype == np.uint32 and shapes["key"].shape == (4, 2)
+    assert "none" not in shapes
+    assert plain.complete(shapes, stored)["none"].shape == (0, 3)
+
+
+def test_differences_name_every_path():
+    stored = plain.describe({"a": jnp.ones(2), "b": jnp.ones(3)})
+    wanted = plain.describe({"a": jnp.ones((2, 1)), "c": jnp.ones(3)})
+    assert plain.differences(stored, wanted) == [
+        "'a' is float32[2] in the checkpoint, float32[2, 1] here",
+        "'b' is in the checkpoint only",
+        "'c' is not in the checkpoint",
+    ]
+
+
+def test_paths_must_be_distinct():
+    with pytest.raises(ValueError, match="same path 'a/b'"):
+        plain.describe({"a": {"b": jnp.ones(1)}, "a/b": jnp.ones(1)})

@@ -1,0 +1,128 @@
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m3i_jax.build import ConfigError
+from m3i_jax.training import schedules
+
+IMAGENET = 1281167
+
+
+@pytest.mark.parametrize(
+    "length, steps",
+    [
+        ("5000 steps", 5000),
+        ("1 step", 1),
+        (70, 70),
+        ("70", 70),
+        ("1600 epochs", 500456),  # 1600 * 1281167 / 4096 = 500455.9
+        ("40 epochs", 12511),  # 12511.4
+        ("3.5 epochs", 1095),  # 1094.7
+        ("1 epoch", 313),
+        ("2e6 samples", 488),  # 488.3
+        ("1 sample", 1),  # never none at all
+        ("5 percent", 50),
+        ("0 percent", 0),
+        ("0 steps", 0),
+        ("100 percent", 1000),
+    ],
+)
+def test_lengths_in_every_unit(length, steps):
+    assert schedules.parse(length, batch=4096, epoch=IMAGENET, total=1000) == steps
+
+
+@pytest.mark.parametrize(
+    "length, message",
+    [
+        ("40 epocs", "did you mean 'epochs'"),
+        ("forty epochs", "is not a length"),
+        ("4 0 epochs", "is not a length"),
+        ("-1 steps", "not negative"),
+        ("nan epochs", "finite"),
+        ("1.5 steps", "not a whole number"),
+        ("101 percent", "more than the whole run"),
+        ("", "is not a length"),
+    ],
+)
+def test_bad_lengths_are_refused(length, message):
+    with pytest.raises(ConfigError, match=message):
+        schedules.parse(length, batch=4, epoch=8, total=10)
+
+
+def test_units_ask_for_what_they_need():
+    for length, name in (("1 epochs", "batch"), ("1 samples", "batch"), ("1 percent", "total")):
+        with pytest.raises(ConfigError, match=f"needs the {name} size"):
+            schedules.parse(length)
+    with pytest.raises(ConfigError, match="needs the epoch size"):
+        schedules.parse("1 epochs", batch=4)
+
+
+def reference(t, peak, total, warmup, end):
+    """The published rule, with steps for epochs, in double precision."""
+    if t < warmup:
+        return peak * t / warmup
+    return end + (peak - end) * 0.5 * (1 + math.cos(math.pi * (t - warmup) / (total - warmup)))
+
+
+@pytest.mark.parametrize(
+    "peak, total, warmup, end",
+    [
+        (1e-3, 500456, 12511, 0.0),  # M3I, SiameseIM: 1600 epochs, 40 of warm-up
+        (2.4e-3, 250228, 12511, 0.0),  # MAE at batch 4096
+        (2e-3, 125112, 6256, 1e-6),  # fine-tuning
+        (3.2, 7038, 782, 0.0),  # linear probe
+        (1e-3, 10, 0, 1e-4),
+    ],
+)
+def test_warmup_cosine_table(peak, total, warmup, end):
+    schedule = schedules.warmup_cosine(peak, total=total, warmup=warmup, end=end)
+    points = np.unique(
+        np.r_[0, 1, warmup // 2, warmup, np.linspace(warmup, total, 8).astype(int), total - 1]
+    )
+    for t in points:
+        # float32 of the argument and the cosine: a few ulp of the peak.
+        np.testing.assert_allclose(
+            schedule(jnp.int32(t)),
+            reference(t, peak, total, warmup, end),
+            rtol=1e-5,
+            atol=peak * 1e-6,
+        )
+    if warmup:
+        assert float(schedule(0)) == 0.0
+    np.testing.assert_allclose(float(schedule(warmup)), peak, rtol=2e-7)
+    np.testing.assert_allclose(float(schedule(total)), end, atol=1e-12)
+    assert float(schedule(total + 1000)) == float(schedule(total))
+    curve = np.asarray(schedule(jnp.arange(warmup, total + 1)))
+    # Monotone up to one rounding of the cosine near the peak.
+    assert np.all(np.diff(curve) <= peak * 2e-7)
+
+
+def test_constant_and_milestones():
+    constant = schedules.warmup_constant(0.2, total=100, warmup=4)
+    np.testing.assert_allclose(
+        constant(jnp.arange(7)), [0, 0.05, 0.1, 0.15, 0.2, 0.2, 0.2], rtol=1e-6
+    )
+    assert float(schedules.warmup_constant(0.2, total=100)(0)) == np.float32(0.2)
+    steps = schedules.warmup_milestones(1.0, total=1000, warmup=10, milestones=(0.5, 0.9))
+    table = {0: 0, 5: 0.5, 10: 1, 499: 1, 500: 0.1, 899: 0.1, 900: 0.01, 999: 0.01}
+    for t, value in table.items():
+        np.testing.assert_allclose(steps(t), value, rtol=1e-5)
+    np.testing.assert_allclose(steps(jnp.asarray(list(table))), list(table.values()), rtol=1e-5)
+
+
+def test_impossible_lengths():
+    with pytest.raises(ConfigError, match="warm-up of 11 steps is longer than the run of 10"):
+        schedules.warmup_cosine(1.0, total=10, warmup=11)
+    with pytest.raises(ConfigError, match="1 or more"):
+        schedules.warmup_constant(1.0, total=0)
+
+
+def test_peak_rate():
+    assert schedules.peak_rate(batch=4096, base_lr=1.5e-4) == pytest.approx(2.4e-3)
+    assert schedules.peak_rate(batch=4096, base_lr=6.25e-5) == pytest.approx(1e-3)
+    assert schedules.peak_rate(batch=4096, lr=1e-3) == 1e-3
+    for kwargs, word in (({}, "neither"), ({"lr": 1.0, "base_lr": 1.0}, "both")):
+        with pytest.raises(ConfigError, match=f"got {word}"):
+            schedules.peak_rate(batch=1, **kwargs)

@@ -1,0 +1,180 @@
+"""A run as its user meets it: killed, asked to leave, damaged, started wrongly. To the bit."""
+
+import json
+import pathlib
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from m3i_jax import trees
+from m3i_jax.training import log
+from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.training.signals import EXIT_PREEMPTED
+
+ROOT = pathlib.Path(__file__).parents[2]
+PRETRAIN = str(ROOT / "experiments" / "pretrain.py")
+STEPS, EVERY = 60, 6
+CONFIG = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "configs")!r})
+import m3i_digit_scenes
+
+def get_config():
+    config = m3i_digit_scenes.get_config()
+    config.update(dict(image=16, batch=8, duration="{STEPS} steps", warmup="4 steps"))
+    config.encoder.update(dict(width=32, depth=2, heads=2))
+    config.towers.text.update(dict(width=32, depth=1, heads=2))
+    config.towers.category.width = 32
+    for decoder in config.decoders.values():
+        decoder.heads = 2
+    config.decoders.image.update(dict(width=32, depth=1))
+    config.log.update(dict(every=1, images={STEPS}))
+    config.checkpoint.every = {EVERY}
+    config.monitor.update(dict(every=30, bank=64, queries=32))
+    return config
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "tiny.py"
+    path.write_text(CONFIG)
+    return str(path)
+
+
+def command(config, workdir, *more):
+    return [sys.executable, PRETRAIN, "--config", config, "--workdir", str(workdir), *more]
+
+
+def run(*words):
+    return subprocess.run(command(*words), capture_output=True, text=True, cwd=ROOT, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def straight(config, tmp_path_factory):
+    """The work directory of a run that nothing disturbed."""
+    workdir = tmp_path_factory.mktemp("straight") / "run"
+    done = run(config, workdir)
+    assert done.returncode == 0, done.stderr
+    return workdir
+
+
+def logged(workdir):
+    """Everything in metrics.jsonl but how fast it went."""
+    lines = log.read(workdir / "metrics.jsonl")
+    return [{k: v for k, v in line.items() if not k.startswith("perf/")} for line in lines]
+
+
+def assert_same_run(one, two):
+    """Online, EMA, optimiser and code states, balance and every logged number, bit for bit."""
+    kept = [Checkpoints(w / "checkpoints", read_only=True) for w in (one, two)]
+    assert kept[0].latest() == kept[1].latest() == STEPS
+    for item in ("online", "ema", "state"):
+        trees_of = [dict(trees.named_leaves(k.restore_item(STEPS, item))) for k in kept]
+        assert trees_of[0].keys() == trees_of[1].keys()
+        for name, leaf in trees_of[0].items():
+            np.testing.assert_array_equal(leaf, trees_of[1][name], err_msg=f"{item}: {name}")
+    assert kept[0].meta(STEPS) == kept[1].meta(STEPS)
+    assert logged(one) == logged(two)
+
+
+def steps_taken(workdir):
+    lines = log.read(workdir / "metrics.jsonl")
+    return max((line["step"] for line in lines), default=0)
+
+
+def interrupt(config, workdir, *, after, delay, number):
+    """Starts the run, waits for step `after` and `delay` seconds, and sends a signal."""
+    process = subprocess.Popen(
+        command(config, workdir), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 300
+    while process.poll() is None and steps_taken(workdir) < after:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(delay)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=300)
+    return process.returncode, errors.decode()
+
+
+def test_every_step_is_logged_and_pictures_are_drawn(straight):
+    lines = logged(straight)
+    losses = [line["train/loss"] for line in lines if "train/loss" in line]
+    assert len(losses) == STEPS and np.isfinite(losses).all()
+    assert {line["step"] for line in lines if "probe/online_knn/top1" in line} == {30, 60}
+    assert (straight / "images" / "views-00000001.png").stat().st_size > 1000
+    assert any(straight.glob("events.out.tfevents*"))
+    assert json.loads((straight / "config.json").read_text())["batch"] == 8
+
+
+@pytest.mark.slow
+def test_killed_at_five_random_moments_it_ends_as_if_undisturbed(config, straight, tmp_path):
+    workdir, seed = tmp_path / "run", random.randrange(10**6)
+    rng = random.Random(seed)
+    killed = 0
+    for after in sorted(rng.sample(range(1, STEPS - 3), 5)):
+        wait = dict(after=after, delay=rng.uniform(0, 0.15))
+        status, _ = interrupt(config, workdir, **wait, number=signal.SIGKILL)
+        killed += status == -signal.SIGKILL
+    assert killed >= 3, f"seed {seed}: the run was too fast to be killed"
+    done = run(config, workdir)
+    assert done.returncode == 0, f"seed {seed}: {done.stderr}"
+    assert_same_run(straight, workdir)
+
+
+def test_asked_to_leave_it_saves_the_step_it_was_at(config, straight, tmp_path):
+    workdir = tmp_path / "run"
+    status, errors = interrupt(config, workdir, after=8, delay=0.0, number=signal.SIGTERM)
+    assert status == EXIT_PREEMPTED, errors
+    kept = Checkpoints(workdir / "checkpoints", read_only=True)
+    assert kept.latest() == steps_taken(workdir) < STEPS
+    # One byte of the newest checkpoint changes, as on a bad disk.
+    newest, before = kept.steps()[-1], kept.steps()[-2]
+    victim = max((workdir / f"checkpoints/{newest}").rglob("*"), key=lambda p: p.stat().st_size)
+    raw = bytearray(victim.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    victim.write_bytes(raw)
+    done = run(config, workdir)
+    assert done.returncode == 0, done.stderr
+    assert f"checkpoint step {newest} is damaged" in done.stderr
+    assert f"going back to step {before}" in done.stderr
+    assert_same_run(straight, workdir)
+
+
+def test_a_finished_run_says_so_and_another_config_is_refused(config, straight):
+    again = run(config, straight)
+    assert again.returncode == 0 and "done already" in again.stderr
+    other = run(config, straight, "--config.optimizer.lr=0.5")
+    assert other.returncode == 2 and "optimizer.lr was 0.001, is now 0.5" in other.stderr
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["--config.optimizer.rl=1"], "config.optimizer has no key 'rl'; did you mean 'lr'?"),
+        (["--config.optimizer.lr=high"], "optimizer.lr"),
+        (["--config.optimizer.lr=nan"], "config.optimizer.lr is nan"),
+        (["--config.image=30"], "not divisible by patch 4"),
+        (["--config.encoder.name=vit_nan"], "unknown encoder 'vit_nan'; did you mean 'vit_nano'?"),
+        (["--config.objective.name=m3"], "did you mean 'm3i'?"),
+        (["--config.batch=12", "--config.mesh.data=8"], "does not divide over"),
+        (["--config=configs/nothing.py"], "no config file"),
+    ],
+)
+def test_a_wrong_start_is_answered_at_once(words, sentence, tmp_path):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    line = [sys.executable, PRETRAIN, "--workdir", str(tmp_path / "run"), *words]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 2, done.stderr
+    assert sentence in done.stderr and "Traceback" not in done.stderr
+    # Of the process itself: what else the machine does is not its fault.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,58 @@
+"""The step's own parts: views on the device, the flat signature, the cost of a call."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from m3i_jax import normalize
+from m3i_jax.training import sharding
+from m3i_jax.training.run import assemble
+from m3i_jax.training.step import views
+
+
+def test_views_are_normalised_and_know_what_is_absent(batch, key):
+    made = views(key, batch, {})
+    expected = normalize.channels(batch.images["a"].astype(np.float32) / 255)
+    np.testing.assert_allclose(made["a"].data, expected, rtol=1e-6)
+    np.testing.assert_array_equal(made["b"].box.flip, batch.boxes["b"][:, 4])
+    assert not made["label"].present[3] and made["label"].present.sum() == 7
+    assert not made["text"].present[5] and made["text"].present.sum() == 7
+
+
+def test_each_view_is_augmented_with_a_key_of_its_own(batch, key):
+    noise = lambda key, x: x + jax.random.normal(key, x.shape)  # noqa: E731
+    both = views(key, batch._replace(images={n: batch.images["a"] for n in "ab"}),
+                 {"a": noise, "b": noise})  # fmt: skip
+    alone = views(key, batch, {"a": noise})
+    assert (both["a"].data != both["b"].data).any()
+    np.testing.assert_array_equal(both["a"].data, alone["a"].data)
+
+
+def test_the_same_state_and_batch_give_the_same_step(shrunk, batch, fits):
+    run = assemble(shrunk("mae"), images=100)
+    given = sharding.put(fits(run, batch), run.mesh)
+    with jax.set_mesh(run.mesh):
+        advance = run.compiled()
+        results = [advance(jax.tree.leaves(run.create()), given) for _ in range(2)]
+    jax.tree.map(np.testing.assert_array_equal, *results)
+    leaves, metrics = results[0]
+    assert len(leaves) == len(jax.tree.leaves(run.abstract))
+    assert {"train/loss", "train/pixels", "optim/lr", "ema/momentum"} <= set(metrics)
+
+
+def test_flat_leaves_keep_the_call_cheap(shrunk):
+    """The host's part of a call, measured on a step of the same leaves that computes nothing."""
+    run = assemble(shrunk("m3i"), images=100)
+    count = len(jax.tree.leaves(run.abstract))
+    identity = jax.jit(lambda leaves: [x + 1 for x in leaves], donate_argnums=0)
+    leaves = identity([jnp.zeros(()) for _ in range(count)])
+    seconds = []
+    for _ in range(50):
+        jax.block_until_ready(leaves)
+        start = time.thread_time()
+        leaves = identity(leaves)
+        seconds.append(time.thread_time() - start)
+    # docs/benchmarks.md has the figures; here only that it is not an order of magnitude off.
+    assert min(seconds) < 5e-3

@@ -40,11 +40,10 @@ class Sizes(NamedTuple):
 
 
 class Peer(NamedTuple):
-    """A peer's step() -> loss, done when it returns.  flops: of a step by torch's own count."""
+    """A peer: its step() -> loss is done when it returns."""
 
     name: str
     step: Callable[[], float]
-    flops: float | None
     parameters: int
     versions: dict[str, str]
 
@@ -100,7 +99,7 @@ def sizes(config: Config) -> Sizes:
 
 
 def build(kind: str, config: Config, *, dtype: str, threads: int, device: str) -> Peer:
-    """The peer with its data and optimiser, run once."""
+    """The peer with its data and optimiser."""
     import torch
 
     torch.set_num_threads(threads)
@@ -128,19 +127,7 @@ def build(kind: str, config: Config, *, dtype: str, threads: int, device: str) -
 
     parameters = sum(p.numel() for p in model.parameters())
     versions = {name: importlib.import_module(name).__version__ for name in NEEDS[kind]}
-    return Peer(kind, step, _flops(step), parameters, versions)
-
-
-def _flops(step: Callable[[], float]) -> float | None:
-    """What torch counts in one step; None where it has no counter."""
-    try:
-        from torch.utils.flop_counter import FlopCounterMode
-    except ImportError:
-        step()
-        return None
-    with FlopCounterMode(display=False) as counter:
-        step()
-    return float(counter.get_total_flops())
+    return Peer(kind, step, parameters, versions)
 
 
 def _encoder(config: Config) -> Any:

@@ -2,7 +2,7 @@ r"""M3I, ViT-B/16, ImageNet-1k, 1600 epochs (M3I Tables 4 and 7): image terms an
 
     python experiments/plan.py --config configs/m3i_vit_b16_in1k.py
     python experiments/pretrain.py --config configs/m3i_vit_b16_in1k.py \
-        --config.data.root=/data/imagenet/train --workdir runs/m3i_in1k
+        --config.data.root=/data/imagenet --workdir runs/m3i_in1k
 
 The paper reports 83.3 without fine-tuning, 83.8 linear, 84.2 fine-tuned; not yet run by us.
 `:images` is the self-supervised form of Table 14.

@@ -77,6 +77,8 @@ class Scene(NamedTuple):
     level: int
     origin: tuple[int, int]  # of the background, in its photograph
     mirror: bool
+    dark: bool  # whether the digit is darker than a brightened photograph, not lighter
+    light: np.ndarray  # (3, 3): what a pixel's (y, x, 1) is multiplied with, to scale its RGB
     top: float  # of the square that holds the digit before it is turned
     left: float
     tall: float  # side of that square
@@ -99,6 +101,8 @@ class Recipe(NamedTuple):
     contrast: float
     clutter: float
     shade: float
+    light: float
+    dark: float
 
 
 def digit_scenes(
@@ -107,12 +111,14 @@ def digit_scenes(
     size: int = 48,
     length: int | None = None,
     seed: int = 0,
-    digit: tuple = (0.45, 0.65),
+    digit: tuple = (0.5, 0.65),
     opacity: tuple = (0.85, 1.0),
-    angle: float = 10.0,
-    contrast: float = 0.2,
-    clutter: float = 0.8,
-    shade: float = 0.65,
+    angle: float = 8.0,
+    contrast: float = 0.25,
+    clutter: float = 0.7,
+    shade: float = 0.6,
+    light: float = 0.0,
+    dark: float = 0.5,
 ) -> "DigitScenes":
     """The embedded data set; the defaults are the difficulty that the documentation quotes.
 
@@ -125,9 +131,11 @@ def digit_scenes(
       digit: smallest and largest height of a digit, as a share of the scene.
       opacity: range of the opacity of the digit.
       angle: largest rotation of the digit in degrees, either way.
-      contrast: how much lighter than what is behind it the digit is at least, 1 = white on black.
+      contrast: least difference in luminance to what is behind the digit, 1 = white on black.
       clutter: contrast of the photograph, 1 = as it is, 0 = its mean colour.
       shade: brightness of the photograph, 1 = as it is.
+      dark: share of scenes with a dark digit on a brightened photograph.
+      light: how unevenly the photograph is lit, from a random side and in a random tint; 0 = not.
 
     Raises:
       ConfigError: an unknown split, a value out of range, or a missing package.
@@ -135,7 +143,9 @@ def digit_scenes(
     length = {"train": 20_000}.get(split, 2_000) if length is None else length
     spans = tuple(digit), tuple(opacity)
     return DigitScenes(
-        _checked(Recipe(split, size, length, seed, *spans, angle, contrast, clutter, shade))
+        _checked(
+            Recipe(split, size, length, seed, *spans, angle, contrast, clutter, shade, light, dark)
+        )
     )
 
 
@@ -150,6 +160,7 @@ class DigitScenes:
         """Loads the digits and the photographs, once per process."""
         self.recipe = recipe
         self.glyphs, self.by_class = _glyphs(recipe.split)
+        self._plane = _plane(recipe.size)
         self.backgrounds = _backgrounds(recipe.size, recipe.clutter, recipe.shade, recipe.split)
 
     def __len__(self) -> int:
@@ -159,7 +170,7 @@ class DigitScenes:
     def __getitem__(self, index: int) -> Sample:
         """Composes scene `index`; its label is `index % 10`, so every prefix is balanced."""
         scene = self.scene(index)
-        image = self._background(scene).astype(np.float32)
+        image = self._background(scene)
         cover = self._cover(scene)
         image += cover[..., None] * np.float32(scene.opacity) * (scene.rgb - image)
         mask = (cover > 0.5) * np.uint8(scene.label + 1)
@@ -172,7 +183,7 @@ class DigitScenes:
         if not 0 <= index < len(self):
             raise IndexError(f"scene {index} of {len(self)}")
         r = self.recipe
-        u = np.random.default_rng((r.seed, r.split == "test", index)).random(14 + len(COLOURS))
+        u = np.random.default_rng((r.seed, r.split == "test", index)).random(19 + len(COLOURS))
         label = index % len(DIGITS)
         instances = self.by_class[label]
         photograph, level = int(u[1] * len(PHOTOGRAPHS)), int(u[2] * len(LEVELS))
@@ -185,6 +196,8 @@ class DigitScenes:
             level=level,
             origin=(int(u[4] * (height - r.size + 1)), int(u[5] * (width - r.size + 1))),
             mirror=u[6] < 0.5,
+            light=_light(u[14:18], r.light),
+            dark=u[-1] < r.dark,
             top=u[7] * (r.size - tall),
             left=u[8] * (r.size - tall),
             tall=tall,
@@ -193,7 +206,7 @@ class DigitScenes:
             rgb=np.zeros(3, np.float32),
             opacity=r.opacity[0] + u[10] * (r.opacity[1] - r.opacity[0]),
         )
-        return self._coloured(scene, jitter=u[11:14], order=np.argsort(u[14:]))
+        return self._coloured(scene, jitter=u[11:14], order=np.argsort(u[18:-1]))
 
     def captions(self) -> Iterator[str]:
         """All captions in order; no scene is rendered."""
@@ -208,22 +221,30 @@ class DigitScenes:
         return f"digit_scenes/{self.recipe.split}/{index}"
 
     def _background(self, scene: Scene) -> np.ndarray:
-        """The crop of the photograph behind `scene`, (size, size, 3) uint8."""
+        """The photograph behind `scene`, cut and lit, (size, size, 3) float32."""
         (top, left), size = scene.origin, self.recipe.size
         photograph = self.backgrounds[scene.photograph][scene.level]
         crop = photograph[top : top + size, left : left + size]
-        return crop[:, ::-1] if scene.mirror else crop
+        crop = crop[:, ::-1] if scene.mirror else crop
+        crop = crop + 255 * (1 - self.recipe.shade) if scene.dark else crop
+        return np.minimum(crop * (self._plane @ scene.light), 255)
 
     def _coloured(self, scene: Scene, *, jitter: np.ndarray, order: np.ndarray) -> Scene:
-        """Gives `scene` the first colour of `order` that is light enough for what is behind it."""
+        """Gives `scene` the first colour of `order` that stands out from what is behind it."""
         rows = slice(int(scene.top), math.ceil(scene.top + scene.tall))
         columns = slice(int(scene.left), math.ceil(scene.left + scene.tall))
         behind = self._background(scene)[rows, columns].mean((0, 1))
-        lead = (_PALETTE - behind) @ _LUMINANCE
+        depth = DARKER if scene.dark else 1.0  # of the jitter too, or the colour words come untrue
+        palette = depth * _PALETTE
+        lead = (-1 if scene.dark else 1) * ((palette - behind) @ _LUMINANCE)
         enough = [colour for colour in order if lead[colour] >= self.recipe.contrast]
         chosen = enough[0] if enough else int(np.argmax(lead))
-        rgb = np.clip(_PALETTE[chosen] + JITTER * (2 * jitter - 1), 0, 255).astype(np.float32)
-        return scene._replace(colour=tuple(COLOURS)[chosen], rgb=rgb)
+        rgb = np.clip(palette[chosen] + depth * JITTER * (2 * jitter - 1), 0, 255).astype(
+            np.float32
+        )
+        name = tuple(COLOURS)[chosen]
+        colour = DARK_NAMES.get(name, f"dark {name}") if scene.dark else name
+        return scene._replace(colour=colour, rgb=rgb)
 
     def _cover(self, scene: Scene) -> np.ndarray:
         """Coverage of every pixel by the digit, (size, size) float32 in 0..1."""
@@ -274,17 +295,37 @@ def _checked(recipe: Recipe) -> Recipe:
         span = getattr(recipe, name)
         if len(span) != 2 or not 0 < span[0] <= span[1] <= high:
             raise ConfigError(f"digit_scenes: {name} is {span}, expected 0 < low <= high <= {high}")
-    for name in ("contrast", "clutter", "shade"):
+    for name in ("contrast", "clutter", "shade", "light", "dark"):
         value = getattr(recipe, name)
         if not 0 <= value <= 1:
             raise ConfigError(f"digit_scenes: {name} is {value}, expected a number from 0 to 1")
     return recipe
 
 
+DARKER = 0.4  # a dark colour, as a share of its bright one
+DARK_NAMES = {"white": "grey", "orange": "brown", "yellow": "olive"}
 _PALETTE = np.array(list(COLOURS.values()), np.float32)
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32) / 255  # of RGB, 0..1
 # An 8 x 8 digit enlarged is a soft blob; a steep ramp around half grey gives it pen strokes.
 _SHARPEN = np.clip((np.arange(256, dtype=np.float32) - 70) / 100, 0, 1)
+
+
+def _plane(size: int) -> np.ndarray:
+    """(size, size, 3) float32: y and x of every pixel, -1..1, and 1."""
+    y, x = np.mgrid[:size, :size].astype(np.float32) * 2 / (size - 1) - 1
+    return np.stack([y, x, np.ones_like(x)], -1)
+
+
+def _light(u: np.ndarray, strength: float) -> np.ndarray:
+    """(3, 3) float32: light that falls off along a random direction, `u[0]`, in a tint, `u[1:]`.
+
+    Times (y, x, 1) it is the brightness of R, G and B: between 1 - strength and 1 + strength
+    along the direction, and the three channels up to strength / 2 apart from 1.
+    """
+    angle = 2 * math.pi * u[0]
+    slope = strength / math.sqrt(2) * np.array([math.sin(angle), math.cos(angle)])
+    tint = 1 + strength / 2 * (2 * u[1:] - 1)
+    return np.outer([*slope, 1.0], tint).astype(np.float32)
 
 
 def _tight(mask: np.ndarray) -> np.ndarray:

@@ -73,20 +73,24 @@ def make_step(
             result = differentiate(prepared, key)
         else:
             result = _accumulated(differentiate, prepared, key, accumulate, group)
-        norm = optax.global_norm(result.params)
-        changes, moments = optimizer.update(result.params, state.optimizer, state.params)
-        params = optax.apply_updates(state.params, changes)
+        norm = optax.tree.norm(result.params)
         progress = (state.step + 1).astype(jnp.float32) / total
-        codes = fw.update(method, params, state.codes, result.aux, progress)
-        moved = state.replace(
-            params=params, optimizer=moments, codes=codes, balance=result.weighting
-        )
+
+        def move(state):
+            changes, moments = optimizer.update(result.params, state.optimizer, state.params)
+            params = optax.apply_updates(state.params, changes)
+            codes = fw.update(method, params, state.codes, result.aux, progress)
+            return state.replace(
+                params=params, optimizer=moments, codes=codes, balance=result.weighting
+            )
+
+        # A branch, not a select: it lets the state be updated in place.
         finite = jnp.isfinite(result.loss) & jnp.isfinite(norm)
-        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
-        kept = kept.replace(
+        state = jax.lax.cond(finite, move, lambda state: state, state)
+        kept = state.replace(
             step=state.step + 1, skipped=state.skipped + (1 - finite.astype(jnp.int32))
         )
-        metrics = _metrics(result, norm, schedule(state.step), kept.skipped)
+        metrics = _metrics(result, norm, schedule(state.step - state.skipped), kept.skipped)
         for encoder in method.encoders.values():
             metrics |= encoder.gauges(progress)
         return kept, metrics

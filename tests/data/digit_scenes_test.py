@@ -16,16 +16,18 @@ pytest.importorskip("skimage")
 
 @pytest.fixture(scope="module")
 def scenes():
-    return digit_scenes("train", length=400)
+    return digit_scenes("train", length=400, dark=0.5)  # both polarities, whatever the default
 
 
 def test_a_record_depends_on_split_seed_and_index_alone(scenes):
-    again = digit_scenes("train", length=60)  # another length is another prefix of the same scenes
+    again = digit_scenes(
+        "train", length=60, dark=0.5
+    )  # another length is another prefix of the same scenes
     for i in (59, 3, 17):
         for x, y in zip(scenes[i], again[i], strict=True):
             assert np.array_equal(x, y)
-    other = digit_scenes("train", length=60, seed=1)
-    test = digit_scenes("test", length=60)
+    other = digit_scenes("train", length=60, seed=1, dark=0.5)
+    test = digit_scenes("test", length=60, dark=0.5)
     assert not np.array_equal(scenes[3].image, other[3].image)
     assert not np.array_equal(scenes[3].image, test[3].image)
 
@@ -67,7 +69,7 @@ def test_captions_agree_with_label_box_colour_and_photograph(scenes):
     for i, caption in zip(range(200), scenes.captions(), strict=False):
         sample, scene = scenes[i], scenes.scene(i)
         assert caption == sample.caption
-        article, size, colour, digit, *_ = caption.split()
+        article, size, *colour, digit = caption.partition(" on a photograph")[0].split()
         row, column = caption.rpartition(", ")[2].split()
         assert article == "a" and digit == DIGITS[sample.label]
         assert f"of {module.PHOTOGRAPHS[scene.photograph].noun}," in caption
@@ -82,11 +84,16 @@ def test_captions_agree_with_label_box_colour_and_photograph(scenes):
         assert ("left", "centre", "right")[int((scene.left + scene.tall / 2) // 16)] == column
         assert abs(top + height / 2 - scene.top - scene.tall / 2) < 4
         assert abs(left + width / 2 - scene.left - scene.tall / 2) < 8
-        # The pixels of the digit are nearest to the palette colour that the caption names.
+        # The paint is nearest to the palette colour that the caption names ...
+        shade = module.DARKER if scene.dark else 1.0
+        far = {c: np.abs(scene.rgb - shade * np.array(COLOURS[c])).sum() for c in COLOURS}
+        name = min(far, key=far.get)
+        name = module.DARK_NAMES.get(name, f"dark {name}") if scene.dark else name
+        assert name == " ".join(colour)
+        # ... and the inner pixels of the digit show it, up to what its opacity lets through.
         inside = sample.image[sample.mask > 0].astype(float)
-        strong = inside[np.abs(inside - scene.rgb).sum(1).argsort()[: max(5, len(inside) // 4)]]
-        nearest = min(COLOURS, key=lambda c: np.abs(strong.mean(0) - COLOURS[c]).sum())
-        assert nearest == colour
+        off = np.abs(inside - scene.rgb).max(1)
+        assert np.sort(off)[: max(5, len(off) // 4)].max() <= (1 - scene.opacity) * 255 + 2
 
 
 def test_mask_and_box_hold_the_digit_and_it_stands_out(scenes):
@@ -102,9 +109,12 @@ def test_mask_and_box_hold_the_digit_and_it_stands_out(scenes):
         assert 20 < (sample.mask > 0).sum() < 0.5 * 48 * 48
         around = sample.image[top : top + height, left : left + width]
         digit = sample.mask[top : top + height, left : left + width] > 0
-        # Lighter than its surroundings by about the contrast asked for; the edges are mixed.
+        # Off its surroundings by about the contrast asked for, the right way; edges are mixed.
         luminance = around @ np.array([0.299, 0.587, 0.114]) / 255
-        assert luminance[digit].mean() - luminance[~digit].mean() > scenes.recipe.contrast / 2
+        lead = luminance[digit].mean() - luminance[~digit].mean()
+        assert (-lead if scenes.scene(i).dark else lead) > scenes.recipe.contrast / 2
+    assert {scenes.scene(i).dark for i in range(100)} == {False, True}
+    assert not any(digit_scenes("train", length=50, dark=0.0).scene(i).dark for i in range(50))
 
 
 def test_other_sizes_show_the_same_scene():
@@ -118,11 +128,14 @@ def test_other_sizes_show_the_same_scene():
 
 
 def test_fingerprint_names_the_recipe(scenes):
-    same = digit_scenes("train", length=400).fingerprint()
+
+    def make(split="train", **change):
+        return digit_scenes(split, **{"length": 400, "dark": 0.5, **change})
+
+    same = make().fingerprint()
     assert same == scenes.fingerprint()
-    others = [digit_scenes("train", length=400, seed=1), digit_scenes("test", length=400)]
-    others += [digit_scenes("train", length=401), digit_scenes("train", length=400, clutter=0.1)]
-    assert len({same, *(o.fingerprint() for o in others)}) == 5
+    others = [make(seed=1), make("test"), make(length=401), make(clutter=0.1), make(dark=0.0)]
+    assert len({same, *(o.fingerprint() for o in others)}) == 6
 
 
 @pytest.mark.parametrize(
@@ -134,11 +147,23 @@ def test_fingerprint_names_the_recipe(scenes):
         (dict(digit=(0.5, 0.2)), "digit is"),
         (dict(opacity=(0.5, 2.0)), "opacity is"),
         (dict(clutter=-1.0), "clutter is"),
+        (dict(light=1.5), "light is"),
+        (dict(dark=1.5), "dark is"),
     ],
 )
 def test_bad_arguments_are_refused_in_words(arguments, said):
     with pytest.raises(ConfigError, match=said):
         digit_scenes(**{"split": "train", **arguments})
+
+
+def test_light_scales_the_photograph_and_moves_nothing():
+    plain, lit = (digit_scenes("train", length=40, dark=0.0, light=v) for v in (0.0, 0.8))
+    for i in range(40):
+        even, slope = plain.scene(i).light, lit.scene(i).light
+        assert np.array_equal(even, [[0, 0, 0], [0, 0, 0], [1, 1, 1]])  # times (y, x, 1)
+        assert (np.abs(slope[2] - 1) <= 0.4).all() and np.abs(slope[:2]).sum(0).max() <= 0.8 * 1.4
+        assert np.array_equal(plain[i].mask, lit[i].mask)
+    assert not np.array_equal(plain[0].image, lit[0].image)
 
 
 def test_records_outside_are_an_index_error(scenes):

@@ -1,0 +1,29 @@
+"""What the README shows is what there is: its script runs, its files and commands exist."""
+
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+
+
+def test_the_script_runs_and_its_loss_falls():
+    (script,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    first = re.search(r"for i in range\(20\)", script).start()
+    scope = {}
+    exec(script[:first] + "before, _ = step(params, jax.random.key(99))\n", scope)
+    exec(script[first:] + "after, _ = step(params, jax.random.key(99))\n", scope)
+    assert float(scope["after"]) < float(scope["before"])
+
+
+def test_every_link_and_program_exists():
+    for target in re.findall(r"\]\(([^)h][^)]*)\)", TEXT):
+        assert (ROOT / target).exists(), target
+    for program in re.findall(r"(?:experiments|configs)/\w+\.(?:py|sh)", TEXT):
+        assert (ROOT / program).exists(), program
+
+
+def test_ci_runs_the_command_of_the_readme():
+    ci = (ROOT / ".ci" / "run").read_text()
+    (command,) = re.findall(r"The tests:\n\n```sh\n(.*?)\n```", TEXT, re.DOTALL)
+    assert command in ci

@@ -1,3 +1,5 @@
+"""The package is described in pyproject.toml."""
+
 from setuptools import setup
 
 setup()

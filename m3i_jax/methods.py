@@ -67,6 +67,8 @@ def m3i(
     positions: str = "all",
     negative_weight: float = 0.0,
     label_smoothing: float = 0.1,
+    category_weight: float = 1.0,
+    text_weight: float = 1.0,
     mix_group: int = 0,
 ) -> Method:
     """M3I: two images mixed by patches; own view, other view, category and text predicted at once.
@@ -74,9 +76,10 @@ def m3i(
     L = L_intra + L_inter + λ(L_category + L_text)   (M3I Eq. 4 and 13; METHODS §4)
 
     The unhidden region shows view a of image i (intra: "same" view as its target), the blocks
-    show view b of image j = σ(i) (inter: "different" view); both targets are views a, so the
-    target encoder runs once per image. `target_view_first`/`_second` choose among Table 14's
-    (a) same, same; (b) different, different; (c) different, same; (d) same, different.
+    view b of image j = σ(i) (inter: "different"); both targets are views a, so the target encoder
+    runs once per image. `target_view_first`/`_second` choose among Table 14's (a) same, same;
+    (b) different, different; (c) different, same; (d) same, different.
+    L_category and L_text count as they are unless `category_weight`, `text_weight` say otherwise.
     mix=False is Table 3's "w/o mix": blocks of view b are dropped and view a is predicted.
     mix_group: images are mixed within consecutive groups of this many rows (0: the whole batch).
     """
@@ -101,13 +104,13 @@ def m3i(
         if image:
             terms[name] = Term(x, "y", "image", fw.gaussian(), regularize, positions)
         # One problem per image of the mix; the losses of the two images are averaged.
-        weight = 1.0 / len(names)
-        if category:
-            terms["category" + side] = Term(
-                x, "category", "category", pool, weight=weight, group="sp"
-            )
-        if text:
-            terms["text" + side] = Term(x, "text", "text", fw.info_nce(), weight=weight, group="sp")
+        share = 1.0 / len(names)
+        for kind, wanted, predict, weight in (
+            ("category", category, pool, category_weight),
+            ("text", text, fw.info_nce(), text_weight),
+        ):
+            if wanted:
+                terms[kind + side] = Term(x, kind, kind, predict, weight=weight * share, group="sp")
     return Method(codes, terms, views)
 
 

@@ -111,14 +111,14 @@ def digit_scenes(
     size: int = 48,
     length: int | None = None,
     seed: int = 0,
-    digit: tuple = (0.5, 0.65),
+    digit: tuple = (0.55, 0.7),
     opacity: tuple = (0.85, 1.0),
     angle: float = 8.0,
     contrast: float = 0.25,
     clutter: float = 0.7,
     shade: float = 0.6,
     light: float = 0.0,
-    dark: float = 0.5,
+    dark: float = 0.0,
 ) -> "DigitScenes":
     """The embedded data set; the defaults are the difficulty that the documentation quotes.
 

@@ -49,7 +49,9 @@ def _series(lines: list[dict]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             wanted = name.startswith(("train/", "probe/")) and not name.endswith("regularizer")
             if wanted and name != "train/loss":
                 found.setdefault(name, []).append((line["step"], value))
-    return {name: tuple(map(np.asarray, zip(*points))) for name, points in found.items()}
+    return {
+        name: tuple(map(np.asarray, zip(*points, strict=True))) for name, points in found.items()
+    }
 
 
 def _bars(results: list[report.Result], folder: Path) -> list[Path]:

@@ -52,7 +52,7 @@ def digit_scenes(**blocks) -> ConfigDict:
         image=32,
         dtype="float32",
         batch=64,
-        duration="1300 steps",
+        duration="1000 steps",
         warmup="100 steps",
         data=dict(name="digit_scenes"),
         crops=dict(scale=(0.7, 1.0), flip=0.0),

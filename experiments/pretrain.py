@@ -25,11 +25,14 @@ def main() -> int:
     config = Config.of(flags.FLAGS.config)
     import jax
 
-    from m3i_jax.evaluation.monitor import monitor
-    from m3i_jax.training.session import train
+    from m3i_jax.training.run import check
 
     if DISTRIBUTED.value:
         jax.distributed.initialize()
+    check(config)  # before the rest is loaded
+    from m3i_jax.evaluation.monitor import monitor
+    from m3i_jax.training.session import train
+
     return train(config, WORKDIR.value, watch=monitor)
 
 

@@ -115,8 +115,9 @@ def test_patches_equal_unbiased_statistics():
 
 def test_flat_patches_become_zero_with_finite_gradients():
     flat = jnp.full((1, 8, 8, 3), 0.7)
-    # 1/√eps = 1000 times half a unit in the last place of 0.7.
-    assert abs(normalize.patches(flat, 4)).max() <= 1e-4
+    # 1/√eps = 1000 times the error of the mean of 48 numbers: up to 8 units in the last place
+    # (6e-8) of 0.7, in whatever order the compiler adds them. Seen: 0 to 5.
+    assert abs(normalize.patches(flat, 4)).max() <= 1000 * 8 * 6e-8
     for fn in (lambda x: normalize.patches(x, 4), normalize.sliding_window, normalize.layer):
         assert np.isfinite(jax.jit(jax.grad(lambda x, fn=fn: (fn(x) ** 2).sum()))(flat)).all()
 

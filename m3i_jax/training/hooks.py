@@ -36,7 +36,7 @@ def logging(log: Log, *, batch: int, every: int = 50, flush: int = 0) -> Hook:
     """
     waiting: list[tuple[int, Any, float, float]] = []
     mark: list[tuple[int, float, float]] = []
-    skipped = {"total": 0, "since": 0}
+    start = {"step": 0, "skipped": 0}
 
     def write(step, metrics, now, waited):
         values = {name: np.asarray(value) for name, value in jax.device_get(metrics).items()}
@@ -48,7 +48,7 @@ def logging(log: Log, *, batch: int, every: int = 50, flush: int = 0) -> Hook:
             log.progress(step, loss=float(values["train/loss"]), images_per_second=rate)
         mark[:] = [(step, now, waited)]
         log.scalars(step, values)
-        _watch(step, int(values["optim/skipped"]), skipped)
+        _watch(step, int(values["optim/skipped"]), start)
 
     def hook(moment: Moment) -> None:
         now = time.perf_counter()
@@ -64,16 +64,15 @@ def logging(log: Log, *, batch: int, every: int = 50, flush: int = 0) -> Hook:
     return hook
 
 
-def _watch(step: int, total: int, skipped: dict[str, int]) -> None:
-    """Stops a run whose every step since long ago was skipped."""
-    if total - skipped["total"] < step - skipped["since"]:
-        skipped["since"] = step
-    if step - skipped["since"] >= PATIENCE:
+def _watch(step: int, total: int, start: dict[str, int]) -> None:
+    """Stops a run whose every step since `start` was skipped; any other step moves `start`."""
+    if total - start["skipped"] < step - start["step"]:
+        start |= {"step": step, "skipped": total}
+    if step - start["step"] >= PATIENCE:
         raise NotFinite(
             f"loss or gradient has not been finite for {PATIENCE} steps up to step {step}; the "
             "last checkpoint is from before; a lower learning rate or a look at the data may help"
         )
-    skipped["total"] = total
 
 
 def saving(

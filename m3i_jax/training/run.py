@@ -110,6 +110,12 @@ def build_network(config: Config, method: Method) -> networks.Network:
     )
 
 
+def check(config: Config) -> None:
+    """Refuses, in about a second, what can be refused without data: names, sizes, devices."""
+    build_network(config, objective(config))
+    sharding.mesh(config.mesh, batch=config.batch // config.accumulate)
+
+
 def _check_rows(config: Config, method: Method, network: networks.Network) -> None:
     """Refuses to cut a batch whose loss is not the mean over its parts."""
     if config.accumulate == 1:

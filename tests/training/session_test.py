@@ -161,7 +161,7 @@ def test_a_finished_run_says_so_and_another_config_is_refused(config, straight):
         (["--config.optimizer.rl=1"], "config.optimizer has no key 'rl'; did you mean 'lr'?"),
         (["--config.optimizer.lr=high"], "optimizer.lr"),
         (["--config.optimizer.lr=nan"], "config.optimizer.lr is nan"),
-        (["--config.image=30"], "not divisible by patch 4"),
+        (["--config.image=30"], "not divisible by patch 8"),
         (["--config.encoder.name=vit_nan"], "unknown encoder 'vit_nan'; did you mean 'vit_nano'?"),
         (["--config.objective.name=m3"], "did you mean 'm3i'?"),
         (["--config.batch=12", "--config.mesh.data=8"], "does not divide over"),

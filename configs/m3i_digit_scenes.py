@@ -13,24 +13,11 @@ import recipes
 def get_config(argument=""):
     config = recipes.digit_scenes(
         objective=dict(
-            name="m3i",
-            category=True,
-            text=True,
-            image=True,
-            mix=True,
-            hidden=0.5,
-            target_view_first="same",
-            target_view_second="different",
-            decoder_tokens="own",
-            positions="all",
-            negative_weight=0.0,
-            label_smoothing=0.1,
-            category_weight=1.0,
+            recipes.M3I,
             # Captions are told apart by colour and photograph long before digits are.
             text_weight=0.1,
-            mix_group=0,
         ),
-        target=dict(name="ema", momentum=0.99, end=1.0),
+        target=dict(name="ema", momentum=0.98, end=0.995),
         weighting=dict(name="gradient_norm", gamma=5.0, decay=0.99),
         captions=dict(vocabulary=512, length=16),
         towers=dict(

@@ -13,21 +13,7 @@ import recipes
 
 def get_config(argument=""):
     config = recipes.imagenet(
-        objective=dict(
-            name="m3i",
-            category=True,
-            text=False,
-            image=True,
-            mix=True,
-            hidden=0.5,
-            target_view_first="same",
-            target_view_second="different",
-            decoder_tokens="own",
-            positions="all",
-            negative_weight=0.0,
-            label_smoothing=0.1,
-            mix_group=16,
-        ),
+        objective=dict(recipes.M3I, text=False, mix_group=16),
         target=dict(name="ema", momentum=0.995, end=1.0),
         weighting=dict(name="gradient_norm", gamma=1.0, decay=0.99),
         towers=dict(category=dict(name="table", size=1000, width=768)),

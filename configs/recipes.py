@@ -6,6 +6,25 @@ from ml_collections import ConfigDict
 # input much.
 TARGET_VIEW = dict(blur=0.1, solarize=0.2)
 INPUT_VIEW = dict(blur=1.0, solarize=0.0)
+# M3I whole (METHODS §4), every argument of the row where a command line can reach it.
+M3I = dict(
+    name="m3i",
+    category=True,
+    text=True,
+    image=True,
+    mix=True,
+    hidden=0.5,
+    target_view_first="same",
+    target_view_second="different",
+    decoder_tokens="own",
+    positions="all",
+    negative_weight=0.0,
+    label_smoothing=0.1,
+    category_weight=1.0,
+    text_weight=1.0,
+    mix_group=0,
+)
+
 # For pictures of 32 pixels and minutes of training.
 MILD = dict(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, jitter=0.8, grayscale=0.2)
 

@@ -28,11 +28,17 @@ def gallery(run: Run, *, rows: int = ROWS) -> Callable[[Any, Any, int], dict[str
         # The state is the one after the step; its views were drawn with the step before.
         columns = jax.device_get(compiled(state, batch, step - 1))
         shown = {
-            title: [_tile(*row) for row in zip(*c, strict=True)] for title, c in columns.items()
+            title: [_tile(*row) for row in zip(*c, strict=True)]
+            for title, c in sorted(columns.items(), key=_views_first)
         }
         return {"views": pictures.table(shown)} if shown else {}
 
     return draw
+
+
+def _views_first(column) -> tuple[bool, str]:
+    """The order of the columns: views, then what is seen and predicted of them."""
+    return not column[0].startswith("view "), column[0]
 
 
 def _tile(image, visible=None, predicted=None) -> np.ndarray:

@@ -3,8 +3,8 @@ r"""M3I on the embedded digit scenes, a small ViT: minutes on two cores.
     python experiments/pretrain.py --workdir runs/m3i
     python experiments/pretrain.py --config configs/m3i_digit_scenes.py:images --workdir runs/ssl
 
-`:images` leaves the image terms alone (no categories, no captions). docs/digit_scenes.md has the
-measured results of both.
+`:images` leaves the image terms alone (no categories, no captions). The README has the measured
+result of the first command.
 """
 
 import recipes

@@ -49,9 +49,11 @@ def test_a_run_that_is_never_finite_gives_up():
 
 
 def test_a_run_with_a_bad_step_now_and_then_goes_on():
-    hook = hooks.logging(Book(), batch=4, every=10)
+    book = Book()
+    hook = hooks.logging(book, batch=4, every=10)
     for moment in moments(400, skipped=lambda step: step // 5):
         hook(moment)
+    assert [step for step, _ in book.lines] == list(range(10, 401, 10))
 
 
 def test_checkpoints_follow_their_interval_and_the_end():

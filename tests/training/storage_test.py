@@ -96,11 +96,13 @@ def test_lock_excludes_and_is_released(tmp_path):
 def test_a_lock_left_behind_is_taken_over(tmp_path):
     path = tmp_path / ".lock"
     path.write_text(json.dumps([socket.gethostname(), 1]))  # alive, but the kernel says unlocked
+    taken = 0
     with storage.lock(path):
-        pass
+        taken += 1
     path.write_text("nonsense")
     with storage.lock(path):
-        pass
+        taken += 1
+    assert taken == 2
 
 
 PARENT = """

@@ -25,6 +25,14 @@ M3I = dict(
     mix_group=0,
 )
 
+# Heads of methods that compare global codes, for a small ViT (METHODS §2.2 has the full sizes).
+MLP = dict(name="mlp", hidden=512, out=64, pool="mean", norm="batch")
+PREDICTOR = dict(name="mlp", hidden=512, norm="batch", pool="class", input="projector")
+QUERY = dict(name="query", width=128, depth=2, heads=4)
+
+# A text tower for captions of a few words.
+TEXT = dict(name="text_nano", width=64, depth=1, heads=2, vocabulary=512, length=16, unit_norm=True)
+
 # For pictures of 32 pixels and minutes of training.
 MILD = dict(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, jitter=0.8, grayscale=0.2)
 
@@ -52,6 +60,7 @@ def run(**blocks) -> ConfigDict:
             decoders=dict(),
             objective=dict(),
             target=dict(),
+            weights=dict(),
             weighting=dict(name="constant"),
             optimizer=dict(),
             mesh=dict(data=-1, fsdp=1),
@@ -79,13 +88,41 @@ def digit_scenes(**blocks) -> ConfigDict:
             a=dict(MILD, blur=0.1),
             b=dict(MILD, blur=1.0),
         ),
-        encoder=dict(name="vit_nano", patch=8),
+        encoder=SMALL_VIT,
         optimizer=dict(name="adamw", lr=1e-3, b2=0.95, weight_decay=0.05, clip=1.0),
         log=dict(every=10, images=500),
         checkpoint=dict(every=250, keep=2),
         monitor=dict(every=250, bank=1000, queries=500),
     )
     return run(**{**settings, **blocks})
+
+
+SMALL_VIT = dict(name="vit_nano", patch=8)
+
+
+def with_teacher(run: str = "runs/classification", **blocks) -> ConfigDict:
+    """A digit-scenes run with a frozen teacher, the encoder of another run."""
+    return digit_scenes(
+        towers=dict(teacher=SMALL_VIT), weights=dict(teacher=dict(path=run)), **blocks
+    )
+
+
+def with_tokenizer(**blocks) -> ConfigDict:
+    """A digit-scenes run on the words of a tokenizer from `experiments/train_tokenizer.py`."""
+    decoders = dict(blocks.pop("decoders"), bottleneck=BOTTLENECK | dict(input="tokenizer"))
+    return digit_scenes(
+        towers=dict(tokenizer=SMALL_VIT),
+        weights=dict(tokenizer=dict(path="runs/tokenizer", branch="online")),
+        decoders=decoders,
+        **blocks,
+    )
+
+
+# VQ-KD's way from features to 16-dimensional unit vectors.
+BOTTLENECK = dict(
+    name="mlp", hidden=128, out=16, layers=2, norm="none", activation="tanh", pool="none",
+    unit_norm=True,
+)  # fmt: skip
 
 
 def imagenet(**blocks) -> ConfigDict:
@@ -103,10 +140,137 @@ def imagenet(**blocks) -> ConfigDict:
     return run(**{**settings, **blocks})
 
 
+def images_with_texts(**blocks) -> ConfigDict:
+    """SLIP's CLIP baseline but for its loss: ViT-B/16, YFCC-15M, 25 epochs (METHODS §2.2)."""
+    settings = dict(
+        duration="25 epochs",
+        warmup="1 epochs",
+        epoch_size=15_000_000,
+        data=dict(name="image_folder", root="data/yfcc15m"),
+        crops=dict(scale=(0.5, 1.0), flip=0.0),
+        augment=dict(),
+        encoder=dict(name="vit_b16", positions="learned"),
+        captions=dict(vocabulary=49408, length=77),
+        towers=dict(text=dict(name="clip_text", vocabulary=49408, length=77, unit_norm=True)),
+    )
+    return imagenet(**{**settings, **blocks})
+
+
+# OpenAI's ViT-B/16 as a teacher, and its projection into the space of texts.
+CLIP_VIT = dict(
+    name="vit_b16", positions="learned", pre_norm=True, patch_bias=False, activation="quick_gelu",
+    eps=1e-5,
+)  # fmt: skip
+CLIP_PROJECTION = dict(name="linear", out=512, bias=False, input="teacher")
+
+
+def with_clip(**blocks) -> ConfigDict:
+    """ImageNet in plain crops, and CLIP's ViT-B/16 as a frozen teacher (METHODS §2.2)."""
+    settings = dict(
+        augment=dict(),
+        towers=dict(teacher=CLIP_VIT),
+        weights=dict(teacher=dict(path="weights/clip_vit_b16")),
+    )
+    return imagenet(**{**settings, **blocks})
+
+
+# BEiT's ViT: relative positions only, no bias on the keys. `MASKED_VIT` reads mask tokens.
+BEIT_VIT = dict(
+    name="vit_b16", positions="none", relative_bias="shared", qkv_bias="qv", layer_scale=0.1,
+    drop_path=0.1,
+)  # fmt: skip
+MASKED_VIT = dict(BEIT_VIT, hide="mask")
+# The bottleneck of VQ-KD as published: 32-dimensional words, in float32.
+WORDS = dict(BOTTLENECK, hidden=768, out=32, dtype="float32")
+
+
+def beit(**blocks) -> ConfigDict:
+    """BEiT's recipe, which data2vec follows: 800 epochs, batch 2048, colours (METHODS §2.2).
+
+    Weights start as MAE's, not with BEiT's factor 1/√(2·block).
+    """
+    jitter = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.0, jitter=1.0)
+    settings = dict(
+        batch=2048,
+        duration="800 epochs",
+        warmup="10 epochs",
+        augment=dict(a=dict(jitter, grayscale=0.0, blur=0.0)),
+        encoder=MASKED_VIT,
+        optimizer=dict(name="adamw", lr=1.5e-3, end_lr=1e-5, b2=0.999, weight_decay=0.05, clip=3.0),
+    )
+    return imagenet(**{**settings, **blocks})
+
+
+def beit_with_words(**blocks) -> ConfigDict:
+    """BEiT's recipe on the words of the tokenizer of `vq_kd_vit_b16_in1k.py`."""
+    decoders = dict(blocks.pop("decoders"), bottleneck=dict(WORDS, input="tokenizer"))
+    return beit(
+        towers=dict(tokenizer=dict(name="vit_b16", positions="learned")),
+        weights=dict(tokenizer=dict(path="runs/vq_kd_vit_b16", branch="online")),
+        decoders=decoders,
+        **blocks,
+    )
+
+
+# What has one dimension in the published code: biases, scales of norms, LayerScale, temperature.
+ONE_DIMENSIONAL = r"(^|/)([a-z]+_)?(bias|scale|gamma)\d*$"
+# In the place of ResNet-50, of about its size.
+VIT_S = dict(name="vit_s16", positions="sincos")
+# Half of the views blurred, and stronger colours: MoCo v2 and MSN.
+BLURRED = dict(saturation=0.4, blur=0.5)
+
+
+def moco_v2(**blocks) -> ConfigDict:
+    """MoCo v2's recipe, which DenseCL follows: SGD, batch 256, 200 epochs (METHODS §2.2)."""
+    settings = dict(
+        batch=256,
+        duration="200 epochs",
+        warmup="0 steps",
+        crops=dict(scale=(0.2, 1.0), flip=0.5),
+        augment=dict(a=BLURRED, b=BLURRED),
+        encoder=VIT_S,
+        # SGD: nothing decays, and what does not decay has no trust ratio.
+        optimizer=dict(name="lars", lr=0.03, momentum=0.9, no_decay=".*"),
+    )
+    return imagenet(**{**settings, **blocks})
+
+
+def large_batch(**blocks) -> ConfigDict:
+    """What SimCLR, BYOL and Barlow Twins have in common: 1000 epochs, 10 of them warm-up."""
+    settings = dict(duration="1000 epochs", warmup="10 epochs", encoder=VIT_S)
+    return imagenet(**{**settings, **blocks})
+
+
+LARS = dict(name="lars", momentum=0.9, trust=0.001)
+
+
 def images_only(config: ConfigDict) -> ConfigDict:
     """An M3I config without categories and captions: self-supervised."""
     config.objective.category = config.objective.text = False
     config.weighting = ConfigDict(dict(name="constant"))
     config.captions, config.towers = ConfigDict(), ConfigDict()
     config.decoders = ConfigDict(dict(image=config.decoders.image))
+    return config
+
+
+def table2(
+    config: ConfigDict, form: str, *, image, projector, predictor, momentum=0.98
+) -> ConfigDict:
+    """A config of one of the forms of M3I's Table 2, with the decoders that the form has.
+
+    image: decoder of pixels and dense features.  projector, predictor: heads of global ones.
+    momentum: of the moving average at the start; 1 at the end.
+    """
+    config.objective = ConfigDict(dict(name="table2", form=form, hidden=0.5, temperature=0.2))
+    ema = dict(name="ema", momentum=momentum, end=1.0)
+    if form in "cil":
+        ema["heads"] = "projector"
+        config.decoders = ConfigDict(dict(projector=projector, predictor=predictor))
+    elif form == "f":
+        head = dict(predictor, pool="mean", input="image")
+        config.decoders = ConfigDict(dict(predictor=head))
+    else:
+        config.decoders = ConfigDict(dict(image=image))
+    pixels = dict(name="pixels", normalization="patch")
+    config.target = ConfigDict(pixels if form in "adgj" else ema)
     return config

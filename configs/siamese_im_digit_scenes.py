@@ -12,7 +12,7 @@ def get_config():
     return recipes.digit_scenes(
         encoder=dict(name="vit_nano", patch=8, final_norm=False),
         objective=dict(name="siamese_im", hidden=0.6, projector=True, negative_weight=0.02),
-        target=dict(name="ema", refine="projector", momentum=0.99, end=1.0),
+        target=dict(name="ema", heads="projector", momentum=0.99, end=1.0),
         decoders=dict(
             projector=dict(name="projector", depth=1, heads=4, norm="batch"),
             image=dict(

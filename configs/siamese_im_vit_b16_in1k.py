@@ -12,7 +12,7 @@ def get_config():
     return recipes.imagenet(
         encoder=dict(name="vit_b16", positions="sincos", final_norm=False),
         objective=dict(name="siamese_im", hidden=118 / 196, projector=True, negative_weight=0.02),
-        target=dict(name="ema", refine="projector", momentum=0.995, end=1.0),
+        target=dict(name="ema", heads="projector", momentum=0.995, end=1.0),
         decoders=dict(
             projector=dict(name="projector", depth=2, heads=16, norm="batch"),
             image=dict(

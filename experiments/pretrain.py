@@ -4,7 +4,8 @@ r"""Pre-trains what a config describes, in a work directory; run again, it goes 
     python experiments/pretrain.py --config configs/mae_digit_scenes.py \
         --config.optimizer.lr=5e-4 --workdir runs/mae
 
-Exit status: 0 done, 75 asked to leave (saved; run it again), 2 a config that cannot be run.
+Exit status: 0 done, 75 asked to leave (saved; run it again), 2 a config that cannot be run, 73 the
+work directory is in use, 65 and 74 data or checkpoints that cannot be read (or written).
 """
 
 import pathlib

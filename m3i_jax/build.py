@@ -13,8 +13,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 
-class ConfigError(ValueError):
+class UserError(Exception):
+    """What the user can mend: a program ends with this sentence and `status`, without a traceback.
+
+    The statuses are those of sysexits.h; `cli` lists them.
+    """
+
+    status = 1
+
+
+class ConfigError(UserError, ValueError):
     """A config that cannot be run; the message is a sentence for the user."""
+
+    status = 2
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -57,6 +68,13 @@ def call(fn: Callable, kwargs: Mapping[str, Any], *, what: str, **given: Any) ->
       what: how to name the block in errors, such as `config.objective`.
       **given: arguments that the program supplies and the config may not.
     """
+    check(fn, kwargs, what=what, given=given)
+    return fn(**given, **kwargs)
+
+
+def check(fn: Callable, kwargs: Mapping[str, Any], *, what: str, given: Iterable[str] = ()) -> None:
+    """Refuses what `call` would refuse, without calling `fn`; `given` are names only."""
+    given = tuple(given)
     parameters = inspect.signature(fn).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     allowed = [n for n, p in parameters.items() if n not in given and p.kind is not p.VAR_KEYWORD]
@@ -65,26 +83,30 @@ def call(fn: Callable, kwargs: Mapping[str, Any], *, what: str, **given: Any) ->
             raise ConfigError(f"{what} has no key '{key}'{nearest(key, allowed)}")
         if key in parameters:
             _check(value, parameters[key], f"{what}.{key}")
-    bound = {**given, **kwargs}
     missing = [
         n
         for n, p in parameters.items()
         if p.default is p.empty
         and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-        and n not in bound
+        and n not in given
+        and n not in kwargs
     ]
     if missing:
         raise ConfigError(f"{what} lacks {', '.join(repr(m) for m in missing)}")
-    return fn(**bound)
 
 
 def build(module: Any, block: Mapping[str, Any], *, what: str, **given: Any) -> Any:
     """Calls the function of `module` that `block["name"]` names with the rest of the block."""
+    fn, kwargs = choose(module, block, what=what)
+    return call(fn, kwargs, what=what, **given)
+
+
+def choose(module: Any, block: Mapping[str, Any], *, what: str) -> tuple[Callable, dict[str, Any]]:
+    """The function of `module` that `block["name"]` names, and the rest of the block."""
     kwargs = dict(block)
     if "name" not in kwargs:
         raise ConfigError(f"{what} lacks 'name'{nearest('', offered(module))}")
-    fn = lookup(module, kwargs.pop("name"), what=what)
-    return call(fn, kwargs, what=what, **given)
+    return lookup(module, kwargs.pop("name"), what=what), kwargs
 
 
 def _check(value: Any, parameter: inspect.Parameter, what: str) -> None:

@@ -1,8 +1,9 @@
 """Masks over grids of tokens: (B, h, w) bool, True = visible.
 
-Every image of a batch gets a mask of its own with exactly `count(hidden, grid)` hidden cells, so
-that shapes stay static and losses need no ragged averages. Masks depend on the key alone, never
-on the number of devices. All functions can be jitted with everything but the key static.
+Every mask of a batch has the same number of hidden cells, `count(hidden, grid)` (`units` has
+`count_units`), so that shapes stay static and losses need no ragged averages, and but for
+`rows_alike` every image has a mask of its own. Masks depend on the key alone, never on the number
+of devices. All functions can be jitted with everything but the key (and scores) static.
 """
 
 import math
@@ -34,6 +35,19 @@ def count(hidden: float, grid: Grid) -> int:
     return round(round(hidden * grid[0] * grid[1], 6))
 
 
+def count_units(hidden: float, grid: Grid, unit: int) -> int:
+    """Number of hidden cells in every mask of `units`: unit²·⌈hidden·N⌉ for N units in the grid.
+
+    The product is rounded to six digits first, as in `count`.
+
+    Raises:
+      ValueError: `hidden` is not a share, or units do not divide the grid.
+    """
+    count(hidden, grid)  # refuses what is not a share
+    h, w = _coarse(grid, unit)
+    return math.ceil(round(hidden * h * w, 6)) * unit**2
+
+
 def everything(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
     """Hides nothing, where a mask is asked for; `hidden` has to be 0."""
     if count(hidden, grid):
@@ -45,6 +59,43 @@ def random(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
     """Hides cells uniformly at random without replacement (MAE)."""
     lots = _lots(key, batch, grid[0] * grid[1])
     return _hide_lowest(lots, count(hidden, grid)).reshape(batch, *grid)
+
+
+def rows_alike(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
+    """One mask of `random` for all images of the batch (MSN; METHODS §2.2)."""
+    return jnp.broadcast_to(random(key, 1, grid, hidden), (batch, *grid))
+
+
+def units(key: Array, batch: int, grid: Grid, hidden: float, *, unit: int) -> Array:
+    """Hides squares of unit x unit cells uniformly at random (SimMIM; METHODS §6.2).
+
+    Exactly `count_units(hidden, grid, unit)` cells are hidden, which rounds up. SimMIM's squares
+    have 32 pixels: unit is 2 with patches of 16, 8 with patches of 4.
+    """
+    hide = count_units(hidden, grid, unit) // unit**2
+    h, w = _coarse(grid, unit)
+    coarse = _hide_lowest(_lots(key, batch, h * w), hide).reshape(batch, h, w)
+    return coarse.repeat(unit, axis=1).repeat(unit, axis=2)
+
+
+def weighted(key: Array, batch: int, grid: Grid, hidden: float, scores: Array) -> Array:
+    """Keeps cells drawn without replacement with probability ∝ score (MILAN; METHODS §2.2).
+
+    The next cell to keep is drawn among those left with probability score/Σ scores until all but
+    `count(hidden, grid)` are kept; cells of score 0 come last, uniformly. Drawn at once: the
+    largest ln score + Gumbel noise (Efraimidis & Spirakis, 2006).
+
+    Args:
+      scores: (B, h, w) ≥ 0 of any scale, the teacher's attention to each cell.
+    """
+    cells = grid[0] * grid[1]
+    scores = jnp.asarray(scores, jnp.float32).reshape(batch, cells)
+    # Below every positive float32 by more than noise can make up for.
+    worth = jnp.where(scores > 0, jnp.log(jnp.where(scores > 0, scores, 1.0)), -1e3)
+    order = jnp.argsort(worth + jax.random.gumbel(key, (batch, cells)), axis=1)
+    # Ranks and not a threshold: the count is exact even where two sums are equal.
+    rank = jnp.argsort(order, axis=1)
+    return (rank >= count(hidden, grid)).reshape(batch, *grid)
 
 
 def blockwise(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
@@ -79,6 +130,14 @@ def indices(visible: Array, count: int) -> Array:
     numbers = jnp.arange(cells, dtype=jnp.int32)[None]
     flat = visible.reshape(visible.shape[0], cells)
     return jnp.sort(jnp.where(flat, numbers, cells), axis=1)[:, :count]
+
+
+def _coarse(grid: Grid, unit: int) -> Grid:
+    """The grid of units; refuses units that do not divide the grid of cells."""
+    h, w = grid
+    if unit < 1 or h % unit or w % unit:
+        raise ValueError(f"units of {unit}x{unit} cells do not divide a grid of {h}x{w}")
+    return h // unit, w // unit
 
 
 def _lots(key: Array, batch: int, cells: int) -> Array:

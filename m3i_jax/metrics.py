@@ -52,14 +52,44 @@ def effective_rank(features: Array) -> Array:
     counts rounding errors as directions unless a full decomposition is paid for.
     The cost is that of the eigenvalues of a min(N, D) square matrix.
     """
-    z = jnp.asarray(features, jnp.float32)
-    z = z - z.mean(0, keepdims=True)
-    z = z if z.shape[0] >= z.shape[1] else z.T
-    values = jnp.maximum(jnp.linalg.eigvalsh(jnp.matmul(z.T, z, precision="highest")), 0.0)
+    values = jnp.maximum(jnp.linalg.eigvalsh(_gram(features)), 0.0)
     total = values.sum()
     share = values / jnp.where(total > 0, total, 1.0)
-    entropy = -(share * jnp.log(jnp.where(share > 0, share, 1.0))).sum()
-    return jnp.where(total > 0, jnp.exp(entropy), 0.0)
+    return jnp.where(total > 0, jnp.exp(entropy(share)), 0.0)
+
+
+def participation(features: Array) -> Array:
+    """Participation ratio (tr Σ)² / tr(Σ²), Σ the covariance: (N, D) -> scalar.
+
+    The number of equally strong directions, 1/Σp² where `effective_rank` is exp(−Σ p ln p), which
+    it never exceeds; 0 for a constant. It needs no eigenvalues, only a min(N, D) square matrix.
+    """
+    gram = _gram(features)
+    total = jnp.trace(gram)
+    # Divided first: squares of what is large, or small, leave float32's range.
+    squares = jnp.square(gram / jnp.where(total > 0, total, 1.0)).sum()
+    return jnp.where(total > 0, 1.0 / jnp.where(total > 0, squares, 1.0), 0.0)
+
+
+def entropy(probabilities: Array) -> Array:
+    """Shannon entropy −Σ p ln p in nats over the last axis, 0·ln 0 = 0; (..., K) -> (...)."""
+    p = jnp.asarray(probabilities, jnp.float32)
+    return -(p * jnp.log(jnp.where(p > 0, p, 1.0))).sum(-1)
+
+
+def usage(index: Array, count: int, *, weights: Array | None = None) -> Array:
+    """Share of all choices that fell on each candidate: (...) int -> (count,), summing to 1.
+
+    Choices outside 0 … count−1 (−1: none) are not counted; all shares are 0 where none is left.
+    `weights` (...) weigh the choices.
+    """
+    weights = jnp.ones(index.shape) if weights is None else weights
+    # Negative numbers would count from the end.
+    index = jnp.where(index < 0, count, index).reshape(-1)
+    weights = jnp.asarray(weights, jnp.float32).reshape(-1)
+    times = jnp.zeros(count).at[index].add(weights, mode="drop")
+    total = times.sum()
+    return times / jnp.where(total > 0, total, 1.0)
 
 
 def information_bound(loss: Array, candidates: int | Array) -> Array:
@@ -69,3 +99,54 @@ def information_bound(loss: Array, candidates: int | Array) -> Array:
     equally likely candidates, and cannot exceed log M.
     """
     return jnp.log(jnp.asarray(candidates, jnp.float32)) - loss
+
+
+def gaussian_information(prediction: Array, target: Array) -> tuple[Array, Array]:
+    """Eq. 2 of M3I for Gaussians, nats per dimension: (..., D), (..., D) -> two scalars.
+
+        E log P̂(z|ẑ) = −½ (ln 2πe + ln det Σ_e / D),     H(z) = ½ (ln 2πe + ln det Σ_z / D)
+
+    Their sum estimates I(z; ẑ) per dimension. Σ_z is the covariance of the target; Σ_e, the second
+    moments of z − ẑ, makes P̂ the best Gaussian around the prediction. To both 1e-4 of the mean
+    variance of z is added in every direction (1e-6 of (Σ λ⁴)^¼ if that is more, which takes less
+    than 15 of 768 directions), so that both stay finite where targets fill only some dimensions.
+    """
+    width = target.shape[-1]
+    z = jnp.asarray(target, jnp.float32).reshape(-1, width)
+    error = z - jnp.asarray(prediction, jnp.float32).reshape(-1, width)
+    z = _centred(z)
+    covariance = _moments(z)
+    variance = jnp.maximum(jnp.trace(covariance) / width, 1e-30)
+    constant = jnp.log(2.0 * jnp.pi * jnp.e) + jnp.log(variance)
+    logs = [_log_volume(m / variance) for m in (_moments(error), covariance)]
+    return -0.5 * (constant + logs[0]), 0.5 * (constant + logs[1])
+
+
+def _moments(z: Array) -> Array:
+    """Second moments (D, D) of rows (N, D)."""
+    return jnp.matmul(z.T, z, precision="highest") / z.shape[0]
+
+
+def _log_volume(moments: Array) -> Array:
+    """ln det / D, every direction raised by a floor.
+
+    Where few directions have all variance, rounding of theirs would bury a floor of 1e-4 and make
+    the matrix indefinite. (Σλ⁴)^¼ bounds the largest eigenvalue.
+    """
+    fourth = jnp.square(jnp.matmul(moments, moments)).sum()
+    floor = jnp.maximum(1e-4, 1e-6 * fourth**0.25)
+    factor = jnp.linalg.cholesky(moments + floor * jnp.eye(len(moments), dtype=jnp.float32))
+    return 2.0 * jnp.log(jnp.diagonal(factor)).mean()
+
+
+def _centred(z: Array) -> Array:
+    """Rows less their mean; exactly 0 for a constant, as the mean is of what differs from row 0."""
+    z = z - z[:1]
+    return z - z.mean(0, keepdims=True)
+
+
+def _gram(features: Array) -> Array:
+    """Inner products of centred features, of rows or of columns, whichever are fewer."""
+    z = _centred(jnp.asarray(features, jnp.float32))
+    z = z if z.shape[0] >= z.shape[1] else z.T
+    return jnp.matmul(z.T, z, precision="highest")

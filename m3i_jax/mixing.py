@@ -1,4 +1,7 @@
-"""Mixing two images by a patch mask: who is mixed with whom, and how (M3I §3.4; METHODS §4.1)."""
+"""Mixing two images: who is mixed with whom, and how.
+
+By a patch mask for M3I (§3.4; METHODS §4.1); by shares for fine-tuning (METHODS §8.1).
+"""
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +72,48 @@ def mix(first: Array, second: Array, mask: Array, patch: int) -> Array:
     cells = (b, h, patch, w, patch, c)
     mixed = jnp.where(mask[:, :, None, :, None, None], first.reshape(cells), second.reshape(cells))
     return mixed.reshape(first.shape)
+
+
+def mixup(key: Array, first: Array, second: Array, *, alpha: float) -> tuple[Array, Array]:
+    """λ·first + (1 − λ)·second with λ ~ Beta(α, α) per row (Zhang et al., 2018).
+
+    (B, H, W, C) x 2 -> (B, H, W, C) float32 and λ (B,), the share of the first.
+    """
+    share = _shares(key, first.shape[0], alpha)
+    one, two = jnp.asarray(first, jnp.float32), jnp.asarray(second, jnp.float32)
+    weight = share.reshape(-1, *(1,) * (first.ndim - 1))
+    return weight * one + (1.0 - weight) * two, share
+
+
+def cutmix(key: Array, first: Array, second: Array, *, alpha: float) -> tuple[Array, Array]:
+    """The first image with a box of the second in the same place (Yun et al., 2019).
+
+    λ ~ Beta(α, α) per row; the box has the sides √(1 − λ) of the image's, rounded to even numbers
+    of pixels towards 0, and its centre uniform on the image, which cuts off what sticks out.
+
+    (B, H, W, C) x 2 -> (B, H, W, C) and (B,), the true share of the pixels that show the first.
+    """
+    batch, height, width = first.shape[:3]
+    key_share, *key_centre = jax.random.split(key, 3)
+    side = jnp.sqrt(1.0 - _shares(key_share, batch, alpha))
+
+    def line(key, length):
+        half = jnp.floor(length * side).astype(jnp.int32)[:, None] // 2
+        centre = jax.random.randint(key, (batch, 1), 0, length)
+        pixel = jnp.arange(length, dtype=jnp.int32)[None]
+        return (pixel >= centre - half) & (pixel < centre + half)
+
+    rows, columns = line(key_centre[0], height), line(key_centre[1], width)
+    box = rows[:, :, None, None] & columns[:, None, :, None]
+    pixels = rows.sum(1) * columns.sum(1)
+    return jnp.where(box, second, first), 1.0 - pixels / (height * width)
+
+
+def _shares(key: Array, batch: int, alpha: float) -> Array:
+    """λ ~ Beta(α, α): (batch,) float32."""
+    if alpha <= 0:
+        raise ValueError(f"the α of a Beta distribution is positive, not {alpha}")
+    return jax.random.beta(key, alpha, alpha, (batch,), jnp.float32)
 
 
 def _group_size(batch: int, group: int | None) -> int:

@@ -15,19 +15,18 @@ from flax import linen as nn
 from m3i_jax import decoders as decoding
 from m3i_jax import encoders as encoding
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.decoders import Projector
 from m3i_jax.types import Array, Features, Grid
 
 Params = dict[str, Any]
 
 
 class Tower(NamedTuple):
-    """An encoder seen from outside. grid and patch are None where there is no image."""
+    """An encoder, or a feature head, seen from outside; grid and patch are those of its images."""
 
     width: int
     grid: Grid | None
     patch: int | None
-    kind: str  # "image", "text" or "table"
+    kind: str  # "image", "text", "table" or "head"
 
 
 class Network(NamedTuple):
@@ -39,6 +38,7 @@ class Network(NamedTuple):
       from dense decoders, (B, out) from pooled ones.
     refine: (params, name, x, *, grid, train, key) -> Features, decoder `name` as a feature head.
     towers, decoders: what there is.
+    stages: the towers, and the heads whose own width is known: where a code may come from.
     batchwise: decoders whose output couples the samples of a batch (batch norm).
     """
 
@@ -49,13 +49,15 @@ class Network(NamedTuple):
     towers: dict[str, Tower]
     decoders: tuple[str, ...]
     batchwise: frozenset[str]
+    stages: dict[str, Tower]
 
 
 class Heads(NamedTuple):
-    """Decoder modules, and the tower or token head whose features each is made for."""
+    """Decoder modules, the tower or head whose features each is made for, and all stages."""
 
     modules: dict[str, nn.Module]
     inputs: dict[str, str]
+    stages: dict[str, Tower]
 
 
 def build(
@@ -73,11 +75,12 @@ def build(
       encoder: block of the tower "image", see `encoders.create`.
       towers: blocks of further towers by name: "text", "category", ...
       decoders: blocks by name, see `decoders.create`. A block's extra key `input` names what
-        feeds it: a tower ("image" if left out), or a decoder whose features it refines.
+        feeds it: a tower ("image" if left out), or a feature head. A block that states its own
+        `out` is a feature head; so are the kinds that need none (projector, dense_heads, ...).
       image: side of the images, for towers that look at them.
       dtype: of matrix products.
-      out: width of each decoder's result, by name, or as a function of the name and the towers.
-        A projector has its own.
+      out: width of every other decoder's result, by name, or as a function of the name and the
+        stages.
 
     Raises:
       ConfigError: for whatever no network can be built from.
@@ -88,7 +91,7 @@ def build(
     given = {"image": image, "dtype": dtype}
     modules = {name: _encoder(name, block, given) for name, block in blocks.items()}
     records = {n: Tower(m.features, m.grid, m.patch, m.kind) for n, m in modules.items()}
-    width = out if callable(out) else lambda name, towers: out.get(name)
+    width = out if callable(out) else lambda name, stages: out.get(name)
     heads = _heads(decoders, records, dtype=dtype, width=width)
     batchwise = frozenset(n for n, m in heads.modules.items() if getattr(m, "norm", "") == "batch")
     return Network(
@@ -99,6 +102,7 @@ def build(
         towers=records,
         decoders=tuple(heads.modules),
         batchwise=batchwise,
+        stages=heads.stages,
     )
 
 
@@ -113,7 +117,7 @@ def _encoder(tower: str, block: Mapping[str, Any], given: Mapping[str, Any]) -> 
 
 
 def _heads(blocks, towers, *, dtype, width) -> Heads:
-    """Modules of all decoders, each behind the one that feeds it."""
+    """Modules of all decoders, feature heads first, as the others may predict what they make."""
     inputs = {name: block.get("input", "image") for name, block in blocks.items()}
     for name, source in inputs.items():
         chain = [name]
@@ -125,26 +129,49 @@ def _heads(blocks, towers, *, dtype, width) -> Heads:
                 raise ConfigError(f"decoders feed each other: {' <- '.join([*chain, source])}")
             chain.append(source)
             source = inputs[source]
-    modules = {}
-    for name, block in blocks.items():
-        kwargs = {k: v for k, v in block.items() if k != "input"}
-        given = {"dtype": dtype} if "dtype" not in kwargs else {}
-        what = f"decoder '{name}'"
-        if kwargs.get("name") != "projector":
-            given["out"] = width(name, towers)
-            if given["out"] is None:
-                raise ConfigError(f"{what} predicts nothing: no term of the objective uses it")
-        modules[name] = decoding.create(kwargs, what=what, **given)
-    return Heads(modules, inputs)
+    stages, modules = dict(towers), {}
+
+    def create(name, **given):
+        kwargs = {k: v for k, v in blocks[name].items() if k != "input"}
+        given |= {"dtype": dtype} if "dtype" not in kwargs else {}
+        modules[name] = decoding.create(kwargs, what=f"decoder '{name}'", **given)
+
+    def visit(name):
+        """Creates feature head `name`, after the one that feeds it."""
+        if name in modules or not decoding.is_head(blocks[name]):
+            return
+        visit(inputs[name]) if inputs[name] in blocks else None
+        create(name)
+        before = stages.get(inputs[name])
+        if before is None:
+            raise ConfigError(f"head '{name}' follows decoder '{inputs[name]}', which has no 'out'")
+        if name in towers:
+            raise ConfigError(f"head '{name}' has the name of a tower; rename one of them")
+        made = getattr(modules[name], "out", 0) or getattr(modules[name], "width", 0)
+        stages[name] = Tower(made or before.width, before.grid, None, "head")
+
+    for name in blocks:
+        visit(name)
+    for name in blocks:
+        if name in modules:
+            continue
+        predicted = width(name, stages)
+        if predicted is None:
+            raise ConfigError(
+                f"decoder '{name}' predicts nothing: no term of the objective uses it; "
+                "a feature head states its own 'out'"
+            )
+        create(name, out=predicted)
+    return Heads({name: modules[name] for name in blocks}, inputs, stages)
 
 
 def _init(key: Array, modules: dict[str, nn.Module], heads: Heads) -> Params:
     """Parameters of every module, from a key of its own: fold_in(key, crc32(path))."""
     encoders, decoders, given, made = {}, {}, {}, {}
     for name, module in modules.items():
-        x = module.example()
+        x, how = module.example(), {"layers": True} if module.kind == "image" else {}
         encoders[name] = _parameters(key, f"encoders/{name}", module, x)
-        given[name] = _shapes(module, encoders[name], x)
+        given[name] = _shapes(module, encoders[name], x, **how)
 
     def visit(name):
         """Initialises decoder `name`, after whatever feeds it; returns what it makes."""
@@ -233,8 +260,6 @@ def _decode(
 ) -> Array:
     """See `Network.decode`."""
     module = _head(modules, name)
-    if isinstance(module, Projector):
-        raise ValueError(f"decoder '{name}' is a token head: use `refine`")
     geometry = {"grid": grid, "source": source, "target": target, "target_grid": target_grid}
     how = _wanted(module, geometry)
     return module.apply({"params": params["decoders"][name]}, x, train=train, **how)

@@ -44,6 +44,16 @@ def first_match(rules: Rules, path: str) -> Any:
 
 def select(tree: dict, pattern: str) -> dict:
     """Sub-tree of nested dicts holding only the leaves whose path matches `pattern`."""
+    return _pruned(tree, lambda path: bool(re.search(pattern, path)))
+
+
+def drop(tree: dict, pattern: str) -> dict:
+    """Sub-tree of nested dicts without the leaves whose path matches `pattern`."""
+    return _pruned(tree, lambda path: not re.search(pattern, path))
+
+
+def _pruned(tree: dict, keep: Callable[[str], bool]) -> dict:
+    """Sub-tree of the leaves to keep; a dict that loses all its leaves goes, too."""
 
     def prune(node, prefix):
         kept = {}
@@ -52,7 +62,7 @@ def select(tree: dict, pattern: str) -> dict:
             if isinstance(child, dict):
                 if below := prune(child, path + "/"):
                     kept[name] = below
-            elif re.search(pattern, path):
+            elif keep(path):
                 kept[name] = child
         return kept
 

@@ -46,13 +46,15 @@ class Batch(NamedTuple):
 class Region(NamedTuple):
     """One of the images that share a mixed view.
 
-    cells: (B, h, w) bool, where it is seen.  owner: (B,) int32, the sample that each row shows.
-    box: the crop that the row shows.
+    cells: (B, h, w) bool, where it is seen; None where images are blended or cut by pixels.
+    owner: (B,) int32, the sample that each row shows.  box: the crop that the row shows.
+    share: (B,), how much of the view it makes up, where that differs between rows.
     """
 
-    cells: Array
+    cells: Array | None
     owner: Array
     box: Box | None = None
+    share: Array | None = None
 
 
 class View(NamedTuple):
@@ -76,7 +78,9 @@ class Features(NamedTuple):
     pooled: (B, D), class token, text feature or row of a table.
     index: (B, n) int32, the grid cell of each token; None = all cells in order.
     candidates: (M, D), every code that `pooled` could have been (a class table); None = the batch.
-    choice: (B,) int32, which candidate `pooled` is; None = the row's own number.
+    choice: (B,) int32, which candidate `pooled` is; None = the row's own number. (B, n) int32 for
+      tokens that are words of a vocabulary.
+    base: (B, n, D0), the tokens that a head made `tokens` and `pooled` of.
     layers: (depth, B, n, D) patch tokens after every block, on request.
     attention: (depth, B, heads, q, k) after softmax, class token first, on request.
     """
@@ -86,5 +90,6 @@ class Features(NamedTuple):
     index: Array | None = None
     candidates: Array | None = None
     choice: Array | None = None
+    base: Array | None = None
     layers: Array | None = None
     attention: Array | None = None

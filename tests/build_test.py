@@ -41,6 +41,17 @@ def test_a_bad_block_is_answered_with_a_sentence(block, message):
     assert message in str(error.value)
 
 
+def test_a_check_refuses_what_a_call_would_and_calls_nothing():
+    def never(*, width: int, rate: float = 0.1):
+        raise AssertionError
+
+    build.check(never, dict(width=3), what="config.brush")
+    build.check(never, dict(rate=0.5), what="config.brush", given=("width",))
+    for kwargs, given in ((dict(width=1.5), ()), (dict(), ()), (dict(width=3), ("width",))):
+        with pytest.raises(ConfigError):
+            build.check(never, kwargs, what="config.brush", given=given)
+
+
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(ConfigError, match="unknown config.brush 'pain'; did you mean 'paint'?"):
         build.build(MODULE, {"name": "pain"}, what="config.brush")

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from m3i_jax import losses, metrics
 
@@ -116,3 +117,95 @@ def test_information_bound_lies_below_the_truth():
     bound, truth = float(metrics.information_bound(loss, n)), -0.5 * np.log(s)
     # Standard error over 512 pairs is about 0.04.
     assert truth - 0.2 < bound < truth + 0.12
+
+
+@pytest.mark.parametrize("shape", [(200, 16), (12, 40)])
+def test_participation_equals_the_formula_and_stays_below_the_effective_rank(shape):
+    z = spread(*shape) * np.linspace(0.1, 2, shape[1], dtype=np.float32) + 3
+    values = np.linalg.svd((z - z.mean(0)).astype(np.float64), compute_uv=False) ** 2
+    wanted = values.sum() ** 2 / (values**2).sum()
+    got = jax.jit(metrics.participation)(z)
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+    for scale in (1e-8, 1e8):  # whose fourth powers are no float32
+        np.testing.assert_allclose(metrics.participation(z * scale), wanted, rtol=1e-5)
+    assert 1 < got < metrics.effective_rank(z)
+
+
+@pytest.mark.parametrize("measure", [metrics.participation, metrics.effective_rank])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 1e6 + 0.1])
+def test_any_constant_has_no_directions(measure, value):
+    assert measure(jnp.full((7, 4), value)) == 0  # 7·0.1/7 is not 0.1 in float32
+
+
+def test_participation_counts_equal_directions():
+    z = np.concatenate([np.eye(5, 9), -np.eye(5, 9)])
+    np.testing.assert_allclose(metrics.participation(z), 5, rtol=1e-6)
+
+
+def test_entropy_of_shares():
+    p = RNG.dirichlet(np.ones(7), (3, 2)).astype(np.float32)
+    np.testing.assert_allclose(metrics.entropy(p), scipy.stats.entropy(p, axis=-1), rtol=2e-6)
+    np.testing.assert_allclose(metrics.entropy(jnp.full(8, 1 / 8)), np.log(8), rtol=1e-6)
+    sure = jnp.eye(4)
+    np.testing.assert_array_equal(metrics.entropy(sure), 0)
+    assert np.isfinite(jax.grad(lambda p: metrics.entropy(p).sum())(sure)).all()
+
+
+def test_usage_counts_choices():
+    index = RNG.integers(-1, 6, (40, 5))
+    wanted = np.bincount(index[index >= 0], minlength=9)
+    got = jax.jit(metrics.usage, static_argnums=1)(index, 9)
+    np.testing.assert_allclose(got, wanted / wanted.sum(), rtol=1e-6)
+    weights = RNG.random((40, 5))
+    wanted = np.bincount(index[index >= 0], weights=weights[index >= 0], minlength=9)
+    got = metrics.usage(index, 9, weights=weights)
+    np.testing.assert_allclose(got, wanted / wanted.sum(), rtol=1e-5)
+
+
+def test_usage_ignores_what_is_no_candidate_and_of_nothing_is_zero():
+    np.testing.assert_allclose(metrics.usage(np.array([-1, 0, 4, 1, 1]), 3), [1 / 3, 2 / 3, 0])
+    np.testing.assert_array_equal(metrics.usage(np.full(4, -1), 3), 0)
+
+
+def gaussian_information(prediction, target):
+    p, z = (x.astype(np.float64).reshape(-1, x.shape[-1]) for x in (prediction, target))
+    covariance, error = np.cov(z.T, bias=True), (z - p).T @ (z - p) / len(z)
+    floor = 1e-4 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    logs = [np.linalg.slogdet(m + floor)[1] / len(floor) for m in (error, covariance)]
+    error, spread = (0.5 * (np.log(2 * np.pi * np.e) + x) for x in logs)
+    return -error, spread
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_gaussian_information_equals_the_formula(scale):
+    z = ((RNG.normal(size=(30, 7, 5)) @ RNG.normal(size=(5, 5)) + 3) * scale).astype(np.float32)
+    p = (z + scale * RNG.normal(size=z.shape)).astype(np.float32)
+    got = jax.jit(metrics.gaussian_information)(p, z)
+    np.testing.assert_allclose(got, gaussian_information(p, z), rtol=1e-5, atol=1e-5)
+
+
+def test_gaussian_information_of_a_noisy_channel():
+    """z = s + n, predicted by E[z|s] = s: the information is ½ ln(1 + σ_s²/σ_n²) per dimension."""
+    s, n = RNG.normal(size=(20000, 6)) * 2, RNG.normal(size=(20000, 6)) * 0.5
+    known = sum(metrics.gaussian_information(s, s + n))
+    # The standard error of half a log variance over 120000 numbers is 0.002.
+    np.testing.assert_allclose(known, 0.5 * np.log(1 + 4 / 0.25), atol=0.01)
+    unknown = sum(metrics.gaussian_information(np.zeros_like(s), s + n))
+    np.testing.assert_allclose(unknown, 0, atol=0.01)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 20])
+def test_gaussian_information_survives_collapse(rank):
+    """In float32 a floor of 1e-4 alone is lost beside one direction that has all variance."""
+    z = (RNG.normal(size=(1000, rank)) @ RNG.normal(size=(rank, 768))).astype(np.float32)
+    _, got = jax.jit(metrics.gaussian_information)(z, z)
+    _, wanted = gaussian_information(z + 1, z)
+    # (Σλ⁴)^¼ is 768·rank^−¾ mean variances, more where the directions are not equally strong.
+    raised = 0.5 * np.log(max(1, 1.1 * 1e-2 * 768 * rank**-0.75))
+    assert -0.01 < got - wanted < raised + 0.01
+
+
+def test_gaussian_information_of_a_constant_is_finite():
+    likelihood, h = metrics.gaussian_information(jnp.full((5, 4), 0.1), jnp.full((5, 4), 0.1))
+    # Nothing is known of it and nothing is there to know: −½ ln(2πe·1e-30·1e-4).
+    np.testing.assert_allclose([likelihood, -h], 37.7, atol=0.1)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
+from scipy.stats import beta, ks_2samp
 
 from m3i_jax import mixing
 
@@ -115,3 +116,77 @@ def test_a_mask_has_to_cover_the_image():
     x = jnp.zeros((1, 8, 8, 3))
     with pytest.raises(ValueError, match="2x3 patches of 4 pixels does not cover 8x8"):
         mixing.mix(x, x, jnp.ones((1, 2, 3), bool), 4)
+
+
+def images(batch, key, side=(12, 20)):
+    one, two = jax.random.uniform(key, (2, batch, *side, 3))
+    return one, 2.0 + two  # every pixel tells which image it is from
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0])
+def test_mixup_adds_by_shares_that_are_beta_distributed(alpha, key):
+    n = 8192
+    one, two = images(n, key, (1, 2))
+    mixed, share = jax.jit(lambda k, a, b: mixing.mixup(k, a, b, alpha=alpha))(key, one, two)
+    share = np.asarray(share, np.float64)
+    weight = share[:, None, None, None]
+    wanted = weight * np.asarray(one) + (1 - weight) * np.asarray(two)
+    np.testing.assert_allclose(mixed, wanted, rtol=1e-6)
+    assert mixed.dtype == np.float32 and (0 <= share).all() and (share <= 1).all()
+    # Kolmogorov's distance passes 1.63/√n once in a hundred times. Not at the very ends: for small
+    # α, float32 rounds every fiftieth share to 1.
+    at = np.linspace(0.01, 0.99, 99)
+    found = (share[:, None] <= at).mean(0)
+    assert abs(found - beta(alpha, alpha).cdf(at)).max() < 1.63 / np.sqrt(n)
+
+
+def host_boxes(rng, n, height, width, alpha):
+    """Shares of the first image by a plain loop over images."""
+    shares = []
+    for _ in range(n):
+        side = np.sqrt(1 - rng.beta(alpha, alpha))
+        h, w = int(height * side) // 2, int(width * side) // 2
+        y, x = rng.integers(height), rng.integers(width)
+        rows = min(y + h, height) - max(y - h, 0)
+        columns = min(x + w, width) - max(x - w, 0)
+        shares.append(1 - rows * columns / (height * width))
+    return np.array(shares)
+
+
+def test_cutmix_shows_a_box_of_the_second_image_and_counts_its_pixels(key):
+    one, two = images(512, key)
+    cut = jax.jit(lambda k, a, b: mixing.cutmix(k, a, b, alpha=1.0))
+    mixed, share = (np.asarray(x) for x in cut(jax.random.key(1), one, two))
+    second = mixed[..., 0] > 1.5
+    np.testing.assert_array_equal(mixed, np.where(second[..., None], two, one))
+    np.testing.assert_allclose(share, 1 - second.mean((1, 2)), rtol=1e-6, atol=1e-7)
+    rows, columns = second.any(2), second.any(1)
+    np.testing.assert_array_equal(second, rows[:, :, None] & columns[:, None, :])
+    for line in (rows, columns):  # in one piece: at most one beginning
+        assert (np.diff(line.astype(int), axis=1, prepend=0) == 1).sum(1).max() == 1
+    assert len(np.unique(share)) > 40
+
+
+def test_cutmix_boxes_are_distributed_as_a_plain_loop_has_them(key):
+    n, blank = 20000, jnp.zeros((20000, 12, 20, 1), bool)
+    _, share = jax.jit(lambda k, a, b: mixing.cutmix(k, a, b, alpha=0.7))(key, blank, ~blank)
+    host = host_boxes(np.random.default_rng(0), n, 12, 20, 0.7)
+    # Standard deviation of the difference of two means: 0.3·√(2/n) = 0.003.
+    assert abs(np.mean(share) - host.mean()) < 0.012
+    assert ks_2samp(np.asarray(share, np.float64).round(6), host.round(6)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("mix", [mixing.mixup, mixing.cutmix])
+def test_mixing_by_shares_refuses_an_alpha_that_is_no_beta(mix, key):
+    x = jnp.zeros((2, 4, 4, 3))
+    with pytest.raises(ValueError, match="is positive, not 0"):
+        mix(key, x, x, alpha=0.0)
+
+
+def test_mixing_by_shares_does_not_depend_on_the_number_of_devices(key):
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows = NamedSharding(mesh, PartitionSpec("data"))
+    pair = images(16, key, (4, 6))
+    fn = jax.jit(lambda k, *x: [mix(k, *x, alpha=1.0) for mix in (mixing.mixup, mixing.cutmix)])
+    here, there = fn(key, *pair), fn(key, *jax.device_put(pair, rows))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), there, here)

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "masks": NUMERICS,
     "mixing": NUMERICS,
     "normalize": NUMERICS,
+    "quantize": NUMERICS + " normalize",
     "augment": NUMERICS,
     "metrics": NUMERICS + " normalize",
     "pictures": NUMERICS + " normalize",
@@ -30,12 +31,12 @@ MAY_IMPORT = {
     "encoders": NUMERICS + " masks nn",
     "decoders": NUMERICS + " masks nn",
     "networks": NUMERICS + " nn encoders decoders",
-    "framework": NUMERICS + " trees losses masks mixing normalize metrics",
-    "methods": "types framework masks",
+    "framework": NUMERICS + " trees losses masks mixing normalize metrics quantize",
+    "methods": "types build framework masks",
     "data": "types build",
     "interop": "types build trees geometry encoders",
     "training": NUMERICS
-    + " trees augment normalize metrics pictures networks framework methods data cli",
+    + " trees augment normalize metrics pictures networks framework methods data cli interop",
     "evaluation": NUMERICS + " trees normalize metrics networks training data pictures",
 }
 ONLY_IN = {
@@ -131,7 +132,7 @@ def test_public_names_are_documented_and_called_alike(path):
             assert free or not node.args.defaults, f"{name(path)}: {node.name} has a default"
 
 
-NUMERIC_ROOMS = ("geometry", "losses", "masks", "mixing", "normalize", "augment")
+NUMERIC_ROOMS = ("geometry", "losses", "masks", "mixing", "normalize", "quantize", "augment")
 # Anything with a default is keyword-only, but for the rows' papers' numbers and these public names.
 DEFAULTS = ("sliding_window", "mesh", "digit_scenes")
 

@@ -1,7 +1,9 @@
 """Captions to tokens: a tokenizer that is trained on the spot, or one that is loaded.
 
-Token 0 is padding and every caption ends with an end token, also when it had to be cut; an empty
-caption is all zeros, which the framework reads as "this sample has no text".
+0 is padding and nothing else, so `tokens != 0` is the padding mask. Every caption ends with an end
+token, also when it had to be cut; a caption without a word is all zeros, which the framework reads
+as "this sample has no text". A file whose token 0 is anything but padding (in CLIP's it is "!", in
+RoBERTa's the start token) has all of its ids raised by one.
 """
 
 import collections
@@ -14,38 +16,66 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from m3i_jax.build import ConfigError
+from m3i_jax.build import ConfigError, nearest
 
 PADDING, UNKNOWN, END = "[PAD]", "[UNK]", "[END]"
 SPECIAL = (PADDING, UNKNOWN, END)  # in this order: ids 0, 1, 2
 
 
 class Captions:
-    """A caption encoder. Safe from several threads at once: encoding changes nothing."""
+    """A caption encoder. Safe from several threads at once: encoding changes nothing.
+
+    length: tokens of every caption.   vocabulary: number of token ids, padding included.
+    """
 
     def __init__(self, tokenizer: Tokenizer):
-        """Wraps a tokenizer that pads with 0 to a fixed length and truncates to it."""
+        """Wraps a tokenizer that pads and cuts to a fixed length and ends every text."""
         self._tokenizer = tokenizer
+        # Not part of the file. Off, a caption that spells out "[END]" would end there.
+        tokenizer.encode_special_tokens = True
+        self._shift = 0 if _pads_with_zero(tokenizer) else 1
         self.length = tokenizer.padding["length"]
-        self.vocabulary = tokenizer.get_vocab_size()
+        self.vocabulary = max(tokenizer.get_vocab().values()) + 1 + self._shift
 
     def encode(self, caption: str) -> np.ndarray:
-        """(length,) int32 tokens, the end token always among them; all 0 for an empty caption."""
-        if not caption.strip():
-            return np.zeros(self.length, np.int32)
-        return np.array(self._tokenizer.encode(caption).ids, np.int32)
+        """(length,) int32 tokens, the last but padding an end token; all 0 without a word."""
+        tokens = np.zeros(self.length, np.int32)
+        if caption.strip():
+            encoding = self._tokenizer.encode(caption)
+            if not all(encoding.special_tokens_mask):
+                count = sum(encoding.attention_mask)
+                tokens[:count] = encoding.ids[:count]
+                tokens[:count] += self._shift
+        return tokens
 
     def decode(self, tokens: np.ndarray) -> str:
         """The words of `tokens`, for reports."""
-        return self._tokenizer.decode([int(token) for token in tokens if token])
+        return self._tokenizer.decode([int(token) - self._shift for token in tokens if token])
+
+    def check(self, *, vocabulary: int, length: int) -> None:
+        """Raises ConfigError unless a text tower of these sizes can read the tokens."""
+        if self.vocabulary > vocabulary:
+            raised = "; one is for padding, which the file has no token for" if self._shift else ""
+            raise ConfigError(
+                f"the tokenizer has {self.vocabulary} token ids{raised}, "
+                f"but config.towers.text.vocabulary is {vocabulary}"
+            )
+        if self.length > length:
+            raise ConfigError(
+                f"captions have {self.length} tokens (config.captions.length), "
+                f"but config.towers.text.length is {length}"
+            )
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes tokenizer.json, the format of the `tokenizers` library."""
-        Path(path).write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
+        """Writes tokenizer.json, the format of the `tokenizers` library; all of it or nothing."""
+        partial = Path(f"{os.fspath(path)}.partial")
+        partial.write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
+        os.replace(partial, path)
 
     def digest(self) -> str:
         """A digest of all that decides how captions are encoded."""
-        return hashlib.sha256(self._tokenizer.to_str().encode()).hexdigest()[:16]
+        described = self._tokenizer.to_str() + ("+1" if self._shift else "")
+        return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
 def train(captions: Iterable[str], *, vocabulary: int = 8192, length: int = 32) -> Captions:
@@ -88,15 +118,16 @@ def train(captions: Iterable[str], *, vocabulary: int = 8192, length: int = 32) 
     return Captions(_fixed_length(tokenizer, length))
 
 
-def load(path: str | os.PathLike, *, length: int | None = None) -> Captions:
-    """Reads a tokenizer.json: one that `train` made, or any other that pads with token 0.
+def load(path: str | os.PathLike, *, length: int | None = None, end: str | None = None) -> Captions:
+    """Reads a tokenizer.json: one that `train` made, or any other (BPE, WordPiece, unigram).
 
     Args:
       path: the file.
       length: tokens per caption; the length stored in the file when None.
+      end: the token that ends a text, for a file that does not say so itself (GPT-2's does not).
 
     Raises:
-      ConfigError: no such file, not a tokenizer, or one that has a word where padding must be.
+      ConfigError: no such file, not a tokenizer, no end token, or no length that holds a word.
     """
     if not Path(path).is_file():
         raise ConfigError(f"there is no tokenizer at '{path}'; expected a tokenizer.json file")
@@ -110,20 +141,56 @@ def load(path: str | os.PathLike, *, length: int | None = None) -> Captions:
     length = length or stored
     if not length:
         raise ConfigError(f"'{path}' does not say how long captions are; give a length")
-    zero = tokenizer.id_to_token(0)
-    specials = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-    if zero is not None and zero not in specials:
+    _end_with(tokenizer, end, path)
+    added = tokenizer.num_special_tokens_to_add(False)
+    if length <= added:  # the library then cuts nothing at all
         raise ConfigError(
-            f"token 0 of '{path}' is {zero!r}, but 0 means padding here; use a tokenizer whose "
-            "first token is its padding token"
+            f"captions of length {length} hold no word: '{path}' adds {added} tokens to each"
         )
     return Captions(_fixed_length(tokenizer, length))
+
+
+def _end_with(tokenizer: Tokenizer, end: str | None, path: str | os.PathLike) -> None:
+    """Makes every text end with the token `end`, where the file has not seen to an end token."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    specials = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    probe = tokenizer.encode("a")
+    has = probe.tokens[-1] if probe.ids and probe.special_tokens_mask[-1] else None
+    if has is None and end is None:
+        raise ConfigError(
+            f"'{path}' does not end its texts; name the token that does in config.captions.end"
+            f"{nearest('', specials)}"
+        )
+    if end is None or end == has:
+        return
+    if has is not None:
+        raise ConfigError(f"config.captions.end is '{end}', but '{path}' ends texts with '{has}'")
+    if tokenizer.token_to_id(end) is None:
+        raise ConfigError(
+            f"config.captions.end is '{end}', which '{path}' does not have{nearest(end, specials)}"
+        )
+    marked = zip(probe.tokens, probe.special_tokens_mask, strict=True)
+    starts = [token for token, special in marked if special]
+    numbers = {token: tokenizer.token_to_id(token) for token in (*starts, end)}
+    # A new template, because a sequence of two takes what the first adds for a second text.
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=[*starts, "$A", end], special_tokens=list(numbers.items())
+    )
+
+
+def _pads_with_zero(tokenizer: Tokenizer) -> bool:
+    """Whether token 0 is a padding token or no token at all; files agree only on its name."""
+    zero = tokenizer.id_to_token(0)
+    specials = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    return zero is None or (zero in specials and "pad" in zero.lower())
 
 
 def _fixed_length(tokenizer: Tokenizer, length: int) -> Tokenizer:
     """Cuts and pads to `length`; the library counts the end token in, so a cut never drops it."""
     tokenizer.enable_truncation(max_length=length)
-    tokenizer.enable_padding(length=length, pad_id=0, pad_token=tokenizer.id_to_token(0) or PADDING)
+    padding = tokenizer.id_to_token(0) if _pads_with_zero(tokenizer) else None
+    tokenizer.enable_padding(length=length, pad_id=0, pad_token=padding or PADDING)
     return tokenizer
 
 

@@ -6,7 +6,8 @@ frame (SiameseIM's order). Everything else that augments an image runs on the de
 
 import dataclasses
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from m3i_jax.types import Batch
 
 TRIES = 10  # torchvision's number of draws before the centre fallback
 RATIO = (3 / 4, 4 / 3)
+LOCAL = re.compile(r"l(0|[1-9][0-9]*)")  # names of local views
 
 
 class Crop(NamedTuple):
@@ -30,12 +32,16 @@ class Crop(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class TwoCrops:
-    """The views of a training sample: one independent random resized crop for each name.
+class Crops:
+    """The views of a training sample: independent random resized crops, each with its name.
 
     size: height and width of the views.   scale: range of the share of the image's area.
     ratio: range of width / height, drawn log-uniformly.   flip: probability of the mirror image.
     views: names of the views; `("a",)` gives one crop.
+    local: number of small views besides, "l0", "l1", ... (multi-crop: DINO; MSN's focal views).
+    local_size, local_scale: of those; DINO's by default, MSN's scale is (0.05, 0.3).
+
+    Local views are drawn last, so the others do not depend on how many there are.
     """
 
     size: int = 224
@@ -43,36 +49,72 @@ class TwoCrops:
     ratio: tuple = RATIO
     flip: float = 0.5
     views: tuple = ("a", "b")
+    local: int = 0
+    local_size: int = 96
+    local_scale: tuple = (0.05, 0.4)
 
     def __post_init__(self):
         """Refuses ranges that cannot be drawn from, and turns lists of a config into tuples."""
-        for name in ("scale", "ratio", "views"):
+        for name in ("scale", "ratio", "views", "local_scale"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if not self.size >= 1:
-            raise ConfigError(f"crops.size is {self.size}, expected a positive number of pixels")
-        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise ConfigError(f"crops.scale is {self.scale}, expected 0 < low <= high <= 1")
+        for name, least in (("size", 1), ("local", 0), ("local_size", 1)):
+            if not getattr(self, name) >= least:
+                raise ConfigError(
+                    f"crops.{name} is {getattr(self, name)}, expected {least} or more"
+                )
+        for name in ("scale", "local_scale"):
+            value = getattr(self, name)
+            if len(value) != 2 or not 0 < value[0] <= value[1] <= 1:
+                raise ConfigError(f"crops.{name} is {value}, expected 0 < low <= high <= 1")
         if len(self.ratio) != 2 or not 0 < self.ratio[0] <= self.ratio[1]:
             raise ConfigError(f"crops.ratio is {self.ratio}, expected 0 < low <= high")
         if not 0 <= self.flip <= 1:
             raise ConfigError(f"crops.flip is {self.flip}, expected a probability")
-        if not self.views or len(set(self.views)) != len(self.views):
+        if not self.views or len({*self.views, *self.locals}) != len(self.views) + self.local:
             raise ConfigError(f"crops.views is {self.views}, expected one or more different names")
 
+    @property
+    def locals(self) -> tuple[str, ...]:
+        """Names of the local views."""
+        return tuple(f"l{i}" for i in range(self.local))
+
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Batch:
-        """One row of a batch: (size, size, 3) uint8 images, (6,) float32 boxes, an int32 label."""
+        """One row of a batch: uint8 images, (6,) float32 boxes, an int32 label.
+
+        Images are (size, size, 3), local ones (local_size, local_size, 3).
+        """
         image = Image.fromarray(sample.image)
+        sizes = dict.fromkeys(self.views, (self.size, self.scale))
+        sizes |= dict.fromkeys(self.locals, (self.local_size, self.local_scale))
         cuts = {
             name: random_resized_crop(
-                image, rng, size=self.size, scale=self.scale, ratio=self.ratio, flip=self.flip
+                image, rng, size=size, scale=scale, ratio=self.ratio, flip=self.flip
             )
-            for name in self.views
+            for name, (size, scale) in sizes.items()
         }
         return Batch(
             images={name: view for name, (view, _) in cuts.items()},
             boxes={name: box for name, (_, box) in cuts.items()},
             label=np.int32(sample.label),
         )
+
+
+def split_views(names: Iterable[str]) -> tuple[tuple[str, ...], int]:
+    """`views` and `local` of `Crops` for the views that a method looks at.
+
+    {"b", "a", "l1", "l0"} -> (("a", "b"), 2).
+
+    Raises:
+      ConfigError: local views that are not numbered from 0 without a gap.
+    """
+    names = set(names)
+    small = {name for name in names if LOCAL.fullmatch(name)}
+    if small != {f"l{i}" for i in range(len(small))}:
+        raise ConfigError(
+            f"the objective looks at the local views {', '.join(sorted(small))}; "
+            "they must be numbered l0, l1, ... without a gap"
+        )
+    return tuple(sorted(names - small)), len(small)
 
 
 def draw_crop(
@@ -158,6 +200,10 @@ def center_crop(
     return resized[top : top + size, left : left + size], box
 
 
-def describe(crops: TwoCrops) -> Mapping[str, object]:
-    """The settings of `crops` as plain data, for fingerprints."""
-    return {"transform": type(crops).__name__, **dataclasses.asdict(crops)}
+def describe(crops: Crops) -> Mapping[str, object]:
+    """The settings of `crops` that decide what it draws, as plain data, for fingerprints."""
+    fields = dataclasses.asdict(crops)
+    if not crops.local:  # then the other two say nothing; older runs do not know them, and go on
+        fields = {name: v for name, v in fields.items() if not name.startswith("local")}
+    # The name of the transform in every fingerprint so far: another would refuse to resume.
+    return {"transform": "TwoCrops", **fields}

@@ -48,7 +48,7 @@ def image_folder(
       root: the folder.
       split: "train" takes `root/train`, "test" takes `root/test` or `root/val`. Where `root` has
         no such folders it is the training split itself.
-      captions: reads the caption of NAME.jpg from NAME.txt beside it, if that exists.
+      captions: reads the captions of NAME.jpg from NAME.txt beside it, if that exists, one a line.
       orientation: turns photographs upright by their EXIF tag. Off, as in the reference pipelines.
       max_pixels: larger images are refused from their header.
       decode: bytes -> (H, W, 3) uint8, in place of `decode_image`.
@@ -116,11 +116,14 @@ class ImageFolder:
         return (self._caption(file) for file in self._files)
 
     def fingerprint(self) -> str:
-        """Digest of the relative paths, sizes and captions' presence of all files, in order."""
+        """Digest of the relative paths and sizes of all files and their captions, in order."""
         digest = hashlib.sha256(f"captions {self._captions}".encode())
         for file in self._files:
             line = f"{file.relative_to(self.folder).as_posix()}\0{file.stat().st_size}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
+            text = file.with_suffix(".txt")
+            if self._captions and text.is_file():
+                digest.update(f"caption {text.stat().st_size}\n".encode())
         return digest.hexdigest()[:16]
 
     def where(self, index: int) -> str:
@@ -128,12 +131,13 @@ class ImageFolder:
         return str(self._files[index])
 
     def _caption(self, file: Path) -> str:
-        """The words of NAME.txt, on one line; "" where there is none."""
+        """The lines of NAME.txt that have words, one caption each; "" where there is none."""
         text = file.with_suffix(".txt")
         if not self._captions or not text.is_file():
             return ""
         with text.open("rb") as stream:
-            return " ".join(stream.read(MAX_CAPTION).decode("utf-8", "replace").split())
+            lines = stream.read(MAX_CAPTION).decode("utf-8", "replace").splitlines()
+        return "\n".join(words for line in lines if (words := " ".join(line.split())))
 
 
 def decode_image(

@@ -1,6 +1,6 @@
 """From a source to batches: shuffled for ever, resumable at any step, equal on any hosts.
 
-    row g of the stream = crops(source[shuffle(seed, g)], rng(seed, g))
+    row g of the stream = crops(source[shuffle(seed, g)], rng(seed, g)), and one of its captions
     batch s = rows s B ... (s + 1) B - 1;   host p of n takes the p-th n-th of them
 
 so a batch is a pure function of (seed, step): threads and hosts change who computes it and nothing
@@ -20,7 +20,7 @@ import numpy as np
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.captions import Captions
-from m3i_jax.data.crops import TwoCrops, center_crop, describe
+from m3i_jax.data.crops import Crops, center_crop, describe
 from m3i_jax.data.samples import Sample, Source
 from m3i_jax.types import Array, Batch
 
@@ -84,7 +84,7 @@ def batches(
     *,
     batch: int,
     seed: int,
-    crops: TwoCrops,
+    crops: Crops,
     tokenizer: Captions | None = None,
     threads: int = 2,
     start: State | None = None,
@@ -97,8 +97,9 @@ def batches(
       source: where the samples come from.
       batch: global batch size, over all hosts.
       seed: of the order and of the crops, 0 <= seed < 2^32.
-      crops: (sample, generator) -> row, see `TwoCrops`.
-      tokenizer: turns captions into `Batch.text`; None leaves it None.
+      crops: (sample, generator) -> row, see `Crops`.
+      tokenizer: turns captions into `Batch.text`, one drawn from those of a sample; None leaves
+        it None.
       threads: how many batches are read at once.
       start: a state that a stream gave; None starts at the first sample.
       process_index, process_count: this host and the number of hosts (`jax.process_index()`, ...).
@@ -132,7 +133,7 @@ def batches(
 
 
 def fingerprint(
-    source: Source, *, seed: int, batch: int, crops: TwoCrops, tokenizer: Captions | None = None
+    source: Source, *, seed: int, batch: int, crops: Crops, tokenizer: Captions | None = None
 ) -> dict[str, Any]:
     """Everything that decides what the stream yields, by name, as plain JSON data.
 
@@ -213,7 +214,7 @@ def epoch(
       size: height and width of the view, see `crops.center_crop`.
       ratio: share of the short side that is kept; the source's own `evaluation_ratio` when None,
         or 0.875.
-      tokenizer: turns captions into `Batch.text`.
+      tokenizer: turns captions into `Batch.text`, the first of each sample.
       masks: whether to hand out the category masks, cut like the images.
       threads: how many batches are read at once.
       process_index, process_count: this host and the number of hosts, as in `batches`.
@@ -227,7 +228,7 @@ def epoch(
         real = index < total
         sample = source[index] if real else Sample(np.zeros((size, size, 3), np.uint8))
         view, box = center_crop(sample.image, size=size, ratio=ratio)
-        text = tokenizer.encode(sample.caption) if tokenizer else None
+        text = tokenizer.encode((*sample.captions, "")[0]) if tokenizer else None
         mask = None
         if masks:
             shape = sample.image.shape[:2]
@@ -246,13 +247,18 @@ def epoch(
 
 
 def _rows(
-    source: Source, *, seed: int, crops: TwoCrops, tokenizer: Captions | None
+    source: Source, *, seed: int, crops: Crops, tokenizer: Captions | None
 ) -> grain.MapDataset:
     """Sample number -> row; grain shuffles every epoch anew and keys generators by the number."""
 
     def row(sample: Sample, rng: np.random.Generator) -> Batch:
-        text = tokenizer.encode(sample.caption) if tokenizer else None
-        return crops(sample, rng)._replace(text=text)
+        views = crops(sample, rng)
+        if tokenizer is None:
+            return views
+        captions = sample.captions or ("",)
+        # Drawn after the views, and only where there is a choice: one caption costs no number.
+        chosen = captions[rng.integers(len(captions))] if len(captions) > 1 else captions[0]
+        return views._replace(text=tokenizer.encode(chosen))
 
     shuffled = grain.MapDataset.source(source).shuffle(seed=seed).repeat()
     return shuffled.random_map(row, seed=seed)

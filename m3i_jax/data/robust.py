@@ -10,12 +10,14 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from m3i_jax.build import ConfigError
+from m3i_jax.build import ConfigError, UserError
 from m3i_jax.data.samples import Sample, Source
 
 
-class TooManyUnreadable(RuntimeError):
+class TooManyUnreadable(UserError, RuntimeError):
     """More of the data is broken than was allowed; the message is a sentence for the user."""
+
+    status = 65  # BSD's EX_DATAERR
 
 
 def robust(

@@ -10,7 +10,7 @@ class Sample(NamedTuple):
     """One record as the host sees it, before any crop.
 
     image: (H, W, 3) uint8.   label: index into the source's classes, -1 = none.
-    caption: "" = none.
+    caption: "" = none; several captions of one image are lines of their own.
     mask: (H, W) uint8 categories, 0 = background, c + 1 = class c.   None where there is none.
     box: (4,) float32 top, left, height, width of the object in pixels.   None where there is none.
     """
@@ -20,6 +20,11 @@ class Sample(NamedTuple):
     caption: str = ""
     mask: np.ndarray | None = None
     box: np.ndarray | None = None
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """The captions one by one; () where there is none."""
+        return tuple(line for line in self.caption.split("\n") if line.strip())
 
 
 @runtime_checkable
@@ -44,7 +49,7 @@ class Source(Protocol):
         """The record with this number, 0 <= index < len(self)."""
 
     def captions(self) -> Iterable[str]:
-        """All captions in order, without decoding an image."""
+        """`Sample.caption` of all records in order, without decoding an image."""
 
     def fingerprint(self) -> str:
         """A digest that changes whenever a record would."""

@@ -1,22 +1,31 @@
 """Decoders ψ: from the code of the input to a prediction of the code of the target, by name."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from flax import linen as nn
 
 from m3i_jax.build import build
+from m3i_jax.decoders.branch import ClassBranch
+from m3i_jax.decoders.dense import DenseHeads
 from m3i_jax.decoders.linear import LinearHead, MlpHead
 from m3i_jax.decoders.pooling import AttentionPool
+from m3i_jax.decoders.prompt import Prompt
+from m3i_jax.decoders.prototypes import Prototypes
 from m3i_jax.decoders.transformer import Infill, Projector, Query
 
 _DECODERS = {
     "linear": LinearHead,
     "mlp": MlpHead,
+    "prototypes": Prototypes,
+    "dense_heads": DenseHeads,
     "attention_pool": AttentionPool,
     "infill": Infill,
+    "prompt": Prompt,
     "query": Query,
     "projector": Projector,
+    "class_branch": ClassBranch,
 }
 
 
@@ -36,3 +45,17 @@ def create(block: Mapping[str, Any], *, what: str = "decoder", **given: Any) -> 
     module = build(_DECODERS, block, what=what, parent=None, name=None, **given)
     module.check()
     return module
+
+
+def is_head(block: Mapping[str, Any]) -> bool:
+    """Whether a block makes features of a width of its own, not what a term asks for."""
+    if "out" in block:
+        return True
+    kind = _DECODERS.get(block.get("name"))
+    return kind is not None and not _lacks(kind, "out")
+
+
+def _lacks(kind: type[nn.Module], field: str) -> bool:
+    """Whether a module cannot be made without being told this field."""
+    found = kind.__dataclass_fields__.get(field)
+    return found is not None and found.default is dataclasses.MISSING

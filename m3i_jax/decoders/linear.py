@@ -9,11 +9,11 @@ from flax import linen as nn
 from m3i_jax.build import ConfigError
 from m3i_jax.nn.blocks import DTYPES, check_choice, gelu
 from m3i_jax.nn.linear import Linear
-from m3i_jax.nn.norms import NORMS, UnitNorm
+from m3i_jax.nn.norms import NORMS, LayerNorm, UnitNorm
 from m3i_jax.types import Array, Features
 
 POOLS = ("none", "class", "mean")
-ACTIVATIONS = {"gelu": gelu, "relu": jax.nn.relu}
+ACTIVATIONS = {"gelu": gelu, "relu": jax.nn.relu, "tanh": jnp.tanh}
 
 
 def pooled(x: Features, pool: str) -> Array:
@@ -30,51 +30,73 @@ def pooled(x: Features, pool: str) -> Array:
 class LinearHead(nn.Module):
     """y = W x + b, per token or on the pooled vector.
 
+    With `logit_bias` the result has one more dimension, [e^s y/|y|, b0], so that its product with
+    a unit vector in front of a 1 is SigLIP's logit e^s cos + b0.
+
     Attributes:
-      out: width of the result.
+      out: width of y.
       pool: "none" (dense), "class" or "mean".
+      norm_in: a layer norm in front of W (BEiT v2, whose two branches share norm and head).
       bias: whether there is b.
       unit_norm: y / |y|.
-      logit_scale: times e^s, learned from 1/0.07 and at most 100 (CLIP); implies `unit_norm`.
+      logit_scale: times e^s, learned from `logit_start` and at most 100 (CLIP); implies
+        `unit_norm`.
+      logit_start: e^s at the start; CLIP 1/0.07, SigLIP 10.
+      logit_bias: start of the learned b0 (SigLIP: -10); None = none.
       dtype: of the product.
     """
 
     out: int
     pool: str = "none"
+    norm_in: bool = False
     bias: bool = True
     unit_norm: bool = False
     logit_scale: bool = False
+    logit_start: float = 1 / 0.07
+    logit_bias: float | None = None
     dtype: str = "float32"
 
     wants: ClassVar[tuple[str, ...]] = ()
 
     @nn.nowrap
     def check(self) -> None:
-        """Raises ConfigError for an unknown option."""
+        """Raises ConfigError for options that are unknown or do not fit together."""
         check_choice("the linear decoder", "pool", self.pool, POOLS)
         check_choice("the linear decoder", "dtype", self.dtype, DTYPES)
+        if not 0 < self.logit_start <= 100:
+            raise ConfigError(
+                f"the linear decoder has logit_start {self.logit_start}, expected (0, 100]"
+            )
+        if self.logit_bias is not None and not self.logit_scale:
+            raise ConfigError("the linear decoder has logit_bias but no logit_scale")
 
     @nn.compact
     def __call__(self, x: Features, *, train: bool = False) -> Array:
         """Features of width D -> (B, n, out), or (B, out) if pooled, float32."""
-        y = Linear(self.out, self.bias, dtype=jnp.dtype(self.dtype), name="head")(
-            pooled(x, self.pool)
-        )
+        dtype, y = jnp.dtype(self.dtype), pooled(x, self.pool)
+        y = LayerNorm(dtype=dtype, name="norm")(y) if self.norm_in else y
+        y = Linear(self.out, self.bias, dtype=dtype, name="head")(y)
         if self.unit_norm or self.logit_scale:
-            y = UnitNorm(self.logit_scale, name="unit")(y)
-        return y.astype(jnp.float32)
+            y = UnitNorm(self.logit_scale, self.logit_start, name="unit")(y)
+        y = y.astype(jnp.float32)
+        if self.logit_bias is None:
+            return y
+        start = nn.initializers.constant(self.logit_bias)
+        bias = self.param("logit_bias", start, (), jnp.float32)
+        return jnp.concatenate([y, jnp.broadcast_to(bias, (*y.shape[:-1], 1))], axis=-1)
 
 
 class MlpHead(nn.Module):
-    """Linear, norm, activation, ..., Linear: the heads of MoCo v3, BYOL, Barlow Twins, MSN, DINO.
+    """Linear, norm, activation, ..., Linear: the heads of MoCo, BYOL, Barlow Twins, MSN, DINO.
 
     Attributes:
       out: width of the result.
       hidden: width of the hidden layers.
       layers: number of linear layers, 2 or more make an MLP.
       norm: "batch", "layer" or "none", in front of each activation.
-      activation: "relu" or "gelu".
+      activation: "relu", "gelu" or "tanh".
       bias: of the linear layers; those in front of a norm need none.
+      last_bias: of the last linear layer; None = as the others.
       norm_out: the same norm without affine behind the last layer (MoCo v3).
       pool: "none" (dense), "class" or "mean".
       unit_norm, logit_scale: see `LinearHead`.
@@ -87,6 +109,7 @@ class MlpHead(nn.Module):
     norm: str = "batch"
     activation: str = "relu"
     bias: bool = True
+    last_bias: bool | None = None
     norm_out: bool = False
     pool: str = "class"
     unit_norm: bool = False
@@ -117,7 +140,8 @@ class MlpHead(nn.Module):
             if self.norm != "none":
                 y = NORMS[self.norm](dtype=dtype, name=f"norm{layer}")(y)
             y = ACTIVATIONS[self.activation](y)
-        y = Linear(self.out, self.bias, dtype=dtype, name=f"fc{self.layers}")(y)
+        bias = self.bias if self.last_bias is None else self.last_bias
+        y = Linear(self.out, bias, dtype=dtype, name=f"fc{self.layers}")(y)
         if self.norm_out:
             y = NORMS[self.norm](affine=False)(y)
         if self.unit_norm or self.logit_scale:

@@ -8,7 +8,8 @@ from flax import linen as nn
 
 from m3i_jax import geometry
 from m3i_jax.build import ConfigError
-from m3i_jax.nn.blocks import check_blocks, check_choice, stack
+from m3i_jax.decoders.tokens import absolute, blocks, check_sizes, fill, mask_token, with_class
+from m3i_jax.nn.blocks import check_choice
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import NORMS, LayerNorm
 from m3i_jax.types import Array, Box, Features, Grid
@@ -22,6 +23,7 @@ class Infill(nn.Module):
     Attributes:
       out: width of the result.
       width, depth, heads, mlp_ratio: of the blocks.
+      head: "linear", W_out alone; or "tanh", W_out tanh(W_fc · + b_fc), VQ-KD's.
       dtype, scan, remat: see `blocks.stack`.
     """
 
@@ -30,6 +32,7 @@ class Infill(nn.Module):
     depth: int = 8
     heads: int = 16
     mlp_ratio: float = 4.0
+    head: str = "linear"
     dtype: str = "float32"
     scan: bool = True
     remat: str = "none"
@@ -39,7 +42,8 @@ class Infill(nn.Module):
     @nn.nowrap
     def check(self) -> None:
         """Raises ConfigError for sizes and options that do not fit together."""
-        _check("the infill decoder", self)
+        check_sizes("the infill decoder", self)
+        check_choice("the infill decoder", "head", self.head, ("linear", "tanh"))
 
     @nn.compact
     def __call__(self, x: Features, *, grid: Grid, train: bool = False) -> Array:
@@ -48,16 +52,18 @@ class Infill(nn.Module):
         The class token takes part where there is one.
         """
         dtype = jnp.dtype(self.dtype)
-        tokens, first = _with_class(x.tokens, x.pooled)
+        tokens, first = with_class(x.tokens, x.pooled)
         tokens = Linear(self.width, dtype=dtype, name="embed")(tokens).astype(jnp.float32)
         tokens, class_token = tokens[:, first:], tokens[:, :first]
-        token = _token(self, "mask_token")
+        token = mask_token(self)
         if x.index is not None:
             empty = jnp.broadcast_to(token, (tokens.shape[0], grid[0] * grid[1], self.width))
-            tokens = jax.vmap(lambda y, i, t: y.at[i].set(t))(empty, x.index, tokens)
-        tokens = tokens + _absolute(grid, self.width)[None]
-        y, _ = _blocks(self, jnp.concatenate([class_token, tokens], axis=1))
+            tokens = fill(empty, x.index, tokens)
+        tokens = tokens + absolute(grid, self.width)[None]
+        y, _ = blocks(self, jnp.concatenate([class_token, tokens], axis=1))
         y = LayerNorm(dtype=dtype, name="norm")(y[:, first:])
+        if self.head == "tanh":
+            y = jnp.tanh(Linear(self.width, dtype=dtype, name="fc")(y))
         return Linear(self.out, dtype=dtype, name="head")(y).astype(jnp.float32)
 
 
@@ -95,7 +101,7 @@ class Query(nn.Module):
     @nn.nowrap
     def check(self) -> None:
         """Raises ConfigError for sizes and options that do not fit together."""
-        _check("the query decoder", self)
+        check_sizes("the query decoder", self)
         check_choice("the query decoder", "norm", self.norm, NORMS)
 
     @nn.compact
@@ -124,7 +130,7 @@ class Query(nn.Module):
         dtype = jnp.dtype(self.dtype)
         context = self._context(x, grid, dtype)
         queries = self._queries(context.shape[0], grid, source, target, target_grid, dtype)
-        y, norm = _blocks(self, jnp.concatenate([context, queries], axis=1), norm=self.norm)
+        y, norm = blocks(self, jnp.concatenate([context, queries], axis=1), norm=self.norm)
         y = y[:, context.shape[1] :]
         y = norm(dtype=dtype, name="norm")(y) if self.norm_out else y
         return Linear(self.out, dtype=dtype, name="head")(y).astype(jnp.float32)
@@ -133,7 +139,7 @@ class Query(nn.Module):
         """Given tokens with their absolute positions, (B, n + class, W) float32."""
         if self.class_token and x.pooled is None:
             raise ConfigError("the query decoder has class_token, but its input has none")
-        tokens, first = _with_class(x.tokens, x.pooled if self.class_token else None)
+        tokens, first = with_class(x.tokens, x.pooled if self.class_token else None)
         if self.embed:
             tokens = Linear(self.width, dtype=dtype, name="embed")(tokens).astype(jnp.float32)
         elif tokens.shape[-1] != self.width:
@@ -141,7 +147,7 @@ class Query(nn.Module):
                 f"the query decoder has embed=False and width {self.width}, "
                 f"but its input has width {tokens.shape[-1]}"
             )
-        table = _absolute(grid, self.width)
+        table = absolute(grid, self.width)
         places = table[None] if x.index is None else jnp.take(table, x.index, axis=0, mode="clip")
         return tokens + jnp.pad(places, ((0, 0), (first, 0), (0, 0)))
 
@@ -157,7 +163,7 @@ class Query(nn.Module):
         )
         table = jax.lax.stop_gradient(table.astype(jnp.float32))
         places = Linear(self.width, dtype=dtype, name="relative")(table)
-        return _token(self, "mask_token") + places.astype(jnp.float32)
+        return mask_token(self) + places.astype(jnp.float32)
 
 
 class Projector(nn.Module):
@@ -186,7 +192,7 @@ class Projector(nn.Module):
     @nn.nowrap
     def check(self) -> None:
         """Raises ConfigError for sizes and options that do not fit together."""
-        _check("the projector", self)
+        check_sizes("the projector", self)
         check_choice("the projector", "norm", self.norm, NORMS)
 
     @nn.compact
@@ -194,56 +200,12 @@ class Projector(nn.Module):
         """Features of width D -> Features of width W in the same cells, float32."""
         if self.class_token and x.pooled is None:
             raise ConfigError("the projector has class_token, but its input has none")
-        tokens, first = _with_class(x.tokens, x.pooled if self.class_token else None)
+        tokens, first = with_class(x.tokens, x.pooled if self.class_token else None)
         width = self.width or tokens.shape[-1]
         if width % self.heads:
             raise ConfigError(
                 f"the projector: width {width} is not divisible by {self.heads} heads"
             )
         y = Linear(width, dtype=jnp.dtype(self.dtype), name="embed")(tokens)
-        y, _ = _blocks(self, y, norm=self.norm)
+        y, _ = blocks(self, y, norm=self.norm)
         return Features(tokens=y[:, first:], pooled=y[:, 0] if first else None, index=x.index)
-
-
-def _with_class(tokens, class_token):
-    """Tokens behind the class token where there is one, and how many were put in front."""
-    if class_token is None:
-        return tokens, 0
-    return jnp.concatenate([class_token[:, None], tokens], axis=1), 1
-
-
-def _absolute(grid, width):
-    return jax.lax.stop_gradient(geometry.sincos(grid, width).astype(jnp.float32))
-
-
-def _token(module, name):
-    init = nn.initializers.normal(0.02)
-    return module.param(name, init, (1, 1, module.width), jnp.float32)
-
-
-def _blocks(module, x, *, norm="layer"):
-    """x through the blocks of a decoder, and the norm they use."""
-    y, _ = stack(
-        x,
-        depth=module.depth,
-        scan=module.scan,
-        remat=module.remat,
-        heads=module.heads,
-        mlp_ratio=module.mlp_ratio,
-        norm=NORMS[norm],
-        dtype=jnp.dtype(module.dtype),
-    )
-    return y, NORMS[norm]
-
-
-def _check(what, module):
-    check_blocks(
-        what,
-        width=module.width,
-        heads=module.heads,
-        depth=module.depth,
-        dtype=module.dtype,
-        remat=module.remat,
-    )
-    if module.width % 4:
-        raise ConfigError(f"{what}: width {module.width} is not divisible by 4, as positions need")

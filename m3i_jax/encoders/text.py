@@ -11,12 +11,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from m3i_jax.build import ConfigError
-from m3i_jax.nn.blocks import Init, check_blocks, check_choice, gelu, quick_gelu, stack
+from m3i_jax.nn.blocks import ACTIVATIONS, Init, check_blocks, check_choice, stack
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, UnitNorm
 from m3i_jax.types import Array, Features
-
-ACTIVATIONS = {"gelu": gelu, "quick_gelu": quick_gelu}
 
 
 class Text(nn.Module):

@@ -1,7 +1,8 @@
 """The Vision Transformer (Dosovitskiy et al. 2021), with hidden patches dropped or masked.
 
-Parameter paths follow timm: patch_embed, cls_token, pos_embed, blocks/{norm1, attn/{qkv, proj},
-norm2, mlp/{fc1, fc2}, ls1, ls2}, norm. Initialised as MAE (METHODS 3.4).
+Parameter paths follow timm: patch_embed, cls_token, pos_embed, norm_pre, blocks/{norm1,
+attn/{qkv, q_bias, v_bias, relative_position, proj}, norm2, mlp/{fc1, fc2}, ls1, ls2}, norm,
+relative_position. Initialised as MAE (METHODS 3.4).
 """
 
 import functools
@@ -13,10 +14,15 @@ from flax import linen as nn
 
 from m3i_jax import geometry, masks
 from m3i_jax.build import ConfigError
-from m3i_jax.nn.blocks import check_blocks, check_choice, stack
+from m3i_jax.nn.blocks import ACTIVATIONS, check_blocks, check_choice, stack
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.nn.relative import RelativeBias
+from m3i_jax.nn.resample import resample
 from m3i_jax.types import Array, Features, Grid
+
+POSITIONS = ("sincos", "learned", "none")
+RELATIVE = ("none", "shared", "layer")
 
 
 class ViT(nn.Module):
@@ -27,12 +33,19 @@ class ViT(nn.Module):
       patch: side of a patch in pixels.
       image: side of the images in pixels, or (height, width).
       mlp_ratio: width of the hidden layer over `width`.
-      positions: "sincos", fixed in float32, rows first; or "learned".
+      positions: "sincos", fixed in float32, rows first; "learned"; or "none".
+      relative_bias: BEiT's relative position bias, one "shared" table for all blocks, one per
+        "layer", or "none".
       class_token: prepend a learned token, returned as the pooled feature.
       final_norm: layer norm behind the last block.
       hide: what becomes of hidden patches: "drop" removes them before the first block (MAE),
         "mask" puts a learned token in their places (BEiT, SimMIM).
-      qkv_bias: bias of the fused query, key and value projection.
+      qkv_bias: bias of the fused query, key and value projection; "qv" = none on the keys (BEiT).
+      patch_bias: bias of the patch embedding (CLIP has none).
+      frozen_patch: the patch embedding stays as it was drawn (MoCo v3, SiameseIM).
+      pre_norm: a layer norm in front of the first block (CLIP).
+      eps: of the layer norms.
+      activation: of the MLPs, "gelu" (exact) or "quick_gelu" (CLIP).
       layer_scale: start of the LayerScale factors; None = none.
       drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule.
       dtype: of the matrix products.
@@ -46,10 +59,16 @@ class ViT(nn.Module):
     image: int | tuple = 224
     mlp_ratio: float = 4.0
     positions: str = "sincos"
+    relative_bias: str = "none"
     class_token: bool = True
     final_norm: bool = True
     hide: str = "drop"
-    qkv_bias: bool = True
+    qkv_bias: bool | str = True
+    patch_bias: bool = True
+    frozen_patch: bool = False
+    pre_norm: bool = False
+    eps: float = 1e-6
+    activation: str = "gelu"
     layer_scale: float | None = None
     drop_path: float = 0.0
     drop_path_schedule: str = "linear"
@@ -87,7 +106,9 @@ class ViT(nn.Module):
             raise ConfigError(f"image {height}x{width} is not divisible by patch {self.patch}")
         if self.width % 4 and self.positions == "sincos":
             raise ConfigError(f"width {self.width} is not divisible by 4, as sincos positions need")
-        check_choice("the encoder", "positions", self.positions, ("sincos", "learned"))
+        check_choice("the encoder", "positions", self.positions, POSITIONS)
+        check_choice("the encoder", "relative_bias", self.relative_bias, RELATIVE)
+        check_choice("the encoder", "activation", self.activation, ACTIVATIONS)
         check_choice("the encoder", "hide", self.hide, ("drop", "mask"))
         check_blocks(
             "the encoder",
@@ -98,6 +119,7 @@ class ViT(nn.Module):
             remat=self.remat,
             drop_path=self.drop_path,
             schedule=self.drop_path_schedule,
+            qkv_bias=self.qkv_bias,
         )
 
     @nn.compact
@@ -114,7 +136,8 @@ class ViT(nn.Module):
         """Encodes images, seen through a mask.
 
         Args:
-          images: (B, H, W, 3), normalised.
+          images: (B, H, W, 3), normalised; of any size that the patch divides: positions are
+            made for `image` and resampled for another grid.
           visible: (B, h, w) bool; hidden patches have no influence on anything returned.
           keep: static number of visible patches, the same in every image; needed to drop.
           train: whether drop path is on, with keys from the stream "droppath".
@@ -124,29 +147,15 @@ class ViT(nn.Module):
         Returns:
           float32 Features; `index` says which cells the tokens are where patches were dropped.
         """
-        if images.shape[1:3] != self.size:
-            given, made = ("x".join(map(str, size)) for size in (images.shape[1:3], self.size))
-            raise ValueError(f"images are {given}, but the encoder was made for {made}")
-        tokens, index, positions = self._tokens(images, visible, keep)
+        grid = self._grid(images)
+        tokens, index, positions = self._tokens(images, visible, keep, grid)
         x = self._with_class(tokens, positions)
-        x, (outputs, weights) = stack(
-            x,
-            depth=self.depth,
-            drop_path=self.drop_path,
-            schedule=self.drop_path_schedule,
-            train=train,
-            scan=self.scan,
-            remat=self.remat,
-            heads=self.heads,
-            mlp_ratio=self.mlp_ratio,
-            qkv_bias=self.qkv_bias,
-            layer_scale=self.layer_scale,
-            dtype=jnp.dtype(self.dtype),
-            keep_layers=layers,
-            keep_attention=attention,
-        )
+        if self.pre_norm:
+            x = LayerNorm(self.eps, name="norm_pre")(x)
+        how = dict(keep_layers=layers, keep_attention=attention)
+        x, (outputs, weights) = self._blocks(x, index, grid, train, **how)
         if self.final_norm:
-            x = LayerNorm(name="norm")(x)
+            x = LayerNorm(self.eps, name="norm")(x)
         first = int(self.class_token)
         return Features(
             tokens=x[:, first:],
@@ -156,26 +165,46 @@ class ViT(nn.Module):
             attention=weights,
         )
 
-    def _tokens(self, images, visible, keep):
+    def _grid(self, images):
+        """(rows, columns) of patches in these images, which may be of another size."""
+        height, width = images.shape[1:3]
+        if height % self.patch or width % self.patch or not height or not width:
+            raise ValueError(
+                f"images are {height}x{width}, which is not divisible by patch {self.patch}"
+            )
+        return height // self.patch, width // self.patch
+
+    def _tokens(self, images, visible, keep, grid):
         """Embedded patches with positions (B, n, D), their cells or None, the class position."""
         patches = geometry.patchify(images, self.patch)
-        embed = Linear(self.width, dtype=jnp.dtype(self.dtype), name="patch_embed")
-        positions = self._positions()
+        positions = self._positions(grid)
         first, positions = positions[: int(self.class_token)], positions[int(self.class_token) :]
         # Asked for in any case, so that the parameters do not depend on there being a mask.
         token = self._token("mask_token") if self.hide == "mask" else None
+        embed = self._embedding()
         if visible is None:
-            return embed(patches).astype(jnp.float32) + positions[None], None, first
+            return embed(patches) + positions[None], None, first
+        if visible.shape[1:] != grid:
+            raise ValueError(f"the mask has {visible.shape[1:]} cells, the images have {grid}")
         if self.hide == "mask":
             hidden = ~visible.reshape(visible.shape[0], -1, 1)
-            x = jnp.where(hidden, token, embed(patches).astype(jnp.float32))
-            return x + positions[None], None, first
+            return jnp.where(hidden, token, embed(patches)) + positions[None], None, first
         if keep is None:
             raise ValueError("dropping hidden patches needs `keep`, the number of visible ones")
         index = masks.indices(visible, keep)
         kept = jnp.take_along_axis(patches, index[:, :, None], axis=1, mode="clip")
-        x = embed(kept).astype(jnp.float32) + jnp.take(positions, index, axis=0, mode="clip")
-        return x, index, first
+        return embed(kept) + jnp.take(positions, index, axis=0, mode="clip"), index, first
+
+    def _embedding(self):
+        """The linear map of patches (B, n, p·p·3) -> (B, n, D) float32."""
+        dtype = jnp.dtype(self.dtype)
+        linear = Linear(self.width, self.patch_bias, dtype=dtype, name="patch_embed")
+
+        def embed(patches):
+            y = linear(patches).astype(jnp.float32)
+            return jax.lax.stop_gradient(y) if self.frozen_patch else y
+
+        return embed
 
     def _with_class(self, tokens, position):
         """Tokens (B, n, D) behind the class token, if there is one."""
@@ -185,17 +214,52 @@ class ViT(nn.Module):
         token = jnp.broadcast_to(token, (tokens.shape[0], 1, self.width))
         return jnp.concatenate([token, tokens], axis=1)
 
-    def _positions(self):
-        """(class + h·w, D) float32 table."""
-        if self.positions == "sincos":
-            return fixed_positions(self.grid, self.width, class_token=self.class_token)
+    def _positions(self, grid):
+        """(class + h·w, D) float32 table for a grid, resampled from the one of `image`."""
         rows = self.grid[0] * self.grid[1] + int(self.class_token)
-        init = nn.initializers.normal(0.02)
-        return self.param("pos_embed", init, (1, rows, self.width), jnp.float32)[0]
+        if self.positions == "none":
+            return jnp.zeros((grid[0] * grid[1] + int(self.class_token), self.width))
+        if self.positions == "sincos":
+            table = fixed_positions(self.grid, self.width, class_token=self.class_token)
+        else:
+            init = nn.initializers.normal(0.02)
+            table = self.param("pos_embed", init, (1, rows, self.width), jnp.float32)[0]
+        if grid == self.grid:
+            return table
+        first, table = table[: int(self.class_token)], table[int(self.class_token) :]
+        table = resample(table.reshape(*self.grid, self.width), grid).reshape(-1, self.width)
+        return jnp.concatenate([first, table])
 
     def _token(self, name):
         init = nn.initializers.normal(0.02)
         return self.param(name, init, (1, 1, self.width), jnp.float32)
+
+    def _blocks(self, x, index, grid, train, **keep):
+        """Tokens (B, n, D), class first, through the blocks, and what they keep."""
+        relative = functools.partial(
+            RelativeBias, self.heads, self.grid, at=grid, class_token=self.class_token
+        )
+        shared, layer = (self.relative_bias == kind for kind in ("shared", "layer"))
+        return stack(
+            x,
+            depth=self.depth,
+            bias=relative(name="relative_position")(index) if shared else None,
+            cells=index if layer else None,
+            drop_path=self.drop_path,
+            schedule=self.drop_path_schedule,
+            train=train,
+            scan=self.scan,
+            remat=self.remat,
+            heads=self.heads,
+            mlp_ratio=self.mlp_ratio,
+            qkv_bias=self.qkv_bias,
+            relative=relative if layer else None,
+            layer_scale=self.layer_scale,
+            norm=functools.partial(LayerNorm, eps=self.eps),
+            activation=ACTIVATIONS[self.activation],
+            dtype=jnp.dtype(self.dtype),
+            **keep,
+        )
 
 
 def fixed_positions(grid: Grid, width: int, *, class_token: bool) -> Array:

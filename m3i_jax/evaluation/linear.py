@@ -14,6 +14,7 @@ import optax
 import scipy.optimize
 
 from m3i_jax import metrics
+from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.features import Table
 from m3i_jax.types import Array
 
@@ -131,7 +132,7 @@ def lars(
         state = run(state, jax.random.fold_in(key_order, epoch), x, y)
     kernel, bias = (np.asarray(state[0][name], np.float64) for name in ("kernel", "bias"))
     if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
-        raise ValueError(f"the probe diverged at base_lr {base_lr}; try a smaller one")
+        raise ConfigError(f"the probe diverged at base_lr {base_lr:g}; try a smaller one")
     classifier = Classifier(mean, scale, kernel, bias)
     top1, top5 = _score(classifier, test)
     return Probe(top1, top5, classifier, float(weight_decay), epochs * steps, None)

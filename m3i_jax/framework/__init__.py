@@ -2,11 +2,13 @@
 
 from m3i_jax.framework.codes import (
     Encoder,
+    Look,
+    Slot,
     ema,
+    frozen,
     momentum_at,
     online,
     pixels,
-    standardize,
     stopped,
     then,
 )
@@ -16,45 +18,38 @@ from m3i_jax.framework.distributions import (
     Target,
     alignment,
     boltzmann,
+    categorical,
+    contrast,
+    cosine,
+    cross_entropy,
+    dense_contrast,
     gaussian,
+    huber,
     info_nce,
+    invariance,
+    laplace,
+    mean_entropy,
+    nt_xent,
+    pairwise_sigmoid,
+    redundancy,
 )
-from m3i_jax.framework.evaluate import encode, gradients, prepare, update
+from m3i_jax.framework.evaluate import encode, gradients, init, prepare, update
+from m3i_jax.framework.evidence import Evidence
 from m3i_jax.framework.method import Code, Masking, Method, Part, Term
 from m3i_jax.framework.scoring import predict, score
-from m3i_jax.framework.views import Derived, mixed
-from m3i_jax.framework.weighting import Weighting, constant, gradient_norm
-
-__all__ = [
-    "Code",
-    "Derived",
-    "Distribution",
-    "Encoder",
-    "Masking",
-    "Method",
-    "Part",
-    "Regularizer",
-    "Target",
-    "Term",
-    "Weighting",
-    "alignment",
-    "boltzmann",
-    "constant",
-    "ema",
-    "encode",
-    "gaussian",
-    "gradient_norm",
-    "gradients",
-    "info_nce",
-    "mixed",
-    "momentum_at",
-    "online",
-    "pixels",
-    "predict",
-    "prepare",
-    "score",
-    "standardize",
-    "stopped",
-    "then",
-    "update",
-]
+from m3i_jax.framework.targets import (
+    assigned,
+    attentive,
+    averaged,
+    before,
+    centred,
+    last_layers,
+    layered,
+    quantized,
+    queue,
+    shared_heads,
+    standardize,
+    words,
+)
+from m3i_jax.framework.views import Derived, blended, mixed
+from m3i_jax.framework.weighting import Weighting, constant, gradient_norm, scheduled

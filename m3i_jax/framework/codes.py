@@ -1,67 +1,102 @@
-"""Encoders f: whatever turns a view into a code, as a triple of pure functions.
+"""Encoders f: whatever turns a view into a code, with its state as (init, update) beside it.
 
-The network being trained, its moving average, normalised pixels, a class table and a text tower
-are all values of one type, so a method never asks which of them it is using.
+The network being trained, its moving average, a frozen teacher, normalised pixels, a class table
+and a text tower are all values of one type, so a method never asks which of them it is using.
+`targets.py` wraps them into the codes that methods predict.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from m3i_jax import geometry, normalize, trees
-from m3i_jax.types import Array, Features
+from m3i_jax import geometry, normalize
+from m3i_jax.types import Array, Features, View
+
+
+class Look(NamedTuple):
+    """What an encoder is shown: one view, and the network to look at it with.
+
+    params: the online network's.  states: by slot.  progress: of the training, in [0, 1].
+    through: (owner, weights, tower, heads) -> Features of the view; passes that several codes have
+      in common are made once. `owner` names the weights; only "online" ones are in training.
+    """
+
+    view: View
+    network: Any
+    params: Any
+    states: Mapping[str, Any]
+    progress: Array
+    through: Callable[..., Features]
+
+
+class Slot(NamedTuple):
+    """State between steps, of all encoders that name it.
+
+    init: (key, network, owned) -> state; `owned` are the parameters that its encoders pass through.
+    update: (owned, state, found, progress) -> state, after the optimiser's step; `found` is what
+      its codes reported, one entry each.
+    settings: what it was made with; slots of one name must agree.
+    gauges: (progress) -> {metric: scalar} worth a line in the log.
+    batchwise: whether its update is a statistic of the batch.
+    frozen: its encoders' parameters live here, and are not trained.
+    source: tower whose weights, loaded from a file, bring this state, too.
+    """
+
+    name: str
+    init: Callable[..., Any]
+    update: Callable[..., Any]
+    settings: tuple = ()
+    gauges: Callable[[Array], dict[str, Array]] = lambda progress: {}
+    batchwise: bool = False
+    frozen: bool = False
+    source: str | None = None
 
 
 class Encoder(NamedTuple):
-    """`(init, apply, update)`: an encoder with explicit state.
+    """A code's encoder.
 
-    name: encoders of one name share one state.
+    name: what it is, for plans and tables, such as "ema" or "pixels/patch".
     tower: the tower of the network whose grid its codes live on.
-    init: (params) -> state.
-    apply: (network, params, state, view, *, visible, keep, train, key) -> (Features, aux).
-    update: (params, state, aux, progress in [0, 1]) -> state, after the optimiser's step.
-    width: (towers) -> dimension of its codes.
-    refine: name of the token head behind the tower, if it has one.
-    gauges: (progress) -> {metric: scalar} worth a line in the log.
+    apply: (look) -> (Features, {slot: what its update wants to know}).
+    width: (stages of the network by name) -> dimension of its codes.
+    heads: feature heads behind the tower, in order.
+    slots: its states.
+    reads: what the tower has to return beside tokens: "layers", "attention".
+    stops: whether no gradient flows through its codes.
     """
 
     name: str
     tower: str
-    init: Callable[..., Any]
-    apply: Callable[..., tuple[Features, Any]]
-    update: Callable[..., Any]
-    width: Callable[..., int]
-    refine: str | None = None
-    gauges: Callable[[Array], dict[str, Array]] = lambda progress: {}
+    apply: Callable[[Look], tuple[Features, dict[str, Any]]]
+    width: Callable[[Mapping[str, Any]], int]
+    heads: tuple[str, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    reads: frozenset[str] = frozenset()
+    stops: bool = False
 
 
-def _nothing(params: Any) -> tuple:
-    return ()
+Heads = str | tuple[str, ...]
 
 
-def _keep(params: Any, state: Any, aux: Any, progress: Array) -> Any:
-    return state
+def _names(heads: Heads) -> tuple[str, ...]:
+    return (heads,) if isinstance(heads, str) else tuple(heads)
 
 
-def _encode(network, params, view, tower, refine, **how) -> Features:
-    """The tower's features, passed through the token head where one is named."""
-    features = network.encode(params, tower, view.data, **how)
-    if refine is None:
-        return features
-    grid, train, key = network.towers[tower].grid, how["train"], how["key"]
-    return network.refine(params, refine, features, grid=grid, train=train, key=key)
+def _last_width(tower: str, heads: tuple[str, ...]) -> Callable[[Mapping[str, Any]], int]:
+    return lambda stages: stages[(tower, *heads)[-1]].width
 
 
-def online(tower: str = "image", *, refine: str | None = None) -> Encoder:
-    """f_θ: the network being trained; gradients flow."""
+def online(tower: str = "image", *, heads: Heads = ()) -> Encoder:
+    """f_θ: the network being trained, and feature heads behind it; gradients flow."""
+    heads = _names(heads)
 
-    def apply(network, params, state, view, **how):
-        return _encode(network, params, view, tower, refine, **how), ()
+    def apply(look):
+        return look.through("online", look.params, tower, heads), {}
 
-    name = "/".join(filter(None, ("online", tower, refine)))
-    return Encoder(name, tower, _nothing, apply, _keep, lambda t: t[tower].width, refine)
+    name = "/".join(("online", tower, *heads))
+    return Encoder(name, tower, apply, _last_width(tower, heads), heads)
 
 
 def momentum_at(progress: Array, *, momentum: float, end: float) -> Array:
@@ -72,7 +107,7 @@ def momentum_at(progress: Array, *, momentum: float, end: float) -> Array:
 def ema(
     tower: str = "image",
     *,
-    refine: str | None = None,
+    heads: Heads = (),
     momentum: float = 0.995,
     end: float = 1.0,
 ) -> Encoder:
@@ -80,28 +115,50 @@ def ema(
 
     μ goes from `momentum` to `end` by a cosine over the training; equal values keep it constant.
     The update follows the optimiser's step; an update before the next forward pass, as SiameseIM
-    has it, is the same sequence with μ one step later. Only what the code passes through is
-    averaged: the tower and its token head. Dropout and drop path are off.
+    has it, is the same sequence with μ one step later. Only what codes pass through is averaged:
+    towers and feature heads. Dropout and drop path are off.
     """
-    scope = rf"^encoders/{tower}/" + (rf"|^decoders/{refine}/" if refine else "")
+    heads = _names(heads)
 
-    def init(params):
-        return jax.tree.map(jnp.array, trees.select(params, scope))
+    def init(key, network, owned):
+        return jax.tree.map(jnp.array, owned)
 
-    def apply(network, params, state, view, **how):
-        state = jax.lax.stop_gradient(state)
-        how |= {"train": False, "key": None}
-        return jax.lax.stop_gradient(_encode(network, state, view, tower, refine, **how)), ()
-
-    def update(params, state, aux, progress):
+    def update(owned, state, found, progress):
         mu = momentum_at(progress, momentum=momentum, end=end)
-        fresh = trees.select(params, scope)
-        return jax.tree.map(lambda phi, theta: mu * phi + (1.0 - mu) * theta, state, fresh)
+        return jax.tree.map(lambda phi, theta: mu * phi + (1.0 - mu) * theta, state, owned)
+
+    def apply(look):
+        weights = jax.lax.stop_gradient(look.states["ema"])
+        return jax.lax.stop_gradient(look.through("ema", weights, tower, heads)), {}
 
     def gauges(progress):
         return {"ema/momentum": momentum_at(progress, momentum=momentum, end=end)}
 
-    return Encoder("ema", tower, init, apply, update, lambda t: t[tower].width, refine, gauges)
+    slot = Slot("ema", init, update, (momentum, end), gauges)
+    width = _last_width(tower, heads)
+    return Encoder("ema", tower, apply, width, heads, (slot,), stops=True)
+
+
+def frozen(tower: str = "teacher", *, heads: Heads = ()) -> Encoder:
+    """A teacher whose weights are loaded and stay as they are (METHODS §1.4).
+
+    Its parameters are state, handed to the compiled step as an argument: not trained, not
+    averaged, and no constants of the program.
+    """
+    heads = _names(heads)
+    name = f"frozen/{tower}"
+
+    def apply(look):
+        weights = jax.lax.stop_gradient(look.states[name])
+        return jax.lax.stop_gradient(look.through(name, weights, tower, heads)), {}
+
+    slot = Slot(name, lambda key, network, owned: owned, _keep, frozen=True, source=tower)
+    width = _last_width(tower, heads)
+    return Encoder(name, tower, apply, width, heads, (slot,), stops=True)
+
+
+def _keep(owned: Any, state: Any, found: Any, progress: Array) -> Any:
+    return state
 
 
 PIXELS: dict[str, Callable[[Array, int], Array]] = {
@@ -121,35 +178,28 @@ def pixels(tower: str = "image", *, normalization: str = "patch") -> Encoder:
         kinds = ", ".join(sorted(PIXELS))
         raise ValueError(f"pixels are normalized by one of {kinds}, not '{normalization}'")
 
-    def apply(network, params, state, view, **how):
-        patch = network.towers[tower].patch
-        images = PIXELS[normalization](view.data.astype(jnp.float32), patch)
+    def apply(look):
+        patch = look.network.towers[tower].patch
+        images = PIXELS[normalization](look.view.data.astype(jnp.float32), patch)
         tokens = geometry.patchify(images, patch)
-        return Features(tokens=jax.lax.stop_gradient(tokens)), ()
+        return Features(tokens=jax.lax.stop_gradient(tokens)), {}
 
-    def width(towers):
-        return 3 * towers[tower].patch ** 2
+    def width(stages):
+        return 3 * stages[tower].patch ** 2
 
-    return Encoder(f"pixels/{normalization}", tower, _nothing, apply, _keep, width)
-
-
-def then(encoder: Encoder, fn: Callable[[Features], Features], *, name: str) -> Encoder:
-    """`encoder` followed by `fn`; the state and its update stay the encoder's own."""
-
-    def apply(*args, **how):
-        features, aux = encoder.apply(*args, **how)
-        return fn(features), aux
-
-    stateless = encoder.init is _nothing
-    return encoder._replace(apply=apply, name=name if stateless else encoder.name)
+    return Encoder(f"pixels/{normalization}", tower, apply, width, stops=True)
 
 
-def standardize(encoder: Encoder) -> Encoder:
-    """LN0 behind an encoder: tokens with zero mean and unit variance over D (METHODS §3.6)."""
-    fn = lambda f: f._replace(tokens=normalize.layer(f.tokens))  # noqa: E731
-    return then(encoder, fn, name=f"{encoder.name}/standardized")
+def then(encoder: Encoder, fn: Callable[[Features], Features], **changes: Any) -> Encoder:
+    """`encoder` followed by `fn`; its states stay its own. `changes`: fields to replace."""
+
+    def apply(look):
+        features, found = encoder.apply(look)
+        return fn(features), found
+
+    return encoder._replace(apply=apply, **changes)
 
 
 def stopped(encoder: Encoder) -> Encoder:
     """`encoder` with no gradient through its codes."""
-    return then(encoder, jax.lax.stop_gradient, name=f"{encoder.name}/stopped")
+    return then(encoder, jax.lax.stop_gradient, stops=True)

@@ -5,17 +5,23 @@ A regulariser scores how much information the target codes keep, one scalar per 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
-from m3i_jax import losses, metrics
+import jax.numpy as jnp
+
+from m3i_jax import losses, normalize
+from m3i_jax.framework import evidence
+from m3i_jax.framework.evidence import Evidence
 from m3i_jax.types import Array, Box
 
 
 class Target(NamedTuple):
     """The code to predict, aligned so that row i belongs to row i of the prediction.
 
-    tokens: (B, L, D).  pooled: (B, D).  candidates: (M, D), choice: (B,) int32: `pooled` is row
-    `choice` of `candidates`.  valid: (M,) bool, candidates that exist.  box: of the target view.
+    tokens: (B, L, D).  pooled: (B, D).  candidates: (M, D).
+    choice: (B,) int32, `pooled` is row `choice` of `candidates`; (B, L) words of a vocabulary.
+    valid: (M,) bool, candidates that exist.  box: of the target view.
     """
 
     tokens: Array | None = None
@@ -32,14 +38,16 @@ class Distribution(NamedTuple):
     name: as in Table 5.  score: (prediction, Target) -> (B,) or (B, L) float32.
     batchwise: whether a row's value depends on other rows of the batch.
     dense: whether it compares tokens, or one pooled code per row.
-    bound: (prediction, Target) -> (B,), a lower bound of the mutual information in nats.
+    evidence: (prediction, Target, row weights) -> Evidence of the mutual information, in nats.
+    candidates: what the right code is told apart from, for the table.
     """
 
     name: str
     score: Callable[[Array, Target], Array]
     batchwise: bool = False
     dense: bool = True
-    bound: Callable[[Array, Target], Array] | None = None
+    evidence: Callable[[Array, Target, Array], Evidence] | None = None
+    candidates: str | None = None
 
 
 class Regularizer(NamedTuple):
@@ -50,46 +58,80 @@ class Regularizer(NamedTuple):
     batchwise: bool = True
 
 
-def gaussian(*, sigma2: float | None = None) -> Distribution:
-    """Gaussian over tokens, Σ_d e²/(2σ²); mean squared error by default (METHODS §1.2)."""
-
-    def score(prediction, target):
-        return losses.gaussian(prediction, target.tokens, sigma2=sigma2)
-
-    return Distribution("Gaussian", score)
+def _tokens(name: str, loss: Callable[..., Array]) -> Distribution:
+    """A distribution around the predicted tokens."""
+    score = lambda prediction, target: loss(prediction, target.tokens)  # noqa: E731
+    return Distribution(name, score, evidence=evidence.of_tokens)
 
 
-def _information(score: Callable[[Array, Target], Array]) -> Callable[[Array, Target], Array]:
-    """log M − loss per row: what InfoNCE guarantees with M equally likely candidates."""
-
-    def bound(prediction, target):
-        candidates = target.candidates.shape[0] if target.valid is None else target.valid.sum()
-        return metrics.information_bound(score(prediction, target), candidates)
-
-    return bound
+def _pooled(name: str, loss: Callable[..., Array]) -> Distribution:
+    """A distribution around the predicted global code."""
+    score = lambda prediction, target: loss(prediction, target.pooled)  # noqa: E731
+    return Distribution(name, score, dense=False, evidence=evidence.of_pooled)
 
 
-def boltzmann(*, temperature: float = 1.0, label_smoothing: float = 0.0) -> Distribution:
+def gaussian(*, sigma2: float | None = None, dense: bool = True) -> Distribution:
+    """Gaussian, Σ_d e²/(2σ²); mean squared error by default (METHODS §1.2)."""
+    return (_tokens if dense else _pooled)("Gaussian", partial(losses.gaussian, sigma2=sigma2))
+
+
+def cosine(*, dense: bool = False) -> Distribution:
+    """Gaussian with σ² = ½ on unit vectors: 2 − 2 cos (BYOL, MILAN; METHODS §1.2)."""
+    made = (_tokens if dense else _pooled)("Gaussian", losses.cosine)
+    return made._replace(evidence=evidence.on_sphere(made.evidence))
+
+
+def laplace() -> Distribution:
+    """Laplace over tokens: mean absolute error (SimMIM; METHODS §1.2)."""
+    return _tokens("Laplace", losses.laplace)
+
+
+def huber(*, delta: float = 1.0) -> Distribution:
+    """Huber over tokens (data2vec and FD have δ = 2; METHODS §1.2)."""
+    return _tokens("Huber", partial(losses.huber, delta=delta))
+
+
+def categorical() -> Distribution:
+    """Boltzmann over a vocabulary: the decoder's last layer holds the codes (BEiT)."""
+    score = lambda logits, target: losses.categorical(logits, target.choice)  # noqa: E731
+    return Distribution("Boltzmann", score, evidence=evidence.of_words, candidates="words")
+
+
+def boltzmann(
+    *,
+    temperature: float = 1.0,
+    label_smoothing: float = 0.0,
+    unit: bool = False,
+    candidates: str = "categories",
+) -> Distribution:
     """Boltzmann over the target's candidates: softmax cross-entropy (METHODS §1.2, §1.3).
 
-    The bound is taken without the smoothing; it assumes that all candidates are equally likely.
+    unit: compare directions. The evidence is taken without the smoothing.
+    candidates: "categories" of a table, or "samples" of the batch.
     """
 
     def smoothed(smoothing):
         return lambda prediction, target: losses.boltzmann(
-            prediction,
-            target.candidates,
+            normalize.unit(prediction) if unit else prediction,
+            normalize.unit(target.candidates) if unit else target.candidates,
             target.choice,
             temperature=temperature,
             label_smoothing=smoothing,
             valid=target.valid,
         )
 
-    bound = _information(smoothed(0.0))
-    return Distribution("Boltzmann", smoothed(label_smoothing), dense=False, bound=bound)
+    found = evidence.of_choice if candidates == "categories" else evidence.of_batch
+    return Distribution(
+        "Boltzmann",
+        smoothed(label_smoothing),
+        batchwise=candidates == "samples",
+        dense=False,
+        evidence=found(smoothed(0.0)),
+        candidates=candidates,
+    )
 
 
-def info_nce(*, temperature: float = 1.0) -> Distribution:
+def info_nce(*, temperature: float = 1.0, candidates: str = "texts") -> Distribution:
     """Boltzmann over the global batch in both directions, as CLIP has it (METHODS §4.5)."""
 
     def score(prediction, target):
@@ -101,8 +143,91 @@ def info_nce(*, temperature: float = 1.0) -> Distribution:
             valid=target.valid,
         )
 
-    bound = _information(score)
-    return Distribution("Boltzmann", score, batchwise=True, dense=False, bound=bound)
+    found = evidence.of_batch(score)
+    return Distribution(
+        "Boltzmann", score, batchwise=True, dense=False, evidence=found, candidates=candidates
+    )
+
+
+def pairwise_sigmoid() -> Distribution:
+    """Bernoulli for every pair of the batch (SigLIP); the last dimension predicted is the bias."""
+
+    def score(prediction, target):
+        return losses.pairwise_sigmoid(
+            prediction[:, :-1],
+            target.candidates,
+            target.choice,
+            bias=prediction[0, -1],
+            valid=target.valid,
+        )
+
+    return Distribution("Bernoulli", score, batchwise=True, dense=False, candidates="texts")
+
+
+def contrast(*, temperature: float = 0.2, dense: bool = False) -> Distribution:
+    """Boltzmann over the target itself and a queue of earlier ones (MoCo, DenseCL)."""
+
+    def score(prediction, target):
+        positive = target.tokens if dense else target.pooled
+        return losses.contrast(
+            normalize.unit(prediction),
+            normalize.unit(positive),
+            target.candidates,
+            temperature=temperature,
+        )
+
+    return Distribution(
+        "Boltzmann", score, dense=dense, evidence=evidence.of_queue(score), candidates="samples"
+    )
+
+
+def nt_xent(*, temperature: float = 0.1) -> Distribution:
+    """Boltzmann over all other views of the batch, with gradient to both sides (SimCLR)."""
+
+    def score(prediction, target):
+        return losses.nt_xent(
+            normalize.unit(prediction), normalize.unit(target.pooled), temperature=temperature
+        )
+
+    found = evidence.of_batch(score, per_row=2)
+    return Distribution(
+        "Boltzmann", score, batchwise=True, dense=False, evidence=found, candidates="samples"
+    )
+
+
+def dense_contrast(*, temperature: float = 0.2) -> Distribution:
+    """Boltzmann over an image's tokens and the mean tokens of the others (METHODS §2.3, h)."""
+
+    def score(prediction, target):
+        tokens = normalize.unit(target.tokens)
+        others = normalize.unit(target.tokens.mean(1))
+        return losses.dense_contrast(
+            normalize.unit(prediction), tokens, others, temperature=temperature
+        )
+
+    found = evidence.of_batch(score, tokens=True)
+    return Distribution("Boltzmann", score, batchwise=True, evidence=found, candidates="samples")
+
+
+def cross_entropy(*, temperature: float = 0.1) -> Distribution:
+    """Boltzmann over prototypes, the target a share of each: −Σ p log softmax(ẑ/τ) (DINO, MSN)."""
+
+    def score(prediction, target):
+        return losses.cross_entropy(prediction, target.pooled, temperature=temperature)
+
+    found = evidence.of_shares(score)
+    return Distribution("Boltzmann", score, dense=False, evidence=found, candidates="prototypes")
+
+
+def invariance() -> Distribution:
+    """Σ_d (1 − C_dd)²: what a Gaussian says of codes standardised over the batch (Barlow Twins)."""
+
+    def score(prediction, target):
+        return jnp.full(prediction.shape[:1], losses.invariance(prediction, target.pooled))
+
+    return Distribution(
+        "Gaussian", score, batchwise=True, dense=False, evidence=evidence.of_standardized
+    )
 
 
 def alignment(weight: float) -> Regularizer:
@@ -112,3 +237,21 @@ def alignment(weight: float) -> Regularizer:
         return weight * losses.alignment(prediction, target.tokens)
 
     return Regularizer("decorrelation", score)
+
+
+def redundancy(weight: float) -> Regularizer:
+    """weight · Σ_{d≠e} C_de²: Barlow Twins' decorrelation (METHODS §2.2)."""
+
+    def score(prediction, target):
+        return weight * losses.redundancy(prediction, target.pooled)
+
+    return Regularizer("decorrelation", score)
+
+
+def mean_entropy(weight: float = 1.0, *, temperature: float = 0.1) -> Regularizer:
+    """weight · (ln K − H(p̄)): prototypes are to be used alike (MSN; METHODS §2.2)."""
+
+    def score(prediction, target):
+        return weight * losses.mean_entropy(prediction, temperature=temperature)
+
+    return Regularizer("mean entropy", score)

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 from m3i_jax import mixing
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.method import Method, Part, Term
+from m3i_jax.framework.passes import looks
 from m3i_jax.framework.scoring import Prepared, Score, score
 from m3i_jax.framework.weighting import Weighting
-from m3i_jax.types import Array, View
+from m3i_jax.types import Array, Features, View
 
 
 class Gradients(NamedTuple):
@@ -31,47 +32,85 @@ class Gradients(NamedTuple):
     aux: dict[str, Any]
 
 
-def prepare(method: Method, network: Any, views: Mapping[str, View], *, key: Array) -> Prepared:
-    """Derives the method's own views and draws every mask, for the whole batch."""
-    views, visible = dict(views), {}
+def init(method: Method, network: Any, key: Array) -> tuple[dict, dict]:
+    """(parameters in training, {slot: state}) before the first step."""
+    params = network.init(key)
+    states = {
+        name: slot.init(named(key, "slot/" + name), network, method.owned(params, name))
+        for name, slot in method.slots.items()
+    }
+    return method.trained(params), states
+
+
+def prepare(
+    method: Method,
+    network: Any,
+    views: Mapping[str, View],
+    *,
+    key: Array,
+    params: Any = None,
+    states: Mapping[str, Any] | None = None,
+) -> Prepared:
+    """Derives the method's own views and draws every mask, for the whole batch.
+
+    params, states: needed by masks with a guide only, whose code is encoded here.
+    """
+    views, visible, known = dict(views), {}, {}
     for name, derived in method.views.items():
         tower = network.towers[_tower(method, name)]
         made = derived.make(named(key, name), views, grid=tower.grid, patch=tower.patch)
         views[name] = made
+    drawn = {}
     for name, code in method.wholes.items():
-        if code.mask is not None:
+        if code.mask is None:
+            continue
+        place = (code.encoder.tower, code.view, code.mask)
+        if place not in drawn:
+            scores, guide = (), code.mask.guide
             grid = network.towers[code.encoder.tower].grid
-            batch = views[code.view].data.shape[0]
-            drawn = code.mask.draw(named(key, "mask/" + name), batch, grid, code.mask.hidden)
-            visible[name] = drawn
+            if guide is not None:
+                bare = Prepared(views, {}, {}, {})
+                known[guide], attention = _guide(method, network, params, states, bare, guide)
+                scores = (attention.reshape(-1, *grid),)
+            batch, hidden = views[code.view].data.shape[0], code.mask.hidden
+            drawn[place] = code.mask.draw(named(key, "mask/" + name), batch, grid, hidden, *scores)
+        visible[name] = drawn[place]
     rows = {name: _row_weights(method, views, term) for name, term in method.terms.items()}
-    return Prepared(views, visible, {name: w for name, w in rows.items() if w is not None})
+    return Prepared(views, visible, {n: w for n, w in rows.items() if w is not None}, known)
 
 
-def encode(method, network, params, states, prepared, *, train, key):
-    """Encodes every code once. Returns ({code: Features}, {encoder: aux})."""
-    codes, aux = {}, {}
+def _guide(method, network, params, states, prepared, name):
+    """Features of a guide; its class token's attention to patches, (B, h·w), mean over heads."""
+    look = looks(method, network, params, states, prepared, train=False, key=None)[name]
+    features, _ = method.codes[name].encoder.apply(look)
+    attention = features.attention[-1, :, :, 0, 1:].mean(1)
+    return features._replace(layers=None, attention=None), attention
+
+
+def encode(
+    method, network, params, states, prepared, *, train, key, progress=0.0
+) -> tuple[dict[str, Features], dict[str, tuple]]:
+    """Encodes every code once. Returns ({code: Features}, {slot: what its codes report})."""
+    codes, found = {}, {}
+    shown = looks(
+        method, network, params, states, prepared, train=train, key=key, progress=progress
+    )
     for name, code in method.wholes.items():
-        encoder, view = code.encoder, prepared.views[code.view]
-        keep = code.mask and code.mask.count(network.towers[encoder.tower].grid)
-        codes[name], aux[encoder.name] = encoder.apply(
-            network,
-            params,
-            states[encoder.name],
-            view,
-            visible=prepared.visible.get(name),
-            keep=keep,
-            train=train,
-            key=named(key, "encode/" + name),
-        )
-    return codes, aux
+        if name in prepared.known:
+            codes[name] = prepared.known[name]
+            continue
+        features, reports = code.encoder.apply(shown[name])
+        codes[name] = features._replace(layers=None, attention=None)
+        for slot, report in reports.items():
+            found[slot] = (*found.get(slot, ()), report)
+    return codes, found
 
 
-def update(method: Method, params: Any, states: dict, aux: dict, progress: Array) -> dict:
-    """States of all encoders after the optimiser's step; progress is in [0, 1]."""
+def update(method: Method, params: Any, states: dict, found: dict, progress: Array) -> dict:
+    """All states after the optimiser's step; progress is in [0, 1]."""
     return {
-        name: encoder.update(params, states[name], aux.get(name, ()), progress)
-        for name, encoder in method.encoders.items()
+        name: slot.update(method.owned(params, name), states[name], found.get(name, ()), progress)
+        for name, slot in method.slots.items()
     }
 
 
@@ -84,6 +123,7 @@ def gradients(
     prepared: Prepared,
     *,
     balance: Any,
+    progress: Array | float = 0.0,
     train: bool = True,
     key: Array | None = None,
 ) -> Gradients:
@@ -95,7 +135,9 @@ def gradients(
     """
 
     def front(params):
-        codes, aux = encode(method, network, params, states, prepared, train=train, key=key)
+        codes, aux = encode(
+            method, network, params, states, prepared, train=train, key=key, progress=progress
+        )
         live = {n: (f.tokens, f.pooled, f.candidates) for n, f in codes.items()}
         fixed = {n: f._replace(tokens=None, pooled=None, candidates=None) for n, f in codes.items()}
         return live, (fixed, aux)
@@ -118,7 +160,7 @@ def gradients(
         parts.append((group, heads, features))
         if weighting.measures:
             norms[group] = _norm([features[n] for n in _inputs(method, terms)])
-    weights, balance = weighting.weigh(balance, norms)
+    weights, balance = weighting.weigh(balance, norms, progress)
 
     def total(trees):
         scaled = [
@@ -153,12 +195,13 @@ def _row_weights(method: Method, views: dict[str, View], term: Term) -> Array | 
     if isinstance(part, Part):
         region, group = views[code.view].regions[part.region], method.views[code.view].group
         rows = mixing.take(rows, region.owner, group=group)
+        rows = rows if region.share is None else rows * region.share
     return rows
 
 
 def _partition(method: Method, weighting: Weighting) -> list[tuple[str, tuple[str, ...]]]:
-    """[(group, terms)]: one per group where the weighting measures them, else all at once."""
-    if not weighting.measures:
+    """[(group, terms)]: one per group where the weighting names groups, else all at once."""
+    if not weighting.groups:
         return [("all", tuple(method.terms))]
     return [
         (group, tuple(n for n, t in method.terms.items() if t.group == group))

@@ -1,31 +1,43 @@
 """A method is data: views, codes and terms. A row of the table is one value of `Method`."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from m3i_jax import masks
+from m3i_jax import masks, trees
 from m3i_jax.build import nearest
-from m3i_jax.framework.codes import Encoder, ema
+from m3i_jax.framework.codes import Encoder, Slot, ema
 from m3i_jax.framework.distributions import Distribution, Regularizer
 from m3i_jax.framework.views import Derived
 from m3i_jax.types import Array, Grid
 
+POSITIONS = ("all", "hidden", "matched")
+
 
 class Masking(NamedTuple):
-    """Which cells an encoder may see: draw (key, batch, grid, hidden) -> (B, h, w) bool."""
+    """Which cells an encoder may see.
+
+    draw: (key, batch, grid, hidden) -> (B, h, w) bool; with a guide it gets (B, h, w) scores, too.
+    hidden: share of the cells.
+    guide: code whose class token's attention to the patches scores the cells (MILAN); it must not
+      depend on what is being trained.
+    exact: (hidden, grid) -> number of hidden cells in every image.
+    """
 
     draw: Callable[..., Array]
     hidden: float
+    guide: str | None = None
+    exact: Callable[[float, Grid], int] = masks.count
 
     def count(self, grid: Grid) -> int:
         """Number of visible cells in every image."""
-        return grid[0] * grid[1] - masks.count(self.hidden, grid)
+        return grid[0] * grid[1] - self.exact(self.hidden, grid)
 
 
 class Code(NamedTuple):
-    """z = encoder(view), seen through a mask."""
+    """z = encoder(view), seen through a mask; codes of one view and equal masks see the same."""
 
     view: str
     encoder: Encoder
@@ -46,8 +58,9 @@ class Part(NamedTuple):
 class Term(NamedTuple):
     """Predict code `y` from code `x`: −log P̂(z_y | ψ(z_x)) − H(z_y).
 
-    decoder: ψ, by its name in the network; None compares the pooled codes themselves.
-    positions: the target positions that are scored, "all" or those "hidden" from x.
+    decoder: ψ, by its name in the network; None compares the codes themselves.
+    positions: the target positions that are scored: "all", those "hidden" from x, or for each
+      token of x the one whose token before the heads is most like its own ("matched", DenseCL).
     weight: static weight.  group: terms of one group share a dynamic weight.
     """
 
@@ -81,11 +94,15 @@ class Method:
             for end in (term.x, term.y):
                 if end not in self.codes:
                     raise ValueError(f"term '{name}' wants code '{end}'{nearest(end, self.codes)}")
-            if term.positions not in ("all", "hidden"):
-                raise ValueError(f"term '{name}' scores positions 'all' or 'hidden', not "
-                                 f"'{term.positions}'")  # fmt: skip
+            if term.positions not in POSITIONS:
+                raise ValueError(
+                    f"term '{name}' scores positions '{term.positions}', "
+                    f"expected {', '.join(map(repr, POSITIONS))}"
+                )
             if isinstance(self.codes[term.y], Part):
                 raise ValueError(f"term '{name}' predicts '{term.y}', a part of a mixed code")
+
+        self.slots  # noqa: B018  raises where two codes want one state in two ways
 
     def _check_part(self, name: str, part: Part) -> None:
         whole = self.codes.get(part.code)
@@ -104,9 +121,43 @@ class Method:
         return {name: code for name, code in self.codes.items() if isinstance(code, Code)}
 
     @cached_property
-    def encoders(self) -> dict[str, Encoder]:
-        """Every encoder once; a moving average for evaluation is always among them."""
-        return {"ema": ema()} | {code.encoder.name: code.encoder for code in self.wholes.values()}
+    def slots(self) -> dict[str, Slot]:
+        """Every state once; a moving average for evaluation is always among them.
+
+        Raises:
+          ValueError: two codes want one state in two ways.
+        """
+        found = {}
+        for code in self.wholes.values():
+            for slot in code.encoder.slots:
+                if found.setdefault(slot.name, slot).settings != slot.settings:
+                    raise ValueError(
+                        f"'{slot.name}' is one state, but it is wanted with settings "
+                        f"{found[slot.name].settings} and {slot.settings}"
+                    )
+        return {ema().slots[0].name: ema().slots[0]} | found
+
+    def owned(self, params: dict, slot: str) -> dict:
+        """The parameters that the encoders with this state pass through."""
+        return trees.select(params, self._scope(slot))
+
+    def trained(self, params: dict) -> dict:
+        """The parameters without those that live in frozen states."""
+        for name, slot in self.slots.items():
+            if slot.frozen:
+                params = trees.drop(params, self._scope(name))
+        return params
+
+    def _scope(self, slot: str) -> str:
+        """Pattern of the parameters of all towers and heads in front of a state."""
+        users = [
+            c.encoder for c in self.wholes.values() if slot in {s.name for s in c.encoder.slots}
+        ]
+        towers, heads = {e.tower for e in users}, {h for e in users for h in e.heads}
+        towers |= {"image"} if slot == "ema" else set()
+        either = lambda names: "|".join(sorted(map(re.escape, names)))  # noqa: E731
+        pattern = rf"^encoders/({either(towers)})/"
+        return pattern + (rf"|^decoders/({either(heads)})/" if heads else "")
 
     @property
     def sources(self) -> set[str]:
@@ -127,13 +178,13 @@ class Method:
         code = self.codes[name]
         return (code.code, self.codes[code.code]) if isinstance(code, Part) else (name, code)
 
-    def decoders(self, towers: Mapping) -> dict[str, int]:
+    def decoders(self, stages: Mapping) -> dict[str, int]:
         """Names of the decoders that the terms want, and the width each has to predict."""
         wanted = {}
         for name, term in self.terms.items():
             if term.decoder is None:
                 continue
-            width = self.codes[term.y].encoder.width(towers)
+            width = self.codes[term.y].encoder.width(stages)
             if wanted.setdefault(term.decoder, width) != width:
                 raise ValueError(
                     f"term '{name}' wants decoder '{term.decoder}' to predict {width} dimensions, "
@@ -141,9 +192,9 @@ class Method:
                 )
         return wanted
 
-    def refinements(self) -> set[str]:
-        """Names of the token heads that the encoders pass through."""
-        return {e.refine for e in self.encoders.values() if e.refine}
+    def heads(self) -> set[str]:
+        """Names of the feature heads that codes pass through."""
+        return {h for code in self.wholes.values() for h in code.encoder.heads}
 
     def batchwise(self, heads: frozenset[str] = frozenset()) -> dict[str, str]:
         """Terms whose loss over a batch is not the mean over its parts, each with the reason.
@@ -152,11 +203,13 @@ class Method:
         """
         found = {}
         for name, term in self.terms.items():
-            refine = self.whole(term.x)[1].encoder.refine
+            ends = [self.whole(end)[1].encoder for end in (term.x, term.y)]
             if term.predict.batchwise:
                 found[name] = "it contrasts each row with the others of the batch"
             elif term.regularize and term.regularize.batchwise:
                 found[name] = "its regulariser is a statistic of the batch"
-            elif heads & {term.decoder, refine}:
+            elif any(slot.batchwise for encoder in ends for slot in encoder.slots):
+                found[name] = "its target keeps a statistic of the batch"
+            elif heads & {term.decoder, *(h for encoder in ends for h in encoder.heads)}:
                 found[name] = "its decoder normalises over the batch"
         return found

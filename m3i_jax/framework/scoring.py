@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from m3i_jax import masks, mixing
-from m3i_jax.framework.distributions import Target
+from m3i_jax.framework.distributions import Evidence, Target
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.method import Method, Part, Term
 from m3i_jax.types import Array, Box, Features, View
@@ -17,20 +17,25 @@ class Prepared(NamedTuple):
 
     views: by name.  visible: per code, the cells its encoder may see.
     rows: per term, (B,) weights with mean 1 over the batch; none where every row counts alike.
+    known: codes that had to be encoded for a mask.
     """
 
     views: dict[str, View]
     visible: dict[str, Array]
     rows: dict[str, Array]
+    known: dict[str, Features]
 
 
 class Score(NamedTuple):
-    """One term: its loss, its two parts, and the information it is known to carry (nats)."""
+    """One term: its loss, the two parts of it, and what it is known to say.
+
+    evidence: what prediction and target tell about the mutual information, see `Evidence`.
+    """
 
     loss: Array
     prediction: Array
     regularizer: Array | None = None
-    information: Array | None = None
+    evidence: Evidence | None = None
 
 
 class Question(NamedTuple):
@@ -61,9 +66,9 @@ def predict(method, network, params, codes, prepared, names, *, train=False, key
     for name in names:
         term = method.terms[name]
         x, box, owner, group = _input(method, network, codes, prepared, term)
-        target = _target(method, codes, prepared, term, owner, group)
+        target = _target(method, codes, prepared, term, x, owner, group)
         if term.decoder is None:
-            found[name] = x.pooled, target
+            found[name] = (x.tokens if term.predict.dense else x.pooled), target
             continue
         grids = tuple(
             network.towers[code.encoder.tower].grid
@@ -107,13 +112,14 @@ def _score(method, prepared, name, prediction, target) -> Score:
         values = values.mean(-1) if hidden is None else _mean_where(values, hidden)
     rows = prepared.rows.get(name, jnp.ones_like(values))
     loss = expected = (values * rows).mean()
-    regularizer = information = None
+    regularizer = evidence = None
     if term.regularize is not None:
         regularizer = term.regularize.score(prediction, target)
         loss = loss + regularizer
-    if term.predict.bound is not None:
-        information = jax.lax.stop_gradient((term.predict.bound(prediction, target) * rows).mean())
-    return Score(term.weight * loss, expected, regularizer, information)
+    if term.predict.evidence is not None:
+        still = jax.lax.stop_gradient((prediction, target))
+        evidence = term.predict.evidence(*still, rows)
+    return Score(term.weight * loss, expected, regularizer, evidence)
 
 
 def _input(method, network, codes, prepared, term: Term):
@@ -132,7 +138,7 @@ def _input(method, network, codes, prepared, term: Term):
     return features, region.box, region.owner, derived.group
 
 
-def _target(method, codes, prepared, term: Term, owner, group) -> Target:
+def _target(method, codes, prepared, term: Term, x, owner, group) -> Target:
     """The code to predict, its rows in the order of the input's samples."""
     code, features = method.codes[term.y], codes[term.y]
     view = prepared.views[code.view]
@@ -140,22 +146,28 @@ def _target(method, codes, prepared, term: Term, owner, group) -> Target:
     def align(x):
         return x if owner is None or x is None else mixing.take(x, owner, group=group)
 
-    if features.pooled is None:
-        box = view.box and Box(*(align(x) for x in view.box))
-        return Target(tokens=align(features.tokens), box=box)
     candidates, choice, valid = features.candidates, features.choice, None
-    if candidates is None:
+    if features.pooled is not None and candidates is None and choice is None:
+        # The codes of the batch are what the right one is told apart from.
         batch = features.pooled.shape[0]
         candidates, choice = features.pooled, jnp.arange(batch, dtype=jnp.int32)
         valid = view.present
     box = view.box and Box(*(align(x) for x in view.box))
     tokens, pooled = align(features.tokens), align(features.pooled)
+    if term.positions == "matched":
+        tokens = jnp.take_along_axis(tokens, _match(x.base, features.base)[..., None], axis=1)
     return Target(tokens, pooled, candidates, align(choice), valid, box)
+
+
+def _match(x: Array, y: Array) -> Array:
+    """For each token of x the one of y most like it by cosine: (B, n, D), (B, m, D) -> (B, n)."""
+    x, y = (z * jax.lax.rsqrt(jnp.square(z).sum(-1, keepdims=True) + 1e-12) for z in (x, y))
+    return jnp.einsum("bnd,bmd->bnm", x, y).argmax(-1)
 
 
 def _hidden(method: Method, prepared: Prepared, term: Term) -> Array | None:
     """(B, L) bool: the target positions to score, None for all of them."""
-    if term.positions == "all":
+    if term.positions != "hidden":
         return None
     name, code = method.whole(term.x)
     part = method.codes[term.x]

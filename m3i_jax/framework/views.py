@@ -17,12 +17,14 @@ class Derived(NamedTuple):
     make: (key, views, *, grid, patch) -> View.
     count: (region, grid) -> number of cells of that region in every image.
     group: rows exchange images only within consecutive groups of this size (None = the batch).
+    mixes: whether each region has cells of its own.
     """
 
     needs: tuple[str, ...]
     make: Callable[..., View]
     count: Callable[[str, Grid], int]
     group: int | None = None
+    mixes: bool = True
 
 
 def mixed(
@@ -59,3 +61,34 @@ def mixed(
         return blocks if region == "second" else grid[0] * grid[1] - blocks
 
     return Derived((first, second), make, count, group)
+
+
+def blended(view: str, *, mixup: float = 0.8, cutmix: float = 1.0) -> Derived:
+    """Each image with another one of the batch, by mixup or by cutmix (the multi-input case).
+
+    mixup, cutmix: α of Beta(α, α), 0 switches one off; where both are on, half of the batches get
+    each (timm). Regions "first" and "second" share the view by λ and 1 − λ.
+    """
+    if not (mixup > 0 or cutmix > 0):
+        raise ValueError("blending needs mixup or cutmix to be more than 0")
+
+    def make(key, views, *, grid, patch):
+        one = views[view]
+        key_partner, key_kind, key_mixup, key_cutmix = jax.random.split(key, 4)
+        partner = mixing.partner(key_partner, one.data.shape[0])
+        other = mixing.take(one.data, partner)
+        ways = []
+        if mixup > 0:
+            ways.append(lambda: mixing.mixup(key_mixup, one.data, other, alpha=mixup))
+        if cutmix > 0:
+            ways.append(lambda: mixing.cutmix(key_cutmix, one.data, other, alpha=cutmix))
+        data, share = jax.lax.cond(jax.random.bernoulli(key_kind), ways[0], ways[-1])
+        own = jnp.arange(share.shape[0], dtype=jnp.int32)
+        regions = {
+            "first": Region(None, own, share=share),
+            "second": Region(None, partner, share=1.0 - share),
+        }
+        return View(data, regions=regions)
+
+    everywhere = lambda region, grid: grid[0] * grid[1]  # noqa: E731
+    return Derived((view,), make, everywhere, mixes=False)

@@ -1,6 +1,6 @@
 """How the groups of terms are weighed against each other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,23 +10,38 @@ from m3i_jax.types import Array
 
 
 class Weighting(NamedTuple):
-    """Weights of the groups, from the gradients that they send back to the input features.
+    """Weights of the groups; a group that it does not name has weight 1.
 
     init: () -> state.
-    weigh: (state, {group: ‖∂L_group/∂z‖}) -> ({group: weight}, state).
+    weigh: (state, {group: ‖∂L_group/∂z‖}, progress) -> ({group: weight}, state).
     measures: whether it needs the norms; if not, `weigh` is given an empty dict.
-    groups: the groups it speaks of; () for any.
+    groups: the groups it names.
     """
 
     init: Callable[[], Any]
-    weigh: Callable[[Any, dict[str, Array]], tuple[dict[str, Array], Any]]
+    weigh: Callable[[Any, dict[str, Array], Array], tuple[dict[str, Array], Any]]
     measures: bool
     groups: tuple[str, ...] = ()
 
 
-def constant() -> Weighting:
-    """L = Σ L_group: the static weights of the terms are all there is."""
-    return Weighting(dict, lambda state, norms: ({}, state), measures=False)
+def constant(*, groups: Mapping[str, float] | None = None) -> Weighting:
+    """L = Σ w_group L_group; without `groups` the static weights of the terms are all there is."""
+    weights = dict(groups or {})
+    return Weighting(dict, lambda state, norms, p: (weights, state), False, tuple(weights))
+
+
+def scheduled(*, groups: Mapping[str, tuple]) -> Weighting:
+    """L = Σ w_group(p) L_group, w a cosine from the first to the second of its two numbers.
+
+    groups: {group: (weight at the start, weight at the end)}; p is the progress of the training.
+    """
+
+    def weigh(state, norms, progress):
+        share = 0.5 * (1.0 - jnp.cos(jnp.pi * progress))
+        weights = {g: start + (end - start) * share for g, (start, end) in groups.items()}
+        return weights, state
+
+    return Weighting(dict, weigh, False, tuple(groups))
 
 
 def gradient_norm(
@@ -34,22 +49,25 @@ def gradient_norm(
     gamma: float = 1.0,
     decay: float = 0.99,
     reference: str = "ssp",
-    balanced: str = "sp",
+    balanced: str | tuple = "sp",
 ) -> Weighting:
     """L = L_ssp + λ L_sp with λ = γ ḡ_ssp / ḡ_sp (M3I Eq. 13; METHODS §4.6).
+
+    Several groups may be balanced against the reference, each with a λ of its own.
 
     ḡ is the bias-corrected moving average (coefficient `decay`) of the gradient norm that a
     group sends back to the input features. A step whose norm is zero or not finite leaves its
     average alone, so λ survives batches without labels; λ is clipped to [1e-3, 1e3] and is 1
     until both groups have been seen.
     """
-    groups = (reference, balanced)
+    others = (balanced,) if isinstance(balanced, str) else tuple(balanced)
+    groups = (reference, *others)
 
     def init():
         zeros = {group: jnp.zeros((), jnp.float32) for group in groups}
         return {"mean": dict(zeros), "weight": dict(zeros)}
 
-    def weigh(state, norms):
+    def weigh(state, norms, progress):
         mean, weight = dict(state["mean"]), dict(state["weight"])
         for group in groups:
             seen = jnp.isfinite(norms[group]) & (norms[group] > 0)
@@ -59,10 +77,12 @@ def gradient_norm(
             weight[group] = keep * weight[group] + (1.0 - keep)
         # weight is 1 − decay^n, so mean / weight is the bias-corrected average.
         average = {g: mean[g] / jnp.maximum(weight[g], 1e-12) for g in groups}
-        ratio = gamma * average[reference] / (average[balanced] + 1e-12)
-        both = (weight[reference] > 0) & (weight[balanced] > 0)
-        balance = jnp.where(both, jnp.clip(ratio, 1e-3, 1e3), 1.0)
-        weights = {reference: jnp.ones(()), balanced: jax.lax.stop_gradient(balance)}
+        weights = {reference: jnp.ones(())}
+        for group in others:
+            ratio = gamma * average[reference] / (average[group] + 1e-12)
+            both = (weight[reference] > 0) & (weight[group] > 0)
+            balance = jnp.where(both, jnp.clip(ratio, 1e-3, 1e3), 1.0)
+            weights[group] = jax.lax.stop_gradient(balance)
         return weights, {"mean": mean, "weight": weight}
 
     return Weighting(init, weigh, measures=True, groups=groups)

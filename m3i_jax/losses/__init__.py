@@ -2,19 +2,59 @@
 
 Prediction losses return one value per leading position, unreduced, over the last axis; everything
 is float32 and contains no collectives, so under `jit` over sharded arrays the batch is global.
+
+* `prediction`: one position at a time. `contrastive`: the right code among candidates.
+* `assignments`: soft targets. `regularizers`: what keeps codes apart, one scalar each.
 """
 
-from m3i_jax.losses.prediction import bernoulli, boltzmann, gaussian, huber, info_nce, laplace
-from m3i_jax.losses.regularizers import alignment, cross_correlation, unigrad
+from m3i_jax.losses.assignments import centred, sharpen, sinkhorn
+from m3i_jax.losses.contrastive import (
+    boltzmann,
+    contrast,
+    dense_contrast,
+    info_nce,
+    nt_xent,
+    pairwise_sigmoid,
+)
+from m3i_jax.losses.prediction import (
+    bernoulli,
+    categorical,
+    cosine,
+    cross_entropy,
+    gaussian,
+    huber,
+    laplace,
+)
+from m3i_jax.losses.regularizers import (
+    alignment,
+    cross_correlation,
+    invariance,
+    mean_entropy,
+    redundancy,
+    unigrad,
+)
 
 __all__ = [
     "alignment",
     "bernoulli",
     "boltzmann",
+    "categorical",
+    "centred",
+    "contrast",
+    "cosine",
     "cross_correlation",
+    "cross_entropy",
+    "dense_contrast",
     "gaussian",
     "huber",
     "info_nce",
+    "invariance",
     "laplace",
+    "mean_entropy",
+    "nt_xent",
+    "pairwise_sigmoid",
+    "redundancy",
+    "sharpen",
+    "sinkhorn",
     "unigrad",
 ]

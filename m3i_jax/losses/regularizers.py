@@ -12,15 +12,39 @@ def cross_correlation(
 ) -> Array:
     """Barlow Twins: Σ_d (1 − C_dd)² + λ Σ_{d≠e} C_de²; (..., D), (..., D) -> scalar.
 
-    C = z̄₁ᵀz̄₂ / N, where z̄ is z standardised over the N leading positions as batch norm without
-    affine does (biased variance, eps inside the root). The paper's λ is 5.1e-3 (METHODS §2.2).
+    The sum of `invariance` and λ times `redundancy`; see there. The paper's λ is 5.1e-3
+    (METHODS §2.2).
     """
-    one, two = (_standardized(_rows(z), eps) for z in (first, second))
-    correlation = jnp.matmul(one.T, two, precision="highest") / one.shape[0]
-    invariance = jnp.square(1.0 - jnp.diagonal(correlation)).sum()
-    same = jnp.eye(correlation.shape[0], dtype=bool)
-    redundancy = jnp.where(same, 0.0, jnp.square(correlation)).sum()
-    return invariance + off_diagonal * redundancy
+    correlation = _correlation(first, second, eps)
+    return _off_one(correlation) + off_diagonal * _off_diagonal(correlation)
+
+
+def invariance(first: Array, second: Array, *, eps: float = 1e-5) -> Array:
+    """Barlow Twins' prediction term: Σ_d (1 − C_dd)²; (..., D), (..., D) -> scalar.
+
+    C = z̄₁ᵀz̄₂ / N, where z̄ is z standardised over the N leading positions as batch norm without
+    affine does (biased variance, eps inside the root).
+    """
+    return _off_one(_correlation(first, second, eps))
+
+
+def redundancy(first: Array, second: Array, *, eps: float = 1e-5) -> Array:
+    """Barlow Twins' regulariser: Σ_{d≠e} C_de²; (..., D), (..., D) -> scalar.
+
+    C as in `invariance`; a program that asks for both computes it once.
+    """
+    return _off_diagonal(_correlation(first, second, eps))
+
+
+def mean_entropy(logits: Array, *, temperature: float | Array = 1.0) -> Array:
+    """ln K − H(p̄): how far from even all prototypes are used; (..., K) -> scalar (MSN).
+
+    p̄ is the mean of softmax(a/τ) over all leading positions of the global batch (METHODS §1.3,
+    §2.2). It is 0 where p̄ is uniform and ln K where one prototype takes everything.
+    """
+    shares = jax.nn.softmax(_rows(logits) / temperature, axis=-1).mean(0)
+    # The divergence from the uniform: the difference of two entropies would lose the last digits.
+    return (shares * jnp.log(jnp.maximum(shares * shares.shape[0], 1e-30))).sum()
 
 
 def alignment(prediction: Array, target: Array) -> Array:
@@ -48,6 +72,23 @@ def unigrad(prediction: Array, target: Array, *, negative_weight: float) -> Arra
 def _rows(z: Array) -> Array:
     """(..., D) -> (N, D) float32."""
     return jnp.asarray(z, jnp.float32).reshape(-1, z.shape[-1])
+
+
+def _correlation(first: Array, second: Array, eps: float) -> Array:
+    """Cross-correlation of standardised codes: (..., D), (..., D) -> (D, D)."""
+    one, two = (_standardized(_rows(z), eps) for z in (first, second))
+    return jnp.matmul(one.T, two, precision="highest") / one.shape[0]
+
+
+def _off_one(correlation: Array) -> Array:
+    """Σ_d (1 − C_dd)²."""
+    return jnp.square(1.0 - jnp.diagonal(correlation)).sum()
+
+
+def _off_diagonal(correlation: Array) -> Array:
+    """Σ_{d≠e} C_de²."""
+    same = jnp.eye(correlation.shape[0], dtype=bool)
+    return jnp.where(same, 0.0, jnp.square(correlation)).sum()
 
 
 def _standardized(z: Array, eps: float) -> Array:

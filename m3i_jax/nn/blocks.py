@@ -54,6 +54,9 @@ def quick_gelu(x: Array) -> Array:
     return (wide * jax.nn.sigmoid(1.702 * wide)).astype(x.dtype)
 
 
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"gelu": gelu, "quick_gelu": quick_gelu}
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def softmax(scores: Array, dtype: Any) -> Array:
     """Softmax of float32 scores over the last axis, rounded to `dtype`.
@@ -76,34 +79,70 @@ def _softmax_backward(dtype, p, g):
 softmax.defvjp(_softmax_forward, _softmax_backward)
 
 
+class Shared(NamedTuple):
+    """What every block of a stack is given beside its tokens; q and k count queries and keys.
+
+    mask: bool, broadcastable to (B, heads, q, k), True = attend.
+    bias: float32, broadcastable to the same, added to the scores.
+    cells: (B, n) int32, where the tokens are on the grid, for a block's own `relative` bias.
+    context: (B, c, D) float32, keys and values in front of the tokens; no block changes them.
+    """
+
+    mask: Array | None = None
+    bias: Array | None = None
+    cells: Array | None = None
+    context: Array | None = None
+
+
 class Attention(nn.Module):
-    """Multi-head self-attention with one fused projection, laid out as (q|k|v, heads, dim)."""
+    """Multi-head self-attention with one fused projection, laid out as (q|k|v, heads, dim).
+
+    qkv_bias may be "qv", BEiT's: a bias on a key moves all scores of a query alike. `relative`
+    makes the module whose result for the cells is added to the scores, a `RelativeBias`.
+    """
 
     heads: int
-    qkv_bias: bool = True
+    qkv_bias: bool | str = True
+    relative: Callable[..., nn.Module] | None = None
     kernel_init: Init = Init()
     report: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, mask: Array | None) -> tuple[Array, Array | None]:
-        """x (B, n, D), mask bool broadcastable to (B, heads, q, k), True = attend.
-
-        Returns (B, n, D) in `dtype`, and with `report` the weights (B, heads, q, k) float32.
-        """
+    def __call__(self, x: Array, shared: Shared) -> tuple[Array, Array | None]:
+        """x (B, n, D) -> (B, n, D) in `dtype`, and with `report` the weights (B, heads, q, k)."""
         batch, count, width = x.shape
-        qkv = Linear(3 * width, self.qkv_bias, self.kernel_init.qkv, self.dtype, name="qkv")(x)
-        qkv = qkv.reshape(batch, count, 3, self.heads, width // self.heads)
-        q, k, v = qkv.transpose(2, 0, 3, 1, 4)
+        given = x
+        if shared.context is not None:
+            given = jnp.concatenate([shared.context.astype(x.dtype), x], axis=1)
+        q, k, v = self._project(given)
+        q = q[:, :, given.shape[1] - count :]
         scores = einsum("bhqd,bhkd->bhqk", q, k) * (width // self.heads) ** -0.5
-        if mask is not None:
+        if shared.bias is not None:
+            scores = scores + shared.bias
+        if self.relative is not None:
+            scores = scores + self.relative(name="relative_position")(shared.cells)
+        if shared.mask is not None:
             # Finite, so that a row with nothing to attend to (an empty text) is not NaN.
-            scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
+            scores = jnp.where(shared.mask, scores, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(scores, axis=-1) if self.report else None
         y = einsum("bhqk,bhkd->bhqd", softmax(scores, self.dtype), v).astype(self.dtype)
         y = y.transpose(0, 2, 1, 3).reshape(batch, count, width)
         y = Linear(width, True, self.kernel_init.proj, self.dtype, name="proj")(y)
         return y, weights
+
+    def _project(self, x):
+        """Queries, keys and values, (3, B, heads, n, D/heads)."""
+        batch, count, width = x.shape
+        fused = self.qkv_bias is True
+        qkv = Linear(3 * width, fused, self.kernel_init.qkv, self.dtype, name="qkv")(x)
+        if self.qkv_bias == "qv":
+            zeros = nn.initializers.zeros
+            q, v = (self.param(f"{i}_bias", zeros, (width,), jnp.float32) for i in "qv")
+            bias = jnp.concatenate([q, jnp.zeros_like(q), v])
+            qkv = (qkv.astype(jnp.float32) + bias[None, None]).astype(self.dtype)
+        qkv = qkv.reshape(batch, count, 3, self.heads, width // self.heads)
+        return qkv.transpose(2, 0, 3, 1, 4)
 
 
 class Mlp(nn.Module):
@@ -157,7 +196,8 @@ class TransformerBlock(nn.Module):
 
     heads: int
     mlp_ratio: float = 4.0
-    qkv_bias: bool = True
+    qkv_bias: bool | str = True
+    relative: Callable[..., nn.Module] | None = None
     layer_scale: float | None = None
     norm: Callable[..., nn.Module] = LayerNorm
     post_norm: bool = False
@@ -169,15 +209,13 @@ class TransformerBlock(nn.Module):
     keep_attention: bool = False
 
     @nn.compact
-    def __call__(self, x: Array, rate: Array, mask: Array | None) -> tuple[Array, tuple]:
-        """x (B, n, D) float32, drop-path rate, mask as for `Attention`.
-
-        Returns x and (x, weights), each None unless kept.
-        """
+    def __call__(self, x: Array, rate: Array, shared: Shared) -> tuple[Array, tuple]:
+        """x (B, n, D) float32 and the drop-path rate -> x and (x, weights), None unless kept."""
         x = batch_sharded(x)
         attention = Attention(
             self.heads,
             self.qkv_bias,
+            self.relative,
             self.kernel_init,
             self.keep_attention,
             self.dtype,
@@ -188,11 +226,11 @@ class TransformerBlock(nn.Module):
         norm1 = self.norm(dtype=out_dtype, name="norm1")
         norm2 = self.norm(dtype=out_dtype, name="norm2")
         if self.post_norm:
-            y, weights = attention(x, mask)
+            y, weights = attention(x, shared)
             x = norm1(x + self._branch(y, rate, 1))
             x = norm2(x + self._branch(mlp(x), rate, 2))
         else:
-            y, weights = attention(norm1(x), mask)
+            y, weights = attention(norm1(x), shared)
             x = x + self._branch(y, rate, 1)
             x = x + self._branch(mlp(norm2(x)), rate, 2)
         return x, (x if self.keep_layers else None, weights)
@@ -210,6 +248,9 @@ def stack(
     *,
     depth: int,
     mask: Array | None = None,
+    bias: Array | None = None,
+    cells: Array | None = None,
+    context: Array | None = None,
     drop_path: float = 0.0,
     schedule: str = "linear",
     train: bool = False,
@@ -226,7 +267,7 @@ def stack(
     Args:
       x: tokens.
       depth: number of blocks.
-      mask: attention mask, see `Attention`.
+      mask, bias, cells, context: what the tokens attend to, see `Shared`.
       drop_path: the highest drop-path rate, reached by the last block.
       schedule: "linear" from 0 over the blocks, or "uniform".
       train: whether branches are dropped.
@@ -254,7 +295,7 @@ def stack(
     start = 0.0 if schedule == "linear" else drop_path
     rates = jnp.linspace(start, drop_path, depth, dtype=jnp.float32)
     blocks = scanned(**block, drop=train and drop_path > 0, name=name)
-    return blocks(x.astype(jnp.float32), rates, mask)
+    return blocks(x.astype(jnp.float32), rates, Shared(mask, bias, cells, context))
 
 
 def check_blocks(
@@ -267,6 +308,7 @@ def check_blocks(
     remat: str,
     drop_path: float = 0.0,
     schedule: str = "linear",
+    qkv_bias: bool | str = True,
 ) -> None:
     """Refuses sizes and options that no stack of blocks can have; `what` names the block."""
     if heads < 1 or width % heads:
@@ -275,6 +317,8 @@ def check_blocks(
         raise ConfigError(f"{what}: depth is {depth}, expected at least 1")
     if not 0.0 <= drop_path < 1.0:
         raise ConfigError(f"{what}: drop_path is {drop_path}, expected a rate in [0, 1)")
+    if isinstance(qkv_bias, str):
+        check_choice(what, "qkv_bias", qkv_bias, ("qv",))
     check_choice(what, "dtype", dtype, DTYPES)
     check_choice(what, "remat", remat, REMAT)
     check_choice(what, "drop_path_schedule", schedule, SCHEDULES)

@@ -68,13 +68,14 @@ def _affine(module: nn.Module, y: Array) -> Array:
 
 
 class UnitNorm(nn.Module):
-    """e^s x / |x| in float32; s is 0, or learned from ln(1/0.07) and at most ln 100 (CLIP).
+    """e^s x / |x| in float32; s is 0, or learned from ln(start) and at most ln 100 (CLIP).
 
     With the learned scale in one of the two embeddings, a softmax over their products needs no
     temperature of its own.
     """
 
     scaled: bool = False
+    start: float = 1 / 0.07
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -84,7 +85,7 @@ class UnitNorm(nn.Module):
         unit = x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
         if not self.scaled:
             return unit
-        start = nn.initializers.constant(-math.log(0.07))
+        start = nn.initializers.constant(math.log(self.start))
         logit_scale = self.param("logit_scale", start, (), jnp.float32)
         return unit * jnp.exp(at_most(logit_scale, MAX_LOGIT_SCALE))
 

@@ -12,8 +12,9 @@ nested dict of arrays, whatever records it had in memory:
 import contextlib
 import json
 import logging
+import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
+from m3i_jax.build import ConfigError, UserError
 from m3i_jax.training import plain
 from m3i_jax.training import storage as disk
 from m3i_jax.training.storage import Damage, Storage
@@ -32,12 +34,16 @@ SAVING = ".saving"
 SHOWN = 8  # differences listed in a message
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(UserError, RuntimeError):
     """A checkpoint that cannot be written or read; the message is a sentence for the user."""
+
+    status = os.EX_IOERR
 
 
 class Mismatch(CheckpointError):
     """A sound checkpoint of something else; the message lists the paths that differ."""
+
+    status = ConfigError.status
 
 
 class Restored(NamedTuple):
@@ -56,6 +62,7 @@ class Checkpoints:
       keep: newest steps to keep, at least 2, so that a damaged one leaves another.
       keep_every: steps divisible by it are kept for ever.
       deadline: seconds after which an unfinished save counts as failed.
+      pauses: seconds to wait before an operation that met an OSError is tried again.
       read_only: for reading beside a run: no lock, nothing made or deleted.
       storage, write: how files and arrays are written; tests pass ones that fail.
 
@@ -70,15 +77,18 @@ class Checkpoints:
         keep: int = 2,
         keep_every: int | None = None,
         deadline: float = 1800.0,
+        pauses: Sequence[float] = (0.1, 1.0),
         read_only: bool = False,
         storage: Storage = Storage(),
         write: Callable = ocp.save_checkpointables_async,
     ):
         if keep < 2:
-            raise ValueError(f"keep = {keep} leaves nothing to fall back on; expected 2 or more")
+            raise ConfigError(f"keep = {keep} leaves nothing to fall back on; expected 2 or more")
         self.directory = Path(directory).absolute()
         self._keep, self._keep_every, self._deadline = keep, keep_every, deadline
-        self._read_only, self._storage, self._write = read_only, storage, write
+        self._read_only, self._write = read_only, write
+        self._storage = disk.patient(storage, pauses)
+        self.failures = 0  # saves that have failed since one last went well
         self._damaged: set[int] = set()
         self._newest: int | None = None
         self._pending: Future | None = None
@@ -118,7 +128,7 @@ class Checkpoints:
         Raises:
           CheckpointError: this save, or the one before it in the background, has failed.
         """
-        self.wait()
+        self.settle()
         if self._read_only:
             raise CheckpointError(f"{self.directory} was opened to read only")
         if step == self._newest:
@@ -126,19 +136,20 @@ class Checkpoints:
         described = {name: plain.describe(tree) for name, tree in items.items()}
         record = {"step": step, "meta": json.loads(json.dumps(meta)), "items": described}
         arrays = {name: plain.pack(tree) for name, tree in items.items()}
-        self._check_space(arrays)
-        aside = self.directory / f"{step}{SAVING}"
+        self._agree(self._space(arrays))
+        aside, met = self.directory / f"{step}{SAVING}", None
         try:
             if self._primary:
                 self._storage.remove(aside)
             response = self._write(aside, {name: tree for name, tree in arrays.items() if tree})
-        except Exception as error:
-            raise self._failure(step, aside, error) from error
+        except Exception as error:  # noqa: BLE001, whatever a disk and Orbax raise
+            met = self._failure(step, aside, error)
+        self._agree(met)
         self._pending = _in_background(lambda: self._commit(step, record, aside, response))
         self._pending.step = step
         self._newest = step
         if wait:
-            self.wait()
+            self.settle()
         return True
 
     def _commit(self, step: int, record: dict, aside: Path, response: Any) -> None:
@@ -170,13 +181,15 @@ class Checkpoints:
             f"steps on disk: {', '.join(map(str, self.steps())) or 'none'}"
         )
 
-    def _check_space(self, arrays: Any) -> None:
+    def _space(self, arrays: Any) -> CheckpointError | None:
+        """What is wrong where the disk has no room for the arrays."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
-        if self._primary and (left := self._storage.free(self.directory)) < needed:
-            raise CheckpointError(
-                f"{self.directory} has {left / 1e9:.2f} GB left, "
-                f"a checkpoint needs up to {needed / 1e9:.2f} GB"
-            )
+        if not self._primary or (left := self._storage.free(self.directory)) >= needed:
+            return None
+        return CheckpointError(
+            f"{self.directory} has {left / 1e9:.2f} GB left, "
+            f"a checkpoint needs up to {needed / 1e9:.2f} GB"
+        )
 
     def _delete_old(self) -> None:
         """Deletes steps older than the newest `keep` sound ones; the newest was just sealed."""
@@ -195,10 +208,28 @@ class Checkpoints:
             return step not in self._damaged
         return False
 
-    def check(self) -> None:
-        """Raises what the save in the background has met, without waiting for it."""
-        if self._pending is not None and self._pending.done():
+    def failed(self) -> bool:
+        """Whether the last save is known to have failed, on any process; all must ask together."""
+        if self._pending is None:
+            return self.failures > 0
+        return _anywhere(self._pending.done() and self._pending.exception() is not None)
+
+    def settle(self) -> None:
+        """`wait` for all processes together: what one of them has met is raised on all."""
+        error, saving = None, self._pending is not None
+        try:
             self.wait()
+        except CheckpointError as met:
+            error = met
+        self._agree(error)
+        if saving:
+            self.failures = 0
+
+    def _agree(self, error: CheckpointError | None) -> None:
+        """Raises the error of this process, or says that another process has one."""
+        if _anywhere(error is not None):
+            self.failures, self._newest = self.failures + 1, None
+            raise error or CheckpointError(f"another process cannot save to {self.directory}")
 
     def wait(self) -> None:
         """Waits until nothing is being written; raises what the save has met."""
@@ -340,6 +371,11 @@ def _in_background(work: Callable[[], None]) -> Future:
 
     threading.Thread(target=run, name="checkpoint", daemon=True).start()
     return future
+
+
+def _anywhere(flag: bool) -> bool:
+    """Whether `flag` is set on any process; all must ask together."""
+    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
 
 
 def _fault(step: int, damage: Exception) -> str:

@@ -18,11 +18,12 @@ class Config:
     batch: images per step over all devices.  accumulate: micro-batches that a step is cut into.
     duration, warmup: lengths such as "1600 epochs", "5000 steps", "5 percent", "2e6 samples".
     epoch_size: images per epoch; 0 takes the length of the data set.
-    data: the source (m3i_jax.data).  crops: host views (data.crops.TwoCrops).
+    data: the source (m3i_jax.data).  crops: host views (data.crops.Crops).
     captions: tokeniser (data.captions).  augment: per view, augment.photometric.
     encoder: the image tower (encoders).  towers: further ones: text, category.
     decoders: by name (decoders).  objective: a row of the table (methods).
     target: what is predicted, where the row leaves it open (framework.codes).
+    weights: per frozen tower, where its weights come from (training.frozen).
     weighting: of groups of terms (framework.weighting).  optimizer: training.optimizer.
     mesh: data, fsdp and tensor axes.  threads: that read data.
     unreadable: share of the data set that may be broken before the run stops.
@@ -49,6 +50,7 @@ class Config:
     towers: dict = field(default_factory=dict)
     decoders: dict = field(default_factory=dict)
     target: dict = field(default_factory=dict)
+    weights: dict = field(default_factory=dict)
     weighting: dict = field(default_factory=lambda: {"name": "constant"})
     mesh: dict = field(default_factory=dict)
     log: dict = field(default_factory=dict)
@@ -76,6 +78,10 @@ class Config:
                 raise ConfigError(
                     f"config.{name} is {getattr(self, name)}, expected {least} or more"
                 )
+        for name in ("towers", "decoders", "augment", "weights"):
+            for key, block in getattr(self, name).items():
+                if not isinstance(block, dict):
+                    raise ConfigError(f"config.{name}.{key} is {block!r}, expected a block of keys")
         if self.dtype not in ("float32", "bfloat16"):
             raise ConfigError(f"config.dtype is '{self.dtype}', expected float32 or bfloat16")
         if self.batch % self.accumulate:

@@ -7,6 +7,7 @@ count nothing, as is usual for "model FLOPs". XLA's own count is no substitute: 
 of a scan once.
 """
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,8 +18,11 @@ import numpy as np
 from jax.extend import core
 from jax.interpreters import partial_eval
 
+from m3i_jax.training import peaks
 from m3i_jax.training.plan import batch_shape
 from m3i_jax.training.run import Run, assemble
+
+LOG = logging.getLogger(__name__)
 
 
 class Flops(NamedTuple):
@@ -37,6 +41,29 @@ def per_image(run: Run) -> Flops:
 
     Losses that compare the samples of a batch with each other have a share that grows with it.
     """
+    bare, batch = _bare(run), run.config.batch
+    executed = _step(run) / batch
+    return Flops(executed if bare is run else _step(bare) / batch, executed)
+
+
+def ceiling(run: Run) -> float | None:
+    """Images per second at which the run's devices would do model FLOPs at their peak rate.
+
+    Images per second over it are the model FLOPs utilisation (MFU; Chowdhery et al. 2022, app. B).
+    None for devices whose peak is not known, such as CPUs, and for what cannot be counted.
+    """
+    peak = peaks.peak(run.mesh.devices.flat, run.config.dtype)
+    if peak is None:
+        return None
+    try:
+        return peak * run.config.batch / _step(_bare(run))
+    except ValueError as error:
+        LOG.info("perf/mfu is not logged: %s", error)
+        return None
+
+
+def _bare(run: Run) -> Run:
+    """The run without augmentation and recomputation; the same object if it has neither."""
     config = run.config
     plain = replace(
         config,
@@ -47,11 +74,9 @@ def per_image(run: Run) -> Flops:
         towers={name: _kept(block) for name, block in config.towers.items()},
         decoders={name: _kept(block) for name, block in config.decoders.items()},
     )
-    executed = _step(run) / config.batch
     if plain == replace(config, duration=plain.duration, warmup=plain.warmup):
-        return Flops(executed, executed)
-    model = assemble(plain, images=config.batch, devices=run.mesh.devices.flatten())
-    return Flops(_step(model) / config.batch, executed)
+        return run
+    return assemble(plain, images=config.batch, devices=run.mesh.devices.flatten())
 
 
 def _step(run: Run) -> int:

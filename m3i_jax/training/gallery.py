@@ -55,15 +55,16 @@ def _columns(run: Run, state, batch, step, rows: int):
     """title -> (images, visible cells, predicted images), the last two where there are any."""
     method, network = run.method, run.network
     key = jax.random.fold_in(jax.random.key(run.config.seed), step)
-    prepared = fw.prepare(method, network, views(key, batch, run.augment), key=key)
+    given = views(key, batch, run.augment)
+    prepared = fw.prepare(method, network, given, key=key, params=state.params, states=state.codes)
     images = {n: v.data for n, v in prepared.views.items() if v.data.ndim == 4}
     columns = {f"view {name}": (data,) for name, data in images.items()}
     for name, visible in prepared.visible.items():
         view = method.codes[name].view
         columns[f"what {name} sees of {view}"] = (images[view], visible)
     for name, view in prepared.views.items():
-        if view.regions:
-            cells = view.regions["first"].cells
+        cells = view.regions["first"].cells if view.regions else None
+        if cells is not None:
             columns["mask"] = (images[method.views[name].needs[0]], cells)
     for name, term in method.terms.items():
         kind = method.codes[term.y].encoder.name.partition("/")

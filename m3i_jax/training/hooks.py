@@ -1,19 +1,24 @@
 """What a run does beside training: logs, saves, draws. Each hook is a function of a `Moment`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from logging import getLogger
 from typing import Any
 
 import jax
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.training import health
+from m3i_jax.training.checkpoint import CheckpointError, Checkpoints
 from m3i_jax.training.log import Log
 from m3i_jax.training.loop import Hook, Moment
 from m3i_jax.training.state import TrainState
 
+LOG = getLogger(__name__)
 LAG = 2  # steps after which a logged step's numbers are read: long enough not to hold up the device
+RETRIES = 4  # saves in a row that may fail before the next failure stops the run
 PATIENCE = 100  # steps in a row that may fail to be finite before the run gives up
 
 
@@ -26,9 +31,20 @@ def due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def logging(log: Log, *, batch: int, every: int = 50, flush: int = 0) -> Hook:
+def logging(
+    log: Log,
+    *,
+    batch: int,
+    every: int = 50,
+    flush: int = 0,
+    ceiling: float | None = None,
+    history: Iterable[Mapping[str, float]] = (),
+) -> Hook:
     """Every `every` steps: that step's metrics, images per second and share of waiting.
 
+    ceiling: images per second that the devices' peak would allow, see `flops.ceiling`; what is
+      reached of it is logged as perf/mfu, nothing if it is not known.
+    history: rows that were logged before.
     flush: interval at which everything so far must be on disk, because a checkpoint follows.
 
     Raises:
@@ -37,14 +53,18 @@ def logging(log: Log, *, batch: int, every: int = 50, flush: int = 0) -> Hook:
     waiting: list[tuple[int, Any, float, float]] = []
     mark: list[tuple[int, float, float]] = []
     start = {"step": 0, "skipped": 0}
+    healthy = health.watch(history=history)
 
     def write(step, metrics, now, waited):
         values = {name: np.asarray(value) for name, value in jax.device_get(metrics).items()}
+        values |= healthy(step, values)
         if mark and step > mark[0][0]:
             before, then, idle = mark[0]
             seconds = max(now - then, 1e-9)
             rate = (step - before) * batch / seconds
             values |= {"perf/images_per_second": rate, "perf/data_wait": (waited - idle) / seconds}
+            if ceiling is not None:
+                values["perf/mfu"] = rate / ceiling
             log.progress(step, loss=float(values["train/loss"]), images_per_second=rate)
         mark[:] = [(step, now, waited)]
         log.scalars(step, values)
@@ -81,14 +101,34 @@ def saving(
     state: Callable[[Any], TrainState],
     meta: Callable[[Moment], dict[str, Any]],
     every: int = 1000,
+    pause: float = 1.0,
 ) -> Hook:
-    """A checkpoint every `every` steps and at the end; meta is saved with it."""
+    """A checkpoint every `every` steps and at the end; meta is saved with it.
+
+    One that fails is made up for by a later state, after an eighth, a quarter and half of the
+    interval; the last one is tried again after `pause`, 2·pause, 4·pause, … seconds. The steps on
+    disk stay. More than `RETRIES` failures in a row, or a disk that hangs, stop the run.
+    """
+
+    def done(act: Callable[[], Any]) -> bool:
+        try:
+            act()
+        except CheckpointError as error:
+            counted = 0 < checkpoints.failures <= RETRIES
+            if not counted or isinstance(error.__cause__, TimeoutError):
+                raise
+            LOG.warning("%s; trying again", error)
+            return False
+        return True
 
     def hook(moment: Moment) -> None:
-        checkpoints.check()
-        if due(moment.step, every) or moment.last:
+        late = every > 0 and moment.step % every in (every // 8, every // 4, every // 2)
+        if due(moment.step, every) or moment.last or (late and checkpoints.failed()):
+            done(checkpoints.settle)  # the one before
             items = state(moment.leaves).items()
-            checkpoints.save(moment.step, items, meta(moment), wait=moment.last)
+            save = partial(checkpoints.save, moment.step, items, meta(moment), wait=moment.last)
+            while not done(save) and moment.last:
+                time.sleep(pause * 2 ** (checkpoints.failures - 1))
 
     return hook
 

@@ -29,6 +29,12 @@ LOG = logging.getLogger(__name__)
 # devices is another order of summation, so `mesh` is here on purpose: equal but for rounding.
 SAFE = ("log", "checkpoint", "monitor", "mesh")
 
+# What to say to somebody who wants a run to go on for longer.
+LONGER = (
+    "; a run of another length has other learning rates from its first step on, so it cannot "
+    "continue this one"
+)
+
 _NAMES = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -244,9 +250,10 @@ def guard_config(
         safe = tuple(safe)
         unsafe = [t for key, t in changes if not any(_within(key, name) for name in safe)]
         if unsafe:
+            longer = any(text.startswith(("duration ", "warmup ")) for text in unsafe)
             raise ConfigError(
                 f"{workdir} was made by another config: {'; '.join(unsafe)}. Set these back to "
-                "resume, or take another work directory"
+                f"resume, or take another work directory{LONGER if longer else ''}"
             )
     if write and (changes or not path.exists()):
         path.parent.mkdir(parents=True, exist_ok=True)

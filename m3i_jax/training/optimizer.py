@@ -65,7 +65,12 @@ def create(
       total, warmup: steps, for the schedule.
     """
     given = {"params": params, "batch": batch, "total": total, "warmup": warmup}
-    return build({"adamw": adamw, "lars": lars}, block, what="config.optimizer", **given)
+    return build(offered(), block, what="config.optimizer", **given)
+
+
+def offered() -> dict[str, Callable[..., Optimizer]]:
+    """The optimisers that a config may name."""
+    return {"adamw": adamw, "lars": lars}
 
 
 def adamw(

@@ -45,12 +45,15 @@ def plan(config: Config) -> str:
 def batch_shape(run: Run) -> Batch:
     """Shapes of a global batch of the run."""
     config, needed = run.config, run.method.sources
-    b, side = config.batch, config.image
-    shape = jax.ShapeDtypeStruct
+    b, shape = config.batch, jax.ShapeDtypeStruct
+    small = config.crops.get("local_size", 96)
     views = sorted(needed - {"label", "text"})
     length = config.captions.get("length", 1)
     return Batch(
-        images={v: shape((b, side, side, 3), jnp.uint8) for v in views},
+        images={
+            v: shape((b, *2 * (small if v.startswith("l") else config.image,), 3), jnp.uint8)
+            for v in views
+        },
         boxes={v: shape((b, 6), jnp.float32) for v in views},
         label=shape((b,), jnp.int32),
         text=shape((b, length), jnp.int32) if "text" in needed else None,

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 
 from m3i_jax import augment, build, framework, methods, networks
-from m3i_jax.build import ConfigError, nearest
+from m3i_jax.build import ConfigError
+from m3i_jax.data import crops
 from m3i_jax.framework import Method, Weighting
 from m3i_jax.training import optimizer as optimizers
 from m3i_jax.training import schedules, sharding
@@ -16,8 +17,11 @@ from m3i_jax.training.config import Config
 from m3i_jax.training.state import TrainState, create
 from m3i_jax.training.step import Augment, compile_step, make_step
 
-WEIGHTINGS = {"constant": framework.constant, "gradient_norm": framework.gradient_norm}
-TARGETS = {"ema": framework.ema, "pixels": framework.pixels}
+WEIGHTINGS = {
+    "constant": framework.constant,
+    "scheduled": framework.scheduled,
+    "gradient_norm": framework.gradient_norm,
+}
 
 
 class Run(NamedTuple):
@@ -68,19 +72,13 @@ class Run(NamedTuple):
 def objective(config: Config) -> Method:
     """The row of the table that the config names, with its target."""
     block = dict(config.objective)
-    if "name" not in block:
-        raise ConfigError(f"config.objective lacks 'name'{nearest('', build.offered(methods))}")
-    row = build.lookup(methods, block.pop("name"), what="config.objective")
-    given = {}
     if config.target:
-        given["target"] = build.build(TARGETS, config.target, what="config.target")
+        row = build.lookup(methods.ROWS, block.get("name", ""), what="config.objective")
         if "target" not in inspect.signature(row).parameters:
             raise ConfigError(f"objective '{row.__name__}' has no target to choose: leave "
                               "config.target empty")  # fmt: skip
-    try:
-        return build.call(row, block, what="config.objective", **given)
-    except ValueError as error:
-        raise ConfigError(f"config.objective: {error}") from error
+        block["target"] = config.target
+    return methods.create(block, what="config.objective")
 
 
 def build_network(config: Config, method: Method) -> networks.Network:
@@ -98,16 +96,26 @@ def build_network(config: Config, method: Method) -> networks.Network:
                 f"term '{name}' wants decoder '{term.decoder}'; "
                 f"config.decoders has {', '.join(sorted(config.decoders)) or 'none'}"
             )
-    for name in sorted(method.refinements() - set(config.decoders)):
+    for name in sorted(method.heads() - set(config.decoders)):
         raise ConfigError(f"an encoder passes through '{name}', which config.decoders lacks")
-    return networks.build(
+    network = networks.build(
         config.encoder,
         config.towers,
         config.decoders,
         image=config.image,
         dtype=config.dtype,
-        out=lambda name, towers: method.decoders(towers).get(name),
+        out=lambda name, stages: method.decoders(stages).get(name),
     )
+    heads = {name: s.width for name, s in network.stages.items() if s.kind == "head"}
+    for name in sorted(method.heads() - set(heads)):
+        raise ConfigError(f"an encoder passes through '{name}': config.decoders.{name} needs 'out'")
+    for name, width in method.decoders(network.stages).items():
+        if heads.get(name, width) != width:
+            raise ConfigError(
+                f"config.decoders.{name}.out is {heads[name]}, "
+                f"but the objective wants it to predict {width} dimensions"
+            )
+    return network
 
 
 def check(config: Config) -> None:
@@ -145,7 +153,7 @@ def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = Non
     method = objective(config)
     network = build_network(config, method)
     weighting = build.build(WEIGHTINGS, config.weighting, what="config.weighting")
-    if weighting.groups and set(weighting.groups) != set(method.groups):
+    if set(weighting.groups) - set(method.groups):
         raise ConfigError(
             f"config.weighting balances {' and '.join(weighting.groups)}, "
             f"but the objective has {' and '.join(method.groups)} only; name 'constant' instead"
@@ -159,7 +167,7 @@ def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = Non
     key = jax.random.key(config.seed)
     optimizer, schedule = optimizers.create(
         config.optimizer,
-        params=jax.eval_shape(network.init, key),
+        params=jax.eval_shape(partial(framework.init, method, network), key)[0],
         batch=config.batch,
         total=total,
         warmup=warmup,
@@ -183,13 +191,17 @@ def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = Non
 
 
 def _augment(config: Config, method: Method) -> dict[str, Augment]:
-    """Per view, images -> images; the blocks are checked by a call on shapes."""
-    made = {}
-    for view, block in config.augment.items():
+    """Per view, images -> images; the block "local" is that of every small crop."""
+    made, (_, local) = {}, crops.split_views(method.sources - {"label", "text"})
+    blocks = dict(config.augment)
+    small = blocks.pop("local", None)
+    blocks |= {} if small is None else {f"l{i}": small for i in range(local)}
+    for view, block in blocks.items():
         if view not in method.sources:
             continue  # a recipe may name both views of a row that looks at one
-        what = f"config.augment.{view}"
+        what = f"config.augment.{'local' if block is small else view}"
         made[view] = partial(_photometric, block, what)
+        # Checked by a call on shapes.
         shape = jax.ShapeDtypeStruct((1, config.image, config.image, 3), "float32")
         jax.eval_shape(made[view], jax.random.key(0), shape)
     return made

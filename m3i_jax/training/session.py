@@ -3,22 +3,24 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
 from m3i_jax import build, data
+from m3i_jax.augment import photometric
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions, crops, pipeline
 from m3i_jax.data.robust import robust
-from m3i_jax.training import hooks, sharding
+from m3i_jax.training import flops, frozen, hooks, optimizer, sharding
 from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.config import Config
 from m3i_jax.training.gallery import gallery
-from m3i_jax.training.log import SAFE, Log, guard_config
+from m3i_jax.training.log import SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, fit
-from m3i_jax.training.run import Run, assemble
+from m3i_jax.training.run import WEIGHTINGS, Run, assemble
 from m3i_jax.training.signals import EXIT_PREEMPTED, Preemption
 from m3i_jax.training.state import TrainState
 
@@ -30,7 +32,7 @@ class Inputs(NamedTuple):
 
     source: data.Source
     tokenizer: captions.Captions | None
-    crops: crops.TwoCrops
+    crops: crops.Crops
     fingerprint: dict[str, Any]
 
 
@@ -57,27 +59,60 @@ def train(
     watch: hooks of the caller's, such as evaluation on the side.
     """
     workdir = Path(workdir)
-    with Preemption() as preemption:
+    check(config)
+    block = config.checkpoint
+    # Opening the checkpoints holds the directory, so that a second run leaves it as it is.
+    hold = partial(build.call, _checkpoints, block, what="config.checkpoint", workdir=workdir)
+    with Preemption() as preemption, hold() as kept:
         source = _source(config, workdir)
         run = assemble(config, images=len(source))
+        frozen.check(config, run.method)
         inputs = _inputs(config, run, source, workdir)
         first = jax.process_index() == 0
         changed = guard_config(workdir, config, safe=(*SAFE, "threads"), write=first)
         for phrase in changed:
             LOG.info("config: %s", phrase)
-        block = config.checkpoint
-        with build.call(_checkpoints, block, what="config.checkpoint", workdir=workdir) as kept:
-            state, position = _start(run, kept, inputs)
-            step = int(state.step)
-            if step >= run.total:
-                LOG.info("step %d of %d: this run is done already", step, run.total)
-                return 0
-            with Log(workdir, total=run.total, start=step, active=first) as log:
-                session = Session(run, inputs, workdir, log, _unflatten(state))
-                chores = _hooks(session, kept, every=block.get("every", 1000))
-                chores[1:1] = watch(session)
-                step = _fit(session, state, position, chores, preemption)
+        state, position = _start(run, kept, inputs)
+        step = int(state.step)
+        if step >= run.total:
+            LOG.info("step %d of %d: this run is done already", step, run.total)
+            return 0
+        with Log(workdir, total=run.total, start=step, active=first) as log:
+            session = Session(run, inputs, workdir, log, _unflatten(state))
+            chores = _hooks(session, kept, every=block.get("every", 1000))
+            chores[1:1] = watch(session)
+            step = _fit(session, state, position, chores, preemption)
         return 0 if step == run.total else EXIT_PREEMPTED
+
+
+def check(config: Config) -> None:
+    """Refuses keys and values that no function takes, in the blocks that `run.check` leaves unread.
+
+    Before anything is built: the data alone can take minutes to open.
+    """
+    steps = ("params", "batch", "total", "warmup")
+    named = {
+        "optimizer": (optimizer.offered(), steps),
+        "weighting": (WEIGHTINGS, ()),
+        "data": (data.SOURCES, ("split",)),
+    }
+    for name, (functions, given) in named.items():
+        block, what = getattr(config, name), f"config.{name}"
+        fn, kwargs = build.choose(functions, block, what=what)
+        build.check(fn, kwargs, what=what, given=given)
+    log, words = dict(config.log), dict(config.captions)
+    log.pop("images", None)
+    read = captions.load if words.pop("file", None) else captions.train
+    plain = [
+        ("crops", crops.Crops, config.crops, ("size", "views", "local")),
+        ("captions", read, words, ("captions", "path")),
+        ("log", hooks.logging, log, ("log", "batch", "flush", "ceiling", "history")),
+        ("checkpoint", _checkpoints, config.checkpoint, ("workdir",)),
+    ]
+    seen = ("key", "images")
+    plain += [(f"augment.{v}", photometric, block, seen) for v, block in config.augment.items()]
+    for name, fn, block, given in plain:
+        build.check(fn, block, what=f"config.{name}", given=given)
 
 
 def _source(config: Config, workdir: Path) -> data.Source:
@@ -97,11 +132,16 @@ def _inputs(config: Config, run: Run, source: data.Source, workdir: Path) -> Inp
             f"the data set has {len(source.classes)} categories, "
             f"but config.towers.category.size is {table}"
         )
-    tokenizer = _tokenizer(config, source, workdir) if "text" in needed else None
-    names = tuple(sorted(needed - {"label", "text"}))
-    cut = build.call(
-        crops.TwoCrops, config.crops, what="config.crops", size=config.image, views=names
-    )
+    tokenizer = None
+    if "text" in needed:
+        tokenizer = _tokenizer(config, source, workdir)
+        tower = run.abstract.params["encoders"]["text"]
+        tokenizer.check(
+            vocabulary=tower["token_embed"].shape[0], length=tower["pos_embed"].shape[0]
+        )
+    views, local = crops.split_views(needed - {"label", "text"})
+    given = {"size": config.image, "views": views, "local": local}
+    cut = build.call(crops.Crops, config.crops, what="config.crops", **given)
     fingerprint = pipeline.fingerprint(
         source, seed=config.seed, batch=config.batch, crops=cut, tokenizer=tokenizer
     )
@@ -129,12 +169,6 @@ def _tokenizer(config: Config, source: data.Source, workdir: Path) -> captions.C
         if jax.process_index() == 0:
             workdir.mkdir(parents=True, exist_ok=True)
             tokenizer.save(path)
-    rows = config.towers["text"].get("vocabulary")
-    if rows is not None and tokenizer.vocabulary > rows:
-        raise ConfigError(
-            f"the tokenizer has {tokenizer.vocabulary} tokens, "
-            f"but config.towers.text.vocabulary is {rows}"
-        )
     return tokenizer
 
 
@@ -150,7 +184,7 @@ def _start(run: Run, kept: Checkpoints, inputs: Inputs) -> tuple[TrainState, dic
     wanted = sharding.abstract(run.abstract.items(), run.shardings.items())
     found = kept.restore(wanted)
     if found is None:
-        return run.create(), None
+        return frozen.fill(run, run.create()), None
     then, now = found.meta["fingerprint"], inputs.fingerprint
     changed = [
         f"{name} was {then.get(name)!r}, is now {now.get(name)!r}"
@@ -175,9 +209,11 @@ def _hooks(session: Session, kept: Checkpoints, *, every: int) -> list[Hook]:
     images = block.pop("images", 0)
     meta = {"config": json.loads(json.dumps(config.to_dict())), "fingerprint": None}
     meta["fingerprint"] = session.inputs.fingerprint
-    what = dict(what="config.log", log=log, batch=config.batch, flush=every)
+    ceiling = flops.ceiling(run) if jax.process_index() == 0 else None  # only the first one logs
+    history = read(session.workdir / "metrics.jsonl")
+    what = dict(log=log, batch=config.batch, flush=every, ceiling=ceiling, history=history)
     return [
-        build.call(hooks.logging, block, **what),
+        build.call(hooks.logging, block, what="config.log", **what),
         hooks.drawing(log, gallery(run), state=session.state, every=images),
         hooks.saving(
             kept,

@@ -5,7 +5,7 @@ from typing import Any
 import flax.struct
 import jax.numpy as jnp
 
-from m3i_jax.framework import Method, Weighting
+from m3i_jax import framework as fw
 
 
 @flax.struct.dataclass
@@ -13,7 +13,7 @@ class TrainState:
     """All state between steps; with the data position and the config it is the whole run.
 
     step: int32, steps taken.  params: the online network.  optimizer: its state.
-    codes: state of each encoder by name; `ema` is the moving average.
+    codes: states of the encoders by slot; `ema` is the moving average.
     balance: state of the dynamic weighting.  skipped: int32, steps not applied (not finite).
     """
 
@@ -38,14 +38,14 @@ class TrainState:
         return cls(params=items["online"], codes=codes, **state)
 
 
-def create(key: Any, *, network: Any, method: Method, weighting: Weighting, optimizer: Any):
+def create(key: Any, *, network: Any, method: fw.Method, weighting: fw.Weighting, optimizer: Any):
     """The state before the first step; trace it with `jax.eval_shape` to know it without memory."""
-    params = network.init(key)
+    params, codes = fw.init(method, network, key)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         optimizer=optimizer.init(params),
-        codes={name: encoder.init(params) for name, encoder in method.encoders.items()},
+        codes=codes,
         balance=weighting.init(),
         skipped=jnp.zeros((), jnp.int32),
     )

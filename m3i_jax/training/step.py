@@ -64,17 +64,19 @@ def make_step(
     def step(state: TrainState, batch: Batch):
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         given = views(key, batch, augment)
-        prepared = fw.prepare(method, network, given, key=key)
+        prepared = fw.prepare(
+            method, network, given, key=key, params=state.params, states=state.codes
+        )
+        progress = (state.step + 1).astype(jnp.float32) / total
         differentiate = lambda part, key: fw.gradients(  # noqa: E731
             method, network, weighting, state.params, state.codes, part,
-            balance=state.balance, key=key,
+            balance=state.balance, progress=progress, key=key,
         )  # fmt: skip
         if accumulate == 1:
             result = differentiate(prepared, key)
         else:
             result = _accumulated(differentiate, prepared, key, accumulate, group)
         norm = optax.tree.norm(result.params)
-        progress = (state.step + 1).astype(jnp.float32) / total
 
         def move(state):
             changes, moments = optimizer.update(result.params, state.optimizer, state.params)
@@ -91,8 +93,8 @@ def make_step(
             step=state.step + 1, skipped=state.skipped + (1 - finite.astype(jnp.int32))
         )
         metrics = _metrics(result, norm, schedule(state.step - state.skipped), kept.skipped)
-        for encoder in method.encoders.values():
-            metrics |= encoder.gauges(progress)
+        for slot in method.slots.values():
+            metrics |= slot.gauges(progress)
         return kept, metrics
 
     return step
@@ -131,12 +133,25 @@ def _metrics(result: fw.evaluate.Gradients, norm, rate, skipped) -> dict[str, Ar
         found[f"train/{name}"] = score.prediction
         if score.regularizer is not None:
             found[f"train/{name}/regularizer"] = score.regularizer
-        if score.information is not None:
-            found[f"information/{name}"] = score.information
+        if score.evidence is not None:
+            found |= _evidence(name, score.evidence)
     found |= {f"balance/norm_{group}": value for group, value in result.norms.items()}
     if "sp" in result.weights:
         found["balance/lambda"] = result.weights["sp"]
+    else:
+        found |= {f"balance/weight_{g}": jnp.asarray(w) for g, w in result.weights.items()}
     return found
+
+
+def _evidence(name: str, evidence: fw.Evidence) -> dict[str, Array]:
+    """What a term says about the information it carries, in nats, and the health of its target."""
+    found = {
+        f"information/{name}": evidence.information,
+        f"information/{name}/prediction": evidence.prediction,
+        f"information/{name}/entropy": evidence.entropy,
+    }
+    health = {"spread": evidence.spread, "rank": evidence.rank}
+    return found | {f"health/{name}/{k}": v for k, v in health.items() if v is not None}
 
 
 def _accumulated(differentiate, prepared: Prepared, key, parts: int, group: int):

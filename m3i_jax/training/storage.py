@@ -10,13 +10,18 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from m3i_jax.build import UserError
+
+LOG = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 FORMAT = 1
 
@@ -25,8 +30,10 @@ class Damage(Exception):
     """A sealed directory that is not what was sealed; the message names the file and the fault."""
 
 
-class Locked(RuntimeError):
+class Locked(UserError, RuntimeError):
     """Another process holds the directory; the message says which."""
+
+    status = os.EX_CANTCREAT
 
 
 def publish(path: Path, data: bytes) -> None:
@@ -88,6 +95,24 @@ class Storage(NamedTuple):
     rename: Callable[[Path, Path], None] = rename
     remove: Callable[[Path], None] = remove
     free: Callable[[Path], int] = free
+
+
+def patient(storage: Storage, pauses: Sequence[float]) -> Storage:
+    """A storage whose functions, after an OSError, wait and try again: once for every pause."""
+
+    def again(act: Callable) -> Callable:
+        def tried(*args: Any, **kwargs: Any) -> Any:
+            for pause in pauses:
+                try:
+                    return act(*args, **kwargs)
+                except OSError as error:
+                    LOG.info("%s failed (%s); trying again in %g s", act.__name__, error, pause)
+                    time.sleep(pause)
+            return act(*args, **kwargs)
+
+        return tried
+
+    return Storage(*map(again, storage))
 
 
 def seal(directory: Path, record: dict[str, Any], *, storage: Storage = Storage()) -> None:

@@ -1,9 +1,8 @@
 """Captions: fixed length, the end token kept, and the same file from the same captions."""
 
-import json
-
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions
@@ -87,10 +86,117 @@ def test_refusals_are_sentences(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(ConfigError, match="not a tokenizer.json"):
         captions.load(tmp_path / "bad.json")
-    captions.train(TEXTS, vocabulary=64, length=8).save(tmp_path / "odd.json")
-    odd = json.loads((tmp_path / "odd.json").read_text())
-    odd["added_tokens"] = []
-    odd["model"]["vocab"]["!"] = odd["model"]["vocab"].pop("[PAD]")
-    (tmp_path / "odd.json").write_text(json.dumps(odd))
-    with pytest.raises(ConfigError, match="token 0 of .* is '!'"):
-        captions.load(tmp_path / "odd.json")
+
+
+WORDS = ["a", "red", "seven", "!"]
+SPECIALS = {  # id by id, what the first tokens of each kind of file are
+    "bert": ["[PAD]", "[UNK]", "[CLS]", "[SEP]"],
+    "roberta": ["<s>", "<pad>", "</s>", "<unk>"],
+    "llama": ["<unk>", "<s>", "</s>"],
+    "gpt2": [],
+}
+
+
+def user_file(kind, path):
+    """A tokenizer.json laid out as that of a published model, with stored settings in the way."""
+    if kind in ("clip", "gpt2"):  # words first, the special tokens behind them
+        order = ["!", "a", "red", "seven", "<start>", "<end>", "<unk>"]
+    else:
+        order = SPECIALS[kind] + WORDS
+    numbers = {token: i for i, token in enumerate(order)}
+    if kind == "bert":
+        tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
+    else:
+        tokenizer = Tokenizer(models.WordLevel(numbers, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens([t for t in order if t not in WORDS])
+    pair = lambda end, start: ((end, numbers[end]), (start, numbers[start]))  # noqa: E731
+    tokenizer.post_processor = {
+        "bert": lambda: processors.BertProcessing(*pair("[SEP]", "[CLS]")),
+        "roberta": lambda: processors.RobertaProcessing(*pair("</s>", "<s>")),
+        "clip": lambda: processors.RobertaProcessing(*pair("<end>", "<start>")),
+        "gpt2": lambda: processors.ByteLevel(trim_offsets=True),
+        "llama": lambda: processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", numbers["<s>"])]
+        ),
+    }[kind]()
+    tokenizer.enable_padding(direction="left", pad_id=1, pad_token="<pad>", length=20)
+    tokenizer.enable_truncation(3, direction="left", stride=1)
+    tokenizer.save(str(path))
+    return numbers
+
+
+# kind -> start token or None, end token, how far its ids are raised, what the user has to say
+KINDS = {
+    "bert": ("[CLS]", "[SEP]", 0, {}),
+    "roberta": ("<s>", "</s>", 1, {}),
+    "clip": ("<start>", "<end>", 1, {}),
+    "gpt2": (None, "<end>", 1, dict(end="<end>")),
+    "llama": ("<s>", "</s>", 1, dict(end="</s>")),
+}
+
+
+@pytest.mark.parametrize("count", range(10))
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_users_file_pads_with_zero_alone_and_ends_every_text(kind, count, tmp_path):
+    start, end, raised, how = KINDS[kind]
+    numbers = user_file(kind, tmp_path / "user.json")
+    tokenizer = captions.load(tmp_path / "user.json", length=7, **how)
+    words = (WORDS[::-1] * 3)[:count]  # "!", which is 0 in the files of CLIP and GPT-2, comes first
+    expected = ([start] if start else []) + words + [end]
+    if len(expected) > 7:
+        expected = expected[:6] + [end]
+    expected = [numbers[token] + raised for token in expected] if count else []
+    tokens = tokenizer.encode(" ".join(words))
+    assert tokens.tolist() == expected + [0] * (7 - len(expected)) and 0 not in expected
+    assert tokenizer.vocabulary == len(numbers) + raised
+    assert tokenizer.decode(tokens).split() == words[: max(0, 7 - 1 - bool(start))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_kept_copy_of_a_users_file_is_the_same_tokenizer(kind, tmp_path):
+    user_file(kind, tmp_path / "user.json")
+    first = captions.load(tmp_path / "user.json", length=7, **KINDS[kind][-1])
+    first.save(tmp_path / "kept.json")
+    kept = captions.load(tmp_path / "kept.json")
+    assert kept.digest() == first.digest() and kept.length == 7
+    assert np.array_equal(kept.encode("a red ! seven"), first.encode("a red ! seven"))
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_special_tokens_in_a_caption_are_words(words):
+    tokens = words.encode("a [END] red [PAD] seven")
+    used = tokens[tokens > 0]
+    assert (used == 2).sum() == 1 and used[-1] == 2 and len(used) == len(tokens) == 8
+
+
+def test_a_caption_whose_words_are_all_dropped_is_no_text(tmp_path):
+    tokenizer = Tokenizer(models.BPE({"a": 0, "<end>": 1}, []))  # without a token for the unknown
+    tokenizer.add_special_tokens(["<end>"])
+    tokenizer.save(str(tmp_path / "user.json"))
+    loaded = captions.load(tmp_path / "user.json", length=4, end="<end>")
+    assert loaded.encode("a").tolist() == [1, 2, 0, 0]
+    assert not loaded.encode("zz").any()
+
+
+def test_users_files_that_cannot_work_are_refused(tmp_path):
+    path = tmp_path / "user.json"
+    user_file("gpt2", path)
+    with pytest.raises(ConfigError, match="does not end its texts; .*there are: <end>, <start>"):
+        captions.load(path, length=7)
+    with pytest.raises(ConfigError, match="'<End>', which .* did you mean '<end>'"):
+        captions.load(path, length=7, end="<End>")
+    user_file("bert", path)
+    with pytest.raises(ConfigError, match=r"is '!', but .* ends texts with '\[SEP\]'"):
+        captions.load(path, length=7, end="!")
+    with pytest.raises(ConfigError, match="length 2 hold no word: .* adds 2 tokens"):
+        captions.load(path, length=2)
+    tokenizer = captions.load(path, length=7)
+    tokenizer.check(vocabulary=8, length=7)
+    with pytest.raises(ConfigError, match="8 token ids, but config.towers.text.vocabulary is 7"):
+        tokenizer.check(vocabulary=7, length=7)
+    with pytest.raises(ConfigError, match="have 7 tokens .* config.towers.text.length is 6"):
+        tokenizer.check(vocabulary=8, length=6)
+    user_file("clip", path)
+    with pytest.raises(ConfigError, match="8 token ids; one is for padding"):
+        captions.load(path, length=7).check(vocabulary=7, length=7)

@@ -121,9 +121,9 @@ def test_flip_before_the_cut_is_what_is_computed():
         assert np.abs(expected - view).max() <= 1  # rounding of mirrored fixed-point weights
 
 
-def test_two_crops_give_one_row_with_independent_views():
+def test_a_row_has_independent_views():
     sample = Sample(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8), 3, "x")
-    cut = crops.TwoCrops(size=16, scale=(0.2, 0.5))
+    cut = crops.Crops(size=16, scale=(0.2, 0.5))
     row = cut(sample, np.random.default_rng(0))
     again = cut(sample, np.random.default_rng(0))
     assert set(row.images) == set(row.boxes) == {"a", "b"}
@@ -132,9 +132,64 @@ def test_two_crops_give_one_row_with_independent_views():
     assert row.label == 3 and row.label.dtype == np.int32 and row.text is None
     assert not np.array_equal(row.boxes["a"], row.boxes["b"])
     assert np.array_equal(row.images["b"], again.images["b"])
-    assert set(crops.TwoCrops(size=8, views=["a"])(sample, np.random.default_rng(0)).images) == {
-        "a"
-    }
+    assert set(crops.Crops(size=8, views=["a"])(sample, np.random.default_rng(0)).images) == {"a"}
+
+
+SAMPLE = Sample(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8), 3)
+
+
+def drawn(seed=0, **options):
+    return crops.Crops(size=16, **options)(SAMPLE, np.random.default_rng(seed))
+
+
+def test_local_views_are_small_and_cut_from_their_own_range():
+    scale = (0.05, 0.3)  # MSN's focal views
+    shares = {"l": [], "a": []}
+    for seed in range(40):
+        row = drawn(seed, local=10, local_size=8, local_scale=scale, scale=(0.5, 1.0))
+        assert list(row.images) == list(row.boxes) == ["a", "b", *(f"l{i}" for i in range(10))]
+        assert all(row.images[f"l{i}"].shape == (8, 8, 3) for i in range(10))
+        assert row.images["b"].shape == (16, 16, 3) and row.images["l9"].dtype == np.uint8
+        for name, box in row.boxes.items():
+            shares["l" if name.startswith("l") else "a"].append(box[2] * box[3] / (40 * 60))
+    # Whole pixels: each side is off by half a pixel at most, of 9 or more and 30 or more.
+    assert 0.05 * 0.88 < min(shares["l"]) < 0.08 and 0.27 < max(shares["l"]) < 0.3 * 1.06
+    assert min(shares["a"]) > 0.5 * 0.96
+    assert len({tuple(box) for box in row.boxes.values()}) == 12
+
+
+@pytest.mark.parametrize("views", [("a",), ("a", "b")])
+def test_the_other_views_do_not_depend_on_the_number_of_local_ones(views):
+    none, many = drawn(views=views), drawn(views=views, local=6, local_size=8)
+    fewer = drawn(views=views, local=2, local_size=8)
+    assert list(none.images) == list(views)
+    for name in views:
+        assert np.array_equal(none.images[name], many.images[name])
+        assert np.array_equal(none.boxes[name], many.boxes[name])
+    assert np.array_equal(fewer.images["l1"], many.images["l1"])
+
+
+def test_views_are_drawn_one_after_the_other():
+    """From one generator, each by `random_resized_crop`: another order would be another stream."""
+    rng = np.random.default_rng(0)
+    row = drawn(views=("a", "b"), scale=(0.2, 0.6), local=2, local_size=8, flip=0.3)
+    for name, size, scale in (
+        ("a", 16, (0.2, 0.6)),
+        ("b", 16, (0.2, 0.6)),
+        ("l0", 8, (0.05, 0.4)),
+        ("l1", 8, (0.05, 0.4)),
+    ):
+        view, box = crops.random_resized_crop(SAMPLE.image, rng, size=size, scale=scale, flip=0.3)
+        assert np.array_equal(row.images[name], view) and np.array_equal(row.boxes[name], box)
+
+
+def test_what_a_method_looks_at_becomes_views_and_a_number_of_local_ones():
+    assert crops.split_views({"b", "a"}) == (("a", "b"), 0)
+    assert crops.split_views({"a"}) == (("a",), 0)
+    many = {f"l{i}" for i in range(11)}
+    assert crops.split_views({"a", "left", "l01"} | many) == (("a", "l01", "left"), 11)
+    with pytest.raises(ConfigError, match="l0, l2; they must be numbered"):
+        crops.split_views({"a", "l0", "l2"})
 
 
 @pytest.mark.parametrize(
@@ -147,11 +202,16 @@ def test_two_crops_give_one_row_with_independent_views():
         dict(flip=1.5),
         dict(views=()),
         dict(views=("a", "a")),
+        dict(views=("a", "l0"), local=1),
+        dict(local=-1),
+        dict(local_size=0),
+        dict(local_scale=(0.4, 0.05)),
+        dict(local_scale=(0.4,)),
     ],
 )
 def test_impossible_settings_are_refused_by_name(bad):
     with pytest.raises(ConfigError, match=f"crops.{next(iter(bad))}"):
-        crops.TwoCrops(**bad)
+        crops.Crops(**bad)
 
 
 def test_center_crop_is_resize_256_and_crop_224():
@@ -173,6 +233,22 @@ def test_center_crop_with_ratio_one_keeps_a_square_image_whole():
     assert set(np.unique(cut)) == {0, 5} and cut.shape == (32, 32)
 
 
-def test_describe_is_plain_data():
-    plain = crops.describe(crops.TwoCrops(size=8))
-    assert plain["transform"] == "TwoCrops" and plain["size"] == 8 and plain["flip"] == 0.5
+def test_without_local_views_the_description_is_what_it_always_was():
+    """Word for word: a run started before there were local views must go on."""
+    assert crops.describe(crops.Crops(size=8, local_size=5)) == {
+        "transform": "TwoCrops",
+        "size": 8,
+        "scale": (0.08, 1.0),
+        "ratio": (3 / 4, 4 / 3),
+        "flip": 0.5,
+        "views": ("a", "b"),
+    }
+
+
+def test_with_local_views_the_description_tells_all_of_them():
+    base = dict(size=8, local=2)
+    told = [
+        crops.describe(crops.Crops(**base | change))
+        for change in ({}, dict(local=3), dict(local_size=5), dict(local_scale=(0.1, 0.2)))
+    ]
+    assert all(a != b for i, a in enumerate(told) for b in told[:i])

@@ -47,7 +47,7 @@ def labelled(tmp_path):
         for i in range(count):
             picture().save(tmp_path / name / f"{i}.png")
         picture().save(tmp_path / name / "deep" / "z.jpg")
-        (tmp_path / name / "0.txt").write_text(f" a photograph\nof a {name} \n")
+        (tmp_path / name / "0.txt").write_text(f" a photograph \tof a {name} \r\n\n an animal\n")
         (tmp_path / name / "notes.md").write_text("no image")
         (tmp_path / name / ".hidden.png").write_bytes(encoded(picture()))
     (tmp_path / "empty").mkdir()
@@ -63,7 +63,8 @@ def test_a_folder_per_class(labelled):
     names = [os.path.relpath(source.where(i), labelled) for i in range(8)]
     assert names == sorted(names) and "ant/link.png" in names and "dog/deep/z.jpg" in names
     assert [source[i].label for i in range(8)] == [0] * 5 + [1] * 3
-    assert source[0].caption == "a photograph of a ant" and source[1].caption == ""
+    assert source[0].captions == ("a photograph of a ant", "an animal")
+    assert source[1].caption == ""
     assert list(source.captions()) == [source[i].caption for i in range(8)]
     assert not any(image_folder(str(labelled), captions=False).captions())
     assert np.array_equal(source[0].image, np.asarray(picture()))
@@ -107,8 +108,15 @@ def test_refusals_say_what_was_looked_for(tmp_path):
 def test_fingerprint_follows_the_files(labelled):
     before = image_folder(str(labelled)).fingerprint()
     assert before == image_folder(str(labelled)).fingerprint()
+    silent = image_folder(str(labelled), captions=False).fingerprint()
+    (labelled / "dog" / "1.txt").write_text("a dog")
+    named = image_folder(str(labelled)).fingerprint()
+    (labelled / "dog" / "1.txt").write_text("a doggy")
+    renamed = image_folder(str(labelled)).fingerprint()
+    assert len({before, silent, named, renamed}) == 4
+    assert image_folder(str(labelled), captions=False).fingerprint() == silent
     picture(size=(31, 31)).save(labelled / "dog" / "1.png")
-    assert before != image_folder(str(labelled)).fingerprint()
+    assert renamed != image_folder(str(labelled)).fingerprint()
 
 
 def test_the_decoder_is_an_argument(labelled):

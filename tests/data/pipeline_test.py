@@ -1,8 +1,10 @@
 """The stream: a pure function of (seed, step), whatever runs it; and exact evaluation passes."""
 
+import collections
 import threading
 import time
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,11 +12,12 @@ from hypothesis import strategies as st
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions, pipeline
-from m3i_jax.data.crops import TwoCrops
+from m3i_jax.data.crops import Crops
 from m3i_jax.data.samples import Sample
+from m3i_jax.training import sharding
 from m3i_jax.types import Batch
 
-CROPS = TwoCrops(size=4, scale=(0.3, 1.0))
+CROPS = Crops(size=4, scale=(0.3, 1.0))
 
 
 class Numbered:
@@ -72,6 +75,72 @@ def test_what_a_batch_is():
     for label, text in zip(batch.label, batch.text, strict=True):
         assert tokenizer.decode(text) == f"number {label}"
     assert take(Numbered(10), 1)[0][0].text is None
+
+
+class Ragged(Numbered):
+    """Every image has a size of its own."""
+
+    def __getitem__(self, i):
+        sample = super().__getitem__(i)
+        return sample._replace(image=sample.image[: 5 + i % 4, : 6 + i % 5], mask=None)
+
+
+def test_views_of_several_sizes_share_a_batch_and_go_to_the_devices():
+    cut = Crops(size=6, local=3, local_size=4)
+    straight = take(Ragged(10), 3, batch=8, crops=cut)
+    split = [take(Ragged(10), 3, batch=8, crops=cut, process_index=p, process_count=2, threads=3)
+             for p in range(2)]  # fmt: skip
+    plain = take(Ragged(10), 3, batch=8, crops=Crops(size=6))
+    mesh = sharding.mesh()
+    for step, (batch, _) in enumerate(straight):
+        sizes = {name: x.shape for name, x in batch.images.items()}
+        assert sizes == {n: (8, 6, 6, 3) for n in "ab"} | {f"l{i}": (8, 4, 4, 3) for i in range(3)}
+        assert {x.shape for x in batch.boxes.values()} == {(8, 6)}
+        assert equal(batch, plain[step][0])  # a and b, as they are without local views
+        for name, whole in batch.images.items():
+            halves = [part[step][0].images[name] for part in split]
+            assert np.array_equal(np.concatenate(halves), whole)
+        placed = sharding.put(batch, mesh)
+        assert jax.tree.structure(placed) == jax.tree.structure(batch)
+        for here, there in zip(jax.tree.leaves(batch), jax.tree.leaves(placed), strict=True):
+            assert there.sharding == sharding.batch_sharding(mesh)
+            np.testing.assert_array_equal(here, there)
+
+
+def test_an_epoch_takes_images_of_any_size():
+    rows = list(pipeline.epoch(Ragged(7), batch=3, size=4))
+    assert [r.batch.images["a"].shape for r in rows] == [(3, 4, 4, 3)] * 3
+    labels = np.concatenate([r.batch.label for r in rows])
+    assert labels.tolist() == [*range(7), -1, -1]
+
+
+def test_one_of_several_captions_is_drawn_at_each_visit():
+    class Several(Numbered):
+        def __getitem__(self, i):
+            lines = ["", f"title {i}", f"words about {i}", f"more {i}"]
+            return super().__getitem__(i)._replace(caption="\n".join(lines))
+
+    told = ["title words about more number", *map(str, range(4))]
+    tokenizer = captions.train(told, vocabulary=64, length=5)
+    several, single = Several(4), Numbered(4)
+    drawn = collections.Counter()
+    found = take(several, 30, tokenizer=tokenizer)
+    pairs = zip(found, take(single, 30, tokenizer=tokenizer), strict=True)
+    for (batch, _), (one, _) in pairs:
+        assert equal(batch._replace(text=None), one._replace(text=None))  # drawn after the crops
+        for label, text in zip(batch.label, batch.text, strict=True):
+            words = tokenizer.decode(text)
+            assert words.endswith(f" {label}")
+            drawn[words.rpartition(" ")[0]] += 1
+    assert set(drawn) == {"title", "words about", "more"} and drawn.total() == 120
+    # 40 each are expected, standard deviation 5.2: one is beyond 4.4 of those once in 10^5 draws.
+    assert all(abs(count - 40) < 23 for count in drawn.values())
+    again = take(several, 4, tokenizer=tokenizer, threads=4, start={"sample": 60})
+    assert all(equal(a[0], b[0]) for a, b in zip(again, found[15:19], strict=True))
+    (rows,) = pipeline.epoch(several, batch=4, size=4, tokenizer=tokenizer)
+    assert [tokenizer.decode(t) for t in rows.batch.text] == [f"title {i}" for i in range(4)]
+    (rows,) = pipeline.epoch(Ragged(3), batch=4, size=4, tokenizer=tokenizer)
+    assert rows.batch.text[:3].any(axis=1).all() and not rows.batch.text[3].any()
 
 
 def test_every_record_once_per_epoch_and_another_order_each_time():
@@ -176,7 +245,7 @@ def test_fingerprint_names_every_field_that_matters():
     changes = {
         "seed": dict(seed=1),
         "batch": dict(batch=8),
-        "crops": dict(crops=TwoCrops(size=4, scale=(0.31, 1.0))),
+        "crops": dict(crops=Crops(size=4, scale=(0.3, 1.0), local=1)),
         "tokenizer": dict(tokenizer=captions.train(["a b"], vocabulary=16, length=5)),
     }
     for field, change in changes.items():

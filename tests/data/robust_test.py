@@ -8,7 +8,7 @@ import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data import pipeline
-from m3i_jax.data.crops import TwoCrops
+from m3i_jax.data.crops import Crops
 from m3i_jax.data.robust import TooManyUnreadable, robust
 from m3i_jax.data.samples import Sample, Source
 
@@ -117,7 +117,7 @@ def test_substitutes_do_not_depend_on_hosts_or_threads():
         got = []
         for host in range(count):
             source = robust(Numbered(30, {4, 5, 17}), max_share=0.5)
-            options = dict(batch=6, seed=3, crops=TwoCrops(size=4), process_count=count)
+            options = dict(batch=6, seed=3, crops=Crops(size=4), process_count=count)
             with pipeline.batches(source, **options, threads=threads, process_index=host) as stream:
                 got.append(np.stack([next(stream)[0].label for _ in range(12)]))
         return np.concatenate(got, axis=1)

@@ -26,6 +26,12 @@ def test_a_sample_needs_only_an_image():
     assert (sample.label, sample.caption, sample.mask, sample.box) == (-1, "", None, None)
 
 
+def test_captions_are_lines():
+    image = np.zeros((1, 1, 3), np.uint8)
+    assert Sample(image).captions == () == Sample(image, caption=" \n").captions
+    assert Sample(image, caption="a cat\n\na dog").captions == ("a cat", "a dog")
+
+
 def test_anything_with_the_members_is_a_source():
     assert isinstance(Three(), Source)
     assert not isinstance([Sample(np.zeros((1, 1, 3), np.uint8))], Source)

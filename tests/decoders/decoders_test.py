@@ -7,10 +7,28 @@ from m3i_jax.build import ConfigError
 
 
 def test_names():
-    assert decoders.names() == ("attention_pool", "infill", "linear", "mlp", "projector", "query")
+    assert decoders.names() == (
+        "attention_pool",
+        "class_branch",
+        "dense_heads",
+        "infill",
+        "linear",
+        "mlp",
+        "projector",
+        "prompt",
+        "prototypes",
+        "query",
+    )
     for name in decoders.names():
-        given = {} if name == "projector" else {"out": 8}
+        # Those that return features say themselves how wide these are.
+        given = {} if name in ("projector", "class_branch", "dense_heads") else {"out": 8}
         assert isinstance(decoders.create({"name": name}, **given).wants, tuple)
+
+
+def test_heads_say_how_wide_they_are():
+    heads = [name for name in decoders.names() if decoders.is_head({"name": name})]
+    assert heads == ["class_branch", "dense_heads", "projector"]
+    assert decoders.is_head({"name": "mlp", "out": 4}) and not decoders.is_head({"name": "mlp"})
 
 
 @pytest.mark.parametrize(

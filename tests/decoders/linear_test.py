@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax import decoders
+from m3i_jax import decoders, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.types import Features
 
@@ -42,6 +42,127 @@ def test_linear_with_clips_temperature(key):
     assert set(params["head"]) == {"kernel"}
 
 
+def test_linear_behind_a_norm(key):
+    x = features(key)
+    y, p, _ = ready(key, {"name": "linear", "norm_in": True}, x)
+    h = np.float64(x.tokens)
+    h = (h - h.mean(-1, keepdims=True)) / np.sqrt(h.var(-1, keepdims=True) + 1e-6)
+    h = h * p["norm"]["scale"] + p["norm"]["bias"]
+    np.testing.assert_allclose(y, h @ p["head"]["kernel"] + p["head"]["bias"], rtol=1e-4, atol=1e-5)
+
+
+def test_linear_with_siglips_logit(key):
+    x = features(key)
+    block = {"name": "linear", "pool": "class", "logit_scale": True}
+    block |= {"logit_start": 10, "logit_bias": -10}
+    start = decoders.create(block, out=4).init(key, x)["params"]
+    np.testing.assert_allclose(start["unit"]["logit_scale"], np.log(10), rtol=1e-6)
+    assert start["logit_bias"] == -10
+    y, p, _ = ready(key, block, x)
+    assert y.shape == (6, 5)
+    # With a unit vector in front of a 1, the product is e^s cos + b.
+    target = np.float64([0.6, 0, 0.8, 0])
+    want = np.float64(x.pooled) @ p["head"]["kernel"] + p["head"]["bias"]
+    cosine = want @ target / np.linalg.norm(want, axis=-1)
+    logit = np.exp(p["unit"]["logit_scale"]) * cosine + p["logit_bias"]
+    np.testing.assert_allclose(np.float64(y) @ [*target, 1], logit, rtol=1e-4, atol=1e-4)
+    far = jax.tree.map(jnp.asarray, start)
+    far["unit"]["logit_scale"] = jnp.float32(9.0)
+    y = decoders.create(block, out=4).apply({"params": far}, x)
+    np.testing.assert_allclose(np.linalg.norm(y[:, :4], axis=-1), 100, rtol=1e-5)
+
+
+def shape_of(block, width, **fields):
+    """Parameters and result of a head on features of a width, without computing them."""
+    module = decoders.create(block, **fields)
+    x = Features(jnp.zeros((4, 2, width)), jnp.zeros((4, width)))
+    params = jax.eval_shape(module.init, jax.random.key(0), x)["params"]
+    return trees.count(params), jax.eval_shape(lambda p: module.apply({"params": p}, x), params)
+
+
+def linears(*widths, bias=True):
+    return sum(a * b + bias * b for a, b in zip(widths, widths[1:], strict=False))
+
+
+# METHODS 2.2: heads as published, their parameters by formula, and their input.
+RECIPES = {
+    "moco_v3_projector": (
+        dict(layers=3, hidden=4096, out=256, bias=False, norm_out=True),
+        768,
+        linears(768, 4096, 4096, 256, bias=False) + 2 * (2 * 4096),
+    ),
+    "moco_v3_predictor": (
+        dict(layers=2, hidden=4096, out=256, bias=False, norm_out=True),
+        256,
+        linears(256, 4096, 256, bias=False) + 2 * 4096,
+    ),
+    "byol": (dict(hidden=4096, out=256), 2048, linears(2048, 4096, 256) + 2 * 4096),
+    "simsiam_predictor": (
+        dict(hidden=512, out=2048, bias=False, last_bias=True),
+        2048,
+        linears(2048, 512, 2048, bias=False) + 2048 + 2 * 512,
+    ),
+    "barlow_twins": (
+        dict(layers=3, hidden=8192, out=8192, bias=False),
+        2048,
+        linears(2048, 8192, 8192, 8192, bias=False) + 2 * (2 * 8192),
+    ),
+    "msn": (
+        dict(layers=3, hidden=2048, out=256, activation="gelu"),
+        384,
+        linears(384, 2048, 2048, 256) + 2 * (2 * 2048),
+    ),
+    "dino": (
+        dict(layers=3, hidden=2048, out=256, norm="none", activation="gelu", unit_norm=True),
+        768,
+        linears(768, 2048, 2048, 256),
+    ),
+    "vq_kd": (
+        dict(hidden=768, out=32, norm="none", activation="tanh", pool="none", unit_norm=True),
+        768,
+        linears(768, 768, 32),
+    ),
+    "moco_v2": (
+        dict(hidden=2048, out=128, norm="none", unit_norm=True),
+        2048,
+        linears(2048, 2048, 128),
+    ),
+    "masked_global": (
+        dict(layers=3, hidden=4096, out=256, pool="mean"),
+        768,
+        linears(768, 4096, 4096, 256) + 2 * (2 * 4096),
+    ),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_published_heads(recipe):
+    fields, width, count = RECIPES[recipe]
+    got, result = shape_of({"name": "mlp", **fields}, width)
+    assert got == count
+    dense = fields.get("pool") == "none"
+    assert result.shape == ((4, 2, fields["out"]) if dense else (4, fields["out"]))
+
+
+def test_vq_kds_bottleneck(key):
+    x = features(key)
+    block = {"name": "mlp", **RECIPES["vq_kd"][0], "hidden": 16, "out": 3}
+    module = decoders.create(block)
+    params = module.init(key, x)["params"]
+    p = jax.tree.map(np.float64, params)
+    h = np.tanh(np.float64(x.tokens) @ p["fc1"]["kernel"]) @ p["fc2"]["kernel"]
+    want = h / np.linalg.norm(h, axis=-1, keepdims=True)
+    np.testing.assert_allclose(module.apply({"params": params}, x), want, rtol=1e-4, atol=1e-5)
+
+
+def test_one_vector_from_tokens_alone(key):
+    # The global target of a masked input, for an encoder without a class token.
+    x = features(key)._replace(pooled=None)
+    y, p, _ = ready(key, {"name": "mlp", "hidden": 16, "norm": "none", "pool": "mean"}, x)
+    h = np.maximum(np.float64(x.tokens).mean(1) @ p["fc1"]["kernel"] + p["fc1"]["bias"], 0)
+    np.testing.assert_allclose(y, h @ p["fc2"]["kernel"] + p["fc2"]["bias"], rtol=1e-4, atol=1e-5)
+
+
 def test_mlp_with_batch_norm(key):
     x = features(key)
     block = {"name": "mlp", "layers": 3, "hidden": 16, "norm_out": True, "bias": False}
@@ -72,6 +193,8 @@ def test_mlp_per_token_without_norm(key):
         ({"name": "linear", "pool": "means"}, "did you mean 'mean'"),
         ({"name": "mlp", "norm": "none", "norm_out": True}, "norm_out but norm is 'none'"),
         ({"name": "mlp", "layers": 0}, "0 layers"),
+        ({"name": "linear", "logit_bias": -10.0}, "logit_bias but no logit_scale"),
+        ({"name": "linear", "logit_scale": True, "logit_start": 200.0}, "logit_start 200.0"),
         ({"name": "mlp", "activation": "rely"}, "did you mean 'relu'"),
     ],
 )

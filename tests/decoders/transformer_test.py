@@ -112,6 +112,21 @@ def test_infill_of_a_full_grid(key):
     np.testing.assert_allclose(decode(), decode(x._replace(index=index)), rtol=1e-5, atol=1e-5)
 
 
+def test_infill_with_vq_kds_head(key):
+    x = Features(jax.random.normal(key, (3, 6, 12)))
+    decode, p = ready(key, "infill", x, {"grid": GRID}, head="tanh")
+    y = linear_(p["embed"], np.float64(x.tokens)) + np.asarray(geometry.sincos(GRID, 16))
+    y = linear_(p["fc"], norm_(p["norm"], blocks_(p["blocks"], y)))
+    np.testing.assert_allclose(decode(), linear_(p["head"], np.tanh(y)), rtol=1e-5, atol=2e-5)
+    # METHODS 2.2: three blocks of width 768 from 32 dimensions, Linear-tanh-Linear to 512.
+    block = {"name": "infill", "width": 768, "depth": 3, "heads": 12, "head": "tanh"}
+    params = count(key, block, 512, 32, grid=(2, 2))["params"]
+    d = 768
+    blocks = 3 * (12 * d**2 + 13 * d)
+    parts = (32 * d + d) + d + blocks + 2 * d + (d * d + d) + (d * 512 + 512)
+    assert trees.count(params) == parts
+
+
 def test_query_in_float64(key):
     x = features(key)
     how = {"grid": GRID, "target_grid": (2, 2)}
@@ -177,6 +192,7 @@ def test_mistakes(key):
         ({"name": "infill", "width": 6, "heads": 2}, "not divisible by 4"),
         ({"name": "query", "norm": "bach"}, "did you mean 'batch'"),
         ({"name": "query", "remat": "all"}, "no remat 'all'"),
+        ({"name": "infill", "head": "tan"}, "did you mean 'tanh'"),
     ):
         with pytest.raises(ConfigError, match=words):
             decoders.create(block, out=4)

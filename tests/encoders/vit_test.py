@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from m3i_jax import encoders, geometry, masks, trees
+from m3i_jax.build import ConfigError
 from m3i_jax.encoders.vit import fixed_positions
+from m3i_jax.nn.relative import relative_index
+from m3i_jax.nn.resample import resample
 
 
 def tiny(**overrides):
@@ -63,11 +66,11 @@ def linear_(p, x):
     return x @ p["kernel"] + p["bias"]
 
 
-def block_(p, x, heads):
+def block_(p, x, heads, bias=0.0):
     b, n, d = x.shape
     qkv = linear_(p["attn"]["qkv"], norm_(p["norm1"], x)).reshape(b, n, 3, heads, d // heads)
     q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
-    w = np.exp(np.einsum("bqhd,bkhd->bhqk", q, k) / np.sqrt(d // heads))
+    w = np.exp(np.einsum("bqhd,bkhd->bhqk", q, k) / np.sqrt(d // heads) + bias)
     w = w / w.sum(-1, keepdims=True)
     x = x + linear_(p["attn"]["proj"], np.einsum("bhqk,bkhd->bqhd", w, v).reshape(b, n, d))
     h = linear_(p["mlp"]["fc1"], norm_(p["norm2"], x))
@@ -160,12 +163,123 @@ def test_bfloat16_stays_close_and_returns_float32(key):
     assert 1e-4 < error < 0.02
 
 
+@pytest.mark.parametrize("kind", ["shared", "layer"])
+@pytest.mark.parametrize("scan", [True, False])
+def test_relative_bias_in_float64(key, kind, scan):
+    module = tiny(positions="none", relative_bias=kind, qkv_bias="qv", scan=scan)
+    params = params_of(module, key)
+    images = jax.random.normal(key, (3, 8, 12, 3))
+    p = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
+    x = linear_(p["patch_embed"], np.float64(geometry.patchify(images, 4)))
+    x = np.concatenate([np.broadcast_to(p["cls_token"], (3, 1, 16)), x], axis=1)
+    tables = p["blocks"]["attn"] if kind == "layer" else p
+    assert tables["relative_position"]["table"].shape[-2:] == (3 * 5 + 3, 2)
+    for i in range(2):
+        block = jax.tree.map(lambda leaf, i=i: leaf[i], p["blocks"])
+        attn = block["attn"]
+        attn["qkv"]["bias"] = np.concatenate([attn["q_bias"], np.zeros(16), attn["v_bias"]])
+        table = (attn if kind == "layer" else p)["relative_position"]["table"]
+        bias = table[relative_index((2, 3), class_token=True)].transpose(2, 0, 1)
+        x = block_(block, x, 2, bias)
+    got = encode(module, params, images)
+    x = norm_(p["norm"], x)
+    np.testing.assert_allclose(got.pooled, x[:, 0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(got.tokens, x[:, 1:], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["shared", "layer"])
+def test_relative_bias_of_kept_cells(key, kind):
+    module = tiny(positions="none", relative_bias=kind, class_token=False)
+    params = params_of(module, key)
+    images = jax.random.normal(key, (2, 8, 12, 3))
+    # Cells 1, 2, 4, 5 are a 2x2 image of their own: only offsets count.
+    right = jnp.tile(jnp.array([False, True, True]), (2, 2, 1))
+    got = encode(module, params, images, right, keep=4)
+    np.testing.assert_array_equal(got.index[0], [1, 2, 4, 5])
+    home = params["blocks"]["attn"] if kind == "layer" else params
+    table = home["relative_position"]["table"]
+    offsets = table.reshape(*table.shape[:-2], 3, 5, 2)[..., 1:4, :]
+    home["relative_position"]["table"] = offsets.reshape(*table.shape[:-2], 9, 2)
+    small = tiny(image=8, positions="none", relative_bias=kind, class_token=False)
+    alone = encode(small, params, images[:, :, 4:])
+    np.testing.assert_allclose(got.tokens, alone.tokens, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("positions", ["sincos", "learned"])
+def test_images_of_another_size(key, positions):
+    module = tiny(positions=positions, relative_bias="shared", hide="mask")
+    params = params_of(module, key)
+    images = jax.random.normal(key, (2, 16, 8, 3))
+    # The same as an encoder that is made for the size, given the resampled tables.
+    made = tiny(positions="learned", relative_bias="shared", hide="mask", image=(16, 8))
+    if positions == "learned":
+        table = params["pos_embed"][0]
+    else:
+        table = fixed_positions((2, 3), 16, class_token=True)
+    moved = resample(table[1:].reshape(2, 3, 16), (4, 2)).reshape(8, 16)
+    bias = params["relative_position"]["table"]
+    offsets = resample(bias[:15].reshape(3, 5, 2), (7, 3)).reshape(21, 2)
+    other = params | {
+        "pos_embed": jnp.concatenate([table[:1], moved])[None],
+        "relative_position": {"table": jnp.concatenate([offsets, bias[15:]])},
+    }
+    visible = half_visible(key, 2, (4, 2))
+    got = encode(module, params, images, visible)
+    want = encode(made, other, images, visible)
+    np.testing.assert_allclose(got.tokens, want.tokens, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(got.pooled, want.pooled, rtol=1e-5, atol=1e-5)
+
+
+def test_without_positions_patches_are_a_set(key):
+    module = tiny(positions="none")
+    params = params_of(module, key)
+    assert "pos_embed" not in params
+    images = jax.random.normal(key, (2, 8, 12, 3))
+    got, flipped = (encode(module, params, x) for x in (images, jnp.roll(images, 4, axis=2)))
+    np.testing.assert_allclose(got.pooled, flipped.pooled, rtol=1e-5, atol=1e-5)
+
+
+def test_frozen_patch_embedding_has_no_gradient(key):
+    images = jax.random.normal(key, (2, 8, 12, 3))
+    params = params_of(tiny(), key)
+
+    def slope(**options):
+        module = tiny(**options)
+        return jax.jit(jax.grad(lambda p: module.apply({"params": p}, images).tokens.std()))(params)
+
+    frozen, free = slope(frozen_patch=True), slope()
+    assert not any(g.any() for g in jax.tree.leaves(frozen.pop("patch_embed")))
+    assert all(g.any() for g in jax.tree.leaves(free.pop("patch_embed")))
+    for a, b in zip(jax.tree.leaves(frozen), jax.tree.leaves(free), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_beit_parameter_count(key):
+    # METHODS 7.1: 12 D^2 + 12 D in a block, and LayerScale's 2 D, of 12 blocks; 27^2 + 3 offsets.
+    options = dict(positions="none", relative_bias="shared", qkv_bias="qv", layer_scale=0.1)
+    module = encoders.create("vit_b16", hide="mask", **options)
+    shapes = jax.eval_shape(module.init, key, module.example())["params"]
+    blocks, d = 12 * (12 * 768**2 + 14 * 768), 768
+    assert trees.count(shapes["blocks"]) == blocks
+    assert trees.count(shapes) == blocks + 12 * 732 + (d * d + d) + 2 * d + 2 * d
+
+
 def test_mismatches_speak(key):
     module = tiny()
     params = params_of(module, key)
-    with pytest.raises(ValueError, match="images are 8x8, but the encoder was made for 8x12"):
-        module.apply({"params": params}, jnp.zeros((1, 8, 8, 3)))
+    with pytest.raises(ValueError, match="images are 8x10, which is not divisible by patch 4"):
+        module.apply({"params": params}, jnp.zeros((1, 8, 10, 3)))
     with pytest.raises(ValueError, match="needs `keep`"):
         module.apply(
             {"params": params}, jnp.zeros((1, 8, 12, 3)), visible=jnp.ones((1, 2, 3), bool)
         )
+    with pytest.raises(ValueError, match="the mask has"):
+        module.apply({"params": params}, jnp.zeros((1, 8, 8, 3)), visible=jnp.ones((1, 2, 3), bool))
+    for options, words in (
+        ({"positions": "sinus"}, "did you mean 'sincos'"),
+        ({"relative_bias": "layers"}, "did you mean 'layer'"),
+        ({"qkv_bias": "q"}, "did you mean 'qv'"),
+        ({"activation": "relu"}, "no activation 'relu'"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            tiny(**options)

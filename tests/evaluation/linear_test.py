@@ -5,6 +5,7 @@ import optax
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import Table, lars, lbfgs, linear
 
 
@@ -205,5 +206,5 @@ def test_lars_begins_small_and_diverges_with_a_sentence(key):
     still = lars(key, train, test, base_lr=0.0, epochs=2, warmup=1)
     assert 0.005 < still.classifier.kernel.std() < 0.01  # truncated normal: 0.88 of 0.01
     assert not still.classifier.bias.any()
-    with pytest.raises(ValueError, match="diverged at base_lr 1e\\+30"):
+    with pytest.raises(ConfigError, match="diverged at base_lr 1e\\+30"):
         lars(key, train, test, base_lr=1e30, trust=1.0, batch=16, epochs=20)

@@ -23,6 +23,10 @@ class ToyNetwork(NamedTuple):
     towers: dict
     calls: list
 
+    @property
+    def stages(self):
+        return {**self.towers, "projector": Tower(WIDTH), "prototypes": Tower(WIDTH)}
+
     def init(self, key):
         keys = jax.random.split(key, 6)
         draw = lambda k, *shape: 0.5 * jax.random.normal(k, shape)  # noqa: E731
@@ -40,6 +44,9 @@ class ToyNetwork(NamedTuple):
                 "image": {"kernel": draw(keys[4], WIDTH, WIDTH)},
                 "category": {"kernel": draw(keys[5], WIDTH, WIDTH)},
                 "text": {"kernel": draw(keys[5], WIDTH, WIDTH)},
+                "projector": {"kernel": draw(keys[4], WIDTH, WIDTH)},
+                "prototypes": {"kernel": draw(keys[5], WIDTH, WIDTH)},
+                "predictor": {"kernel": draw(keys[3], WIDTH, WIDTH)},
             },
         }
 
@@ -58,8 +65,16 @@ class ToyNetwork(NamedTuple):
         seen = jnp.tanh(tokens @ p["mix"]).mean(1, keepdims=True)
         return Features(tokens=jnp.tanh(tokens + seen), index=index)
 
+    def refine(self, params, name, x, *, grid, train=False, key=None):
+        self.calls.append(name)
+        kernel = params["decoders"][name]["kernel"]
+        pooled = x.tokens.mean(1) if x.pooled is None else x.pooled
+        tokens = x.tokens if x.tokens is None else jnp.tanh(x.tokens @ kernel)
+        return Features(tokens=tokens, pooled=jnp.tanh(pooled @ kernel), index=x.index)
+
     def decode(self, params, name, x, *, grid, source, target, target_grid, train, key):
-        guess = jnp.tanh(x.tokens.mean(1) @ params["decoders"][name]["kernel"])
+        pooled = x.pooled if name == "predictor" else x.tokens.mean(1)
+        guess = jnp.tanh(pooled @ params["decoders"][name]["kernel"])
         if name != "image":
             return guess
         where = geometry.relative_sincos(source, target, target_grid, 4)[..., :WIDTH]

@@ -16,22 +16,55 @@ def test_gaussian_compares_tokens(key):
     assert fw.gaussian().dense and not fw.gaussian().batchwise
 
 
-def test_boltzmann_bound_ignores_the_smoothing(key):
+def test_boltzmann_evidence_ignores_the_smoothing(key):
     prediction, table = jax.random.normal(key, (4, 6)), jnp.eye(6)
     target = Target(candidates=table, choice=jnp.arange(4))
     plain, smooth = fw.boltzmann(), fw.boltzmann(label_smoothing=0.3)
-    expected = np.log(6) - np.asarray(plain.score(prediction, target))
-    np.testing.assert_allclose(smooth.bound(prediction, target), expected, rtol=1e-5)
-    assert np.abs(smooth.score(prediction, target) - plain.score(prediction, target)).max() > 1e-3
+    found = smooth.evidence(prediction, target, jnp.ones(4))
+    loss = np.asarray(plain.score(prediction, target))
+    np.testing.assert_allclose(found.prediction, -loss.mean(), rtol=1e-5)
+    # Four of the six categories were used, equally often.
+    np.testing.assert_allclose(found.entropy, np.log(4), rtol=1e-5)
+    np.testing.assert_allclose(found.rank, 4.0, rtol=1e-5)
+    assert np.abs(smooth.score(prediction, target) - loss).max() > 1e-3
 
 
 def test_information_is_at_most_log_of_the_valid_candidates(key):
     candidates = 50.0 * jnp.eye(4)
     valid = jnp.array([True, True, False, True])
-    target = Target(candidates=candidates, choice=jnp.arange(4), valid=valid)
-    bound = fw.info_nce().bound(candidates, target)
-    np.testing.assert_allclose(bound[valid], np.log(3), rtol=1e-5)
+    target = Target(pooled=candidates, candidates=candidates, choice=jnp.arange(4), valid=valid)
+    rows = valid * 4 / 3
+    found = fw.info_nce().evidence(candidates, target, rows)
+    np.testing.assert_allclose(found.information, np.log(3), rtol=1e-5)
     assert fw.info_nce().batchwise
+
+
+def test_directions_are_what_instance_discrimination_compares(key):
+    one, two = jax.random.normal(key, (2, 5, 6))
+    longer = Target(pooled=3.0 * two, candidates=two, choice=jnp.arange(5))
+    target = Target(pooled=two, candidates=two, choice=jnp.arange(5))
+    for predict in (fw.cosine(), fw.contrast(), fw.nt_xent()):
+        np.testing.assert_allclose(
+            predict.score(2.0 * one, longer), predict.score(one, target), rtol=1e-5
+        )
+    unit = fw.boltzmann(unit=True, candidates="samples")
+    np.testing.assert_allclose(unit.score(2.0 * one, target), unit.score(one, target), rtol=1e-5)
+
+
+def test_barlow_twins_is_invariance_and_redundancy(key):
+    one, two = jax.random.normal(key, (2, 16, 6))
+    target = Target(pooled=two)
+    found = fw.invariance().score(one, target).mean() + fw.redundancy(0.01).score(one, target)
+    expected = losses.cross_correlation(one, two, off_diagonal=0.01)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_siglip_takes_its_bias_from_the_last_dimension(key):
+    one, two = jax.random.normal(key, (2, 5, 6))
+    target = Target(pooled=two, candidates=two, choice=jnp.arange(5))
+    given = jnp.concatenate([one, jnp.full((5, 1), -2.0)], axis=1)
+    expected = losses.pairwise_sigmoid(one, two, jnp.arange(5), bias=-2.0)
+    np.testing.assert_allclose(fw.pairwise_sigmoid().score(given, target), expected, rtol=1e-6)
 
 
 def test_alignment_is_the_weighted_regulariser(key):

@@ -53,5 +53,5 @@ def test_masking_counts_visible_cells():
 
 
 def test_an_average_is_always_kept():
-    assert "ema" in methods.mae().encoders
-    assert "ema" in methods.m3i().encoders
+    assert "ema" in methods.mae().slots
+    assert "ema" in methods.m3i().slots

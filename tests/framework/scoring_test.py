@@ -9,8 +9,7 @@ from m3i_jax import methods, mixing
 
 
 def start(method, toy, views, key):
-    params = toy.init(key)
-    states = {name: e.init(params) for name, e in method.encoders.items()}
+    params, states = fw.init(method, toy, key)
     return params, states, fw.prepare(method, toy, views, key=key)
 
 

@@ -4,14 +4,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax.framework import constant, gradient_norm
+from m3i_jax.framework import constant, gradient_norm, scheduled
 
 
 def follow(weighting, pairs):
     state, seen = weighting.init(), []
     for ssp, sp in pairs:
         norms = {"ssp": jnp.float32(ssp), "sp": jnp.float32(sp)}
-        weights, state = weighting.weigh(state, norms)
+        weights, state = weighting.weigh(state, norms, jnp.float32(0.0))
         seen.append(float(weights["sp"]))
     return np.array(seen), state
 
@@ -53,4 +53,21 @@ def test_lambda_is_clipped():
 def test_constant_measures_nothing():
     weighting = constant()
     assert not weighting.measures
-    assert weighting.weigh(weighting.init(), {}) == ({}, {})
+    assert weighting.weigh(weighting.init(), {}, jnp.float32(0.0)) == ({}, {})
+
+
+def test_schedules_go_from_the_first_to_the_second_number():
+    weighting = scheduled(groups={"mae": (1.0, 0.2), "clip": (0.0, 1.0)})
+    at = lambda p: weighting.weigh({}, {}, jnp.float32(p))[0]  # noqa: E731
+    assert float(at(0.0)["mae"]) == 1.0 and float(at(0.0)["clip"]) == 0.0
+    assert float(at(1.0)["mae"]) == pytest.approx(0.2) and float(at(0.5)["clip"]) == pytest.approx(
+        0.5
+    )
+
+
+def test_several_groups_are_balanced_each_by_itself():
+    weighting = gradient_norm(gamma=1.0, balanced=("clip", "moco"), reference="mae")
+    norms = {"mae": jnp.float32(6.0), "clip": jnp.float32(2.0), "moco": jnp.float32(3.0)}
+    weights, _ = weighting.weigh(weighting.init(), norms, jnp.float32(0.0))
+    assert float(weights["clip"]) == pytest.approx(3.0)
+    assert float(weights["moco"]) == pytest.approx(2.0)

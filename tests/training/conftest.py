@@ -12,18 +12,36 @@ from m3i_jax.types import Batch
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "configs"))
 
-ROWS = {
-    "classification": ("classification_digit_scenes", {}),
-    "mae": ("mae_digit_scenes", {}),
-    "siamese_im": ("siamese_im_digit_scenes", {}),
-    "siamese_im without unigrad": (
-        "siamese_im_digit_scenes",
-        {"objective.negative_weight": 0.0},
-    ),
-    "m3i": ("m3i_digit_scenes", {}),
+CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*_digit_scenes.py"))
+ROWS = {name.removesuffix("_digit_scenes"): (name, {}) for name in CONFIGS} | {
+    "siamese_im without unigrad": ("siamese_im_digit_scenes", {"objective.negative_weight": 0.0}),
     "m3i images": ("m3i_digit_scenes:images", {}),
     "m3i without mix": ("m3i_digit_scenes", {"objective.mix": False}),
+    **{f"table2 {form}": (f"table2_digit_scenes:{form}", {}) for form in "abcdefghijkl"},
 }
+del ROWS["table2"]
+# Compiled whenever the tests run; the others go through the same code and are slow together.
+OFTEN = ("classification", "mae", "siamese_im", "m3i", "m3i images", "byol")
+
+
+def pytest_generate_tests(metafunc):
+    """`any_row`: every row of the table, most of them slow."""
+    if "any_row" in metafunc.fixturenames:
+        slow = pytest.mark.slow
+        rows = [row if row in OFTEN else pytest.param(row, marks=slow) for row in ROWS]
+        metafunc.parametrize("any_row", rows, scope="session")
+
+
+# Sizes for a run that compiles in seconds, wherever a block has the key.
+TINY = dict(
+    width=64, depth=1, heads=2, hidden=32, layer=1, size=32, codes=16, layers=2, local_size=8
+)
+
+
+def tiny(block):
+    """A block with everything in it made small."""
+    small = {k: TINY[k] for k in block if k in TINY and isinstance(block[k], int)}
+    return block | small | ({"out": min(block["out"], 32)} if "out" in block else {})
 
 
 @pytest.fixture(scope="session")
@@ -40,17 +58,17 @@ def shrunk():
         config.update(image=16, batch=8, duration="12 steps", warmup="2 steps")
         config["encoder"].update(depth=2, width=64, heads=2)
         config["optimizer"]["lr"] = 3e-3
-        for name in ("category", "text"):
-            if name in config["towers"]:
-                config["towers"][name]["width"] = 64
-        if "text" in config["towers"]:
-            config["towers"]["text"].update(depth=1, heads=2)
-        for name, decoder in config["decoders"].items():
-            decoder.update(heads=2)
-            if name in ("image", "projector"):
-                decoder.update(depth=1)
-            if name == "image":
-                decoder.update(width=64)
+        for name, tower in config["towers"].items():
+            if name == "category":
+                tower["width"] = 64
+            elif name == "text":
+                tower.update(width=64, depth=1, heads=2)
+            else:
+                tower.update(width=64, depth=2, heads=2)
+                config["weights"][name]["path"] = "untrained"
+        config["decoders"] = {name: tiny(block) for name, block in config["decoders"].items()}
+        config["objective"] = tiny(config["objective"])
+        config["crops"] = tiny(config["crops"])
         config["log"] = dict(every=1, images=0)
         config["checkpoint"] = dict(every=4, keep=2)
         config["monitor"] = dict(every=0)
@@ -58,7 +76,7 @@ def shrunk():
             *blocks, last = key.split(".")
             node = config
             for block in blocks:
-                node = node[block]
+                node = node.setdefault(block, {})
             node[last] = value
         return Config.of(config)
 
@@ -69,7 +87,7 @@ def shrunk():
 def batch():
     """A global batch of 8 samples; one has no label, one no text."""
     rng = np.random.default_rng(0)
-    image = lambda: rng.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)  # noqa: E731
+    image = lambda side=16: rng.integers(0, 256, (8, side, side, 3), dtype=np.uint8)  # noqa: E731
     box = np.tile(np.float32([2, 3, 20, 16, 0, 48]), (8, 1))
     other = np.tile(np.float32([8, 1, 14, 25, 0, 48]), (8, 1))
     other[::2, 4] = 1.0
@@ -78,7 +96,9 @@ def batch():
     text = rng.integers(3, 60, (8, 16)).astype(np.int32)
     text[:, 9:] = 0
     text[5] = 0
-    return Batch({"a": image(), "b": image()}, {"a": box, "b": other}, label, text)
+    images = {"a": image(), "b": image(), "l0": image(8), "l1": image(8)}
+    boxes = {"a": box, "b": other, "l0": box, "l1": other}
+    return Batch(images, boxes, label, text)
 
 
 @pytest.fixture(scope="session")

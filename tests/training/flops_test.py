@@ -133,11 +133,18 @@ def test_shipped_configs_cost_what_the_formulas_say(name, changes, formula, publ
     run = assemble(Config.of(data), images=10**6, devices=jax.devices()[:1])
     found = flops.per_image(run)
     # Exact but for what is stated beside the network: the logits once more, for the information
-    # that is logged (3e-5 of ViT-S), and the rectangles of block masks.
-    np.testing.assert_allclose(found.model, formula, rtol=1e-4)
+    # that is logged (3e-5 of ViT-S), its covariances (1.3e-4 of MAE), rectangles of block masks.
+    np.testing.assert_allclose(found.model, formula, rtol=2e-4)
     if published is not None:  # 3 x the forward pass, patches included, linear classifier
         np.testing.assert_allclose(found.model, published, rtol=0.02)
     assert found.executed >= found.model
+
+
+def test_the_ceiling_is_the_peak_over_the_model_flops(shrunk, monkeypatch):
+    run = assemble(shrunk("classification", augment={}), images=8, devices=jax.devices()[:1])
+    assert flops.ceiling(run) is None  # a CPU
+    monkeypatch.setattr(flops.peaks, "peak", lambda devices, dtype: 1e9)
+    np.testing.assert_allclose(flops.ceiling(run), 1e9 / flops.per_image(run).model, rtol=1e-12)
 
 
 def test_recomputation_is_no_model_work(shrunk):

@@ -1,19 +1,25 @@
 """Hooks on moments made by hand: what is written when, and when a run gives up."""
 
+import logging
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from m3i_jax.training import hooks
+from m3i_jax.training.checkpoint import CheckpointError, Checkpoints
 from m3i_jax.training.loop import Moment
+from m3i_jax.training.storage import Storage, publish
 
 
 class Book:
     """A log that remembers."""
 
     def __init__(self):
-        self.lines, self.rates, self.pictures = [], [], []
+        self.lines, self.rates, self.pictures, self.values = [], [], [], []
 
     def scalars(self, step, values):
+        self.values.append(values)
         self.lines.append((step, float(values["train/loss"])))
 
     def progress(self, step, *, loss, images_per_second):
@@ -41,6 +47,17 @@ def test_lines_are_of_their_own_step_and_complete_before_a_checkpoint():
     assert all(rate > 0 for _, rate in book.rates)
 
 
+def test_utilisation_is_the_rate_over_what_the_peak_allows():
+    for ceiling in (None, 2000.0):
+        book = Book()
+        hook = hooks.logging(book, batch=4, every=2, ceiling=ceiling)
+        for moment in moments(4):
+            hook(moment)
+        for values in book.values:
+            rate = values["perf/images_per_second"]
+            assert values.get("perf/mfu") == (ceiling and rate / ceiling)
+
+
 def test_a_run_that_is_never_finite_gives_up():
     hook = hooks.logging(Book(), batch=4, every=10)
     with pytest.raises(hooks.NotFinite, match="not been finite for 100 steps up to step"):
@@ -56,24 +73,88 @@ def test_a_run_with_a_bad_step_now_and_then_goes_on():
     assert [step for step, _ in book.lines] == list(range(10, 401, 10))
 
 
-def test_checkpoints_follow_their_interval_and_the_end():
-    saved = []
+class State:
+    """A training state that knows its step."""
 
-    class Kept:
-        def check(self):
-            pass
+    def __init__(self, step):
+        self.step = step
 
-        def save(self, step, items, meta, *, wait):
-            saved.append((step, items, meta["sample"], wait))
+    def items(self):
+        return {"a": {"step": jnp.int32(self.step)}}
 
-    class State:
-        def items(self):
-            return "items"
 
-    hook = hooks.saving(Kept(), state=lambda leaves: State(), meta=lambda m: m.position, every=3)
-    for moment in moments(7):
-        hook(moment)
-    assert saved == [(3, "items", 3, False), (6, "items", 6, False), (7, "items", 7, True)]
+class Disk:
+    """Refuses the attempts to seal a checkpoint whose numbers are given; the others go well."""
+
+    def __init__(self, broken):
+        self.broken, self.attempts = broken, 0
+
+    def publish(self, path, data):
+        self.attempts += 1
+        if self.attempts in self.broken:
+            raise OSError(28, "No space left on device")
+        publish(path, data)
+
+
+def save_all(folder, *, total, broken=(), every=8):
+    """Runs the hook over `total` steps, waiting for every save; the steps that were saved."""
+    disk, told = Disk(broken), []
+    storage = Storage(publish=disk.publish)
+    with Checkpoints(folder, keep=100, storage=storage, pauses=()) as kept:
+        meta = lambda moment: told.append(moment.step) or moment.position  # noqa: E731
+        state = State(0)
+        hook = hooks.saving(kept, state=lambda leaves: state, meta=meta, every=every, pause=0.01)
+        for moment in moments(total):
+            state.step = moment.step
+            hook(moment)
+            if kept._pending:
+                kept._pending.exception()  # until it has ended
+        steps = kept.steps()
+        for step in steps:
+            assert kept.restore_item(step, "a")["step"] == kept.meta(step)["sample"] == step
+    return told, steps
+
+
+def test_checkpoints_follow_their_interval_and_the_end(tmp_path):
+    assert save_all(tmp_path / "a", total=19) == ([8, 16, 19], [8, 16, 19])
+    assert save_all(tmp_path / "b", total=3, every=0) == ([3], [3])
+
+
+def test_a_checkpoint_that_failed_is_made_up_for_by_a_later_state(tmp_path, caplog):
+    # 8 is sealed, 16 not, nor an eighth and a quarter of the interval later; half of it later, yes.
+    told, steps = save_all(tmp_path, total=27, broken={2, 3, 4})
+    assert told == [8, 16, 17, 18, 20, 24, 27] and steps == [8, 20, 24, 27]
+    warned = [r.message for r in caplog.records if r.levelno == logging.WARNING]
+    assert ["step 16 " in warned[0], "step 17 " in warned[1], "step 18 " in warned[2]] == [True] * 3
+    assert len(warned) == 3 and "No space left" in warned[0] and "steps on disk: 8" in warned[0]
+
+
+def test_the_last_checkpoint_is_tried_again_at_once(tmp_path):
+    assert save_all(tmp_path, total=9, broken={2, 3})[1] == [8, 9]
+
+
+def test_a_disk_that_never_recovers_stops_the_run_and_keeps_the_old_step(tmp_path):
+    with pytest.raises(CheckpointError, match="No space left.*steps on disk: 8") as error:
+        save_all(tmp_path, total=100, broken=range(2, 1000))
+    # 16, 17, 18, 20 and 24 were tried; seen at 25.
+    assert "step 24 " in str(error.value) and error.value.status == 74
+    with pytest.raises(CheckpointError, match="step 7 .*steps on disk: 8"):
+        save_all(tmp_path, total=7, broken=range(1, 1000))
+    assert Checkpoints(tmp_path, read_only=True).latest() == 8
+
+
+def test_a_disk_that_hangs_is_not_tried_again(tmp_path):
+    class Hanging:
+        def result(self, timeout):
+            raise TimeoutError
+
+    kept = Checkpoints(tmp_path, write=lambda path, arrays: Hanging())
+    hook = hooks.saving(kept, state=lambda leaves: State(1), meta=lambda moment: {}, every=1)
+    first, second, *_ = moments(9)
+    hook(first)
+    with pytest.raises(CheckpointError, match="no end after"):
+        hook(second)
+    kept.close()
 
 
 def test_pictures_are_drawn_first_last_and_in_between():

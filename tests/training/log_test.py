@@ -223,6 +223,8 @@ def test_the_config_is_written_and_compared(tmp_path):
         ({"flag": 1}, "flag was True, is now 1"),
         ({"new": {"a": 1}}, "new was absent"),
         ({"log": {"every": 1}, "logic": 3}, "config: logic was 1, is now 3. Set"),
+        ({"logic": 2}, "take another work directory$"),
+        ({"duration": "9 steps"}, "another work directory; a run of another length has other"),
     ],
 )
 def test_another_config_is_refused_by_key(tmp_path, change, message):

@@ -11,23 +11,16 @@ from m3i_jax.training import sharding
 from m3i_jax.training.run import assemble
 from m3i_jax.training.step import views
 
-ROWS = (
-    "classification",
-    "mae",
-    "siamese_im",
-    "siamese_im without unigrad",
-    "m3i",
-    "m3i images",
-    "m3i without mix",
-)
-
 
 def slopes(run, batch, fits):
     """(loss, gradient) of one step of a run, as the step computes them, on the run's own mesh."""
 
     def differentiate(state, batch):
         key = jax.random.key(3)
-        prepared = fw.prepare(run.method, run.network, views(key, batch, run.augment), key=key)
+        given = views(key, batch, run.augment)
+        prepared = fw.prepare(
+            run.method, run.network, given, key=key, params=state.params, states=state.codes
+        )
         found = fw.gradients(
             run.method, run.network, run.weighting, state.params, state.codes, prepared,
             balance=state.balance, key=key,
@@ -40,9 +33,9 @@ def slopes(run, batch, fits):
     return state, float(loss), jax.device_get(found)
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_eight_devices_equal_one(row, shrunk, batch, fits, one_device):
+def test_eight_devices_equal_one(any_row, shrunk, batch, fits, one_device):
     mesh, device = one_device
+    row = any_row
     single = assemble(shrunk(row, mesh=mesh), images=100, devices=device)
     many = assemble(shrunk(row, mesh=dict(data=4, fsdp=2)), images=100)
     state, loss, found = slopes(single, batch, fits)
@@ -52,7 +45,9 @@ def test_eight_devices_equal_one(row, shrunk, batch, fits, one_device):
     np.testing.assert_allclose(loss8, loss, rtol=1e-5)
     scale = np.sqrt(sum(np.square(g).sum() for g in jax.tree.leaves(found)))
     off = jax.tree.map(lambda a, b: np.square(a - b).sum(), found, found8)
-    assert np.sqrt(sum(jax.tree.leaves(off))) <= 1e-5 * scale
+    # MSN divides cosines by 0.1 and raises shares to the fourth power: rounding grows forty-fold.
+    limit = 4e-5 if any_row == "msn" else 1e-5
+    assert np.sqrt(sum(jax.tree.leaves(off))) <= limit * scale
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +83,8 @@ def trained(shrunk, batch, fits, one_device):
     return make
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_losses_fall_and_everything_moves(row, trained):
-    run, losses, start, end, _ = trained(row)
+def test_losses_fall_and_everything_moves(any_row, trained):
+    run, losses, start, end, _ = trained(any_row)
     for name in run.method.terms:
         first, last = losses[0][f"train/{name}"], losses[11][f"train/{name}"]
         assert last < first, f"{name}: {first} -> {last}"

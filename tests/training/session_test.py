@@ -153,12 +153,33 @@ def test_a_finished_run_says_so_and_another_config_is_refused(config, straight):
     assert again.returncode == 0 and "done already" in again.stderr
     other = run(config, straight, "--config.optimizer.lr=0.5")
     assert other.returncode == 2 and "optimizer.lr was 0.001, is now 0.5" in other.stderr
+    assert "another length" not in other.stderr
+    longer = run(config, straight, "--config.duration=80 steps")
+    assert longer.returncode == 2 and "duration was '60 steps'" in longer.stderr
+    assert "take another work directory; a run of another length" in longer.stderr
+
+
+def test_a_second_run_in_a_directory_is_refused(config, tmp_path):
+    with Checkpoints(tmp_path / "checkpoints"):
+        second = run(config, tmp_path)
+    assert second.returncode == 73 and second.stderr.splitlines()[-1].startswith("error: ")
+    assert "is in use by process" in second.stderr and "Traceback" not in second.stderr
 
 
 @pytest.mark.parametrize(
     "words, sentence",
     [
+        (["--config.optimizer.lrr=1"], "config.optimizer has no key 'lrr'; did you mean 'lr'?"),
+        # Keys that the file leaves out are the library's to know.
         (["--config.optimizer.rl=1"], "config.optimizer has no key 'rl'; did you mean 'lr'?"),
+        (["--config.optimizer.b1=high"], "config.optimizer.b1 is 'high' (str), expected float"),
+        (
+            ["--config.encoder.wdth=64"],
+            "encoder 'vit_nano' has no key 'wdth'; did you mean 'width'?",
+        ),
+        (["--config.crops.ratoi=1"], "config.crops has no key 'ratoi'; did you mean 'ratio'?"),
+        (["--config.checkpoint.evry=1"], "config.checkpoint has no key 'evry'"),
+        (["--config.augment.b.solarise=1"], "did you mean 'solarize'?"),
         (["--config.optimizer.lr=high"], "optimizer.lr"),
         (["--config.optimizer.lr=nan"], "config.optimizer.lr is nan"),
         (["--config.image=30"], "not divisible by patch 8"),

@@ -1,11 +1,17 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
+from m3i_jax.training import signals
 from m3i_jax.training.signals import EXIT_PREEMPTED, Preemption
 
 
@@ -47,6 +53,93 @@ def test_a_process_leaves_with_its_code_and_at_once_on_the_second_signal(manner,
         process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == code
     process.stdout.close()
+
+
+@pytest.mark.parametrize("period, pace, fewest", [(0.2, 0.01, 4), (0.01, 0.05, 1)])
+def test_processes_agree_on_a_step_and_ask_each_other_rarely(monkeypatch, period, pace, fewest):
+    """Three threads play processes of uneven speed; the gathering is a barrier, as the real one."""
+    steps, count = 60, 3
+    told, barrier = [None] * count, threading.Barrier(count)
+    asked_at = [[] for _ in range(count)]
+    left_at = [None] * count
+    mine = threading.local()
+
+    def gather(value):
+        barrier.wait(30)
+        told[mine.rank] = value
+        asked_at[mine.rank].append(mine.step)
+        barrier.wait(30)
+        return np.stack(told)
+
+    monkeypatch.setattr(jax, "process_count", lambda: count)
+    monkeypatch.setattr(signals.multihost_utils, "process_allgather", gather)
+    monkeypatch.setattr(signals, "PERIOD", period)
+
+    def play(rank):
+        mine.rank, asked = rank, Preemption()
+        for mine.step in range(steps):
+            asked.requested = rank == 1 and mine.step >= 40  # nobody else gets a signal
+            if asked.agreed():
+                break
+            time.sleep(pace * (1 + 0.2 * rank))
+        left_at[rank] = mine.step
+
+    players = [threading.Thread(target=play, args=(rank,)) for rank in range(count)]
+    for player in players:
+        player.start()
+    for player in players:
+        player.join(60)
+    assert asked_at[0] == asked_at[1] == asked_at[2], "they would wait for each other for ever"
+    assert left_at[0] == left_at[1] == left_at[2] == asked_at[0][-1]
+    gaps = np.diff(asked_at[0])
+    assert np.median(gaps) >= fewest and gaps.max() * pace <= 1.5 * max(period, pace)
+    assert 40 <= left_at[0] <= 40 + gaps.max()
+
+
+PAIR = """
+import sys, time
+import jax
+port, rank = sys.argv[1], int(sys.argv[2])
+jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=rank)
+from m3i_jax.training.signals import Preemption
+with Preemption() as asked:
+    for step in range(100_000):
+        if asked.agreed():
+            break
+        if step == 20:
+            print("ready", flush=True)
+        time.sleep(0.005)
+print(step, flush=True)
+jax.distributed.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    pair = [
+        subprocess.Popen(
+            [sys.executable, "-c", PAIR, port, str(rank)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    for process in pair:
+        assert "ready\n" in iter(process.stdout.readline, "")  # after what the transport prints
+    time.sleep(0.5)
+    pair[1].send_signal(signal.SIGTERM)
+    sent = time.monotonic()
+    steps = [int(process.stdout.readline()) for process in pair]
+    # A period, and what a busy machine takes on top.
+    assert steps[0] == steps[1] > 20 and time.monotonic() - sent < 10
+    for process in pair:
+        assert process.wait(timeout=60) == 0
+        process.stdout.close()
 
 
 def test_exit_code():

@@ -1,56 +1,8 @@
-"""THE TABLE: every pre-training method as views, codes and terms, one short function per row.
-
-A row's arguments are the paper's numbers; `target` is the encoder that provides what is
-predicted, where the row leaves it open.
-"""
+"""M3I: several inputs and several targets at once (M3I §3.4; METHODS §4)."""
 
 from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.framework import Code, Encoder, Masking, Method, Part, Term
-
-
-def classification(*, label_smoothing: float = 0.1) -> Method:
-    """Supervised classification: view a → category (M3I Table 5, row 1).
-
-    −log P̂ = softmax cross-entropy over all rows of the class table.
-    """
-    codes = {"x": Code("a", fw.online()), "category": Code("label", fw.online("category"))}
-    predict = fw.boltzmann(label_smoothing=label_smoothing)
-    return Method(codes, {"category": Term("x", "category", "category", predict, group="sp")})
-
-
-def mae(target: Encoder | None = None, *, hidden: float = 0.75) -> Method:
-    """Masked autoencoder: visible patches of view a → pixels of its hidden ones.
-
-    −log P̂ = mean squared error on patches normalised by their own statistics (He et al. 2022;
-    METHODS §2.2). No regulariser: pixels cannot collapse.
-    """
-    mask = Masking(masks.random, hidden)
-    codes = {"x": Code("a", fw.online(), mask), "y": Code("a", target or fw.pixels())}
-    return Method(codes, {"pixels": Term("x", "y", "image", fw.gaussian(), positions="hidden")})
-
-
-def siamese_im(
-    target: Encoder | None = None,
-    *,
-    hidden: float = 0.6,
-    projector: bool = True,
-    negative_weight: float = 0.02,
-) -> Method:
-    """Siamese image modeling: visible patches of view b → dense features of view a.
-
-    L = (E‖ẑ − z‖² + w·E ẑᵀCẑ)/D over all positions (UniGrad; METHODS §3.6); w = 0 leaves the
-    Gaussian with stop-gradient of M3I's Table 5. `projector` puts the token head of METHODS §3.4
-    behind the online encoder and its moving average; a `target` given with it must pass it too.
-    """
-    head = "projector" if projector else None
-    target = target or fw.ema(refine=head)
-    codes = {
-        "x": Code("b", fw.online(refine=head), Masking(masks.blockwise, hidden)),
-        "y": Code("a", fw.standardize(target)),
-    }
-    regularize = fw.alignment(negative_weight) if negative_weight else None
-    return Method(codes, {"dense": Term("x", "y", "image", fw.gaussian(), regularize)})
 
 
 def m3i(

@@ -1,4 +1,4 @@
-"""Rows of the table: what each is made of, and what its arguments change."""
+"""M3I: what it is made of, and what its arguments change."""
 
 import pytest
 
@@ -49,13 +49,3 @@ def test_the_two_images_share_the_weight_of_a_label():
     method = methods.m3i()
     assert method.terms["category_first"].weight == method.terms["text_second"].weight == 0.5
     assert method.terms["intra"].weight == method.terms["inter"].weight == 1.0
-
-
-def test_siamese_im_without_unigrad_is_the_row_of_table_5():
-    assert methods.siamese_im().terms["dense"].regularize.name == "decorrelation"
-    assert methods.siamese_im(negative_weight=0.0).terms["dense"].regularize is None
-
-
-def test_mae_scores_hidden_pixels_only():
-    assert methods.mae().terms["pixels"].positions == "hidden"
-    assert methods.mae().codes["x"].mask.hidden == 0.75

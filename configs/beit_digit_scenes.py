@@ -1,0 +1,16 @@
+r"""BEiT on the embedded digit scenes: the words of hidden patches.
+
+    python experiments/pretrain.py --config configs/beit_digit_scenes.py --workdir runs/beit
+
+Needs a tokenizer: python experiments/train_tokenizer.py --workdir runs/tokenizer
+"""
+
+import recipes
+
+
+def get_config():
+    return recipes.with_tokenizer(
+        encoder=dict(recipes.SMALL_VIT, hide="mask"),
+        objective=dict(name="beit", hidden=0.4, codes=256),
+        decoders=dict(words=dict(name="linear")),
+    )

@@ -1,0 +1,16 @@
+r"""data2vec on the embedded digit scenes: the last layers of the moving average.
+
+    python experiments/pretrain.py --config configs/data2vec_digit_scenes.py \
+        --workdir runs/data2vec
+"""
+
+import recipes
+
+
+def get_config():
+    return recipes.digit_scenes(
+        encoder=dict(recipes.SMALL_VIT, hide="mask"),
+        objective=dict(name="data2vec", hidden=0.6, layers=2),
+        target=dict(name="ema", momentum=0.99, end=0.999),
+        decoders=dict(dense=dict(name="linear")),
+    )

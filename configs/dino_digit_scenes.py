@@ -1,0 +1,24 @@
+r"""DINO on the embedded digit scenes, with two small crops.
+
+python experiments/pretrain.py --config configs/dino_digit_scenes.py --workdir runs/dino
+"""
+
+import recipes
+
+
+def get_config():
+    return recipes.digit_scenes(
+        crops=dict(scale=(0.7, 1.0), flip=0.0, local_size=16, local_scale=(0.2, 0.5)),
+        augment=dict(a=recipes.MILD, b=recipes.MILD, local=recipes.MILD),
+        objective=dict(
+            name="dino", local=2, temperature=0.1, target_temperature=0.04, centring=True
+        ),
+        target=dict(name="ema", heads=("projector", "prototypes"), momentum=0.98, end=1.0),
+        decoders=dict(
+            projector=dict(
+                recipes.MLP, layers=3, norm="none", activation="gelu", pool="class",
+                unit_norm=True,
+            ),
+            prototypes=dict(name="prototypes", out=512, input="projector"),
+        ),
+    )  # fmt: skip

@@ -1,0 +1,20 @@
+r"""SigLIP on the embedded digit scenes and their captions.
+
+python experiments/pretrain.py --config configs/siglip_digit_scenes.py --workdir runs/siglip
+"""
+
+import recipes
+
+
+def get_config():
+    return recipes.digit_scenes(
+        objective=dict(name="siglip", hidden=0.0),
+        captions=dict(vocabulary=512, length=16),
+        towers=dict(text=recipes.TEXT),
+        decoders=dict(
+            text=dict(
+                name="linear", pool="class", bias=False, logit_scale=True, logit_start=10.0,
+                logit_bias=-10.0,
+            ),
+        ),
+    )  # fmt: skip

@@ -1,0 +1,16 @@
+r"""SimMIM on the embedded digit scenes: hidden pixels by a linear layer.
+
+python experiments/pretrain.py --config configs/simmim_digit_scenes.py --workdir runs/simmim
+"""
+
+import recipes
+
+
+def get_config():
+    return recipes.digit_scenes(
+        encoder=dict(recipes.SMALL_VIT, patch=4, hide="mask"),
+        objective=dict(name="simmim", hidden=0.6, unit=2),
+        target=dict(name="pixels", normalization="raw"),
+        augment=dict(),
+        decoders=dict(pixels=dict(name="linear")),
+    )

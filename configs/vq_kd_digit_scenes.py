@@ -1,0 +1,20 @@
+r"""VQ-KD, a tokenizer of digit scenes, from a supervised teacher.
+
+    python experiments/pretrain.py --config configs/vq_kd_digit_scenes.py --workdir runs/vq_kd
+
+The same as experiments/train_tokenizer.py. The teacher is the run of
+`classification_digit_scenes.py` in runs/classification.
+"""
+
+import recipes
+
+
+def get_config():
+    return recipes.with_teacher(
+        objective=dict(name="vq_kd", codes=256, decay=0.99, commitment=1.0),
+        decoders=dict(
+            bottleneck=recipes.BOTTLENECK,
+            dense=dict(name="infill", width=128, depth=1, heads=4, head="tanh", input="bottleneck"),
+        ),
+        optimizer=dict(name="adamw", lr=1e-3, b2=0.99, weight_decay=1e-4),
+    )

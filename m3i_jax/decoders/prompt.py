@@ -1,0 +1,69 @@
+"""MILAN's prompting decoder: the kept tokens are asked, and never change (METHODS 2.2)."""
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from m3i_jax import masks
+from m3i_jax.decoders.tokens import absolute, blocks, check_sizes, fill, mask_token, with_class
+from m3i_jax.nn.linear import Linear
+from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.types import Array, Features, Grid
+
+
+class Prompt(nn.Module):
+    """Mask tokens of the removed cells attend to the kept tokens and to each other.
+
+    c = [W_in class; W_in tokens + PE],  q = blocks(mask token + PE; keys and values from [c; q]),
+    y = W_out LN(c at kept cells, q at removed ones) + b. No norm stands between c and its keys, as
+    in the official code, so c is the same for every block.
+
+    Attributes:
+      out: width of the result.
+      width, depth, heads, mlp_ratio: of the blocks.
+      dtype, scan, remat: see `blocks.stack`.
+    """
+
+    out: int
+    width: int = 512
+    depth: int = 8
+    heads: int = 16
+    mlp_ratio: float = 4.0
+    dtype: str = "float32"
+    scan: bool = True
+    remat: str = "none"
+
+    wants: ClassVar[tuple[str, ...]] = ("grid",)
+
+    @nn.nowrap
+    def check(self) -> None:
+        """Raises ConfigError for sizes and options that do not fit together."""
+        check_sizes("the prompt decoder", self)
+
+    @nn.compact
+    def __call__(self, x: Features, *, grid: Grid, train: bool = False) -> Array:
+        """Features with tokens (B, n, D) in cells `index` of the grid -> (B, h·w, out) float32.
+
+        Where nothing was removed, there is nothing to ask, and every cell is read off directly.
+        """
+        dtype, table = jnp.dtype(self.dtype), absolute(grid, self.width)
+        batch, count, _ = x.tokens.shape
+        index = jnp.arange(count)[None] if x.index is None else x.index
+        index = jnp.broadcast_to(index, (batch, count))
+        context, first = with_class(x.tokens, x.pooled)
+        context = Linear(self.width, dtype=dtype, name="embed")(context).astype(jnp.float32)
+        places = jnp.take(table, index, axis=0, mode="clip")
+        context = context + jnp.pad(places, ((0, 0), (first, 0), (0, 0)))
+
+        kept = fill(
+            jnp.zeros((batch, len(table), 1), bool), index, jnp.ones((batch, count, 1), bool)
+        )
+        removed = masks.indices(~kept.reshape(batch, *grid), len(table) - count)
+        queries = mask_token(self) + jnp.take(table, removed, axis=0, mode="clip")
+        queries, _ = blocks(self, queries, context=context)
+
+        y = jnp.zeros((batch, len(table), self.width), jnp.float32)
+        y = fill(fill(y, index, context[:, first:]), removed, queries)
+        y = LayerNorm(dtype=dtype, name="norm")(y)
+        return Linear(self.out, dtype=dtype, name="head")(y).astype(jnp.float32)

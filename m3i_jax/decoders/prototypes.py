@@ -1,0 +1,55 @@
+"""Prototypes: directions that a feature is compared with (MSN, DINO)."""
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from m3i_jax.build import ConfigError
+from m3i_jax.decoders.linear import POOLS, pooled
+from m3i_jax.nn.blocks import DTYPES, check_choice
+from m3i_jax.nn.linear import einsum
+from m3i_jax.nn.norms import UnitNorm
+from m3i_jax.types import Array, Features
+
+
+class Prototypes(nn.Module):
+    """y_k = n2(x) · n2(W_k) / temperature: logits over learned unit vectors.
+
+    MSN normalises its prototypes in the forward pass; DINO's last layer, weight-normed with all
+    lengths held at 1, is the same map. METHODS 2.2.
+
+    Attributes:
+      out: number of prototypes.
+      temperature: divides the cosines; 1 leaves it to the loss.
+      pool: "none" (one result per token), "class" or "mean".
+      dtype: of the product, which is summed in float32.
+    """
+
+    out: int
+    temperature: float = 1.0
+    pool: str = "class"
+    dtype: str = "float32"
+
+    wants: ClassVar[tuple[str, ...]] = ()
+
+    @nn.nowrap
+    def check(self) -> None:
+        """Raises ConfigError for sizes and options that do not fit together."""
+        check_choice("the prototypes decoder", "pool", self.pool, POOLS)
+        check_choice("the prototypes decoder", "dtype", self.dtype, DTYPES)
+        if self.out < 1 or self.temperature <= 0:
+            raise ConfigError(
+                f"the prototypes decoder has {self.out} prototypes at temperature "
+                f"{self.temperature}, expected at least 1 and a positive number"
+            )
+
+    @nn.compact
+    def __call__(self, x: Features, *, train: bool = False) -> Array:
+        """Features of width D -> (B, n, out), or (B, out) if pooled, float32."""
+        y, dtype = pooled(x, self.pool), jnp.dtype(self.dtype)
+        # U(-1/sqrt(D), 1/sqrt(D)): the length sets how fast a row turns.
+        start = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
+        rows = self.param("kernel", start, (self.out, y.shape[-1]), jnp.float32)
+        y, rows = (UnitNorm()(v).astype(dtype) for v in (y, rows))
+        return einsum("bnd,kd->bnk" if y.ndim == 3 else "bd,kd->bk", y, rows) / self.temperature

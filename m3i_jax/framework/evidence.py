@@ -1,0 +1,143 @@
+"""What a term says about the mutual information it maximises: E log P̂ + H(z_y), in nats.
+
+For candidates it is InfoNCE's bound or the entropy of their use; around continuous codes a
+Gaussian estimate per dimension. Beside it stands the health of the target: how far its codes
+spread, and over how many directions or candidates.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from m3i_jax import losses, metrics, normalize
+from m3i_jax.types import Array
+
+ROWS = 8192  # of tokens, at most about so many are looked at
+
+
+class Evidence(NamedTuple):
+    """Scalars of one term; what does not apply is None.
+
+    prediction: E log P̂.  entropy: estimate of H(z_y); the sum of both is the information.
+    spread: standard deviation of the target's directions, 1 on a sphere, 0 where all are alike.
+    rank: directions or candidates that the target makes use of.
+    """
+
+    prediction: Array
+    entropy: Array
+    spread: Array | None = None
+    rank: Array | None = None
+
+    @property
+    def information(self) -> Array:
+        """E log P̂ + H(z_y)."""
+        return self.prediction + self.entropy
+
+
+def _health(codes: Array) -> dict[str, Array]:
+    return {"spread": metrics.feature_std(codes), "rank": metrics.participation(codes)}
+
+
+def _of_codes(prediction: Array, target: Array) -> Evidence:
+    """(N, D) each."""
+    likelihood, entropy = metrics.gaussian_information(prediction, target)
+    return Evidence(likelihood, entropy, **_health(target))
+
+
+def of_tokens(prediction: Array, target: Any, rows: Array) -> Evidence:
+    """A Gaussian around tokens (B, L, D); every k-th of them where there are many."""
+    batch, length, width = target.tokens.shape
+    step = max(1, batch * length // ROWS)
+    thin = lambda x: x[:, ::step].reshape(-1, width)  # noqa: E731
+    return _of_codes(thin(prediction), thin(target.tokens))
+
+
+def of_pooled(prediction: Array, target: Any, rows: Array) -> Evidence:
+    """A Gaussian around global codes (B, D)."""
+    return _of_codes(prediction, target.pooled)
+
+
+def of_standardized(prediction: Array, target: Any, rows: Array) -> Evidence:
+    """A Gaussian around codes standardised over the batch."""
+    standard = lambda z: (z - z.mean(0, keepdims=True)) / (z.std(0, keepdims=True) + 1e-5)  # noqa: E731
+    one, two = standard(prediction), standard(target.pooled)
+    return _of_codes(one, two)._replace(**_health(target.pooled))
+
+
+def on_sphere(evidence: Callable) -> Callable:
+    """The same, of directions."""
+
+    unit = lambda x: None if x is None else normalize.unit(x)  # noqa: E731
+
+    def found(prediction, target, rows):
+        target = target._replace(tokens=unit(target.tokens), pooled=unit(target.pooled))
+        return evidence(unit(prediction), target, rows)
+
+    return found
+
+
+def _mean(values: Array, rows: Array) -> Array:
+    """Mean over the batch by the weights of its rows; values (B,) or (B, L)."""
+    values = values if values.ndim == 1 else values.mean(-1)
+    return (values * rows).mean()
+
+
+def of_choice(score: Callable) -> Callable:
+    """A table of candidates: the entropy of how often this batch chose each."""
+
+    def found(prediction, target, rows):
+        shares = metrics.usage(target.choice, target.candidates.shape[0], weights=rows)
+        entropy = metrics.entropy(shares)
+        likelihood = -_mean(score(prediction, target), rows)
+        return Evidence(likelihood, entropy, rank=jnp.exp(entropy))
+
+    return found
+
+
+def of_words(prediction: Array, target: Any, rows: Array) -> Evidence:
+    """A vocabulary: the entropy of how often this batch used each word."""
+    shares = metrics.usage(target.choice.reshape(-1), prediction.shape[-1])
+    entropy = metrics.entropy(shares)
+    likelihood = -_mean(losses.categorical(prediction, target.choice), rows)
+    return Evidence(likelihood, entropy, rank=jnp.exp(entropy))
+
+
+def of_batch(score: Callable, *, per_row: int = 1, tokens: bool = False) -> Callable:
+    """M equally likely candidates of the batch: the bound cannot exceed log M (InfoNCE)."""
+
+    def found(prediction, target, rows):
+        codes = target.tokens if tokens else target.pooled
+        count = per_row * codes.shape[0] - (per_row - 1)
+        if tokens:
+            count = codes.shape[0] - 1 + codes.shape[1]
+        elif target.valid is not None:
+            count = target.valid.sum()
+        entropy = jnp.log(jnp.asarray(count, jnp.float32))
+        flat = codes.reshape(-1, codes.shape[-1])
+        return Evidence(-_mean(score(prediction, target), rows), entropy, **_health(flat))
+
+    return found
+
+
+def of_queue(score: Callable) -> Callable:
+    """The right code and those of a queue, equally likely."""
+
+    def found(prediction, target, rows):
+        entropy = jnp.log(jnp.float32(target.candidates.shape[0] + 1))
+        codes = target.pooled if target.tokens is None else target.tokens
+        flat = codes.reshape(-1, codes.shape[-1])
+        return Evidence(-_mean(score(prediction, target), rows), entropy, **_health(flat))
+
+    return found
+
+
+def of_shares(score: Callable) -> Callable:
+    """Shares of prototypes: the entropy of their mean over the batch."""
+
+    def found(prediction, target, rows):
+        entropy = metrics.entropy(target.pooled.mean(0))
+        likelihood = -_mean(score(prediction, target), rows)
+        return Evidence(likelihood, entropy, rank=jnp.exp(entropy))
+
+    return found

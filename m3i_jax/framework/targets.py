@@ -1,0 +1,196 @@
+"""What methods make of a code before they predict it: whitened, queued, assigned, quantised.
+
+Each function wraps an encoder; those that remember something between steps bring a `Slot`.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from m3i_jax import losses, normalize, quantize
+from m3i_jax.framework.codes import Encoder, Slot, _keep, _names, then
+from m3i_jax.types import Features
+
+
+def standardize(encoder: Encoder) -> Encoder:
+    """LN0: tokens with zero mean and unit variance over D (SiameseIM, FD; METHODS §3.6)."""
+    return then(encoder, lambda f: f._replace(tokens=normalize.layer(f.tokens)))
+
+
+def averaged(encoder: Encoder, *, standardized: bool = False) -> Encoder:
+    """The global code of M3I's ablation: the mean of the patch tokens, then LN0 if asked for."""
+
+    def mean(f: Features) -> Features:
+        pooled = f.tokens.mean(1)
+        return Features(pooled=normalize.layer(pooled) if standardized else pooled)
+
+    return then(encoder, mean)
+
+
+def last_layers(encoder: Encoder, *, count: int) -> Encoder:
+    """LN0 of the mean of LN0 of the outputs of the last `count` blocks (data2vec; METHODS §2.2)."""
+
+    def mean(f: Features) -> Features:
+        tokens = normalize.layer(f.layers[-count:]).mean(0)
+        return Features(tokens=normalize.layer(tokens))
+
+    if encoder.heads:
+        raise ValueError("the outputs of blocks are those of the tower: no heads behind it")
+    return then(encoder, mean, reads=encoder.reads | {"layers"})
+
+
+def attentive(encoder: Encoder) -> Encoder:
+    """`encoder` with its attention weights at hand: a guide for masks (MILAN)."""
+    return encoder._replace(reads=encoder.reads | {"attention"})
+
+
+def layered(encoder: Encoder) -> Encoder:
+    """`encoder` whose heads get the outputs of all blocks, too (BEiT v2's class branch)."""
+    return encoder._replace(reads=encoder.reads | {"layers"})
+
+
+def shared_heads(encoder: Encoder, heads: str | tuple[str, ...]) -> Encoder:
+    """`encoder` and then heads of the *online* network, with no gradient (MSN's prototypes)."""
+    heads = _names(heads)
+
+    def apply(look):
+        features, found = encoder.apply(look)
+        weights, grid = jax.lax.stop_gradient(look.params), look.network.towers[encoder.tower].grid
+        for head in heads:
+            features = look.network.refine(weights, head, features, grid=grid, train=False)
+        return features, found
+
+    return encoder._replace(apply=apply, width=lambda stages: stages[heads[-1]].width)
+
+
+def queue(
+    encoder: Encoder, *, size: int = 65536, dense: bool = False, name: str = "queue"
+) -> Encoder:
+    """Codes among the last `size` ones, which are the negatives (MoCo; METHODS §2.2).
+
+    pooled or tokens stay the positives; `candidates` (size, D) are what earlier batches left,
+    unit vectors, random ones at first. dense: keep the mean of the tokens of an image (DenseCL).
+    """
+
+    def init(key, network, owned):
+        keys = jax.random.normal(key, (size, encoder.width(network.stages)), jnp.float32)
+        return {"keys": normalize.unit(keys), "next": jnp.zeros((), jnp.int32)}
+
+    def update(owned, state, found, progress):
+        fresh = jnp.concatenate(found)[-size:]
+        places = (state["next"] + jnp.arange(fresh.shape[0])) % size
+        keys = state["keys"].at[places].set(fresh)
+        return {"keys": keys, "next": (state["next"] + fresh.shape[0]) % size}
+
+    def apply(look):
+        features, found = encoder.apply(look)
+        keys = look.states[name]["keys"]
+        fresh = normalize.unit(features.tokens.mean(1) if dense else features.pooled)
+        return features._replace(candidates=keys), found | {name: jax.lax.stop_gradient(fresh)}
+
+    slot = Slot(name, init, update, (size, dense), batchwise=True)
+    return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
+
+
+def centred(
+    encoder: Encoder, *, temperature: float = 0.04, momentum: float = 0.9, centring: bool = True
+) -> Encoder:
+    """Sharpened, centred assignment: softmax((logits − c)/τ), c ← m c + (1−m) mean (DINO).
+
+    The encoder's pooled code are logits over prototypes; `centring` off is the broken variant.
+    """
+
+    def init(key, network, owned):
+        return jnp.zeros((encoder.width(network.stages),), jnp.float32)
+
+    def update(owned, state, found, progress):
+        mean = jnp.stack(found).mean(0)
+        return momentum * state + (1.0 - momentum) * mean if centring else state
+
+    def apply(look):
+        features, found = encoder.apply(look)
+        logits = features.pooled
+        shares = losses.centred(logits, look.states["centre"], temperature=temperature)
+        return Features(pooled=shares), found | {"centre": logits.mean(0)}
+
+    slot = Slot("centre", init, update, (momentum, centring), batchwise=True)
+    return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
+
+
+def assigned(encoder: Encoder, *, sharpen: float = 0.25, iterations: int = 3) -> Encoder:
+    """Sharpened Sinkhorn assignment to prototypes (MSN; METHODS §2.2).
+
+    p⁺ ∝ p^(1/sharpen), then `iterations` of Sinkhorn over the global batch; 0 leaves them out.
+    The encoder's pooled code are logits over prototypes.
+    """
+
+    def assign(f: Features) -> Features:
+        shares = losses.sharpen(jax.nn.softmax(f.pooled, axis=-1), 1.0 / sharpen)
+        if iterations:
+            shares = losses.sinkhorn(shares, iterations=iterations)
+        return Features(pooled=shares)
+
+    return then(encoder, assign)
+
+
+def _codebook(encoder: Encoder, codes: int):
+    """init of the state of a vector quantiser: unit vectors, and whether they have been set."""
+
+    def init(key, network, owned):
+        width = encoder.width(network.stages)
+        words = normalize.unit(jax.random.normal(key, (codes, width), jnp.float32))
+        return {"words": words, "started": jnp.zeros((), bool)}
+
+    return init
+
+
+def quantized(encoder: Encoder, *, codes: int = 8192, decay: float = 0.99) -> Encoder:
+    """Tokens replaced by their nearest word, straight through (VQ-KD; METHODS §2.2).
+
+    The codebook starts at the k-means of the first batch and follows the means of the tokens that
+    chose each word. `choice` (B, n) are the words, `base` the tokens before.
+    """
+
+    def update(owned, state, found, progress):
+        words, tokens, choice = found[0]  # its codes all saw the same tokens
+        words = quantize.moved(words, tokens, choice, decay=decay)
+        return {"words": words, "started": jnp.ones((), bool)}
+
+    def apply(look):
+        features, found = encoder.apply(look)
+        tokens = normalize.unit(features.tokens)
+        still = jax.lax.stop_gradient(tokens.reshape(-1, tokens.shape[-1]))
+        state = look.states["codebook"]
+        words = jax.lax.cond(
+            state["started"],
+            lambda: state["words"],
+            lambda: quantize.kmeans(jax.random.key(0), still, codes),
+        )
+        choice = quantize.nearest(still, words)
+        through = quantize.straight_through(tokens, words[choice].reshape(tokens.shape))
+        made = features._replace(
+            tokens=through, choice=choice.reshape(tokens.shape[:2]), base=tokens, pooled=None
+        )
+        return made, found | {"codebook": (words, still, choice)}
+
+    slot = Slot("codebook", _codebook(encoder, codes), update, (codes, decay), batchwise=True)
+    return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
+
+
+def before(quantized: Encoder) -> Encoder:
+    """The tokens of a quantised code before they were replaced, with their gradient."""
+    return then(quantized, lambda f: f._replace(tokens=f.base))
+
+
+def words(encoder: Encoder, *, codes: int = 8192) -> Encoder:
+    """The word of each token in a codebook that is loaded and stays (BEiT's visual tokens)."""
+
+    def apply(look):
+        features, found = encoder.apply(look)
+        words = look.states["codebook"]["words"]
+        choice = quantize.nearest(jax.lax.stop_gradient(features.tokens), words)
+        return Features(choice=choice), found
+
+    slot = Slot("codebook", _codebook(encoder, codes), _keep, (codes,), source=encoder.tower)
+    return encoder._replace(
+        apply=apply, width=lambda stages: codes, slots=(*encoder.slots, slot), stops=True
+    )

@@ -1,0 +1,168 @@
+"""Choosing the right code among candidates, by inner products ẑᵀz/τ (M3I §3.1; METHODS §1.3).
+
+Nothing is normalised here: give unit vectors for cosines. Products are in full float32, where the
+default of accelerators would multiply in bfloat16 or TF32.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from m3i_jax.losses.prediction import NEVER, categorical
+from m3i_jax.types import Array
+
+
+def boltzmann(
+    prediction: Array,
+    candidates: Array,
+    index: Array,
+    *,
+    temperature: float | Array = 1.0,
+    label_smoothing: float = 0.0,
+    valid: Array | None = None,
+) -> Array:
+    """Boltzmann: −(1−ε) ẑᵀz⁺/τ − ε·mean_c ẑᵀz_c/τ + logsumexp_c(ẑᵀz_c/τ); (B,D),(M,D),(B,) -> (B,).
+
+    Softmax cross-entropy over the candidates, with ε/C of the target on each of the C valid ones.
+
+    Args:
+      prediction: (B, D).
+      candidates: (M, D), a class table, a batch of codes, or a queue.
+      index: (B,) int, which candidate is the target. A row whose target does not exist (−1, or
+        not valid) has loss and gradient 0; an index of M or more gives NaN.
+      temperature: τ, may be learned.
+      label_smoothing: ε.
+      valid: (M,) bool, candidates that exist; the others leave logsumexp and smoothing.
+    """
+    logits = _products(prediction, candidates) / temperature
+    valid = None if valid is None else valid[None]
+    return categorical(logits, index, label_smoothing=label_smoothing, valid=valid)
+
+
+def info_nce(
+    prediction: Array,
+    candidates: Array,
+    index: Array,
+    *,
+    temperature: float | Array = 1.0,
+    valid: Array | None = None,
+) -> Array:
+    """Symmetric InfoNCE over the global batch; (B,D),(M,D),(B,) -> (B,).
+
+        ½ [ logsumexp_c(s_ic) + logsumexp_r(s_r,index(i)) ] − s_i,index(i),   s = ẑᵀz/τ
+
+    Each prediction chooses among the candidates and each candidate among the predictions, with
+    full gradients both ways (CLIP; METHODS §1.3).
+
+    Args:
+      prediction: (B, D).  candidates: (M, D).
+      index: (B,) int, which candidate belongs to row i; each candidate is used at most once.
+      temperature: τ, may be learned.
+      valid: (M,) bool, candidates that exist. The others leave the rows' sums; rows that they
+        belong to leave the columns' sums and have loss and gradient 0.
+    """
+    logits = _products(prediction, candidates) / temperature
+    exists = _exists(index, valid)
+    by_row = logits if valid is None else jnp.where(valid[None], logits, NEVER)
+    by_column = jnp.where(exists[:, None], logits, NEVER)
+    row = jax.nn.logsumexp(by_row, axis=1)
+    column = jax.nn.logsumexp(by_column, axis=0)[index]
+    return jnp.where(exists, 0.5 * (row + column) - _own(logits, index), 0.0)
+
+
+def contrast(
+    prediction: Array,
+    positive: Array,
+    negatives: Array,
+    *,
+    temperature: float | Array = 1.0,
+) -> Array:
+    """−ẑᵀz⁺/τ + logsumexp(ẑᵀ[z⁺, n_1 … n_M]/τ); (..., D), (..., D), (M, D) -> (...).
+
+    Every position has a positive of its own and all share the negatives, a queue of past codes
+    (MoCo, DenseCL).
+    """
+    p, z = jnp.asarray(prediction, jnp.float32), jnp.asarray(positive, jnp.float32)
+    right = (p * z).sum(-1, keepdims=True)
+    logits = jnp.concatenate([right, _products(p, negatives)], -1) / temperature
+    return categorical(logits, jnp.zeros(logits.shape[:-1], jnp.int32))
+
+
+def nt_xent(prediction: Array, positive: Array, *, temperature: float | Array = 1.0) -> Array:
+    """SimCLR: each prediction finds its positive among all 2B − 1 others; (B, D), (B, D) -> (B,).
+
+    Candidates are all positives, its own being the right one, and all other predictions. Both
+    ways round, ½ (nt_xent(a, b) + nt_xent(b, a)), it is the loss of Chen et al. (2020).
+    """
+    rows = jnp.arange(prediction.shape[0], dtype=jnp.int32)
+    others = ~jnp.eye(len(rows), dtype=bool)
+    logits = [_products(prediction, z) for z in (positive, prediction)]
+    valid = jnp.concatenate([jnp.ones_like(others), others], 1)
+    return categorical(jnp.concatenate(logits, 1) / temperature, rows, valid=valid)
+
+
+def pairwise_sigmoid(
+    prediction: Array,
+    candidates: Array,
+    index: Array,
+    *,
+    temperature: float | Array = 1.0,
+    bias: float | Array = 0.0,
+    valid: Array | None = None,
+) -> Array:
+    """SigLIP: −log σ(s_i,index(i) + b) − Σ_{j≠index(i)} log σ(−s_ij − b); (B,D),(M,D),(B,) -> (B,).
+
+    Every pair is a question of its own: no sum over candidates couples the rows (Zhai et al.,
+    2023; their t is 1/τ). s = ẑᵀz/τ.
+
+    Args:
+      prediction: (B, D).  candidates: (M, D).
+      index: (B,) int, which candidate belongs to row i. A row whose target does not exist (−1, or
+        not valid) has loss and gradient 0; an index of M or more gives NaN.
+      temperature, bias: τ and b, may be learned.
+      valid: (M,) bool, candidates that exist; the others drop out.
+    """
+    logits = _products(prediction, candidates) / temperature + bias
+    wrong = jnp.arange(logits.shape[1])[None] != index[:, None]
+    if valid is not None:
+        wrong &= valid[None]
+    loss = jnp.where(wrong, jax.nn.softplus(logits), 0.0).sum(1)
+    loss = loss + jax.nn.softplus(-_own(logits, index))
+    return jnp.where(_exists(index, valid), loss, 0.0)
+
+
+def dense_contrast(
+    prediction: Array, target: Array, others: Array, *, temperature: float | Array = 1.0
+) -> Array:
+    """Dense instance discrimination; (B, L, D), (B, L, D), (B, D) -> (B, L) (METHODS §2.3 row h).
+
+    Position l of image b finds target token l of its image among all L of them and one averaged
+    token of every other image of the global batch: all B·L tokens would be too many.
+
+    Args:
+      prediction, target: (B, L, D), the same position of the same image in the same place.
+      others: (B, D), averaged tokens; an image never meets its own.
+    """
+    p, z = jnp.asarray(prediction, jnp.float32), jnp.asarray(target, jnp.float32)
+    b, length, _ = p.shape
+    here = jnp.matmul(p, z.transpose(0, 2, 1), precision="highest")
+    logits = jnp.concatenate([here, _products(p, others)], -1) / temperature
+    elsewhere = ~jnp.eye(b, dtype=bool)
+    valid = jnp.concatenate([jnp.ones((b, length), bool), elsewhere], 1)[:, None]
+    place = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32)[None], (b, length))
+    return categorical(logits, place, valid=valid)
+
+
+def _products(prediction: Array, candidates: Array) -> Array:
+    """ẑᵀz of every position with every candidate: (..., D), (M, D) -> (..., M) float32."""
+    x, y = jnp.asarray(prediction, jnp.float32), jnp.asarray(candidates, jnp.float32)
+    return jnp.matmul(x, y.T, precision="highest")
+
+
+def _exists(index: Array, valid: Array | None) -> Array:
+    """(B,) bool, rows whose target exists."""
+    return index >= 0 if valid is None else (index >= 0) & jnp.take(valid, index, mode="clip")
+
+
+def _own(logits: Array, index: Array) -> Array:
+    """logits[i, index(i)]; NaN where the index is beyond the last candidate."""
+    return jnp.take_along_axis(logits, index[:, None], axis=1)[:, 0]

@@ -1,0 +1,77 @@
+"""The table as the paper prints it (M3I Table 5), read off the rows themselves."""
+
+from typing import NamedTuple
+
+from m3i_jax.framework import Method, Part, Term
+
+VIEWS = {"a": "view 1", "b": "view 2", "label": "category", "text": "text"}
+HEADER = ("row", "input", "target", "representation", "P̂", "regularizer")
+
+
+class Line(NamedTuple):
+    """What one kind of term of a row says: a line of Table 5."""
+
+    input: str
+    target: str
+    representation: str
+    distribution: str
+    regularizer: str
+
+
+def lines(method: Method) -> list[Line]:
+    """The different lines of a row, in the order of its terms."""
+    found = [_line(method, term) for term in method.terms.values()]
+    return list(dict.fromkeys(found))
+
+
+def markdown(rows: dict[str, Method]) -> str:
+    """The table of several rows by name."""
+    table = [HEADER, ("---",) * len(HEADER)]
+    for name, method in rows.items():
+        for i, line in enumerate(lines(method)):
+            table.append((f"`{name}`" if i == 0 else "", *line))
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in table)
+
+
+def _line(method: Method, term: Term) -> Line:
+    _, x = method.whole(term.x)
+    y = method.codes[term.y]
+    part = method.codes[term.x]
+    seen = _view(method, x.view)
+    if isinstance(part, Part):
+        seen = f"{part.region} of {seen}"
+    elif x.mask is not None:
+        seen = f"masked {seen}"
+    parts = [_view(method, y.view), _representation(term, y), term.predict.name]
+    return Line(seen, *parts, _regularizer(term, y))
+
+
+def _view(method: Method, name: str) -> str:
+    if name in method.views:
+        return "2 mixed images" if method.views[name].mixes else "2 blended images"
+    return VIEWS.get(name) or "small crops"
+
+
+def _representation(term: Term, y) -> str:
+    kind = y.encoder.name.partition("/")[0]
+    if kind == "pixels":
+        return "pixels"
+    if y.view in ("label", "text"):
+        return {"label": "category", "text": "text"}[y.view] + " embedding"
+    if term.predict.candidates in ("words", "prototypes"):
+        return term.predict.candidates
+    return "dense feature" if term.predict.dense else "global feature"
+
+
+def _regularizer(term: Term, y) -> str:
+    """How the target is kept from collapsing."""
+    names = []
+    if term.predict.candidates in ("categories", "texts", "samples"):
+        names.append(f"negative {term.predict.candidates}")
+    if any(slot.name == "centre" for slot in y.encoder.slots):
+        names.append("centring")
+    if term.regularize:
+        names.append(term.regularize.name)
+    if y.encoder.stops and not y.encoder.name.startswith("pixels"):
+        names.append("stop-gradient")
+    return ", ".join(names) or "–"

@@ -1,0 +1,17 @@
+"""Rows that no paper has: what the table makes cheap to try."""
+
+from m3i_jax import framework as fw
+from m3i_jax import masks
+from m3i_jax.framework import Code, Masking, Method, Term
+
+
+def siamese_words(*, hidden: float = 0.5, codes: int = 8192) -> Method:
+    """Visible patches of view b → the words of view a in a tokenizer, at their relative places.
+
+    SiameseIM's input and decoder with BEiT's target: −log P̂ = softmax cross-entropy over the
+    vocabulary at all positions. No paper has it; nothing is claimed for it.
+    """
+    tokenizer = fw.words(fw.frozen("tokenizer", heads="bottleneck"), codes=codes)
+    mask = Masking(masks.blockwise, hidden)
+    found = {"x": Code("b", fw.online(), mask), "y": Code("a", tokenizer)}
+    return Method(found, {"words": Term("x", "y", "image", fw.categorical())})

@@ -1,0 +1,82 @@
+"""BEiT's relative position bias: one learned number per head for every offset between cells."""
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from m3i_jax.nn.resample import resample
+from m3i_jax.types import Array, Grid
+
+CLASS_ROWS = 3  # class to patch, patch to class, class to class
+
+
+class RelativeBias(nn.Module):
+    """b_qk = table[row of q's cell - k's cell], added to the scores of attention (METHODS 7.1).
+
+    The parameter `table` ((2h-1)(2w-1) + 3, heads) starts at zero; the last 3 rows are for the
+    class token, and are left out where there is none. For a grid of another size the table of
+    offsets is resampled.
+
+    Attributes:
+      heads: of the attention.
+      grid: that the table is made for.
+      at: grid of the tokens; None = the same.
+      class_token: whether there is one, in front of the patches.
+    """
+
+    heads: int
+    grid: Grid
+    at: Grid | None = None
+    class_token: bool = True
+
+    @nn.compact
+    def __call__(self, cells: Array | None) -> Array:
+        """cells (B, n) int32, None = the whole grid -> (B or 1, heads, n', n') float32.
+
+        n' counts the class token.
+        """
+        at = self.at or self.grid
+        shape = bias_rows(self.grid, class_token=self.class_token), self.heads
+        table = self.param("table", nn.initializers.zeros, shape, jnp.float32)
+        table = table if at == self.grid else self._moved(table, at)
+        index = relative_index(at, class_token=self.class_token)
+        if cells is None:
+            return jnp.take(table, index, axis=0).transpose(2, 0, 1)[None]
+        first = int(self.class_token)
+        cells = jnp.pad(cells + first, ((0, 0), (first, 0)))
+        index = jnp.asarray(index)[cells[:, :, None], cells[:, None, :]]
+        return jnp.take(table, index, axis=0, mode="clip").transpose(0, 3, 1, 2)
+
+    def _moved(self, table, at):
+        """The table for grid `at`."""
+        (h, w), (to_h, to_w) = self.grid, at
+        offsets = (2 * h - 1) * (2 * w - 1)
+        patches = table[:offsets].reshape(2 * h - 1, 2 * w - 1, self.heads)
+        patches = resample(patches, (2 * to_h - 1, 2 * to_w - 1)).reshape(-1, self.heads)
+        return jnp.concatenate([patches, table[offsets:]])
+
+
+def bias_rows(grid: Grid, *, class_token: bool) -> int:
+    """Rows of the table: (2h-1)(2w-1) offsets, and 3 for the class token."""
+    h, w = grid
+    return (2 * h - 1) * (2 * w - 1) + class_token * CLASS_ROWS
+
+
+@functools.lru_cache(maxsize=16)
+def relative_index(grid: Grid, *, class_token: bool) -> np.ndarray:
+    """Row of the table for every pair (query, key), (n, n) int32, class token first.
+
+    The offset (Δr, Δc) = query - key has row (Δr + h-1)(2w-1) + Δc + w-1; the rows behind those
+    are class to anything, patch to class, and class to class.
+    """
+    h, w = grid
+    r, c = (x.reshape(-1) for x in np.mgrid[:h, :w])
+    offset_r, offset_c = (x[:, None] - x[None, :] for x in (r, c))
+    index = (offset_r + h - 1) * (2 * w - 1) + offset_c + w - 1
+    if class_token:
+        last = bias_rows(grid, class_token=True)
+        index = np.pad(index, ((1, 0), (1, 0)))
+        index[0, :], index[:, 0], index[0, 0] = last - 3, last - 2, last - 1
+    return index.astype(np.int32)

@@ -1,0 +1,66 @@
+"""Frozen towers of a run: where their weights come from, and how they get into the first state."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from m3i_jax import build
+from m3i_jax.build import ConfigError
+from m3i_jax.framework import Method, Slot
+from m3i_jax.training import weights
+from m3i_jax.training.config import Config
+from m3i_jax.training.run import Run
+from m3i_jax.training.state import TrainState
+
+UNTRAINED = "untrained"  # a path that leaves a teacher as it was initialised
+
+
+class Source(NamedTuple):
+    """A block of config.weights: a work directory or an export, and what to take of it."""
+
+    path: str
+    branch: str = "ema"
+    tower: str = "image"
+
+
+def check(config: Config, method: Method) -> None:
+    """Refuses a run whose teachers have no weights, and weights that no teacher takes."""
+    wanted = {slot.source for slot in method.slots.values() if slot.source}
+    for tower in sorted(wanted - set(config.weights)):
+        raise ConfigError(
+            f"the objective has a frozen tower '{tower}': set config.weights.{tower}.path to the "
+            f"--workdir of a run or to an exported encoder ('{UNTRAINED}' keeps random weights)"
+        )
+    for tower in sorted(set(config.weights) - wanted):
+        raise ConfigError(f"config.weights has '{tower}'{build.nearest(tower, wanted)}")
+    for tower, block in config.weights.items():
+        build.call(Source, block, what=f"config.weights.{tower}")
+
+
+def fill(run: Run, state: TrainState) -> TrainState:
+    """The first state of a run with the weights of its frozen towers loaded."""
+    codes = dict(state.codes)
+    for name, slot in run.method.slots.items():
+        block = run.config.weights.get(slot.source or "", {})
+        if slot.source and block["path"] != UNTRAINED:
+            abstract = run.abstract.codes[name]
+            source = build.call(Source, block, what=f"config.weights.{slot.source}")
+            loaded = _load(source, slot, abstract)
+            codes[name] = jax.device_put(loaded, run.shardings.codes[name])
+    return state.replace(codes=codes)
+
+
+def _load(source: Source, slot: Slot, wanted: Mapping[str, Any]) -> Any:
+    """The state of a slot, of the shapes in `wanted`."""
+    if not slot.frozen:
+        found = weights.load_code_state(source.path, slot.name)
+        weights.check(found, wanted, what=f"'{slot.name}' of '{source.path}'")
+        return found
+    how = {"tower": source.tower, "branch": source.branch}
+    tower = weights.load(source.path, wanted["encoders"][slot.source], **how)
+    found = {"encoders": {slot.source: tower}}
+    if heads := wanted.get("decoders"):
+        found["decoders"] = weights.load_heads(source.path, heads, source.branch)
+        weights.check(found["decoders"], heads, what=f"heads of '{source.path}'")
+    return found

@@ -1,0 +1,44 @@
+"""Prototypes: cosines over a temperature, per image and per token."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m3i_jax import decoders, trees
+from m3i_jax.build import ConfigError
+from m3i_jax.types import Features
+
+
+@pytest.mark.parametrize("pool", ["class", "mean", "none"])
+def test_cosines_over_temperature(key, pool):
+    x = Features(jax.random.normal(key, (3, 4, 8)), 5 * jax.random.normal(key, (3, 8)))
+    module = decoders.create({"name": "prototypes", "pool": pool, "temperature": 0.1}, out=6)
+    params = module.init(key, x)["params"]
+    assert trees.count(params) == 6 * 8
+    rows = np.float64(params["kernel"])
+    data = np.float64({"class": x.pooled, "mean": x.tokens.mean(1), "none": x.tokens}[pool])
+    cosine = data @ rows.T / np.linalg.norm(rows, axis=1)
+    want = cosine / np.linalg.norm(data, axis=-1, keepdims=True) / 0.1
+    np.testing.assert_allclose(module.apply({"params": params}, x), want, rtol=1e-4, atol=1e-4)
+    # Neither the length of a feature nor that of a prototype matters.
+    longer = jax.tree.map(lambda p: 3 * p, params), jax.tree.map(lambda v: 2 * v, x)
+    got = module.apply({"params": longer[0]}, longer[1])
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_start_is_uniform_within_one_over_root_width(key):
+    module = decoders.create({"name": "prototypes"}, out=1024)
+    rows = module.init(key, Features(pooled=jnp.ones((1, 256))))["params"]["kernel"]
+    # MSN: |w| <= 1/16, deviation 1/16/sqrt(3); 262144 draws know it to a thousandth.
+    assert np.abs(rows).max() <= 1 / 16
+    np.testing.assert_allclose(np.std(rows), 1 / 16 / np.sqrt(3), rtol=5e-3)
+
+
+def test_mistakes():
+    for block, words in (
+        ({"temperature": 0.0}, "temperature 0.0"),
+        ({"pool": "first"}, "no pool 'first'"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            decoders.create({"name": "prototypes", **block}, out=4)

@@ -1,0 +1,103 @@
+"""Targets: what they make of a code, and what they remember of it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m3i_jax import framework as fw
+
+
+def code(encoder, toy, views, key, *, steps=1):
+    """Features of view a, and the states after `steps` steps in which nothing else moved."""
+    method = fw.Method({"y": fw.Code("a", encoder)}, {})
+    params, states = fw.init(method, toy, key)
+    for _ in range(steps):
+        prepared = fw.prepare(method, toy, views, key=key, params=params, states=states)
+        codes, found = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+        states = fw.update(method, params, states, found, jnp.float32(1.0))
+    return codes["y"], states
+
+
+def test_standardized_tokens_have_no_mean_and_unit_variance(toy, views, key):
+    features, states = code(fw.standardize(fw.ema()), toy, views, key)
+    np.testing.assert_allclose(features.tokens.mean(-1), 0.0, atol=1e-6)
+    # eps = 1e-5 inside the root takes a little off the variance of small features.
+    np.testing.assert_allclose(features.tokens.var(-1), 1.0, atol=1e-2)
+    assert set(states) == {"ema"}, "a wrapped average shares the state of the average"
+
+
+def test_averaged_is_the_mean_token(toy, views, key):
+    plain, _ = code(fw.ema(), toy, views, key)
+    features, _ = code(fw.averaged(fw.ema()), toy, views, key)
+    np.testing.assert_allclose(features.pooled, plain.tokens.mean(1), rtol=1e-6)
+
+
+def test_a_queue_keeps_the_latest_unit_codes_in_turn(toy, views, key):
+    encoder = fw.queue(fw.ema(heads="projector"), size=6)
+    features, states = code(encoder, toy, views, key)
+    fresh = np.asarray(features.pooled, np.float64)
+    fresh /= np.linalg.norm(fresh, axis=1, keepdims=True)
+    np.testing.assert_allclose(states["queue"]["keys"][:4], fresh, rtol=1e-5)
+    assert int(states["queue"]["next"]) == 4
+    _, later = code(encoder, toy, views, key, steps=2)
+    # Four more: two at the end, two over the oldest.
+    np.testing.assert_allclose(later["queue"]["keys"][4:], fresh[:2], rtol=1e-5)
+    np.testing.assert_allclose(later["queue"]["keys"][:2], fresh[2:], rtol=1e-5)
+    assert int(later["queue"]["next"]) == 2
+
+
+def test_the_queue_holds_earlier_codes_not_this_batch(toy, views, key):
+    features, _ = code(fw.queue(fw.ema(heads="projector"), size=6), toy, views, key)
+    fresh = np.asarray(features.pooled)
+    fresh = fresh / np.linalg.norm(fresh, axis=1, keepdims=True)
+    assert np.abs(np.asarray(features.candidates)[:4] - fresh).max() > 0.1
+
+
+def test_centred_shares_follow_the_mean_logits(toy, views, key):
+    plain, _ = code(fw.ema(heads=("projector", "prototypes")), toy, views, key)
+    encoder = fw.ema(heads=("projector", "prototypes"))
+    features, states = code(fw.centred(encoder, momentum=0.5), toy, views, key)
+    np.testing.assert_allclose(features.pooled.sum(-1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(states["centre"], 0.5 * plain.pooled.mean(0), rtol=1e-5)
+    _, states = code(fw.centred(encoder, centring=False), toy, views, key)
+    assert not np.any(states["centre"])
+
+
+def test_assigned_shares_are_sharper_and_balanced(toy, views, key):
+    encoder = fw.shared_heads(fw.ema(heads="projector"), "prototypes")
+    features, states = code(fw.assigned(encoder), toy, views, key)
+    np.testing.assert_allclose(features.pooled.sum(-1), 1.0, rtol=1e-5)
+    assert set(states["ema"]["decoders"]) == {"projector"}, "the prototypes are the online ones"
+
+
+def test_words_are_the_nearest_and_the_codebook_starts_at_the_tokens(toy, views, key):
+    encoder = fw.quantized(fw.online(), codes=3)
+    features, states = code(encoder, toy, views, key)
+    book = np.asarray(states["codebook"]["words"])
+    assert bool(states["codebook"]["started"])
+    np.testing.assert_allclose(np.linalg.norm(book, axis=1), 1.0, rtol=1e-5)
+    assert features.choice.shape == features.tokens.shape[:2]
+    np.testing.assert_allclose(np.linalg.norm(features.tokens, axis=-1), 1.0, rtol=1e-5)
+    assert set(np.unique(features.choice)) <= {0, 1, 2}
+    again, moved = code(encoder, toy, views, key, steps=3)
+    # k-means has found its place already: the same tokens choose the same words.
+    assert (np.asarray(again.choice) == np.asarray(features.choice)).mean() > 0.9
+
+
+def test_the_gradient_goes_straight_through(toy, views, key):
+    method = fw.Method({"y": fw.Code("a", fw.quantized(fw.online(), codes=3))}, {})
+    params, states = fw.init(method, toy, key)
+    prepared = fw.prepare(method, toy, views, key=key)
+
+    def total(params):
+        codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+        return codes["y"].tokens[..., 0].sum()
+
+    slopes = jax.grad(total)(params)
+    assert any(np.any(leaf) for leaf in jax.tree.leaves(slopes["encoders"]["image"]))
+
+
+def test_layers_cannot_be_read_behind_heads():
+    with pytest.raises(ValueError, match="no heads behind it"):
+        fw.last_layers(fw.ema(heads="projector"), count=2)

@@ -1,0 +1,55 @@
+"""Rows from plain data, and several at once over shared encoders."""
+
+import pytest
+
+from m3i_jax import methods
+from m3i_jax.build import ConfigError
+
+MAE_CLIP = dict(
+    name="combine",
+    rows=dict(mae=dict(name="mae"), clip=dict(name="clip", hidden=0.75)),
+    weights=dict(clip=0.1),
+)
+
+
+def test_terms_keep_their_row_and_get_its_weight():
+    method = methods.create(MAE_CLIP)
+    assert set(method.terms) == {"mae/pixels", "clip/text"}
+    assert method.groups == ("clip", "mae")
+    assert method.terms["clip/text"].weight == 0.1
+    # Equal views and masks: one pass through the encoder.
+    assert method.codes["mae/x"].mask == method.codes["clip/x"].mask
+
+
+def test_m3i_is_one_of_them():
+    ema = dict(name="ema", momentum=0.99)
+    rows = dict(
+        m3i=dict(name="m3i", target=ema),
+        moco=dict(name="moco_v3", target=dict(ema, heads="projector")),
+    )
+    method = methods.create(dict(name="combine", rows=rows))
+    assert "m3i/mix" in method.views and method.codes["m3i/x"].view == "m3i/mix"
+    assert method.codes["m3i/first"].code == "m3i/x"
+
+
+def test_targets_belong_to_their_row():
+    rows = dict(
+        one=dict(name="mae", target=dict(name="pixels", normalization="raw")),
+        two=dict(name="siamese_im", target=dict(name="ema", momentum=0.9), projector=False),
+    )
+    method = methods.create(dict(name="combine", rows=rows))
+    assert method.codes["one/y"].encoder.name == "pixels/raw"
+    assert method.slots["ema"].settings == (0.9, 1.0)
+
+
+def test_one_average_cannot_move_in_two_ways():
+    rows = dict(byol=dict(name="byol"), moco=dict(name="moco_v3"))
+    with pytest.raises(ConfigError, match="'ema' is one state"):
+        methods.create(dict(name="combine", rows=rows))
+
+
+def test_mistakes_are_answered_with_the_place():
+    with pytest.raises(ConfigError, match=r"config.objective.rows.x 'maee'; did you mean 'mae'"):
+        methods.create(dict(name="combine", rows=dict(x=dict(name="maee"))))
+    with pytest.raises(ConfigError, match="config.objective: Table 2 has no form 'z'"):
+        methods.create(dict(name="table2", form="z"))

@@ -1,0 +1,52 @@
+"""Rows between views: what they share, and what their arguments change."""
+
+import pytest
+
+from m3i_jax import methods
+
+
+@pytest.mark.parametrize("row", [methods.moco_v3, methods.byol, methods.simclr])
+def test_both_views_predict_each_other(row):
+    method = row()
+    ends = {(method.codes[t.x].view, method.codes[t.y].view) for t in method.terms.values()}
+    assert ends == {("a", "b"), ("b", "a")}
+
+
+def test_moco_v3_counts_each_direction_two_tau_times():
+    weights = {t.weight for t in methods.moco_v3(temperature=0.3).terms.values()}
+    assert weights == {0.6}
+
+
+def test_only_contrast_without_an_average_leaves_gradient_to_the_target():
+    stops = {
+        name: {m.codes[t.y].encoder.stops for t in m.terms.values()}
+        for name, m in ((r, getattr(methods, r)()) for r in ("simclr", "barlow_twins", "byol"))
+    }
+    assert stops == {"simclr": {False}, "barlow_twins": {False}, "byol": {True}}
+
+
+def test_densecl_matches_cells_and_keeps_two_queues():
+    method = methods.densecl()
+    assert {"queue", "dense_queue", "ema"} == set(method.slots)
+    assert method.terms["dense"].positions == "matched" and method.terms["dense"].predict.dense
+    assert method.terms["global"].weight == method.terms["dense"].weight == 0.5
+
+
+def test_small_crops_predict_but_are_not_predicted():
+    method = methods.dino(local=3)
+    assert len(method.terms) == 2 + 2 * 3
+    assert {method.codes[t.y].view for t in method.terms.values()} == {"a", "b"}
+    assert sum(t.weight for t in method.terms.values()) == pytest.approx(1.0)
+    method = methods.msn(local=2)
+    assert {method.codes[t.x].view for t in method.terms.values()} == {"b", "l0", "l1"}
+
+
+def test_msn_asks_the_online_prototypes():
+    method = methods.msn()
+    assert method.codes["y"].encoder.heads == ("projector",)
+    assert method.codes["x_b"].encoder.heads == ("projector", "prototypes")
+
+
+def test_siamese_im_without_unigrad_is_the_row_of_table_5():
+    assert methods.siamese_im().terms["dense"].regularize.name == "decorrelation"
+    assert methods.siamese_im(negative_weight=0.0).terms["dense"].regularize is None

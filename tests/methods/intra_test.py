@@ -1,0 +1,44 @@
+"""Rows within a view: masks, targets, positions."""
+
+from m3i_jax import methods
+
+
+def test_mae_scores_hidden_pixels_only():
+    assert methods.mae().terms["pixels"].positions == "hidden"
+    assert methods.mae().codes["x"].mask.hidden == 0.75
+
+
+def test_simmim_hides_whole_units():
+    mask = methods.simmim().codes["x"].mask
+    # ceil(0.6 * 49) = 30 units of 2 x 2 cells.
+    assert mask.count((14, 14)) == 196 - 4 * 30
+
+
+def test_beit_hides_75_of_196_and_data2vec_120():
+    assert methods.beit().codes["x"].mask.count((14, 14)) == 196 - 75
+    assert methods.data2vec(hidden=120 / 196).codes["x"].mask.count((14, 14)) == 76
+
+
+def test_data2vec_reads_layers_of_the_average():
+    method = methods.data2vec(layers=6)
+    assert method.codes["y"].encoder.reads == {"layers"}
+    assert method.slots["ema"].settings == (0.9998, 0.9998)
+
+
+def test_beit_v2_asks_the_same_words_twice_of_one_pass():
+    method = methods.beit_v2()
+    assert method.terms["words"].decoder == method.terms["words_class"].decoder
+    assert method.codes["x"].mask == method.codes["branch"].mask
+
+
+def test_milan_is_guided_by_its_teacher():
+    method = methods.milan()
+    assert method.codes["x"].mask.guide == "y"
+    assert method.codes["y"].encoder.reads == {"attention"}
+    assert method.terms["dense"].positions == "all"
+
+
+def test_a_tokenizer_is_frozen_and_brings_its_codebook():
+    method = methods.beit(codes=512)
+    assert set(method.slots) == {"ema", "frozen/tokenizer", "codebook"}
+    assert method.codes["y"].encoder.width({}) == 512

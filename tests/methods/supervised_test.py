@@ -1,0 +1,27 @@
+"""Rows with categories and texts."""
+
+import pytest
+
+from m3i_jax import methods
+
+
+def test_blended_images_have_two_categories():
+    method = methods.mixed_classification()
+    assert set(method.terms) == {"category_first", "category_second"}
+    assert method.sources == {"a", "label"} and not method.views["mix"].mixes
+
+
+def test_blending_needs_a_way():
+    with pytest.raises(ValueError, match="mixup or cutmix"):
+        methods.mixed_classification(mixup=0.0, cutmix=0.0)
+
+
+def test_clip_may_drop_patches():
+    assert methods.clip().codes["x"].mask is None
+    assert methods.clip(hidden=0.5).codes["x"].mask.hidden == 0.5
+
+
+def test_siglip_is_clip_with_another_distribution():
+    one, other = methods.clip(), methods.siglip()
+    assert one.terms["text"]._replace(predict=None) == other.terms["text"]._replace(predict=None)
+    assert other.terms["text"].predict.name == "Bernoulli"

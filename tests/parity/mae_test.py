@@ -1,0 +1,78 @@
+"""MAE against transformers' ViTMAEForPreTraining: prediction and loss under the same mask."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m3i_jax import decoders, encoders, geometry, losses, normalize
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+GRID, KEEP = (4, 4), 4
+
+
+def published():
+    config = transformers.ViTMAEConfig(
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=128,
+        decoder_hidden_size=24,
+        decoder_num_hidden_layers=2,
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=96,
+        image_size=32,
+        patch_size=8,
+        mask_ratio=0.75,
+        norm_pix_loss=True,
+        layer_norm_eps=1e-6,
+    )
+    return transformers.ViTMAEForPreTraining(config)
+
+
+def test_prediction_and_loss(drawn, images, same_shapes):
+    model, (x, x_torch) = published(), images
+    w = drawn(model)
+    # The tables of positions are no weights; ours run over rows first.
+    with torch.no_grad():
+        for table, width in (
+            (model.vit.embeddings.position_embeddings, 32),
+            (model.decoder.decoder_pos_embed, 24),
+        ):
+            rows = np.pad(np.asarray(geometry.sincos(GRID, width)), ((1, 0), (0, 0)))
+            table.copy_(torch.from_numpy(rows)[None])
+    noise = np.random.default_rng(1).random((3, 16)).astype(np.float32)
+    with torch.no_grad():
+        want = model(x_torch, noise=torch.from_numpy(noise))
+    visible = (np.argsort(np.argsort(noise, 1), 1) < KEEP).reshape(3, *GRID)
+    np.testing.assert_array_equal(want.mask.numpy() == 0, visible.reshape(3, -1))
+
+    encoder = encoders.create("vit_nano", image=32, patch=8, width=32, depth=3, heads=4)
+    decoder = decoders.create({"name": "infill", "width": 24, "depth": 2, "heads": 2}, out=192)
+    encoder_params = {
+        "patch_embed": w.patches("vit.embeddings.patch_embeddings.projection"),
+        "cls_token": w["vit.embeddings.cls_token"],
+        "blocks": w.blocks("vit.layers"),
+        "norm": w.norm("vit.layernorm"),
+    }
+    decoder_params = {
+        "embed": w.linear("decoder.decoder_embed"),
+        "mask_token": w["decoder.mask_token"],
+        "blocks": w.blocks("decoder.decoder_layers"),
+        "norm": w.norm("decoder.decoder_norm"),
+        "head": w.linear("decoder.decoder_pred"),
+    }
+    same_shapes(encoder, encoder_params, x)
+
+    @jax.jit
+    def predict(x):
+        code = encoder.apply({"params": encoder_params}, x, visible=visible, keep=KEEP)
+        return decoder.apply({"params": decoder_params}, code, grid=GRID)
+
+    got = predict(x)
+    np.testing.assert_allclose(got, want.logits, rtol=2e-5, atol=2e-5)
+    target = geometry.patchify(normalize.patches(jnp.asarray(x), 8), 8)
+    loss = np.asarray(losses.gaussian(got, target))[~visible.reshape(3, -1)].mean()
+    np.testing.assert_allclose(loss, want.loss, rtol=1e-5)

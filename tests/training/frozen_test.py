@@ -1,0 +1,65 @@
+"""Frozen towers: weights from a run, as state, exact, and refused where they are not theirs."""
+
+import jax
+import numpy as np
+import pytest
+
+from m3i_jax.build import ConfigError
+from m3i_jax.training import frozen
+from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.training.run import assemble
+
+
+@pytest.fixture(scope="module")
+def teacher(shrunk, tmp_path_factory, one_device):
+    """A work directory with a sealed first state of a supervised run, and that state."""
+    mesh, device = one_device
+    run = assemble(shrunk("classification", mesh=mesh), images=100, devices=device)
+    state, path = run.create(), tmp_path_factory.mktemp("teacher")
+    with Checkpoints(path / "checkpoints") as kept:
+        kept.save(3, state.items(), {"config": run.config.to_dict()}, wait=True)
+    return path, state
+
+
+def distilled(shrunk, one_device, path, **changes):
+    mesh, device = one_device
+    block = {"weights.teacher": {"path": str(path)}}
+    config = shrunk("feature_distillation", mesh=mesh, **block, **changes)
+    return assemble(config, images=100, devices=device)
+
+
+def test_a_teacher_is_loaded_to_the_bit_and_is_not_trained(shrunk, one_device, teacher):
+    path, source = teacher
+    run = distilled(shrunk, one_device, path, seed=1)
+    frozen.check(run.config, run.method)
+    state = frozen.fill(run, run.create())
+    found = state.codes["frozen/teacher"]["encoders"]["teacher"]
+    jax.tree.map(np.testing.assert_array_equal, found, source.params["encoders"]["image"])
+    assert "teacher" not in state.params["encoders"]
+    moments = jax.tree_util.tree_leaves_with_path(state.optimizer)
+    assert not any("teacher" in jax.tree_util.keystr(p) for p, _ in moments)
+
+
+def test_random_weights_have_to_be_asked_for(shrunk, one_device, teacher):
+    run = distilled(shrunk, one_device, frozen.UNTRAINED)
+    state = run.create()
+    assert frozen.fill(run, state).codes["frozen/teacher"] is state.codes["frozen/teacher"]
+
+
+def test_missing_and_unknown_weights_are_named(shrunk, one_device, teacher):
+    run = distilled(shrunk, one_device, teacher[0])
+    config = shrunk("feature_distillation", weights={})
+    with pytest.raises(ConfigError, match="set config.weights.teacher.path"):
+        frozen.check(config, run.method)
+    config = shrunk("mae", weights={"techer": {"path": "x"}})
+    with pytest.raises(ConfigError, match="config.weights has 'techer'"):
+        frozen.check(config, assemble(shrunk("mae"), images=100).method)
+    config = shrunk("feature_distillation", weights={"teacher": {"pth": "x"}})
+    with pytest.raises(ConfigError, match="did you mean 'path'"):
+        frozen.check(config, run.method)
+
+
+def test_a_teacher_of_another_shape_is_refused(shrunk, one_device, teacher):
+    run = distilled(shrunk, one_device, teacher[0], **{"towers.teacher.width": 32})
+    with pytest.raises(ConfigError, match="does not fit this run"):
+        frozen.fill(run, run.create())

@@ -1,0 +1,35 @@
+"""Peaks by the names under which devices report themselves."""
+
+from types import SimpleNamespace
+
+import jax
+import pytest
+
+from m3i_jax.training.peaks import peak
+
+
+def devices(kind, count=1):
+    return [SimpleNamespace(device_kind=kind)] * count
+
+
+@pytest.mark.parametrize(
+    "kind, bfloat16, float32",
+    [
+        ("TPU v4", 275e12, 275e12),
+        ("TPU v5 lite", 197e12, 197e12),
+        ("TPU v5p", 459e12, 459e12),
+        ("TPU v6 lite", 918e12, 918e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12, 156e12),
+        ("NVIDIA H100 80GB HBM3", 989.4e12, 494.7e12),
+        ("NVIDIA H100 PCIe", 756e12, 378e12),
+        ("NVIDIA H200", 989.4e12, 494.7e12),
+    ],
+)
+def test_peaks_add_up_over_devices(kind, bfloat16, float32):
+    assert peak(devices(kind), "bfloat16") == bfloat16
+    assert peak(devices(kind, 4), "float32") == pytest.approx(4 * float32)
+
+
+def test_a_device_without_a_known_peak_has_none():
+    assert peak(jax.devices(), "float32") is None
+    assert peak(devices("TPU v4") + devices("TPU v99"), "bfloat16") is None

@@ -7,9 +7,7 @@ import recipes
 
 
 def get_config():
-    return recipes.digit_scenes(
+    return recipes.with_captions(
         objective=dict(name="clip", hidden=0.0),
-        captions=dict(vocabulary=512, length=16),
-        towers=dict(text=recipes.TEXT),
         decoders=dict(text=dict(name="linear", pool="class", bias=False, logit_scale=True)),
     )

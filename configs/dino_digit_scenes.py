@@ -7,9 +7,7 @@ import recipes
 
 
 def get_config():
-    return recipes.digit_scenes(
-        crops=dict(scale=(0.7, 1.0), flip=0.0, local_size=16, local_scale=(0.2, 0.5)),
-        augment=dict(a=recipes.MILD, b=recipes.MILD, local=recipes.MILD),
+    return recipes.with_small_crops(
         objective=dict(
             name="dino", local=2, temperature=0.1, target_temperature=0.04, centring=True
         ),

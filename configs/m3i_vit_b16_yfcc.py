@@ -15,8 +15,7 @@ def get_config():
     return recipes.imagenet(
         duration="138 epochs",
         warmup="3.5 epochs",
-        epoch_size=15_000_000,
-        data=dict(name="image_folder", root="data/yfcc15m"),
+        **recipes.YFCC,
         objective=dict(recipes.M3I, category=False, mix_group=16),
         target=dict(name="ema", momentum=0.995, end=1.0),
         weighting=dict(name="gradient_norm", gamma=1.0, decay=0.99),

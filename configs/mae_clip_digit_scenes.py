@@ -9,14 +9,12 @@ import recipes
 
 
 def get_config():
-    return recipes.digit_scenes(
+    return recipes.with_captions(
         objective=dict(
             name="combine",
             rows=dict(mae=dict(name="mae", hidden=0.5), clip=dict(name="clip", hidden=0.5)),
         ),
         weighting=dict(name="scheduled", groups=dict(mae=(1.0, 0.5), clip=(0.1, 0.5))),
-        captions=dict(vocabulary=512, length=16),
-        towers=dict(text=recipes.TEXT),
         decoders=dict(
             image=dict(name="infill", width=128, depth=2, heads=4),
             text=dict(name="linear", pool="class", bias=False, logit_scale=True),

@@ -7,9 +7,7 @@ import recipes
 
 
 def get_config():
-    return recipes.digit_scenes(
-        crops=dict(scale=(0.7, 1.0), flip=0.0, local_size=16, local_scale=(0.2, 0.5)),
-        augment=dict(a=recipes.MILD, b=recipes.MILD, local=recipes.MILD),
+    return recipes.with_small_crops(
         objective=dict(
             name="msn", hidden=0.15, local=2, sharpen=0.25, sinkhorn=3, entropy_weight=1.0
         ),

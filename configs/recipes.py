@@ -100,6 +100,20 @@ def digit_scenes(**blocks) -> ConfigDict:
 SMALL_VIT = dict(name="vit_nano", patch=8)
 
 
+def with_captions(**blocks) -> ConfigDict:
+    """A digit-scenes run with a small text tower."""
+    return digit_scenes(captions=dict(vocabulary=512, length=16), towers=dict(text=TEXT), **blocks)
+
+
+def with_small_crops(**blocks) -> ConfigDict:
+    """A digit-scenes run with small crops beside the two views."""
+    return digit_scenes(
+        crops=dict(scale=(0.7, 1.0), flip=0.0, local_size=16, local_scale=(0.2, 0.5)),
+        augment=dict(a=MILD, b=MILD, local=MILD),
+        **blocks,
+    )
+
+
 def with_teacher(run: str = "runs/classification", **blocks) -> ConfigDict:
     """A digit-scenes run with a frozen teacher, the encoder of another run."""
     return digit_scenes(
@@ -140,13 +154,15 @@ def imagenet(**blocks) -> ConfigDict:
     return run(**{**settings, **blocks})
 
 
+YFCC = dict(epoch_size=15_000_000, data=dict(name="image_folder", root="data/yfcc15m"))
+
+
 def images_with_texts(**blocks) -> ConfigDict:
     """SLIP's CLIP baseline but for its loss: ViT-B/16, YFCC-15M, 25 epochs (METHODS §2.2)."""
     settings = dict(
         duration="25 epochs",
         warmup="1 epochs",
-        epoch_size=15_000_000,
-        data=dict(name="image_folder", root="data/yfcc15m"),
+        **YFCC,
         crops=dict(scale=(0.5, 1.0), flip=0.0),
         augment=dict(),
         encoder=dict(name="vit_b16", positions="learned"),

@@ -21,13 +21,14 @@ class Evidence(NamedTuple):
 
     prediction: E log P̂.  entropy: estimate of H(z_y); the sum of both is the information.
     spread: standard deviation of the target's directions, 1 on a sphere, 0 where all are alike.
-    rank: directions or candidates that the target makes use of.
+    rank: directions that the target fills.  used: candidates that it chooses.
     """
 
     prediction: Array
     entropy: Array
     spread: Array | None = None
     rank: Array | None = None
+    used: Array | None = None
 
     @property
     def information(self) -> Array:
@@ -89,8 +90,7 @@ def of_choice(score: Callable) -> Callable:
     def found(prediction, target, rows):
         shares = metrics.usage(target.choice, target.candidates.shape[0], weights=rows)
         entropy = metrics.entropy(shares)
-        likelihood = -_mean(score(prediction, target), rows)
-        return Evidence(likelihood, entropy, rank=jnp.exp(entropy))
+        return Evidence(-_mean(score(prediction, target), rows), entropy)
 
     return found
 
@@ -100,7 +100,7 @@ def of_words(prediction: Array, target: Any, rows: Array) -> Evidence:
     shares = metrics.usage(target.choice.reshape(-1), prediction.shape[-1])
     entropy = metrics.entropy(shares)
     likelihood = -_mean(losses.categorical(prediction, target.choice), rows)
-    return Evidence(likelihood, entropy, rank=jnp.exp(entropy))
+    return Evidence(likelihood, entropy, used=jnp.exp(entropy))
 
 
 def of_batch(score: Callable, *, per_row: int = 1, tokens: bool = False) -> Callable:
@@ -138,6 +138,6 @@ def of_shares(score: Callable) -> Callable:
     def found(prediction, target, rows):
         entropy = metrics.entropy(target.pooled.mean(0))
         likelihood = -_mean(score(prediction, target), rows)
-        return Evidence(likelihood, entropy, rank=jnp.exp(entropy))
+        return Evidence(likelihood, entropy, used=jnp.exp(entropy))
 
     return found

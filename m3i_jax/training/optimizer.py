@@ -33,7 +33,10 @@ WITHOUT_TOKENS = NO_DECAY + r"|(^|/)(cls_token|mask_token|pos_embed)$|relative_p
 LAYERS: trees.Rules = (
     (r"^decoders/|(^|/)(head|fc_norm|pooler|projection)(/|$)", "head"),
     (r"(^|/)blocks/", "block"),
-    (r"(^|/)(patch_embed|token_embed|type_embed|pos_embed|cls_token|mask_token|embed)", "embed"),
+    (
+        r"(^|/)(patch_embed|token_embed|type_embed|pos_embed|cls_token|mask_token|embed|norm_pre)",
+        "embed",
+    ),
     (r"(^|/)(norm|relative_position[a-z_]*)(/|$)", "head"),
 )
 

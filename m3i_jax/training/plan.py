@@ -24,6 +24,7 @@ def plan(config: Config) -> str:
     with jax.set_mesh(run.mesh):
         _, metrics = jax.eval_shape(run.step(), run.abstract, batch_shape(run))
     parts = {"online": run.abstract.params, "EMA": run.abstract.codes["ema"]}
+    parts |= {name: state for name, state in run.abstract.codes.items() if name != "ema"}
     lines = [
         f"{run.total} steps of {config.batch} images on "
         + " x ".join(f"{n} {name}" for name, n in run.mesh.shape.items()),
@@ -82,7 +83,10 @@ def _parameters(run: Run) -> list[str]:
         for kind, group in run.abstract.params.items()
         for name, tree in group.items()
     ]
-    rows.append(("total", sum(count for _, count in rows)))
+    rows.append(("trained", sum(count for _, count in rows)))
+    for name, slot in run.method.slots.items():
+        if slot.frozen:
+            rows.append((name, trees.count(run.abstract.codes[name])))
     return [f"  {name:<18} {count:>15,}" for name, count in rows]
 
 

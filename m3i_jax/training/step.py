@@ -150,7 +150,7 @@ def _evidence(name: str, evidence: fw.Evidence) -> dict[str, Array]:
         f"information/{name}/prediction": evidence.prediction,
         f"information/{name}/entropy": evidence.entropy,
     }
-    health = {"spread": evidence.spread, "rank": evidence.rank}
+    health = {"spread": evidence.spread, "rank": evidence.rank, "used": evidence.used}
     return found | {f"health/{name}/{k}": v for k, v in health.items() if v is not None}
 
 

@@ -32,7 +32,7 @@ def test_collapse_shows(key):
     shares = jnp.tile(jnp.array([[0.97, 0.01, 0.01, 0.01]]), (64, 1))
     score = fw.cross_entropy().score
     found = evidence.of_shares(score)(jnp.log(shares), Target(pooled=shares), jnp.ones(64))
-    assert float(found.rank) < 1.3
+    assert float(found.used) < 1.3
 
 
 def test_words_count_by_their_use():
@@ -40,7 +40,7 @@ def test_words_count_by_their_use():
     logits = 50.0 * jax.nn.one_hot(choice, 5)
     found = evidence.of_words(logits, Target(choice=choice), jnp.ones(2))
     np.testing.assert_allclose(found.information, np.log(2), rtol=1e-5)
-    np.testing.assert_allclose(found.rank, 2.0, rtol=1e-5)
+    np.testing.assert_allclose(found.used, 2.0, rtol=1e-5)
 
 
 def test_a_queue_adds_its_keys_to_the_candidates(key):

@@ -27,6 +27,12 @@ def test_rank_and_numbers_that_are_none_count_too():
     assert found == {"health/alarm": 1.0}
 
 
+def test_one_prototype_is_poor_from_the_start():
+    look = health.watch()
+    seen = [look(0, {"health/a/used": 1.8})["health/alarm"] for _ in range(4)]
+    assert seen == [0, 0, 1, 1]
+
+
 def test_what_starts_low_and_rises_is_no_collapse():
     look = health.watch()
     assert not any(look(0, {"health/text/spread": s})["health/alarm"] for s in (0.01, 0.02, 0.1))

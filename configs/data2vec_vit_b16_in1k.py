@@ -1,0 +1,18 @@
+r"""data2vec, ViT-B/16, ImageNet-1k, 800 epochs (Baevski et al. 2022; METHODS §2.2).
+
+    python experiments/plan.py --config configs/data2vec_vit_b16_in1k.py
+
+Without attention dropout (published: 0.05). Reported: 84.2 fine-tuned; not yet run by us.
+"""
+
+import recipes
+
+
+def get_config():
+    return recipes.beit(
+        encoder=dict(recipes.MASKED_VIT, layer_scale=1e-4, drop_path=0.25),
+        objective=dict(name="data2vec", hidden=120 / 196, layers=6),
+        target=dict(name="ema", momentum=0.9998, end=0.9998),
+        decoders=dict(dense=dict(name="linear")),
+        optimizer=dict(name="adamw", lr=2e-3, end_lr=1e-5, b2=0.999, weight_decay=0.05, clip=3.0),
+    )

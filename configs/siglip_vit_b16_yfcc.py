@@ -1,0 +1,23 @@
+r"""SigLIP, ViT-B/16, YFCC-15M, 25 epochs (Zhai et al. 2023).
+
+    python experiments/plan.py --config configs/siglip_vit_b16_yfcc.py
+
+Published on WebLI, which is not public: loss and optimiser are SigLIP's, all else is
+`clip_vit_b16_yfcc.py`, to be compared with it. The class token instead of SigLIP's attention
+pooling, whose decoder has no bias to learn. There is no published result; not yet run by us.
+"""
+
+import recipes
+
+
+def get_config():
+    return recipes.images_with_texts(
+        objective=dict(name="siglip", hidden=0.0),
+        decoders=dict(
+            text=dict(
+                name="linear", pool="class", bias=False, logit_scale=True, logit_start=10.0,
+                logit_bias=-10.0,
+            ),
+        ),
+        optimizer=dict(name="adamw", lr=1e-3, b2=0.95, weight_decay=1e-4),
+    )  # fmt: skip

@@ -1,0 +1,19 @@
+r"""SimCLR, ViT-S/16, ImageNet-1k, 1000 epochs (Chen et al. 2020).
+
+    python experiments/plan.py --config configs/simclr_vit_s16_in1k.py
+
+ViT-S/16 with the published heads, optimiser and schedule: the published encoder is ResNet-50,
+which the library does not have yet. Reported for ResNet-50: 69.3 linear; not yet run by us.
+"""
+
+import recipes
+
+
+def get_config():
+    strong = dict(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, blur=0.5)
+    return recipes.large_batch(
+        augment=dict(a=strong, b=strong),
+        objective=dict(name="simclr", temperature=0.1),
+        decoders=dict(projector=dict(recipes.MLP, hidden=2048, out=128)),
+        optimizer=dict(recipes.LARS, base_lr=0.3, weight_decay=1e-6),
+    )

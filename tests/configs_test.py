@@ -1,0 +1,96 @@
+"""Every config file loads, fits together, says what it is and how to start it; no row is left."""
+
+import ast
+import pathlib
+import shlex
+import sys
+
+import pytest
+
+from m3i_jax import cli, methods
+from m3i_jax.methods import describe, forms
+from m3i_jax.training import optimizer, run, session
+from m3i_jax.training.config import Config
+
+FOLDER = pathlib.Path(__file__).parent.parent / "configs"
+FILES = sorted(path for path in FOLDER.glob("*.py") if path.stem != "recipes")
+PUBLISHED = ("_in1k", "_yfcc")
+# What configs with an argument are asked for.
+ARGUMENTS = {
+    "table2_digit_scenes": forms.FORMS,
+    "table2_vit_b16_in1k": forms.FORMS,
+    "m3i_digit_scenes": ("", "images"),
+    "m3i_vit_b16_in1k": ("", "images"),
+}
+CONFIGS = [
+    f"{path.name}:{argument}" if argument else path.name
+    for path in FILES
+    for argument in ARGUMENTS.get(path.stem, ("",))
+]
+
+
+def load(name):
+    return Config.of(cli.load(str(FOLDER / name)))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_it_fits_together(name):
+    config = load(name)
+    session.check(config)
+    run.check(config)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_it_says_what_it_is_and_how_to_start_it(path):
+    title, *rest = ast.get_docstring(ast.parse(path.read_text())).split("\n\n")
+    assert title.endswith(".") and "\n" not in title and "--config" not in title
+    lines = "\n".join(rest).replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line) for line in lines if line.strip().startswith("python ")]
+    own = f"configs/{path.name}"
+    named = [word.partition(":")[0] for command in commands for word in command]
+    assert own in named, f"no command starts {own}"
+    for command in commands:
+        assert (FOLDER.parent / command[1]).is_file()
+        for word in command:
+            if word.startswith("configs/"):
+                assert (FOLDER.parent / word.partition(":")[0]).is_file()
+
+
+def rows(published):
+    """The rows that configs of one kind have, those that are forms of Table 2 among them."""
+    chosen = [path for path in FILES if path.stem.endswith(PUBLISHED) == published]
+    names = {load(path.name).objective["name"] for path in chosen}
+    return names | (set(letters()) if "table2" in names else set())
+
+
+def letters():
+    """{row: the forms of Table 2 that say the same}, for the rows beside `table2`."""
+    found = {}
+    for name, row in methods.ROWS.items():
+        if row.__module__ == forms.__name__ and name != "table2":
+            line = describe.lines(row())
+            found[name] = [f for f in forms.FORMS if describe.lines(forms.table2(form=f)) == line]
+    return found
+
+
+def test_the_rows_beside_table2_are_forms_of_it():
+    assert letters() == {
+        "auto_encoder": ["a"],
+        "global_distillation": ["c"],
+        "mim_global": ["f"],
+        "novel_view_synthesis": ["g"],
+        "siamese_im_pixel": ["j"],
+    }
+
+
+def test_every_row_has_a_config_of_minutes():
+    assert not set(methods.ROWS) - {"combine"} - rows(published=False)
+
+
+def test_every_published_row_has_its_recipe():
+    assert not set(methods.PUBLISHED) - rows(published=True)
+
+
+def test_recipes_and_library_agree_on_what_has_one_dimension():
+    cli.load(str(FILES[0]))  # puts the folder on the path
+    assert sys.modules["recipes"].ONE_DIMENSIONAL == optimizer.NO_DECAY

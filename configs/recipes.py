@@ -60,6 +60,7 @@ def run(**blocks) -> ConfigDict:
             decoders=dict(),
             objective=dict(),
             target=dict(),
+            average=dict(),
             weights=dict(),
             weighting=dict(name="constant"),
             optimizer=dict(),
@@ -89,6 +90,7 @@ def digit_scenes(**blocks) -> ConfigDict:
             b=dict(MILD, blur=1.0),
         ),
         encoder=SMALL_VIT,
+        average=dict(momentum=0.98, end=1.0),
         optimizer=dict(name="adamw", lr=1e-3, b2=0.95, weight_decay=0.05, clip=1.0),
         log=dict(every=10, images=500),
         checkpoint=dict(every=250, keep=2),
@@ -275,9 +277,10 @@ def table2(
     """A config of one of the forms of M3I's Table 2, with the decoders that the form has.
 
     image: decoder of pixels and dense features.  projector, predictor: heads of global ones.
-    momentum: of the moving average at the start; 1 at the end.
+    momentum: of the moving average at the start; 1 at the end. The same where nothing predicts it.
     """
     config.objective = ConfigDict(dict(name="table2", form=form, hidden=0.5, temperature=0.2))
+    config.average = ConfigDict(dict(momentum=momentum, end=1.0))
     ema = dict(name="ema", momentum=momentum, end=1.0)
     if form in "cil":
         ema["heads"] = "projector"

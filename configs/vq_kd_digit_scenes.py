@@ -2,7 +2,8 @@ r"""VQ-KD, a tokenizer of digit scenes, from a supervised teacher.
 
     python experiments/pretrain.py --config configs/vq_kd_digit_scenes.py --workdir runs/vq_kd
 
-The same as experiments/train_tokenizer.py. The teacher is the run of
+The published commitment of 1 leaves three of 256 words in use within 150 steps on data as small as
+this. The same as experiments/train_tokenizer.py. The teacher is the run of
 `classification_digit_scenes.py` in runs/classification.
 """
 
@@ -11,7 +12,7 @@ import recipes
 
 def get_config():
     return recipes.with_teacher(
-        objective=dict(name="vq_kd", codes=256, decay=0.99, commitment=1.0),
+        objective=dict(name="vq_kd", codes=256, decay=0.99, commitment=0.02),
         decoders=dict(
             bottleneck=recipes.BOTTLENECK,
             dense=dict(name="infill", width=128, depth=1, heads=4, head="tanh", input="bottleneck"),

@@ -114,11 +114,10 @@ def gaussian_information(prediction: Array, target: Array) -> tuple[Array, Array
     width = target.shape[-1]
     z = jnp.asarray(target, jnp.float32).reshape(-1, width)
     error = z - jnp.asarray(prediction, jnp.float32).reshape(-1, width)
-    z = _centred(z)
-    covariance = _moments(z)
-    variance = jnp.maximum(jnp.trace(covariance) / width, 1e-30)
-    constant = jnp.log(2.0 * jnp.pi * jnp.e) + jnp.log(variance)
-    logs = [_log_volume(m / variance) for m in (_moments(error), covariance)]
+    covariance = _moments(_centred(z))
+    least = 1e-4 * jnp.maximum(jnp.trace(covariance) / width, 1e-30)
+    constant = jnp.log(2.0 * jnp.pi * jnp.e)
+    logs = [_log_volume(moments, least) for moments in (_moments(error), covariance)]
     return -0.5 * (constant + logs[0]), 0.5 * (constant + logs[1])
 
 
@@ -127,16 +126,18 @@ def _moments(z: Array) -> Array:
     return jnp.matmul(z.T, z, precision="highest") / z.shape[0]
 
 
-def _log_volume(moments: Array) -> Array:
-    """ln det / D, every direction raised by a floor.
+def _log_volume(moments: Array, least: Array) -> Array:
+    """ln det / D of second moments (D, D), `least` added in every direction.
 
-    Where few directions have all variance, rounding of theirs would bury a floor of 1e-4 and make
-    the matrix indefinite. (Σλ⁴)^¼ bounds the largest eigenvalue.
+    Where few directions have all variance, rounding of theirs would bury `least` and make the
+    matrix indefinite, so that 1e-6 of (Σλ⁴)^¼, which bounds the largest eigenvalue, is added there.
     """
+    scale = jnp.maximum(jnp.trace(moments) / len(moments), 1e-30)
+    moments = moments / scale
     fourth = jnp.square(jnp.matmul(moments, moments)).sum()
-    floor = jnp.maximum(1e-4, 1e-6 * fourth**0.25)
+    floor = jnp.maximum(least / scale, 1e-6 * fourth**0.25)
     factor = jnp.linalg.cholesky(moments + floor * jnp.eye(len(moments), dtype=jnp.float32))
-    return 2.0 * jnp.log(jnp.diagonal(factor)).mean()
+    return jnp.log(scale) + 2.0 * jnp.log(jnp.diagonal(factor)).mean()
 
 
 def _centred(z: Array) -> Array:

@@ -209,3 +209,8 @@ def test_gaussian_information_of_a_constant_is_finite():
     likelihood, h = metrics.gaussian_information(jnp.full((5, 4), 0.1), jnp.full((5, 4), 0.1))
     # Nothing is known of it and nothing is there to know: −½ ln(2πe·1e-30·1e-4).
     np.testing.assert_allclose([likelihood, -h], 37.7, atol=0.1)
+
+
+def test_gaussian_information_of_a_missed_constant_is_finite():
+    got = metrics.gaussian_information(jnp.zeros((50, 4)), jnp.ones((50, 4)))
+    assert np.isfinite(got).all()

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "interop": "types build trees geometry encoders",
     "training": NUMERICS
     + " trees augment normalize metrics pictures networks framework methods data cli interop",
-    "evaluation": NUMERICS + " trees normalize metrics networks training data pictures",
+    "evaluation": NUMERICS + " trees normalize metrics quantize networks training data pictures",
 }
 ONLY_IN = {
     "flax": "nn encoders decoders networks training",

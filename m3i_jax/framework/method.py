@@ -80,11 +80,13 @@ class Method:
 
     views: views that are derived inside the step.  codes: by name; each is computed once.
     terms: by name; the loss is their weighted sum.
+    average: the moving average that is kept for evaluation where no code brings one.
     """
 
     codes: Mapping[str, Code | Part]
     terms: Mapping[str, Term]
     views: Mapping[str, Derived] = field(default_factory=dict)
+    average: Encoder = ema()
 
     def __post_init__(self):
         for name, code in self.codes.items():
@@ -135,7 +137,7 @@ class Method:
                         f"'{slot.name}' is one state, but it is wanted with settings "
                         f"{found[slot.name].settings} and {slot.settings}"
                     )
-        return {ema().slots[0].name: ema().slots[0]} | found
+        return {slot.name: slot for slot in self.average.slots} | found
 
     def owned(self, params: dict, slot: str) -> dict:
         """The parameters that the encoders with this state pass through."""

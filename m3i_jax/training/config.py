@@ -23,6 +23,7 @@ class Config:
     encoder: the image tower (encoders).  towers: further ones: text, category.
     decoders: by name (decoders).  objective: a row of the table (methods).
     target: what is predicted, where the row leaves it open (framework.codes).
+    average: the moving average for evaluation (framework.ema) where the row has none of its own.
     weights: per frozen tower, where its weights come from (training.frozen).
     weighting: of groups of terms (framework.weighting).  optimizer: training.optimizer.
     mesh: data, fsdp and tensor axes.  threads: that read data.
@@ -50,6 +51,7 @@ class Config:
     towers: dict = field(default_factory=dict)
     decoders: dict = field(default_factory=dict)
     target: dict = field(default_factory=dict)
+    average: dict = field(default_factory=dict)
     weights: dict = field(default_factory=dict)
     weighting: dict = field(default_factory=lambda: {"name": "constant"})
     mesh: dict = field(default_factory=dict)

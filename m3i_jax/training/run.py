@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -78,7 +79,9 @@ def objective(config: Config) -> Method:
             raise ConfigError(f"objective '{row.__name__}' has no target to choose: leave "
                               "config.target empty")  # fmt: skip
         block["target"] = config.target
-    return methods.create(block, what="config.objective")
+    method = methods.create(block, what="config.objective")
+    average = build.call(framework.ema, config.average, what="config.average")
+    return replace(method, average=average)
 
 
 def build_network(config: Config, method: Method) -> networks.Network:

@@ -1,0 +1,37 @@
+"""The programs, started wrongly: each answers with a sentence, and says so in its status."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+    "line, sentence",
+    [
+        ("linear_probe --base_lr=10", "--base_lr is the rate of --recipe lars"),
+        ("linear_probe --recipe=lras", "should be one of"),
+        ("linear_probe --workdir={tmp}", "has no checkpoints; expected the --workdir of"),
+        ("knn --workdir={tmp}", "has no checkpoints; expected the --workdir of"),
+        ("knn --wrokdir={tmp}", "Unknown command line flag 'wrokdir'"),
+        ("export --workdir={tmp}", "has no checkpoints; expected the --workdir of"),
+        ("ablation --forms=k,m", "there is no case 'm' to compare"),
+        ("ablation --table_only --workdir={tmp}", "has no results of an ablation"),
+        ("ablation --docs={tmp}/ablation.md", "which is no file"),
+        ("ablation --docs=README.md", "to put a table between"),
+        (
+            "train_tokenizer --workdir={tmp}/t --config.weights.teacher.path={tmp}/c",
+            "--config configs/classification_digit_scenes.py --workdir {tmp}/c",
+        ),
+    ],
+)
+def test_a_wrong_start_is_one_sentence(line, sentence, tmp_path):
+    program, *flags = line.format(tmp=tmp_path).split()
+    words = [sys.executable, f"experiments/{program}.py", *flags]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert sentence.format(tmp=tmp_path) in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -26,11 +26,12 @@ def main() -> int:
     config = Config.of(flags.FLAGS.config)
     import jax
 
-    from m3i_jax.training.run import check
+    from m3i_jax.training import blocks, run
 
     if DISTRIBUTED.value:
         jax.distributed.initialize()
-    check(config)  # before the rest is loaded
+    blocks.check(config)  # before the rest is loaded
+    run.check(config)
     from m3i_jax.evaluation.monitor import monitor
     from m3i_jax.training.session import train
 

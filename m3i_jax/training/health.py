@@ -12,12 +12,12 @@ import numpy as np
 
 LOG = getLogger(__name__)
 
-# Least value that is healthy, and whether it has to be less than half of what it was, too: some
-# targets start low and rise.
+# A target is poor below the first number, or below the second as a share of the most it has had.
+# One that never had as much as the first has to fall to half of its most: some start low and rise.
 LIMITS = {
-    "spread": (0.2, True),  # about 1 on a sphere, more than 0.5 in the healthy runs we have seen
-    "rank": (1.5, True),  # directions that are filled
-    "used": (2.5, False),  # prototypes or words in use
+    "spread": (0.2, 0.0),  # about 1 on a sphere, more than 0.5 in the healthy runs we have seen
+    "rank": (2.5, 0.0),  # directions that are filled
+    "used": (2.5, 0.2),  # prototypes or words in use
 }
 PATIENCE = 3  # logged steps in a row, as a batch may be poor by chance
 
@@ -40,10 +40,11 @@ def watch(*, history: Iterable[Mapping[str, float]] = ()) -> Look:
             kind = name.rpartition("/")[2]
             if kind not in LIMITS or not name.startswith("health/"):
                 continue
-            limit, falls = LIMITS[kind]
+            limit, share = LIMITS[kind]
             value = float(value) if value is not None else float("nan")
             most[name] = max(most.get(name, 0.0), value if np.isfinite(value) else 0.0)
-            low = min(limit, 0.5 * most[name]) if falls else limit
+            limit = limit if most[name] >= limit else 0.5 * most[name]
+            low = max(limit, share * most[name])
             bad = not np.isfinite(value) or value < low
             poor[name] = poor.get(name, 0) + 1 if bad else 0
             if poor[name] == PATIENCE:

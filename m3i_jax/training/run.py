@@ -1,6 +1,7 @@
 """From a config to a run: every part is built, shapes are checked, nothing is allocated yet."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,7 +11,6 @@ import jax
 
 from m3i_jax import augment, build, framework, methods, networks
 from m3i_jax.build import ConfigError
-from m3i_jax.data import crops
 from m3i_jax.framework import Method, Weighting
 from m3i_jax.training import optimizer as optimizers
 from m3i_jax.training import schedules, sharding
@@ -195,10 +195,10 @@ def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = Non
 
 def _augment(config: Config, method: Method) -> dict[str, Augment]:
     """Per view, images -> images; the block "local" is that of every small crop."""
-    made, (_, local) = {}, crops.split_views(method.sources - {"label", "text"})
-    blocks = dict(config.augment)
+    made, blocks = {}, dict(config.augment)
     small = blocks.pop("local", None)
-    blocks |= {} if small is None else {f"l{i}": small for i in range(local)}
+    if small is not None:
+        blocks |= {view: small for view in method.sources if re.fullmatch(r"l\d+", view)}
     for view, block in blocks.items():
         if view not in method.sources:
             continue  # a recipe may name both views of a row that looks at one

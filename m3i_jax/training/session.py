@@ -10,17 +10,16 @@ from typing import Any, NamedTuple
 import jax
 
 from m3i_jax import build, data
-from m3i_jax.augment import photometric
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions, crops, pipeline
 from m3i_jax.data.robust import robust
-from m3i_jax.training import flops, frozen, hooks, optimizer, sharding
+from m3i_jax.training import blocks, flops, frozen, hooks, sharding
 from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.config import Config
 from m3i_jax.training.gallery import gallery
 from m3i_jax.training.log import SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, fit
-from m3i_jax.training.run import WEIGHTINGS, Run, assemble
+from m3i_jax.training.run import Run, assemble
 from m3i_jax.training.signals import EXIT_PREEMPTED, Preemption
 from m3i_jax.training.state import TrainState
 
@@ -86,33 +85,12 @@ def train(
 
 
 def check(config: Config) -> None:
-    """Refuses keys and values that no function takes, in the blocks that `run.check` leaves unread.
-
-    Before anything is built: the data alone can take minutes to open.
-    """
-    steps = ("params", "batch", "total", "warmup")
-    named = {
-        "optimizer": (optimizer.offered(), steps),
-        "weighting": (WEIGHTINGS, ()),
-        "data": (data.SOURCES, ("split",)),
-    }
-    for name, (functions, given) in named.items():
-        block, what = getattr(config, name), f"config.{name}"
-        fn, kwargs = build.choose(functions, block, what=what)
-        build.check(fn, kwargs, what=what, given=given)
-    log, words = dict(config.log), dict(config.captions)
-    log.pop("images", None)
-    read = captions.load if words.pop("file", None) else captions.train
-    plain = [
-        ("crops", crops.Crops, config.crops, ("size", "views", "local")),
-        ("captions", read, words, ("captions", "path")),
-        ("log", hooks.logging, log, ("log", "batch", "flush", "ceiling", "history")),
-        ("checkpoint", _checkpoints, config.checkpoint, ("workdir",)),
-    ]
-    seen = ("key", "images")
-    plain += [(f"augment.{v}", photometric, block, seen) for v, block in config.augment.items()]
-    for name, fn, block, given in plain:
-        build.check(fn, block, what=f"config.{name}", given=given)
+    """Refuses keys and values that no function takes, in blocks that `run.check` leaves unread."""
+    blocks.check(config)
+    log = {name: value for name, value in config.log.items() if name != "images"}
+    given = ("log", "batch", "flush", "ceiling", "history")
+    build.check(hooks.logging, log, what="config.log", given=given)
+    build.check(_checkpoints, config.checkpoint, what="config.checkpoint", given=("workdir",))
 
 
 def _source(config: Config, workdir: Path) -> data.Source:

@@ -27,10 +27,10 @@ def test_rank_and_numbers_that_are_none_count_too():
     assert found == {"health/alarm": 1.0}
 
 
-def test_one_prototype_is_poor_from_the_start():
+def test_prototypes_that_fall_out_of_use_are_missed():
     look = health.watch()
-    seen = [look(0, {"health/a/used": 1.8})["health/alarm"] for _ in range(4)]
-    assert seen == [0, 0, 1, 1]
+    seen = [look(0, {"health/a/used": used})["health/alarm"] for used in (50, 40, 9, 8, 7, 30)]
+    assert seen == [0, 0, 0, 0, 1, 0]
 
 
 def test_what_starts_low_and_rises_is_no_collapse():

@@ -45,7 +45,7 @@ def watch(*, history: Iterable[Mapping[str, float]] = ()) -> Look:
             most[name] = max(most.get(name, 0.0), value if np.isfinite(value) else 0.0)
             limit = limit if most[name] >= limit else 0.5 * most[name]
             low = max(limit, share * most[name])
-            bad = not np.isfinite(value) or value < low
+            bad = not np.isfinite(value) or value < low and _shrinks(name, metrics, most)
             poor[name] = poor.get(name, 0) + 1 if bad else 0
             if poor[name] == PATIENCE:
                 found.append((name.removeprefix("health/"), value))
@@ -60,3 +60,13 @@ def watch(*, history: Iterable[Mapping[str, float]] = ()) -> Look:
     for row in history:
         take(row)
     return look
+
+
+def _shrinks(name: str, metrics: Mapping[str, float], most: Mapping[str, float]) -> bool:
+    """Whether few directions mean collapse: not while the target's spread keeps what it had.
+
+    Texts, for one, fill few directions at first, and more as they spread.
+    """
+    term, _, kind = name.rpartition("/")
+    spread = metrics.get(f"{term}/spread") if kind == "rank" else None
+    return spread is None or not float(spread) >= 0.5 * most.get(f"{term}/spread", 0.0)

@@ -38,6 +38,17 @@ def test_what_starts_low_and_rises_is_no_collapse():
     assert not any(look(0, {"health/text/spread": s})["health/alarm"] for s in (0.01, 0.02, 0.1))
 
 
+def test_few_directions_are_no_collapse_while_the_target_spreads():
+    look = health.watch()
+    rows = [(3.2, 0.01), (1.6, 0.1), (1.5, 0.2), (1.6, 0.3), (1.8, 0.4), (2.1, 0.5)]
+    for rank, spread in rows:
+        found = look(0, {"health/text/rank": rank, "health/text/spread": spread})
+        assert not found["health/alarm"]
+    for _ in range(health.PATIENCE):
+        found = look(0, {"health/text/rank": 1.5, "health/text/spread": 0.24})
+    assert found["health/alarm"]
+
+
 def test_a_run_that_goes_on_alarms_as_if_it_had_not_stopped():
     rows = [{"health/a/spread": s} for s in (0.9, 0.1, 0.1, 0.1, 0.1)]
     look = health.watch()

@@ -15,7 +15,7 @@ LOG = getLogger(__name__)
 # A target is poor below the first number, or below the second as a share of the most it has had.
 # One that never had as much as the first has to fall to half of its most: some start low and rise.
 LIMITS = {
-    "spread": (0.2, 0.0),  # about 1 on a sphere, more than 0.5 in the healthy runs we have seen
+    "spread": (0.2, 0.0),  # about 1 where directions fill the sphere, 0 where all are alike
     "rank": (2.5, 0.0),  # directions that are filled
     "used": (2.5, 0.2),  # prototypes or words in use
 }

@@ -1,4 +1,4 @@
-"""What accelerators can do at most, from their makers' public data sheets."""
+"""What accelerators can do at most, as their makers state it; not measured here."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -21,25 +21,31 @@ Params = dict[str, Any]
 
 
 class Tower(NamedTuple):
-    """An encoder, or a feature head, seen from outside; grid and patch are those of its images."""
+    """An encoder, or a feature head, seen from outside; grid and patch are those of its images.
+
+    kind: "image", "text", "table" or "head".
+    hides: what it does with hidden cells, "drop" or "mask"; "" = it must see every pixel.
+    """
 
     width: int
     grid: Grid | None
     patch: int | None
-    kind: str  # "image", "text", "table" or "head"
+    kind: str
+    hides: str = ""
 
 
 class Network(NamedTuple):
     """Pure functions over parameters; everything but arrays is static.
 
     init: (key) -> params. Each module's depend on its own name only; runs under `eval_shape`.
-    encode: (params, tower, data, *, visible, keep, train, key, layers, attention) -> Features.
+    encode: (params, tower, data, *, visible, keep, train, batch_stats, key, layers, attention) ->
+      Features; `train` drops paths, `batch_stats` (None = as `train`): norms by the batch.
     decode: (params, name, x, *, grid, source, target, target_grid, train, key) -> (B, L, out)
       from dense decoders, (B, out) from pooled ones.
     refine: (params, name, x, *, grid, train, key) -> Features, decoder `name` as a feature head.
     towers, decoders: what there is.
     stages: the towers, and the heads whose own width is known: where a code may come from.
-    batchwise: decoders whose output couples the samples of a batch (batch norm).
+    batchwise: towers and decoders whose output couples the samples of a batch (batch norm).
     """
 
     init: Callable[[Array], Params]
@@ -90,10 +96,11 @@ def build(
         raise ConfigError("the tower 'image' is the encoder; a further tower needs another name")
     given = {"image": image, "dtype": dtype}
     modules = {name: _encoder(name, block, given) for name, block in blocks.items()}
-    records = {n: Tower(m.features, m.grid, m.patch, m.kind) for n, m in modules.items()}
+    records = {name: _tower(module) for name, module in modules.items()}
     width = out if callable(out) else lambda name, stages: out.get(name)
     heads = _heads(decoders, records, dtype=dtype, width=width)
-    batchwise = frozenset(n for n, m in heads.modules.items() if getattr(m, "norm", "") == "batch")
+    coupling = {n for n, module in modules.items() if getattr(module, "tracks", False)}
+    coupling |= {n for n, module in heads.modules.items() if getattr(module, "norm", "") == "batch"}
     return Network(
         init=lambda key: _init(key, modules, heads),
         encode=lambda params, tower, data, **how: _encode(modules, params, tower, data, **how),
@@ -101,9 +108,15 @@ def build(
         refine=lambda params, name, x, **how: _refine(heads.modules, params, name, x, **how),
         towers=records,
         decoders=tuple(heads.modules),
-        batchwise=batchwise,
+        batchwise=frozenset(coupling),
         stages=heads.stages,
     )
+
+
+def _tower(module: nn.Module) -> Tower:
+    """What is seen of an encoder from outside."""
+    hides = getattr(module, "hides", "")
+    return Tower(module.features, module.grid, module.patch, module.kind, hides)
 
 
 def _encoder(tower: str, block: Mapping[str, Any], given: Mapping[str, Any]) -> nn.Module:
@@ -227,6 +240,7 @@ def _encode(
     visible: Array | None = None,
     keep: int | None = None,
     train: bool = False,
+    batch_stats: bool | None = None,
     key: Array | None = None,
     layers: bool = False,
     attention: bool = False,
@@ -239,6 +253,8 @@ def _encode(
         how = dict(visible=visible, keep=keep, layers=layers, attention=attention)
     elif visible is not None or layers or attention:
         raise ValueError(f"tower '{tower}' is a {module.kind}: it has no cells, layers or maps")
+    if getattr(module, "tracks", False):
+        how["batch_stats"] = train if batch_stats is None else batch_stats
     if train and key is None and getattr(module, "drop_path", 0.0):
         raise ValueError(f"training tower '{tower}' with drop path needs a key")
     rngs = None if key is None else {"droppath": key}

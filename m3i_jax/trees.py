@@ -13,6 +13,9 @@ from m3i_jax.types import Array
 
 Rules = Sequence[tuple[str, Any]]
 
+# Running statistics of norms: leaves of the tree that no loss trains (`nn.norms.TrackedBatchNorm`).
+STATISTICS = r"(^|/)(mean|var)$"
+
 
 def path_name(path: tuple) -> str:
     """Slash-joined name of a `jax.tree_util` key path."""

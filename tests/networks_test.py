@@ -57,7 +57,7 @@ def test_mae_total(key):
 def test_towers_say_what_they_are():
     network = built()
     assert network.towers == {
-        "image": networks.Tower(16, (4, 4), 4, "image"),
+        "image": networks.Tower(16, (4, 4), 4, "image", "drop"),
         "category": networks.Tower(8, None, None, "table"),
         "text": networks.Tower(8, None, None, "text"),
     }

@@ -93,6 +93,11 @@ class ViT(nn.Module):
         """Width of the codes."""
         return self.width
 
+    @property
+    def hides(self) -> str:
+        """What becomes of hidden cells."""
+        return self.hide
+
     @nn.nowrap
     def example(self) -> Array:
         """A batch of one, for tracing."""

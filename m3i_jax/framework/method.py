@@ -198,10 +198,10 @@ class Method:
         """Names of the feature heads that codes pass through."""
         return {h for code in self.wholes.values() for h in code.encoder.heads}
 
-    def batchwise(self, heads: frozenset[str] = frozenset()) -> dict[str, str]:
+    def batchwise(self, parts: frozenset[str] = frozenset()) -> dict[str, str]:
         """Terms whose loss over a batch is not the mean over its parts, each with the reason.
 
-        heads: decoders that couple the rows of a batch (batch norm).
+        parts: towers and decoders of the network that couple the rows of a batch (batch norm).
         """
         found = {}
         for name, term in self.terms.items():
@@ -212,6 +212,6 @@ class Method:
                 found[name] = "its regulariser is a statistic of the batch"
             elif any(slot.batchwise for encoder in ends for slot in encoder.slots):
                 found[name] = "its target keeps a statistic of the batch"
-            elif heads & {term.decoder, *(h for encoder in ends for h in encoder.heads)}:
-                found[name] = "its decoder normalises over the batch"
+            elif parts & {term.decoder, *(part for e in ends for part in (e.tower, *e.heads))}:
+                found[name] = "its encoder or decoder normalises over the batch"
         return found

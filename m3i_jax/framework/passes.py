@@ -38,11 +38,15 @@ def looks(
             training = train and owner == "online"
             at = (owner, tower, *place)
             how = {"train": training, "key": named(key, "encode/" + name) if training else None}
+            # Momentum encoders are normalised as their online twins are (MoCo, BYOL), teachers by
+            # what they remember.
+            batch = {"batch_stats": train and owner in ("online", "ema")}
             if at not in made:
                 keep = code.mask and code.mask.count(network.towers[tower].grid)
+                visible = prepared.visible.get(name)
                 how |= {part: True for part in reads[place]}
                 made[at] = network.encode(
-                    weights, tower, view.data, visible=prepared.visible.get(name), keep=keep, **how
+                    weights, tower, view.data, visible=visible, keep=keep, **how, **batch
                 )
             for head in heads:
                 before, at = made[at], (*at, head)

@@ -15,15 +15,20 @@ MAX_LOGIT_SCALE = math.log(100.0)
 
 
 @functools.partial(jax.checkpoint, prevent_cse=False, static_argnums=(1, 2))
-def standardize(x: Array, axes: tuple[int, ...], eps: float) -> Array:
-    """(x - mean) / sqrt(var + eps) over `axes`, in float32, biased variance, in two passes.
+def moments(x: Array, axes: tuple[int, ...], eps: float) -> tuple[Array, Array, Array]:
+    """(x - mean) / sqrt(var + eps), mean and biased var over `axes`, in float32, in two passes.
 
     Only `x` is kept for the backward pass.
     """
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    centred = x - x.mean(axes, keepdims=True)
-    variance = jnp.square(centred).mean(axes, keepdims=True)
-    return centred * jax.lax.rsqrt(variance + eps)
+    mean = x.mean(axes, keepdims=True)
+    variance = jnp.square(x - mean).mean(axes, keepdims=True)
+    return (x - mean) * jax.lax.rsqrt(variance + eps), mean, variance
+
+
+def standardize(x: Array, axes: tuple[int, ...], eps: float) -> Array:
+    """(x - mean) / sqrt(var + eps) over `axes`, see `moments`."""
+    return moments(x, axes, eps)[0]
 
 
 class LayerNorm(nn.Module):
@@ -59,10 +64,65 @@ class BatchNorm(nn.Module):
         return (_affine(self, y) if self.affine else y).astype(self.dtype)
 
 
-def _affine(module: nn.Module, y: Array) -> Array:
-    """scale * y + bias per channel, in the dtype of y."""
+class TrackedBatchNorm(nn.Module):
+    """Batch norm of encoders: statistics of the global batch in training, running ones otherwise.
+
+        m ← momentum·m + (1 − momentum)·m_batch        (variance unbiased, as PyTorch keeps it)
+
+    The running statistics are the leaves `mean` and `var` of the parameter tree, so moving
+    averages, shards, checkpoints and exports hold them without knowing. A pass by the batch gives
+    them the gradient (1 − momentum)(m − m_batch), whatever the loss, and the optimiser takes it as
+    a plain step of 1 (`trees.STATISTICS`). Passes of one step add up: m moves once, by the sum of
+    their distances.
+    """
+
+    momentum: float = 0.9
+    eps: float = 1e-5
+    zero_scale: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, batch_stats: bool) -> Array:
+        """x (B, ..., D) -> (B, ..., D) in `dtype`; batch_stats: normalise by this batch."""
+        width, axes = x.shape[-1:], tuple(range(x.ndim - 1))
+        mean = self.param("mean", nn.initializers.zeros, width, jnp.float32)
+        var = self.param("var", nn.initializers.ones, width, jnp.float32)
+        if batch_stats:
+            y, batch_mean, batch_var = moments(x, axes, self.eps)
+            count = x.size // x.shape[-1]
+            batch_var = batch_var * (count / max(count - 1, 1))
+            found = batch_mean.reshape(width), batch_var.reshape(width)
+            y = _remember(1.0 - self.momentum, y, (mean, var), found)
+        else:
+            mean, var = jax.lax.stop_gradient((mean, var))
+            y = (x.astype(jnp.float32) - mean) * jax.lax.rsqrt(var + self.eps)
+        start = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
+        return _affine(self, y, start).astype(self.dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _remember(rate: float, y: Array, running: Any, batch: Any) -> Array:
+    """y, and in the backward pass rate·(running − batch) as the gradient of `running`."""
+    return y
+
+
+def _remember_forward(rate, y, running, batch):
+    return y, (running, batch)
+
+
+def _remember_backward(rate, saved, g):
+    running, batch = saved
+    distance = jax.tree.map(lambda m, b: rate * (m - b), running, batch)
+    return g, distance, jax.tree.map(jnp.zeros_like, batch)
+
+
+_remember.defvjp(_remember_forward, _remember_backward)
+
+
+def _affine(module: nn.Module, y: Array, start: Callable = nn.initializers.ones) -> Array:
+    """scale * y + bias per channel, in the dtype of y; the scale starts as `start` draws it."""
     shape = (1,) * (y.ndim - 1) + y.shape[-1:]
-    scale = module.param("scale", nn.initializers.ones, y.shape[-1:], jnp.float32)
+    scale = module.param("scale", start, y.shape[-1:], jnp.float32)
     bias = module.param("bias", nn.initializers.zeros, y.shape[-1:], jnp.float32)
     return y * scale.reshape(shape) + bias.reshape(shape)
 

@@ -178,20 +178,25 @@ class _Rules:
         return trees.map_with_name(lambda path, _: not self.no_decay.search(path), params)
 
     def groups(self, params: Any) -> Any:
-        """Tree of "train" or "freeze"."""
-        frozen = self.freeze.search if self.freeze else lambda path: False
-        return trees.map_with_name(lambda p, _: "freeze" if frozen(p) else "train", params)
+        """Tree of "train", "freeze" or, for running statistics, "track"."""
+
+        def group(path, _):
+            if self.freeze and self.freeze.search(path):
+                return "freeze"
+            return "track" if re.search(trees.STATISTICS, path) else "train"
+
+        return trees.map_with_name(group, params)
 
 
 def _assemble(rules, direction, rate, clip) -> optax.GradientTransformation:
-    """Clip and direct what trains, scale by path, then by the rate."""
+    """Clip and direct what trains, scale by path, then by the rate; statistics step by 1."""
     if clip is not None and clip <= 0:
         raise ConfigError(f"config.optimizer.clip is {clip}, expected more than 0, or None for off")
-    inner = optax.chain(*([optax.clip_by_global_norm(clip)] if clip else []), *direction)
-    if rules.freeze:
-        inner = optax.partition({"train": inner, "freeze": optax.set_to_zero()}, rules.groups)
+    clipped = [optax.clip_by_global_norm(clip)] if clip else []
     scale = [scale_by_path(rules.scales)] if rules.scales else []
-    return optax.chain(_float32(), inner, *scale, optax.scale_by_learning_rate(rate))
+    train = optax.chain(*clipped, *direction, *scale, optax.scale_by_learning_rate(rate))
+    kinds = {"train": train, "freeze": optax.set_to_zero(), "track": optax.scale(-1.0)}
+    return optax.chain(_float32(), optax.partition(kinds, rules.groups))
 
 
 def _rate(schedule, end_lr, total, warmup, batch, lr, base_lr) -> schedules.Schedule:

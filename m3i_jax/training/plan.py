@@ -79,7 +79,7 @@ def _term(term) -> str:
 
 def _parameters(run: Run) -> list[str]:
     rows = [
-        (f"{kind}/{name}", trees.count(tree))
+        (f"{kind}/{name}", trees.count(trees.drop(tree, trees.STATISTICS)))
         for kind, group in run.abstract.params.items()
         for name, tree in group.items()
     ]

@@ -112,6 +112,13 @@ def build_network(config: Config, method: Method) -> networks.Network:
     heads = {name: s.width for name, s in network.stages.items() if s.kind == "head"}
     for name in sorted(method.heads() - set(heads)):
         raise ConfigError(f"an encoder passes through '{name}': config.decoders.{name} needs 'out'")
+    for name, code in method.wholes.items():
+        if code.mask is not None and not network.towers[code.encoder.tower].hides:
+            raise ConfigError(
+                f"code '{name}' hides patches from '{_name(config, code.encoder.tower)}', a "
+                "convolution over every pixel: take a ViT, SwinV2 or a lifted stem, or a row that "
+                "mixes images (m3i) or hides nothing"
+            )
     for name, width in method.decoders(network.stages).items():
         if heads.get(name, width) != width:
             raise ConfigError(
@@ -119,6 +126,11 @@ def build_network(config: Config, method: Method) -> networks.Network:
                 f"but the objective wants it to predict {width} dimensions"
             )
     return network
+
+
+def _name(config: Config, tower: str) -> str:
+    """What the config calls the encoder of a tower."""
+    return (config.encoder if tower == "image" else config.towers[tower]).get("name", tower)
 
 
 def check(config: Config) -> None:

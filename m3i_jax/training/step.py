@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from m3i_jax import framework as fw
-from m3i_jax import normalize
+from m3i_jax import normalize, trees
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.scoring import Prepared
 from m3i_jax.training.state import TrainState
@@ -76,7 +76,7 @@ def make_step(
             result = differentiate(prepared, key)
         else:
             result = _accumulated(differentiate, prepared, key, accumulate, group)
-        norm = optax.tree.norm(result.params)
+        norm = optax.tree.norm(trees.drop(result.params, trees.STATISTICS))
 
         def move(state):
             changes, moments = optimizer.update(result.params, state.optimizer, state.params)

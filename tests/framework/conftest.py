@@ -50,7 +50,18 @@ class ToyNetwork(NamedTuple):
             },
         }
 
-    def encode(self, params, tower, data, *, visible=None, keep=None, train=False, key=None):
+    def encode(
+        self,
+        params,
+        tower,
+        data,
+        *,
+        visible=None,
+        keep=None,
+        train=False,
+        batch_stats=None,
+        key=None,
+    ):
         self.calls.append(tower)
         p = params["encoders"][tower]
         if tower == "category":

@@ -12,5 +12,5 @@ import recipes
 def get_config():
     return recipes.with_teacher(
         objective=dict(name="feature_distillation"),
-        decoders=dict(dense=dict(name="linear")),
+        decoders=dict(dense=dict(name="linear", pool="all")),
     )

@@ -12,6 +12,6 @@ import recipes
 def get_config():
     return recipes.with_teacher(
         objective=dict(name="milan", hidden=0.75),
-        target=dict(name="frozen", tower="teacher"),
-        decoders=dict(image=dict(name="prompt", width=128, depth=2, heads=4)),
+        target=dict(name="frozen", tower="teacher", class_token=True),
+        decoders=dict(image=dict(name="prompt", width=128, depth=2, heads=4, class_token=True)),
     )

@@ -2,9 +2,9 @@ r"""Mixup and CutMix, ViT-B/16, ImageNet-1k, 800 epochs (DeiT III, Touvron 2022;
 
     python experiments/plan.py --config configs/mixed_classification_vit_b16_in1k.py
 
-Cross-entropy instead of a BCE over all categories, no repeated augmentation, AdamW at DeiT's rate
-instead of LAMB, and each of 3-Augment's grey, solarisation and blur by itself with probability ⅓
-instead of exactly one. The last 20 epochs at 224 pixels are a run of their own.
+No repeated augmentation, AdamW at DeiT's rate instead of LAMB, and each of 3-Augment's grey,
+solarisation and blur by itself with probability ⅓ instead of exactly one. The last 20 epochs at 224
+pixels are a run of their own.
 The linear classifier is a product of two matrices, of which the first has the bias.
 Reported for DeiT III: 83.8; not yet run by us.
 """
@@ -25,7 +25,9 @@ def get_config():
             ),
         ),
         encoder=dict(name="vit_b16", positions="learned", layer_scale=1e-4, drop_path=0.2),
-        objective=dict(name="mixed_classification", mixup=0.8, cutmix=1.0, label_smoothing=0.0),
+        objective=dict(
+            name="mixed_classification", mixup=0.8, cutmix=1.0, label_smoothing=0.0, binary=True
+        ),
         towers=dict(category=dict(name="table", size=1000, width=768)),
         decoders=dict(category=dict(name="linear", pool="class")),
         optimizer=dict(name="adamw", base_lr=2.5e-4, end_lr=1e-5, b2=0.999, weight_decay=0.05),

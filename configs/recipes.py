@@ -177,7 +177,7 @@ def images_with_texts(**blocks) -> ConfigDict:
 # OpenAI's ViT-B/16 as a teacher, and its projection into the space of texts.
 CLIP_VIT = dict(
     name="vit_b16", positions="learned", pre_norm=True, patch_bias=False, activation="quick_gelu",
-    eps=1e-5,
+    eps=1e-5, normalization="clip",
 )  # fmt: skip
 CLIP_PROJECTION = dict(name="linear", out=512, bias=False, input="teacher")
 
@@ -195,8 +195,10 @@ def with_clip(**blocks) -> ConfigDict:
 # BEiT's ViT: relative positions only, no bias on the keys. `MASKED_VIT` reads mask tokens.
 BEIT_VIT = dict(
     name="vit_b16", positions="none", relative_bias="shared", qkv_bias="qv", layer_scale=0.1,
-    drop_path=0.1,
+    drop_path=0.1, weight_init="beit",
 )  # fmt: skip
+# VQ-KD's encoder: pixels from −1 to 1.
+TOKENIZER_VIT = dict(name="vit_b16", positions="learned", normalization="inception")
 MASKED_VIT = dict(BEIT_VIT, hide="mask")
 # The bottleneck of VQ-KD as published: 32-dimensional words, in float32.
 WORDS = dict(BOTTLENECK, hidden=768, out=32, dtype="float32")
@@ -205,7 +207,7 @@ WORDS = dict(BOTTLENECK, hidden=768, out=32, dtype="float32")
 def beit(**blocks) -> ConfigDict:
     """BEiT's recipe, which data2vec follows: 800 epochs, batch 2048, colours (METHODS §2.2).
 
-    Weights start as MAE's, not with BEiT's factor 1/√(2·block).
+    The heads start as MAE's, Xavier-uniform.
     """
     jitter = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.0, jitter=1.0)
     settings = dict(
@@ -223,7 +225,7 @@ def beit_with_words(**blocks) -> ConfigDict:
     """BEiT's recipe on the words of the tokenizer of `vq_kd_vit_b16_in1k.py`."""
     decoders = dict(blocks.pop("decoders"), bottleneck=dict(WORDS, input="tokenizer"))
     return beit(
-        towers=dict(tokenizer=dict(name="vit_b16", positions="learned")),
+        towers=dict(tokenizer=TOKENIZER_VIT),
         weights=dict(tokenizer=dict(path="runs/vq_kd_vit_b16", branch="online")),
         decoders=decoders,
         **blocks,
@@ -232,8 +234,9 @@ def beit_with_words(**blocks) -> ConfigDict:
 
 # What has one dimension in the published code: biases, scales of norms, LayerScale, temperature.
 ONE_DIMENSIONAL = r"(^|/)([a-z]+_)?(bias|scale|gamma)\d*$"
-# In the place of ResNet-50, of about its size.
-VIT_S = dict(name="vit_s16", positions="sincos")
+# A pattern of no path, where every parameter decays.
+NOTHING = r"(?!)"
+RESNET = dict(name="resnet50")
 # Half of the views blurred, and stronger colours: MoCo v2 and MSN.
 BLURRED = dict(saturation=0.4, blur=0.5)
 
@@ -246,16 +249,19 @@ def moco_v2(**blocks) -> ConfigDict:
         warmup="0 steps",
         crops=dict(scale=(0.2, 1.0), flip=0.5),
         augment=dict(a=BLURRED, b=BLURRED),
-        encoder=VIT_S,
-        # SGD: nothing decays, and what does not decay has no trust ratio.
-        optimizer=dict(name="lars", lr=0.03, momentum=0.9, no_decay=".*"),
+        encoder=RESNET,
+        optimizer=dict(name="sgd", lr=0.03, momentum=0.9, weight_decay=1e-4, no_decay=NOTHING),
     )
     return imagenet(**{**settings, **blocks})
 
 
 def large_batch(**blocks) -> ConfigDict:
-    """What SimCLR, BYOL and Barlow Twins have in common: 1000 epochs, 10 of them warm-up."""
-    settings = dict(duration="1000 epochs", warmup="10 epochs", encoder=VIT_S)
+    """What SimCLR, BYOL and Barlow Twins have in common: 1000 epochs, 10 of them warm-up.
+
+    The last norm of every residual block starts at zero, as in their code.
+    """
+    encoder = dict(RESNET, zero_init=True)
+    settings = dict(duration="1000 epochs", warmup="10 epochs", encoder=encoder)
     return imagenet(**{**settings, **blocks})
 
 

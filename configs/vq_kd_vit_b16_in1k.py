@@ -5,8 +5,7 @@ r"""VQ-KD, BEiT v2's tokenizer, ViT-B/16, ImageNet-1k, 100 epochs (Peng et al. 2
         --workdir runs/vq_kd_vit_b16
 
 You put the teacher, CLIP's ViT-B/16, in weights/clip_vit_b16, with its projection as
-`teacher_head`. Both see images normalised as ImageNet's (published: to [−1, 1], and as CLIP's); the
-decoder's positions are fixed (published: learned).
+`teacher_head`. The decoder's positions are fixed (published: learned).
 BEiT v2 on these words: 85.5 fine-tuned; not yet run by us.
 """
 
@@ -18,7 +17,7 @@ def get_config():
         batch=512,
         duration="100 epochs",
         warmup="10 epochs",
-        encoder=dict(name="vit_b16", positions="learned"),
+        encoder=recipes.TOKENIZER_VIT,
         objective=dict(name="vq_kd", codes=8192, decay=0.99, commitment=1.0),
         target=dict(name="frozen", heads="teacher_head"),
         decoders=dict(

@@ -13,6 +13,12 @@ from m3i_jax.types import Array
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# (mean, std) of the channels that published weights expect; "inception" is to [−1, 1].
+CHANNELS = {
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
 
 
 def channels(images: Array, *, mean: tuple = IMAGENET_MEAN, std: tuple = IMAGENET_STD) -> Array:
@@ -27,6 +33,14 @@ def undo_channels(
     """x·std + mean per channel, the inverse of `channels`."""
     mean, std = _per_channel(images, mean), _per_channel(images, std)
     return jnp.asarray(images, jnp.float32) * std + mean
+
+
+def renormalize(images: Array, name: str) -> Array:
+    """Images normalised as ImageNet's -> normalised by `CHANNELS[name]`; (..., 3) float32."""
+    if name == "imagenet":
+        return images
+    mean, std = CHANNELS[name]
+    return channels(undo_channels(images), mean=mean, std=std)
 
 
 def layer(x: Array, *, eps: float = 1e-5) -> Array:

@@ -47,7 +47,8 @@ class Region(NamedTuple):
     """One of the images that share a mixed view.
 
     cells: (B, h, w) bool, where it is seen; None where images are blended or cut by pixels.
-    owner: (B,) int32, the sample that each row shows.  box: the crop that the row shows.
+    owner: (B,) int32, the sample that each row shows, or (B, k), several of them.
+    box: the crop that the row shows.
     share: (B,), how much of the view it makes up, where that differs between rows.
     """
 
@@ -81,8 +82,10 @@ class Features(NamedTuple):
     choice: (B,) int32, which candidate `pooled` is; None = the row's own number. (B, n) int32 for
       tokens that are words of a vocabulary.
     base: (B, n, D0), the tokens that a head made `tokens` and `pooled` of.
-    layers: (depth, B, n, D) patch tokens after every block, on request.
-    attention: (depth, B, heads, q, k) after softmax, class token first, on request.
+    layers: (depth, B, n, D) patch tokens after every block, on request; encoders with stages return
+      a tuple with one (B, n, D) of its own shape for each block.
+    attention: (depth, B, heads, q, k) after softmax, class token first, on request; of windows, a
+      tuple with one (B, windows, heads, q, k) for each block.
     """
 
     tokens: Array | None = None

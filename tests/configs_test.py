@@ -21,6 +21,7 @@ ARGUMENTS = {
     "table2_vit_b16_in1k": forms.FORMS,
     "m3i_digit_scenes": ("", "images"),
     "m3i_vit_b16_in1k": ("", "images"),
+    "moco_v3_vit_b16_in1k": ("", "small"),
 }
 CONFIGS = [
     f"{path.name}:{argument}" if argument else path.name

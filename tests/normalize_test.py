@@ -171,3 +171,19 @@ def test_channels_and_back():
 def test_patches_have_to_fit():
     with pytest.raises(ValueError, match="9x8 pixels .* patches of 4"):
         normalize.patches(jnp.zeros((1, 9, 8, 3)), 4)
+
+
+@pytest.mark.parametrize(
+    "name, mean, std",
+    [
+        ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("clip", (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+        ("inception", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    ],
+)
+def test_images_change_from_imagenets_statistics_to_others(name, mean, std):
+    pixels = photo()
+    given = normalize.channels(pixels.astype(np.float32))
+    # Two roundings of values up to 2.7.
+    wanted = (pixels - np.array(mean)) / np.array(std)
+    np.testing.assert_allclose(normalize.renormalize(given, name), wanted, atol=1e-6)

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "metrics": NUMERICS + " normalize",
     "pictures": NUMERICS + " normalize",
     "nn": NUMERICS,
-    "encoders": NUMERICS + " masks nn",
+    "encoders": NUMERICS + " masks normalize nn",
     "decoders": NUMERICS + " masks nn",
     "networks": NUMERICS + " nn encoders decoders",
     "framework": NUMERICS + " trees losses masks mixing normalize metrics quantize",

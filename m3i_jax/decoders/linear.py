@@ -7,24 +7,26 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from m3i_jax.build import ConfigError
+from m3i_jax.decoders.tokens import with_class
 from m3i_jax.nn.blocks import DTYPES, check_choice, gelu
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import NORMS, LayerNorm, UnitNorm
 from m3i_jax.types import Array, Features
 
-POOLS = ("none", "class", "mean")
+POOLS = ("none", "all", "class", "mean")
 ACTIVATIONS = {"gelu": gelu, "relu": jax.nn.relu, "tanh": jnp.tanh}
 
 
 def pooled(x: Features, pool: str) -> Array:
-    """The tokens (B, n, D) for "none", else one vector (B, D): the class token or the mean."""
+    """Tokens (B, n, D), with "all" behind the class token; else that, or the mean, (B, D)."""
     if pool == "mean":
         return x.tokens.mean(1)
-    if pool == "class":
-        if x.pooled is None:
-            raise ConfigError("pool='class' needs an encoder with a class token; use 'mean'")
-        return x.pooled
-    return x.tokens
+    if pool == "none":
+        return x.tokens
+    if x.pooled is None:
+        other = {"class": "mean", "all": "none"}[pool]
+        raise ConfigError(f"pool='{pool}' needs an encoder with a class token; use '{other}'")
+    return x.pooled if pool == "class" else with_class(x.tokens, x.pooled)[0]
 
 
 class LinearHead(nn.Module):
@@ -35,7 +37,7 @@ class LinearHead(nn.Module):
 
     Attributes:
       out: width of y.
-      pool: "none" (dense), "class" or "mean".
+      pool: "none" (dense), "all" (dense, the class token in front), "class" or "mean".
       norm_in: a layer norm in front of W (BEiT v2, whose two branches share norm and head).
       bias: whether there is b.
       unit_norm: y / |y|.

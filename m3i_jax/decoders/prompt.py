@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from m3i_jax import masks
+from m3i_jax.build import ConfigError
 from m3i_jax.decoders.tokens import absolute, blocks, check_sizes, fill, mask_token, with_class
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
@@ -22,6 +23,7 @@ class Prompt(nn.Module):
     Attributes:
       out: width of the result.
       width, depth, heads, mlp_ratio: of the blocks.
+      class_token: predict that of the class token, too, in front of the cells (MILAN).
       dtype, scan, remat: see `blocks.stack`.
     """
 
@@ -30,6 +32,7 @@ class Prompt(nn.Module):
     depth: int = 8
     heads: int = 16
     mlp_ratio: float = 4.0
+    class_token: bool = False
     dtype: str = "float32"
     scan: bool = True
     remat: str = "none"
@@ -45,8 +48,11 @@ class Prompt(nn.Module):
     def __call__(self, x: Features, *, grid: Grid, train: bool = False) -> Array:
         """Features with tokens (B, n, D) in cells `index` of the grid -> (B, h·w, out) float32.
 
-        Where nothing was removed, there is nothing to ask, and every cell is read off directly.
+        (B, 1 + h·w, out) with `class_token`. Where nothing was removed, there is nothing to ask,
+        and every cell is read off directly.
         """
+        if self.class_token and x.pooled is None:
+            raise ConfigError("the prompt decoder has class_token, but its input has none")
         dtype, table = jnp.dtype(self.dtype), absolute(grid, self.width)
         batch, count, _ = x.tokens.shape
         index = jnp.arange(count)[None] if x.index is None else x.index
@@ -65,5 +71,6 @@ class Prompt(nn.Module):
 
         y = jnp.zeros((batch, len(table), self.width), jnp.float32)
         y = fill(fill(y, index, context[:, first:]), removed, queries)
+        y = jnp.concatenate([context[:, :1], y], axis=1) if self.class_token else y
         y = LayerNorm(dtype=dtype, name="norm")(y)
         return Linear(self.out, dtype=dtype, name="head")(y).astype(jnp.float32)

@@ -2,7 +2,7 @@
 
 Parameter paths follow timm: patch_embed, cls_token, pos_embed, norm_pre, blocks/{norm1,
 attn/{qkv, q_bias, v_bias, relative_position, proj}, norm2, mlp/{fc1, fc2}, ls1, ls2}, norm,
-relative_position. Initialised as MAE (METHODS 3.4).
+relative_position.
 """
 
 import functools
@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from m3i_jax import geometry, masks
+from m3i_jax import geometry, masks, normalize
 from m3i_jax.build import ConfigError
-from m3i_jax.nn.blocks import ACTIVATIONS, check_blocks, check_choice, stack
+from m3i_jax.nn.blocks import ACTIVATIONS, INITS, check_blocks, check_choice, stack
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.nn.relative import RelativeBias
@@ -38,6 +38,8 @@ class ViT(nn.Module):
         "layer", or "none".
       class_token: prepend a learned token, returned as the pooled feature.
       final_norm: layer norm behind the last block.
+      normalization: of the channels that the weights expect, "imagenet", "clip", or "inception"
+        for [-1, 1]; the images given are always normalised as ImageNet's.
       hide: what becomes of hidden patches: "drop" removes them before the first block (MAE),
         "mask" puts a learned token in their places (BEiT, SimMIM).
       qkv_bias: bias of the fused query, key and value projection; "qv" = none on the keys (BEiT).
@@ -48,6 +50,9 @@ class ViT(nn.Module):
       activation: of the MLPs, "gelu" (exact) or "quick_gelu" (CLIP).
       layer_scale: start of the LayerScale factors; None = none.
       drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule.
+      attention_dropout: share of the attention weights that training drops (data2vec).
+      weight_init: "mae", Xavier-uniform kernels and tokens of deviation 0.02; or "beit", all from
+        that normal cut off at one deviation, attn.proj and mlp.fc2 of block l over sqrt(2l).
       dtype: of the matrix products.
       scan, remat: how the blocks are compiled, see `blocks.stack`; no effect on parameters.
     """
@@ -62,6 +67,7 @@ class ViT(nn.Module):
     relative_bias: str = "none"
     class_token: bool = True
     final_norm: bool = True
+    normalization: str = "imagenet"
     hide: str = "drop"
     qkv_bias: bool | str = True
     patch_bias: bool = True
@@ -72,6 +78,8 @@ class ViT(nn.Module):
     layer_scale: float | None = None
     drop_path: float = 0.0
     drop_path_schedule: str = "linear"
+    attention_dropout: float = 0.0
+    weight_init: str = "mae"
     dtype: str = "float32"
     scan: bool = True
     remat: str = "none"
@@ -115,6 +123,8 @@ class ViT(nn.Module):
         check_choice("the encoder", "relative_bias", self.relative_bias, RELATIVE)
         check_choice("the encoder", "activation", self.activation, ACTIVATIONS)
         check_choice("the encoder", "hide", self.hide, ("drop", "mask"))
+        check_choice("the encoder", "weight_init", self.weight_init, INITS)
+        check_choice("the encoder", "normalization", self.normalization, normalize.CHANNELS)
         check_blocks(
             "the encoder",
             width=self.width,
@@ -125,6 +135,7 @@ class ViT(nn.Module):
             drop_path=self.drop_path,
             schedule=self.drop_path_schedule,
             qkv_bias=self.qkv_bias,
+            attention_dropout=self.attention_dropout,
         )
 
     @nn.compact
@@ -145,7 +156,7 @@ class ViT(nn.Module):
             made for `image` and resampled for another grid.
           visible: (B, h, w) bool; hidden patches have no influence on anything returned.
           keep: static number of visible patches, the same in every image; needed to drop.
-          train: whether drop path is on, with keys from the stream "droppath".
+          train: whether paths and weights are dropped, with keys from the stream "droppath".
           layers: also return the patch tokens behind every block, before the final norm.
           attention: also return the attention weights of every block.
 
@@ -181,11 +192,11 @@ class ViT(nn.Module):
 
     def _tokens(self, images, visible, keep, grid):
         """Embedded patches with positions (B, n, D), their cells or None, the class position."""
-        patches = geometry.patchify(images, self.patch)
+        patches = geometry.patchify(normalize.renormalize(images, self.normalization), self.patch)
         positions = self._positions(grid)
         first, positions = positions[: int(self.class_token)], positions[int(self.class_token) :]
         # Asked for in any case, so that the parameters do not depend on there being a mask.
-        token = self._token("mask_token") if self.hide == "mask" else None
+        token = self._learned("mask_token") if self.hide == "mask" else None
         embed = self._embedding()
         if visible is None:
             return embed(patches) + positions[None], None, first
@@ -203,7 +214,8 @@ class ViT(nn.Module):
     def _embedding(self):
         """The linear map of patches (B, n, p·p·3) -> (B, n, D) float32."""
         dtype = jnp.dtype(self.dtype)
-        linear = Linear(self.width, self.patch_bias, dtype=dtype, name="patch_embed")
+        init = INITS[self.weight_init].qkv
+        linear = Linear(self.width, self.patch_bias, init, dtype, name="patch_embed")
 
         def embed(patches):
             y = linear(patches).astype(jnp.float32)
@@ -215,7 +227,7 @@ class ViT(nn.Module):
         """Tokens (B, n, D) behind the class token, if there is one."""
         if not self.class_token:
             return tokens
-        token = self._token("cls_token") + position[None]
+        token = self._learned("cls_token") + position[None]
         token = jnp.broadcast_to(token, (tokens.shape[0], 1, self.width))
         return jnp.concatenate([token, tokens], axis=1)
 
@@ -227,17 +239,16 @@ class ViT(nn.Module):
         if self.positions == "sincos":
             table = fixed_positions(self.grid, self.width, class_token=self.class_token)
         else:
-            init = nn.initializers.normal(0.02)
-            table = self.param("pos_embed", init, (1, rows, self.width), jnp.float32)[0]
+            table = self._learned("pos_embed", rows)[0]
         if grid == self.grid:
             return table
         first, table = table[: int(self.class_token)], table[int(self.class_token) :]
         table = resample(table.reshape(*self.grid, self.width), grid).reshape(-1, self.width)
         return jnp.concatenate([first, table])
 
-    def _token(self, name):
-        init = nn.initializers.normal(0.02)
-        return self.param(name, init, (1, 1, self.width), jnp.float32)
+    def _learned(self, name, rows=1):
+        init = INITS["beit"].qkv if self.weight_init == "beit" else nn.initializers.normal(0.02)
+        return self.param(name, init, (1, rows, self.width), jnp.float32)
 
     def _blocks(self, x, index, grid, train, **keep):
         """Tokens (B, n, D), class first, through the blocks, and what they keep."""
@@ -252,6 +263,7 @@ class ViT(nn.Module):
             cells=index if layer else None,
             drop_path=self.drop_path,
             schedule=self.drop_path_schedule,
+            attention_dropout=self.attention_dropout,
             train=train,
             scan=self.scan,
             remat=self.remat,
@@ -260,6 +272,7 @@ class ViT(nn.Module):
             qkv_bias=self.qkv_bias,
             relative=relative if layer else None,
             layer_scale=self.layer_scale,
+            kernel_init=INITS[self.weight_init],
             norm=functools.partial(LayerNorm, eps=self.eps),
             activation=ACTIVATIONS[self.activation],
             dtype=jnp.dtype(self.dtype),

@@ -17,6 +17,7 @@ from m3i_jax.framework.distributions import (
     Regularizer,
     Target,
     alignment,
+    binary,
     boltzmann,
     categorical,
     contrast,

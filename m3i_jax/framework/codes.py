@@ -6,12 +6,14 @@ and a text tower are all values of one type, so a method never asks which of the
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from m3i_jax import geometry, normalize
+from m3i_jax.build import nearest
 from m3i_jax.types import Array, Features, View
 
 
@@ -99,9 +101,18 @@ def online(tower: str = "image", *, heads: Heads = ()) -> Encoder:
     return Encoder(name, tower, apply, _last_width(tower, heads), heads)
 
 
-def momentum_at(progress: Array, *, momentum: float, end: float) -> Array:
-    """μ(p) = end − (end − μ₀)·½(1 + cos πp): a cosine ramp over the training (METHODS §1.4)."""
-    return end - (end - momentum) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+RAMPS: dict[str, Callable[[Array], Array]] = {
+    "cosine": lambda progress: 0.5 * (1.0 + jnp.cos(jnp.pi * progress)),
+    "linear": lambda progress: 1.0 - progress,
+}
+
+
+def momentum_at(progress: Array, *, momentum: float, end: float, schedule: str = "cosine") -> Array:
+    """μ(p) = end − (end − μ₀)·r(p), from μ₀ to `end` over the training (METHODS §1.4).
+
+    r(p) = ½(1 + cos πp) or, "linear", 1 − p.
+    """
+    return end - (end - momentum) * RAMPS[schedule](progress)
 
 
 def ema(
@@ -110,21 +121,25 @@ def ema(
     heads: Heads = (),
     momentum: float = 0.995,
     end: float = 1.0,
+    schedule: str = "cosine",
 ) -> Encoder:
     """f_φ: moving average of the network, φ ← μφ + (1−μ)θ in float32; no gradient (METHODS §1.4).
 
-    μ goes from `momentum` to `end` by a cosine over the training; equal values keep it constant.
-    The update follows the optimiser's step; an update before the next forward pass, as SiameseIM
-    has it, is the same sequence with μ one step later. Only what codes pass through is averaged:
-    towers and feature heads. Dropout and drop path are off.
+    μ goes from `momentum` to `end` by a cosine over the training, or by a "linear" schedule (MSN);
+    equal values keep it constant. The update follows the optimiser's step; an update before the
+    next forward pass, as SiameseIM has it, is the same sequence with μ one step later. Only what
+    codes pass through is averaged: towers and feature heads. Dropout and drop path are off.
     """
     heads = _names(heads)
+    if schedule not in RAMPS:
+        raise ValueError(f"a moving average has no schedule '{schedule}'{nearest(schedule, RAMPS)}")
+    at = partial(momentum_at, momentum=momentum, end=end, schedule=schedule)
 
     def init(key, network, owned):
         return jax.tree.map(jnp.array, owned)
 
     def update(owned, state, found, progress):
-        mu = momentum_at(progress, momentum=momentum, end=end)
+        mu = at(progress)
         return jax.tree.map(lambda phi, theta: mu * phi + (1.0 - mu) * theta, state, owned)
 
     def apply(look):
@@ -132,29 +147,49 @@ def ema(
         return jax.lax.stop_gradient(look.through("ema", weights, tower, heads)), {}
 
     def gauges(progress):
-        return {"ema/momentum": momentum_at(progress, momentum=momentum, end=end)}
+        return {"ema/momentum": at(progress)}
 
-    slot = Slot("ema", init, update, (momentum, end), gauges)
+    slot = Slot("ema", init, update, (momentum, end, schedule), gauges)
     width = _last_width(tower, heads)
     return Encoder("ema", tower, apply, width, heads, (slot,), stops=True)
 
 
-def frozen(tower: str = "teacher", *, heads: Heads = ()) -> Encoder:
+def frozen(tower: str = "teacher", *, heads: Heads = (), class_token: bool = False) -> Encoder:
     """A teacher whose weights are loaded and stay as they are (METHODS §1.4).
 
     Its parameters are state, handed to the compiled step as an argument: not trained, not
-    averaged, and no constants of the program.
+    averaged, and no constants of the program. `class_token` puts that token in front of the
+    patches', in front of the heads (FD, MILAN): (B, 1 + h·w, D).
     """
     heads = _names(heads)
     name = f"frozen/{tower}"
 
     def apply(look):
         weights = jax.lax.stop_gradient(look.states[name])
-        return jax.lax.stop_gradient(look.through(name, weights, tower, heads)), {}
+        features = look.through(name, weights, tower, () if class_token else heads)
+        if class_token:
+            features = refined(look, weights, heads, _class_first(features, tower), tower)
+        return jax.lax.stop_gradient(features), {}
 
     slot = Slot(name, lambda key, network, owned: owned, _keep, frozen=True, source=tower)
     width = _last_width(tower, heads)
     return Encoder(name, tower, apply, width, heads, (slot,), stops=True)
+
+
+def refined(look: Look, weights: Any, heads: Heads, features: Features, tower: str) -> Features:
+    """Features of a tower behind heads, in evaluation, without a pass that others could share."""
+    grid, attention = look.network.towers[tower].grid, features.attention
+    for head in _names(heads):
+        features = look.network.refine(weights, head, features, grid=grid, train=False)
+    return features._replace(attention=attention)
+
+
+def _class_first(features: Features, tower: str) -> Features:
+    """The class token as the first of the tokens."""
+    if features.pooled is None:
+        raise ValueError(f"tower '{tower}' has no class token to put in front of its patches")
+    tokens = jnp.concatenate([features.pooled[:, None], features.tokens], axis=1)
+    return features._replace(tokens=tokens, pooled=None)
 
 
 def _keep(owned: Any, state: Any, found: Any, progress: Array) -> Any:

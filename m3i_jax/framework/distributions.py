@@ -20,7 +20,8 @@ class Target(NamedTuple):
     """The code to predict, aligned so that row i belongs to row i of the prediction.
 
     tokens: (B, L, D).  pooled: (B, D).  candidates: (M, D).
-    choice: (B,) int32, `pooled` is row `choice` of `candidates`; (B, L) words of a vocabulary.
+    choice: (B,) int32, `pooled` is row `choice` of `candidates`; (B, k) several of them, or (B, L)
+      words of a vocabulary.
     valid: (M,) bool, candidates that exist.  box: of the target view.
     """
 
@@ -129,6 +130,16 @@ def boltzmann(
         evidence=found(smoothed(0.0)),
         candidates=candidates,
     )
+
+
+def binary() -> Distribution:
+    """Bernoulli for every category of a table by itself: is it shown? (DeiT III; METHODS §8.1)."""
+
+    def score(prediction, target):
+        shown = target.choice.reshape(len(prediction), -1)
+        return losses.binary(prediction, target.candidates, shown)
+
+    return Distribution("Bernoulli", score, dense=False, candidates="categories")
 
 
 def info_nce(*, temperature: float = 1.0, candidates: str = "texts") -> Distribution:

@@ -188,15 +188,15 @@ def _row_weights(method: Method, views: dict[str, View], term: Term) -> Array | 
     present = views[method.codes[term.y].view].present
     if present is None:
         return None
-    rows = present.astype(jnp.float32)
-    rows = rows * (rows.shape[0] / jnp.maximum(rows.sum(), 1.0))
     _, code = method.whole(term.x)
-    part = method.codes[term.x]
+    part, share = method.codes[term.x], None
     if isinstance(part, Part):
         region, group = views[code.view].regions[part.region], method.views[code.view].group
-        rows = mixing.take(rows, region.owner, group=group)
-        rows = rows if region.share is None else rows * region.share
-    return rows
+        present, share = mixing.take(present, region.owner, group=group), region.share
+        present = present if present.ndim == 1 else present.all(-1)
+    rows = present.astype(jnp.float32)
+    rows = rows * (rows.shape[0] / jnp.maximum(rows.sum(), 1.0))
+    return rows if share is None else rows * share
 
 
 def _partition(method: Method, weighting: Weighting) -> list[tuple[str, tuple[str, ...]]]:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from m3i_jax import masks, mixing
+from m3i_jax.build import ConfigError
 from m3i_jax.framework.distributions import Evidence, Target
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.method import Method, Part, Term
@@ -106,6 +107,13 @@ def _beside(*rows: Array) -> Array:
 
 def _score(method, prepared, name, prediction, target) -> Score:
     term = method.terms[name]
+    if term.predict.dense and target.tokens is not None:
+        asked, answered = target.tokens.shape[1], prediction.shape[1]
+        if asked != answered:
+            raise ConfigError(
+                f"term '{name}' predicts {answered} tokens of a target that has {asked}; has only "
+                "one of them the class token?"
+            )
     values = term.predict.score(prediction, target)
     if term.predict.dense:
         hidden = _hidden(method, prepared, term)

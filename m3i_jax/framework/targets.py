@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from m3i_jax import losses, normalize, quantize
-from m3i_jax.framework.codes import Encoder, Slot, _keep, _names, then
-from m3i_jax.types import Features
+from m3i_jax.build import ConfigError
+from m3i_jax.framework.codes import Encoder, Slot, _keep, _names, refined, then
+from m3i_jax.types import Array, Features
 
 
 def standardize(encoder: Encoder) -> Encoder:
@@ -30,12 +31,25 @@ def last_layers(encoder: Encoder, *, count: int) -> Encoder:
     """LN0 of the mean of LN0 of the outputs of the last `count` blocks (data2vec; METHODS §2.2)."""
 
     def mean(f: Features) -> Features:
-        tokens = normalize.layer(f.layers[-count:]).mean(0)
+        tokens = normalize.layer(_alike(f.layers[-count:], count)).mean(0)
         return Features(tokens=normalize.layer(tokens))
 
     if encoder.heads:
         raise ValueError("the outputs of blocks are those of the tower: no heads behind it")
     return then(encoder, mean, reads=encoder.reads | {"layers"})
+
+
+def _alike(layers: Array | tuple[Array, ...], count: int) -> Array:
+    """The last layers as one array; those of a hierarchical encoder may differ in shape."""
+    if not isinstance(layers, tuple):
+        return layers
+    if len({layer.shape for layer in layers}) > 1:
+        shapes = ", ".join(f"{layer.shape[1]} x {layer.shape[2]}" for layer in layers)
+        raise ConfigError(
+            f"the last {count} blocks of the encoder return tokens of different shapes ({shapes}), "
+            "of which there is no mean: take fewer `layers`, or an encoder without stages"
+        )
+    return jnp.stack(layers)
 
 
 def attentive(encoder: Encoder) -> Encoder:
@@ -54,10 +68,8 @@ def shared_heads(encoder: Encoder, heads: str | tuple[str, ...]) -> Encoder:
 
     def apply(look):
         features, found = encoder.apply(look)
-        weights, grid = jax.lax.stop_gradient(look.params), look.network.towers[encoder.tower].grid
-        for head in heads:
-            features = look.network.refine(weights, head, features, grid=grid, train=False)
-        return features, found
+        weights = jax.lax.stop_gradient(look.params)
+        return refined(look, weights, heads, features, encoder.tower), found
 
     return encoder._replace(apply=apply, width=lambda stages: stages[heads[-1]].width)
 
@@ -92,12 +104,23 @@ def queue(
 
 
 def centred(
-    encoder: Encoder, *, temperature: float = 0.04, momentum: float = 0.9, centring: bool = True
+    encoder: Encoder,
+    *,
+    temperature: float | tuple = 0.04,
+    momentum: float = 0.9,
+    centring: bool = True,
 ) -> Encoder:
     """Sharpened, centred assignment: softmax((logits − c)/τ), c ← m c + (1−m) mean (DINO).
 
     The encoder's pooled code are logits over prototypes; `centring` off is the broken variant.
+    temperature: τ, or (start, end, share): linearly over that share of the training.
     """
+
+    def tau(progress):
+        if isinstance(temperature, int | float):
+            return temperature
+        start, end, share = temperature
+        return start + (end - start) * jnp.minimum(progress / share, 1.0)
 
     def init(key, network, owned):
         return jnp.zeros((encoder.width(network.stages),), jnp.float32)
@@ -109,7 +132,7 @@ def centred(
     def apply(look):
         features, found = encoder.apply(look)
         logits = features.pooled
-        shares = losses.centred(logits, look.states["centre"], temperature=temperature)
+        shares = losses.centred(logits, look.states["centre"], temperature=tau(look.progress))
         return Features(pooled=shares), found | {"centre": logits.mean(0)}
 
     slot = Slot("centre", init, update, (momentum, centring), batchwise=True)

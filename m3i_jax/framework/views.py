@@ -67,7 +67,7 @@ def blended(view: str, *, mixup: float = 0.8, cutmix: float = 1.0) -> Derived:
     """Each image with another one of the batch, by mixup or by cutmix (the multi-input case).
 
     mixup, cutmix: α of Beta(α, α), 0 switches one off; where both are on, half of the batches get
-    each (timm). Regions "first" and "second" share the view by λ and 1 − λ.
+    each (timm). Regions "first" and "second" share the view by λ and 1 − λ; "both" is all of it.
     """
     if not (mixup > 0 or cutmix > 0):
         raise ValueError("blending needs mixup or cutmix to be more than 0")
@@ -87,6 +87,7 @@ def blended(view: str, *, mixup: float = 0.8, cutmix: float = 1.0) -> Derived:
         regions = {
             "first": Region(None, own, share=share),
             "second": Region(None, partner, share=1.0 - share),
+            "both": Region(None, jnp.stack([own, partner], axis=1)),
         }
         return View(data, regions=regions)
 

@@ -9,6 +9,7 @@ is float32 and contains no collectives, so under `jit` over sharded arrays the b
 
 from m3i_jax.losses.assignments import centred, sharpen, sinkhorn
 from m3i_jax.losses.contrastive import (
+    binary,
     boltzmann,
     contrast,
     dense_contrast,
@@ -37,6 +38,7 @@ from m3i_jax.losses.regularizers import (
 __all__ = [
     "alignment",
     "bernoulli",
+    "binary",
     "boltzmann",
     "categorical",
     "centred",

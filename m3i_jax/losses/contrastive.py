@@ -7,7 +7,7 @@ default of accelerators would multiply in bfloat16 or TF32.
 import jax
 import jax.numpy as jnp
 
-from m3i_jax.losses.prediction import NEVER, categorical
+from m3i_jax.losses.prediction import NEVER, bernoulli, categorical
 from m3i_jax.types import Array
 
 
@@ -36,6 +36,21 @@ def boltzmann(
     logits = _products(prediction, candidates) / temperature
     valid = None if valid is None else valid[None]
     return categorical(logits, index, label_smoothing=label_smoothing, valid=valid)
+
+
+def binary(prediction: Array, candidates: Array, index: Array) -> Array:
+    """Bernoulli: mean_c softplus(a_c) − t_c·a_c, a_c = ẑᵀz_c; (B, D), (M, D), (B, k) -> (B,).
+
+    Every category is a question of its own, t_c = 1 for those that the row shows: a BCE over
+    binarised targets (DeiT III; METHODS §8.1).
+
+    Args:
+      prediction: (B, D).  candidates: (M, D), a class table.
+      index: (B, k) int, the categories of each row; one that is there twice counts once.
+    """
+    logits = _products(prediction, candidates)
+    labels = (index[:, :, None] == jnp.arange(logits.shape[-1])[None, None]).any(1)
+    return bernoulli(logits, labels).mean(-1)
 
 
 def info_nce(

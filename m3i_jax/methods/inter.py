@@ -104,14 +104,14 @@ def dino(
     *,
     local: int = 8,
     temperature: float = 0.1,
-    target_temperature: float = 0.04,
+    target_temperature: float | tuple = 0.04,
     centring: bool = True,
 ) -> Method:
     """DINO: every view → the prototypes that a moving average gives the other global views.
 
     −Σ p log softmax(ẑ/τ), p = softmax((z − c)/τ_t) centred and sharpened, mean over all pairs of
-    different views; `local` small crops are inputs only (Caron et al. 2021). ViT-S, 800 epochs,
-    10 local crops: 77.0 % linear, 74.5 % kNN.
+    different views; `local` small crops are inputs only (Caron et al. 2021). τ_t may rise: (start,
+    end, share of the training). ViT-S, 800 epochs, 10 local crops: 77.0 % linear, 74.5 % kNN.
     """
     heads = ("projector", "prototypes")
     target = target or fw.ema(heads=heads, momentum=0.996)

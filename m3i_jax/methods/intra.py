@@ -13,10 +13,11 @@ from m3i_jax.framework import Code, Encoder, Masking, Method, Term
 def feature_distillation(target: Encoder | None = None) -> Method:
     """FD: view a → whitened dense features of a frozen teacher (Wei et al. 2022).
 
-    Huber with β = 2 on LN0 of the teacher's tokens, all positions; decoder: one linear layer. CLIP
-    ViT-B/16 as teacher: 84.9 % fine-tuned. M3I Table 5, dense distillation.
+    Huber with β = 2 on LN0 of the teacher's tokens, the class token among them; decoder: one linear
+    layer. CLIP ViT-B/16 as teacher: 84.9 % fine-tuned. M3I Table 5, dense distillation.
     """
-    codes = {"x": Code("a", fw.online()), "y": Code("a", fw.standardize(target or fw.frozen()))}
+    y = fw.standardize(target or fw.frozen(class_token=True))
+    codes = {"x": Code("a", fw.online()), "y": Code("a", y)}
     return Method(codes, {"dense": Term("x", "y", "dense", fw.huber(delta=2.0))})
 
 
@@ -86,10 +87,11 @@ def data2vec(target: Encoder | None = None, *, hidden: float = 0.6, layers: int 
 def milan(target: Encoder | None = None, *, hidden: float = 0.75) -> Method:
     """MILAN: attended patches of view a → a CLIP teacher's tokens, all of them (Hou et al. 2022).
 
-    −log P̂ = 2 − 2cos. Kept patches are drawn with probability ∝ the teacher's attention from its
-    class token; the decoder only prompts (METHODS §2.2). ViT-B, 400 epochs: 85.4 % fine-tuned.
+    −log P̂ = 2 − 2cos, of the class token, too. Kept patches are drawn with probability ∝ the
+    teacher's attention from its class token; the decoder only prompts (METHODS §2.2). ViT-B, 400
+    epochs: 85.4 % fine-tuned.
     """
-    guide = fw.attentive(target or fw.frozen(heads="teacher_head"))
+    guide = fw.attentive(target or fw.frozen(heads="teacher_head", class_token=True))
     mask = Masking(masks.weighted, hidden, guide="y")
     codes = {"x": Code("a", fw.online(), mask), "y": Code("a", guide)}
     return Method(codes, {"dense": Term("x", "y", "image", fw.cosine(dense=True))})

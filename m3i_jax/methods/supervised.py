@@ -5,28 +5,41 @@ from m3i_jax import masks
 from m3i_jax.framework import Code, Masking, Method, Part, Term
 
 
-def classification(*, label_smoothing: float = 0.1) -> Method:
+def _categories(binary: bool, label_smoothing: float):
+    """P̂ of categories: one of them (softmax), or each by itself."""
+    if binary and label_smoothing:
+        raise ValueError("binary categories are not smoothed: set label_smoothing to 0")
+    return fw.binary() if binary else fw.boltzmann(label_smoothing=label_smoothing)
+
+
+def classification(*, label_smoothing: float = 0.1, binary: bool = False) -> Method:
     """Supervised classification: view a → category (M3I Table 5, row 1).
 
-    −log P̂ = softmax cross-entropy over all rows of the class table. ViT-B 83.8 % by DeiT III.
+    −log P̂ = softmax cross-entropy over all rows of the class table, or `binary` cross-entropy of
+    each of them by itself (METHODS §8.1). ViT-B 83.8 % by DeiT III.
     """
     codes = {"x": Code("a", fw.online()), "category": Code("label", fw.online("category"))}
-    predict = fw.boltzmann(label_smoothing=label_smoothing)
+    predict = _categories(binary, label_smoothing)
     return Method(codes, {"category": Term("x", "category", "category", predict, group="sp")})
 
 
 def mixed_classification(
-    *, mixup: float = 0.8, cutmix: float = 1.0, label_smoothing: float = 0.1
+    *,
+    mixup: float = 0.8,
+    cutmix: float = 1.0,
+    label_smoothing: float = 0.1,
+    binary: bool = False,
 ) -> Method:
     """Mixup and CutMix: two images in one view → both categories (M3I Eq. 4 with N = M = 2).
 
     L = λ L_first + (1 − λ) L_second, λ the share of the first image (Zhang et al. 2018; Yun et
-    al. 2019). The multi-input case of supervised pre-training.
+    al. 2019). The multi-input case of supervised pre-training. `binary`: a BCE of each category by
+    itself, both images' are shown, whatever their shares (DeiT III; METHODS §8.1).
     """
     views = {"mix": fw.blended("a", mixup=mixup, cutmix=cutmix)}
     codes = {"x": Code("mix", fw.online()), "category": Code("label", fw.online("category"))}
-    predict, terms = fw.boltzmann(label_smoothing=label_smoothing), {}
-    for image in ("first", "second"):
+    predict, terms = _categories(binary, label_smoothing), {}
+    for image in ("both",) if binary else ("first", "second"):
         codes[image] = Part("x", image, "all")
         terms[f"category_{image}"] = Term(image, "category", "category", predict, group="sp")
     return Method(codes, terms, views)

@@ -28,17 +28,38 @@ REMAT: dict[str, Callable | None] = {
 
 
 class Init(NamedTuple):
-    """Initialisers of the four kernels of a block; by default MAE's Xavier-uniform."""
+    """Initialisers of the four kernels of a block; by default MAE's Xavier-uniform.
+
+    shrink: divide proj and fc2 of block l, from 1, by √(2l) (BEiT; METHODS §7.1).
+    """
 
     qkv: Callable = nn.initializers.xavier_uniform()
     proj: Callable = nn.initializers.xavier_uniform()
     fc1: Callable = nn.initializers.xavier_uniform()
     fc2: Callable = nn.initializers.xavier_uniform()
+    shrink: bool = False
 
     @classmethod
-    def same(cls, init: Callable) -> "Init":
+    def same(cls, init: Callable, *, shrink: bool = False) -> "Init":
         """One initialiser for all four."""
-        return cls(init, init, init, init)
+        return cls(init, init, init, init, shrink)
+
+    def of_block(self, number: Array) -> "Init":
+        """The initialisers of the block of this number, from 1, which may be traced."""
+        if not self.shrink:
+            return self
+
+        def shrunk(init):
+            return lambda *how: init(*how) * jax.lax.rsqrt(2.0 * number)
+
+        return self._replace(proj=shrunk(self.proj), fc2=shrunk(self.fc2))
+
+
+# What an encoder is initialised as: MAE, or BEiT with a normal cut off at one deviation.
+INITS = {
+    "mae": Init(),
+    "beit": Init.same(nn.initializers.truncated_normal(0.02, lower=-1.0, upper=1.0), shrink=True),
+}
 
 
 @functools.partial(jax.checkpoint, prevent_cse=False)
@@ -98,7 +119,9 @@ class Attention(nn.Module):
     """Multi-head self-attention with one fused projection, laid out as (q|k|v, heads, dim).
 
     qkv_bias may be "qv", BEiT's: a bias on a key moves all scores of a query alike. `relative`
-    makes the module whose result for the cells is added to the scores, a `RelativeBias`.
+    makes the module whose result for the cells is added to the scores, a `RelativeBias`. Each
+    weight is dropped with probability `dropout`, and the others scaled to keep the mean, with keys
+    from the stream "droppath".
     """
 
     heads: int
@@ -106,6 +129,7 @@ class Attention(nn.Module):
     relative: Callable[..., nn.Module] | None = None
     kernel_init: Init = Init()
     report: bool = False
+    dropout: float = 0.0
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -126,7 +150,12 @@ class Attention(nn.Module):
             # Finite, so that a row with nothing to attend to (an empty text) is not NaN.
             scores = jnp.where(shared.mask, scores, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(scores, axis=-1) if self.report else None
-        y = einsum("bhqk,bhkd->bhqd", softmax(scores, self.dtype), v).astype(self.dtype)
+        used = softmax(scores, self.dtype)
+        if self.dropout:
+            keep = 1.0 - self.dropout
+            kept = jax.random.bernoulli(self.make_rng("droppath"), keep, used.shape)
+            used = jnp.where(kept, used / keep, 0.0)
+        y = einsum("bhqk,bhkd->bhqd", used, v).astype(self.dtype)
         y = y.transpose(0, 2, 1, 3).reshape(batch, count, width)
         y = Linear(width, True, self.kernel_init.proj, self.dtype, name="proj")(y)
         return y, weights
@@ -203,25 +232,27 @@ class TransformerBlock(nn.Module):
     post_norm: bool = False
     activation: Callable = gelu
     kernel_init: Init = Init()
+    attention_dropout: float = 0.0
     dtype: Any = jnp.float32
     drop: bool = False
     keep_layers: bool = False
     keep_attention: bool = False
 
     @nn.compact
-    def __call__(self, x: Array, rate: Array, shared: Shared) -> tuple[Array, tuple]:
-        """x (B, n, D) float32 and the drop-path rate -> x and (x, weights), None unless kept."""
-        x = batch_sharded(x)
+    def __call__(self, x: Array, rate: Array, number: Array, shared: Shared) -> tuple[Array, tuple]:
+        """x (B, n, D) float32, drop-path rate, number from 1 -> x and (x, weights) if kept."""
+        x, init = batch_sharded(x), self.kernel_init.of_block(number)
         attention = Attention(
             self.heads,
             self.qkv_bias,
             self.relative,
-            self.kernel_init,
+            init,
             self.keep_attention,
+            self.attention_dropout,
             self.dtype,
             name="attn",
         )
-        mlp = Mlp(self.mlp_ratio, self.activation, self.kernel_init, self.dtype, name="mlp")
+        mlp = Mlp(self.mlp_ratio, self.activation, init, self.dtype, name="mlp")
         out_dtype = jnp.float32 if self.post_norm else self.dtype
         norm1 = self.norm(dtype=out_dtype, name="norm1")
         norm2 = self.norm(dtype=out_dtype, name="norm2")
@@ -253,6 +284,7 @@ def stack(
     context: Array | None = None,
     drop_path: float = 0.0,
     schedule: str = "linear",
+    attention_dropout: float = 0.0,
     train: bool = False,
     scan: bool = True,
     remat: str = "none",
@@ -270,7 +302,8 @@ def stack(
       mask, bias, cells, context: what the tokens attend to, see `Shared`.
       drop_path: the highest drop-path rate, reached by the last block.
       schedule: "linear" from 0 over the blocks, or "uniform".
-      train: whether branches are dropped.
+      attention_dropout: share of the attention weights that are dropped.
+      train: whether branches and weights are dropped.
       scan: compile one block and loop over it; otherwise unroll the loop.
       remat: what the backward pass recomputes: "none"; "dots", all but the linear layers;
         "full", everything but the inputs of the blocks.
@@ -288,14 +321,16 @@ def stack(
         body,
         variable_axes={"params": 0},
         split_rngs={"params": True, "droppath": True},
-        in_axes=(0, nn.broadcast),
+        in_axes=(0, 0, nn.broadcast),
         length=depth,
         unroll=1 if scan else depth,
     )
     start = 0.0 if schedule == "linear" else drop_path
     rates = jnp.linspace(start, drop_path, depth, dtype=jnp.float32)
+    block["attention_dropout"] = attention_dropout if train else 0.0
     blocks = scanned(**block, drop=train and drop_path > 0, name=name)
-    return blocks(x.astype(jnp.float32), rates, Shared(mask, bias, cells, context))
+    numbers, shared = jnp.arange(1, depth + 1), Shared(mask, bias, cells, context)
+    return blocks(x.astype(jnp.float32), rates, numbers, shared)
 
 
 def check_blocks(
@@ -309,6 +344,7 @@ def check_blocks(
     drop_path: float = 0.0,
     schedule: str = "linear",
     qkv_bias: bool | str = True,
+    attention_dropout: float = 0.0,
 ) -> None:
     """Refuses sizes and options that no stack of blocks can have; `what` names the block."""
     if heads < 1 or width % heads:
@@ -317,6 +353,10 @@ def check_blocks(
         raise ConfigError(f"{what}: depth is {depth}, expected at least 1")
     if not 0.0 <= drop_path < 1.0:
         raise ConfigError(f"{what}: drop_path is {drop_path}, expected a rate in [0, 1)")
+    if not 0.0 <= attention_dropout < 1.0:
+        raise ConfigError(
+            f"{what}: attention_dropout is {attention_dropout}, expected a rate in [0, 1)"
+        )
     if isinstance(qkv_bias, str):
         check_choice(what, "qkv_bias", qkv_bias, ("qv",))
     check_choice(what, "dtype", dtype, DTYPES)

@@ -94,7 +94,8 @@ class TrackedBatchNorm(nn.Module):
             found = batch_mean.reshape(width), batch_var.reshape(width)
             y = _remember(1.0 - self.momentum, y, (mean, var), found)
         else:
-            mean, var = jax.lax.stop_gradient((mean, var))
+            shape = (1,) * (x.ndim - 1) + width
+            mean, var = (jax.lax.stop_gradient(m).reshape(shape) for m in (mean, var))
             y = (x.astype(jnp.float32) - mean) * jax.lax.rsqrt(var + self.eps)
         start = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
         return _affine(self, y, start).astype(self.dtype)

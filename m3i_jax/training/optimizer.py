@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError, build
 from m3i_jax.training import schedules
+from m3i_jax.training.layers import layer_scales
 from m3i_jax.training.sharding import STACKED
 from m3i_jax.types import Array
 
@@ -26,21 +26,6 @@ from m3i_jax.types import Array
 # (SiameseIM, MAE). Fine-tuning recipes also exempt tokens and positions: WITHOUT_TOKENS.
 NO_DECAY = r"(^|/)([a-z]+_)?(bias|scale|gamma)\d*$"
 WITHOUT_TOKENS = NO_DECAY + r"|(^|/)(cls_token|mask_token|pos_embed)$|relative_position"
-
-# Which layer of the network a parameter of the encoder belongs to (METHODS §8.1): "embed" is
-# layer 0, "block" the number of its block + 1, "head" behind the last block. Parameters that no
-# pattern matches are an error: a forgotten name must not train at the head's full rate.
-LAYERS: trees.Rules = (
-    (r"^decoders/|(^|/)(head|fc_norm|pooler|projection)(/|$)", "head"),
-    (r"(^|/)blocks/", "block"),
-    (
-        r"(^|/)(patch_embed|token_embed|type_embed|pos_embed|cls_token|mask_token|embed|norm_pre)",
-        "embed",
-    ),
-    (r"(^|/)(norm|relative_position[a-z_]*)(/|$)", "head"),
-)
-
-STAGE = re.compile(r"(?:^|/)stages?_?(\d+)/")
 
 SCHEDULES: dict[str, Callable[..., schedules.Schedule]] = {
     "cosine": schedules.warmup_cosine,
@@ -59,7 +44,7 @@ class Optimizer(NamedTuple):
 def create(
     block: Mapping[str, Any], *, params: Any, batch: int, total: int, warmup: int = 0
 ) -> Optimizer:
-    """The optimiser that a config block `{name, **kwargs}` names: `adamw` or `lars`.
+    """The optimiser that a config block `{name, **kwargs}` names: `adamw`, `lars` or `sgd`.
 
     Args:
       block: plain data.
@@ -73,7 +58,7 @@ def create(
 
 def offered() -> dict[str, Callable[..., Optimizer]]:
     """The optimisers that a config may name."""
-    return {"adamw": adamw, "lars": lars}
+    return {"adamw": adamw, "lars": lars, "sgd": sgd}
 
 
 def adamw(
@@ -84,12 +69,13 @@ def adamw(
     warmup: int = 0,
     lr: float | None = None,
     base_lr: float | None = None,
-    schedule: str = "cosine",
+    schedule: str | dict = "cosine",
     end_lr: float = 0.0,
     b1: float = 0.9,
     b2: float = 0.95,
     eps: float = 1e-8,
     weight_decay: float = 0.05,
+    weight_decay_end: float | None = None,
     no_decay: str = NO_DECAY,
     clip: float | None = None,
     layer_decay: float | None = None,
@@ -99,14 +85,19 @@ def adamw(
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019); moments in float32.
 
     lr, base_lr: peak rate, or rate per 256 images.  end_lr: at the end of a cosine.
+    schedule: of the rate, by its name or as `{name, **kwargs}` of `schedules`.
+    weight_decay_end: λ follows a cosine to there over the whole run (DINO, MSN); None = constant.
     no_decay: pattern of paths without decay.  clip: global gradient norm, None = off.
     layer_decay: d of `layer_scales`.  lr_scale: ordered (pattern, factor) rules, 1 elsewhere.
     freeze: pattern of paths that do not move, and cost no moments.
     """
     rules = _Rules(params, no_decay, layer_decay, lr_scale, freeze)
+    decay = weight_decay
+    if weight_decay_end is not None:
+        decay = schedules.warmup_cosine(weight_decay, total=total, end=weight_decay_end)
     direction = [
         optax.scale_by_adam(b1=b1, b2=b2, eps=eps, mu_dtype=jnp.float32),
-        optax.add_decayed_weights(weight_decay, mask=rules.decays),
+        optax.add_decayed_weights(decay, mask=rules.decays),
     ]
     rate = _rate(schedule, end_lr, total, warmup, batch, lr, base_lr)
     return Optimizer(_assemble(rules, direction, rate, clip), rate)
@@ -120,7 +111,7 @@ def lars(
     warmup: int = 0,
     lr: float | None = None,
     base_lr: float | None = None,
-    schedule: str = "cosine",
+    schedule: str | dict = "cosine",
     end_lr: float = 0.0,
     momentum: float = 0.9,
     trust: float = 0.001,
@@ -133,13 +124,39 @@ def lars(
     """LARS (You et al. 2017): u = g + λθ; v ← m·v + u · trust·‖θ‖/‖u‖; θ ← θ − η·v.
 
     Norms are per layer, also in stacked leaves. Paths that do not decay (biases, norms) have no
-    trust ratio either, as in the linear probes of MAE and Barlow Twins. For plain SGD with
-    momentum everything is matched: no_decay=".*".
+    trust ratio either, as in the linear probes of MAE and Barlow Twins. The rest as in `adamw`.
     """
     rules = _Rules(params, no_decay, None, lr_scale, freeze)
     direction = [
         optax.add_decayed_weights(weight_decay, mask=rules.decays),
         scale_by_trust(trust, applies=rules.decays),
+        optax.trace(decay=momentum, accumulator_dtype=jnp.float32),
+    ]
+    rate = _rate(schedule, end_lr, total, warmup, batch, lr, base_lr)
+    return Optimizer(_assemble(rules, direction, rate, clip), rate)
+
+
+def sgd(
+    params: Any,
+    *,
+    batch: int,
+    total: int,
+    warmup: int = 0,
+    lr: float | None = None,
+    base_lr: float | None = None,
+    schedule: str | dict = "cosine",
+    end_lr: float = 0.0,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    no_decay: str = NO_DECAY,
+    clip: float | None = None,
+    lr_scale: tuple = (),
+    freeze: str | None = None,
+) -> Optimizer:
+    """SGD with momentum: v ← m·v + g + λθ; θ ← θ − η·v (MoCo, DenseCL). The rest as in `adamw`."""
+    rules = _Rules(params, no_decay, None, lr_scale, freeze)
+    direction = [
+        optax.add_decayed_weights(weight_decay, mask=rules.decays),
         optax.trace(decay=momentum, accumulator_dtype=jnp.float32),
     ]
     rate = _rate(schedule, end_lr, total, warmup, batch, lr, base_lr)
@@ -201,14 +218,16 @@ def _assemble(rules, direction, rate, clip) -> optax.GradientTransformation:
 
 def _rate(schedule, end_lr, total, warmup, batch, lr, base_lr) -> schedules.Schedule:
     """The schedule that the config names, from the peak rate."""
-    if schedule not in SCHEDULES:
-        names = ", ".join(SCHEDULES)
-        raise ConfigError(f"config.optimizer.schedule is {schedule!r}, expected one of {names}")
-    peak = schedules.peak_rate(batch=batch, lr=lr, base_lr=base_lr)
-    if schedule != "cosine" and end_lr:
-        raise ConfigError(f"config.optimizer.end_lr has no meaning for the schedule '{schedule}'")
-    kwargs = {"end": end_lr} if schedule == "cosine" else {}
-    return SCHEDULES[schedule](peak, total=total, warmup=warmup, **kwargs)
+    block = {"name": schedule} if isinstance(schedule, str) else dict(schedule)
+    given = {"total": total, "warmup": warmup}
+    given["peak"] = schedules.peak_rate(batch=batch, lr=lr, base_lr=base_lr)
+    if block.get("name") == "cosine":
+        given["end"] = end_lr
+    elif end_lr:
+        raise ConfigError(
+            f"config.optimizer.end_lr has no meaning for the schedule '{block.get('name')}'"
+        )
+    return build(SCHEDULES, block, what="config.optimizer.schedule", **given)
 
 
 def scale_by_path(scales: Mapping[str, float | Array]) -> optax.GradientTransformation:
@@ -256,76 +275,6 @@ def _float32() -> optax.GradientTransformation:
         return jax.tree.map(lambda u: u.astype(jnp.float32), updates), state
 
     return optax.GradientTransformation(init, update)
-
-
-def layer_scales(
-    params: Any, decay: float, *, layers: trees.Rules = LAYERS
-) -> dict[str, float | Array]:
-    """Path -> d^(L + 1 − id): layer-wise rate decay, one number per layer of a stacked leaf.
-
-    L is the number of blocks, over all stages where there are several. Embeddings, positions,
-    class and mask token have id 0; block b (from 0) has b + 1; the final norm, position biases
-    shared by the blocks, and everything behind the encoder have L + 1, hence factor 1. What
-    follows the blocks of a stage (patch merging) belongs to its last one. METHODS §8.1.
-
-    Raises:
-      ConfigError: a path that no pattern of `layers` matches.
-    """
-    if not 0 < decay <= 1:
-        raise ConfigError(f"config.optimizer.layer_decay is {decay}, expected a number in (0, 1]")
-    numbers, counts = _block_numbers(params)
-    scales = {}
-    for path, _ in trees.named_leaves(params):
-        count = counts.get(_tower(path), 0)
-        if path in numbers:
-            scales[path] = decay ** (count - numbers[path])
-            continue
-        try:
-            kind = trees.first_match(layers, path)
-        except ValueError:
-            raise ConfigError(
-                f"layer decay does not know which layer '{path}' belongs to; "
-                "name it in optimizer.LAYERS"
-            ) from None
-        scales[path] = 1.0 if kind == "head" else decay ** (count + 1)
-    return scales
-
-
-def _tower(path: str) -> str:
-    """The encoder that a path is in: `encoders/image`; "" for a tree of one."""
-    return "/".join(path.split("/")[:2]) if path.startswith("encoders/") else ""
-
-
-def _block_numbers(params: Any) -> tuple[dict[str, Any], dict[str, int]]:
-    """Path -> numbers of the blocks that the leaf holds, from 0; and blocks per encoder."""
-    depths: dict[tuple[str, int], int] = {}  # (encoder, stage) -> blocks
-    found = {}
-    for path, leaf in trees.named_leaves(params):
-        if path.startswith("decoders/"):
-            continue
-        match = STAGE.search(path)
-        stage = _tower(path), int(match.group(1)) if match else 0
-        if STACKED.search(path):
-            depths[stage] = leaf.shape[0]
-            found[path] = stage, np.arange(leaf.shape[0])
-        elif unrolled := re.search(r"(?:^|/)blocks?[_/]?(\d+)/", path):
-            number = int(unrolled.group(1))
-            depths[stage] = max(depths.get(stage, 0), number + 1)
-            found[path] = stage, np.asarray(number)
-        elif match:
-            found[path] = stage, None
-    before = {
-        (tower, stage): sum(d for (t, s), d in depths.items() if t == tower and s < stage)
-        for tower, stage in depths
-    }
-    counts: dict[str, int] = {}
-    for (tower, _), depth in depths.items():
-        counts[tower] = counts.get(tower, 0) + depth
-    numbers = {
-        path: before[stage] + (depths[stage] - 1 if inside is None else inside)
-        for path, (stage, inside) in found.items()
-    }
-    return numbers, counts
 
 
 def _pattern(text: str, key: str) -> re.Pattern:

@@ -73,12 +73,15 @@ def _split(length: str | int) -> tuple[float, str]:
     return number, unit
 
 
-def warmup_cosine(peak: float, *, total: int, warmup: int = 0, end: float = 0.0) -> Schedule:
-    """Linear from 0 at step 0 to `peak` at step `warmup`, then a cosine to `end` at step `total`.
+def warmup_cosine(
+    peak: float, *, total: int, warmup: int = 0, end: float = 0.0, start: float = 0.0
+) -> Schedule:
+    """Linear from `start` at step 0 to `peak` at step `warmup`, then a cosine to `end` at `total`.
 
-    η(t) = peak·t/w for t < w;  end + (peak − end)·½(1 + cos π(t − w)/(T − w)) after it.
-    The first update uses η(0), which is 0 under warm-up, and the last one η(T − 1), as in the
-    published code of MAE and SiameseIM; past T the rate stays at `end`.
+    η(t) = start + (peak − start)·t/w for t < w;
+           end + (peak − end)·½(1 + cos π(t − w)/(T − w)) after it.
+    The first update uses η(0), which is 0 under the default warm-up, and the last one η(T − 1), as
+    in the published code of MAE and SiameseIM; past T the rate stays at `end`.
     """
     _check_lengths(total, warmup)
 
@@ -86,18 +89,18 @@ def warmup_cosine(peak: float, *, total: int, warmup: int = 0, end: float = 0.0)
         step = jnp.asarray(step, jnp.float32)
         progress = jnp.clip((step - warmup) / max(1, total - warmup), 0.0, 1.0)
         decayed = end + (peak - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
-        return jnp.where(step < warmup, peak * step / max(1, warmup), decayed)
+        return jnp.where(step < warmup, start + (peak - start) * step / max(1, warmup), decayed)
 
     return schedule
 
 
-def warmup_constant(peak: float, *, total: int, warmup: int = 0) -> Schedule:
-    """Linear from 0 at step 0 to `peak` at step `warmup`, then constant."""
+def warmup_constant(peak: float, *, total: int, warmup: int = 0, start: float = 0.0) -> Schedule:
+    """Linear from `start` at step 0 to `peak` at step `warmup`, then constant."""
     _check_lengths(total, warmup)
 
     def schedule(step: Array) -> Array:
         step = jnp.asarray(step, jnp.float32)
-        return peak * jnp.minimum(1.0, step / warmup if warmup else 1.0)
+        return start + (peak - start) * jnp.minimum(1.0, step / warmup if warmup else 1.0)
 
     return schedule
 
@@ -109,19 +112,22 @@ def warmup_milestones(
     warmup: int = 0,
     milestones: tuple = (0.889, 0.963),
     factor: float = 0.1,
+    start: float = 0.0,
 ) -> Schedule:
-    """Linear warm-up, then `peak` times `factor` once for every milestone that has passed.
+    """Linear warm-up from `start`, then `peak` times `factor` once for every milestone passed.
 
-    milestones: fractions of `total`; the defaults are the detection recipe's (METHODS §8.4).
+    milestones: shares of `total`; the defaults are the detection recipe's (METHODS §8.4).
     """
     _check_lengths(total, warmup)
+    if wrong := [m for m in milestones if not 0 <= m <= 1]:
+        raise ConfigError(f"the milestone {wrong[0]} is no share of the run, expected 0 to 1")
     at = jnp.asarray([round(m * total) for m in milestones], jnp.float32)
 
     def schedule(step: Array) -> Array:
         step = jnp.asarray(step, jnp.float32)
         passed = (step[..., None] >= at.reshape((1,) * step.ndim + (-1,))).sum(-1)
         ramp = jnp.minimum(1.0, step / warmup if warmup else 1.0)
-        return peak * ramp * factor ** passed.astype(jnp.float32)
+        return (start + (peak - start) * ramp) * factor ** passed.astype(jnp.float32)
 
     return schedule
 

@@ -32,6 +32,17 @@ def test_linear_per_token_and_pooled(key):
         np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-5)
 
 
+def test_linear_over_all_tokens_has_the_class_token_in_front(key):
+    x = features(key)
+    y, p, params = ready(key, {"name": "linear", "pool": "all"}, x)
+    data = np.concatenate([np.float64(x.pooled)[:, None], np.float64(x.tokens)], axis=1)
+    want = data @ p["head"]["kernel"] + p["head"]["bias"]
+    np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-5)
+    head = decoders.create({"name": "linear", "pool": "all"}, out=4)
+    with pytest.raises(ConfigError, match="pool='all' needs an encoder with a class token"):
+        head.apply({"params": params}, x._replace(pooled=None))
+
+
 def test_linear_with_clips_temperature(key):
     x = features(key)
     block = {"name": "linear", "pool": "class", "bias": False, "logit_scale": True}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from m3i_jax import decoders, geometry, trees
+from m3i_jax.build import ConfigError
 from m3i_jax.types import Features
 
 GRID = (2, 3)
@@ -40,8 +41,9 @@ def blocks_(params, x, context, heads=2):
     return x
 
 
-def ready(key, x):
-    module = decoders.create({"name": "prompt", "width": 16, "depth": 2, "heads": 2}, out=10)
+def ready(key, x, **options):
+    sizes = dict(width=16, depth=2, heads=2)
+    module = decoders.create({"name": "prompt", **sizes, **options}, out=10)
     shapes = jax.eval_shape(lambda k: module.init(k, x, grid=GRID), key)["params"]
     draw = np.random.default_rng(0).normal
     params = jax.tree.map(lambda s: jnp.float32(draw(0.1, 0.3, s.shape)), shapes)
@@ -70,6 +72,18 @@ def test_prompt_in_float64(key, class_token):
     y[rows, REMOVED] = blocks_(p["blocks"], p["mask_token"] + table[REMOVED], context)
     want = linear_(p["head"], norm_(p["norm"], y))
     np.testing.assert_allclose(decode(x), want, rtol=1e-5, atol=2e-5)
+
+
+def test_the_class_token_is_read_off_like_a_kept_cell(key):
+    x = features(key)
+    (decode, params), (cells, _) = ready(key, x, class_token=True), ready(key, x)
+    y = decode(x)
+    np.testing.assert_allclose(y[:, 1:], cells(x), rtol=1e-6, atol=1e-6)
+    p = jax.tree.map(np.float64, params)
+    first = linear_(p["head"], norm_(p["norm"], linear_(p["embed"], np.float64(x.pooled))))
+    np.testing.assert_allclose(y[:, 0], first, rtol=1e-5, atol=2e-5)
+    with pytest.raises(ConfigError, match="has class_token, but its input has none"):
+        decode(x._replace(pooled=None))
 
 
 def test_a_kept_cell_depends_on_its_own_token_alone(key):

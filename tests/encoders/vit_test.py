@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax import encoders, geometry, masks, trees
+from m3i_jax import encoders, geometry, masks, normalize, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.vit import fixed_positions
 from m3i_jax.nn.relative import relative_index
@@ -152,6 +152,49 @@ def test_options_reach_the_blocks(key):
     assert blocks["mlp"]["fc1"]["kernel"].shape == (2, 16, 32)
 
 
+def test_moco_v3_small_has_twelve_heads_and_as_many_parameters(key):
+    module = encoders.create("vit_s16", heads=12, positions="learned")
+    assert trees.count(jax.eval_shape(module.init, key, module.example())) == COUNTS["vit_s16"][1]
+
+
+def test_beit_init_reaches_everything_that_is_drawn(key):
+    module = tiny(weight_init="beit", positions="learned", hide="mask")
+    params = jax.jit(module.init)(key, module.example())["params"]
+    for path, leaf in trees.named_leaves(params):
+        largest = float(jnp.abs(leaf).max())
+        if path.endswith(("kernel", "token", "embed")):
+            assert 0 < largest <= 0.02 * (1 + 1e-6), path
+        else:
+            np.testing.assert_array_equal(leaf, 1.0 if path.endswith("scale") else 0.0)
+    proj = jnp.abs(params["blocks"]["attn"]["proj"]["kernel"]).max((1, 2))
+    assert np.all(proj <= 0.02 / np.sqrt([2, 4]) * (1 + 1e-6))
+
+
+@pytest.mark.parametrize("name", ["imagenet", "clip", "inception"])
+def test_images_are_normalised_as_the_weights_expect(key, name):
+    """An encoder that expects other statistics sees what normalising the pixels by them gives."""
+    pixels = jax.random.uniform(key, (2, 8, 12, 3))
+    params, module = params_of(tiny(), key), tiny(normalization=name)
+    own, imagenet = normalize.CHANNELS[name], normalize.CHANNELS["imagenet"]
+    by = lambda m, s: jnp.float32((np.float64(pixels) - np.array(m)) / np.array(s))  # noqa: E731
+    want = encode(tiny(), params, by(*own)).tokens
+    got = encode(module, params, by(*imagenet)).tokens
+    np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5)
+    other = encode(tiny(), params, by(*imagenet)).tokens
+    assert (name == "imagenet") == np.allclose(other, want, atol=1e-3)
+
+
+def test_attention_dropout_is_drawn_in_training_only(key):
+    module, images = tiny(attention_dropout=0.3), jax.random.normal(key, (3, 8, 12, 3))
+    params = params_of(module, key)
+    still = encode(module, params, images).tokens
+    np.testing.assert_array_equal(still, encode(tiny(), params, images).tokens)
+    drawn = lambda k: encode(module, params, images, train=True, rngs={"droppath": k}).tokens  # noqa: E731
+    one, again, other = (drawn(jax.random.key(i)) for i in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert not np.allclose(one, still) and not np.allclose(one, other)
+
+
 def test_bfloat16_stays_close_and_returns_float32(key):
     images = jax.random.normal(key, (3, 8, 12, 3))
     params = params_of(tiny(), key)
@@ -280,6 +323,8 @@ def test_mismatches_speak(key):
         ({"relative_bias": "layers"}, "did you mean 'layer'"),
         ({"qkv_bias": "q"}, "did you mean 'qv'"),
         ({"activation": "relu"}, "no activation 'relu'"),
+        ({"weight_init": "biet"}, "did you mean 'beit'"),
+        ({"normalization": "klip"}, "did you mean 'clip'"),
     ):
         with pytest.raises(ConfigError, match=words):
             tiny(**options)

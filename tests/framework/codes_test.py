@@ -17,6 +17,19 @@ def test_momentum_starts_and_ends_where_it_should():
     assert fw.momentum_at(0.3, momentum=0.9, end=0.9) == pytest.approx(0.9)
 
 
+def test_momentum_rises_linearly_to_where_1_25_times_the_run_would_end():
+    """MSN: .996 → 1 over 1.25 times the schedule is .996 → .9992 over the schedule."""
+    for p in (0.0, 0.25, 1.0):
+        found = fw.momentum_at(p, momentum=0.996, end=0.9992, schedule="linear")
+        assert found == pytest.approx(0.996 + 0.004 * p / 1.25, abs=1e-12)
+    slot = fw.Method({"y": fw.Code("a", fw.ema(momentum=0.5, schedule="linear"))}, {}).slots["ema"]
+    assert slot.gauges(0.5)["ema/momentum"] == pytest.approx(0.75)
+    theta, phi = np.float32([2.0]), np.float32([1.0])
+    np.testing.assert_allclose(slot.update(theta, phi, (), 0.5), 0.75 * 1.0 + 0.25 * 2.0)
+    with pytest.raises(ValueError, match="no schedule 'linaer'; did you mean 'linear'"):
+        fw.ema(schedule="linaer")
+
+
 def look(toy, view, *, params=None, states=None):
     """What an encoder of one code would be shown."""
     code = fw.Code("a", fw.online())
@@ -56,6 +69,30 @@ def test_frozen_weights_are_state_and_not_trained(toy, key):
         states["frozen/text"]["encoders"]["text"]["table"],
         toy.init(key)["encoders"]["text"]["table"],
     )
+
+
+def test_a_teachers_class_token_is_the_first_of_its_tokens(toy, views, key):
+    """In front of the heads, so that it passes through them as a patch does."""
+
+    class WithClass(type(toy)):
+        def encode(self, *args, **how):
+            found = super().encode(*args, **how)
+            return found._replace(pooled=found.tokens.max(1), attention=jnp.ones(1))
+
+    network = WithClass(*toy)
+    patches, whole = (fw.frozen("image", heads="projector", class_token=c) for c in (False, True))
+    states = {"frozen/image": network.init(key)}
+    seen = look(network, views["a"], states=states)
+    patches, whole = (encoder.apply(seen)[0] for encoder in (patches, whole))
+    assert whole.tokens.shape[1] == patches.tokens.shape[1] + 1 and whole.pooled.shape[1] == 6
+    np.testing.assert_array_equal(whole.tokens[:, 1:], patches.tokens)
+    bare, _ = fw.frozen("image").apply(look(network, views["a"], states=states))
+    kernel = np.float64(states["frozen/image"]["decoders"]["projector"]["kernel"])
+    first = np.tanh(np.float64(bare.pooled) @ kernel)
+    np.testing.assert_allclose(whole.tokens[:, 0], first, rtol=1e-5, atol=1e-6)
+    assert whole.attention is not None, "a guide for masks still finds the attention"
+    with pytest.raises(ValueError, match="tower 'image' has no class token"):
+        fw.frozen("image", class_token=True).apply(look(toy, views["a"], states=states))
 
 
 def test_pixels_are_the_patches_of_the_image(toy, views):

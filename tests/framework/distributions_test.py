@@ -66,6 +66,16 @@ def test_siglip_takes_its_bias_from_the_last_dimension(key):
     np.testing.assert_allclose(fw.pairwise_sigmoid().score(given, target), expected, rtol=1e-6)
 
 
+def test_binary_takes_one_category_or_several(key):
+    z, table = jax.random.normal(key, (3, 4)), jax.random.normal(key, (5, 4))
+    one = jnp.array([4, 0, 2])
+    score = lambda choice: fw.binary().score(z, Target(candidates=table, choice=choice))  # noqa: E731
+    np.testing.assert_array_equal(score(one), score(jnp.stack([one, one], 1)))
+    # A further category c changes the mean over 5 by −a_c/5.
+    more = score(jnp.stack([one, jnp.array([1, 1, 1])], 1))
+    np.testing.assert_allclose(more - score(one), -(z @ table[1]) / 5, rtol=1e-5, atol=1e-6)
+
+
 def test_alignment_is_the_weighted_regulariser(key):
     one, two = jax.random.normal(key, (2, 3, 4, 5))
     found = fw.alignment(0.02).score(one, Target(tokens=two))

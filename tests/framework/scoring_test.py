@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from m3i_jax import framework as fw
 from m3i_jax import methods, mixing
+from m3i_jax.build import ConfigError
 
 
 def start(method, toy, views, key):
@@ -70,6 +72,38 @@ def test_absent_labels_and_texts_neither_count_nor_lead(toy, views, key):
     found = fw.gradients(method, toy, fw.constant(), params, states, prepared, balance={}, key=key)
     assert float(found.loss) == 0.0
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(found.params))
+
+
+def test_both_categories_of_a_blend_are_asked_for_one_by_one(toy, views, key):
+    """DeiT III's BCE over binarised targets; rows with an absent category do not count."""
+    method = methods.mixed_classification(binary=True, label_smoothing=0.0)
+    params, states, prepared = start(method, toy, views, key)
+    scores = scores_of(method, toy, params, states, prepared, key)
+    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    prediction, _ = fw.predict(method, toy, params, codes, prepared, ("category_both",))[
+        "category_both"
+    ]
+    partner = np.asarray(prepared.views["mix"].regions["second"].owner)
+    label, found = np.asarray(views["label"].data), []
+    logits = np.float64(prediction) @ np.float64(params["encoders"]["category"]["table"]).T
+    for i in range(4):
+        shown = {label[i], label[partner[i]]}
+        if -1 not in shown:
+            yes = 1 / (1 + np.exp(-logits[i]))
+            terms = [np.log(p if c in shown else 1 - p) for c, p in enumerate(yes)]
+            found.append(-np.mean(terms))
+    assert len(found) == 2
+    np.testing.assert_allclose(scores["category_both"].prediction, np.mean(found), rtol=1e-5)
+
+
+def test_a_class_token_on_one_side_is_a_sentence(toy, views, key):
+    method = methods.create({"name": "mae"})
+    params, states, prepared = start(method, toy, views, key)
+    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    tokens = codes["y"].tokens
+    more = codes | {"y": codes["y"]._replace(tokens=jnp.concatenate([tokens[:, :1], tokens], 1))}
+    with pytest.raises(ConfigError, match="predicts 16 tokens of a target that has 17"):
+        fw.score(method, toy, params, more, prepared, key=key)
 
 
 def test_questions_asked_together_are_answered_as_if_alone(toy, views, key):

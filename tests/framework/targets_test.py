@@ -64,6 +64,27 @@ def test_centred_shares_follow_the_mean_logits(toy, views, key):
     assert not np.any(states["centre"])
 
 
+def test_the_centred_temperature_warms_up(toy, views, key):
+    """DINO: .04 → .07 over 30 of 800 epochs, then .07."""
+    heads = ("projector", "prototypes")
+
+    def method(temperature):
+        target = fw.centred(fw.ema(heads=heads), temperature=temperature)
+        return fw.Method({"y": fw.Code("a", target)}, {})
+
+    params, states = fw.init(method(1.0), toy, key)
+
+    def shares(temperature, progress):
+        row = method(temperature)
+        prepared = fw.prepare(row, toy, views, key=key)
+        how = dict(train=True, key=key, progress=progress)
+        return fw.encode(row, toy, params, states, prepared, **how)[0]["y"].pooled
+
+    ramp, end = (0.04, 0.07, 30 / 800), 30 / 800
+    for progress, tau in ((0.0, 0.04), (end / 3, 0.05), (end, 0.07), (0.5, 0.07)):
+        np.testing.assert_allclose(shares(ramp, progress), shares(tau, 0.0), rtol=2e-5, atol=1e-6)
+
+
 def test_assigned_shares_are_sharper_and_balanced(toy, views, key):
     encoder = fw.shared_heads(fw.ema(heads="projector"), "prototypes")
     features, states = code(fw.assigned(encoder), toy, views, key)

@@ -22,6 +22,14 @@ def test_each_cell_shows_one_image_and_says_which(views, key):
     np.testing.assert_array_equal(first.owner, jnp.arange(4))
 
 
+def test_a_blend_shows_both_images(views, key):
+    view = fw.blended("a", mixup=0.8, cutmix=0.0).make(key, views, grid=(4, 4), patch=2)
+    first, second, both = (view.regions[r] for r in ("first", "second", "both"))
+    np.testing.assert_array_equal(both.owner, np.stack([first.owner, second.owner], 1))
+    assert both.share is None
+    np.testing.assert_allclose(first.share + second.share, 1.0, rtol=1e-6)
+
+
 def test_partners_stay_within_their_group(views, key):
     view = fw.mixed("a", "a", group=2).make(key, views, grid=(4, 4), patch=2)
     np.testing.assert_array_equal(view.regions["second"].owner, [1, 0, 3, 2])

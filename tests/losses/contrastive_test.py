@@ -40,6 +40,15 @@ def boltzmann(p, c, index, temperature=1.0, label_smoothing=0.0, valid=None):
     return out
 
 
+def binary(p, c, index):
+    out = np.zeros(len(p))
+    for i in range(len(p)):
+        for k in range(len(c)):
+            yes = 1 / (1 + np.exp(-p[i] @ c[k]))
+            out[i] -= np.log(yes if k in index[i] else 1 - yes) / len(c)
+    return out
+
+
 def info_nce(p, c, index, temperature=1.0, valid=None):
     valid = np.ones(len(c), bool) if valid is None else valid
     out, s = np.zeros(len(p)), p @ c.T / temperature
@@ -88,12 +97,16 @@ def dense_contrast(p, target, others, temperature=1.0):
 
 
 MISSING = np.where(np.arange(B) == 2, -1, INDEX).astype(np.int32)
+# Two categories in each row, in the first one twice the same.
+BOTH = np.stack([INDEX, np.r_[INDEX[:1], (INDEX[1:] + 3) % M]], axis=1)
 SMOOTH = {"temperature": 0.2, "label_smoothing": 0.1, "valid": VALID}
 SIGLIP = {"temperature": 0.5, "bias": -2.0, "valid": VALID}
 TABLE = (PREDICTION, CANDIDATES, INDEX)
 CASES = {
     "boltzmann": (losses.boltzmann, boltzmann, TABLE, {}),
     "boltzmann_all": (losses.boltzmann, boltzmann, TABLE, SMOOTH),
+    "binary": (losses.binary, binary, (PREDICTION, CANDIDATES, BOTH), {}),
+    "binary_one": (losses.binary, binary, (PREDICTION, CANDIDATES, INDEX[:, None]), {}),
     "boltzmann_smooth": (losses.boltzmann, boltzmann, TABLE, {"label_smoothing": 0.3}),
     "info_nce": (losses.info_nce, info_nce, (PREDICTION, ROWS, ORDER), {"temperature": 0.5}),
     "info_nce_valid": (losses.info_nce, info_nce, (PREDICTION, ROWS, ORDER), {"valid": PRESENT}),

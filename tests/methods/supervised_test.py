@@ -11,6 +11,16 @@ def test_blended_images_have_two_categories():
     assert method.sources == {"a", "label"} and not method.views["mix"].mixes
 
 
+def test_binary_categories_are_one_term_that_is_not_smoothed():
+    method = methods.mixed_classification(binary=True, label_smoothing=0.0)
+    assert set(method.terms) == {"category_both"}
+    assert method.terms["category_both"].predict.name == "Bernoulli"
+    assert methods.classification(binary=True, label_smoothing=0.0).terms["category"].predict.name \
+        == "Bernoulli"  # fmt: skip
+    with pytest.raises(ValueError, match="not smoothed"):
+        methods.classification(binary=True)
+
+
 def test_blending_needs_a_way():
     with pytest.raises(ValueError, match="mixup or cutmix"):
         methods.mixed_classification(mixup=0.0, cutmix=0.0)

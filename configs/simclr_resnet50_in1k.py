@@ -1,9 +1,8 @@
-r"""SimCLR, ViT-S/16, ImageNet-1k, 1000 epochs (Chen et al. 2020).
+r"""SimCLR, ResNet-50, ImageNet-1k, 1000 epochs (Chen et al. 2020).
 
-    python experiments/plan.py --config configs/simclr_vit_s16_in1k.py
+    python experiments/plan.py --config configs/simclr_resnet50_in1k.py
 
-ViT-S/16 with the published heads, optimiser and schedule: the published encoder is ResNet-50,
-which the library does not have yet. Reported for ResNet-50: 69.3 linear; not yet run by us.
+Reported: 69.3 linear; not yet run by us.
 """
 
 import recipes

@@ -1,0 +1,17 @@
+r"""MoCo v2, ResNet-50, ImageNet-1k, 200 epochs (Chen et al. 2020; METHODS §2.2).
+
+    python experiments/plan.py --config configs/moco_resnet50_in1k.py
+
+Batch norms are over the whole batch (published: over each device's part, the keys' shuffled).
+Reported: 67.5 linear; not yet run by us.
+"""
+
+import recipes
+
+
+def get_config():
+    return recipes.moco_v2(
+        objective=dict(name="moco", temperature=0.2, size=65536),
+        target=dict(name="ema", heads="projector", momentum=0.999, end=0.999),
+        decoders=dict(projector=dict(recipes.MLP, hidden=2048, out=128, norm="none")),
+    )

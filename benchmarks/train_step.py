@@ -119,9 +119,8 @@ def synthetic(run: Any) -> Any:
     import numpy as np
 
     from m3i_jax.training import sharding
-    from m3i_jax.training.plan import batch_shape
 
-    rng, config, shapes = np.random.default_rng(0), run.config, batch_shape(run)
+    rng, config, shapes = np.random.default_rng(0), run.config, run.batch_shape()
     side, classes = config.image, config.towers.get("category", {}).get("size", 1)
     words = config.captions.get("vocabulary", 2)
     batch = shapes._replace(

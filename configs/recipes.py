@@ -62,6 +62,7 @@ def run(**blocks) -> ConfigDict:
             target=dict(),
             average=dict(),
             weights=dict(),
+            init_from=dict(),
             weighting=dict(name="constant"),
             optimizer=dict(),
             mesh=dict(data=-1, fsdp=1),

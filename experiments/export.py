@@ -1,7 +1,7 @@
-r"""Exports the image encoder of a work directory as safetensors in timm's names + config.json.
+r"""Exports the image encoder of a work directory as safetensors in another's names + config.json.
 
 python experiments/export.py --workdir runs/m3i
-python experiments/export.py --workdir runs/m3i --branch online --output runs/m3i/online
+python experiments/export.py --workdir runs/m3i --branch online --to huggingface --output hf
 """
 
 import pathlib
@@ -13,20 +13,22 @@ from m3i_jax import cli
 WORKDIR = flags.DEFINE_string("workdir", "runs/m3i", "Work directory, or one checkpoint step.")
 BRANCH = flags.DEFINE_string("branch", "ema", "ema or online.")
 STEP = flags.DEFINE_integer("step", None, "Which checkpoint; the newest sound one if not given.")
+TO = flags.DEFINE_string("to", "timm", "timm, huggingface, m3i_jax, or a layout of interop.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder to write; WORKDIR/export if not given.")
 
 
 def main() -> None:
     """Restores the branch and writes it."""
     from m3i_jax.evaluation import subjects
-    from m3i_jax.interop import timm
+    from m3i_jax.interop import exporting
 
     subject = subjects.restore(WORKDIR.value, branch=BRANCH.value, step=STEP.value)
     folder = pathlib.Path(OUTPUT.value or subject.workdir / "export")
     origin = {"branch": subject.branch, "step": subject.step, "image": subject.config.image}
-    encoder = {"image": subject.config.image, **subject.config.encoder}
-    timm.save(folder, subject.params["encoders"]["image"], {"encoder": encoder, **origin})
-    print(f"{folder}: branch {subject.branch} of step {subject.step}")
+    config = {"encoder": {"image": subject.config.image, **subject.config.encoder}, **origin}
+    params = subject.params["encoders"]["image"]
+    layout = exporting.save(folder, params, config, to=TO.value)
+    print(f"{folder}: branch {subject.branch} of step {subject.step}, layout {layout}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "framework": NUMERICS + " trees losses masks mixing normalize metrics quantize",
     "methods": "types build framework masks",
     "data": "types build",
-    "interop": "types build trees geometry encoders",
+    "interop": "types build trees geometry normalize nn encoders",
     "training": NUMERICS
     + " trees augment normalize metrics pictures networks framework methods data cli interop",
     "evaluation": NUMERICS + " trees normalize metrics quantize networks training data pictures",

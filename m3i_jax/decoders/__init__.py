@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from m3i_jax.build import build
 from m3i_jax.decoders.branch import ClassBranch
+from m3i_jax.decoders.dalle import DalleDecoder
 from m3i_jax.decoders.dense import DenseHeads
 from m3i_jax.decoders.linear import LinearHead, MlpHead
 from m3i_jax.decoders.pooling import AttentionPool
@@ -26,6 +27,7 @@ _DECODERS = {
     "query": Query,
     "projector": Projector,
     "class_branch": ClassBranch,
+    "dalle_decoder": DalleDecoder,
 }
 
 

@@ -9,9 +9,11 @@ from typing import Any
 from flax import linen as nn
 
 from m3i_jax.build import call, lookup
-from m3i_jax.encoders import table, text, vit
+from m3i_jax.encoders import dalle, internimage, replknet, resnet, swin, table, text, vit
 
-_VARIANTS = vit.VARIANTS | text.VARIANTS | table.VARIANTS
+_VARIANTS = vit.VARIANTS | text.VARIANTS | table.VARIANTS | swin.VARIANTS
+_VARIANTS |= resnet.VARIANTS | replknet.VARIANTS
+_VARIANTS |= internimage.VARIANTS | dalle.VARIANTS
 
 
 def names() -> tuple[str, ...]:

@@ -25,6 +25,7 @@ class Config:
     target: what is predicted, where the row leaves it open (framework.codes).
     average: the moving average for evaluation (framework.ema) where the row has none of its own.
     weights: per frozen tower, where its weights come from (training.frozen).
+    init_from: what the first state starts from, if not from the seed (training.init_from).
     weighting: of groups of terms (framework.weighting).  optimizer: training.optimizer.
     mesh: data, fsdp and tensor axes.  threads: that read data.
     unreadable: share of the data set that may be broken before the run stops.
@@ -53,6 +54,7 @@ class Config:
     target: dict = field(default_factory=dict)
     average: dict = field(default_factory=dict)
     weights: dict = field(default_factory=dict)
+    init_from: dict = field(default_factory=dict)
     weighting: dict = field(default_factory=lambda: {"name": "constant"})
     mesh: dict = field(default_factory=dict)
     log: dict = field(default_factory=dict)

@@ -19,7 +19,6 @@ from jax.extend import core
 from jax.interpreters import partial_eval
 
 from m3i_jax.training import peaks
-from m3i_jax.training.plan import batch_shape
 from m3i_jax.training.run import Run, assemble
 
 LOG = logging.getLogger(__name__)
@@ -81,7 +80,7 @@ def _bare(run: Run) -> Run:
 
 def _step(run: Run) -> int:
     with jax.set_mesh(run.mesh):
-        return count(run.step(), run.abstract, batch_shape(run))
+        return count(run.step(), run.abstract, run.batch_shape())
 
 
 def _kept(block: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,11 +17,17 @@ UNTRAINED = "untrained"  # a path that leaves a teacher as it was initialised
 
 
 class Source(NamedTuple):
-    """A block of config.weights: a work directory or an export, and what to take of it."""
+    """A block of config.weights: a work directory or a file, and what to take of it.
+
+    branch: of a work directory.  tower: its name there.
+    layout: of a file (interop.layouts).  ignore: pattern of parameters that it may have in excess.
+    """
 
     path: str
     branch: str = "ema"
     tower: str = "image"
+    layout: str = "auto"
+    ignore: str = ""
 
 
 def check(config: Config, method: Method) -> None:
@@ -30,7 +36,7 @@ def check(config: Config, method: Method) -> None:
     for tower in sorted(wanted - set(config.weights)):
         raise ConfigError(
             f"the objective has a frozen tower '{tower}': set config.weights.{tower}.path to the "
-            f"--workdir of a run or to an exported encoder ('{UNTRAINED}' keeps random weights)"
+            f"--workdir of a run or to a file of weights ('{UNTRAINED}' keeps random weights)"
         )
     for tower in sorted(set(config.weights) - wanted):
         raise ConfigError(f"config.weights has '{tower}'{build.nearest(tower, wanted)}")
@@ -46,21 +52,25 @@ def fill(run: Run, state: TrainState) -> TrainState:
         if slot.source and block["path"] != UNTRAINED:
             abstract = run.abstract.codes[name]
             source = build.call(Source, block, what=f"config.weights.{slot.source}")
-            loaded = _load(source, slot, abstract)
+            grid = run.network.towers[slot.source].grid
+            loaded = _load(source, slot, abstract, grid)
             codes[name] = jax.device_put(loaded, run.shardings.codes[name])
     return state.replace(codes=codes)
 
 
-def _load(source: Source, slot: Slot, wanted: Mapping[str, Any]) -> Any:
+def _load(source: Source, slot: Slot, wanted: Mapping[str, Any], grid: Any) -> Any:
     """The state of a slot, of the shapes in `wanted`."""
     if not slot.frozen:
         found = weights.load_code_state(source.path, slot.name)
         weights.check(found, wanted, what=f"'{slot.name}' of '{source.path}'")
         return found
-    how = {"tower": source.tower, "branch": source.branch}
-    tower = weights.load(source.path, wanted["encoders"][slot.source], **how)
+    how = source._asdict()
+    tower = weights.load(how.pop("path"), wanted["encoders"][slot.source], **how, grid=grid)
     found = {"encoders": {slot.source: tower}}
-    if heads := wanted.get("decoders"):
+    heads = wanted.get("decoders")
+    if heads and weights.is_file(source.path):
+        found["decoders"] = weights.load_file_heads(source.path, heads, layout=source.layout)
+    elif heads:
         found["decoders"] = weights.load_heads(source.path, heads, source.branch)
         weights.check(found["decoders"], heads, what=f"heads of '{source.path}'")
     return found

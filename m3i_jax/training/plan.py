@@ -3,15 +3,13 @@
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from m3i_jax import trees
 from m3i_jax.framework import Part
-from m3i_jax.training import sharding
+from m3i_jax.training import activations, sharding
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import Run, assemble
-from m3i_jax.types import Batch
 
 
 def plan(config: Config) -> str:
@@ -22,9 +20,12 @@ def plan(config: Config) -> str:
     """
     run = assemble(config, images=config.epoch_size)
     with jax.set_mesh(run.mesh):
-        _, metrics = jax.eval_shape(run.step(), run.abstract, batch_shape(run))
+        _, metrics = jax.eval_shape(run.step(), run.abstract, run.batch_shape())
     parts = {"online": run.abstract.params, "EMA": run.abstract.codes["ema"]}
     parts |= {name: state for name, state in run.abstract.codes.items() if name != "ema"}
+    parts |= {"optimizer": run.abstract.optimizer}
+    ways = run.mesh.shape["data"] * run.mesh.shape["fsdp"]
+    rows = config.batch / config.accumulate / ways
     lines = [
         f"{run.total} steps of {config.batch} images on "
         + " x ".join(f"{n} {name}" for name, n in run.mesh.shape.items()),
@@ -37,28 +38,11 @@ def plan(config: Config) -> str:
         *_parameters(run),
         "bytes per device",
         *(f"  {name:<18} {_megabytes(_per_device(run, tree))}" for name, tree in parts.items()),
-        f"  {'optimizer':<18} {_megabytes(_per_device(run, run.abstract.optimizer))}",
+        f"  {'activations':<18} {_megabytes(rows * activations.per_image(run))}"
+        f"  kept for the backward pass of {rows:g} images",
         f"logged every step: {', '.join(sorted(metrics))}",
     ]
     return "\n".join(lines)
-
-
-def batch_shape(run: Run) -> Batch:
-    """Shapes of a global batch of the run."""
-    config, needed = run.config, run.method.sources
-    b, shape = config.batch, jax.ShapeDtypeStruct
-    small = config.crops.get("local_size", 96)
-    views = sorted(needed - {"label", "text"})
-    length = config.captions.get("length", 1)
-    return Batch(
-        images={
-            v: shape((b, *2 * (small if v.startswith("l") else config.image,), 3), jnp.uint8)
-            for v in views
-        },
-        boxes={v: shape((b, 6), jnp.float32) for v in views},
-        label=shape((b,), jnp.int32),
-        text=shape((b, length), jnp.int32) if "text" in needed else None,
-    )
 
 
 def _code(code) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from m3i_jax import augment, build, framework, methods, networks
 from m3i_jax.build import ConfigError
@@ -17,6 +18,7 @@ from m3i_jax.training import schedules, sharding
 from m3i_jax.training.config import Config
 from m3i_jax.training.state import TrainState, create
 from m3i_jax.training.step import Augment, compile_step, make_step
+from m3i_jax.types import Batch
 
 WEIGHTINGS = {
     "constant": framework.constant,
@@ -60,6 +62,21 @@ class Run(NamedTuple):
             total=self.total,
             accumulate=self.config.accumulate,
             group=max((d.group or 1 for d in self.method.views.values()), default=1),
+        )
+
+    def batch_shape(self, rows: int | None = None) -> Batch:
+        """Shapes of a batch of `rows` samples, the config's global batch by default."""
+        config, needed, shape = self.config, self.method.sources, jax.ShapeDtypeStruct
+        b = config.batch if rows is None else rows
+        small = config.crops.get("local_size", 96)
+        side = {v: small if v.startswith("l") else config.image for v in needed}
+        views = sorted(needed - {"label", "text"})
+        length = config.captions.get("length", 1)
+        return Batch(
+            images={v: shape((b, side[v], side[v], 3), jnp.uint8) for v in views},
+            boxes={v: shape((b, 6), jnp.float32) for v in views},
+            label=shape((b,), jnp.int32),
+            text=shape((b, length), jnp.int32) if "text" in needed else None,
         )
 
     def compiled(self) -> Callable:

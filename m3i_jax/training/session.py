@@ -13,7 +13,7 @@ from m3i_jax import build, data
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions, crops, pipeline
 from m3i_jax.data.robust import robust
-from m3i_jax.training import blocks, flops, frozen, hooks, sharding
+from m3i_jax.training import blocks, flops, frozen, hooks, init_from, sharding
 from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.config import Config
 from m3i_jax.training.gallery import gallery
@@ -68,7 +68,7 @@ def train(
         frozen.check(config, run.method)
         inputs = _inputs(config, run, source, workdir)
         first = jax.process_index() == 0
-        changed = guard_config(workdir, config, safe=(*SAFE, "threads"), write=first)
+        changed = guard_config(workdir, config, safe=(*SAFE, "threads", "init_from"), write=first)
         for phrase in changed:
             LOG.info("config: %s", phrase)
         state, position = _start(run, kept, inputs)
@@ -87,6 +87,7 @@ def train(
 def check(config: Config) -> None:
     """Refuses keys and values that no function takes, in blocks that `run.check` leaves unread."""
     blocks.check(config)
+    init_from.check(config)
     log = {name: value for name, value in config.log.items() if name != "images"}
     given = ("log", "batch", "flush", "ceiling", "history")
     build.check(hooks.logging, log, what="config.log", given=given)
@@ -162,7 +163,8 @@ def _start(run: Run, kept: Checkpoints, inputs: Inputs) -> tuple[TrainState, dic
     wanted = sharding.abstract(run.abstract.items(), run.shardings.items())
     found = kept.restore(wanted)
     if found is None:
-        return frozen.fill(run, run.create()), None
+        start = init_from.find(run)  # before anything compiles
+        return frozen.fill(run, init_from.fill(run, run.create(), start)), None
     then, now = found.meta["fingerprint"], inputs.fingerprint
     changed = [
         f"{name} was {then.get(name)!r}, is now {now.get(name)!r}"

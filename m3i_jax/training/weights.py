@@ -1,53 +1,83 @@
-"""Weights of another run: how frozen towers, heads and code states get theirs.
+"""Weights of another run, or of others: how frozen towers, heads and code states get theirs.
 
 They come from a work directory (`WORKDIR`, its newest sound checkpoint, or
-`WORKDIR/checkpoints/STEP`), or, for an image encoder, from what `experiments/export.py` writes: a
-folder, or the safetensors file in it. Everything is returned in NumPy, on no device.
+`WORKDIR/checkpoints/STEP`), or from a safetensors file, or the folder of one, in any layout that
+`interop` knows. Everything is returned in NumPy, on no device.
 """
 
-import json
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import jax
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
-
-from m3i_jax import networks, trees
+from m3i_jax import trees
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.interop import timm
+from m3i_jax.interop import files, importing, layouts
+from m3i_jax.interop.rename import nested
 from m3i_jax.training import plain
 from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.types import Grid
 
+LOG = logging.getLogger(__name__)
 BRANCHES = ("ema", "online")
-EXPORT = "model.safetensors"
 
 Tree = dict[str, Any]
 
 
-def load(path: str | Path, wanted: Tree, *, tower: str = "image", branch: str = "ema") -> Tree:
+def load(
+    path: str | Path,
+    wanted: Tree,
+    *,
+    tower: str = "image",
+    branch: str = "ema",
+    layout: str = layouts.AUTO,
+    ignore: str = "",
+    grid: Grid | None = None,
+) -> Tree:
     """Parameters of one encoder, exactly those of `wanted`.
 
     Args:
-      path: a work directory, one of its checkpoint steps, an exported folder or .safetensors file.
+      path: a work directory, one of its checkpoint steps, or a file of weights or its folder.
       wanted: nested dicts of arrays or ShapeDtypeStructs, the new run's `encoders/<tower>`.
-      tower: its name in the old run.
-      branch: "ema" or "online", of a checkpoint; an export holds one branch only.
+      tower: its name in the old run or in the file.
+      branch: "ema" or "online", of a checkpoint.
+      layout: of a file, as `interop.layouts` calls it, or "auto".
+      ignore: pattern of parameters in a file that may be there without being wanted.
+      grid: of the wanted encoder, to which a file's position tables are resampled.
 
     Raises:
       ConfigError: nothing there to read, or its parameters are not those wanted: every missing,
         unknown or differently shaped one is listed.
     """
     path = Path(path)
-    exported = path / EXPORT if path.is_dir() else path
-    if exported.is_file():
-        if tower != "image":
-            raise ConfigError(f"'{path}' is an exported image encoder and has no tower '{tower}'")
-        found = _exported(exported)
-    else:
-        found = _part(path, branch, "encoders", tower)
+    if is_file(path):
+        return _of_file(importing.read(path, layout=layout), wanted, tower, ignore, grid)
+    found = _part(path, branch, "encoders", tower)
     check(found, wanted, what=f"tower '{tower}' of '{path}'")
+    return found
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether weights come from a file (or the folder of one) and not from a work directory."""
+    return files.located(path) is not None
+
+
+def load_file_heads(path: str | Path, wanted: Tree, *, layout: str = layouts.AUTO) -> Tree:
+    """Parameters of decoders by name, from a file: each of its own name, or the only one there.
+
+    Raises:
+      ConfigError: there is no such decoder, or it is another one.
+    """
+    imported = importing.read(path, layout=layout)
+    there = nested(imported.params).get("decoders", {})
+    found = {}
+    for name, tree in wanted.items():
+        if name not in there and len(there) != 1:
+            raise ConfigError(f"{imported.path} has no decoder '{name}'{nearest(name, there)}")
+        head = there.get(name) or next(iter(there.values()))
+        needed = dict(trees.named_leaves(tree))
+        found[name] = nested({p: x for p, x in trees.named_leaves(head) if p in needed})
+    check(found, wanted, what=f"heads of {imported.path}")
     return found
 
 
@@ -57,6 +87,12 @@ def load_heads(path: str | Path, names: Iterable[str], branch: str) -> dict[str,
     branch: "online" has all of them, "ema" those that averaged codes pass through.
     """
     return {name: _part(Path(path), branch, "decoders", name) for name in names}
+
+
+def load_branch(path: str | Path, branch: str) -> Tree:
+    """All parameters of the branch "online" or "ema" of a checkpoint."""
+    kept, step = _checkpoint(Path(path))
+    return kept.restore_item(step, branch)
 
 
 def load_code_state(path: str | Path, name: str) -> Any:
@@ -85,7 +121,9 @@ def check(found: Tree, wanted: Tree, *, what: str) -> None:
         return
     moved = [p for p in has.keys() & wants.keys() if "pos" in p.split("/")[-1]]
     resized = any(has[p]["shape"] != wants[p]["shape"] for p in moved)
-    hint = ". Positions are not resampled for images of another size" if resized else ""
+    hint = (
+        ". Positions of a checkpoint are not resampled; those of an export are" if resized else ""
+    )
     raise ConfigError(f"{what} does not fit this run: {'; '.join(lines)}{hint}")
 
 
@@ -110,7 +148,7 @@ def _checkpoint(path: Path) -> tuple[Checkpoints, int]:
     if not (path / "checkpoints").is_dir():
         raise ConfigError(
             f"there are no weights at '{path}'; expected the --workdir of a run, "
-            f"WORKDIR/checkpoints/STEP, or an exported encoder ({EXPORT})"
+            f"WORKDIR/checkpoints/STEP, or a file of weights ({files.WEIGHTS})"
         )
     kept = Checkpoints(path / "checkpoints", read_only=True)
     step = kept.latest() if step is None else step
@@ -119,25 +157,19 @@ def _checkpoint(path: Path) -> tuple[Checkpoints, int]:
     return kept, step
 
 
-def _exported(file: Path) -> Tree:
-    """The encoder in a file in timm's names, in ours."""
-    try:
-        return timm.restore(load_file(file), learned_positions=_learns_positions(file))
-    except (SafetensorError, OSError) as error:
-        raise ConfigError(f"'{file}' is not a safetensors file: {error}") from error
-    except ValueError as error:
-        raise ConfigError(f"'{file}' is not one of our exports: {error}") from error
-
-
-def _learns_positions(file: Path) -> bool:
-    """Whether the position table in an export is a parameter; fixed ones are written down, too."""
-    description = file.with_name("config.json")
-    if not description.is_file():
-        return True
-    block = json.loads(description.read_text(encoding="utf-8")).get("m3i_jax", {}).get("encoder")
-    if block is None:
-        return True
-    image = block.get("image", 224)
-    network = networks.build(block, {}, {}, image=image, dtype="float32", out={})
-    shapes = jax.eval_shape(network.init, jax.random.key(0))
-    return "pos_embed" in shapes["encoders"]["image"]
+def _of_file(imported, wanted, tower, ignore, grid) -> Tree:
+    """The encoder in a file, made to fit."""
+    module, shapes = f"encoders/{tower}/", dict(trees.named_leaves(wanted))
+    if not any(path.startswith(module) for path in imported.params):
+        raise ConfigError(
+            f"{imported.path} is of layout '{imported.layout.name}' and has no tower '{tower}'"
+        )
+    wanted = {module + path: shape for path, shape in shapes.items()}
+    found, notes = importing.fitted(imported, wanted, grid=grid)
+    found = {path: x for path, x in found.items() if path.startswith(module)}
+    account = importing.report(found, wanted, notes=notes, what=imported.path)
+    importing.complete(account, imported.layout, ignore=ignore, what=imported.path)
+    for note in (importing.advice(imported.layout), *account.notes):
+        if note:
+            LOG.info("%s: %s", imported.path, note)
+    return nested({path.removeprefix(module): found[path] for path in account.matched})

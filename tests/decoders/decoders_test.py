@@ -10,6 +10,7 @@ def test_names():
     assert decoders.names() == (
         "attention_pool",
         "class_branch",
+        "dalle_decoder",
         "dense_heads",
         "infill",
         "linear",
@@ -21,13 +22,14 @@ def test_names():
     )
     for name in decoders.names():
         # Those that return features say themselves how wide these are.
-        given = {} if name in ("projector", "class_branch", "dense_heads") else {"out": 8}
+        heads = ("projector", "class_branch", "dalle_decoder", "dense_heads")
+        given = {} if name in heads else {"out": 8}
         assert isinstance(decoders.create({"name": name}, **given).wants, tuple)
 
 
 def test_heads_say_how_wide_they_are():
     heads = [name for name in decoders.names() if decoders.is_head({"name": name})]
-    assert heads == ["class_branch", "dense_heads", "projector"]
+    assert heads == ["class_branch", "dalle_decoder", "dense_heads", "projector"]
     assert decoders.is_head({"name": "mlp", "out": 4}) and not decoders.is_head({"name": "mlp"})
 
 

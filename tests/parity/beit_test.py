@@ -22,7 +22,7 @@ SIZES = dict(
 )
 
 
-def encoder(relative_bias):
+def encoder(relative_bias, *, final_norm):
     return encoders.create(
         "vit_nano",
         image=32,
@@ -35,7 +35,7 @@ def encoder(relative_bias):
         qkv_bias="qv",
         layer_scale=0.1,
         hide="mask",
-        final_norm=False,
+        final_norm=final_norm,
     )
 
 
@@ -44,7 +44,7 @@ def masked():
     return np.random.default_rng(1).random((3, 16)) < 0.4
 
 
-def test_beit_logits_and_loss(drawn, images, masked, same_shapes):
+def test_beit_logits_and_loss(drawn, images, masked):
     config = transformers.BeitConfig(**SIZES, vocab_size=50, use_shared_relative_position_bias=True)
     model, (x, x_torch) = transformers.BeitForMaskedImageModeling(config), images
     w = drawn(model)
@@ -55,17 +55,10 @@ def test_beit_logits_and_loss(drawn, images, masked, same_shapes):
             bool_masked_pos=torch.from_numpy(masked),
             labels=torch.from_numpy(codes[masked]),
         )
-    module = encoder("shared")
-    params = {
-        "patch_embed": w.patches("beit.embeddings.patch_embeddings.projection"),
-        "cls_token": w["beit.embeddings.cls_token"],
-        "mask_token": w["beit.embeddings.mask_token"],
-        "relative_position": {"table": w["beit.shared_position_bias.relative_position_bias_table"]},
-        "blocks": w.blocks("beit.layers"),
-    }
-    same_shapes(module, params, x)
-    head = decoders.create({"name": "linear", "norm_in": True}, out=50)
-    head_params = {"norm": w.norm("layernorm"), "head": w.linear("lm_head")}
+    module = encoder("shared", final_norm=True)
+    params = w.encoder(module)
+    head = decoders.create({"name": "linear"}, out=50)
+    head_params = w.decoder("words")
 
     @jax.jit
     def predict(x):
@@ -78,7 +71,7 @@ def test_beit_logits_and_loss(drawn, images, masked, same_shapes):
     np.testing.assert_allclose(loss, want.loss, rtol=1e-5)
 
 
-def test_data2vec_targets_and_loss(drawn, images, masked, same_shapes):
+def test_data2vec_targets_and_loss(drawn, images, masked):
     config = transformers.Data2VecVisionConfig(**SIZES, use_relative_position_bias=True)
     model, (x, x_torch) = transformers.Data2VecVisionModel(config), images
     w = drawn(model)
@@ -90,14 +83,8 @@ def test_data2vec_targets_and_loss(drawn, images, masked, same_shapes):
         norm = lambda t: torch.nn.functional.layer_norm(t, t.shape[-1:])  # noqa: E731
         target = norm(torch.stack([norm(t[:, 1:]) for t in teacher[-2:]]).mean(0))
         loss = torch.nn.functional.smooth_l1_loss(student[masked], target[masked], beta=2.0)
-    module = encoder("layer")
-    params = {
-        "patch_embed": w.patches("embeddings.patch_embeddings.projection"),
-        "cls_token": w["embeddings.cls_token"],
-        "mask_token": w["embeddings.mask_token"],
-        "blocks": w.blocks("encoder.layer"),
-    }
-    same_shapes(module, params, x)
+    module = encoder("layer", final_norm=False)
+    params = w.encoder(module)
     encode = jax.jit(lambda x, v: module.apply({"params": params}, x, visible=v, layers=True))
     layers = encode(x, np.ones((3, 4, 4), bool)).layers
     for ours, theirs in zip(layers, teacher, strict=True):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax import decoders, encoders, geometry, losses, normalize
+from m3i_jax import geometry, losses, networks, normalize
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -32,44 +32,35 @@ def published():
     return transformers.ViTMAEForPreTraining(config)
 
 
-def test_prediction_and_loss(drawn, images, same_shapes):
+def test_prediction_and_loss(drawn, images):
+    """Its tables of positions, fixed as ours, code columns first; ours rows."""
     model, (x, x_torch) = published(), images
-    w = drawn(model)
-    # The tables of positions are no weights; ours run over rows first.
     with torch.no_grad():
-        for table, width in (
-            (model.vit.embeddings.position_embeddings, 32),
-            (model.decoder.decoder_pos_embed, 24),
-        ):
-            rows = np.pad(np.asarray(geometry.sincos(GRID, width)), ((1, 0), (0, 0)))
-            table.copy_(torch.from_numpy(rows)[None])
+        for table in (model.vit.embeddings.position_embeddings, model.decoder.decoder_pos_embed):
+            width = table.shape[-1]
+            columns = np.roll(geometry.sincos(GRID, width), width // 2, -1)
+            table.copy_(torch.from_numpy(np.pad(columns, ((1, 0), (0, 0))))[None])
+    w = drawn(model)
     noise = np.random.default_rng(1).random((3, 16)).astype(np.float32)
     with torch.no_grad():
         want = model(x_torch, noise=torch.from_numpy(noise))
     visible = (np.argsort(np.argsort(noise, 1), 1) < KEEP).reshape(3, *GRID)
     np.testing.assert_array_equal(want.mask.numpy() == 0, visible.reshape(3, -1))
 
-    encoder = encoders.create("vit_nano", image=32, patch=8, width=32, depth=3, heads=4)
-    decoder = decoders.create({"name": "infill", "width": 24, "depth": 2, "heads": 2}, out=192)
-    encoder_params = {
-        "patch_embed": w.patches("vit.embeddings.patch_embeddings.projection"),
-        "cls_token": w["vit.embeddings.cls_token"],
-        "blocks": w.blocks("vit.layers"),
-        "norm": w.norm("vit.layernorm"),
-    }
-    decoder_params = {
-        "embed": w.linear("decoder.decoder_embed"),
-        "mask_token": w["decoder.mask_token"],
-        "blocks": w.blocks("decoder.decoder_layers"),
-        "norm": w.norm("decoder.decoder_norm"),
-        "head": w.linear("decoder.decoder_pred"),
-    }
-    same_shapes(encoder, encoder_params, x)
+    network = networks.build(
+        dict(name="vit_nano", image=32, patch=8, width=32, depth=3, heads=4),
+        {},
+        {"image": dict(name="infill", width=24, depth=2, heads=2)},
+        image=32,
+        dtype="float32",
+        out={"image": 192},
+    )
+    params = w.network(jax.eval_shape(network.init, jax.random.key(0)), GRID)
 
     @jax.jit
     def predict(x):
-        code = encoder.apply({"params": encoder_params}, x, visible=visible, keep=KEEP)
-        return decoder.apply({"params": decoder_params}, code, grid=GRID)
+        code = network.encode(params, "image", x, visible=visible, keep=KEEP)
+        return network.decode(params, "image", code, grid=GRID)
 
     got = predict(x)
     np.testing.assert_allclose(got, want.logits, rtol=2e-5, atol=2e-5)

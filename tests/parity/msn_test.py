@@ -12,7 +12,7 @@ transformers = pytest.importorskip("transformers")
 
 
 @pytest.mark.parametrize("side", [32, 16, 48])
-def test_class_features(drawn, same_shapes, side):
+def test_class_features(drawn, side):
     config = transformers.ViTMSNConfig(
         hidden_size=32,
         num_hidden_layers=2,
@@ -31,14 +31,7 @@ def test_class_features(drawn, same_shapes, side):
     module = encoders.create(
         "vit_nano", image=32, patch=8, width=32, depth=2, heads=4, positions="learned"
     )
-    params = {
-        "patch_embed": w.patches("embeddings.patch_embeddings.projection"),
-        "cls_token": w["embeddings.cls_token"],
-        "pos_embed": w["embeddings.position_embeddings"],
-        "blocks": w.blocks("layers"),
-        "norm": w.norm("layernorm"),
-    }
-    same_shapes(module, params, x)
+    params = w.encoder(module)
     got = jax.jit(lambda x: module.apply({"params": params}, x))(x)
     np.testing.assert_allclose(got.pooled, want[:, 0], rtol=2e-5, atol=2e-5)
     np.testing.assert_allclose(got.tokens, want[:, 1:], rtol=2e-5, atol=2e-5)

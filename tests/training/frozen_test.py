@@ -3,8 +3,12 @@
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from m3i_jax import trees
 from m3i_jax.build import ConfigError
+from m3i_jax.interop import layouts
+from m3i_jax.interop.rename import to_theirs
 from m3i_jax.training import frozen
 from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.run import assemble
@@ -63,3 +67,23 @@ def test_a_teacher_of_another_shape_is_refused(shrunk, one_device, teacher):
     run = distilled(shrunk, one_device, teacher[0], **{"towers.teacher.width": 32})
     with pytest.raises(ConfigError, match="does not fit this run"):
         frozen.fill(run, run.create())
+
+
+def test_a_teacher_comes_from_a_file_of_clip(shrunk, one_device, tmp_path):
+    """Encoder and projection, the positions for the images of this run."""
+    fields = {"positions": "learned", "patch_bias": False, "pre_norm": True, "patch": 8}
+    fields = {f"towers.teacher.{k}": v for k, v in fields.items()}
+    path = tmp_path / "clip.safetensors"
+    run = distilled(shrunk, one_device, path, **fields)
+    wanted = run.abstract.codes["frozen/teacher"]["encoders"]["teacher"]
+    rng = np.random.default_rng(0)
+    drawn = jax.tree.map(lambda x: np.float32(rng.normal(size=x.shape)), wanted)
+    flat = {f"encoders/image/{path}": x for path, x in trees.named_leaves(drawn)}
+    state, unknown = to_theirs(flat, layouts.lookup("clip"))
+    assert not unknown
+    save_file(state, path)
+    found = frozen.fill(run, run.create()).codes["frozen/teacher"]["encoders"]["teacher"]
+    jax.tree.map(np.testing.assert_array_equal, found, drawn)
+    save_file(state | {"visual.positional_embedding": np.zeros((17, 64), np.float32)}, path)
+    moved = frozen.fill(run, run.create()).codes["frozen/teacher"]["encoders"]["teacher"]
+    assert moved["pos_embed"].shape == (1, 5, 64)

@@ -1,6 +1,5 @@
 """Weights of another run: of a real work directory, of an export, and every way not to fit."""
 
-import shutil
 from typing import Any, NamedTuple
 
 import jax
@@ -9,9 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from m3i_jax import networks
+from m3i_jax import networks, trees
 from m3i_jax.build import ConfigError
-from m3i_jax.interop import timm
+from m3i_jax.interop import exporting, layouts
+from m3i_jax.interop.rename import to_theirs
 from m3i_jax.training import weights
 from m3i_jax.training.checkpoint import CheckpointError, Checkpoints
 from m3i_jax.training.run import assemble
@@ -149,7 +149,7 @@ def test_no_step_yet_and_a_step_that_is_gone(workdir, tmp_path):
 @pytest.mark.parametrize("positions", ["learned", "sincos"])
 def test_an_export_is_read_back_bit_for_bit(positions, tmp_path):
     params, block = encoder(positions=positions)
-    timm.save(tmp_path, params, {"encoder": block})
+    exporting.save(tmp_path, params, {"encoder": block})
     for path in (tmp_path, tmp_path / "model.safetensors"):
         assert_same(weights.load(path, shapes(params)), params)
     with pytest.raises(ConfigError, match="has no tower 'text'"):
@@ -158,13 +158,39 @@ def test_an_export_is_read_back_bit_for_bit(positions, tmp_path):
 
 def test_learned_positions_are_not_dropped_in_silence(tmp_path):
     params, block = encoder(positions="learned")
-    timm.save(tmp_path, params, {"encoder": block})
+    exporting.save(tmp_path, params, {"encoder": block})
     wanted = shapes(encoder(positions="sincos")[0])
-    (tmp_path / "alone").mkdir()
-    shutil.copy(tmp_path / "model.safetensors", tmp_path / "alone" / "x.safetensors")
-    for path in (tmp_path, tmp_path / "alone" / "x.safetensors"):
-        with pytest.raises(ConfigError, match="'pos_embed' is in the checkpoint only"):
-            weights.load(path, wanted)
+    with pytest.raises(
+        ConfigError, match="has encoders/image/pos_embed, which the encoder has not"
+    ):
+        weights.load(tmp_path, wanted)
+    found = weights.load(tmp_path, wanted, ignore="pos_embed$")
+    assert_same(found, {k: x for k, x in params.items() if k != "pos_embed"})
+
+
+def test_a_file_is_made_to_fit_and_says_so(tmp_path, caplog):
+    params, block = encoder(positions="learned")
+    exporting.save(tmp_path, params, {"encoder": block}, to="huggingface")
+    caplog.set_level("INFO")
+    large = weights.load(tmp_path, shapes(encoder(positions="learned", image=16)[0]), grid=(4, 4))
+    assert large["pos_embed"].shape == (1, 17, 16)
+    assert "pos_embed resized from 1x5x16 to 1x17x16" in caplog.text
+
+
+def test_heads_of_a_file(tmp_path):
+    params, _ = encoder(patch_bias=False, pre_norm=True, positions="learned")
+    head = np.arange(32, dtype=np.float32).reshape(16, 2)
+    text = {"encoders": {"image": params}, "decoders": {"text": {"head": {"kernel": head}}}}
+    state, _ = to_theirs(dict(trees.named_leaves(text)), layouts.lookup("clip"))
+    save_file(state | {"logit_scale": np.zeros((), np.float32)}, tmp_path / "clip.safetensors")
+    wanted = {"teacher_head": {"head": {"kernel": jax.ShapeDtypeStruct((16, 2), jnp.float32)}}}
+    found = weights.load_file_heads(tmp_path / "clip.safetensors", wanted)
+    np.testing.assert_array_equal(found["teacher_head"]["head"]["kernel"], head)
+    wrong = {"teacher_head": {"head": {"kernel": jax.ShapeDtypeStruct((16, 3), jnp.float32)}}}
+    with pytest.raises(ConfigError, match="heads of .* does not fit"):
+        weights.load_file_heads(tmp_path / "clip.safetensors", wrong)
+    with pytest.raises(ConfigError, match="has no tower 'text'"):
+        weights.load(tmp_path / "clip.safetensors", {}, tower="text")
 
 
 def test_files_of_others_are_refused(tmp_path):
@@ -172,8 +198,8 @@ def test_files_of_others_are_refused(tmp_path):
     file.write_bytes(b"no tensors")
     with pytest.raises(ConfigError, match="not a safetensors file"):
         weights.load(tmp_path, {})
-    save_file({"conv1.weight": np.zeros((2, 2), np.float32)}, file)
-    with pytest.raises(ConfigError, match="not one of our exports: .*conv1.weight"):
+    save_file({"zebra.weight": np.zeros((2, 2), np.float32)}, file)
+    with pytest.raises(ConfigError, match="no layout knows all 1 keys of .*zebra.weight"):
         weights.load(file, {})
 
 
@@ -195,6 +221,6 @@ def test_the_checkpoint_of_a_real_run_and_its_export_hold_the_same_encoder(
     assert_same(heads, jax.device_get(state.params["decoders"]))
     weights.check(heads, run.abstract.params["decoders"], what="the heads")
     block = {"image": run.config.image, **run.config.encoder}
-    timm.save(tmp_path / "export", averaged, {"encoder": block})
-    exported = {k: v for k, v in averaged.items() if k not in timm.DROPPED}
+    exporting.save(tmp_path / "export", averaged, {"encoder": block})
+    exported = {k: v for k, v in averaged.items() if k != "mask_token"}  # timm has none
     assert_same(weights.load(tmp_path / "export", shapes(exported)), exported)

@@ -1,0 +1,59 @@
+r"""Converts weights of others to ours or to a third party's, and says what was taken of them.
+
+    python experiments/convert.py --input model.safetensors --encoder vit_b16 --output weights/vit
+    python experiments/convert.py --torch --input mae_pretrain_vit_base.pth --encoder vit_b16 \
+        --output weights/mae
+    python experiments/convert.py --input clip/model.safetensors --encoder vit_b16 \
+        --fields '{"image": 384}' --output weights/clip_384 --to timm
+
+The encoder gets the fields that its layout needs, and --fields over them; position tables, patches
+and channels are made to fit. --torch reads a torch file, weights only: nothing in it is executed.
+"""
+
+import json
+
+from absl import flags
+
+from m3i_jax import cli
+from m3i_jax.build import ConfigError
+
+INPUT = flags.DEFINE_string("input", None, "File of weights, or its folder.", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
+LAYOUT = flags.DEFINE_string("layout", "auto", "Layout of the input, see docs/weights.md.")
+ENCODER = flags.DEFINE_string("encoder", None, "Our encoder of this shape; ours are known.")
+FIELDS = flags.DEFINE_string("fields", "{}", "Further fields of the encoder, as JSON.")
+TO = flags.DEFINE_string("to", "m3i_jax", "m3i_jax, timm, huggingface, or a layout of interop.")
+IGNORE = flags.DEFINE_string("ignore", "mask_token$", "Parameters that may be missing or extra.")
+TORCH = flags.DEFINE_bool("torch", False, "The input is a torch file (.pth, .pt, .bin).")
+PART = flags.DEFINE_string("part", "", "Which state dict of a torch file, such as teacher.")
+
+
+def main() -> None:
+    """Reads, renames, fits, reports, writes."""
+    from m3i_jax.interop import conversion
+
+    fields = _fields(FIELDS.value)
+    imported = conversion.read(INPUT.value, layout=LAYOUT.value, torch=TORCH.value, part=PART.value)
+    block = conversion.described(INPUT.value) if ENCODER.value is None else {}
+    block = block or {"name": ENCODER.value, **imported.layout.encoder}
+    if block["name"] is None:
+        raise ConfigError("--encoder is needed for a file that says nothing of it: vit_b16, ...")
+    block |= fields
+    params, report = conversion.encoder(imported, block, ignore=IGNORE.value)
+    print(f"{INPUT.value}: layout {imported.layout.name}\n{report}")
+    layout = conversion.save(OUTPUT.value, imported, params, block, to=TO.value)
+    print(f"{OUTPUT.value}: layout {layout}, encoder {json.dumps(block)}")
+
+
+def _fields(text: str) -> dict:
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"--fields is no JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise ConfigError(f"--fields is {text}, expected an object such as '{{\"image\": 384}}'")
+    return fields
+
+
+if __name__ == "__main__":
+    cli.run(main)

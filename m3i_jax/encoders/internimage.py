@@ -1,0 +1,366 @@
+"""InternImage (Wang et al. 2022), the convolutional network of M3I, built on DCNv3 (METHODS 7.5).
+
+Parameter paths follow the official code: patch_embed/{conv1, norm1, conv2, norm2}, stages_{i}/
+{blocks/{norm1, dcn, norm2, mlp, gamma1, gamma2, res_post_norm1, res_post_norm2}, post_norms, norm,
+downsample/{conv, norm}}, and projection/{x3, x4} of M3I's map.
+"""
+
+import functools
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from m3i_jax.build import ConfigError
+from m3i_jax.nn.blocks import REMAT, check_blocks, check_choice, gelu
+from m3i_jax.nn.convolution import TORCH, cells, convolve
+from m3i_jax.nn.dcn import NORMS, Block, Extra, Form
+from m3i_jax.nn.linear import Linear
+from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.types import Array, Features, Grid
+
+
+class InternImage(nn.Module):
+    """InternImage without a head; `VARIANTS` holds the published sizes.
+
+    A block is a DCNv3 layer and an MLP, each a residual branch f normalised in one of the forms
+    pre: x + f(LN(x)), post: x + γ LN(f(x)), res_post: x + LN(f(LN(x))).
+
+    Attributes:
+      width: C, of the first stage; each further stage has twice that of the one before.
+      groups: of the DCNv3 layers of the first stage, doubled likewise.
+      depths: blocks of the stages.
+      image: side of the images in pixels, or (height, width).
+      norm: form of the blocks, "pre", "post" or "res_post".
+      layer_scale: start of the factors γ of a branch; None = none.
+      post_norms: blocks of the third stage, from 0, that a layer norm follows (H, G).
+      centre_scale: DCNv3 blends the centre value in (H, G).
+      dw_kernel: side of the depth-wise convolution from which offsets and masks are computed.
+      offset_scale: of the DCNv3 grid and offsets.
+      mlp_ratio: width of the hidden layer of the MLPs over that of the stage.
+      fused: width of M3I's map of the last two stages, which then is the code, at half the
+        stride; None = the last stage is the code.
+      eps: of the layer norms.
+      drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule.
+      dtype: of the products; offsets and masks are float32.
+      scan, remat: how the blocks are compiled, see `blocks.stack`; no effect on parameters.
+    """
+
+    width: int
+    groups: int
+    depths: tuple
+    image: int | tuple = 224
+    norm: str = "pre"
+    layer_scale: float | None = None
+    post_norms: tuple = ()
+    centre_scale: bool = False
+    dw_kernel: int = 3
+    offset_scale: float = 1.0
+    mlp_ratio: float = 4.0
+    fused: int | None = None
+    eps: float = 1e-6
+    drop_path: float = 0.0
+    drop_path_schedule: str = "linear"
+    dtype: str = "float32"
+    scan: bool = True
+    remat: str = "none"
+
+    kind: ClassVar[str] = "image"
+    hides: ClassVar[str] = ""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images in pixels."""
+        return (self.image, self.image) if isinstance(self.image, int) else tuple(self.image)
+
+    @property
+    def stride(self) -> int:
+        """Pixels per cell of the last stage."""
+        return 2 ** (len(self.depths) + 1)
+
+    @property
+    def patch(self) -> int:
+        """Pixels per cell of the codes."""
+        return self.stride // 2 if self.fused else self.stride
+
+    @property
+    def grid(self) -> Grid:
+        """(rows, columns) of the codes."""
+        return self.size[0] // self.patch, self.size[1] // self.patch
+
+    @property
+    def features(self) -> int:
+        """Width of the codes."""
+        return self.fused or self.width * 2 ** (len(self.depths) - 1)
+
+    @nn.nowrap
+    def example(self) -> Array:
+        """A batch of one, for tracing."""
+        return jnp.zeros((1, *self.size, 3), jnp.float32)
+
+    @nn.nowrap
+    def check(self) -> None:
+        """Raises ConfigError for sizes and options that do not fit together."""
+        height, width = self.size
+        if height % self.stride or width % self.stride or not height or not width:
+            raise ConfigError(f"image {height}x{width} is not divisible by stride {self.stride}")
+        if self.groups < 1 or self.width % self.groups or self.width % 2:
+            raise ConfigError(
+                f"the encoder has width {self.width} and {self.groups} groups; expected an even "
+                "width that the groups divide"
+            )
+        check_choice("the encoder", "norm", self.norm, NORMS)
+        check_blocks(
+            "the encoder",
+            width=self.width,
+            heads=1,
+            depth=min(self.depths, default=0),
+            dtype=self.dtype,
+            remat=self.remat,
+            drop_path=self.drop_path,
+            schedule=self.drop_path_schedule,
+        )
+        if self.dw_kernel < 1 or self.dw_kernel % 2 == 0:
+            raise ConfigError(f"the encoder has dw_kernel {self.dw_kernel}, expected an odd number")
+        third = self.depths[2] if len(self.depths) > 2 else 0
+        if not set(self.post_norms) <= set(range(third)):
+            raise ConfigError(
+                f"the encoder has post_norms {self.post_norms}, expected numbers of blocks of the "
+                f"third stage, from 0 to {third - 1}"
+            )
+        if self.fused is not None and (self.fused < 1 or len(self.depths) < 2):
+            raise ConfigError(
+                f"the encoder has fused {self.fused}, expected the width of a map made of the "
+                "last two stages"
+            )
+
+    @nn.compact
+    def __call__(
+        self,
+        images: Array,
+        *,
+        visible: Array | None = None,
+        keep: int | None = None,
+        train: bool = False,
+        layers: bool = False,
+        attention: bool = False,
+    ) -> Features:
+        """Encodes images (B, H, W, 3), normalised, of any size that the last stride divides.
+
+        Args:
+          visible, keep: refused: a convolution neither passes by a hidden pixel nor knows one.
+          train: whether drop path is on, with keys from the stream "droppath".
+          layers: also return the cells behind every block, a tuple as stages differ in shape.
+          attention: refused.
+
+        Returns:
+          float32 Features, tokens the cells of the codes in rows.
+        """
+        if visible is not None:
+            raise ValueError(
+                "InternImage sees every pixel: a convolution can neither drop cells nor honestly "
+                "mask them. M3I mixes two images and needs no mask tokens, and CIM corrupts the "
+                "image instead"
+            )
+        if attention:
+            raise ValueError("InternImage has no attention to return: DCNv3 weighs 9 points each")
+        cells(images, self.stride)
+        form = self._form()
+        x = Stem(self.width, form, name="patch_embed")(images)
+        maps, outputs, rates = [], [], self._rates()
+        for number, depth in enumerate(self.depths):
+            stage = Stage(
+                depth,
+                self.groups * 2**number,
+                form,
+                end_norm=self.norm != "post" or self.centre_scale,
+                normed_after=tuple(self.post_norms) if number == 2 else (),
+                downsample=number + 1 < len(self.depths),
+                drop=train and self.drop_path > 0,
+                keep=layers,
+                scan=self.scan,
+                remat=self.remat,
+                name=f"stages_{number}",
+            )
+            before = sum(self.depths[:number])
+            y, x, kept = stage(x, rates[before : before + depth])
+            maps.append(y)
+            outputs.extend(kept if layers else ())
+        if self.fused:
+            x = Projection(self.fused, form.dtype, name="projection")(*maps[-2:])
+        rows = [y.reshape(y.shape[0], -1, y.shape[-1]) for y in (x, *outputs)]
+        return Features(tokens=rows[0], layers=tuple(rows[1:]) if layers else None)
+
+    def _form(self):
+        return Form(
+            norm=self.norm,
+            layer_scale=self.layer_scale,
+            mlp_ratio=self.mlp_ratio,
+            dw_kernel=self.dw_kernel,
+            offset_scale=self.offset_scale,
+            centre_scale=self.centre_scale,
+            eps=self.eps,
+            dtype=jnp.dtype(self.dtype),
+        )
+
+    def _rates(self):
+        """Drop-path rates of all blocks."""
+        start = 0.0 if self.drop_path_schedule == "linear" else self.drop_path
+        return jnp.linspace(start, self.drop_path, sum(self.depths), dtype=jnp.float32)
+
+
+class PostNorms(nn.Module):
+    """Layer norms behind some blocks of a stage, stacked: `scale` and `bias` (number, C)."""
+
+    @nn.compact
+    def __call__(self, after: tuple[int, ...], rates: Array, width: int) -> Extra:
+        """What each block of the stage is given, (depth, ...)."""
+        depth, at = len(rates), jnp.asarray(after, jnp.int32)
+        on = jnp.zeros(depth, bool).at[at].set(True)
+        shape = (len(after), width)
+        scale = self.param("scale", nn.initializers.ones, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
+        zeros = jnp.zeros((depth, width))
+        return Extra(rates, on, zeros.at[at].set(scale), zeros.at[at].set(bias))
+
+
+class Stage(nn.Module):
+    """Blocks of one width, stacked along a leading depth axis, and the map of half the size."""
+
+    depth: int
+    groups: int
+    form: Form
+    end_norm: bool
+    normed_after: tuple[int, ...] = ()
+    downsample: bool = True
+    drop: bool = False
+    keep: bool = False
+    scan: bool = True
+    remat: str = "none"
+
+    @nn.compact
+    def __call__(self, x: Array, rates: Array) -> tuple[Array, Array, Array | None]:
+        """x (B, H, W, C) float32 -> the result, it at half the size, blocks (depth, B, H, W, C)."""
+        form = self.form
+        empty = jnp.zeros((self.depth, 0))
+        extra = Extra(rates, empty, empty, empty)
+        if self.normed_after:
+            extra = PostNorms(name="post_norms")(self.normed_after, rates, x.shape[-1])
+        body = Block
+        if REMAT[self.remat] is not None:
+            body = nn.remat(body, policy=REMAT[self.remat], prevent_cse=not self.scan)
+        scanned = nn.scan(
+            body,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "droppath": True},
+            in_axes=0,
+            length=self.depth,
+            unroll=1 if self.scan else self.depth,
+        )
+        blocks = scanned(
+            self.groups, form, self.drop, bool(self.normed_after), self.keep, name="blocks"
+        )
+        x, layers = blocks(x, extra)
+        if self.end_norm:
+            x = LayerNorm(form.eps, name="norm")(x)
+        return x, Downsample(form, name="downsample")(x) if self.downsample else x, layers
+
+
+class Downsample(nn.Module):
+    """A 3x3 convolution of stride 2 to twice the width, without bias, and a layer norm."""
+
+    form: Form
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """(B, H, W, C) float32 -> (B, H/2, W/2, 2C) float32."""
+        how = dict(stride=2, kernel_init=TORCH, dtype=self.form.dtype)
+        y = convolve(x, 2 * x.shape[-1], 3, name="conv", **how)
+        return LayerNorm(self.form.eps, name="norm")(y)
+
+
+class Stem(nn.Module):
+    """Two 3x3 convolutions of stride 2, to C/2 and C, each with a layer norm, GELU between."""
+
+    width: int
+    form: Form
+
+    @nn.compact
+    def __call__(self, images: Array) -> Array:
+        """(B, H, W, 3) -> (B, H/4, W/4, C) float32."""
+        eps = self.form.eps
+        how = dict(stride=2, bias=True, kernel_init=TORCH, dtype=self.form.dtype)
+        x = convolve(images, self.width // 2, 3, name="conv1", **how)
+        x = gelu(LayerNorm(eps, name="norm1")(x))
+        x = convolve(x, self.width, 3, name="conv2", **how)
+        return LayerNorm(eps, name="norm2")(x)
+
+
+class Projection(nn.Module):
+    """M3I's map of stride 16: PixelShuffle(Linear(x4), 2) + Linear(x3) (METHODS 4.8)."""
+
+    width: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x3: Array, x4: Array) -> Array:
+        """x3 (B, 2h, 2w, 4C) and x4 (B, h, w, 8C) -> (B, 2h, 2w, width) float32."""
+        coarse = Linear(4 * self.width, dtype=self.dtype, name="x4")(x4)
+        fine = Linear(self.width, dtype=self.dtype, name="x3")(x3)
+        return pixel_shuffle(coarse.astype(jnp.float32), 2) + fine.astype(jnp.float32)
+
+
+def pixel_shuffle(x: Array, factor: int) -> Array:
+    """(B, h, w, C·r²) -> (B, h·r, w·r, C), channel (c, i, j) to pixel (i, j), as torch does."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height, width, channels // factor**2, factor, factor)
+    return x.transpose(0, 1, 4, 2, 5, 3).reshape(batch, height * factor, width * factor, -1)
+
+
+VARIANTS = {
+    "internimage_t": functools.partial(InternImage, width=64, groups=4, depths=(4, 4, 18, 4)),
+    "internimage_s": functools.partial(
+        InternImage, width=80, groups=5, depths=(4, 4, 21, 4), norm="post", layer_scale=1e-5
+    ),
+    "internimage_b": functools.partial(
+        InternImage, width=112, groups=7, depths=(4, 4, 21, 4), norm="post", layer_scale=1e-5
+    ),
+    "internimage_l": functools.partial(
+        InternImage,
+        width=160,
+        groups=10,
+        depths=(5, 5, 22, 5),
+        norm="post",
+        layer_scale=1e-5,
+        offset_scale=2.0,
+    ),
+    "internimage_xl": functools.partial(
+        InternImage,
+        width=192,
+        groups=12,
+        depths=(5, 5, 24, 5),
+        norm="post",
+        layer_scale=1e-5,
+        offset_scale=2.0,
+    ),
+    "internimage_h": functools.partial(
+        InternImage,
+        width=320,
+        groups=10,
+        depths=(6, 6, 32, 6),
+        norm="res_post",
+        dw_kernel=5,
+        centre_scale=True,
+        post_norms=(5, 11, 17, 23, 29),
+    ),
+    "internimage_g": functools.partial(
+        InternImage,
+        width=512,
+        groups=16,
+        depths=(2, 2, 48, 4),
+        norm="post",
+        dw_kernel=5,
+        centre_scale=True,
+        post_norms=(5, 11, 17, 23, 29, 35, 41, 47),
+    ),
+}

@@ -1,0 +1,232 @@
+"""Residual networks (He et al. 2016) as torchvision has them, for large and for small images.
+
+Parameter paths: patch_embed/{conv, norm}, stages_{i}/blocks_{j}/{conv1, norm1, conv2, norm2,
+conv3, norm3, downsample/{conv, norm}}. The stride of a bottleneck is in its 3×3 convolution (v1.5),
+and kernels are Kaiming-normal over fan-out (METHODS §7.2).
+"""
+
+import functools
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from m3i_jax.build import ConfigError
+from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, check_choice
+from m3i_jax.nn.constrain import batch_sharded
+from m3i_jax.nn.convolution import ConvNorm, cells, convolve
+from m3i_jax.nn.norms import TrackedBatchNorm
+from m3i_jax.types import Array, Features, Grid
+
+# Width of a block's result over that of its 3×3 convolutions; pixels per cell behind the stem.
+EXPANSION = {"bottleneck": 4, "basic": 1}
+STEMS = {"imagenet": 4, "small": 1}
+
+
+class ResNet(nn.Module):
+    """Residual network without a head; `VARIANTS` holds the published sizes.
+
+    Attributes:
+      depths: blocks of the stages; each stage after the first halves the map.
+      block: "bottleneck", 1×1, 3×3, 1×1 to four times the width; or "basic", two 3×3.
+      width: of the first stage; each further stage has twice that of the one before.
+      stem: "imagenet", a 7×7 convolution and a max-pool, to a quarter of the size; or "small", a
+        3×3 convolution at full size.
+      zero_init: the last norm of every block starts at zero, so that blocks start as identities.
+      image: side of the images in pixels, or (height, width).
+      drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule.
+      dtype: of the convolutions.
+      remat: what the backward pass recomputes, see `blocks.stack`; no effect on parameters.
+    """
+
+    depths: tuple = (3, 4, 6, 3)
+    block: str = "bottleneck"
+    width: int = 64
+    stem: str = "imagenet"
+    zero_init: bool = False
+    image: int | tuple = 224
+    drop_path: float = 0.0
+    drop_path_schedule: str = "linear"
+    dtype: str = "float32"
+    remat: str = "none"
+
+    kind: ClassVar[str] = "image"
+    hides: ClassVar[str] = ""
+    tracks: ClassVar[bool] = True
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images in pixels."""
+        return (self.image, self.image) if isinstance(self.image, int) else tuple(self.image)
+
+    @property
+    def patch(self) -> int:
+        """Pixels per cell of the last stage."""
+        return STEMS[self.stem] * 2 ** (len(self.depths) - 1)
+
+    @property
+    def grid(self) -> Grid:
+        """(rows, columns) of the last stage."""
+        return self.size[0] // self.patch, self.size[1] // self.patch
+
+    @property
+    def features(self) -> int:
+        """Width of the codes."""
+        return self.width * 2 ** (len(self.depths) - 1) * EXPANSION[self.block]
+
+    @nn.nowrap
+    def example(self) -> Array:
+        """A batch of one, for tracing."""
+        return jnp.zeros((1, *self.size, 3), jnp.float32)
+
+    @nn.nowrap
+    def check(self) -> None:
+        """Raises ConfigError for sizes and options that do not fit together."""
+        check_choice("the encoder", "block", self.block, EXPANSION)
+        check_choice("the encoder", "stem", self.stem, STEMS)
+        check_blocks(
+            "the encoder",
+            width=self.width,
+            heads=1,
+            depth=min(self.depths, default=0),
+            dtype=self.dtype,
+            remat=self.remat,
+            drop_path=self.drop_path,
+            schedule=self.drop_path_schedule,
+        )
+        (height, width), patch = self.size, self.patch
+        if height % patch or width % patch:
+            raise ConfigError(f"image {height}x{width} is not divisible by stride {patch}")
+
+    @nn.compact
+    def __call__(
+        self,
+        images: Array,
+        *,
+        visible: Array | None = None,
+        keep: int | None = None,
+        train: bool = False,
+        batch_stats: bool = False,
+        layers: bool = False,
+        attention: bool = False,
+    ) -> Features:
+        """Encodes images (B, H, W, 3), normalised, of any size that the last stride divides.
+
+        Args:
+          visible, keep: refused: no convolution passes by a hidden pixel.
+          train: whether drop path is on, with keys from the stream "droppath".
+          batch_stats: normalise by this batch and not by the running statistics.
+          layers: also return the cells behind every block, a tuple as stages differ in shape.
+          attention: refused.
+
+        Returns:
+          float32 Features, tokens the cells of the last stage in rows.
+        """
+        if visible is not None:
+            raise ValueError("a ResNet sees every pixel; patches can be hidden from a ViT")
+        if attention:
+            raise ValueError("a ResNet has no attention to return")
+        cells(images, self.patch)
+        x, outputs = self._stem(images, batch_stats), []
+        start = 0.0 if self.drop_path_schedule == "linear" else self.drop_path
+        rates = jnp.linspace(start, self.drop_path, sum(self.depths), dtype=jnp.float32)
+        for number, depth in enumerate(self.depths):
+            stage = Stage(
+                depth,
+                1 if number == 0 else 2,
+                functools.partial(
+                    _block(self.remat),
+                    self.block,
+                    self.width * 2**number,
+                    zero_init=self.zero_init,
+                    drop=train and self.drop_path > 0,
+                    batch_stats=batch_stats,
+                    dtype=jnp.dtype(self.dtype),
+                ),
+                name=f"stages_{number}",
+            )
+            made = stage(x, rates[len(outputs) : len(outputs) + depth])
+            x, outputs = made[-1], outputs + made
+        tokens = [y.reshape(y.shape[0], -1, y.shape[-1]) for y in outputs]
+        return Features(tokens=tokens[-1], layers=tuple(tokens) if layers else None)
+
+    def _stem(self, images, batch_stats):
+        """(B, H, W, 3) -> (B, H/4, W/4, width), or at full size."""
+        small = self.stem == "small"
+        size, stride = (3, 1) if small else (7, 2)
+        stem = ConvNorm(self.width, size, stride, dtype=jnp.dtype(self.dtype), name="patch_embed")
+        x = nn.relu(stem(images, batch_stats))
+        return x if small else nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+
+
+class Stage(nn.Module):
+    """`depth` blocks, the first of them with the stride."""
+
+    depth: int
+    stride: int
+    block: Any
+
+    @nn.compact
+    def __call__(self, x: Array, rates: Array) -> list[Array]:
+        """x (B, H, W, C) and a drop-path rate per block -> what each block returns."""
+        outputs = []
+        for i in range(self.depth):
+            block = self.block(stride=1 if i else self.stride, name=f"blocks_{i}")
+            x = block(x, rates[i])
+            outputs.append(x)
+        return outputs
+
+
+class Block(nn.Module):
+    """relu(shortcut(x) + branch(x)), the branch convolutions with norms and ReLUs between."""
+
+    kind: str
+    width: int
+    stride: int
+    zero_init: bool
+    drop: bool
+    batch_stats: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array, rate: Array) -> Array:
+        """x (B, H, W, C) float32 -> (B, H/stride, W/stride, width · expansion) float32."""
+        x = batch_sharded(x)
+        y = x
+        for i, (features, size, stride) in enumerate(self._layers(), 1):
+            y = nn.relu(y) if i > 1 else y
+            y = convolve(y, features, size, stride=stride, dtype=self.dtype, name=f"conv{i}")
+            last = i == len(self._layers())
+            norm = TrackedBatchNorm(zero_scale=last and self.zero_init, name=f"norm{i}")
+            y = norm(y, self.batch_stats)
+        if self.drop:
+            y = DropPath(name="drop_path")(y, rate)
+        if x.shape != y.shape:
+            shortcut = ConvNorm(
+                y.shape[-1], stride=self.stride, dtype=self.dtype, name="downsample"
+            )
+            x = shortcut(x, self.batch_stats)
+        return nn.relu(x + y)
+
+    def _layers(self):
+        """(features, size, stride) of the convolutions."""
+        if self.kind == "basic":
+            return (self.width, 3, self.stride), (self.width, 3, 1)
+        wide = self.width * EXPANSION[self.kind]
+        return (self.width, 1, 1), (self.width, 3, self.stride), (wide, 1, 1)
+
+
+def _block(remat: str) -> Any:
+    """The class of the blocks, that recomputes what `remat` says."""
+    return Block if REMAT[remat] is None else nn.remat(Block, policy=REMAT[remat])
+
+
+VARIANTS = {
+    "resnet_nano": functools.partial(
+        ResNet, image=32, depths=(2, 2, 2), block="basic", width=16, stem="small"
+    ),
+    "resnet18": functools.partial(ResNet, depths=(2, 2, 2, 2), block="basic"),
+    "resnet34": functools.partial(ResNet, block="basic"),
+    "resnet50": functools.partial(ResNet),
+    "resnet101": functools.partial(ResNet, depths=(3, 4, 23, 3)),
+}

@@ -1,0 +1,191 @@
+"""Parameters made for other images: position tables, patches, channels.
+
+Everything works on one module, as path -> array.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from m3i_jax import geometry
+from m3i_jax.nn.relative import CLASS_ROWS
+from m3i_jax.nn.resample import cubic_weights, resample
+from m3i_jax.types import Grid
+
+POSITIONS, RELATIVE = "pos_embed", "relative_position/table"
+CLOSE = 1e-4  # between two float32 tables of the same sines, of values up to 1
+
+Flat = dict[str, np.ndarray]
+
+
+def fit(
+    params: Mapping[str, np.ndarray],
+    wanted: Mapping[str, Any],
+    *,
+    grid: Grid | None = None,
+) -> tuple[Flat, list[str]]:
+    """The parameters in the wanted shapes as far as they can be, and a sentence per change.
+
+    Args:
+      params: of an image encoder, or of a decoder with fixed positions.
+      wanted: shapes by path.
+      grid: of the wanted encoder; a square one if not given.
+    """
+    found, notes = dict(params), []
+    for path in sorted(found.keys() & wanted.keys()):
+        before, shape = found[path], wanted[path].shape
+        if before.shape == shape:
+            continue
+        if path.startswith("patch_embed/") and before.ndim == 4:
+            found[path] = _stem(before, shape)
+        elif path == POSITIONS:
+            found[path] = _positions(before, shape, grid)
+        elif path.endswith(RELATIVE):
+            found[path] = _relative(before, shape, grid, "cls_token" in params)
+        if found[path].size != before.size:
+            notes.append(f"{path} resized from {_by(before.shape)} to {_by(found[path].shape)}")
+    if POSITIONS in found and POSITIONS not in wanted:
+        kind = fixed(found[POSITIONS], grid)
+        if kind is not None:
+            table = found.pop(POSITIONS)
+            notes.append(f"{POSITIONS} {_by(table.shape)} is the fixed table, {kind} first")
+        if kind == "columns":
+            found = renumbered(found)
+    return found, notes
+
+
+def _stem(kernel, shape):
+    """(p, p, C, D) -> (p'·p'·3, D), or (p, p, 3, D) of a convolution that overlaps."""
+    flat = len(shape) == 2
+    channels = 3 if flat else shape[2]
+    if kernel.shape[2] != channels:
+        kernel = _channels(kernel, channels)
+    side = math.isqrt(shape[0] // channels) if flat else kernel.shape[0]
+    if side != kernel.shape[0]:
+        kernel = _patches(kernel, side)
+    return kernel.reshape(-1, kernel.shape[-1]) if flat else kernel
+
+
+def _channels(kernel, channels):
+    """As timm does: repeated over the channels and scaled so that equal channels give the same."""
+    has = kernel.shape[2]
+    repeated = np.tile(kernel, (1, 1, -(-channels // has), 1))[:, :, :channels]
+    return (kernel.sum(2, keepdims=True) if channels == 1 else repeated * (has / channels)).astype(
+        np.float32
+    )
+
+
+def _patches(kernel, side):
+    """The kernel for patches of another size (FlexiViT, Beyer et al. 2023).
+
+    Resizing a patch by R = cubic weights, K' = R⁺ᵀ K R⁺ gives the same code of the resized patch
+    as K of the patch (larger patches), or the closest for white noise (smaller ones).
+    """
+    inverse = np.linalg.pinv(cubic_weights(kernel.shape[0], side))  # (p, p')
+    return np.einsum("pi,qj,pqcd->ijcd", inverse, inverse, kernel).astype(np.float32)
+
+
+def _positions(table, shape, grid):
+    """(1, class + h·w, D) for another grid; the class token keeps its row."""
+    first, side = _square(table.shape[1])
+    to = grid or 2 * (math.isqrt(shape[1] - first),)
+    if first > 1 or table.shape[2] != shape[2] or first + to[0] * to[1] != shape[1]:
+        return table
+    cells = table[0, first:].reshape(side, side, -1)
+    moved = np.asarray(resample(cells, to)).reshape(-1, table.shape[2])
+    return np.concatenate([table[0, :first], moved])[None]
+
+
+def _square(rows):
+    """(rows of the class token, side) of a table whose cells are a square."""
+    side = math.isqrt(rows)
+    return rows - side**2, side
+
+
+def _relative(table, shape, grid, class_token):
+    """(..., (2h-1)(2w-1) + 3, heads) for another grid; the class token keeps its rows."""
+    last = CLASS_ROWS * int(class_token)
+    side, to = (math.isqrt(n[-2] - last) for n in (table.shape, shape))
+    h, w = (2 * grid[0] - 1, 2 * grid[1] - 1) if grid else (to, to)
+    same_kind = side**2 == table.shape[-2] - last and h * w == shape[-2] - last
+    if table.shape[-1] != shape[-1] or not same_kind:
+        return table
+    layers = []
+    for one in table.reshape(-1, *table.shape[-2:]):
+        cells = one[: side**2].reshape(side, side, -1)
+        moved = np.asarray(resample(cells, (h, w))).reshape(-1, one.shape[-1])
+        layers.append(np.concatenate([moved, one[side**2 :]]))
+    return np.stack(layers).reshape(*table.shape[:-2], *layers[0].shape)
+
+
+def fixed(table: np.ndarray, grid: Grid | None) -> str | None:
+    """Whether a table (1, class + h·w, D) is that of sines, with "rows" or "columns" first.
+
+    grid: of the table where it is no square.  None: it is another one, a learned one.
+    """
+    (first, side), width = _square(table.shape[1]), table.shape[2]
+    shape = side, side
+    if grid and 0 <= table.shape[1] - grid[0] * grid[1] <= 1:
+        first, shape = table.shape[1] - grid[0] * grid[1], grid
+    if first > 1 or width % 4:
+        return None
+    ours = np.pad(np.asarray(geometry.sincos(shape, width)), ((first, 0), (0, 0)))
+    for kind, sines in (("rows", ours), ("columns", np.roll(ours, width // 2, -1))):
+        if np.abs(table[0] - sines).max() < CLOSE:
+            return kind
+    return None
+
+
+# Which axis of a leaf is the residual stream; leaves of heads and hidden layers have none.
+STREAM = (
+    ("cls_token", -1),
+    ("mask_token", -1),
+    ("pos_embed", -1),
+    ("patch_embed/kernel", -1),
+    ("patch_embed/bias", -1),
+    ("embed/kernel", -1),
+    ("embed/bias", -1),
+    ("scale", -1),
+    ("norm1/bias", -1),
+    ("norm2/bias", -1),
+    ("norm/bias", -1),
+    ("norm_pre/bias", -1),
+    ("gamma", -1),
+    ("qkv/kernel", -2),
+    ("fc1/kernel", -2),
+    ("head/kernel", -2),
+    ("proj/kernel", -1),
+    ("proj/bias", -1),
+    ("fc2/kernel", -1),
+    ("fc2/bias", -1),
+)
+
+
+def renumbered(params: Mapping[str, np.ndarray]) -> Flat:
+    """The same network with the halves of its residual stream swapped, an exact symmetry.
+
+    A table of sines that codes columns first (MAE) is ours, which codes rows first, with its
+    halves swapped; so is everything else that reads or writes the stream.
+    """
+    return {path: _swapped(path, leaf) for path, leaf in params.items()}
+
+
+def reading_swapped(params: Mapping[str, np.ndarray]) -> Flat:
+    """A decoder behind an encoder that was `renumbered`: its first layer reads swapped halves."""
+    first = "embed/kernel"
+    if first not in params:
+        return dict(params)
+    return {**params, first: np.roll(params[first], params[first].shape[-2] // 2, -2)}
+
+
+def _swapped(path, leaf):
+    for name, axis in STREAM:
+        if path == name or path.endswith("/" + name):
+            return np.roll(leaf, leaf.shape[axis] // 2, axis)
+    return leaf
+
+
+def _by(shape):
+    return "x".join(map(str, shape))

@@ -1,0 +1,113 @@
+"""Our encoders for others: safetensors in their names, and a config.json that says what they are.
+
+`timm` and `huggingface` are formats with a table for every family of encoders; the first table
+with a name for every parameter is taken. `m3i_jax` is our own names, for anything.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from m3i_jax import encoders, trees
+from m3i_jax.build import ConfigError, nearest
+from m3i_jax.encoders.vit import fixed_positions
+from m3i_jax.interop import clip, convolutional, describe, huggingface, layouts, swin, vit
+from m3i_jax.interop.files import WEIGHTS
+from m3i_jax.interop.rename import Layout, to_theirs
+
+FORMATS: dict[str, tuple[Layout, ...]] = {
+    "timm": (vit.TIMM, vit.BEIT, swin.TIMM, convolutional.RESNET),
+    "huggingface": (
+        huggingface.VIT,
+        huggingface.DINOV2,
+        huggingface.BEIT,
+        clip.HUGGING_FACE_IMAGE,
+        swin.HUGGING_FACE,
+        convolutional.RESNET_HUGGING_FACE,
+    ),
+    "m3i_jax": (layouts.OWN,),
+}
+IMAGE = "encoders/image/"
+
+
+def export(
+    params: Mapping[str, Any], module: Any, *, to: str = "timm"
+) -> tuple[dict[str, np.ndarray], Layout]:
+    """The state dict of an image encoder in another's names, and the table that they are from.
+
+    Args:
+      params: of the encoder, nested.
+      module: the encoder; a fixed table of positions is written down, as others keep it.
+      to: a format, or a layout such as "dinov2".
+
+    Raises:
+      ConfigError: no such format, or parameters that have no name there, all of them.
+    """
+    candidates = FORMATS.get(to) or (_layout(to),)
+    flat = {IMAGE + path: np.asarray(x) for path, x in trees.named_leaves(params)}
+    if getattr(module, "positions", None) == "sincos" and candidates != (layouts.OWN,):
+        table = fixed_positions(module.grid, module.width, class_token=module.class_token)
+        flat[IMAGE + "pos_embed"] = np.asarray(table)[None]
+    tried = [(layout, *to_theirs(flat, layout)) for layout in candidates]
+    for layout, state, unknown in tried:
+        if not unknown:
+            return state | _counters(state), layout
+    layout, _, unknown = min(tried, key=lambda found: len(found[2]))
+    names = [path.removeprefix(IMAGE) for path in unknown]
+    raise ConfigError(f"parameters without a name in {layout.name}: {', '.join(sorted(names))}")
+
+
+def save(
+    path: str | os.PathLike,
+    params: Mapping[str, Any],
+    config: Mapping[str, Any],
+    *,
+    to: str = "timm",
+) -> str:
+    """Writes `model.safetensors` and `config.json` into the directory `path`.
+
+    Args:
+      path: a directory, made if needed.
+      params: of one image encoder.
+      config: what to remember of its origin; under `encoder` the block `{name, **kwargs}` from
+        which `encoders.create` makes it again.
+      to: see `export`.
+
+    Returns:
+      The name of the layout that was taken.
+
+    Raises:
+      ConfigError: the encoder is none of images, or has parameters without a name there.
+    """
+    block = dict(config["encoder"])
+    module = encoders.create(block.pop("name"), **block)
+    if module.kind != "image":
+        name = config["encoder"]["name"]
+        raise ConfigError(f"encoder '{name}' is none of images; only those are exported")
+    state, layout = export(params, module, to=to)
+    described = describe.config(module, layout) | {
+        "m3i_jax": {**config, "layout": layout.name, "encoder": dict(config["encoder"])}
+    }
+    os.makedirs(path, exist_ok=True)
+    save_file(state, os.path.join(path, WEIGHTS), metadata={"format": "pt"})
+    with open(os.path.join(path, "config.json"), "w") as file:
+        json.dump(described, file, indent=2)
+    return layout.name
+
+
+def _counters(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The counter that torch keeps beside running statistics, and nobody reads."""
+    mean, counter = ".running_mean", ".num_batches_tracked"
+    names = [name.removesuffix(mean) for name in state if name.endswith(mean)]
+    return {name + counter: np.zeros((), np.int64) for name in names}
+
+
+def _layout(name: str) -> Layout:
+    names = [layout.name for layout in layouts.LAYOUTS]
+    if name not in names:
+        raise ConfigError(f"unknown format '{name}'{nearest(name, [*FORMATS, *names])}")
+    return layouts.lookup(name)

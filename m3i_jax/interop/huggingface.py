@@ -1,0 +1,126 @@
+"""Tables of transformers' vision models, in the names of their files: ViT, MAE, DINOv2, BEiT.
+
+These are the names on the hub, which `save_pretrained` writes and `from_pretrained` reads; in
+memory, versions of the library differ.
+"""
+
+from m3i_jax.interop.parts import (
+    PATCHES,
+    PIXELS,
+    TOKEN_ROW,
+    leaf,
+    linear,
+    norm,
+    separate,
+    separate_qv,
+)
+from m3i_jax.interop.rename import Layout, Rule, under
+from m3i_jax.interop.vit import IMAGE, LEARNED
+
+DROPS = (r"(pooler|classifier|cls_classifier|distillation_classifier|head)\..*",)
+QKV = tuple(f"attention.attention.{name}" for name in ("query", "key", "value"))
+
+_STEM = (
+    *leaf("cls_token", "embeddings.cls_token"),
+    *leaf("pos_embed", "embeddings.position_embeddings"),
+    *linear("patch_embed", "embeddings.patch_embeddings.projection", how=PATCHES),
+)
+_REST = (
+    *linear("attn/proj", "attention.output.dense"),
+    *norm("norm1", "layernorm_before"),
+    *norm("norm2", "layernorm_after"),
+    *linear("mlp/fc1", "intermediate.dense"),
+    *linear("mlp/fc2", "output.dense"),
+)
+_BLOCK = (*separate("attn", *QKV), *_REST)
+_BEIT_BLOCK = (
+    *separate_qv("attn", *QKV),
+    *leaf(
+        "attn/relative_position/table",
+        "attention.attention.relative_position_bias.relative_position_bias_table",
+    ),
+    *leaf("ls1/gamma", "lambda_1"),
+    *leaf("ls2/gamma", "lambda_2"),
+    *_REST,
+)
+_DINOV2_BLOCK = (
+    *separate("attn", *QKV),
+    *linear("attn/proj", "attention.output.dense"),
+    *leaf("ls1/gamma", "layer_scale1.lambda1"),
+    *leaf("ls2/gamma", "layer_scale2.lambda1"),
+    *norm("norm1", "norm1"),
+    *norm("norm2", "norm2"),
+    *linear("mlp/fc1", "mlp.fc1"),
+    *linear("mlp/fc2", "mlp.fc2"),
+)
+_NORM = norm("norm", "layernorm")
+
+
+def _blocks(rules: tuple[Rule, ...], theirs: str = "encoder.layer.{b}.") -> tuple[Rule, ...]:
+    return under(rules, ours="blocks/", theirs=theirs)
+
+
+_VIT = (*_STEM, *leaf("mask_token", "embeddings.mask_token"), *_blocks(_BLOCK), *_NORM)
+_MAE_DECODER = (
+    *linear("embed", "decoder_embed"),
+    *leaf("mask_token", "mask_token"),
+    *leaf("pos_embed", "decoder_pos_embed"),
+    *_blocks(_BLOCK, "decoder_layers.{b}."),
+    *_blocks(_BLOCK, "decoder_encoder.layer.{b}."),  # as transformers 5 writes it
+    *norm("norm", "decoder_norm"),
+    *linear("head", "decoder_pred"),
+)
+_BEIT = (
+    *_STEM,
+    *leaf("mask_token", "embeddings.mask_token"),
+    *leaf("relative_position/table", "encoder.relative_position_bias.relative_position_bias_table"),
+    *_blocks(_BEIT_BLOCK),
+)
+
+VIT = Layout(
+    "huggingface",
+    under(_VIT, ours=IMAGE) + PIXELS,
+    drops=DROPS,
+    prefixes=("", "vit."),
+    unsaid="/mask_token$",
+    encoder=LEARNED | {"eps": 1e-12},
+)
+MAE = Layout(
+    "mae_huggingface",
+    under((*_STEM, *_blocks(_BLOCK), *_NORM), ours=IMAGE, theirs="vit.")
+    + under(_MAE_DECODER, ours="decoders/image/", theirs="decoder."),
+    encoder={"positions": "sincos", "eps": 1e-12},
+)
+DINOV2 = Layout(
+    "dinov2_huggingface",
+    under(
+        (
+            *_STEM,
+            *leaf("mask_token", "embeddings.mask_token", how=TOKEN_ROW),
+            *_blocks(_DINOV2_BLOCK),
+            *_NORM,
+        ),
+        ours=IMAGE,
+    ),
+    drops=DROPS,
+    prefixes=("", "dinov2."),
+    encoder=LEARNED | {"layer_scale": 1.0},
+)
+BEIT = Layout(
+    "beit_huggingface",
+    (
+        *under((*_BEIT, *_NORM), ours=IMAGE),
+        *under((*_BEIT, *_NORM), ours=IMAGE, theirs="beit."),
+        *under(linear("head", "lm_head"), ours="decoders/words/"),
+    ),
+    drops=DROPS + (r"(.*\.)?(relative_position_index|pooler\.layernorm\..*)",),
+    prefixes=("", "data2vec_vision."),
+    encoder={
+        "qkv_bias": "qv",
+        "positions": "none",
+        "relative_bias": "shared",
+        "final_norm": False,
+        "eps": 1e-12,
+    },
+)
+LAYOUTS = (VIT, MAE, DINOV2, BEIT)

@@ -1,0 +1,159 @@
+"""Weights of others in our parameter tree: read, renamed, made to fit, accounted for.
+
+Paths start with `encoders/<tower>/`, `decoders/<name>/` or, for a target's, `ema/encoders/...`.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from m3i_jax.build import ConfigError
+from m3i_jax.interop import adapt, files, layouts
+from m3i_jax.interop.rename import Layout, to_ours
+from m3i_jax.types import Grid
+
+_MODULE = re.compile(r"((?:ema/)?(?:encoders|decoders)/[^/]+)/(.+)")
+
+
+class Imported(NamedTuple):
+    """A file in our names, before anything was made to fit.
+
+    params: path -> float32 array.  dropped: keys of the file that have no use here.
+    """
+
+    path: str
+    layout: Layout
+    params: dict[str, np.ndarray]
+    dropped: tuple[str, ...]
+
+
+class Report(NamedTuple):
+    """What of a file was taken: our paths, and a sentence for every change.
+
+    matched: wanted and there.  missing: wanted only.  extra: in the file only.
+    """
+
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [
+            f"matched {len(self.matched)}",
+            f"missing {len(self.missing)}" + (f": {', '.join(self.missing)}" * bool(self.missing)),
+            f"extra {len(self.extra)}" + (f": {', '.join(self.extra)}" * bool(self.extra)),
+            *self.notes,
+        ]
+        return "\n".join(lines)
+
+
+def read(path: str | Path, *, layout: str = layouts.AUTO) -> Imported:
+    """A safetensors file, or the folder of one, in our names.
+
+    Raises:
+      ConfigError: no such file, a torch file, or keys that the layout does not know.
+    """
+    file = files.located(path)
+    if file is None:
+        raise ConfigError(f"there is no {files.WEIGHTS} at '{path}'")
+    return renamed(files.read(file), layout=layout, what=f"'{path}'")
+
+
+def renamed(state: Mapping[str, np.ndarray], *, layout: str = layouts.AUTO, what: str) -> Imported:
+    """A state dict in our names; `what` names it in errors."""
+    found, places = layouts.recognise(state, layout=layout, what=what)
+    return Imported(what, found, to_ours(state, places), places.dropped)
+
+
+def fitted(
+    imported: Imported,
+    wanted: Mapping[str, Any],
+    *,
+    grid: Grid | None = None,
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The parameters of a file, those of modules that are wanted in their shapes where possible.
+
+    Args:
+      imported: the file.
+      wanted: shapes by path; those of a target are those of the online network.
+      grid: of the wanted image encoder.
+
+    Returns:
+      Everything by path, and a sentence for every change.
+    """
+    modules, shapes = by_module(imported.params), by_module(wanted)
+    notes, swapped = [], False
+    for name in sorted(modules, key=lambda name: (not name.startswith("encoders/"), name)):
+        params, plain = modules[name], name.removeprefix("ema/")
+        shape = shapes.get(plain)
+        if shape is None:
+            continue
+        fit, changes = adapt.fit(params, shape, grid=grid)
+        if plain == "encoders/image" and adapt.POSITIONS in params.keys() - fit.keys():
+            swapped |= adapt.fixed(params[adapt.POSITIONS], grid) == "columns"
+        modules[name] = fit
+        notes += [f"{name}: {change}" for change in changes]
+    for name, params in modules.items():
+        # A decoder reads the encoder's channels in the order that they now have.
+        if "decoders/" in name and swapped:
+            modules[name] = adapt.reading_swapped(params)
+    return {f"{name}/{p}": x for name, tree in modules.items() for p, x in tree.items()}, notes
+
+
+def by_module(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Leaves by module and by path within: {"encoders/image": {"norm/bias": ...}, ...}."""
+    found: dict[str, dict[str, Any]] = {}
+    for path, leaf in flat.items():
+        module, within = _MODULE.fullmatch(path).groups()
+        found.setdefault(module, {})[within] = leaf
+    return found
+
+
+def report(
+    found: Mapping[str, Any], wanted: Mapping[str, Any], *, notes: list[str], what: str
+) -> Report:
+    """What of `found` is wanted, by path.
+
+    Raises:
+      ConfigError: leaves of different shapes, all of them.
+    """
+    both = sorted(found.keys() & wanted.keys())
+    wrong = [
+        f"{path} is {list(found[path].shape)}, wanted {list(wanted[path].shape)}"
+        for path in both
+        if found[path].shape != wanted[path].shape
+    ]
+    if wrong:
+        raise ConfigError(f"{what} does not fit: {'; '.join(wrong)}")
+    missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
+    return Report(tuple(both), tuple(missing), tuple(extra), tuple(notes))
+
+
+def complete(account: Report, layout: Layout, *, ignore: str = "", what: str) -> None:
+    """Refuses a file with too much or too little of what is wanted.
+
+    ignore: pattern of paths that may be missing or extra.
+
+    Raises:
+      ConfigError: naming all paths, and the fields that encoders of such files usually have.
+    """
+    allowed = (lambda path: bool(re.search(ignore, path))) if ignore else (lambda path: False)
+    missing, extra = (
+        [path for path in paths if not allowed(path)] for paths in (account.missing, account.extra)
+    )
+    if not missing and not extra:
+        return
+    lines = [f"it lacks {', '.join(missing)}"] * bool(missing)
+    lines += [f"it has {', '.join(extra)}, which the encoder has not"] * bool(extra)
+    hint = advice(layout)
+    raise ConfigError(f"{what} does not fit: {'; '.join(lines)}{'. ' if hint else ''}{hint}")
+
+
+def advice(layout: Layout) -> str:
+    """What encoders of such files usually are; some of it no parameter would tell."""
+    usual = ", ".join(f"{key}={value!r}" for key, value in layout.encoder.items())
+    return f"Encoders of layout '{layout.name}' usually have {usual}" if usual else ""

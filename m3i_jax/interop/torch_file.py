@@ -1,0 +1,71 @@
+"""Torch files (.pth, .pt, .bin), read as weights only: the one place that imports torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from m3i_jax.build import ConfigError, nearest
+from m3i_jax.interop.files import unwrapped
+
+# Before, a file made for it could break out of the reader (CVE-2025-32434, CVE-2026-24747).
+SAFE_SINCE = (2, 10)
+# Where training programs keep the weights; without --part, the first that is there.
+PARTS = ("model", "state_dict", "model_state_dict", "module")
+
+
+def read(file: str | Path, *, part: str = "") -> dict[str, np.ndarray]:
+    """The state dict of a torch file, as name -> array.
+
+    Args:
+      file: what torch.save wrote; nothing in it is executed.
+      part: which of several state dicts, such as "teacher"; slash-joined where they are nested.
+
+    Raises:
+      ConfigError: no torch, one that is not safe, no such part, or anything but tensors.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise ConfigError(
+            "reading a torch file needs PyTorch: pip install torch (the parity extra has it)"
+        ) from error
+    version = tuple(int(n) for n in torch.__version__.split("+")[0].split(".")[:2])
+    if version < SAFE_SINCE:
+        raise ConfigError(
+            f"torch {torch.__version__} can be made to run code by a file; install 2.10 or newer"
+        )
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever is wrong, the file cannot be read
+        reason = str(error).strip().split("\n")[0]
+        raise ConfigError(f"'{file}' cannot be read as weights only: {reason}") from error
+    return unwrapped({name: _array(x) for name, x in _chosen(content, part, file).items()})
+
+
+def _chosen(content: Any, part: str, file: str | Path) -> dict[str, Any]:
+    """The state dict in what a file holds, without what is no tensor."""
+    for name in filter(None, part.split("/")):
+        if not isinstance(content, Mapping) or name not in content:
+            names = content.keys() if isinstance(content, Mapping) else ()
+            raise ConfigError(f"'{file}' has no part '{name}'{nearest(name, map(str, names))}")
+        content = content[name]
+    if not part and isinstance(content, Mapping):
+        nested = [name for name in PARTS if isinstance(content.get(name), Mapping)]
+        content = content[nested[0]] if nested else content
+    tensors = {}
+    if isinstance(content, Mapping):
+        tensors = {str(k): x for k, x in content.items() if hasattr(x, "detach")}
+        inner = [str(k) for k, x in content.items() if isinstance(x, Mapping) and x]
+        if not tensors and inner:
+            raise ConfigError(f"'{file}' holds several parts; name one with --part: {inner}")
+    if not tensors:
+        raise ConfigError(f"'{file}' holds no weights{f' in {part}' if part else ''}")
+    return tensors
+
+
+def _array(tensor: Any) -> np.ndarray:
+    """On the host; bfloat16, which NumPy lacks, as float32."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()

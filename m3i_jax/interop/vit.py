@@ -1,0 +1,157 @@
+"""Tables of Vision Transformers: timm, DINO, DINOv2, MAE, SiameseIM, BEiT, SimMIM.
+
+The decoders are called as in the rows of our table: `image` of MAE and SiameseIM, `projector`,
+`pixels` of SimMIM, `words` of BEiT.
+"""
+
+from m3i_jax.interop.parts import (
+    PATCHES,
+    PIXELS,
+    TOKEN_ROW,
+    leaf,
+    linear,
+    norm,
+)
+from m3i_jax.interop.rename import Layout, Rule, under
+
+IMAGE = "encoders/image/"
+LEARNED = {"positions": "learned"}
+HEADS = (r"(head|fc_norm|head_dist|pre_logits)\..*", r"dist_token")
+
+
+def block(theirs: str) -> tuple[Rule, ...]:
+    """One pre-norm block in timm's names; `theirs` is its prefix, with the number {b}."""
+    rules = (
+        *norm("norm1", "norm1"),
+        *linear("attn/qkv", "attn.qkv"),
+        *linear("attn/proj", "attn.proj"),
+        *leaf("ls1/gamma", "ls1.gamma"),
+        *norm("norm2", "norm2"),
+        *linear("mlp/fc1", "mlp.fc1"),
+        *linear("mlp/fc2", "mlp.fc2"),
+        *leaf("ls2/gamma", "ls2.gamma"),
+    )
+    return under(rules, ours="blocks/", theirs=theirs)
+
+
+STEM = (
+    *leaf("cls_token", "cls_token"),
+    *leaf("pos_embed", "pos_embed"),
+    *linear("patch_embed", "patch_embed.proj", how=PATCHES),
+)
+TRUNK = (*STEM, *norm("norm_pre", "norm_pre"), *block("blocks.{b}."), *norm("norm", "norm"))
+MASK_ROW = leaf("mask_token", "mask_token", how=TOKEN_ROW)
+
+_INFILL = (
+    *linear("embed", "decoder_embed"),
+    *leaf("mask_token", "mask_token"),
+    *leaf("pos_embed", "decoder_pos_embed"),
+    *block("decoder_blocks.{b}."),
+    *norm("norm", "decoder_norm"),
+    *linear("head", "decoder_pred"),
+)
+
+
+def _token_block(theirs: str) -> tuple[Rule, ...]:
+    """A block of SiameseIM's heads, whose norms are batch norms (or layer norms) of tokens."""
+    wrapped = (*norm("blocks/norm1", "norm1.bn"), *norm("blocks/norm2", "norm2.bn"))
+    return under((*wrapped, *block("")), theirs=theirs)
+
+
+_SIAMESE_PROJECTOR = (
+    *linear("embed", "decoder_embed"),
+    *_token_block("projector_decoder_blocks.{b}."),
+)
+_SIAMESE_DECODER = (
+    *leaf("mask_token", "mask_token"),
+    *_token_block("predictor_decoder_blocks.{b}."),
+    *linear("relative", "decoder_pos_mlp"),
+    *linear("head", "decoder_pred"),
+)
+
+# BEiT's blocks: biases on queries and values, its own names of LayerScale, relative positions.
+_BEIT_BLOCK = (
+    *leaf("blocks/attn/q_bias", "attn.q_bias"),
+    *leaf("blocks/attn/v_bias", "attn.v_bias"),
+    *leaf("blocks/attn/relative_position/table", "attn.relative_position_bias_table"),
+    *leaf("blocks/ls1/gamma", "gamma_1"),
+    *leaf("blocks/ls2/gamma", "gamma_2"),
+    *block(""),
+)
+_BEIT = (
+    *STEM,
+    *leaf("mask_token", "mask_token"),
+    *leaf("relative_position/table", "rel_pos_bias.relative_position_bias_table"),
+    *under(_BEIT_BLOCK, theirs="blocks.{b}."),
+)
+_BEIT_DROPS = (*HEADS, r"(.*\.)?relative_position_index")
+_BEIT_FIELDS = {"qkv_bias": "qv", "positions": "none", "relative_bias": "shared"}
+
+TIMM = Layout(
+    "timm",
+    under(TRUNK, ours=IMAGE),
+    drops=HEADS,
+    prefixes=("", "backbone.", "encoder.", "base_encoder.", "trunk."),
+    unsaid="/mask_token$",
+    encoder=LEARNED,
+)
+DINOV2 = Layout(
+    "dinov2",
+    under((*TRUNK, *MASK_ROW), ours=IMAGE),
+    drops=HEADS,
+    prefixes=("", "backbone."),
+    encoder=LEARNED | {"layer_scale": 1e-5},
+)
+MAE = Layout(
+    "mae",
+    under(TRUNK, ours=IMAGE) + under(_INFILL, ours="decoders/image/"),
+    drops=HEADS,
+    encoder={"positions": "sincos"},
+)
+SIAMESE_IM = Layout(
+    "siamese_im",
+    (
+        *under(TRUNK, ours=IMAGE),
+        *under(_SIAMESE_PROJECTOR, ours="decoders/projector/"),
+        *under(_SIAMESE_DECODER, ours="decoders/image/"),
+        *under(TRUNK, ours="ema/" + IMAGE, theirs="mm_"),
+        *under(_SIAMESE_PROJECTOR, ours="ema/decoders/projector/", theirs="mm_"),
+    ),
+    # The heads normalise by the batch in either branch, so nobody reads the running statistics.
+    drops=(
+        *HEADS,
+        r"decoder_pos_embed|mm_mask_token|student_norm\..*",
+        r".*\.bn\.(running_mean|running_var|num_batches_tracked)",
+    ),
+    encoder={"positions": "sincos", "final_norm": False},
+)
+BEIT = Layout(
+    "beit",
+    under((*_BEIT, *norm("norm", "norm")), ours=IMAGE)
+    + under(linear("head", "lm_head"), ours="decoders/words/"),
+    drops=_BEIT_DROPS,
+    prefixes=("", "encoder."),
+    unsaid="/mask_token$",
+    encoder=_BEIT_FIELDS,
+)
+BEIT_V2 = Layout(
+    "beit_v2",
+    (
+        *under(_BEIT, ours=IMAGE),
+        *under((*norm("norm", "norm"), *linear("head", "lm_head")), ours="decoders/words/"),
+        *under(_BEIT_BLOCK, ours="decoders/class_branch/", theirs="cls_pt_layers.{b}."),
+    ),
+    drops=_BEIT_DROPS,
+    encoder=_BEIT_FIELDS | {"final_norm": False, "hide": "mask"},
+)
+SIMMIM = Layout(
+    "simmim",
+    (
+        *under((*_BEIT, *norm("norm", "norm")), ours=IMAGE, theirs="encoder."),
+        *PIXELS,
+    ),
+    drops=_BEIT_DROPS + (r"encoder\.(fc_norm|head)\..*",),
+    encoder=_BEIT_FIELDS | {"final_norm": False, "hide": "mask"},
+)
+# DINOv2 before MAE: the one token of masks that a file has is then the encoder's.
+LAYOUTS = (TIMM, DINOV2, MAE, SIAMESE_IM, BEIT, BEIT_V2, SIMMIM)

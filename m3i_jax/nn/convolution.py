@@ -1,0 +1,85 @@
+"""Convolutions of encoders: padded as in PyTorch, without bias where a batch norm follows."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
+
+from m3i_jax.nn.linear import SAVED
+from m3i_jax.nn.norms import TrackedBatchNorm
+from m3i_jax.types import Array, Grid
+
+# He et al. 2015, as torchvision's ResNet; and what PyTorch's convolutions start with.
+KAIMING = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+TORCH = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+def cells(images: Array, stride: int) -> Grid:
+    """(rows, columns) of the map to which `stride` brings images (B, H, W, 3).
+
+    Raises:
+      ValueError: the stride does not divide them, so that cells would show more than the image.
+    """
+    height, width = images.shape[1:3]
+    if height % stride or width % stride or not height or not width:
+        raise ValueError(f"images are {height}x{width}, which is not divisible by stride {stride}")
+    return height // stride, width // stride
+
+
+def convolve(
+    x: Array,
+    features: int,
+    size: int,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    bias: bool = False,
+    kernel_init: Callable = KAIMING,
+    dtype: Any = jnp.float32,
+    name: str,
+) -> Array:
+    """x (B, H, W, C) -> (B, ⌈H/stride⌉, ⌈W/stride⌉, features) in `dtype`, in a compact method.
+
+    size // 2 zeros on every side, which "SAME" does not give where it strides (METHODS §7.7).
+    """
+    conv = nn.Conv(
+        features,
+        (size, size),
+        strides=stride,
+        padding=((size // 2, size // 2),) * 2,
+        feature_group_count=groups,
+        use_bias=bias,
+        kernel_init=kernel_init,
+        dtype=dtype,
+        param_dtype=jnp.float32,
+        name=name,
+    )
+    return checkpoint_name(conv(x), SAVED)
+
+
+class ConvNorm(nn.Module):
+    """Batch norm of a convolution: parameters conv/kernel and norm/{scale, bias, mean, var}."""
+
+    features: int
+    size: int = 1
+    stride: int = 1
+    groups: int = 1
+    kernel_init: Callable = KAIMING
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, batch_stats: bool) -> Array:
+        """x (B, H, W, C) -> (B, ⌈H/stride⌉, ⌈W/stride⌉, features) float32."""
+        y = convolve(
+            x,
+            self.features,
+            self.size,
+            stride=self.stride,
+            groups=self.groups,
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+            name="conv",
+        )
+        return TrackedBatchNorm(name="norm")(y, batch_stats)

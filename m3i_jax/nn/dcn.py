@@ -1,0 +1,143 @@
+"""The DCNv3 layer, which draws up its own offsets, and the block that InternImage makes of it."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from m3i_jax.nn.blocks import DropPath, Init, Mlp, gelu
+from m3i_jax.nn.constrain import batch_sharded
+from m3i_jax.nn.convolution import TORCH, convolve
+from m3i_jax.nn.deformable import dcnv3
+from m3i_jax.nn.linear import Linear
+from m3i_jax.nn.norms import LayerNorm, standardize
+from m3i_jax.types import Array
+
+KERNEL = 3
+NORMS = ("pre", "post", "res_post")
+
+
+class DCNv3(nn.Module):
+    """v = W_v x + b, u = gelu(LN(dw(x))), y = W_y dcnv3(v, W_o u + b, softmax(W_m u + b)) + b.
+
+    Offsets and masks are computed in float32 and start at zero, where the operation is a 3x3
+    average. With `centre_scale`, y is replaced by (1 - c) y + c v, c = sigmoid(W_c u + b) per
+    group (InternImage-H and -G). METHODS 7.5; Wang et al. 2022.
+
+    Attributes:
+      groups: G, of C/G channels, each with offsets and masks of its own.
+      dw_kernel: side of the depth-wise convolution in front of offsets and masks.
+      offset_scale: of the grid of taps and of the offsets.
+      centre_scale: blend the centre value in.
+      eps: of the layer norm.
+      dtype: of values and products.
+    """
+
+    groups: int
+    dw_kernel: int = KERNEL
+    offset_scale: float = 1.0
+    centre_scale: bool = False
+    eps: float = 1e-6
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x (B, H, W, C) -> (B, H, W, C) in `dtype`."""
+        width, points = x.shape[-1], (*x.shape[:-1], self.groups, KERNEL**2)
+        values = Linear(width, dtype=self.dtype, name="input_proj")(x)
+        how = dict(groups=width, bias=True, kernel_init=TORCH, dtype=self.dtype)
+        u = convolve(x, width, self.dw_kernel, name="dw_conv", **how)
+        u = gelu(LayerNorm(self.eps, name="dw_norm")(u))
+        offsets = self._from_zero("offset", 2 * self.groups * KERNEL**2)(u)
+        masks = self._from_zero("mask", self.groups * KERNEL**2)(u)
+        masks = jax.nn.softmax(masks.reshape(points), axis=-1)
+        scale = self.offset_scale
+        y = dcnv3(values, offsets.reshape(*points, 2), masks, kernel=KERNEL, offset_scale=scale)
+        if self.centre_scale:
+            centre = self._from_zero("center_feature_scale_proj", self.groups)(u)
+            centre = jnp.repeat(jax.nn.sigmoid(centre), width // self.groups, axis=-1)
+            y = (1 - centre) * y.astype(jnp.float32) + centre * values.astype(jnp.float32)
+        return Linear(width, dtype=self.dtype, name="output_proj")(y)
+
+    def _from_zero(self, name, features):
+        """A float32 linear map that starts at zero."""
+        return Linear(features, kernel_init=nn.initializers.zeros, name=name)
+
+
+class Form(NamedTuple):
+    """How the blocks of a network are made.
+
+    norm: where the layer norms of a branch f are, "pre": x + f(LN(x)); "post": x + γ LN(f(x));
+    "res_post": x + LN(f(LN(x))).  layer_scale: start of the factors γ, of any form; None = none.
+    mlp_ratio: width of the MLP over that of the map.  The others: see `DCNv3`.
+    """
+
+    norm: str
+    layer_scale: float | None
+    mlp_ratio: float
+    dw_kernel: int
+    offset_scale: float
+    centre_scale: bool
+    eps: float
+    dtype: Any
+
+
+class Extra(NamedTuple):
+    """Per block: the drop-path rate, and the layer norm behind it where `on`."""
+
+    rate: Array
+    on: Array
+    scale: Array
+    bias: Array
+
+
+class Block(nn.Module):
+    """A DCNv3 layer and an MLP, residual branches in one of the forms; the stream is float32."""
+
+    groups: int
+    form: Form
+    drop: bool = False
+    normed: bool = False
+    keep: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array, extra: Extra) -> tuple[Array, Array | None]:
+        """x (B, H, W, C) float32 -> x, and x again if it is kept."""
+        form = self.form
+        x = batch_sharded(x)
+        dcn = DCNv3(
+            self.groups,
+            form.dw_kernel,
+            form.offset_scale,
+            form.centre_scale,
+            form.eps,
+            form.dtype,
+            name="dcn",
+        )
+        init = Init.same(nn.initializers.normal(0.02))
+        mlp = Mlp(form.mlp_ratio, kernel_init=init, dtype=form.dtype, name="mlp")
+        x = x + self._branch(dcn, x, extra.rate, 1)
+        x = x + self._branch(mlp, x, extra.rate, 2)
+        if self.normed:
+            x = jax.lax.cond(extra.on, self._normalise, lambda x, _: x, x, extra)
+        return x, x if self.keep else None
+
+    def _branch(self, f, x, rate, number):
+        """f between its norms, as it is added to the float32 stream."""
+        form = self.form
+        post = form.norm == "post"
+        dtype = jnp.float32 if post else form.dtype
+        norm = LayerNorm(form.eps, dtype=dtype, name=f"norm{number}")
+        y = norm(f(x)) if post else f(norm(x)).astype(jnp.float32)
+        if form.norm == "res_post":
+            y = LayerNorm(form.eps, name=f"res_post_norm{number}")(y)
+        if form.layer_scale is not None:
+            start = nn.initializers.constant(form.layer_scale)
+            gamma = self.param(f"gamma{number}", start, y.shape[-1:], jnp.float32)
+            y = y * gamma[None, None, None]
+        return DropPath(name=f"drop_path{number}")(y, rate) if self.drop else y
+
+    def _normalise(self, x, extra):
+        y = standardize(x, (x.ndim - 1,), self.form.eps)
+        return y * extra.scale[None, None, None] + extra.bias[None, None, None]

@@ -1,0 +1,48 @@
+"""Memory of activations, from shapes alone: what a step keeps between forward and backward."""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from m3i_jax import framework as fw
+from m3i_jax.training.run import Run
+from m3i_jax.training.step import views
+from m3i_jax.types import Batch
+
+
+def per_image(run: Run) -> float:
+    """Bytes kept for the backward pass, for each image of a batch.
+
+    What the derivative of the loss holds on to grows by this with every image; parameters, which
+    it holds, too, cancel out. Recomputation (`remat`) counts as it saves. An upper bound: groups
+    of terms that are differentiated one after another free their heads' share in between, and the
+    compiler fuses and recomputes as it likes.
+    """
+    group = max((derived.group or 1 for derived in run.method.views.values()), default=1)
+    rows = math.lcm(group, 2)
+    return (_kept(run, 2 * rows) - _kept(run, rows)) / rows
+
+
+def _kept(run: Run, rows: int) -> int:
+    """Bytes of all that the derivative of the loss of a batch holds."""
+    method, network = run.method, run.network
+
+    def derivative(params: Any, states: dict, batch: Batch):
+        key = jax.random.key(0)
+        given = views(key, batch, run.augment)
+        prepared = fw.prepare(method, network, given, key=key, params=params, states=states)
+
+        def loss(params):
+            codes, _ = fw.encode(method, network, params, states, prepared, train=True, key=key)
+            scores = fw.score(method, network, params, codes, prepared, train=True, key=key)
+            return sum(score.loss for score in scores.values())
+
+        return jax.vjp(loss, params)[1]
+
+    given = run.abstract.params, run.abstract.codes, run.batch_shape(rows)
+    with jax.set_mesh(run.mesh):
+        held = jax.tree.leaves(jax.eval_shape(derivative, *given))
+    arrays = [x for x in held if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)]
+    return sum(math.prod(x.shape) * np.dtype(x.dtype).itemsize for x in arrays)

@@ -1,0 +1,144 @@
+"""The first state of a run from weights that are there: of another run, or in a file of others.
+
+Of the image encoder, everything has to fit but what `ignore` names. Any other tower or decoder is
+taken whole, where it is there and fits, and otherwise starts as it was initialised. The target
+starts as the file's target, where it has one, else as the online network.
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from m3i_jax import build, trees
+from m3i_jax.build import ConfigError
+from m3i_jax.interop import importing, layouts
+from m3i_jax.interop.importing import Imported, Report
+from m3i_jax.training import weights
+from m3i_jax.training.config import Config
+from m3i_jax.training.run import Run
+from m3i_jax.training.state import TrainState
+
+LOG = logging.getLogger(__name__)
+ENCODER, TARGET = "encoders/image", "ema/"
+
+
+class Source(NamedTuple):
+    """The block config.init_from.
+
+    path: a work directory, one of its checkpoint steps, or a file of weights or its folder.
+    layout: of a file (interop.layouts).
+    branch: of a work directory, that becomes the online network: "online" or "ema".
+    ignore: pattern of the encoder's parameters that may be missing or extra.
+    """
+
+    path: str
+    layout: str = layouts.AUTO
+    branch: str = "online"
+    ignore: str = "mask_token$"
+
+
+class Start(NamedTuple):
+    """What was found: leaves by path for the online network and for the target, and an account."""
+
+    online: dict[str, Any]
+    target: dict[str, Any]
+    report: Report
+
+
+def check(config: Config) -> None:
+    """Refuses keys that the block has not."""
+    if config.init_from:
+        build.check(Source, config.init_from, what="config.init_from")
+
+
+def find(run: Run) -> Start | None:
+    """The weights for a run's first state, read and made to fit; None where it asks for none.
+
+    Raises:
+      ConfigError: nothing to read, nothing that fits, or an encoder that is another one.
+    """
+    if not run.config.init_from:
+        return None
+    source = build.call(Source, run.config.init_from, what="config.init_from")
+    if weights.is_file(source.path):
+        imported = importing.read(source.path, layout=source.layout)
+    else:
+        imported = _of_run(source)
+    wanted = dict(trees.named_leaves(run.abstract.params))
+    found, notes = importing.fitted(imported, wanted, grid=run.network.towers["image"].grid)
+    online = {path: x for path, x in found.items() if not path.startswith(TARGET)}
+    target = {p.removeprefix(TARGET): x for p, x in found.items() if p.startswith(TARGET)}
+    _check_encoder(online, wanted, imported, source.ignore)
+    averaged = dict(trees.named_leaves(run.abstract.codes["ema"]))
+    taken = _whole_modules(online, wanted, source.ignore)
+    taken_target = _whole_modules(target, averaged, source.ignore)
+    if not taken:
+        raise ConfigError(f"nothing of {imported.path} fits this run: it has {_modules(found)}")
+    account = importing.report(taken, wanted, notes=notes, what=imported.path)
+    left = found.keys() - taken.keys() - {TARGET + path for path in taken_target}
+    account = account._replace(extra=tuple(sorted(left)))
+    for line in filter(None, [*str(account).splitlines(), importing.advice(imported.layout)]):
+        LOG.info("init_from %s (%s): %s", source.path, imported.layout.name, line)
+    return Start(taken, taken_target, account)
+
+
+def fill(run: Run, state: TrainState, start: Start | None) -> TrainState:
+    """The first state of a run with the weights that were found in their places."""
+    if start is None:
+        return state
+    target = start.online | start.target
+    params = _placed(state.params, run.shardings.params, start.online)
+    average = _placed(state.codes["ema"], run.shardings.codes["ema"], target)
+    return state.replace(params=params, codes=state.codes | {"ema": average})
+
+
+def _placed(tree: Any, shardings: Any, leaves: Mapping[str, Any]) -> Any:
+    """The tree with `leaves` by path in their places."""
+    where = dict(trees.named_leaves(shardings))
+    return trees.map_with_name(
+        lambda path, x: jax.device_put(leaves[path], where[path]) if path in leaves else x, tree
+    )
+
+
+def _of_run(source: Source) -> Imported:
+    """The network and the target of a run, as if they were a file in our names."""
+    if source.branch not in weights.BRANCHES:
+        raise ConfigError(f"config.init_from.branch is '{source.branch}', expected online or ema")
+    online, target = (weights.load_branch(source.path, name) for name in ("online", "ema"))
+    first = trees.overlay(online, target) if source.branch == "ema" else online
+    params = dict(trees.named_leaves(first))
+    params |= {TARGET + path: x for path, x in trees.named_leaves(target)}
+    return Imported(f"'{source.path}'", layouts.OWN, params, ())
+
+
+def _check_encoder(found, wanted, imported, ignore) -> None:
+    """Refuses an image encoder of which not everything fits."""
+    ours, theirs = (_of(ENCODER, leaves) for leaves in (wanted, found))
+    if theirs:
+        account = importing.report(theirs, ours, notes=[], what=imported.path)
+        importing.complete(account, imported.layout, ignore=ignore, what=imported.path)
+
+
+def _whole_modules(found, wanted, ignore) -> dict[str, Any]:
+    """The leaves of the modules that are the same in both, by path and shape."""
+    taken = {}
+    for module in importing.by_module(wanted):
+        theirs, ours = (_of(module, leaves) for leaves in (found, wanted))
+        shapes = [
+            {path: x.shape for path, x in leaves.items() if not re.search(ignore or "$^", path)}
+            for leaves in (theirs, ours)
+        ]
+        if shapes[0] == shapes[1]:
+            taken |= {path: theirs[path] for path in theirs.keys() & ours.keys()}
+    return taken
+
+
+def _of(module: str, leaves: Mapping[str, Any]) -> dict[str, Any]:
+    return {path: x for path, x in leaves.items() if path.startswith(module + "/")}
+
+
+def _modules(leaves: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(importing.by_module(leaves))) or "nothing"

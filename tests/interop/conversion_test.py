@@ -1,0 +1,70 @@
+"""From a file of others to one of ours: the encoder fits, the rest is kept, everything is said."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from m3i_jax.build import ConfigError
+from m3i_jax.interop import conversion, files, importing, layouts
+from m3i_jax.interop.rename import to_theirs
+
+BLOCK = dict(name="vit_nano", image=16, patch=4, width=16, depth=2, heads=2, positions="learned")
+
+
+@pytest.fixture
+def file(drawn, tmp_path):
+    """An encoder in timm's names, with a head, and its parameters."""
+    _, params = drawn(positions="learned")
+    state, _ = to_theirs(params, layouts.lookup("timm"))
+    save_file(state | {"head.weight": np.ones((3, 16), np.float32)}, tmp_path / files.WEIGHTS)
+    return tmp_path, params
+
+
+def converted(path, block, to="m3i_jax", **how):
+    imported = conversion.read(path, layout="auto")
+    params, report = conversion.encoder(imported, block, **how)
+    layout = conversion.save(path / "out", imported, params, block, to=to)
+    return importing.read(path / "out"), report, layout
+
+
+def test_ours_are_the_same_numbers(file, same):
+    path, params = file
+    found, report, layout = converted(path, BLOCK)
+    same(found.params, params)
+    assert layout == found.layout.name == "m3i_jax"
+    assert len(report.matched) == len(params) and not report.notes
+
+
+def test_for_other_images(file):
+    found, report, _ = converted(file[0], BLOCK | dict(image=24))
+    assert found.params["encoders/image/pos_embed"].shape == (1, 37, 16)
+    assert report.notes == ("encoders/image: pos_embed resized from 1x17x16 to 1x37x16",)
+
+
+def test_to_another_layout(file, same):
+    found, _, layout = converted(file[0], BLOCK, to="huggingface")
+    assert layout == found.layout.name == "huggingface"
+
+
+def test_another_encoder_is_refused(file):
+    with pytest.raises(ConfigError, match="it lacks encoders/image/mask_token"):
+        converted(file[0], BLOCK | dict(hide="mask"))
+    converted(file[0], BLOCK | dict(hide="mask"), ignore="mask_token")
+    with pytest.raises(ConfigError, match=r"cls_token is \[1, 1, 16\], wanted \[1, 1, 32\]"):
+        converted(file[0], BLOCK | dict(width=32))
+
+
+def test_decoders_and_targets_are_kept_in_our_names(drawn, tmp_path, same):
+    _, params = drawn(positions="learned")
+    more = {"decoders/image/head/bias": np.ones(3, np.float32),
+            "ema/encoders/image/cls_token": np.ones((1, 1, 16), np.float32)}  # fmt: skip
+    save_file(params | more, tmp_path / files.WEIGHTS)
+    found, _, _ = converted(tmp_path, BLOCK)
+    same(found.params, params | more)
+
+
+def test_what_we_wrote_says_which_encoder_it_is(file):
+    assert conversion.described(file[0]) == {}
+    converted(file[0], BLOCK, to="timm")
+    assert conversion.described(file[0] / "out") == BLOCK
+    assert conversion.described(file[0] / "none") == {}

@@ -1,0 +1,76 @@
+"""Every kind of encoder under rows of every kind, and the pairs that are refused."""
+
+import jax
+import numpy as np
+import pytest
+
+from m3i_jax import trees
+from m3i_jax.build import ConfigError
+from m3i_jax.training import run as runs
+from m3i_jax.training import sharding
+from m3i_jax.training.run import assemble
+
+# Small enough to compile in seconds; a grid of 4 x 4 cells, or 2 x 2 (RepLKNet).
+ENCODERS = {
+    "vit": dict(name="vit_nano", patch=4, width=32, depth=2, heads=2, hide="mask"),
+    "resnet": dict(name="resnet_nano", depths=(1, 1, 1), width=8),
+    "swin_v2": dict(name="swin_v2_t", stride=2, width=16, depths=(2, 2), heads=(2, 4), window=2),
+    "replknet": dict(name="replknet_nano", drop_path=0.1),
+    "replknet lifted": dict(name="replknet_nano", lifted=8),
+    "internimage": dict(name="internimage_t", width=16, depths=(1, 1, 1, 1), groups=1),
+    "internimage fused": dict(
+        name="internimage_h", width=16, depths=(1, 1, 2, 1), groups=1, post_norms=(0,), fused=32
+    ),
+}
+IMAGE = {"replknet": 16, "replknet lifted": 16, "internimage": 64, "internimage fused": 32}
+ROWS = ("classification", "m3i images", "simmim")
+BLIND = ("resnet", "replknet", "internimage", "internimage fused")
+
+
+def config(shrunk, row, encoder, **changes):
+    unit = {"objective.unit": 1} if row == "simmim" else {}
+    return shrunk(row, encoder=ENCODERS[encoder], image=IMAGE.get(encoder, 16), **unit, **changes)
+
+
+def images(given, side):
+    """The batch with images of another size."""
+    rng = np.random.default_rng(1)
+    fresh = {
+        name: rng.integers(0, 256, (len(x), side, side, 3), dtype=np.uint8)
+        for name, x in given.images.items()
+    }
+    return given._replace(images=fresh)
+
+
+PAIRS = [
+    (encoder, row)
+    for encoder in ENCODERS
+    for row in ROWS
+    if not (row == "simmim" and encoder in BLIND) and encoder != "vit"
+]
+
+
+@pytest.mark.parametrize("encoder, row", PAIRS)
+def test_a_step_moves_every_parameter(encoder, row, shrunk, batch, fits, one_device):
+    mesh, devices = one_device
+    run = assemble(config(shrunk, row, encoder, mesh=mesh), images=100, devices=devices)
+    state, treedef = run.create(), jax.tree.structure(run.abstract)
+    before = jax.device_get(state)
+    given = sharding.put(fits(run, images(batch, run.config.image)), run.mesh)
+    leaves, advance = jax.tree.leaves(state), run.compiled()
+    with jax.set_mesh(run.mesh):
+        for _ in range(3):  # the first has a rate of 0, or no gradient behind zero-started scales
+            leaves, metrics = advance(leaves, given)
+    after = jax.tree.unflatten(treedef, jax.device_get(leaves))
+    assert np.isfinite(float(metrics["train/loss"])) and int(after.skipped) == 0
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), before.params, after.params)
+    still = [path for path, leaf in trees.named_leaves(moved) if not leaf]
+    # A mask token that no row shows stays.
+    assert [path for path in still if not path.endswith("mask_token")] == []
+
+
+@pytest.mark.parametrize("encoder", BLIND)
+@pytest.mark.parametrize("row", ["simmim", "mae"])
+def test_convolutions_cannot_hide(encoder, row, shrunk):
+    with pytest.raises(ConfigError, match="hides patches from .* a convolution over every pixel"):
+        runs.check(config(shrunk, row, encoder))

@@ -1,0 +1,155 @@
+"""A first state from weights that are there: whose, how much of them, and what is said of it."""
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from m3i_jax import trees
+from m3i_jax.build import ConfigError
+from m3i_jax.interop import files, layouts
+from m3i_jax.interop.rename import to_theirs
+from m3i_jax.training import init_from, session
+from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.training.run import assemble
+
+ENCODER = "encoders/image/"
+
+
+@pytest.fixture(scope="module")
+def mae(shrunk, one_device):
+    """(block, **changes) -> a run of MAE that starts from `block`."""
+    mesh, devices = one_device
+
+    def make(block=None, row="mae", **changes):
+        config = shrunk(row, mesh=mesh, init_from=block or {}, **changes)
+        return assemble(config, images=100, devices=devices)
+
+    return make
+
+
+def flat(tree):
+    return {path: np.asarray(x) for path, x in trees.named_leaves(tree)}
+
+
+def drawn(shapes, seed=0):
+    rng = np.random.default_rng(seed)
+    return {p: np.float32(rng.normal(size=x.shape)) for p, x in trees.named_leaves(shapes)}
+
+
+def started(run):
+    return init_from.fill(run, run.create(), init_from.find(run))
+
+
+@pytest.fixture(scope="module")
+def workdir(mae, tmp_path_factory):
+    """A run whose average differs from its online network, on disk."""
+    run, path = mae(seed=5), tmp_path_factory.mktemp("origin")
+    state = run.create()
+    state = state.replace(codes=state.codes | {"ema": jax.tree.map(np.cos, state.codes["ema"])})
+    with Checkpoints(path / "checkpoints") as kept:
+        kept.save(3, state.items(), {}, wait=True)
+    return path, flat(state.params), flat(state.codes["ema"])
+
+
+def test_another_run_gives_network_and_target(mae, workdir, caplog):
+    path, params, average = workdir
+    caplog.set_level("INFO")
+    state = started(mae({"path": str(path)}))
+    for ours, theirs in ((state.params, params), (state.codes["ema"], average)):
+        assert flat(ours).keys() == theirs.keys()
+        for name, x in flat(ours).items():
+            np.testing.assert_array_equal(x, theirs[name])
+    assert int(state.step) == 0
+    assert f"matched {len(params)}" in caplog.text and "missing 0" in caplog.text
+
+
+def test_the_average_can_become_the_network(mae, workdir):
+    path, params, average = workdir
+    state = started(mae({"path": str(path), "branch": "ema"}))
+    for name, x in flat(state.params).items():
+        np.testing.assert_array_equal(x, average.get(name, params[name]))
+    with pytest.raises(ConfigError, match="branch is 'emma', expected online or ema"):
+        started(mae({"path": str(path), "branch": "emma"}))
+
+
+def test_a_foreign_file_with_its_decoder(mae, tmp_path):
+    run = mae({"path": str(tmp_path)})
+    params = drawn(run.abstract.params)
+    state, unknown = to_theirs(params, layouts.lookup("mae"))
+    assert not unknown
+    save_file(state, tmp_path / files.WEIGHTS)
+    found = started(run)
+    for name, x in flat(found.params).items():
+        np.testing.assert_array_equal(x, params[name])
+    for name, x in flat(found.codes["ema"]).items():  # no target in the file: it starts as online
+        np.testing.assert_array_equal(x, params[name])
+
+
+def test_decoders_that_do_not_fit_start_as_initialised(mae, tmp_path):
+    run = mae({"path": str(tmp_path)}, **{"decoders.image.width": 32})
+    other = mae().abstract.params
+    params = drawn(other)
+    save_file(to_theirs(params, layouts.lookup("mae"))[0], tmp_path / files.WEIGHTS)
+    start, first = init_from.find(run), flat(run.create().params)
+    found = flat(init_from.fill(run, run.create(), start).params)
+    for name, x in found.items():
+        want = params[name] if name.startswith(ENCODER) else first[name]
+        np.testing.assert_array_equal(x, want)
+    assert {n.split("/")[0] for n in start.report.missing} == {"decoders"}
+    assert {n.split("/")[0] for n in start.report.extra} == {"decoders"}
+
+
+def test_a_target_in_a_file_is_the_target(mae, tmp_path):
+    run = mae({"path": str(tmp_path)})
+    params = drawn(run.abstract.params)
+    target = drawn(run.abstract.codes["ema"], seed=1)
+    own = params | {f"ema/{name}": x for name, x in target.items()}
+    save_file(own, tmp_path / files.WEIGHTS)
+    state = started(run)
+    for name, x in flat(state.codes["ema"]).items():
+        np.testing.assert_array_equal(x, target[name])
+    np.testing.assert_array_equal(
+        flat(state.params)[ENCODER + "cls_token"], params[ENCODER + "cls_token"]
+    )
+
+
+def test_a_token_of_masks_may_be_missing_and_anything_else_only_if_named(mae, tmp_path):
+    run = mae({"path": str(tmp_path)}, **{"encoder.hide": "mask"})
+    params = drawn(run.abstract.params)
+    kept = {k: x for k, x in params.items() if k != ENCODER + "mask_token"}
+    save_file(kept, tmp_path / files.WEIGHTS)
+    start = init_from.find(run)
+    assert start.report.missing == (ENCODER + "mask_token",)
+    first = flat(run.create().params)[ENCODER + "mask_token"]
+    state = init_from.fill(run, run.create(), start)
+    np.testing.assert_array_equal(flat(state.params)[ENCODER + "mask_token"], first)
+    del kept[ENCODER + "norm/bias"]
+    save_file(kept, tmp_path / files.WEIGHTS)
+    with pytest.raises(ConfigError, match="it lacks encoders/image/norm/bias"):
+        init_from.find(run)
+    ignoring = {"path": str(tmp_path), "ignore": "(mask_token|norm/bias)$"}
+    start = init_from.find(mae(ignoring, **{"encoder.hide": "mask"}))
+    assert len(start.report.missing) == 2
+
+
+def test_what_does_not_fit_is_refused_before_anything_compiles(mae, tmp_path):
+    run = mae({"path": str(tmp_path)})
+    save_file({"decoders/other/bias": np.ones(3, np.float32)}, tmp_path / files.WEIGHTS)
+    with pytest.raises(ConfigError, match="nothing of .* fits this run: it has decoders/other"):
+        init_from.find(run)
+    wide = mae({"path": str(tmp_path)}, **{"encoder.width": 32})
+    save_file(drawn(run.abstract.params), tmp_path / files.WEIGHTS)
+    with pytest.raises(ConfigError, match=r"cls_token is \[1, 1, 64\], wanted \[1, 1, 32\]"):
+        init_from.find(wide)
+    with pytest.raises(ConfigError, match="there are no weights at"):
+        init_from.find(mae({"path": str(tmp_path / "none")}))
+    with pytest.raises(ConfigError, match="config.init_from has no key 'pth'; did you mean 'path'"):
+        session.check(mae({"pth": "x"}).config)
+
+
+def test_a_run_that_asks_for_nothing_starts_as_ever(mae):
+    run = mae()
+    state = run.create()
+    assert init_from.find(run) is None and init_from.fill(run, state, None) is state
+    init_from.check(run.config)

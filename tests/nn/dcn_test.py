@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax.nn.dcn import NORMS, Block, DCNv3, Extra, Form
+from m3i_jax.nn.dcn import NORMS, Block, DCNv3, Depthwise, Extra, Form, depthwise
 
 FORM = Form("pre", None, 4.0, 3, 1.0, False, 1e-6, jnp.float32)
 
@@ -81,6 +81,28 @@ def block_(p, x, groups, norm):
             y = f[i - 1](norm_(p[f"norm{i}"], x))
             x = x + gamma * norm_(p[f"res_post_norm{i}"], y)
     return x
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_depthwise_is_the_grouped_convolution(key, size):
+    x = jax.random.normal(key, (2, 5, 4, 6))
+    kernel = jax.random.normal(jax.random.fold_in(key, 1), (size, size, 1, 6))
+    pad = ((size // 2,) * 2,) * 2
+    grouped = lambda x, kernel: jax.lax.conv_general_dilated(  # noqa: E731
+        x, kernel, (1, 1), pad, dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=6
+    )
+
+    def run(f):
+        loss = lambda x, kernel: (jnp.sin(f(x, kernel)) ** 2).sum()  # noqa: E731
+        return jax.jit(lambda *a: (f(*a), *jax.grad(loss, argnums=(0, 1))(*a)))(x, kernel)
+
+    for got, want in zip(run(depthwise), run(grouped), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+    shapes = jax.eval_shape(Depthwise(size).init, key, x)["params"]
+    assert {name: leaf.shape for name, leaf in shapes.items()} == {
+        "kernel": (size, size, 1, 6),
+        "bias": (6,),
+    }
 
 
 def drawn(shapes, seed=0):

@@ -1,7 +1,7 @@
 r"""M3I, InternImage-H, 427 M image-text pairs and 15 M labelled images, 30 epochs (M3I Table 7).
 
-    python experiments/plan.py --config configs/m3i_internimage_h.py --devices 512 \
-        --config.mesh.fsdp=64
+    python experiments/plan.py --config configs/m3i_internimage_h.py --devices 500 \
+        --config.mesh.fsdp=4
     python experiments/pretrain.py --config configs/m3i_internimage_h.py \
         --config.data.root=/data/m3i --workdir runs/m3i_h
 

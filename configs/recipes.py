@@ -205,6 +205,30 @@ MASKED_VIT = dict(BEIT_VIT, hide="mask")
 WORDS = dict(BOTTLENECK, hidden=768, out=32, dtype="float32")
 
 
+def simmim(**blocks) -> ConfigDict:
+    """SimMIM's recipe at 192 pixels, a mask in cells of the code (METHODS §6.2)."""
+    settings = dict(
+        image=192,
+        batch=2048,
+        duration="800 epochs",
+        warmup="10 epochs",
+        crops=dict(scale=(0.67, 1.0), flip=0.5),
+        augment=dict(),
+        objective=dict(name="simmim", hidden=0.6, unit=1),
+        target=dict(name="pixels", normalization="raw"),
+        decoders=dict(pixels=dict(name="linear")),
+        optimizer=dict(
+            name="adamw", lr=4e-4, b2=0.999, weight_decay=0.05, clip=5.0,
+            schedule=dict(
+                name="milestones", milestones=(700 / 800,), factor=0.1, start=5e-7
+            ),
+            # Neither 1-D parameters nor tokens and position biases decay.
+            no_decay=ONE_DIMENSIONAL + r"|(^|/)(cls|mask)_token$|relative_position",
+        ),
+    )  # fmt: skip
+    return imagenet(**{**settings, **blocks})
+
+
 def beit(**blocks) -> ConfigDict:
     """BEiT's recipe, which data2vec follows: 800 epochs, batch 2048, colours (METHODS §2.2).
 
@@ -234,7 +258,7 @@ def beit_with_words(**blocks) -> ConfigDict:
 
 
 # What has one dimension in the published code: biases, scales of norms, LayerScale, temperature.
-ONE_DIMENSIONAL = r"(^|/)([a-z]+_)?(bias|scale|gamma)\d*$"
+ONE_DIMENSIONAL = r"(^|/)([a-z]+_)?(bias|scale|gamma)\d*$|/cpb_mlp/"
 # A pattern of no path, where every parameter decays.
 NOTHING = r"(?!)"
 RESNET = dict(name="resnet50")

@@ -34,9 +34,11 @@ def main() -> None:
 
     fields = _fields(FIELDS.value)
     imported = conversion.read(INPUT.value, layout=LAYOUT.value, torch=TORCH.value, part=PART.value)
-    block = conversion.described(INPUT.value) if ENCODER.value is None else {}
-    block = block or {"name": ENCODER.value, **imported.layout.encoder}
-    if block["name"] is None:
+    if name := ENCODER.value:
+        block = {"name": name, **imported.layout.encoder, **conversion.told(INPUT.value, name)}
+    else:
+        block = conversion.described(INPUT.value)
+    if not block:
         raise ConfigError("--encoder is needed for a file that says nothing of it: vit_b16, ...")
     block |= fields
     params, report = conversion.encoder(imported, block, ignore=IGNORE.value)

@@ -200,14 +200,15 @@ PIXELS: dict[str, Callable[[Array, int], Array]] = {
     "raw": lambda images, patch: images,
     "patch": normalize.patches,
     "window": lambda images, patch: normalize.sliding_window(images),
+    "window47": lambda images, patch: normalize.sliding_window(images, 47, per_channel=True),
 }
 
 
 def pixels(tower: str = "image", *, normalization: str = "patch") -> Encoder:
     """The image itself, cut into the tower's patches: (B, h·w, p·p·3), no parameters.
 
-    normalization: "raw", "patch" (MAE: by each patch's own mean and variance) or "window"
-    (CIM: by the 8x8 window around each pixel).
+    normalization: "raw", "patch" (MAE: by each patch's own mean and variance), "window" (CIM: by
+    the 8x8 window around each pixel) or "window47" (SwinV2: 47x47, each channel by itself).
     """
     if normalization not in PIXELS:
         kinds = ", ".join(sorted(PIXELS))

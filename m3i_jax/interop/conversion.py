@@ -16,6 +16,8 @@ from m3i_jax.interop.importing import Imported, Report
 from m3i_jax.interop.rename import nested
 
 ENCODER = "encoders/image/"
+# What Hugging Face's config.json calls fields of encoders that no shape of a parameter tells.
+TOLD = {"layer_norm_eps": "eps", "num_attention_heads": "heads", "image_size": "image"}
 
 Flat = dict[str, np.ndarray]
 
@@ -34,11 +36,26 @@ def read(path: str | Path, *, layout: str, torch: bool = False, part: str = "") 
 
 def described(path: str | Path) -> dict[str, Any]:
     """The block of the encoder in a file that we wrote, from the config.json beside it; else {}."""
+    return _beside(path).get("m3i_jax", {}).get("encoder", {})
+
+
+def told(path: str | Path, name: str) -> dict[str, Any]:
+    """Fields of the encoder `name` that Hugging Face's config.json beside a file states."""
+    said = _beside(path)
+    return {
+        ours: said[theirs]
+        for theirs, ours in TOLD.items()
+        if isinstance(said.get(theirs), int | float) and encoders.accepts(name, ours)
+    }
+
+
+def _beside(path: str | Path) -> dict[str, Any]:
+    """The config.json beside the weights, {} where there is none."""
     file = files.located(path)
     beside = file.with_name("config.json") if file else None
     if beside is None or not beside.is_file():
         return {}
-    return json.loads(beside.read_text(encoding="utf-8")).get("m3i_jax", {}).get("encoder", {})
+    return json.loads(beside.read_text(encoding="utf-8"))
 
 
 def encoder(

@@ -1,5 +1,7 @@
 """From a file of others to one of ours: the encoder fits, the rest is kept, everything is said."""
 
+import json
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -68,3 +70,12 @@ def test_what_we_wrote_says_which_encoder_it_is(file):
     converted(file[0], BLOCK, to="timm")
     assert conversion.described(file[0] / "out") == BLOCK
     assert conversion.described(file[0] / "none") == {}
+
+
+def test_what_no_shape_tells_is_read_from_the_description(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert conversion.told(tmp_path, "vit_b16") == {}
+    said = {"layer_norm_eps": 1e-6, "num_attention_heads": 3, "image_size": 96, "hidden_size": 8}
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    assert conversion.told(tmp_path, "vit_b16") == {"eps": 1e-6, "heads": 3, "image": 96}
+    assert conversion.told(tmp_path, "resnet50") == {"image": 96}  # has neither of the others

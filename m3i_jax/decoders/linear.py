@@ -11,7 +11,7 @@ from m3i_jax.decoders.tokens import with_class
 from m3i_jax.nn.blocks import DTYPES, check_choice, gelu
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import NORMS, LayerNorm, UnitNorm
-from m3i_jax.types import Array, Features
+from m3i_jax.types import Array, Features, Grid
 
 POOLS = ("none", "all", "class", "mean")
 ACTIVATIONS = {"gelu": gelu, "relu": jax.nn.relu, "tanh": jnp.tanh}
@@ -38,6 +38,8 @@ class LinearHead(nn.Module):
     Attributes:
       out: width of y.
       pool: "none" (dense), "all" (dense, the class token in front), "class" or "mean".
+      split: each token answers for split × split cells of a finer grid, (B, h·s·w·s, out) in rows:
+        a convolution 1×1 and depth-to-space (CIM's ResNet-50, 7×7 tokens for 14×14 words).
       norm_in: a layer norm in front of W (BEiT v2, whose two branches share norm and head).
       bias: whether there is b.
       unit_norm: y / |y|.
@@ -50,6 +52,7 @@ class LinearHead(nn.Module):
 
     out: int
     pool: str = "none"
+    split: int = 1
     norm_in: bool = False
     bias: bool = True
     unit_norm: bool = False
@@ -58,7 +61,10 @@ class LinearHead(nn.Module):
     logit_bias: float | None = None
     dtype: str = "float32"
 
-    wants: ClassVar[tuple[str, ...]] = ()
+    @property
+    def wants(self) -> tuple[str, ...]:
+        """Static geometry that `__call__` is to be given."""
+        return ("grid",) if self.split > 1 else ()
 
     @nn.nowrap
     def check(self) -> None:
@@ -71,13 +77,22 @@ class LinearHead(nn.Module):
             )
         if self.logit_bias is not None and not self.logit_scale:
             raise ConfigError("the linear decoder has logit_bias but no logit_scale")
+        if self.split < 1 or (self.split > 1 and self.pool != "none"):
+            raise ConfigError(
+                f"the linear decoder splits by {self.split} with pool='{self.pool}'; expected 1, "
+                "or more with pool='none'"
+            )
 
     @nn.compact
-    def __call__(self, x: Features, *, train: bool = False) -> Array:
-        """Features of width D -> (B, n, out), or (B, out) if pooled, float32."""
+    def __call__(self, x: Features, *, grid: Grid | None = None, train: bool = False) -> Array:
+        """Features of width D -> (B, n, out), or (B, out) if pooled, float32.
+
+        grid: of the tokens, all of them, where they are split.
+        """
         dtype, y = jnp.dtype(self.dtype), pooled(x, self.pool)
         y = LayerNorm(dtype=dtype, name="norm")(y) if self.norm_in else y
-        y = Linear(self.out, self.bias, dtype=dtype, name="head")(y)
+        y = Linear(self.out * self.split**2, self.bias, dtype=dtype, name="head")(y)
+        y = y if self.split == 1 else self._finer(y, grid)
         if self.unit_norm or self.logit_scale:
             y = UnitNorm(self.logit_scale, self.logit_start, name="unit")(y)
         y = y.astype(jnp.float32)
@@ -86,6 +101,17 @@ class LinearHead(nn.Module):
         start = nn.initializers.constant(self.logit_bias)
         bias = self.param("logit_bias", start, (), jnp.float32)
         return jnp.concatenate([y, jnp.broadcast_to(bias, (*y.shape[:-1], 1))], axis=-1)
+
+    def _finer(self, y, grid):
+        """(B, h·w, s·s·out) -> (B, h·s·w·s, out), rows of the finer grid."""
+        (h, w), s = grid, self.split
+        if y.shape[1] != h * w:
+            raise ConfigError(
+                f"the linear decoder splits all {h}x{w} tokens, but the encoder dropped some: "
+                f"it got {y.shape[1]}"
+            )
+        y = y.reshape(-1, h, w, s, s, self.out).transpose(0, 1, 3, 2, 4, 5)
+        return y.reshape(y.shape[0], -1, self.out)
 
 
 class MlpHead(nn.Module):

@@ -218,3 +218,20 @@ def test_class_pooling_needs_a_class_token(key):
     module = decoders.create({"name": "linear", "pool": "class"}, out=4)
     with pytest.raises(ConfigError, match="use 'mean'"):
         module.init(key, Features(jnp.ones((1, 2, 8))))
+
+
+def test_a_token_answers_for_the_cells_it_is_split_into(key):
+    x = Features(tokens=jax.random.normal(key, (2, 2 * 3, 8)))
+    head = decoders.create({"name": "linear", "split": 2}, out=5)
+    params = head.init(key, x, grid=(2, 3))["params"]
+    y = head.apply({"params": params}, x, grid=(2, 3))
+    assert y.shape == (2, 4 * 6, 5)
+    kernel = np.asarray(params["head"]["kernel"], np.float64).reshape(8, 2, 2, 5)
+    for row, column in ((0, 0), (1, 3), (3, 4)):
+        token = np.asarray(x.tokens[:, row // 2 * 3 + column // 2], np.float64)
+        want = token @ kernel[:, row % 2, column % 2]
+        np.testing.assert_allclose(y[:, row * 6 + column], want, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ConfigError, match="the encoder dropped some: it got 6"):
+        head.apply({"params": params}, x, grid=(4, 3))
+    with pytest.raises(ConfigError, match="splits by 2 with pool='mean'"):
+        decoders.create({"name": "linear", "split": 2, "pool": "mean"}, out=5)

@@ -67,7 +67,7 @@ STOPPED = {"alignment": (1,), "unigrad": (1,)}
 
 @pytest.mark.parametrize("name", CASES)
 def test_values_equal_the_formula(name, check):
-    check.value(*CASES[name], rtol=3e-6, atol=0)  # sums over 48 positions
+    check.value(*CASES[name], rtol=1e-6, atol=0)
     fn, _, args, options = CASES[name]
     assert fn(*args, **options).shape == ()
 

@@ -13,6 +13,7 @@ from flax import linen as nn
 
 from m3i_jax import normalize
 from m3i_jax.build import ConfigError
+from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import dalle
 from m3i_jax.nn.convolution import cells, convolve
 from m3i_jax.nn.linear import Linear
@@ -49,7 +50,7 @@ class DalleEncoder(nn.Module):
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the images in pixels."""
-        return (self.image, self.image) if isinstance(self.image, int) else tuple(self.image)
+        return sides(self.image)
 
     @property
     def patch(self) -> int:
@@ -69,7 +70,7 @@ class DalleEncoder(nn.Module):
     @nn.nowrap
     def example(self) -> Array:
         """A batch of one, for tracing."""
-        return jnp.zeros((1, *self.size, 3), jnp.float32)
+        return blank(self.size)
 
     @nn.nowrap
     def check(self) -> None:

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from m3i_jax.build import ConfigError
-from m3i_jax.nn.blocks import REMAT, check_blocks, check_choice, gelu
+from m3i_jax.encoders.protocol import blank, sides
+from m3i_jax.nn.blocks import REMAT, check_blocks, check_choice, drop_rates, gelu
 from m3i_jax.nn.convolution import TORCH, cells, convolve
 from m3i_jax.nn.dcn import NORMS, Block, Extra, Form
 from m3i_jax.nn.linear import Linear
@@ -71,7 +72,7 @@ class InternImage(nn.Module):
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the images in pixels."""
-        return (self.image, self.image) if isinstance(self.image, int) else tuple(self.image)
+        return sides(self.image)
 
     @property
     def stride(self) -> int:
@@ -96,7 +97,7 @@ class InternImage(nn.Module):
     @nn.nowrap
     def example(self) -> Array:
         """A batch of one, for tracing."""
-        return jnp.zeros((1, *self.size, 3), jnp.float32)
+        return blank(self.size)
 
     @nn.nowrap
     def check(self) -> None:
@@ -205,8 +206,7 @@ class InternImage(nn.Module):
 
     def _rates(self):
         """Drop-path rates of all blocks."""
-        start = 0.0 if self.drop_path_schedule == "linear" else self.drop_path
-        return jnp.linspace(start, self.drop_path, sum(self.depths), dtype=jnp.float32)
+        return drop_rates(self.drop_path, self.drop_path_schedule, sum(self.depths))
 
 
 class PostNorms(nn.Module):

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from m3i_jax.build import ConfigError
+from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import convolution
-from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, gelu
+from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, drop_rates, gelu
 from m3i_jax.nn.constrain import batch_sharded
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import TrackedBatchNorm
@@ -67,7 +68,7 @@ class RepLKNet(nn.Module):
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the images in pixels."""
-        return (self.image, self.image) if isinstance(self.image, int) else tuple(self.image)
+        return sides(self.image)
 
     @property
     def patch(self) -> int:
@@ -87,7 +88,7 @@ class RepLKNet(nn.Module):
     @nn.nowrap
     def example(self) -> Array:
         """A batch of one, for tracing."""
-        return jnp.zeros((1, *self.size, 3), jnp.float32)
+        return blank(self.size)
 
     @nn.nowrap
     def check(self) -> None:
@@ -152,8 +153,7 @@ class RepLKNet(nn.Module):
         x = Stem(self.channels[0], self.lifted, jnp.dtype(self.dtype), name="patch_embed")(
             images, self._hidden(images, visible), self._token(), batch_stats
         )
-        start = 0.0 if self.drop_path_schedule == "linear" else self.drop_path
-        rates = jnp.linspace(start, self.drop_path, sum(self.depths), dtype=jnp.float32)
+        rates = drop_rates(self.drop_path, self.drop_path_schedule, sum(self.depths))
         outputs = []
         for number, depth in enumerate(self.depths):
             stage = Stage(

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from m3i_jax.build import ConfigError
-from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, check_choice
+from m3i_jax.encoders.protocol import blank, sides
+from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, check_choice, drop_rates
 from m3i_jax.nn.constrain import batch_sharded
 from m3i_jax.nn.convolution import ConvNorm, cells, convolve
 from m3i_jax.nn.norms import TrackedBatchNorm
@@ -57,7 +58,7 @@ class ResNet(nn.Module):
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the images in pixels."""
-        return (self.image, self.image) if isinstance(self.image, int) else tuple(self.image)
+        return sides(self.image)
 
     @property
     def patch(self) -> int:
@@ -77,7 +78,7 @@ class ResNet(nn.Module):
     @nn.nowrap
     def example(self) -> Array:
         """A batch of one, for tracing."""
-        return jnp.zeros((1, *self.size, 3), jnp.float32)
+        return blank(self.size)
 
     @nn.nowrap
     def check(self) -> None:
@@ -128,8 +129,7 @@ class ResNet(nn.Module):
             raise ValueError("a ResNet has no attention to return")
         cells(images, self.patch)
         x, outputs = self._stem(images, batch_stats), []
-        start = 0.0 if self.drop_path_schedule == "linear" else self.drop_path
-        rates = jnp.linspace(start, self.drop_path, sum(self.depths), dtype=jnp.float32)
+        rates = drop_rates(self.drop_path, self.drop_path_schedule, sum(self.depths))
         for number, depth in enumerate(self.depths):
             stage = Stage(
                 depth,

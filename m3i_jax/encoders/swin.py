@@ -13,8 +13,9 @@ from flax import linen as nn
 
 from m3i_jax import geometry
 from m3i_jax.build import ConfigError
+from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import windows
-from m3i_jax.nn.blocks import REMAT, DropPath, Init, Mlp, check_blocks, check_choice
+from m3i_jax.nn.blocks import REMAT, DropPath, Init, Mlp, check_blocks, check_choice, drop_rates
 from m3i_jax.nn.constrain import batch_sharded
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, standardize
@@ -74,7 +75,7 @@ class SwinV2(nn.Module):
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the images in pixels."""
-        return (self.image, self.image) if isinstance(self.image, int) else tuple(self.image)
+        return sides(self.image)
 
     @property
     def patch(self) -> int:
@@ -99,7 +100,7 @@ class SwinV2(nn.Module):
     @nn.nowrap
     def example(self) -> Array:
         """A batch of one, for tracing."""
-        return jnp.zeros((1, *self.size, 3), jnp.float32)
+        return blank(self.size)
 
     @nn.nowrap
     def check(self) -> None:
@@ -243,8 +244,7 @@ class SwinV2(nn.Module):
 
     def _rates(self):
         """Drop-path rates of all blocks."""
-        start = 0.0 if self.drop_path_schedule == "linear" else self.drop_path
-        return jnp.linspace(start, self.drop_path, sum(self.depths), dtype=jnp.float32)
+        return drop_rates(self.drop_path, self.drop_path_schedule, sum(self.depths))
 
     def _each(self, key):
         """A field that is one value for all stages or one per stage, as one per stage."""

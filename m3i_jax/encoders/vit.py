@@ -14,6 +14,7 @@ from flax import linen as nn
 
 from m3i_jax import geometry, masks, normalize
 from m3i_jax.build import ConfigError
+from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn.blocks import ACTIVATIONS, INITS, check_blocks, check_choice, stack
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
@@ -89,7 +90,7 @@ class ViT(nn.Module):
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the images in pixels."""
-        return (self.image, self.image) if isinstance(self.image, int) else tuple(self.image)
+        return sides(self.image)
 
     @property
     def grid(self) -> Grid:
@@ -109,7 +110,7 @@ class ViT(nn.Module):
     @nn.nowrap
     def example(self) -> Array:
         """A batch of one, for tracing."""
-        return jnp.zeros((1, *self.size, 3), jnp.float32)
+        return blank(self.size)
 
     @nn.nowrap
     def check(self) -> None:

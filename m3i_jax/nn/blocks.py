@@ -325,12 +325,16 @@ def stack(
         length=depth,
         unroll=1 if scan else depth,
     )
-    start = 0.0 if schedule == "linear" else drop_path
-    rates = jnp.linspace(start, drop_path, depth, dtype=jnp.float32)
+    rates = drop_rates(drop_path, schedule, depth)
     block["attention_dropout"] = attention_dropout if train else 0.0
     blocks = scanned(**block, drop=train and drop_path > 0, name=name)
     numbers, shared = jnp.arange(1, depth + 1), Shared(mask, bias, cells, context)
     return blocks(x.astype(jnp.float32), rates, numbers, shared)
+
+
+def drop_rates(rate: float, schedule: str, depth: int) -> Array:
+    """Drop-path rates (depth,) float32: "linear" from 0 to `rate`, or "uniform"."""
+    return jnp.linspace(0.0 if schedule == "linear" else rate, rate, depth, dtype=jnp.float32)
 
 
 def check_blocks(

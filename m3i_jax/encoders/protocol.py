@@ -1,0 +1,60 @@
+"""What every encoder of images is to those who call it, and the little that all of them share."""
+
+from typing import Protocol, runtime_checkable
+
+import jax.numpy as jnp
+
+from m3i_jax.types import Array, Features, Grid
+
+
+@runtime_checkable
+class ImageEncoder(Protocol):
+    """A Linen module from images to codes on a grid.
+
+    kind: "image".  size: (height, width) of the images in pixels.
+    patch: side in pixels of a cell of the code.  grid: (rows, columns) of cells.
+    features: width of the code.
+    hides: what it does with hidden cells, "drop" or "mask"; "" = it must see every pixel.
+    An encoder with batch norms says `tracks = True` and takes `batch_stats`.
+    """
+
+    kind: str
+
+    @property
+    def size(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def patch(self) -> int: ...  # noqa: D102
+    @property
+    def grid(self) -> Grid: ...  # noqa: D102
+    @property
+    def features(self) -> int: ...  # noqa: D102
+    @property
+    def hides(self) -> str: ...  # noqa: D102
+
+    def example(self) -> Array:
+        """A batch of one, for tracing."""
+
+    def check(self) -> None:
+        """Raises ConfigError for sizes and options that do not fit together."""
+
+    def __call__(
+        self,
+        images: Array,
+        *,
+        visible: Array | None = None,
+        keep: int | None = None,
+        train: bool = False,
+        layers: bool = False,
+        attention: bool = False,
+    ) -> Features:
+        """Codes of normalised images (B, H, W, 3), seen through a mask (B, h, w)."""
+
+
+def sides(image: int | tuple) -> tuple[int, int]:
+    """(height, width) of images that a field `image` describes, by one side or by both."""
+    return (image, image) if isinstance(image, int) else tuple(image)
+
+
+def blank(size: tuple[int, int]) -> Array:
+    """One black image."""
+    return jnp.zeros((1, *size, 3), jnp.float32)

@@ -16,6 +16,7 @@ from m3i_jax.framework.keys import named
 from m3i_jax.framework.method import Method, Part, Term
 from m3i_jax.framework.passes import looks
 from m3i_jax.framework.scoring import Prepared, Score, score
+from m3i_jax.framework.views import Made
 from m3i_jax.framework.weighting import Weighting
 from m3i_jax.types import Array, Features, View
 
@@ -57,9 +58,8 @@ def prepare(
     """
     views, visible, known = dict(views), {}, {}
     for name, derived in method.views.items():
-        tower = network.towers[_tower(method, name)]
-        made = derived.make(named(key, name), views, grid=tower.grid, patch=tower.patch)
-        views[name] = made
+        if not derived.codes:  # those are made when their codes are there, see `encode`
+            views[name] = derived.make(named(key, name), views, **_cells(method, network, name))
     drawn = {}
     for name, code in method.wholes.items():
         if code.mask is None:
@@ -81,7 +81,8 @@ def prepare(
 
 def _guide(method, network, params, states, prepared, name):
     """Features of a guide; its class token's attention to patches, (B, h·w), mean over heads."""
-    look = looks(method, network, params, states, prepared, train=False, key=None)[name]
+    shown = looks(method, network, params, states, prepared, train=False, key=None)
+    look = shown(name, prepared.views[method.codes[name].view])
     features, _ = method.codes[name].encoder.apply(look)
     attention = features.attention[-1, :, :, 0, 1:].mean(1)
     return features._replace(layers=None, attention=None), attention
@@ -89,21 +90,49 @@ def _guide(method, network, params, states, prepared, name):
 
 def encode(
     method, network, params, states, prepared, *, train, key, progress=0.0
-) -> tuple[dict[str, Features], dict[str, tuple]]:
-    """Encodes every code once. Returns ({code: Features}, {slot: what its codes report})."""
-    codes, found = {}, {}
+) -> tuple[dict[str, Features], dict[str, tuple], Prepared]:
+    """Encodes every code once, and makes the views that are made of codes on the way.
+
+    Returns ({code: Features}, {slot: what its codes report}, `prepared` with all views).
+    """
+    codes, found, views = {}, {}, dict(prepared.views)
     shown = looks(
         method, network, params, states, prepared, train=train, key=key, progress=progress
     )
-    for name, code in method.wholes.items():
+    for name in method.order:
+        code = method.wholes[name]
+        if code.view not in views:
+            given = params, states, prepared._replace(views=views), codes
+            views[code.view] = _late(method, network, *given, code.view, key)
         if name in prepared.known:
             codes[name] = prepared.known[name]
             continue
-        features, reports = code.encoder.apply(shown[name])
+        features, reports = code.encoder.apply(shown(name, views[code.view]))
         codes[name] = features._replace(layers=None, attention=None)
         for slot, report in reports.items():
             found[slot] = (*found.get(slot, ()), report)
-    return codes, found
+    return codes, found, prepared._replace(views=views)
+
+
+def _late(method, network, params, states, prepared, codes, name, key) -> View:
+    """The derived view `name`, made of codes; no gradient flows through it."""
+    derived, still = method.views[name], jax.lax.stop_gradient((params, codes))
+
+    def decode(decoder, code):
+        grid = network.towers[method.codes[code].encoder.tower].grid
+        how = dict(grid=grid, source=None, target=None, target_grid=grid)
+        return network.decode(still[0], decoder, still[1][code], **how, train=False)
+
+    made = Made(
+        {code: still[1][code] for code in derived.codes},
+        {code: prepared.visible[code] for code in derived.codes if code in prepared.visible},
+        decode,
+        network,
+        jax.lax.stop_gradient(states),
+    )
+    key = named(jax.random.key(0) if key is None else key, name)
+    where = _cells(method, network, name)
+    return jax.lax.stop_gradient(derived.make(key, prepared.views, made, **where))
 
 
 def update(method: Method, params: Any, states: dict, found: dict, progress: Array) -> dict:
@@ -135,21 +164,21 @@ def gradients(
     """
 
     def front(params):
-        codes, aux = encode(
+        codes, aux, complete = encode(
             method, network, params, states, prepared, train=train, key=key, progress=progress
         )
         live = {n: (f.tokens, f.pooled, f.candidates) for n, f in codes.items()}
         fixed = {n: f._replace(tokens=None, pooled=None, candidates=None) for n, f in codes.items()}
-        return live, (fixed, aux)
+        return live, (fixed, aux, complete)
 
-    live, pull, (fixed, aux) = jax.vjp(front, params, has_aux=True)
+    live, pull, (fixed, aux, complete) = jax.vjp(front, params, has_aux=True)
 
     def back(params, live, terms):
         codes = {
             n: fixed[n]._replace(tokens=live[n][0], pooled=live[n][1], candidates=live[n][2])
             for n in live
         }
-        scores = score(method, network, params, codes, prepared, terms=terms, train=train, key=key)
+        scores = score(method, network, params, codes, complete, terms=terms, train=train, key=key)
         return sum(s.loss for s in scores.values()), scores
 
     scores, norms, parts = {}, {}, []
@@ -175,17 +204,19 @@ def gradients(
     return Gradients(slopes, loss, scores, weights, norms, balance, aux)
 
 
-def _tower(method: Method, view: str) -> str:
-    """The tower that looks at a derived view, whose grid and patch the view is made for."""
+def _cells(method: Method, network: Any, view: str) -> dict[str, Any]:
+    """Grid and patch of the tower that looks at a derived view, which is made for them."""
     for code in method.wholes.values():
         if code.view == view:
-            return code.encoder.tower
+            tower = network.towers[code.encoder.tower]
+            return {"grid": tower.grid, "patch": tower.patch}
     raise ValueError(f"no code looks at the derived view '{view}'")
 
 
 def _row_weights(method: Method, views: dict[str, View], term: Term) -> Array | None:
     """(B,) weights with mean 1 over the batch: each kind of target averages over its own count."""
-    present = views[method.codes[term.y].view].present
+    target = method.codes[term.y].view
+    present = views[target].present if target in views else None
     if present is None:
         return None
     _, code = method.whole(term.x)

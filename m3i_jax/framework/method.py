@@ -105,6 +105,7 @@ class Method:
                 raise ValueError(f"term '{name}' predicts '{term.y}', a part of a mixed code")
 
         self.slots  # noqa: B018  raises where two codes want one state in two ways
+        self.order  # noqa: B018  raises where codes and views wait for each other
 
     def _check_part(self, name: str, part: Part) -> None:
         whole = self.codes.get(part.code)
@@ -121,6 +122,32 @@ class Method:
     def wholes(self) -> dict[str, Code]:
         """The codes that are encoded: all but the parts."""
         return {name: code for name, code in self.codes.items() if isinstance(code, Code)}
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """The codes that are encoded, each behind those that its view is made of.
+
+        Raises:
+          ValueError: a view is made of a code that is not there, or of one that sees it.
+        """
+        made: dict[str, None] = {}
+
+        def visit(name: str, waiting: tuple[str, ...]) -> None:
+            if name in waiting:
+                raise ValueError(f"codes wait for each other: {' <- '.join((*waiting, name))}")
+            if name not in self.wholes:
+                raise ValueError(f"a view is made of code '{name}'{nearest(name, self.wholes)}")
+            code = self.wholes[name]
+            derived = self.views.get(code.view)
+            for before in derived.codes if derived else ():
+                visit(before, (*waiting, name))
+            if derived and derived.codes and code.mask is not None:
+                raise ValueError(f"code '{name}' sees a view made of codes, which has no mask")
+            made.setdefault(name)
+
+        for name in self.wholes:
+            visit(name, ())
+        return tuple(made)
 
     @cached_property
     def slots(self) -> dict[str, Slot]:

@@ -1,5 +1,6 @@
 """Passes of views through the network: those that several codes have in common are made once."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,7 +8,7 @@ import jax
 from m3i_jax.framework.codes import Look
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.method import Code, Method
-from m3i_jax.types import Array, Features
+from m3i_jax.types import Array, Features, View
 
 
 def looks(
@@ -20,8 +21,8 @@ def looks(
     train: bool,
     key: Array | None,
     progress: Array | float = 0.0,
-) -> dict[str, Look]:
-    """What the encoder of each code is shown: {code: Look}.
+) -> Callable[[str, View], Look]:
+    """What the encoder of a code is shown: (code, its view) -> Look.
 
     Codes share a pass, and its dropped paths, where view, mask, tower and weights are the same:
     a global and a dense head, or the rows of a composition, cost one encoder.
@@ -31,8 +32,9 @@ def looks(
     for code in method.wholes.values():
         reads[_place(code)] = reads.get(_place(code), frozenset()) | code.encoder.reads
 
-    def look(name: str, code: Code) -> Look:
-        view, place = prepared.views[code.view], _place(code)
+    def look(name: str, view: View) -> Look:
+        code = method.wholes[name]
+        place = _place(code)
 
         def through(owner, weights, tower, heads):
             training = train and owner == "online"
@@ -57,7 +59,7 @@ def looks(
 
         return Look(view, network, params, states, progress, through)
 
-    return {name: look(name, code) for name, code in method.wholes.items()}
+    return look
 
 
 def _headed(network, weights, head, before, *, grid, train, key, **reads) -> Features:

@@ -1,23 +1,39 @@
 """Views that a method derives from the host's views inside the step."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from m3i_jax import masks, mixing
-from m3i_jax.types import Array, Box, Grid, Region, View
+from m3i_jax.types import Array, Box, Features, Grid, Region, View
+
+
+class Made(NamedTuple):
+    """What is known when a view is made of codes: no gradient flows through any of it.
+
+    codes: those that the view asks for, by name.  visible: the cells that each was shown.
+    decode: (decoder, code) -> what a decoder of the online network makes of a code.
+    network, states: for what lives in them, such as the picture of a tokenizer's words.
+    """
+
+    codes: Mapping[str, Features]
+    visible: Mapping[str, Array]
+    decode: Callable[[str, str], Array]
+    network: Any
+    states: Mapping[str, Any]
 
 
 class Derived(NamedTuple):
-    """A view made of others.
+    """A view made of others, and possibly of codes, which then are encoded before it.
 
     needs: the views it is made of.
-    make: (key, views, *, grid, patch) -> View.
+    make: (key, views, *, grid, patch) -> View; with `codes`, (key, views, made, *, grid, patch).
     count: (region, grid) -> number of cells of that region in every image.
     group: rows exchange images only within consecutive groups of this size (None = the batch).
     mixes: whether each region has cells of its own.
+    codes: that it is made of, see `Made`.
     """
 
     needs: tuple[str, ...]
@@ -25,6 +41,7 @@ class Derived(NamedTuple):
     count: Callable[[str, Grid], int]
     group: int | None = None
     mixes: bool = True
+    codes: tuple[str, ...] = ()
 
 
 def mixed(

@@ -35,8 +35,9 @@ def _kept(run: Run, rows: int) -> int:
         prepared = fw.prepare(method, network, given, key=key, params=params, states=states)
 
         def loss(params):
-            codes, _ = fw.encode(method, network, params, states, prepared, train=True, key=key)
-            scores = fw.score(method, network, params, codes, prepared, train=True, key=key)
+            how = dict(train=True, key=key)
+            codes, _, seen = fw.encode(method, network, params, states, prepared, **how)
+            scores = fw.score(method, network, params, codes, seen, **how)
             return sum(score.loss for score in scores.values())
 
         return jax.vjp(loss, params)[1]

@@ -63,7 +63,8 @@ def _columns(run: Run, state, batch, step, rows: int):
         view = method.codes[name].view
         columns[f"what {name} sees of {view}"] = (images[view], visible)
     for name, view in prepared.views.items():
-        cells = view.regions["first"].cells if view.regions else None
+        first = (view.regions or {}).get("first")
+        cells = first.cells if first else None
         if cells is not None:
             columns["mask"] = (images[method.views[name].needs[0]], cells)
     for name, term in method.terms.items():
@@ -76,7 +77,9 @@ def _columns(run: Run, state, batch, step, rows: int):
 def _predicted(run: Run, state, prepared, name: str, normalization: str, key: Array):
     """Pixels that a term predicts, brought back to the scale of the image."""
     method, network = run.method, run.network
-    codes, _ = fw.encode(method, network, state.params, state.codes, prepared, train=False, key=key)
+    codes, _, prepared = fw.encode(
+        method, network, state.params, state.codes, prepared, train=False, key=key
+    )
     tokens, _ = predict(method, network, state.params, codes, prepared, (name,))[name]
     term = method.terms[name]
     image = prepared.views[method.codes[term.y].view].data

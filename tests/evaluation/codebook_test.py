@@ -56,7 +56,7 @@ def test_usage_counts_the_words_that_the_engine_chooses(workdir):
     only = dataclasses.replace(method, codes={"x": method.codes["x"]}, terms={})
     states = {"codebook": jax.tree.map(jnp.asarray, book)}
     views = framework.prepare(only, trained.network, {"a": View(images)}, key=jax.random.key(0))
-    codes, _ = framework.encode(
+    codes, *_ = framework.encode(
         only, trained.network, trained.params, states, views, train=False, key=None
     )
     choice = np.asarray(codes["x"].choice)

@@ -35,7 +35,7 @@ def look(toy, view, *, params=None, states=None):
     code = fw.Code("a", fw.online())
     method, prepared = fw.Method({"x": code}, {}), Prepared({"a": view}, {}, {}, {})
     key = jax.random.key(0)
-    return looks(method, toy, params, states or {}, prepared, train=True, key=key)["x"]
+    return looks(method, toy, params, states or {}, prepared, train=True, key=key)("x", view)
 
 
 def test_ema_follows_three_steps_by_hand(toy, key):
@@ -101,7 +101,7 @@ def test_pixels_are_the_patches_of_the_image(toy, views):
     image = np.asarray(views["a"].data)
     np.testing.assert_array_equal(features.tokens[1, 6].reshape(2, 2, 3), image[1, 2:4, 4:6])
     assert encoder.width(toy.towers) == 12
-    with pytest.raises(ValueError, match="patch, raw, window, not 'pathc'"):
+    with pytest.raises(ValueError, match="patch, raw, window, window47, not 'pathc'"):
         fw.pixels(normalization="pathc")
 
 

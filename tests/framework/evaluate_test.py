@@ -14,7 +14,7 @@ def start(method, toy, views, key):
 
 
 def scores_of(method, toy, params, states, prepared, key):
-    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
     return fw.score(method, toy, params, codes, prepared, train=True, key=key)
 
 
@@ -77,7 +77,7 @@ def test_balanced_gradient_is_that_of_ssp_plus_lambda_sp(toy, views, key):
 def test_norm_is_taken_at_the_input_features(toy, views, key):
     method, weighting = methods.m3i(), fw.gradient_norm()
     params, states, prepared = start(method, toy, views, key)
-    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
 
     def ssp(tokens):
         moved = codes | {"x": codes["x"]._replace(tokens=tokens)}
@@ -110,3 +110,47 @@ def test_no_gradient_reaches_a_moving_average(row, toy, views, key):
         return sum(s.loss for s in scores.values())
 
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(jax.grad(through)(states)))
+
+
+def made_of(code):
+    """Codes and view of a method whose input is view a, brightened by what a code says of it."""
+
+    def make(key, views, made, *, grid, patch):
+        bright = made.codes[code].tokens.mean((1, 2))[:, None, None, None]
+        return views["a"]._replace(data=views["a"].data * (1.0 + bright))
+
+    painted = fw.Derived(("a",), make, lambda region, grid: 0, codes=(code,))
+    codes = {"late": fw.Code("painted", fw.online()), "guess": fw.Code("a", fw.online())}
+    return codes | {"y": fw.Code("b", fw.ema())}, {"painted": painted}
+
+
+def test_a_view_made_of_a_code_carries_no_gradient_to_it(toy, views, key):
+    codes, derived = made_of("guess")
+    terms = {"t": fw.Term("late", "y", "image", fw.gaussian())}
+    method = fw.Method(codes, terms, derived)
+    assert method.order == ("guess", "late", "y") and method.sources == {"a", "b"}
+    params, states, prepared = start(method, toy, views, key)
+    assert "painted" not in prepared.views
+    found = fw.gradients(method, toy, fw.constant(), params, states, prepared, balance={}, key=key)
+    *_, complete = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    # The same with the view handed in, as if the host had made it.
+    given = views | {"painted": complete.views["painted"]}
+    assert not np.allclose(given["painted"].data, views["a"].data)
+    fixed = fw.Method({n: codes[n] for n in ("late", "y")}, terms)
+    prepared = fw.prepare(fixed, toy, given, key=key)
+    want = fw.gradients(fixed, toy, fw.constant(), params, states, prepared, balance={}, key=key)
+    np.testing.assert_array_equal(found.loss, want.loss)
+    jax.tree.map(np.testing.assert_array_equal, found.params, want.params)
+
+
+def test_views_and_codes_that_wait_for_each_other_are_refused():
+    codes, derived = made_of("late")
+    with pytest.raises(ValueError, match="codes wait for each other: late <- late"):
+        fw.Method(codes, {}, derived)
+    codes, derived = made_of("gues")
+    with pytest.raises(ValueError, match="made of code 'gues'; did you mean 'guess'"):
+        fw.Method(codes, {}, derived)
+    codes, derived = made_of("guess")
+    codes["late"] = codes["late"]._replace(mask=fw.Masking(None, 0.5))
+    with pytest.raises(ValueError, match="sees a view made of codes, which has no mask"):
+        fw.Method(codes, {}, derived)

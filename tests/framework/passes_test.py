@@ -13,7 +13,7 @@ def calls(codes, toy, views, key):
     params, states = fw.init(method, toy, key)
     prepared = fw.prepare(method, toy, views, key=key)
     toy.calls.clear()
-    found, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    found, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
     return list(toy.calls), found
 
 
@@ -56,7 +56,7 @@ def test_a_shared_pass_has_the_gradient_of_both(toy, views, key):
     prepared = fw.prepare(method, toy, views, key=key)
 
     def total(params, names):
-        found, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+        found, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
         return sum(found[n].tokens.sum() for n in names)
 
     both, x, z = (jax.grad(total)(params, names) for names in (("x", "z"), ("x",), ("z",)))

@@ -16,14 +16,14 @@ def start(method, toy, views, key):
 
 
 def scores_of(method, toy, params, states, prepared, key):
-    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
     return fw.score(method, toy, params, codes, prepared, train=True, key=key)
 
 
 def test_a_role_sees_only_its_own_region(toy, views, key):
     method = methods.m3i(category=False, text=False)
     params, states, prepared = start(method, toy, views, key)
-    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
     cells = prepared.views["mix"].regions["first"].cells.reshape(4, -1)
 
     def predict(tokens, term):
@@ -41,7 +41,7 @@ def test_a_role_sees_only_its_own_region(toy, views, key):
 def test_role_two_predicts_its_own_sample(toy, views, key):
     method = methods.m3i(category=False, text=False)
     params, states, prepared = start(method, toy, views, key)
-    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
     owner = prepared.views["mix"].regions["second"].owner
     assert (owner != jnp.arange(4)).all()
     _, target = fw.predict(method, toy, params, codes, prepared, ("inter",))["inter"]
@@ -55,7 +55,7 @@ def test_absent_labels_and_texts_neither_count_nor_lead(toy, views, key):
     method = methods.m3i(image=False, label_smoothing=0.0)
     params, states, prepared = start(method, toy, views, key)
     scores = scores_of(method, toy, params, states, prepared, key)
-    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
     prediction, _ = fw.predict(method, toy, params, codes, prepared, ("category_first",))[
         "category_first"
     ]
@@ -79,7 +79,7 @@ def test_both_categories_of_a_blend_are_asked_for_one_by_one(toy, views, key):
     method = methods.mixed_classification(binary=True, label_smoothing=0.0)
     params, states, prepared = start(method, toy, views, key)
     scores = scores_of(method, toy, params, states, prepared, key)
-    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
     prediction, _ = fw.predict(method, toy, params, codes, prepared, ("category_both",))[
         "category_both"
     ]
@@ -99,7 +99,7 @@ def test_both_categories_of_a_blend_are_asked_for_one_by_one(toy, views, key):
 def test_a_class_token_on_one_side_is_a_sentence(toy, views, key):
     method = methods.create({"name": "mae"})
     params, states, prepared = start(method, toy, views, key)
-    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
     tokens = codes["y"].tokens
     more = codes | {"y": codes["y"]._replace(tokens=jnp.concatenate([tokens[:, :1], tokens], 1))}
     with pytest.raises(ConfigError, match="predicts 16 tokens of a target that has 17"):
@@ -109,7 +109,7 @@ def test_a_class_token_on_one_side_is_a_sentence(toy, views, key):
 def test_questions_asked_together_are_answered_as_if_alone(toy, views, key):
     method = methods.m3i()
     params, states, prepared = start(method, toy, views, key)
-    codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
     asked = []
     counting = toy._replace(calls=toy.calls)
 

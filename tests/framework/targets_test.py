@@ -14,7 +14,7 @@ def code(encoder, toy, views, key, *, steps=1):
     params, states = fw.init(method, toy, key)
     for _ in range(steps):
         prepared = fw.prepare(method, toy, views, key=key, params=params, states=states)
-        codes, found = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+        codes, found, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
         states = fw.update(method, params, states, found, jnp.float32(1.0))
     return codes["y"], states
 
@@ -112,7 +112,7 @@ def test_the_gradient_goes_straight_through(toy, views, key):
     prepared = fw.prepare(method, toy, views, key=key)
 
     def total(params):
-        codes, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+        codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
         return codes["y"].tokens[..., 0].sum()
 
     slopes = jax.grad(total)(params)

@@ -135,6 +135,24 @@ def with_tokenizer(**blocks) -> ConfigDict:
     )
 
 
+def with_painter(**blocks) -> ConfigDict:
+    """A digit-scenes run on words that can be painted (`vq_vae_digit_scenes.py`)."""
+    decoders = dict(
+        blocks.pop("decoders"), bottleneck=BOTTLENECK | dict(input="tokenizer"), painter=PAINTER
+    )
+    towers = dict(blocks.pop("towers"), tokenizer=FINE_VIT)
+    return digit_scenes(
+        encoder=FINE_VIT,
+        towers=towers,
+        weights=dict(tokenizer=dict(path="runs/painter", branch="online")),
+        decoders=decoders,
+        **blocks,
+    )
+
+
+FINE_VIT = dict(name="vit_nano", patch=4)
+# From words to the 4 x 4 pixels of each.
+PAINTER = dict(name="infill", width=128, depth=1, heads=4, input="bottleneck", out=48)
 # VQ-KD's way from features to 16-dimensional unit vectors.
 BOTTLENECK = dict(
     name="mlp", hidden=128, out=16, layers=2, norm="none", activation="tanh", pool="none",
@@ -226,6 +244,30 @@ def simmim(**blocks) -> ConfigDict:
             no_decay=ONE_DIMENSIONAL + r"|(^|/)(cls|mask)_token$|relative_position",
         ),
     )  # fmt: skip
+    return imagenet(**{**settings, **blocks})
+
+
+def cim(generator, heads, **blocks) -> ConfigDict:
+    """CIM's pre-training, 300 epochs at batch 2048 on DALL-E's words (CIM Table 9; METHODS §5.6).
+
+    generator: fields of a ViT of 4 blocks.  heads: of the enhancer.
+    """
+    generator = dict(name="vit_b16", depth=4, positions="learned", hide="mask") | generator
+    settings = dict(
+        batch=2048,
+        duration="300 epochs",
+        warmup="10 epochs",
+        crops=dict(scale=(0.08, 1.0), flip=0.5),
+        augment=dict(),
+        towers=dict(generator=generator, tokenizer=dict(name="dalle_encoder")),
+        weights=dict(tokenizer=dict(path="weights/dalle")),
+        decoders=dict(
+            heads,
+            words=dict(name="linear", input="generator"),
+            painter=dict(name="dalle_decoder", input="tokenizer"),
+        ),
+        optimizer=dict(name="adamw", lr=1.5e-3, b2=0.98, weight_decay=0.05, clip=3.0),
+    )
     return imagenet(**{**settings, **blocks})
 
 

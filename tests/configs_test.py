@@ -15,8 +15,10 @@ from m3i_jax.training.config import Config
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 FILES = sorted(path for path in FOLDER.glob("*.py") if path.stem != "recipes")
 PUBLISHED = ("_in1k", "_yfcc")
+CIM = ("digit_scenes", "vit_b16_in1k", "resnet50_in1k")
 # What configs with an argument are asked for.
 ARGUMENTS = {
+    **{f"cim_{kind}": ("respix", "revdet") for kind in CIM},
     "table2_digit_scenes": forms.FORMS,
     "table2_vit_b16_in1k": forms.FORMS,
     "m3i_digit_scenes": ("", "images"),

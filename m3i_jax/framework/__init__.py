@@ -12,11 +12,13 @@ from m3i_jax.framework.codes import (
     stopped,
     then,
 )
+from m3i_jax.framework.corruption import TOKENIZERS, Tokenizer, corrupted, replaced
 from m3i_jax.framework.distributions import (
     Distribution,
     Regularizer,
     Target,
     alignment,
+    bernoulli,
     binary,
     boltzmann,
     categorical,
@@ -32,6 +34,7 @@ from m3i_jax.framework.distributions import (
     mean_entropy,
     nt_xent,
     pairwise_sigmoid,
+    product,
     redundancy,
 )
 from m3i_jax.framework.evaluate import encode, gradients, init, prepare, update
@@ -52,5 +55,5 @@ from m3i_jax.framework.targets import (
     standardize,
     words,
 )
-from m3i_jax.framework.views import Derived, blended, mixed
+from m3i_jax.framework.views import Derived, Made, blended, mixed
 from m3i_jax.framework.weighting import Weighting, constant, gradient_norm, scheduled

@@ -64,6 +64,7 @@ class Encoder(NamedTuple):
     apply: (look) -> (Features, {slot: what its update wants to know}).
     width: (stages of the network by name) -> dimension of its codes.
     heads: feature heads behind the tower, in order.
+    beside: further heads whose weights are of its state, for others to use.
     slots: its states.
     reads: what the tower has to return beside tokens: "layers", "attention".
     stops: whether no gradient flows through its codes.
@@ -74,6 +75,7 @@ class Encoder(NamedTuple):
     apply: Callable[[Look], tuple[Features, dict[str, Any]]]
     width: Callable[[Mapping[str, Any]], int]
     heads: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     slots: tuple[Slot, ...] = ()
     reads: frozenset[str] = frozenset()
     stops: bool = False
@@ -151,15 +153,18 @@ def ema(
 
     slot = Slot("ema", init, update, (momentum, end, schedule), gauges)
     width = _last_width(tower, heads)
-    return Encoder("ema", tower, apply, width, heads, (slot,), stops=True)
+    return Encoder("ema", tower, apply, width, heads, slots=(slot,), stops=True)
 
 
-def frozen(tower: str = "teacher", *, heads: Heads = (), class_token: bool = False) -> Encoder:
+def frozen(
+    tower: str = "teacher", *, heads: Heads = (), class_token: bool = False, beside: Heads = ()
+) -> Encoder:
     """A teacher whose weights are loaded and stay as they are (METHODS §1.4).
 
     Its parameters are state, handed to the compiled step as an argument: not trained, not
     averaged, and no constants of the program. `class_token` puts that token in front of the
-    patches', in front of the heads (FD, MILAN): (B, 1 + h·w, D).
+    patches', in front of the heads (FD, MILAN): (B, 1 + h·w, D). `beside`: heads that are loaded
+    with it and that no code passes through (what paints a tokenizer's words).
     """
     heads = _names(heads)
     name = f"frozen/{tower}"
@@ -173,7 +178,8 @@ def frozen(tower: str = "teacher", *, heads: Heads = (), class_token: bool = Fal
 
     slot = Slot(name, lambda key, network, owned: owned, _keep, frozen=True, source=tower)
     width = _last_width(tower, heads)
-    return Encoder(name, tower, apply, width, heads, (slot,), stops=True)
+    beside = _names(beside)
+    return Encoder(name, tower, apply, width, heads, beside, (slot,), stops=True)
 
 
 def refined(look: Look, weights: Any, heads: Heads, features: Features, tower: str) -> Features:

@@ -92,6 +92,24 @@ def huber(*, delta: float = 1.0) -> Distribution:
     return _tokens("Huber", partial(losses.huber, delta=delta))
 
 
+def bernoulli() -> Distribution:
+    """Bernoulli over tokens of zeros and ones: was this cell replaced? (CIM's RevDet)."""
+
+    def score(logits, target):
+        return losses.bernoulli(logits, target.tokens).mean(-1)
+
+    return Distribution("Bernoulli", score)
+
+
+def product(first: Distribution, second: Distribution) -> Distribution:
+    """P̂ ∝ P̂₁ P̂₂: the sum of two losses of one kind (CIM's ResPix: Laplace and Gaussian)."""
+
+    def score(prediction, target):
+        return first.score(prediction, target) + second.score(prediction, target)
+
+    return first._replace(name=f"{first.name} · {second.name}", score=score)
+
+
 def categorical() -> Distribution:
     """Boltzmann over a vocabulary: the decoder's last layer holds the codes (BEiT)."""
     score = lambda logits, target: losses.categorical(logits, target.choice)  # noqa: E731

@@ -118,14 +118,16 @@ def _late(method, network, params, states, prepared, codes, name, key) -> View:
     """The derived view `name`, made of codes; no gradient flows through it."""
     derived, still = method.views[name], jax.lax.stop_gradient((params, codes))
 
-    def decode(decoder, code):
+    def decode(decoder, role):
+        code = derived.codes[role]
         grid = network.towers[method.codes[code].encoder.tower].grid
         how = dict(grid=grid, source=None, target=None, target_grid=grid)
         return network.decode(still[0], decoder, still[1][code], **how, train=False)
 
+    roles = derived.codes.items()
     made = Made(
-        {code: still[1][code] for code in derived.codes},
-        {code: prepared.visible[code] for code in derived.codes if code in prepared.visible},
+        {role: still[1][code] for role, code in roles},
+        {role: prepared.visible[code] for role, code in roles if code in prepared.visible},
         decode,
         network,
         jax.lax.stop_gradient(states),

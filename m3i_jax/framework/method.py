@@ -139,7 +139,7 @@ class Method:
                 raise ValueError(f"a view is made of code '{name}'{nearest(name, self.wholes)}")
             code = self.wholes[name]
             derived = self.views.get(code.view)
-            for before in derived.codes if derived else ():
+            for before in derived.codes.values() if derived else ():
                 visit(before, (*waiting, name))
             if derived and derived.codes and code.mask is not None:
                 raise ValueError(f"code '{name}' sees a view made of codes, which has no mask")
@@ -182,7 +182,8 @@ class Method:
         users = [
             c.encoder for c in self.wholes.values() if slot in {s.name for s in c.encoder.slots}
         ]
-        towers, heads = {e.tower for e in users}, {h for e in users for h in e.heads}
+        towers = {e.tower for e in users}
+        heads = {h for e in users for h in (*e.heads, *e.beside)}
         towers |= {"image"} if slot == "ema" else set()
         either = lambda names: "|".join(sorted(map(re.escape, names)))  # noqa: E731
         pattern = rf"^encoders/({either(towers)})/"
@@ -222,8 +223,9 @@ class Method:
         return wanted
 
     def heads(self) -> set[str]:
-        """Names of the feature heads that codes pass through."""
-        return {h for code in self.wholes.values() for h in code.encoder.heads}
+        """Names of the feature heads that codes pass through, and of those beside them."""
+        encoders = [code.encoder for code in self.wholes.values()]
+        return {h for encoder in encoders for h in (*encoder.heads, *encoder.beside)}
 
     def batchwise(self, parts: frozenset[str] = frozenset()) -> dict[str, str]:
         """Terms whose loss over a batch is not the mean over its parts, each with the reason.

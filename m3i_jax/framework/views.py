@@ -1,6 +1,7 @@
 """Views that a method derives from the host's views inside the step."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -13,8 +14,8 @@ from m3i_jax.types import Array, Box, Features, Grid, Region, View
 class Made(NamedTuple):
     """What is known when a view is made of codes: no gradient flows through any of it.
 
-    codes: those that the view asks for, by name.  visible: the cells that each was shown.
-    decode: (decoder, code) -> what a decoder of the online network makes of a code.
+    codes: those that the view is made of, by role.  visible: the cells that each was shown.
+    decode: (decoder, role) -> what a decoder of the online network makes of a code.
     network, states: for what lives in them, such as the picture of a tokenizer's words.
     """
 
@@ -33,7 +34,7 @@ class Derived(NamedTuple):
     count: (region, grid) -> number of cells of that region in every image.
     group: rows exchange images only within consecutive groups of this size (None = the batch).
     mixes: whether each region has cells of its own.
-    codes: that it is made of, see `Made`.
+    codes: {role: code} that it is made of, see `Made`.
     """
 
     needs: tuple[str, ...]
@@ -41,7 +42,7 @@ class Derived(NamedTuple):
     count: Callable[[str, Grid], int]
     group: int | None = None
     mixes: bool = True
-    codes: tuple[str, ...] = ()
+    codes: Mapping[str, str] = MappingProxyType({})
 
 
 def mixed(

@@ -2,8 +2,8 @@
 
 A row's arguments are the paper's numbers. `supervised` has rows with categories and texts,
 `intra` those that predict a view from itself, `inter` from another view, `forms` the 12 forms of
-M3I's Table 2, `mixed` M3I, `recombined` what no paper has; `compose` makes one row of several.
-Every public function of these modules is a row.
+M3I's Table 2, `mixed` M3I, `corrupted` CIM, `recombined` what no paper has; `compose` makes one row
+of several. Every public function of these modules is a row.
 """
 
 import inspect
@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from m3i_jax.framework import Method
-from m3i_jax.methods import compose, describe, forms, inter, intra, mixed, recombined, supervised
+from m3i_jax.methods import (
+    compose,
+    corrupted,
+    describe,
+    forms,
+    inter,
+    intra,
+    mixed,
+    recombined,
+    supervised,
+)
 
 
 def combine(*, rows: dict, weights: dict | None = None) -> Method:
@@ -37,7 +47,7 @@ def _rows(*modules: Any) -> dict[str, Any]:
     }
 
 
-PUBLISHED = _rows(supervised, intra, inter, forms, mixed)
+PUBLISHED = _rows(supervised, intra, inter, forms, mixed, corrupted)
 ROWS = PUBLISHED | _rows(recombined) | {"combine": combine}
 
 __all__ = list(ROWS)

@@ -40,17 +40,17 @@ def combine(rows: Mapping[str, Method], *, weights: Mapping[str, float] | None =
     for row, method in rows.items():
         at = lambda name, row=row: f"{row}/{name}"  # noqa: E731
         moved = {name: at(name) for name in method.views}
-        views |= {at(name): _view(view, moved) for name, view in method.views.items()}
+        views |= {at(name): _view(view, at, moved) for name, view in method.views.items()}
         codes |= {at(name): _code(code, at, moved) for name, code in method.codes.items()}
         weight = (weights or {}).get(row, 1.0)
         terms |= {at(name): _term(term, at, row, weight) for name, term in method.terms.items()}
     return Method(codes, terms, views)
 
 
-def _view(view: Derived, moved: Mapping[str, str]) -> Derived:
+def _view(view: Derived, at, moved: Mapping[str, str]) -> Derived:
     if set(view.needs) & set(moved):
         raise ValueError("a derived view of a derived view cannot be combined with other rows")
-    return view
+    return view._replace(codes={role: at(code) for role, code in view.codes.items()})
 
 
 def _code(code: Code | Part, at, moved: Mapping[str, str]) -> Code | Part:

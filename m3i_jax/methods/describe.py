@@ -47,6 +47,8 @@ def _line(method: Method, term: Term) -> Line:
 
 
 def _view(method: Method, name: str) -> str:
+    if name in method.views and method.views[name].codes:
+        return f"corrupted {VIEWS[method.views[name].needs[0]]}"
     if name in method.views:
         return "2 mixed images" if method.views[name].mixes else "2 blended images"
     return VIEWS.get(name) or "small crops"
@@ -54,8 +56,8 @@ def _view(method: Method, name: str) -> str:
 
 def _representation(term: Term, y) -> str:
     kind = y.encoder.name.partition("/")[0]
-    if kind == "pixels":
-        return "pixels"
+    if kind in ("pixels", "replaced"):
+        return {"pixels": "pixels", "replaced": "replaced cells"}[kind]
     if y.view in ("label", "text"):
         return {"label": "category", "text": "text"}[y.view] + " embedding"
     if term.predict.candidates in ("words", "prototypes"):

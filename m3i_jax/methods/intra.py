@@ -33,17 +33,33 @@ def vq_kd(
     L = E(1 − cos) + E‖sg(z_q) − z‖²: what the decoder makes of the words is to have the teacher's
     direction, and tokens stay near their words. Codebook by moving averages, no gradient.
     """
+    found, near = _quantizer(codes, decay, commitment)
+    found["y"] = Code("a", target or fw.frozen())
+    # 1 − cos is half of a Gaussian with σ² = ½ on unit vectors.
+    return Method(found, {"dense": Term("x", "y", "dense", fw.cosine(dense=True), weight=0.5),
+                          "commitment": near})  # fmt: skip
+
+
+def vq_vae(*, codes: int = 8192, decay: float = 0.99, commitment: float = 1.0) -> Method:
+    """VQ-VAE: view a → 32-d words → its pixels, a tokenizer that can paint (van den Oord 2017).
+
+    L = mean e² + E‖sg(z_q) − z‖²: VQ-KD's words of unit length, of which the decoder `painter`
+    makes the image again. CIM trained offline takes its golden words and pictures from it.
+    """
+    found, near = _quantizer(codes, decay, commitment)
+    found["y"] = Code("a", fw.pixels(normalization="raw"))
+    return Method(found, {"pixels": Term("x", "y", "painter", fw.gaussian()), "commitment": near})
+
+
+def _quantizer(codes: int, decay: float, commitment: float):
+    """Codes of view a rounded to words, and the term that keeps them near."""
     quantized = fw.quantized(fw.online(heads="bottleneck"), codes=codes, decay=decay)
     found = {
         "x": Code("a", quantized),
         "before": Code("a", fw.before(quantized)),
         "words": Code("a", fw.stopped(quantized)),
-        "y": Code("a", target or fw.frozen()),
     }
-    near = Term("before", "words", None, fw.gaussian(), weight=commitment)
-    # 1 − cos is half of a Gaussian with σ² = ½ on unit vectors.
-    return Method(found, {"dense": Term("x", "y", "dense", fw.cosine(dense=True), weight=0.5),
-                          "commitment": near})  # fmt: skip
+    return found, Term("before", "words", None, fw.gaussian(), weight=commitment)
 
 
 def mae(target: Encoder | None = None, *, hidden: float = 0.75) -> Method:

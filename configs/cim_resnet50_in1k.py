@@ -1,0 +1,24 @@
+r"""CIM, ResNet-50, ImageNet-1k, 300 epochs on DALL-E's words (CIM Table 9; METHODS §5).
+
+    python experiments/plan.py --config configs/cim_resnet50_in1k.py
+    python experiments/plan.py --config configs/cim_resnet50_in1k.py:revdet
+
+weights/dalle holds OpenAI's dVAE, encoder and decoder, converted once (docs/weights.md).
+A convolution repairs what a transformer corrupted; not run by us.
+"""
+
+import recipes
+
+
+def get_config(task="respix"):
+    # 7 x 7 cells of 32 pixels answer for 14 x 14 words, or for all their pixels.
+    heads = {
+        "respix": dict(pixels=dict(name="linear")),
+        "revdet": dict(replaced=dict(name="linear", split=2)),
+    }
+    return recipes.cim(
+        dict(width=384, heads=6),
+        heads[task],
+        encoder=dict(name="resnet50"),
+        objective=dict(name="cim", task=task, tokenizer="dalle"),
+    )

@@ -1,0 +1,20 @@
+r"""CIM, ViT-B/16, ImageNet-1k, 300 epochs on DALL-E's words (CIM Table 9; METHODS §5).
+
+    python experiments/plan.py --config configs/cim_vit_b16_in1k.py
+    python experiments/plan.py --config configs/cim_vit_b16_in1k.py:revdet
+
+weights/dalle holds OpenAI's dVAE, encoder and decoder, converted once (docs/weights.md).
+The first blocks of generator and enhancer are not shared yet; not run by us.
+"""
+
+import recipes
+
+
+def get_config(task="respix"):
+    heads = {"respix": "pixels", "revdet": "replaced"}
+    return recipes.cim(
+        {},
+        {heads[task]: dict(name="linear")},
+        encoder=dict(name="vit_b16", positions="learned"),
+        objective=dict(name="cim", task=task, tokenizer="dalle"),
+    )

@@ -1,0 +1,25 @@
+r"""VQ-VAE, ViT-B/16, ImageNet-1k: words that can be painted, by VQ-KD's recipe (METHODS §2.2).
+
+    python experiments/plan.py --config configs/vq_vae_vit_b16_in1k.py
+
+CIM's own words are DALL-E's; these are for a tokenizer of one's own images, by a recipe that no
+paper has. Not run by us.
+"""
+
+import recipes
+
+
+def get_config():
+    return recipes.imagenet(
+        batch=512,
+        duration="100 epochs",
+        warmup="10 epochs",
+        augment=dict(),
+        encoder=dict(recipes.TOKENIZER_VIT),
+        objective=dict(name="vq_vae"),
+        decoders=dict(
+            bottleneck=recipes.WORDS,
+            painter=dict(name="infill", width=768, depth=3, heads=12, input="bottleneck", out=768),
+        ),
+        optimizer=dict(name="adamw", lr=2e-4, b2=0.99, weight_decay=1e-4),
+    )

@@ -1,0 +1,142 @@
+"""CIM's corrupted image: hidden words replaced by what a generator guesses, and painted anew.
+
+A tokenizer turns an image into words and words into an image (METHODS §5.1). Its weights are
+frozen state; nothing here has a gradient.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from m3i_jax import geometry, normalize
+from m3i_jax.build import nearest
+from m3i_jax.framework.codes import Encoder, frozen, then
+from m3i_jax.framework.targets import words
+from m3i_jax.framework.views import Derived, Made
+from m3i_jax.types import Array, Features, Region, View
+
+
+class Tokenizer(NamedTuple):
+    """Images to words and back.
+
+    words: encoder whose codes' `choice` (B, n) are words.
+    paint: (made, choice) -> normalised images (B, h·s, w·s, 3), s pixels for each word.
+    """
+
+    words: Encoder
+    paint: Callable[[Made, Array], Array]
+
+
+def vq_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
+    """Words of a codebook that this library trained with a picture as the target (`vq_vae`).
+
+    `bottleneck` leads from the tower to the words, `painter` from the words to normalised pixels.
+    """
+    encoder = frozen(tower, heads="bottleneck", beside="painter")
+
+    def paint(made, choice):
+        tokens = made.states["codebook"]["words"][choice]
+        return _painted(made, tower, Features(tokens=tokens))
+
+    return Tokenizer(words(encoder, codes=codes), paint)
+
+
+def dalle_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
+    """DALL-E's dVAE (METHODS §5.2): `dalle_encoder` as the tower, `dalle_decoder` as `painter`."""
+
+    def likeliest(features):
+        return Features(choice=features.tokens.argmax(-1).astype(jnp.int32))
+
+    encoder = then(frozen(tower, beside="painter"), likeliest, width=lambda stages: codes)
+
+    def paint(made, choice):
+        return normalize.channels(_painted(made, tower, Features(choice=choice)))
+
+    return Tokenizer(encoder, paint)
+
+
+TOKENIZERS = {"vq": vq_tokenizer, "dalle": dalle_tokenizer}
+
+
+def _painted(made: Made, tower: str, features: Features) -> Array:
+    """Pictures (B, h·s, w·s, 3) that the frozen painter makes of words."""
+    grid, weights = made.network.towers[tower].grid, made.states[f"frozen/{tower}"]
+    patches = made.network.refine(weights, "painter", features, grid=grid, train=False).tokens
+    side = round((patches.shape[-1] / 3) ** 0.5)
+    return geometry.unpatchify(patches, side, grid)
+
+
+def _sampled(key: Array, logits: Array) -> Array:
+    return jax.random.categorical(key, logits)
+
+
+def _likeliest(key: Array, logits: Array) -> Array:
+    return logits.argmax(-1)
+
+
+def _uniform(key: Array, logits: Array) -> Array:
+    return jax.random.randint(key, logits.shape[:-1], 0, logits.shape[-1])
+
+
+# How words are drawn from a generator's logits (CIM Table 7).
+SAMPLERS: dict[str, Callable[[Array, Array], Array]] = {
+    "softmax": _sampled,
+    "argmax": _likeliest,
+    "uniform": _uniform,
+}
+
+
+def corrupted(
+    view: str,
+    *,
+    golden: str,
+    guess: str,
+    decoder: str,
+    tokenizer: Tokenizer,
+    sampling: str = "softmax",
+    temperature: float = 1.0,
+) -> Derived:
+    """c_j = ĝ_j at hidden cells, ĝ ~ P̂(words | visible), else the golden word; painted (CIM §2).
+
+    The picture is brought to the size of `view` bilinearly. Its region "replaced" are the cells
+    whose word has changed: a sample that equals the golden word is no replacement.
+
+    Args:
+      view: the image, whose crop the corrupted one keeps.
+      golden, guess: codes of the image's words, and of the generator that sees a part of it.
+      decoder: from the generator's code to logits over words.
+      tokenizer: whose words these are.
+      sampling: "softmax", "argmax" or "uniform".  temperature: of the softmax.
+    """
+    if sampling not in SAMPLERS:
+        raise ValueError(f"words are not drawn by '{sampling}'{nearest(sampling, SAMPLERS)}")
+    if temperature <= 0:
+        raise ValueError(f"the temperature of a softmax is positive, not {temperature}")
+    draw, roles = SAMPLERS[sampling], {"golden": golden, "guess": guess}
+
+    def make(key: Array, views: Any, made: Made, *, grid: Any, patch: int) -> View:
+        image, right, seen = views[view], made.codes["golden"].choice, made.visible["guess"]
+        drawn = draw(key, made.decode(decoder, "guess") / temperature).astype(right.dtype)
+        choice = jnp.where(seen.reshape(right.shape), right, drawn)
+        picture = tokenizer.paint(made, choice)
+        picture = jax.image.resize(picture, image.data.shape, "bilinear", antialias=False)
+        rows = jnp.arange(len(choice), dtype=jnp.int32)
+        replaced = Region((choice != right).reshape(seen.shape), rows, image.box)
+        return View(picture, image.box, regions={"replaced": replaced})
+
+    return Derived((view,), make, lambda region, grid: grid[0] * grid[1], codes=roles)
+
+
+def replaced(tower: str = "generator") -> Encoder:
+    """RevDet's target: whether the word of each cell was replaced, 0 or 1, (B, h·w, 1).
+
+    tower: on whose grid the words lie.
+    """
+
+    def apply(look):
+        cells = look.view.regions["replaced"].cells
+        return Features(tokens=cells.reshape(len(cells), -1, 1).astype(jnp.float32)), {}
+
+    return Encoder("replaced", tower, apply, lambda stages: 1, stops=True)

@@ -1,0 +1,103 @@
+"""The corrupted view by hand: what is kept, what is drawn, what counts as replaced."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m3i_jax import framework as fw
+from m3i_jax.framework.views import Made
+from m3i_jax.types import Box, Features, Region, View
+
+GRID, WORDS = (2, 3), 5
+BATCH, CELLS = 4, 6
+RNG = np.random.default_rng(0)
+GOLDEN = RNG.integers(0, WORDS, (BATCH, CELLS)).astype(np.int32)
+VISIBLE = RNG.random((BATCH, *GRID)) < 0.5
+
+
+def painted(made, choice):
+    """A picture that shows every word as the brightness of its cell."""
+    cells = choice.reshape(-1, *GRID, 1).astype(jnp.float32)
+    return jnp.broadcast_to(cells, (*cells.shape[:3], 3))
+
+
+TOKENIZER = fw.Tokenizer(None, painted)
+
+
+def corrupt(logits, key, *, size=GRID, **options):
+    ones = jnp.ones(BATCH)
+    view = View(jnp.zeros((BATCH, *size, 3)), Box(*(ones,) * 6))
+    made = Made(
+        {"golden": Features(choice=jnp.asarray(GOLDEN)), "guess": Features()},
+        {"guess": jnp.asarray(VISIBLE)},
+        lambda decoder, role: jnp.asarray(logits, jnp.float32),
+        None,
+        {},
+    )
+    derived = fw.corrupted(
+        "a", golden="y", guess="x", decoder="words", tokenizer=TOKENIZER, **options
+    )
+    assert derived.codes == {"golden": "y", "guess": "x"} and derived.needs == ("a",)
+    found = derived.make(key, {"a": view}, made, grid=GRID, patch=1)
+    assert found.box is view.box
+    return found
+
+
+def test_visible_cells_keep_their_word_and_hidden_ones_get_the_guess(key):
+    logits = RNG.normal(size=(BATCH, CELLS, WORDS))
+    found = corrupt(logits, key, sampling="argmax")
+    want = np.where(VISIBLE.reshape(BATCH, -1), GOLDEN, logits.argmax(-1)).reshape(BATCH, *GRID)
+    np.testing.assert_array_equal(found.data[..., 0], want)
+    cells = found.regions["replaced"].cells
+    np.testing.assert_array_equal(cells, want != GOLDEN.reshape(want.shape))
+    assert not (cells & VISIBLE).any() and cells.any()
+
+
+def test_a_guess_that_is_right_replaces_nothing(key):
+    right = 50.0 * np.eye(WORDS)[GOLDEN]
+    for sampling in ("argmax", "softmax"):
+        found = corrupt(right, key, sampling=sampling)
+        assert not found.regions["replaced"].cells.any()
+    np.testing.assert_array_equal(found.data[..., 0], GOLDEN.reshape(BATCH, *GRID))
+
+
+def frequencies(logits, **options):
+    """How often each word is drawn for hidden cells, over many keys."""
+    draw = jax.vmap(lambda key: corrupt(logits, key, **options).data[..., 0])
+    drawn = np.asarray(draw(jax.random.split(jax.random.key(1), 2000)))[:, ~VISIBLE]
+    return np.bincount(drawn.astype(int).ravel(), minlength=WORDS) / drawn.size
+
+
+def test_words_are_drawn_by_the_softmax_or_evenly():
+    logits = np.broadcast_to(np.log([0.1, 0.2, 0.3, 0.4, 1e-9]), (BATCH, CELLS, WORDS))
+    # 2000 draws of some 12 cells: a standard error is at most 0.0033.
+    np.testing.assert_allclose(frequencies(logits), [0.1, 0.2, 0.3, 0.4, 0.0], atol=0.013)
+    np.testing.assert_allclose(frequencies(logits, sampling="uniform"), [0.2] * 5, atol=0.013)
+    squared = np.array([0.01, 0.04, 0.09, 0.16, 0.0]) / 0.3
+    np.testing.assert_allclose(frequencies(logits, temperature=0.5), squared, atol=0.013)
+
+
+def test_the_picture_is_brought_to_the_size_of_the_view(key):
+    found = corrupt(np.zeros((BATCH, CELLS, WORDS)), key, size=(8, 12))
+    assert found.data.shape == (BATCH, 8, 12, 3)
+    # Bilinear: corners are those of the cells.
+    small = corrupt(np.zeros((BATCH, CELLS, WORDS)), key).data
+    np.testing.assert_allclose(found.data[:, 0, 0], small[:, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(found.data[:, -1, -1], small[:, -1, -1], atol=1e-6)
+
+
+def test_wrong_options_are_refused():
+    how = dict(golden="y", guess="x", decoder="words", tokenizer=TOKENIZER)
+    with pytest.raises(ValueError, match="not drawn by 'softmx'; did you mean 'softmax'"):
+        fw.corrupted("a", **how, sampling="softmx")
+    with pytest.raises(ValueError, match="positive, not 0"):
+        fw.corrupted("a", **how, temperature=0.0)
+
+
+def test_replaced_cells_are_tokens_of_zeros_and_ones():
+    region = Region(jnp.asarray(~VISIBLE), jnp.arange(BATCH), None)
+    look = fw.Look(View(None, regions={"replaced": region}), None, None, {}, 0.0, None)
+    found, reports = fw.replaced().apply(look)
+    np.testing.assert_array_equal(found.tokens[..., 0], ~VISIBLE.reshape(BATCH, -1))
+    assert reports == {} and fw.replaced().width({}) == 1

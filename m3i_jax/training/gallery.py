@@ -1,6 +1,7 @@
 """Pictures of what a step looks at: views, masks, mixes, and predictions that are pixels.
 
-The pictures of step t show exactly what step t saw: the same keys, hence the same draws.
+The pictures of step t show exactly what step t saw: the same keys, hence the same draws; but for
+views that are made of codes, whose network has made the step since.
 """
 
 from collections.abc import Callable
@@ -57,6 +58,9 @@ def _columns(run: Run, state, batch, step, rows: int):
     key = jax.random.fold_in(jax.random.key(run.config.seed), step)
     given = views(key, batch, run.augment)
     prepared = fw.prepare(method, network, given, key=key, params=state.params, states=state.codes)
+    if any(view.codes for view in method.views.values()):
+        how = dict(train=False, key=key)
+        *_, prepared = fw.encode(method, network, state.params, state.codes, prepared, **how)
     images = {n: v.data for n, v in prepared.views.items() if v.data.ndim == 4}
     columns = {f"view {name}": (data,) for name, data in images.items()}
     for name, visible in prepared.visible.items():

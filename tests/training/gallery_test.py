@@ -12,6 +12,7 @@ from m3i_jax.training.run import assemble
     "row, titles",
     [
         ("m3i images", {"view a", "view b", "mask", "view mix"}),
+        ("cim", {"view a", "what guess sees of a", "view corrupted"}),
         ("mae", {"view a", "what x sees of a", "predicted by pixels"}),
     ],
 )

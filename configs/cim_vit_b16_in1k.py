@@ -3,7 +3,8 @@ r"""CIM, ViT-B/16, ImageNet-1k, 300 epochs on DALL-E's words (CIM Table 9; METHO
     python experiments/plan.py --config configs/cim_vit_b16_in1k.py
     python experiments/plan.py --config configs/cim_vit_b16_in1k.py:revdet
 
-weights/dalle holds OpenAI's dVAE, encoder and decoder, converted once (docs/weights.md).
+weights/dalle is to hold the encoder and decoder of OpenAI's dVAE in names of docs/weights.md; no
+published file of it has been loaded by us.
 The first blocks of generator and enhancer are not shared yet; not run by us.
 """
 

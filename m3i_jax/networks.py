@@ -15,6 +15,7 @@ from flax import linen as nn
 from m3i_jax import decoders as decoding
 from m3i_jax import encoders as encoding
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.encoders import shared
 from m3i_jax.types import Array, Features, Grid
 
 Params = dict[str, Any]
@@ -79,7 +80,8 @@ def build(
 
     Args:
       encoder: block of the tower "image", see `encoders.create`.
-      towers: blocks of further towers by name: "text", "category", ...
+      towers: blocks of further towers by name: "text", "category", ... A block's extra key
+        `shares` is the number of first blocks that are those of the encoder, see `shared`.
       decoders: blocks by name, see `decoders.create`. A block's extra key `input` names what
         feeds it: a tower ("image" if left out), or a feature head. A block that states its own
         `out` is a feature head; so are the kinds that need none (projector, dense_heads, ...).
@@ -94,16 +96,23 @@ def build(
     blocks = {"image": encoder, **towers}
     if "image" in towers:
         raise ConfigError("the tower 'image' is the encoder; a further tower needs another name")
+    if "shares" in encoder:
+        raise ConfigError("the encoder shares no blocks; a further tower may share some of its own")
     given = {"image": image, "dtype": dtype}
     modules = {name: _encoder(name, block, given) for name, block in blocks.items()}
+    shares = {name: block["shares"] for name, block in blocks.items() if block.get("shares")}
+    for name, count in shares.items():
+        shared.check(name, modules[name], modules["image"], count)
     records = {name: _tower(module) for name, module in modules.items()}
     width = out if callable(out) else lambda name, stages: out.get(name)
     heads = _heads(decoders, records, dtype=dtype, width=width)
     coupling = {n for n, module in modules.items() if getattr(module, "tracks", False)}
     coupling |= {n for n, module in heads.modules.items() if getattr(module, "norm", "") == "batch"}
     return Network(
-        init=lambda key: _init(key, modules, heads),
-        encode=lambda params, tower, data, **how: _encode(modules, params, tower, data, **how),
+        init=lambda key: _init(key, modules, shares, heads),
+        encode=lambda params, tower, data, **how: _encode(
+            modules, shares, params, tower, data, **how
+        ),
         decode=lambda params, name, x, **how: _decode(heads.modules, params, name, x, **how),
         refine=lambda params, name, x, **how: _refine(heads.modules, params, name, x, **how),
         towers=records,
@@ -126,6 +135,7 @@ def _encoder(tower: str, block: Mapping[str, Any], given: Mapping[str, Any]) -> 
     name = block["name"]
     kwargs = {k: v for k, v in given.items() if encoding.accepts(name, k)} | dict(block)
     del kwargs["name"]
+    kwargs.pop("shares", None)
     return encoding.create(name, **kwargs)
 
 
@@ -178,7 +188,9 @@ def _heads(blocks, towers, *, dtype, width) -> Heads:
     return Heads({name: modules[name] for name in blocks}, inputs, stages)
 
 
-def _init(key: Array, modules: dict[str, nn.Module], heads: Heads) -> Params:
+def _init(
+    key: Array, modules: dict[str, nn.Module], shares: Mapping[str, int], heads: Heads
+) -> Params:
     """Parameters of every module, from a key of its own: fold_in(key, crc32(path))."""
     encoders, decoders, given, made = {}, {}, {}, {}
     for name, module in modules.items():
@@ -198,6 +210,7 @@ def _init(key: Array, modules: dict[str, nn.Module], heads: Heads) -> Params:
 
     for name in heads.modules:
         visit(name)
+    encoders |= {name: shared.own(encoders[name], count) for name, count in shares.items()}
     return {"encoders": encoders, "decoders": {name: decoders[name] for name in heads.modules}}
 
 
@@ -231,8 +244,21 @@ def _wanted(module, how):
     return {k: how[k] for k in module.wants if k in how}
 
 
+def _weights(params: Params, tower: str, shares: Mapping[str, int]) -> Params:
+    """All parameters of a tower, those in common with the encoder included."""
+    if tower not in shares:
+        return params["encoders"][tower]
+    if "image" not in params["encoders"]:
+        raise ConfigError(
+            f"tower '{tower}' has its first blocks in common with the encoder, so it cannot have "
+            "weights of its own: it is no teacher, and no tokenizer"
+        )
+    return shared.whole(params["encoders"][tower], params["encoders"]["image"], shares[tower])
+
+
 def _encode(
     modules,
+    shares: Mapping[str, int],
     params: Params,
     tower: str,
     data: Array,
@@ -258,7 +284,8 @@ def _encode(
     if train and key is None and getattr(module, "drop_path", 0.0):
         raise ValueError(f"training tower '{tower}' with drop path needs a key")
     rngs = None if key is None else {"droppath": key}
-    return module.apply({"params": params["encoders"][tower]}, data, train=train, rngs=rngs, **how)
+    weights = _weights(params, tower, shares)
+    return module.apply({"params": weights}, data, train=train, rngs=rngs, **how)
 
 
 def _decode(

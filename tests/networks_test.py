@@ -143,6 +143,27 @@ def test_eight_devices_give_the_values_of_one(small, key):
     assert all(n.endswith("k/bias") for n in unused), unused
 
 
+def test_a_tower_with_blocks_of_the_encoder(key):
+    # METHODS 5.3: a generator of four blocks, without its head; two of them and the embedding go.
+    vit = dict(name="vit_b16", positions="learned", image=224)
+    four = dict(vit, depth=4, hide="mask")
+    counts = []
+    for generator in (four, dict(four, shares=2)):
+        network = built(vit, {"generator": generator}, {}, out={}, image=224)
+        shapes = jax.eval_shape(network.init, key)
+        counts.append(trees.count(shapes["encoders"]["generator"]))
+        x = jax.eval_shape(
+            lambda p, x, n=network: n.encode(p, "generator", x).tokens,
+            shapes,
+            jax.ShapeDtypeStruct((2, 224, 224, 3), jnp.float32),
+        )
+        assert x.shape == (2, 196, 768)
+    assert counts[0] + 769 * 8192 == 35_396_096
+    assert counts[0] - counts[1] == 2 * 7_087_872 + 590_592
+    with pytest.raises(ConfigError, match="it is no teacher"):
+        network.encode({"encoders": {"generator": {}}}, "generator", jnp.zeros((1, 224, 224, 3)))
+
+
 def test_refine_is_a_head_on_features():
     decoders = {
         "head": dict(name="mlp", hidden=8, pool="class"),
@@ -188,6 +209,8 @@ def test_training_needs_a_key_only_for_drop_path(key):
         (dict(encoder=dict(NANO, depht=3)), "did you mean 'depth'"),
         (dict(image=30, encoder={"name": "vit_nano"}), "30x30 is not divisible by patch 4"),
         (dict(towers={"image": NANO}), "needs another name"),
+        (dict(encoder=dict(NANO, shares=1)), "the encoder shares no blocks"),
+        (dict(towers={"b": dict(NANO, shares=2)}), "shares 2 blocks with the encoder, expected 1"),
         (dict(decoders={"image": {"name": "query", "input": "imag"}}), "unknown input 'imag'"),
         (dict(decoders={"a": {"name": "linear", "input": "a"}}), "feed each other: a <- a"),
         (dict(decoders={"b": {"name": "linear"}}), "decoder 'b' predicts nothing"),

@@ -1,9 +1,17 @@
 """CIM as published, and beside other rows."""
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from m3i_jax import methods
+from m3i_jax import framework as fw
+from m3i_jax import methods, networks, trees
 from m3i_jax.build import ConfigError
+from m3i_jax.types import Box, View
+
+VIT = dict(name="vit_nano", width=16, depth=2, heads=2, patch=4)
+GENERATOR = dict(VIT, depth=3, hide="mask", positions="learned")
 
 
 def test_cim_as_published():
@@ -60,3 +68,67 @@ def test_wrong_names_are_refused():
         methods.create(dict(name="cim", tokenizer="dale"))
     with pytest.raises(ConfigError, match="did you mean 'softmax'"):
         methods.create(dict(name="cim", sampling="softmx"))
+
+
+def moved(task, term, generator):
+    """Paths of the parameters on which one term of CIM alone depends, by its gradient."""
+    method = methods.cim(task=task, codes=8)
+    method = fw.Method(method.codes, {term: method.terms[term]}, method.views)
+    bottleneck = dict(name="mlp", hidden=16, out=4, layers=2, norm="none", pool="none")
+    painter = dict(name="infill", width=16, depth=1, heads=2, input="bottleneck", out=48)
+    heads = {"words": dict(name="linear", input="generator"), task: dict(name="linear")}
+    heads[{"respix": "pixels", "revdet": "replaced"}[task]] = heads.pop(task)
+    network = networks.build(
+        VIT,
+        dict(generator=generator, tokenizer=VIT),
+        dict(heads, bottleneck=dict(bottleneck, input="tokenizer"), painter=painter),
+        image=16,
+        dtype="float32",
+        out=lambda name, stages: method.decoders(stages).get(name, 8),
+    )
+    key = jax.random.key(0)
+    pixels = jax.random.normal(key, (4, 16, 16, 3))
+    views = {"a": View(pixels, Box(*(jnp.ones(4),) * 6))}
+
+    @jax.jit
+    def slopes(key):
+        params, states = fw.init(method, network, key)
+        # Linear heads start at small weights; zeros would hide what flows through them.
+        params = jax.tree.map(lambda x: x + 0.01, params)
+        prepared = fw.prepare(method, network, views, key=key)
+        weighting = fw.constant()
+        how = dict(balance=weighting.init(), key=key)
+        return fw.gradients(method, network, weighting, params, states, prepared, **how).params
+
+    found = jax.device_get(slopes(key))
+    parts = {}
+    for path, slope in trees.named_leaves(found):
+        tower = "/".join(path.split("/")[:2])
+        layers = slope if "/blocks/" in path else slope[None]
+        for i, layer in enumerate(layers):
+            where = f"{tower}/blocks/{i}" if "/blocks/" in path else tower
+            where = f"{tower}/patch_embed" if "/patch_embed/" in path else where
+            parts[where] = parts.get(where, 0.0) + float(np.abs(layer).sum())
+    return {where for where, size in parts.items() if size > 0}
+
+
+OURS = {"encoders/generator", "decoders/words"}
+
+
+@pytest.mark.parametrize("task, head", [("respix", "pixels"), ("revdet", "replaced")])
+def test_no_gradient_leads_from_the_enhancer_to_the_generator(task, head):
+    alone = moved(task, task, GENERATOR)
+    blocks = {f"encoders/image/blocks/{i}" for i in (0, 1)}
+    image = {"encoders/image", "encoders/image/patch_embed"} | blocks
+    assert alone == image | {f"decoders/{head}"}
+    # What is in common is the encoder's, and all that is left of the generator stays untouched.
+    assert moved(task, task, dict(GENERATOR, shares=1)) == alone
+
+
+def test_the_generator_trains_itself_and_what_it_shares():
+    embedding = "encoders/generator/patch_embed"
+    blocks = {f"encoders/generator/blocks/{i}" for i in (0, 1, 2)}
+    assert moved("respix", "words", GENERATOR) == OURS | blocks | {embedding}
+    common = {"encoders/image/patch_embed", "encoders/image/blocks/0"}
+    behind = {f"encoders/generator/blocks/{i}" for i in (0, 1)}
+    assert moved("respix", "words", dict(GENERATOR, shares=1)) == OURS | behind | common

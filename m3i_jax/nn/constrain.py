@@ -1,5 +1,9 @@
 """Where activations live on the mesh: split over the batch, whole in every other dimension."""
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import jax
 from jax.sharding import AxisType, PartitionSpec
 
@@ -15,15 +19,31 @@ def batch_sharded(x: Array) -> Array:
     Without a mesh, for axes that the compiler does not manage (inside `shard_map`), and for a
     batch that the axes do not divide (an initialisation, the rest of a data set), `x` passes.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty:
-        return x
-    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
-    axes = tuple(axis for axis in BATCH_AXES if kinds.get(axis) == AxisType.Auto)
-    devices = 1
-    for axis in axes:
-        devices *= mesh.shape[axis]
-    if devices == 1 or x.shape[0] % devices:
+    axes = _axes(x.shape[0])
+    if not axes:
         return x
     spec = PartitionSpec(axes, *(None,) * (x.ndim - 1))
     return jax.lax.with_sharding_constraint(x, spec)
+
+
+def by_rows(fn: Callable, *arrays: Array) -> Any:
+    """fn(*arrays), where each device does its own rows of dimension 0 and nothing is exchanged.
+
+    For functions that treat every row by itself: the compiler is not asked how to split them.
+    Not to be differentiated through. Rows that `batch_sharded` leaves whole are done by all.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.size == 1 or any(kind != AxisType.Auto for kind in mesh.axis_types):
+        return fn(*arrays)
+    spec = PartitionSpec(_axes(arrays[0].shape[0]))
+    # Without sums over devices there is nothing that the check could find.
+    return jax.shard_map(fn, in_specs=spec, out_specs=spec, check_vma=False)(*arrays)
+
+
+def _axes(batch: int) -> tuple[str, ...]:
+    """The axes of the mesh over which so many rows are split; () where they are not."""
+    mesh = jax.sharding.get_abstract_mesh()
+    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    axes = tuple(axis for axis in BATCH_AXES if kinds.get(axis) == AxisType.Auto)
+    devices = math.prod(mesh.shape[axis] for axis in axes)
+    return () if devices == 1 or batch % devices else axes

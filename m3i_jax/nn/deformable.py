@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import AxisType
 
+from m3i_jax.nn.constrain import by_rows
 from m3i_jax.types import Array, Grid
 
 PAD = 2  # both corners of a clamped place lie on it
@@ -106,21 +106,22 @@ _dcnv3.defvjp(_dcnv3_forward, _dcnv3_backward)
 
 
 def _over_batch(sample: Callable, *arrays: Array) -> Any:
-    """`sample(*rows, unroll=...)` for every row of the batch.
+    """`sample(*rows, unroll=...)` for every row of the batch, on each device for its own rows.
 
-    A CPU takes the rows in turn, as one of them fits its cache; unless the batch is spread over a
-    mesh, which a loop over it would gather. An accelerator takes all at once and is given the sum
-    over the taps as one kernel.
+    A CPU takes the rows in turn, as one of them fits its cache. An accelerator takes all at once
+    and is given the sum over the taps as one kernel. Left to the compiler, the scattered sum was
+    split over a second axis of the mesh, and came out wrong (jaxlib 0.10.2).
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
-    spread = any(mesh.shape[axis] > 1 for axis, kind in kinds if kind != AxisType.Manual)
     looped = functools.partial(sample, unroll=False)
-    return lax.platform_dependent(
-        *arrays,
-        cpu=jax.vmap(looped) if spread else lambda *xs: lax.map(lambda x: looped(*x), xs),
-        default=jax.vmap(functools.partial(sample, unroll=True)),
-    )
+
+    def rows(*arrays):
+        return lax.platform_dependent(
+            *arrays,
+            cpu=lambda *xs: lax.map(lambda x: looped(*x), xs),
+            default=jax.vmap(functools.partial(sample, unroll=True)),
+        )
+
+    return by_rows(rows, *arrays)
 
 
 def _gather(window, values, offsets, masks, *, unroll):

@@ -123,3 +123,43 @@ def fits():
 def one_device():
     """The mesh block and devices of a run on a single device."""
     return dict(data=1, fsdp=1), jax.devices()[:1]
+
+
+@pytest.fixture(scope="session")
+def slopes(fits):
+    """slopes(run, batch) -> (state, loss, gradient) of one step, on the run's own mesh."""
+    from m3i_jax import framework as fw
+    from m3i_jax.training import sharding
+    from m3i_jax.training.step import views
+
+    def found(run, batch):
+        key = jax.random.key(3)
+
+        def differentiate(state, batch):
+            given = views(key, batch, run.augment)
+            prepared = fw.prepare(
+                run.method, run.network, given, key=key, params=state.params, states=state.codes
+            )
+            found = fw.gradients(
+                run.method, run.network, run.weighting, state.params, state.codes, prepared,
+                balance=state.balance, key=key,
+            )  # fmt: skip
+            return found.loss, found.params
+
+        state = run.create()
+        with jax.set_mesh(run.mesh):
+            given = sharding.put(fits(run, batch), run.mesh)
+            loss, found = jax.jit(differentiate)(state, given)
+        return state, float(loss), jax.device_get(found)
+
+    return found
+
+
+@pytest.fixture(scope="session")
+def distance():
+    """distance(found, right) -> ‖found − right‖ / ‖right‖ over all leaves of two trees."""
+
+    def norm(tree):
+        return np.sqrt(sum(np.square(x).sum() for x in jax.tree.leaves(tree)))
+
+    return lambda found, right: norm(jax.tree.map(np.subtract, found, right)) / norm(right)

@@ -86,18 +86,47 @@ def test_convolutions_cannot_hide(encoder, row, shrunk):
         runs.check(config(shrunk, row, encoder))
 
 
+# All of the billion's stages, its fused map and both of its norms, but narrow.
+NARROW_H = dict(
+    name="internimage_h", width=16, depths=(1, 1, 2, 1), groups=1, post_norms=(0,), fused=32
+)
+# Wide enough to have a matrix that is worth splitting.
+WIDE = {
+    "swin_v2": ENCODERS["swin_v2"] | dict(width=32),
+    "resnet": ENCODERS["resnet"] | dict(width=16),
+    "replknet": ENCODERS["replknet"] | dict(drop_path=0.0),
+    "internimage_h": NARROW_H,
+}
+SHARDED = dict(data=2, fsdp=4)
+
+
+def split(run):
+    """The parameters of a run that no device has whole."""
+    return [x for x in jax.tree.leaves(run.shardings.params) if not x.is_fully_replicated]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", WIDE)
+def test_eight_devices_equal_one(encoder, shrunk, batch, slopes, distance, one_device):
+    mesh, devices = one_device
+    given, how = images(batch, 32), dict(encoder=WIDE[encoder], image=32)
+    single = assemble(shrunk("classification", mesh=mesh, **how), images=100, devices=devices)
+    many = assemble(shrunk("classification", mesh=SHARDED, **how), images=100)
+    assert split(many), "nothing was sharded, so the comparison would show nothing"
+    _, loss, found = slopes(single, given)
+    _, loss8, found8 = slopes(many, given)
+    np.testing.assert_allclose(loss8, loss, rtol=1e-5)
+    assert distance(found8, found) <= 1e-5
+
+
 @pytest.mark.slow
 def test_a_narrow_internimage_h_trains_in_shards(shrunk, batch, fits, one_device):
     mesh, devices = one_device
-    one = assemble(
-        config(shrunk, "m3i images", "internimage fused", mesh=mesh), images=100, devices=devices
-    )
-    many = assemble(
-        config(shrunk, "m3i images", "internimage fused", mesh=dict(data=2, fsdp=4)), images=100
-    )
-    split = [x for x in jax.tree.leaves(many.shardings.params) if not x.is_fully_replicated]
-    assert split, "nothing was sharded, so the comparison would show nothing"
-    given = fits(one, images(batch, one.config.image))
+    how = dict(encoder=NARROW_H, image=32)
+    one = assemble(shrunk("m3i images", mesh=mesh, **how), images=100, devices=devices)
+    many = assemble(shrunk("m3i images", mesh=SHARDED, **how), images=100)
+    assert split(many), "nothing was sharded, so the comparison would show nothing"
+    given = fits(one, images(batch, 32))
     *_, losses = trained(one, given)
     *_, losses8 = trained(many, given)
     # The third loss is behind two updates by gradients.

@@ -8,53 +8,28 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax import framework as fw
 from m3i_jax import trees
 from m3i_jax.build import ConfigError
 from m3i_jax.training import sharding
 from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.run import Run, assemble
 from m3i_jax.training.state import TrainState
-from m3i_jax.training.step import views
 from m3i_jax.types import Batch
 
 
-def slopes(run, batch, fits):
-    """(loss, gradient) of one step of a run, as the step computes them, on the run's own mesh."""
-
-    def differentiate(state, batch):
-        key = jax.random.key(3)
-        given = views(key, batch, run.augment)
-        prepared = fw.prepare(
-            run.method, run.network, given, key=key, params=state.params, states=state.codes
-        )
-        found = fw.gradients(
-            run.method, run.network, run.weighting, state.params, state.codes, prepared,
-            balance=state.balance, key=key,
-        )  # fmt: skip
-        return found.loss, found.params
-
-    state = run.create()
-    with jax.set_mesh(run.mesh):
-        loss, found = jax.jit(differentiate)(state, sharding.put(fits(run, batch), run.mesh))
-    return state, float(loss), jax.device_get(found)
-
-
-def test_eight_devices_equal_one(any_row, shrunk, batch, fits, one_device):
+def test_eight_devices_equal_one(any_row, shrunk, batch, slopes, distance, one_device):
     mesh, device = one_device
     row = any_row
     single = assemble(shrunk(row, mesh=mesh), images=100, devices=device)
     many = assemble(shrunk(row, mesh=dict(data=4, fsdp=2)), images=100)
-    state, loss, found = slopes(single, batch, fits)
-    state8, loss8, found8 = slopes(many, batch, fits)
+    state, loss, found = slopes(single, batch)
+    state8, loss8, found8 = slopes(many, batch)
     split = [x for x in jax.tree.leaves(state8.params) if not x.sharding.is_fully_replicated]
     assert split, "nothing was sharded, so the comparison would show nothing"
     np.testing.assert_allclose(loss8, loss, rtol=1e-5)
-    scale = np.sqrt(sum(np.square(g).sum() for g in jax.tree.leaves(found)))
-    off = jax.tree.map(lambda a, b: np.square(a - b).sum(), found, found8)
     # MSN divides cosines by 0.1 and raises shares to the fourth power: rounding grows forty-fold.
     limit = 4e-5 if any_row == "msn" else 1e-5
-    assert np.sqrt(sum(jax.tree.leaves(off))) <= limit * scale
+    assert distance(found8, found) <= limit
 
 
 class Trained(NamedTuple):

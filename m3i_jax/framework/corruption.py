@@ -129,6 +129,39 @@ def corrupted(
     return Derived((view,), make, lambda region, grid: grid[0] * grid[1], codes=roles)
 
 
+ASPECT = (0.3, 1 / 0.3)
+
+
+def erased(view: str, *, hidden: float = 0.5) -> Derived:
+    """Random erasing (Zhong et al. 2020): a rectangle of noise, what CIM compares with (Table 8).
+
+    Its area is the share `hidden` of the image, up to whole pixels; its aspect log-uniform between
+    3 : 10 and 10 : 3 where such a rectangle fits, its place uniform. Each of its pixels is normal.
+    """
+    if not 0.0 < hidden < 1.0:
+        raise ValueError(f"the share of an image to erase is between 0 and 1, not {hidden}")
+
+    def make(key: Array, views: Any, *, grid: Any, patch: int) -> View:
+        images = views[view].data
+        keys, shape = jax.random.split(key, 4), (images.shape[0], 1)
+        low, high = max(ASPECT[0], hidden), min(ASPECT[1], 1 / hidden)
+        span = dict(minval=jnp.log(low), maxval=jnp.log(high))
+        aspect = jnp.exp(jax.random.uniform(keys[0], shape, **span))
+        inside = []
+        for key, size, share in zip(
+            keys[1:], images.shape[1:3], (aspect, 1 / aspect), strict=False
+        ):
+            length = jnp.clip(jnp.round(size * jnp.sqrt(hidden * share)), 1, size)
+            start = jnp.floor(jax.random.uniform(key, shape) * (size - length + 1))
+            place = jnp.arange(size, dtype=jnp.float32)[None]
+            inside.append((place >= start) & (place < start + length))
+        cells = inside[0][:, :, None, None] & inside[1][:, None, :, None]
+        noise = jax.random.normal(keys[3], images.shape, images.dtype)
+        return View(jnp.where(cells, noise, images), views[view].box)
+
+    return Derived((view,), make, lambda region, grid: grid[0] * grid[1], mixes=False)
+
+
 def replaced(tower: str = "generator") -> Encoder:
     """RevDet's target: whether the word of each cell was replaced, 0 or 1, (B, h·w, 1).
 

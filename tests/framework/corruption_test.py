@@ -101,3 +101,30 @@ def test_replaced_cells_are_tokens_of_zeros_and_ones():
     found, reports = fw.replaced().apply(look)
     np.testing.assert_array_equal(found.tokens[..., 0], ~VISIBLE.reshape(BATCH, -1))
     assert reports == {} and fw.replaced().width({}) == 1
+
+
+@pytest.mark.parametrize("hidden", [0.5, 0.1])
+def test_a_rectangle_of_noise(hidden, key):
+    ones = jnp.ones(200)
+    view = View(jnp.full((200, 24, 32, 3), 9.0), Box(*(ones,) * 6))
+    found = fw.erased("a", hidden=hidden).make(key, {"a": view}, grid=(3, 4), patch=8)
+    erased = np.asarray((found.data != 9.0).all(-1))
+    # All pixels of the box around what is erased, and no others: a rectangle.
+    rows, columns = erased.any(2), erased.any(1)
+    np.testing.assert_array_equal(erased, rows[:, :, None] & columns[:, None, :])
+    # Sides are whole pixels, so half a pixel of each is the most that the area can be off.
+    height, width = rows.sum(1), columns.sum(1)
+    most = (height + width) / 2 + 0.25
+    assert (np.abs(height * width - hidden * 24 * 32) <= most).all()
+    assert len(set(height)) > 5, "all rectangles have one form"
+    # Every edge of the image is reached, and the noise is standard normal.
+    assert rows.any(0).all() and columns.any(0).all()
+    noise = np.asarray(found.data)[erased]
+    assert abs(noise.mean()) < 0.02 and abs(noise.std() - 1) < 0.02
+    assert found.box is view.box
+
+
+def test_nothing_or_all_cannot_be_erased():
+    for hidden in (0.0, 1.0):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            fw.erased("a", hidden=hidden)

@@ -59,6 +59,16 @@ def test_beside_categories_by_config_alone():
     assert {t.group for t in method.terms.values()} == {"cim", "category"}
 
 
+def test_erasing_has_no_generator():
+    method = methods.cim(corruption="erasing", hidden=0.4)
+    assert set(method.terms) == {"respix"} and set(method.codes) == {"x", "y"}
+    assert method.codes["x"].view == "erased" and method.sources == {"a"}
+    with pytest.raises(ConfigError, match="not by 'revdet'"):
+        methods.create(dict(name="cim", task="revdet", corruption="erasing"))
+    with pytest.raises(ConfigError, match="did you mean 'erasing'"):
+        methods.create(dict(name="cim", corruption="erase"))
+
+
 def test_wrong_names_are_refused():
     with pytest.raises(ConfigError, match="did you mean 'respix'"):
         methods.create(dict(name="cim", task="respixx"))

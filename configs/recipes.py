@@ -333,6 +333,21 @@ def large_batch(**blocks) -> ConfigDict:
 
 
 LARS = dict(name="lars", momentum=0.9, trust=0.001)
+# What does not decay in fine-tuning: tokens and positions, too (METHODS §8.1).
+WITHOUT_TOKENS = ONE_DIMENSIONAL + r"|(^|/)(cls_token|mask_token|pos_embed)$|relative_position"
+
+
+def classifier(size: int, width: int) -> dict:
+    """Blocks of a linear classifier on the mean token, a product of two matrices."""
+    return dict(
+        towers=dict(category=dict(name="table", size=size, width=width)),
+        decoders=dict(category=dict(name="linear", pool="mean")),
+    )
+
+
+def rand_augment(magnitude: float, **crops) -> dict:
+    """Crops with RandAugment `magnitude`/.5 (METHODS §8.1)."""
+    return dict(crops, rand_augment=dict(magnitude=magnitude, deviation=0.5, operations=2))
 
 
 def images_only(config: ConfigDict) -> ConfigDict:

@@ -24,6 +24,9 @@ ARGUMENTS = {
     "m3i_digit_scenes": ("", "images"),
     "m3i_vit_b16_in1k": ("", "images"),
     "moco_v3_vit_b16_in1k": ("", "small"),
+    "finetune_cim_vit_b16_in1k": ("respix", "revdet"),
+    "finetune_cim_resnet50_in1k": ("100", "300", "600"),
+    "finetune_digit_scenes": ("cim", "scratch"),
 }
 CONFIGS = [
     f"{path.name}:{argument}" if argument else path.name
@@ -96,4 +99,6 @@ def test_every_published_row_has_its_recipe():
 
 def test_recipes_and_library_agree_on_what_has_one_dimension():
     cli.load(str(FILES[0]))  # puts the folder on the path
-    assert sys.modules["recipes"].ONE_DIMENSIONAL == optimizer.NO_DECAY
+    recipes = sys.modules["recipes"]
+    assert recipes.ONE_DIMENSIONAL == optimizer.NO_DECAY
+    assert recipes.WITHOUT_TOKENS == optimizer.WITHOUT_TOKENS

@@ -1,7 +1,8 @@
 """Host views: random resized crops that remember where they were cut, and the evaluation crop.
 
 The mirror image is taken before the cut, so that a box lives in its view's own, possibly flipped,
-frame (SiameseIM's order). Everything else that augments an image runs on the device.
+frame (SiameseIM's order). Everything else that augments an image runs on the device, but for
+RandAugment, whose operations are Pillow's.
 """
 
 import dataclasses
@@ -13,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from m3i_jax.build import ConfigError
+from m3i_jax.build import ConfigError, call
+from m3i_jax.data.rand_augment import RandAugment
 from m3i_jax.data.samples import Sample
 from m3i_jax.types import Batch
 
@@ -40,6 +42,9 @@ class Crops:
     views: names of the views; `("a",)` gives one crop.
     local: number of small views besides, "l0", "l1", ... (multi-crop: DINO; MSN's focal views).
     local_size, local_scale: of those; DINO's by default, MSN's scale is (0.05, 0.3).
+    rand_augment: settings of `RandAugment` on every view, None = off; boxes know nothing of it.
+    repeats: rows in succession that the stream makes of a sample each time it takes it (repeated
+      augmentation, Hoffer et al. 2020).
 
     Local views are drawn last, so the others do not depend on how many there are.
     """
@@ -52,12 +57,17 @@ class Crops:
     local: int = 0
     local_size: int = 96
     local_scale: tuple = (0.05, 0.4)
+    rand_augment: dict | None = None
+    repeats: int = 1
 
     def __post_init__(self):
-        """Refuses ranges that cannot be drawn from, and turns lists of a config into tuples."""
+        """Refuses ranges that cannot be drawn from, and turns what a config has into ours."""
         for name in ("scale", "ratio", "views", "local_scale"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name, least in (("size", 1), ("local", 0), ("local_size", 1)):
+        if isinstance(self.rand_augment, Mapping):
+            made = call(RandAugment, self.rand_augment, what="config.crops.rand_augment")
+            object.__setattr__(self, "rand_augment", made)
+        for name, least in (("size", 1), ("local", 0), ("local_size", 1), ("repeats", 1)):
             if not getattr(self, name) >= least:
                 raise ConfigError(
                     f"crops.{name} is {getattr(self, name)}, expected {least} or more"
@@ -86,17 +96,13 @@ class Crops:
         image = Image.fromarray(sample.image)
         sizes = dict.fromkeys(self.views, (self.size, self.scale))
         sizes |= dict.fromkeys(self.locals, (self.local_size, self.local_scale))
-        cuts = {
-            name: random_resized_crop(
+        images, boxes = {}, {}
+        for name, (size, scale) in sizes.items():
+            view, boxes[name] = random_resized_crop(
                 image, rng, size=size, scale=scale, ratio=self.ratio, flip=self.flip
             )
-            for name, (size, scale) in sizes.items()
-        }
-        return Batch(
-            images={name: view for name, (view, _) in cuts.items()},
-            boxes={name: box for name, (_, box) in cuts.items()},
-            label=np.int32(sample.label),
-        )
+            images[name] = self.rand_augment(view, rng) if self.rand_augment else view
+        return Batch(images=images, boxes=boxes, label=np.int32(sample.label))
 
 
 def split_views(names: Iterable[str]) -> tuple[tuple[str, ...], int]:
@@ -202,8 +208,13 @@ def center_crop(
 
 def describe(crops: Crops) -> Mapping[str, object]:
     """The settings of `crops` that decide what it draws, as plain data, for fingerprints."""
-    fields = dataclasses.asdict(crops)
-    if not crops.local:  # then the other two say nothing; older runs do not know them, and go on
-        fields = {name: v for name, v in fields.items() if not name.startswith("local")}
+    # What is off says nothing; older runs do not know it, and go on.
+    off = {"local": not crops.local, "rand": not crops.rand_augment, "repeats": crops.repeats == 1}
+    silent = tuple(prefix for prefix, is_off in off.items() if is_off)
+    fields = {
+        name: value
+        for name, value in dataclasses.asdict(crops).items()
+        if not name.startswith(silent)
+    }
     # The name of the transform in every fingerprint so far: another would refuse to resume.
     return {"transform": "TwoCrops", **fields}

@@ -1,11 +1,12 @@
 """From a source to batches: shuffled for ever, resumable at any step, equal on any hosts.
 
-    row g of the stream = crops(source[shuffle(seed, g)], rng(seed, g)), and one of its captions
-    batch s = rows s B ... (s + 1) B - 1;   host p of n takes the p-th n-th of them
+    row g of the stream = crops(source[shuffle(seed, ⌊g / r⌋)], rng(seed, g)), with one of its
+    captions;   batch s = rows s B ... (s + 1) B - 1;   host p of n takes the p-th n-th of them
 
-so a batch is a pure function of (seed, step): threads and hosts change who computes it and nothing
-else, and the only state is the number of samples already used. Worker *threads*, because decoding
-and resizing let go of the interpreter lock and processes would pay for moving the pixels.
+r is `Crops.repeats`, 1 but for repeated augmentation. A batch is a pure function of (seed, step):
+threads and hosts change who computes it and nothing else, and the only state is the number of
+samples already used. Worker *threads*, because decoding and resizing let go of the interpreter lock
+and processes would pay for moving the pixels.
 """
 
 import collections
@@ -92,6 +93,9 @@ def batches(
     process_count: int = 1,
 ) -> Stream:
     """The endless training stream of `source`, every record once per epoch, reshuffled each time.
+
+    With r repeats, r rows in succession are of one record: N rows, an epoch, are of N / r records,
+    and r epochs of all of them.
 
     Args:
       source: where the samples come from.
@@ -261,7 +265,22 @@ def _rows(
         return views._replace(text=tokenizer.encode(chosen))
 
     shuffled = grain.MapDataset.source(source).shuffle(seed=seed).repeat()
+    if crops.repeats > 1:
+        shuffled = grain.MapDataset.source(_Repeated(shuffled, crops.repeats))
     return shuffled.random_map(row, seed=seed)
+
+
+class _Repeated:
+    """An endless sequence with every element `times` times in succession."""
+
+    def __init__(self, elements: grain.MapDataset, times: int):
+        self._elements, self._times = elements, times
+
+    def __len__(self) -> int:
+        return len(self._elements)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._elements[index // self._times]
 
 
 def _stack(rows: list[Any]) -> Any:

@@ -81,14 +81,17 @@ def mixed(
     return Derived((first, second), make, count, group)
 
 
-def blended(view: str, *, mixup: float = 0.8, cutmix: float = 1.0) -> Derived:
+def blended(view: str, *, mixup: float = 0.8, cutmix: float = 1.0, least: float = 0.0) -> Derived:
     """Each image with another one of the batch, by mixup or by cutmix (the multi-input case).
 
     mixup, cutmix: α of Beta(α, α), 0 switches one off; where both are on, half of the batches get
-    each (timm). Regions "first" and "second" share the view by λ and 1 − λ; "both" is all of it.
+    each (timm). Regions "first" and "second" share the view by λ and 1 − λ; "both" is all of it,
+    and has the owners whose shares are more than `least`: one of them twice where one is alone.
     """
     if not (mixup > 0 or cutmix > 0):
         raise ValueError("blending needs mixup or cutmix to be more than 0")
+    if not 0 <= least < 0.5:
+        raise ValueError(f"a share that is always there is in [0, 0.5), not {least}")
 
     def make(key, views, *, grid, patch):
         one = views[view]
@@ -102,10 +105,12 @@ def blended(view: str, *, mixup: float = 0.8, cutmix: float = 1.0) -> Derived:
             ways.append(lambda: mixing.cutmix(key_cutmix, one.data, other, alpha=cutmix))
         data, share = jax.lax.cond(jax.random.bernoulli(key_kind), ways[0], ways[-1])
         own = jnp.arange(share.shape[0], dtype=jnp.int32)
+        one_shown = jnp.where(share > least, own, partner)
+        other_shown = jnp.where(1.0 - share > least, partner, own)
         regions = {
             "first": Region(None, own, share=share),
             "second": Region(None, partner, share=1.0 - share),
-            "both": Region(None, jnp.stack([own, partner], axis=1)),
+            "both": Region(None, jnp.stack([one_shown, other_shown], axis=1)),
         }
         return View(data, regions=regions)
 

@@ -29,14 +29,18 @@ def mixed_classification(
     cutmix: float = 1.0,
     label_smoothing: float = 0.1,
     binary: bool = False,
+    least: float = 0.0,
 ) -> Method:
     """Mixup and CutMix: two images in one view → both categories (M3I Eq. 4 with N = M = 2).
 
     L = λ L_first + (1 − λ) L_second, λ the share of the first image (Zhang et al. 2018; Yun et
     al. 2019). The multi-input case of supervised pre-training. `binary`: a BCE of each category by
-    itself, both images' are shown, whatever their shares (DeiT III; METHODS §8.1).
+    itself, of which an image shows its own where its share is more than `least` (0 DeiT III, 0.2
+    timm; METHODS §8.1).
     """
-    views = {"mix": fw.blended("a", mixup=mixup, cutmix=cutmix)}
+    if least and not binary:
+        raise ValueError("shares weigh the categories unless they are binary: set least to 0")
+    views = {"mix": fw.blended("a", mixup=mixup, cutmix=cutmix, least=least)}
     codes = {"x": Code("mix", fw.online()), "category": Code("label", fw.online("category"))}
     predict, terms = _categories(binary, label_smoothing), {}
     for image in ("both",) if binary else ("first", "second"):

@@ -2,7 +2,7 @@
 
 from m3i_jax import build, data
 from m3i_jax.augment import photometric
-from m3i_jax.data import captions, crops
+from m3i_jax.data import captions, crops, rand_augment
 from m3i_jax.training import optimizer
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import WEIGHTINGS
@@ -29,6 +29,8 @@ def check(config: Config) -> None:
         ("crops", crops.Crops, config.crops, ("size", "views", "local")),
         ("captions", read, words, ("captions", "path")),
     ]
+    if (changes := config.crops.get("rand_augment")) is not None:
+        plain.append(("crops.rand_augment", rand_augment.RandAugment, changes, ()))
     seen = ("key", "images")
     plain += [(f"augment.{v}", photometric, block, seen) for v, block in config.augment.items()]
     for name, fn, block, given in plain:

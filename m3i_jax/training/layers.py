@@ -13,11 +13,12 @@ from m3i_jax.build import ConfigError
 from m3i_jax.training.sharding import STACKED
 from m3i_jax.types import Array
 
-# Which layer of the network a parameter of the encoder belongs to (METHODS §8.1): "embed" is
-# layer 0, "block" the number of its block + 1, "head" behind the last block. Parameters that no
-# pattern matches are an error: a forgotten name must not train at the head's full rate.
+# Which layer of the network a parameter belongs to (METHODS §8.1): "embed" is layer 0, "block" the
+# number of its block + 1, "head" behind the last block, as is the table of categories, which is the
+# matrix of the classifier. Parameters that no pattern matches are an error: a forgotten name must
+# not train at the head's full rate.
 LAYERS: trees.Rules = (
-    (r"^decoders/|(^|/)(head|fc_norm|pooler|projection)(/|$)", "head"),
+    (r"^decoders/|^encoders/category/|(^|/)(head|fc_norm|pooler|projection)(/|$)", "head"),
     (r"(^|/)blocks/", "block"),
     (
         r"(^|/)(patch_embed|token_embed|type_embed|pos_embed|cls_token|mask_token|embed|norm_pre)",

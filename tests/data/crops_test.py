@@ -8,6 +8,7 @@ from PIL import Image
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data import crops
+from m3i_jax.data.rand_augment import RandAugment
 from m3i_jax.data.samples import Sample
 
 
@@ -183,6 +184,26 @@ def test_views_are_drawn_one_after_the_other():
         assert np.array_equal(row.images[name], view) and np.array_equal(row.boxes[name], box)
 
 
+def test_every_view_is_augmented_behind_its_crop():
+    """By RandAugment and the same generator, so that the first crop is the one without."""
+    settings = dict(magnitude=7.0, probability=1.0)
+    row = drawn(views=("a", "b"), local=1, local_size=8, rand_augment=settings)
+    rng, augment = np.random.default_rng(0), RandAugment(**settings)
+    for name, size, scale in (
+        ("a", 16, (0.08, 1.0)),
+        ("b", 16, (0.08, 1.0)),
+        ("l0", 8, (0.05, 0.4)),
+    ):
+        cut, box = crops.random_resized_crop(SAMPLE.image, rng, size=size, scale=scale)
+        assert np.array_equal(row.images[name], augment(cut, rng))
+        assert np.array_equal(row.boxes[name], box) and row.images[name].shape == (size, size, 3)
+        assert not np.array_equal(row.images[name], cut)
+    plain = drawn(views=("a", "b"))
+    assert np.array_equal(row.boxes["a"], plain.boxes["a"])
+    with pytest.raises(ConfigError, match="no key 'magnitud'; did you mean 'magnitude'"):
+        drawn(rand_augment=dict(magnitud=1.0))
+
+
 def test_what_a_method_looks_at_becomes_views_and_a_number_of_local_ones():
     assert crops.split_views({"b", "a"}) == (("a", "b"), 0)
     assert crops.split_views({"a"}) == (("a",), 0)
@@ -207,6 +228,8 @@ def test_what_a_method_looks_at_becomes_views_and_a_number_of_local_ones():
         dict(local_size=0),
         dict(local_scale=(0.4, 0.05)),
         dict(local_scale=(0.4,)),
+        dict(repeats=0),
+        dict(rand_augment=dict(magnitude=11)),
     ],
 )
 def test_impossible_settings_are_refused_by_name(bad):
@@ -243,6 +266,24 @@ def test_without_local_views_the_description_is_what_it_always_was():
         "flip": 0.5,
         "views": ("a", "b"),
     }
+
+
+def test_the_description_tells_what_is_on():
+    told = [
+        crops.describe(crops.Crops(size=8, **change))
+        for change in (
+            {},
+            dict(repeats=3),
+            dict(rand_augment=dict(magnitude=9.0)),
+            dict(rand_augment=dict(magnitude=9.0, deviation=0.4)),
+            dict(rand_augment={}, local=1),
+        )
+    ]
+    assert all(a != b for i, a in enumerate(told) for b in told[:i])
+    assert told[1]["repeats"] == 3 and "rand_augment" not in told[1] and "repeats" not in told[2]
+    assert told[2]["rand_augment"] == dict(
+        magnitude=9.0, deviation=0.5, operations=2, probability=0.5
+    )
 
 
 def test_with_local_views_the_description_tells_all_of_them():

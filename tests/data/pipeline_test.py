@@ -197,6 +197,53 @@ def test_resumed_on_other_hosts_and_threads_it_is_the_same_stream(
         )
 
 
+REPEATED = Crops(size=4, scale=(0.3, 1.0), repeats=3, rand_augment=dict(magnitude=9.0))
+
+
+def rows(batches):
+    """(label, box, pixels) of every row of view a."""
+    return [
+        (int(label), tuple(box), image.tobytes())
+        for batch, _ in batches
+        for label, box, image in zip(batch.label, batch.boxes["a"], batch.images["a"], strict=True)
+    ]
+
+
+def test_repeated_augmentation_shows_each_record_three_times_in_a_row():
+    """An epoch of 12 rows has 4 records; three epochs have all 12, in the order without repeats."""
+    found = rows(take(Numbered(12), 9, crops=REPEATED))
+    assert len(found) == 36
+    thrice = [found[i : i + 3] for i in range(0, 36, 3)]
+    assert all(len({label for label, *_ in same}) == 1 for same in thrice)
+    assert all(len({box for _, box, _ in same}) == 3 for same in thrice)
+    assert sorted(same[0][0] for same in thrice) == list(range(12))
+    assert len({pixels for *_, pixels in found}) == 36
+    once = rows(take(Numbered(12), 3))
+    assert [same[0][0] for same in thrice] == [label for label, *_ in once]
+    # Crops have a generator of their own for every row, the one without repeats.
+    plain = rows(take(Numbered(12), 9, crops=Crops(size=4, scale=(0.3, 1.0))))
+    boxes = [box[:4] for _, box, _ in found]
+    assert boxes == [box[:4] for _, box, _ in plain]
+    later = rows(take(Numbered(12), 9, crops=REPEATED, start={"sample": 36}))
+    assert sorted(label for label, *_ in later) == sorted(label for label, *_ in found)
+    assert [label for label, *_ in later] != [label for label, *_ in found]
+
+
+@pytest.mark.parametrize("stop, hosts", [(1, 1), (4, 2), (5, 4)])
+def test_a_repeated_and_augmented_stream_goes_on_to_the_bit(stop, hosts):
+    """From batches that end within the repeats of a record: 4 is not divisible by 3."""
+    straight = take(Numbered(5), 8, crops=REPEATED)
+    start = straight[stop - 1][1]
+    assert start == {"sample": 4 * stop}
+    options = dict(crops=REPEATED, start=start, threads=3, process_count=hosts)
+    parts = [take(Numbered(5), 8 - stop, **options, process_index=p) for p in range(hosts)]
+    for step in range(stop, 8):
+        whole, state = straight[step]
+        pieces = [part[step - stop] for part in parts]
+        assert equal(joined([piece for piece, _ in pieces]), whole)
+        assert {piece_state["sample"] for _, piece_state in pieces} == {state["sample"]}
+
+
 def test_sizes_that_cannot_work_are_refused():
     for bad, said in (
         (dict(batch=5, process_count=2), "nearest larger batch is 6"),
@@ -252,6 +299,11 @@ def test_fingerprint_names_every_field_that_matters():
         other = pipeline.fingerprint(Numbered(9), **base | change)
         assert [name for name in mark if mark[name] != other[name]] == [field]
         assert pipeline.digest(other) != pipeline.digest(mark)
+    marks = [
+        pipeline.fingerprint(Numbered(9), **base | {"crops": Crops(size=4, **change)})
+        for change in ({}, dict(repeats=3), dict(rand_augment={}))
+    ]
+    assert len({pipeline.digest(one) for one in marks}) == 3
     other = pipeline.fingerprint(Numbered(8), **base)
     assert [name for name in mark if mark[name] != other[name]] == ["source", "length"]
 

@@ -1,7 +1,9 @@
 """The mixed view: two images, their cells, their owners, their boxes."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from m3i_jax import framework as fw
 from m3i_jax import masks
@@ -28,6 +30,21 @@ def test_a_blend_shows_both_images(views, key):
     np.testing.assert_array_equal(both.owner, np.stack([first.owner, second.owner], 1))
     assert both.share is None
     np.testing.assert_allclose(first.share + second.share, 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("ways", [dict(mixup=0.8, cutmix=0.0), dict(mixup=0.0, cutmix=1.0)])
+def test_a_blend_shows_the_images_of_more_than_the_least_share(views, key, ways):
+    alone = 0
+    for k in jax.random.split(key, 8):
+        view = fw.blended("a", **ways, least=0.3).make(k, views, grid=(4, 4), patch=2)
+        first, second, both = (view.regions[r] for r in ("first", "second", "both"))
+        for i in range(4):
+            shown = [r.owner[i] for r in (first, second) if r.share[i] > 0.3]
+            assert {int(o) for o in both.owner[i]} == {int(o) for o in shown}
+            alone += len(shown) == 1
+    assert 0 < alone < 32
+    with pytest.raises(ValueError, match="not 0.5"):
+        fw.blended("a", least=0.5)
 
 
 def test_partners_stay_within_their_group(views, key):

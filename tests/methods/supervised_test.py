@@ -19,6 +19,9 @@ def test_binary_categories_are_one_term_that_is_not_smoothed():
         == "Bernoulli"  # fmt: skip
     with pytest.raises(ValueError, match="not smoothed"):
         methods.classification(binary=True)
+    methods.mixed_classification(binary=True, label_smoothing=0.0, least=0.2)
+    with pytest.raises(ValueError, match="set least to 0"):
+        methods.mixed_classification(least=0.2)
 
 
 def test_blending_needs_a_way():

@@ -15,6 +15,11 @@ from m3i_jax.training import blocks
         ({"optimizer.rl": 1.0}, "config.optimizer has no key 'rl'; did you mean 'lr'"),
         ({"optimizer.b1": "high"}, "config.optimizer.b1 is 'high' (str), expected float"),
         ({"crops.ratoi": (1, 1)}, "config.crops has no key 'ratoi'; did you mean 'ratio'"),
+        ({"crops.rand_augment": 9.0}, "config.crops.rand_augment is 9.0 (float), expected"),
+        (
+            {"crops.rand_augment": {"operation": 3}},
+            "config.crops.rand_augment has no key 'operation'; did you mean 'operations'",
+        ),
         ({"augment.a": {"solarise": 1.0}}, "did you mean 'solarize'"),
         ({"captions.lenght": 3}, "did you mean 'length'"),
         ({"data.name": "digit_scene"}, "did you mean 'digit_scenes'"),

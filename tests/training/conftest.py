@@ -21,7 +21,7 @@ ROWS = {name.removesuffix("_digit_scenes"): (name, {}) for name in CONFIGS} | {
     # One form for each kind of target, and those with a P̂ of their own.
     **{f"table2 {form}": (f"table2_digit_scenes:{form}", {}) for form in "acfhk"},
 }
-del ROWS["table2"]
+del ROWS["table2"], ROWS["finetune"]  # forms are above; its row is mixed_classification
 # Compiled whenever the tests run; the others go through the same code and are slow together.
 OFTEN = ("classification", "mae", "siamese_im", "m3i", "m3i images", "byol")
 

@@ -81,6 +81,15 @@ def test_names_of_a_real_network_all_have_a_layer():
         assert {v for v in scales.values() if isinstance(v, float)} == {1.0, 0.75**5}
 
 
+def test_the_table_of_categories_belongs_to_the_head():
+    """It is the matrix of the classifier behind the decoder (METHODS §8.1)."""
+    params = vit(2)
+    params["encoders"]["category"] = {"kernel": jnp.ones((5, 4))}
+    scales = layers.layer_scales(params, 0.8)
+    assert scales["encoders/category/kernel"] == 1.0
+    np.testing.assert_allclose(scales["encoders/image/cls_token"], 0.8**3)
+
+
 def test_unknown_names_are_refused():
     params = vit()
     params["encoders"]["image"]["adapter"] = {"kernel": jnp.ones((2, 2))}

@@ -5,7 +5,7 @@ r"""CIM, ViT-B/16, ImageNet-1k, 300 epochs on DALL-E's words (CIM Table 9; METHO
 
 weights/dalle is to hold the encoder and decoder of OpenAI's dVAE in names of docs/weights.md; no
 published file of it has been loaded by us.
-The first blocks of generator and enhancer are not shared yet; not run by us.
+The generator's embedding and first two blocks are the enhancer's (Table 5); not run by us.
 """
 
 import recipes
@@ -14,7 +14,7 @@ import recipes
 def get_config(task="respix"):
     heads = {"respix": "pixels", "revdet": "replaced"}
     return recipes.cim(
-        {},
+        dict(shares=2),
         {heads[task]: dict(name="linear")},
         encoder=dict(name="vit_b16", positions="learned"),
         objective=dict(name="cim", task=task, tokenizer="dalle"),

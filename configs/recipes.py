@@ -141,13 +141,13 @@ def with_painter(**blocks) -> ConfigDict:
         blocks.pop("decoders"), bottleneck=BOTTLENECK | dict(input="tokenizer"), painter=PAINTER
     )
     towers = dict(blocks.pop("towers"), tokenizer=FINE_VIT)
-    return digit_scenes(
+    settings = dict(
         encoder=FINE_VIT,
         towers=towers,
         weights=dict(tokenizer=dict(path="runs/painter", branch="online")),
         decoders=decoders,
-        **blocks,
     )
+    return digit_scenes(**{**settings, **blocks})
 
 
 FINE_VIT = dict(name="vit_nano", patch=4)

@@ -28,9 +28,9 @@ TARGET_VIEWS = {
 SEEN = {"same": "its target's view", "different": "another view"}
 
 WORKDIR = flags.DEFINE_string("workdir", "runs/ablation", "Where all runs are kept.")
-FORMS = flags.DEFINE_list("forms", [], "a to l, same_same, same_different, ...; all if empty.")
+FORMS = flags.DEFINE_list("forms", [], "Rows of the table by their names; all if empty.")
 SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each form.", lower_bound=1)
-STEPS = flags.DEFINE_integer("steps", 1000, "Length of form k.", lower_bound=1)
+STEPS = flags.DEFINE_integer("steps", 1000, "Length of the form of reference.", lower_bound=1)
 BUDGET = flags.DEFINE_enum("budget", "compute", ["compute", "images"], "What all runs get alike.")
 LIMIT = flags.DEFINE_integer("train_limit", 5000, "Images that probes are fitted on; 0 = all.")
 BRANCH = flags.DEFINE_enum("branch", "ema", ["ema", "online"], "Which one the table shows.")
@@ -49,24 +49,32 @@ def studies():
         config.objective.update(objective)
         return Config.of(config)
 
-    table2 = tuple(
-        Case(letter, form.name, form.imagenet, form.coco, load(f"table2_digit_scenes.py:{letter}"))
-        for letter, form in forms.items()
-    )
-    table14 = []
+    table2, table14 = [], []
+    for letter, form in forms.items():
+        config = load(f"table2_digit_scenes.py:{letter}")
+        table2.append(Case(letter, form.name, (form.imagenet, form.coco), config))
     for (first, second), paper in TARGET_VIEWS.items():
         views = dict(target_view_first=first, target_view_second=second)
         config = load("m3i_digit_scenes.py:images", **views)
         title = f"first image in {SEEN[first]}, second in {SEEN[second]}"
-        table14.append(Case(f"{first}_{second}", title, *paper, config))
+        table14.append(Case(f"{first}_{second}", title, paper, config))
     return [
-        Study("The 12 forms (M3I Table 2)", table2),
+        Study("The 12 forms (M3I Table 2)", tuple(table2)),
         Study("Target views of the mixed input (M3I Table 14)", tuple(table14)),
     ]
 
 
 def main() -> int:
     """Trains and probes what is missing, then writes the table."""
+    return compare(studies, reference="k")
+
+
+def compare(studies, *, reference, measure=lambda job: {}, ready=lambda cases: None) -> int:
+    """The ablation of `studies()`: runs what is missing, then writes table and picture.
+
+    reference: the case that --steps are of.  measure: further metrics of a run, see
+    `ablation.perform`.  ready: raises ConfigError where what the cases need is not there.
+    """
     from m3i_jax.evaluation import ablation, comparison
 
     docs = pathlib.Path(DOCS.value) if DOCS.value else None
@@ -76,19 +84,20 @@ def main() -> int:
         comparison.paste(docs.read_text(), "")
     everything = studies()
     chosen = ablation.choose(everything, FORMS.value)
-    if not TABLE_ONLY.value and (status := run(everything, chosen)):
-        return status
+    if not TABLE_ONLY.value:
+        ready(ablation.cases(chosen))
+        (first,) = (case for case in ablation.cases(everything) if case.name == reference)
+        if status := run(ablation.cases(chosen), first, measure):
+            return status
     write(chosen, docs)
     return 0
 
 
-def run(everything, chosen) -> int:
-    """Every run of the chosen forms that is not finished; 75 when asked to leave."""
+def run(cases, reference, measure) -> int:
+    """Every run of the cases that is not finished; 75 when asked to leave."""
     from m3i_jax.evaluation import ablation
     from m3i_jax.training.signals import EXIT_PREEMPTED, Preemption
 
-    (reference,) = (c for study in everything for c in study.cases if c.name == "k")
-    cases = [case for study in chosen for case in study.cases]
     with Preemption() as preemption:
         jobs = ablation.plan(
             cases,
@@ -98,10 +107,10 @@ def run(everything, chosen) -> int:
             seeds=SEEDS.value,
             budget=BUDGET.value,
         )
-        baselines = pathlib.Path(WORKDIR.value) / "baselines"
+        how = dict(train_limit=LIMIT.value, also=measure)
         return ablation.sweep(
             jobs,
-            lambda job: ablation.perform(job, baselines, train_limit=LIMIT.value),
+            lambda job: ablation.perform(job, WORKDIR.value, **how),
             leave=lambda: EXIT_PREEMPTED if preemption.requested else 0,
         )
 
@@ -117,7 +126,7 @@ def write(chosen, docs: pathlib.Path | None) -> None:
     comparison.plot(chosen, found, workdir / "table.png")
     print(text)
     if docs:
-        picture = docs.parent / "images" / "ablation.png"
+        picture = docs.parent / "images" / f"{docs.stem}.png"
         picture.parent.mkdir(exist_ok=True)
         comparison.plot(chosen, found, picture)
         block = f"{text}\n\n![Linear probes, forms in the paper's order](images/{picture.name})"

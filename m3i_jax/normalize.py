@@ -63,15 +63,18 @@ def patches(images: Array, patch: int, *, eps: float = 1e-6) -> Array:
 
     t = (x − μ)/√(var + eps); (B, H, W, C) -> (B, H, W, C) float32 (METHODS §2.2).
     """
-    b, height, width, c = images.shape
-    if height % patch or width % patch:
-        raise ValueError(f"images of {height}x{width} pixels do not divide into patches of {patch}")
-    x = jnp.asarray(images, jnp.float32)
-    x = x.reshape(b, height // patch, patch, width // patch, patch, c)
-    centred = x - x.mean((2, 4, 5), keepdims=True)
-    n = patch * patch * c
-    variance = jnp.square(centred).sum((2, 4, 5), keepdims=True) / max(n - 1, 1)
+    _, centred, variance = _patches(images, patch)
     return (centred * jax.lax.rsqrt(variance + eps)).reshape(images.shape)
+
+
+def patch_statistics(images: Array, patch: int, *, eps: float = 1e-6) -> tuple[Array, Array]:
+    """Mean and deviation √(var + eps) that `patches` uses, so that t·deviation + mean is the image.
+
+    (B, H, W, C) -> two (B, H, W, C) float32.
+    """
+    mean, centred, variance = _patches(images, patch)
+    spread = lambda x: jnp.broadcast_to(x, centred.shape).reshape(images.shape)  # noqa: E731
+    return spread(mean), spread(jnp.sqrt(variance + eps))
 
 
 def sliding_window(
@@ -87,17 +90,47 @@ def sliding_window(
 
     (B, H, W, C) -> (B, H, W, C) float32.
     """
+    _, x, mean, variance = _windows(images, window, per_channel)
+    return (x - mean) * jax.lax.rsqrt(variance + eps)
+
+
+def window_statistics(
+    images: Array, *, window: int = 8, per_channel: bool = False, eps: float = 1e-6
+) -> tuple[Array, Array]:
+    """Mean and deviation √(var + eps) that `sliding_window` uses: t·deviation + mean is the image.
+
+    (B, H, W, C) -> two (B, H, W, C), or (B, H, W, 1) unless `per_channel`; float32.
+    """
+    level, _, mean, variance = _windows(images, window, per_channel)
+    return level + mean, jnp.sqrt(variance + eps)
+
+
+def _patches(images: Array, patch: int) -> tuple[Array, Array, Array]:
+    """Mean, centred pixels (B, h, p, w, p, C) and unbiased variance of patches, float32."""
+    b, height, width, c = images.shape
+    if height % patch or width % patch:
+        raise ValueError(f"images of {height}x{width} pixels do not divide into patches of {patch}")
+    x = jnp.asarray(images, jnp.float32)
+    x = x.reshape(b, height // patch, patch, width // patch, patch, c)
+    mean = x.mean((2, 4, 5), keepdims=True)
+    centred = x - mean
+    n = patch * patch * c
+    return mean, centred, jnp.square(centred).sum((2, 4, 5), keepdims=True) / max(n - 1, 1)
+
+
+def _windows(images: Array, window: int, per_channel: bool) -> tuple[Array, Array, Array, Array]:
+    """Level of each image, what is above it, mean (above it) and unbiased variance of windows."""
     x = jnp.asarray(images, jnp.float32)
     # What all windows share says nothing about any, and costs digits.
-    x = x - x.mean((1, 2) if per_channel else (1, 2, 3), keepdims=True)
+    level = x.mean((1, 2) if per_channel else (1, 2, 3), keepdims=True)
+    x = x - level
     pixel = () if per_channel else (3,)
     mean, variance = x.mean(pixel, keepdims=True), x.var(pixel, keepdims=True)
     n = 1 if per_channel else x.shape[-1]
     for axis in (1, 2):
         mean, variance, count = _along(mean, variance, window, axis)
         n = n * count
-    variance = variance * (n / np.maximum(n - 1, 1))
-    return (x - mean) * jax.lax.rsqrt(variance + eps)
+    return level, x, mean, variance * (n / np.maximum(n - 1, 1))
 
 
 def _per_channel(images: Array, values: tuple) -> np.ndarray:

@@ -15,10 +15,12 @@ from m3i_jax.training.config import Config
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 FILES = sorted(path for path in FOLDER.glob("*.py") if path.stem != "recipes")
 PUBLISHED = ("_in1k", "_yfcc")
-CIM = ("digit_scenes", "vit_b16_in1k", "resnet50_in1k")
+CIM = ("vit_b16_in1k", "resnet50_in1k")
+CIM_SCENES = ("respix", "revdet", "erasing", "respix_resnet", "revdet_resnet", "erasing_resnet")
 # What configs with an argument are asked for.
 ARGUMENTS = {
     **{f"cim_{kind}": ("respix", "revdet") for kind in CIM},
+    "cim_digit_scenes": CIM_SCENES,
     "table2_digit_scenes": forms.FORMS,
     "table2_vit_b16_in1k": forms.FORMS,
     "m3i_digit_scenes": ("", "images"),

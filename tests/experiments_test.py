@@ -24,6 +24,9 @@ ROOT = pathlib.Path(__file__).parent.parent
         ("ablation --table_only --workdir={tmp}", "has no results of an ablation"),
         ("ablation --docs={tmp}/ablation.md", "which is no file"),
         ("ablation --docs=README.md", "to put a table between"),
+        ("show_cim --workdir={tmp}", "has no checkpoints; expected the --workdir of"),
+        ("show_cim --out={tmp}/x", "which is no folder"),
+        ("ablation_cim --tokenizer={tmp}/x", "experiments/train_tokenizer.py"),
         (
             "train_tokenizer --workdir={tmp}/t --config.weights.teacher.path={tmp}/c",
             "--config configs/classification_digit_scenes.py --workdir {tmp}/c",

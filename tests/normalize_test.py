@@ -187,3 +187,28 @@ def test_images_change_from_imagenets_statistics_to_others(name, mean, std):
     # Two roundings of values up to 2.7.
     wanted = (pixels - np.array(mean)) / np.array(std)
     np.testing.assert_allclose(normalize.renormalize(given, name), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("window, per_channel", [(8, False), (47, True), (3, True)])
+def test_window_statistics_are_those_of_the_direct_loop_and_bring_the_image_back(
+    window, per_channel
+):
+    images = (3 + RNG.uniform(size=(2, 11, 14, 3))).astype(np.float32)
+    mean, deviation = normalize.window_statistics(images, window=window, per_channel=per_channel)
+    assert mean.shape[-1] == deviation.shape[-1] == (3 if per_channel else 1)
+    back = normalize.sliding_window(images, window, per_channel=per_channel) * deviation + mean
+    np.testing.assert_allclose(back, images, atol=2e-6)  # four units in the last place of 4
+    wanted = direct_window(images, window, per_channel)
+    np.testing.assert_allclose((images - mean) / deviation, wanted, atol=2e-5)
+
+
+def test_patch_statistics_bring_the_image_back():
+    images = (3 + RNG.uniform(size=(2, 8, 12, 3))).astype(np.float32)
+    mean, deviation = normalize.patch_statistics(images, 4)
+    cells = np.asarray(geometry.patchify(images, 4), np.float64)
+    wanted = np.broadcast_to(cells.mean(-1, keepdims=True), cells.shape)
+    np.testing.assert_allclose(geometry.patchify(mean, 4), wanted, atol=1e-6)
+    wanted = np.broadcast_to(np.sqrt(cells.var(-1, ddof=1, keepdims=True) + 1e-6), cells.shape)
+    np.testing.assert_allclose(geometry.patchify(deviation, 4), wanted, atol=1e-6)
+    back = normalize.patches(images, 4) * deviation + mean
+    np.testing.assert_allclose(back, images, atol=2e-6)

@@ -6,9 +6,10 @@ not repeated. `comparison` makes a table and a picture of them.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -22,28 +23,35 @@ from m3i_jax.training.session import train
 
 NEIGHBOURS = 20
 TRAINED = ("ema", "online")
+PROBES = {"linear probe": "eval/linear/top1", "kNN, k = 20": "eval/knn/top1_k20"}
 
 
 class Case(NamedTuple):
-    """What is compared with others.
+    """What is compared with others; several studies may have a case in common.
 
     name: in commands and folders.  title: in words.
-    imagenet, coco: what the paper reports, top-1 and box AP in percent.
+    paper: what the paper reports, percents or words, ImageNet's top-1 first; None = nothing.
     config: of its run, but for length and seed.
+    baselines: folder of the results of its encoder untrained, and of raw pixels.
     """
 
     name: str
     title: str
-    imagenet: float
-    coco: float
+    paper: tuple[float | str | None, ...]
     config: Config
+    baselines: str = "baselines"
 
 
 class Study(NamedTuple):
-    """A table of a paper."""
+    """A table of a paper, and of ours.
+
+    paper: what its columns are called.  measures: our columns, and the metric, a share, of each.
+    """
 
     title: str
     cases: tuple[Case, ...]
+    paper: tuple[str, ...] = ("ImageNet, paper", "COCO, paper")
+    measures: Mapping[str, str] = MappingProxyType(PROBES)
 
 
 class Job(NamedTuple):
@@ -58,11 +66,10 @@ class Job(NamedTuple):
 
 
 class Found(NamedTuple):
-    """All results of a work directory: by case, and those of both baselines; one for every seed."""
+    """All results of a work directory: by case, and by folder and branch of baselines."""
 
     cases: dict[str, list[report.Result]]
-    untrained: list[report.Result]
-    pixels: list[report.Result]
+    baselines: dict[tuple[str, str], list[report.Result]]
 
 
 def choose(studies: Sequence[Study], names: Sequence[str]) -> list[Study]:
@@ -72,7 +79,7 @@ def choose(studies: Sequence[Study], names: Sequence[str]) -> list[Study]:
         if name not in there:
             raise ConfigError(f"there is no case '{name}' to compare{nearest(name, there)}")
     kept = (
-        Study(study.title, tuple(c for c in study.cases if not names or c.name in names))
+        study._replace(cases=tuple(c for c in study.cases if not names or c.name in names))
         for study in studies
     )
     return [study for study in kept if study.cases]
@@ -88,6 +95,11 @@ def step_flops(config: Config) -> float:
 def equal_steps(cost: float, *, reference: float, steps: int) -> int:
     """Steps of `cost` FLOPs that come closest to `steps` steps of `reference` FLOPs."""
     return max(1, round(steps * reference / cost))
+
+
+def cases(studies: Sequence[Study]) -> list[Case]:
+    """Every case once, in the order of the studies."""
+    return list({case.name: case for study in studies for case in study.cases}.values())
 
 
 def plan(
@@ -159,12 +171,21 @@ def sweep(
     return 0
 
 
-def perform(job: Job, baselines: str | Path, *, train_limit: int = 0) -> int:
+def perform(
+    job: Job,
+    workdir: str | Path,
+    *,
+    train_limit: int = 0,
+    also: Callable[[Job], Mapping[str, float]] = lambda job: {},
+) -> int:
     """Trains and measures one run; returns the status of `session.train`.
 
-    baselines: folder of the results of raw pixels and, for each seed, of the untrained encoder,
-      which cases have in common: an encoder starts from the same parameters whatever predicts it.
+    workdir: of the ablation, with the folders of the baselines: raw pixels and, for each seed, the
+      untrained encoder. Cases have them in common, as an encoder starts from the same parameters
+      whatever predicts it.
+    also: further metrics of a run, written beside those of its online branch.
     """
+    baselines = Path(workdir) / job.case.baselines
     if status := train(job.config, job.workdir):
         return status
     trained = [subjects.restore(job.workdir, branch=branch) for branch in TRAINED]
@@ -176,7 +197,9 @@ def perform(job: Job, baselines: str | Path, *, train_limit: int = 0) -> int:
             report.write(baselines, [measure(twin, train_limit=train_limit, seed=seed)])
     # Last, since this is what makes the run finished.
     how = {"train_limit": train_limit, "seed": job.seed, "tera": job.tera}
-    report.write(job.workdir, [measure(subject, **how) for subject in trained])
+    found = [measure(subject, **how) for subject in trained]
+    found[-1].metrics.update(also(job))
+    report.write(job.workdir, found)
     jax.clear_caches()  # programs of this case are of no use to the next one
     return 0
 
@@ -206,15 +229,15 @@ def collect(workdir: str | Path, studies: Sequence[Study], *, branch: str = "ema
         latest = {r.protocol["seed"]: r for r in report.read(folder) if r.branch == branch}
         return [latest[seed] for seed in sorted(latest)]
 
-    cases = {
+    chosen = cases(studies)
+    runs = {
         case.name: [r for run in _runs(workdir / case.name) for r in newest(run, branch)]
-        for study in studies
-        for case in study.cases
+        for case in chosen
     }
-    if not any(cases.values()):
+    if not any(runs.values()):
         raise ConfigError(f"'{workdir}' has no results of an ablation to make a table of")
-    baselines = workdir / "baselines"
-    return Found(cases, newest(baselines, "untrained"), newest(baselines, "pixels"))
+    folders = [(case.baselines, b) for case in chosen for b in ("untrained", "pixels")]
+    return Found(runs, {key: newest(workdir / key[0], key[1]) for key in folders})
 
 
 def _runs(folder: Path) -> list[Path]:

@@ -2,24 +2,24 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from m3i_jax import pictures
 from m3i_jax.build import ConfigError
-from m3i_jax.evaluation.ablation import Case, Found, Study
+from m3i_jax.evaluation.ablation import PROBES, Case, Found, Study
 from m3i_jax.evaluation.report import Result
 from m3i_jax.types import Array
 
-MEASURES = {"linear probe": "eval/linear/top1", "kNN, k = 20": "eval/knn/top1_k20"}
-HEADER = ("", "form", "steps", *MEASURES, "ImageNet, paper", "COCO, paper")
+COLUMNS = 3  # panels of a picture in a row
 FEWEST = 3  # cases with a rank correlation; of two it is 1 or -1
 MARKS = ("<!-- table -->", "<!-- end -->")
 
 
 def percents(results: Sequence[Result], metric: str) -> np.ndarray:
-    """One number per seed."""
-    return np.array([100.0 * result.metrics[metric] for result in results])
+    """One number per seed that has it."""
+    return np.array([100.0 * r.metrics[metric] for r in results if metric in r.metrics])
 
 
 def mean_std(values: Array) -> tuple[float, float | None]:
@@ -52,12 +52,12 @@ def markdown(studies: Sequence[Study], found: Found) -> str:
     for study in studies:
         cases = [case for case in study.cases if found.cases[case.name]]
         if cases:
-            rows = [_row(case.name, case.title, found.cases[case.name], case) for case in cases]
-            rows.append(_row("", "the encoder untrained", found.untrained))
-            rows.append(_row("", "raw pixels", found.pixels))
-            parts += [f"**{study.title}**", _table(rows)]
-            parts += [_correlations(cases, found)] if len(cases) >= FEWEST else []
-    return "\n\n".join([*parts, _protocol(found)])
+            rows = [_row(study, c.name, c.title, found.cases[c.name], c.paper) for c in cases]
+            for title, results in _baselines(study, found).items():
+                rows.append(_row(study, "", title, results))
+            parts += [f"**{study.title}**", _table(study, rows)]
+            parts += [_correlations(study, cases, found)]
+    return "\n\n".join(filter(None, [*parts, _protocol(found)]))
 
 
 def plot(studies: Sequence[Study], found: Found, path: str | Path) -> Path:
@@ -66,11 +66,15 @@ def plot(studies: Sequence[Study], found: Found, path: str | Path) -> Path:
     from matplotlib.figure import Figure
 
     studies = [s for s in studies if any(found.cases[case.name] for case in s.cases)]
+    columns = min(COLUMNS, len(studies))
+    lines = -(-len(studies) // columns)
     with matplotlib.rc_context(pictures.STYLE):
-        figure = Figure(figsize=(4.6 * len(studies) + 0.4, 3.6), layout="constrained")
-        axes = figure.subplots(1, len(studies), squeeze=False)[0]
-        for ax, study in zip(axes, studies, strict=True):
+        figure = Figure(figsize=(4.6 * columns + 0.4, 3.6 * lines), layout="constrained")
+        axes = figure.subplots(lines, columns, squeeze=False).ravel()
+        for ax, study in zip(axes, studies, strict=False):
             _panel(ax, study, found)
+        for ax in axes[len(studies) :]:
+            ax.remove()
         figure.savefig(path, dpi=200, facecolor="white")
     return Path(path)
 
@@ -91,12 +95,25 @@ def paste(document: str, block: str) -> str:
     return f"{before}{first}\n{block}\n{last}{after}"
 
 
-def _row(name: str, title: str, results: Sequence[Result], case: Case | None = None) -> list[str]:
-    """Cells of one line, as `HEADER` names them."""
+def _baselines(study: Study, found: Found) -> dict[str, list[Result]]:
+    """Title -> results of the untrained encoder and of raw pixels."""
+    folder = study.cases[0].baselines
+    titles = {"untrained": "the encoder untrained", "pixels": "raw pixels"}
+    return {title: found.baselines[folder, branch] for branch, title in titles.items()}
+
+
+def _row(
+    study: Study,
+    name: str,
+    title: str,
+    results: Sequence[Result],
+    paper: Sequence[Any] = (),
+) -> list[str]:
+    """Cells of one line, as `_table` heads them."""
     steps = " / ".join(str(n) for n in sorted({r.step for r in results}) if n)
-    ours = [_cell(percents(results, metric)) for metric in MEASURES.values()]
-    paper = [f"{case.imagenet:.1f}", f"{case.coco:.1f}"] if case else ["", ""]
-    return [name.replace("_", ", ") if name else "", title, steps, *ours, *paper]
+    ours = [_cell(percents(results, metric)) for metric in study.measures.values()]
+    theirs = [_reported(value) for value in paper] or [""] * len(study.paper)
+    return [name.replace("_", ", "), title, steps, *ours, *theirs]
 
 
 def _cell(values: np.ndarray) -> str:
@@ -106,15 +123,26 @@ def _cell(values: np.ndarray) -> str:
     return f"{mean:.1f}" if std is None else f"{mean:.1f} ± {std:.1f}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = [HEADER, ("---",) * len(HEADER), *rows]
+def _reported(value: float | str | None) -> str:
+    """What the paper says, or a dash."""
+    return f"{value:.1f}" if isinstance(value, float) else value or "–"
+
+
+def _table(study: Study, rows: Sequence[Sequence[str]]) -> str:
+    header = ("", "form", "steps", *study.measures, *study.paper)
+    lines = [header, ("---",) * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _correlations(cases: Sequence[Case], found: Found) -> str:
-    """A sentence: do our means rank the cases as the paper's ImageNet column does?"""
-    paper, said = [case.imagenet for case in cases], []
-    for name, metric in MEASURES.items():
+def _correlations(study: Study, cases: Sequence[Case], found: Found) -> str:
+    """A sentence: do our means rank the cases as the first column of the paper does?"""
+    cases, said = [case for case in cases if isinstance(case.paper[0], float)], []
+    if len(cases) < FEWEST:
+        return ""
+    paper = [case.paper[0] for case in cases]
+    for name, metric in study.measures.items():
+        if name not in PROBES:
+            continue
         means = [percents(found.cases[case.name], metric).mean() for case in cases]
         if (rho := spearman(means, paper)) is not None:
             said.append(f"{name} {rho:+.2f}")
@@ -142,20 +170,24 @@ def _span(values: Sequence[float], form: str) -> str:
 
 def _panel(ax, study: Study, found: Found) -> None:
     """Points with error bars in the paper's order, since accuracies of the paper lie too close."""
-    metric = MEASURES["linear probe"]
-    cases = sorted((c for c in study.cases if found.cases[c.name]), key=lambda c: c.imagenet)
+    (name, metric), *_ = study.measures.items()
+    cases = [case for case in study.cases if found.cases[case.name]]
+    # In front what has words only (it diverged), at the end what is not reported.
+    order = lambda value: value if isinstance(value, float) else 0.0 if value else 100.0  # noqa: E731
+    cases.sort(key=lambda case: order(case.paper[0]))
     for place, case in enumerate(cases):
         mean, std = mean_std(percents(found.cases[case.name], metric))
         ax.errorbar(place, mean, std, fmt="o", ms=4, color=pictures.PALETTE[0])
-    names = [case.name.replace("_", ",\n") + f"\n{case.imagenet:.1f}" for case in cases]
-    ax.set_xticks(range(len(cases)), names)
-    for name, results in (("untrained", found.untrained), ("raw pixels", found.pixels)):
+    theirs = (_reported(case.paper[0]) for case in cases)
+    names = (case.name.replace("_", ",\n") for case in cases)
+    ax.set_xticks(range(len(cases)), [f"{n}\n{t}" for n, t in zip(names, theirs, strict=True)])
+    for title, results in _baselines(study, found).items():
         if results:
             height, where = percents(results, metric).mean(), ("axes fraction", "data")
             ax.axhline(height, color="0.35", lw=1, ls=pictures.DASHES, zorder=1.9)
             how = dict(xycoords=where, textcoords="offset points", ha="right", color="0.25")
-            ax.annotate(name, (1, height), (-2, 3), **how)
+            ax.annotate(title.removeprefix("the encoder "), (1, height), (-2, 3), **how)
     ax.margins(0.08)
     ax.set_title(study.title, loc="left")
-    ax.set(xlabel="form, ImageNet top-1 in the paper", ylabel="linear probe (%)")
+    ax.set(xlabel="form, ImageNet top-1 in the paper", ylabel=f"{name} (%)")
     ax.grid(axis="y")

@@ -1,4 +1,4 @@
-"""Pictures of what a step looks at: views, masks, mixes, and predictions that are pixels.
+"""Pictures of what a step looks at: views, masks, mixes, and predictions that can be seen.
 
 The pictures of step t show exactly what step t saw: the same keys, hence the same draws; but for
 views that are made of codes, whose network has made the step since.
@@ -11,12 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from m3i_jax import framework as fw
-from m3i_jax import geometry, pictures
-from m3i_jax.framework.scoring import predict
+from m3i_jax import pictures
+from m3i_jax.training import predictions
 from m3i_jax.training.run import Run
 from m3i_jax.training.step import views
-from m3i_jax.types import Array
 
 ROWS = 6
 
@@ -57,10 +55,11 @@ def _columns(run: Run, state, batch, step, rows: int):
     method, network = run.method, run.network
     key = jax.random.fold_in(jax.random.key(run.config.seed), step)
     given = views(key, batch, run.augment)
-    prepared = fw.prepare(method, network, given, key=key, params=state.params, states=state.codes)
-    if any(view.codes for view in method.views.values()):
-        how = dict(train=False, key=key)
-        *_, prepared = fw.encode(method, network, state.params, state.codes, prepared, **how)
+    painted, found = predictions.pixel_terms(method), predictions.replaced_terms(method)
+    seen = predictions.look(
+        method, network, state.params, state.codes, given, key=key, terms=painted + found
+    )
+    prepared = seen.prepared
     images = {n: v.data for n, v in prepared.views.items() if v.data.ndim == 4}
     columns = {f"view {name}": (data,) for name, data in images.items()}
     for name, visible in prepared.visible.items():
@@ -71,28 +70,22 @@ def _columns(run: Run, state, batch, step, rows: int):
         cells = first.cells if first else None
         if cells is not None:
             columns["mask"] = (images[method.views[name].needs[0]], cells)
-    for name, term in method.terms.items():
-        kind = method.codes[term.y].encoder.name.partition("/")
-        if kind[0] == "pixels" and kind[2] in ("raw", "patch"):
-            columns[f"predicted by {name}"] = _predicted(run, state, prepared, name, kind[2], key)
+    for name in painted:
+        columns[f"predicted by {name}"] = _painted(run, seen, name)
+    for name in found:
+        image = images[method.codes[method.terms[name].y].view]
+        odds, replaced = predictions.cells(method, network, seen, name)
+        columns["replaced"], columns[f"found by {name}"] = (image, ~replaced), (image, odds <= 0)
     return jax.tree.map(lambda x: x[:rows], columns)
 
 
-def _predicted(run: Run, state, prepared, name: str, normalization: str, key: Array):
-    """Pixels that a term predicts, brought back to the scale of the image."""
-    method, network = run.method, run.network
-    codes, _, prepared = fw.encode(
-        method, network, state.params, state.codes, prepared, train=False, key=key
+def _painted(run: Run, seen: predictions.Seen, name: str):
+    """Pixels that a term predicts, beside the image and what of it was visible."""
+    term = run.method.terms[name]
+    painted = predictions.pixels(
+        run.method, run.network, seen.prepared, name, seen.predicted[name][0]
     )
-    tokens, _ = predict(method, network, state.params, codes, prepared, (name,))[name]
-    term = method.terms[name]
-    image = prepared.views[method.codes[term.y].view].data
-    tower = network.towers[method.codes[term.y].encoder.tower]
-    if normalization == "patch":
-        patches = geometry.patchify(image, tower.patch)
-        mean, var = patches.mean(-1, keepdims=True), patches.var(-1, keepdims=True, ddof=1)
-        tokens = tokens * jnp.sqrt(var + 1e-6) + mean
-    visible = prepared.visible.get(term.x)
-    if visible is None:
-        visible = jnp.zeros((image.shape[0], *tower.grid), bool)
-    return image, visible, geometry.unpatchify(tokens, tower.patch, tower.grid)
+    code = run.method.codes[term.y]
+    image, grid = seen.prepared.views[code.view].data, run.network.towers[code.encoder.tower].grid
+    visible = seen.prepared.visible.get(term.x)
+    return image, jnp.zeros((len(image), *grid), bool) if visible is None else visible, painted

@@ -19,7 +19,7 @@ def case(form, **sizes):
     for block in config["decoders"].values():
         block.update({k: 32 for k in ("width", "hidden", "out") if k in block})
     config["data"]["length"] = 60
-    return Case(form, f"form {form}", 80.0, 40.0, Config.of(config))
+    return Case(form, f"form {form}", (80.0, 40.0), Config.of(config))
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,11 @@ def test_cases_are_chosen_by_name(cases):
         ablation.choose(studies, ["d", "kk"])
 
 
+def test_a_case_of_two_studies_is_run_once(cases):
+    studies = [Study("one", tuple(cases[:2])), Study("two", tuple(cases[1:]))]
+    assert [case.name for case in ablation.cases(studies)] == ["d", "k", "a"]
+
+
 def jobs_in(folder, count=3):
     """Jobs of 4 steps that nothing is needed for."""
     named = SimpleNamespace(name="k")
@@ -128,23 +133,31 @@ def test_the_newest_result_of_every_seed_counts(cases, tmp_path):
     report.write(tmp_path / "baselines", [result("pixels"), result("untrained", seed=1)])
     found = ablation.collect(tmp_path, studies)
     assert [r.metrics["eval/linear/top1"] for r in found.cases["k"]] == [0.02, 0.1]
-    assert not found.cases["d"] and len(found.pixels) == len(found.untrained) == 1
+    assert not found.cases["d"]
+    assert {key: len(results) for key, results in found.baselines.items()} == {
+        ("baselines", "untrained"): 1,
+        ("baselines", "pixels"): 1,
+    }
     online = ablation.collect(tmp_path, studies, branch="online")
     assert [r.metrics["eval/linear/top1"] for r in online.cases["k"]] == [0.9, 0.9]
 
 
 @pytest.mark.slow
 def test_a_run_is_trained_measured_and_finished(costs, tmp_path):
-    small, baselines = case("d"), tmp_path / "baselines"
-    report.write(baselines, [result("untrained", step=0, seed=0)])
+    small = case("d")._replace(baselines="twins")
+    report.write(tmp_path / "twins", [result("untrained", step=0, seed=0)])
     (job,) = ablation.plan([small], tmp_path, reference=small, steps=2, seeds=2)[1:]
-    assert ablation.perform(job, baselines, train_limit=40) == 0
+    also = lambda job: {"eval/cim/replaced": 0.5 if job.seed else 0.1}  # noqa: E731
+    assert ablation.perform(job, tmp_path, train_limit=40, also=also) == 0
     assert ablation.finished(job)
     found = ablation.collect(tmp_path, [Study("one", (small,))])
     assert [r.protocol["seed"] for r in found.cases["d"]] == [1]
+    (online,) = ablation.collect(tmp_path, [Study("one", (small,))], branch="online").cases["d"]
+    assert online.metrics["eval/cim/replaced"] == 0.5
     # An untrained encoder has a seed, raw pixels have none.
-    assert [r.protocol["seed"] for r in found.untrained] == [0, 1]
-    assert [r.protocol["seed"] for r in found.pixels] == [0]
-    for r in found.cases["d"] + found.untrained[1:] + found.pixels:
+    untrained, pixels = (found.baselines["twins", branch] for branch in ("untrained", "pixels"))
+    assert [r.protocol["seed"] for r in untrained] == [0, 1]
+    assert [r.protocol["seed"] for r in pixels] == [0]
+    for r in found.cases["d"] + untrained[1:] + pixels:
         assert set(r.metrics) >= {"eval/linear/top1", "eval/knn/top1_k20"}
         assert r.counts["train"] == 40

@@ -40,9 +40,9 @@ def result(linear, knn, seed=0, branch="ema", step=7):
 @pytest.fixture
 def studies():
     forms = [
-        Case(n, f"form {n}", p, 40.0, None) for n, p in (("a", 77.5), ("b", 78.8), ("k", 83.7))
+        Case(n, f"form {n}", (p, 40.0), None) for n, p in (("a", 77.5), ("b", 78.8), ("k", 83.7))
     ]
-    views = [Case("same_same", "both the same", 77.2, 48.6, None)]
+    views = [Case("same_same", "both the same", (77.2, 48.6), None)]
     return [Study("Forms", tuple(forms)), Study("Views", tuple(views))]
 
 
@@ -54,7 +54,8 @@ def found():
         "k": [result(0.60, 0.30)],
         "same_same": [],
     }
-    return Found(runs, [result(0.15, 0.1, branch="untrained", step=0)], [])
+    untrained = [result(0.15, 0.1, branch="untrained", step=0)]
+    return Found(runs, {("baselines", "untrained"): untrained, ("baselines", "pixels"): []})
 
 
 def test_the_table_has_our_numbers_beside_the_paper_s(studies, found):
@@ -78,10 +79,24 @@ def test_the_order_is_compared_with_the_paper_s(studies, found):
     assert sentence in comparison.markdown(studies, found)
 
 
+def test_a_study_has_columns_of_its_own_and_forms_that_diverged():
+    cases = tuple(Case(n, n, (p,), None) for n, p in (("x", "diverged"), ("y", 83.3), ("z", None)))
+    study = Study("Sampling", cases, ("ImageNet",), {"probe": "eval/linear/top1", "AUC": "auc"})
+    runs = {name: [result(share, 0.5)] for name, share in (("x", 0.1), ("y", 0.6), ("z", 0.2))}
+    runs["y"][0].metrics["auc"] = 0.75
+    text = comparison.markdown(
+        [study], Found(runs, {("baselines", b): [] for b in ("untrained", "pixels")})
+    )
+    assert "| x | x | 7 | 10.0 | – | diverged |" in text
+    assert "| y | y | 7 | 60.0 | 75.0 | 83.3 |" in text
+    assert "| z | z | 7 | 20.0 | – | – |" in text
+    assert "Spearman" not in text  # one number is left
+
+
 def test_every_line_of_a_table_has_all_columns(studies, found):
     found.cases["same_same"].append(result(0.5, 0.5))
     lines = [x for x in comparison.markdown(studies, found).splitlines() if x.startswith("|")]
-    assert {line.count("|") for line in lines} == {len(comparison.HEADER) + 1}
+    assert {line.count("|") for line in lines} == {8}
     assert any(line.startswith("| same, same |") for line in lines)
 
 
@@ -90,6 +105,8 @@ def test_the_picture_has_a_panel_per_study_that_was_run(studies, found, tmp_path
     found.cases["same_same"].append(result(0.5, 0.5))
     two = Image.open(comparison.plot(studies, found, tmp_path / "two.png"))
     assert two.width > 1.8 * one.width and two.height == one.height
+    four = Image.open(comparison.plot(studies * 2, found, tmp_path / "four.png"))
+    assert four.width > 2.7 * one.width and four.height > 1.8 * one.height
     assert np.asarray(one.convert("L")).std() > 5
 
 

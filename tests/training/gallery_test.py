@@ -1,9 +1,12 @@
 """Pictures of a step: which columns there are, and that they show what the step saw."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 
+from m3i_jax import normalize, trees
 from m3i_jax.training.gallery import _columns, gallery
 from m3i_jax.training.run import assemble
 
@@ -12,15 +15,54 @@ from m3i_jax.training.run import assemble
     "row, titles",
     [
         ("m3i images", {"view a", "view b", "mask", "view mix"}),
-        ("cim", {"view a", "what guess sees of a", "view corrupted"}),
+        ("cim", {"view a", "what guess sees of a", "view corrupted", "predicted by respix"}),
+        (
+            "cim revdet",
+            {"view a", "what guess sees of a", "view corrupted", "replaced", "found by revdet"},
+        ),
         ("mae", {"view a", "what x sees of a", "predicted by pixels"}),
     ],
 )
-def test_each_row_shows_what_it_is_made_of(row, titles, shrunk, batch, fits):
-    run = assemble(shrunk(row), images=100)
-    state, given = run.create(), fits(run, batch)
-    columns = jax.jit(lambda s, b: _columns(run, s, b, 0, 3))(state, given)
+def test_each_row_shows_what_it_is_made_of(row, titles, shown):
+    run, state, given, draw = shown(row)
+    columns = draw(state, given)
     assert set(columns) == titles
     assert all(len(images) == 3 for images, *_ in columns.values())
     picture = gallery(run, rows=3)(state, given, 1)["views"]
     assert picture.dtype == np.uint8 and picture.shape[0] > 3 * 128
+
+
+@pytest.fixture(scope="module")
+def shown(shrunk, batch, fits):
+    """shown(row) -> (run, its first state, a batch for it, its columns as a compiled function)."""
+
+    @functools.cache
+    def of(row):
+        run = assemble(shrunk(row), images=100)
+        draw = jax.jit(lambda state, given: _columns(run, state, given, 0, 3))
+        return run, run.create(), fits(run, batch), draw
+
+    return of
+
+
+def zeroed(state, head):
+    """The state with a head that predicts zeros."""
+    zero = lambda name, x: 0 * x if name.startswith(f"decoders/{head}/") else x  # noqa: E731
+    return state.replace(params=trees.map_with_name(zero, state.params))
+
+
+def test_pixels_by_windows_are_shown_on_the_scale_of_the_image(shown):
+    _, state, given, draw = shown("cim")
+    image, visible, painted = draw(zeroed(state, "pixels"), given)["predicted by respix"]
+    assert not visible.any()  # all of it is shown
+    mean, _ = normalize.window_statistics(image)
+    np.testing.assert_allclose(painted, np.broadcast_to(mean, image.shape), atol=1e-5)
+
+
+def test_replaced_cells_and_those_found_are_shaded(shown):
+    _, state, given, draw = shown("cim revdet")
+    columns = draw(zeroed(state, "replaced"), given)
+    _, kept = columns["replaced"]
+    _, visible = columns["what guess sees of a"]
+    assert (~kept).any() and (kept | ~visible).all()  # what was seen is never replaced
+    assert columns["found by revdet"][1].all()  # odds of 0 find nothing

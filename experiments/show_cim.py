@@ -1,0 +1,47 @@
+r"""Shows and measures a run of CIM: what its generator guesses and what its enhancer makes of it.
+
+    python experiments/show_cim.py --workdir runs/cim
+
+Writes cim.png (images, masked, corrupted and repaired) and normalizations.png, and appends the
+measures on the test set to eval.jsonl.
+"""
+
+import pathlib
+
+from absl import flags
+
+from m3i_jax import cli
+from m3i_jax.build import ConfigError
+
+WORKDIR = flags.DEFINE_string("workdir", "runs/cim", "Work directory, or one checkpoint step.")
+STEP = flags.DEFINE_integer("step", None, "Which checkpoint; the newest sound one if not given.")
+SAMPLES = flags.DEFINE_integer("samples", 6, "Images in each picture.", lower_bound=1)
+TEST = flags.DEFINE_integer("test_limit", 0, "Images measured, spread evenly; 0 = all.")
+SEED = flags.DEFINE_integer("seed", 0, "Of masks and samples.")
+OUT = flags.DEFINE_string("out", None, "Folder of the pictures; the work directory if not given.")
+
+
+def main() -> None:
+    """Draws, measures, writes and prints."""
+    if OUT.value is not None and not pathlib.Path(OUT.value).is_dir():
+        raise ConfigError(f"--out is '{OUT.value}', which is no folder")
+    from m3i_jax import pictures
+    from m3i_jax.evaluation import corruption, repair, report
+
+    subject = corruption.restore(WORKDIR.value, step=STEP.value)
+    result = corruption.measure(subject, limit=TEST.value, seed=SEED.value)
+    shown = repair.observe(subject, images=SAMPLES.value, seed=SEED.value)
+    patch = subject.trained.network.towers["image"].patch
+    folder = pathlib.Path(OUT.value or subject.trained.workdir)
+    drawn = {
+        "cim.png": repair.repairs(shown),
+        "normalizations.png": repair.templates(shown.images, patch),
+    }
+    for name, picture in drawn.items():
+        print(pictures.save(picture, folder / name))
+    report.write(subject.trained.workdir, [result])
+    report.show([result])
+
+
+if __name__ == "__main__":
+    cli.run(main)

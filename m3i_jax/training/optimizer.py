@@ -6,8 +6,10 @@ leaves that train. Blocks are stacked along a leading depth axis, and every rule
 as the layers that it holds.
 """
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -45,10 +47,10 @@ class Optimizer(NamedTuple):
 def create(
     block: Mapping[str, Any], *, params: Any, batch: int, total: int, warmup: int = 0
 ) -> Optimizer:
-    """The optimiser that a config block `{name, **kwargs}` names: `adamw`, `lars` or `sgd`.
+    """The optimiser that a config block `{name, **kwargs}` names: `adamw`, `lamb`, `lars`, `sgd`.
 
     Args:
-      block: plain data.
+      block: plain data, the keywords of that direction and of `optimizer`.
       params: the parameters or their shapes; every pattern is checked against their paths.
       batch: images per step, for `base_lr`.
       total, warmup: steps, for the schedule.
@@ -58,110 +60,136 @@ def create(
 
 
 def offered() -> dict[str, Callable[..., Optimizer]]:
-    """The optimisers that a config may name."""
-    return {"adamw": adamw, "lars": lars, "sgd": sgd}
+    """The optimisers that a config may name: `optimizer` along each direction."""
+    return {name: _along(direction) for name, direction in DIRECTIONS.items()}
 
 
-def adamw(
+def optimizer(
     params: Any,
     *,
     batch: int,
     total: int,
     warmup: int = 0,
+    direction: Callable[..., list],
     lr: float | None = None,
     base_lr: float | None = None,
     schedule: str | dict = "cosine",
     end_lr: float = 0.0,
-    b1: float = 0.9,
-    b2: float = 0.95,
-    eps: float = 1e-8,
-    weight_decay: float = 0.05,
-    weight_decay_end: float | None = None,
     no_decay: str = NO_DECAY,
     clip: float | None = None,
     layer_decay: float | None = None,
     lr_scale: tuple = (),
     freeze: str | None = None,
 ) -> Optimizer:
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019); moments in float32.
+    """What all optimisers have in common: rate, clipping, and rules by path.
 
+    direction: (decays, total) -> transformations; `decays` says which parameters do.
     lr, base_lr: peak rate, or rate per 256 images.  end_lr: at the end of a cosine.
     schedule: of the rate, by its name or as `{name, **kwargs}` of `schedules`.
-    weight_decay_end: λ follows a cosine to there over the whole run (DINO, MSN); None = constant.
     no_decay: pattern of paths without decay.  clip: global gradient norm, None = off.
     layer_decay: d of `layer_scales`.  lr_scale: ordered (pattern, factor) rules, 1 elsewhere.
     freeze: pattern of paths that do not move, and cost no moments.
     """
     rules = _Rules(params, no_decay, layer_decay, lr_scale, freeze)
+    rate = _rate(schedule, end_lr, total, warmup, batch, lr, base_lr)
+    return Optimizer(_assemble(rules, direction(rules.decays, total), rate, clip), rate)
+
+
+def adamw(
+    decays: Callable[[Any], Any],
+    total: int,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.95,
+    eps: float = 1e-8,
+    weight_decay: float = 0.05,
+    weight_decay_end: float | None = None,
+) -> list[optax.GradientTransformation]:
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019); moments in float32.
+
+    weight_decay_end: λ follows a cosine to there over the whole run (DINO, MSN); None = constant.
+    """
     decay = weight_decay
     if weight_decay_end is not None:
         decay = schedules.warmup_cosine(weight_decay, total=total, end=weight_decay_end)
-    direction = [
-        optax.scale_by_adam(b1=b1, b2=b2, eps=eps, mu_dtype=jnp.float32),
-        optax.add_decayed_weights(decay, mask=rules.decays),
-    ]
-    rate = _rate(schedule, end_lr, total, warmup, batch, lr, base_lr)
-    return Optimizer(_assemble(rules, direction, rate, clip), rate)
+    adam = optax.scale_by_adam(b1=b1, b2=b2, eps=eps, mu_dtype=jnp.float32)
+    return [adam, optax.add_decayed_weights(decay, mask=decays)]
+
+
+def lamb(
+    decays: Callable[[Any], Any],
+    total: int,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-6,
+    weight_decay: float = 0.01,
+) -> list[optax.GradientTransformation]:
+    """LAMB (You et al. 2020): AdamW's u; θ ← θ − η·u·‖θ‖/‖u‖ per layer.
+
+    Paths that do not decay have no trust ratio either, as in apex's (DeiT III).
+    """
+    adam = adamw(decays, total, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
+    return [*adam, scale_by_trust(1.0, applies=decays)]
 
 
 def lars(
-    params: Any,
-    *,
-    batch: int,
+    decays: Callable[[Any], Any],
     total: int,
-    warmup: int = 0,
-    lr: float | None = None,
-    base_lr: float | None = None,
-    schedule: str | dict = "cosine",
-    end_lr: float = 0.0,
+    *,
     momentum: float = 0.9,
     trust: float = 0.001,
     weight_decay: float = 0.0,
-    no_decay: str = NO_DECAY,
-    clip: float | None = None,
-    lr_scale: tuple = (),
-    freeze: str | None = None,
-) -> Optimizer:
+) -> list[optax.GradientTransformation]:
     """LARS (You et al. 2017): u = g + λθ; v ← m·v + u · trust·‖θ‖/‖u‖; θ ← θ − η·v.
 
     Norms are per layer, also in stacked leaves. Paths that do not decay (biases, norms) have no
-    trust ratio either, as in the linear probes of MAE and Barlow Twins. The rest as in `adamw`.
+    trust ratio either, as in the linear probes of MAE and Barlow Twins.
     """
-    rules = _Rules(params, no_decay, None, lr_scale, freeze)
-    direction = [
-        optax.add_decayed_weights(weight_decay, mask=rules.decays),
-        scale_by_trust(trust, applies=rules.decays),
+    return [
+        optax.add_decayed_weights(weight_decay, mask=decays),
+        scale_by_trust(trust, applies=decays),
         optax.trace(decay=momentum, accumulator_dtype=jnp.float32),
     ]
-    rate = _rate(schedule, end_lr, total, warmup, batch, lr, base_lr)
-    return Optimizer(_assemble(rules, direction, rate, clip), rate)
 
 
 def sgd(
-    params: Any,
-    *,
-    batch: int,
+    decays: Callable[[Any], Any],
     total: int,
-    warmup: int = 0,
-    lr: float | None = None,
-    base_lr: float | None = None,
-    schedule: str | dict = "cosine",
-    end_lr: float = 0.0,
+    *,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
-    no_decay: str = NO_DECAY,
-    clip: float | None = None,
-    lr_scale: tuple = (),
-    freeze: str | None = None,
-) -> Optimizer:
-    """SGD with momentum: v ← m·v + g + λθ; θ ← θ − η·v (MoCo, DenseCL). The rest as in `adamw`."""
-    rules = _Rules(params, no_decay, None, lr_scale, freeze)
-    direction = [
-        optax.add_decayed_weights(weight_decay, mask=rules.decays),
+) -> list[optax.GradientTransformation]:
+    """SGD with momentum: v ← m·v + g + λθ; θ ← θ − η·v (MoCo, DenseCL)."""
+    return [
+        optax.add_decayed_weights(weight_decay, mask=decays),
         optax.trace(decay=momentum, accumulator_dtype=jnp.float32),
     ]
-    rate = _rate(schedule, end_lr, total, warmup, batch, lr, base_lr)
-    return Optimizer(_assemble(rules, direction, rate, clip), rate)
+
+
+DIRECTIONS: dict[str, Callable[..., list]] = {
+    "adamw": adamw,
+    "lamb": lamb,
+    "lars": lars,
+    "sgd": sgd,
+}
+
+
+def _along(direction: Callable[..., list]) -> Callable[..., Optimizer]:
+    """`optimizer` along a direction; its signature, a config's schema, has the keywords of both."""
+    keywords = lambda fn: [  # noqa: E731
+        p for p in inspect.signature(fn).parameters.values() if p.kind is p.KEYWORD_ONLY
+    ]
+    own = {p.name for p in keywords(direction)}
+
+    def along(params, **fields):
+        chosen = {name: fields.pop(name) for name in own & fields.keys()}
+        return optimizer(params, direction=partial(direction, **chosen), **fields)
+
+    first = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    common = [p for p in keywords(optimizer) if p.name != "direction"]
+    along.__signature__ = inspect.Signature([first, *common, *keywords(direction)])
+    return along
 
 
 class _Rules:

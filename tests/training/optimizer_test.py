@@ -312,6 +312,32 @@ def test_lars_against_its_formula_per_layer():
             np.testing.assert_allclose(result[i], expected, rtol=3e-6, atol=1e-6, err_msg=path)
 
 
+def lamb_reference(p, gradients, *, decay, lr, matrix):
+    """LAMB with apex's exception for what does not decay, in double precision; one layer."""
+    p, m, v = np.float64(p), 0.0, 0.0
+    for t, g in enumerate(np.float64(gradients), 1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        u = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-6)
+        if matrix:
+            u = u + decay * p
+            u = u * np.linalg.norm(p) / np.linalg.norm(u)
+        p = p - lr * u
+    return p
+
+
+def test_lamb_against_its_formula_per_layer():
+    params, g = vit(), grads(vit())
+    block = {"name": "lamb", "lr": 0.3, "weight_decay": 0.1, "schedule": "constant"}
+    after, _ = run(optimizers.create(block, params=params, **SIZES), params, g, steps=3)
+    for path, p in flat(params).items():
+        for i in range(3) if "/blocks/" in path else [...]:
+            gradients = [flat(g)[path][i]] * 3
+            how = dict(decay=0.1, lr=0.3, matrix=path in DECAYED)
+            expected = lamb_reference(p[i], gradients, **how)
+            found = flat(after)[path][i]
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5, err_msg=path)
+
+
 @pytest.mark.parametrize("no_decay, decayed", [(r"(?!)", None), (optimizers.NO_DECAY, DECAYED)])
 def test_sgd_against_its_formula(no_decay, decayed):
     """v ← .9 v + g + λθ, θ ← θ − η v; MoCo's λ is that of every parameter."""
@@ -328,7 +354,7 @@ def test_sgd_against_its_formula(no_decay, decayed):
         np.testing.assert_allclose(flat(after)[path], p, rtol=3e-6, atol=1e-6, err_msg=path)
 
 
-@pytest.mark.parametrize("name", ["adamw", "lars", "sgd"])
+@pytest.mark.parametrize("name", optimizers.DIRECTIONS)
 def test_schedules_take_their_own_keys(name):
     """SimMIM: from 5e-7 to 4e-4, a tenth of it from epoch 700 of 800."""
     schedule = {"name": "milestones", "milestones": [700 / 800], "factor": 0.1, "start": 5e-7}
@@ -366,7 +392,9 @@ def test_lars_survives_zero_norms():
         ({"name": "adamw", "lr": 1.0, "lr_scale": (("haed", 2.0),)}, "lr_scale = 'haed' matches"),
         ({"name": "adamw", "lr": 1.0, "lr_scale": ("head", 2.0)}, r"expected \(pattern, factor\)"),
         ({"name": "adamw", "lr": 1.0, "no_decay": "("}, "is not a pattern"),
-        ({"name": "lars", "lr": 1.0, "layer_decay": 0.5}, "no key 'layer_decay'"),
+        ({"name": "lars", "lr": 1.0, "b1": 0.5}, "no key 'b1'"),
+        ({"name": "sgd", "lr": 1.0, "direction": "up"}, "no key 'direction'"),
+        ({"name": "sgd", "lr": 1.0, "clip": "1"}, "expected NoneType or float"),
     ],
 )
 def test_configs_that_cannot_mean_anything_are_refused(block, message):

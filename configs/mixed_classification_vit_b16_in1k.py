@@ -2,7 +2,6 @@ r"""Mixup and CutMix, ViT-B/16, ImageNet-1k, 800 epochs (DeiT III, Touvron 2022;
 
     python experiments/plan.py --config configs/mixed_classification_vit_b16_in1k.py
 
-Each of 3-Augment's grey, solarisation and blur by itself with probability ⅓ instead of exactly one.
 The last 20 epochs at 224 pixels are a run of their own.
 The linear classifier is a product of two matrices, of which the first has the bias.
 Reported for DeiT III: 83.8; not yet run by us.
@@ -21,7 +20,7 @@ def get_config():
         augment=dict(
             a=dict(
                 brightness=0.3, contrast=0.3, saturation=0.3, hue=0.0, jitter=1.0,
-                grayscale=1 / 3, solarize=1 / 3, blur=1 / 3,
+                grayscale=1 / 3, solarize=1 / 3, blur=1 / 3, exclusive=True,
             ),
         ),
         encoder=dict(name="vit_b16", positions="learned", layer_scale=1e-4, drop_path=0.2),

@@ -25,6 +25,7 @@ def photometric(
     grayscale: float = 0.2,
     blur: float = 1.0,
     solarize: float = 0.0,
+    exclusive: bool = False,
 ) -> Array:
     """Colour jitter, then grey, blur and solarisation, each with its probability per sample.
 
@@ -39,12 +40,10 @@ def photometric(
       images: (B, H, W, 3) float32 in [0, 1], as is the result.
       brightness, contrast, saturation, hue: strengths of the jitter, in torchvision's meaning.
       jitter, grayscale, blur, solarize: probabilities per sample (static).
+      exclusive: at most one of grey, blur and solarisation (3-Augment, DeiT III: ⅓ each).
     """
-    for name, share in dict(
-        jitter=jitter, grayscale=grayscale, blur=blur, solarize=solarize
-    ).items():
-        if not 0.0 <= share <= 1.0:
-            raise ValueError(f"the probability of {name} is between 0 and 1, not {share}")
+    shares = dict(jitter=jitter, grayscale=grayscale, blur=blur, solarize=solarize)
+    _check_shares(shares, exclusive)
     batch = images.shape[0]
     x = jnp.asarray(images, jnp.float32)
     keys = jax.random.split(key, 6)
@@ -53,13 +52,39 @@ def photometric(
         drawn = color.draw_jitter(keys[0], batch, **strengths)
         jittered = lambda x: color.color_jitter(x, drawn, hue=hue > 0)  # noqa: E731
         x = _sometimes(keys[1], jitter, jittered, x)
-    x = _sometimes(keys[2], grayscale, color.grayscale, x)
-    if blur:
-        scale = max(images.shape[1:3]) / SIDE
-        low, high = SIGMA
-        sigma = jax.random.uniform(keys[3], (batch,), minval=low * scale, maxval=high * scale)
-        x = _sometimes(keys[4], blur, lambda x: gaussian_blur(x, sigma), x)
-    return jnp.clip(_sometimes(keys[5], solarize, color.solarize, x), 0.0, 1.0)
+    scale = max(images.shape[1:3]) / SIDE
+    sigma = jax.random.uniform(keys[3], (batch,), minval=SIGMA[0] * scale, maxval=SIGMA[1] * scale)
+    blurred = lambda x: gaussian_blur(x, sigma)  # noqa: E731
+    stages = ((grayscale, color.grayscale), (blur, blurred), (solarize, color.solarize))
+    if exclusive:
+        x = _at_most_one(keys[2], stages, x)
+    else:
+        for key, (share, fn) in zip((keys[2], keys[4], keys[5]), stages, strict=True):
+            x = _sometimes(key, share, fn, x)
+    return jnp.clip(x, 0.0, 1.0)
+
+
+def _check_shares(shares: dict[str, float], exclusive: bool) -> None:
+    """Refuses what are no probabilities."""
+    for name, share in shares.items():
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"the probability of {name} is between 0 and 1, not {share}")
+    total = sum(share for name, share in shares.items() if name != "jitter")
+    if exclusive and total > 1.0 + 1e-6:
+        raise ValueError(
+            f"at most one of grayscale, blur and solarize needs probabilities that add up to 1 or "
+            f"less, not to {total}"
+        )
+
+
+def _at_most_one(key: Array, stages: tuple, x: Array) -> Array:
+    """For each sample fn(x) of one stage at most, of each with its probability."""
+    lot, low, y = jax.random.uniform(key, (x.shape[0], 1, 1, 1)), 0.0, x
+    for share, fn in stages:
+        if share:
+            y = jnp.where((lot >= low) & (lot < low + share), fn(x), y)
+        low += share
+    return y
 
 
 def _sometimes(key: Array, probability: float, fn: Callable, x: Array) -> Array:

@@ -113,3 +113,26 @@ def test_a_stage_of_probability_zero_is_not_in_the_program(key, images):
 def test_a_probability_is_between_zero_and_one(key, images):
     with pytest.raises(ValueError, match="grayscale is between 0 and 1, not 1.2"):
         recipes.photometric(key, images, grayscale=1.2)
+
+
+def test_at_most_one_of_three(key, images):
+    """3-Augment: every sample is grey, blurred or solarised, a third of them each."""
+    images = jax.image.resize(images[:192], (192, 64, 64, 3), "nearest")  # wide enough to blur
+    third = dict(grayscale=1 / 3, blur=1 / 3, solarize=1 / 3, exclusive=True)
+    got, rows = changed(key, images, **third)
+    grey = np.abs(got - augment.grayscale(images)).max((1, 2, 3)) < 1e-6
+    solar = np.abs(got - augment.solarize(images)).max((1, 2, 3)) < 1e-6
+    assert not (grey & solar).any()
+    for share in (grey.mean(), solar.mean()):
+        assert abs(share - 1 / 3) < 4 * 0.47 / 192**0.5
+    # The others are blurred, some so little at 64 pixels that nothing is to be seen of it.
+    others = ~grey & ~solar
+    assert rows[others].mean() > 0.6 and rows[~others].all()
+    # What is left of 1 stays as it is.
+    _, rows = changed(key, images, grayscale=0.2, solarize=0.2, exclusive=True)
+    assert abs(rows.mean() - 0.4) < 4 * 0.49 / 192**0.5
+
+
+def test_more_than_one_in_all_is_refused(key, images):
+    with pytest.raises(ValueError, match="add up to 1 or less, not to 1.2"):
+        recipes.photometric(key, images, grayscale=0.6, blur=0.6, exclusive=True)

@@ -20,6 +20,7 @@ ROOT = pathlib.Path(__file__).parent.parent
         ("export --workdir={tmp}", "has no checkpoints; expected the --workdir of"),
         ("convert --input={tmp}/x --output={tmp}/y", "no model.safetensors at '{tmp}/x'"),
         ("convert --input=setup.py --output={tmp}/y --fields=[1]", "--fields is [1], expected"),
+        ("convert --input=x --beside=y --to=timm --output={tmp}/z", "not in those of --to timm"),
         ("ablation --forms=k,m", "there is no case 'm' to compare"),
         ("ablation --table_only --workdir={tmp}", "has no results of an ablation"),
         ("ablation --docs={tmp}/ablation.md", "which is no file"),

@@ -11,18 +11,21 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from m3i_jax import encoders, trees
-from m3i_jax.interop import exporting, files, importing, torch_file
+from m3i_jax.build import ConfigError
+from m3i_jax.interop import exporting, files, importing, layouts, torch_file
 from m3i_jax.interop.importing import Imported, Report
-from m3i_jax.interop.rename import nested
+from m3i_jax.interop.rename import listed, nested
 
-ENCODER = "encoders/image/"
+ENCODER, DECODERS = "encoders/image/", "decoders/"
 # What Hugging Face's config.json calls fields of encoders that no shape of a parameter tells.
 TOLD = {"layer_norm_eps": "eps", "num_attention_heads": "heads", "image_size": "image"}
 
 Flat = dict[str, np.ndarray]
 
 
-def read(path: str | Path, *, layout: str, torch: bool = False, part: str = "") -> Imported:
+def read(
+    path: str | Path, *, layout: str = layouts.AUTO, torch: bool = False, part: str = ""
+) -> Imported:
     """The file in our names; with `torch`, a torch file and which `part` of it.
 
     Raises:
@@ -32,6 +35,24 @@ def read(path: str | Path, *, layout: str, torch: bool = False, part: str = "") 
         return importing.read(path, layout=layout)
     state = torch_file.read(path, part=part)
     return importing.renamed(state, layout=layout, what=f"'{path}'")
+
+
+def joined(imported: Imported, beside: Imported) -> Imported:
+    """The file, with the decoders of another beside it: the two halves of an autoencoder.
+
+    Raises:
+      ConfigError: the other one has more than decoders or nothing, or decoders of the same names.
+    """
+    first, second = (importing.by_module(x.params) for x in (imported, beside))
+    strange = [name for name in second if not name.startswith(DECODERS)]
+    if strange or not second:
+        raise ConfigError(
+            f"{beside.path} is to give decoders alone, but has {listed(strange) or 'none'} "
+            f"(layout '{beside.layout.name}')"
+        )
+    if twice := sorted(first.keys() & second.keys()):
+        raise ConfigError(f"{imported.path} and {beside.path} both have {listed(twice)}")
+    return imported._replace(params={**imported.params, **beside.params})
 
 
 def described(path: str | Path) -> dict[str, Any]:

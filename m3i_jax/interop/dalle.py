@@ -1,7 +1,7 @@
 """Tables of DALL-E's discrete VAE: OpenAI's two files, and Hugging Face's codebook of FLAVA.
 
-OpenAI pickles whole modules, which are code and are not read here: their `state_dict()` is, once
-saved. The names of both halves are alike, but only the decoder has an `id_path` in group 1.
+OpenAI pickles whole modules, one for each half; `torch_file` reads what is their `state_dict()`.
+The names of both halves are alike, but only the decoder has an `id_path` in group 1.
 """
 
 from typing import NamedTuple

@@ -65,6 +65,37 @@ def test_decoders_and_targets_are_kept_in_our_names(drawn, tmp_path, same):
     same(found.params, params | more)
 
 
+def imported(name, **leaves):
+    """A file with these parameters, `__` for the slashes of their paths."""
+    params = {path.replace("__", "/"): np.full(2, x, np.float32) for path, x in leaves.items()}
+    return importing.Imported(f"'{name}'", layouts.OWN, params, ())
+
+
+def test_decoders_of_a_second_file_are_kept_beside_the_encoder(drawn, tmp_path, same):
+    _, params = drawn(positions="learned")
+    save_file(params, tmp_path / files.WEIGHTS)
+    first = conversion.read(tmp_path)
+    both = conversion.joined(first, imported("b", decoders__pixels__w=1, decoders__more__w=2))
+    assert first.params.keys() == params.keys() and both.layout is first.layout
+    converted, _ = conversion.encoder(both, BLOCK)
+    conversion.save(tmp_path / "out", both, converted, BLOCK)
+    found = importing.read(tmp_path / "out").params
+    more = {"decoders/pixels/w": np.full(2, 1, np.float32), "decoders/more/w": np.full(2, 2.0)}
+    same(found, params | {path: x.astype(np.float32) for path, x in more.items()})
+
+
+def test_a_second_file_that_does_not_go_with_the_first_is_refused():
+    first = imported("a", encoders__image__w=1, decoders__pixels__w=2)
+    for leaves, sentence in (
+        ({}, "'b' is to give decoders alone, but has none"),
+        (dict(decoders__x__w=1, encoders__image__w=2), "decoders alone, but has encoders/image "),
+        (dict(decoders__x__w=1, ema__decoders__x__w=2), "but has ema/decoders/x "),
+        (dict(decoders__pixels__b=1), "'a' and 'b' both have decoders/pixels"),
+    ):
+        with pytest.raises(ConfigError, match=sentence):
+            conversion.joined(first, imported("b", **leaves))
+
+
 def test_what_we_wrote_says_which_encoder_it_is(file):
     assert conversion.described(file[0]) == {}
     converted(file[0], BLOCK, to="timm")

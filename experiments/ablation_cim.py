@@ -7,7 +7,7 @@ r"""Compares the choices that CIM's Tables 4 to 8 are about, on digit scenes.
 
 The first command makes the words that all runs have in common (--tokenizer takes others). As
 `ablation.py`, whose flags it has: every run is WORKDIR/<form>/seed_<n> and sees as many images; the
-same command goes on where it was. docs/ablation_cim.md says more.
+same command goes on where it was. docs/cim.md says more.
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-"""The benchmark as it is called from a shell, on the smallest config it can have."""
+"""The benchmarks as they are called from a shell, on the smallest config they can have."""
 
 import json
 import os
@@ -16,9 +16,9 @@ TINY = (
 )  # fmt: skip
 
 
-def benchmark(*words, without=()):
-    """Runs benchmarks/train_step.py in a process that cannot import what is named in `without`."""
-    script = str(ROOT / "benchmarks" / "train_step.py")
+def benchmark(*words, program="train_step", without=()):
+    """Runs a benchmark in a process that cannot import what is named in `without`."""
+    script = str(ROOT / "benchmarks" / f"{program}.py")
     code = (
         f"import runpy, sys; sys.modules.update(dict.fromkeys({list(without)!r}))\n"
         f"sys.argv = {[script, *words]!r}\n"
@@ -52,6 +52,22 @@ def test_figures_of_a_tiny_run(tmp_path):
     assert found["memory_mib"]["process"] > found["memory_mib"]["arguments"] > 0
     assert found["batch"] == 4 and found["versions"]["jax"]
     assert "images/s" in done.stdout and "share" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_share_of_the_window_target(tmp_path):
+    file = tmp_path / "figures.json"
+    config = str(ROOT / "configs" / "cim_digit_scenes.py")
+    sizes = [f"--set={tower}.width=32" for tower in ("encoder", "towers.generator")]
+    how = ("--batch=4", "--rounds=2", f"--json={file}")
+    done = benchmark("--config", config, *sizes, *how, program="window_target")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(file.read_text())
+    cpu = {name: found[name]["cpu"] for name in ("window", "raw", "alone", "slowdown", "share")}
+    assert all(0 < x["min"] <= x["median"] <= x["max"] for x in cpu.values())
+    assert cpu["share"]["max"] <= cpu["alone"]["max"] / cpu["window"]["min"] < 1
+    assert cpu["slowdown"]["min"] >= cpu["window"]["min"] / cpu["raw"]["max"]
+    assert "its share of the step" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """From a config to a run: every part is built, shapes are checked, nothing is allocated yet."""
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -142,7 +143,41 @@ def build_network(config: Config, method: Method) -> networks.Network:
                 f"config.decoders.{name}.out is {heads[name]}, "
                 f"but the objective wants it to predict {width} dimensions"
             )
+    _check_cells(config, method, network)
     return network
+
+
+def _check_cells(config: Config, method: Method, network: networks.Network) -> None:
+    """Refuses codes that meet cell by cell, but whose cells are not the same."""
+
+    def cells(code, *behind):
+        heads = [config.decoders[name] for name in (*code.encoder.heads, *behind)]
+        split = math.prod(head.get("split", 1) for head in heads)
+        return tuple(side * split for side in network.towers[code.encoder.tower].grid or ())
+
+    for name, view in method.views.items():
+        codes = [method.codes[code] for code in view.codes.values()]
+        if len({cells(code) for code in codes}) > 1:
+            there = (f"'{c.encoder.tower}' has {_by(cells(c))}" for c in codes)
+            raise ConfigError(
+                f"view '{name}' is made cell by cell of the codes of several towers: "
+                f"{', '.join(there)}; choose their config.towers.*.patch so that these agree"
+            )
+    for name, term in method.terms.items():
+        block, x = config.decoders.get(term.decoder, {}), method.whole(term.x)[1]
+        if block.get("name") != "linear" or block.get("pool", "none") != "none":
+            continue  # only these answer cell for cell, and not for cells of another grid
+        asked, answered = cells(method.codes[term.y]), cells(x, term.decoder)
+        asked = asked if term.predict.dense and term.positions != "matched" else ()
+        if asked and asked != answered:
+            raise ConfigError(
+                f"term '{name}' asks {_by(asked)} cells, but decoder '{term.decoder}' answers for "
+                f"{_by(answered)}: config.decoders.{term.decoder}.split is {block.get('split', 1)}"
+            )
+
+
+def _by(grid: tuple[int, ...]) -> str:
+    return "x".join(map(str, grid)) or "none"
 
 
 def _name(config: Config, tower: str) -> str:

@@ -43,6 +43,8 @@ TINY = dict(
 def tiny(block):
     """A block with everything in it made small."""
     small = {k: TINY[k] for k in block if k in TINY and isinstance(block[k], int)}
+    if rows := block.get("rows"):
+        small["rows"] = {name: tiny(row) for name, row in rows.items()}
     narrow = "out" in block and block["name"] != "infill"  # what paints words makes all pixels
     return block | small | ({"out": min(block["out"], 32)} if narrow else {})
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from m3i_jax import normalize
-from m3i_jax.training import sharding
+from m3i_jax.training import frozen, sharding
+from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.run import assemble
 from m3i_jax.types import Batch
 
@@ -19,10 +20,15 @@ CATEGORIES, SIDE, TILE = 4, 16, 4
 NOISE, STEPS, BATCH = 0.3, 120, 32
 # Accuracies are of 1000 images: two standard errors of a difference are 0.045.
 MARGIN = 0.08
+PATCHES = {"encoder.patch": 8, "decoders.painter.out": 192}
+PAINTED = PATCHES | {"towers.generator.patch": 8, "towers.tokenizer.patch": 8}
 # DINO falls to uniform assignments where prototypes are few; an untrained patch embedding of the
 # size of a tile reads it already.
 NEEDS = {
-    "vq_vae": {"encoder.patch": 8, "decoders.painter.out": 192},
+    "vq_vae": PATCHES,
+    "cim": PAINTED,
+    "cim revdet": PAINTED,
+    "cim_classification": PAINTED,
     "dino": {"decoders.prototypes.out": 512},
     "simmim": {"encoder.patch": 8, "objective.unit": 1},
 }
@@ -74,20 +80,52 @@ def test_pixels_say_nothing(data):
     assert ridge(train, data[0].label, test, data[1].label) < 0.32  # chance is 0.25 ± 0.014
 
 
-def test_a_probe_beats_the_untrained_encoder(any_row, shrunk, fits, one_device, data):
-    if any_row.startswith("cim"):
-        pytest.skip("its images are painted by a tokenizer, which here nobody has trained")
+@pytest.fixture(scope="module")
+def begin(shrunk, one_device):
+    """begin(row, **changes) -> (run, first state), on a device."""
     mesh, devices = one_device
     how = dict(mesh=mesh, batch=BATCH, duration=f"{STEPS} steps", warmup="10 steps")
-    config = shrunk(any_row, **how, **NEEDS.get(any_row, {}))
-    run = assemble(config, images=1000, devices=devices)
-    state, rng = run.create(), np.random.default_rng(1)
+
+    def made(row, **changes):
+        config = shrunk(row, **how, **NEEDS.get(row, {}), **changes)
+        run = assemble(config, images=1000, devices=devices)
+        return run, frozen.fill(run, run.create())
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(fits):
+    """trained(run, state) -> the state after all steps, each on new samples."""
+
+    def advanced(run, state):
+        rng, advance = np.random.default_rng(1), run.compiled()
+        treedef, leaves = jax.tree.structure(state), jax.tree.leaves(state)
+        with jax.set_mesh(run.mesh):
+            for _ in range(STEPS):
+                leaves, _ = advance(leaves, sharding.put(fits(run, world(rng, BATCH)), run.mesh))
+        return jax.tree.unflatten(treedef, leaves)
+
+    return advanced
+
+
+@pytest.fixture(scope="module")
+def painter(begin, trained, tmp_path_factory):
+    """The work directory of a tokenizer of the toy world, for the rows whose images it paints."""
+    path = tmp_path_factory.mktemp("painter")
+    run, state = begin("vq_vae")
+    with Checkpoints(path / "checkpoints") as kept:
+        kept.save(STEPS, trained(run, state).items(), {"config": run.config.to_dict()}, wait=True)
+    return str(path)
+
+
+def test_a_probe_beats_the_untrained_encoder(any_row, begin, trained, data, request):
+    words = {}
+    if any_row.startswith("cim"):
+        words = {"weights.tokenizer.path": request.getfixturevalue("painter")}
+    run, state = begin(any_row, **words)
     before = accuracy(run, state.params, data)
-    treedef, leaves, advance = jax.tree.structure(state), jax.tree.leaves(state), run.compiled()
-    with jax.set_mesh(run.mesh):
-        for _ in range(STEPS):
-            leaves, _ = advance(leaves, sharding.put(fits(run, world(rng, BATCH)), run.mesh))
-    after = accuracy(run, jax.tree.unflatten(treedef, leaves).params, data)
+    after = accuracy(run, trained(run, state).params, data)
     # Random features that are not linear see past the sign: 0.42 where chance is 0.25.
     assert 0.3 < before < 0.5
     assert after > before + MARGIN, (before, after)

@@ -178,6 +178,14 @@ def test_accumulated_steps_equal_whole_ones(shrunk, batch, fits, one_device):
         ("m3i", {"augment.a": {"blurr": 1.0}}, "did you mean 'blur'?"),
         ("m3i", {"duration": "12 stesp"}, "did you mean 'steps'?"),
         ("m3i", {"optimizer.lrr": 1.0}, "did you mean 'lr'?"),
+        ("cim", {"towers.generator.patch": 8, "towers.generator.shares": 0},
+         "view 'corrupted' is made cell by cell of the codes of several towers: 'tokenizer' has "
+         "4x4, 'generator' has 2x2"),
+        ("cim_classification", {"towers.tokenizer.patch": 8}, "view 'cim/corrupted' is made"),
+        ("cim revdet", {"encoder.patch": 8, "towers.generator.shares": 0},
+         "term 'revdet' asks 4x4 cells, but decoder 'replaced' answers for 2x2"),
+        ("cim revdet", {"decoders.replaced.split": 2}, "decoders.replaced.split is 2"),
+        ("cim", {"decoders.pixels.split": 2}, "decoder 'pixels' answers for 8x8"),
     ],
 )  # fmt: skip
 def test_what_cannot_run_is_refused_with_a_sentence(row, changes, sentence, shrunk):

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from safetensors.numpy import save_file
 
 from m3i_jax import encoders, trees
 from m3i_jax.build import ConfigError
@@ -73,7 +72,7 @@ def told(path: str | Path, name: str) -> dict[str, Any]:
 def _beside(path: str | Path) -> dict[str, Any]:
     """The config.json beside the weights, {} where there is none."""
     file = files.located(path)
-    beside = file.with_name("config.json") if file else None
+    beside = file.with_name(files.CONFIG) if file else None
     if beside is None or not beside.is_file():
         return {}
     return json.loads(beside.read_text(encoding="utf-8"))
@@ -118,8 +117,5 @@ def save(
     origin = {"encoder": dict(block), "converted_from": imported.layout.name}
     layout = exporting.save(folder, tree, origin, to=to)
     if to == "m3i_jax":
-        save_file(
-            {path: np.asarray(x, order="C") for path, x in params.items()},
-            os.path.join(folder, files.WEIGHTS),
-        )
+        files.write(folder, params)
     return layout

@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from m3i_jax import encoders, trees
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.encoders.vit import fixed_positions
-from m3i_jax.interop import clip, convolutional, describe, huggingface, layouts, swin, vit
-from m3i_jax.interop.files import WEIGHTS
+from m3i_jax.interop import clip, convolutional, describe, files, huggingface, layouts, swin, vit
 from m3i_jax.interop.rename import Layout, to_theirs
 
 FORMATS: dict[str, tuple[Layout, ...]] = {
@@ -93,9 +91,9 @@ def save(
         "m3i_jax": {**config, "layout": layout.name, "encoder": dict(config["encoder"])}
     }
     os.makedirs(path, exist_ok=True)
-    save_file(state, os.path.join(path, WEIGHTS), metadata={"format": "pt"})
-    with open(os.path.join(path, "config.json"), "w") as file:
+    with open(os.path.join(path, files.CONFIG), "w") as file:
         json.dump(described, file, indent=2)
+    files.write(path, state)
     return layout.name
 
 

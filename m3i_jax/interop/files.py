@@ -1,14 +1,18 @@
 """Files of weights: safetensors, whole or in shards, as name -> array."""
 
 import json
+import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from m3i_jax.build import ConfigError
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
 INDEX = "model.safetensors.index.json"
 TORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".pkl")
 WRAPPERS = ("module.", "_orig_mod.", "model.")
@@ -53,3 +57,14 @@ def unwrapped(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _read(file: Path):
     with safe_open(file, framework="numpy") as tensors:
         return [(name, tensors.get_tensor(name)) for name in tensors.keys()]  # noqa: SIM118
+
+
+def write(folder: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
+    """Writes the weights beside a folder's config.json, for the same readers.
+
+    safetensors itself leaves a file that its owner alone can read.
+    """
+    file = Path(folder) / WEIGHTS
+    tensors = {name: np.asarray(x, order="C") for name, x in tensors.items()}
+    save_file(tensors, file, metadata={"format": "pt"})
+    shutil.copymode(file.with_name(CONFIG), file)

@@ -23,6 +23,16 @@ def test_a_file_or_its_folder(tmp_path):
     assert files.located(tmp_path / "empty") is None
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o640])
+def test_who_reads_the_description_reads_the_weights(mode, tmp_path):
+    (tmp_path / files.CONFIG).write_text("{}")
+    (tmp_path / files.CONFIG).chmod(mode)
+    turned = np.arange(6, dtype=np.float32).reshape(2, 3).T
+    files.write(tmp_path, STATE | {"turned": turned})
+    assert (tmp_path / files.WEIGHTS).stat().st_mode & 0o777 == mode
+    np.testing.assert_array_equal(files.read(tmp_path / files.WEIGHTS)["turned"], turned)
+
+
 def test_shards_that_an_index_names(tmp_path):
     for name, x in STATE.items():
         save_file({name: x}, tmp_path / f"{name}.safetensors")

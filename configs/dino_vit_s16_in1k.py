@@ -2,8 +2,6 @@ r"""DINO, ViT-S/16, ImageNet-1k, 800 epochs, 10 small crops (Caron et al. 2021).
 
     python experiments/plan.py --config configs/dino_vit_s16_in1k.py
 
-Prototypes have unit length and learn from the first epoch (published: lengths are learned, and the
-first epoch leaves them alone).
 Reported: 77.0 linear, 74.5 kNN; not yet run by us.
 """
 
@@ -30,10 +28,10 @@ def get_config():
                 recipes.MLP, layers=3, hidden=2048, out=256, norm="none", activation="gelu",
                 pool="class", unit_norm=True,
             ),
-            prototypes=dict(name="prototypes", out=65536, input="projector"),
+            prototypes=dict(name="prototypes", out=65536, lengths=True, input="projector"),
         ),
         optimizer=dict(
             name="adamw", base_lr=5e-4, end_lr=1e-5, b2=0.999, weight_decay=0.04,
-            weight_decay_end=0.4,
+            weight_decay_end=0.4, late=(("^decoders/prototypes/", 1 / 800),),
         ),
     )  # fmt: skip

@@ -14,21 +14,23 @@ from m3i_jax.types import Array, Features
 
 
 class Prototypes(nn.Module):
-    """y_k = n2(x) · n2(W_k) / temperature: logits over learned unit vectors.
+    """y_k = n2(x) · g_k n2(W_k) / temperature: logits over learned directions of length g_k.
 
-    MSN normalises its prototypes in the forward pass; DINO's last layer, weight-normed with all
-    lengths held at 1, is the same map. METHODS 2.2.
+    MSN normalises its prototypes in the forward pass, g = 1; DINO's last layer, weight-normed, is
+    the same map, with lengths held at 1 or, for ViT-S, learned. METHODS 2.2.
 
     Attributes:
       out: number of prototypes.
       temperature: divides the cosines; 1 leaves it to the loss.
       pool: "none" (one result per token), "class" or "mean".
+      lengths: learn g, from 1.
       dtype: of the product, which is summed in float32.
     """
 
     out: int
     temperature: float = 1.0
     pool: str = "class"
+    lengths: bool = False
     dtype: str = "float32"
 
     wants: ClassVar[tuple[str, ...]] = ()
@@ -52,4 +54,9 @@ class Prototypes(nn.Module):
         start = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
         rows = self.param("kernel", start, (self.out, y.shape[-1]), jnp.float32)
         y, rows = (UnitNorm()(v).astype(dtype) for v in (y, rows))
-        return einsum("bnd,kd->bnk" if y.ndim == 3 else "bd,kd->bk", y, rows) / self.temperature
+        logits = einsum("bnd,kd->bnk" if y.ndim == 3 else "bd,kd->bk", y, rows) / self.temperature
+        if not self.lengths:
+            return logits
+        # No "scale": as in DINO's code, weight decay shortens it.
+        length = self.param("length", nn.initializers.ones, (self.out,), jnp.float32)
+        return logits * length.reshape((1,) * (logits.ndim - 1) + (-1,))

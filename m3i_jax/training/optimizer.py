@@ -8,7 +8,7 @@ as the layers that it holds.
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -80,6 +80,7 @@ def optimizer(
     layer_decay: float | None = None,
     lr_scale: tuple = (),
     freeze: str | None = None,
+    late: tuple = (),
 ) -> Optimizer:
     """What all optimisers have in common: rate, clipping, and rules by path.
 
@@ -89,10 +90,14 @@ def optimizer(
     no_decay: pattern of paths without decay.  clip: global gradient norm, None = off.
     layer_decay: d of `layer_scales`.  lr_scale: ordered (pattern, factor) rules, 1 elsewhere.
     freeze: pattern of paths that do not move, and cost no moments.
+    late: (pattern, share) rules: paths that do not move in that first share of the run (DINO's last
+      layer), while their moments form.
     """
-    rules = _Rules(params, no_decay, layer_decay, lr_scale, freeze)
+    rules = _Rules(params, no_decay, layer_decay, lr_scale, freeze, late)
     rate = _rate(schedule, end_lr, total, warmup, batch, lr, base_lr)
-    return Optimizer(_assemble(rules, direction(rules.decays, total), rate, clip), rate)
+    steps = [hold(rules.late, total)] if rules.late else []
+    directed = [*direction(rules.decays, total), *steps]
+    return Optimizer(_assemble(rules, directed, rate, clip), rate)
 
 
 def adamw(
@@ -195,12 +200,14 @@ def _along(direction: Callable[..., list]) -> Callable[..., Optimizer]:
 class _Rules:
     """What the path rules of a config say about a given tree of parameters."""
 
-    def __init__(self, params, no_decay, layer_decay, lr_scale, freeze):
+    def __init__(self, params, no_decay, layer_decay, lr_scale, freeze, late):
         paths = [path for path, _ in trees.named_leaves(params)]
         self.no_decay = _pattern(no_decay, "no_decay")
         self.freeze = _pattern(freeze, "freeze") if freeze else None
-        self.lr_scale = [(_pattern(p, "lr_scale"), float(f)) for p, f in _pairs(lr_scale)]
-        asked = [("freeze", self.freeze)] + [("lr_scale", p) for p, _ in self.lr_scale]
+        self.lr_scale = _pairs(lr_scale, "lr_scale")
+        self.late = _pairs(late, "late")
+        asked = [("freeze", self.freeze)]
+        asked += [("lr_scale", p) for p, _ in self.lr_scale] + [("late", p) for p, _ in self.late]
         for key, pattern in asked:
             if pattern is not None and not any(pattern.search(path) for path in paths):
                 raise ConfigError(
@@ -272,6 +279,23 @@ def scale_by_path(scales: Mapping[str, float | Array]) -> optax.GradientTransfor
     return optax.stateless(update)
 
 
+def hold(late: Sequence[tuple[re.Pattern, float]], total: int) -> optax.GradientTransformation:
+    """Updates of 0 for the paths of each rule in its first share of `total` steps."""
+
+    def init(params):
+        return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
+
+    def update(updates, state, params=None):
+        def one(path, u):
+            share = max((share for pattern, share in late if pattern.search(path)), default=0.0)
+            return u if not share else jnp.where(state.count < round(share * total), 0.0, u)
+
+        counted = optax.ScaleByScheduleState(optax.safe_increment(state.count))
+        return trees.map_with_name(one, updates), counted
+
+    return optax.GradientTransformation(init, update)
+
+
 def scale_by_trust(trust: float, *, applies: Callable[[Any], Any]) -> optax.GradientTransformation:
     """LARS: u · trust·‖θ‖/‖u‖ per layer where `applies(params)`; 1 where either norm is 0."""
 
@@ -313,9 +337,9 @@ def _pattern(text: str, key: str) -> re.Pattern:
         raise ConfigError(f"config.optimizer.{key} = {text!r} is not a pattern: {error}") from error
 
 
-def _pairs(rules: Any) -> list[tuple[str, float]]:
-    """(pattern, factor) rules of a config, as given in lists or tuples."""
+def _pairs(rules: Any, key: str) -> list[tuple[re.Pattern, float]]:
+    """(pattern, number) rules of a config, as given in lists or tuples."""
     for rule in rules:
         if isinstance(rule, str) or len(rule) != 2 or not isinstance(rule[0], str):
-            raise ConfigError(f"config.optimizer.lr_scale has {rule!r}, expected (pattern, factor)")
-    return [(pattern, factor) for pattern, factor in rules]
+            raise ConfigError(f"config.optimizer.{key} has {rule!r}, expected (pattern, number)")
+    return [(_pattern(pattern, key), float(number)) for pattern, number in rules]

@@ -27,6 +27,22 @@ def test_cosines_over_temperature(key, pool):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
+def test_learned_lengths_start_at_one(key):
+    x = Features(pooled=jax.random.normal(key, (3, 8)))
+    plain, long = (
+        decoders.create({"name": "prototypes", "lengths": learned}, out=6)
+        for learned in (False, True)
+    )
+    params = long.init(key, x)["params"]
+    assert trees.count(params) == 6 * 8 + 6
+    cosines = plain.apply({"params": {"kernel": params["kernel"]}}, x)
+    np.testing.assert_array_equal(long.apply({"params": params}, x), cosines)
+    params["length"] = jnp.arange(6.0)
+    np.testing.assert_allclose(
+        long.apply({"params": params}, x), cosines * np.arange(6.0)[None], rtol=1e-6
+    )
+
+
 def test_start_is_uniform_within_one_over_root_width(key):
     module = decoders.create({"name": "prototypes"}, out=1024)
     rows = module.init(key, Features(pooled=jnp.ones((1, 256))))["params"]["kernel"]

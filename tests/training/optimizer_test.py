@@ -261,6 +261,22 @@ def test_frozen_leaves_stand_still_and_cost_no_moments():
     assert moved(after, again) == set()
 
 
+def test_what_is_late_starts_late_with_moments_that_formed():
+    params, g = vit(), grads(vit())
+    block = {"name": "adamw", "late": (("^decoders/", 0.03),), "weight_decay": 0.1, **CONSTANT}
+    late = optimizers.create(block, params=params, **SIZES)  # 3 steps of 100
+    plain = optimizers.create({**block, "late": ()}, params=params, **SIZES)
+    update = [jax.jit(made.transform.update) for made in (late, plain)]
+    states = [made.transform.init(params) for made in (late, plain)]
+    for step in range(5):
+        (held, states[0]), (free, states[1]) = (
+            fn(g, state, params) for fn, state in zip(update, states, strict=True)
+        )
+        for path, change in flat(held).items():
+            on = step >= 3 or not path.startswith("decoders/")
+            np.testing.assert_array_equal(change, flat(free)[path] if on else 0.0, err_msg=path)
+
+
 def test_rate_rules_apply_in_order():
     params = vit()
     rules = (("head/bias$", 0.0), ("^decoders/", 2.0), ("patch_embed", 0.5))
@@ -390,8 +406,9 @@ def test_lars_survives_zero_norms():
         ({"name": "adamw", "lr": 1.0, "freeze": "encodres"}, "freeze = 'encodres' matches none of"),
         ({"name": "adamw", "lr": 1.0, "freeze": ".*"}, "leaves nothing to train"),
         ({"name": "adamw", "lr": 1.0, "lr_scale": (("haed", 2.0),)}, "lr_scale = 'haed' matches"),
-        ({"name": "adamw", "lr": 1.0, "lr_scale": ("head", 2.0)}, r"expected \(pattern, factor\)"),
+        ({"name": "adamw", "lr": 1.0, "lr_scale": ("head", 2.0)}, r"expected \(pattern, number\)"),
         ({"name": "adamw", "lr": 1.0, "no_decay": "("}, "is not a pattern"),
+        ({"name": "adamw", "lr": 1.0, "late": (("haed", 0.1),)}, "late = 'haed' matches none of"),
         ({"name": "lars", "lr": 1.0, "b1": 0.5}, "no key 'b1'"),
         ({"name": "sgd", "lr": 1.0, "direction": "up"}, "no key 'direction'"),
         ({"name": "sgd", "lr": 1.0, "clip": "1"}, "expected NoneType or float"),

@@ -66,14 +66,15 @@ def studies():
 
 def main() -> int:
     """Trains and probes what is missing, then writes the table."""
-    return compare(studies, reference="k")
+    return compare(studies, reference="k", name="ablation")
 
 
-def compare(studies, *, reference, measure=lambda job: {}, ready=lambda cases: None) -> int:
+def compare(studies, *, reference, name, measure=lambda job: {}, ready=lambda cases: None) -> int:
     """The ablation of `studies()`: runs what is missing, then writes table and picture.
 
-    reference: the case that --steps are of.  measure: further metrics of a run, see
-    `ablation.perform`.  ready: raises ConfigError where what the cases need is not there.
+    reference: the case that --steps are of.  name: of the picture in the docs.
+    measure: further metrics of a run, see `ablation.perform`.
+    ready: raises ConfigError where what the cases need is not there.
     """
     from m3i_jax.evaluation import ablation, comparison
 
@@ -89,7 +90,7 @@ def compare(studies, *, reference, measure=lambda job: {}, ready=lambda cases: N
         (first,) = (case for case in ablation.cases(everything) if case.name == reference)
         if status := run(ablation.cases(chosen), first, measure):
             return status
-    write(chosen, docs)
+    write(chosen, docs, name)
     return 0
 
 
@@ -115,7 +116,7 @@ def run(cases, reference, measure) -> int:
         )
 
 
-def write(chosen, docs: pathlib.Path | None) -> None:
+def write(chosen, docs: pathlib.Path | None, name: str) -> None:
     """The table and the picture of all that has been run, in the work directory and in the docs."""
     from m3i_jax.evaluation import ablation, comparison
 
@@ -126,7 +127,7 @@ def write(chosen, docs: pathlib.Path | None) -> None:
     comparison.plot(chosen, found, workdir / "table.png")
     print(text)
     if docs:
-        picture = docs.parent / "images" / f"{docs.stem}.png"
+        picture = docs.parent / "images" / f"{name}.png"
         picture.parent.mkdir(exist_ok=True)
         comparison.plot(chosen, found, picture)
         block = f"{text}\n\n![Linear probes, forms in the paper's order](images/{picture.name})"

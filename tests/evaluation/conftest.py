@@ -23,7 +23,7 @@ def corrupting(tmp_path_factory):
             config = cli.load(f"{CONFIGS}/cim_digit_scenes.py:{task}").to_dict()
             config.update(image=16, batch=8, duration="3 steps", warmup="1 steps")
             for block in (config["encoder"], *config["towers"].values()):
-                block.update(width=32, depth=1, heads=2)
+                block.update(width=32, depth=2, heads=2)
             config["decoders"]["bottleneck"].update(hidden=16, out=8)
             config["decoders"]["painter"].update(width=32, heads=2)
             config["objective"]["codes"] = 6

@@ -2,7 +2,9 @@ r"""CIM, ViT-B/16, ImageNet-1k, 300 epochs on DALL-E's words (CIM Table 9; METHO
 
     python experiments/plan.py --config configs/cim_vit_b16_in1k.py
     python experiments/plan.py --config configs/cim_vit_b16_in1k.py:revdet
+    python experiments/plan.py --config configs/cim_vit_b16_in1k.py:small
 
+"small" is ResPix of a ViT-S/16.
 weights/dalle is to hold the encoder and decoder of OpenAI's dVAE in names of docs/weights.md; no
 published file of it has been loaded by us.
 The generator's embedding and first two blocks are the enhancer's (Table 5); not run by us.
@@ -11,11 +13,13 @@ The generator's embedding and first two blocks are the enhancer's (Table 5); not
 import recipes
 
 
-def get_config(task="respix"):
-    heads = {"respix": "pixels", "revdet": "replaced"}
+def get_config(variant="respix"):
+    task = "respix" if variant == "small" else variant
+    heads, small = {"respix": "pixels", "revdet": "replaced"}, variant == "small"
+    width = dict(width=384, heads=6) if small else {}
     return recipes.cim(
-        dict(shares=2),
+        dict(width, shares=2),
         {heads[task]: dict(name="linear")},
-        encoder=dict(name="vit_b16", positions="learned"),
+        encoder=dict(name="vit_s16" if small else "vit_b16", positions="learned"),
         objective=dict(name="cim", task=task, tokenizer="dalle"),
     )

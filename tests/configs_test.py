@@ -15,18 +15,18 @@ from m3i_jax.training.config import Config
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 FILES = sorted(path for path in FOLDER.glob("*.py") if path.stem != "recipes")
 PUBLISHED = ("_in1k", "_yfcc")
-CIM = ("vit_b16_in1k", "resnet50_in1k")
 CIM_SCENES = ("respix", "revdet", "erasing", "respix_resnet", "revdet_resnet", "erasing_resnet")
 # What configs with an argument are asked for.
 ARGUMENTS = {
-    **{f"cim_{kind}": ("respix", "revdet") for kind in CIM},
+    "cim_vit_b16_in1k": ("respix", "revdet", "small"),
+    "cim_resnet50_in1k": ("respix", "revdet"),
     "cim_digit_scenes": CIM_SCENES,
     "table2_digit_scenes": forms.FORMS,
     "table2_vit_b16_in1k": forms.FORMS,
     "m3i_digit_scenes": ("", "images"),
     "m3i_vit_b16_in1k": ("", "images"),
     "moco_v3_vit_b16_in1k": ("", "small"),
-    "finetune_cim_vit_b16_in1k": ("respix", "revdet"),
+    "finetune_cim_vit_b16_in1k": ("respix", "revdet", "small"),
     "finetune_cim_resnet50_in1k": ("100", "300", "600"),
     "finetune_digit_scenes": ("cim", "scratch"),
 }

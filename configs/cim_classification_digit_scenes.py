@@ -22,7 +22,7 @@ def get_config():
             weights=dict(cim=0.1),
         ),
         towers=dict(
-            generator=dict(recipes.FINE_VIT, depth=2, hide="mask", positions="learned", shares=1),
+            generator=dict(recipes.GENERATOR, shares=1),
             category=dict(name="table", size=10, width=128),
         ),
         decoders=dict(
@@ -30,5 +30,5 @@ def get_config():
             pixels=dict(name="linear"),
             category=dict(name="attention_pool", heads=4),
         ),
-        optimizer=dict(name="adamw", lr=1e-3, b2=0.98, weight_decay=0.05, clip=3.0),
+        optimizer=recipes.CIM_ADAMW,
     )

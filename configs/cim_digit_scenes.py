@@ -12,17 +12,14 @@ revdet_resnet, erasing_resnet, where a ResNet repairs or finds.
 
 import recipes
 
-# Two blocks, one of them the enhancer's where that is a ViT (CIM Table 5 has four and two).
-GENERATOR = dict(recipes.FINE_VIT, depth=2, hide="mask", positions="learned")
 # 4 x 4 cells of 8 pixels answer for 8 x 8 words.
 RESNET = dict(name="resnet_nano", depths=(1, 1, 1, 1))
-
-
 HEADS = {"respix": "pixels", "revdet": "replaced", "erasing": "pixels"}
 
 
 def get_config(variant="respix"):
     task, _, enhancer = variant.partition("_")
+    # One of two blocks is the enhancer's where that is a ViT (CIM Table 5: two of four).
     encoder, shares, split = recipes.FINE_VIT, dict(shares=1), 1
     if enhancer == "resnet":
         encoder, shares, split = RESNET, {}, 2 if task == "revdet" else 1
@@ -30,7 +27,7 @@ def get_config(variant="respix"):
         augment=dict(),
         encoder=encoder,
         decoders={HEADS[task]: dict(name="linear", split=split)},
-        optimizer=dict(name="adamw", lr=1e-3, b2=0.98, weight_decay=0.05, clip=3.0),
+        optimizer=recipes.CIM_ADAMW,
     )
     if task == "erasing":
         objective = dict(name="cim", corruption="erasing", hidden=0.5)
@@ -38,5 +35,5 @@ def get_config(variant="respix"):
     blocks["decoders"]["words"] = dict(name="linear", input="generator")
     objective = dict(name="cim", task=task, codes=256, hidden=0.5)
     return recipes.with_painter(
-        objective=objective, towers=dict(generator=GENERATOR | shares), **blocks
+        objective=objective, towers=dict(generator=recipes.GENERATOR | shares), **blocks
     )

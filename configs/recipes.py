@@ -151,6 +151,9 @@ def with_painter(**blocks) -> ConfigDict:
 
 
 FINE_VIT = dict(name="vit_nano", patch=4)
+# CIM's, of two blocks; and its rates (CIM Table 9), for digit scenes.
+GENERATOR = dict(FINE_VIT, depth=2, hide="mask", positions="learned")
+CIM_ADAMW = dict(name="adamw", lr=1e-3, b2=0.98, weight_decay=0.05, clip=3.0)
 # From words to the 4 x 4 pixels of each.
 PAINTER = dict(name="infill", width=128, depth=1, heads=4, input="bottleneck", out=48)
 # VQ-KD's way from features to 16-dimensional unit vectors.

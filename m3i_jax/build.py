@@ -12,6 +12,8 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from m3i_jax.ranges import Range
+
 
 class UserError(Exception):
     """What the user can mend: a program ends with this sentence and `status`, without a traceback.
@@ -113,7 +115,8 @@ def _check(value: Any, parameter: inspect.Parameter, what: str) -> None:
     """Refuses NaN, infinities, and plain values whose type contradicts the annotation."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{what} is {value}, which is not a finite number")
-    wanted = _plain_types(parameter.annotation)
+    annotation, limits = _limits(parameter.annotation)
+    wanted = _plain_types(annotation)
     if not wanted or value is None and type(None) in wanted:
         return
     right = isinstance(value, wanted) and not (isinstance(value, bool) and bool not in wanted)
@@ -122,15 +125,29 @@ def _check(value: Any, parameter: inspect.Parameter, what: str) -> None:
     if not (right or whole or sequence):
         names = " or ".join(sorted(t.__name__ for t in wanted))
         raise ConfigError(f"{what} is {value!r} ({type(value).__name__}), expected {names}")
+    if limits and isinstance(value, int | float) and not limits.holds(value):
+        raise ConfigError(f"{what} is {value}, expected {limits}")
+
+
+def _limits(annotation: Any) -> tuple[Any, Range | None]:
+    """An annotation without its range, and that range; of `Annotated[...] | None`, too."""
+    options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    plain, limits = [], None
+    for option in options:
+        if typing.get_origin(option) is typing.Annotated:
+            option, *marks = typing.get_args(option)
+            limits = next((mark for mark in marks if isinstance(mark, Range)), limits)
+        plain.append(option)
+    return typing.Union[tuple(plain)], limits  # noqa: UP007  of a tuple
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
 
 
 def _plain_types(annotation: Any) -> tuple[type, ...]:
     """The plain types an annotation allows; () where it says nothing that can be checked."""
-    options = (
-        typing.get_args(annotation)
-        if typing.get_origin(annotation) in (typing.Union, types.UnionType)
-        else (annotation,)
-    )
+    options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
     plain = {bool, int, float, str, tuple, list, dict, type(None)}
     found = tuple(typing.get_origin(o) or o for o in options)
     return found if all(t in plain for t in found) else ()

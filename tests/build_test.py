@@ -1,9 +1,12 @@
 """A block of a config is a function call, or a sentence that says why not."""
 
+from typing import Annotated
+
 import pytest
 
 from m3i_jax import build
 from m3i_jax.build import ConfigError
+from m3i_jax.ranges import Range
 
 
 def paint(*, width: int, rate: float = 0.1, name_of: str = "x", sizes: tuple = (), on: bool = True):
@@ -69,3 +72,22 @@ def test_what_the_program_gives_the_config_may_not():
 def test_a_module_offers_the_functions_it_defines():
     assert "call" in build.offered(build) and "ConfigError" in build.offered(build)
     assert "Any" not in build.offered(build) and "_check" not in build.offered(build)
+
+
+def ranged(
+    *,
+    share: Annotated[float, Range(0, 1, above=True, why="a share of the patches")] = 0.5,
+    count: Annotated[int, Range(1)] | None = None,
+):
+    return share, count
+
+
+def test_a_number_outside_its_range_is_refused_with_the_reason():
+    assert build.call(ranged, {"share": 1, "count": None}, what="block") == (1, None)
+    said = r"block.share is 0, expected more than 0 and at most 1: a share of the patches"
+    with pytest.raises(build.ConfigError, match=said):
+        build.call(ranged, {"share": 0}, what="block")
+    with pytest.raises(build.ConfigError, match=r"block.count is 0, expected 1 or more"):
+        build.call(ranged, {"count": 0}, what="block")
+    with pytest.raises(build.ConfigError, match=r"expected NoneType or int"):
+        build.call(ranged, {"count": 1.5}, what="block")

@@ -12,10 +12,11 @@ PACKAGE = ROOT / "m3i_jax"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Floors from the ground up: a room may import rooms of its own line and of lower floors as listed.
-NUMERICS = "types build geometry"
+NUMERICS = "types build geometry ranges"
 MAY_IMPORT = {
     "types": "",
-    "build": "",
+    "ranges": "",
+    "build": "ranges",
     "trees": "types",
     "cli": "build",
     "geometry": "types",
@@ -32,9 +33,9 @@ MAY_IMPORT = {
     "decoders": NUMERICS + " masks nn",
     "networks": NUMERICS + " nn encoders decoders",
     "framework": NUMERICS + " trees losses masks mixing normalize metrics quantize",
-    "methods": "types build framework masks",
-    "data": "types build",
-    "interop": "types build trees geometry normalize nn encoders",
+    "methods": "types build ranges framework masks",
+    "data": "types build ranges",
+    "interop": "types build ranges trees geometry normalize nn encoders",
     "training": NUMERICS
     + " trees augment normalize metrics pictures networks framework methods data cli interop",
     "evaluation": NUMERICS + " trees normalize metrics quantize networks training data pictures",

@@ -16,6 +16,7 @@ NUMERICS = "types build geometry ranges"
 MAY_IMPORT = {
     "types": "",
     "ranges": "",
+    "jsonfile": "",
     "build": "ranges",
     "trees": "types",
     "cli": "build",
@@ -34,11 +35,13 @@ MAY_IMPORT = {
     "networks": NUMERICS + " nn encoders decoders",
     "framework": NUMERICS + " trees losses masks mixing normalize metrics quantize",
     "methods": "types build ranges framework masks",
-    "data": "types build ranges",
-    "interop": "types build ranges trees geometry normalize nn encoders",
+    "data": "types build ranges jsonfile",
+    "interop": "types build ranges jsonfile trees geometry normalize nn encoders",
     "training": NUMERICS
-    + " trees augment normalize metrics pictures networks framework methods data cli interop",
-    "evaluation": NUMERICS + " trees normalize metrics quantize networks training data pictures",
+    + " trees jsonfile augment normalize metrics pictures networks framework methods data cli"
+    + " interop",
+    "evaluation": NUMERICS
+    + " trees jsonfile normalize metrics quantize networks training data pictures",
 }
 ONLY_IN = {
     "flax": "nn encoders decoders networks training",

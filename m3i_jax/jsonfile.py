@@ -1,0 +1,83 @@
+"""JSON that others may have written: read within bounds, or refused with one kind of error."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+DEPTH = 64  # of lists and objects in each other; ours have six
+SIZE = 1 << 26  # bytes; the index of the largest published model has 2 MB
+
+
+def read(path: str | Path, *, size: int = SIZE) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+      OSError: there is no such file, or it cannot be read.
+      ValueError: it is no ordinary file, has more than `size` bytes, or is nothing that `parse`
+        takes.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no ordinary file")
+    with open(path, "rb") as file:
+        text = file.read(size + 1)
+    if len(text) > size:
+        raise ValueError(f"it has more than {size} bytes")
+    return parse(text)
+
+
+def parse(text: str | bytes) -> Any:
+    """The value that JSON text stands for, as the standard has it: no NaN, no infinite number.
+
+    Raises:
+      ValueError: it is no JSON, is nested more than `DEPTH` deep, has one key twice in an object,
+        or a number that no float is.
+    """
+    try:
+        value = json.loads(
+            text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once
+        )
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    _check_depth(value)
+    return value
+
+
+_TOO_DEEP = f"it is nested more than {DEPTH} deep"
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"it has the number {name}")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"it has the number {digits}, which no float is")
+    return number
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"it has the key '{twice}' twice")
+    return found
+
+
+def _check_depth(value: Any) -> None:
+    """Level by level, as a recursion would fail just where the check is needed."""
+    level = [value]
+    for _ in range(DEPTH):
+        level = [inner for outer in level for inner in _nested(outer)]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
+
+
+def _nested(value: Any) -> list[Any]:
+    """The lists and objects in a list or an object."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [x for x in inside if isinstance(x, dict | list)]

@@ -1,0 +1,58 @@
+"""JSON of others is read within bounds, and what is refused is a ValueError that says why."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from m3i_jax import jsonfile
+
+GOOD = {"a": [1, 2.5, -3e300, True, None, "NaN"], "b": {"c": {"d": []}}, "é": "ü"}
+
+
+def test_what_json_writes_is_read(tmp_path):
+    assert jsonfile.parse(json.dumps(GOOD)) == GOOD
+    (tmp_path / "x.json").write_text(json.dumps(GOOD), encoding="utf-8")
+    assert jsonfile.read(tmp_path / "x.json") == GOOD
+    assert jsonfile.parse(b"3") == 3 and jsonfile.parse('"word"') == "word"
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ('{"a": NaN}', "the number NaN"),
+        ("[-Infinity]", "the number -Infinity"),
+        ("[1e999]", "the number 1e999, which no float is"),
+        ('{"a": 1, "b": 2, "a": 3}', "the key 'a' twice"),
+        ("[1,", "Expecting value"),
+        ("", "Expecting value"),
+        (b"\xff\xfe\xfa", "decode"),
+        ("[" * 65 + "]" * 65, "more than 64 deep"),
+        ('{"a":' * 65 + "1" + "}" * 65, "more than 64 deep"),
+        ("[" * 1_000_000, "more than 64 deep"),
+        ('{"a":' * 1_000_000, "more than 64 deep"),
+        ("1" * 100_000, "Exceeds the limit"),
+    ],
+    ids=np.arange(12).astype(str),
+)
+def test_what_nobody_can_use_is_refused(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        jsonfile.parse(text)
+
+
+def test_as_deep_as_it_may_be():
+    jsonfile.parse("[" * 64 + "]" * 64)
+    jsonfile.parse("[" * 64 + "1" + "]" * 64)
+
+
+def test_files_have_an_end(tmp_path):
+    (tmp_path / "x.json").write_text("[" + "1," * 100 + "1]")
+    with pytest.raises(ValueError, match="more than 100 bytes"):
+        jsonfile.read(tmp_path / "x.json", size=100)
+    os.mkfifo(tmp_path / "pipe")
+    for endless in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        with pytest.raises(ValueError, match="no ordinary file"):
+            jsonfile.read(endless)
+    with pytest.raises(FileNotFoundError):
+        jsonfile.read(tmp_path / "none.json")

@@ -1,27 +1,26 @@
 """Optimisers as optax chains: decay, rates and freezing by parameter path, never by rank.
 
 θ ← θ − η(t) · s(path) · (direction(g) + λ·[path decays]·θ): as parameter groups in the published
-recipes, the factor s scales the decay too. Gradients are clipped by their global norm over the
-leaves that train. Blocks are stacked along a leading depth axis, and every rule treats such a leaf
-as the layers that it holds.
+recipes, the factor s scales the decay too. Gradients are clipped first, over the leaves that train:
+by one norm, by that of each parameter, or by that of each part of the tree. Blocks are stacked
+along a leading depth axis, and every rule treats such a leaf as the layers that it holds.
 """
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from m3i_jax import trees
-from m3i_jax.build import ConfigError, build
-from m3i_jax.training import schedules
+from m3i_jax.build import ConfigError, build, nearest
+from m3i_jax.ranges import Positive, Range
+from m3i_jax.training import schedules, transforms
 from m3i_jax.training.layers import layer_scales
-from m3i_jax.training.sharding import STACKED
-from m3i_jax.types import Array
 
 # Parameters that are one-dimensional in the published code, which exempts them by rank: biases,
 # scales of norms, LayerScale, temperature; and SwinV2's position bias, which it exempts by name.
@@ -75,8 +74,10 @@ def optimizer(
     base_lr: float | None = None,
     schedule: str | dict = "cosine",
     end_lr: float = 0.0,
+    stretch: Annotated[float, Range(1, why="schedules outlast the run, or end with it")] = 1.0,
     no_decay: str = NO_DECAY,
-    clip: float | None = None,
+    clip: Positive | None = None,
+    clip_by: str | tuple = "all",
     layer_decay: float | None = None,
     lr_scale: tuple = (),
     freeze: str | None = None,
@@ -84,25 +85,34 @@ def optimizer(
 ) -> Optimizer:
     """What all optimisers have in common: rate, clipping, and rules by path.
 
-    direction: (decays, total) -> transformations; `decays` says which parameters do.
+    direction: (decays, ramp) -> transformations; `decays` says which parameters do, and
+      `ramp(first, last)` is a cosine between two numbers over the run.
     lr, base_lr: peak rate, or rate per 256 images.  end_lr: at the end of a cosine.
     schedule: of the rate, by its name or as `{name, **kwargs}` of `schedules`.
-    no_decay: pattern of paths without decay.  clip: global gradient norm, None = off.
+    stretch: length of the rate's cosine and of the decay's, in runs; the end of those of MSN, 1.25,
+      is never reached.
+    no_decay: pattern of paths without decay.
+    clip: largest norm of a gradient, None = off.  clip_by: whose norm: of "all" together, of each
+      "leaf", or of all that matches one of several patterns; what matches none is not clipped.
     layer_decay: d of `layer_scales`.  lr_scale: ordered (pattern, factor) rules, 1 elsewhere.
     freeze: pattern of paths that do not move, and cost no moments.
-    late: (pattern, share) rules: paths that do not move in that first share of the run (DINO's last
-      layer), while their moments form.
+    late: (pattern, share) rules: paths that have no gradient, decay or moments in that first share
+      of the run (DINO's last layer).
     """
     rules = _Rules(params, no_decay, layer_decay, lr_scale, freeze, late)
-    rate = _rate(schedule, end_lr, total, warmup, batch, lr, base_lr)
-    steps = [hold(rules.late, total)] if rules.late else []
-    directed = [*direction(rules.decays, total), *steps]
-    return Optimizer(_assemble(rules, directed, rate, clip), rate)
+    rate = _rate(schedule, end_lr, stretch, total, warmup, batch, lr, base_lr)
+
+    def directed(start: int) -> list[optax.GradientTransformation]:
+        ramp = partial(_ramp, total=total, stretch=stretch, start=start)
+        return direction(rules.decays, ramp)
+
+    train = [*_clipped(rules, clip, clip_by), *_started(rules, total, directed)]
+    return Optimizer(_assemble(rules, train, rate), rate)
 
 
 def adamw(
     decays: Callable[[Any], Any],
-    total: int,
+    ramp: Callable[[float, float], schedules.Schedule],
     *,
     b1: float = 0.9,
     b2: float = 0.95,
@@ -116,14 +126,14 @@ def adamw(
     """
     decay = weight_decay
     if weight_decay_end is not None:
-        decay = schedules.warmup_cosine(weight_decay, total=total, end=weight_decay_end)
+        decay = ramp(weight_decay, weight_decay_end)
     adam = optax.scale_by_adam(b1=b1, b2=b2, eps=eps, mu_dtype=jnp.float32)
     return [adam, optax.add_decayed_weights(decay, mask=decays)]
 
 
 def lamb(
     decays: Callable[[Any], Any],
-    total: int,
+    ramp: Callable[[float, float], schedules.Schedule],
     *,
     b1: float = 0.9,
     b2: float = 0.999,
@@ -134,13 +144,13 @@ def lamb(
 
     Paths that do not decay have no trust ratio either, as in apex's (DeiT III).
     """
-    adam = adamw(decays, total, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
-    return [*adam, scale_by_trust(1.0, applies=decays)]
+    adam = adamw(decays, ramp, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
+    return [*adam, transforms.scale_by_trust(1.0, applies=decays)]
 
 
 def lars(
     decays: Callable[[Any], Any],
-    total: int,
+    ramp: Callable[[float, float], schedules.Schedule],
     *,
     momentum: float = 0.9,
     trust: float = 0.001,
@@ -153,14 +163,14 @@ def lars(
     """
     return [
         optax.add_decayed_weights(weight_decay, mask=decays),
-        scale_by_trust(trust, applies=decays),
+        transforms.scale_by_trust(trust, applies=decays),
         optax.trace(decay=momentum, accumulator_dtype=jnp.float32),
     ]
 
 
 def sgd(
     decays: Callable[[Any], Any],
-    total: int,
+    ramp: Callable[[float, float], schedules.Schedule],
     *,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
@@ -201,19 +211,15 @@ class _Rules:
     """What the path rules of a config say about a given tree of parameters."""
 
     def __init__(self, params, no_decay, layer_decay, lr_scale, freeze, late):
-        paths = [path for path, _ in trees.named_leaves(params)]
+        self.paths = paths = [path for path, _ in trees.named_leaves(params)]
         self.no_decay = _pattern(no_decay, "no_decay")
         self.freeze = _pattern(freeze, "freeze") if freeze else None
-        self.lr_scale = _pairs(lr_scale, "lr_scale")
-        self.late = _pairs(late, "late")
-        asked = [("freeze", self.freeze)]
+        self.lr_scale = _pairs(lr_scale, "lr_scale", Range(0))
+        self.late = _pairs(late, "late", Range(0, 1, why="a share of the run"))
+        asked = [("freeze", self.freeze)] if self.freeze else []
         asked += [("lr_scale", p) for p, _ in self.lr_scale] + [("late", p) for p, _ in self.late]
         for key, pattern in asked:
-            if pattern is not None and not any(pattern.search(path) for path in paths):
-                raise ConfigError(
-                    f"config.optimizer.{key} = {pattern.pattern!r} matches none of the "
-                    f"{len(paths)} parameters, such as '{paths[0]}' and '{paths[-1]}'"
-                )
+            self._check(key, pattern)
         if self.freeze and all(self.freeze.search(path) for path in paths):
             raise ConfigError(f"config.optimizer.freeze = {freeze!r} leaves nothing to train")
         layers = layer_scales(params, layer_decay) if layer_decay is not None else {}
@@ -225,6 +231,27 @@ class _Rules:
 
     def _factor(self, path: str) -> float:
         return next((factor for p, factor in self.lr_scale if p.search(path)), 1.0)
+
+    def _check(self, key: str, pattern: re.Pattern) -> None:
+        """Refuses a pattern of no path."""
+        if not any(pattern.search(path) for path in self.paths):
+            raise ConfigError(
+                f"config.optimizer.{key} = {pattern.pattern!r} matches none of the "
+                f"{len(self.paths)} parameters, such as '{self.paths[0]}' and '{self.paths[-1]}'"
+            )
+
+    def patterns(self, texts: Any, key: str) -> list[re.Pattern]:
+        """The patterns of a config's list, each of some path."""
+        found = [_pattern(text, key) for text in texts]
+        if not found:
+            raise ConfigError(f"config.optimizer.{key} is empty, expected one pattern or more")
+        for pattern in found:
+            self._check(key, pattern)
+        return found
+
+    def late_share(self, path: str) -> float:
+        """The share of the run in which the path waits."""
+        return max((share for pattern, share in self.late if pattern.search(path)), default=0.0)
 
     def decays(self, params: Any) -> Any:
         """Tree of bools: whether weight decay applies."""
@@ -241,78 +268,64 @@ class _Rules:
         return trees.map_with_name(group, params)
 
 
-def _assemble(rules, direction, rate, clip) -> optax.GradientTransformation:
-    """Clip and direct what trains, scale by path, then by the rate; statistics step by 1."""
-    if clip is not None and clip <= 0:
+def _clipped(rules: _Rules, clip, by) -> list[optax.GradientTransformation]:
+    """What `clip` and `clip_by` ask for, first of all."""
+    if clip is None:
+        if by != "all":
+            raise ConfigError(
+                f"config.optimizer.clip_by is {by!r}, but clip is off; set 'clip' too"
+            )
+        return []
+    if clip <= 0:
         raise ConfigError(f"config.optimizer.clip is {clip}, expected more than 0, or None for off")
-    clipped = [optax.clip_by_global_norm(clip)] if clip else []
-    scale = [scale_by_path(rules.scales)] if rules.scales else []
-    train = optax.chain(*clipped, *direction, *scale, optax.scale_by_learning_rate(rate))
+    if not isinstance(by, str):
+        return [transforms.clip_parts(clip, rules.patterns(by, "clip_by"))]
+    kinds = {"all": optax.clip_by_global_norm, "leaf": transforms.clip_each}
+    if by not in kinds:
+        raise ConfigError(
+            f"config.optimizer.clip_by is {by!r}{nearest(by, kinds)}; patterns stand in a list"
+        )
+    return [kinds[by](clip)]
+
+
+def _started(rules: _Rules, total: int, directed) -> list[optax.GradientTransformation]:
+    """The direction of what trains; of its own for each start where some of it starts late."""
+    first = lambda path: round(rules.late_share(path) * total)  # noqa: E731
+    starts = sorted({0} | {first(path) for path in rules.paths})
+    if len(starts) == 1:
+        return directed(0)
+    which = lambda path, _: starts.index(first(path))  # noqa: E731
+    kinds = {i: transforms.starting_at(start, directed(start)) for i, start in enumerate(starts)}
+    return [optax.partition(kinds, partial(trees.map_with_name, which))]
+
+
+def _assemble(rules, train, rate) -> optax.GradientTransformation:
+    """Clip and direct what trains, scale by path, then by the rate; statistics step by 1."""
+    scale = [transforms.scale_by_path(rules.scales)] if rules.scales else []
+    train = optax.chain(*train, *scale, optax.scale_by_learning_rate(rate))
     kinds = {"train": train, "freeze": optax.set_to_zero(), "track": optax.scale(-1.0)}
     return optax.chain(_float32(), optax.partition(kinds, rules.groups))
 
 
-def _rate(schedule, end_lr, total, warmup, batch, lr, base_lr) -> schedules.Schedule:
+def _ramp(first: float, last: float, *, total: int, stretch: float, start: int):
+    """A cosine from `first` to `last` over the run, for what counts its steps from `start`."""
+    whole = schedules.warmup_cosine(first, total=total, end=last, stretch=stretch)
+    return lambda step: whole(step + start)
+
+
+def _rate(schedule, end_lr, stretch, total, warmup, batch, lr, base_lr) -> schedules.Schedule:
     """The schedule that the config names, from the peak rate."""
     block = {"name": schedule} if isinstance(schedule, str) else dict(schedule)
     given = {"total": total, "warmup": warmup}
     given["peak"] = schedules.peak_rate(batch=batch, lr=lr, base_lr=base_lr)
     if block.get("name") == "cosine":
-        given["end"] = end_lr
-    elif end_lr:
+        given |= {"end": end_lr, "stretch": stretch}
+    elif end_lr or stretch != 1:
+        key = "end_lr" if end_lr else "stretch"
         raise ConfigError(
-            f"config.optimizer.end_lr has no meaning for the schedule '{block.get('name')}'"
+            f"config.optimizer.{key} has no meaning for the schedule '{block.get('name')}'"
         )
     return build(SCHEDULES, block, what="config.optimizer.schedule", **given)
-
-
-def scale_by_path(scales: Mapping[str, float | Array]) -> optax.GradientTransformation:
-    """Multiplies updates by the factor of their path: a number, or one per layer of a stack."""
-
-    def update(updates, params=None):
-        def one(path, u):
-            factor = jnp.asarray(scales.get(path, 1.0), u.dtype)
-            return u * factor.reshape(factor.shape + (1,) * (u.ndim - factor.ndim))
-
-        return trees.map_with_name(one, updates)
-
-    return optax.stateless(update)
-
-
-def hold(late: Sequence[tuple[re.Pattern, float]], total: int) -> optax.GradientTransformation:
-    """Updates of 0 for the paths of each rule in its first share of `total` steps."""
-
-    def init(params):
-        return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
-
-    def update(updates, state, params=None):
-        def one(path, u):
-            share = max((share for pattern, share in late if pattern.search(path)), default=0.0)
-            return u if not share else jnp.where(state.count < round(share * total), 0.0, u)
-
-        counted = optax.ScaleByScheduleState(optax.safe_increment(state.count))
-        return trees.map_with_name(one, updates), counted
-
-    return optax.GradientTransformation(init, update)
-
-
-def scale_by_trust(trust: float, *, applies: Callable[[Any], Any]) -> optax.GradientTransformation:
-    """LARS: u · trust·‖θ‖/‖u‖ per layer where `applies(params)`; 1 where either norm is 0."""
-
-    def update(updates, params):
-        def one(path, u, p, on):
-            if not on:
-                return u
-            axes = tuple(range(1 if STACKED.search(path) else 0, u.ndim))
-            norm = lambda x: jnp.sqrt(jnp.sum(jnp.square(x), axes, keepdims=True))  # noqa: E731
-            top, bottom = norm(p), norm(u)
-            usable = (top > 0) & (bottom > 0)
-            return u * jnp.where(usable, trust * top / jnp.where(usable, bottom, 1.0), 1.0)
-
-        names = trees.map_with_name(lambda path, _: path, updates)
-        return jax.tree.map(one, names, updates, params, applies(params))
-
-    return optax.stateless(update)
 
 
 def _float32() -> optax.GradientTransformation:
@@ -333,13 +346,15 @@ def _float32() -> optax.GradientTransformation:
 def _pattern(text: str, key: str) -> re.Pattern:
     try:
         return re.compile(text)
-    except re.error as error:
+    except (re.error, TypeError) as error:
         raise ConfigError(f"config.optimizer.{key} = {text!r} is not a pattern: {error}") from error
 
 
-def _pairs(rules: Any, key: str) -> list[tuple[re.Pattern, float]]:
+def _pairs(rules: Any, key: str, limits: Range) -> list[tuple[re.Pattern, float]]:
     """(pattern, number) rules of a config, as given in lists or tuples."""
     for rule in rules:
         if isinstance(rule, str) or len(rule) != 2 or not isinstance(rule[0], str):
             raise ConfigError(f"config.optimizer.{key} has {rule!r}, expected (pattern, number)")
+        if not limits.holds(float(rule[1])):
+            raise ConfigError(f"config.optimizer.{key} has {rule!r}, expected {limits}")
     return [(_pattern(pattern, key), float(number)) for pattern, number in rules]

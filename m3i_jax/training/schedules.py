@@ -74,7 +74,14 @@ def _split(length: str | int) -> tuple[float, str]:
 
 
 def warmup_cosine(
-    peak: float, *, total: int, warmup: int = 0, end: float = 0.0, start: float = 0.0
+    peak: float,
+    *,
+    total: int,
+    warmup: int = 0,
+    end: float = 0.0,
+    start: float = 0.0,
+    closed: bool = False,
+    stretch: float = 1.0,
 ) -> Schedule:
     """Linear from `start` at step 0 to `peak` at step `warmup`, then a cosine to `end` at `total`.
 
@@ -82,14 +89,19 @@ def warmup_cosine(
            end + (peak − end)·½(1 + cos π(t − w)/(T − w)) after it.
     The first update uses η(0), which is 0 under the default warm-up, and the last one η(T − 1), as
     in the published code of MAE and SiameseIM; past T the rate stays at `end`.
+
+    closed: the last step of the warm-up has the peak already, t/(w − 1), as the published code of
+      DINO and BEiT draws its line.
+    stretch: T is so many times the run, whose end then comes before that of the cosine (MSN).
     """
     _check_lengths(total, warmup)
+    rise, length = max(1, warmup - closed), max(1, round(stretch * total) - warmup)
 
     def schedule(step: Array) -> Array:
         step = jnp.asarray(step, jnp.float32)
-        progress = jnp.clip((step - warmup) / max(1, total - warmup), 0.0, 1.0)
+        progress = jnp.clip((step - warmup) / length, 0.0, 1.0)
         decayed = end + (peak - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
-        return jnp.where(step < warmup, start + (peak - start) * step / max(1, warmup), decayed)
+        return jnp.where(step < warmup, start + (peak - start) * step / rise, decayed)
 
     return schedule
 

@@ -261,20 +261,81 @@ def test_frozen_leaves_stand_still_and_cost_no_moments():
     assert moved(after, again) == set()
 
 
-def test_what_is_late_starts_late_with_moments_that_formed():
+@pytest.mark.parametrize("moments", [{}, {"name": "sgd", "momentum": 0.9}])
+def test_what_is_late_starts_as_if_it_had_no_gradient_before(moments):
+    """PyTorch skips what has no gradient (DINO's last layer): no decay, no moments, no count."""
     params, g = vit(), grads(vit())
-    block = {"name": "adamw", "late": (("^decoders/", 0.03),), "weight_decay": 0.1, **CONSTANT}
-    late = optimizers.create(block, params=params, **SIZES)  # 3 steps of 100
-    plain = optimizers.create({**block, "late": ()}, params=params, **SIZES)
-    update = [jax.jit(made.transform.update) for made in (late, plain)]
-    states = [made.transform.init(params) for made in (late, plain)]
-    for step in range(5):
-        (held, states[0]), (free, states[1]) = (
-            fn(g, state, params) for fn, state in zip(update, states, strict=True)
-        )
-        for path, change in flat(held).items():
-            on = step >= 3 or not path.startswith("decoders/")
-            np.testing.assert_array_equal(change, flat(free)[path] if on else 0.0, err_msg=path)
+    block = {"name": "adamw", "weight_decay": 0.1, **CONSTANT, **moments}
+    late = optimizers.create({**block, "late": (("^decoders/", 0.03),)}, params=params, **SIZES)
+    plain = optimizers.create(block, params=params, **SIZES)
+    before, _ = run(plain, params, g, steps=5)
+    after, _ = run(late, params, g, steps=5)  # of which the decoders sleep for 3
+    fresh, _ = run(plain, params, g, steps=2)
+    for path, leaf in flat(after).items():
+        expected = flat(fresh if path.startswith("decoders/") else before)[path]
+        np.testing.assert_allclose(leaf, expected, rtol=1e-6, atol=1e-7, err_msg=path)
+
+
+def test_late_moments_are_zero_until_the_start_and_the_decay_is_that_of_the_run():
+    params, path = vit(), "decoders/label/head/kernel"
+    block = {"name": "adamw", "weight_decay": 0.04, "weight_decay_end": 0.4, **CONSTANT}
+    late = optimizers.create({**block, "late": ((path, 0.5),)}, params=params, **SIZES)
+    state, update = late.transform.init(params), jax.jit(late.transform.update)
+    for _ in range(50):
+        changes, state = update(grads(params), state, params)
+    held = [leaf for name, leaf in trees.named_leaves(state) if name.endswith(path)]
+    assert len(held) == 2 and not any(leaf.any() for leaf in held)  # its two moments
+    changes, _ = update(zeros(params), state, params)  # its first step, the run's 51st
+    np.testing.assert_allclose(flat(changes)[path], -0.22 * flat(params)[path], rtol=1e-5)
+
+
+@pytest.mark.parametrize("clip_by", ["leaf", ("^encoders/", "label/head")])
+def test_clipping_by_leaf_or_by_part(clip_by):
+    """‖g‖ of each parameter, of each layer of a stack; or of all that one pattern finds."""
+    params, g = vit(), grads(vit())
+    block = {"name": "sgd", "momentum": 0.0, "clip": 1.5, "clip_by": clip_by, **CONSTANT}
+    after, _ = run(optimizers.create(block, params=params, **SIZES), params, g)
+    size = lambda x: np.sqrt(np.square(np.float64(x)).sum())  # noqa: E731
+    encoder = size([size(x) for path, x in flat(g).items() if path.startswith("encoders/")])
+    head = size([size(x) for path, x in flat(g).items() if "label/head" in path])
+    for path, p in flat(params).items():
+        layers = range(3) if clip_by == "leaf" and "/blocks/" in path else [...]
+        for i in layers:
+            norm = encoder if path.startswith("encoders/") else head if "/head/" in path else 0.0
+            norm = size(flat(g)[path][i]) if clip_by == "leaf" else norm
+            expected = p[i] - flat(g)[path][i] * min(1.0, 1.5 / norm if norm else 1.0)
+            np.testing.assert_allclose(flat(after)[path][i], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_all_is_clipped_before_what_is_late_is_held():
+    """DINO clips, then takes the gradient of its last layer away."""
+    params, g = vit(), grads(vit())
+    block = {"name": "sgd", "momentum": 0.0, "clip": 0.5, **CONSTANT}
+    free, _ = run(optimizers.create(block, params=params, **SIZES), params, g)
+    block |= {"late": (("^decoders/", 0.5),)}
+    held, _ = run(optimizers.create(block, params=params, **SIZES), params, g)
+    for path, leaf in flat(held).items():
+        kept = params if path.startswith("decoders/") else free
+        np.testing.assert_array_equal(leaf, flat(kept)[path])
+
+
+def test_schedules_that_outlast_the_run():
+    """MSN's rate and decay at 0 to 100 %: cosines over 1.25 runs, of which 15/800 are warm-up."""
+    params, total, warmup = vit(), 800_000, 15_000
+    block = {"name": "adamw", "lr": 1e-3, "end_lr": 1e-6, "stretch": 1.25}
+    block |= {"schedule": {"name": "cosine", "start": 2e-4}}
+    made = optimizers.create(block, params=params, batch=1, total=total, warmup=warmup)
+    ramp = optimizers._ramp(0.04, 0.4, total=total, stretch=1.25, start=0)
+    half = lambda share: 0.5 * (1 + np.cos(np.pi * share))  # noqa: E731
+    table = {0.25: 9.16e-4, 0.5: 6.68e-4, 0.75: 3.55e-4, 1.0: 9.92e-5}
+    for share, figure in table.items():
+        step = round(share * total)
+        expected = 1e-6 + (1e-3 - 1e-6) * half((step - warmup) / (1.25 * total - warmup))
+        assert f"{expected:.2e}" == f"{figure:.2e}"
+        np.testing.assert_allclose(made.schedule(step), expected, rtol=1e-6, atol=1e-9)
+        decay = 0.4 + (0.04 - 0.4) * half(share / 1.25)
+        np.testing.assert_allclose(ramp(step), decay, rtol=1e-6)
+    np.testing.assert_allclose(made.schedule(0), 2e-4, rtol=1e-6)
 
 
 def test_rate_rules_apply_in_order():
@@ -409,6 +470,15 @@ def test_lars_survives_zero_norms():
         ({"name": "adamw", "lr": 1.0, "lr_scale": ("head", 2.0)}, r"expected \(pattern, number\)"),
         ({"name": "adamw", "lr": 1.0, "no_decay": "("}, "is not a pattern"),
         ({"name": "adamw", "lr": 1.0, "late": (("haed", 0.1),)}, "late = 'haed' matches none of"),
+        ({"name": "adamw", "lr": 1.0, "late": (("head", 1.5),)}, "0 to 1: a share of the run"),
+        ({"name": "adamw", "lr": 1.0, "lr_scale": (("head", -1),)}, "expected 0 or more"),
+        ({"name": "adamw", "lr": 1.0, "clip_by": "leaf"}, "clip is off"),
+        ({"name": "adamw", "lr": 1.0, "clip": 1.0, "clip_by": "leaves"}, "did you mean 'leaf'"),
+        ({"name": "adamw", "lr": 1.0, "clip": 1.0, "clip_by": ("haed",)}, "'haed' matches none"),
+        ({"name": "adamw", "lr": 1.0, "clip": 1.0, "clip_by": ()}, "clip_by is empty"),
+        ({"name": "adamw", "lr": 1.0, "clip": -1.0}, "more than 0"),
+        ({"name": "adamw", "lr": 1.0, "stretch": 0.8}, "stretch is 0.8, expected 1 or more"),
+        ({"name": "adamw", "lr": 1.0, "stretch": 2.0, "schedule": "constant"}, "no meaning"),
         ({"name": "lars", "lr": 1.0, "b1": 0.5}, "no key 'b1'"),
         ({"name": "sgd", "lr": 1.0, "direction": "up"}, "no key 'direction'"),
         ({"name": "sgd", "lr": 1.0, "clip": "1"}, "expected NoneType or float"),

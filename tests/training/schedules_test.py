@@ -122,6 +122,24 @@ def test_warmup_may_start_above_zero():
         np.testing.assert_allclose(low(after), usual(after), rtol=2e-7)
 
 
+def test_a_closed_warmup_has_its_peak_at_its_last_step():
+    """DINO's and BEiT's line: NumPy's linspace over the warm-up, then the cosine from its peak."""
+    closed = schedules.warmup_cosine(5e-4, total=50, warmup=10, end=1e-5, start=1e-6, closed=True)
+    line = np.linspace(1e-6, 5e-4, 10)
+    cosine = 1e-5 + 0.5 * (5e-4 - 1e-5) * (1 + np.cos(np.pi * np.arange(40) / 40))
+    np.testing.assert_allclose(closed(jnp.arange(50)), np.r_[line, cosine], rtol=1e-6)
+    one = schedules.warmup_cosine(5e-4, total=50, warmup=1, closed=True)
+    np.testing.assert_allclose(one(jnp.arange(2)), [0.0, 5e-4], rtol=1e-6)
+
+
+def test_a_stretched_cosine_is_cut_off_by_the_run():
+    long = schedules.warmup_cosine(1e-3, total=1000, warmup=100, end=1e-6, stretch=1.25)
+    t = np.arange(100, 1000)
+    expected = 1e-6 + (1e-3 - 1e-6) * 0.5 * (1 + np.cos(np.pi * (t - 100) / 1150))
+    np.testing.assert_allclose(long(jnp.asarray(t)), expected, rtol=2e-6)
+    np.testing.assert_allclose(long(jnp.arange(100)), 1e-5 * np.arange(100), rtol=1e-6)
+
+
 def test_impossible_lengths():
     with pytest.raises(ConfigError, match="warm-up of 11 steps is longer than the run of 10"):
         schedules.warmup_cosine(1.0, total=10, warmup=11)

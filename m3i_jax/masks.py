@@ -1,9 +1,10 @@
 """Masks over grids of tokens: (B, h, w) bool, True = visible.
 
-Every mask of a batch has the same number of hidden cells, `count(hidden, grid)` (`units` has
-`count_units`), so that shapes stay static and losses need no ragged averages, and but for
-`rows_alike` every image has a mask of its own. Masks depend on the key alone, never on the number
-of devices. All functions can be jitted with everything but the key (and scores) static.
+Every mask of a batch has the same number of hidden cells, `count(hidden, grid)` (`rows_alike` has
+`count_up`, `units` has `count_units`), so that shapes stay static and losses need no ragged
+averages, and but for `rows_alike` every image has a mask of its own. Masks depend on the key alone,
+never on the number of devices. All functions can be jitted with everything but the key (and scores)
+static.
 """
 
 import math
@@ -35,6 +36,18 @@ def count(hidden: float, grid: Grid) -> int:
     return round(round(hidden * grid[0] * grid[1], 6))
 
 
+def count_up(hidden: float, grid: Grid) -> int:
+    """Number of hidden cells in every mask of `rows_alike`: ⌈hidden·h·w⌉, the rest is rounded down.
+
+    The product is rounded to six digits first, as in `count`.
+
+    Raises:
+      ValueError: `hidden` is not a share.
+    """
+    count(hidden, grid)  # refuses what is not a share
+    return math.ceil(round(hidden * grid[0] * grid[1], 6))
+
+
 def count_units(hidden: float, grid: Grid, unit: int) -> int:
     """Number of hidden cells in every mask of `units`: unit²·⌈hidden·N⌉ for N units in the grid.
 
@@ -62,8 +75,9 @@ def random(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
 
 
 def rows_alike(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
-    """One mask of `random` for all images of the batch (MSN; METHODS §2.2)."""
-    return jnp.broadcast_to(random(key, 1, grid, hidden), (batch, *grid))
+    """Hides `count_up(hidden, grid)` cells at random, the same of all images of the batch (MSN)."""
+    mask = _hide_lowest(_lots(key, 1, grid[0] * grid[1]), count_up(hidden, grid))
+    return jnp.broadcast_to(mask.reshape(1, *grid), (batch, *grid))
 
 
 def units(key: Array, batch: int, grid: Grid, hidden: float, *, unit: int) -> Array:

@@ -1,7 +1,8 @@
 """P̂(z_y | ẑ_y): how a predicted code is compared with its target, as the table names it.
 
 A distribution scores (prediction, target) as −log P̂ up to a constant, one value per position.
-A regulariser scores how much information the target codes keep, one scalar per term.
+A regulariser scores how much information the target codes keep, one scalar per term, or one for
+all terms that share it.
 """
 
 from collections.abc import Callable
@@ -52,11 +53,16 @@ class Distribution(NamedTuple):
 
 
 class Regularizer(NamedTuple):
-    """−H(z_y): (prediction, Target) -> scalar, to be minimised."""
+    """−H(z_y): (prediction, Target) -> scalar, to be minimised.
+
+    pooled: one value over the predictions of all terms of a group that have this regulariser, as if
+      they were rows of one batch (MSN's anchors); it sees no target.
+    """
 
     name: str
-    score: Callable[[Array, Target], Array]
+    score: Callable[[Array, Target | None], Array]
     batchwise: bool = True
+    pooled: bool = False
 
 
 def _tokens(name: str, loss: Callable[..., Array]) -> Distribution:
@@ -277,10 +283,13 @@ def redundancy(weight: float) -> Regularizer:
     return Regularizer("decorrelation", score)
 
 
-def mean_entropy(weight: float = 1.0, *, temperature: float = 0.1) -> Regularizer:
-    """weight · (ln K − H(p̄)): prototypes are to be used alike (MSN; METHODS §2.2)."""
+def mean_entropy(weight: float = 1.0, *, temperature: float = 1.0) -> Regularizer:
+    """weight · (ln K − H(p̄)), p̄ the mean over all predictions: prototypes are to be used alike.
+
+    temperature: of the softmax; 1 where the head divides by its own (MSN, Assran et al. 2022).
+    """
 
     def score(prediction, target):
         return weight * losses.mean_entropy(prediction, temperature=temperature)
 
-    return Regularizer("mean entropy", score)
+    return Regularizer("mean entropy", score, pooled=True)

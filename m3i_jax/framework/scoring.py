@@ -51,8 +51,9 @@ def score(method, network, params, codes, prepared, *, terms=None, train=False, 
     """The Score of each term (all of them by default) from codes already computed."""
     names = tuple(method.terms if terms is None else terms)
     found = predict(method, network, params, codes, prepared, names, train=train, key=key)
+    shared = _pooled(method, {name: prediction for name, (prediction, _) in found.items()})
     return {
-        name: _score(method, prepared, name, prediction, target)
+        name: _score(method, prepared, name, prediction, target, shared)
         for name, (prediction, target) in found.items()
     }
 
@@ -105,7 +106,24 @@ def _beside(*rows: Array) -> Array:
     return stacked.reshape(-1, *stacked.shape[2:])
 
 
-def _score(method, prepared, name, prediction, target) -> Score:
+def _pooled(method: Method, predictions: dict[str, Array]) -> dict[str, Array]:
+    """{term: value of its regulariser} where terms share it: over the rows of all of them.
+
+    Each of them counts it with its own weight, so weights that add up to 1 count it once.
+    """
+    sharing: dict[tuple, list[str]] = {}
+    for name in predictions:
+        term = method.terms[name]
+        if term.regularize is not None and term.regularize.pooled:
+            sharing.setdefault((term.group, term.regularize), []).append(name)
+    found = {}
+    for (_, regularize), names in sharing.items():
+        rows = _beside(*(predictions[name] for name in names))
+        found |= dict.fromkeys(names, regularize.score(rows, None))
+    return found
+
+
+def _score(method, prepared, name, prediction, target, shared) -> Score:
     term = method.terms[name]
     if term.predict.dense and target.tokens is not None:
         asked, answered = target.tokens.shape[1], prediction.shape[1]
@@ -122,7 +140,7 @@ def _score(method, prepared, name, prediction, target) -> Score:
     loss = expected = (values * rows).mean()
     regularizer = evidence = None
     if term.regularize is not None:
-        regularizer = term.regularize.score(prediction, target)
+        regularizer = shared[name] if name in shared else term.regularize.score(prediction, target)
         loss = loss + regularizer
     if term.predict.evidence is not None:
         still = jax.lax.stop_gradient((prediction, target))

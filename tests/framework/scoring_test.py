@@ -1,12 +1,14 @@
 """Predictions and scores from given codes: regions, owners, absent targets."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from m3i_jax import framework as fw
-from m3i_jax import methods, mixing
+from m3i_jax import losses, methods, mixing
 from m3i_jax.build import ConfigError
 
 
@@ -124,3 +126,48 @@ def test_questions_asked_together_are_answered_as_if_alone(toy, views, key):
     for name, (prediction, _) in together.items():
         alone, _ = fw.predict(method, toy, params, codes, prepared, (name,))[name]
         np.testing.assert_allclose(prediction, alone, rtol=1e-6, atol=1e-7)
+
+
+def test_msn_asks_for_one_even_use_of_prototypes_by_all_its_anchors(toy, views, key):
+    """ln K − H of the mean of all anchors, not the mean of each view's; so its gradient."""
+    method = methods.msn(local=2, hidden=0.3, entropy_weight=0.7)
+    views = views | {"l0": views["a"], "l1": views["b"]}
+    params, states, prepared = start(method, toy, views, key)
+    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    names = ("x_b", "x_l0", "x_l1")
+    logits = np.float64(np.stack([codes[name].pooled for name in names]))
+
+    def reference(a):
+        shares = np.exp(a - a.max(-1, keepdims=True))
+        mean = (shares / shares.sum(-1, keepdims=True)).mean((0, 1))
+        return 0.7 * (np.log(mean.size) + (mean * np.log(mean)).sum())
+
+    scores = fw.score(method, toy, params, codes, prepared)
+    for name in names:
+        np.testing.assert_allclose(scores[name].regularizer, reference(logits), atol=1e-7)
+
+    def loss(pooled):
+        seen = {n: codes[n]._replace(pooled=p) for n, p in zip(names, pooled, strict=True)}
+        scores = fw.score(method, toy, params, codes | seen, prepared)
+        return sum(s.loss - method.terms[n].weight * s.prediction for n, s in scores.items())
+
+    slope = np.asarray(jax.grad(loss)(jnp.stack([codes[name].pooled for name in names])))
+    step, probe = 1e-6, np.random.default_rng(0).normal(size=logits.shape)
+    along = (reference(logits + step * probe) - reference(logits - step * probe)) / (2 * step)
+    np.testing.assert_allclose((slope * probe).sum(), along, rtol=1e-5)
+
+
+def test_rows_of_a_composition_do_not_share_a_regulariser(toy, views, key):
+    """One regulariser in two rows is pooled inside each, for each is a group."""
+    row = methods.msn(local=0, hidden=0.3)
+    whole = replace(row, codes=row.codes | {"x_b": row.codes["x_b"]._replace(mask=None)})
+    method = methods.compose.combine({"one": row, "two": whole}, weights={"two": 3.0})
+    params, states, prepared = start(method, toy, views, key)
+    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    scores = fw.score(method, toy, params, codes, prepared)
+    for name, weight in (("one/x_b", 1.0), ("two/x_b", 3.0)):
+        own = losses.mean_entropy(codes[name].pooled)
+        np.testing.assert_allclose(scores[name].regularizer, own, rtol=1e-6)
+        expected = weight * (scores[name].prediction + own)
+        np.testing.assert_allclose(scores[name].loss, expected, rtol=1e-6)
+    assert abs(scores["one/x_b"].regularizer - scores["two/x_b"].regularizer) > 1e-5

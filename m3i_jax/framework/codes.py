@@ -7,13 +7,14 @@ and a text tower are all values of one type, so a method never asks which of the
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from m3i_jax import geometry, normalize
 from m3i_jax.build import nearest
+from m3i_jax.ranges import Range
 from m3i_jax.types import Array, Features, View
 
 
@@ -109,12 +110,19 @@ RAMPS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def momentum_at(progress: Array, *, momentum: float, end: float, schedule: str = "cosine") -> Array:
-    """μ(p) = end − (end − μ₀)·r(p), from μ₀ to `end` over the training (METHODS §1.4).
+def momentum_at(
+    progress: Array,
+    *,
+    momentum: float,
+    end: float,
+    schedule: str = "cosine",
+    stretch: float = 1.0,
+) -> Array:
+    """μ(p) = end − (end − μ₀)·r(p/s), from μ₀ to `end` over s trainings (METHODS §1.4).
 
     r(p) = ½(1 + cos πp) or, "linear", 1 − p.
     """
-    return end - (end - momentum) * RAMPS[schedule](progress)
+    return end - (end - momentum) * RAMPS[schedule](progress / stretch)
 
 
 def ema(
@@ -124,18 +132,21 @@ def ema(
     momentum: float = 0.995,
     end: float = 1.0,
     schedule: str = "cosine",
+    stretch: Annotated[float, Range(1, why="the schedule outlasts the run, or ends with it")] = 1.0,
 ) -> Encoder:
     """f_φ: moving average of the network, φ ← μφ + (1−μ)θ in float32; no gradient (METHODS §1.4).
 
-    μ goes from `momentum` to `end` by a cosine over the training, or by a "linear" schedule (MSN);
-    equal values keep it constant. The update follows the optimiser's step; an update before the
-    next forward pass, as SiameseIM has it, is the same sequence with μ one step later. Only what
-    codes pass through is averaged: towers and feature heads. Dropout and drop path are off.
+    μ goes from `momentum` to `end` by a cosine over the training, or by a "linear" schedule; equal
+    values keep it constant. MSN's reaches its end after `stretch` = 1.25 trainings, so never. The
+    update follows the optimiser's step; an update before the next forward pass, as SiameseIM has
+    it, is the same sequence with μ one step later. Only what codes pass through is averaged: towers
+    and feature heads. Dropout and drop path are off.
     """
     heads = _names(heads)
     if schedule not in RAMPS:
         raise ValueError(f"a moving average has no schedule '{schedule}'{nearest(schedule, RAMPS)}")
-    at = partial(momentum_at, momentum=momentum, end=end, schedule=schedule)
+    ramp = dict(momentum=momentum, end=end, schedule=schedule, stretch=stretch)
+    at = partial(momentum_at, **ramp)
 
     def init(key, network, owned):
         return jax.tree.map(jnp.array, owned)
@@ -151,7 +162,7 @@ def ema(
     def gauges(progress):
         return {"ema/momentum": at(progress)}
 
-    slot = Slot("ema", init, update, (momentum, end, schedule), gauges)
+    slot = Slot("ema", init, update, tuple(ramp.values()), gauges)
     width = _last_width(tower, heads)
     return Encoder("ema", tower, apply, width, heads, slots=(slot,), stops=True)
 

@@ -3,6 +3,8 @@
 Each function wraps an encoder; those that remember something between steps bring a `Slot`.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -103,6 +105,40 @@ def queue(
     return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
 
 
+def temperature_at(ramp: float | tuple) -> Callable[[Array], Array | float]:
+    """(progress) -> τ: a number, or (start, end, share): linearly over that share of the training.
+
+    (start, end, share, n) does it in n equal steps, of which the first is at `start` and the last
+    at `end`, which stays: DINO's 30 epochs, in each of which τ is constant.
+
+    Raises:
+      ValueError: a temperature that is not positive, a share or a number of steps that is none.
+    """
+    if isinstance(ramp, int | float):
+        ramp = (ramp, ramp, 1.0)
+    if len(ramp) not in (3, 4):
+        raise ValueError(
+            f"a temperature is a number, (start, end, share) or with steps, not {ramp}"
+        )
+    start, end, share, *steps = ramp
+    if not (start > 0 and end > 0 and 0 < share <= 1) or any(n != int(n) or n < 2 for n in steps):
+        raise ValueError(
+            f"a ramp of temperatures is {tuple(ramp)}, expected two positive ones, a share of the "
+            "training and, if any, 2 or more whole steps"
+        )
+
+    def at(progress):
+        if start == end:
+            return start
+        if not steps:
+            return start + (end - start) * jnp.minimum(progress / share, 1.0)
+        # Progress counts the step itself; the margin is for the rounding of its division.
+        done = jnp.ceil(progress / share * steps[0] - 1e-4) - 1.0
+        return start + (end - start) * jnp.clip(done / (steps[0] - 1), 0.0, 1.0)
+
+    return at
+
+
 def centred(
     encoder: Encoder,
     *,
@@ -113,14 +149,9 @@ def centred(
     """Sharpened, centred assignment: softmax((logits − c)/τ), c ← m c + (1−m) mean (DINO).
 
     The encoder's pooled code are logits over prototypes; `centring` off is the broken variant.
-    temperature: τ, or (start, end, share): linearly over that share of the training.
+    temperature: τ, or a ramp of it, see `temperature_at`.
     """
-
-    def tau(progress):
-        if isinstance(temperature, int | float):
-            return temperature
-        start, end, share = temperature
-        return start + (end - start) * jnp.minimum(progress / share, 1.0)
+    tau = temperature_at(temperature)
 
     def init(key, network, owned):
         return jnp.zeros((encoder.width(network.stages),), jnp.float32)

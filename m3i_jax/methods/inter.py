@@ -111,7 +111,8 @@ def dino(
 
     −Σ p log softmax(ẑ/τ), p = softmax((z − c)/τ_t) centred and sharpened, mean over all pairs of
     different views; `local` small crops are inputs only (Caron et al. 2021). τ_t may rise: (start,
-    end, share of the training). ViT-S, 800 epochs, 10 local crops: 77.0 % linear, 74.5 % kNN.
+    end, share of the training, steps); see `framework.targets.temperature_at`. ViT-S, 800 epochs,
+    10 local crops: 77.0 % linear, 74.5 % kNN.
     """
     heads = ("projector", "prototypes")
     target = target or fw.ema(heads=heads, momentum=0.996)

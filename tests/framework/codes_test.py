@@ -20,8 +20,12 @@ def test_momentum_starts_and_ends_where_it_should():
 def test_momentum_rises_linearly_to_where_1_25_times_the_run_would_end():
     """MSN: .996 → 1 over 1.25 times the schedule is .996 → .9992 over the schedule."""
     for p in (0.0, 0.25, 1.0):
-        found = fw.momentum_at(p, momentum=0.996, end=0.9992, schedule="linear")
-        assert found == pytest.approx(0.996 + 0.004 * p / 1.25, abs=1e-12)
+        for end in (dict(end=0.9992), dict(end=1.0, stretch=1.25)):
+            found = fw.momentum_at(p, momentum=0.996, schedule="linear", **end)
+            assert found == pytest.approx(0.996 + 0.004 * p / 1.25, abs=1e-12)
+    stretched = fw.ema(momentum=0.9, stretch=2.0)
+    gauge = fw.Method({"y": fw.Code("a", stretched)}, {}).slots["ema"].gauges(1.0)
+    assert gauge["ema/momentum"] == pytest.approx(0.95)  # half of the way after the whole run
     slot = fw.Method({"y": fw.Code("a", fw.ema(momentum=0.5, schedule="linear"))}, {}).slots["ema"]
     assert slot.gauges(0.5)["ema/momentum"] == pytest.approx(0.75)
     theta, phi = np.float32([2.0]), np.float32([1.0])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from m3i_jax import framework as fw
+from m3i_jax.framework.targets import temperature_at
 
 
 def code(encoder, toy, views, key, *, steps=1):
@@ -83,6 +84,25 @@ def test_the_centred_temperature_warms_up(toy, views, key):
     ramp, end = (0.04, 0.07, 30 / 800), 30 / 800
     for progress, tau in ((0.0, 0.04), (end / 3, 0.05), (end, 0.07), (0.5, 0.07)):
         np.testing.assert_allclose(shares(ramp, progress), shares(tau, 0.0), rtol=2e-5, atol=1e-6)
+
+
+def test_a_ramp_of_steps_is_constant_in_each_epoch():
+    """DINO's linspace(.04, .07, 30)[epoch], then .07, at the first and last step of every epoch."""
+    per_epoch, total = 1251, 800 * 1251
+    table = np.r_[np.linspace(0.04, 0.07, 30), np.full(770, 0.07)]
+    epochs = np.r_[np.arange(40), 41:800:97, 799]
+    steps = np.r_[epochs * per_epoch, epochs * per_epoch + per_epoch - 1]
+    progress = jnp.asarray(steps + 1, jnp.float32) / total  # as `training.step` counts it
+    found = temperature_at((0.04, 0.07, 30 / 800, 30))(progress)
+    np.testing.assert_allclose(found, table[steps // per_epoch], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "ramp", [0.0, (0.04, -1.0, 0.5), (0.04, 0.07, 0.0), (0.04, 0.07, 0.5, 1), (0.04, 0.07)]
+)
+def test_ramps_that_are_none_are_refused(ramp):
+    with pytest.raises(ValueError, match="temperature"):
+        fw.centred(fw.ema(), temperature=ramp)
 
 
 def test_assigned_shares_are_sharper_and_balanced(toy, views, key):

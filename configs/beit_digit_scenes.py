@@ -13,4 +13,5 @@ def get_config():
         encoder=dict(recipes.SMALL_VIT, hide="mask"),
         objective=dict(name="beit", hidden=0.4, codes=256),
         decoders=dict(words=dict(name="linear")),
+        optimizer=dict(recipes.SMALL_ADAMW, no_decay=recipes.WITHOUT_CLASS),
     )

@@ -16,4 +16,5 @@ def get_config():
             words=dict(name="linear", norm_in=True),
             class_branch=dict(name="class_branch", layer=3, depth=2, heads=4),
         ),
+        optimizer=dict(recipes.SMALL_ADAMW, no_decay=recipes.WITHOUT_CLASS),
     )

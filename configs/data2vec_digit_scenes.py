@@ -13,4 +13,5 @@ def get_config():
         objective=dict(name="data2vec", hidden=0.6, layers=2),
         target=dict(name="ema", momentum=0.99, end=0.999),
         decoders=dict(dense=dict(name="linear")),
+        optimizer=dict(recipes.SMALL_ADAMW, no_decay=recipes.WITHOUT_CLASS),
     )

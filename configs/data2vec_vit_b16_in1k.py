@@ -14,5 +14,5 @@ def get_config():
         objective=dict(name="data2vec", hidden=120 / 196, layers=6),
         target=dict(name="ema", momentum=0.9998, end=0.9998),
         decoders=dict(dense=dict(name="linear")),
-        optimizer=dict(name="adamw", lr=2e-3, end_lr=1e-5, b2=0.999, weight_decay=0.05, clip=3.0),
+        optimizer=dict(recipes.BEIT_ADAMW, lr=2e-3),
     )

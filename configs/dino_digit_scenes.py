@@ -19,4 +19,5 @@ def get_config():
             ),
             prototypes=dict(name="prototypes", out=512, input="projector"),
         ),
+        optimizer=dict(recipes.SMALL_ADAMW, clip=3.0, clip_by="leaf"),
     )  # fmt: skip

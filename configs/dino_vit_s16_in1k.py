@@ -17,8 +17,8 @@ def get_config():
         augment=dict(a=recipes.TARGET_VIEW, b=recipes.INPUT_VIEW, local=dict(blur=0.5)),
         encoder=dict(name="vit_s16", positions="learned", drop_path=0.1),
         objective=dict(
-            name="dino", local=10, temperature=0.1, target_temperature=(0.04, 0.07, 30 / 800),
-            centring=True,
+            name="dino", local=10, temperature=0.1, centring=True,
+            target_temperature=(0.04, 0.07, 30 / 800, 30),
         ),
         target=dict(
             name="ema", heads=("projector", "prototypes"), momentum=0.996, end=1.0
@@ -31,7 +31,8 @@ def get_config():
             prototypes=dict(name="prototypes", out=65536, lengths=True, input="projector"),
         ),
         optimizer=dict(
-            name="adamw", base_lr=5e-4, end_lr=1e-5, b2=0.999, weight_decay=0.04,
-            weight_decay_end=0.4, late=(("^decoders/prototypes/", 1 / 800),),
+            name="adamw", base_lr=5e-4, end_lr=1e-5, schedule=recipes.CLOSED, b2=0.999,
+            weight_decay=0.04, weight_decay_end=0.4, clip=3.0, clip_by="leaf",
+            late=(("^decoders/prototypes/", 1 / 800),),
         ),
     )  # fmt: skip

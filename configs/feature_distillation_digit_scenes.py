@@ -13,4 +13,5 @@ def get_config():
     return recipes.with_teacher(
         objective=dict(name="feature_distillation"),
         decoders=dict(dense=dict(name="linear", pool="all")),
+        optimizer=dict(recipes.SMALL_ADAMW, no_decay=recipes.WITHOUT_CLASS),
     )

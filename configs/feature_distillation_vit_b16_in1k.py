@@ -18,6 +18,7 @@ def get_config():
         objective=dict(name="feature_distillation"),
         decoders=dict(dense=dict(name="linear", pool="all")),
         optimizer=dict(
-            name="adamw", base_lr=1.5e-4, end_lr=2e-5, b2=0.999, weight_decay=0.05, clip=3.0
+            name="adamw", base_lr=1.5e-4, end_lr=2e-5, b2=0.999, weight_decay=0.05, clip=3.0,
+            no_decay=recipes.WITHOUT_CLASS,
         ),
-    )
+    )  # fmt: skip

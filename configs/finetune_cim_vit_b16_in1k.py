@@ -34,7 +34,7 @@ def get_config(variant="respix"):
         objective=dict(name="mixed_classification", mixup=0.8, cutmix=1.0, label_smoothing=0.1),
         **recipes.classifier(1000, width),
         optimizer=dict(
-            name="adamw", lr=rate, b2=0.999, weight_decay=0.05, layer_decay=0.8,
-            no_decay=recipes.WITHOUT_TOKENS,
+            name="adamw", lr=rate, schedule=recipes.CLOSED, b2=0.999, weight_decay=0.05,
+            layer_decay=0.8, no_decay=recipes.WITHOUT_CLASS,
         ),
     )  # fmt: skip

@@ -24,6 +24,6 @@ def get_config(name="cim"):
         **recipes.classifier(10, 128),
         optimizer=dict(
             name="adamw", lr=3e-3, b2=0.999, weight_decay=0.05, layer_decay=0.8,
-            no_decay=recipes.WITHOUT_TOKENS,
+            no_decay=recipes.WITHOUT_CLASS,
         ),
     )  # fmt: skip

@@ -29,5 +29,8 @@ def get_config():
         ),
         towers=dict(category=dict(name="table", size=1000, width=768)),
         decoders=dict(category=dict(name="linear", pool="class")),
-        optimizer=dict(name="lamb", lr=3e-3, end_lr=1e-5, weight_decay=0.05, clip=1.0),
+        optimizer=dict(
+            name="lamb", lr=3e-3, end_lr=1e-5, weight_decay=0.05, clip=1.0,
+            no_decay=recipes.WITHOUT_CLASS,
+        ),
     )  # fmt: skip

@@ -16,4 +16,5 @@ def get_config():
             projector=dict(recipes.MLP, layers=3, activation="gelu", pool="class"),
             prototypes=dict(name="prototypes", out=128, temperature=0.1, input="projector"),
         ),
+        optimizer=dict(recipes.SMALL_ADAMW, **recipes.MSN_RULES),
     )

@@ -36,6 +36,28 @@ TEXT = dict(name="text_nano", width=64, depth=1, heads=2, vocabulary=512, length
 # For pictures of 32 pixels and minutes of training.
 MILD = dict(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, jitter=0.8, grayscale=0.2)
 
+# What has one dimension in the published code: biases, scales of norms, LayerScale, temperature.
+ONE_DIMENSIONAL = r"(^|/)([a-z]+_)?(bias|scale|gamma)\d*$|/cpb_mlp/"
+# What BEiT's code and others exempt beside these: class token and positions, not the mask token.
+WITHOUT_CLASS = ONE_DIMENSIONAL + r"|(^|/)(cls_token|pos_embed)$"
+# What SimMIM's code exempts in a Swin: mask token, positions and position biases.
+WITHOUT_TOKENS = ONE_DIMENSIONAL + r"|(^|/)(cls_token|mask_token|pos_embed)$|relative_position"
+# A pattern of no path, where every parameter decays; and of all paths but those of matrices.
+NOTHING = r"(?!)"
+ALL_BUT_KERNELS = r"^(?!.*/kernel$)"
+# A cosine whose warm-up ends on the peak, as DINO's and BEiT's code draws it.
+CLOSED = dict(name="cosine", closed=True)
+BEIT_ADAMW = dict(
+    name="adamw", end_lr=1e-5, schedule=CLOSED, b2=0.999, weight_decay=0.05, clip=3.0,
+    no_decay=WITHOUT_CLASS,
+)  # fmt: skip
+SMALL_ADAMW = dict(name="adamw", lr=1e-3, b2=0.95, weight_decay=0.05, clip=1.0)
+# MSN exempts its prototypes from decay and from clipping.
+MSN_RULES = dict(
+    no_decay=ONE_DIMENSIONAL + "|^decoders/prototypes/",
+    clip_by=("^encoders/image/|^decoders/projector/",),
+)
+
 
 def run(**blocks) -> ConfigDict:
     """A whole config: the blocks given, over what every run has."""
@@ -92,7 +114,7 @@ def digit_scenes(**blocks) -> ConfigDict:
         ),
         encoder=SMALL_VIT,
         average=dict(momentum=0.98, end=1.0),
-        optimizer=dict(name="adamw", lr=1e-3, b2=0.95, weight_decay=0.05, clip=1.0),
+        optimizer=SMALL_ADAMW,
         log=dict(every=10, images=500),
         checkpoint=dict(every=250, keep=2),
         monitor=dict(every=250, bank=1000, queries=500),
@@ -153,7 +175,7 @@ def with_painter(**blocks) -> ConfigDict:
 FINE_VIT = dict(name="vit_nano", patch=4)
 # CIM's, of two blocks; and its rates (CIM Table 9), for digit scenes.
 GENERATOR = dict(FINE_VIT, depth=2, hide="mask", positions="learned")
-CIM_ADAMW = dict(name="adamw", lr=1e-3, b2=0.98, weight_decay=0.05, clip=3.0)
+CIM_ADAMW = dict(SMALL_ADAMW, b2=0.98, clip=3.0, no_decay=WITHOUT_CLASS)
 # From words to the 4 x 4 pixels of each.
 PAINTER = dict(name="infill", width=128, depth=1, heads=4, input="bottleneck", out=48)
 # VQ-KD's way from features to 16-dimensional unit vectors.
@@ -243,8 +265,7 @@ def simmim(**blocks) -> ConfigDict:
             schedule=dict(
                 name="milestones", milestones=(700 / 800,), factor=0.1, start=5e-7
             ),
-            # Neither 1-D parameters nor tokens and position biases decay.
-            no_decay=ONE_DIMENSIONAL + r"|(^|/)(cls|mask)_token$|relative_position",
+            no_decay=WITHOUT_TOKENS,  # its Swin's; its ViT's mask token and position biases decay
         ),
     )  # fmt: skip
     return imagenet(**{**settings, **blocks})
@@ -269,8 +290,11 @@ def cim(generator, heads, **blocks) -> ConfigDict:
             words=dict(name="linear", input="generator"),
             painter=dict(name="dalle_decoder", input="tokenizer"),
         ),
-        optimizer=dict(name="adamw", lr=1.5e-3, b2=0.98, weight_decay=0.05, clip=3.0),
-    )
+        optimizer=dict(
+            name="adamw", lr=1.5e-3, schedule=CLOSED, b2=0.98, weight_decay=0.05, clip=3.0,
+            no_decay=WITHOUT_CLASS,
+        ),
+    )  # fmt: skip
     return imagenet(**{**settings, **blocks})
 
 
@@ -286,7 +310,7 @@ def beit(**blocks) -> ConfigDict:
         warmup="10 epochs",
         augment=dict(a=dict(jitter, grayscale=0.0, blur=0.0)),
         encoder=MASKED_VIT,
-        optimizer=dict(name="adamw", lr=1.5e-3, end_lr=1e-5, b2=0.999, weight_decay=0.05, clip=3.0),
+        optimizer=dict(BEIT_ADAMW, lr=1.5e-3),
     )
     return imagenet(**{**settings, **blocks})
 
@@ -302,10 +326,6 @@ def beit_with_words(**blocks) -> ConfigDict:
     )
 
 
-# What has one dimension in the published code: biases, scales of norms, LayerScale, temperature.
-ONE_DIMENSIONAL = r"(^|/)([a-z]+_)?(bias|scale|gamma)\d*$|/cpb_mlp/"
-# A pattern of no path, where every parameter decays.
-NOTHING = r"(?!)"
 RESNET = dict(name="resnet50")
 # Half of the views blurred, and stronger colours: MoCo v2 and MSN.
 BLURRED = dict(saturation=0.4, blur=0.5)
@@ -336,8 +356,6 @@ def large_batch(**blocks) -> ConfigDict:
 
 
 LARS = dict(name="lars", momentum=0.9, trust=0.001)
-# What does not decay in fine-tuning: tokens and positions, too (METHODS §8.1).
-WITHOUT_TOKENS = ONE_DIMENSIONAL + r"|(^|/)(cls_token|mask_token|pos_embed)$|relative_position"
 
 
 def classifier(size: int, width: int) -> dict:

@@ -13,4 +13,5 @@ def get_config():
         target=dict(name="pixels", normalization="raw"),
         augment=dict(),
         decoders=dict(pixels=dict(name="linear")),
+        optimizer=dict(recipes.SMALL_ADAMW, no_decay=recipes.WITHOUT_CLASS),
     )

@@ -9,8 +9,10 @@ import recipes
 
 
 def get_config():
-    return recipes.simmim(
+    config = recipes.simmim(
         image=224,
         encoder=recipes.MASKED_VIT,
         objective=dict(name="simmim", hidden=0.6, unit=2),
     )
+    config.optimizer.no_decay = recipes.WITHOUT_CLASS
+    return config

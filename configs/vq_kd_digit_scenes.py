@@ -17,5 +17,7 @@ def get_config():
             bottleneck=recipes.BOTTLENECK,
             dense=dict(name="infill", width=128, depth=1, heads=4, head="tanh", input="bottleneck"),
         ),
-        optimizer=dict(name="adamw", lr=1e-3, b2=0.99, weight_decay=1e-4),
+        optimizer=dict(
+            name="adamw", lr=1e-3, b2=0.99, weight_decay=1e-4, no_decay=recipes.WITHOUT_CLASS
+        ),
     )

@@ -27,5 +27,5 @@ def get_config():
                 name="infill", width=768, depth=3, heads=12, head="tanh", input="bottleneck"
             ),
         ),
-        optimizer=dict(name="adamw", lr=2e-4, end_lr=1e-5, b2=0.99, weight_decay=1e-4),
+        optimizer=dict(recipes.BEIT_ADAMW, lr=2e-4, b2=0.99, weight_decay=1e-4, clip=None),
     )

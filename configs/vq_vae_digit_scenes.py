@@ -13,5 +13,7 @@ def get_config():
         augment=dict(),
         objective=dict(name="vq_vae", codes=256, decay=0.99, commitment=0.02),
         decoders=dict(bottleneck=recipes.BOTTLENECK, painter=recipes.PAINTER),
-        optimizer=dict(name="adamw", lr=1e-3, b2=0.99, weight_decay=1e-4),
+        optimizer=dict(
+            name="adamw", lr=1e-3, b2=0.99, weight_decay=1e-4, no_decay=recipes.WITHOUT_CLASS
+        ),
     )

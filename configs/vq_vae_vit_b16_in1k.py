@@ -21,5 +21,7 @@ def get_config():
             bottleneck=recipes.WORDS,
             painter=dict(name="infill", width=768, depth=3, heads=12, input="bottleneck", out=768),
         ),
-        optimizer=dict(name="adamw", lr=2e-4, b2=0.99, weight_decay=1e-4),
+        optimizer=dict(
+            name="adamw", lr=2e-4, b2=0.99, weight_decay=1e-4, no_decay=recipes.WITHOUT_CLASS
+        ),
     )

@@ -2,14 +2,17 @@
 
 import ast
 import pathlib
+import re
 import shlex
 import sys
+from functools import partial
 
+import jax
 import pytest
 
-from m3i_jax import cli, methods
+from m3i_jax import cli, framework, methods, trees
 from m3i_jax.methods import describe, forms
-from m3i_jax.training import optimizer, run, session
+from m3i_jax.training import optimizer, run, session, sharding
 from m3i_jax.training.config import Config
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
@@ -103,4 +106,41 @@ def test_recipes_and_library_agree_on_what_has_one_dimension():
     cli.load(str(FILES[0]))  # puts the folder on the path
     recipes = sys.modules["recipes"]
     assert recipes.ONE_DIMENSIONAL == optimizer.NO_DECAY
+    assert recipes.WITHOUT_CLASS == optimizer.WITHOUT_CLASS
     assert recipes.WITHOUT_TOKENS == optimizer.WITHOUT_TOKENS
+
+
+# What the published code exempts beside one-dimensional parameters, of what our encoders have
+# (`no_weight_decay` of BEiT's, SimMIM's, FD's, DeiT's models; MSN's groups; DINO's and MAE's have
+# none); big_vision decays matrices only.
+TOKENS = {"cls_token", "pos_embed"}
+EXEMPT = {
+    **dict.fromkeys(("beit", "beit_v2", "data2vec", "feature_distillation"), TOKENS),
+    **dict.fromkeys(("vq_kd", "vq_vae", "cim", "simmim"), TOKENS),
+    "mixed_classification_vit_b16_in1k": TOKENS,
+    "finetune_cim": TOKENS,
+    "finetune_digit_scenes": TOKENS,
+    "simmim_swin": {"mask_token", "cpb_mlp"},
+    "simmim_replknet": {"mask_token"},
+    "msn": {"prototypes"},
+    "siglip_vit_b16_yfcc": TOKENS | {"token_embed"},
+}
+DECAY_ALL = ("moco_v3_vit_b16_in1k", "moco_resnet50_in1k", "densecl_resnet50_in1k")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_exactly_the_published_leaves_decay(path):
+    config = load(path.name)
+    method = run.objective(config)
+    network = run.build_network(config, method)
+    shapes = jax.eval_shape(partial(framework.init, method, network), jax.random.key(0))[0]
+    pattern = re.compile(config.optimizer.get("no_decay", optimizer.NO_DECAY))
+    named = [name for name in EXEMPT if path.stem.startswith(name)]
+    names = EXEMPT[max(named, key=len)] if named else set()
+    for leaf, shape in trees.named_leaves(shapes):
+        if re.search(trees.STATISTICS, leaf):
+            continue
+        stacked = bool(sharding.STACKED.search(leaf)) or "/post_norms/" in leaf
+        flat = len(shape.shape) - stacked <= 1 and not leaf.endswith("/length")  # DINO's is (K, 1)
+        exempt = (flat or bool(set(leaf.split("/")) & names)) and path.stem not in DECAY_ALL
+        assert bool(pattern.search(leaf)) == exempt, leaf

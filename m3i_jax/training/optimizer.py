@@ -24,9 +24,10 @@ from m3i_jax.training.layers import layer_scales
 
 # Parameters that are one-dimensional in the published code, which exempts them by rank: biases,
 # scales of norms, LayerScale, temperature; and SwinV2's position bias, which it exempts by name.
-# Class and mask tokens are (1, 1, D) there and decay (SiameseIM, MAE). Fine-tuning recipes also
-# exempt tokens and positions: WITHOUT_TOKENS.
+# Class and mask tokens are (1, 1, D) there and decay (SiameseIM, MAE). BEiT's code, DeiT's and all
+# fine-tuning exempt class token and positions, too: WITHOUT_CLASS; SimMIM's Swin: WITHOUT_TOKENS.
 NO_DECAY = r"(^|/)([a-z]+_)?(bias|scale|gamma)\d*$|/cpb_mlp/"
+WITHOUT_CLASS = NO_DECAY + r"|(^|/)(cls_token|pos_embed)$"
 WITHOUT_TOKENS = NO_DECAY + r"|(^|/)(cls_token|mask_token|pos_embed)$|relative_position"
 
 SCHEDULES: dict[str, Callable[..., schedules.Schedule]] = {

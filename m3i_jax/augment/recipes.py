@@ -9,9 +9,6 @@ from m3i_jax.augment import color
 from m3i_jax.augment.blur import gaussian_blur
 from m3i_jax.types import Array
 
-SIGMA = (0.1, 2.0)  # pixels, in an image of SIDE pixels
-SIDE = 224
-
 
 def photometric(
     key: Array,
@@ -24,6 +21,7 @@ def photometric(
     jitter: float = 0.8,
     grayscale: float = 0.2,
     blur: float = 1.0,
+    sigma: tuple = (0.1, 2.0),
     solarize: float = 0.0,
     exclusive: bool = False,
 ) -> Array:
@@ -32,18 +30,21 @@ def photometric(
     The defaults are SiameseIM's first view; its second, and M3I's view A, has blur 0.1 and
     solarize 0.2. A probability of 0 costs nothing, and changing one moves no other draw.
 
-    The blur's width is U(0.1, 2) pixels at 224, in proportion to the image at other sizes: the
-    same blur of the same picture, so hardly any where pixels are large.
+    The blur's width is in pixels of the view that is given, whatever its size, as in the published
+    code: small crops of 96 pixels are blurred by as many pixels as views of 224 (DINO, MSN).
+    Pictures of 32 pixels want less.
 
     Args:
       key: one key for the batch; every sample draws for itself.
       images: (B, H, W, 3) float32 in [0, 1], as is the result.
       brightness, contrast, saturation, hue: strengths of the jitter, in torchvision's meaning.
       jitter, grayscale, blur, solarize: probabilities per sample (static).
+      sigma: (low, high), the blur's width is uniform between them (static).
       exclusive: at most one of grey, blur and solarisation (3-Augment, DeiT III: ⅓ each).
     """
     shares = dict(jitter=jitter, grayscale=grayscale, blur=blur, solarize=solarize)
     _check_shares(shares, exclusive)
+    low, high = _widths(sigma)
     batch = images.shape[0]
     x = jnp.asarray(images, jnp.float32)
     keys = jax.random.split(key, 6)
@@ -52,9 +53,8 @@ def photometric(
         drawn = color.draw_jitter(keys[0], batch, **strengths)
         jittered = lambda x: color.color_jitter(x, drawn, hue=hue > 0)  # noqa: E731
         x = _sometimes(keys[1], jitter, jittered, x)
-    scale = max(images.shape[1:3]) / SIDE
-    sigma = jax.random.uniform(keys[3], (batch,), minval=SIGMA[0] * scale, maxval=SIGMA[1] * scale)
-    blurred = lambda x: gaussian_blur(x, sigma)  # noqa: E731
+    width = jax.random.uniform(keys[3], (batch,), minval=low, maxval=high)
+    blurred = lambda x: gaussian_blur(x, width, widest=high)  # noqa: E731
     stages = ((grayscale, color.grayscale), (blur, blurred), (solarize, color.solarize))
     if exclusive:
         x = _at_most_one(keys[2], stages, x)
@@ -75,6 +75,13 @@ def _check_shares(shares: dict[str, float], exclusive: bool) -> None:
             f"at most one of grayscale, blur and solarize needs probabilities that add up to 1 or "
             f"less, not to {total}"
         )
+
+
+def _widths(sigma: tuple) -> tuple[float, float]:
+    """Refuses what is no range of a blur's width."""
+    if len(sigma) != 2 or not 0 <= sigma[0] <= sigma[1]:
+        raise ValueError(f"the blur's sigma goes from 0 or more to as much or more, not {sigma}")
+    return sigma[0], sigma[1]
 
 
 def _at_most_one(key: Array, stages: tuple, x: Array) -> Array:

@@ -40,6 +40,7 @@ def test_equals_the_direct_sum_edges_included(shape):
 def test_radius_rule():
     sides = (224, 192, 96, 64, 32, 8, 2)
     assert [blur.radius(s) for s in sides] == [11, 10, 5, 3, 2, 1, 1]
+    assert [blur.radius(s, widest=2.0) for s in sides] == [11, 10, 6, 6, 6, 6, 1]
 
 
 def test_width_zero_and_a_single_pixel_leave_the_image():

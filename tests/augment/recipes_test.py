@@ -47,7 +47,6 @@ def test_a_share_of_the_samples_is_changed_and_the_others_are_untouched(key, ima
 
 @pytest.mark.parametrize("name", ["jitter", "blur"])
 def test_jitter_and_blur_have_their_probability_too(key, images, name):
-    # σ scales with the image: widths of 8 pixels would be invisible, so these are large ones.
     images = jax.image.resize(images[:128], (128, 64, 64, 3), "nearest")
     _, rows = changed(key, images, **{name: 0.5})
     assert abs(rows.mean() - 0.5) < 4 * 0.5 / 128**0.5
@@ -84,18 +83,35 @@ def test_blur_comes_before_solarisation(key):
     np.testing.assert_allclose(got, augment.solarize(blurred), atol=1e-6)
 
 
-def test_the_blur_is_in_proportion_to_the_image(key):
-    """The widest blur of a dot: 2 pixels at 224."""
-    widths = []
-    for side in (112, 224):
-        images = np.zeros((16, side, side, 3), np.float32)
-        images[:, side // 2, side // 2] = 1.0
-        got = photometric(key, images, **(OFF | dict(blur=1.0)))[:, side // 2, :, 0]
-        line = np.asarray(got / got.sum(1, keepdims=True), np.float64)
-        place = np.arange(side) - side // 2
-        widths.append(np.sqrt((line * place**2).sum(1)).max())
-    assert 1.5 < widths[1] < 2.0
-    np.testing.assert_allclose(widths[0], widths[1] / 2, rtol=0.05)
+@pytest.mark.parametrize("side, sigma", [(224, (0.1, 2.0)), (96, (0.1, 2.0)), (32, (0.1, 0.4))])
+def test_the_blur_is_in_pixels_of_the_view(key, side, sigma):
+    """DINO's and MSN's small crops are blurred as their views, by U(.1, 2) pixels."""
+    images = np.zeros((256, side, side, 3), np.float32)
+    images[:, side // 2, side // 2] = 1.0
+    line = photometric(key, images, **(OFF | dict(blur=1.0, sigma=sigma)))[:, side // 2, :, 0]
+    line = np.asarray(line / line.sum(1, keepdims=True), np.float64)
+    # The ratio of the centre to its neighbour gives σ, whatever the reach of the kernel.
+    ratio = line[:, side // 2] / np.maximum(line[:, side // 2 + 1], 1e-30)
+    widths = np.sort(np.sqrt(0.5 / np.log(ratio)))[16:]  # the narrowest leave the neighbour at 0
+    expected = sigma[0] + (sigma[1] - sigma[0]) * (np.arange(16, 256) + 0.5) / 256
+    assert widths[-1] <= sigma[1] * (1 + 1e-5)
+    # Kolmogorov's distance: more than 1.63 / √256 of the span once in a hundred keys.
+    assert np.abs(widths - expected).max() < 1.63 / 16 * (sigma[1] - sigma[0])
+
+
+def test_small_crops_have_room_for_their_blur(key):
+    """Widths of 2 pixels at 96: what lies beyond the kernel's 3σ is .3 % of the weight."""
+    images = np.zeros((4, 96, 96, 3), np.float32)
+    images[:, 48, 48] = 1.0
+    got = photometric(key, images, **(OFF | dict(blur=1.0, sigma=(2.0, 2.0))))[0, :, :, 0]
+    line, place = np.asarray(got.sum(0), np.float64), np.arange(96) - 48
+    np.testing.assert_allclose(np.sqrt((line * place**2).sum()), 2.0, rtol=0.02)
+
+
+@pytest.mark.parametrize("sigma", [(2.0, 0.1), (-1.0, 2.0), (1.0,)])
+def test_widths_that_are_none_are_refused(key, images, sigma):
+    with pytest.raises(ValueError, match="sigma"):
+        recipes.photometric(key, images, sigma=sigma)
 
 
 def test_a_stage_of_probability_zero_is_not_in_the_program(key, images):
@@ -125,7 +141,7 @@ def test_at_most_one_of_three(key, images):
     assert not (grey & solar).any()
     for share in (grey.mean(), solar.mean()):
         assert abs(share - 1 / 3) < 4 * 0.47 / 192**0.5
-    # The others are blurred, some so little at 64 pixels that nothing is to be seen of it.
+    # The others are blurred, some so little that nothing is to be seen of it.
     others = ~grey & ~solar
     assert rows[others].mean() > 0.6 and rows[~others].all()
     # What is left of 1 stays as it is.

@@ -9,7 +9,7 @@ import functools
 import hashlib
 import importlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -108,6 +108,7 @@ class Recipe(NamedTuple):
 def digit_scenes(
     split: str,
     *,
+    classes: Sequence[str] | None = None,
     size: int = 48,
     length: int | None = None,
     seed: int = 0,
@@ -125,6 +126,7 @@ def digit_scenes(
     Args:
       split: "train" or "test". They share no handwritten digit, and the backgrounds come from
         the left 60 % and the right 40 % of the photographs.
+      classes: of the training split; both have the ten digits.
       size: height and width of a scene in pixels.
       length: number of records; 20 000 for training and 2 000 for testing when None.
       seed: another seed, another data set.
@@ -140,6 +142,8 @@ def digit_scenes(
     Raises:
       ConfigError: an unknown split, a value out of range, or a missing package.
     """
+    if classes is not None and tuple(classes) != DIGITS:
+        raise ConfigError(f"the classes of digit_scenes are {', '.join(DIGITS)} and no others")
     length = {"train": 20_000}.get(split, 2_000) if length is None else length
     spans = tuple(digit), tuple(opacity)
     return DigitScenes(

@@ -7,24 +7,21 @@ colour mode from the header, and refuses what is not an image, or too large, bef
 import functools
 import hashlib
 import io
-import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from m3i_jax.build import ConfigError, nearest
+from m3i_jax.data.folder_labels import Labelled, look
 from m3i_jax.data.samples import Sample
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 65_500  # the largest JPEG; longer ones are attacks
 MAX_BYTES = 256 * 2**20
 MAX_CAPTION = 4096  # bytes of a caption file that are read
-
-SPLITS = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
 
 Decoder = Callable[[bytes], np.ndarray]
 
@@ -33,6 +30,7 @@ def image_folder(
     root: str,
     *,
     split: str | None = None,
+    classes: Sequence[str] | None = None,
     captions: bool = True,
     orientation: bool = False,
     max_pixels: int = MAX_PIXELS,
@@ -42,51 +40,39 @@ def image_folder(
 
     `root/CLASS/**/NAME.jpg` gives labelled images, the classes in alphabetical order;
     `root/NAME.jpg` unlabelled ones. Regular files with an image suffix are taken, also through
-    links; hidden names and everything else is left alone.
+    links; what is hidden or a system's own (`@eaDir`, `lost+found`, ...) is left out and counted.
 
     Args:
       root: the folder.
-      split: "train" takes `root/train`, "test" takes `root/test` or `root/val`. Where `root` has
-        no such folders it is the training split itself.
+      split: "train" or "test": a folder in `root` whose name says so (train, Training, train2017;
+        test, val, validation_set, ...). Where `root` has none it is the training split itself.
+      classes: of the training split, which another split is labelled with by name; None looks
+        for them there. A flat test split may have a list of labels (`data.ilsvrc`).
       captions: reads the captions of NAME.jpg from NAME.txt beside it, if that exists, one a line.
       orientation: turns photographs upright by their EXIF tag. Off, as in the reference pipelines.
       max_pixels: larger images are refused from their header.
       decode: bytes -> (H, W, 3) uint8, in place of `decode_image`.
 
     Raises:
-      ConfigError: the folder is missing or holds no images; the message says what was looked for.
+      ConfigError: the folder is missing, holds no images, or leaves open which are meant.
     """
-    folder = _split_folder(Path(root).expanduser(), split)
+    found = look(Path(root).expanduser(), split, classes=classes, captions=captions)
     decode = decode or functools.partial(
         decode_image, orientation=orientation, max_pixels=max_pixels
     )
-    return ImageFolder(folder, captions=captions, decode=decode)
+    return ImageFolder(found, captions=captions, decode=decode)
 
 
 class ImageFolder:
     """A source of image files; see `image_folder`. Reading opens one file and keeps nothing."""
 
     name = "image_folder"
+    on_disk = True
 
-    def __init__(self, folder: Path, *, captions: bool, decode: Decoder):
-        """Lists `folder` once; files that appear later are not seen."""
-        flat = _images(folder, deep=False)
-        named = {d.name: _images(d, deep=True) for d in _subfolders(folder)}
-        named = {name: files for name, files in named.items() if files}
-        if flat and named:
-            raise ConfigError(
-                f"'{folder}' holds both images ({flat[0].name}) and folders of images "
-                f"({next(iter(named))}); put all images into one folder per class, or none"
-            )
-        if not flat and not named:
-            raise ConfigError(
-                f"no images in '{folder}': looked for {', '.join(sorted(SUFFIXES))} files in it "
-                "and in its subfolders (one per class)"
-            )
-        self.folder, self.classes = folder, tuple(named)
-        self._files = flat + [file for files in named.values() for file in files]
-        counts = [len(files) for files in named.values()] or [len(flat)]
-        self._labels = np.repeat(np.arange(len(named)) if named else [-1], counts)
+    def __init__(self, found: Labelled, *, captions: bool, decode: Decoder):
+        """Of the files that were found; those that appear later are not seen."""
+        self.folder, self.classes, self.account = found.folder, found.classes, found.account
+        self._files, self._labels = found.files, found.labels
         self._captions, self._decode = captions, decode
 
     def __len__(self) -> int:
@@ -102,13 +88,15 @@ class ImageFolder:
         file = self._files[index]
         try:
             size = file.stat().st_size
-            if size > MAX_BYTES:
-                raise ValueError(f"{size} bytes, more than {MAX_BYTES}")
+            if not 0 < size <= MAX_BYTES:
+                raise ValueError(
+                    f"{size} bytes, more than {MAX_BYTES}" if size else "the file is empty"
+                )
             image = self._decode(file.read_bytes())
         except MemoryError:
             raise
         except Exception as error:  # Pillow alone raises six kinds for broken files
-            raise ValueError(f"cannot read '{file}': {type(error).__name__}: {error}") from error
+            raise ValueError(f"cannot read '{file}': {_reason(error)}") from error
         return Sample(image, int(self._labels[index]), self._caption(file))
 
     def captions(self) -> Iterator[str]:
@@ -140,6 +128,14 @@ class ImageFolder:
         return "\n".join(words for line in lines if (words := " ".join(line.split())))
 
 
+def _reason(error: Exception) -> str:
+    """What a decoder has met, in words for the user."""
+    if isinstance(error, UnidentifiedImageError):  # its own words show our buffer
+        return f"its content is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+    kind = "" if type(error) in (ValueError, OSError) else f"{type(error).__name__}: "
+    return kind + re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>", "the file", str(error))
+
+
 def decode_image(
     data: bytes, *, orientation: bool = False, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
@@ -162,39 +158,3 @@ def decode_image(
             grey = (np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=2)
         return np.asarray(image.convert("RGB"))
-
-
-def _split_folder(root: Path, split: str | None) -> Path:
-    """The folder of `split` below `root`, or `root` itself; see `image_folder`."""
-    if not root.is_dir():
-        beside = [d.name for d in _subfolders(root.parent)] if root.parent.is_dir() else []
-        raise ConfigError(f"there is no folder '{root}'{nearest(root.name, beside)}")
-    if split is None:
-        return root
-    if split not in SPLITS:
-        raise ConfigError(f"split is '{split}'{nearest(split, SPLITS)}")
-    found = {d.name for d in _subfolders(root)}
-    for name in SPLITS[split]:
-        if name in found:
-            return root / name
-    if split == "train" and not found.intersection(sum(SPLITS.values(), ())):
-        return root
-    raise ConfigError(f"'{root}' has no {split} split: looked for {', '.join(SPLITS[split])} in it")
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    """The folders in `folder` whose names are not hidden, sorted by name."""
-    return sorted(d for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
-
-
-def _images(folder: Path, *, deep: bool) -> list[Path]:
-    """Regular image files in `folder`, and below it if `deep`, sorted by path."""
-    found = []
-    for parent, folders, files in os.walk(folder):  # does not follow links to folders below
-        folders[:] = [name for name in folders if deep and not name.startswith(".")]
-        found += [
-            Path(parent, name)
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        ]
-    return sorted(file for file in found if file.is_file())

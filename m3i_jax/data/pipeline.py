@@ -23,6 +23,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.data.captions import Captions
 from m3i_jax.data.crops import Crops, center_crop, describe
 from m3i_jax.data.samples import Sample, Source
+from m3i_jax.data.samples import read as read_record
 from m3i_jax.types import Array, Batch
 
 VERSION = 1  # part of the fingerprint: count up whenever the same settings give other batches
@@ -188,14 +189,17 @@ def prefetch(
 class Rows(NamedTuple):
     """One batch of an evaluation pass.
 
-    batch: `Batch` with the view "a"; rows that only fill it up are black, with label -1.
+    batch: `Batch` with the view "a"; rows that only fill it up, and those of records that cannot
+      be read, are black, with label -1.
     real: (B,) bool, False for those rows. Sums must be masked with it: padding never counts.
     mask: (B, size, size) uint8 categories where the source has them and they were asked for.
+    lost: (B,) bool, True for records that cannot be read, of a source that forgives them.
     """
 
     batch: Batch
     real: Array
     mask: Array | None = None
+    lost: Array | None = None
 
 
 def epoch(
@@ -229,8 +233,9 @@ def epoch(
     local, total = batch // process_count, len(source)
 
     def row(index: int) -> Rows:
-        real = index < total
-        sample = source[index] if real else Sample(np.zeros((size, size, 3), np.uint8))
+        found = read_record(source, index) if index < total else None
+        real = found is not None
+        sample = found if real else Sample(np.zeros((size, size, 3), np.uint8))
         view, box = center_crop(sample.image, size=size, ratio=ratio)
         text = tokenizer.encode((*sample.captions, "")[0]) if tokenizer else None
         mask = None
@@ -238,7 +243,8 @@ def epoch(
             shape = sample.image.shape[:2]
             mask = np.zeros(shape, np.uint8) if sample.mask is None else sample.mask
             mask, _ = center_crop(mask, size=size, ratio=ratio, nearest=True)
-        return Rows(Batch({"a": view}, {"a": box}, np.int32(sample.label), text), real, mask)
+        row = Batch({"a": view}, {"a": box}, np.int32(sample.label), text)
+        return Rows(row, real, mask, lost=index < total and not real)
 
     def read(step: int) -> Rows:
         first = step * batch + process_index * local

@@ -4,14 +4,29 @@ Dropping a record would shift the stream behind it, so every run, thread and hos
 other data. A substitute keeps every position: record i becomes the next readable one after it.
 """
 
+import collections
 import json
+import logging
+import math
 import os
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.data.samples import Sample, Source
+
+LOG = logging.getLogger(__name__)
+SURVEYED = 2000  # records of a small source, all of which are read before a run
+PATIENCE = 10.0  # seconds for those of a larger one
+TELL = 5.0  # seconds between two words on how far that is
+AHEAD = 8  # records that wait to be looked at
+SHOWN = 3  # broken records that are named in full
 
 
 class TooManyUnreadable(UserError, RuntimeError):
@@ -26,6 +41,7 @@ def robust(
     report: str | os.PathLike | None = None,
     max_share: float = 0.001,
     tries: int = 8,
+    split: str = "train",
 ) -> "Robust":
     """Wraps `source` so that unreadable records are replaced by their next readable neighbours.
 
@@ -35,10 +51,11 @@ def robust(
 
     Args:
       source: any source whose records raise when they cannot be read.
-      report: file to which each broken record is added as a JSON line with index, record and
-        reason; once per record, also over several runs. Hosts append to the same file.
-      max_share: share of the records that may be broken, 0..1.
+      report: file to which each broken record is added as a JSON line with split, index, record
+        and reason; once per record, also over several runs. Hosts append to the same file.
+      max_share: share of the records that may be broken, 0..1; config.unreadable of a run.
       tries: how many neighbours are tried in a row.
+      split: what the source is, for reports.
 
     Raises:
       TooManyUnreadable: on reading, when more are broken or no neighbour is readable.
@@ -48,11 +65,14 @@ def robust(
             f"max_share is {max_share} and tries {tries}; expected a share from 0 to 1 and at "
             "least one try"
         )
-    return Robust(source, report=report, max_share=max_share, tries=tries)
+    return Robust(source, report=report, max_share=max_share, tries=tries, split=split)
 
 
 class Robust:
-    """A source; see `robust`. Which record replaces which depends on nothing but the files."""
+    """A source; see `robust`. Which record replaces which depends on nothing but the files.
+
+    What else the wrapped source has, this one has, too.
+    """
 
     def __init__(
         self,
@@ -61,15 +81,22 @@ class Robust:
         report: str | os.PathLike | None,
         max_share: float,
         tries: int,
+        split: str,
     ):
         """Reads which records an earlier run has already reported."""
         self.source, self.name, self.classes = source, source.name, source.classes
-        self.evaluation_ratio = getattr(source, "evaluation_ratio", 0.875)
-        self.allowed = max(1, int(max_share * len(source))) if max_share else 0
+        self.allowed = max(1, _whole(max_share * len(source))) if max_share else 0
         self.unreadable: dict[int, str] = {}  # index -> reason, of this run
-        self._tries, self._report = min(tries, len(source)), report and Path(report)
+        self._share, self._tries = max_share, min(tries, len(source))
+        self._split, self._report = split, report and Path(report)
         self._listed = self._already_listed()
         self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        """Optional members of the wrapped source."""
+        if name == "source":  # not there yet while a copy is being made
+            raise AttributeError(name)
+        return getattr(self.source, name)
 
     def __len__(self) -> int:
         """Number of records, broken ones included."""
@@ -79,17 +106,43 @@ class Robust:
         """Record `index`, or the first readable one after it, wrapping round at the end."""
         for k in range(self._tries):
             neighbour = (index + k) % len(self.source)
-            try:
-                return self.source[neighbour]
-            except MemoryError:  # says something about the machine, not about the record
-                raise
-            except Exception as error:
-                self._count(neighbour, error)
-                last = error
+            if (sample := self.read(neighbour)) is not None:
+                return sample
         raise TooManyUnreadable(
             f"{self._tries} records in a row cannot be read, from {self.where(index)} on; "
-            f"the last one: {last}"
-        ) from last
+            f"the last one: {self.unreadable[neighbour]}"
+        )
+
+    def read(self, index: int) -> Sample | None:
+        """Record `index` and no other; None where it cannot be read: a number about a data set
+        must count no substitute."""
+        sample, error = self._try(index)
+        if error:
+            self._hold_limit(error)
+        return sample
+
+    def survey(self, *, most: int = SURVEYED, seconds: float = PATIENCE, threads: int = 2) -> None:
+        """Reads records before a run does, so that all broken ones are named at once.
+
+        All of them where there are `most` at most; otherwise so many, evenly spread, for `seconds`
+        at most. Says how far it is where that takes longer than a second.
+
+        Raises:
+          TooManyUnreadable: more are broken than allowed.
+        """
+        total, start = len(self), time.monotonic()
+        chosen = np.unique(np.linspace(0, total - 1, min(most, total)).round().astype(int))
+        told, error = start + 1, None
+        with ThreadPoolExecutor(threads, thread_name_prefix="m3i-survey") as pool:
+            for done, (_, met) in enumerate(_ahead(pool, self._try, chosen.tolist()), 1):
+                error, now = met or error, time.monotonic()
+                if now > told:
+                    LOG.info("reading the data once: %d of %d records", done, len(chosen))
+                    told = now + TELL
+                if total > most and now > start + seconds:
+                    break
+        if error:
+            self._hold_limit(error)
 
     def captions(self) -> Iterable[str]:
         """The captions of the wrapped source."""
@@ -104,37 +157,79 @@ class Robust:
         named = getattr(self.source, "where", None)
         return named(index) if named else f"record {index}"
 
-    def _count(self, index: int, error: Exception) -> None:
-        """Notes a broken record the first time it is met."""
+    def _try(self, index: int) -> tuple[Sample | None, Exception | None]:
+        """Record `index`, or what is wrong with it, which is noted the first time."""
+        try:
+            return self.source[index], None
+        except MemoryError:  # says something about the machine, not about the record
+            raise
+        except Exception as error:  # noqa: BLE001, whatever a decoder raises
+            with self._lock:
+                if index not in self.unreadable:
+                    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+                    self.unreadable[index] = f"{kind}{error}"
+                    self._write(index)
+            return None, error
+
+    def _hold_limit(self, error: Exception) -> None:
+        """Raises where more records are broken than may be, naming the first of them."""
         with self._lock:
-            if index not in self.unreadable:
-                self.unreadable[index] = f"{type(error).__name__}: {error}"
-                self._write(index)
-            broken = len(self.unreadable)
-        if broken > self.allowed:
-            listed = f"; they are listed in {self._report}" if self._report else ""
-            raise TooManyUnreadable(
-                f"{broken} of {len(self)} records of {self.name} cannot be read, more than the "
-                f"{self.allowed} that max_share allows{listed}. The last one: {error}"
-            ) from error
+            reasons = [self.unreadable[index] for index in sorted(self.unreadable)]
+        if len(reasons) <= self.allowed:
+            return
+        enough = math.ceil(1e4 * len(reasons) / len(self)) / 1e4
+        listed = f"; all are listed in {self._report}" if self._report else ""
+        raise TooManyUnreadable(
+            f"{len(reasons)} of {len(self)} records of the {self._split} split ({self.name}) "
+            f"cannot be read, more than the {self.allowed} that config.unreadable="
+            f"{self._share:g} allows{listed}. Mend or remove them, or allow "
+            f"config.unreadable={enough:g}. The first: {'; '.join(reasons[:SHOWN])}"
+        ) from error
 
     def _write(self, index: int) -> None:
         """Appends one line to the report; a single write, so that hosts cannot interleave."""
-        if self._report is None or index in self._listed:
+        if len(self.unreadable) <= SHOWN:
+            LOG.warning("%s split: %s", self._split, self.unreadable[index])
+        if self._report is None or (self._split, index) in self._listed:
             return
-        row = {"index": index, "record": self.where(index), "reason": self.unreadable[index]}
-        self._report.parent.mkdir(parents=True, exist_ok=True)
-        with self._report.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+        row = {"split": self._split, "index": index, "record": self.where(index)}
+        line = json.dumps(row | {"reason": self.unreadable[index]}) + "\n"
+        try:
+            self._report.parent.mkdir(parents=True, exist_ok=True)
+            with self._report.open("a", encoding="utf-8") as stream:
+                stream.write(line)
+        except OSError as error:  # what can be trained on can be trained on without a list
+            LOG.warning("cannot add to %s: %s", self._report, error.strerror)
 
-    def _already_listed(self) -> frozenset[int]:
-        """Indices in an existing report; lines cut off by a kill are skipped."""
+    def _already_listed(self) -> frozenset[tuple[str, int]]:
+        """Splits and indices in an existing report; lines cut off by a kill are skipped."""
         if self._report is None or not self._report.is_file():
             return frozenset()
         listed = set()
         for line in self._report.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                listed.add(int(json.loads(line)["index"]))
-            except (ValueError, KeyError, TypeError):
+                row = json.loads(line)
+                listed.add((row.get("split", "train"), int(row["index"])))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
         return frozenset(listed)
+
+
+def _whole(number: float) -> int:
+    """The whole part of a product that rounding may have left just below a whole number."""
+    return int(number + 1e-9)
+
+
+def _ahead(pool: ThreadPoolExecutor, call: Callable, values: Iterable) -> Iterator:
+    """The results in order; only a few of them wait, as each may be a large image."""
+    waiting: collections.deque = collections.deque()
+    try:
+        for value in values:
+            waiting.append(pool.submit(call, value))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

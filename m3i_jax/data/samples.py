@@ -1,9 +1,18 @@
 """What a source of data is: an indexed collection of samples, and nothing more."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+
+from m3i_jax.build import ConfigError, nearest
+
+SHOWN = 3  # names in a sentence
+
+
+class NoSplit(ConfigError):
+    """A source has no such split; the message says what was looked for."""
 
 
 class Sample(NamedTuple):
@@ -27,16 +36,39 @@ class Sample(NamedTuple):
         return tuple(line for line in self.caption.split("\n") if line.strip())
 
 
+class Account(NamedTuple):
+    """What a source knows of its labels without reading a record.
+
+    labelled: records with a label.
+    unknown: how many records are of each class that training lacks; these have no label.
+    notes: sentences on what was found and what was left out, which `data.source` logs.
+    """
+
+    labelled: int
+    unknown: Mapping[str, int] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
+
+
 @runtime_checkable
 class Source(Protocol):
     """A data set: any object with these members; nothing has to be inherited.
 
     Reading must be a pure function of the index and safe from several threads at once.
 
-    name: for logs and reports.   classes: names of the labels, () if unlabelled.
-    Two members are optional: `where(index) -> str`, which names a record in reports (a path), and
-    `evaluation_ratio: float`, the share of the short side that an evaluation crop keeps
-    (`crops.center_crop`; 0.875 where a source does not say).
+    name: for logs and reports.
+    classes: names of the labels, () if unlabelled: those of the *training* split, in its order,
+      whichever split this is. `data.source` hands them to what opens another split, which labels
+      its records by name: a class that training lacks gives the label -1 and is in `account`.
+
+    Some members are optional:
+    where(index) -> str: names a record in reports (a path).
+    evaluation_ratio: float, the share of the short side that an evaluation crop keeps
+      (`crops.center_crop`; 0.875 where a source does not say).
+    account: `Account`; without it every record has a label wherever there are classes.
+    on_disk: True where records are files, which may be broken; a small source of them is read
+      through before a run.
+    read(index) -> Sample | None: of a source that replaces broken records (`robust`), the record
+      itself or None.
     """
 
     name: str
@@ -53,3 +85,49 @@ class Source(Protocol):
 
     def fingerprint(self) -> str:
         """A digest that changes whenever a record would."""
+
+
+def read(source: Source, index: int) -> Sample | None:
+    """Record `index` and no substitute; None where a source that forgives cannot read it."""
+    return source.read(index) if hasattr(source, "read") else source[index]
+
+
+def account(source: Source) -> Account:
+    """What a source says of its labels, or what the protocol says of one that is silent."""
+    silent = Account(labelled=len(source) if source.classes else 0)
+    return getattr(source, "account", silent)
+
+
+def unlabelled(source: Source, *, split: str) -> str:
+    """Why the records have no labels at all, as a sentence; "" where there are some."""
+    if not source.classes:
+        return f"the {split} split has no classes: it is not sorted into a folder for each"
+    if not account(source).labelled:
+        return f"no image of the {split} split has a label of {listed(source.classes)}"
+    return ""
+
+
+def require_labels(source: Source, *, split: str, what: str) -> None:
+    """Refuses a split that a number about classes cannot be made of.
+
+    Records without a label are fine as long as there are others: they do not count.
+
+    Raises:
+      ConfigError: it has a class that training lacks, or no label at all; what is to be done.
+    """
+    if unknown := account(source).unknown:
+        names = sorted(unknown)
+        hint = nearest(names[0], source.classes) if source.classes else ""
+        raise ConfigError(
+            f"{what} cannot count {sum(unknown.values())} images of the {split} split: training "
+            f"has no class {listed(names)}{hint}"
+        )
+    if reason := unlabelled(source, split=split):
+        raise ConfigError(f"{what} needs classes, but {reason}")
+
+
+def listed(names: Iterable[str]) -> str:
+    """'bird', 'cat', 'dog' and 7 more."""
+    names = list(names)
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(f"'{name}'" for name in names[:SHOWN]) + rest

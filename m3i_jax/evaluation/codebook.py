@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from m3i_jax import data, metrics, normalize, quantize
+from m3i_jax import metrics, normalize, quantize
 from m3i_jax.data import pipeline
 from m3i_jax.evaluation import subjects
 from m3i_jax.training import weights
@@ -36,11 +36,12 @@ def of_choices(choice: np.ndarray, words: int) -> Usage:
 def usage(path: str | Path, *, limit: int = 0, batch: int = 100) -> Usage:
     """Usage of the codebook of a run of `vq_kd` on its test set.
 
-    path: the work directory.  limit: at most so many images, spread evenly; 0 takes all.
+    path: the work directory.  limit: at most so many images, spread evenly; 0 takes all. Those
+    that cannot be read choose nothing.
     """
     subject = subjects.restore(path, branch="online")
     words = weights.load_code_state(path, "codebook")["words"]
-    source = data.source(subject.config.data, split="test")
+    source = subjects.opened(subject, "test")
     source = subjects.every_nth(source, limit or len(source))
     network, grid = subject.network, subject.network.towers["image"].grid
 

@@ -1,5 +1,6 @@
 """How well a run of CIM guesses hidden words, and how well it repairs or finds the guesses."""
 
+import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -9,15 +10,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from m3i_jax import data, metrics
+from m3i_jax import metrics
 from m3i_jax.build import ConfigError
 from m3i_jax.data import pipeline
 from m3i_jax.evaluation import report, subjects
+from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.training import predictions, weights
 from m3i_jax.training.run import objective
 from m3i_jax.training.step import views
 from m3i_jax.types import Array, Batch
 
+LOG = logging.getLogger(__name__)
 ROW = "cim"
 
 
@@ -75,10 +78,10 @@ def restore(path: str | Path, *, step: int | None = None) -> Subject:
 
 def batches(subject: Subject, *, limit: int, batch: int) -> Iterator[pipeline.Rows]:
     """The test set in order; at most `limit` images, spread evenly, 0 takes all."""
-    config = subject.trained.config
-    source = data.source(config.data, split="test")
+    source = subjects.opened(subject.trained, "test")
     chosen = subjects.every_nth(source, limit or len(source))
-    return pipeline.epoch(chosen, batch=min(batch, len(chosen)), size=config.image)
+    size = subject.trained.config.image
+    return pipeline.epoch(chosen, batch=min(batch, len(chosen)), size=size)
 
 
 def look(
@@ -115,16 +118,20 @@ def measure(subject: Subject, *, limit: int = 0, batch: int = 100, seed: int = 0
       batch: images at once.   seed: of masks and samples.
     """
     observe = jax.jit(partial(_observe, subject))
-    found, count = [], 0
+    found, count, lost = [], 0, 0
     for i, rows in enumerate(batches(subject, limit=limit, batch=batch)):
         key = jax.random.fold_in(jax.random.key(seed), i)
         one = jax.device_get(observe(subject.trained.params, subject.states, rows.batch, key))
         found.append(jax.tree.map(lambda x, real=rows.real: x[real], one))
-        count += int(rows.real.sum())
+        count, lost = count + int(rows.real.sum()), lost + int(rows.lost.sum())
+    if not count:
+        raise NotMeasurable(f"there is nothing to measure: none of {lost} images can be read")
     found = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     named = report.named(ROW, **_generator(found), **_enhancer(found))
     task = subject.trained.config.objective.get("task", "respix")
     protocol = dict(task=task, batch=batch, seed=seed, image=subject.trained.config.image)
+    if lost:
+        LOG.warning("%d of %d test images cannot be read: in no number", lost, lost + count)
     return report.Result(named, "online", subject.trained.step, protocol, {"test": count})
 
 

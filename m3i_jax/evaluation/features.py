@@ -11,6 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from m3i_jax import normalize
+from m3i_jax.build import UserError
 from m3i_jax.data.pipeline import Rows
 from m3i_jax.networks import Network
 from m3i_jax.types import Array, Features
@@ -18,6 +19,12 @@ from m3i_jax.types import Array, Features
 AHEAD = 2  # batches on the device before the host waits for the oldest one
 
 Apply = Callable[[Array], Array]
+
+
+class NotMeasurable(UserError, ValueError):
+    """Nothing can be measured on this data; the message is a sentence for the user."""
+
+    status = 65  # BSD's EX_DATAERR
 
 
 class Table(NamedTuple):
@@ -40,6 +47,8 @@ def extract(
 ) -> Table:
     """Features and labels of exactly the `length` records of one pass; the same on every host.
 
+    Those of them that cannot be read have no row.
+
     Args:
       apply: (B, H, W, 3) uint8 images -> (B, D) features, compiled.
       batches: `data.pipeline.epoch(...)`, in order; rows that are not `real` are dropped.
@@ -49,26 +58,31 @@ def extract(
       view: which of the batch's images.
 
     Raises:
-      ValueError: the pass does not give `length` rows, or gives features that are not finite.
+      ValueError: the pass does not give `length` rows.
+      NotMeasurable: there are none, or some have features that are not finite.
     """
     put = jnp.asarray if put is None else put
     waiting, kept = collections.deque(), []
     for rows in batches:
-        waiting.append((apply(put(rows.batch.images[view])), rows.batch.label, rows.real))
+        lost = np.zeros_like(rows.real) if rows.lost is None else rows.lost
+        waiting.append((apply(put(rows.batch.images[view])), rows.batch.label, rows.real, lost))
         if len(waiting) > AHEAD:
             kept.append(_real_rows(*waiting.popleft()))
     kept += [_real_rows(*item) for item in waiting]
-    count = sum(len(labels) for _, labels in kept)
-    if count != length:
+    count, lost = sum(len(labels) for _, labels, _ in kept), sum(lost for *_, lost in kept)
+    if count + lost != length:
         raise ValueError(
-            f"the pass over the data gave {count} rows, but the data set has {length}; "
+            f"the pass over the data gave {count + lost} rows, but the data set has {length}; "
             "every record must be seen once and padding must be marked as not real"
         )
-    if not kept:
-        raise ValueError("there is nothing to evaluate: the data set is empty")
-    features, labels = (np.concatenate(column) for column in zip(*kept, strict=True))
+    if not count:
+        raise NotMeasurable(
+            "there is nothing to evaluate: "
+            + (f"none of {lost} records can be read" if lost else "the data set is empty")
+        )
+    features, labels = (np.concatenate(column) for column in list(zip(*kept, strict=True))[:2])
     if bad := int((~np.isfinite(features).all(axis=1)).sum()):
-        raise ValueError(f"{bad} of {count} rows have features that are not finite")
+        raise NotMeasurable(f"{bad} of {count} rows have features that are not finite")
     return Table(features, labels)
 
 
@@ -135,10 +149,13 @@ def raw_pixels(images: Array, *, side: int | None = None) -> Array:
     return x.reshape(b, -1)
 
 
-def _real_rows(features: Array, labels: Array, real: Array) -> tuple[np.ndarray, np.ndarray]:
-    """Host copies of the rows that are records, those of all processes in global order."""
-    features, labels, real = (
-        multihost_utils.process_allgather(x, tiled=True) for x in (features, labels, real)
+def _real_rows(*columns: Array) -> tuple[np.ndarray, np.ndarray, int]:
+    """Host copies of the rows that are records, those of all processes in global order.
+
+    columns: features, labels, real, lost. Also counts the lost ones.
+    """
+    features, labels, real, lost = (
+        np.asarray(multihost_utils.process_allgather(x, tiled=True)) for x in columns
     )
-    real = np.asarray(real, bool)
-    return np.asarray(features, np.float32)[real], np.asarray(labels, np.int32)[real]
+    real = real.astype(bool)
+    return features[real].astype(np.float32), labels[real].astype(np.int32), int(lost.sum())

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from m3i_jax import normalize
-from m3i_jax.evaluation.features import Table
+from m3i_jax.evaluation.features import NotMeasurable, Table
 from m3i_jax.types import Array
 
 
@@ -35,6 +35,9 @@ def knn(
 
     Returns:
       {k: top-1}, each a share of exactly the test rows.
+
+    Raises:
+      NotMeasurable: a set is empty or has rows without a label.
     """
     ks = (k,) if isinstance(k, int) else tuple(k)
     if not ks or min(ks) < 1:
@@ -42,9 +45,8 @@ def knn(
     for name, table in (("training", train), ("test", test)):
         if not len(table.labels) or (bad := int((np.asarray(table.labels) < 0).sum())):
             what = f"has {bad} rows without a label" if len(table.labels) else "is empty"
-            raise ValueError(f"kNN votes with labels, but the {name} set {what}")
-    bank = Table(*(jnp.asarray(column) for column in train))
-    bank = bank._replace(features=normalize.unit(bank.features))
+            raise NotMeasurable(f"kNN votes with labels, but the {name} set {what}")
+    bank = Table(normalize.unit(jnp.asarray(train.features)), jnp.asarray(train.labels))
     features, labels = np.asarray(test.features), np.asarray(test.labels)
     correct = np.zeros(len(ks), np.int64)
     for first in range(0, len(labels), chunk):

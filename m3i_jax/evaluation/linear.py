@@ -15,7 +15,7 @@ import scipy.optimize
 
 from m3i_jax import metrics
 from m3i_jax.build import ConfigError
-from m3i_jax.evaluation.features import Table
+from m3i_jax.evaluation.features import NotMeasurable, Table
 from m3i_jax.types import Array
 
 EPS = 1e-6  # of the variance (METHODS §8.2)
@@ -178,10 +178,14 @@ def _choose(train: Table, classes: int, *, tolerance: float, limit: int, seed: i
     """The strength of `STRENGTHS` that does best on a fifth that it has not been fitted to."""
     n = len(train.labels)
     if n < 2:
-        raise ValueError(f"l2 cannot be chosen with {n} training row; give it")
+        raise NotMeasurable(
+            f"l2 cannot be chosen with {n} training row, of which none can be held out; give two "
+            "or more, or l2"
+        )
     order = np.random.default_rng(seed).permutation(n)
     cut = max(1, n // 5)
-    held, rest = (Table(*(np.asarray(c)[i] for c in train)) for i in (order[:cut], order[cut:]))
+    features, labels = np.asarray(train.features), np.asarray(train.labels)
+    held, rest = (Table(features[i], labels[i]) for i in (order[:cut], order[cut:]))
     fits = _fit(rest, classes, STRENGTHS, tolerance=tolerance, limit=limit)
     scores = [_score(fit.classifier, held)[0] for fit in fits]
     return STRENGTHS[int(np.argmax(scores))]
@@ -289,9 +293,9 @@ def _check(train: Table, test: Table, classes: int | None) -> int:
     """The number of classes, of tables that a probe can be made of."""
     for name, table in (("training", train), ("test", test)):
         if not len(table.labels):
-            raise ValueError(f"a probe needs data, but the {name} set is empty")
+            raise NotMeasurable(f"a probe needs data, but the {name} set is empty")
         if bad := int((np.asarray(table.labels) < 0).sum()):
-            raise ValueError(f"a probe needs labels, but {bad} rows of the {name} set have none")
+            raise NotMeasurable(f"a probe needs labels, but {bad} rows of the {name} set have none")
     if train.features.shape[1] != test.features.shape[1]:
         raise ValueError(
             f"the training set has {train.features.shape[1]} features per row and the test set "

@@ -1,5 +1,6 @@
 """Evaluation beside a training run: online kNN, and whether the features keep their rank."""
 
+import logging
 from typing import Any
 
 import jax
@@ -7,13 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from m3i_jax import build, data, metrics, normalize
-from m3i_jax.data import pipeline
+from m3i_jax.data import pipeline, samples
+from m3i_jax.data.samples import NoSplit
 from m3i_jax.evaluation.features import Table, pooled
 from m3i_jax.evaluation.knn import online_knn
 from m3i_jax.evaluation.subjects import every_nth
-from m3i_jax.training import hooks
+from m3i_jax.training import hooks, reading
 from m3i_jax.training.loop import Hook, Moment
 from m3i_jax.training.session import Session
+
+LOG = logging.getLogger(__name__)
 
 
 def monitor(session: Session) -> list[Hook]:
@@ -29,8 +33,7 @@ def _monitor(
         return []
     run, config = session.run, session.run.config
     known = _subset(session.inputs.source, bank, config)
-    labelled = bool((known[1] >= 0).any())
-    asked = _subset(data.source(config.data, split="test"), queries, config) if labelled else None
+    asked = _asked(session, queries)
 
     @jax.jit
     def measure(params, average, known, asked):
@@ -58,9 +61,32 @@ def _monitor(
     return [hook]
 
 
+def _asked(session: Session, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """(images, labels) of test records that a vote can be checked on; None, and why, without any.
+
+    Raises:
+      ConfigError: the test split has a class that training lacks.
+    """
+    train, config = session.inputs.source, session.run.config
+    reason = samples.unlabelled(train, split="train")
+    if not reason:
+        try:
+            test = reading.read(config, session.workdir, split="test", classes=train.classes)
+        except NoSplit as error:
+            reason = str(error)
+        else:
+            if not (reason := samples.unlabelled(test, split="test")):
+                samples.require_labels(test, split="test", what="config.monitor")
+                images, labels = _subset(test, count, config)
+                if (labels >= 0).any():
+                    return images, labels
+                reason = "none of the test images that it takes has a label"
+    LOG.warning("the monitor shows no kNN: %s", reason)
+    return None
+
+
 def _subset(source: data.Source, count: int, config: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(images, labels) of `count` records spread evenly over the source."""
+    """(images, labels) of `count` records spread evenly over the source, but broken ones."""
     chosen = every_nth(source, count)
-    rows = pipeline.epoch(chosen, batch=len(chosen), size=config.image)
-    batch = next(iter(rows)).batch
-    return batch.images["a"], batch.label
+    rows = next(iter(pipeline.epoch(chosen, batch=len(chosen), size=config.image)))
+    return rows.batch.images["a"][rows.real], rows.batch.label[rows.real]

@@ -13,6 +13,7 @@ import numpy as np
 
 from m3i_jax import normalize, pictures
 from m3i_jax.evaluation import corruption
+from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.training import predictions
 from m3i_jax.types import Array, Batch
 
@@ -46,9 +47,12 @@ def observe(
 ) -> Shown:
     """Corrupts and repairs test images spread evenly over the set."""
     rows = next(corruption.batches(subject, limit=images, batch=images))
+    if not rows.real.any():
+        raise NotMeasurable(f"none of the {images} images to show can be read")
+    batch = jax.tree.map(lambda column: column[rows.real], rows.batch)
     key = jax.random.key(seed)
     compiled = jax.jit(partial(_observe, subject, samples))
-    return jax.device_get(compiled(subject.trained.params, subject.states, rows.batch, key))
+    return jax.device_get(compiled(subject.trained.params, subject.states, batch, key))
 
 
 def _observe(subject, samples: int, params, states, batch: Batch, key: Array) -> Shown:

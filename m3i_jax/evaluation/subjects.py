@@ -1,5 +1,6 @@
 """What is evaluated: an encoder of a work directory, its untrained twin, or plain pixels."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,12 +10,15 @@ import numpy as np
 
 from m3i_jax import data, networks
 from m3i_jax.build import ConfigError
-from m3i_jax.data import pipeline
+from m3i_jax.data import pipeline, samples
 from m3i_jax.evaluation.features import Table, extract, image_encoder, raw_pixels
 from m3i_jax.evaluation.report import Result, write
+from m3i_jax.training import reading
 from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import build_network, objective
+
+LOG = logging.getLogger(__name__)
 
 
 class Trained(NamedTuple):
@@ -75,25 +79,45 @@ def tables(
 ) -> tuple[Table, Table]:
     """Features of the training and test set: (N, D) each, in order, nothing counted twice.
 
+    The test set is labelled with the classes of training, by name. Records that cannot be read or
+    have no label get no row, and the log says how many these are.
+
     pool: "mean" of the patch tokens or "cls"; without meaning for the branch "pixels".
     train_limit, test_limit: at most so many records, spread evenly; 0 takes all.
+
+    Raises:
+      ConfigError: a split without classes, or with one that training lacks.
     """
     apply = raw_pixels
     if subject.branch != "pixels":
         apply = image_encoder(subject.network, subject.params, pool=pool)
-    found = []
-    for split, limit in (("train", train_limit), ("test", test_limit)):
-        found.append(_table(apply, subject.config, split, limit, batch))
-    return tuple(found)
+    train = opened(subject, "train")
+    test = opened(subject, "test", classes=train.classes)
+    for split, source in (("train", train), ("test", test)):  # both, before anything is encoded
+        samples.require_labels(source, split=split, what="a probe")
+    return tuple(
+        _table(apply, subject, source, split, limit, batch)
+        for split, source, limit in (("train", train, train_limit), ("test", test, test_limit))
+    )
 
 
-def _table(apply: Callable, config: Config, split: str, limit: int, batch: int) -> Table:
-    source = data.source(config.data, split=split)
-    if not source.classes:
-        raise ConfigError("probes need categories, but the data set has none")
+def opened(subject: Trained, split: str, *, classes: tuple[str, ...] | None = None) -> data.Source:
+    """A split of the data that the run was trained on, broken records forgiven as in training."""
+    return reading.read(subject.config, subject.workdir, split=split, classes=classes)
+
+
+def _table(apply: Callable, subject: Trained, source, split: str, limit: int, batch: int) -> Table:
+    """Features of the labelled records that can be read."""
     chosen = every_nth(source, limit) if limit else source
-    rows = pipeline.epoch(chosen, batch=min(batch, len(chosen)), size=config.image)
-    return extract(apply, rows, length=len(chosen))
+    rows = pipeline.epoch(chosen, batch=min(batch, len(chosen)), size=subject.config.image)
+    found = extract(apply, rows, length=len(chosen))
+    kept = found.labels >= 0
+    silent = int((~kept).sum())
+    lost = len(chosen) - len(found.labels)
+    for count, why in ((lost, "cannot be read"), (silent, "have no label")):
+        if count:
+            LOG.warning("%d of %d %s records %s: in no number", count, len(chosen), split, why)
+    return Table(found.features[kept], found.labels[kept])
 
 
 class Subset:
@@ -110,6 +134,14 @@ class Subset:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
+
+    def read(self, index: int) -> data.Sample | None:
+        """The record itself, or None; see `data.Source`."""
+        return samples.read(self._source, int(self._chosen[index]))
+
+    def where(self, index: int) -> str:
+        """How the source names the record."""
+        return self._source.where(int(self._chosen[index]))
 
 
 def every_nth(source: data.Source, count: int) -> Subset:

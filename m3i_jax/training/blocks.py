@@ -17,7 +17,7 @@ def check(config: Config) -> None:
     named = {
         "optimizer": (optimizer.offered(), steps),
         "weighting": (WEIGHTINGS, ()),
-        "data": (data.SOURCES, ("split",)),
+        "data": (data.SOURCES, data.GIVEN),
     }
     for name, (functions, given) in named.items():
         block, what = getattr(config, name), f"config.{name}"

@@ -12,8 +12,7 @@ import jax
 from m3i_jax import build, data
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions, crops, pipeline
-from m3i_jax.data.robust import robust
-from m3i_jax.training import blocks, flops, frozen, hooks, init_from, sharding
+from m3i_jax.training import blocks, flops, frozen, hooks, init_from, reading, sharding
 from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.config import Config
 from m3i_jax.training.gallery import gallery
@@ -63,10 +62,12 @@ def train(
     # Opening the checkpoints holds the directory, so that a second run leaves it as it is.
     hold = partial(build.call, _checkpoints, block, what="config.checkpoint", workdir=workdir)
     with Preemption() as preemption, hold() as kept:
-        source = _source(config, workdir)
+        source = reading.read(config, workdir, split="train")
         run = assemble(config, images=len(source))
         frozen.check(config, run.method)
         inputs = _inputs(config, run, source, workdir)
+        if getattr(source, "on_disk", False):
+            source.survey(threads=config.threads)
         first = jax.process_index() == 0
         changed = guard_config(workdir, config, safe=(*SAFE, "threads", "init_from"), write=first)
         for phrase in changed:
@@ -92,14 +93,6 @@ def check(config: Config) -> None:
     given = ("log", "batch", "flush", "ceiling", "history")
     build.check(hooks.logging, log, what="config.log", given=given)
     build.check(_checkpoints, config.checkpoint, what="config.checkpoint", given=("workdir",))
-
-
-def _source(config: Config, workdir: Path) -> data.Source:
-    """The training set, broken records replaced and listed."""
-    source = data.source(config.data, split="train")
-    if not 0 <= config.unreadable <= 1:
-        raise ConfigError(f"config.unreadable is {config.unreadable}, expected a share of 1")
-    return robust(source, report=workdir / "unreadable.txt", max_share=config.unreadable)
 
 
 def _inputs(config: Config, run: Run, source: data.Source, workdir: Path) -> Inputs:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import time
 
 import numpy as np
 import pytest
@@ -130,3 +131,98 @@ def test_bad_limits_are_refused():
     for bad in (dict(max_share=1.5), dict(max_share=-0.1), dict(tries=0)):
         with pytest.raises(ConfigError, match="max_share"):
             robust(Numbered(3), **bad)
+
+
+def test_a_number_is_made_of_no_substitute():
+    source = robust(Numbered(10, {3, 4, 9}), max_share=0.5)
+    read = [source.read(i) for i in range(10)]
+    assert [i for i, sample in enumerate(read) if sample is None] == [3, 4, 9]
+    assert all(sample.label == i for i, sample in enumerate(read) if sample is not None)
+    strict = robust(Numbered(10, {3, 4, 9}), max_share=0.2)
+    assert strict.read(3) is strict.read(4) is None
+    with pytest.raises(TooManyUnreadable):
+        strict.read(9)
+
+
+def test_a_survey_names_all_broken_records_at_once(tmp_path):
+    report = tmp_path / "unreadable.txt"
+    source = robust(Numbered(20, {3, 4, 9}), report=report)
+    with pytest.raises(TooManyUnreadable, match="3 of 20 records of the train split") as met:
+        source.survey()
+    said = str(met.value)
+    assert "the 1 that config.unreadable=0.001 allows" in said and "config.unreadable=0.15." in said
+    assert "max_share" not in said and "record 3 is damaged; record 4" in said
+    assert [json.loads(x)["index"] for x in report.read_text().splitlines()] == [3, 4, 9]
+    robust(Numbered(20, {3, 4, 9}), max_share=0.15).survey()  # what the sentence says is enough
+    robust(Numbered(20, {3})).survey()
+
+
+def test_the_share_that_the_sentence_names_is_enough():
+    for length in range(1, 60):
+        for broken in range(2, min(length, 8)):
+            with pytest.raises(TooManyUnreadable) as met:
+                robust(Numbered(length, range(broken))).survey()
+            share = float(str(met.value).partition("allow config.unreadable=")[2].split(". ")[0])
+            robust(Numbered(length, range(broken)), max_share=share).survey()
+
+
+def test_a_survey_of_a_large_source_is_bounded():
+    class Slow(Numbered):
+        read = 0
+
+        def __getitem__(self, index):
+            type(self).read += 1
+            time.sleep(0.01)
+            return super().__getitem__(index)
+
+    robust(Slow(10_000)).survey(most=30, threads=1)
+    assert Slow.read == 30
+    Slow.read = 0
+    robust(Slow(10_000)).survey(most=5000, seconds=0.1, threads=1)
+    assert Slow.read < 100
+
+
+def test_a_long_survey_says_how_far_it_is(monkeypatch, caplog):
+    from m3i_jax.data import robust as module
+
+    clock = iter(range(10_000))
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    caplog.set_level("INFO")
+    robust(Numbered(30)).survey()
+    assert "of 30 records" in caplog.text
+
+
+def test_the_report_tells_splits_apart(tmp_path):
+    report = tmp_path / "unreadable.txt"
+    old = {"index": 5, "record": "record 5", "reason": "as older runs wrote it"}
+    report.write_text(json.dumps(old) + "\n[1]\n" + "[" * 5000 + "\n")
+    for split in ("train", "test"):
+        robust(Numbered(10, {5}), report=report, split=split).read(5)
+    rows = [json.loads(x) for x in report.read_text().splitlines() if x.startswith("{")]
+    assert [row.get("split") for row in rows] == [None, "test"]
+
+
+def test_a_report_that_cannot_be_written_stops_nothing(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    source = robust(Numbered(10, {5}), report=tmp_path / "file" / "unreadable.txt")
+    assert source[5].label == 6 and "cannot add to" in caplog.text
+
+
+def test_what_else_a_source_has_is_kept():
+    class Whole(Numbered):
+        evaluation_ratio, account = 1.0, "found"
+
+    source = robust(Whole(3))
+    assert source.evaluation_ratio == 1.0 and source.account == "found"
+    assert not hasattr(robust(Numbered(3)), "evaluation_ratio")
+
+
+def test_an_evaluation_leaves_out_what_it_cannot_read():
+    source = robust(Numbered(10, {3, 9}), max_share=0.5)
+    rows = list(pipeline.epoch(source, batch=4, size=4))
+    label, real, lost = (
+        np.concatenate(x)
+        for x in zip(*((r.batch.label, r.real, r.lost) for r in rows), strict=True)
+    )
+    assert label[real].tolist() == [0, 1, 2, 4, 5, 6, 7, 8] and label[~real].tolist() == [-1] * 4
+    assert np.flatnonzero(lost).tolist() == [3, 9]

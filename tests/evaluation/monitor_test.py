@@ -1,14 +1,23 @@
 """What the monitor is told and what it refuses; what it writes is in subjects_test.py."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from m3i_jax.build import ConfigError
+from m3i_jax.evaluation import monitor as module
 from m3i_jax.evaluation.monitor import monitor
+from m3i_jax.training import reading
 
 
 class Config:
-    def __init__(self, **block):
+    image, unreadable = 8, 0.001
+
+    def __init__(self, root=None, **block):
         self.monitor = block
+        self.data = {"name": "image_folder", "root": str(root)}
 
 
 class Run:
@@ -17,8 +26,20 @@ class Run:
 
 
 class Session:
-    def __init__(self, **block):
-        self.run = Run(Config(**block))
+    """As much of a session as the monitor looks at before the first step."""
+
+    def __init__(self, root=None, **block):
+        self.run, self.workdir = Run(Config(root, **block)), root
+        if root is not None:
+            source = reading.read(self.run.config, root / "run", split="train")
+            self.inputs = SimpleNamespace(source=source)
+
+
+def put(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(root / name)
+    return root
 
 
 def test_an_interval_of_zero_turns_it_off():
@@ -30,3 +51,43 @@ def test_a_misspelt_key_is_refused():
         ConfigError, match="config.monitor has no key 'evry'; did you mean 'every'?"
     ):
         monitor(Session(evry=10))
+
+
+@pytest.mark.parametrize(
+    "test,reason",
+    [
+        ((), "has no test split"),
+        (("val/1.png",), "no image of the test split has a label of 'cat', 'dog'"),
+        (("val/cat/1.png",), ""),
+    ],
+)
+def test_a_vote_that_cannot_be_checked_is_off_and_says_why(tmp_path, caplog, test, reason):
+    session = Session(put(tmp_path, "train/cat/1.png", "train/dog/1.png", *test), every=1)
+    asked = module._asked(session, 8)
+    if reason:
+        assert asked is None and "the monitor shows no kNN: " in caplog.text
+        assert reason in caplog.text
+    else:
+        assert asked[1].tolist() == [0] and not caplog.text
+    assert len(monitor(session)) == 1  # the features themselves are watched all the same
+
+
+def test_without_classes_in_training_there_is_no_vote(tmp_path, caplog):
+    session = Session(put(tmp_path, "train/1.png", "val/cat/1.png"), every=1)
+    assert module._asked(session, 8) is None and "train split has no classes" in caplog.text
+
+
+def test_a_class_that_training_lacks_is_refused_before_the_first_step(tmp_path):
+    session = Session(put(tmp_path, "train/cat/1.png", "val/cat/1.png", "val/cow/1.png"), every=1)
+    with pytest.raises(ConfigError, match="config.monitor cannot count 1 images .* class 'cow'"):
+        monitor(session)
+
+
+def test_broken_records_are_neither_in_the_bank_nor_asked(tmp_path):
+    train = (f"train/{name}/{i}.png" for name in ("cat", "dog") for i in range(2))
+    session = Session(put(tmp_path, *train, "val/dog/1.png", "val/dog/2.png"), every=1)
+    (tmp_path / "train/cat/1.png").write_bytes(b"")
+    (tmp_path / "val/dog/1.png").write_bytes(b"")
+    images, labels = module._subset(session.inputs.source, 9, session.run.config)
+    assert len(images) == 3 and labels.tolist() == [0, 1, 1]
+    assert module._asked(session, 8)[1].tolist() == [1]

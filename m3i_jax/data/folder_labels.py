@@ -1,0 +1,138 @@
+"""The images of one split of a folder, and the class that each is of, by name."""
+
+import collections
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data import folder_names, ilsvrc
+from m3i_jax.data.folder_tree import SUFFIXES, Tree, filled, tree
+from m3i_jax.data.samples import Account, NoSplit, listed
+
+
+class Labelled(NamedTuple):
+    """A split: its folder, its files, (N,) labels (-1 = none), what they are numbers of."""
+
+    folder: Path
+    files: list[Path]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    account: Account
+
+
+def look(
+    root: Path, split: str | None, *, classes: Sequence[str] | None, captions: bool
+) -> Labelled:
+    """Finds a split and labels its images with the classes of training.
+
+    Of several folders that may be the test split the first one with a labelled image is taken:
+    ImageNet's `test` has none, its `val` has.
+
+    Args:
+      root, split: see `image_folder`.
+      classes: of training; None takes them from the training split, if there is one.
+      captions: see `folder_tree.tree`.
+    """
+    if classes is None and split == "test":
+        classes = _trained(root)
+    found = None
+    for folder in folder_names.candidates(root, split):
+        inside = folder != root
+        one = _label(folder, classes, captions=captions, inside=inside, lists=split == "test")
+        if found is None or one.account.labelled and not found.account.labelled:
+            found = one
+    return found
+
+
+def _trained(root: Path) -> tuple[str, ...] | None:
+    """The classes of the training split below `root`; None where there is no such split."""
+    try:
+        (folder,) = folder_names.candidates(root, "train")
+    except NoSplit:
+        return None
+    if folder == root:
+        return None
+    names = filled(folder)
+    return () if _plain(names) else tuple(names)
+
+
+def _plain(names: Sequence[str]) -> bool:
+    """Whether the folders of images are one that is called so, and no class."""
+    return len(names) == 1 and bool(folder_names.PLAIN.fullmatch(names[0].casefold()))
+
+
+def _label(
+    folder: Path, classes: Sequence[str] | None, *, captions: bool, inside: bool, lists: bool
+) -> Labelled:
+    """The images of a folder with their labels.
+
+    inside: it is a split of something.  lists: a flat folder may have a list of labels.
+    """
+    there = tree(folder, captions=captions)
+    full = {name: files for name, files in there.folders.items() if files}
+    if there.flat and full:
+        raise ConfigError(
+            f"'{folder}' holds both images ({there.flat[0].name}) and folders of images "
+            f"({next(iter(full))}); put all images into one folder per class, or none"
+        )
+    if not there.flat and not full:
+        raise ConfigError(
+            f"no images in '{folder}': looked for {', '.join(sorted(SUFFIXES))} files in it "
+            f"and in its subfolders (one per class)"
+            + (f"; there are {there}" if str(there) else "")
+        )
+    labels, flat = None, there.flat
+    if _plain(list(full)) and next(iter(full)) not in (classes or ()):
+        ((name, flat),) = full.items()
+        files, names = flat, [None] * len(flat)
+        place = folder / name
+    elif full:
+        folder_names.not_splits(full, folder, inside=inside, known=classes or ())
+        files = [file for files in full.values() for file in files]
+        names = [name for name, files in full.items() for _ in files]
+    else:
+        files, names, place = flat, [None] * len(flat), folder
+    if flat and lists:
+        labels = ilsvrc.find(place, flat, classes=classes or ())
+        names = labels.names if labels else names
+    return _numbered(folder, there, files, names, classes, labels)
+
+
+def _numbered(folder, there: Tree, files, names, classes, lists) -> Labelled:
+    """Numbers for names: of training, whatever this split has."""
+    own = list(dict.fromkeys(name for name in names if name is not None))
+    classes = tuple(sorted(own) if lists else own) if classes is None else tuple(classes)
+    numbers = {folder_names.same(name): number for number, name in enumerate(classes)}
+    if len(numbers) != len(classes):
+        raise ConfigError(f"two classes of '{folder}' have names that look the same")
+    labels = np.array([-1 if n is None else numbers.get(folder_names.same(n), -1) for n in names])
+    unknown = collections.Counter(
+        name for name, label in zip(names, labels, strict=True) if name is not None and label < 0
+    )
+    note = _note(folder, there, labels, classes, unknown, lists)
+    account = Account(int((labels >= 0).sum()), dict(unknown), (note,))
+    return Labelled(folder, files, labels, classes, account)
+
+
+def _note(folder, there: Tree, labels, classes, unknown, lists) -> str:
+    """One sentence: what was found, what is missing, what was left out."""
+    count = np.bincount(labels[labels >= 0], minlength=len(classes))
+    said = [f"'{folder}': {len(labels)} images"]
+    if not (labels >= 0).any() and not unknown:
+        said[0] += ", none of them labelled"
+    else:
+        said[0] += f" of {int((count > 0).sum() + len(unknown))} classes"
+        if lists:
+            said.append(f"{len(labels) - int((labels < 0).sum())} labelled by '{lists.path}'")
+        if absent := [name for name, n in zip(classes, count, strict=True) if not n]:
+            said.append(f"none of {listed(absent)}")
+        if unknown:
+            said.append(f"{sum(unknown.values())} of {listed(sorted(unknown))}, not in training")
+    if empty := [name for name, files in there.folders.items() if not files]:
+        said.append(f"folders without an image: {listed(empty)}")
+    if str(there):
+        said.append(f"left out: {there}")
+    return "; ".join(said)

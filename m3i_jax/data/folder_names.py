@@ -1,0 +1,135 @@
+"""What the names of folders and files say: a split, a class, or what a system keeps for itself."""
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from m3i_jax.build import ConfigError, nearest
+from m3i_jax.data.samples import NoSplit
+
+WORDS = {
+    "train": "train|training|trn",
+    "test": "test|testing|tst",
+    "val": "val|valid|validation|dev|eval|evaluation",
+}
+ORDER = {"train": ("train",), "test": ("test", "val")}  # what may be read as a split, first to last
+ALIKE = {"train": "training_set and train2017", "test": "testing, validation_set and val2017"}
+# Before and behind the word: ILSVRC2012_img_train, train2017, training_set, Test-Images, ...
+_BEFORE = r"(ilsvrc\d*)?[ _.-]*((images?|imgs?)[ _.-]*)?"
+_BEHIND = r"([ _.-]*(sets?|splits?|data|dataset|folder|images?|imgs?|photos|jpe?gs?|pngs?|\d+))*"
+_SPLITS = {kind: re.compile(f"{_BEFORE}({words}){_BEHIND}") for kind, words in WORDS.items()}
+ILSVRC = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")  # where Kaggle's archive keeps the splits
+PLAIN = re.compile(r"images?|imgs?|jpegimages|pictures|photos")  # a folder of images, no class
+
+# Of NAS boxes (Synology, QNAP), Windows, macOS, ext4 and Python, in lower case.
+_SYSTEM = frozenset(
+    "@eadir @tmp @recycle @recently-snapshot @transcode @sharebin @sharesnap #recycle #snapshot "
+    "$recycle.bin recycler recycled thumbs.db ehthumbs.db ehthumbs_vista.db desktop.ini "
+    "lost+found __macosx __pycache__".split()
+) | {"system volume information", "network trash folder", "temporary items", "icon\r"}
+_SYSTEM_PATTERN = re.compile(r"(\.|~\$|found\.\d{3}$).*", re.DOTALL)
+
+
+def is_system(name: str) -> bool:
+    """Whether a file or folder is hidden or of an operating system's own."""
+    folded = name.casefold()
+    return folded in _SYSTEM or bool(_SYSTEM_PATTERN.match(folded))
+
+
+def split_of(name: str) -> str | None:
+    """The split that a name looks like, whatever its case: "train", "test", "val", or None."""
+    folded = unicodedata.normalize("NFKC", name).casefold().strip()
+    return next((kind for kind, shape in _SPLITS.items() if shape.fullmatch(folded)), None)
+
+
+def same(name: str) -> str:
+    """How names of classes are compared: macOS writes accents as marks of their own."""
+    return unicodedata.normalize("NFC", name)
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in `folder` that are not a system's, sorted by name."""
+    try:
+        return sorted(d for d in folder.iterdir() if not is_system(d.name) and d.is_dir())
+    except OSError as error:
+        raise ConfigError(f"cannot read the folder '{folder}': {error.strerror}") from error
+
+
+def splits(folder: Path) -> dict[str, Path]:
+    """Folders in `folder` that look like splits, by kind.
+
+    Raises:
+      ConfigError: two look like the same one.
+    """
+    found: dict[str, Path] = {}
+    for one in subfolders(folder):
+        kind = split_of(one.name)
+        if kind in found:
+            raise ConfigError(
+                f"'{folder}' has two folders that look like its {kind} split, "
+                f"'{found[kind].name}' and '{one.name}'; leave one of them there"
+            )
+        if kind:
+            found[kind] = one
+    return found
+
+
+def candidates(root: Path, split: str | None) -> list[Path]:
+    """The folders that may be `split` of `root`, the best name first; `root` itself for None.
+
+    Raises:
+      ConfigError: no such folder, no such split, or several.
+    """
+    if not root.is_dir():
+        beside = [d.name for d in subfolders(root.parent)] if root.parent.is_dir() else []
+        raise ConfigError(f"there is no folder '{root}'{nearest(root.name, beside)}")
+    if split is None:
+        return [root]
+    if split not in ORDER:
+        raise ConfigError(f"split is '{split}'{nearest(split, ORDER)}")
+    for inner in ("", *ILSVRC):
+        if found := splits(root / inner) if (root / inner).is_dir() else {}:
+            break
+    chosen = [_unwrapped(found[kind], kind) for kind in ORDER[split] if kind in found]
+    if chosen or split == "train" and not found:
+        return chosen or [root]
+    there = f"; it has {_quoted(path.name for path in found.values())}" if found else ""
+    raise NoSplit(
+        f"'{root}' has no {split} split: looked for {', '.join(ORDER[split])} in it, in any case, "
+        f"and for names such as {ALIKE[split]}{there}"
+    )
+
+
+def not_splits(
+    names: Iterable[str], folder: Path, *, inside: bool, known: Collection[str] = ()
+) -> None:
+    """Refuses folders of images that look like splits where classes are expected.
+
+    inside: whether `folder` is a split itself; there "train" may be a class, the vehicle.
+    known: classes of training.
+    """
+    names = list(names)
+    alike = [name for name in names if split_of(name) and name not in known]
+    if inside and len(names) > 1 and [name.casefold() for name in alike] == ["train"]:
+        return
+    if alike:
+        others = ", ".join(name for name in names if name not in alike)
+        raise ConfigError(
+            f"'{folder}' holds {_quoted(alike)}, which looks like a split and not like a class"
+            + (f", beside {others}" if others else "")
+            + "; splits are expected side by side in config.data.root, classes within them"
+        )
+
+
+def _unwrapped(folder: Path, kind: str) -> Path:
+    """`folder`, or the folder of the same split that an archive has put into it."""
+    while len(there := [p for p in folder.iterdir() if not is_system(p.name)]) == 1:
+        if not (there[0].is_dir() and split_of(there[0].name) == kind):
+            break
+        folder = there[0]
+    return folder
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)

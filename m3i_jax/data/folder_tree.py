@@ -1,0 +1,102 @@
+"""The image files of a folder, by subfolder, and how much else was lying there."""
+
+import collections
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data.folder_names import is_system, split_of, subfolders
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
+SHOWN = 6  # kinds of files that a sentence names
+
+
+class Tree(NamedTuple):
+    """What is in a folder.
+
+    flat: its own images.  folders: those in and below each of its subfolders, none where there are
+    none; both sorted by path.  left_out: how many files and folders were not taken, by kind.
+    """
+
+    flat: list[Path]
+    folders: dict[str, list[Path]]
+    left_out: collections.Counter
+
+    def __str__(self) -> str:
+        """Such as "3 '@eaDir', 12 '.tif', 1 of 2 folders without an image (ant)"; "" of nothing."""
+        kinds = self.left_out.most_common(SHOWN)
+        said = [f"{count} {kind}" for kind, count in kinds]
+        said += [f"{len(self.left_out) - SHOWN} more kinds"] * (len(self.left_out) > SHOWN)
+        return ", ".join(said)
+
+
+def tree(folder: Path, *, captions: bool) -> Tree:
+    """Lists a folder once.
+
+    captions: whether a text beside an image is used, and so not left out.
+
+    Raises:
+      ConfigError: it or something below it cannot be read, or a subfolder holds splits.
+    """
+    left_out: collections.Counter = collections.Counter()
+    flat = _images(folder, left_out, captions=captions, deep=False)
+    folders = {}
+    for one in subfolders(folder):
+        inner = [d.name for d in subfolders(one) if split_of(d.name)]
+        if len({split_of(name) for name in inner}) > 1:
+            raise ConfigError(
+                f"'{one}' holds the splits {' and '.join(inner)}; give it as config.data.root, or "
+                "put its images into a folder of its name within each split"
+            )
+        folders[one.name] = _images(one, left_out, captions=captions, deep=True)
+    return Tree(flat, folders, left_out)
+
+
+def filled(folder: Path) -> list[str]:
+    """Names of the subfolders with an image in or below them; stops at the first one of each."""
+    walks = {d.name: _walk(d, collections.Counter()) for d in subfolders(folder)}
+    return [
+        name
+        for name, walk in walks.items()
+        if any(image.is_file() for images, _ in walk for image in images)
+    ]
+
+
+def _images(folder: Path, left_out: collections.Counter, *, captions: bool, deep: bool):
+    """Regular image files, also through links, sorted by path; the rest is counted."""
+    found = []
+    for images, others in _walk(folder, left_out, deep=deep):
+        taken = [image for image in images if image.is_file()]
+        left_out["broken link or no regular file"] += len(images) - len(taken)
+        stems = {image.stem for image in taken} if captions else set()
+        for name in others:
+            stem, suffix = os.path.splitext(name)
+            if not (suffix == ".txt" and stem in stems):
+                left_out[f"'{suffix.lower()}'" if suffix else "without a suffix"] += 1
+        found += taken
+    left_out += collections.Counter()  # forgets what is 0
+    return sorted(found)
+
+
+def _walk(folder: Path, left_out: collections.Counter, *, deep: bool = True):
+    """Yields (images, names of other files) of each folder, without a system's own."""
+    for parent, folders, files in os.walk(folder, onerror=_unreadable):
+        for name in (name for name in (*folders, *files) if is_system(name)):
+            left_out[_kind(name)] += 1
+        links = [d for d in folders if not is_system(d) and os.path.islink(os.path.join(parent, d))]
+        if deep and links:
+            left_out["link to a folder"] += len(links)
+        folders[:] = sorted(d for d in folders if deep and not is_system(d) and d not in links)
+        files = [name for name in files if not is_system(name)]
+        images = [name for name in files if os.path.splitext(name)[1].lower() in SUFFIXES]
+        yield [Path(parent, name) for name in images], set(files).difference(images)
+
+
+def _kind(name: str) -> str:
+    """How a hidden or system name is counted."""
+    return "'._…'" if name.startswith("._") else f"'{name}'"
+
+
+def _unreadable(error: OSError) -> None:
+    raise ConfigError(f"cannot read the folder '{error.filename}': {error.strerror}") from error

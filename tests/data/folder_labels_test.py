@@ -1,0 +1,143 @@
+"""Splits of a folder are labelled by name, with the classes of training."""
+
+import unicodedata
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from m3i_jax import data
+from m3i_jax.build import ConfigError
+from m3i_jax.data import samples
+from m3i_jax.data.folder_labels import look
+
+
+def put(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((2, 2, 3), np.uint8)).save(root / name, format="PNG")
+    return root
+
+
+def both(root):
+    block = {"name": "image_folder", "root": str(root)}
+    train = data.source(block, split="train")
+    test = data.source(block, split="test", classes=train.classes)
+    alone = data.source(block, split="test")  # looks for the classes itself
+    assert alone.classes == test.classes and alone.account == test.account
+    assert [alone[i].label for i in range(len(alone))] == [test[i].label for i in range(len(test))]
+    return train, test
+
+
+@pytest.fixture
+def three(tmp_path):
+    return put(
+        tmp_path, "train/bird/1.png", "train/cat/1.png", "train/cat/2.png", "train/dog/1.png"
+    )
+
+
+def test_labels_are_numbers_of_training_whatever_the_test_split_has(three):
+    put(three, "val/cat/1.png", "val/dog/1.png")
+    (three / "val" / "bird").mkdir()
+    train, test = both(three)
+    assert train.classes == test.classes == ("bird", "cat", "dog")
+    assert [test[i].label for i in range(2)] == [1, 2]
+    assert test.account.labelled == 2 and not test.account.unknown
+    (note,) = test.account.notes
+    assert "2 images of 2 classes; none of 'bird'; folders without an image: 'bird'" in note
+    samples.require_labels(test, split="test", what="a probe")
+
+
+def test_a_class_that_training_lacks_is_named_where_a_number_depends_on_it(three):
+    put(three, "val/cat/1.png", "val/dgo/1.png", "val/dgo/2.png", "val/Bird/1.png")
+    (three / "val" / "empty").mkdir()  # of which no number depends
+    train, test = both(three)
+    assert [test[i].label for i in range(4)] == [-1, 1, -1, -1]  # Bird, cat, dgo, dgo
+    assert test.account.unknown == {"dgo": 2, "Bird": 1}
+    with pytest.raises(ConfigError, match="a probe cannot count 3 images of the test split") as it:
+        samples.require_labels(test, split="test", what="a probe")
+    assert "no class 'Bird', 'dgo'; did you mean 'bird'?" in str(it.value)
+    assert "3 of 'Bird', 'dgo', not in training" in test.account.notes[0]
+
+
+def test_a_class_that_is_empty_in_training_is_none(three):
+    (three / "train" / "fox").mkdir()
+    put(three, "val/cat/1.png", "val/fox/1.png")
+    train, test = both(three)
+    assert "fox" not in train.classes and test.account.unknown == {"fox": 1}
+    assert "folders without an image: 'fox'" in train.account.notes[0]
+
+
+@pytest.mark.parametrize("flat", ["val/1.png", "val/images/1.png"])
+def test_flat_folders_are_said_as_what_they_are(three, flat):
+    put(three, flat)
+    train, test = both(three)
+    assert test.classes == train.classes and test[0].label == -1 and test.account.labelled == 0
+    assert "1 images, none of them labelled" in test.account.notes[0]
+    with pytest.raises(ConfigError, match="no image of the test split has a label of 'bird', 'cat"):
+        samples.require_labels(test, split="test", what="a probe")
+    with pytest.raises(ConfigError, match="the train split has no classes"):
+        flat = data.source({"name": "image_folder", "root": str(three / "val")}, split="train")
+        samples.require_labels(flat, split="train", what="a probe")
+
+
+def test_training_without_classes_gives_none_to_the_test_split(tmp_path):
+    put(tmp_path, "train/1.png", "val/cat/1.png")
+    train, test = both(tmp_path)
+    assert train.classes == test.classes == () and test.account.unknown == {"cat": 1}
+
+
+def test_imagenets_val_is_the_test_split_because_its_test_has_no_labels(three):
+    put(three, "test/1.png", "val/cat/1.png")
+    assert both(three)[1].folder == three / "val"
+    put(three, "test/images/cat/1.png")
+    (three / "test/1.png").unlink()
+    (three / "test/images/cat/1.png").rename(three / "test/images/1.png")
+    assert both(three)[1].folder == three / "val"
+
+
+def test_a_labelled_test_comes_before_val(three):
+    put(three, "test/cat/1.png", "val/cat/1.png")
+    assert both(three)[1].folder == three / "test"
+
+
+def test_accents_are_compared_as_they_look(tmp_path):
+    put(tmp_path, "train/café/1.png", f"val/{unicodedata.normalize('NFD', 'café')}/1.png")
+    assert both(tmp_path)[1][0].label == 0
+
+
+def test_folders_that_look_like_splits_are_never_classes(tmp_path):
+    put(tmp_path, "cat/1.png", "Test/1.png")
+    for split in (None, "train"):
+        with pytest.raises(ConfigError, match="'Test'"):
+            look(tmp_path, split, classes=None, captions=True)
+    inside = put(tmp_path / "b", "train/cat/1.png", "train/val/2.png")
+    with pytest.raises(ConfigError, match="'val', which looks like a split .* beside cat"):
+        look(inside, "train", classes=None, captions=True)
+    vehicles = put(tmp_path / "c", "train/bus/1.png", "train/train/2.png", "test/train/2.png")
+    train, test = both(vehicles)
+    assert train.classes == ("bus", "train") and test[0].label == 1
+
+
+def test_system_folders_are_no_classes(three):
+    put(
+        three,
+        "@eaDir/1.png",
+        "train/@eaDir/1.png",
+        "train/cat/@eaDir/1.png",
+        "train/#recycle/1.png",
+    )
+    put(three, "val/lost+found/1.png", "val/cat/1.png", "val/$RECYCLE.BIN/1.png")
+    train, test = both(three)
+    assert train.classes == ("bird", "cat", "dog") and len(train) == 4 and len(test) == 1
+    assert "left out: 2 '@eaDir', 1 '#recycle'" in train.account.notes[0]
+
+
+def test_digit_scenes_have_the_same_classes_in_both_splits():
+    pytest.importorskip("skimage")
+    block = {"name": "digit_scenes", "size": 16, "length": 10}
+    train = data.source(block, split="train")
+    test = data.source(block, split="test", classes=train.classes)
+    assert test.classes == train.classes == data.digit_scenes.DIGITS
+    with pytest.raises(ConfigError, match="the classes of digit_scenes are zero, one"):
+        data.source(block, split="test", classes=("cat",))

@@ -1,0 +1,93 @@
+"""Names of splits and of what a system keeps for itself."""
+
+import pytest
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data import folder_names
+from m3i_jax.data.samples import NoSplit
+
+NAMES = {
+    "train": "train Train TRAIN training Training_Set training_set trainset train2017 train-images "
+    "ILSVRC2012_img_train images_train Train_Data train_256 imgs-train train.jpg",
+    "test": "test Test TEST testing test_set Test-Set testset test2014 TestImages tst",
+    "val": "val Val VAL valid validation Validation_Set dev DEV eval evaluation val2017 val_images "
+    "ILSVRC2012_img_val",
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_splits_are_known_whatever_the_case(kind):
+    for name in NAMES[kind].split():
+        assert folder_names.split_of(name) == kind, name
+
+
+def test_other_words_are_no_splits():
+    for (
+        name
+    ) in "trains tests trainer contest value devkit devil testament cat 2017 set x_y".split():
+        assert folder_names.split_of(name) is None, name
+
+
+def test_system_names_are_known_whatever_the_case():
+    kept = "@eaDir @EADIR #recycle $RECYCLE.BIN lost+found __MACOSX .DS_Store ._a.jpg Thumbs.db "
+    kept += (
+        "thumbs.DB .ipynb_checkpoints .Trash-1000 @Recycle #snapshot desktop.ini ~$a.jpg found.000"
+    )
+    for name in [*kept.split(), "System Volume Information", "Icon\r"]:
+        assert folder_names.is_system(name), name
+    for name in "@me #1 $5 lost found recycle cat thumbs macosx a.b~".split():
+        assert not folder_names.is_system(name), name
+
+
+def made(root, *names):
+    for name in names:
+        (root / name).mkdir(parents=True)
+    return root
+
+
+@pytest.mark.parametrize(
+    "train,test", [("Train", "Test"), ("TRAIN", "VAL"), ("training_set", "test_set")]
+)
+def test_each_split_is_found(tmp_path, train, test):
+    made(tmp_path, train, test, "@eaDir", ".cache")
+    assert folder_names.candidates(tmp_path, "train") == [tmp_path / train]
+    assert folder_names.candidates(tmp_path, "test") == [tmp_path / test]
+    assert folder_names.candidates(tmp_path, None) == [tmp_path]
+
+
+def test_a_split_may_be_packed_twice_and_imagenet_lies_deep(tmp_path):
+    made(tmp_path / "a", "train/Train/cat", "val", "test")
+    assert folder_names.candidates(tmp_path / "a", "train") == [tmp_path / "a/train/Train"]
+    tests = [tmp_path / "a/test", tmp_path / "a/val"]
+    assert folder_names.candidates(tmp_path / "a", "test") == tests
+    inner = made(tmp_path / "b", "ILSVRC/Data/CLS-LOC/train") / "ILSVRC/Data/CLS-LOC/train"
+    assert folder_names.candidates(tmp_path / "b", "train") == [inner]
+    assert folder_names.candidates(tmp_path / "b/ILSVRC", "train") == [inner]
+
+
+@pytest.mark.parametrize(
+    "names", [("Train", "train"), ("train", "training"), ("val2014", "val2017")]
+)
+def test_two_of_a_kind_are_refused(tmp_path, names):
+    made(tmp_path, *names)
+    both = "'{}' and '{}'".format(*sorted(names))
+    for split in ("train", "test"):
+        with pytest.raises(ConfigError, match=both):
+            folder_names.candidates(tmp_path, split)
+
+
+def test_what_is_there_instead_is_said(tmp_path):
+    made(tmp_path, "Train", "cat")
+    with pytest.raises(NoSplit, match="no test split: looked for test, val .*; it has 'Train'"):
+        folder_names.candidates(tmp_path, "test")
+    assert folder_names.candidates(tmp_path / "cat", "train") == [tmp_path / "cat"]
+    made(tmp_path / "only", "testing")
+    with pytest.raises(NoSplit, match="no train split.*'testing'"):
+        folder_names.candidates(tmp_path / "only", "train")
+
+
+def test_a_train_is_a_class_only_among_others_within_a_split(tmp_path):
+    folder_names.not_splits(["bus", "train"], tmp_path, inside=True)
+    for names, inside in [(["bus", "train"], False), (["cat", "test"], True), (["train"], True)]:
+        with pytest.raises(ConfigError, match=f"'{names[-1]}', which looks like a split"):
+            folder_names.not_splits(names, tmp_path, inside=inside)

@@ -1,0 +1,76 @@
+"""What is taken of a folder, and what is counted as left out."""
+
+import os
+
+import pytest
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data.folder_tree import filled, tree
+
+
+def put(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("cat/1.jpg", "cat/deep/2.PNG", "dog/1.jpeg", "dog/1.txt", "dog/stray.txt"):
+        put(tmp_path / name)
+    for name in ("@eaDir/1.jpg", "cat/@eaDir/1.jpg", "cat/._1.jpg", "dog/Thumbs.db", "dog/a.TIF"):
+        put(tmp_path / name)
+    for name in ("$RECYCLE.BIN/9.jpg", "lost+found/8.jpg", "cat/deep/.DS_Store", "cat/README"):
+        put(tmp_path / name)
+    (tmp_path / "ant" / "empty").mkdir(parents=True)
+    os.symlink(tmp_path / "gone.jpg", tmp_path / "cat" / "3.jpg")
+    os.symlink(tmp_path / "dog", tmp_path / "cat" / "again")
+    return tmp_path
+
+
+def test_only_images_are_taken(folder):
+    found = tree(folder, captions=True)
+    assert found.flat == []
+    assert found.folders == {
+        "ant": [],
+        "cat": [folder / "cat/1.jpg", folder / "cat/deep/2.PNG"],
+        "dog": [folder / "dog/1.jpeg"],
+    }
+    assert filled(folder) == ["cat", "dog"]
+
+
+def test_all_that_is_left_out_is_counted(folder):
+    found = tree(folder, captions=True).left_out
+    assert found == {
+        "'@eaDir'": 2,
+        "'$RECYCLE.BIN'": 1,
+        "'lost+found'": 1,
+        "'._…'": 1,
+        "'Thumbs.db'": 1,
+        "'.DS_Store'": 1,
+        "'.tif'": 1,
+        "'.txt'": 1,  # of no image
+        "without a suffix": 1,
+        "broken link or no regular file": 1,
+        "link to a folder": 1,
+    }
+    silent = tree(folder, captions=False)
+    assert silent.left_out["'.txt'"] == 2
+    assert str(silent).startswith("2 '.txt', 2 '@eaDir'") or str(silent).startswith("2 '@eaDir', 2")
+    assert str(silent).endswith("5 more kinds") and str(tree(folder / "ant", captions=True)) == ""
+
+
+def test_splits_within_a_class_are_refused(tmp_path):
+    for name in ("bottle/train/1.jpg", "bottle/test/2.jpg"):
+        put(tmp_path / name)
+    with pytest.raises(ConfigError, match="'.*bottle' holds the splits test and train"):
+        tree(tmp_path, captions=True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_cannot_be_read_is_named(folder):
+    (folder / "dog").chmod(0)
+    try:
+        with pytest.raises(ConfigError, match="cannot read the folder '.*dog'"):
+            tree(folder, captions=True)
+    finally:
+        (folder / "dog").chmod(0o700)

@@ -1,0 +1,154 @@
+"""Lists of labels in the forms in which ImageNet's releases have them."""
+
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from m3i_jax import data
+from m3i_jax.build import ConfigError
+from m3i_jax.data import ilsvrc
+
+# Their order in the development kit is not that of the alphabet.
+KIT = ["n02119789", "n02100735", "n01440764", "n03995372"]
+VAL = [3, 1, 4, 1, 2]  # ILSVRC2012_IDs
+NAMES = [KIT[i - 1] for i in VAL]
+
+
+def put(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((2, 2, 3), np.uint8)).save(root / name, format="PNG")
+    return root
+
+
+def images(place):
+    return [f"{place}/ILSVRC2012_val_{i + 1:08d}.JPEG" for i in range(len(VAL))]
+
+
+def labels(root):
+    """Names of the classes that the test split is labelled with, in the order of its images."""
+    test = data.source({"name": "image_folder", "root": str(root)}, split="test")
+    found = [test[i].label for i in range(len(test))]
+    assert test.account.labelled == sum(label >= 0 for label in found)
+    return [test.classes[label] if label >= 0 else None for label in found]
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def meta(path, kit=KIT):
+    """A meta.mat as the kit has it: a record per synset, those with children behind the leaves."""
+    fields = ("ILSVRC2012_ID", "WNID", "words", "gloss", "num_children")
+    rows = [(i + 1, name, "words", "gloss", 0) for i, name in enumerate(kit)]
+    rows.append((len(kit) + 1, "n00001740", "entity", "gloss", 9))
+    synsets = np.array(rows, [(field, object) for field in fields]).reshape(-1, 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scipy.io.savemat(path, {"synsets": synsets})
+
+
+@pytest.fixture
+def raw(tmp_path):
+    train = [f"train/{name}/1.JPEG" for name in KIT]
+    return put(tmp_path, *train, *images("val"))
+
+
+@pytest.mark.parametrize("place", ["", "val", "ILSVRC2012_devkit_t12/data"])
+@pytest.mark.parametrize("table", ["meta.mat", "map_clsloc.txt"])
+def test_the_ground_truth_of_the_kit(raw, place, table):
+    truth = "ILSVRC2012_validation_ground_truth.txt"
+    write(raw / place / truth, "".join(f"{i}\n" for i in VAL))
+    with pytest.raises(ConfigError, match=f"{truth}' numbers its classes, and nothing beside it"):
+        labels(raw)
+    if table == "meta.mat":
+        meta(raw / place / table)
+    else:
+        write(raw / place / table, "".join(f"{n} {i + 1} word\n" for i, n in enumerate(KIT)))
+    assert labels(raw) == NAMES
+    (raw / "val" / "ILSVRC2012_val_00000002.JPEG").unlink()  # the numbers are in the names
+    assert labels(raw) == NAMES[:1] + NAMES[2:]
+
+
+def test_what_is_no_kit_is_refused(raw):
+    write(raw / "ILSVRC2012_validation_ground_truth.txt", "1\n" * 5)
+    write(raw / "meta.mat", "no matrix")
+    with pytest.raises(ConfigError, match="is not a development kit's meta.mat"):
+        labels(raw)
+    meta(raw / "meta.mat", KIT[:0])
+    with pytest.raises(ConfigError, match="has a class 1, which nothing beside it names"):
+        labels(raw)
+
+
+def test_kaggles_archive(tmp_path):
+    inner = "ILSVRC/Data/CLS-LOC"
+    put(tmp_path, *(f"{inner}/train/{n}/1.JPEG" for n in KIT), *images(f"{inner}/val"))
+    put(tmp_path, f"{inner}/test/ILSVRC2012_test_00000001.JPEG")
+    write(tmp_path / "ILSVRC/ImageSets/CLS-LOC/val.txt", "ILSVRC2012_val_00000001 1\n")
+    for i, name in enumerate(NAMES[:3]):
+        body = f"<annotation><filename>{name}</filename><object>\n\t<name>{name}</name></object>"
+        write(tmp_path / f"ILSVRC/Annotations/CLS-LOC/val/ILSVRC2012_val_{i + 1:08d}.xml", body)
+    for root in (tmp_path, tmp_path / "ILSVRC", tmp_path / inner):
+        assert labels(root) == [*NAMES[:3], None, None]  # partly labelled
+    rows = [
+        f"ILSVRC2012_val_{i + 1:08d},{n} 85 1 499 272 {n} 1 2 3 4 " for i, n in enumerate(NAMES)
+    ]
+    write(tmp_path / "LOC_val_solution.csv", "\n".join(["ImageId,PredictionString", *rows[::-1]]))
+    for root in (tmp_path, tmp_path / "ILSVRC", tmp_path / inner):
+        assert labels(root) == NAMES
+
+
+@pytest.mark.parametrize("form", ["{}.JPEG {}", "val/{}.JPEG\t{}", "{}.JPEG,{}", "{} {}"])
+@pytest.mark.parametrize("file", ["val.txt", "val/val_annotations.txt", "labels.csv"])
+def test_a_line_for_each_image(raw, form, file):
+    stems = [f"ILSVRC2012_val_{i + 1:08d}" for i in range(5)]
+    lines = [form.format(stem, name) for stem, name in zip(stems, NAMES, strict=True)]
+    write(raw / file, "\ufeff" + "\n".join(lines[::-1]) + "\n\n")
+    assert labels(raw) == NAMES
+    write(raw / file, "\n".join(lines[:2]))
+    assert labels(raw) == [*NAMES[:2], None, None, None]
+    write(raw / file, lines[0] + "\n" + form.format(stems[1], "n99999999"))
+    test = data.source({"name": "image_folder", "root": str(raw)}, split="test")
+    assert test.account.unknown == {"n99999999": 1} and test.account.labelled == 1
+
+
+def test_numbers_of_a_list_of_synsets(raw):
+    stems = [f"ILSVRC2012_val_{i + 1:08d}" for i in range(5)]
+    order = sorted(KIT)
+    rows = [f"{s}.JPEG {order.index(n)}" for s, n in zip(stems, NAMES, strict=True)]
+    write(raw / "val.txt", "\n".join(rows))
+    with pytest.raises(ConfigError, match="other lists synsets.txt"):
+        labels(raw)
+    write(raw / "synset_words.txt", "".join(f"{name} some words, others\n" for name in order))
+    assert labels(raw) == NAMES
+    counted = [f"{s} {i + 1}" for i, s in enumerate(stems)]  # ImageSets/CLS-LOC/val.txt
+    write(raw / "val.txt", "\n".join(counted))
+    assert labels(raw) == [None] * 5
+
+
+def test_a_line_for_each_image_without_its_name(raw):
+    write(raw / "imagenet_2012_validation_synset_labels.txt", "\n".join(NAMES))
+    assert labels(raw) == NAMES
+
+
+def test_classes_may_be_numbers_or_have_spaces_in_their_names(tmp_path):
+    put(tmp_path, "train/3/1.png", "train/sea lion/1.png", "val/a.png", "val/b.png")
+    write(tmp_path / "val.txt", "a.png sea lion\nb.png 3\n")
+    assert labels(tmp_path) == ["sea lion", "3"]
+
+
+def test_tiny_imagenet(tmp_path):
+    put(tmp_path, *(f"train/{n}/images/{n}_0.JPEG" for n in KIT))
+    put(tmp_path, *(f"val/images/val_{i}.JPEG" for i in range(2)), "test/images/test_0.JPEG")
+    rows = "val_0.JPEG\tn02119789\t0\t32\t44\t62\nval_1.JPEG\tn02100735\t52\t55\t57\t59\n"
+    write(tmp_path / "val" / "val_annotations.txt", rows)
+    assert labels(tmp_path) == ["n02119789", "n02100735"]
+
+
+def test_texts_that_label_nothing_are_no_labels(raw):
+    write(raw / "val.txt", "\n".join(images("val")))  # a list of the images
+    write(raw / "val" / "ILSVRC2012_val_00000001.txt", "a caption")
+    write(raw / "labels.txt", "a sentence about them\n")
+    assert labels(raw) == [None] * 5
+    assert ilsvrc.find(raw / "val", sorted((raw / "val").glob("*.JPEG"))) is None

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from m3i_jax.build import ConfigError, call
+from m3i_jax.build import ConfigError, call, nearest
 from m3i_jax.data.rand_augment import RandAugment
 from m3i_jax.data.samples import Sample
 from m3i_jax.types import Batch
@@ -22,6 +22,11 @@ from m3i_jax.types import Batch
 TRIES = 10  # torchvision's number of draws before the centre fallback
 RATIO = (3 / 4, 4 / 3)
 LOCAL = re.compile(r"l(0|[1-9][0-9]*)")  # names of local views
+# How a cut becomes a view: Pillow's filters, which widen where they shrink (antialiasing).
+INTERPOLATIONS = {
+    "bicubic": Image.Resampling.BICUBIC,  # a = -0.5
+    "bilinear": Image.Resampling.BILINEAR,
+}
 
 
 class Crop(NamedTuple):
@@ -42,6 +47,8 @@ class Crops:
     views: names of the views; `("a",)` gives one crop.
     local: number of small views besides, "l0", "l1", ... (multi-crop: DINO; MSN's focal views).
     local_size, local_scale: of those; DINO's by default, MSN's scale is (0.05, 0.3).
+    interpolation: of the cut, "bicubic" (MAE, DINO, BEiT) or "bilinear", which is torchvision's
+      default (MoCo, SimMIM, MSN).
     rand_augment: settings of `RandAugment` on every view, None = off; boxes know nothing of it.
     repeats: rows in succession that the stream makes of a sample each time it takes it (repeated
       augmentation, Hoffer et al. 2020).
@@ -57,6 +64,7 @@ class Crops:
     local: int = 0
     local_size: int = 96
     local_scale: tuple = (0.05, 0.4)
+    interpolation: str = "bicubic"
     rand_augment: dict | None = None
     repeats: int = 1
 
@@ -78,6 +86,11 @@ class Crops:
                 raise ConfigError(f"crops.{name} is {value}, expected 0 < low <= high <= 1")
         if len(self.ratio) != 2 or not 0 < self.ratio[0] <= self.ratio[1]:
             raise ConfigError(f"crops.ratio is {self.ratio}, expected 0 < low <= high")
+        if self.interpolation not in INTERPOLATIONS:
+            raise ConfigError(
+                f"crops.interpolation is {self.interpolation!r}"
+                f"{nearest(str(self.interpolation), INTERPOLATIONS)}"
+            )
         if not 0 <= self.flip <= 1:
             raise ConfigError(f"crops.flip is {self.flip}, expected a probability")
         if not self.views or len({*self.views, *self.locals}) != len(self.views) + self.local:
@@ -96,11 +109,10 @@ class Crops:
         image = Image.fromarray(sample.image)
         sizes = dict.fromkeys(self.views, (self.size, self.scale))
         sizes |= dict.fromkeys(self.locals, (self.local_size, self.local_scale))
+        how = dict(ratio=self.ratio, flip=self.flip, interpolation=self.interpolation)
         images, boxes = {}, {}
         for name, (size, scale) in sizes.items():
-            view, boxes[name] = random_resized_crop(
-                image, rng, size=size, scale=scale, ratio=self.ratio, flip=self.flip
-            )
+            view, boxes[name] = random_resized_crop(image, rng, size=size, scale=scale, **how)
             images[name] = self.rand_augment(view, rng) if self.rand_augment else view
         return Batch(images=images, boxes=boxes, label=np.int32(sample.label))
 
@@ -157,10 +169,11 @@ def random_resized_crop(
     scale: tuple[float, float],
     ratio: tuple[float, float] = RATIO,
     flip: float = 0.5,
+    interpolation: str = "bicubic",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mirrors `image` with probability `flip`, draws a crop of it and resizes that to `size`.
 
-    Bicubic with antialiasing, rounded to uint8, as Pillow and hence torchvision resize.
+    By one of `INTERPOLATIONS`, rounded to uint8, as Pillow and hence torchvision resize.
 
     Returns:
       The view, (size, size, 3) uint8, and its packed box, (6,) float32: top, left, height and
@@ -174,7 +187,7 @@ def random_resized_crop(
     left = image.width - crop.left - crop.width if mirrored else crop.left
     box = (left, crop.top, left + crop.width, crop.top + crop.height)
     # Cut first: `resize(box=...)` would let the filter see beyond the edges of the crop.
-    view = np.asarray(image.crop(box).resize((size, size), Image.Resampling.BICUBIC))
+    view = np.asarray(image.crop(box).resize((size, size), INTERPOLATIONS[interpolation]))
     view = view[:, ::-1] if mirrored else view
     return view, np.array([*crop, mirrored, image.width], np.float32)
 
@@ -209,7 +222,12 @@ def center_crop(
 def describe(crops: Crops) -> Mapping[str, object]:
     """The settings of `crops` that decide what it draws, as plain data, for fingerprints."""
     # What is off says nothing; older runs do not know it, and go on.
-    off = {"local": not crops.local, "rand": not crops.rand_augment, "repeats": crops.repeats == 1}
+    off = {
+        "local": not crops.local,
+        "interpolation": crops.interpolation == "bicubic",
+        "rand": not crops.rand_augment,
+        "repeats": crops.repeats == 1,
+    }
     silent = tuple(prefix for prefix, is_off in off.items() if is_off)
     fields = {
         name: value

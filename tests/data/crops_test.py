@@ -122,6 +122,55 @@ def test_flip_before_the_cut_is_what_is_computed():
         assert np.abs(expected - view).max() <= 1  # rounding of mirrored fixed-point weights
 
 
+@pytest.mark.parametrize("size", [9, 70])  # shrinking, where filters widen, and enlarging
+def test_interpolation_is_pillows_filter_of_that_name(size):
+    """Bilinear is torchvision's default (MoCo, SimMIM, MSN): a triangle as wide as the scale."""
+    # So that no cubic overshoots 0 or 255, where Pillow cuts after each of its two passes.
+    image = np.random.default_rng(0).integers(90, 166, (50, 40, 3), np.uint8)
+    for name, support, kernel in (
+        ("bilinear", 1, lambda x: np.maximum(0, 1 - abs(x))),
+        ("bicubic", 2, cubic),
+    ):
+        view, _ = crops.random_resized_crop(
+            image, np.random.default_rng(0), size=size, scale=(1, 1), ratio=(0.8, 0.8), flip=0.0,
+            interpolation=name,
+        )  # fmt: skip
+        down, across = (resampling(n, size, support, kernel) for n in image.shape[:2])
+        wanted = np.einsum("ij,jkc,lk->ilc", down, image.astype(float), across)
+        assert abs(wanted - view).max() <= 1.2  # each of two passes rounds
+
+
+def cubic(x):
+    x = abs(x)
+    return np.where(x < 1, 1.5 * x**3 - 2.5 * x**2 + 1,
+                    np.where(x < 2, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2, 0))  # fmt: skip
+
+
+def resampling(length, size, support, kernel):
+    """(size, length): weights of an antialiased resize, rows summing to 1, in float64."""
+    scale = length / size
+    wide = max(scale, 1.0)
+    centres = (np.arange(size) + 0.5) * scale
+    weights = kernel((np.arange(length) + 0.5 - centres[:, None]) / wide)
+    weights[abs(np.arange(length) + 0.5 - centres[:, None]) > support * wide] = 0
+    return weights / weights.sum(1, keepdims=True)
+
+
+def test_the_interpolation_of_the_settings_is_that_of_every_view():
+    settings = dict(local=1, local_size=8, interpolation="bilinear")
+    row, rng = drawn(**settings), np.random.default_rng(0)
+    for name, size, scale in (("a", 16, (0.08, 1)), ("b", 16, (0.08, 1)), ("l0", 8, (0.05, 0.4))):
+        view, box = crops.random_resized_crop(
+            SAMPLE.image, rng, size=size, scale=scale, interpolation="bilinear"
+        )
+        assert np.array_equal(row.images[name], view) and np.array_equal(row.boxes[name], box)
+    bicubic = drawn(local=1, local_size=8)
+    assert all(np.array_equal(bicubic.boxes[n], row.boxes[n]) for n in row.boxes)
+    assert not np.array_equal(bicubic.images["a"], row.images["a"])
+    with pytest.raises(ConfigError, match="'bilinaer'; did you mean 'bilinear'"):
+        crops.Crops(interpolation="bilinaer")
+
+
 def test_a_row_has_independent_views():
     sample = Sample(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8), 3, "x")
     cut = crops.Crops(size=16, scale=(0.2, 0.5))
@@ -257,8 +306,10 @@ def test_center_crop_with_ratio_one_keeps_a_square_image_whole():
 
 
 def test_without_local_views_the_description_is_what_it_always_was():
-    """Word for word: a run started before there were local views must go on."""
-    assert crops.describe(crops.Crops(size=8, local_size=5)) == {
+    """Word for word: a run started before there were local views, or a choice of interpolation,
+    must go on.
+    """
+    assert crops.describe(crops.Crops(size=8, local_size=5, interpolation="bicubic")) == {
         "transform": "TwoCrops",
         "size": 8,
         "scale": (0.08, 1.0),
@@ -274,14 +325,16 @@ def test_the_description_tells_what_is_on():
         for change in (
             {},
             dict(repeats=3),
+            dict(interpolation="bilinear"),
             dict(rand_augment=dict(magnitude=9.0)),
             dict(rand_augment=dict(magnitude=9.0, deviation=0.4)),
             dict(rand_augment={}, local=1),
         )
     ]
     assert all(a != b for i, a in enumerate(told) for b in told[:i])
-    assert told[1]["repeats"] == 3 and "rand_augment" not in told[1] and "repeats" not in told[2]
-    assert told[2]["rand_augment"] == dict(
+    assert told[1]["repeats"] == 3 and "rand_augment" not in told[1] and "repeats" not in told[3]
+    assert told[2]["interpolation"] == "bilinear" and "interpolation" not in told[3]
+    assert told[3]["rand_augment"] == dict(
         magnitude=9.0, deviation=0.5, operations=2, probability=0.5
     )
 

@@ -74,46 +74,69 @@ def mix(first: Array, second: Array, mask: Array, patch: int) -> Array:
     return mixed.reshape(first.shape)
 
 
-def mixup(key: Array, first: Array, second: Array, *, alpha: float) -> tuple[Array, Array]:
-    """λ·first + (1 − λ)·second with λ ~ Beta(α, α) per row (Zhang et al., 2018).
+def mirrored(x: Array, *, group: int | None = None) -> Array:
+    """Rows in opposite order within consecutive groups of `group` rows: (B, ...) -> (B, ...).
+
+    timm's partners. In the middle of an odd group a row meets itself.
+    """
+    size = _group_size(x.shape[0], group)
+    return jnp.flip(x.reshape(-1, size, *x.shape[1:]), axis=1).reshape(x.shape)
+
+
+def mixup(
+    key: Array, first: Array, second: Array, *, alpha: float, per: str = "batch"
+) -> tuple[Array, Array]:
+    """λ·first + (1 − λ)·second with λ ~ Beta(α, α), one per "batch" or per "row" (Zhang 2018).
 
     (B, H, W, C) x 2 -> (B, H, W, C) float32 and λ (B,), the share of the first.
     """
-    share = _shares(key, first.shape[0], alpha)
+    batch = first.shape[0]
+    share = jnp.broadcast_to(_shares(key, _draws(batch, per), alpha), (batch,))
     one, two = jnp.asarray(first, jnp.float32), jnp.asarray(second, jnp.float32)
     weight = share.reshape(-1, *(1,) * (first.ndim - 1))
     return weight * one + (1.0 - weight) * two, share
 
 
-def cutmix(key: Array, first: Array, second: Array, *, alpha: float) -> tuple[Array, Array]:
+def cutmix(
+    key: Array, first: Array, second: Array, *, alpha: float, per: str = "batch"
+) -> tuple[Array, Array]:
     """The first image with a box of the second in the same place (Yun et al., 2019).
 
-    λ ~ Beta(α, α) per row; the box has the sides √(1 − λ) of the image's, rounded to even numbers
-    of pixels towards 0, and its centre uniform on the image, which cuts off what sticks out.
+    λ ~ Beta(α, α); the box has the sides √(1 − λ) of the image's, rounded to even numbers of
+    pixels towards 0, and its centre uniform on the image, which cuts off what sticks out. One box
+    per "batch" or per "row".
 
     (B, H, W, C) x 2 -> (B, H, W, C) and (B,), the true share of the pixels that show the first.
     """
     batch, height, width = first.shape[:3]
+    draws = _draws(batch, per)
     key_share, *key_centre = jax.random.split(key, 3)
-    side = jnp.sqrt(1.0 - _shares(key_share, batch, alpha))
+    side = jnp.sqrt(1.0 - _shares(key_share, draws, alpha))
 
     def line(key, length):
         half = jnp.floor(length * side).astype(jnp.int32)[:, None] // 2
-        centre = jax.random.randint(key, (batch, 1), 0, length)
+        centre = jax.random.randint(key, (draws, 1), 0, length)
         pixel = jnp.arange(length, dtype=jnp.int32)[None]
         return (pixel >= centre - half) & (pixel < centre + half)
 
     rows, columns = line(key_centre[0], height), line(key_centre[1], width)
     box = rows[:, :, None, None] & columns[:, None, :, None]
-    pixels = rows.sum(1) * columns.sum(1)
-    return jnp.where(box, second, first), 1.0 - pixels / (height * width)
+    share = 1.0 - rows.sum(1) * columns.sum(1) / (height * width)
+    return jnp.where(box, second, first), jnp.broadcast_to(share, (batch,))
 
 
-def _shares(key: Array, batch: int, alpha: float) -> Array:
-    """λ ~ Beta(α, α): (batch,) float32."""
+def _draws(batch: int, per: str) -> int:
+    """How many shares and boxes are drawn."""
+    if per not in ("batch", "row"):
+        raise ValueError(f"images are mixed alike per 'batch' or per 'row', not per '{per}'")
+    return batch if per == "row" else 1
+
+
+def _shares(key: Array, count: int, alpha: float) -> Array:
+    """λ ~ Beta(α, α): (count,) float32."""
     if alpha <= 0:
         raise ValueError(f"the α of a Beta distribution is positive, not {alpha}")
-    return jax.random.beta(key, alpha, alpha, (batch,), jnp.float32)
+    return jax.random.beta(key, alpha, alpha, (count,), jnp.float32)
 
 
 def _group_size(batch: int, group: int | None) -> int:

@@ -127,7 +127,9 @@ def images(batch, key, side=(12, 20)):
 def test_mixup_adds_by_shares_that_are_beta_distributed(alpha, key):
     n = 8192
     one, two = images(n, key, (1, 2))
-    mixed, share = jax.jit(lambda k, a, b: mixing.mixup(k, a, b, alpha=alpha))(key, one, two)
+    mixed, share = jax.jit(lambda k, a, b: mixing.mixup(k, a, b, alpha=alpha, per="row"))(
+        key, one, two
+    )
     share = np.asarray(share, np.float64)
     weight = share[:, None, None, None]
     wanted = weight * np.asarray(one) + (1 - weight) * np.asarray(two)
@@ -155,7 +157,7 @@ def host_boxes(rng, n, height, width, alpha):
 
 def test_cutmix_shows_a_box_of_the_second_image_and_counts_its_pixels(key):
     one, two = images(512, key)
-    cut = jax.jit(lambda k, a, b: mixing.cutmix(k, a, b, alpha=1.0))
+    cut = jax.jit(lambda k, a, b: mixing.cutmix(k, a, b, alpha=1.0, per="row"))
     mixed, share = (np.asarray(x) for x in cut(jax.random.key(1), one, two))
     second = mixed[..., 0] > 1.5
     np.testing.assert_array_equal(mixed, np.where(second[..., None], two, one))
@@ -169,11 +171,45 @@ def test_cutmix_shows_a_box_of_the_second_image_and_counts_its_pixels(key):
 
 def test_cutmix_boxes_are_distributed_as_a_plain_loop_has_them(key):
     n, blank = 20000, jnp.zeros((20000, 12, 20, 1), bool)
-    _, share = jax.jit(lambda k, a, b: mixing.cutmix(k, a, b, alpha=0.7))(key, blank, ~blank)
+    _, share = jax.jit(lambda k, a, b: mixing.cutmix(k, a, b, alpha=0.7, per="row"))(
+        key, blank, ~blank
+    )
     host = host_boxes(np.random.default_rng(0), n, 12, 20, 0.7)
     # Standard deviation of the difference of two means: 0.3·√(2/n) = 0.003.
     assert abs(np.mean(share) - host.mean()) < 0.012
     assert ks_2samp(np.asarray(share, np.float64).round(6), host.round(6)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("mix", [mixing.mixup, mixing.cutmix])
+def test_a_batch_has_one_share_and_one_box(mix, key):
+    """timm's "batch" mode, the recipes' own: the images of a batch are mixed alike."""
+    blank = jnp.zeros((6, 12, 20, 1))
+    one_by_one = jax.jit(jax.vmap(lambda k: mix(k, blank, blank + 1.0, alpha=1.0)))
+    mixed, share = (np.asarray(x) for x in one_by_one(jax.random.split(key, 2000)))
+    assert mixed.shape == (2000, 6, 12, 20, 1) and share.shape == (2000, 6)
+    np.testing.assert_array_equal(share, np.broadcast_to(share[:, :1], share.shape))
+    np.testing.assert_array_equal(mixed, np.broadcast_to(mixed[:, :1], mixed.shape))
+    np.testing.assert_allclose(1 - mixed.mean((2, 3, 4)), share, atol=1e-6)
+    # Over batches the shares are what they are over rows: uniform for α = 1, or with a box cut off.
+    host = host_boxes(np.random.default_rng(0), 2000, 12, 20, 1.0)
+    wanted = host if mix is mixing.cutmix else np.random.default_rng(0).uniform(size=2000)
+    found = share[:, 0].astype(np.float64)
+    assert ks_2samp(found.round(5), wanted.round(5)).pvalue > 1e-3
+    with pytest.raises(ValueError, match="per 'batch' or per 'row', not per 'elem'"):
+        mix(key, blank, blank, alpha=1.0, per="elem")
+
+
+def test_partners_are_those_of_the_opposite_order():
+    rows = jnp.arange(6)
+    np.testing.assert_array_equal(mixing.mirrored(rows), [5, 4, 3, 2, 1, 0])
+    np.testing.assert_array_equal(mixing.mirrored(rows, group=2), [1, 0, 3, 2, 5, 4])
+    images = jax.random.uniform(jax.random.key(0), (6, 2, 2, 3))
+    for group in (None, 3):
+        partner = mixing.mirrored(rows, group=group)
+        there = mixing.mirrored(images, group=group)
+        np.testing.assert_array_equal(there, mixing.take(images, partner, group=group))
+    with pytest.raises(ValueError, match="groups of 4 rows do not fill a batch of 6"):
+        mixing.mirrored(rows, group=4)
 
 
 @pytest.mark.parametrize("mix", [mixing.mixup, mixing.cutmix])
@@ -187,6 +223,7 @@ def test_mixing_by_shares_does_not_depend_on_the_number_of_devices(key):
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     rows = NamedSharding(mesh, PartitionSpec("data"))
     pair = images(16, key, (4, 6))
-    fn = jax.jit(lambda k, *x: [mix(k, *x, alpha=1.0) for mix in (mixing.mixup, mixing.cutmix)])
+    ways = [(mix, per) for mix in (mixing.mixup, mixing.cutmix) for per in ("batch", "row")]
+    fn = jax.jit(lambda k, *x: [mix(k, *x, alpha=1.0, per=per) for mix, per in ways])
     here, there = fn(key, *pair), fn(key, *jax.device_put(pair, rows))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), there, here)

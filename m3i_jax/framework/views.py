@@ -81,12 +81,23 @@ def mixed(
     return Derived((first, second), make, count, group)
 
 
-def blended(view: str, *, mixup: float = 0.8, cutmix: float = 1.0, least: float = 0.0) -> Derived:
+def blended(
+    view: str,
+    *,
+    mixup: float = 0.8,
+    cutmix: float = 1.0,
+    least: float = 0.0,
+    per: str = "batch",
+    group: int | None = None,
+) -> Derived:
     """Each image with another one of the batch, by mixup or by cutmix (the multi-input case).
 
-    mixup, cutmix: α of Beta(α, α), 0 switches one off; where both are on, half of the batches get
-    each (timm). Regions "first" and "second" share the view by λ and 1 − λ; "both" is all of it,
-    and has the owners whose shares are more than `least`: one of them twice where one is alone.
+    mixup, cutmix: α of Beta(α, α), 0 switches one off; where both are on, each is as likely.
+    per: one choice, λ and box for all images of a "batch", or for each "row" (timm's "batch" and
+      "elem").  group: rows whose partners are among themselves, in opposite order (timm).
+
+    Regions "first" and "second" share the view by λ and 1 − λ; "both" is all of it, and has the
+    owners whose shares are more than `least`: one of them twice where one is alone.
     """
     if not (mixup > 0 or cutmix > 0):
         raise ValueError("blending needs mixup or cutmix to be more than 0")
@@ -94,17 +105,13 @@ def blended(view: str, *, mixup: float = 0.8, cutmix: float = 1.0, least: float 
         raise ValueError(f"a share that is always there is in [0, 0.5), not {least}")
 
     def make(key, views, *, grid, patch):
-        one = views[view]
-        key_partner, key_kind, key_mixup, key_cutmix = jax.random.split(key, 4)
-        partner = mixing.partner(key_partner, one.data.shape[0])
-        other = mixing.take(one.data, partner)
-        ways = []
-        if mixup > 0:
-            ways.append(lambda: mixing.mixup(key_mixup, one.data, other, alpha=mixup))
-        if cutmix > 0:
-            ways.append(lambda: mixing.cutmix(key_cutmix, one.data, other, alpha=cutmix))
-        data, share = jax.lax.cond(jax.random.bernoulli(key_kind), ways[0], ways[-1])
-        own = jnp.arange(share.shape[0], dtype=jnp.int32)
+        one = views[view].data
+        rows = one.shape[0]
+        if 1 in (rows, group):
+            raise ValueError("images are mixed with others: there must be two or more in a batch")
+        own = jnp.arange(rows, dtype=jnp.int32)
+        partner = mixing.mirrored(own, group=group)
+        data, share = _blend(key, one, mixing.mirrored(one, group=group), mixup, cutmix, per)
         one_shown = jnp.where(share > least, own, partner)
         other_shown = jnp.where(1.0 - share > least, partner, own)
         regions = {
@@ -115,4 +122,18 @@ def blended(view: str, *, mixup: float = 0.8, cutmix: float = 1.0, least: float 
         return View(data, regions=regions)
 
     everywhere = lambda region, grid: grid[0] * grid[1]  # noqa: E731
-    return Derived((view,), make, everywhere, mixes=False)
+    return Derived((view,), make, everywhere, group, mixes=False)
+
+
+def _blend(key, one, other, mixup: float, cutmix: float, per: str) -> tuple[Array, Array]:
+    """The images by mixup or by cutmix, whichever is on or drawn, and the shares of the first."""
+    key_kind, key_mixup, key_cutmix = jax.random.split(key, 3)
+    add = lambda: mixing.mixup(key_mixup, one, other, alpha=mixup, per=per)  # noqa: E731
+    cut = lambda: mixing.cutmix(key_cutmix, one, other, alpha=cutmix, per=per)  # noqa: E731
+    if not (mixup > 0 and cutmix > 0):
+        return add() if mixup > 0 else cut()
+    if per == "batch":
+        return jax.lax.cond(jax.random.bernoulli(key_kind), add, cut)
+    chosen = jax.random.bernoulli(key_kind, shape=one.shape[:1])
+    pick = lambda a, b: jnp.where(chosen.reshape(-1, *(1,) * (a.ndim - 1)), a, b)  # noqa: E731
+    return jax.tree.map(pick, add(), cut())

@@ -3,6 +3,7 @@
 from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.framework import Code, Masking, Method, Part, Term
+from m3i_jax.ranges import CountOrOff
 
 
 def _categories(binary: bool, label_smoothing: float):
@@ -30,17 +31,24 @@ def mixed_classification(
     label_smoothing: float = 0.1,
     binary: bool = False,
     least: float = 0.0,
+    per: str = "batch",
+    mix_group: CountOrOff = 0,
 ) -> Method:
     """Mixup and CutMix: two images in one view → both categories (M3I Eq. 4 with N = M = 2).
 
     L = λ L_first + (1 − λ) L_second, λ the share of the first image (Zhang et al. 2018; Yun et
-    al. 2019). The multi-input case of supervised pre-training. `binary`: a BCE of each category by
-    itself, of which an image shows its own where its share is more than `least` (0 DeiT III, 0.2
-    timm; METHODS §8.1).
+    al. 2019). The multi-input case of supervised pre-training.
+
+    per: one λ for a "batch", as the recipes have it, or for each "row".
+    binary: a BCE of each category by itself, of which an image shows its own where its share is
+      more than `least` (0 DeiT III, 0.2 timm; METHODS §8.1).
+    mix_group: images are mixed within consecutive groups of this many rows (0: the whole batch),
+      which `accumulate` must not cut.
     """
     if least and not binary:
         raise ValueError("shares weigh the categories unless they are binary: set least to 0")
-    views = {"mix": fw.blended("a", mixup=mixup, cutmix=cutmix, least=least)}
+    how = dict(mixup=mixup, cutmix=cutmix, least=least, per=per, group=mix_group or None)
+    views = {"mix": fw.blended("a", **how)}
     codes = {"x": Code("mix", fw.online()), "category": Code("label", fw.online("category"))}
     predict, terms = _categories(binary, label_smoothing), {}
     for image in ("both",) if binary else ("first", "second"):

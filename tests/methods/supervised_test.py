@@ -29,6 +29,11 @@ def test_blending_needs_a_way():
         methods.mixed_classification(mixup=0.0, cutmix=0.0)
 
 
+def test_blended_images_may_stay_within_groups():
+    assert methods.mixed_classification().views["mix"].group is None
+    assert methods.mixed_classification(mix_group=4, per="row").views["mix"].group == 4
+
+
 def test_clip_may_drop_patches():
     assert methods.clip().codes["x"].mask is None
     assert methods.clip(hidden=0.5).codes["x"].mask.hidden == 0.5

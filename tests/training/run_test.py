@@ -133,12 +133,13 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_counters(trained):
         assert all(jax.tree.leaves(same)), name
 
 
-def test_accumulated_steps_equal_whole_ones(shrunk, batch, fits, one_device):
+@pytest.mark.parametrize("row", ["m3i images", "mixed_classification"])
+def test_accumulated_steps_equal_whole_ones(row, shrunk, batch, fits, one_device):
     mesh, device = one_device
     states = []
     for parts in (1, 4):
         config = shrunk(
-            "m3i images",
+            row,
             mesh=mesh,
             accumulate=parts,
             **{"objective.mix_group": 2, "optimizer.eps": 1.0},

@@ -1,12 +1,15 @@
 """The photometric recipe shared by SiameseIM, MoCo v3, BYOL and M3I (METHODS §3.1)."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from m3i_jax.augment import color
 from m3i_jax.augment.blur import gaussian_blur
+from m3i_jax.augment.erasing import random_erasing
+from m3i_jax.ranges import Share
 from m3i_jax.types import Array
 
 
@@ -24,6 +27,8 @@ def photometric(
     sigma: tuple = (0.1, 2.0),
     solarize: float = 0.0,
     exclusive: bool = False,
+    erasing: Share = 0.0,
+    normalize: Callable[[Array], Array] | None = None,
 ) -> Array:
     """Colour jitter, then grey, blur and solarisation, each with its probability per sample.
 
@@ -36,11 +41,14 @@ def photometric(
 
     Args:
       key: one key for the batch; every sample draws for itself.
-      images: (B, H, W, 3) float32 in [0, 1], as is the result.
+      images: (B, H, W, 3) float32 in [0, 1], as is the result unless it is normalised.
       brightness, contrast, saturation, hue: strengths of the jitter, in torchvision's meaning.
       jitter, grayscale, blur, solarize: probabilities per sample (static).
       sigma: (low, high), the blur's width is uniform between them (static).
-      exclusive: at most one of grey, blur and solarisation (3-Augment, DeiT III: ⅓ each).
+      exclusive: at most one of grey, blur and solarisation, in front of the jitter (3-Augment,
+        DeiT III: ⅓ each).
+      erasing: probability of `random_erasing`, behind all else (fine-tuning: 0.25).
+      normalize: what becomes of the channels, in front of erasing, whose noise is N(0, 1).
     """
     shares = dict(jitter=jitter, grayscale=grayscale, blur=blur, solarize=solarize)
     _check_shares(shares, exclusive)
@@ -48,20 +56,29 @@ def photometric(
     batch = images.shape[0]
     x = jnp.asarray(images, jnp.float32)
     keys = jax.random.split(key, 6)
-    if jitter and (brightness or contrast or saturation or hue):
-        strengths = dict(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
-        drawn = color.draw_jitter(keys[0], batch, **strengths)
-        jittered = lambda x: color.color_jitter(x, drawn, hue=hue > 0)  # noqa: E731
-        x = _sometimes(keys[1], jitter, jittered, x)
+    strengths = dict(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
+    jittered = partial(_jittered, *keys[:2], share=jitter, strengths=strengths)
     width = jax.random.uniform(keys[3], (batch,), minval=low, maxval=high)
     blurred = lambda x: gaussian_blur(x, width, widest=high)  # noqa: E731
     stages = ((grayscale, color.grayscale), (blur, blurred), (solarize, color.solarize))
     if exclusive:
-        x = _at_most_one(keys[2], stages, x)
+        x = jittered(_at_most_one(keys[2], stages, x))
     else:
-        for key, (share, fn) in zip((keys[2], keys[4], keys[5]), stages, strict=True):
-            x = _sometimes(key, share, fn, x)
-    return jnp.clip(x, 0.0, 1.0)
+        x = jittered(x)
+        for stage_key, (share, fn) in zip((keys[2], keys[4], keys[5]), stages, strict=True):
+            x = _sometimes(stage_key, share, fn, x)
+    x = jnp.clip(x, 0.0, 1.0)
+    x = normalize(x) if normalize else x
+    return random_erasing(jax.random.fold_in(key, 6), x, probability=erasing) if erasing else x
+
+
+def _jittered(key: Array, chosen: Array, x: Array, *, share: float, strengths: dict) -> Array:
+    """A share of the samples with other colours; what has no strength is not in the program."""
+    if not share or not any(strengths.values()):
+        return x
+    drawn = color.draw_jitter(key, x.shape[0], **strengths)
+    change = lambda x: color.color_jitter(x, drawn, hue=strengths["hue"] > 0)  # noqa: E731
+    return _sometimes(chosen, share, change, x)
 
 
 def _check_shares(shares: dict[str, float], exclusive: bool) -> None:

@@ -31,7 +31,7 @@ def check(config: Config) -> None:
     ]
     if (changes := config.crops.get("rand_augment")) is not None:
         plain.append(("crops.rand_augment", rand_augment.RandAugment, changes, ()))
-    seen = ("key", "images")
+    seen = ("key", "images", "normalize")
     plain += [(f"augment.{v}", photometric, block, seen) for v, block in config.augment.items()]
     for name, fn, block, given in plain:
         build.check(fn, block, what=f"config.{name}", given=given)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from m3i_jax import augment, build, framework, methods, networks
+from m3i_jax import augment, build, framework, methods, networks, normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.framework import Method, Weighting
 from m3i_jax.training import optimizer as optimizers
@@ -258,7 +258,7 @@ def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = Non
 
 
 def _augment(config: Config, method: Method) -> dict[str, Augment]:
-    """Per view, images -> images; the block "local" is that of every small crop."""
+    """Per view, images -> normalised ones; the block "local" is that of every small crop."""
     made, blocks = {}, dict(config.augment)
     small = blocks.pop("local", None)
     if small is not None:
@@ -275,4 +275,5 @@ def _augment(config: Config, method: Method) -> dict[str, Augment]:
 
 
 def _photometric(block, what, key, images):
-    return build.call(augment.photometric, block, what=what, key=key, images=images)
+    given = dict(key=key, images=images, normalize=normalize.channels)
+    return build.call(augment.photometric, block, what=what, **given)

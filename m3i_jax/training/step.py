@@ -19,11 +19,11 @@ from m3i_jax.framework.scoring import Prepared
 from m3i_jax.training.state import TrainState
 from m3i_jax.types import Array, Batch, Box, View
 
-Augment = Callable[[Array, Array], Array]
+Augment = Callable[[Array, Array], Array]  # (key, images in [0, 1]) -> normalised
 
 
 def views(key: Array, batch: Batch, augment: Mapping[str, Augment]) -> dict[str, View]:
-    """The host's views on the device: photometric augmentation, then ImageNet normalisation.
+    """The host's views on the device, normalised as ImageNet's, by `augment` where it has the view.
 
     Categories are absent where the label is −1, texts where every token is padding.
     """
@@ -32,8 +32,10 @@ def views(key: Array, batch: Batch, augment: Mapping[str, Augment]) -> dict[str,
         images = images.astype(jnp.float32) / 255.0
         if name in augment:
             images = augment[name](named(key, "augment/" + name), images)
+        else:
+            images = normalize.channels(images)
         box = Box.of(batch.boxes[name]) if name in batch.boxes else None
-        made[name] = View(normalize.channels(images), box)
+        made[name] = View(images, box)
     if batch.label is not None:
         made["label"] = View(batch.label, present=batch.label >= 0)
     if batch.text is not None:

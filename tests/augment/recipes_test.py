@@ -131,6 +131,30 @@ def test_a_probability_is_between_zero_and_one(key, images):
         recipes.photometric(key, images, grayscale=1.2)
 
 
+def test_three_augment_is_in_front_of_the_jitter(key, images):
+    """The order of DeiT III: a grey picture is grey after its colours have changed, too."""
+    strengths = dict(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.0)
+    one = OFF | strengths | dict(solarize=1.0, exclusive=True)
+    solarised = augment.solarize(images)
+    got = photometric(key, images, **(one | dict(jitter=1.0)))
+    jittered = photometric(key, solarised, **(OFF | strengths | dict(jitter=1.0)))
+    np.testing.assert_allclose(got, jittered, atol=1e-6)
+
+
+def test_erasing_comes_behind_normalisation_and_moves_no_other_draw(key, images):
+    scaled = lambda x: 10.0 + x  # noqa: E731
+    options = dict(jitter=0.5, grayscale=0.3, solarize=0.3, normalize=scaled)
+    plain = np.asarray(photometric(key, images, **(OFF | options)))
+    got = np.asarray(photometric(key, images, **(OFF | options | dict(erasing=0.25))))
+    changed = abs(got - plain) > 1e-4  # two programs: the last place differs elsewhere
+    erased = changed.any((1, 2, 3))
+    assert abs(erased.mean() - 0.25) < 4 * 0.43 / 16
+    # What is erased is N(0, 1) and not 10 + N(0, 1), nor cut off at 0 and 1.
+    noise = got[changed]
+    assert abs(noise.mean()) < 5 / noise.size**0.5 and abs(noise.std() - 1) < 0.1
+    assert plain.min() >= 10
+
+
 def test_at_most_one_of_three(key, images):
     """3-Augment: every sample is grey, blurred or solarised, a third of them each."""
     images = jax.image.resize(images[:192], (192, 64, 64, 3), "nearest")  # wide enough to blur

@@ -30,6 +30,21 @@ def test_each_view_is_augmented_with_a_key_of_its_own(batch, key):
     np.testing.assert_array_equal(both["a"].data, alone["a"].data)
 
 
+def test_a_view_is_normalised_once_and_erased_behind_that(batch, key, shrunk):
+    """What a config's block makes of a view is what the encoder sees, noise of deviation 1."""
+    quiet = dict(jitter=0.0, grayscale=0.0, blur=0.0)
+    plain, erased = (
+        views(key, batch, assemble(shrunk("mae", augment={"a": block}), images=100).augment)
+        for block in (quiet, quiet | {"erasing": 1.0})
+    )
+    expected = normalize.channels(batch.images["a"].astype(np.float32) / 255)
+    np.testing.assert_allclose(plain["a"].data, expected, atol=1e-5)
+    changed = np.asarray(abs(erased["a"].data - plain["a"].data) > 1e-4)
+    assert changed.any((1, 2, 3)).all()
+    noise = np.asarray(erased["a"].data)[changed]
+    assert abs(noise.mean()) < 5 / noise.size**0.5 and abs(noise.var() - 1) < 7 / noise.size**0.5
+
+
 def test_the_same_state_and_batch_give_the_same_step(shrunk, batch, fits):
     run = assemble(shrunk("mae"), images=100)
     given = sharding.put(fits(run, batch), run.mesh)

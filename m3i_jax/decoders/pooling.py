@@ -1,4 +1,4 @@
-"""The label decoder of M3I: attention pooling and projection (METHODS 4.5)."""
+"""What categories are compared with: the label decoder of M3I, and a plain pooled vector."""
 
 from typing import ClassVar
 
@@ -6,14 +6,56 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from m3i_jax.build import ConfigError
+from m3i_jax.decoders.linear import pooled
 from m3i_jax.nn.blocks import DTYPES, check_choice, softmax
 from m3i_jax.nn.linear import Linear, einsum
-from m3i_jax.nn.norms import LayerNorm, UnitNorm
+from m3i_jax.nn.norms import NORMS, LayerNorm, UnitNorm
 from m3i_jax.types import Array, Features
 
 
+class Pooled(nn.Module):
+    """The pooled vector as it is: the rows of a class table are the whole linear classifier.
+
+    Attributes:
+      out: width of what is predicted: that of the tokens, or one more, which is then a 1 in front
+        of the bias of a table.
+      pool: "mean" of the patch tokens, or the "class" token.
+      norm: behind the pooling, "layer" (the `fc_norm` of MAE and BEiT, fine-tuned), "batch" without
+        affine, by the statistics of the batch (linear probing), or "none".
+      dtype: of nothing here; every decoder has it.
+    """
+
+    out: int
+    pool: str = "mean"
+    norm: str = "none"
+    dtype: str = "float32"
+
+    wants: ClassVar[tuple[str, ...]] = ()
+
+    @nn.nowrap
+    def check(self) -> None:
+        """Raises ConfigError for an unknown option."""
+        check_choice("the pooled decoder", "pool", self.pool, ("mean", "class"))
+        check_choice("the pooled decoder", "norm", self.norm, (*NORMS, "none"))
+        check_choice("the pooled decoder", "dtype", self.dtype, DTYPES)
+
+    @nn.compact
+    def __call__(self, x: Features, *, train: bool = False) -> Array:
+        """Features of width D -> (B, out) float32, out = D or D + 1."""
+        y = pooled(x, self.pool).astype(jnp.float32)
+        width = y.shape[-1]
+        if self.out not in (width, width + 1):
+            raise ConfigError(
+                f"the pooled decoder has vectors of width {width}, but is to predict {self.out} "
+                f"numbers: set config.towers.category.width to {width}"
+            )
+        if self.norm != "none":
+            y = NORMS[self.norm](eps=1e-6, affine=self.norm == "layer", name="norm")(y)
+        return y if self.out == width else jnp.pad(y, ((0, 0), (0, 1)), constant_values=1.0)
+
+
 class AttentionPool(nn.Module):
-    """One query, the mean token, attends to the tokens it was given.
+    """One query, the mean token, attends to the tokens it was given (M3I; METHODS 4.5).
 
     q = W_q LN_q(mean_l x_l) + b_q,  k = W_k LN_k(x) + b_k,  v = W_v LN_v(x) + b_v,
     o = W_o softmax(q k / sqrt(D/heads)) v + b_o,  then a layer norm. No residual, no MLP.

@@ -7,24 +7,28 @@ from flax import linen as nn
 
 from m3i_jax.build import ConfigError
 from m3i_jax.nn.norms import UnitNorm
+from m3i_jax.ranges import Positive
 from m3i_jax.types import Array, Features
 
 
 class Table(nn.Module):
     """z_y = W_y, with every row a candidate: softmax over them is the linear classifier.
 
-    Rows start as a normal of deviation 0.02, as the classifier of DeiT and timm, whose
-    truncation at +-2 cuts nothing.
-
     Attributes:
       size: number of categories.
       width: of a row.
       unit_norm: rows of length 1 (prototypes).
+      bias: whether each category has one, the last number of its row, which the decoder `pooled`
+        multiplies by 1. It starts at 0.
+      deviation: of the normal that rows start as; 0.02 is that of DeiT and timm, whose truncation
+        at ±2 cuts nothing, 2e-5 that of fine-tuning (MAE).
     """
 
     size: int
     width: int
     unit_norm: bool = False
+    bias: bool = False
+    deviation: Positive = 0.02
 
     kind: ClassVar[str] = "table"
     grid: ClassVar[None] = None
@@ -33,7 +37,7 @@ class Table(nn.Module):
     @property
     def features(self) -> int:
         """Width of the codes."""
-        return self.width
+        return self.width + int(self.bias)
 
     @nn.nowrap
     def example(self) -> Array:
@@ -45,6 +49,8 @@ class Table(nn.Module):
         """Raises ConfigError for an empty table."""
         if self.size < 1 or self.width < 1:
             raise ConfigError(f"a table of {self.size} rows of width {self.width} is empty")
+        if self.unit_norm and self.bias:
+            raise ConfigError("a table of unit vectors has no bias: set one of the two to False")
 
     @nn.compact
     def __call__(self, labels: Array, *, train: bool = False) -> Features:
@@ -52,9 +58,12 @@ class Table(nn.Module):
 
         A label of -1 (none) reads row 0; the framework leaves such samples out of the loss.
         """
-        init = nn.initializers.normal(0.02)
+        init = nn.initializers.normal(self.deviation)
         rows = self.param("kernel", init, (self.size, self.width), jnp.float32)
         rows = UnitNorm()(rows) if self.unit_norm else rows
+        if self.bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.size,), jnp.float32)
+            rows = jnp.concatenate([rows, bias[:, None]], axis=1)
         choice = jnp.maximum(labels, 0).astype(jnp.int32)
         return Features(pooled=jnp.take(rows, choice, axis=0), candidates=rows, choice=choice)
 

@@ -15,6 +15,7 @@ def test_names():
         "infill",
         "linear",
         "mlp",
+        "pooled",
         "projector",
         "prompt",
         "prototypes",

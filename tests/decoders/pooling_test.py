@@ -1,11 +1,11 @@
-"""Attention pooling: exact counts, its equations in float64, and what it must not see."""
+"""Plain pooling, and attention pooling: counts, equations in float64, what it must not see."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax import decoders, trees
+from m3i_jax import decoders, encoders, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.types import Features
 
@@ -57,3 +57,36 @@ def test_heads_that_do_not_divide(key):
     module = decoders.create({"name": "attention_pool", "heads": 5}, out=8)
     with pytest.raises(ConfigError, match="width 16, not divisible by its 5 heads"):
         module.init(key, Features(jnp.ones((1, 2, 16))))
+
+
+@pytest.mark.parametrize("pool", ["mean", "class"])
+@pytest.mark.parametrize("norm", ["none", "layer", "batch"])
+def test_a_pooled_vector_and_a_table_with_a_bias_are_one_linear_layer(key, pool, norm):
+    """logits = W n(pool(x)) + b, in float64; the pooled decoder itself has no other weights."""
+    x = Features(*jax.random.normal(key, (2, 6, 5, 8)))
+    x = x._replace(pooled=x.pooled[:, 0])
+    table = encoders.create("table", size=7, width=8, bias=True, deviation=0.5)
+    rows = table.init(key, table.example())["params"]
+    rows |= {"bias": jax.random.normal(key, (7,))}
+    module = decoders.create({"name": "pooled", "pool": pool, "norm": norm}, out=table.features)
+    params = module.init(key, x)
+    assert trees.count(params) == (16 if norm == "layer" else 0)
+    y = np.float64(x.tokens).mean(1) if pool == "mean" else np.float64(x.pooled)
+    if norm == "layer":
+        y = norm_({"scale": 1, "bias": 0}, y)
+    if norm == "batch":
+        y = (y - y.mean(0)) / np.sqrt(y.var(0) + 1e-6)
+    wanted = y @ np.float64(rows["kernel"]).T + np.float64(rows["bias"])
+    candidates = table.apply({"params": rows}, jnp.array([0])).candidates
+    got = module.apply(params, x) @ candidates.T
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_pooled_vector_without_a_bias_is_as_wide_as_the_tokens(key):
+    x = Features(jax.random.normal(key, (2, 3, 8)))
+    got = decoders.create({"name": "pooled"}, out=8).apply({}, x)
+    np.testing.assert_allclose(got, x.tokens.mean(1), rtol=1e-6)
+    with pytest.raises(ConfigError, match="vectors of width 8, but is to predict 5 numbers"):
+        decoders.create({"name": "pooled"}, out=5).apply({}, x)
+    with pytest.raises(ConfigError, match="no pool 'max'"):
+        decoders.create({"name": "pooled", "pool": "max"}, out=8)

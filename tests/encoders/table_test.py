@@ -34,6 +34,20 @@ def test_unit_rows(key):
     np.testing.assert_allclose(jnp.linalg.norm(z.candidates, axis=-1), 1, rtol=1e-6)
 
 
+def test_a_bias_is_the_last_number_of_a_row_and_starts_at_zero(key):
+    """Fine-tuning: rows that start at a deviation of 2e-5, as MAE's head."""
+    module = encoders.create("table", size=500, width=32, bias=True, deviation=2e-5)
+    params = module.init(key, module.example())["params"]
+    assert module.features == 33 and params["bias"].shape == (500,)
+    np.testing.assert_allclose(params["kernel"].std(), 2e-5, rtol=0.03)
+    params |= {"bias": jnp.arange(500.0)}
+    z = module.apply({"params": params}, jnp.array([2, 499]))
+    np.testing.assert_array_equal(z.candidates[:, :-1], params["kernel"])
+    np.testing.assert_array_equal(z.pooled[:, -1], [2, 499])
+    with pytest.raises(ConfigError, match="unit vectors has no bias"):
+        encoders.create("table", size=5, width=4, bias=True, unit_norm=True)
+
+
 def test_an_empty_table_is_refused():
     with pytest.raises(ConfigError, match="empty"):
         encoders.create("table", size=0, width=4)

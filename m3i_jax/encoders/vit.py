@@ -52,8 +52,9 @@ class ViT(nn.Module):
       layer_scale: start of the LayerScale factors; None = none.
       drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule.
       attention_dropout: share of the attention weights that training drops (data2vec).
-      weight_init: "mae", Xavier-uniform kernels and tokens of deviation 0.02; or "beit", all from
-        that normal cut off at one deviation, attn.proj and mlp.fc2 of block l over sqrt(2l).
+      weight_init: "mae", Xavier-uniform kernels and tokens of deviation 0.02; "deit", all from
+        that normal; "vq_kd", attn.proj and mlp.fc2 of block l over sqrt(2l) besides; or "beit",
+        with the normal cut off at one deviation besides.
       dtype: of the matrix products.
       scan, remat: how the blocks are compiled, see `blocks.stack`; no effect on parameters.
     """

@@ -12,7 +12,14 @@ from m3i_jax.framework.codes import (
     stopped,
     then,
 )
-from m3i_jax.framework.corruption import TOKENIZERS, Tokenizer, corrupted, erased, replaced
+from m3i_jax.framework.corruption import (
+    TOKENIZERS,
+    Tokenizer,
+    corrupted,
+    dalle_words,
+    erased,
+    replaced,
+)
 from m3i_jax.framework.distributions import (
     Distribution,
     Regularizer,

@@ -43,18 +43,22 @@ def vq_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
     return Tokenizer(words(encoder, codes=codes), paint)
 
 
-def dalle_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
-    """DALL-E's dVAE (METHODS §5.2): `dalle_encoder` as the tower, `dalle_decoder` as `painter`."""
+def dalle_words(*, codes: int = 8192, tower: str = "tokenizer", beside: tuple = ()) -> Encoder:
+    """The likeliest word of each cell by DALL-E's dVAE, `dalle_encoder` (METHODS §5.2)."""
 
     def likeliest(features):
         return Features(choice=features.tokens.argmax(-1).astype(jnp.int32))
 
-    encoder = then(frozen(tower, beside="painter"), likeliest, width=lambda stages: codes)
+    return then(frozen(tower, beside=beside), likeliest, width=lambda stages: codes)
+
+
+def dalle_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
+    """DALL-E's dVAE (METHODS §5.2): `dalle_encoder` as the tower, `dalle_decoder` as `painter`."""
 
     def paint(made, choice):
         return normalize.channels(_painted(made, tower, Features(choice=choice)))
 
-    return Tokenizer(encoder, paint)
+    return Tokenizer(dalle_words(codes=codes, tower=tower, beside=("painter",)), paint)
 
 
 TOKENIZERS = {"vq": vq_tokenizer, "dalle": dalle_tokenizer}

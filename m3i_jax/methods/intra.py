@@ -3,10 +3,12 @@
 `target` is the encoder that provides what is predicted, where the row leaves it open.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from m3i_jax import framework as fw
 from m3i_jax import masks
+from m3i_jax.build import lookup
 from m3i_jax.framework import Code, Encoder, Masking, Method, Term
 
 
@@ -113,13 +115,14 @@ def milan(target: Encoder | None = None, *, hidden: float = 0.75) -> Method:
     return Method(codes, {"dense": Term("x", "y", "image", fw.cosine(dense=True))})
 
 
-def beit(*, hidden: float = 75 / 196, codes: int = 8192) -> Method:
+def beit(*, hidden: float = 75 / 196, codes: int = 8192, tokenizer: str = "vq") -> Method:
     """BEiT: masked view a → the words of its hidden patches in a tokenizer (Bao et al. 2022).
 
     −log P̂ = softmax cross-entropy over the vocabulary, at hidden positions; 75 of 196 patches
-    hidden blockwise (METHODS §2.2). ViT-B, 800 epochs: 83.2 % fine-tuned.
+    hidden blockwise (METHODS §2.2). ViT-B, 800 epochs: 83.2 % fine-tuned. `tokenizer`: "dalle", as
+    published, or "vq", one that this library trained.
     """
-    return Method(*_words(hidden, codes))
+    return Method(*_words(hidden, codes, lookup(WORDS, tokenizer, what="tokenizer")))
 
 
 def beit_v2(*, hidden: float = 75 / 196, codes: int = 8192) -> Method:
@@ -135,9 +138,15 @@ def beit_v2(*, hidden: float = 75 / 196, codes: int = 8192) -> Method:
     return Method(found, terms)
 
 
-def _words(hidden: float, codes: int):
+def _vq_words(*, codes: int) -> Encoder:
+    return fw.words(fw.frozen("tokenizer", heads="bottleneck"), codes=codes)
+
+
+WORDS = {"vq": _vq_words, "dalle": fw.dalle_words}
+
+
+def _words(hidden: float, codes: int, tokenizer: Callable[..., Encoder] = _vq_words):
     """Codes and terms of a prediction of visual words at hidden positions."""
-    tokenizer = fw.words(fw.frozen("tokenizer", heads="bottleneck"), codes=codes)
     mask = Masking(masks.blockwise, hidden)
-    found = {"x": Code("a", fw.online(), mask), "y": Code("a", tokenizer)}
+    found = {"x": Code("a", fw.online(), mask), "y": Code("a", tokenizer(codes=codes))}
     return found, {"words": Term("x", "y", "words", fw.categorical(), positions="hidden")}

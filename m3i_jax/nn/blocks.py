@@ -55,10 +55,13 @@ class Init(NamedTuple):
         return self._replace(proj=shrunk(self.proj), fc2=shrunk(self.fc2))
 
 
-# What an encoder is initialised as: MAE, or BEiT with a normal cut off at one deviation.
+# What an encoder is initialised as: MAE; BEiT, a normal cut off at one deviation; VQ-KD, the same
+# whole; DeiT, whole and all blocks alike.
 INITS = {
     "mae": Init(),
     "beit": Init.same(nn.initializers.truncated_normal(0.02, lower=-1.0, upper=1.0), shrink=True),
+    "vq_kd": Init.same(nn.initializers.normal(0.02), shrink=True),
+    "deit": Init.same(nn.initializers.normal(0.02)),
 }
 
 

@@ -1,6 +1,9 @@
 """Rows within a view: masks, targets, positions."""
 
+import pytest
+
 from m3i_jax import methods
+from m3i_jax.build import ConfigError
 
 
 def test_mae_scores_hidden_pixels_only():
@@ -39,6 +42,10 @@ def test_milan_is_guided_by_its_teacher():
 
 
 def test_a_tokenizer_is_frozen_and_brings_its_codebook():
+    dalle = methods.beit(codes=512, tokenizer="dalle")
+    assert set(dalle.slots) == {"ema", "frozen/tokenizer"} and not dalle.heads()
+    with pytest.raises(ConfigError, match="did you mean 'dalle'"):
+        methods.beit(tokenizer="dale")
     method = methods.beit(codes=512)
     assert set(method.slots) == {"ema", "frozen/tokenizer", "codebook"}
     assert method.codes["y"].encoder.width({}) == 512

@@ -300,6 +300,18 @@ def test_beit_starts_small_and_smaller_with_depth(key, how):
         assert not np.allclose(*shapes)  # every block has draws of its own
 
 
+@pytest.mark.parametrize("name, shrinks", [("vq_kd", True), ("deit", False)])
+def test_vq_kd_and_deit_start_as_a_whole_normal(key, name, shrinks):
+    """timm's trunc_normal_(std=.02) cuts at ±2, hence nothing; VQ-KD divides as BEiT does."""
+    module = Stacked({"heads": 2, "depth": 4, "kernel_init": blocks.INITS[name]})
+    params = jax.jit(module.init)(key, jax.random.normal(key, (1, 3, 64)))["params"]["blocks"]
+    for kernel, divided in ((params["attn"]["qkv"], False), (params["mlp"]["fc2"], shrinks)):
+        for l, block in enumerate(np.float64(kernel["kernel"]), start=1):
+            sigma = 0.02 / math.sqrt(2 * l) if divided else 0.02
+            np.testing.assert_allclose(block.std(), sigma, rtol=0.03)  # 12 288 values or more
+            assert np.abs(block).max() > 3 * sigma
+
+
 def test_softmax_gradient_and_dtype(key):
     s, g = jax.random.normal(key, (2, 4, 6))
     want, pull = jax.vjp(jax.nn.softmax, s)

@@ -20,6 +20,6 @@ def get_config(variant="respix"):
     return recipes.cim(
         dict(width, shares=2),
         {heads[task]: dict(name="linear")},
-        encoder=dict(name="vit_s16" if small else "vit_b16", positions="learned"),
+        encoder=dict(recipes.CIM_VIT, name="vit_s16" if small else "vit_b16"),
         objective=dict(name="cim", task=task, tokenizer="dalle"),
     )

@@ -17,6 +17,7 @@ VITS = {
 def get_config(size=""):
     return recipes.imagenet(
         duration="300 epochs",
+        crops=dict(scale=(0.08, 1.0), flip=0.5, interpolation="bilinear"),
         encoder=VITS[size],
         objective=dict(name="moco_v3", temperature=0.2),
         target=dict(name="ema", heads="projector", momentum=0.99, end=1.0),

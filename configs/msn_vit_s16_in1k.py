@@ -14,7 +14,10 @@ def get_config():
         batch=1024,
         duration="800 epochs",
         warmup="15 epochs",
-        crops=dict(scale=(0.3, 1.0), flip=0.5, local_size=96, local_scale=(0.05, 0.3)),
+        crops=dict(
+            scale=(0.3, 1.0), flip=0.5, local_size=96, local_scale=(0.05, 0.3),
+            interpolation="bilinear",
+        ),
         augment=dict(a=recipes.BLURRED, b=recipes.BLURRED, local=recipes.BLURRED),
         encoder=dict(name="vit_s16", positions="learned"),
         objective=dict(

@@ -33,6 +33,7 @@ QUERY = dict(name="query", width=128, depth=2, heads=4)
 # A text tower for captions of a few words.
 TEXT = dict(name="text_nano", width=64, depth=1, heads=2, vocabulary=512, length=16, unit_norm=True)
 
+MONITOR = dict(every=5000, bank=4096, queries=2048)
 # For pictures of 32 pixels and minutes of training: blurred as those of 224 pixels look by 2.
 MILD = dict(
     brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, jitter=0.8, grayscale=0.2,
@@ -66,36 +67,16 @@ def run(**blocks) -> ConfigDict:
     """A whole config: the blocks given, over what every run has."""
     config = ConfigDict(
         dict(
-            seed=0,
-            image=224,
-            dtype="bfloat16",
-            batch=4096,
-            accumulate=1,
-            duration="100 epochs",
-            warmup="0 steps",
-            epoch_size=0,
-            threads=2,
-            unreadable=0.001,
-            data=dict(),
-            crops=dict(),
-            captions=dict(),
-            augment=dict(),
-            encoder=dict(),
-            towers=dict(),
-            decoders=dict(),
-            objective=dict(),
-            target=dict(),
-            average=dict(),
-            weights=dict(),
-            init_from=dict(),
-            weighting=dict(name="constant"),
-            optimizer=dict(),
-            mesh=dict(data=-1, fsdp=1),
-            log=dict(every=50, images=5000),
-            checkpoint=dict(every=2000, keep=2),
-            monitor=dict(every=5000, bank=4096, queries=2048),
+            seed=0, image=224, dtype="bfloat16", batch=4096, accumulate=1,
+            duration="100 epochs", warmup="0 steps", epoch_size=0, threads=2, unreadable=0.001,
+            data=dict(), crops=dict(), captions=dict(), augment=dict(),
+            encoder=dict(), towers=dict(), decoders=dict(), objective=dict(), target=dict(),
+            average=dict(), weights=dict(), init_from=dict(),
+            weighting=dict(name="constant"), optimizer=dict(),
+            mesh=dict(data=-1, fsdp=1), log=dict(every=50, images=5000),
+            checkpoint=dict(every=2000, keep=2), monitor=MONITOR,
         )
-    )
+    )  # fmt: skip
     for name, block in blocks.items():
         config[name] = ConfigDict(block) if isinstance(block, dict) else block
     return config
@@ -111,10 +92,7 @@ def digit_scenes(**blocks) -> ConfigDict:
         warmup="100 steps",
         data=dict(name="digit_scenes"),
         crops=dict(scale=(0.7, 1.0), flip=0.0),
-        augment=dict(
-            a=dict(MILD, blur=0.1),
-            b=dict(MILD, blur=1.0),
-        ),
+        augment=dict(a=dict(MILD, blur=0.1), b=dict(MILD, blur=1.0)),
         encoder=SMALL_VIT,
         average=dict(momentum=0.98, end=1.0),
         optimizer=SMALL_ADAMW,
@@ -212,7 +190,7 @@ def images_with_texts(**blocks) -> ConfigDict:
         duration="25 epochs",
         warmup="1 epochs",
         **YFCC,
-        crops=dict(scale=(0.5, 1.0), flip=0.0),
+        crops=dict(scale=(0.5, 1.0), flip=0.0, interpolation="bilinear"),
         augment=dict(),
         encoder=dict(name="vit_b16", positions="learned"),
         captions=dict(vocabulary=49408, length=77),
@@ -245,7 +223,9 @@ BEIT_VIT = dict(
     drop_path=0.1, weight_init="beit",
 )  # fmt: skip
 # VQ-KD's encoder: pixels from −1 to 1.
-TOKENIZER_VIT = dict(name="vit_b16", positions="learned", normalization="inception")
+TOKENIZER_VIT = dict(
+    name="vit_b16", positions="learned", normalization="inception", weight_init="vq_kd"
+)
 MASKED_VIT = dict(BEIT_VIT, hide="mask")
 # The bottleneck of VQ-KD as published: 32-dimensional words, in float32.
 WORDS = dict(BOTTLENECK, hidden=768, out=32, dtype="float32")
@@ -258,15 +238,16 @@ def simmim(**blocks) -> ConfigDict:
         batch=2048,
         duration="800 epochs",
         warmup="10 epochs",
-        crops=dict(scale=(0.67, 1.0), flip=0.5),
+        crops=dict(scale=(0.67, 1.0), flip=0.5, interpolation="bilinear"),
         augment=dict(),
         objective=dict(name="simmim", hidden=0.6, unit=1),
         target=dict(name="pixels", normalization="raw"),
         decoders=dict(pixels=dict(name="linear")),
         optimizer=dict(
+            # The published rates, 1e-4 and 5e-7, are per 512 images.
             name="adamw", lr=4e-4, b2=0.999, weight_decay=0.05, clip=5.0,
             schedule=dict(
-                name="milestones", milestones=(700 / 800,), factor=0.1, start=5e-7
+                name="milestones", milestones=(700 / 800,), factor=0.1, start=2e-6
             ),
             no_decay=WITHOUT_TOKENS,  # its Swin's; its ViT's mask token and position biases decay
         ),
@@ -274,12 +255,18 @@ def simmim(**blocks) -> ConfigDict:
     return imagenet(**{**settings, **blocks})
 
 
+# A ViT as in the code of BEiT, which CIM was written in, but for LayerScale and relative positions.
+CIM_VIT = dict(positions="learned", weight_init="beit")
+
+
 def cim(generator, heads, **blocks) -> ConfigDict:
     """CIM's pre-training, 300 epochs at batch 2048 on DALL-E's words (CIM Table 9; METHODS §5.6).
 
+    What the table leaves open, such as the rate at the end, is as in the code of BEiT.
+
     generator: fields of a ViT of 4 blocks.  heads: of the enhancer.
     """
-    generator = dict(name="vit_b16", depth=4, positions="learned", hide="mask") | generator
+    generator = dict(CIM_VIT, name="vit_b16", depth=4, hide="mask") | generator
     settings = dict(
         batch=2048,
         duration="300 epochs",
@@ -293,11 +280,8 @@ def cim(generator, heads, **blocks) -> ConfigDict:
             words=dict(name="linear", input="generator"),
             painter=dict(name="dalle_decoder", input="tokenizer"),
         ),
-        optimizer=dict(
-            name="adamw", lr=1.5e-3, schedule=CLOSED, b2=0.98, weight_decay=0.05, clip=3.0,
-            no_decay=WITHOUT_CLASS,
-        ),
-    )  # fmt: skip
+        optimizer=dict(CIM_ADAMW, lr=1.5e-3, end_lr=1e-5, schedule=CLOSED),
+    )
     return imagenet(**{**settings, **blocks})
 
 
@@ -340,7 +324,7 @@ def moco_v2(**blocks) -> ConfigDict:
         batch=256,
         duration="200 epochs",
         warmup="0 steps",
-        crops=dict(scale=(0.2, 1.0), flip=0.5),
+        crops=dict(scale=(0.2, 1.0), flip=0.5, interpolation="bilinear"),
         augment=dict(a=BLURRED, b=BLURRED),
         encoder=RESNET,
         optimizer=dict(name="sgd", lr=0.03, momentum=0.9, weight_decay=1e-4, no_decay=NOTHING),
@@ -361,17 +345,26 @@ def large_batch(**blocks) -> ConfigDict:
 LARS = dict(name="lars", momentum=0.9, trust=0.001)
 
 
-def classifier(size: int, width: int) -> dict:
-    """Blocks of a linear classifier on the mean token, a product of two matrices."""
-    return dict(
-        towers=dict(category=dict(name="table", size=size, width=width)),
-        decoders=dict(category=dict(name="linear", pool="mean")),
-    )
+def classifier(size: int, width: int, *, pool="mean", norm="none", deviation=0.02) -> dict:
+    """Blocks of a linear classifier on the pooled vector; `deviation` of its first weights."""
+    table = dict(name="table", size=size, width=width, bias=True, deviation=deviation)
+    head = dict(name="pooled", pool=pool, norm=norm)
+    return dict(towers=dict(category=table), decoders=dict(category=head))
 
 
 def rand_augment(magnitude: float, **crops) -> dict:
     """Crops with RandAugment `magnitude`/.5 (METHODS §8.1)."""
     return dict(crops, rand_augment=dict(magnitude=magnitude, deviation=0.5, operations=2))
+
+
+# No other colours than RandAugment's, and a rectangle of noise in a quarter of the images.
+ERASING = dict(jitter=0.0, grayscale=0.0, blur=0.0, erasing=0.25)
+# MAE's way to fine-tune, which SiameseIM and M3I follow: a new norm of the mean patch token in
+# place of the encoder's own, a classifier that starts near 0, AdamW with layer decay.
+FINE_TUNED = dict(final_norm=False, drop_path=0.1)
+MIXED = dict(name="mixed_classification", mixup=0.8, cutmix=1.0, label_smoothing=0.1)
+FINE_ADAMW = dict(name="adamw", end_lr=1e-6, b2=0.999, layer_decay=0.65, no_decay=WITHOUT_CLASS)
+WITHOUT_NORM = r"mask_token$|/norm/"  # what is left out of a run's encoder
 
 
 def images_only(config: ConfigDict) -> ConfigDict:

@@ -31,7 +31,10 @@ ARGUMENTS = {
     "moco_v3_vit_b16_in1k": ("", "small"),
     "finetune_cim_vit_b16_in1k": ("respix", "revdet", "small"),
     "finetune_cim_resnet50_in1k": ("100", "300", "600"),
-    "finetune_digit_scenes": ("cim", "scratch"),
+    "finetune_vit_b16_in1k": ("m3i", "mae", "siamese_im"),
+    "linear_vit_b16_in1k": ("m3i", "mae", "siamese_im"),
+    "finetune_digit_scenes": ("cim", "scratch", "m3i"),
+    "beit_vit_b16_in1k": ("dalle", "vq_kd"),
 }
 CONFIGS = [
     f"{path.name}:{argument}" if argument else path.name
@@ -120,6 +123,7 @@ EXEMPT = {
     "mixed_classification_vit_b16_in1k": TOKENS,
     "finetune_cim": TOKENS,
     "finetune_digit_scenes": TOKENS,
+    "finetune_vit": TOKENS,
     "simmim_swin": {"mask_token", "cpb_mlp"},
     "simmim_replknet": {"mask_token"},
     "msn": {"prototypes"},

@@ -11,6 +11,8 @@ from m3i_jax.evaluation import monitor as module
 from m3i_jax.evaluation.monitor import monitor
 from m3i_jax.training import reading
 
+CUT = dict(size=8, ratio=None)
+
 
 class Config:
     image, unreadable = 8, 0.001
@@ -63,7 +65,7 @@ def test_a_misspelt_key_is_refused():
 )
 def test_a_vote_that_cannot_be_checked_is_off_and_says_why(tmp_path, caplog, test, reason):
     session = Session(put(tmp_path, "train/cat/1.png", "train/dog/1.png", *test), every=1)
-    asked = module._asked(session, 8)
+    asked = module._asked(session, 8, CUT)
     if reason:
         assert asked is None and "the monitor shows no kNN: " in caplog.text
         assert reason in caplog.text
@@ -74,7 +76,7 @@ def test_a_vote_that_cannot_be_checked_is_off_and_says_why(tmp_path, caplog, tes
 
 def test_without_classes_in_training_there_is_no_vote(tmp_path, caplog):
     session = Session(put(tmp_path, "train/1.png", "val/cat/1.png"), every=1)
-    assert module._asked(session, 8) is None and "train split has no classes" in caplog.text
+    assert module._asked(session, 8, CUT) is None and "train split has no classes" in caplog.text
 
 
 def test_a_class_that_training_lacks_is_refused_before_the_first_step(tmp_path):
@@ -88,6 +90,6 @@ def test_broken_records_are_neither_in_the_bank_nor_asked(tmp_path):
     session = Session(put(tmp_path, *train, "val/dog/1.png", "val/dog/2.png"), every=1)
     (tmp_path / "train/cat/1.png").write_bytes(b"")
     (tmp_path / "val/dog/1.png").write_bytes(b"")
-    images, labels = module._subset(session.inputs.source, 9, session.run.config)
+    images, labels = module._subset(session.inputs.source, 9, CUT)
     assert len(images) == 3 and labels.tolist() == [0, 1, 1]
-    assert module._asked(session, 8)[1].tolist() == [1]
+    assert module._asked(session, 8, CUT)[1].tolist() == [1]

@@ -211,6 +211,15 @@ def test_units_have_to_divide_the_grid(key):
         masks.count_units(1.5, (4, 4), 2)
 
 
+def test_rows_alike_hides_what_is_left_when_the_rest_is_rounded_down(key):
+    """MSN keeps ⌊.85 · 196⌋ = 166 patches of 196: 30 go, where rounding would let 29 go."""
+    assert masks.count_up(0.15, (14, 14)) == 30 and masks.count_up(0.5, (4, 4)) == 8
+    for share, grid in ((0.15, (14, 14)), (0.15, (4, 4)), (0.7, (14, 14))):
+        visible = jitted(masks.rows_alike)(key, 2, grid, share)
+        kept = math.floor(round((1 - share) * grid[0] * grid[1], 6))
+        np.testing.assert_array_equal(visible.sum((1, 2)), kept)
+
+
 def test_rows_alike_is_one_random_mask_for_all(key):
     visible = np.asarray(jitted(masks.rows_alike)(key, 8, (7, 5), 0.4))
     assert ((~visible).sum((1, 2)) == 14).all()

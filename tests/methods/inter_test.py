@@ -43,6 +43,8 @@ def test_small_crops_predict_but_are_not_predicted():
 
 def test_msn_asks_the_online_prototypes():
     method = methods.msn()
+    assert method.codes["x_b"].mask.count((14, 14)) == 166
+    assert len({term.regularize for term in method.terms.values()}) == 1
     assert method.codes["y"].encoder.heads == ("projector",)
     assert method.codes["x_b"].encoder.heads == ("projector", "prototypes")
 

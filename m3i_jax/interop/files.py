@@ -1,21 +1,24 @@
 """Files of weights: safetensors, whole or in shards, as name -> array."""
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from m3i_jax import jsonfile
 from m3i_jax.build import ConfigError
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 INDEX = "model.safetensors.index.json"
 TORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".pkl")
 WRAPPERS = ("module.", "_orig_mod.", "model.")
+# What NumPy has, with bfloat16; weights of fewer bits are quantised, and mean nothing alone.
+READ = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
 
 
 def located(path: str | Path) -> Path | None:
@@ -25,8 +28,10 @@ def located(path: str | Path) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
-def read(file: str | Path) -> dict[str, np.ndarray]:
+def read(file: str | Path, *, encoder: str = "ENCODER") -> dict[str, np.ndarray]:
     """The arrays of a safetensors file, or of all shards that an index names.
+
+    encoder: our name of the one that is to be filled, for the command that converts a torch file.
 
     Raises:
       ConfigError: a torch file, which has to be converted, or none that can be read.
@@ -34,16 +39,34 @@ def read(file: str | Path) -> dict[str, np.ndarray]:
     file = Path(file)
     if file.suffix in TORCH:
         raise ConfigError(
-            f"'{file}' is a torch file, which can hold code; convert it once, weights only: "
-            f"python experiments/convert.py --torch --input {file} --output FOLDER"
+            f"'{file}' is a torch file, which can hold code; convert it once, weights only: python "
+            f"experiments/convert.py --torch --input {file} --encoder {encoder} --output FOLDER"
         )
     try:
-        if file.name.endswith(".index.json"):
-            shards = set(json.loads(file.read_text())["weight_map"].values())
-            return unwrapped({k: x for s in sorted(shards) for k, x in _read(file.parent / s)})
-        return unwrapped(dict(_read(file)))
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        return unwrapped(_shards(file) if file.name.endswith(".index.json") else _read(file))
+    except ConfigError:
+        raise
+    except (SafetensorError, OSError, ValueError) as error:
         raise ConfigError(f"'{file}' is not a safetensors file: {error}") from error
+
+
+def beside(path: str | Path, name: str) -> dict[str, Any]:
+    """The JSON object `name` in the folder of the weights at `path`, {} where there is none.
+
+    Raises:
+      ConfigError: it cannot be read, or is no object.
+    """
+    weights = located(path) or Path(path)
+    file = weights.with_name(name) if weights.is_file() else weights / name
+    if not file.exists():
+        return {}
+    try:
+        said = jsonfile.read(file)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"'{file}' cannot be read: {error}") from error
+    if not isinstance(said, dict):
+        raise ConfigError(f"'{file}' is no JSON object")
+    return said
 
 
 def unwrapped(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -54,9 +77,35 @@ def unwrapped(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return state
 
 
-def _read(file: Path):
+def _shards(index: Path) -> dict[str, np.ndarray]:
+    """The arrays of the shards that an index names, which lie beside it and have what it says."""
+    said = jsonfile.read(index)
+    places = said.get("weight_map") if isinstance(said, dict) else None
+    if not isinstance(places, dict) or not all(isinstance(x, str) for x in places.values()):
+        raise ValueError("it has no 'weight_map' from names of weights to names of files")
+    shards = sorted(set(places.values()))
+    for shard in shards:
+        if shard != os.path.basename(shard) or shard in ("", ".", ".."):
+            raise ConfigError(f"'{index}' names the file '{shard}', which is not in its folder")
+    found = {shard: _read(index.parent / shard) for shard in shards}
+    elsewhere = [name for name, shard in places.items() if name not in found[shard]]
+    if elsewhere:
+        name = min(elsewhere)
+        raise ValueError(f"'{places[name]}' has no '{name}', which the index says is there")
+    return {name: found[shard][name] for name, shard in places.items()}
+
+
+def _read(file: Path) -> dict[str, np.ndarray]:
     with safe_open(file, framework="numpy") as tensors:
-        return [(name, tensors.get_tensor(name)) for name in tensors.keys()]  # noqa: SIM118
+        names = tensors.keys()
+        for name in names:
+            kind = tensors.get_slice(name).get_dtype()
+            if kind not in READ:
+                raise ConfigError(
+                    f"'{file}' keeps '{name}' as {kind}, which is quantised; save the weights as "
+                    "float32, float16 or bfloat16"
+                )
+        return {name: tensors.get_tensor(name) for name in names}
 
 
 def write(folder: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:

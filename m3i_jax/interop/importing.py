@@ -3,6 +3,7 @@
 Paths start with `encoders/<tower>/`, `decoders/<name>/` or, for a target's, `ema/encoders/...`.
 """
 
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,9 +65,30 @@ def read(path: str | Path, *, layout: str = layouts.AUTO) -> Imported:
 
 
 def renamed(state: Mapping[str, np.ndarray], *, layout: str = layouts.AUTO, what: str) -> Imported:
-    """A state dict in our names; `what` names it in errors."""
+    """A state dict in our names; `what` names it in errors.
+
+    Raises:
+      ConfigError: keys that the layout does not know, or weights that are no finite numbers.
+    """
     found, places = layouts.recognise(state, layout=layout, what=what)
+    for _, slices in places.leaves.values():
+        for key in itertools.chain(*slices.values()):
+            _check_numbers(state[key], f"{what} has '{key}'")
     return Imported(what, found, to_ours(state, places), places.dropped)
+
+
+def _check_numbers(leaf: np.ndarray, what: str) -> None:
+    """Refuses what no weight is: integers, which are quantised, and numbers that are not finite."""
+    leaf = np.asarray(leaf)
+    if leaf.dtype.kind in "biuc":
+        raise ConfigError(f"{what} as {leaf.dtype}, and weights are floating-point numbers")
+    with np.errstate(over="ignore"):
+        strange = np.size(leaf) - np.count_nonzero(np.isfinite(np.asarray(leaf, np.float32)))
+    if strange:
+        raise ConfigError(
+            f"{what} with {strange} of {np.size(leaf)} numbers that are not finite in float32; "
+            "such a network computes nothing"
+        )
 
 
 def fitted(

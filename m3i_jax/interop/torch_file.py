@@ -53,7 +53,8 @@ def read(file: str | Path, *, part: str = "") -> dict[str, np.ndarray]:
         raise ConfigError(
             f"'{file}' cannot be read as weights only: {_reason(error, file)}"
         ) from error
-    return unwrapped({name: _array(x) for name, x in _chosen(content, part, file).items()})
+    chosen = _chosen(content, part, file)
+    return unwrapped({name: _array(x, f"'{file}' keeps '{name}'") for name, x in chosen.items()})
 
 
 def _content(torch: Any, file: str | Path) -> Any:
@@ -100,7 +101,12 @@ def _chosen(content: Any, part: str, file: str | Path) -> dict[str, Any]:
     return tensors
 
 
-def _array(tensor: Any) -> np.ndarray:
-    """On the host; bfloat16, which NumPy lacks, as float32."""
+def _array(tensor: Any, what: str) -> np.ndarray:
+    """On the host; bfloat16, which NumPy lacks, as float32; of fewer bits nothing is known."""
     tensor = type(tensor).detach(tensor).cpu()  # a file may set attributes of its own on a tensor
+    if tensor.is_quantized or tensor.is_floating_point() and tensor.element_size() < 2:
+        raise ConfigError(
+            f"{what} as {tensor.dtype}, which is quantised; save the weights as float32, float16 "
+            "or bfloat16"
+        )
     return (tensor.float() if tensor.is_floating_point() else tensor).numpy()

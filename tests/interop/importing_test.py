@@ -101,3 +101,22 @@ def test_files_are_found_and_missed(tmp_path, mae):
     assert importing.read(tmp_path).params.keys() == mae[0].keys()
     with pytest.raises(ConfigError, match="no model.safetensors at '.*none'"):
         importing.read(tmp_path / "none")
+
+
+@pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf, 1e39])
+def test_weights_that_are_not_finite_are_refused_and_named(strange, mae):
+    _, state = mae
+    state["blocks.0.mlp.fc1.bias"] = np.float64(state["blocks.0.mlp.fc1.bias"])
+    state["blocks.0.mlp.fc1.bias"][3] = strange
+    with pytest.raises(ConfigError, match="'blocks.0.mlp.fc1.bias' with 1 of 64 numbers that are"):
+        importing.renamed(state, what="it")
+    state["blocks.0.mlp.fc1.bias"][3] = 0
+    importing.renamed(state | {"head.bias": np.array([np.nan])}, what="it")  # nobody reads a head
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64, bool, np.complex64])
+def test_weights_that_are_no_floats_are_refused_and_named(kind, mae):
+    _, state = mae
+    state["norm.weight"] = state["norm.weight"].astype(kind)
+    with pytest.raises(ConfigError, match="'norm.weight' as .*, and weights are floating-point"):
+        importing.renamed(state, what="it")

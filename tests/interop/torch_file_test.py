@@ -162,6 +162,18 @@ def test_a_whole_module_is_its_state_dict(tmp_path, monkeypatch):
     assert torch.serialization.get_safe_globals() == before
 
 
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "quint8"])
+def test_weights_that_are_quantised_are_refused_by_name(kind, written):
+    def quantised(torch):
+        if kind == "quint8":
+            return torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.quint8)
+        return torch.ones(2).to(getattr(torch, kind))
+
+    path = written(lambda torch: {"a": torch.ones(2), "b": quantised(torch)})
+    with pytest.raises(ConfigError, match=f"keeps 'b' as torch.{kind}, which is quantised"):
+        torch_file.read(path)
+
+
 def test_what_cannot_be_read_is_said_in_a_line(written, tmp_path):
     torch = pytest.importorskip("torch")
     with pytest.raises(ConfigError, match="cannot be read as weights only: .*No such file"):

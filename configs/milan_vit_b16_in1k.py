@@ -13,6 +13,7 @@ import recipes
 def get_config():
     return recipes.with_clip(
         towers=dict(teacher=dict(recipes.CLIP_VIT, normalization="imagenet")),
+        weights=dict(teacher=dict(path="weights/clip_vit_b16", ignore="^normalization$")),
         duration="400 epochs",
         crops=dict(scale=(0.2, 1.0), flip=0.5),
         encoder=dict(name="vit_b16", positions="sincos"),

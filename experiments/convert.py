@@ -8,9 +8,11 @@ r"""Converts weights of others to ours or to a third party's, and says what was 
     python experiments/convert.py --torch --input encoder.pkl --beside decoder.pkl \
         --encoder dalle_encoder --output weights/dalle
 
-The encoder gets the fields that its layout needs, and --fields over them; position tables, patches
-and channels are made to fit. --torch reads a torch file, weights only, of a state dict or a whole
-module: nothing in it is executed. --beside keeps the decoders of a second file in the same folder.
+The encoder gets the fields that its layout needs, those that its parameters show, those that files
+beside it state (config.json, preprocessor_config.json), and --fields over them; what nobody states
+is said to be a guess. Position tables, patches and channels are made to fit. --torch reads a torch
+file, weights only, of a state dict or a whole module: nothing in it is executed. --beside keeps the
+decoders of a second file in the same folder.
 """
 
 import json
@@ -24,7 +26,7 @@ INPUT = flags.DEFINE_string("input", None, "File of weights, or its folder.", re
 BESIDE = flags.DEFINE_string("beside", None, "File of decoders to keep with the encoder.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
 LAYOUT = flags.DEFINE_string("layout", "auto", "Layout of the input, see docs/weights.md.")
-ENCODER = flags.DEFINE_string("encoder", None, "Our encoder of this shape; ours are known.")
+ENCODER = flags.DEFINE_string("encoder", None, "Our encoder of this shape; not needed if stated.")
 FIELDS = flags.DEFINE_string("fields", "{}", "Further fields of the encoder, as JSON.")
 TO = flags.DEFINE_string("to", "m3i_jax", "m3i_jax, timm, huggingface, or a layout of interop.")
 IGNORE = flags.DEFINE_string("ignore", "mask_token$", "Parameters that may be missing or extra.")
@@ -40,16 +42,10 @@ def main() -> None:
     if BESIDE.value and TO.value != "m3i_jax":
         raise ConfigError(f"--beside is kept in our own names, not in those of --to {TO.value}")
     imported = conversion.read(INPUT.value, layout=LAYOUT.value, torch=TORCH.value, part=PART.value)
-    if name := ENCODER.value:
-        block = {"name": name, **imported.layout.encoder, **conversion.told(INPUT.value, name)}
-    else:
-        block = conversion.described(INPUT.value)
-    if not block:
-        raise ConfigError("--encoder is needed for a file that says nothing of it: vit_b16, ...")
-    block |= fields
+    block = conversion.block(imported, ENCODER.value or "", fields)
     beside = conversion.read(BESIDE.value, torch=TORCH.value) if BESIDE.value else None
     imported = conversion.joined(imported, beside) if beside else imported
-    params, report = conversion.encoder(imported, block, ignore=IGNORE.value)
+    params, report = conversion.encoder(imported, block, ignore=IGNORE.value, chosen=fields)
     print(f"{INPUT.value}: layout {imported.layout.name}\n{report}")
     if beside:
         print(f"{BESIDE.value}: layout {beside.layout.name}\nkept {len(beside.params)}")

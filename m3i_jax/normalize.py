@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from m3i_jax.build import ConfigError, nearest
 from m3i_jax.types import Array
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -35,11 +36,36 @@ def undo_channels(
     return jnp.asarray(images, jnp.float32) * std + mean
 
 
-def renormalize(images: Array, name: str) -> Array:
-    """Images normalised as ImageNet's -> normalised by `CHANNELS[name]`; (..., 3) float32."""
-    if name == "imagenet":
+def statistics(normalization: str | tuple) -> tuple[tuple, tuple]:
+    """(mean, std) of a name in `CHANNELS`, or of such a pair itself.
+
+    Raises:
+      ConfigError: another name, or no two times three numbers, the second all above 0.
+    """
+    if isinstance(normalization, str):
+        if normalization not in CHANNELS:
+            raise ConfigError(
+                f"the encoder has no normalization '{normalization}'"
+                f"{nearest(normalization, CHANNELS)}"
+            )
+        return CHANNELS[normalization]
+    try:
+        mean, std = (tuple(float(x) for x in row) for row in normalization)
+    except (TypeError, ValueError):
+        mean = std = ()
+    if len(mean) != 3 or len(std) != 3 or not min(std) > 0 or not np.isfinite(mean + std).all():
+        raise ConfigError(
+            f"the encoder has normalization {normalization!r}, expected one of "
+            f"{', '.join(CHANNELS)}, or ((r, g, b), (r, g, b)), a mean and a deviation above 0"
+        )
+    return mean, std
+
+
+def renormalize(images: Array, normalization: str | tuple) -> Array:
+    """Images normalised as ImageNet's -> as `statistics` says; (..., 3) float32."""
+    if normalization == "imagenet":
         return images
-    mean, std = CHANNELS[name]
+    mean, std = statistics(normalization)
     return channels(undo_channels(images), mean=mean, std=std)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from m3i_jax import geometry, normalize
+from m3i_jax.build import ConfigError
 
 RNG = np.random.default_rng(0)
 window_jit = jax.jit(normalize.sliding_window, static_argnums=1, static_argnames="per_channel")
@@ -212,3 +213,29 @@ def test_patch_statistics_bring_the_image_back():
     np.testing.assert_allclose(geometry.patchify(deviation, 4), wanted, atol=1e-6)
     back = normalize.patches(images, 4) * deviation + mean
     np.testing.assert_allclose(back, images, atol=2e-6)
+
+
+def test_statistics_have_a_name_or_are_given():
+    assert normalize.statistics("inception") == ((0.5,) * 3, (0.5,) * 3)
+    own = [[0.1, 0.2, 0.3], [1, 0.5, 0.6]]
+    assert normalize.statistics(own) == ((0.1, 0.2, 0.3), (1.0, 0.5, 0.6))
+    pixels = RNG.uniform(size=(2, 3, 4, 3))
+    got = normalize.renormalize(normalize.channels(pixels), own)
+    np.testing.assert_allclose(got, (pixels - own[0]) / own[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "klip",
+        ((0, 0), (1, 1)),
+        ((0, 0, 0), (1, 0, 1)),
+        ((0, 0, 0), (1, 1, np.nan)),
+        (1, 2),
+        3,
+        None,
+    ],
+)
+def test_statistics_that_are_none_are_refused(choice):
+    with pytest.raises(ConfigError, match="the encoder has .*normalization"):
+        normalize.statistics(choice)

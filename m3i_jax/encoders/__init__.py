@@ -34,7 +34,13 @@ def create(name: str, /, **overrides: Any) -> nn.Module:
         fit together.
     """
     variant = lookup(_VARIANTS, name, what="encoder")
+    overrides = {key: _hashable(x) for key, x in overrides.items()}
     # `parent` and `name` are fields of every Linen module, and no options of an encoder.
     module = call(variant, overrides, what=f"encoder '{name}'", parent=None, name=None)
     module.check()
     return module
+
+
+def _hashable(value: Any) -> Any:
+    """Tuples of lists, as a module is to be hashed, and JSON has only lists."""
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from flax import linen as nn
 
+from m3i_jax import normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn.blocks import REMAT, check_blocks, check_choice, drop_rates, gelu
@@ -42,6 +43,8 @@ class InternImage(nn.Module):
       fused: width of M3I's map of the last two stages, which then is the code, at half the
         stride; None = the last stage is the code.
       eps: of the layer norms.
+      normalization: of the channels that the weights expect, see `ViT`; the images given are always
+        normalised as ImageNet's.
       drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule.
       dtype: of the products; offsets and masks are float32.
       scan, remat: how the blocks are compiled, see `blocks.stack`; no effect on parameters.
@@ -60,6 +63,7 @@ class InternImage(nn.Module):
     mlp_ratio: float = 4.0
     fused: int | None = None
     eps: float = 1e-6
+    normalization: str | tuple = "imagenet"
     drop_path: float = 0.0
     drop_path_schedule: str = "linear"
     dtype: str = "float32"
@@ -111,6 +115,7 @@ class InternImage(nn.Module):
                 "width that the groups divide"
             )
         check_choice("the encoder", "norm", self.norm, NORMS)
+        normalize.statistics(self.normalization)
         check_blocks(
             "the encoder",
             width=self.width,
@@ -166,7 +171,7 @@ class InternImage(nn.Module):
         if attention:
             raise ValueError("InternImage has no attention to return: DCNv3 weighs 9 points each")
         cells(images, self.stride)
-        form = self._form()
+        images, form = normalize.renormalize(images, self.normalization), self._form()
         x = Stem(self.width, form, name="patch_embed")(images)
         maps, outputs, rates = [], [], self._rates()
         for number, depth in enumerate(self.depths):

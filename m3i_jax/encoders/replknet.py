@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from flax import linen as nn
 
+from m3i_jax import normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import convolution
@@ -38,6 +39,8 @@ class RepLKNet(nn.Module):
       lifted: width of a linear map of pixels in front of the stem, where a learned vector takes
         the place of hidden pixels (METHODS §6.2); None = no map, and nothing can be hidden.
       image: side of the images in pixels, or (height, width).
+      normalization: of the channels that the weights expect, see `ViT`; the images given are always
+        normalised as ImageNet's.
       drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule.
       dtype: of the convolutions.
       scan, remat: how the units are compiled, see `blocks.stack`; no effect on parameters.
@@ -51,6 +54,7 @@ class RepLKNet(nn.Module):
     mlp_ratio: float = 4.0
     lifted: int | None = None
     image: int | tuple = 224
+    normalization: str | tuple = "imagenet"
     drop_path: float = 0.0
     drop_path_schedule: str = "linear"
     dtype: str = "float32"
@@ -93,6 +97,7 @@ class RepLKNet(nn.Module):
     @nn.nowrap
     def check(self) -> None:
         """Raises ConfigError for sizes and options that do not fit together."""
+        normalize.statistics(self.normalization)
         check_blocks(
             "the encoder",
             width=min(self.channels, default=1),
@@ -150,6 +155,7 @@ class RepLKNet(nn.Module):
         """
         if attention:
             raise ValueError("a RepLKNet has no attention to return")
+        images = normalize.renormalize(images, self.normalization)
         x = Stem(self.channels[0], self.lifted, jnp.dtype(self.dtype), name="patch_embed")(
             images, self._hidden(images, visible), self._token(), batch_stats
         )

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from flax import linen as nn
 
+from m3i_jax import normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, check_choice, drop_rates
@@ -35,6 +36,8 @@ class ResNet(nn.Module):
         3×3 convolution at full size.
       zero_init: the last norm of every block starts at zero, so that blocks start as identities.
       image: side of the images in pixels, or (height, width).
+      normalization: of the channels that the weights expect, see `ViT`; the images given are always
+        normalised as ImageNet's.
       drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule.
       dtype: of the convolutions.
       remat: what the backward pass recomputes, see `blocks.stack`; no effect on parameters.
@@ -46,6 +49,7 @@ class ResNet(nn.Module):
     stem: str = "imagenet"
     zero_init: bool = False
     image: int | tuple = 224
+    normalization: str | tuple = "imagenet"
     drop_path: float = 0.0
     drop_path_schedule: str = "linear"
     dtype: str = "float32"
@@ -83,6 +87,7 @@ class ResNet(nn.Module):
     @nn.nowrap
     def check(self) -> None:
         """Raises ConfigError for sizes and options that do not fit together."""
+        normalize.statistics(self.normalization)
         check_choice("the encoder", "block", self.block, EXPANSION)
         check_choice("the encoder", "stem", self.stem, STEMS)
         check_blocks(
@@ -128,6 +133,7 @@ class ResNet(nn.Module):
         if attention:
             raise ValueError("a ResNet has no attention to return")
         cells(images, self.patch)
+        images = normalize.renormalize(images, self.normalization)
         x, outputs = self._stem(images, batch_stats), []
         rates = drop_rates(self.drop_path, self.drop_path_schedule, sum(self.depths))
         for number, depth in enumerate(self.depths):

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from flax import linen as nn
 
-from m3i_jax import geometry
+from m3i_jax import geometry, normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import windows
@@ -47,6 +47,8 @@ class SwinV2(nn.Module):
       final_norm: layer norm behind the last block.
       hide: "mask" puts a learned token in the places of hidden patches, behind the norm of the
         patch embedding (SimMIM); "" = no such token.
+      normalization: of the channels that the weights expect, see `ViT`; the images given are always
+        normalised as ImageNet's.
       drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule
         through the blocks of all stages.
       dtype: of the matrix products.
@@ -64,6 +66,7 @@ class SwinV2(nn.Module):
     mlp_ratio: float = 4.0
     final_norm: bool = True
     hide: str = "mask"
+    normalization: str | tuple = "imagenet"
     drop_path: float = 0.0
     drop_path_schedule: str = "linear"
     dtype: str = "float32"
@@ -130,6 +133,7 @@ class SwinV2(nn.Module):
                 f"{self.stride} pixels are merged two by two behind {stages - 1} stages"
             )
         check_choice("the encoder", "hide", self.hide, ("mask", ""))
+        normalize.statistics(self.normalization)
         for number, (depth, heads) in enumerate(zip(self.depths, self.heads, strict=True)):
             check_blocks(
                 f"stage {number} of the encoder",
@@ -185,7 +189,7 @@ class SwinV2(nn.Module):
         cuts = self._stages(images.shape[1:3])
         learned = self._stages(self.size)
         pretrained = self._each("pretrained_window")
-        x = self._tokens(images, visible)
+        x = self._tokens(normalize.renormalize(images, self.normalization), visible)
         outputs, weights, before = (), (), 0
         for number, depth in enumerate(self.depths):
             side = pretrained[number]

@@ -39,8 +39,8 @@ class ViT(nn.Module):
         "layer", or "none".
       class_token: prepend a learned token, returned as the pooled feature.
       final_norm: layer norm behind the last block.
-      normalization: of the channels that the weights expect, "imagenet", "clip", or "inception"
-        for [-1, 1]; the images given are always normalised as ImageNet's.
+      normalization: of the channels that the weights expect, "imagenet", "clip", "inception" for
+        [-1, 1], or (mean, std); the images given are always normalised as ImageNet's.
       hide: what becomes of hidden patches: "drop" removes them before the first block (MAE),
         "mask" puts a learned token in their places (BEiT, SimMIM).
       qkv_bias: bias of the fused query, key and value projection; "qv" = none on the keys (BEiT).
@@ -48,7 +48,7 @@ class ViT(nn.Module):
       frozen_patch: the patch embedding stays as it was drawn (MoCo v3, SiameseIM).
       pre_norm: a layer norm in front of the first block (CLIP).
       eps: of the layer norms.
-      activation: of the MLPs, "gelu" (exact) or "quick_gelu" (CLIP).
+      activation: of the MLPs, "gelu" (exact), "quick_gelu" (CLIP), "gelu_tanh", "relu" or "silu".
       layer_scale: start of the LayerScale factors; None = none.
       drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule.
       attention_dropout: share of the attention weights that training drops (data2vec).
@@ -69,7 +69,7 @@ class ViT(nn.Module):
     relative_bias: str = "none"
     class_token: bool = True
     final_norm: bool = True
-    normalization: str = "imagenet"
+    normalization: str | tuple = "imagenet"
     hide: str = "drop"
     qkv_bias: bool | str = True
     patch_bias: bool = True
@@ -126,7 +126,7 @@ class ViT(nn.Module):
         check_choice("the encoder", "activation", self.activation, ACTIVATIONS)
         check_choice("the encoder", "hide", self.hide, ("drop", "mask"))
         check_choice("the encoder", "weight_init", self.weight_init, INITS)
-        check_choice("the encoder", "normalization", self.normalization, normalize.CHANNELS)
+        normalize.statistics(self.normalization)
         check_blocks(
             "the encoder",
             width=self.width,

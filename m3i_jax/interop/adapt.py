@@ -25,6 +25,7 @@ def fit(
     wanted: Mapping[str, Any],
     *,
     grid: Grid | None = None,
+    source: Grid | None = None,
 ) -> tuple[Flat, list[str]]:
     """The parameters in the wanted shapes as far as they can be, and a sentence per change.
 
@@ -32,22 +33,25 @@ def fit(
       params: of an image encoder, or of a decoder with fixed positions.
       wanted: shapes by path.
       grid: of the wanted encoder; a square one if not given.
+      source: of the encoder that they are from; where nobody says, a square one if the number of
+        rows is a square, else that of the wanted encoder.
     """
     found, notes = dict(params), []
     for path in sorted(found.keys() & wanted.keys()):
         before, shape = found[path], wanted[path].shape
-        if before.shape == shape:
-            continue
-        if path.startswith("patch_embed/") and before.ndim == 4:
+        if path.startswith("patch_embed/") and before.ndim == 4 and before.shape != shape:
             found[path] = _stem(before, shape)
-        elif path == POSITIONS:
-            found[path] = _positions(before, shape, grid)
+        elif path == POSITIONS and before.ndim == 3:
+            found[path] = _positions(before, shape, grid, source)
         elif path.endswith(RELATIVE):
-            found[path] = _relative(before, shape, grid, "cls_token" in params)
+            found[path] = _relative(before, shape, grid, source, "cls_token" in params)
         if found[path].size != before.size:
             notes.append(f"{path} resized from {_by(before.shape)} to {_by(found[path].shape)}")
+        elif path.endswith((POSITIONS, RELATIVE)) and found[path] is not before:
+            guess = "" if source else ", taken to be square as nobody says what it is,"
+            notes.append(f"{path} resampled from its grid{guess} to {_by(grid)}, of as many cells")
     if POSITIONS in found and POSITIONS not in wanted:
-        kind = fixed(found[POSITIONS], grid)
+        kind = fixed(found[POSITIONS], source or grid)
         if kind is not None:
             table = found.pop(POSITIONS)
             notes.append(f"{POSITIONS} {_by(table.shape)} is the fixed table, {kind} first")
@@ -87,36 +91,54 @@ def _patches(kernel, side):
     return np.einsum("pi,qj,pqcd->ijcd", inverse, inverse, kernel).astype(np.float32)
 
 
-def _positions(table, shape, grid):
-    """(1, class + h·w, D) for another grid; the class token keeps its row."""
-    first, side = _square(table.shape[1])
-    to = grid or 2 * (math.isqrt(shape[1] - first),)
-    if first > 1 or table.shape[2] != shape[2] or first + to[0] * to[1] != shape[1]:
+def _positions(table, shape, grid, source):
+    """(1, class + h·w, D) for another grid; the class token keeps its row, or has none to keep."""
+    rows, wanted = table.shape[1], shape[1]
+    to = grid or _square(wanted)
+    first = wanted - to[0] * to[1] if to else 2
+    source = _source(rows, grid, source, lambda g: rows - g[0] * g[1] in (0, 1))
+    if source is None or first not in (0, 1) or table.shape[2] != shape[2]:
         return table
-    cells = table[0, first:].reshape(side, side, -1)
+    before = rows - source[0] * source[1]
+    if (source, before) == (to, first) or before > first:
+        return table
+    token = table[0, :1] if before else np.zeros((first, table.shape[2]), table.dtype)
+    cells = table[0, before:].reshape(*source, -1)
     moved = np.asarray(resample(cells, to)).reshape(-1, table.shape[2])
-    return np.concatenate([table[0, :first], moved])[None]
+    return np.concatenate([token[:first], moved])[None]
 
 
 def _square(rows):
-    """(rows of the class token, side) of a table whose cells are a square."""
+    """The square grid of a table with a row for each cell, and perhaps one of the class token."""
     side = math.isqrt(rows)
-    return rows - side**2, side
+    return (side, side) if rows - side**2 <= 1 else None
 
 
-def _relative(table, shape, grid, class_token):
+def _source(rows, grid, source, fits):
+    """The grid of a table: what is stated, a square one, or the wanted one; None if none fits."""
+    for candidate in (source, _square(rows), grid):
+        if candidate and fits(candidate):
+            return candidate
+    return None
+
+
+def _relative(table, shape, grid, source, class_token):
     """(..., (2h-1)(2w-1) + 3, heads) for another grid; the class token keeps its rows."""
     last = CLASS_ROWS * int(class_token)
-    side, to = (math.isqrt(n[-2] - last) for n in (table.shape, shape))
-    h, w = (2 * grid[0] - 1, 2 * grid[1] - 1) if grid else (to, to)
-    same_kind = side**2 == table.shape[-2] - last and h * w == shape[-2] - last
-    if table.shape[-1] != shape[-1] or not same_kind:
+    offsets = lambda g: (2 * g[0] - 1) * (2 * g[1] - 1)  # noqa: E731
+    side, to_side = ((math.isqrt(x.shape[-2] - last) + 1) // 2 for x in (table, np.empty(shape)))
+    to = grid or (to_side, to_side)
+    candidates = (source, (side, side), grid)
+    source = next((g for g in candidates if g and offsets(g) == table.shape[-2] - last), None)
+    fits = offsets(to) == shape[-2] - last and table.shape[-1] == shape[-1]
+    if source is None or not fits or source == to:
         return table
+    (h, w), n = source, offsets(source)
     layers = []
     for one in table.reshape(-1, *table.shape[-2:]):
-        cells = one[: side**2].reshape(side, side, -1)
-        moved = np.asarray(resample(cells, (h, w))).reshape(-1, one.shape[-1])
-        layers.append(np.concatenate([moved, one[side**2 :]]))
+        cells = one[:n].reshape(2 * h - 1, 2 * w - 1, -1)
+        moved = np.asarray(resample(cells, (2 * to[0] - 1, 2 * to[1] - 1)))
+        layers.append(np.concatenate([moved.reshape(-1, one.shape[-1]), one[n:]]))
     return np.stack(layers).reshape(*table.shape[:-2], *layers[0].shape)
 
 
@@ -125,10 +147,9 @@ def fixed(table: np.ndarray, grid: Grid | None) -> str | None:
 
     grid: of the table where it is no square.  None: it is another one, a learned one.
     """
-    (first, side), width = _square(table.shape[1]), table.shape[2]
-    shape = side, side
-    if grid and 0 <= table.shape[1] - grid[0] * grid[1] <= 1:
-        first, shape = table.shape[1] - grid[0] * grid[1], grid
+    rows, width = table.shape[1:]
+    shape = grid if grid and 0 <= rows - grid[0] * grid[1] <= 1 else _square(rows)
+    first = rows - shape[0] * shape[1] if shape else 2
     if first > 1 or width % 4:
         return None
     ours = np.pad(np.asarray(geometry.sincos(shape, width)), ((first, 0), (0, 0)))

@@ -1,8 +1,7 @@
 """A file of others as one of ours: the image encoder made to fit, whatever else is in it kept."""
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,11 @@ import numpy as np
 
 from m3i_jax import encoders, trees
 from m3i_jax.build import ConfigError
-from m3i_jax.interop import exporting, files, importing, layouts, torch_file
+from m3i_jax.interop import beside, exporting, files, importing, layouts, torch_file
 from m3i_jax.interop.importing import Imported, Report
 from m3i_jax.interop.rename import listed, nested
 
 ENCODER, DECODERS = "encoders/image/", "decoders/"
-# What Hugging Face's config.json calls fields of encoders that no shape of a parameter tells.
-TOLD = {"layer_norm_eps": "eps", "num_attention_heads": "heads", "image_size": "image"}
 
 Flat = dict[str, np.ndarray]
 
@@ -33,53 +30,64 @@ def read(
     if not torch:
         return importing.read(path, layout=layout)
     state = torch_file.read(path, part=part)
-    return importing.renamed(state, layout=layout, what=f"'{path}'")
+    imported = importing.renamed(state, layout=layout, what=f"'{path}'")
+    return imported._replace(stated=beside.read(path, names=imported.stated))
 
 
-def joined(imported: Imported, beside: Imported) -> Imported:
+def joined(imported: Imported, second: Imported) -> Imported:
     """The file, with the decoders of another beside it: the two halves of an autoencoder.
 
     Raises:
       ConfigError: the other one has more than decoders or nothing, or decoders of the same names.
     """
-    first, second = (importing.by_module(x.params) for x in (imported, beside))
-    strange = [name for name in second if not name.startswith(DECODERS)]
-    if strange or not second:
+    there, more = (importing.by_module(x.params) for x in (imported, second))
+    strange = [name for name in more if not name.startswith(DECODERS)]
+    if strange or not more:
         raise ConfigError(
-            f"{beside.path} is to give decoders alone, but has {listed(strange) or 'none'} "
-            f"(layout '{beside.layout.name}')"
+            f"{second.path} is to give decoders alone, but has {listed(strange) or 'none'} "
+            f"(layout '{second.layout.name}')"
         )
-    if twice := sorted(first.keys() & second.keys()):
-        raise ConfigError(f"{imported.path} and {beside.path} both have {listed(twice)}")
-    return imported._replace(params={**imported.params, **beside.params})
+    if twice := sorted(there.keys() & more.keys()):
+        raise ConfigError(f"{imported.path} and {second.path} both have {listed(twice)}")
+    return imported._replace(params={**imported.params, **second.params})
 
 
-def described(path: str | Path) -> dict[str, Any]:
-    """The block of the encoder in a file that we wrote, from the config.json beside it; else {}."""
-    return _beside(path).get("m3i_jax", {}).get("encoder", {})
+def block(imported: Imported, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The block `{name, **kwargs}` of the encoder that a file is of.
 
+    What its layout usually has, what its parameters show, what is said beside it, and `fields`:
+    each over those before.
 
-def told(path: str | Path, name: str) -> dict[str, Any]:
-    """Fields of the encoder `name` that Hugging Face's config.json beside a file states."""
-    said = _beside(path)
-    return {
-        ours: said[theirs]
-        for theirs, ours in TOLD.items()
-        if isinstance(said.get(theirs), int | float) and encoders.accepts(name, ours)
+    Args:
+      imported: the file.
+      name: our encoder of this shape; "" = what is said beside the file.
+      fields: of the encoder, as the user wants them.
+
+    Raises:
+      ConfigError: nobody says what encoder it is.
+    """
+    stated = imported.stated
+    if not name and stated.block:
+        return {**stated.block, **fields}
+    if not name and not stated.encoder:
+        raise ConfigError("--encoder is needed for a file that says nothing of it: vit_b16, ...")
+    params = importing.by_module(imported.params).get("encoders/image", {})
+    known = {**imported.layout.encoder, **beside.shown(params), **stated.fields()}
+    chosen = name or stated.encoder
+    taken = {
+        field: x
+        for field, x in known.items()
+        if encoders.accepts(chosen, field) and not (name and field in beside.SIZES)
     }
-
-
-def _beside(path: str | Path) -> dict[str, Any]:
-    """The config.json beside the weights, {} where there is none."""
-    file = files.located(path)
-    beside = file.with_name(files.CONFIG) if file else None
-    if beside is None or not beside.is_file():
-        return {}
-    return json.loads(beside.read_text(encoding="utf-8"))
+    return {"name": chosen, **taken, **fields}
 
 
 def encoder(
-    imported: Imported, block: Mapping[str, Any], *, ignore: str = ""
+    imported: Imported,
+    block: Mapping[str, Any],
+    *,
+    ignore: str = "",
+    chosen: Collection[str] = (),
 ) -> tuple[Flat, Report]:
     """Everything in the file by path, its image encoder made to fit, and what became of that.
 
@@ -87,20 +95,24 @@ def encoder(
       imported: the file.
       block: `{name, **kwargs}` of our encoder.
       ignore: pattern of its parameters that may be missing or extra.
+      chosen: fields that may be other than what is said beside the file.
 
     Raises:
       ConfigError: the encoder is another one; every missing and every extra parameter is named.
     """
-    kwargs = dict(block)
-    module = encoders.create(kwargs.pop("name"), **kwargs)
+    module = beside.create(block)
     init = jax.eval_shape(module.init, jax.random.key(0), module.example())["params"]
     wanted = {ENCODER + path: x for path, x in trees.named_leaves(init)}
+    said = beside.agree(
+        imported.stated, block, chosen=lambda field: field in chosen, what=imported.path
+    )
     found, notes = importing.fitted(imported, wanted, grid=module.grid)
+    notes += said + importing.left(imported)
     ours = {path: x for path, x in found.items() if path.startswith(ENCODER)}
     report = importing.report(ours, wanted, notes=notes, what=imported.path)
     importing.complete(report, imported.layout, ignore=ignore, what=imported.path)
-    beside = {path: x for path, x in found.items() if path not in ours}
-    return {path: ours[path] for path in report.matched} | beside, report
+    others = {path: x for path, x in found.items() if path not in ours}
+    return {path: ours[path] for path in report.matched} | others, report
 
 
 def save(

@@ -87,14 +87,33 @@ def save(
         name = config["encoder"]["name"]
         raise ConfigError(f"encoder '{name}' is none of images; only those are exported")
     state, layout = export(params, module, to=to)
-    described = describe.config(module, layout) | {
-        "m3i_jax": {**config, "layout": layout.name, "encoder": dict(config["encoder"])}
-    }
+    described = describe.config(module, layout)
+    own = {"m3i_jax": {**config, "layout": layout.name, "encoder": dict(config["encoder"])}}
     os.makedirs(path, exist_ok=True)
-    with open(os.path.join(path, files.CONFIG), "w") as file:
-        json.dump(described, file, indent=2)
-    files.write(path, state)
+    _write(path, files.CONFIG, described | own)
+    if images := describe.preprocessor(module, described):
+        _write(path, files.PREPROCESSOR, images)
+    files.write(path, state | _poolers(layout, module))
     return layout.name
+
+
+def _write(folder: str | os.PathLike, name: str, content: Mapping[str, Any]) -> None:
+    with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2)
+
+
+def _poolers(layout: Layout, module: Any) -> dict[str, np.ndarray]:
+    """What transformers' models have behind our encoder and would draw at random: identities.
+
+    Its ViT's pooler then gives the class token as it is, with the activation in the config; its
+    BEiT without a final norm gives the mean of the patches, normalised.
+    """
+    ones, zeros = np.ones(module.features, np.float32), np.zeros(module.features, np.float32)
+    if layout is huggingface.VIT:
+        return {"pooler.dense.weight": np.diag(ones), "pooler.dense.bias": zeros}
+    if layout is huggingface.BEIT and not module.final_norm:
+        return {"pooler.layernorm.weight": ones, "pooler.layernorm.bias": zeros}
+    return {}
 
 
 def _counters(state: Mapping[str, Any]) -> dict[str, np.ndarray]:

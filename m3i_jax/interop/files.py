@@ -14,6 +14,7 @@ from m3i_jax import jsonfile
 from m3i_jax.build import ConfigError
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+PREPROCESSOR = "preprocessor_config.json"
 INDEX = "model.safetensors.index.json"
 TORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".pkl")
 WRAPPERS = ("module.", "_orig_mod.", "model.")

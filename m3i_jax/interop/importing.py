@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.interop import adapt, files, layouts
-from m3i_jax.interop.rename import Layout, to_ours
+from m3i_jax.interop import adapt, beside, files, layouts
+from m3i_jax.interop.rename import Layout, listed, to_ours
+from m3i_jax.interop.statement import Stated
 from m3i_jax.types import Grid
 
+TABLES = (adapt.POSITIONS, adapt.RELATIVE)
+COUNTER = "num_batches_tracked"  # of torch's batch norms, which nobody reads
 _MODULE = re.compile(r"((?:ema/)?(?:encoders|decoders)/[^/]+)/(.+)")
 
 
@@ -23,12 +26,14 @@ class Imported(NamedTuple):
     """A file in our names, before anything was made to fit.
 
     params: path -> float32 array.  dropped: keys of the file that have no use here.
+    stated: what lies beside it and says more of its networks.
     """
 
     path: str
     layout: Layout
     params: dict[str, np.ndarray]
     dropped: tuple[str, ...]
+    stated: Stated = Stated()
 
 
 class Report(NamedTuple):
@@ -52,16 +57,20 @@ class Report(NamedTuple):
         return "\n".join(lines)
 
 
-def read(path: str | Path, *, layout: str = layouts.AUTO) -> Imported:
-    """A safetensors file, or the folder of one, in our names.
+def read(path: str | Path, *, layout: str = layouts.AUTO, encoder: str = "ENCODER") -> Imported:
+    """A safetensors file, or the folder of one, in our names, and what is said beside it.
+
+    encoder: our name of the one that is to be filled, for the command that converts a torch file.
 
     Raises:
-      ConfigError: no such file, a torch file, or keys that the layout does not know.
+      ConfigError: no such file, a torch file, keys that the layout does not know, or a network
+        that no encoder of ours is.
     """
     file = files.located(path)
     if file is None:
         raise ConfigError(f"there is no {files.WEIGHTS} at '{path}'")
-    return renamed(files.read(file), layout=layout, what=f"'{path}'")
+    imported = renamed(files.read(file, encoder=encoder), layout=layout, what=f"'{path}'")
+    return imported._replace(stated=beside.read(file, names=imported.stated))
 
 
 def renamed(state: Mapping[str, np.ndarray], *, layout: str = layouts.AUTO, what: str) -> Imported:
@@ -74,7 +83,8 @@ def renamed(state: Mapping[str, np.ndarray], *, layout: str = layouts.AUTO, what
     for _, slices in places.leaves.values():
         for key in itertools.chain(*slices.values()):
             _check_numbers(state[key], f"{what} has '{key}'")
-    return Imported(what, found, to_ours(state, places), places.dropped)
+    params = to_ours(state, places)
+    return Imported(what, found, params, places.dropped, beside.by_names(places.prefix, params))
 
 
 def _check_numbers(leaf: np.ndarray, what: str) -> None:
@@ -102,21 +112,21 @@ def fitted(
     Args:
       imported: the file.
       wanted: shapes by path; those of a target are those of the online network.
-      grid: of the wanted image encoder.
+      grid: of the wanted image encoder; the file's own is in what it states.
 
     Returns:
       Everything by path, and a sentence for every change.
     """
     modules, shapes = by_module(imported.params), by_module(wanted)
-    notes, swapped = [], False
+    notes, swapped, source = [], False, imported.stated.grid
     for name in sorted(modules, key=lambda name: (not name.startswith("encoders/"), name)):
         params, plain = modules[name], name.removeprefix("ema/")
         shape = shapes.get(plain)
         if shape is None:
             continue
-        fit, changes = adapt.fit(params, shape, grid=grid)
+        fit, changes = adapt.fit(params, shape, grid=grid, source=source)
         if plain == "encoders/image" and adapt.POSITIONS in params.keys() - fit.keys():
-            swapped |= adapt.fixed(params[adapt.POSITIONS], grid) == "columns"
+            swapped |= adapt.fixed(params[adapt.POSITIONS], source or grid) == "columns"
         modules[name] = fit
         notes += [f"{name}: {change}" for change in changes]
     for name, params in modules.items():
@@ -173,6 +183,12 @@ def complete(account: Report, layout: Layout, *, ignore: str = "", what: str) ->
     lines += [f"it has {', '.join(extra)}, which the encoder has not"] * bool(extra)
     hint = advice(layout)
     raise ConfigError(f"{what} does not fit: {'; '.join(lines)}{'. ' if hint else ''}{hint}")
+
+
+def left(imported: Imported) -> list[str]:
+    """A sentence on the keys of a file that have no use here, if there are any."""
+    keys = [key for key in imported.dropped if not key.endswith(COUNTER)]
+    return [f"left out, of no use here: {listed(keys)}"] if keys else []
 
 
 def advice(layout: Layout) -> str:

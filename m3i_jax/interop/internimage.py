@@ -1,11 +1,12 @@
 """The table of InternImage's official code.
 
 Its norms stand in a sequence with changes of the order of axes, and so have a number: 0 where the
-channels came last already, 1 where they came first.
+channels came last already, 1 where they came first. Of M3I's networks the decoder `category` is
+the pooling with the norm behind it (clip_projector, fc_norm); the classifier goes.
 """
 
 from m3i_jax.interop.parts import CONVOLUTION, TRANSPOSED, convolution, leaf, linear, norm
-from m3i_jax.interop.rename import Layout, Transform, under
+from m3i_jax.interop.rename import Layout, Rule, Transform, under
 
 POINTWISE = Transform(lambda x: x[:, :, 0, 0].T, lambda x: (x.T[:, :, None, None],))
 
@@ -36,6 +37,22 @@ _BLOCK = under(
     theirs="levels.{i}.blocks.{b}.",
 )
 
+
+def _pooling(number: str) -> tuple[Rule, ...]:
+    """Attention pooling, its queries, keys and values normalised; `number` is that of its norms."""
+    role = (
+        rule
+        for name in "qkv"
+        for rule in (
+            *norm(f"norm_{name}", f"clip_projector.norm1_{name}{number}"),
+            *leaf(f"{name}/kernel", f"clip_projector.cross_dcn.{name}.weight", how=TRANSPOSED),
+            *leaf(f"{name}/bias", f"clip_projector.cross_dcn.{name}_bias"),
+        )
+    )
+    rest = (*linear("proj", "clip_projector.cross_dcn.proj"), *norm("norm", f"fc_norm{number}"))
+    return under((*role, *rest), ours="decoders/category/")
+
+
 INTERN_IMAGE = Layout(
     "internimage",
     under(
@@ -57,7 +74,9 @@ INTERN_IMAGE = Layout(
             *linear("projection/x3", "dcnv3_head_x3", how=POINTWISE),
         ),
         ours="encoders/image/",
-    ),
-    drops=(r"(head|conv_head|clip_projector|fc_norm)\..*",),
+    )
+    + _pooling(".0")
+    + _pooling(""),
+    drops=(r"(head|conv_head)\..*",),
 )
 LAYOUTS = (INTERN_IMAGE,)

@@ -58,11 +58,13 @@ class Sorted(NamedTuple):
 
     leaves: our path -> (rule, {number on our leading axis or None: its keys}).
     dropped, unknown: keys known as useless, and not known.
+    prefix: of the layout's, which was in front of the keys.
     """
 
     leaves: dict[str, tuple[Rule, dict[int | None, tuple[str, ...]]]]
     dropped: tuple[str, ...]
     unknown: tuple[str, ...]
+    prefix: str = ""
 
 
 def sort(keys: Iterable[str], layout: Layout) -> Sorted:
@@ -152,7 +154,7 @@ def _sort(keys, layout, prefix) -> Sorted:
             leaves[path] = rule, keyed
         else:  # a part without its others, a block without the one before, a second source
             unknown += [key for parts in slices.values() for key in parts.values()]
-    return Sorted(leaves, tuple(dropped), tuple(unknown))
+    return Sorted(leaves, tuple(dropped), tuple(unknown), prefix)
 
 
 @functools.lru_cache(maxsize=64)

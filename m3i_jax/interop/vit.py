@@ -87,11 +87,12 @@ _BEIT = (
 _BEIT_DROPS = (*HEADS, r"(.*\.)?relative_position_index")
 _BEIT_FIELDS = {"qkv_bias": "qv", "positions": "none", "relative_bias": "shared"}
 
+MOCO_V3 = "base_encoder."  # beside it the average, of the same names, and the head that predicts
 TIMM = Layout(
     "timm",
     under(TRUNK, ours=IMAGE),
-    drops=HEADS,
-    prefixes=("", "backbone.", "encoder.", "base_encoder.", "trunk."),
+    drops=(*HEADS, r"(momentum_encoder|predictor)\..*"),
+    prefixes=("", "backbone.", "encoder.", MOCO_V3, "trunk."),
     unsaid="/mask_token$",
     encoder=LEARNED,
 )

@@ -78,7 +78,25 @@ def quick_gelu(x: Array) -> Array:
     return (wide * jax.nn.sigmoid(1.702 * wide)).astype(x.dtype)
 
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"gelu": gelu, "quick_gelu": quick_gelu}
+@functools.partial(jax.checkpoint, prevent_cse=False)
+def gelu_tanh(x: Array) -> Array:
+    """x (1 + tanh(√(2/π) (x + 0.044715 x³)))/2, BERT's approximation, evaluated in float32."""
+    return jax.nn.gelu(x.astype(jnp.float32), approximate=True).astype(x.dtype)
+
+
+@functools.partial(jax.checkpoint, prevent_cse=False)
+def silu(x: Array) -> Array:
+    """x σ(x), evaluated in float32."""
+    return jax.nn.silu(x.astype(jnp.float32)).astype(x.dtype)
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "gelu": gelu,
+    "quick_gelu": quick_gelu,
+    "gelu_tanh": gelu_tanh,
+    "relu": jax.nn.relu,
+    "silu": silu,
+}
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))

@@ -20,7 +20,8 @@ class Source(NamedTuple):
     """A block of config.weights: a work directory or a file, and what to take of it.
 
     branch: of a work directory.  tower: its name there.
-    layout: of a file (interop.layouts).  ignore: pattern of parameters that it may have in excess.
+    layout: of a file (interop.layouts).  ignore: pattern of parameters that it may have in excess,
+      and of fields that may be other than what is said beside it.
     """
 
     path: str
@@ -53,19 +54,24 @@ def fill(run: Run, state: TrainState) -> TrainState:
             abstract = run.abstract.codes[name]
             source = build.call(Source, block, what=f"config.weights.{slot.source}")
             grid = run.network.towers[slot.source].grid
-            loaded = _load(source, slot, abstract, grid)
+            block = weights.block(run.config, slot.source)
+            loaded = _load(source, slot, abstract, grid, block)
             codes[name] = jax.device_put(loaded, run.shardings.codes[name])
     return state.replace(codes=codes)
 
 
-def _load(source: Source, slot: Slot, wanted: Mapping[str, Any], grid: Any) -> Any:
+def _load(
+    source: Source, slot: Slot, wanted: Mapping[str, Any], grid: Any, block: Mapping[str, Any]
+) -> Any:
     """The state of a slot, of the shapes in `wanted`."""
     if not slot.frozen:
         found = weights.load_code_state(source.path, slot.name)
         weights.check(found, wanted, what=f"'{slot.name}' of '{source.path}'")
         return found
     how = source._asdict()
-    tower = weights.load(how.pop("path"), wanted["encoders"][slot.source], **how, grid=grid)
+    tower = weights.load(
+        how.pop("path"), wanted["encoders"][slot.source], **how, grid=grid, block=block
+    )
     found = {"encoders": {slot.source: tower}}
     heads = wanted.get("decoders")
     if heads and weights.is_file(source.path):

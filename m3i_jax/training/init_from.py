@@ -7,14 +7,14 @@ starts as the file's target, where it has one, else as the online network.
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 
 from m3i_jax import build, trees
 from m3i_jax.build import ConfigError
-from m3i_jax.interop import importing, layouts
+from m3i_jax.interop import beside, importing, layouts
 from m3i_jax.interop.importing import Imported, Report
 from m3i_jax.training import weights
 from m3i_jax.training.config import Config
@@ -31,7 +31,8 @@ class Source(NamedTuple):
     path: a work directory, one of its checkpoint steps, or a file of weights or its folder.
     layout: of a file (interop.layouts).
     branch: of a work directory, that becomes the online network: "online" or "ema".
-    ignore: pattern of the encoder's parameters that may be missing or extra.
+    ignore: pattern of the encoder's parameters that may be missing or extra, and of fields that
+      may be other than what is said beside the file.
     """
 
     path: str
@@ -64,7 +65,8 @@ def find(run: Run) -> Start | None:
         return None
     source = build.call(Source, run.config.init_from, what="config.init_from")
     if weights.is_file(source.path):
-        imported = importing.read(source.path, layout=source.layout)
+        name = run.config.encoder.get("name", "ENCODER")
+        imported = importing.read(source.path, layout=source.layout, encoder=name)
     else:
         imported = _of_run(source)
     wanted = dict(trees.named_leaves(run.abstract.params))
@@ -77,6 +79,8 @@ def find(run: Run) -> Start | None:
     taken_target = _whole_modules(target, averaged, source.ignore)
     if not taken:
         raise ConfigError(f"nothing of {imported.path} fits this run: it has {_modules(found)}")
+    notes += _agreed(run.config, source, imported, importing.by_module(taken))
+    notes += importing.left(imported)
     account = importing.report(taken, wanted, notes=notes, what=imported.path)
     left = found.keys() - taken.keys() - {TARGET + path for path in taken_target}
     account = account._replace(extra=tuple(sorted(left)))
@@ -111,7 +115,23 @@ def _of_run(source: Source) -> Imported:
     first = trees.overlay(online, target) if source.branch == "ema" else online
     params = dict(trees.named_leaves(first))
     params |= {TARGET + path: x for path, x in trees.named_leaves(target)}
-    return Imported(f"'{source.path}'", layouts.OWN, params, ())
+    stated = weights.stated(source.path, "image")
+    return Imported(f"'{source.path}'", layouts.OWN, params, (), stated)
+
+
+def _agreed(config: Config, source: Source, imported: Imported, taken: Iterable[str]) -> list[str]:
+    """Refuses modules that are others than is said of them; returns what is guessed."""
+    notes, of_file = [], weights.is_file(source.path)
+    for module in taken:
+        kind, name = module.split("/")
+        what = f"{module} of {imported.path}"
+        if kind == "encoders":
+            said = imported.stated if of_file else weights.stated(source.path, name)
+            block = weights.block(config, name)
+            notes += weights.agree(said, block, ignore=source.ignore, what=what)
+        elif theirs := imported.stated.decoders.get(name):
+            beside.decoder(theirs, config.decoders[name], what=what)
+    return notes
 
 
 def _check_encoder(found, wanted, imported, ignore) -> None:

@@ -6,14 +6,16 @@ They come from a work directory (`WORKDIR`, its newest sound checkpoint, or
 """
 
 import logging
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.interop import files, importing, layouts
+from m3i_jax.interop import beside, files, importing, layouts
 from m3i_jax.interop.rename import nested
+from m3i_jax.interop.statement import Stated
 from m3i_jax.training import plain
 from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.types import Grid
@@ -33,6 +35,7 @@ def load(
     layout: str = layouts.AUTO,
     ignore: str = "",
     grid: Grid | None = None,
+    block: Mapping[str, Any] | None = None,
 ) -> Tree:
     """Parameters of one encoder, exactly those of `wanted`.
 
@@ -42,8 +45,10 @@ def load(
       tower: its name in the old run or in the file.
       branch: "ema" or "online", of a checkpoint.
       layout: of a file, as `interop.layouts` calls it, or "auto".
-      ignore: pattern of parameters in a file that may be there without being wanted.
+      ignore: pattern of parameters in a file that may be there without being wanted, and of
+        fields that may be other than what is said beside it.
       grid: of the wanted encoder, to which a file's position tables are resampled.
+      block: of the wanted encoder, held against what is said beside the weights.
 
     Raises:
       ConfigError: nothing there to read, or its parameters are not those wanted: every missing,
@@ -51,10 +56,47 @@ def load(
     """
     path = Path(path)
     if is_file(path):
-        return _of_file(importing.read(path, layout=layout), wanted, tower, ignore, grid)
-    found = _part(path, branch, "encoders", tower)
+        name = (block or {}).get("name", "ENCODER")
+        imported = importing.read(path, layout=layout, encoder=name)
+        said = imported.stated
+    else:
+        found, said = _part(path, branch, "encoders", tower), stated(path, tower)
+    notes = agree(said, block, ignore=ignore, what=f"'{path}'") if block else []
+    if is_file(path):
+        return _of_file(imported, wanted, tower, ignore, grid, notes)
+    _check_grid(found, wanted, said, grid, what=f"tower '{tower}' of '{path}'")
     check(found, wanted, what=f"tower '{tower}' of '{path}'")
     return found
+
+
+def block(config: Any, tower: str) -> dict[str, Any]:
+    """The block of a tower as the network is built from it."""
+    own = config.encoder if tower == "image" else config.towers[tower]
+    return {**({"image": config.image} if beside.takes_images(own) else {}), **own}
+
+
+def agree(said: Stated, block: Mapping[str, Any], *, ignore: str, what: str) -> list[str]:
+    """Refuses an encoder that is not the one that is said; see `interop.beside.agree`.
+
+    ignore: pattern of the fields that may differ.
+    """
+    chosen = lambda field: bool(ignore and re.search(ignore, field))  # noqa: E731
+    return beside.agree(said, block, chosen=chosen, what=what)
+
+
+def stated(path: str | Path, tower: str) -> Stated:
+    """What the config of a work directory says of one of its towers; nothing where it has none."""
+    path = Path(path)
+    if path.parent.name == "checkpoints":
+        path = path.parent.parent
+    config = files.beside(path, files.CONFIG)
+    blocks = {"image": config.get("encoder"), **(config.get("towers") or {})}
+    own = blocks.get(tower)
+    if not isinstance(own, dict):
+        return Stated()
+    given = {"image": config["image"]} if "image" in config and beside.takes_images(own) else {}
+    found = beside.of_block({**given, **own}, where=f"the config of '{path}', {tower}.")
+    return found._replace(decoders=config.get("decoders") or {})
 
 
 def is_file(path: str | Path) -> bool:
@@ -157,7 +199,21 @@ def _checkpoint(path: Path) -> tuple[Checkpoints, int]:
     return kept, step
 
 
-def _of_file(imported, wanted, tower, ignore, grid) -> Tree:
+def _check_grid(found, wanted, said, grid, *, what) -> None:
+    """Refuses tables of another grid of as many cells, which shapes do not tell."""
+    tables = [path for path, _ in trees.named_leaves(found) if path.endswith(importing.TABLES)]
+    if tables and grid and said.grid and said.grid != grid:
+        same = [x.shape for _, x in trees.named_leaves(found)] == [
+            x.shape for _, x in trees.named_leaves(wanted)
+        ]
+        if same:
+            raise ConfigError(
+                f"{what} has tables for a grid of {said.grid}, and this run has {grid}; "
+                "positions of a checkpoint are not resampled, those of an export are"
+            )
+
+
+def _of_file(imported, wanted, tower, ignore, grid, said) -> Tree:
     """The encoder in a file, made to fit."""
     module, shapes = f"encoders/{tower}/", dict(trees.named_leaves(wanted))
     if not any(path.startswith(module) for path in imported.params):
@@ -169,7 +225,7 @@ def _of_file(imported, wanted, tower, ignore, grid) -> Tree:
     found = {path: x for path, x in found.items() if path.startswith(module)}
     account = importing.report(found, wanted, notes=notes, what=imported.path)
     importing.complete(account, imported.layout, ignore=ignore, what=imported.path)
-    for note in (importing.advice(imported.layout), *account.notes):
+    for note in (importing.advice(imported.layout), *account.notes, *said):
         if note:
             LOG.info("%s: %s", imported.path, note)
     return nested({path.removeprefix(module): found[path] for path in account.matched})

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from m3i_jax import encoders, trees
+from m3i_jax import encoders, normalize, trees
 from m3i_jax.build import ConfigError
 
 
@@ -46,3 +46,26 @@ def test_mistakes(name, overrides, words):
 
 def test_accepts():
     assert encoders.accepts("vit_b16", "image") and not encoders.accepts("bert_base", "image")
+
+
+@pytest.mark.parametrize(
+    "name, fields",
+    [
+        ("swin_v2_t", dict(image=32, width=8, depths=(1, 1), heads=(1, 2), window=4, hide="")),
+        ("resnet_nano", dict(image=16, depths=(1, 1), width=4)),
+        ("replknet_nano", {}),
+        ("internimage_t", dict(image=32, width=8, groups=2, depths=(1, 1, 1, 1))),
+    ],
+)
+def test_images_are_normalised_as_the_weights_expect(key, name, fields):
+    """The same program as normalising the images first; of the ViT, vit_test has the numbers."""
+    own = ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    plain = encoders.create(name, **fields)
+    asked = encoders.create(name, **fields, normalization=own)
+    images = plain.example()
+    params = jax.eval_shape(plain.init, key, images)["params"]
+    program = lambda module, see: str(  # noqa: E731
+        jax.make_jaxpr(lambda p, x: module.apply({"params": p}, see(x)).tokens)(params, images)
+    )
+    want = program(plain, lambda x: normalize.renormalize(x, own))
+    assert program(asked, lambda x: x) == want != program(plain, lambda x: x)

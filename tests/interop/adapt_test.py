@@ -137,3 +137,68 @@ def test_learned_tables_are_not_dropped(drawn):
     wanted = {path: x for path, x in within(params).items() if path != "pos_embed"}
     fit, notes = adapt.fit(within(params), shapes(wanted))
     assert "pos_embed" in fit and not notes
+
+
+def moved(cells, grid):
+    """(h, w, D) on another grid, as torch moves it, without antialias."""
+    torch = pytest.importorskip("torch")
+    x = torch.from_numpy(cells.transpose(2, 0, 1)[None])
+    y = torch.nn.functional.interpolate(x, size=grid, mode="bicubic", align_corners=False)
+    return y[0].numpy().transpose(1, 2, 0).reshape(-1, cells.shape[-1])
+
+
+@pytest.mark.parametrize(
+    "source, grid, told",
+    [
+        ((4, 4), (2, 8), True),  # of as many cells
+        ((4, 4), (2, 8), False),
+        ((2, 8), (4, 4), True),
+        ((2, 8), (8, 2), True),
+        ((2, 8), (3, 5), True),
+        ((3, 5), (5, 3), True),
+    ],
+)
+@pytest.mark.parametrize("first", [0, 1])
+def test_tables_move_from_the_grid_that_they_are_of(source, grid, told, first):
+    """What torch makes of it, whose places are float32; a square is guessed where nobody says."""
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(1, first + source[0] * source[1], 8)).astype(np.float32)
+    wanted = {"pos_embed": jax.ShapeDtypeStruct((1, first + grid[0] * grid[1], 8), np.float32)}
+    given = source if told else None
+    fit, (note,) = adapt.fit({"pos_embed": table}, wanted, grid=grid, source=given)
+    assert ("taken to be square" in note) == (not told)
+    want = moved(table[0, first:].reshape(*source, 8), grid)
+    np.testing.assert_allclose(fit["pos_embed"][0, first:], want, atol=1e-5)
+    np.testing.assert_array_equal(fit["pos_embed"][0, :first], table[0, :first])
+
+
+@pytest.mark.parametrize("source, grid", [((2, 3), (3, 2)), ((4, 4), (2, 8)), ((2, 3), (5, 4))])
+@pytest.mark.parametrize("last", [0, 3])
+def test_tables_of_offsets_move_from_the_grid_that_they_are_of(source, grid, last):
+    rows = lambda g: (2 * g[0] - 1, 2 * g[1] - 1)  # noqa: E731
+    count = lambda g: rows(g)[0] * rows(g)[1]  # noqa: E731
+    rng, path = np.random.default_rng(0), "blocks/attn/relative_position/table"
+    table = rng.normal(size=(2, count(source) + last, 4)).astype(np.float32)
+    params = {path: table} | ({"cls_token": np.zeros(1)} if last else {})
+    wanted = {path: jax.ShapeDtypeStruct((2, count(grid) + last, 4), np.float32)}
+    fit, notes = adapt.fit(params, wanted, grid=grid, source=source)
+    assert len(notes) == 1
+    for layer in range(2):
+        cells = table[layer, : count(source)].reshape(*rows(source), 4)
+        got = fit[path][layer]
+        np.testing.assert_allclose(got[: count(grid)], moved(cells, rows(grid)), atol=1e-5)
+        np.testing.assert_array_equal(got[count(grid) :], table[layer, count(source) :])
+
+
+def test_a_class_token_without_a_position_gets_none():
+    """timm's no_embed_class: zeros in the row that our encoder adds to the class token."""
+    table = np.random.default_rng(0).normal(size=(1, 6, 8)).astype(np.float32)
+    wanted = {"pos_embed": jax.ShapeDtypeStruct((1, 7, 8), np.float32)}
+    fit, _ = adapt.fit({"pos_embed": table}, wanted, grid=(2, 3), source=(2, 3))
+    np.testing.assert_array_equal(fit["pos_embed"][0], np.pad(table[0], ((1, 0), (0, 0))))
+
+
+def test_a_fixed_table_that_is_no_square_is_known():
+    for kind, roll in (("rows", 0), ("columns", 4)):
+        sines = np.roll(np.asarray(geometry.sincos((2, 8), 8)), roll, -1)
+        assert adapt.fixed(np.float32(sines)[None], (2, 8)) == kind

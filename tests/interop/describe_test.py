@@ -1,4 +1,6 @@
-"""Descriptions of encoders; that transformers builds the models from them is in tests/parity."""
+"""Descriptions of encoders; that others build the models from them is in tests/parity."""
+
+import math
 
 import pytest
 
@@ -17,15 +19,36 @@ def test_timm():
         "img_size": [192, 192], "patch_size": 16, "embed_dim": 768, "depth": 12, "num_heads": 12,
         "mlp_ratio": 4.0, "init_values": None, "qkv_bias": True, "class_token": True,
         "global_pool": "token", "pre_norm": False, "final_norm": True, "fc_norm": False,
-        "num_classes": 0,
+        "act_layer": "gelu", "pos_embed": "learn", "num_classes": 0,
     }  # fmt: skip
     assert said["pretrained_cfg"]["input_size"] == [3, 192, 192]
     assert described("beit", qkv_bias="qv")["model_args"]["qkv_bias"] is True
 
 
+def test_eps_is_in_the_name_that_timm_has_for_it():
+    assert described("timm")["architecture"] == "vit_base_patch16_224"
+    assert described("timm", eps=1e-5)["architecture"] == "vit_base_patch16_clip_224"
+
+
 def test_means_are_those_that_the_weights_expect():
     clip = described("timm", normalization="clip")["pretrained_cfg"]
     assert clip["mean"][0] == pytest.approx(0.48145466)
+    own = described("timm", normalization=((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))["pretrained_cfg"]
+    assert own["mean"] == [0.1, 0.2, 0.3] and own["std"] == [0.4, 0.5, 0.6]
+
+
+def test_timm_rounds_down_to_what_evaluation_rounds_to():
+    for size in range(16, 600):
+        module = encoders.create("vit_nano", image=size * 4, patch=4)
+        share = describe.config(module, layouts.lookup("timm"))["pretrained_cfg"]["crop_pct"]
+        assert math.floor(size * 4 / share) == round(size * 4 / 0.875)
+    assert described("timm")["pretrained_cfg"]["crop_pct"] == 0.875
+
+
+def test_hidden_widths_survive_rounding_down():
+    for ratio in (2.7, 8 / 3, 4.0, 3.99, 1 / 3):
+        said = described("timm", mlp_ratio=ratio)["model_args"]["mlp_ratio"]
+        assert int(768 * said) == round(768 * ratio)
 
 
 def test_transformers():
@@ -34,8 +57,18 @@ def test_transformers():
     assert vit["intermediate_size"] == 3072 and vit["layer_norm_eps"] == 1e-5
     resnet = described("resnet_huggingface", "resnet50")
     assert resnet["hidden_sizes"] == [256, 512, 1024, 2048] and resnet["depths"] == [3, 4, 6, 3]
-    swin = described("swin_v2_huggingface", "swin_v2_t")
+    swin = described("swin_v2_huggingface", "swin_v2_t", image=256, window=8)
     assert swin["pretrained_window_sizes"] == [0, 0, 0, 0]
+
+
+def test_transformers_has_its_images_in_a_file_of_their_own():
+    module = encoders.create("vit_b16", normalization="inception")
+    vit = describe.config(module, layouts.lookup("huggingface"))
+    said = describe.preprocessor(module, vit)
+    assert said["image_mean"] == said["image_std"] == [0.5, 0.5, 0.5]
+    assert said["size"] == {"shortest_edge": 256} and said["resample"] == 3
+    assert said["crop_size"] == {"height": 224, "width": 224}
+    assert describe.preprocessor(module, {}) == {}
 
 
 def test_layouts_of_nobodys_library_have_no_description():

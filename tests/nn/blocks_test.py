@@ -335,6 +335,10 @@ def test_activations_are_exact(key):
     exact = np.asarray(x, np.float64)
     np.testing.assert_allclose(blocks.gelu(x), gelu_(exact), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(blocks.quick_gelu(x), quick_(exact), rtol=1e-5, atol=1e-6)
+    tanh = exact * (1 + np.tanh(np.sqrt(2 / np.pi) * (exact + 0.044715 * exact**3))) / 2
+    np.testing.assert_allclose(blocks.gelu_tanh(x), tanh, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(blocks.silu(x), exact / (1 + np.exp(-exact)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(blocks.ACTIVATIONS["relu"](x), np.maximum(x, 0))
 
 
 def test_refusals():

@@ -1,5 +1,7 @@
 """A first state from weights that are there: whose, how much of them, and what is said of it."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -98,6 +100,53 @@ def test_decoders_that_do_not_fit_start_as_initialised(mae, tmp_path):
         np.testing.assert_array_equal(x, want)
     assert {n.split("/")[0] for n in start.report.missing} == {"decoders"}
     assert {n.split("/")[0] for n in start.report.extra} == {"decoders"}
+
+
+def beside(path, **said):
+    """A config.json of transformers beside the weights."""
+    image = dict(hidden_size=64, num_hidden_layers=1, image_size=32, patch_size=4)
+    (path / files.CONFIG).write_text(json.dumps({"model_type": "vit", **image, **said}))
+
+
+def test_what_lies_beside_a_file_has_to_be_the_encoder_of_the_run(mae, tmp_path, caplog):
+    caplog.set_level("INFO")
+    run = mae({"path": str(tmp_path)})
+    save_file(drawn(run.abstract.params), tmp_path / files.WEIGHTS)
+    init_from.find(run)
+    assert (
+        "says heads=2, activation='gelu', eps=1e-06, normalization='imagenet': a gu" in caplog.text
+    )
+    fine = dict(num_attention_heads=2, layer_norm_eps=1e-6)
+    beside(tmp_path, **fine)
+    init_from.find(run)
+    beside(tmp_path, **fine | dict(num_attention_heads=4, hidden_act="relu"))
+    with pytest.raises(ConfigError) as error:
+        init_from.find(run)
+    assert "heads is 2, and 4 in config.json's num_attention_heads" in str(error.value)
+    assert "activation is 'gelu', and 'relu' in config.json's hidden_act" in str(error.value)
+    init_from.find(mae({"path": str(tmp_path), "ignore": "^(heads|activation)$"}))
+    assert "heads is 2, and 4 in config.json's num_attention_heads" in caplog.text
+
+
+def test_another_run_of_another_encoder_is_refused(mae, workdir):
+    path, *_ = workdir
+    run = mae({"path": str(path)})
+    config = run.config.to_dict()
+    decoders = config["decoders"]
+    wider = {"image": decoders["image"] | {"heads": 4}}
+    for encoder, heads, sentence in (
+        ({}, decoders, None),
+        ({"heads": 4}, decoders, f"heads is 2, and 4 in the config of '{path}', image.heads"),
+        ({}, wider, "decoders/image of .* is another one: heads is 2, and 4 there"),
+    ):
+        said = config | {"encoder": config["encoder"] | encoder, "decoders": heads}
+        (path / files.CONFIG).write_text(json.dumps(said))
+        if sentence is None:
+            init_from.find(run)
+            continue
+        with pytest.raises(ConfigError, match=sentence):
+            init_from.find(run)
+    (path / files.CONFIG).unlink()
 
 
 def test_a_target_in_a_file_is_the_target(mae, tmp_path):

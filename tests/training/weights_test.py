@@ -1,5 +1,6 @@
 """Weights of another run: of a real work directory, of an export, and every way not to fit."""
 
+import json
 from typing import Any, NamedTuple
 
 import jax
@@ -115,6 +116,19 @@ def test_positions_of_another_image_size_are_refused_with_their_shapes(workdir):
     wanted = shapes(encoder(positions="learned", image=16)[0])
     with pytest.raises(ConfigError, match=r"float32\[1, 5, 16\].*\[1, 17, 16\].*not resampled"):
         weights.load(workdir, wanted)
+
+
+def test_positions_of_another_grid_of_as_many_cells_are_refused(workdir):
+    (workdir / "config.json").write_text(json.dumps({"image": 8, "encoder": BLOCK}))
+    wanted = shapes(items(7)["ema"]["encoders"]["image"])
+    how = dict(grid=(1, 4), block=BLOCK | dict(image=(4, 16), positions="learned"))
+    with pytest.raises(ConfigError, match=r"for a grid of \(2, 2\), and this run has \(1, 4\)"):
+        weights.load(workdir, wanted, **how)
+    weights.load(workdir, wanted, grid=(2, 2), block=BLOCK)
+    with pytest.raises(ConfigError, match="heads is 4, and 2 in the config of"):
+        weights.load(workdir, wanted, grid=(2, 2), block=BLOCK | dict(heads=4))
+    weights.load(workdir, wanted, grid=(2, 2), block=BLOCK | dict(heads=4), ignore="heads")
+    (workdir / "config.json").unlink()
 
 
 @pytest.mark.parametrize(

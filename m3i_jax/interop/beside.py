@@ -1,0 +1,242 @@
+"""What the files beside weights say of their networks, held against the encoder that gets them.
+
+Heads, activation, eps, the normalisation of the images and the grid of a table are in no shape of
+a parameter. What is said is taken, or refused where ours is another; what nobody says is a guess,
+and said to be one.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from m3i_jax import encoders, normalize
+from m3i_jax.build import ConfigError
+from m3i_jax.interop import beside_timm, beside_transformers, files
+from m3i_jax.interop.statement import Fact, Stated
+from m3i_jax.interop.vit import MOCO_V3
+from m3i_jax.types import Grid
+
+# Of an encoder, what no shape of its parameters shows, or not for certain.
+SILENT = (
+    "heads", "groups", "activation", "eps", "normalization", "shift", "offset_scale", "norm",
+)  # fmt: skip
+# Without these nobody can compute the same; the other silent ones are rare.
+NEEDED = ("heads", "activation", "eps", "normalization")
+# What a name of ours says as well, such as vit_b16.
+SIZES = ("width", "depth", "depths", "patch", "stride", "mlp_ratio", "block")
+
+
+def by_names(prefix: str, params: Mapping[str, Any]) -> Stated:
+    """What the names of the weights themselves let guess: MoCo v3's ViT-S has 12 heads, not 6."""
+    token = params.get("encoders/image/cls_token")
+    if prefix != MOCO_V3 or token is None or token.shape[-1] != 384:
+        return Stated()
+    fact = Fact(12, "MoCo v3's ViT-S, which its names are of")
+    return Stated(image={"heads": fact}, notes=("heads=12 is a guess: the names are MoCo v3's",))
+
+
+def read(path: str | Path, *, names: Stated = Stated()) -> Stated:
+    """What is said beside the weights at `path`, by us, transformers, timm or open_clip.
+
+    names: what to take where nobody says anything.
+
+    Raises:
+      ConfigError: it cannot be read, or it is of a network that no encoder of ours can be.
+    """
+    config = files.beside(path, files.CONFIG)
+    own = config.get("m3i_jax")
+    if isinstance(own, dict) and isinstance(own.get("encoder"), dict):
+        return of_block(own["encoder"], where=f"{files.CONFIG}'s m3i_jax.encoder.")
+    readers = (beside_transformers.model, beside_timm.model)
+    stated = next((found for reader in readers if (found := reader(config))), names)
+    for name, reader in (
+        ("open_clip_config.json", beside_timm.open_clip),
+        (files.PREPROCESSOR, beside_transformers.preprocessor),
+        ("processor_config.json", beside_transformers.processor),
+    ):
+        said = files.beside(path, name)
+        stated = reader(said, stated) if said else stated
+    if "pretrained_window" in stated.image:
+        known = {f: x for f, x in stated.fields().items() if encoders.accepts(stated.encoder, f)}
+        stated = stated._replace(windows=_reference(create({"name": stated.encoder, **known})))
+    return stated
+
+
+def of_block(block: Mapping[str, Any], *, where: str) -> Stated:
+    """What the block `{name, **kwargs}` of one of our encoders says, its defaults included.
+
+    where: in front of the names of its keys, for sentences.
+    """
+    module = create(block)
+    fields = {name: getattr(module, name) for name in (*SILENT, "positions") if _has(module, name)}
+    facts = {name: Fact(x, where + name) for name, x in fields.items()}
+    if module.kind != "image":
+        return Stated(text=facts)
+    facts["image"] = Fact(module.size, where + "image")
+    return Stated(block["name"], facts, {}, module.grid, _reference(module), dict(block))
+
+
+def create(block: Mapping[str, Any]) -> Any:
+    """The module of a block `{name, **kwargs}`, without the keys that are the network's.
+
+    Raises:
+      ConfigError: there is none like that; a file may say anything.
+    """
+    kwargs = {key: x for key, x in block.items() if key not in ("name", "shares")}
+    if not isinstance(block.get("name"), str):
+        raise ConfigError("a block of an encoder lacks 'name'")
+    try:
+        return encoders.create(block["name"], **kwargs)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        raise ConfigError(f"there is no encoder {dict(block)}: {error}") from error
+
+
+def takes_images(block: Mapping[str, Any]) -> bool:
+    """Whether a block is of an encoder of images."""
+    return "name" in block and encoders.accepts(block["name"], "image")
+
+
+def agree(
+    stated: Stated,
+    block: Mapping[str, Any],
+    *,
+    chosen: Callable[[str], bool] = lambda field: False,
+    what: str,
+) -> list[str]:
+    """Refuses an encoder that is another one than is said; returns what is guessed or overruled.
+
+    Args:
+      stated: what lies beside the file.
+      block: `{name, **kwargs}` of the encoder, of images or texts, that gets its weights.
+      chosen: whether somebody wants this field to be other than said.
+      what: how to name the file.
+
+    Raises:
+      ConfigError: all differences, with the settings that end them.
+    """
+    module, lines, notes = create(block), [], []
+    facts = stated.image if module.kind == "image" else stated.text
+    for field, fact in facts.items():
+        ours = _ours(module, field)
+        if ours is not None and not _same(field, ours, fact.value):
+            line = f"{field} is {ours!r}, and {fact.value!r} in {fact.where}"
+            (notes if chosen(field) else lines).append((field, line))
+    reference = _reference(module)
+    if stated.windows and reference and reference != stated.windows:
+        field = "pretrained_window"
+        line = f"{field} is {_sides(reference)}, and the file's is {_sides(stated.windows)}"
+        (notes if chosen(field) else lines).append((field, line))
+    if lines:
+        fields = "|".join(field for field, _ in lines)
+        raise ConfigError(
+            f"{what} is of another encoder: {'; '.join(line for _, line in lines)}. Set what the "
+            f"file says, or name the fields that may differ (ignore '^({fields})$')"
+        )
+    known = [line for _, line in notes] + list(stated.notes)
+    return known + guesses(facts, module, what=what)
+
+
+def decoder(theirs: Mapping[str, Any], ours: Mapping[str, Any], *, what: str) -> None:
+    """Refuses a block of a decoder that says another number of heads, or the like, than theirs.
+
+    Raises:
+      ConfigError: all differences.
+    """
+    both = [field for field in SILENT if field in theirs and field in ours]
+    lines = [
+        f"{field} is {ours[field]!r}, and {theirs[field]!r} there"
+        for field in both
+        if not _same(field, ours[field], theirs[field])
+    ]
+    if lines:
+        raise ConfigError(f"{what} is another one: {'; '.join(lines)}")
+
+
+def guesses(facts: Mapping[str, Fact], module: Any, *, what: str) -> list[str]:
+    """A sentence on what the encoder needs and nobody says, if there is any."""
+    open_ones = [f for f in NEEDED if _has(module, f) and f not in facts]
+    if not open_ones:
+        return []
+    values = ", ".join(f"{field}={getattr(module, field)!r}" for field in open_ones)
+    unlike = usual_heads(module) if "heads" in open_ones else ""
+    return [f"nothing beside {what} says {values}: a guess, set them if it is wrong{unlike}"]
+
+
+def usual_heads(module: Any) -> str:
+    """A hint where published encoders of this width have other numbers of heads."""
+    width, heads = getattr(module, "width", 0), getattr(module, "heads", 0)
+    usual = {n for w, n in ((384, 6), (384, 12), (1280, 16), (width, width // 64)) if w == width}
+    others = sorted(usual - {heads, 0})
+    if isinstance(heads, tuple) or not others:
+        return ""
+    whose = " (MoCo v3's ViT-S has 12)" if width == 384 else ""
+    return f"; of width {width} there are encoders with {' or '.join(map(str, others))}{whose}"
+
+
+def _has(module: Any, field: str) -> bool:
+    return getattr(module, field, None) is not None
+
+
+def _ours(module, field):
+    """The encoder's value of a field that counts, None where it has none or it shows anyway."""
+    if field == "positions":
+        # A learned table is a parameter, and seen; between a fixed one and none nothing tells.
+        kind = getattr(module, field, None)
+        return None if kind == "learned" else kind
+    return getattr(module, field, None) if field in SILENT else None
+
+
+def _same(field, ours, theirs) -> bool:
+    if field == "normalization":
+        ours, theirs = (np.asarray(normalize.statistics(x)) for x in (ours, theirs))
+        return np.allclose(ours, theirs, rtol=0, atol=1e-6)
+    if field == "positions":
+        return theirs in ("learned", ours)
+    if isinstance(ours, float):
+        return isinstance(theirs, int | float) and math.isclose(ours, theirs, rel_tol=1e-6)
+    return _plain(ours) == _plain(theirs)
+
+
+def _plain(value):
+    return tuple(value) if isinstance(value, list | tuple) else value
+
+
+def _reference(module: Any) -> tuple[Grid, ...]:
+    """Of a SwinV2, the windows in which its bias was learned, by stage; () of another."""
+    windows = getattr(module, "pretrained_window", None)
+    if windows is None:
+        return ()
+    each = (windows,) * len(module.depths) if isinstance(windows, int) else tuple(windows)
+    cuts, firsts = module.windows(), np.cumsum((0, *module.depths[:-1]))
+    return tuple(
+        (side, side) if side else cuts[first].size for side, first in zip(each, firsts, strict=True)
+    )
+
+
+def _sides(windows: tuple[Grid, ...]) -> tuple:
+    return tuple(height if height == width else (height, width) for height, width in windows)
+
+
+def shown(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a ViT or a SwinV2 that its parameters show by their paths; {} of others."""
+    if "stages_0/blocks/attn/logit_scale" in params:
+        hide = "mask" if "mask_token" in params else ""
+        return {"final_norm": "norm/scale" in params, "hide": hide}
+    if "blocks/attn/qkv/kernel" not in params:
+        return {}
+    biased = {"blocks/attn/qkv/bias": True, "blocks/attn/q_bias": "qv"}
+    relative = {"relative_position/table": "shared", "blocks/attn/relative_position/table": "layer"}
+    return {
+        "class_token": "cls_token" in params,
+        "patch_bias": "patch_embed/bias" in params,
+        "pre_norm": "norm_pre/scale" in params,
+        "final_norm": "norm/scale" in params,
+        "layer_scale": 1.0 if "blocks/ls1/gamma" in params else None,
+        "qkv_bias": next((kind for path, kind in biased.items() if path in params), False),
+        "relative_bias": next((kind for path, kind in relative.items() if path in params), "none"),
+    }

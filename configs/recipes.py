@@ -364,7 +364,7 @@ ERASING = dict(jitter=0.0, grayscale=0.0, blur=0.0, erasing=0.25)
 FINE_TUNED = dict(final_norm=False, drop_path=0.1)
 MIXED = dict(name="mixed_classification", mixup=0.8, cutmix=1.0, label_smoothing=0.1)
 FINE_ADAMW = dict(name="adamw", end_lr=1e-6, b2=0.999, layer_decay=0.65, no_decay=WITHOUT_CLASS)
-WITHOUT_NORM = r"mask_token$|/norm/"  # what is left out of a run's encoder
+WITHOUT_NORM = r"mask_token$|/norm/|pos_embed$"  # what a run's encoder may have or lack
 
 
 def images_only(config: ConfigDict) -> ConfigDict:

@@ -22,7 +22,7 @@ from m3i_jax.nn.relative import RelativeBias
 from m3i_jax.nn.resample import resample
 from m3i_jax.types import Array, Features, Grid
 
-POSITIONS = ("sincos", "learned", "none")
+POSITIONS = ("sincos", "tuned", "learned", "none")
 RELATIVE = ("none", "shared", "layer")
 
 
@@ -34,7 +34,8 @@ class ViT(nn.Module):
       patch: side of a patch in pixels.
       image: side of the images in pixels, or (height, width).
       mlp_ratio: width of the hidden layer over `width`.
-      positions: "sincos", fixed in float32, rows first; "learned"; or "none".
+      positions: "sincos", fixed in float32, rows first; "tuned", learned from there (fine-tuning,
+        MAE); "learned" from noise; or "none".
       relative_bias: BEiT's relative position bias, one "shared" table for all blocks, one per
         "layer", or "none".
       class_token: prepend a learned token, returned as the pooled feature.
@@ -119,7 +120,7 @@ class ViT(nn.Module):
         height, width = self.size
         if self.patch < 1 or height % self.patch or width % self.patch:
             raise ConfigError(f"image {height}x{width} is not divisible by patch {self.patch}")
-        if self.width % 4 and self.positions == "sincos":
+        if self.width % 4 and self.positions in ("sincos", "tuned"):
             raise ConfigError(f"width {self.width} is not divisible by 4, as sincos positions need")
         check_choice("the encoder", "positions", self.positions, POSITIONS)
         check_choice("the encoder", "relative_bias", self.relative_bias, RELATIVE)
@@ -238,8 +239,13 @@ class ViT(nn.Module):
         rows = self.grid[0] * self.grid[1] + int(self.class_token)
         if self.positions == "none":
             return jnp.zeros((grid[0] * grid[1] + int(self.class_token), self.width))
+        fixed = functools.partial(
+            fixed_positions, self.grid, self.width, class_token=self.class_token
+        )
         if self.positions == "sincos":
-            table = fixed_positions(self.grid, self.width, class_token=self.class_token)
+            table = fixed()
+        elif self.positions == "tuned":
+            table = self.param("pos_embed", lambda key: fixed()[None])[0]
         else:
             table = self._learned("pos_embed", rows)[0]
         if grid == self.grid:

@@ -170,6 +170,19 @@ def test_beit_init_reaches_everything_that_is_drawn(key):
     assert np.all(proj <= 0.02 / np.sqrt([2, 4]) * (1 + 1e-6))
 
 
+def test_tuned_positions_start_as_the_fixed_ones_and_learn(key):
+    """MAE's fine-tuning: the published table of sines is a parameter."""
+    images = jax.random.normal(key, (2, 8, 12, 3))
+    tuned, fixed = tiny(positions="tuned"), tiny(positions="sincos")
+    params = jax.jit(tuned.init)(key, images)["params"]
+    rest = {name: leaf for name, leaf in params.items() if name != "pos_embed"}
+    np.testing.assert_array_equal(
+        encode(tuned, params, images).tokens, encode(fixed, rest, images).tokens
+    )
+    slope = jax.grad(lambda p: encode(tuned, p, images).tokens[..., 0].sum())(params)
+    assert float(abs(slope["pos_embed"]).max()) > 0
+
+
 @pytest.mark.parametrize("name", ["imagenet", "clip", "inception"])
 def test_images_are_normalised_as_the_weights_expect(key, name):
     """An encoder that expects other statistics sees what normalising the pixels by them gives."""

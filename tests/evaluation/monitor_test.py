@@ -23,6 +23,8 @@ class Config:
 
 
 class Run:
+    method = SimpleNamespace(terms={})
+
     def __init__(self, config):
         self.config = config
 

@@ -13,8 +13,8 @@ def get_config():
         objective=dict(name="byol"),
         target=dict(name="ema", heads="projector", momentum=0.996, end=1.0),
         decoders=dict(
-            projector=dict(recipes.MLP, hidden=4096, out=256),
-            predictor=dict(recipes.PREDICTOR, hidden=4096),
+            projector=dict(recipes.MLP, hidden=4096, out=256, last_bias=False),
+            predictor=dict(recipes.PREDICTOR, hidden=4096, last_bias=False),
         ),
         optimizer=dict(recipes.LARS, base_lr=0.2, weight_decay=1.5e-6),
     )

@@ -10,4 +10,5 @@ def get_config():
     return recipes.with_captions(
         objective=dict(name="clip", hidden=0.0),
         decoders=dict(text=dict(name="linear", pool="class", bias=False, logit_scale=True)),
+        optimizer=dict(recipes.SMALL_ADAMW, limits=recipes.TEMPERATURE),
     )

@@ -14,7 +14,7 @@ def get_config():
         objective=dict(name="clip", hidden=0.0),
         decoders=dict(text=dict(name="linear", pool="class", bias=False, logit_scale=True)),
         optimizer=dict(
-            name="adamw", lr=5e-4, end_lr=1e-5, schedule=dict(name="cosine", start=1e-6), b2=0.98,
-            eps=1e-8, weight_decay=0.5,
+            name="adamw", lr=5e-4, end_lr=1e-5, schedule=dict(recipes.CLOSED, start=1e-6), b2=0.98,
+            eps=1e-8, weight_decay=0.5, limits=recipes.TEMPERATURE,
         ),
     )  # fmt: skip

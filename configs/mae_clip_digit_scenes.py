@@ -19,4 +19,5 @@ def get_config():
             image=dict(name="infill", width=128, depth=2, heads=4),
             text=dict(name="linear", pool="class", bias=False, logit_scale=True),
         ),
+        optimizer=dict(recipes.SMALL_ADAMW, limits=recipes.TEMPERATURE),
     )

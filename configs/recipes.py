@@ -1,5 +1,7 @@
 """What configs share. Plain data: nothing here imports the library, so configs load in no time."""
 
+import math
+
 from ml_collections import ConfigDict
 
 # Photometric strengths of METHODS §3.1: the target (view 1 of the paper) is disturbed little, the
@@ -49,6 +51,8 @@ WITHOUT_TOKENS = ONE_DIMENSIONAL + r"|(^|/)(cls_token|mask_token|pos_embed)$|rel
 # A pattern of no path, where every parameter decays; and of all paths but those of matrices.
 NOTHING = r"(?!)"
 ALL_BUT_KERNELS = r"^(?!.*/kernel$)"
+# CLIP's scale e^s is cut to [1, 100] behind every step.
+TEMPERATURE = ((r"unit/logit_scale$", 0.0, math.log(100)),)
 # A cosine whose warm-up ends on the peak, as DINO's and BEiT's code draws it.
 CLOSED = dict(name="cosine", closed=True)
 BEIT_ADAMW = dict(

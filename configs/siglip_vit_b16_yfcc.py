@@ -21,6 +21,7 @@ def get_config():
         ),
         # Their decay of 1e-4 stands beside the rate's peak of 1e-3, ours behind it.
         optimizer=dict(
-            name="adamw", lr=1e-3, b2=0.95, weight_decay=0.1, no_decay=recipes.ALL_BUT_KERNELS
+            name="adamw", lr=1e-3, b2=0.95, weight_decay=0.1, no_decay=recipes.ALL_BUT_KERNELS,
+            clip=1.0,
         ),
     )  # fmt: skip

@@ -40,7 +40,8 @@ class Network(NamedTuple):
 
     init: (key) -> params. Each module's depend on its own name only; runs under `eval_shape`.
     encode: (params, tower, data, *, visible, keep, train, batch_stats, key, layers, attention) ->
-      Features; `train` drops paths, `batch_stats` (None = as `train`): norms by the batch.
+      Features; `train` drops paths, `batch_stats` (None = as `train`): norms by the batch, which
+      so many passes of the step move, this one included.
     decode: (params, name, x, *, grid, source, target, target_grid, train, key) -> (B, L, out)
       from dense decoders, (B, out) from pooled ones.
     refine: (params, name, x, *, grid, train, key) -> Features, decoder `name` as a feature head.
@@ -266,7 +267,7 @@ def _encode(
     visible: Array | None = None,
     keep: int | None = None,
     train: bool = False,
-    batch_stats: bool | None = None,
+    batch_stats: int | None = None,
     key: Array | None = None,
     layers: bool = False,
     attention: bool = False,
@@ -280,7 +281,7 @@ def _encode(
     elif visible is not None or layers or attention:
         raise ValueError(f"tower '{tower}' is a {module.kind}: it has no cells, layers or maps")
     if getattr(module, "tracks", False):
-        how["batch_stats"] = train if batch_stats is None else batch_stats
+        how["batch_stats"] = int(train) if batch_stats is None else batch_stats
     if train and key is None and getattr(module, "drop_path", 0.0):
         raise ValueError(f"training tower '{tower}' with drop path needs a key")
     rngs = None if key is None else {"droppath": key}

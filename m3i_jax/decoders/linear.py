@@ -10,7 +10,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.decoders.tokens import with_class
 from m3i_jax.nn.blocks import DTYPES, check_choice, gelu
 from m3i_jax.nn.linear import Linear
-from m3i_jax.nn.norms import NORMS, LayerNorm, UnitNorm
+from m3i_jax.nn.norms import MAX_LOGIT_SCALE, NORMS, LayerNorm, UnitNorm
 from m3i_jax.types import Array, Features, Grid
 
 POOLS = ("none", "all", "class", "mean")
@@ -43,8 +43,8 @@ class LinearHead(nn.Module):
       norm_in: a layer norm in front of W (BEiT v2, whose two branches share norm and head).
       bias: whether there is b.
       unit_norm: y / |y|.
-      logit_scale: times e^s, learned from `logit_start` and at most 100 (CLIP); implies
-        `unit_norm`.
+      logit_scale: times e^s, learned from `logit_start`, and at most 100 (CLIP) unless there is a
+        `logit_bias` (SigLIP's grows beyond); implies `unit_norm`.
       logit_start: e^s at the start; CLIP 1/0.07, SigLIP 10.
       logit_bias: start of the learned b0 (SigLIP: -10); None = none.
       dtype: of the product.
@@ -94,7 +94,8 @@ class LinearHead(nn.Module):
         y = Linear(self.out * self.split**2, self.bias, dtype=dtype, name="head")(y)
         y = y if self.split == 1 else self._finer(y, grid)
         if self.unit_norm or self.logit_scale:
-            y = UnitNorm(self.logit_scale, self.logit_start, name="unit")(y)
+            limit = MAX_LOGIT_SCALE if self.logit_bias is None else None
+            y = UnitNorm(self.logit_scale, self.logit_start, limit, name="unit")(y)
         y = y.astype(jnp.float32)
         if self.logit_bias is None:
             return y
@@ -125,7 +126,8 @@ class MlpHead(nn.Module):
       activation: "relu", "gelu" or "tanh".
       bias: of the linear layers; those in front of a norm need none.
       last_bias: of the last linear layer; None = as the others.
-      norm_out: the same norm without affine behind the last layer (MoCo v3).
+      norm_out: the same norm behind the last layer, without affine (MoCo v3); or "scale", with a
+        learned scale and no bias (SimCLR).
       pool: "none" (dense), "class" or "mean".
       unit_norm, logit_scale: see `LinearHead`.
       dtype: of the products.
@@ -138,7 +140,7 @@ class MlpHead(nn.Module):
     activation: str = "relu"
     bias: bool = True
     last_bias: bool | None = None
-    norm_out: bool = False
+    norm_out: bool | str = False
     pool: str = "class"
     unit_norm: bool = False
     logit_scale: bool = False
@@ -155,6 +157,8 @@ class MlpHead(nn.Module):
         check_choice("the mlp decoder", "activation", self.activation, ACTIVATIONS)
         check_choice("the mlp decoder", "pool", self.pool, POOLS)
         check_choice("the mlp decoder", "dtype", self.dtype, DTYPES)
+        if isinstance(self.norm_out, str):
+            check_choice("the mlp decoder", "norm_out", self.norm_out, ("scale",))
         if self.norm_out and self.norm == "none":
             raise ConfigError("the mlp decoder has norm_out but norm is 'none'")
 
@@ -171,7 +175,8 @@ class MlpHead(nn.Module):
         bias = self.bias if self.last_bias is None else self.last_bias
         y = Linear(self.out, bias, dtype=dtype, name=f"fc{self.layers}")(y)
         if self.norm_out:
-            y = NORMS[self.norm](affine=False)(y)
+            affine = "scale" if self.norm_out == "scale" else False
+            y = NORMS[self.norm](affine=affine, name=f"norm{self.layers}")(y)
         if self.unit_norm or self.logit_scale:
             y = UnitNorm(self.logit_scale, name="unit")(y)
         return y.astype(jnp.float32)

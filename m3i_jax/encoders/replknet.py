@@ -135,7 +135,7 @@ class RepLKNet(nn.Module):
         visible: Array | None = None,
         keep: int | None = None,
         train: bool = False,
-        batch_stats: bool = False,
+        batch_stats: int = 0,
         layers: bool = False,
         attention: bool = False,
     ) -> Features:
@@ -146,7 +146,7 @@ class RepLKNet(nn.Module):
             have no influence on anything returned.
           keep: of no use, as nothing is dropped.
           train: whether drop path is on, with keys from the stream "droppath".
-          batch_stats: normalise by this batch and not by the running statistics.
+          batch_stats: 0 normalises by the running statistics, see `TrackedBatchNorm`.
           layers: also return the cells behind every unit, a tuple as stages differ in shape.
           attention: refused.
 
@@ -236,7 +236,7 @@ class Stem(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Array, hidden: Array | None, token: Array | None, batch_stats: bool):
+    def __call__(self, x: Array, hidden: Array | None, token: Array | None, batch_stats: int):
         """x (B, H, W, 3), hidden (B, H, W, 1) or None -> (B, H/4, W/4, width) float32."""
         if self.lifted is not None:
             x = Linear(self.lifted, dtype=self.dtype, name="lift")(x)
@@ -254,7 +254,7 @@ class Stage(nn.Module):
 
     units: Any
     after: int | None
-    batch_stats: bool
+    batch_stats: int
     dtype: Any
 
     @nn.compact
@@ -273,7 +273,7 @@ class Transition(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Array, batch_stats: bool) -> Array:
+    def __call__(self, x: Array, batch_stats: int) -> Array:
         """x (B, h, w, C) -> (B, h/2, w/2, width) float32."""
         conv = functools.partial(ConvNorm, self.width, dtype=self.dtype)
         x = nn.relu(conv(name="pw")(x, batch_stats))
@@ -289,7 +289,7 @@ class Unit(nn.Module):
     mlp_ratio: float
     drop: bool
     keep_layers: bool
-    batch_stats: bool
+    batch_stats: int
     dtype: Any
 
     @nn.compact
@@ -325,7 +325,7 @@ class LargeKernel(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Array, batch_stats: bool) -> Array:
+    def __call__(self, x: Array, batch_stats: int) -> Array:
         """x (B, h, w, C) -> (B, h, w, C) float32."""
         width = x.shape[-1]
         how = dict(groups=width, kernel_init=convolution.TORCH, dtype=self.dtype)
@@ -345,7 +345,7 @@ class Mlp(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Array, batch_stats: bool) -> Array:
+    def __call__(self, x: Array, batch_stats: int) -> Array:
         """x (B, h, w, C) -> (B, h, w, C) float32."""
         hidden = round(self.ratio * x.shape[-1])
         y = ConvNorm(hidden, dtype=self.dtype, name="fc1")(x, batch_stats).astype(self.dtype)

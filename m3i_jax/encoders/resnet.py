@@ -112,7 +112,7 @@ class ResNet(nn.Module):
         visible: Array | None = None,
         keep: int | None = None,
         train: bool = False,
-        batch_stats: bool = False,
+        batch_stats: int = 0,
         layers: bool = False,
         attention: bool = False,
     ) -> Features:
@@ -121,7 +121,7 @@ class ResNet(nn.Module):
         Args:
           visible, keep: refused: no convolution passes by a hidden pixel.
           train: whether drop path is on, with keys from the stream "droppath".
-          batch_stats: normalise by this batch and not by the running statistics.
+          batch_stats: 0 normalises by the running statistics, see `TrackedBatchNorm`.
           layers: also return the cells behind every block, a tuple as stages differ in shape.
           attention: refused.
 
@@ -191,7 +191,7 @@ class Block(nn.Module):
     stride: int
     zero_init: bool
     drop: bool
-    batch_stats: bool
+    batch_stats: int
     dtype: Any
 
     @nn.compact

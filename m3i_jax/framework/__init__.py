@@ -9,6 +9,7 @@ from m3i_jax.framework.codes import (
     momentum_at,
     online,
     pixels,
+    renamed,
     stopped,
     then,
 )

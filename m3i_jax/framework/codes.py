@@ -5,6 +5,7 @@ and a text tower are all values of one type, so a method never asks which of the
 `targets.py` wraps them into the codes that methods predict.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, NamedTuple
@@ -12,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from m3i_jax import geometry, normalize
+from m3i_jax import geometry, normalize, trees
 from m3i_jax.build import nearest
 from m3i_jax.ranges import Range
 from m3i_jax.types import Array, Features, View
@@ -45,6 +46,7 @@ class Slot(NamedTuple):
     batchwise: whether its update is a statistic of the batch.
     frozen: its encoders' parameters live here, and are not trained.
     source: tower whose weights, loaded from a file, bring this state, too.
+    behind: weights, tower and heads whose codes it is about; () = of whatever names it.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Slot(NamedTuple):
     batchwise: bool = False
     frozen: bool = False
     source: str | None = None
+    behind: tuple = ()
 
 
 class Encoder(NamedTuple):
@@ -69,6 +72,8 @@ class Encoder(NamedTuple):
     slots: its states.
     reads: what the tower has to return beside tokens: "layers", "attention".
     stops: whether no gradient flows through its codes.
+    owner: whose weights it passes its view through, "online", "ema" or a frozen state; "" = none's.
+    together: its views are one batch, whose rows the batch norms see all at once (SimCLR).
     """
 
     name: str
@@ -80,6 +85,8 @@ class Encoder(NamedTuple):
     slots: tuple[Slot, ...] = ()
     reads: frozenset[str] = frozenset()
     stops: bool = False
+    owner: str = ""
+    together: bool = False
 
 
 Heads = str | tuple[str, ...]
@@ -93,15 +100,19 @@ def _last_width(tower: str, heads: tuple[str, ...]) -> Callable[[Mapping[str, An
     return lambda stages: stages[(tower, *heads)[-1]].width
 
 
-def online(tower: str = "image", *, heads: Heads = ()) -> Encoder:
-    """f_θ: the network being trained, and feature heads behind it; gradients flow."""
+def online(tower: str = "image", *, heads: Heads = (), together: bool = False) -> Encoder:
+    """f_θ: the network being trained, and feature heads behind it; gradients flow.
+
+    together: all views of this kind are encoded as one batch, which only batch norms notice.
+    """
     heads = _names(heads)
 
     def apply(look):
         return look.through("online", look.params, tower, heads), {}
 
     name = "/".join(("online", tower, *heads))
-    return Encoder(name, tower, apply, _last_width(tower, heads), heads)
+    width = _last_width(tower, heads)
+    return Encoder(name, tower, apply, width, heads, owner="online", together=together)
 
 
 RAMPS: dict[str, Callable[[Array], Array]] = {
@@ -141,6 +152,8 @@ def ema(
     update follows the optimiser's step; an update before the next forward pass, as SiameseIM has
     it, is the same sequence with μ one step later. Only what codes pass through is averaged: towers
     and feature heads. Dropout and drop path are off.
+    Running statistics of batch norms follow the batches that its own codes saw; where no code
+    passes through it, they are averaged as all else.
     """
     heads = _names(heads)
     if schedule not in RAMPS:
@@ -153,7 +166,8 @@ def ema(
 
     def update(owned, state, found, progress):
         mu = at(progress)
-        return jax.tree.map(lambda phi, theta: mu * phi + (1.0 - mu) * theta, state, owned)
+        moved = jax.tree.map(lambda phi, theta: mu * phi + (1.0 - mu) * theta, state, owned)
+        return trees.overlay(moved, _followed(state, found)) if found else moved
 
     def apply(look):
         weights = jax.lax.stop_gradient(look.states["ema"])
@@ -164,7 +178,19 @@ def ema(
 
     slot = Slot("ema", init, update, tuple(ramp.values()), gauges)
     width = _last_width(tower, heads)
-    return Encoder("ema", tower, apply, width, heads, slots=(slot,), stops=True)
+    return Encoder("ema", tower, apply, width, heads, slots=(slot,), stops=True, owner="ema")
+
+
+def _followed(state: dict, moves: tuple) -> dict:
+    """The running statistics that passes moved, behind them; nothing else of `state`."""
+    moved: dict[str, Any] = {}
+    for move in moves:
+        for path, distance in trees.named_leaves(move):
+            moved[path] = moved.get(path, 0.0) + distance
+    if not moved:
+        return {}
+    tracked = trees.select(state, f"^({'|'.join(map(re.escape, moved))})$")
+    return trees.map_with_name(lambda path, m: m - moved[path], tracked)
 
 
 def frozen(
@@ -190,7 +216,7 @@ def frozen(
     slot = Slot(name, lambda key, network, owned: owned, _keep, frozen=True, source=tower)
     width = _last_width(tower, heads)
     beside = _names(beside)
-    return Encoder(name, tower, apply, width, heads, beside, (slot,), stops=True)
+    return Encoder(name, tower, apply, width, heads, beside, (slot,), stops=True, owner=name)
 
 
 def refined(look: Look, weights: Any, heads: Heads, features: Features, tower: str) -> Features:
@@ -251,6 +277,23 @@ def then(encoder: Encoder, fn: Callable[[Features], Features], **changes: Any) -
         return fn(features), found
 
     return encoder._replace(apply=apply, **changes)
+
+
+def behind(encoder: Encoder) -> tuple[str, ...]:
+    """Weights, tower and heads of an encoder's codes: what a state about them belongs to."""
+    return encoder.owner, encoder.tower, *encoder.heads
+
+
+def renamed(encoder: Encoder, names: Mapping[str, str]) -> Encoder:
+    """`encoder` with other names for some of its states: {the old one: the new one}."""
+
+    def apply(look):
+        known = {old: look.states[new] for old, new in names.items()}
+        features, found = encoder.apply(look._replace(states={**look.states, **known}))
+        return features, {names.get(slot, slot): report for slot, report in found.items()}
+
+    slots = tuple(s._replace(name=names.get(s.name, s.name)) for s in encoder.slots)
+    return encoder._replace(apply=apply, slots=slots)
 
 
 def stopped(encoder: Encoder) -> Encoder:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from m3i_jax import mixing
+from m3i_jax.framework.codes import behind
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.method import Method, Part, Term
 from m3i_jax.framework.passes import looks
@@ -95,10 +96,9 @@ def encode(
 
     Returns ({code: Features}, {slot: what its codes report}, `prepared` with all views).
     """
-    codes, found, views = {}, {}, dict(prepared.views)
-    shown = looks(
-        method, network, params, states, prepared, train=train, key=key, progress=progress
-    )
+    codes, found, moves, views, told = {}, {}, {}, dict(prepared.views), set()
+    how = dict(train=train, key=key, progress=progress, moves=moves)
+    shown = looks(method, network, params, states, prepared, **how)
     for name in method.order:
         code = method.wholes[name]
         if code.view not in views:
@@ -110,7 +110,12 @@ def encode(
         features, reports = code.encoder.apply(shown(name, views[code.view]))
         codes[name] = features._replace(layers=None, attention=None)
         for slot, report in reports.items():
-            found[slot] = (*found.get(slot, ()), report)
+            # What two rows of a composition have in common is told once: keys enter a queue once.
+            said = (slot, code.view, code.mask, *behind(code.encoder))
+            if said not in told:
+                found[slot] = (*found.get(slot, ()), report)
+            told.add(said)
+    found |= {slot: tuple(passes) for slot, passes in moves.items()}
     return codes, found, prepared._replace(views=views)
 
 

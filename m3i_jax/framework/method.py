@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from m3i_jax import masks, trees
 from m3i_jax.build import nearest
+from m3i_jax.framework.alike import made_of
 from m3i_jax.framework.codes import Encoder, Slot, ema
 from m3i_jax.framework.distributions import Distribution, Regularizer
 from m3i_jax.framework.views import Derived
@@ -17,7 +18,7 @@ POSITIONS = ("all", "hidden", "matched")
 
 
 class Masking(NamedTuple):
-    """Which cells an encoder may see.
+    """Which cells an encoder may see; equal to one that draws alike, whoever made it.
 
     draw: (key, batch, grid, hidden) -> (B, h, w) bool; with a guide it gets (B, h, w) scores, too.
     hidden: share of the cells.
@@ -30,6 +31,15 @@ class Masking(NamedTuple):
     hidden: float
     guide: str | None = None
     exact: Callable[[float, Grid], int] = masks.count
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Masking) and made_of(tuple(self)) == made_of(tuple(other))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(made_of(tuple(self)))
 
     def count(self, grid: Grid) -> int:
         """Number of visible cells in every image."""
@@ -159,11 +169,15 @@ class Method:
         found = {}
         for code in self.wholes.values():
             for slot in code.encoder.slots:
-                if found.setdefault(slot.name, slot).settings != slot.settings:
-                    raise ValueError(
-                        f"'{slot.name}' is one state, but it is wanted with settings "
-                        f"{found[slot.name].settings} and {slot.settings}"
-                    )
+                first = found.setdefault(slot.name, slot)
+                for what in ("settings", "behind"):
+                    one, other = getattr(first, what), getattr(slot, what)
+                    if one != other:
+                        what = "with settings" if what == "settings" else "for the codes of"
+                        raise ValueError(
+                            f"'{slot.name}' is one state, but it is wanted {what} {one} and {other}"
+                            + ("; give one of them a `name` of its own" * (slot.behind != ()))
+                        )
         return {slot.name: slot for slot in self.average.slots} | found
 
     def owned(self, params: dict, slot: str) -> dict:

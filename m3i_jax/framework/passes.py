@@ -1,14 +1,28 @@
 """Passes of views through the network: those that several codes have in common are made once."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
+from m3i_jax import trees
 from m3i_jax.framework.codes import Look
 from m3i_jax.framework.keys import named
-from m3i_jax.framework.method import Code, Method
+from m3i_jax.framework.method import Code, Masking, Method
 from m3i_jax.types import Array, Features, View
+
+# Momentum encoders are normalised as their online twins are (MoCo, BYOL), teachers by what they
+# remember.
+BY_THE_BATCH = ("online", "ema")
+
+
+class Place(NamedTuple):
+    """What two codes have in common that share a pass, but for the weights."""
+
+    tower: str
+    views: tuple[str, ...]
+    mask: Masking | None
 
 
 def looks(
@@ -21,54 +35,108 @@ def looks(
     train: bool,
     key: Array | None,
     progress: Array | float = 0.0,
+    moves: dict[str, list] | None = None,
 ) -> Callable[[str, View], Look]:
     """What the encoder of a code is shown: (code, its view) -> Look.
 
     Codes share a pass, and its dropped paths, where view, mask, tower and weights are the same:
     a global and a dense head, or the rows of a composition, cost one encoder.
+
+    moves: gets, by owner of weights that no gradient trains, how each pass by the batch moves their
+      running statistics.
     """
     made: dict[tuple, Features] = {}
-    reads: dict[tuple, frozenset] = {}
-    for code in method.wholes.values():
-        reads[_place(code)] = reads.get(_place(code), frozenset()) | code.encoder.reads
+    reads: dict[Place, frozenset] = {}
+    passes: dict[tuple, list[Place]] = {}
+    for name in method.order:
+        encoder, place = method.wholes[name].encoder, _place(method, name)
+        reads[place] = reads.get(place, frozenset()) | encoder.reads
+        before = passes.setdefault((encoder.owner, place.tower), [])
+        if name not in prepared.known and place not in before:
+            before.append(place)
 
     def look(name: str, view: View) -> Look:
-        code = method.wholes[name]
-        place = _place(code)
+        code, place = method.wholes[name], _place(method, name)
 
         def through(owner, weights, tower, heads):
-            training = train and owner == "online"
-            at = (owner, tower, *place)
+            training, at = train and owner == "online", (owner, tower, *place)
             how = {"train": training, "key": named(key, "encode/" + name) if training else None}
-            # Momentum encoders are normalised as their online twins are (MoCo, BYOL), teachers by
-            # what they remember.
-            batch = {"batch_stats": train and owner in ("online", "ema")}
             if at not in made:
                 keep = code.mask and code.mask.count(network.towers[tower].grid)
-                visible = prepared.visible.get(name)
-                how |= {part: True for part in reads[place]}
-                made[at] = network.encode(
-                    weights, tower, view.data, visible=visible, keep=keep, **how, **batch
-                )
+                given = how | {part: True for part in reads[place]}
+                given |= {"visible": prepared.visible.get(name), "keep": keep, "batch_stats": 0}
+                data = _data(place, view, prepared.views)
+                encode = lambda weights: network.encode(weights, tower, data, **given)  # noqa: E731
+                if train and owner in BY_THE_BATCH:
+                    given["batch_stats"] = _left(passes.get((owner, tower), ()), place)
+                if given["batch_stats"] and owner != "online" and moves is not None:
+                    made[at], move = _tracked(encode, weights, tower)
+                    moves.setdefault(owner, []).append(move)
+                else:
+                    made[at] = encode(weights)
             for head in heads:
                 before, at = made[at], (*at, head)
                 if at not in made:
                     grid = network.towers[tower].grid
                     made[at] = _headed(network, weights, head, before, grid=grid, **how)
-            return made[at]
+            return _own(made[at], place, code)
 
         return Look(view, network, params, states, progress, through)
 
     return look
 
 
-def _headed(network, weights, head, before, *, grid, train, key, **reads) -> Features:
+def _headed(network, weights, head, before, *, grid, train, key) -> Features:
     """Features behind a head; `base` are the tokens of the tower, without gradient."""
     base = before.tokens if before.base is None else before.base
     after = network.refine(weights, head, before, grid=grid, train=train, key=key)
     return after._replace(base=jax.lax.stop_gradient(base), attention=before.attention)
 
 
-def _place(code: Code) -> tuple:
-    """What two codes have in common that share a pass, but for the weights."""
-    return code.encoder.tower, code.view, code.mask
+def _tracked(encode: Callable, weights: Any, tower: str) -> tuple[Features, Any]:
+    """`encode(weights)`, and how far that pass moves the tower's running statistics.
+
+    Their gradient is that distance, whatever the loss (`nn.norms.TrackedBatchNorm`): so one of 0 is
+    pulled back, of which nothing else is left to compute.
+    """
+    running = trees.select(weights, rf"^encoders/{tower}/(.*/)?(mean|var)$")
+    if not running:
+        return encode(weights), {}
+
+    def pass_by(running):
+        features = encode(trees.overlay(weights, running))
+        return features.tokens, features
+
+    tokens, pull, features = jax.vjp(pass_by, running, has_aux=True)
+    return features, pull(jnp.zeros_like(tokens))[0]
+
+
+def _place(method: Method, name: str) -> Place:
+    """The pass of a code; those that are encoded `together` have all their views in one."""
+    code = method.wholes[name]
+    views = [code.view]
+    if code.encoder.together:
+        same = [c for c in method.wholes.values() if c.encoder.together]
+        views = sorted({c.view for c in same if c.encoder.tower == code.encoder.tower})
+    return Place(code.encoder.tower, tuple(views), code.mask)
+
+
+def _data(place: Place, view: View, views: dict[str, View]) -> Array:
+    """What the tower is shown; of several views, the rows of a sample next to each other."""
+    if len(place.views) == 1:
+        return view.data
+    stacked = jnp.stack([views[name].data for name in place.views], axis=1)
+    return stacked.reshape(-1, *stacked.shape[2:])
+
+
+def _left(passes: Sequence[Place], place: Place) -> int:
+    """How many of the passes of a step are left, this one included."""
+    return len(passes) - passes.index(place) if place in passes else 1
+
+
+def _own(features: Features, place: Place, code: Code) -> Features:
+    """The rows of the code's own view, of a pass of several."""
+    if len(place.views) == 1:
+        return features
+    step, first = len(place.views), place.views.index(code.view)
+    return jax.tree.map(lambda x: x[first::step], features._replace(layers=None, attention=None))

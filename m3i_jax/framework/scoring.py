@@ -62,7 +62,8 @@ def predict(method, network, params, codes, prepared, names, *, train=False, key
     """{term: (prediction, Target)}: (B, L, D) by a dense decoder, (B, D) by a pooled one.
 
     Terms that ask one decoder questions of one shape (the images of a mix) are decoded in one
-    call, row by row beside each other, so that no row leaves its device.
+    call, row by row beside each other, so that no row leaves its device. A decoder that normalises
+    over the batch answers each of them by itself: the statistics are of one view (BYOL, MoCo v3).
     """
     found, asked = {}, {}
     for name in names:
@@ -78,8 +79,9 @@ def predict(method, network, params, codes, prepared, names, *, train=False, key
         )
         question = Question(x, box, target.box)
         shape = jax.tree.structure(question), tuple(a.shape for a in jax.tree.leaves(question))
-        asked.setdefault((term.decoder, grids, shape), []).append((name, question, target))
-    for (decoder, grids, _), calls in asked.items():
+        alone = name if term.decoder in network.batchwise else None
+        asked.setdefault((term.decoder, grids, shape, alone), []).append((name, question, target))
+    for (decoder, grids, *_), calls in asked.items():
         names, questions, targets = zip(*calls, strict=True)
         one = questions[0] if len(questions) == 1 else jax.tree.map(_beside, *questions)
         answer = network.decode(

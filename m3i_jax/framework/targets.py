@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from m3i_jax import losses, normalize, quantize
 from m3i_jax.build import ConfigError
-from m3i_jax.framework.codes import Encoder, Slot, _keep, _names, refined, then
+from m3i_jax.framework.codes import Encoder, Slot, _keep, _names, behind, refined, then
 from m3i_jax.types import Array, Features
 
 
@@ -101,7 +101,8 @@ def queue(
         fresh = normalize.unit(features.tokens.mean(1) if dense else features.pooled)
         return features._replace(candidates=keys), found | {name: jax.lax.stop_gradient(fresh)}
 
-    slot = Slot(name, init, update, (size, dense), batchwise=True)
+    settings = (size, dense)
+    slot = Slot(name, init, update, settings, batchwise=True, behind=behind(encoder))
     return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
 
 
@@ -145,6 +146,7 @@ def centred(
     temperature: float | tuple = 0.04,
     momentum: float = 0.9,
     centring: bool = True,
+    name: str = "centre",
 ) -> Encoder:
     """Sharpened, centred assignment: softmax((logits − c)/τ), c ← m c + (1−m) mean (DINO).
 
@@ -163,10 +165,11 @@ def centred(
     def apply(look):
         features, found = encoder.apply(look)
         logits = features.pooled
-        shares = losses.centred(logits, look.states["centre"], temperature=tau(look.progress))
-        return Features(pooled=shares), found | {"centre": logits.mean(0)}
+        shares = losses.centred(logits, look.states[name], temperature=tau(look.progress))
+        return Features(pooled=shares), found | {name: logits.mean(0)}
 
-    slot = Slot("centre", init, update, (momentum, centring), batchwise=True)
+    settings = (momentum, centring)
+    slot = Slot(name, init, update, settings, batchwise=True, behind=behind(encoder))
     return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
 
 
@@ -197,7 +200,9 @@ def _codebook(encoder: Encoder, codes: int):
     return init
 
 
-def quantized(encoder: Encoder, *, codes: int = 8192, decay: float = 0.99) -> Encoder:
+def quantized(
+    encoder: Encoder, *, codes: int = 8192, decay: float = 0.99, name: str = "codebook"
+) -> Encoder:
     """Tokens replaced by their nearest word, straight through (VQ-KD; METHODS §2.2).
 
     The codebook starts at the k-means of the first batch and follows the means of the tokens that
@@ -205,7 +210,8 @@ def quantized(encoder: Encoder, *, codes: int = 8192, decay: float = 0.99) -> En
     """
 
     def update(owned, state, found, progress):
-        words, tokens, choice = found[0]  # its codes all saw the same tokens
+        words = found[0][0]
+        tokens, choice = (jnp.concatenate(parts) for parts in list(zip(*found, strict=True))[1:])
         words = quantize.moved(words, tokens, choice, decay=decay)
         return {"words": words, "started": jnp.ones((), bool)}
 
@@ -213,7 +219,7 @@ def quantized(encoder: Encoder, *, codes: int = 8192, decay: float = 0.99) -> En
         features, found = encoder.apply(look)
         tokens = normalize.unit(features.tokens)
         still = jax.lax.stop_gradient(tokens.reshape(-1, tokens.shape[-1]))
-        state = look.states["codebook"]
+        state = look.states[name]
         words = jax.lax.cond(
             state["started"],
             lambda: state["words"],
@@ -224,9 +230,10 @@ def quantized(encoder: Encoder, *, codes: int = 8192, decay: float = 0.99) -> En
         made = features._replace(
             tokens=through, choice=choice.reshape(tokens.shape[:2]), base=tokens, pooled=None
         )
-        return made, found | {"codebook": (words, still, choice)}
+        return made, found | {name: (words, still, choice)}
 
-    slot = Slot("codebook", _codebook(encoder, codes), update, (codes, decay), batchwise=True)
+    start, settings = _codebook(encoder, codes), (codes, decay)
+    slot = Slot(name, start, update, settings, batchwise=True, behind=behind(encoder))
     return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
 
 
@@ -235,16 +242,17 @@ def before(quantized: Encoder) -> Encoder:
     return then(quantized, lambda f: f._replace(tokens=f.base))
 
 
-def words(encoder: Encoder, *, codes: int = 8192) -> Encoder:
+def words(encoder: Encoder, *, codes: int = 8192, name: str = "codebook") -> Encoder:
     """The word of each token in a codebook that is loaded and stays (BEiT's visual tokens)."""
 
     def apply(look):
         features, found = encoder.apply(look)
-        words = look.states["codebook"]["words"]
+        words = look.states[name]["words"]
         choice = quantize.nearest(jax.lax.stop_gradient(features.tokens), words)
         return Features(choice=choice), found
 
-    slot = Slot("codebook", _codebook(encoder, codes), _keep, (codes,), source=encoder.tower)
+    start, of = _codebook(encoder, codes), dict(source=encoder.tower, behind=behind(encoder))
+    slot = Slot(name, start, _keep, (codes,), **of)
     return encoder._replace(
         apply=apply, width=lambda stages: codes, slots=(*encoder.slots, slot), stops=True
     )

@@ -6,6 +6,7 @@ from typing import Any
 from m3i_jax import build, framework
 from m3i_jax.build import ConfigError
 from m3i_jax.framework import Code, Derived, Masking, Method, Part, Term
+from m3i_jax.framework.alike import made_of
 
 TARGETS = {"ema": framework.ema, "pixels": framework.pixels, "frozen": framework.frozen}
 
@@ -34,32 +35,61 @@ def combine(rows: Mapping[str, Method], *, weights: Mapping[str, float] | None =
 
     Codes and terms get the name of their row in front. Codes that see the same view through the
     same mask share their pass through the encoder; equal decoder names are one decoder, equal
-    states one state.
+    states one state, but for states about the codes of other heads, which are named apart.
+    Derived views and guides of masks that are made alike are those of the first row that has them.
     """
-    codes, terms, views = {}, {}, {}
+    codes, terms, views, known, owners = {}, {}, {}, {}, {}
     for row, method in rows.items():
         at = lambda name, row=row: f"{row}/{name}"  # noqa: E731
-        moved = {name: at(name) for name in method.views}
-        views |= {at(name): _view(view, at, moved) for name, view in method.views.items()}
-        codes |= {at(name): _code(code, at, moved) for name, code in method.codes.items()}
+        moved, apart = {}, _apart(method, at, owners)
+        for name, view in method.views.items():
+            view = _view(view, at, method.views, apart)
+            moved[name] = known.setdefault(made_of(view), at(name))
+            views.setdefault(moved[name], view)
+        guides = {
+            name: known.setdefault(made_of(code._replace(mask=None)), at(name))
+            for name, code in method.wholes.items()
+        }
+        codes |= {
+            at(name): _code(code, at, moved, guides, apart) for name, code in method.codes.items()
+        }
         weight = (weights or {}).get(row, 1.0)
         terms |= {at(name): _term(term, at, row, weight) for name, term in method.terms.items()}
     return Method(codes, terms, views)
 
 
-def _view(view: Derived, at, moved: Mapping[str, str]) -> Derived:
-    if set(view.needs) & set(moved):
+def _apart(method: Method, at, owners: dict[str, tuple]) -> dict[str, str]:
+    """{state: its new name} of those that rows before have about the codes of other heads."""
+    apart = {}
+    for name, slot in method.slots.items():
+        if slot.behind and owners.setdefault(name, slot.behind) != slot.behind:
+            apart[name] = at(name)
+    return apart
+
+
+def _view(view: Derived, at, derived: Mapping[str, Derived], apart: Mapping) -> Derived:
+    if set(view.needs) & set(derived):
         raise ValueError("a derived view of a derived view cannot be combined with other rows")
-    return view._replace(codes={role: at(code) for role, code in view.codes.items()})
+    if not view.codes:
+        return view
+
+    def make(key, views, made, **where):
+        states = {**made.states, **{old: made.states[new] for old, new in apart.items()}}
+        return view.make(key, views, made._replace(states=states), **where)
+
+    codes = {role: at(code) for role, code in view.codes.items()}
+    return view._replace(codes=codes, make=make if apart else view.make)
 
 
-def _code(code: Code | Part, at, moved: Mapping[str, str]) -> Code | Part:
+def _code(code: Code | Part, at, moved, guides, apart: Mapping[str, str]) -> Code | Part:
     if isinstance(code, Part):
         return code._replace(code=at(code.code))
-    mask = code.mask
+    mask, encoder = code.mask, code.encoder
     if isinstance(mask, Masking) and mask.guide is not None:
-        mask = mask._replace(guide=at(mask.guide))
-    return code._replace(view=moved.get(code.view, code.view), mask=mask)
+        mask = mask._replace(guide=guides[mask.guide])
+    if names := {slot.name: apart[slot.name] for slot in encoder.slots if slot.name in apart}:
+        encoder = framework.renamed(encoder, names)
+    return Code(moved.get(code.view, code.view), encoder, mask)
 
 
 def _term(term: Term, at, row: str, weight: float) -> Term:

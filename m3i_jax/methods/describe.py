@@ -70,7 +70,7 @@ def _regularizer(term: Term, y) -> str:
     names = []
     if term.predict.candidates in ("categories", "texts", "samples"):
         names.append(f"negative {term.predict.candidates}")
-    if any(slot.name == "centre" for slot in y.encoder.slots):
+    if any(slot.name.split("/")[-1] == "centre" for slot in y.encoder.slots):
         names.append("centring")
     if term.regularize:
         names.append(term.regularize.name)

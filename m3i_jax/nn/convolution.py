@@ -70,7 +70,7 @@ class ConvNorm(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, batch_stats: bool) -> Array:
+    def __call__(self, x: Array, batch_stats: int) -> Array:
         """x (B, H, W, C) -> (B, ⌈H/stride⌉, ⌈W/stride⌉, features) float32."""
         y = convolve(
             x,

@@ -32,17 +32,21 @@ def standardize(x: Array, axes: tuple[int, ...], eps: float) -> Array:
 
 
 class LayerNorm(nn.Module):
-    """Normalises each token over its channels; parameters `scale` and `bias` (D,)."""
+    """Normalises each token over its channels; parameters `scale` and `bias` (D,).
+
+    affine: whether it has these; "scale" = the scale alone.
+    """
 
     eps: float = 1e-6
-    affine: bool = True
+    affine: bool | str = True
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x (..., D) -> (..., D) in `dtype`."""
         y = standardize(x, (x.ndim - 1,), self.eps)
-        return (_affine(self, y) if self.affine else y).astype(self.dtype)
+        y = _affine(self, y, bias=self.affine is True) if self.affine else y
+        return y.astype(self.dtype)
 
 
 class BatchNorm(nn.Module):
@@ -50,18 +54,20 @@ class BatchNorm(nn.Module):
 
     It keeps no running averages: SiameseIM's heads (their official code; METHODS 3.4) use batch
     statistics in the online and in the target branch, and the heads are dropped afterwards.
-    Under `jit` with a sharded batch the statistics are those of the global batch.
+    Under `jit` with a sharded batch the statistics are those of the global batch. affine: as in
+    `LayerNorm`.
     """
 
     eps: float = 1e-5
-    affine: bool = True
+    affine: bool | str = True
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x (B, ..., D) -> (B, ..., D) in `dtype`."""
         y = standardize(x, tuple(range(x.ndim - 1)), self.eps)
-        return (_affine(self, y) if self.affine else y).astype(self.dtype)
+        y = _affine(self, y, bias=self.affine is True) if self.affine else y
+        return y.astype(self.dtype)
 
 
 class TrackedBatchNorm(nn.Module):
@@ -72,8 +78,8 @@ class TrackedBatchNorm(nn.Module):
     The running statistics are the leaves `mean` and `var` of the parameter tree, so moving
     averages, shards, checkpoints and exports hold them without knowing. A pass by the batch gives
     them the gradient (1 − momentum)(m − m_batch), whatever the loss, and the optimiser takes it as
-    a plain step of 1 (`trees.STATISTICS`). Passes of one step add up: m moves once, by the sum of
-    their distances.
+    a plain step of 1 (`trees.STATISTICS`). Several passes of one step move m one after the other:
+    what an earlier one adds fades by the momentum of those that follow.
     """
 
     momentum: float = 0.9
@@ -82,8 +88,12 @@ class TrackedBatchNorm(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, batch_stats: bool) -> Array:
-        """x (B, ..., D) -> (B, ..., D) in `dtype`; batch_stats: normalise by this batch."""
+    def __call__(self, x: Array, batch_stats: int) -> Array:
+        """x (B, ..., D) -> (B, ..., D) in `dtype`.
+
+        batch_stats: 0 normalises by the running statistics; 1 by this batch; k by this batch, which
+          k − 1 further passes of the step follow.
+        """
         width, axes = x.shape[-1:], tuple(range(x.ndim - 1))
         mean = self.param("mean", nn.initializers.zeros, width, jnp.float32)
         var = self.param("var", nn.initializers.ones, width, jnp.float32)
@@ -92,7 +102,8 @@ class TrackedBatchNorm(nn.Module):
             count = x.size // x.shape[-1]
             batch_var = batch_var * (count / max(count - 1, 1))
             found = batch_mean.reshape(width), batch_var.reshape(width)
-            y = _remember(1.0 - self.momentum, y, (mean, var), found)
+            rate = (1.0 - self.momentum) * self.momentum ** (batch_stats - 1)
+            y = _remember(rate, y, (mean, var), found)
         else:
             shape = (1,) * (x.ndim - 1) + width
             mean, var = (jax.lax.stop_gradient(m).reshape(shape) for m in (mean, var))
@@ -120,16 +131,19 @@ def _remember_backward(rate, saved, g):
 _remember.defvjp(_remember_forward, _remember_backward)
 
 
-def _affine(module: nn.Module, y: Array, start: Callable = nn.initializers.ones) -> Array:
+def _affine(
+    module: nn.Module, y: Array, start: Callable = nn.initializers.ones, *, bias: bool = True
+) -> Array:
     """scale * y + bias per channel, in the dtype of y; the scale starts as `start` draws it."""
     shape = (1,) * (y.ndim - 1) + y.shape[-1:]
-    scale = module.param("scale", start, y.shape[-1:], jnp.float32)
-    bias = module.param("bias", nn.initializers.zeros, y.shape[-1:], jnp.float32)
-    return y * scale.reshape(shape) + bias.reshape(shape)
+    y = y * module.param("scale", start, y.shape[-1:], jnp.float32).reshape(shape)
+    if not bias:
+        return y
+    return y + module.param("bias", nn.initializers.zeros, y.shape[-1:], jnp.float32).reshape(shape)
 
 
 class UnitNorm(nn.Module):
-    """e^s x / |x| in float32; s is 0, or learned from ln(start) and at most ln 100 (CLIP).
+    """e^s x / |x| in float32; s is 0, or learned from ln(start) and at most `limit`, ln 100 (CLIP).
 
     With the learned scale in one of the two embeddings, a softmax over their products needs no
     temperature of its own.
@@ -137,6 +151,7 @@ class UnitNorm(nn.Module):
 
     scaled: bool = False
     start: float = 1 / 0.07
+    limit: float | None = MAX_LOGIT_SCALE
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -148,12 +163,13 @@ class UnitNorm(nn.Module):
             return unit
         start = nn.initializers.constant(math.log(self.start))
         logit_scale = self.param("logit_scale", start, (), jnp.float32)
-        return unit * jnp.exp(at_most(logit_scale, MAX_LOGIT_SCALE))
+        bounded = logit_scale if self.limit is None else at_most(logit_scale, self.limit)
+        return unit * jnp.exp(bounded)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def at_most(x: Array, limit: float) -> Array:
-    """min(x, limit), whose gradient can always lead back below the limit.
+    """min(x, limit), whose gradient can always lead back to the limit.
 
     Beyond the limit only a gradient that would lower x passes, as if x were clipped after every
     step; the gradient of `minimum` would leave x stuck there for ever.
@@ -166,7 +182,7 @@ def _at_most_forward(x, limit):
 
 
 def _at_most_backward(limit, x, g):
-    return (jnp.where((x < limit) | (g > 0), g, 0.0),)
+    return (jnp.where((x <= limit) | (g > 0), g, 0.0),)
 
 
 at_most.defvjp(_at_most_forward, _at_most_backward)

@@ -83,11 +83,12 @@ def optimizer(
     lr_scale: tuple = (),
     freeze: str | None = None,
     late: tuple = (),
+    limits: tuple = (),
 ) -> Optimizer:
     """What all optimisers have in common: rate, clipping, and rules by path.
 
-    direction: (decays, ramp) -> transformations; `decays` says which parameters do, and
-      `ramp(first, last)` is a cosine between two numbers over the run.
+    direction: (decays, ramp, rate) -> transformations; `decays` says which parameters do,
+      `ramp(first, last)` is a cosine between two numbers over the run, `rate` that of each step.
     lr, base_lr: peak rate, or rate per 256 images.  end_lr: at the end of a cosine.
     schedule: of the rate, by its name or as `{name, **kwargs}` of `schedules`.
     stretch: length of the rate's cosine and of the decay's, in runs; the end of those of MSN, 1.25,
@@ -99,21 +100,25 @@ def optimizer(
     freeze: pattern of paths that do not move, and cost no moments.
     late: (pattern, share) rules: paths that have no gradient, decay or moments in that first share
       of the run (DINO's last layer).
+    limits: (pattern, least, most) rules: what parameters are cut to behind every step, such as the
+      logarithm of CLIP's scale.
     """
     rules = _Rules(params, no_decay, layer_decay, lr_scale, freeze, late)
     rate = _rate(schedule, end_lr, stretch, total, warmup, batch, lr, base_lr)
 
     def directed(start: int) -> list[optax.GradientTransformation]:
         ramp = partial(_ramp, total=total, stretch=stretch, start=start)
-        return direction(rules.decays, ramp)
+        return direction(rules.decays, ramp, lambda step: rate(step + start))
 
     train = [*_clipped(rules, clip, clip_by), *_started(rules, total, directed)]
-    return Optimizer(_assemble(rules, train, rate), rate)
+    bounds = [transforms.within(rules.limits(limits))] if limits else []
+    return Optimizer(_assemble(rules, train, rate, bounds), rate)
 
 
 def adamw(
     decays: Callable[[Any], Any],
     ramp: Callable[[float, float], schedules.Schedule],
+    rate: schedules.Schedule,
     *,
     b1: float = 0.9,
     b2: float = 0.95,
@@ -135,6 +140,7 @@ def adamw(
 def lamb(
     decays: Callable[[Any], Any],
     ramp: Callable[[float, float], schedules.Schedule],
+    rate: schedules.Schedule,
     *,
     b1: float = 0.9,
     b2: float = 0.999,
@@ -145,33 +151,43 @@ def lamb(
 
     Paths that do not decay have no trust ratio either, as in apex's (DeiT III).
     """
-    adam = adamw(decays, ramp, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
+    adam = adamw(decays, ramp, rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
     return [*adam, transforms.scale_by_trust(1.0, applies=decays)]
 
 
 def lars(
     decays: Callable[[Any], Any],
     ramp: Callable[[float, float], schedules.Schedule],
+    rate: schedules.Schedule,
     *,
     momentum: float = 0.9,
     trust: float = 0.001,
     weight_decay: float = 0.0,
+    rate_inside: bool = False,
 ) -> list[optax.GradientTransformation]:
     """LARS (You et al. 2017): u = g + λθ; v ← m·v + u · trust·‖θ‖/‖u‖; θ ← θ − η·v.
 
     Norms are per layer, also in stacked leaves. Paths that do not decay (biases, norms) have no
-    trust ratio either, as in the linear probes of MAE and Barlow Twins.
+    trust ratio either, as in the linear probes of MAE and Barlow Twins. rate_inside: the momentum
+    is one of steps, v ← m·v + η·u · …; θ ← θ − v, as the paper and SimCLR have it; the same where
+    η is constant.
     """
+    kept = (
+        transforms.trace_of_steps(rate, momentum)
+        if rate_inside
+        else optax.trace(decay=momentum, accumulator_dtype=jnp.float32)
+    )
     return [
         optax.add_decayed_weights(weight_decay, mask=decays),
         transforms.scale_by_trust(trust, applies=decays),
-        optax.trace(decay=momentum, accumulator_dtype=jnp.float32),
+        kept,
     ]
 
 
 def sgd(
     decays: Callable[[Any], Any],
     ramp: Callable[[float, float], schedules.Schedule],
+    rate: schedules.Schedule,
     *,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
@@ -250,6 +266,18 @@ class _Rules:
             self._check(key, pattern)
         return found
 
+    def limits(self, rules: Any) -> list[tuple[re.Pattern, float, float]]:
+        """The (pattern, least, most) rules of a config, each of some path."""
+        found = []
+        for rule in rules:
+            if isinstance(rule, str) or len(rule) != 3 or not rule[1] <= rule[2]:
+                raise ConfigError(
+                    f"config.optimizer.limits has {rule!r}, expected (pattern, least, most)"
+                )
+            (pattern,) = self.patterns(rule[:1], "limits")
+            found.append((pattern, float(rule[1]), float(rule[2])))
+        return found
+
     def late_share(self, path: str) -> float:
         """The share of the run in which the path waits."""
         return max((share for pattern, share in self.late if pattern.search(path)), default=0.0)
@@ -300,10 +328,10 @@ def _started(rules: _Rules, total: int, directed) -> list[optax.GradientTransfor
     return [optax.partition(kinds, partial(trees.map_with_name, which))]
 
 
-def _assemble(rules, train, rate) -> optax.GradientTransformation:
+def _assemble(rules, train, rate, bounds) -> optax.GradientTransformation:
     """Clip and direct what trains, scale by path, then by the rate; statistics step by 1."""
     scale = [transforms.scale_by_path(rules.scales)] if rules.scales else []
-    train = optax.chain(*train, *scale, optax.scale_by_learning_rate(rate))
+    train = optax.chain(*train, *scale, optax.scale_by_learning_rate(rate), *bounds)
     kinds = {"train": train, "freeze": optax.set_to_zero(), "track": optax.scale(-1.0)}
     return optax.chain(_float32(), optax.partition(kinds, rules.groups))
 

@@ -6,7 +6,7 @@ layers that it holds, each with a norm of its own.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -92,6 +92,47 @@ def starting_at(
     """
     made = optax.chain(*direction)
     return optax.conditionally_mask(made, lambda step: step >= start) if start else made
+
+
+class TraceOfSteps(NamedTuple):
+    """Momentum whose parts have been multiplied by the rate of their step, and the step."""
+
+    count: Array
+    trace: Any
+
+
+def trace_of_steps(rate: Callable[[Array], Array], decay: float) -> optax.GradientTransformation:
+    """v ← decay·v + η·u, of which v/η is passed on for the rate to come: θ ← θ − v (SimCLR).
+
+    Where η is 0 there is no step, whatever v is.
+    """
+
+    def init(params):
+        zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.float32), params)
+        return TraceOfSteps(jnp.zeros((), jnp.int32), zeros)
+
+    def update(updates, state, params=None):
+        now = rate(state.count)
+        trace = jax.tree.map(lambda v, u: decay * v + now * u, state.trace, updates)
+        inverse = jnp.where(now == 0, 0.0, 1.0 / jnp.where(now == 0, 1.0, now))
+        steps = jax.tree.map(lambda v: v * inverse, trace)
+        return steps, TraceOfSteps(optax.safe_increment(state.count), trace)
+
+    return optax.GradientTransformation(init, update)
+
+
+def within(limits: Sequence[tuple[re.Pattern, float, float]]) -> optax.GradientTransformation:
+    """Steps that end between the limits of their path: clip(θ + u) − θ (CLIP's temperature)."""
+
+    def update(updates, params):
+        def one(path, u, p):
+            ends = next(((a, b) for pattern, a, b in limits if pattern.search(path)), None)
+            return u if ends is None else jnp.clip(p + u, *ends) - p
+
+        names = trees.map_with_name(lambda path, _: path, updates)
+        return jax.tree.map(one, names, updates, params)
+
+    return optax.stateless(update)
 
 
 def _shrink(square: Array, limit: float) -> Array:

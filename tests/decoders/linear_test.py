@@ -107,6 +107,11 @@ RECIPES = {
         256,
         linears(256, 4096, 256, bias=False) + 2 * 4096,
     ),
+    "simclr": (
+        dict(hidden=2048, out=128, bias=False, norm_out="scale"),
+        2048,
+        linears(2048, 2048, 128, bias=False) + 2 * 2048 + 128,
+    ),
     "byol": (dict(hidden=4096, out=256), 2048, linears(2048, 4096, 256) + 2 * 4096),
     "simsiam_predictor": (
         dict(hidden=512, out=2048, bias=False, last_bias=True),
@@ -203,6 +208,7 @@ def test_mlp_per_token_without_norm(key):
     [
         ({"name": "linear", "pool": "means"}, "did you mean 'mean'"),
         ({"name": "mlp", "norm": "none", "norm_out": True}, "norm_out but norm is 'none'"),
+        ({"name": "mlp", "norm_out": "scal"}, "no norm_out 'scal'; did you mean 'scale'"),
         ({"name": "mlp", "layers": 0}, "0 layers"),
         ({"name": "linear", "logit_bias": -10.0}, "logit_bias but no logit_scale"),
         ({"name": "linear", "logit_scale": True, "logit_start": 200.0}, "logit_start 200.0"),

@@ -22,6 +22,7 @@ class Tower(NamedTuple):
 class ToyNetwork(NamedTuple):
     towers: dict
     calls: list
+    batchwise: frozenset = frozenset()
 
     @property
     def stages(self):

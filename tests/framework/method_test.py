@@ -1,5 +1,7 @@
 """A method checks itself when it is built, and knows what it needs."""
 
+from functools import partial
+
 import pytest
 
 from m3i_jax import framework as fw
@@ -55,3 +57,20 @@ def test_masking_counts_visible_cells():
 def test_an_average_is_always_kept():
     assert "ema" in methods.mae().slots
     assert "ema" in methods.m3i().slots
+
+
+@pytest.mark.parametrize("state", [fw.queue, fw.centred, fw.quantized, fw.words])
+def test_one_state_is_not_about_the_codes_of_two_heads(state):
+    one, other = (Code("a", state(fw.ema(heads=h))) for h in ("projector", "prototypes"))
+    with pytest.raises(ValueError, match="wanted for the codes of .*projector.*prototypes.*`name`"):
+        Method({"one": one, "other": other}, {})
+    other = Code("a", state(fw.ema(heads="prototypes"), name="mine"))
+    assert len(Method({"one": one, "other": other}, {}).slots) == 3
+    again = Code("b", state(fw.ema(heads="projector")))
+    assert len(Method({"one": one, "again": again}, {}).slots) == 2
+
+
+def test_masks_are_equal_where_they_draw_alike():
+    make = lambda unit, hidden=0.5: Masking(partial(masks.units, unit=unit), hidden)  # noqa: E731
+    assert make(2) == make(2) and len({make(2), make(2), make(3), make(2, 0.6)}) == 3
+    assert make(2) != make(3) and make(2) != (2, 0.5)

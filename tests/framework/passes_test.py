@@ -1,5 +1,7 @@
 """Passes are shared where, and only where, codes see the same."""
 
+from functools import partial
+
 import jax
 import numpy as np
 
@@ -30,9 +32,9 @@ def test_two_heads_cost_one_encoder(toy, views, key):
 
 
 def test_equal_masks_of_a_view_are_one_mask(toy, views, key):
-    half, codes = Masking(masks.random, 0.5), {}
+    half, codes = lambda: Masking(partial(masks.units, unit=2), 0.5), {}
     for name in ("x", "y"):
-        codes[name] = Code("a", fw.online(heads="projector" if name == "y" else ()), half)
+        codes[name] = Code("a", fw.online(heads="projector" if name == "y" else ()), half())
     made, found = calls(codes, toy, views, key)
     assert made == ["image", "projector"]
     np.testing.assert_array_equal(found["x"].index, found["y"].index)
@@ -66,3 +68,17 @@ def test_a_shared_pass_has_the_gradient_of_both(toy, views, key):
         x,
         z,
     )
+
+
+def test_views_that_are_encoded_together_are_one_pass(toy, views, key):
+    apart = {v: Code(v, fw.online(heads="projector")) for v in "ab"}
+    as_one = {v: Code(v, fw.online(heads="projector", together=True)) for v in "ab"}
+    made, found = calls(as_one, toy, views, key)
+    assert made == ["image", "projector"]
+    _, wanted = calls(apart, toy, views, key)
+    for v in "ab":
+        assert not np.array_equal(found["a"].pooled, wanted["b"].pooled)
+        for part in ("tokens", "pooled", "base"):
+            np.testing.assert_allclose(
+                getattr(found[v], part), getattr(wanted[v], part), rtol=1e-6, atol=1e-7
+            )

@@ -171,3 +171,20 @@ def test_rows_of_a_composition_do_not_share_a_regulariser(toy, views, key):
         expected = weight * (scores[name].prediction + own)
         np.testing.assert_allclose(scores[name].loss, expected, rtol=1e-6)
     assert abs(scores["one/x_b"].regularizer - scores["two/x_b"].regularizer) > 1e-5
+
+
+def test_a_decoder_that_normalises_over_the_batch_answers_each_question_alone(toy, views, key):
+    """The two directions of BYOL and MoCo v3: statistics are of one view."""
+    asked = []
+
+    class Counting(type(toy)):
+        def decode(self, params, name, x, **how):
+            asked.append(x.pooled.shape[0])
+            return super().decode(params, name, x, **how)
+
+    for batchwise, rows in ((frozenset(), [8]), (frozenset({"predictor"}), [4, 4])):
+        counting = Counting(toy.towers, [], batchwise)
+        params, states, prepared = start(methods.byol(), counting, views, key)
+        asked.clear()
+        scores_of(methods.byol(), counting, params, states, prepared, key)
+        assert asked == rows

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from m3i_jax import framework as fw
+from m3i_jax import methods, quantize
 from m3i_jax.framework.targets import temperature_at
 
 
@@ -142,3 +143,28 @@ def test_the_gradient_goes_straight_through(toy, views, key):
 def test_layers_cannot_be_read_behind_heads():
     with pytest.raises(ValueError, match="no heads behind it"):
         fw.last_layers(fw.ema(heads="projector"), count=2)
+
+
+def test_keys_that_two_rows_have_in_common_enter_their_queue_once(toy, views, key):
+    row = methods.moco(size=8)
+    method = methods.compose.combine({"one": row, "two": row})
+    params, states = fw.init(method, toy, key)
+    prepared = fw.prepare(method, toy, views, key=key)
+    _, found, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    after = fw.update(method, params, states, found, jnp.float32(0.5))
+    assert after["queue"]["next"] == 4
+    np.testing.assert_array_equal(after["queue"]["keys"][4:], states["queue"]["keys"][4:])
+
+
+def test_a_codebook_follows_the_tokens_of_all_its_views(toy, views, key):
+    codes = {v: fw.Code(v, fw.quantized(fw.online(), codes=3)) for v in "ab"}
+    method = fw.Method(codes, {})
+    params, states = fw.init(method, toy, key)
+    states |= {"codebook": states["codebook"] | {"started": jnp.ones((), bool)}}
+    prepared = fw.prepare(method, toy, views, key=key)
+    _, found, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    words = fw.update(method, params, states, found, jnp.float32(0.5))["codebook"]["words"]
+    both = [np.concatenate([report[i] for report in found["codebook"]]) for i in (1, 2)]
+    right = quantize.moved(states["codebook"]["words"], *both, decay=0.99)
+    np.testing.assert_allclose(words, right, rtol=1e-6)
+    assert len(both[1]) == 2 * 4 * 16

@@ -53,3 +53,34 @@ def test_mistakes_are_answered_with_the_place():
         methods.create(dict(name="combine", rows=dict(x=dict(name="maee"))))
     with pytest.raises(ConfigError, match="config.objective: Table 2 has no form 'z'"):
         methods.create(dict(name="table2", form="z"))
+
+
+def combined(**rows):
+    return methods.create(dict(name="combine", rows=rows))
+
+
+def test_masks_views_and_guides_that_are_made_alike_are_one():
+    method = combined(one=dict(name="simmim"), two=dict(name="simmim"))
+    assert method.codes["one/x"].mask == method.codes["two/x"].mask
+    assert len({c.mask for c in method.wholes.values() if c.mask}) == 1
+    other = combined(one=dict(name="simmim"), two=dict(name="simmim", hidden=0.5))
+    assert other.codes["one/x"].mask != other.codes["two/x"].mask
+    mixed = combined(one=dict(name="m3i"), two=dict(name="m3i"), three=dict(name="m3i", hidden=0.4))
+    assert set(mixed.views) == {"one/mix", "three/mix"}
+    assert mixed.codes["two/x"].view == "one/mix" and mixed.codes["three/x"].view == "three/mix"
+    guided = combined(one=dict(name="milan"), two=dict(name="milan"))
+    assert len({c.mask for c in guided.wholes.values() if c.mask}) == 1
+
+
+def test_states_about_other_heads_are_named_apart():
+    """DenseCL's keys do not enter the queue of MoCo's projector; nor logits another's centre."""
+    method = combined(moco=dict(name="moco", size=8), dense=dict(name="densecl", size=8))
+    assert {"queue", "dense/queue", "dense_queue", "ema"} == set(method.slots)
+    slots = {n: [s.name for s in c.encoder.slots] for n, c in method.codes.items()}
+    assert slots["moco/y"] == ["ema", "queue"] and slots["dense/y"] == ["ema", "dense/queue"]
+    assert slots["dense/y_dense"] == ["ema", "dense_queue"]
+    heads = dict(name="ema", heads=("other", "prototypes"), momentum=0.996)
+    two = combined(one=dict(name="dino"), two=dict(name="dino", target=heads))
+    assert {"ema", "centre", "two/centre"} == set(two.slots)
+    alike = combined(one=dict(name="dino"), two=dict(name="dino"))
+    assert {"ema", "centre"} == set(alike.slots)

@@ -136,15 +136,22 @@ def test_running_statistics_after_several_steps(key, momentum):
         assert all((params[name] == TRACKED[name]).all() for name in want)
 
 
-def test_running_statistics_of_two_passes_add_their_distances(key):
-    first = jax.random.normal(key, (4, 3))
-    second = 2 * jax.random.normal(jax.random.fold_in(key, 1), (6, 3)) + 1
-    norm = TrackedBatchNorm()
-    apply = lambda p, x: norm.apply({"params": p}, x, True).sum()  # noqa: E731
-    slope = jax.grad(lambda p: apply(p, first) + 7 * apply(p, second))(TRACKED)
-    one, two = after(first, TRACKED), after(second, TRACKED)
-    for name, got in moved(TRACKED, slope).items():
-        np.testing.assert_allclose(got, one[name] + two[name] - TRACKED[name], rtol=1e-5)
+def test_running_statistics_of_three_passes_of_a_step_follow_each_other_as_in_pytorch(key):
+    passes = [
+        (k + 1) * jax.random.normal(jax.random.fold_in(key, k), (4 + k, 3)) + k for k in range(3)
+    ]
+    norm = TrackedBatchNorm(momentum=0.8)
+
+    def apply(p):
+        return sum(
+            (k + 1) * norm.apply({"params": p}, x, 3 - k).sum() for k, x in enumerate(passes)
+        )
+
+    want = {name: TRACKED[name] for name in ("mean", "var")}
+    for x in passes:
+        want = after(x, want, 0.8)
+    for name, got in moved(TRACKED, jax.grad(apply)(TRACKED)).items():
+        np.testing.assert_allclose(got, want[name], rtol=1e-5)
 
 
 def test_running_statistics_have_no_gradient_where_they_normalise(key):
@@ -228,13 +235,16 @@ def test_unit_norm_and_its_scale(key):
     scaled = UnitNorm(scaled=True)
     params = scaled.init(key, x)["params"]
     np.testing.assert_allclose(scaled.apply({"params": params}, x), y / 0.07, rtol=1e-5)
-    y100 = scaled.apply({"params": {"logit_scale": jnp.float32(9.0)}}, x)
-    np.testing.assert_allclose(y100, 100 * y, rtol=1e-5)
+    nine = {"params": {"logit_scale": jnp.float32(9.0)}}
+    np.testing.assert_allclose(scaled.apply(nine, x), 100 * y, rtol=1e-5)
+    free = UnitNorm(scaled=True, limit=None)  # SigLIP's
+    np.testing.assert_allclose(free.apply(nine, x), np.exp(9.0) * y, rtol=1e-5)
 
 
 def test_a_scale_beyond_its_limit_comes_back():
     up, down = (jax.grad(lambda s, c=c: c * at_most(s, 1.0)) for c in (-1.0, 1.0))
-    # Descent would raise s: held. Descent would lower s: passes.
+    # Descent would raise s: held. Descent would lower s: passes. At the limit both pass.
     assert (up(2.0), down(2.0)) == (0.0, 1.0)
+    assert (up(1.0), down(1.0)) == (-1.0, 1.0)
     assert (up(0.5), down(0.5)) == (-1.0, 1.0)
     assert (at_most(jnp.float32(2.0), 1.0), at_most(jnp.float32(0.5), 1.0)) == (1.0, 0.5)

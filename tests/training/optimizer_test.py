@@ -487,3 +487,47 @@ def test_lars_survives_zero_norms():
 def test_configs_that_cannot_mean_anything_are_refused(block, message):
     with pytest.raises(ConfigError, match=message):
         optimizers.create(block, params=vit(), **SIZES)
+
+
+def test_parameters_with_limits_are_cut_to_them_behind_every_step():
+    params, g = vit(), jax.tree.map(jnp.ones_like, vit())
+    limits = (("logit_scale", 0.4, 1.0), ("label/head", -3.0, 3.0))
+    block = {"name": "sgd", "momentum": 0.9, "limits": limits, **CONSTANT}
+    free = {k: v for k, v in block.items() if k != "limits"}
+    made, plain = (optimizers.create(b, params=params, **SIZES) for b in (block, free))
+    for steps in (1, 2):
+        cut, _ = run(made, params, g, steps)
+        loose, _ = run(plain, params, g, steps)
+        for path, leaf in flat(loose).items():
+            low, high = (
+                (0.4, 1.0)
+                if "logit_scale" in path
+                else (-3.0, 3.0)
+                if "label/head" in path
+                else (-np.inf, np.inf)
+            )
+            if steps == 1 or not np.isfinite(low):
+                np.testing.assert_allclose(flat(cut)[path], np.clip(leaf, low, high), rtol=1e-6)
+    assert flat(cut)["decoders/label/logit_scale"] == np.float32(0.4)
+
+
+@pytest.mark.parametrize("wrong", [("logit_scale", 1.0), ("logit_scale", 2.0, 1.0), "logit_scale"])
+def test_limits_are_a_pattern_and_two_numbers(wrong):
+    block = {"name": "sgd", "limits": (wrong,), **CONSTANT}
+    with pytest.raises(ConfigError, match="limits has .* expected .pattern, least, most"):
+        optimizers.create(block, params=vit(), **SIZES)
+
+
+def test_lars_with_the_rate_inside_its_momentum():
+    """v ← m v + η u, θ ← θ − v (SimCLR's), which a rising rate tells from θ ← θ − η v."""
+    params, g = vit(), grads(vit())
+    block = {"name": "lars", "lr": 0.3, "trust": 0.01, "rate_inside": True}
+    made = optimizers.create(block, params=params, batch=256, total=100, warmup=4)
+    after, _ = run(made, params, g, steps=4)
+    path = "encoders/image/patch_embed/kernel"
+    theta, u, v = np.float64(flat(params)[path]), np.float64(flat(g)[path]), 0.0
+    for step in range(4):
+        ratio = 0.01 * np.linalg.norm(theta) / np.linalg.norm(u)
+        v = 0.9 * v + 0.3 * step / 4 * ratio * u
+        theta = theta - v
+    np.testing.assert_allclose(flat(after)[path], theta, rtol=1e-6)

@@ -1,0 +1,38 @@
+"""What functions and records are made of, to compare them by: equal parts, equal things."""
+
+from collections.abc import Hashable, Mapping
+from functools import partial
+from types import FunctionType
+from typing import Any
+
+
+def made_of(thing: Any) -> Hashable:
+    """A value that is equal for things that are made of the same parts, and do the same.
+
+    A `partial` is its function and arguments; a function is its code and what it has closed over,
+    so that two that one call of a factory made are equal where its arguments were. What cannot be
+    looked into is itself alone.
+    """
+    if isinstance(thing, partial):
+        return partial, made_of(thing.func), made_of(thing.args), made_of(thing.keywords)
+    if isinstance(thing, FunctionType):
+        cells = tuple(made_of(_content(cell)) for cell in thing.__closure__ or ())
+        defaults = made_of(thing.__defaults__), made_of(thing.__kwdefaults__)
+        return thing.__module__, thing.__code__, defaults, cells
+    if isinstance(thing, Mapping):
+        return Mapping, frozenset((made_of(k), made_of(v)) for k, v in thing.items())
+    if isinstance(thing, list | tuple):
+        return type(thing), tuple(made_of(part) for part in thing)
+    try:
+        hash(thing)
+    except TypeError:
+        return object, id(thing)
+    return type(thing), thing
+
+
+def _content(cell: Any) -> Any:
+    """What a cell of a closure holds; itself while it is empty."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return cell

@@ -1,0 +1,93 @@
+"""Rates and decay of the published recipes at five points of their runs, at their own batch."""
+
+import math
+import pathlib
+
+import jax
+import numpy as np
+import optimizers64 as optimizers
+import pytest
+
+from m3i_jax import cli
+from m3i_jax.training import optimizer
+from m3i_jax.training.schedules import parse
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+# Images, batch, epochs, warm-up; then the rate's peak, start and end, and the decay of matrices.
+IMAGENET, YFCC = 1_281_167, 15_000_000
+RECIPES = {
+    "moco_resnet50_in1k": (IMAGENET, 256, 200, 0, 0.03, 0.0, 0.0, 1e-4),
+    "densecl_resnet50_in1k": (IMAGENET, 256, 200, 0, 0.03, 0.0, 0.0, 1e-4),
+    "moco_v3_vit_b16_in1k": (IMAGENET, 4096, 300, 40, 1.5e-4 * 16, 0.0, 0.0, 0.1),
+    "byol_resnet50_in1k": (IMAGENET, 4096, 1000, 10, 0.2 * 16, 0.0, 0.0, None),
+    "simclr_resnet50_in1k": (IMAGENET, 4096, 1000, 10, 0.3 * 16, 0.0, 0.0, None),
+    "barlow_twins_resnet50_in1k": (IMAGENET, 2048, 1000, 10, 0.2 * 8, 0.0, 0.2 * 8 / 1000, None),
+    "clip_vit_b16_yfcc": (YFCC, 4096, 25, 1, 5e-4, 1e-6, 1e-5, 0.5),
+    "siglip_vit_b16_yfcc": (YFCC, 4096, 25, 1, 1e-3, 0.0, 0.0, 1e-4 / 1e-3),
+}
+# A matrix, a bias, a norm and what single recipes have rules for.
+PATHS = {
+    "encoders/image/conv/kernel": (3, 4),
+    "encoders/image/conv/bias": (4,),
+    "encoders/image/norm/scale": (4,),
+    "encoders/image/cls_token": (1, 1, 4),
+    "encoders/image/patch_embed/kernel": (3, 4),
+    "decoders/text/unit/logit_scale": (),
+}
+ALL = set(PATHS)
+WIDE = {"encoders/image/conv/kernel", "encoders/image/patch_embed/kernel"}
+DECAYS = {
+    "moco_resnet50_in1k": ALL,
+    "densecl_resnet50_in1k": ALL,
+    "moco_v3_vit_b16_in1k": ALL - {"encoders/image/patch_embed/kernel"},  # it does not train
+    "clip_vit_b16_yfcc": WIDE | {"encoders/image/cls_token"},
+    "siglip_vit_b16_yfcc": WIDE,
+}
+
+
+def made(name):
+    """(optimiser, its parameters, total, warm-up) of a config at full length."""
+    import replay64
+
+    config = cli.load(str(CONFIGS / f"{name}.py"))
+    lengths = dict(batch=config.batch, epoch=config.epoch_size)
+    total, warmup = (parse(config[key], **lengths) for key in ("duration", "warmup"))
+    rng = np.random.default_rng(0)
+    leaves = {p: rng.uniform(0.5, 1.0, shape).astype(np.float32) for p, shape in PATHS.items()}
+    params = replay64.nested(leaves)
+    block = config.optimizer.to_dict()
+    found = optimizer.create(block, params=params, batch=config.batch, total=total, warmup=warmup)
+    return found, params, total, warmup
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_rate_at_five_points(name):
+    images, batch, epochs, rise, peak, start, end, _ = RECIPES[name]
+    found, _, total, warmup = made(name)
+    assert (total, warmup) == (round(epochs * images / batch), round(rise * images / batch))
+    top = warmup - 1 if name.startswith("clip") else None  # SLIP's line includes its end
+    right = optimizers.cosine(peak=peak, start=start, end=end, total=total, warmup=warmup, top=top)
+    for step in (0, max(0, warmup - 1), warmup, total // 2, 3 * total // 4, total):
+        np.testing.assert_allclose(found.schedule(step), right(step), rtol=1e-5, atol=1e-9)
+    assert math.isclose(found.schedule(warmup), peak, rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("name", DECAYS)
+def test_what_decays_and_how_fast_at_five_points(name):
+    """Without a gradient a step is −η λ θ, and nothing where nothing decays."""
+    import replay64
+
+    found, params, total, warmup = made(name)
+    decay, zeros = RECIPES[name][-1], jax.tree.map(np.zeros_like, params)
+    state = found.transform.init(params)
+    for step in (0, warmup, total // 2, 3 * total // 4, total - 1):
+        at = jax.tree.map(
+            lambda x, step=step: np.full_like(x, step) if x.dtype.kind == "i" else x,
+            jax.device_get(state),
+        )
+        steps = replay64.flat(jax.device_get(found.transform.update(zeros, at, params)[0]))
+        rate = float(found.schedule(step))
+        for path, theta in replay64.flat(params).items():
+            right = -rate * decay * theta if path in DECAYS[name] else np.zeros_like(theta)
+            # A step that is cut to limits is the difference of two parameters near 1.
+            np.testing.assert_allclose(steps[path], right, rtol=1e-5, atol=1e-7 * (theta.ndim == 0))

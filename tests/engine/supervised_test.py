@@ -42,7 +42,7 @@ SCALE = "decoders/text/unit/logit_scale"
 # As it starts; and where the momentum carries the logarithm of the scale beyond either end.
 STARTS = {
     "inside": {},
-    "at 100": {f"params/{SCALE}": 4.6045, f"mu/{SCALE}": -3.0},
+    "at 100": {f"params/{SCALE}": 4.6045, f"mu/{SCALE}": -1000.0},
     "at 1": {f"params/{SCALE}": 4e-4, f"mu/{SCALE}": 3.0},
 }
 

@@ -8,17 +8,24 @@ Exit status of a program:
      0  done
      2  a command line or a config that cannot be run
     65  too much of the data cannot be read
+    69  another process of the run is gone, or its steps no longer end
+    70  the training has left the finite numbers; what was saved before stays
     73  the work directory is in use by another run
-    74  a checkpoint cannot be written or read
+    74  something cannot be written or read: a checkpoint, a disk that is full or read-only
     75  asked to leave by a signal: everything is saved, and the same command goes on
+   130  interrupted where nothing waits to be saved
 """
 
+import contextlib
 import difflib
+import errno
+import importlib.machinery
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Sequence
-from logging import getLogger
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from logging import LogRecord, getLogger
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -26,6 +33,9 @@ from ml_collections import ConfigDict, config_flags
 from m3i_jax.build import ConfigError, UserError, nearest
 
 USAGE = ConfigError.status
+INTERRUPTED = 128 + 2
+CONFIGS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "configs")
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 ALIKE = 0.8  # similarity of a new key to one that is there from which it counts as misspelt
 
 
@@ -39,25 +49,47 @@ def run(main: Callable[[], int | None], *, config: str | None = None) -> None:
         # app.run lets every library speak; ours do, the others only warn.
         logging.set_verbosity(logging.WARNING)
         getLogger("m3i_jax").setLevel("INFO")
+        logging.get_absl_logger().addFilter(_told_once)
         if argv[1:]:
             raise ConfigError(f"'{argv[1]}' is not a flag; flags start with --, values follow =")
         return main()
 
+    parse = flags.FLAGS
     try:
         if config is not None:
-            check_overrides(sys.argv, config)
+            path = check_overrides(sys.argv, config)
+            parse = _beside(path, flags.FLAGS)  # parsing loads the file once more
             # Defining the flag parses the overrides already.
-            config_flags.DEFINE_config_file(
+            _beside(path, config_flags.DEFINE_config_file)(
                 "config", config, "What to run.", lock_config=False, accept_new_attributes=True
             )
-        app.run(guarded, flags_parser=flags.FLAGS)
+        app.run(guarded, flags_parser=parse)
     except (UserError, flags.Error) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.status if isinstance(error, UserError) else USAGE)
+        _leave(str(error), error.status if isinstance(error, UserError) else USAGE)
+    except OSError as error:
+        if error.filename is None and error.errno not in DISK:  # none of the user's files
+            raise
+        what = f"'{error.filename}'" if error.filename else "a file"
+        _leave(f"{what} cannot be read or written: {error.strerror}", os.EX_IOERR)
+    except KeyboardInterrupt:
+        _leave("interrupted", INTERRUPTED)
 
 
-def check_overrides(argv: Sequence[str], default: str) -> None:
-    """Refuses a missing config file, and keys that neither it nor one of its blocks can have."""
+def _told_once(record: LogRecord) -> bool:
+    """False for tracebacks of Orbax's threads: each raises what it logs, and we say it."""
+    return not (record.exc_info and f"{os.sep}orbax{os.sep}" in record.pathname)
+
+
+def _leave(sentence: str, status: int) -> None:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(status)
+
+
+def check_overrides(argv: Sequence[str], default: str) -> str:
+    """The config file that is chosen; refuses a missing one, and keys that nothing in it can have.
+
+    A key may be one of the file's, or a new one in one of its blocks.
+    """
     chosen = default
     for i, word in enumerate(argv):
         if word in ("--config", "-config") and i + 1 < len(argv):
@@ -69,22 +101,110 @@ def check_overrides(argv: Sequence[str], default: str) -> None:
         name = word.lstrip("-").split("=", 1)[0].removeprefix("no")  # --noconfig.key is False
         if word.startswith("-") and name.startswith("config."):
             _check_key(config, name.removeprefix("config."))
+    return chosen
 
 
 def load(path: str) -> ConfigDict:
-    """The config that a file's `get_config` returns; `FILE:ARG` passes ARG to it."""
+    """The config that a file's `get_config` returns; `FILE:ARG` passes ARG to it.
+
+    The file may import what lies beside it, or else what is in our own folder of configs.
+
+    Raises:
+      ConfigError: there is no such file, or it fails; the message names the line.
+    """
     path, _, argument = path.partition(":")
     if not os.path.isfile(path):
         folder = os.path.dirname(path) or "."
         files = os.listdir(folder) if os.path.isdir(folder) else []
         there = [file for file in files if file.endswith(".py")]
         raise ConfigError(f"no config file '{path}'{nearest(os.path.basename(path), there)}")
-    # A config may import what lies beside it.
-    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
     spec = importlib.util.spec_from_file_location("config", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(argument) if argument else module.get_config()
+    try:
+        with _importing_beside(path):
+            spec.loader.exec_module(module)
+            return module.get_config(argument) if argument else module.get_config()
+    except UserError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"the config file '{path}' fails{_line(error, path)}: {_said(error)}"
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _line(error: Exception, path: str) -> str:
+    """The last line of a file that an error passed through, in words."""
+    if isinstance(error, SyntaxError):
+        return f" in line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    here = os.path.abspath(path)
+    lines = [frame.lineno for frame in frames if os.path.abspath(frame.filename) == here]
+    return f" in line {lines[-1]}" if lines else ""
+
+
+class _Beside:
+    """A finder of modules in some folders only, in front of all others."""
+
+    def __init__(self, *folders: str):
+        self._folders, self.found = folders, []
+
+    def find_spec(self, name, path=None, target=None):
+        """Top-level modules; those of the standard library keep their names."""
+        if path is not None or name in sys.stdlib_module_names:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, self._folders)
+        if spec is None or spec.loader is None:  # a folder that is no package
+            return None
+        self.found.append(name)
+        return spec
+
+
+@contextlib.contextmanager
+def _importing_beside(path: str) -> Iterator[None]:
+    """Inside, imports look beside a file first and then among our configs; nothing of it stays.
+
+    Modules of other folders that have the same names are out of the way for that time.
+    """
+    folders = os.path.dirname(os.path.abspath(path)), CONFIGS
+    finder = _Beside(*folders)
+    mine = {
+        file.removesuffix(".py")
+        for folder in folders
+        if os.path.isdir(folder)
+        for file in os.listdir(folder)
+        if file.endswith(".py")
+    }
+    hidden = {name: sys.modules.pop(name) for name in mine & sys.modules.keys() if _foreign(name)}
+    sys.meta_path.insert(0, finder)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name in list(sys.modules):
+            if name.partition(".")[0] in finder.found:
+                del sys.modules[name]
+        sys.modules.update(hidden)
+
+
+def _foreign(name: str) -> bool:
+    """Whether a loaded module is a file of somebody's, and not part of what is installed."""
+    file = getattr(sys.modules[name], "__file__", None) or ""
+    return name not in (*sys.stdlib_module_names, "__main__") and "site-packages" not in file
+
+
+def _beside(path: str, act: Callable) -> Callable:
+    """`act`, while imports look beside a config file."""
+
+    def acting(*args, **kwargs):
+        with _importing_beside(path.partition(":")[0]):
+            return act(*args, **kwargs)
+
+    return acting
 
 
 def _check_key(config: ConfigDict, key: str) -> None:

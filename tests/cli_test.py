@@ -1,8 +1,10 @@
 """Command lines are answered in sentences before jax is imported."""
 
+import pathlib
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
@@ -107,3 +109,114 @@ def test_other_faults_of_the_user_have_a_status_of_their_own():
 def test_a_missing_config_names_the_nearest_file(config, tmp_path):
     with pytest.raises(ConfigError, match="no config file .*; did you mean 'some.py'?"):
         cli.load(str(tmp_path / "sme.py"))
+
+
+RECIPES = """
+def get_config():
+    from ml_collections import ConfigDict
+    import recipes
+    config = recipes.digit_scenes(objective=dict(name="mae"))
+    return ConfigDict(dict(config, whose=recipes.__file__))
+"""
+
+
+def test_a_config_anywhere_imports_what_lies_beside_it_or_else_ours(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        folder.mkdir()
+        (folder / "mine.py").write_text(RECIPES)
+    (theirs / "recipes.py").write_text("def digit_scenes(objective): return objective")
+    before = dict(sys.modules), list(sys.path), list(sys.meta_path)
+    found = [cli.load(str(folder / "mine.py")) for folder in (ours, theirs, ours)]
+    configs = str(pathlib.Path(__file__).parents[1] / "configs" / "recipes.py")
+    assert [config.whose for config in found] == [configs, str(theirs / "recipes.py"), configs]
+    assert found[1].name == "mae" and found[0].objective.name == found[2].objective.name == "mae"
+    assert before == (dict(sys.modules), sys.path, sys.meta_path), "nothing of them stays"
+
+
+def test_a_module_that_somebody_else_has_loaded_is_not_taken(tmp_path, monkeypatch):
+    foreign = types.ModuleType("recipes")
+    foreign.__file__ = str(tmp_path / "recipes.py")
+    monkeypatch.setitem(sys.modules, "recipes", foreign)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "recipes.py").write_text("raise RuntimeError")
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "elsewhere" / "mine.py"
+    path.write_text(RECIPES)
+    assert cli.load(str(path)).whose.endswith("configs/recipes.py")
+    assert sys.modules["recipes"] is foreign
+
+
+def test_the_program_finds_them_too(tmp_path):
+    (tmp_path / "mine.py").write_text(RECIPES)
+    program = PROGRAM.replace("config.optimizer.lr", "config.whose").replace(
+        "config.argument, ", ""
+    )
+    line = [sys.executable, "-c", program.format(config="configs/mae_digit_scenes.py")]
+    line += [f"--config={tmp_path}/mine.py", "--config.batch=4"]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.stdout.split()[0].endswith("configs/recipes.py"), done.stderr
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("import nothing_there", "in line 1 fails: ModuleNotFoundError: No module named 'nothing"),
+        ("x = (", "in line 1 fails: SyntaxError"),
+        ("\ndef get_config():\n    return 1 / 0", "in line 3 fails: ZeroDivisionError"),
+        ("x = 1", "fails: AttributeError: module 'config' has no attribute 'get_config'"),
+    ],
+)
+def test_a_config_that_fails_is_one_sentence(tmp_path, text, sentence):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(ConfigError, match=sentence):
+        cli.load(str(tmp_path / "mine.py"))
+
+
+NOISY = """
+import pathlib, sys
+from absl import logging
+from m3i_jax import cli
+
+def main():
+    for folder in ("orbax", "other"):
+        try:
+            raise OSError(28, f"No space left for {folder}")
+        except OSError:
+            code = compile("logging.exception('a thread failed')", f"/x/{folder}/y.py", "exec")
+            exec(code, {"logging": logging})
+
+cli.run(main)
+"""
+
+
+def test_what_we_say_in_a_sentence_no_thread_of_a_library_says_in_a_traceback():
+    done = subprocess.run([sys.executable, "-c", NOISY], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "No space left for other" in done.stderr and "for orbax" not in done.stderr
+
+
+ENDING = """
+from m3i_jax import cli
+
+def main():
+    {act}
+
+cli.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    "act, status, sentence",
+    [
+        ("open('{tmp}/no/x', 'w')", 74, "'{tmp}/no/x' cannot be read or written: No such file"),
+        ("raise OSError(28, 'No space left')", 74, "a file cannot be read or written: No space"),
+        ("raise KeyboardInterrupt", 130, "interrupted"),
+    ],
+)
+def test_disks_and_ctrl_c_end_without_a_traceback(act, status, sentence, tmp_path):
+    program = ENDING.format(act=act.format(tmp=tmp_path))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert done.stderr.startswith("error: " + sentence.format(tmp=tmp_path))
+    assert done.stderr.count("\n") == 1

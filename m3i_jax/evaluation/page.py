@@ -8,7 +8,7 @@ import numpy as np
 from m3i_jax import pictures
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import report
-from m3i_jax.training import log
+from m3i_jax.training import log, storage
 
 LABELS = {"ema": "pre-trained", "online": "pre-trained, online", "pixels": "raw pixels"}
 STYLE = "body{font:16px sans-serif;max-width:60em;margin:2em auto}img{max-width:100%}"
@@ -25,7 +25,8 @@ def write(workdir: str | Path) -> Path:
     if not lines:
         raise ConfigError(f"'{workdir}' has no metrics.jsonl; expected the --workdir of a run")
     folder = workdir / "report"
-    folder.mkdir(exist_ok=True)
+    with storage.writing(folder):
+        folder.mkdir(exist_ok=True)
     parts = [_image(pictures.curves(_series(lines), folder / "curves.png", smooth=5), workdir)]
     if results := report.read(workdir):
         parts += [_image(path, workdir) for path in _bars(results, folder)]
@@ -47,7 +48,7 @@ def _series(lines: list[dict]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     for line in lines:
         for name, value in line.items():
             wanted = name.startswith(("train/", "probe/")) and not name.endswith("regularizer")
-            if wanted and name != "train/loss":
+            if wanted and name != "train/loss" and isinstance(value, int | float):
                 found.setdefault(name, []).append((line["step"], value))
     return {
         name: tuple(map(np.asarray, zip(*points, strict=True))) for name, points in found.items()

@@ -2,14 +2,17 @@
 
 import fcntl
 import json
+import logging
 import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from m3i_jax.training.storage import publish
+from m3i_jax import jsonfile
+from m3i_jax.training.storage import publish, writing
 
+LOG = logging.getLogger(__name__)
 FILE = "eval.jsonl"
 BRANCHES = ("ema", "online", "untrained", "pixels")  # the last two are baselines
 NAME = re.compile(r"(eval|probe)(/[a-z0-9_]+){2,}")
@@ -44,23 +47,49 @@ def write(workdir: str | Path, results: Sequence[Result]) -> Path:
 
     Raises:
       ValueError: a result with an unknown branch, a malformed name or a number that is not finite.
+      storage.Unwritable: the disk is full or read-only.
     """
     lines = [_line(result) for result in results]
     path = Path(workdir) / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(FILE + ".lock"), "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        old = path.read_text() if path.exists() else ""
-        publish(path, (old + "".join(line + "\n" for line in lines)).encode())
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path.with_name(FILE + ".lock"), "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            old = path.read_text() if path.exists() else ""
+            publish(path, (old + "".join(line + "\n" for line in lines)).encode())
     return path
 
 
 def read(workdir: str | Path) -> list[Result]:
-    """The results of a work directory in the order in which they were written; [] if none."""
-    path = Path(workdir) / FILE
+    """The results of a work directory in the order in which they were written; [] if none.
+
+    A line that is no result, as others may have written it, is left out, and the log says so.
+    """
+    path, found = Path(workdir) / FILE, []
     if not path.exists():
-        return []
-    return [Result(**json.loads(line)) for line in path.read_text().splitlines()]
+        return found
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        try:
+            found.append(_parse(line))
+        except ValueError as error:
+            LOG.warning("%s: line %d is no result and left out: %s", path, number, error)
+    return found
+
+
+def _parse(line: str) -> Result:
+    """The result of one line; ValueError where it is none."""
+    fields = jsonfile.parse(line)
+    if not isinstance(fields, dict) or fields.keys() != set(Result._fields):
+        raise ValueError(f"expected an object with {', '.join(Result._fields)}")
+    result = Result(**fields)
+    kinds = dict(metrics=dict, branch=str, step=int, protocol=dict, counts=dict)
+    for name, kind in kinds.items():
+        if not isinstance(fields[name], kind):
+            raise ValueError(f"{name} is no {kind.__name__}")
+    if not all(isinstance(value, int | float) for value in result.metrics.values()):
+        raise ValueError("a metric is no number")
+    _line(result)
+    return result
 
 
 def table(results: Sequence[Result]) -> str:

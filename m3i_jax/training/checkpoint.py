@@ -12,26 +12,26 @@ nested dict of arrays, whatever records it had in memory:
 import contextlib
 import json
 import logging
+import math
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from m3i_jax.build import ConfigError, UserError
-from m3i_jax.training import plain
+from m3i_jax.training import plain, processes
 from m3i_jax.training import storage as disk
+from m3i_jax.training.health import NotFinite
 from m3i_jax.training.storage import Damage, Storage
 
 LOG = logging.getLogger(__name__)
 SAVING = ".saving"
-SHOWN = 8  # differences listed in a message
+LEFT = (".removed", ".replaced")
+LOCK = ".lock"
 
 
 class CheckpointError(UserError, RuntimeError):
@@ -67,7 +67,8 @@ class Checkpoints:
       storage, write: how files and arrays are written; tests pass ones that fail.
 
     Raises:
-      storage.Locked: another run writes to the directory.
+      CheckpointError: the directory cannot be written.
+      storage.Locked: another run writes to it.
     """
 
     def __init__(
@@ -95,10 +96,9 @@ class Checkpoints:
         self._primary = jax.process_index() == 0
         self._held = contextlib.ExitStack()
         if self._primary and not read_only:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self._held.enter_context(disk.lock(self.directory / ".lock"))
+            self._hold()
             for leftover in self.directory.iterdir():
-                if SAVING in leftover.name or leftover.name.endswith((".removed", ".replaced")):
+                if SAVING in leftover.name or leftover.name.endswith(LEFT):
                     storage.remove(leftover)
 
     def __enter__(self) -> "Checkpoints":
@@ -107,12 +107,27 @@ class Checkpoints:
     def __exit__(self, *error: Any) -> None:
         self.close()
 
+    def _hold(self) -> None:
+        """Makes the directory and locks it: at the start, and where somebody has deleted it."""
+        self._held.close()
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._holds = self._held.enter_context(disk.lock(self.directory / LOCK))
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> CheckpointError:
+        return CheckpointError(f"'{self.directory}' cannot be written: {error.strerror or error}")
+
     def steps(self) -> list[int]:
         """Steps that have a directory, sound or not, in ascending order."""
         if not self.directory.is_dir():
             return []
         names = (p.name for p in self.directory.iterdir() if p.is_dir())
         return sorted(int(name) for name in names if name.isdecimal())
+
+    def _there(self) -> str:
+        return ", ".join(map(str, self.steps())) or "none"
 
     def save(
         self, step: int, items: Mapping[str, Any], meta: Mapping[str, Any], *, wait: bool = False
@@ -126,17 +141,27 @@ class Checkpoints:
           wait: return only when the step is on disk.
 
         Raises:
+          NotFinite: an array is not finite; what is on disk stays.
           CheckpointError: this save, or the one before it in the background, has failed.
         """
         self.settle()
         if self._read_only:
             raise CheckpointError(f"{self.directory} was opened to read only")
+        # A directory that somebody has deleted does not have our lock any more.
+        gone = processes.anywhere(self._primary and not self._holds())
+        self._newest = None if gone else self._newest
         if step == self._newest:
             return False
         described = {name: plain.describe(tree) for name, tree in items.items()}
         record = {"step": step, "meta": json.loads(json.dumps(meta)), "items": described}
         arrays = {name: plain.pack(tree) for name, tree in items.items()}
-        self._agree(self._space(arrays))
+        bad = plain.not_finite(arrays)
+        if processes.anywhere(bool(bad)):
+            raise NotFinite(
+                f"step {step} is not saved: {bad or 'a leaf'} is not finite; steps on disk: "
+                f"{self._there()}; a lower learning rate or a look at the data may help"
+            )
+        self._agree(self._room(arrays, gone))
         aside, met = self.directory / f"{step}{SAVING}", None
         try:
             if self._primary:
@@ -145,7 +170,7 @@ class Checkpoints:
         except Exception as error:  # noqa: BLE001, whatever a disk and Orbax raise
             met = self._failure(step, aside, error)
         self._agree(met)
-        self._pending = _in_background(lambda: self._commit(step, record, aside, response))
+        self._pending = disk.in_background(lambda: self._commit(step, record, aside, response))
         self._pending.step = step
         self._newest = step
         if wait:
@@ -178,17 +203,26 @@ class Checkpoints:
         reason = f"no end after {self._deadline:g} s" if isinstance(error, TimeoutError) else error
         return CheckpointError(
             f"saving step {step} to {self.directory} failed ({type(error).__name__}: {reason}); "
-            f"steps on disk: {', '.join(map(str, self.steps())) or 'none'}"
+            f"steps on disk: {self._there()}"
         )
 
-    def _space(self, arrays: Any) -> CheckpointError | None:
-        """What is wrong where the disk has no room for the arrays."""
+    def _room(self, arrays: Any, gone: bool) -> UserError | None:
+        """What is wrong where arrays cannot be written; a directory that is gone is made again."""
+        try:
+            if gone and self._primary:
+                LOG.warning("'%s' has been deleted; making it again", self.directory)
+                self._hold()
+            left = self._storage.free(self.directory) if self._primary else math.inf
+        except UserError as error:
+            return error
+        except OSError as error:
+            return self._unwritable(error)
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
-        if not self._primary or (left := self._storage.free(self.directory)) >= needed:
+        if left >= needed:
             return None
         return CheckpointError(
-            f"{self.directory} has {left / 1e9:.2f} GB left, "
-            f"a checkpoint needs up to {needed / 1e9:.2f} GB"
+            f"{self.directory} has {disk.size(left)} left, "
+            f"a checkpoint needs up to {disk.size(needed)}"
         )
 
     def _delete_old(self) -> None:
@@ -204,7 +238,7 @@ class Checkpoints:
     def _looks_sound(self, step: int) -> bool:
         """Whether the manifest is whole and every file has its size; contents are not read."""
         with contextlib.suppress(Damage):
-            disk.verify(self.directory / str(step), contents=False)
+            self._verify(step, contents=False)
             return step not in self._damaged
         return False
 
@@ -212,7 +246,7 @@ class Checkpoints:
         """Whether the last save is known to have failed, on any process; all must ask together."""
         if self._pending is None:
             return self.failures > 0
-        return _anywhere(self._pending.done() and self._pending.exception() is not None)
+        return processes.anywhere(self._pending.done() and self._pending.exception() is not None)
 
     def settle(self) -> None:
         """`wait` for all processes together: what one of them has met is raised on all."""
@@ -227,7 +261,7 @@ class Checkpoints:
 
     def _agree(self, error: CheckpointError | None) -> None:
         """Raises the error of this process, or says that another process has one."""
-        if _anywhere(error is not None):
+        if processes.anywhere(error is not None):
             self.failures, self._newest = self.failures + 1, None
             raise error or CheckpointError(f"another process cannot save to {self.directory}")
 
@@ -307,15 +341,20 @@ class Checkpoints:
         found = self._read(step, {name: plain.as_numpy(record[name])})
         return plain.complete(found[name], record[name])
 
+    def _verify(self, step: int, **how: Any) -> dict[str, Any]:
+        """`storage.verify`, and that the directory is of the step that it is called after."""
+        manifest = disk.verify(self.directory / str(step), storage=self._storage, **how)
+        if manifest.get("step") != step:
+            raise Damage(f"it was saved as step {manifest.get('step')!r:.20}")
+        return manifest
+
     def _manifest(self, step: int, within: tuple[str, ...]) -> dict[str, Any]:
         """The manifest of one step, its files verified."""
         try:
-            path = self.directory / str(step)
-            return disk.verify(path, within=within, storage=self._storage)
+            return self._verify(step, within=within)
         except Damage as damage:
-            there = ", ".join(map(str, self.steps())) or "none"
             raise CheckpointError(
-                f"{_fault(step, damage)} in {self.directory}; steps on disk: {there}"
+                f"{_fault(step, damage)} in {self.directory}; steps on disk: {self._there()}"
             ) from damage
 
     def _newest_sound(self, steps: list[int], within: Any) -> tuple[int | None, list[str]]:
@@ -324,24 +363,22 @@ class Checkpoints:
         if self._primary:
             for step in reversed(steps):
                 try:
-                    disk.verify(self.directory / str(step), within=within, storage=self._storage)
+                    self._verify(step, within=within)
                 except Damage as damage:
                     faults.append(_fault(step, damage))
                     self._damaged.add(step)
                     continue
                 found = step
                 break
-        if jax.process_count() > 1:
-            told = np.asarray([-1 if found is None else found, len(faults)])
-            told = multihost_utils.broadcast_one_to_all(told)
-            found = None if told[0] < 0 else int(told[0])
-            faults = faults or [f"{told[1]} damaged (see process 0)"] * bool(told[1])
-        return found, faults
+        step, count = processes.from_first(-1 if found is None else found, len(faults))
+        faults = faults or [f"{count} damaged (see process 0)"] * bool(count)
+        return (None if step < 0 else step), faults
 
     def _load(self, step: int, abstract: Mapping[str, Any]) -> Restored:
         manifest = disk.read_seal(self.directory / str(step))
         recorded = manifest["items"]
-        _check_structure(step, abstract, recorded)
+        if wrong := plain.mismatch(recorded, abstract):
+            raise Mismatch(f"checkpoint step {step} {wrong}")
         found = self._read(step, {name: plain.template(tree) for name, tree in abstract.items()})
         items = {
             name: plain.unpack(found[name], tree, recorded[name]) for name, tree in abstract.items()
@@ -359,42 +396,5 @@ class Checkpoints:
         return {name: found.get(name, {}) for name in shapes}
 
 
-def _in_background(work: Callable[[], None]) -> Future:
-    """Runs `work` on a daemon thread, which a hung disk cannot make the process wait for."""
-    future: Future = Future()
-
-    def run():
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001, it is raised where the future is read
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="checkpoint", daemon=True).start()
-    return future
-
-
-def _anywhere(flag: bool) -> bool:
-    """Whether `flag` is set on any process; all must ask together."""
-    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
-
-
 def _fault(step: int, damage: Exception) -> str:
     return f"checkpoint step {step} is damaged: {damage}"
-
-
-def _check_structure(step: int, abstract: Mapping[str, Any], recorded: dict[str, Any]) -> None:
-    """Raises Mismatch listing what the checkpoint has and `abstract` has not, and so on."""
-    absent = sorted(set(abstract) - set(recorded))
-    if absent:
-        there = ", ".join(sorted(recorded))
-        raise Mismatch(f"checkpoint step {step} has no item '{absent[0]}', only {there}")
-    wrong = [
-        f"{name}: {line}"
-        for name, tree in abstract.items()
-        for line in plain.differences(recorded[name], plain.describe(tree))
-    ]
-    if wrong:
-        more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise Mismatch(
-            f"checkpoint step {step} does not fit this run: {'; '.join(wrong[:SHOWN])}{more}"
-        )

@@ -1,14 +1,19 @@
 """Alarms for representations that collapse, from the health of the targets that a step logs.
 
+Numbers that are no longer finite are no alarm but an end, `NotFinite`.
+
 A target has collapsed where all its codes point one way (spread → 0), or where they fill one
 direction (rank → 1) or choose one prototype (used → 1). All say so long before the loss does,
 which looks its best.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from logging import getLogger
 
 import numpy as np
+
+from m3i_jax.build import UserError
 
 LOG = getLogger(__name__)
 
@@ -22,6 +27,12 @@ LIMITS = {
 PATIENCE = 3  # logged steps in a row, as a batch may be poor by chance
 
 Look = Callable[[int, Mapping[str, float]], dict[str, float]]
+
+
+class NotFinite(UserError, ArithmeticError):
+    """Training that has left the finite numbers; the message is a sentence for the user."""
+
+    status = os.EX_SOFTWARE
 
 
 def watch(*, history: Iterable[Mapping[str, float]] = ()) -> Look:

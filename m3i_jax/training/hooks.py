@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from m3i_jax.build import ConfigError
 from m3i_jax.training import health
 from m3i_jax.training.checkpoint import CheckpointError, Checkpoints
+from m3i_jax.training.health import NotFinite
 from m3i_jax.training.log import Log
 from m3i_jax.training.loop import Hook, Moment
 from m3i_jax.training.state import TrainState
@@ -20,10 +20,6 @@ LOG = getLogger(__name__)
 LAG = 2  # steps after which a logged step's numbers are read: long enough not to hold up the device
 RETRIES = 4  # saves in a row that may fail before the next failure stops the run
 PATIENCE = 100  # steps in a row that may fail to be finite before the run gives up
-
-
-class NotFinite(ConfigError):
-    """The loss or its gradient has not been finite for many steps."""
 
 
 def due(step: int, every: int) -> bool:
@@ -53,6 +49,7 @@ def logging(
     waiting: list[tuple[int, Any, float, float]] = []
     mark: list[tuple[int, float, float]] = []
     start = {"step": 0, "skipped": 0}
+    seen = [-1]  # the newest step: one that is parted from is met twice
     healthy = health.watch(history=history)
 
     def write(step, metrics, now, waited):
@@ -75,8 +72,9 @@ def logging(
         if not mark:  # the first step includes compilation
             jax.block_until_ready(moment.metrics)
             mark.append((moment.step, time.perf_counter(), moment.waited))
-        if due(moment.step, every) or moment.last:
+        if moment.step > seen[0] and (due(moment.step, every) or moment.done):
             waiting.append((moment.step, moment.metrics, now, moment.waited))
+        seen[0] = moment.step
         all_of_it = moment.last or due(moment.step, flush)
         while waiting and (all_of_it or waiting[0][0] <= moment.step - LAG):
             write(*waiting.pop(0))
@@ -144,7 +142,8 @@ def drawing(
     """Pictures of what the step looks at, at step `first` and every `every` steps."""
 
     def hook(moment: Moment) -> None:
-        if every > 0 and (moment.step == first or due(moment.step, every) or moment.last):
+        shown = moment.step == first or due(moment.step, every) or moment.done
+        if every > 0 and shown and not moment.leaving:
             pictures = draw(state(moment.leaves), moment.batch, moment.step)
             log.images(moment.step, pictures)
 

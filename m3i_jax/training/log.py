@@ -7,7 +7,6 @@ on a thread that is given up with one warning when it fails or falls behind (REL
 import json
 import logging
 import math
-import os
 import queue
 import sys
 import threading
@@ -20,6 +19,7 @@ import numpy as np
 import tensorboardX
 from PIL import Image
 
+from m3i_jax import jsonfile
 from m3i_jax.build import ConfigError
 from m3i_jax.training import storage
 
@@ -35,6 +35,7 @@ LONGER = (
     "continue this one"
 )
 
+CONFIG, METRICS = "config.json", "metrics.jsonl"
 _NAMES = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -72,10 +73,10 @@ class Log:
         self._file, self._background = None, None
         if not active:
             return
-        self._workdir.mkdir(parents=True, exist_ok=True)
-        path = self._workdir / "metrics.jsonl"
-        truncate(path, start)
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        with storage.writing(self._workdir):
+            self._workdir.mkdir(parents=True, exist_ok=True)
+            truncate(self._workdir / METRICS, start)
+            self._file = storage.Lines(self._workdir / METRICS)
         events = (lambda: writer(str(self._workdir), purge_step=start + 1)) if tensorboard else None
         self._background = _Background(events, self._workdir / "images")
 
@@ -95,7 +96,8 @@ class Log:
         plain = {name: _plain(value) for name, value in values.items()}
         line = json.dumps({"step": int(step), **{k: _spell(v) for k, v in plain.items()}}) + "\n"
         try:
-            os.write(self._file, line.encode())
+            self._file.write(line.encode())
+            self._told = False
         except OSError as error:
             if not self._told:
                 LOG.warning("metrics.jsonl cannot be written (%s); the training goes on", error)
@@ -134,7 +136,7 @@ class Log:
             if self._line_open:
                 print(file=self._stream)
             self._background.close()
-            os.close(self._file)
+            self._file.close()
 
 
 class _Background:
@@ -222,7 +224,12 @@ def truncate(path: str | Path, step: int) -> None:
 
 
 def guard_config(
-    workdir: str | Path, config: Any, *, safe: Iterable[str] = SAFE, write: bool = True
+    workdir: str | Path,
+    config: Any,
+    *,
+    safe: Iterable[str] = SAFE,
+    write: bool = True,
+    bound: bool = True,
 ) -> list[str]:
     """Writes workdir/config.json, or compares it with the config that is there.
 
@@ -231,6 +238,8 @@ def guard_config(
       config: a ConfigDict, or an object with `to_dict`, or plain data.
       safe: keys that a resumed run may change, with everything below them; the file follows.
       write: False only compares (processes other than the first).
+      bound: whether steps were saved there. Without any nothing is compared: a start that was
+        refused, or that ended before its first checkpoint, left nothing that a config would spoil.
 
     Returns:
       One phrase for every safe change, such as "log.every was 50, is now 10".
@@ -238,13 +247,13 @@ def guard_config(
     Raises:
       ConfigError: another config made the directory; the message names the keys.
     """
-    path = Path(workdir) / "config.json"
+    path = Path(workdir) / CONFIG
     new = _as_json(config)
     changes = []
-    if path.exists():
+    if bound and path.exists():
         try:
-            old = json.loads(path.read_text())
-        except ValueError as error:
+            old = jsonfile.read(path)
+        except (OSError, ValueError) as error:
             raise ConfigError(f"{path} is not readable JSON: {error}") from error
         changes = _changes(old, new)
         safe = tuple(safe)
@@ -255,9 +264,10 @@ def guard_config(
                 f"{workdir} was made by another config: {'; '.join(unsafe)}. Set these back to "
                 f"resume, or take another work directory{LONGER if longer else ''}"
             )
-    if write and (changes or not path.exists()):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        storage.publish(path, (json.dumps(new, indent=2) + "\n").encode())
+    if write and (changes or not bound or not path.exists()):
+        with storage.writing(workdir):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            storage.publish(path, (json.dumps(new, indent=2) + "\n").encode())
     return [text for _, text in changes]
 
 
@@ -308,11 +318,20 @@ def _within(key: str, name: str) -> bool:
 def _parse(line: str | bytes) -> dict[str, Any] | None:
     """The entry of one line, or None for what is not one."""
     try:
-        entry = json.loads(line)
+        entry = jsonfile.parse(line)
         entry["step"] = int(entry["step"])
     except (ValueError, KeyError, TypeError):
         return None
+    if not all(map(_is_plain, entry.values())):
+        return None
     return {k: _NAMES.get(v, v) if isinstance(v, str) else v for k, v in entry.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is one that `Log` writes: a text, or a number that a float can be."""
+    if isinstance(value, int):
+        return abs(value) < 2**63
+    return value is None or isinstance(value, str | float)
 
 
 def _plain(value: Any) -> Any:

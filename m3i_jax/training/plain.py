@@ -6,6 +6,7 @@ formats refuse, only in the description.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 
 from m3i_jax import trees
 
+SHOWN = 8  # differences listed in a message
 Description = dict[str, dict[str, Any]]  # path -> dtype, shape (and impl, words for random keys)
 
 
@@ -41,6 +43,55 @@ def differences(stored: Description, wanted: Description) -> list[str]:
             if has != wants:
                 lines.append(f"'{path}' is {has} in the checkpoint, {wants} here")
     return lines
+
+
+def mismatch(recorded: Mapping[str, Description], wanted: Mapping[str, Any]) -> str:
+    """What makes a checkpoint another than `wanted`, trees by item, as the end of a sentence.
+
+    Empty where it fits; items of the checkpoint that nobody wants do not matter.
+    """
+    absent = sorted(set(wanted) - set(recorded))
+    if absent:
+        return f"has no item '{absent[0]}', only {', '.join(sorted(recorded))}"
+    lines = [
+        f"{name}: {line}"
+        for name, tree in wanted.items()
+        for line in differences(recorded[name], describe(tree))
+    ]
+    more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return f"does not fit this run: {'; '.join(lines[:SHOWN])}{more}" if lines else ""
+
+
+def not_finite(tree: Any) -> str:
+    """Which arrays hold a NaN or an infinity in this process, in words; empty where none does."""
+    leaves = [(path, leaf) for path, leaf in trees.named_leaves(tree) if _is_float(leaf)]
+    bad = [path for path, leaf in leaves if not all(map(_finite, _parts(leaf)))]
+    more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+    return ", ".join(bad[:SHOWN]) + more
+
+
+def _parts(leaf: Any) -> list:
+    """What this process has of an array. Parts are arrays of their own, so that looking at them in
+    NumPy leaves no reference that would keep the whole from being donated."""
+    return [s.data for s in leaf.addressable_shards] if isinstance(leaf, jax.Array) else [leaf]
+
+
+def _finite(part: Any) -> bool:
+    """Whether all numbers are finite: their least and greatest are, which a NaN would be, too."""
+    if not part.size:
+        return True
+    if isinstance(part, jax.Array) and part.device.platform != "cpu":
+        low, high = jax.device_get(_extremes(part))
+    else:  # without a program for every shape
+        part = np.asarray(part)
+        with np.errstate(invalid="ignore"):
+            low, high = part.min(), part.max()
+    return bool(np.isfinite(np.float64(low)) and np.isfinite(np.float64(high)))
+
+
+@jax.jit
+def _extremes(part: Any) -> tuple:
+    return part.min(), part.max()
 
 
 def pack(tree: Any) -> dict[str, Any]:
@@ -105,6 +156,10 @@ def _leaf(leaf: Any) -> Any:
 
 def _is_key(leaf: Any) -> bool:
     return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _is_float(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
 def _describe(leaf: Any) -> dict[str, Any]:

@@ -8,17 +8,20 @@ flipped bit comes back as a wrong number and no error (RELIABILITY F11, F13, F17
 import concurrent.futures
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import logging
 import os
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from m3i_jax import jsonfile
 from m3i_jax.build import UserError
 
 LOG = logging.getLogger(__name__)
@@ -30,10 +33,34 @@ class Damage(Exception):
     """A sealed directory that is not what was sealed; the message names the file and the fault."""
 
 
+class Unwritable(UserError, OSError):
+    """A file or folder that cannot be written; the message is a sentence for the user."""
+
+    status = os.EX_IOERR
+
+
 class Locked(UserError, RuntimeError):
     """Another process holds the directory; the message says which."""
 
     status = os.EX_CANTCREAT
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Makes an OSError of its block a sentence about `path`, which was to be written.
+
+    Raises:
+      Unwritable: the disk is full, read-only, or not there.
+    """
+    try:
+        yield
+    except Unwritable:
+        raise
+    except OSError as error:
+        raise Unwritable(
+            f"'{path}' cannot be written: {error.strerror or error}; make room for it, or take "
+            "another work directory"
+        ) from error
 
 
 def publish(path: Path, data: bytes) -> None:
@@ -46,6 +73,42 @@ def publish(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
     os.replace(partial, path)
     sync_directory(path.parent)
+
+
+class Lines:
+    """A file that lines are appended to, each in one write where the disk has room for it.
+
+    What could not be written is written before the next line; a file that was deleted comes back
+    with all that was in it.
+    """
+
+    def __init__(self, path: Path):
+        self._path, self._owed = path, b""
+        self._open()
+
+    def write(self, line: bytes) -> None:
+        """Appends a line; OSError where that has to wait for the next one."""
+        self._owed += line
+        if os.fstat(self._file).st_nlink == 0:
+            self._bring_back()
+        while self._owed:
+            self._owed = self._owed[os.write(self._file, self._owed) :]
+
+    def close(self) -> None:
+        """Closes the file, after one more try at what is owed."""
+        with contextlib.suppress(OSError):
+            self.write(b"")
+        os.close(self._file)
+
+    def _open(self) -> None:
+        self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def _bring_back(self) -> None:
+        content = os.pread(self._file, os.fstat(self._file).st_size, 0)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        publish(self._path, content)
+        os.close(self._file)
+        self._open()
 
 
 def sync_directory(path: Path) -> None:
@@ -87,6 +150,14 @@ def free(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
+def size(count: float) -> str:
+    """Bytes in words, such as "3.2 GB"."""
+    for unit, of in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= of:
+            return f"{count / of:.3g} {unit}"
+    return f"{count:g} bytes"
+
+
 class Storage(NamedTuple):
     """What a checkpoint asks of a disk, as functions; a test passes ones that fail."""
 
@@ -115,6 +186,20 @@ def patient(storage: Storage, pauses: Sequence[float]) -> Storage:
     return Storage(*map(again, storage))
 
 
+def in_background(work: Callable[[], None]) -> concurrent.futures.Future:
+    """Runs `work` on a daemon thread, which a hung disk cannot make the process wait for."""
+    future: concurrent.futures.Future = concurrent.futures.Future()
+
+    def run():
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001, it is raised where the future is read
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="checkpoint", daemon=True).start()
+    return future
+
+
 def seal(directory: Path, record: dict[str, Any], *, storage: Storage = Storage()) -> None:
     """Writes the manifest of `directory`: `record` and the digest of every file."""
     paths = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != MANIFEST)
@@ -138,7 +223,7 @@ def read_seal(directory: Path) -> dict[str, Any]:
       Damage: it is missing, cut short, or not the one that was written.
     """
     try:
-        manifest = json.loads((directory / MANIFEST).read_bytes())
+        manifest = jsonfile.read(directory / MANIFEST)
         stated, version = manifest.pop("digest"), manifest["format"]
     except FileNotFoundError:
         raise Damage(f"{MANIFEST} is missing") from None
@@ -208,8 +293,10 @@ def _own_digest(body: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def lock(path: Path) -> Iterator[None]:
+def lock(path: Path) -> Iterator[Callable[[], bool]]:
     """Holds `path` for this process; a lock whose owner is dead is taken over.
+
+    Gives a function that says whether it is still held: not once somebody has deleted the file.
 
     The kernel's advisory lock decides, so a killed run leaves nothing that blocks the next one;
     host and process number are in the file for people, and for workers that outlive their parent.
@@ -219,10 +306,11 @@ def lock(path: Path) -> Iterator[None]:
     """
     descriptor = _acquire(path)
     try:
-        yield
+        yield functools.partial(_same_file, descriptor, path)
     finally:
         with contextlib.suppress(OSError):
-            path.unlink()
+            if _same_file(descriptor, path):  # and not one that another run holds by now
+                path.unlink()
         os.close(descriptor)
 
 
@@ -253,7 +341,7 @@ def _acquire(path: Path) -> int:
 def _owner(descriptor: int) -> tuple[str, int] | None:
     """(host, process) written in a lock file, if it can be read."""
     try:
-        host, process = json.loads(os.pread(descriptor, 4096, 0))
+        host, process = jsonfile.parse(os.pread(descriptor, 4096, 0))
         return str(host), int(process)
     except (OSError, ValueError, TypeError):
         return None
@@ -276,5 +364,5 @@ def _same_file(descriptor: int, path: Path) -> bool:
     """Whether the open file is still the one at `path` (another process may have replaced it)."""
     try:
         return os.fstat(descriptor).st_ino == os.stat(path).st_ino
-    except FileNotFoundError:
+    except OSError:
         return False

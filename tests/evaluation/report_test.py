@@ -59,6 +59,27 @@ def test_a_crash_while_writing_keeps_the_old_lines(tmp_path, monkeypatch):
     assert report.read(tmp_path) == [result()]
 
 
+@pytest.mark.parametrize(
+    "line, why",
+    [
+        ("[" * 100_000, "nested more than 64 deep"),
+        ('{"metrics": {"eval/linear/top1": 1e999}}', "which no float is"),
+        ("[1]", "expected an object with metrics, branch"),
+        (json.dumps(result()._asdict() | {"step": "7"}), "step is no int"),
+        (json.dumps(result()._asdict() | {"metrics": {"eval/linear/top1": [1]}}), "is no number"),
+        (json.dumps(result()._asdict() | {"branch": "EMA"}), "branch is 'EMA'"),
+        (json.dumps(result()._asdict())[:40], "line 2 is no result"),
+    ],
+)
+def test_lines_of_others_are_left_out_and_said(tmp_path, caplog, line, why):
+    path = report.write(tmp_path, [result()])
+    path.write_text(path.read_text() + line + "\n")
+    report.write(tmp_path, [result(step=6000)])
+    assert [found.step for found in report.read(tmp_path)] == [5000, 6000]
+    assert why in caplog.text and "line 2 is no result and left out" in caplog.text
+    assert line in path.read_text(), "nothing of it is lost"
+
+
 def test_evaluations_at_once_lose_no_line(tmp_path):
     # Every call opens the lock anew, so threads exclude each other as processes do.
     with ThreadPoolExecutor(4) as pool:

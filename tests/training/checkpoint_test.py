@@ -19,8 +19,10 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from orbax.checkpoint import v1 as ocp
 
+from m3i_jax import trees
 from m3i_jax.training import sharding
 from m3i_jax.training.checkpoint import CheckpointError, Checkpoints, Mismatch
+from m3i_jax.training.health import NotFinite
 from m3i_jax.training.storage import MANIFEST, Locked, Storage
 
 
@@ -238,6 +240,76 @@ def test_forged_manifests_are_found(folder, caplog):
     assert reader.latest() == 20
 
 
+def test_a_step_that_lies_under_the_name_of_another_is_damaged(folder, caplog):
+    with Checkpoints(folder, keep=3) as saves:
+        for step in (10, 20, 30):
+            saves.save(step, small(step), {})
+    (folder / "20").rename(folder / "aside")
+    (folder / "30").rename(folder / "20")
+    (folder / "aside").rename(folder / "30")
+    shutil.copytree(folder / "10", folder / "999")
+    with Checkpoints(folder, keep=2) as saves:
+        found = saves.restore(shapes(small(0)))
+        assert found.step == 10 and bits(found.items) == bits(small(10))
+        for step, other in ((999, 10), (30, 20), (20, 30)):
+            assert f"step {step} is damaged: it was saved as step {other}" in caplog.text
+        with pytest.raises(CheckpointError, match="it was saved as step 20"):
+            saves.restore(shapes(small(0)), step=30)
+        # None of them stands for a true step, neither for saving nor for what may be deleted.
+        for step in (20, 30):
+            assert saves.save(step, small(step), {}, wait=True)
+            assert bits(saves.restore(shapes(small(0)), step=step).items) == bits(small(step))
+        assert saves.latest() == 30 and saves.steps() == [20, 30, 999]
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("item, name", [("ema", "encoders/image/blocks/bias"), ("state", "queue")])
+def test_a_state_that_is_not_finite_is_never_sealed(folder, item, name, number):
+    good, bad = make(1), make(1, sharding.mesh({"data": 2, "fsdp": 4}))
+
+    def spoil(path, leaf):
+        return leaf.at[-1, -1].set(number) if name in path else leaf
+
+    bad[item] = trees.map_with_name(spoil, bad[item])
+    with Checkpoints(folder) as saves:
+        saves.save(10, good, {}, wait=True)
+        with pytest.raises(NotFinite, match=f"step 20 is not saved: {item}/.*{name}.* not finite"):
+            saves.save(20, bad, {})
+        assert saves.steps() == [10] and saves.latest() == 10
+        assert saves.save(30, good, {}, wait=True), "the next one is not held up"
+    assert NotFinite.status == 70
+
+
+def test_a_directory_that_is_deleted_is_made_and_held_again(folder):
+    with Checkpoints(folder) as saves:
+        saves.save(10, small(10), {}, wait=True)
+        shutil.rmtree(folder.parent)
+        assert saves.save(10, small(10), {}, wait=True), "what was saved is no longer there"
+        with pytest.raises(Locked):
+            Checkpoints(folder)
+        shutil.rmtree(folder)
+        with Checkpoints(folder) as other:
+            with pytest.raises(Locked, match="in use"):
+                saves.save(20, small(20), {})
+            other.save(20, small(20), {}, wait=True)
+            saves.close()
+            assert (folder / ".lock").exists(), "that of the other"
+    assert not (folder / ".lock").exists() and Checkpoints(folder, read_only=True).latest() == 20
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="file/checkpoints' cannot be written: Not a direct"):
+        Checkpoints(tmp_path / "file" / "checkpoints")
+
+    def broken(path):
+        raise OSError(30, "Read-only file system")
+
+    with Checkpoints(tmp_path / "ro", storage=Storage(free=broken), pauses=()) as saves:
+        with pytest.raises(CheckpointError, match="cannot be written: Read-only file system"):
+            saves.save(1, small(1), {})
+
+
 def test_nothing_sound_is_an_error_not_a_fresh_start(folder):
     (folder / "7").mkdir(parents=True)
     with Checkpoints(folder) as saves:
@@ -374,7 +446,7 @@ def test_a_hung_write_is_given_up_at_the_deadline(folder):
 
 def test_a_full_disk_is_seen_before_writing(folder):
     saves = Checkpoints(folder, storage=Storage(free=lambda path: 100))
-    with pytest.raises(CheckpointError, match="0.00 GB left"):
+    with pytest.raises(CheckpointError, match="has 100 bytes left, .* up to 2.41 kB"):
         saves.save(1, small(1), {})
     assert saves.steps() == []
     saves.close()

@@ -1,5 +1,6 @@
 """Hooks on moments made by hand: what is written when, and when a run gives up."""
 
+import itertools
 import logging
 
 import jax.numpy as jnp
@@ -45,6 +46,15 @@ def test_lines_are_of_their_own_step_and_complete_before_a_checkpoint():
     assert on_disk[3] == [] and on_disk[4] == [2], "reading lags, so that the device never waits"
     assert on_disk[6] == [2, 4, 6], "all that precedes a checkpoint is written before it"
     assert all(rate > 0 for _, rate in book.rates)
+
+
+def test_a_step_that_is_parted_from_is_written_once_and_at_once():
+    book = Book()
+    hook = hooks.logging(book, batch=4, every=2)
+    for moment in itertools.islice(moments(9), 6):
+        hook(moment)
+    hook(moment._replace(last=True))
+    assert [step for step, _ in book.lines] == [2, 4, 6]
 
 
 def test_utilisation_is_the_rate_over_what_the_peak_allows():
@@ -164,6 +174,8 @@ def test_pictures_are_drawn_first_last_and_in_between():
     for moment in moments(9):
         hook(moment)
     assert book.pictures == [1, 4, 8, 9]
+    hook(moment._replace(step=8, last=True))
+    assert book.pictures == [1, 4, 8, 9], "who leaves does not draw"
 
 
 def test_zero_is_never_due():

@@ -136,7 +136,7 @@ def test_a_hanging_backend_costs_no_time(tmp_path, caplog):
     assert [r for r in caplog.records if "fallen" in r.getMessage()] and len(caplog.records) == 1
 
 
-def test_a_full_disk_warns_once(tmp_path, monkeypatch, caplog):
+def test_a_full_disk_warns_once_and_what_it_refused_is_written_later(tmp_path, monkeypatch, caplog):
     with logs.Log(tmp_path, total=9, tensorboard=False) as log:
 
         def full(*args):
@@ -147,7 +147,7 @@ def test_a_full_disk_warns_once(tmp_path, monkeypatch, caplog):
         log.scalars(2, {})
         monkeypatch.undo()
         log.scalars(3, {})
-    assert [e["step"] for e in logs.read(tmp_path / "metrics.jsonl")] == [3]
+    assert [e["step"] for e in logs.read(tmp_path / "metrics.jsonl")] == [1, 2, 3]
     assert len(caplog.records) == 1 and "the training goes on" in caplog.text
 
 
@@ -239,3 +239,34 @@ def test_an_unreadable_config_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ConfigError, match="not readable JSON"):
         logs.guard_config(tmp_path, CONFIG)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 100_000,
+        '{"step": 1e999}',
+        '{"step": 3, "x": [1]}',
+        '{"step": 3, "x": 1' + "0" * 400 + "}",
+    ],
+)
+def test_lines_of_others_are_left_out(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "x": "NaN"}\n' + line + '\n{"step": 2}\n')
+    assert [entry["step"] for entry in logs.read(path)] == [1, 2]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"batch": 1e999}', "{"])
+def test_a_config_json_of_somebody_else_is_a_sentence(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ConfigError, match="config.json is not readable JSON"):
+        logs.guard_config(tmp_path, CONFIG)
+    logs.guard_config(tmp_path, CONFIG, bound=False)
+    assert logs.guard_config(tmp_path, CONFIG) == []
+
+
+def test_a_directory_without_steps_binds_nobody(tmp_path):
+    logs.guard_config(tmp_path, CONFIG)
+    other = {**CONFIG, "batch": -7}
+    assert logs.guard_config(tmp_path, other, bound=False) == []
+    assert json.loads((tmp_path / "config.json").read_text())["batch"] == -7

@@ -64,3 +64,13 @@ def test_differences_name_every_path():
 def test_paths_must_be_distinct():
     with pytest.raises(ValueError, match="same path 'a/b'"):
         plain.describe({"a": {"b": jnp.ones(1)}, "a/b": jnp.ones(1)})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_what_is_not_finite_is_named(dtype):
+    tree = {"a": {"w": jnp.ones((3, 2), dtype), "n": jnp.int32(7), "none": jnp.zeros((0, 2))}}
+    assert plain.not_finite(tree) == ""
+    for number in (np.nan, np.inf, -np.inf):
+        assert plain.not_finite(tree | {"b": tree["a"]["w"].at[1, 1].set(number)}) == "b"
+    spoiled = {str(i): np.float32([1, np.nan]) for i in range(10)}
+    assert plain.not_finite(spoiled) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"

@@ -51,6 +51,53 @@ def test_another_format_is_refused(tmp_path):
         storage.verify(folder)
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"digest": 1e999, "format": 1}', "[]", "7"])
+def test_a_manifest_of_somebody_else_is_damage(tmp_path, text):
+    (tmp_path / storage.MANIFEST).write_text(text)
+    with pytest.raises(storage.Damage, match="manifest.json cannot be read"):
+        storage.verify(tmp_path)
+
+
+def test_lines_that_a_disk_refuses_are_written_later_and_whole(tmp_path, monkeypatch):
+    lines, write = storage.Lines(tmp_path / "lines"), os.write
+    lines.write(b"one\n")
+
+    def full(file, data):
+        if len(data) > 2:
+            return write(file, data[:2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    for line in (b"two\n", b"three\n"):
+        with pytest.raises(OSError, match="No space"):
+            lines.write(line)
+    monkeypatch.undo()
+    assert not (tmp_path / "lines").read_bytes().endswith(b"three\n")
+    lines.write(b"four\n")
+    lines.close()
+    assert (tmp_path / "lines").read_bytes() == b"one\ntwo\nthree\nfour\n"
+
+
+def test_lines_come_back_after_their_file_is_deleted(tmp_path):
+    path = tmp_path / "run" / "lines"
+    path.parent.mkdir()
+    lines = storage.Lines(path)
+    lines.write(b"one\n")
+    path.unlink()
+    path.parent.rmdir()
+    lines.write(b"two\n")
+    assert path.read_bytes() == b"one\ntwo\n"
+    lines.close()
+
+
+def test_what_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(storage.Unwritable, match="'.*' cannot be written: Not a directory") as met:
+        with storage.writing(tmp_path / "file" / "x"):
+            (tmp_path / "file" / "x").mkdir()
+    assert met.value.status == 74
+
+
 def test_publish_replaces_whole_files(tmp_path, monkeypatch):
     path = tmp_path / "file"
     storage.publish(path, b"old")
@@ -77,6 +124,14 @@ def test_remove_takes_the_name_first(tmp_path, monkeypatch):
     storage.remove(folder)
 
 
+@pytest.mark.parametrize(
+    "count, words",
+    [(0, "0 bytes"), (999, "999 bytes"), (2.5e6, "2.5 MB"), (123456789012, "123 GB")],
+)
+def test_sizes_in_words(count, words):
+    assert storage.size(count) == words
+
+
 def test_free_space(tmp_path):
     assert storage.free(tmp_path) > 0
 
@@ -91,6 +146,17 @@ def test_lock_excludes_and_is_released(tmp_path):
     assert not path.exists()
     with storage.lock(path):
         pass
+
+
+def test_a_lock_of_another_is_left_alone(tmp_path):
+    path = tmp_path / ".lock"
+    with storage.lock(path) as held:
+        assert held()
+        path.unlink()
+        assert not held()
+        path.write_text("of another")
+        assert not held()
+    assert path.read_text() == "of another"
 
 
 def test_a_lock_left_behind_is_taken_over(tmp_path):

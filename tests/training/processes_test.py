@@ -1,0 +1,148 @@
+"""Processes that notice each other's end, and steps that do not end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from m3i_jax.training import processes
+from m3i_jax.training.loop import Moment
+
+
+class Store:
+    """A key-value store of one process; `broken` is one whose coordinator is gone."""
+
+    def __init__(self):
+        self.values, self.broken = {}, False
+
+    def key_value_set(self, key, value, overwrite):
+        assert overwrite
+        if self.broken:
+            raise RuntimeError("UNAVAILABLE: connection ref")
+        self.values[key] = value
+
+    def key_value_dir_get(self, folder):
+        return [(key, value) for key, value in self.values.items() if key.startswith(folder)]
+
+
+class Peers:
+    """Process 0 and its peers' beats, in one thread each."""
+
+    def __init__(self, count):
+        self.store, self.told, self.stops = Store(), {}, [threading.Event() for _ in range(count)]
+        self.threads = [
+            threading.Thread(target=self._beat, args=(rank, count), daemon=True)
+            for rank in range(count)
+        ]
+
+    def _beat(self, rank, count):
+        def leave(sentence):
+            self.told[rank] = sentence
+
+        how = dict(me=rank, count=count, pause=0.02, silent=0.4, leave=leave)
+        processes.beat(self.store, self.stops[rank], **how)
+
+
+def test_a_peer_that_never_beats_is_named():
+    peers = Peers(3)
+    start = time.monotonic()
+    for rank in (0, 2):
+        peers.threads[rank].start()
+    for rank in (0, 2):
+        peers.threads[rank].join(10)
+        assert "process 1 of 3 has been silent for" in peers.told[rank]
+    assert 0.4 <= time.monotonic() - start < 5
+
+
+def test_peers_that_beat_or_have_ended_are_left_alone_and_a_dead_store_is_said():
+    peers = Peers(2)
+    for thread in peers.threads:
+        thread.start()
+    time.sleep(0.2)
+    peers.stops[1].set()
+    peers.threads[1].join(10)
+    time.sleep(0.8)
+    assert peers.told == {} and peers.threads[0].is_alive()
+    assert peers.store.values[processes.BEATS + "1"] == processes.DONE
+    peers.store.broken = True
+    peers.threads[0].join(10)
+    assert peers.told == {0: "the coordinator, process 0, is gone (UNAVAILABLE: connection ref)"}
+
+
+def test_a_step_that_does_not_end_is_noticed_and_what_is_done_between_steps_is_not():
+    told = []
+    dog = processes.Watchdog(longest=0.2, leave=told.append)
+    moments = [Moment(step, 9, [], None, None, {}, 0.0, step == 9) for step in range(1, 10)]
+    for moment in moments[:3]:
+        dog.rest(moment)
+        time.sleep(0.3 if moment.step == 2 else 0.0)  # a checkpoint, a probe
+        dog.watch(moment)
+        time.sleep(0.02)
+    assert told == []
+    time.sleep(0.5)
+    assert len(told) == 1 and told[0].startswith("no step after 3 has ended for 0.2")
+    told.clear()
+    dog.rest(moments[-1])
+    dog.watch(moments[-1])
+    time.sleep(0.4)
+    assert told == [], "nobody waits for a step after the last one"
+
+
+def test_one_process_agrees_with_itself():
+    assert processes.anywhere(True) and not processes.anywhere(False)
+    assert processes.from_first(3, -1) == (3, -1)
+
+
+PAIR = """
+import sys, time
+import numpy as np
+from m3i_jax.training import processes
+processes.SILENT = 4.0
+port, rank = sys.argv[1], int(sys.argv[2])
+processes.join(coordinator=f"127.0.0.1:{port}", processes=2, process=rank)
+with processes.together():
+    for step in range(10_000):
+        processes.anywhere(False)
+        if step == 5:
+            print("ready", flush=True)
+        time.sleep(0.02)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_process_whose_peer_is_killed_or_stopped_ends_with_a_sentence(victim, number):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    pair = [
+        subprocess.Popen(
+            [sys.executable, "-c", PAIR, port, str(rank)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    for process in pair:
+        assert "ready\n" in iter(process.stdout.readline, "")
+    pair[victim].send_signal(number)
+    start = time.monotonic()
+    _, errors = pair[1 - victim].communicate(timeout=60)
+    pair[victim].kill()
+    pair[victim].communicate()
+    assert pair[1 - victim].returncode == processes.GONE, errors[-2000:]
+    assert time.monotonic() - start < 30
+    said = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1 and "the last checkpoint stays" in said[0]
+    assert np.any([word in said[0] for word in ("silent", "coordinator", "another process gone")])

@@ -99,7 +99,7 @@ def run(cases, reference, measure) -> int:
     from m3i_jax.evaluation import ablation
     from m3i_jax.training.signals import EXIT_PREEMPTED, Preemption
 
-    with Preemption() as preemption:
+    with Preemption(holds=False) as preemption:  # what a training holds is its own to save
         jobs = ablation.plan(
             cases,
             WORKDIR.value,

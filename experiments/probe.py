@@ -16,15 +16,17 @@ TEST = flags.DEFINE_integer("test_limit", 0, "Test images, spread evenly; 0 = al
 def evaluate(measure: Callable) -> None:
     """Measures every subject, see `m3i_jax.evaluation.subjects`; writes and prints the results."""
     from m3i_jax.evaluation import report, subjects
+    from m3i_jax.training.signals import Preemption
 
-    results = subjects.evaluate(
-        measure,
-        WORKDIR.value,
-        branch=BRANCH.value,
-        step=STEP.value,
-        baselines=BASELINES.value,
-        pool=POOL.value,
-        train_limit=TRAIN.value,
-        test_limit=TEST.value,
-    )
+    with Preemption(holds=False):  # every subject is written when it is measured
+        results = subjects.evaluate(
+            measure,
+            WORKDIR.value,
+            branch=BRANCH.value,
+            step=STEP.value,
+            baselines=BASELINES.value,
+            pool=POOL.value,
+            train_limit=TRAIN.value,
+            test_limit=TEST.value,
+        )
     print(report.table(results))

@@ -12,8 +12,12 @@ and processes would pay for moving the pixels.
 import collections
 import hashlib
 import json
+import queue
+import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from logging import getLogger
 from typing import Any, NamedTuple, TypeVar
 
 import grain
@@ -26,8 +30,12 @@ from m3i_jax.data.samples import Sample, Source
 from m3i_jax.data.samples import read as read_record
 from m3i_jax.types import Array, Batch
 
+LOG = getLogger(__name__)
 VERSION = 1  # part of the fingerprint: count up whenever the same settings give other batches
 AHEAD = 2  # batches that each stream keeps ready beyond those its threads are working on
+LATE = 0.1  # seconds after which somebody who waits for a batch looks whether to leave
+STALLED = 60.0  # seconds without a batch after which that is said
+PATIENCE = 2.0  # seconds that closing waits for threads; a read that hangs is left behind
 
 State = dict[str, int]
 T = TypeVar("T")
@@ -40,12 +48,30 @@ class Stream:
     the same on every host; give it to `batches(start=...)` to go on with the next batch.
     """
 
-    def __init__(self, read: Callable[[int], Batch], *, batch: int, first: int, threads: int):
-        """Starts reading batches `first`, `first + 1`, ... with `read` in `threads` threads."""
-        self._read, self._batch, self._step = read, batch, first
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="m3i-data")
+    def __init__(
+        self,
+        read: Callable[[int], Batch],
+        *,
+        batch: int,
+        first: int,
+        threads: int,
+        leave: Callable[[], bool] = lambda: False,
+    ):
+        """Starts reading batches `first`, `first + 1`, ... with `read` in `threads` threads.
+
+        leave: asked while a batch is late; True ends the stream, however long a read hangs.
+        """
+        self._batch, self._step, self._leave = batch, first, leave
         self._queue: collections.deque[Future] = collections.deque()
         self._depth = threads + AHEAD
+        self._orders: queue.SimpleQueue = queue.SimpleQueue()
+        # Daemons: neither closing nor the end of the program waits for a disk that hangs.
+        self._threads = [
+            threading.Thread(target=_serve, args=(self._orders, read), name="m3i-data", daemon=True)
+            for _ in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def __iter__(self) -> "Stream":
         """The stream is its own iterator."""
@@ -53,13 +79,27 @@ class Stream:
 
     def __next__(self) -> tuple[Batch, State]:
         """The next batch; errors of the source surface here with their own type."""
-        if self._pool is None:
+        while self._threads and len(self._queue) < self._depth:
+            order = Future()
+            self._orders.put((order, self._step + len(self._queue)))
+            self._queue.append(order)
+        if not self._threads or not self._ready(self._queue[0]):
             raise StopIteration
-        while len(self._queue) < self._depth:
-            self._queue.append(self._pool.submit(self._read, self._step + len(self._queue)))
         batch = self._queue.popleft().result()
         self._step += 1
         return batch, self.state()
+
+    def _ready(self, order: Future) -> bool:
+        """Waits for a batch; False where somebody wants to leave instead."""
+        start, told = time.monotonic(), False
+        while not order.done():
+            wait([order], LATE)
+            if not order.done() and self._leave():
+                return False
+            if not told and time.monotonic() - start > STALLED:
+                LOG.warning("no batch for %g s: the data stalls", STALLED)
+                told = True
+        return True
 
     def state(self) -> State:
         """Position after the batch that was handed out last."""
@@ -67,10 +107,15 @@ class Stream:
 
     def close(self) -> None:
         """Stops the threads and forgets what they read ahead; closing twice is harmless."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
-            self._queue.clear()
+        for order in self._queue:
+            order.cancel()
+        for _ in self._threads:
+            self._orders.put(None)
+        end = time.monotonic() + PATIENCE
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        self._threads = []
+        self._queue.clear()
 
     def __enter__(self) -> "Stream":
         """For `with batches(...) as stream`."""
@@ -79,6 +124,17 @@ class Stream:
     def __exit__(self, *_) -> None:
         """Closes the stream."""
         self.close()
+
+
+def _serve(orders: queue.SimpleQueue, read: Callable[[int], Batch]) -> None:
+    """Reads what is ordered, until the order is None."""
+    while (item := orders.get()) is not None:
+        order, step = item
+        if order.set_running_or_notify_cancel():
+            try:
+                order.set_result(read(step))
+            except BaseException as error:  # noqa: BLE001, it is raised where the batch is wanted
+                order.set_exception(error)
 
 
 def batches(
@@ -92,6 +148,7 @@ def batches(
     start: State | None = None,
     process_index: int = 0,
     process_count: int = 1,
+    leave: Callable[[], bool] = lambda: False,
 ) -> Stream:
     """The endless training stream of `source`, every record once per epoch, reshuffled each time.
 
@@ -110,6 +167,7 @@ def batches(
       process_index, process_count: this host and the number of hosts (`jax.process_index()`, ...).
         Host p holds rows p B / n ... of every batch, the order in which
         `jax.make_array_from_process_local_data` joins them.
+      leave: asked while a batch is late; True ends the stream.
 
     Raises:
       ConfigError: sizes that do not divide, or a state that lies inside a batch.
@@ -134,7 +192,7 @@ def batches(
         first = step * batch + process_index * local
         return _stack([rows[first + i] for i in range(local)])
 
-    return Stream(read, batch=batch, first=sample // batch, threads=threads)
+    return Stream(read, batch=batch, first=sample // batch, threads=threads, leave=leave)
 
 
 def fingerprint(
@@ -174,13 +232,13 @@ def prefetch(
       put: copies a host batch to the devices without waiting for it.
       depth: how many batches wait there.
     """
-    queue = collections.deque()
+    waiting = collections.deque()
     try:
         for batch, state in stream:
-            queue.append((put(batch), state))
-            if len(queue) > depth:
-                yield queue.popleft()
-        yield from queue
+            waiting.append((put(batch), state))
+            if len(waiting) > depth:
+                yield waiting.popleft()
+        yield from waiting
     finally:
         if hasattr(stream, "close"):
             stream.close()

@@ -1,6 +1,7 @@
 """Evaluation beside a training run: online kNN, its own classifier, the rank of the features."""
 
 import logging
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import jax
@@ -20,6 +21,7 @@ from m3i_jax.training.loop import Hook, Moment
 from m3i_jax.training.session import Session
 
 LOG = logging.getLogger(__name__)
+CHUNK = 256  # images encoded at once, and between two looks whether to leave
 
 
 def monitor(session: Session) -> list[Hook]:
@@ -51,30 +53,36 @@ def _monitor(
     names = categories.classifier(run.method)
 
     @jax.jit
-    def measure(params, average, known, asked):
+    def encode(params, images):
         # The images are the same on every process, so each device may hold them all.
-        normal = lambda images: normalize.channels(images.astype(jnp.float32) / 255.0)  # noqa: E731
+        return pooled(run.network.encode(params, "image", _normal(images)), "mean")
 
-        def features(params, images):
-            return pooled(run.network.encode(params, "image", normal(images)), "mean")
-
-        found, own = {}, features(params, known[0])
-        found["health/feature_std"] = metrics.feature_std(own)
-        found["health/effective_rank"] = metrics.effective_rank(own)
-        if asked is not None:
-            for branch, tree in (("online", params), ("ema", average)):
-                table = Table(features(tree, known[0]), known[1])
-                query = Table(features(tree, asked[0]), asked[1])
-                found[f"probe/{branch}_knn/top1"] = online_knn(table, query, k=k)
-            if names is not None:
-                right = categories.top1(run.network, params, names, normal(asked[0]), asked[1])
-                found["probe/online_category/top1"] = right
+    @jax.jit
+    def measure(params, features, known, asked):
+        own = features["online"][0]
+        found = {
+            "health/feature_std": metrics.feature_std(own),
+            "health/effective_rank": metrics.effective_rank(own),
+        }
+        for branch, (of_bank, *of_asked) in features.items():
+            for query in of_asked:
+                top1 = online_knn(Table(of_bank, known[1]), Table(query, asked[1]), k=k)
+                found[f"probe/{branch}_knn/top1"] = top1
+        if asked is not None and names is not None:
+            right = categories.top1(run.network, params, names, _normal(asked[0]), asked[1])
+            found["probe/online_category/top1"] = right
         return found
 
+    shown = [known[0]] if asked is None else [known[0], asked[0]]
+
     def hook(moment: Moment) -> None:
-        if hooks.due(moment.step, every) or moment.last:
-            state = session.state(moment.leaves)
-            found = measure(state.params, state.codes["ema"], known, asked)
+        if moment.leaving or not (hooks.due(moment.step, every) or moment.last):
+            return
+        state, features = session.state(moment.leaves), {}
+        for branch, params in (("online", state.params), ("ema", state.codes["ema"])):
+            features[branch] = [_features(encode, params, x, session.asked) for x in shown]
+        if not session.asked():
+            found = measure(state.params, features, known, asked)
             session.log.scalars(moment.step, jax.device_get(found))
 
     return [hook]
@@ -102,6 +110,22 @@ def _asked(session: Session, count: int, cut: dict) -> tuple[np.ndarray, np.ndar
                 reason = "none of the test images that it takes has a label"
     LOG.warning("the monitor shows no kNN: %s", reason)
     return None
+
+
+def _features(encode, params: Any, images: np.ndarray, asked: Callable[[], bool]) -> jax.Array:
+    """Features of all images, chunk by chunk; fewer of them once somebody asks to leave."""
+    rows = min(CHUNK, len(images))
+    filled = np.resize(images, (-(-len(images) // rows) * rows, *images.shape[1:]))
+    found = []
+    for chunk in filled.reshape(-1, rows, *images.shape[1:]):
+        if asked() and found:
+            break
+        found.append(jax.block_until_ready(encode(params, chunk)))
+    return jnp.concatenate(found)[: len(images)]
+
+
+def _normal(images: jax.Array) -> jax.Array:
+    return normalize.channels(images.astype(jnp.float32) / 255.0)
 
 
 def _subset(source: data.Source, count: int, cut: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,9 @@
 """The only loop: pre-training, probes by gradient and tokenisers pass different steps to it."""
 
+import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +31,16 @@ class Moment(NamedTuple):
     waited: float
     last: bool
 
+    @property
+    def done(self) -> bool:
+        """Whether the run is complete, and not only asked to leave."""
+        return self.step == self.total
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the loop ends before the run is complete: what can wait has to."""
+        return self.last and not self.done
+
 
 Hook = Callable[[Moment], None]
 
@@ -42,20 +53,29 @@ def fit(
     start: int,
     total: int,
     hooks: Sequence[Hook] = (),
+    parting: Sequence[Hook] = (),
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Any, int]:
     """Steps from `start` to `total`, or until `stop()`; returns the state and the steps taken.
 
-    advance: (leaves, batch) -> (leaves, metrics), compiled.  stream: (batch, data position).
-    The hooks run in order after every step. Nothing here waits for the device except to keep the
-    host from running more than a few steps ahead of it.
+    advance: (leaves, batch) -> (leaves, metrics), compiled.  stream: (batch, data position); where
+      it ends, as it does when data stall and somebody asks to leave, the loop ends, too.
+    hooks: run in order after every step.  parting: those of them that run once more for the last
+      step, with `last` set, where the stream ends or fails, or another hook does.
+    Nothing here waits for the device except to keep the host from running more than a few steps
+    ahead of it.
     """
     queued: deque = deque()
-    step, waited, stopped = start, 0.0, start < total and stop()
+    step, waited, stopped, moment = start, 0.0, start < total and stop(), None
     source = iter(stream)
     while step < total and not stopped:
         before = time.perf_counter()
-        batch, position = next(source)
+        with _parting(parting, moment):
+            given = next(source, None)
+        if given is None:
+            _part(parting, moment)
+            break
+        batch, position = given
         waited += time.perf_counter() - before
         leaves, metrics = advance(leaves, batch)
         step += 1
@@ -66,5 +86,22 @@ def fit(
         last = stopped or step == total
         moment = Moment(step, total, leaves, batch, position, metrics, waited, last)
         for hook in hooks:
-            hook(moment)
+            with _parting(() if hook in parting else parting, moment):
+                hook(moment)
     return leaves, step
+
+
+@contextlib.contextmanager
+def _parting(hooks: Sequence[Hook], moment: Moment | None) -> Iterator[None]:
+    """What fails in the block takes nothing with it that can still be saved."""
+    try:
+        yield
+    except Exception:
+        _part(hooks, moment)
+        raise
+
+
+def _part(hooks: Sequence[Hook], moment: Moment | None) -> None:
+    if moment is not None:
+        for hook in hooks:
+            hook(moment._replace(last=True))

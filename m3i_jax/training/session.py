@@ -12,17 +12,28 @@ import jax
 from m3i_jax import build, data
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions, crops, pipeline
-from m3i_jax.training import blocks, flops, frozen, hooks, init_from, reading, sharding
+from m3i_jax.training import (
+    blocks,
+    flops,
+    frozen,
+    hooks,
+    init_from,
+    reading,
+    sharding,
+    storage,
+)
 from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.config import Config
 from m3i_jax.training.gallery import gallery
-from m3i_jax.training.log import SAFE, Log, guard_config, read
-from m3i_jax.training.loop import Hook, fit
+from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
+from m3i_jax.training.loop import Hook, Moment, fit
+from m3i_jax.training.processes import Watchdog
 from m3i_jax.training.run import Run, assemble
 from m3i_jax.training.signals import EXIT_PREEMPTED, Preemption
 from m3i_jax.training.state import TrainState
 
 LOG = logging.getLogger(__name__)
+TOKENIZER = "tokenizer.json"
 
 
 class Inputs(NamedTuple):
@@ -42,6 +53,7 @@ class Session(NamedTuple):
     workdir: Path
     log: Log
     state: Callable[[Any], TrainState]
+    asked: Callable[[], bool] = lambda: False  # to leave; what can wait asks on its way
 
 
 def train(
@@ -58,19 +70,20 @@ def train(
     """
     workdir = Path(workdir)
     check(config)
-    block = config.checkpoint
     # Opening the checkpoints holds the directory, so that a second run leaves it as it is.
+    block = config.checkpoint
     hold = partial(build.call, _checkpoints, block, what="config.checkpoint", workdir=workdir)
-    with Preemption() as preemption, hold() as kept:
+    with Preemption(holds=jax.process_count() > 1) as preemption, hold() as kept:
         source = reading.read(config, workdir, split="train")
         run = assemble(config, images=len(source))
         frozen.check(config, run.method)
-        inputs = _inputs(config, run, source, workdir)
+        bound = bool(kept.steps())  # a start without a checkpoint binds nobody
+        inputs = _inputs(config, run, source, workdir, bound)
         if getattr(source, "on_disk", False):
             source.survey(threads=config.threads)
         first = jax.process_index() == 0
-        changed = guard_config(workdir, config, safe=(*SAFE, "threads", "init_from"), write=first)
-        for phrase in changed:
+        safe = (*SAFE, "threads", "init_from")
+        for phrase in guard_config(workdir, config, safe=safe, write=first, bound=bound):
             LOG.info("config: %s", phrase)
         state, position = _start(run, kept, inputs)
         step = int(state.step)
@@ -78,10 +91,14 @@ def train(
             LOG.info("step %d of %d: this run is done already", step, run.total)
             return 0
         with Log(workdir, total=run.total, start=step, active=first) as log:
-            session = Session(run, inputs, workdir, log, _unflatten(state))
-            chores = _hooks(session, kept, every=block.get("every", 1000))
-            chores[1:1] = watch(session)
-            step = _fit(session, state, position, chores, preemption)
+            session = Session(run, inputs, workdir, log, _unflatten(state), preemption.at_once)
+            logs, draws, puts_back, saves = _hooks(session, kept)
+            chores = [preemption.hold, logs, *watch(session), draws, puts_back, saves]
+            parting = [logs, puts_back, saves]
+            if jax.process_count() > 1:  # all leave together, or somebody stands still
+                dog, parting = Watchdog(), []
+                chores = [dog.rest, *chores, dog.watch]
+            step = _fit(session, state, position, chores, parting, preemption)
         return 0 if step == run.total else EXIT_PREEMPTED
 
 
@@ -95,7 +112,7 @@ def check(config: Config) -> None:
     build.check(_checkpoints, config.checkpoint, what="config.checkpoint", given=("workdir",))
 
 
-def _inputs(config: Config, run: Run, source: data.Source, workdir: Path) -> Inputs:
+def _inputs(config: Config, run: Run, source: data.Source, workdir: Path, bound: bool) -> Inputs:
     """Checks that the data can give what the row looks at."""
     needed = run.method.sources
     table = config.towers.get("category", {}).get("size")
@@ -106,7 +123,7 @@ def _inputs(config: Config, run: Run, source: data.Source, workdir: Path) -> Inp
         )
     tokenizer = None
     if "text" in needed:
-        tokenizer = _tokenizer(config, source, workdir)
+        tokenizer = _tokenizer(config, source, workdir, bound)
         tower = run.abstract.params["encoders"]["text"]
         tokenizer.check(
             vocabulary=tower["token_embed"].shape[0], length=tower["pos_embed"].shape[0]
@@ -120,12 +137,14 @@ def _inputs(config: Config, run: Run, source: data.Source, workdir: Path) -> Inp
     return Inputs(source, tokenizer, cut, fingerprint)
 
 
-def _tokenizer(config: Config, source: data.Source, workdir: Path) -> captions.Captions:
-    """The tokeniser kept in the work directory, trained on the captions the first time."""
-    path = workdir / "tokenizer.json"
+def _tokenizer(
+    config: Config, source: data.Source, workdir: Path, bound: bool
+) -> captions.Captions:
+    """The tokeniser kept in the work directory; trained on the captions until steps are bound."""
+    path = workdir / TOKENIZER
     block = dict(config.captions)
     file = block.pop("file", None)
-    if path.exists():
+    if bound and path.exists():
         tokenizer = captions.load(path)
     else:
         if not any(source.captions()):
@@ -139,9 +158,14 @@ def _tokenizer(config: Config, source: data.Source, workdir: Path) -> captions.C
             words = source.captions()
             tokenizer = build.call(captions.train, block, what="config.captions", captions=words)
         if jax.process_index() == 0:
-            workdir.mkdir(parents=True, exist_ok=True)
-            tokenizer.save(path)
+            _save(tokenizer, workdir)
     return tokenizer
+
+
+def _save(tokenizer: captions.Captions, workdir: Path) -> None:
+    with storage.writing(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+        tokenizer.save(workdir / TOKENIZER)
 
 
 def _checkpoints(
@@ -175,19 +199,21 @@ def _unflatten(state: TrainState) -> Callable[[Any], TrainState]:
     return lambda leaves: jax.tree.unflatten(treedef, leaves)
 
 
-def _hooks(session: Session, kept: Checkpoints, *, every: int) -> list[Hook]:
-    """Log, pictures, checkpoints: in this order, so that what a checkpoint follows is on disk."""
+def _hooks(session: Session, kept: Checkpoints) -> list[Hook]:
+    """Log, pictures, papers, checkpoints: so that what a checkpoint follows is on disk."""
     config, run, log = session.run.config, session.run, session.log
+    every = config.checkpoint.get("every", 1000)
     block = dict(config.log)
     images = block.pop("images", 0)
     meta = {"config": json.loads(json.dumps(config.to_dict())), "fingerprint": None}
     meta["fingerprint"] = session.inputs.fingerprint
     ceiling = flops.ceiling(run) if jax.process_index() == 0 else None  # only the first one logs
-    history = read(session.workdir / "metrics.jsonl")
+    history = read(session.workdir / METRICS)
     what = dict(log=log, batch=config.batch, flush=every, ceiling=ceiling, history=history)
     return [
         build.call(hooks.logging, block, what="config.log", **what),
         hooks.drawing(log, gallery(run), state=session.state, every=images),
+        _putting_back(session, every=every),
         hooks.saving(
             kept,
             state=session.state,
@@ -197,7 +223,25 @@ def _hooks(session: Session, kept: Checkpoints, *, every: int) -> list[Hook]:
     ]
 
 
-def _fit(session: Session, state, position, chores, preemption: Preemption) -> int:
+def _putting_back(session: Session, *, every: int) -> Hook:
+    """Before every checkpoint: the papers of a work directory that was deleted under the run."""
+    workdir, tokenizer = session.workdir, session.inputs.tokenizer
+
+    def hook(moment: Moment) -> None:
+        if jax.process_index() or not (moment.last or hooks.due(moment.step, every)):
+            return
+        try:
+            if not (workdir / CONFIG).exists():
+                guard_config(workdir, session.run.config, bound=False)
+            if tokenizer and not (workdir / TOKENIZER).exists():
+                _save(tokenizer, workdir)
+        except storage.Unwritable as error:  # the checkpoint counts, and says what is wrong
+            LOG.warning("%s", error)
+
+    return hook
+
+
+def _fit(session: Session, state, position, chores, parting, preemption: Preemption) -> int:
     """Runs the loop; returns the steps taken in all."""
     run, inputs = session.run, session.inputs
     stream = pipeline.batches(
@@ -210,6 +254,7 @@ def _fit(session: Session, state, position, chores, preemption: Preemption) -> i
         start=position,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
+        leave=preemption.at_once,
     )
     feed = pipeline.prefetch(stream, lambda batch: sharding.put(batch, run.mesh))
     start = int(state.step)
@@ -223,6 +268,7 @@ def _fit(session: Session, state, position, chores, preemption: Preemption) -> i
                 start=start,
                 total=run.total,
                 hooks=chores,
+                parting=parting,
                 stop=preemption.agreed,
             )
     finally:

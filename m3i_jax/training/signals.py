@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import threading
 import time
 from typing import Any
 
@@ -20,28 +21,52 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Preemption:
     """Context manager that turns the first SIGTERM or SIGINT into a flag, `requested`.
 
-    The second signal ends the process at once with 128 + its number. The handlers work with one
-    process as with many (JAX's own need `jax.distributed`); the earlier ones come back on exit.
-    Enter it on the main thread and before anything slow, so that a signal during compilation or
-    restoring counts too (RELIABILITY F4).
+    The second signal ends the process at once with 128 + its number. Both are met by a thread, as
+    the main one may be compiling for minutes, where no handler of Python's runs. They work with one
+    process as with many (JAX's own need `jax.distributed`); the earlier handlers come back on exit.
+    Enter it on the main thread and before anything slow (RELIABILITY F4).
+
+    holds: whether memory has what the disk has not. While it is False, leaving loses nothing, and
+      the first signal ends the process at once, with `EXIT_PREEMPTED`; `hold` sets it.
     """
 
-    def __init__(self):
+    def __init__(self, *, holds: bool = True):
         # A plain attribute: an Event's lock could be held by the very thread that is interrupted.
         self.requested = False
+        self._holds = holds
         self._before: dict[int, Any] = {}
+        self._told = False
         # Questions to the other processes: steps until the next one, and steps from the last one to
         # it; when the last one ended; seconds per step before that.
         self._left = self._steps = 0
         self._asked, self._pace = math.nan, math.inf
 
     def __enter__(self) -> "Preemption":
-        self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        inlet, self._outlet = os.pipe()
+        os.set_blocking(self._outlet, False)
+        self._thread = threading.Thread(
+            target=self._listen, args=(inlet,), name="signals", daemon=True
+        )
+        self._thread.start()
+        # The interpreter writes the number of every signal there, whatever the main thread does.
+        self._outlet_before = signal.set_wakeup_fd(self._outlet, warn_on_full_buffer=False)
+        self._before = {number: signal.signal(number, self._flag) for number in SIGNALS}
         return self
 
     def __exit__(self, *error: Any) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._outlet_before)
+        os.close(self._outlet)
+        self._thread.join(1.0)
+
+    def hold(self, moment: Any) -> None:
+        """A hook: after a step there is something to save."""
+        self._holds = True
+
+    def at_once(self) -> bool:
+        """Whether to leave in the middle of something: only a process that is alone may."""
+        return self.requested and jax.process_count() == 1
 
     def agreed(self) -> bool:
         """Whether to leave: asked once per step by the loop of every process.
@@ -64,11 +89,24 @@ class Preemption:
         self._steps = self._left = int(np.clip(PERIOD / pace, 1, MOST))
         return bool(asked)
 
-    def _receive(self, number: int, frame: Any) -> None:
-        name = signal.Signals(number).name
-        if self.requested:
+    def _flag(self, number: int, frame: Any) -> None:
+        self.requested = True  # for what polls on the main thread right after a signal
+
+    def _listen(self, inlet: int) -> None:
+        """Meets signals until the other end of the pipe is closed."""
+        with os.fdopen(inlet, "rb", buffering=0) as numbers:
+            while number := numbers.read(1):
+                if number[0] in SIGNALS:
+                    self._receive(number[0])
+
+    def _receive(self, number: int) -> None:
+        name, self.requested = signal.Signals(number).name, True
+        if self._told:
             os.write(2, f"\n{name} again: leaving at once, nothing is saved\n".encode())
             os._exit(128 + number)
-        self.requested = True
+        self._told = True
+        if not self._holds:
+            os.write(2, f"\n{name}: leaving at once, there is nothing to save\n".encode())
+            os._exit(EXIT_PREEMPTED)
         text = f"\n{name}: leaving after this step and a checkpoint; once more leaves at once\n"
         os.write(2, text.encode())

@@ -284,6 +284,46 @@ def test_reading_ahead_is_bounded_and_closing_leaves_no_thread():
         next(stream)
 
 
+class Hanging(Numbered):
+    """Reads of a dead disk: they hang from a certain record on, until the test lets them go."""
+
+    def __init__(self, length, reads):
+        super().__init__(length)
+        self.left, self.gate = reads, threading.Event()
+
+    def __getitem__(self, i):
+        self.left -= 1
+        if self.left < 0:
+            self.gate.wait()
+        return super().__getitem__(i)
+
+
+def test_a_stream_that_hangs_ends_when_it_is_asked_to_and_closes_at_once():
+    source, asked = Hanging(50, reads=6), threading.Event()
+    stream = pipeline.batches(
+        source, batch=2, seed=0, crops=CROPS, threads=1, leave=asked.is_set
+    )  # fmt: skip
+    feed = pipeline.prefetch(stream, lambda batch: batch, depth=1)
+    states = [next(feed)[1], next(feed)[1]]
+    assert states == [{"sample": 2}, {"sample": 4}]
+    threading.Timer(0.3, asked.set).start()
+    start = time.monotonic()
+    assert [state for _, state in feed] == [{"sample": 6}], "what is there is still handed out"
+    feed.close()
+    assert 0.2 < time.monotonic() - start < 0.3 + pipeline.PATIENCE + 1
+    source.gate.set()
+
+
+def test_a_stream_that_stalls_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(pipeline, "STALLED", 0.2)
+    source = Hanging(50, reads=0)
+    threading.Timer(0.6, source.gate.set).start()
+    with pipeline.batches(source, batch=2, seed=0, crops=CROPS) as stream:
+        next(stream)
+        next(stream)
+    assert [r.message for r in caplog.records] == ["no batch for 0.2 s: the data stalls"]
+
+
 def test_fingerprint_names_every_field_that_matters():
     tokenizer = captions.train(["a b"], vocabulary=16, length=4)
     base = dict(seed=0, batch=4, crops=CROPS, tokenizer=tokenizer)

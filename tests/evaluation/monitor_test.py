@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -48,6 +49,22 @@ def put(root, *names):
 
 def test_an_interval_of_zero_turns_it_off():
     assert monitor(Session(every=0)) == []
+
+
+def test_a_probe_is_left_in_the_middle_when_somebody_asks_to_leave(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 4)
+    seen = []
+
+    def encode(params, images):
+        seen.append(len(images))
+        return jnp.asarray(images, jnp.float32).reshape(len(images), -1) + params
+
+    images = np.arange(40, dtype=np.uint8).reshape(10, 2, 2, 1)
+    whole = module._features(encode, 1.0, images, lambda: False)
+    np.testing.assert_array_equal(whole, images.reshape(10, 4) + 1.0)
+    assert seen == [4, 4, 4], "one program for all chunks"
+    part = module._features(encode, 1.0, images, lambda: len(seen) >= 5)
+    assert seen[3:] == [4, 4] and len(part) == 8
 
 
 def test_a_misspelt_key_is_refused():

@@ -3,6 +3,7 @@
 import itertools
 
 import jax.numpy as jnp
+import pytest
 
 from m3i_jax.training.loop import fit
 
@@ -40,6 +41,53 @@ def test_it_stops_when_asked_and_tells_the_hooks():
         hooks=[moments.append], stop=lambda: next(asked),
     )  # fmt: skip
     assert step == 2 and moments[-1].last
+
+
+def parted(stream, hooks=(), start=0):
+    """What happens at steps when the stream or a hook ends a run of nine: (hook, step, last)."""
+    seen = []
+    note = lambda who: lambda m: seen.append((who, m.step, m.last, m.leaving))  # noqa: E731
+    log, save = note("log"), note("save")
+    how = dict(start=start, total=9, hooks=[log, *hooks, save], parting=[log, save])
+    try:
+        step = fit(advance, [jnp.float32(0)], stream, **how)[1]
+    except LookupError:
+        step = None
+    return step, seen
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_stream_that_ends_or_fails_lets_what_is_there_be_saved(fails):
+    def short():
+        yield from itertools.islice(stream(), 2)
+        if fails:
+            raise LookupError("a shard")
+
+    step, seen = parted(short())
+    regular = [(who, at, False, False) for at in (1, 2) for who in ("log", "save")]
+    assert seen == [*regular, ("log", 2, True, True), ("save", 2, True, True)]
+    assert step == (None if fails else 2)
+    assert parted(iter([])) == (0, []), "nothing was done, so there is nothing to save"
+
+
+def test_a_hook_that_fails_beside_the_training_loses_no_step():
+    def monitor(moment):
+        if moment.step == 2:
+            raise LookupError("no such image")
+
+    _, seen = parted(stream(), [monitor])
+    assert seen[-3:] == [("log", 2, False, False), ("log", 2, True, True), ("save", 2, True, True)]
+
+
+def test_a_save_that_fails_is_not_tried_by_the_loop():
+    def save(moment):
+        saves.append(moment.step)
+        raise LookupError("no disk")
+
+    saves = []
+    with pytest.raises(LookupError, match="no disk"):
+        fit(advance, [jnp.float32(0)], stream(), start=0, total=9, hooks=[save], parting=[save])
+    assert saves == [1]
 
 
 def test_nothing_is_read_where_nothing_is_left_to_do():

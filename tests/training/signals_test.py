@@ -55,6 +55,50 @@ def test_a_process_leaves_with_its_code_and_at_once_on_the_second_signal(manner,
     process.stdout.close()
 
 
+BUSY = """
+import hashlib, sys
+from m3i_jax.training.signals import Preemption
+with Preemption(holds=sys.argv[1] == "holds"):
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes in C, as a compilation is
+"""
+
+
+@pytest.mark.parametrize(
+    "state, signals_sent, code, said",
+    [
+        ("free", 1, EXIT_PREEMPTED, "there is nothing to save"),
+        ("holds", 2, 128 + 15, "SIGTERM again: leaving at once"),
+    ],
+)
+def test_signals_are_met_while_the_main_thread_is_in_c(state, signals_sent, code, said):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUSY, state],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    start = time.monotonic()
+    for number in range(signals_sent):
+        time.sleep(0.3 * number)
+        process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == code and said in errors
+    assert time.monotonic() - start < 5
+
+
+def test_only_a_process_that_is_alone_leaves_in_the_middle_of_something(monkeypatch):
+    asked = Preemption()
+    assert not asked.at_once()
+    asked.requested = True
+    assert asked.at_once()
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert not asked.at_once()
+
+
 @pytest.mark.parametrize("period, pace, fewest", [(0.2, 0.01, 4), (0.01, 0.05, 1)])
 def test_processes_agree_on_a_step_and_ask_each_other_rarely(monkeypatch, period, pace, fewest):
     """Three threads play processes of uneven speed; the gathering is a barrier, as the real one."""

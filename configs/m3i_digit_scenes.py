@@ -17,7 +17,7 @@ def get_config(argument=""):
             # Captions are told apart by colour and photograph long before digits are.
             text_weight=0.1,
         ),
-        target=dict(name="ema", momentum=0.98, end=0.995),
+        target=dict(name="ema", end=0.995),
         weighting=dict(name="gradient_norm", gamma=5.0, decay=0.99),
         captions=dict(vocabulary=512, length=16),
         towers=dict(

@@ -98,7 +98,7 @@ def digit_scenes(**blocks) -> ConfigDict:
         crops=dict(scale=(0.7, 1.0), flip=0.0),
         augment=dict(a=dict(MILD, blur=0.1), b=dict(MILD, blur=1.0)),
         encoder=SMALL_VIT,
-        average=dict(momentum=0.98, end=1.0),
+        average=dict(),  # with a momentum that fits the duration
         optimizer=SMALL_ADAMW,
         log=dict(every=10, images=500),
         checkpoint=dict(every=250, keep=2),

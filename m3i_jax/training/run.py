@@ -16,6 +16,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.framework import Method, Weighting
 from m3i_jax.training import optimizer as optimizers
 from m3i_jax.training import schedules, sharding
+from m3i_jax.training.average import with_momentum
 from m3i_jax.training.config import Config
 from m3i_jax.training.state import TrainState, create
 from m3i_jax.training.step import Augment, compile_step, make_step
@@ -88,8 +89,16 @@ class Run(NamedTuple):
         )
 
 
-def objective(config: Config) -> Method:
-    """The row of the table that the config names, with its target."""
+def length(config: Config, *, images: int) -> int:
+    """Steps of the whole run, over a training set of so many images."""
+    return schedules.parse(config.duration, batch=config.batch, epoch=config.epoch_size or images)
+
+
+def objective(config: Config, *, steps: int | None = None) -> Method:
+    """The row of the table that the config names, with its target.
+
+    steps: of the whole run, for the momentum of a moving average that the config names none for.
+    """
     block = dict(config.objective)
     if config.target:
         row = build.lookup(methods.ROWS, block.get("name", ""), what="config.objective")
@@ -97,8 +106,11 @@ def objective(config: Config) -> Method:
             raise ConfigError(f"objective '{row.__name__}' has no target to choose: leave "
                               "config.target empty")  # fmt: skip
         block["target"] = config.target
+    if (block.get("target") or {}).get("name") == "ema":
+        block["target"] = with_momentum(block["target"], steps)
     method = methods.create(block, what="config.objective")
-    average = build.call(framework.ema, config.average, what="config.average")
+    block = with_momentum(config.average, steps)
+    average = build.call(framework.ema, block, what="config.average")
     return replace(method, average=average)
 
 
@@ -217,7 +229,10 @@ def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = Non
     images: length of the training set, for lengths given in epochs.
     devices: to run on, all by default.
     """
-    method = objective(config)
+    epoch = config.epoch_size or images
+    total = length(config, images=images)
+    warmup = schedules.parse(config.warmup, batch=config.batch, epoch=epoch, total=total)
+    method = objective(config, steps=max(total, 1))
     network = build_network(config, method)
     weighting = build.build(WEIGHTINGS, config.weighting, what="config.weighting")
     if set(weighting.groups) - set(method.groups):
@@ -227,9 +242,6 @@ def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = Non
         )
     _check_rows(config, method, network)
     augment = _augment(config, method)
-    epoch = config.epoch_size or images
-    total = schedules.parse(config.duration, batch=config.batch, epoch=epoch)
-    warmup = schedules.parse(config.warmup, batch=config.batch, epoch=epoch, total=total)
     mesh = sharding.mesh(config.mesh, batch=config.batch // config.accumulate, devices=devices)
     key = jax.random.key(config.seed)
     optimizer, schedule = optimizers.create(

@@ -16,8 +16,10 @@ from m3i_jax.build import ConfigError, nearest
 from m3i_jax.interop import beside, files, importing, layouts
 from m3i_jax.interop.rename import nested
 from m3i_jax.interop.statement import Stated
-from m3i_jax.training import plain
+from m3i_jax.training import average, plain
 from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.training.config import Config
+from m3i_jax.training.run import length, objective
 from m3i_jax.types import Grid
 
 LOG = logging.getLogger(__name__)
@@ -169,12 +171,28 @@ def check(found: Tree, wanted: Tree, *, what: str) -> None:
     raise ConfigError(f"{what} does not fit this run: {'; '.join(lines)}{hint}")
 
 
+def advise(meta: dict[str, Any], *, branch: str, step: int) -> None:
+    """Says in the log that the moving average of a checkpoint has hardly moved, where it has."""
+    images = (meta.get("fingerprint") or {}).get("length")
+    if branch != "ema" or not images:
+        return
+    try:
+        config = Config.of(meta["config"])
+        total = length(config, images=images)
+        method = objective(config, steps=max(total, 1))
+    except (ConfigError, KeyError):  # weights of a run that only another version could train
+        return
+    if said := average.hardly_moved(method, step=step, total=total):
+        LOG.warning("%s", said)
+
+
 def _part(path: Path, branch: str, kind: str, name: str) -> Tree:
     """One encoder or decoder of a checkpoint."""
     if branch not in BRANCHES:
         raise ConfigError(f"a checkpoint has the branches {' and '.join(BRANCHES)}, not '{branch}'")
     kept, step = _checkpoint(path)
     there = kept.restore_item(step, branch).get(kind, {})
+    advise(kept.meta(step), branch=branch, step=step)
     if name not in there:
         raise ConfigError(
             f"branch '{branch}' of '{path}' has no {kind}/{name}{nearest(name, there)}"

@@ -1,0 +1,64 @@
+"""The default momentum fits the length of a run, and a branch that has hardly moved is said."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m3i_jax import framework as fw
+from m3i_jax.training import average, weights
+from m3i_jax.training.run import assemble
+
+
+@pytest.mark.parametrize("steps, momentum", [(1, 0), (12, 0), (40, 0.5), (1000, 0.98)])
+def test_the_momentum_fits_the_length(steps, momentum):
+    assert average.fitted(steps) == momentum
+    assert average.fitted(4000) == average.fitted(10**6) == 0.995
+
+
+@pytest.mark.parametrize("steps, least", [(5, 0.97), (12, 0.9999), (50, 0.9999), (5000, 0.9999)])
+def test_at_the_end_nothing_is_left_of_the_start(steps, least):
+    """The engine's own update on weights that jump at the first step and stay."""
+    slot = fw.ema(momentum=average.fitted(steps)).slots[0]
+    step = lambda i, phi: slot.update(jnp.ones(()), phi, (), (i + 1) / steps)  # noqa: E731
+    phi = jax.lax.fori_loop(0, steps, step, jnp.zeros(()))
+    assert float(phi) > least
+    found = average.moved(_Averaged(slot), step=steps, total=steps)
+    assert found == pytest.approx(float(phi), abs=3e-5)  # the sum is in float32
+
+
+class _Averaged:
+    def __init__(self, slot):
+        self.slots = {"ema": slot}
+
+
+@pytest.mark.parametrize("target", [{}, {"name": "ema"}])
+def test_a_config_that_names_no_momentum_gets_one_that_fits(shrunk, target):
+    row, changes = ("siamese_im", {"target": target}) if target else ("mae", {})
+    found = {}
+    for duration in ("12 steps", "1000 steps", "9 epochs"):
+        config = shrunk(row, **changes, duration=duration, average={})
+        run = assemble(config, images=160)
+        found[run.total] = run.method.slots["ema"].settings[0]
+    assert found == {12: 0.0, 1000: 0.98, 180: 1 - 20 / 180}
+    named = shrunk(row, average={"momentum": 0.7}, target=target and dict(target, momentum=0.7))
+    assert assemble(named, images=160).method.slots["ema"].settings[0] == 0.7
+
+
+def test_a_branch_that_has_hardly_moved_is_said_with_its_share(shrunk, caplog):
+    named, fits = shrunk("mae", average={"momentum": 0.98}), shrunk("mae", average={})
+    momentum = [1 - 0.02 * 0.5 * (1 + np.cos(np.pi * s / 12)) for s in range(1, 13)]
+    share = 100 * (1 - np.prod(momentum))
+    assert 10 < share < 15
+
+    def meta(config, **known):
+        return {"config": config.to_dict(), "fingerprint": {"length": 160, **known}}
+
+    weights.advise(meta(named), branch="ema", step=12)
+    (said,) = [record.message for record in caplog.records]
+    assert f"of step 12 has moved only {share:.0f} % of the way" in said
+    weights.advise(meta(named), branch="online", step=12)
+    weights.advise(meta(fits), branch="ema", step=12)
+    weights.advise({"config": named.to_dict()}, branch="ema", step=12)
+    weights.advise(meta(named) | {"config": {"other": 1}}, branch="ema", step=12)
+    assert len(caplog.records) == 1

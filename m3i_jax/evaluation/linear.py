@@ -5,6 +5,7 @@ what batch norm without affine computes at evaluation, in the limit of its runni
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -12,15 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import scipy.optimize
+from jax.scipy.linalg import solve_triangular
 
 from m3i_jax import metrics
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.features import NotMeasurable, Table
+from m3i_jax.evaluation.progress import ticker
 from m3i_jax.types import Array
 
 EPS = 1e-6  # of the variance (METHODS §8.2)
 STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # l2 that `lbfgs` chooses from
 CHUNK = 4096  # rows whose logits are in memory at once
+WIDEST = 4096  # features of which the correlations are worth a matrix
 
 
 class Classifier(NamedTuple):
@@ -202,26 +206,88 @@ def _fit(
     weight = np.pad(np.full(n, 1.0 / n), (0, fill)).reshape(-1, chunk)
     x = np.pad((np.asarray(train.features, np.float64) - mean) * scale, ((0, fill), (0, 0)))
     y = np.pad(np.asarray(train.labels), (0, fill)).reshape(-1, chunk)
-    fits, theta = [], np.zeros((width + 1) * classes)
+    fits, theta = [], np.zeros((width + 1, classes))
+    tick = ticker("strength of the penalty", total=len(strengths))
     with jax.enable_x64(True), jax.default_device(_device()):
         data = tuple(jnp.asarray(a) for a in (x.reshape(-1, chunk, width), y, weight))
-
-        def objective(theta, l2):
-            value, slope = _loss_and_slope(jnp.asarray(theta.reshape(-1, classes)), *data, l2)
-            return float(value), np.asarray(slope).ravel()
-
-        for l2 in strengths:
-            # ftol 0: only the gradient decides. 20 pairs, since weak penalties are badly scaled.
-            options = {"gtol": tolerance, "ftol": 0.0, "maxcor": 20}
-            options |= {"maxiter": limit, "maxfun": 2 * limit + 20}
-            found = scipy.optimize.minimize(
-                objective, theta, (l2,), method="L-BFGS-B", jac=True, options=options
-            )
-            theta = found.x
-            parts = theta.reshape(-1, classes)
-            classifier = Classifier(mean, scale, parts[:-1], parts[-1])
-            fits.append(_Fit(classifier, int(found.nit), bool(abs(found.jac).max() <= tolerance)))
+        gram = _gram(data[0], data[2]) if width <= WIDEST else None
+        for number, l2 in enumerate(strengths):
+            tell = functools.partial(tick, number)
+            theta, count, steepest = _search(theta, data, gram, l2, tolerance, limit, tell)
+            classifier = Classifier(mean, scale, theta[:-1], theta[-1])
+            fits.append(_Fit(classifier, count, steepest <= tolerance))
     return fits
+
+
+def _search(
+    theta: np.ndarray,
+    data: tuple,
+    gram: Array | None,
+    l2: float,
+    tolerance: float,
+    limit: int,
+    tell: Callable[[str], None],
+) -> tuple[np.ndarray, int, float]:
+    """(optimum, iterations, largest component of the gradient there), by L-BFGS from `theta`.
+
+    The search is in coordinates V = L'W, LL' = ½X'X/n + l2·I: a bound of the curvature (Böhning
+    1992), so that correlated features do not make it long.
+    """
+    root = None if gram is None else jnp.linalg.cholesky(0.5 * gram + l2 * jnp.eye(len(gram)))
+    last: dict[str, float] = {}
+
+    def objective(v):
+        value, slope, last["steepest"] = _warped(v.reshape(theta.shape), root, *data, l2)
+        return float(value), np.asarray(slope).ravel()
+
+    def callback(intermediate_result):
+        count = last["count"] = last.get("count", 0) + 1
+        tell(f"l2 {l2:g}, iteration {count}, gradient {float(last['steepest']):.1e}")
+        if last["steepest"] <= tolerance:
+            raise StopIteration
+
+    start = np.array(theta)
+    if root is not None:
+        start[:-1] = np.asarray(root).T @ theta[:-1]
+        start[-1] /= np.sqrt(2.0)
+    # Only the gradient with respect to W decides, so the search has no tolerance of its own.
+    options = {"gtol": 0.0, "ftol": 0.0, "maxcor": 20, "maxiter": limit, "maxfun": 2 * limit + 20}
+    found = scipy.optimize.minimize(
+        objective, start.ravel(), method="L-BFGS-B", jac=True, options=options, callback=callback
+    )
+    v = found.x.reshape(theta.shape)
+    steepest = float(_warped(v, root, *data, l2)[2])
+    return np.asarray(_unwarped(jnp.asarray(v), root)), int(found.nit), steepest
+
+
+@jax.jit
+def _gram(x: Array, weight: Array) -> Array:
+    """Σ w·xx' over rows in chunks: x (m, chunk, D), weight (m, chunk) -> (D, D)."""
+
+    def add(total, rows):
+        x, weight = rows
+        return total + (x * weight[:, None]).T @ x, None
+
+    return jax.lax.scan(add, jnp.zeros((x.shape[-1],) * 2, x.dtype), (x, weight))[0]
+
+
+def _unwarped(v: Array, root: Array | None) -> Array:
+    """W and bias, (D + 1, C), of their coordinates in the search."""
+    if root is None:
+        return v
+    kernel = solve_triangular(root, v[:-1], lower=True, trans=1)
+    return jnp.concatenate([kernel, jnp.sqrt(2.0) * v[-1:]])
+
+
+@jax.jit
+def _warped(v: Array, root: Array | None, x: Array, y: Array, weight: Array, l2: Array) -> tuple:
+    """The loss, its gradient in the search's coordinates, and the largest component of W's own."""
+    value, slope = _loss_and_slope(_unwarped(v, root), x, y, weight, l2)
+    steepest = jnp.abs(slope).max()
+    if root is None:
+        return value, slope, steepest
+    kernel = solve_triangular(root, slope[:-1], lower=True)
+    return value, jnp.concatenate([kernel, jnp.sqrt(2.0) * slope[-1:]]), steepest
 
 
 @jax.jit

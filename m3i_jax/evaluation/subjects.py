@@ -12,8 +12,9 @@ from m3i_jax import data, networks
 from m3i_jax.build import ConfigError
 from m3i_jax.data import pipeline, samples
 from m3i_jax.evaluation.features import Table, extract, image_encoder, raw_pixels
+from m3i_jax.evaluation.progress import counted
 from m3i_jax.evaluation.report import Result, write
-from m3i_jax.training import reading
+from m3i_jax.training import reading, weights
 from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import build_network, objective
@@ -57,7 +58,9 @@ def restore(path: str | Path, *, branch: str = "ema", step: int | None = None) -
     step = kept.latest() if step is None else step
     if step is None:
         raise ConfigError(f"'{path}' has no sound checkpoint yet")
-    config = Config.of(kept.meta(step)["config"])
+    meta = kept.meta(step)
+    weights.advise(meta, branch=branch, step=step)
+    config = Config.of(meta["config"])
     network = build_network(config, objective(config))
     params = kept.restore_item(step, branch)
     return Trained(path, config, network, params, branch, step)
@@ -109,7 +112,9 @@ def opened(subject: Trained, split: str, *, classes: tuple[str, ...] | None = No
 def _table(apply: Callable, subject: Trained, source, split: str, limit: int, batch: int) -> Table:
     """Features of the labelled records that can be read."""
     chosen = every_nth(source, limit) if limit else source
-    rows = pipeline.epoch(chosen, batch=min(batch, len(chosen)), size=subject.config.image)
+    batch = min(batch, len(chosen))
+    rows = pipeline.epoch(chosen, batch=batch, size=subject.config.image)
+    rows = counted(rows, f"features of {split}: batch", total=-(-len(chosen) // batch))
     found = extract(apply, rows, length=len(chosen))
     kept = found.labels >= 0
     silent = int((~kept).sum())
@@ -176,11 +181,13 @@ def evaluate(
     how: `pool`, `train_limit`, `test_limit` of `tables`.
     """
     results = []
-    for subject in lineup(path, branch=branch, step=step, baselines=baselines):
+    subjects = lineup(path, branch=branch, step=step, baselines=baselines)
+    for number, subject in enumerate(subjects, 1):
+        LOG.info("subject %d of %d: %s", number, len(subjects), subject.branch)
         train, test = tables(subject, **how)
         metrics, settings = measure(train, test)
         counts = {"train": len(train.labels), "test": len(test.labels)}
         protocol = {**how, **settings, "image": subject.config.image}
         results.append(Result(metrics, subject.branch, subject.step, protocol, counts))
-    write(subject.workdir, results)
+        write(subject.workdir, results[-1:])  # what is measured survives what follows
     return results

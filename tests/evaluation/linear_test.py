@@ -101,6 +101,26 @@ def test_l2_is_chosen_on_a_held_out_fifth_of_the_training_rows():
     assert lbfgs(train, test._replace(labels=1 - test.labels)).l2 == best
 
 
+def test_correlated_features_do_not_make_the_search_long(caplog):
+    """Directions of 1 to 0.001 in size: L-BFGS in W itself takes over 1000 iterations here."""
+    caplog.set_level("INFO")
+    rng = np.random.default_rng(0)
+    turn = np.linalg.qr(rng.normal(size=(40, 40)))[0]
+    made = []
+    for count in (400, 100):
+        z = rng.normal(size=(count, 40)).astype(np.float32)
+        y = (z[:, :20] @ np.ones(20) + z[:, 20:] @ np.ones(20) > 0).astype(np.int32)
+        made.append(Table((z * np.logspace(0, -3, 40)) @ turn, y))
+    probe = lbfgs(*made, l2=1e-6, iterations=150)
+    assert probe.converged
+    z = standardised(made[0], made[0].features)
+    p = np.exp(z @ probe.classifier.kernel + probe.classifier.bias)
+    residual = p / p.sum(1, keepdims=True) - np.eye(2)[made[0].labels]
+    slope = z.T @ residual / len(z) + 1e-6 * probe.classifier.kernel
+    assert abs(slope).max() < 1.1e-6, "the optimum of the same problem"
+    assert "strength of the penalty 1 of 1: l2 1e-06, iteration 1" in caplog.text
+
+
 def test_too_few_iterations_are_admitted():
     train, test = tables()
     probe = lbfgs(train, test, l2=1e-4, iterations=3)

@@ -1,5 +1,7 @@
 """A work directory is read back and evaluated: which branch, which step, which rows."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -156,6 +158,23 @@ def test_a_broken_test_image_is_left_out_of_every_number(tmp_path, caplog):
     with pytest.raises(TooManyUnreadable, match="2 of 10 records of the test split"):
         subjects.tables(pixels_of(tmp_path, tmp_path))
     assert len(subjects.tables(pixels_of(tmp_path, tmp_path, unreadable=0.2))[1].labels) == 8
+
+
+def test_what_is_measured_survives_what_follows(workdir, tmp_path, caplog):
+    caplog.set_level("INFO")
+    shutil.copytree(workdir / "checkpoints", tmp_path / "checkpoints")
+
+    def measure(train, test):
+        if report.read(tmp_path):
+            raise KeyboardInterrupt
+        return {"eval/count/rows": float(len(test.labels))}, {}
+
+    with pytest.raises(KeyboardInterrupt):
+        subjects.evaluate(measure, tmp_path, baselines=True, train_limit=10, test_limit=10)
+    assert [result.branch for result in report.read(tmp_path)] == ["ema"]
+    said = [r.message for r in caplog.records]
+    for start in ("subject 1 of 3: ema", "features of train: batch 1 of 1", "subject 2 of 3"):
+        assert any(line.startswith(start) for line in said), said
 
 
 def test_evenly_spread_records_are_those_of_the_source():

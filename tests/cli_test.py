@@ -161,9 +161,9 @@ def test_the_program_finds_them_too(tmp_path):
 @pytest.mark.parametrize(
     "text, sentence",
     [
-        ("import nothing_there", "in line 1 fails: ModuleNotFoundError: No module named 'nothing"),
-        ("x = (", "in line 1 fails: SyntaxError"),
-        ("\ndef get_config():\n    return 1 / 0", "in line 3 fails: ZeroDivisionError"),
+        ("import nothing_there", "fails in line 1: ModuleNotFoundError: No module named 'nothing"),
+        ("x = (", "fails in line 1: SyntaxError"),
+        ("\ndef get_config():\n    return 1 / 0", "fails in line 3: ZeroDivisionError"),
         ("x = 1", "fails: AttributeError: module 'config' has no attribute 'get_config'"),
     ],
 )

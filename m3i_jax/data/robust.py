@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from m3i_jax import jsonfile
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.data.samples import Sample, Source
 
@@ -208,9 +209,9 @@ class Robust:
         listed = set()
         for line in self._report.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                row = json.loads(line)
+                row = jsonfile.parse(line)
                 listed.add((row.get("split", "train"), int(row["index"])))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue
         return frozenset(listed)
 

@@ -93,7 +93,6 @@ def together() -> Iterator[None]:
     except UserError as error:
         leave(str(error), status=error.status)
     except Exception as error:  # noqa: BLE001, what a collective raises whose peer is gone
-        faulthandler.dump_traceback(all_threads=False)
         leave(f"{type(error).__name__}: {str(error).splitlines()[0]}; is another process gone?")
     stop.set()
     beats.join(SILENT)
@@ -117,11 +116,18 @@ def beat(
     number = 0
     while True:
         number, ending = number + 1, stop.wait(0.0 if number == 0 else pause)
+        said = f"the coordinator, process 0, has been silent for {silent:g} s"
+        timer = threading.Timer(silent, leave, (said,))  # one that is stopped does not even refuse
+        timer.daemon = True
+        if not ending:
+            timer.start()
         try:
             store.key_value_set(f"{BEATS}{me}", DONE if ending else str(number), True)
             told = dict(store.key_value_dir_get(BEATS))
         except Exception as error:  # noqa: BLE001, a store that is gone, in the words of its client
             return None if ending else leave(f"the coordinator, process 0, is gone ({error})")
+        finally:
+            timer.cancel()
         if ending:
             return None
         now = time.monotonic()

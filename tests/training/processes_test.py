@@ -24,7 +24,9 @@ class Store:
 
     def key_value_set(self, key, value, overwrite):
         assert overwrite
-        if self.broken:
+        if self.broken == "stopped":
+            time.sleep(1.0)
+        elif self.broken:
             raise RuntimeError("UNAVAILABLE: connection ref")
         self.values[key] = value
 
@@ -74,6 +76,15 @@ def test_peers_that_beat_or_have_ended_are_left_alone_and_a_dead_store_is_said()
     peers.store.broken = True
     peers.threads[0].join(10)
     assert peers.told == {0: "the coordinator, process 0, is gone (UNAVAILABLE: connection ref)"}
+
+
+def test_a_coordinator_that_does_not_answer_is_said():
+    peers = Peers(1)
+    peers.store.broken = "stopped"
+    peers.threads[0].start()
+    time.sleep(0.7)
+    assert peers.told == {0: "the coordinator, process 0, has been silent for 0.4 s"}
+    peers.stops[0].set()
 
 
 def test_a_step_that_does_not_end_is_noticed_and_what_is_done_between_steps_is_not():

@@ -19,7 +19,7 @@ import json
 
 from absl import flags
 
-from m3i_jax import cli
+from m3i_jax import cli, jsonfile
 from m3i_jax.build import ConfigError
 
 INPUT = flags.DEFINE_string("input", None, "File of weights, or its folder.", required=True)
@@ -55,7 +55,7 @@ def main() -> None:
 
 def _fields(text: str) -> dict:
     try:
-        fields = json.loads(text)
+        fields = jsonfile.parse(text)
     except ValueError as error:
         raise ConfigError(f"--fields is no JSON: {error}") from error
     if not isinstance(fields, dict):

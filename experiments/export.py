@@ -25,6 +25,7 @@ def main() -> None:
     subject = subjects.restore(WORKDIR.value, branch=BRANCH.value, step=STEP.value)
     folder = pathlib.Path(OUTPUT.value or subject.workdir / "export")
     origin = {"branch": subject.branch, "step": subject.step, "image": subject.config.image}
+    origin |= {"note": subject.note} if subject.note else {}
     config = {"encoder": {"image": subject.config.image, **subject.config.encoder}, **origin}
     params = subject.params["encoders"]["image"]
     layout = exporting.save(folder, params, config, to=TO.value)

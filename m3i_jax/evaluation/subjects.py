@@ -26,6 +26,7 @@ class Trained(NamedTuple):
     """The encoder of a checkpoint.
 
     workdir: of its run.  params: of the branch, as much of the network as that branch keeps.
+    note: what a user of this branch should know.
     """
 
     workdir: Path
@@ -34,6 +35,7 @@ class Trained(NamedTuple):
     params: Any
     branch: str
     step: int
+    note: str = ""
 
 
 def restore(path: str | Path, *, branch: str = "ema", step: int | None = None) -> Trained:
@@ -59,11 +61,11 @@ def restore(path: str | Path, *, branch: str = "ema", step: int | None = None) -
     if step is None:
         raise ConfigError(f"'{path}' has no sound checkpoint yet")
     meta = kept.meta(step)
-    weights.advise(meta, branch=branch, step=step)
+    note = weights.advise(meta, branch=branch, step=step)
     config = Config.of(meta["config"])
     network = build_network(config, objective(config))
     params = kept.restore_item(step, branch)
-    return Trained(path, config, network, params, branch, step)
+    return Trained(path, config, network, params, branch, step, note)
 
 
 def untrained(trained: Trained) -> Trained:

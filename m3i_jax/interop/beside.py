@@ -49,7 +49,9 @@ def read(path: str | Path, *, names: Stated = Stated()) -> Stated:
     config = files.beside(path, files.CONFIG)
     own = config.get("m3i_jax")
     if isinstance(own, dict) and isinstance(own.get("encoder"), dict):
-        return of_block(own["encoder"], where=f"{files.CONFIG}'s m3i_jax.encoder.")
+        stated = of_block(own["encoder"], where=f"{files.CONFIG}'s m3i_jax.encoder.")
+        note = own.get("note")  # such as that a moving average has hardly moved
+        return stated._replace(notes=(*stated.notes, note)) if isinstance(note, str) else stated
     readers = (beside_transformers.model, beside_timm.model)
     stated = next((found for reader in readers if (found := reader(config))), names)
     for name, reader in (

@@ -171,19 +171,23 @@ def check(found: Tree, wanted: Tree, *, what: str) -> None:
     raise ConfigError(f"{what} does not fit this run: {'; '.join(lines)}{hint}")
 
 
-def advise(meta: dict[str, Any], *, branch: str, step: int) -> None:
-    """Says in the log that the moving average of a checkpoint has hardly moved, where it has."""
+def advise(meta: dict[str, Any], *, branch: str, step: int) -> str:
+    """Says in the log that the moving average of a checkpoint has hardly moved, where it has.
+
+    Returns the sentence; "" where there is nothing to say.
+    """
     images = (meta.get("fingerprint") or {}).get("length")
     if branch != "ema" or not images:
-        return
+        return ""
     try:
         config = Config.of(meta["config"])
         total = length(config, images=images)
         method = objective(config, steps=max(total, 1))
     except (ConfigError, KeyError):  # weights of a run that only another version could train
-        return
+        return ""
     if said := average.hardly_moved(method, step=step, total=total):
         LOG.warning("%s", said)
+    return said
 
 
 def _part(path: Path, branch: str, kind: str, name: str) -> Tree:

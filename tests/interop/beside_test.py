@@ -59,6 +59,13 @@ def test_our_own_files_say_everything(tmp_path):
         beside.agree(found, block | dict(activation="gelu"), what="it")
 
 
+def test_what_an_export_notes_of_its_branch_is_said_again(tmp_path):
+    own = {"encoder": BLOCK}
+    assert "hardly moved" not in beside.read(folder(tmp_path, config={"m3i_jax": own})).notes
+    noted = folder(tmp_path, config={"m3i_jax": own | {"note": "hardly moved"}})
+    assert beside.read(noted).notes[-1] == "hardly moved"
+
+
 @pytest.mark.parametrize(
     "field, theirs, ours",
     [

@@ -54,11 +54,12 @@ def test_a_branch_that_has_hardly_moved_is_said_with_its_share(shrunk, caplog):
     def meta(config, **known):
         return {"config": config.to_dict(), "fingerprint": {"length": 160, **known}}
 
-    weights.advise(meta(named), branch="ema", step=12)
+    returned = weights.advise(meta(named), branch="ema", step=12)
     (said,) = [record.message for record in caplog.records]
+    assert returned == said
     assert f"of step 12 has moved only {share:.0f} % of the way" in said
-    weights.advise(meta(named), branch="online", step=12)
-    weights.advise(meta(fits), branch="ema", step=12)
+    assert weights.advise(meta(named), branch="online", step=12) == ""
+    assert weights.advise(meta(fits), branch="ema", step=12) == ""
     weights.advise({"config": named.to_dict()}, branch="ema", step=12)
     weights.advise(meta(named) | {"config": {"other": 1}}, branch="ema", step=12)
     assert len(caplog.records) == 1

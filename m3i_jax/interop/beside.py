@@ -189,7 +189,7 @@ def _ours(module, field):
     if field == "positions":
         # A learned table is a parameter, and seen; between a fixed one and none nothing tells.
         kind = getattr(module, field, None)
-        return None if kind == "learned" else kind
+        return {"learned": None, "tuned": "sincos"}.get(kind, kind)
     return getattr(module, field, None) if field in SILENT else None
 
 
@@ -198,7 +198,7 @@ def _same(field, ours, theirs) -> bool:
         ours, theirs = (np.asarray(normalize.statistics(x)) for x in (ours, theirs))
         return np.allclose(ours, theirs, rtol=0, atol=1e-6)
     if field == "positions":
-        return theirs in ("learned", ours)
+        return theirs in ("learned", "tuned", ours)
     if isinstance(ours, float):
         return isinstance(theirs, int | float) and math.isclose(ours, theirs, rel_tol=1e-6)
     return _plain(ours) == _plain(theirs)

@@ -254,7 +254,7 @@ def _vit(module: Any) -> Described:
     )
 
 
-_TABLE = ("learned", "sincos")
+_TABLE = ("learned", "sincos", "tuned")
 _WHOLE = dict(
     class_token=True, final_norm=True, patch_bias=True, pre_norm=False, relative_bias="none"
 )

@@ -88,6 +88,14 @@ def test_another_encoder_is_refused_and_the_key_is_named(field, theirs, ours):
     assert overruled[0] == f"{field} is {ours!r}, and {theirs!r} in it's {field}"
 
 
+def test_tables_that_are_parameters_are_no_difference():
+    """What is learned is in the file; what is tuned starts as the fixed table."""
+    for theirs, ours in (("sincos", "tuned"), ("sincos", "learned"), ("tuned", "sincos")):
+        beside.agree(said(positions=theirs), BLOCK | dict(positions=ours), what="it")
+    with pytest.raises(ConfigError, match="positions is 'sincos', and 'none' in"):
+        beside.agree(said(positions="none"), BLOCK | dict(positions="tuned"), what="it")
+
+
 def test_numbers_and_names_that_mean_the_same_agree():
     near = ((0.485, 0.456, 0.4060000003), (0.229, 0.224, 0.225))
     known = said(eps=1.0000000001e-6, normalization=near, heads=4, activation="gelu")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.ranges import CountOrOff
 from m3i_jax.types import Array
 
 Schedule = Callable[[Array], Array]  # (step) -> float32
@@ -81,6 +82,7 @@ def warmup_cosine(
     end: float = 0.0,
     start: float = 0.0,
     closed: bool = False,
+    stairs: CountOrOff = 0,
     stretch: float = 1.0,
 ) -> Schedule:
     """Linear from `start` at step 0 to `peak` at step `warmup`, then a cosine to `end` at `total`.
@@ -92,13 +94,18 @@ def warmup_cosine(
 
     closed: the last step of the warm-up has the peak already, t/(w − 1), as the published code of
       DINO and BEiT draws its line.
+    stairs: the rate changes that many times in the run, at equal distances: once an epoch where the
+      published code sets it there (MoCo v2, DenseCL).
     stretch: T is so many times the run, whose end then comes before that of the cosine (MSN).
     """
     _check_lengths(total, warmup)
     rise, length = max(1, warmup - closed), max(1, round(stretch * total) - warmup)
+    stair = total / stairs if stairs else 0.0
 
     def schedule(step: Array) -> Array:
         step = jnp.asarray(step, jnp.float32)
+        if stair:  # half a step of margin for the rounding of the division
+            step = jnp.floor((step + 0.5) / stair) * stair
         progress = jnp.clip((step - warmup) / length, 0.0, 1.0)
         decayed = end + (peak - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
         return jnp.where(step < warmup, start + (peak - start) * step / rise, decayed)

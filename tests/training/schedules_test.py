@@ -132,6 +132,17 @@ def test_a_closed_warmup_has_its_peak_at_its_last_step():
     np.testing.assert_allclose(one(jnp.arange(2)), [0.0, 5e-4], rtol=1e-6)
 
 
+def test_stairs_are_where_the_epochs_are():
+    """MoCo v2 sets its rate once an epoch: .03 · ½(1 + cos(π · epoch / 200))."""
+    per_epoch, epochs = 5004, 200
+    rate = schedules.warmup_cosine(0.03, total=per_epoch * epochs, stairs=epochs)
+    for epoch in (0, 1, 2, 77, 150, 199):
+        expected = 0.03 * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+        for step in (0, 1, per_epoch - 1):
+            found = rate(epoch * per_epoch + step)
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
+
+
 def test_a_stretched_cosine_is_cut_off_by_the_run():
     long = schedules.warmup_cosine(1e-3, total=1000, warmup=100, end=1e-6, stretch=1.25)
     t = np.arange(100, 1000)

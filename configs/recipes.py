@@ -323,7 +323,10 @@ BLURRED = dict(saturation=0.4, blur=0.5)
 
 
 def moco_v2(**blocks) -> ConfigDict:
-    """MoCo v2's recipe, which DenseCL follows: SGD, batch 256, 200 epochs (METHODS §2.2)."""
+    """MoCo v2's recipe, which DenseCL follows: SGD, batch 256, 200 epochs (METHODS §2.2).
+
+    The rate changes once an epoch.
+    """
     settings = dict(
         batch=256,
         duration="200 epochs",
@@ -331,8 +334,11 @@ def moco_v2(**blocks) -> ConfigDict:
         crops=dict(scale=(0.2, 1.0), flip=0.5, interpolation="bilinear"),
         augment=dict(a=BLURRED, b=BLURRED),
         encoder=RESNET,
-        optimizer=dict(name="sgd", lr=0.03, momentum=0.9, weight_decay=1e-4, no_decay=NOTHING),
-    )
+        optimizer=dict(
+            name="sgd", lr=0.03, schedule=dict(name="cosine", stairs=200), momentum=0.9,
+            weight_decay=1e-4, no_decay=NOTHING,
+        ),
+    )  # fmt: skip
     return imagenet(**{**settings, **blocks})
 
 

@@ -116,8 +116,8 @@ def _place(method: Method, name: str) -> Place:
     code = method.wholes[name]
     views = [code.view]
     if code.encoder.together:
-        same = [c for c in method.wholes.values() if c.encoder.together]
-        views = sorted({c.view for c in same if c.encoder.tower == code.encoder.tower})
+        same = (c for c in method.wholes.values() if c.encoder.name == code.encoder.name)
+        views = sorted({c.view for c in same if c.encoder.together and c.mask == code.mask})
     return Place(code.encoder.tower, tuple(views), code.mask)
 
 

@@ -150,8 +150,9 @@ def msn(
     )
     x = fw.online(heads=("projector", "prototypes"))
     mask = Masking(masks.rows_alike, hidden, exact=masks.count_up)
+    small = fw.online(heads=("projector", "prototypes"), together=True)
     codes = {"y": Code("a", target), "x_b": Code("b", x, mask)}
-    codes |= {f"x_l{i}": Code(f"l{i}", x) for i in range(local)}
+    codes |= {f"x_l{i}": Code(f"l{i}", small) for i in range(local)}
     predict, regularize = fw.cross_entropy(temperature=1.0), fw.mean_entropy(entropy_weight)
     inputs = [name for name in codes if name != "y"]
     return Method(codes, {

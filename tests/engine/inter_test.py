@@ -115,16 +115,21 @@ def densecl(params, ema, slots, batch, online, average):
     return loss, pushed(slots, queue=net.unit(k), dense_queue=net.unit(k_dense.mean(1)))
 
 
+def per_epoch(rate):
+    """The rate of the first of the two steps of each epoch, in all of it."""
+    return lambda step: rate(step - step % 2)
+
+
 def test_moco_v2_is_that_of_the_paper(play, same):
     played = play("moco_resnet50_in1k")
-    rate = optimizers.cosine(peak=0.03, total=400)
+    rate = per_epoch(optimizers.cosine(peak=0.03, total=400))
     sgd = optimizers.Sgd(rate, played.moments, momentum=0.9, decay=1e-4)
     same(played, replay(played, moco, sgd, momentum=lambda t: 0.999, averaged=False))
 
 
 def test_densecl_is_that_of_the_paper(play, same):
     played = play("densecl_resnet50_in1k")
-    rate = optimizers.cosine(peak=0.03, total=400)
+    rate = per_epoch(optimizers.cosine(peak=0.03, total=400))
     sgd = optimizers.Sgd(rate, played.moments, momentum=0.9, decay=1e-4)
     same(played, replay(played, densecl, sgd, momentum=lambda t: 0.999, averaged=False))
 

@@ -1,0 +1,195 @@
+"""MSN and DINO through the whole engine, against float64."""
+
+import itertools
+import math
+
+import jax
+import networks64 as net
+import numpy as np
+import optimizers64 as optimizers
+import pytest
+import torch
+import torch.nn.functional as F
+from replay64 import replay
+
+from m3i_jax import masks, trees
+from m3i_jax.framework.keys import named
+
+CROPS = {"objective.local": 2}
+
+
+def tower(p, x, visible=None, *, patch=8, heads=2):
+    """The class token of a ViT with learned positions, which small crops resample."""
+    b, _, h, w = x.shape
+    grid, table = (h // patch, w // patch), p["pos_embed"]
+    side = math.isqrt(table.shape[1] - 1)
+    x = x.reshape(b, 3, grid[0], patch, grid[1], patch).permute(0, 2, 4, 3, 5, 1)
+    x = net.linear(p["patch_embed"], x.reshape(b, grid[0] * grid[1], -1))
+    places = table[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    if grid != (side, side):
+        places = F.interpolate(places, size=grid, mode="bicubic", align_corners=False)
+    x = x + places.flatten(2).transpose(1, 2)
+    if visible is not None:
+        x = x[:, torch.as_tensor(np.array(visible))]
+    x = torch.cat([(p["cls_token"] + table[:, :1]).expand(b, -1, -1), x], 1)
+    x = net.blocks(p["blocks"], x, heads=heads, eps=1e-6, activation=F.gelu)
+    return net.layer_norm(p["norm"], x, 1e-6)[:, 0]
+
+
+def projected(p, x):
+    """Three layers with GELU between, and batch norms where `p` has them."""
+    for i in (1, 2):
+        x = net.linear(p[f"fc{i}"], x)
+        x = F.gelu(net.batch_norm(p[f"norm{i}"], x) if f"norm{i}" in p else x)
+    return net.linear(p["fc3"], x)
+
+
+def balanced(q, rounds=3):
+    """Sinkhorn-Knopp: prototypes are to have 1/K of the weight, samples 1/B (Assran 2022)."""
+    q = q.T / q.sum()
+    for _ in range(rounds):
+        q = q / q.sum(1, keepdim=True) / q.shape[0]
+        q = q / q.sum(0, keepdim=True) / q.shape[1]
+    return (q * q.shape[1]).T
+
+
+def msn(played):
+    """MSN (Assran et al. 2022): −Σ p⁺ log p + ln K − H(p̄), means over all anchors; τ = .1."""
+    steps = itertools.count(played.start)
+
+    def loss(params, ema, slots, batch, online, average):
+        key = named(jax.random.fold_in(jax.random.key(0), next(steps)), "mask/x_b")
+        visible = np.flatnonzero(masks.rows_alike(key, 1, (4, 4), 0.15))
+        assert len(visible) == 13  # ⌊.85 · 16⌋
+
+        def shares(p, x, rows, visible=None):
+            z = projected(p["decoders"]["projector"], tower(p["encoders"]["image"], x, visible))
+            return (net.unit(z) @ net.unit(rows).T / 0.1).softmax(-1)
+
+        rows, see = params["decoders"]["prototypes"]["kernel"], batch.images
+        small = torch.cat([net.images(see[v]) for v in ("l0", "l1")])  # one batch
+        p = shares(params, net.images(see["b"]), rows, visible)
+        p = torch.cat([p, shares(params, small, rows)])
+        target = shares(ema, net.images(see["a"]), rows.detach()) ** (1 / 0.25)
+        target = balanced(target / target.sum(1, keepdim=True)).repeat(3, 1)
+        mean = p.mean(0)
+        regularizer = (mean * mean.log()).sum() + math.log(len(mean))
+        return -(target * p.log()).sum(1).mean() + regularizer, slots
+
+    return loss
+
+
+def dino(played):
+    """DINO (Caron et al. 2021): every crop predicts the other views; τ = .1, centre and τ_t."""
+    steps, table = itertools.count(played.start), np.linspace(0.04, 0.07, 30)
+
+    def loss(params, ema, slots, batch, online, average):
+        warmth = table[min(next(steps) // 2, 29)]  # two steps an epoch
+
+        def logits(p, view):
+            x = tower(p["encoders"]["image"], net.images(batch.images[view]))
+            last = p["decoders"]["prototypes"]
+            z = net.unit(projected(p["decoders"]["projector"], x))
+            return z @ (last["length"][:, None] * net.unit(last["kernel"])).T
+
+        teacher = {v: logits(ema, v) for v in "ab"}
+        centre = torch.as_tensor(np.float64(slots["centre"]))
+        found = [
+            -(((teacher[y] - centre) / warmth).softmax(-1) * log).sum(1).mean()
+            for x in ("a", "b", "l0", "l1")
+            for log in [(logits(params, x) / 0.1).log_softmax(-1)]
+            for y in "ab"
+            if x != y
+        ]
+        moved = 0.9 * centre + 0.1 * torch.cat(list(teacher.values())).mean(0)
+        return sum(found) / len(found), slots | {"centre": moved.numpy()}
+
+    return loss
+
+
+class Groups(optimizers.AdamW):
+    """AdamW whose λ follows a schedule, with a clipping of its own and leaves that start late.
+
+    clipped: gradients -> gradients.  late: (path) -> first step.
+    """
+
+    def __init__(self, rate, moments, *, decay, clipped, late=lambda path: 0, **how):
+        super().__init__(rate, moments, decay=0.0, b1=0.9, b2=0.999, **how)
+        self.rates, self.ramp, self.clipped, self.late = rate, decay, clipped, late
+
+    def step(self, count, params, grads):
+        self.rate, self.decay = (lambda own: self.rates(count)), self.ramp(count)
+        moved = dict(params)
+        for path, g in self.clipped(grads).items():
+            own = count - self.late(path)  # steps that this leaf has made
+            if own >= 0:
+                moved |= super().step(own, {path: params[path]}, {path: g})
+        return moved
+
+
+def size(g):
+    return math.sqrt(np.square(g).sum())
+
+
+def one_dimensional(path):
+    return path.rpartition("/")[2] in ("bias", "scale")
+
+
+def clipped_encoder(grads):
+    """To a norm of 3 over everything but the prototypes."""
+    inside = {p for p in grads if not p.startswith("decoders/prototypes")}
+    norm = size([size(grads[p]) for p in inside])
+    return {p: g * min(1.0, 3.0 / norm) if p in inside else g for p, g in grads.items()}
+
+
+def clipped_leaves(grads):
+    """Each parameter to a norm of 3, each block of a stack by itself."""
+    rows = lambda p, g: g if "/blocks/" in p else g[None]  # noqa: E731
+    return {
+        p: np.stack([r * min(1.0, 3.0 / max(size(r), 1e-30)) for r in rows(p, g)]).reshape(g.shape)
+        for p, g in grads.items()
+    }
+
+
+def points(run, rate, decay):
+    """Rate and decay of the engine's optimiser at five points of its run are those expected."""
+    state = jax.device_get(run.create())
+    path = "encoders/image/patch_embed/kernel"
+    still, update = jax.tree.map(np.zeros_like, state.params), jax.jit(run.optimizer.update)
+    leaf = lambda tree: np.float64(dict(trees.named_leaves(tree))[path])  # noqa: E731
+    for step in (round(share * (run.total - 1)) for share in (0.01, 0.25, 0.5, 0.75, 1)):
+        at = lambda x, step=step: np.full_like(x, step) if x.dtype.kind == "i" else x  # noqa: E731
+        changes, _ = update(still, jax.tree.map(at, state.optimizer), state.params)
+        found, theta = leaf(changes), leaf(state.params)
+        np.testing.assert_allclose(run.schedule(step), rate(step), rtol=2e-6)
+        np.testing.assert_allclose(found, -rate(step) * decay(step) * theta, rtol=3e-6)
+
+
+def test_msn_is_that_of_its_paper(play, same):
+    played = play("msn_vit_s16_in1k", **CROPS)
+    total = played.run.total
+    rate = optimizers.cosine(peak=1e-3, total=1.25 * total, warmup=30, start=2e-4, end=1e-6)
+    decay = optimizers.cosine(peak=0.04, total=1.25 * total, end=0.4)
+    decays = lambda p: not one_dimensional(p) and "prototypes" not in p  # noqa: E731
+    adamw = Groups(rate, played.moments, decay=decay, clipped=clipped_encoder, decays=decays)
+    momentum = lambda t: 0.996 + 0.004 * (t + 1) / (1.25 * total)  # noqa: E731
+    same(played, replay(played, msn(played), adamw, momentum=momentum))
+    points(played.run, rate, decay)
+
+
+@pytest.mark.parametrize("start", [None, 1])
+def test_dino_is_that_of_its_paper(play, same, start):
+    """In the middle of the run; and as its second epoch begins, with the last layer and τ_t."""
+    played = play("dino_vit_s16_in1k", start=start, late=2, **CROPS, **{"encoder.drop_path": 0.0})
+    total = played.run.total
+    rate = optimizers.cosine(peak=5e-4 * 8 / 256, total=total, warmup=20, end=1e-5, top=19)
+    decay = optimizers.cosine(peak=0.04, total=total, end=0.4)
+    adamw = Groups(
+        rate, played.moments, decay=decay, clipped=clipped_leaves,
+        decays=lambda p: not one_dimensional(p),
+        late=lambda p: 2 if p.startswith("decoders/prototypes") else 0,
+    )  # fmt: skip
+    momentum = optimizers.towards_one(0.996, total, ahead=1)
+    same(played, replay(played, dino(played), adamw, momentum=momentum))
+    if start:
+        points(played.run, rate, decay)

@@ -57,15 +57,14 @@ def load(
         unknown or differently shaped one is listed.
     """
     path = Path(path)
+    held = lambda said: agree(said, block, ignore=ignore, what=f"'{path}'") if block else []  # noqa: E731
     if is_file(path):
         name = (block or {}).get("name", "ENCODER")
         imported = importing.read(path, layout=layout, encoder=name)
-        said = imported.stated
-    else:
-        found, said = _part(path, branch, "encoders", tower), stated(path, tower)
-    notes = agree(said, block, ignore=ignore, what=f"'{path}'") if block else []
-    if is_file(path):
-        return _of_file(imported, wanted, tower, ignore, grid, notes)
+        return _of_file(imported, wanted, tower, ignore, grid, held(imported.stated))
+    found, said = _part(path, branch, "encoders", tower), stated(path, tower)
+    for note in held(said):
+        LOG.info("'%s': %s", path, note)
     _check_grid(found, wanted, said, grid, what=f"tower '{tower}' of '{path}'")
     check(found, wanted, what=f"tower '{tower}' of '{path}'")
     return found

@@ -26,8 +26,9 @@ class Preemption:
     process as with many (JAX's own need `jax.distributed`); the earlier handlers come back on exit.
     Enter it on the main thread and before anything slow (RELIABILITY F4).
 
-    holds: whether memory has what the disk has not. While it is False, leaving loses nothing, and
-      the first signal ends the process at once, with `EXIT_PREEMPTED`; `hold` sets it.
+    holds: whether memory has what the disk has not; `hold` sets it. While it is False, leaving
+      loses nothing: the first SIGTERM ends the process at once, with `EXIT_PREEMPTED`, and SIGINT,
+      which a notebook sends, is a KeyboardInterrupt.
     """
 
     def __init__(self, *, holds: bool = True):
@@ -90,6 +91,8 @@ class Preemption:
         return bool(asked)
 
     def _flag(self, number: int, frame: Any) -> None:
+        if number == signal.SIGINT and not self._holds:
+            raise KeyboardInterrupt
         self.requested = True  # for what polls on the main thread right after a signal
 
     def _listen(self, inlet: int) -> None:
@@ -100,13 +103,14 @@ class Preemption:
                     self._receive(number[0])
 
     def _receive(self, number: int) -> None:
-        name, self.requested = signal.Signals(number).name, True
+        name, free = signal.Signals(number).name, not self._holds
+        self.requested = self.requested or self._holds
         if self._told:
             os.write(2, f"\n{name} again: leaving at once, nothing is saved\n".encode())
             os._exit(128 + number)
         self._told = True
-        if not self._holds:
+        if free and number == signal.SIGTERM:
             os.write(2, f"\n{name}: leaving at once, there is nothing to save\n".encode())
             os._exit(EXIT_PREEMPTED)
-        text = f"\n{name}: leaving after this step and a checkpoint; once more leaves at once\n"
-        os.write(2, text.encode())
+        after = "what is compiling now" if free else "this step and a checkpoint"
+        os.write(2, f"\n{name}: leaving after {after}; once more leaves at once\n".encode())

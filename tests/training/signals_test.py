@@ -65,13 +65,14 @@ with Preemption(holds=sys.argv[1] == "holds"):
 
 
 @pytest.mark.parametrize(
-    "state, signals_sent, code, said",
+    "state, sent, code, said",
     [
-        ("free", 1, EXIT_PREEMPTED, "there is nothing to save"),
-        ("holds", 2, 128 + 15, "SIGTERM again: leaving at once"),
+        ("free", [signal.SIGTERM], EXIT_PREEMPTED, "there is nothing to save"),
+        ("free", [signal.SIGINT] * 2, 128 + 2, "SIGINT again: leaving at once"),
+        ("holds", [signal.SIGTERM] * 2, 128 + 15, "SIGTERM again: leaving at once"),
     ],
 )
-def test_signals_are_met_while_the_main_thread_is_in_c(state, signals_sent, code, said):
+def test_signals_are_met_while_the_main_thread_is_in_c(state, sent, code, said):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(
         [sys.executable, "-c", BUSY, state],
@@ -82,12 +83,23 @@ def test_signals_are_met_while_the_main_thread_is_in_c(state, signals_sent, code
     )
     assert process.stdout.readline() == "ready\n"
     start = time.monotonic()
-    for number in range(signals_sent):
-        time.sleep(0.3 * number)
-        process.send_signal(signal.SIGTERM)
+    for number in sent:
+        process.send_signal(number)
+        time.sleep(0.3)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == code and said in errors
     assert time.monotonic() - start < 5
+
+
+def test_an_interrupt_where_there_is_nothing_to_save_is_one_of_python_s(capfd):
+    with pytest.raises(KeyboardInterrupt):
+        with Preemption(holds=False):
+            os.kill(os.getpid(), signal.SIGINT)
+    with Preemption(holds=False) as asked:
+        asked.hold(None)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked.requested
+    assert "leaving after this step and a checkpoint" in capfd.readouterr().err
 
 
 def test_only_a_process_that_is_alone_leaves_in_the_middle_of_something(monkeypatch):

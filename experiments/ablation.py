@@ -16,6 +16,7 @@ from absl import flags
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
+from m3i_jax.ranges import Count, CountOrOff
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 # (first target, second target) of M3I's Table 14: ImageNet top-1, COCO box AP (METHODS §4.7).
@@ -29,11 +30,13 @@ SEEN = {"same": "its target's view", "different": "another view"}
 
 WORKDIR = flags.DEFINE_string("workdir", "runs/ablation", "Where all runs are kept.")
 FORMS = flags.DEFINE_list("forms", [], "Rows of the table by their names; all if empty.")
-SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each form.", lower_bound=1)
-STEPS = flags.DEFINE_integer("steps", 1000, "Length of the form of reference.", lower_bound=1)
+SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each form.")
+STEPS = flags.DEFINE_integer("steps", 1000, "Length of the form of reference.")
 BUDGET = flags.DEFINE_enum("budget", "compute", ["compute", "images"], "What all runs get alike.")
 LIMIT = flags.DEFINE_integer("train_limit", 5000, "Images that probes are fitted on; 0 = all.")
 BRANCH = flags.DEFINE_enum("branch", "ema", ["ema", "online"], "Which one the table shows.")
+for flag, limits in ((SEEDS, Count), (STEPS, Count), (LIMIT, CountOrOff)):
+    cli.hold(flag, limits)
 TABLE_ONLY = flags.DEFINE_bool("table_only", False, "Only make the table of what has been run.")
 DOCS = flags.DEFINE_string("docs", None, "Document to put the table into, beside WORKDIR/table.md.")
 

@@ -15,9 +15,11 @@ from absl import flags
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
+from m3i_jax.ranges import Positive
 
 RECIPE = flags.DEFINE_enum("recipe", "lbfgs", ["lbfgs", "lars"], "How the classifier is trained.")
 BASE_LR = flags.DEFINE_float("base_lr", 3.2, "Rate of lars at a batch of 16384; M3I has 3.2.")
+cli.hold(BASE_LR, Positive)
 
 
 def main() -> None:

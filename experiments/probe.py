@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 from absl import flags
 
+from m3i_jax import cli
+from m3i_jax.ranges import CountOrOff
+
 WORKDIR = flags.DEFINE_string("workdir", "runs/m3i", "Work directory, or one checkpoint step.")
 BRANCH = flags.DEFINE_string("branch", "ema", "ema or online.")
 STEP = flags.DEFINE_integer("step", None, "Which checkpoint; the newest sound one if not given.")
@@ -11,6 +14,8 @@ POOL = flags.DEFINE_enum("pool", "mean", ["mean", "cls"], "Patch tokens' mean, o
 BASELINES = flags.DEFINE_bool("baselines", False, "Also the untrained encoder and raw pixels.")
 TRAIN = flags.DEFINE_integer("train_limit", 0, "Training images, spread evenly; 0 = all.")
 TEST = flags.DEFINE_integer("test_limit", 0, "Test images, spread evenly; 0 = all.")
+for flag, limits in ((STEP, CountOrOff), (TRAIN, CountOrOff), (TEST, CountOrOff)):
+    cli.hold(flag, limits)
 
 
 def evaluate(measure: Callable) -> None:

@@ -4,15 +4,12 @@ The signature of the function is the schema. Unknown, misspelt, mistyped or non-
 refused before anything runs, with the nearest right name, so no key of a config can be dead.
 """
 
-import difflib
 import inspect
-import math
-import types
-import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from m3i_jax.ranges import Range
+from m3i_jax.ranges import refusal, shown
+from m3i_jax.spelling import likeliest, meant, nearest
 
 
 class UserError(Exception):
@@ -28,15 +25,6 @@ class ConfigError(UserError, ValueError):
     """A config that cannot be run; the message is a sentence for the user."""
 
     status = 2
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest of `names`, or a list of them."""
-    names = sorted(names)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    return f"; there are: {', '.join(names) or 'none'}"
 
 
 def offered(module: Any) -> dict[str, Callable]:
@@ -56,35 +44,52 @@ def offered(module: Any) -> dict[str, Callable]:
 def lookup(module: Any, name: str, *, what: str) -> Callable:
     """The function called `name` in `module`, or a ConfigError naming the nearest one."""
     functions = offered(module)
-    if name not in functions:
-        raise ConfigError(f"unknown {what} '{name}'{nearest(str(name), functions)}")
+    if not isinstance(name, str) or name not in functions:
+        raise ConfigError(f"unknown {what} {_quoted(name)}{nearest(str(name), functions)}")
     return functions[name]
 
 
-def call(fn: Callable, kwargs: Mapping[str, Any], *, what: str, **given: Any) -> Any:
+def call(
+    fn: Callable, kwargs: Mapping[str, Any], *, what: str, others: Iterable[str] = (), **given: Any
+) -> Any:
     """Calls `fn(**given, **kwargs)` after checking `kwargs` against its signature.
 
     Args:
       fn: the function; its parameter names and annotations are the schema.
       kwargs: plain data from a config.
       what: how to name the block in errors, such as `config.objective`.
+      others: keys of the block that somebody else has read, of which one may be misspelt.
       **given: arguments that the program supplies and the config may not.
     """
-    check(fn, kwargs, what=what, given=given)
-    return fn(**given, **kwargs)
+    check(fn, kwargs, what=what, given=given, others=others)
+    try:
+        return fn(**given, **kwargs)
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        raise ConfigError(f"{what}: {error}") from error
 
 
-def check(fn: Callable, kwargs: Mapping[str, Any], *, what: str, given: Iterable[str] = ()) -> None:
+def check(
+    fn: Callable,
+    kwargs: Mapping[str, Any],
+    *,
+    what: str,
+    given: Iterable[str] = (),
+    others: Iterable[str] = (),
+) -> None:
     """Refuses what `call` would refuse, without calling `fn`; `given` are names only."""
     given = tuple(given)
+    others = (*others, *{"name"}.intersection(given))  # a field of every module
     parameters = inspect.signature(fn).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     allowed = [n for n, p in parameters.items() if n not in given and p.kind is not p.VAR_KEYWORD]
     for key, value in kwargs.items():
         if key not in allowed and not (open_ended and key not in given):
-            raise ConfigError(f"{what} has no key '{key}'{nearest(key, allowed)}")
-        if key in parameters:
-            _check(value, parameters[key], f"{what}.{key}")
+            raise ConfigError(f"{what} has no key '{key}'{meant(key, [*allowed, *others])}")
+        annotation = parameters[key].annotation if key in parameters else Any
+        if wrong := refusal(value, annotation, f"{what}.{key}"):
+            raise ConfigError(wrong)
     missing = [
         n
         for n, p in parameters.items()
@@ -97,57 +102,26 @@ def check(fn: Callable, kwargs: Mapping[str, Any], *, what: str, given: Iterable
         raise ConfigError(f"{what} lacks {', '.join(repr(m) for m in missing)}")
 
 
-def build(module: Any, block: Mapping[str, Any], *, what: str, **given: Any) -> Any:
+def build(
+    module: Any, block: Mapping[str, Any], *, what: str, others: Iterable[str] = (), **given: Any
+) -> Any:
     """Calls the function of `module` that `block["name"]` names with the rest of the block."""
     fn, kwargs = choose(module, block, what=what)
-    return call(fn, kwargs, what=what, **given)
+    return call(fn, kwargs, what=what, others=("name", *others), **given)
 
 
 def choose(module: Any, block: Mapping[str, Any], *, what: str) -> tuple[Callable, dict[str, Any]]:
     """The function of `module` that `block["name"]` names, and the rest of the block."""
+    if not isinstance(block, Mapping):
+        raise ConfigError(f"{what} is {shown(block)}, expected a block of keys")
     kwargs = dict(block)
     if "name" not in kwargs:
+        slip = next((key for key in kwargs if likeliest(key, ["name"])), None)
+        if slip is not None:
+            raise ConfigError(f"{what} has no key '{slip}'; did you mean 'name'?")
         raise ConfigError(f"{what} lacks 'name'{nearest('', offered(module))}")
     return lookup(module, kwargs.pop("name"), what=what), kwargs
 
 
-def _check(value: Any, parameter: inspect.Parameter, what: str) -> None:
-    """Refuses NaN, infinities, and plain values whose type contradicts the annotation."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{what} is {value}, which is not a finite number")
-    annotation, limits = _limits(parameter.annotation)
-    wanted = _plain_types(annotation)
-    if not wanted or value is None and type(None) in wanted:
-        return
-    right = isinstance(value, wanted) and not (isinstance(value, bool) and bool not in wanted)
-    whole = isinstance(value, int) and not isinstance(value, bool) and float in wanted
-    sequence = isinstance(value, list) and tuple in wanted
-    if not (right or whole or sequence):
-        names = " or ".join(sorted(t.__name__ for t in wanted))
-        raise ConfigError(f"{what} is {value!r} ({type(value).__name__}), expected {names}")
-    if limits and isinstance(value, int | float) and not limits.holds(value):
-        raise ConfigError(f"{what} is {value}, expected {limits}")
-
-
-def _limits(annotation: Any) -> tuple[Any, Range | None]:
-    """An annotation without its range, and that range; of `Annotated[...] | None`, too."""
-    options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
-    plain, limits = [], None
-    for option in options:
-        if typing.get_origin(option) is typing.Annotated:
-            option, *marks = typing.get_args(option)
-            limits = next((mark for mark in marks if isinstance(mark, Range)), limits)
-        plain.append(option)
-    return typing.Union[tuple(plain)], limits  # noqa: UP007  of a tuple
-
-
-def _is_union(annotation: Any) -> bool:
-    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
-
-
-def _plain_types(annotation: Any) -> tuple[type, ...]:
-    """The plain types an annotation allows; () where it says nothing that can be checked."""
-    options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
-    plain = {bool, int, float, str, tuple, list, dict, type(None)}
-    found = tuple(typing.get_origin(o) or o for o in options)
-    return found if all(t in plain for t in found) else ()
+def _quoted(name: Any) -> str:
+    return f"'{name}'" if isinstance(name, str) else shown(name)

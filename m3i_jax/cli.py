@@ -26,11 +26,14 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from logging import LogRecord, getLogger
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from m3i_jax.build import ConfigError, UserError, nearest
+from m3i_jax.build import ConfigError, UserError
+from m3i_jax.ranges import refusal
+from m3i_jax.spelling import meant, nearest
 
 USAGE = ConfigError.status
 INTERRUPTED = 128 + 2
@@ -83,6 +86,17 @@ def _told_once(record: LogRecord) -> bool:
 def _leave(sentence: str, status: int) -> None:
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(status)
+
+
+def hold(flag: flags.FlagHolder, annotation: Any) -> None:
+    """Holds the value of a flag to a range as configs are: absl's own bounds let NaN pass."""
+
+    def inside(value: Any) -> bool:
+        if value is not None and (wrong := refusal(value, annotation, f"--{flag.name}")):
+            raise flags.ValidationError(wrong)
+        return True
+
+    flags.register_validator(flag.name, inside)
 
 
 def check_overrides(argv: Sequence[str], default: str) -> str:
@@ -215,7 +229,7 @@ def _check_key(config: ConfigDict, key: str) -> None:
             raise ConfigError(f"{walked} is a single value and has no key '{part}'")
         if part not in node:
             alike = difflib.get_close_matches(part, node.keys(), n=1, cutoff=ALIKE)
-            if 1 < depth == len(parts) and not alike:
+            if 1 < depth == len(parts) and not alike and part.isidentifier():
                 return
-            raise ConfigError(f"{walked} has no key '{part}'{nearest(part, node.keys())}")
+            raise ConfigError(f"{walked} has no key '{part}'{meant(part, node.keys())}")
         node, walked = node[part], f"{walked}.{part}"

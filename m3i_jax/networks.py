@@ -4,6 +4,7 @@ Nothing above this file knows that there is Flax. Parameters are
 {"encoders": {tower: ...}, "decoders": {name: ...}}, nested dicts of float32 arrays.
 """
 
+import math
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ class Tower(NamedTuple):
 
     kind: "image", "text", "table" or "head".
     hides: what it does with hidden cells, "drop" or "mask"; "" = it must see every pixel.
+    stride: pixels that divide the sides of the images.  depth: blocks whose outputs it can return.
     """
 
     width: int
@@ -33,6 +35,8 @@ class Tower(NamedTuple):
     patch: int | None
     kind: str
     hides: str = ""
+    stride: int = 1
+    depth: int = 0
 
 
 class Network(NamedTuple):
@@ -125,24 +129,24 @@ def build(
 
 def _tower(module: nn.Module) -> Tower:
     """What is seen of an encoder from outside."""
-    hides = getattr(module, "hides", "")
-    return Tower(module.features, module.grid, module.patch, module.kind, hides)
+    hides, patch = getattr(module, "hides", ""), module.patch
+    stride = math.lcm(patch or 1, getattr(module, "stride", 1))
+    depth = getattr(module, "depth", 0) or sum(getattr(module, "depths", ()))
+    return Tower(module.features, module.grid, patch, module.kind, hides, stride, depth)
 
 
 def _encoder(tower: str, block: Mapping[str, Any], given: Mapping[str, Any]) -> nn.Module:
     """Module of a tower; `given` fills the options that it has and its block leaves open."""
-    if "name" not in block:
-        raise ConfigError(f"tower '{tower}' lacks 'name'{nearest('', encoding.names())}")
+    _, kwargs = encoding.choose(block, what=f"tower '{tower}'")
     name = block["name"]
-    kwargs = {k: v for k, v in given.items() if encoding.accepts(name, k)} | dict(block)
-    del kwargs["name"]
+    kwargs = {k: v for k, v in given.items() if encoding.accepts(name, k)} | kwargs
     kwargs.pop("shares", None)
-    return encoding.create(name, **kwargs)
+    return encoding.create(name, others=("shares",), **kwargs)
 
 
 def _heads(blocks, towers, *, dtype, width) -> Heads:
     """Modules of all decoders, feature heads first, as the others may predict what they make."""
-    inputs = {name: block.get("input", "image") for name, block in blocks.items()}
+    inputs = {name: str(block.get("input", "image")) for name, block in blocks.items()}
     for name, source in inputs.items():
         chain = [name]
         while source not in towers:
@@ -158,13 +162,14 @@ def _heads(blocks, towers, *, dtype, width) -> Heads:
     def create(name, **given):
         kwargs = {k: v for k, v in blocks[name].items() if k != "input"}
         given |= {"dtype": dtype} if "dtype" not in kwargs else {}
-        modules[name] = decoding.create(kwargs, what=f"decoder '{name}'", **given)
+        given |= {"what": f"decoder '{name}'", "others": ("input",)}
+        modules[name] = decoding.create(kwargs, **given)
 
     def visit(name):
         """Creates feature head `name`, after the one that feeds it."""
         if name in modules or not decoding.is_head(blocks[name]):
             return
-        visit(inputs[name]) if inputs[name] in blocks else None
+        visit(inputs[name]) if inputs[name] not in towers else None
         create(name)
         before = stages.get(inputs[name])
         if before is None:

@@ -3,13 +3,14 @@
 All compute in and return float32; gradients are finite where the variance or norm is 0.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.ranges import Range
 from m3i_jax.types import Array
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -20,6 +21,9 @@ CHANNELS = {
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
     "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
+Mean = Annotated[float, Range(-10, 10)]  # of pixels from 0 to 1
+Deviation = Annotated[float, Range(0, 10, above=True, why="pixels are divided by it")]
+Normalization = str | tuple[tuple[Mean, Mean, Mean], tuple[Deviation, Deviation, Deviation]]
 
 
 def channels(images: Array, *, mean: tuple = IMAGENET_MEAN, std: tuple = IMAGENET_STD) -> Array:
@@ -36,7 +40,7 @@ def undo_channels(
     return jnp.asarray(images, jnp.float32) * std + mean
 
 
-def statistics(normalization: str | tuple) -> tuple[tuple, tuple]:
+def statistics(normalization: Normalization) -> tuple[tuple, tuple]:
     """(mean, std) of a name in `CHANNELS`, or of such a pair itself.
 
     Raises:
@@ -61,7 +65,7 @@ def statistics(normalization: str | tuple) -> tuple[tuple, tuple]:
     return mean, std
 
 
-def renormalize(images: Array, normalization: str | tuple) -> Array:
+def renormalize(images: Array, normalization: Normalization) -> Array:
     """Images normalised as ImageNet's -> as `statistics` says; (..., 3) float32."""
     if normalization == "imagenet":
         return images

@@ -1,12 +1,19 @@
 """The range of a number, said where its default stands; `build.check` holds configs to it.
 
     def ema(*, momentum: Annotated[float, Range(0, 1)] = 0.995): ...
+    def crops(*, scale: Annotated[tuple[Share, Share], Ascending()] = (0.08, 1.0)): ...
 
+An annotation is what typing has for it: `tuple[Depth, ...]`, `dict[str, Weight]`, `Width | None`.
 Calls from code are not checked: arrays and traced values have no place in a config.
+
+The upper ends leave out what no machine can run, so that nothing huge is ever traced.
 """
 
 import math
-from typing import Annotated, NamedTuple
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, NamedTuple
 
 
 class Range(NamedTuple):
@@ -30,21 +37,183 @@ class Range(NamedTuple):
 
     def __str__(self) -> str:
         """Such as "more than 0 and less than 1: a share of the patches"."""
-        low = f"more than {self.low:g}" if self.above else f"{self.low:g} or more"
-        high = f"less than {self.high:g}" if self.below else f"at most {self.high:g}"
+        lowest, highest = said(self.low), said(self.high)
+        low = f"more than {lowest}" if self.above else f"{lowest} or more"
+        high = f"less than {highest}" if self.below else f"at most {highest}"
         if math.isinf(self.high):
-            said = low
+            span = low
         elif math.isinf(self.low):
-            said = high
+            span = high
         elif self.above or self.below:
-            said = f"{low} and {high}"
+            span = f"{low} and {high}"
         else:
-            said = f"{self.low:g} to {self.high:g}"
-        return f"{said}: {self.why}" if self.why else said
+            span = f"{lowest} to {highest}"
+        return f"{span}: {self.why}" if self.why else span
 
+
+class Ascending(NamedTuple):
+    """Numbers of which none is less than the one before."""
+
+    why: str = ""
+
+    def holds(self, numbers: Sequence[float]) -> bool:
+        """Whether they ascend."""
+        return all(a <= b for a, b in zip(numbers, numbers[1:], strict=False))
+
+    def __str__(self) -> str:
+        """The end of a sentence."""
+        return "numbers in ascending order" + (f": {self.why}" if self.why else "")
+
+
+INT32 = 2**31 - 1
+LARGEST = 10**6  # of what has no bound of its own: its square is far from where float32 ends
 
 Share = Annotated[float, Range(0, 1)]
-Positive = Annotated[float, Range(0, above=True)]
-NotNegative = Annotated[float, Range(0)]
-Count = Annotated[int, Range(1)]
-CountOrOff = Annotated[int, Range(0)]  # 0 switches off
+PositiveShare = Annotated[float, Range(0, 1, above=True)]
+Rate = Annotated[float, Range(0, 1, below=True, why="at 1 nothing is left")]  # that is dropped
+Memory = Annotated[float, Range(0, 1, below=True, why="at 1 a mean of the past never moves")]
+Momentum = Annotated[float, Range(0, 1, why="the share that a moving average keeps")]
+Positive = Annotated[float, Range(0, LARGEST, above=True)]
+NotNegative = Annotated[float, Range(0, LARGEST)]
+Signed = Annotated[float, Range(-LARGEST, LARGEST)]
+Stretch = Annotated[float, Range(1, 100, why="a schedule outlasts the run, or ends with it")]
+Hidden = Annotated[
+    float, Range(0, 1, above=True, below=True, why="a mask that hides nothing, or all, is none")
+]
+# Of a softmax. Below, float32 has no exponential; above, all is alike.
+Temperature = Annotated[float, Range(1e-3, 100, why="logits are divided by it")]
+Epsilon = Annotated[float, Range(1e-15, 1, why="it keeps what is divided by from 0")]
+
+Count = Annotated[int, Range(1, INT32)]
+CountOrOff = Annotated[int, Range(0, INT32)]  # 0 switches off
+Seed = Annotated[int, Range(0, 2**32 - 1)]
+Depth = Annotated[int, Range(1, 1000)]  # of blocks that are stacked, and compiled once
+Blocks = Annotated[int, Range(1, 64)]  # that are compiled one by one
+Local = Annotated[int, Range(0, 64)]  # small views of an image
+Width = Annotated[int, Range(1, 2**17)]
+Words = Annotated[int, Range(2, 2**22, why="a vocabulary has two words or more")]
+Heads = Annotated[int, Range(1, 1024)]
+Ratio = Annotated[float, Range(0, 64, above=True)]  # of a hidden layer to the width
+Pixels = Annotated[int, Range(1, 4096)]  # side of an image or of a patch
+Kernel = Annotated[int, Range(1, 127)]
+
+
+def refusal(value: Any, annotation: Any, what: str) -> str | None:
+    """What is wrong with a value, as a sentence; None where the annotation allows it.
+
+    What is not plain data, or not annotated, is allowed, but for NaN and infinities.
+
+    what: how to name the value, such as `config.optimizer.lr`.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{what} is {value}, which is not a finite number"
+    choices = [_unwrapped(option) for option in options(annotation)]
+    kinds = [_kind(inner) for inner, _ in choices]
+    if None in kinds:
+        return None
+    fitting = [choice for choice, kind in zip(choices, kinds, strict=True) if _fits(value, kind)]
+    if not fitting:
+        names = " or ".join(dict.fromkeys(_name(kind) for kind in kinds))
+        return f"{what} is {shown(value)} ({type(value).__name__}), expected {names}"
+    long = [choice for choice in fitting if _length(choice[0]) in (None, _size(value))]
+    if not long:
+        counts = " or ".join(str(_length(inner)) for inner, _ in fitting)
+        return f"{what} is {shown(value)}, expected {counts} values"
+    found = [_inside(value, inner, marks, what) for inner, marks in long]
+    return None if None in found else found[-1]
+
+
+def _inside(value: Any, inner: Any, marks: tuple, what: str) -> str | None:
+    """What is wrong inside a value of the right type."""
+    arguments, kind = typing.get_args(inner), _kind(inner)
+    if kind is tuple and arguments:
+        each = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        parts = zip(value, each, (f"{what}[{i}]" for i in range(len(value))), strict=True)
+    elif kind is dict and arguments:
+        parts = ((x, arguments[1], f"{what}.{name}") for name, x in value.items())
+    else:
+        parts = ()
+    if wrong := next(filter(None, (refusal(*part) for part in parts)), None):
+        return wrong
+    for mark in marks:
+        if hasattr(mark, "holds") and not mark.holds(value):
+            return f"{what} is {shown(value)}, expected {mark}"
+    return None
+
+
+def options(annotation: Any) -> tuple[Any, ...]:
+    """The alternatives of an annotation: (int, None) of `int | None`."""
+    inner, marks = _unwrapped(annotation)
+    if typing.get_origin(inner) not in (typing.Union, types.UnionType):
+        return (annotation,)
+    return tuple(
+        Annotated[option, *marks] if marks and option is not type(None) else option
+        for alternative in typing.get_args(inner)
+        for option in options(alternative)
+    )
+
+
+def unlimited(annotation: Any) -> Iterator[Any]:
+    """The numbers in an annotation that have no range; and tuples and dicts that may hold such."""
+    for option in options(annotation):
+        inner, marks = _unwrapped(option)
+        arguments, kind = typing.get_args(inner), _kind(inner)
+        if kind in (int, float) and not any(isinstance(mark, Range) for mark in marks):
+            yield option
+        elif kind in (tuple, list) and not arguments:
+            yield option
+        elif kind is tuple:
+            yield from (x for a in arguments if a is not Ellipsis for x in unlimited(a))
+        elif kind is dict:
+            yield from (x for a in arguments for x in unlimited(a))
+
+
+def said(number: float) -> str:
+    """A number for a sentence, counts in full."""
+    return f"{number:d}" if isinstance(number, int) else f"{number:g}"
+
+
+def shown(value: Any) -> str:
+    """A value for a sentence, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole numbers of thousands of digits
+        text = "a number of more digits than can be written"
+    return text if len(text) <= 80 else f"{text[:60]}…"
+
+
+def _unwrapped(annotation: Any) -> tuple[Any, tuple]:
+    """What is annotated, and the marks that it has."""
+    if typing.get_origin(annotation) is Annotated:
+        inner, *marks = typing.get_args(annotation)
+        return inner, tuple(marks)
+    return annotation, ()
+
+
+def _kind(inner: Any) -> type | None:
+    """The plain type that an annotation stands for, or None where it is of no plain data."""
+    kind = typing.get_origin(inner) or inner
+    return kind if kind in (bool, int, float, str, tuple, list, dict, type(None)) else None
+
+
+def _length(inner: Any) -> int | None:
+    """How many values a tuple has, where its annotation says so."""
+    arguments = typing.get_args(inner)
+    fixed = _kind(inner) is tuple and arguments and arguments[-1] is not Ellipsis
+    return len(arguments) if fixed else None
+
+
+def _size(value: Any) -> int | None:
+    return len(value) if isinstance(value, tuple | list) else None
+
+
+def _fits(value: Any, kind: type) -> bool:
+    """Whether a value is of a plain type: whole numbers are floats, and lists are tuples."""
+    if isinstance(value, bool):
+        return kind is bool
+    wider = {float: (float, int), tuple: (tuple, list)}
+    return isinstance(value, wider.get(kind, kind))
+
+
+def _name(kind: type) -> str:
+    return "None" if kind is type(None) else kind.__name__

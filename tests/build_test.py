@@ -89,5 +89,5 @@ def test_a_number_outside_its_range_is_refused_with_the_reason():
         build.call(ranged, {"share": 0}, what="block")
     with pytest.raises(build.ConfigError, match=r"block.count is 0, expected 1 or more"):
         build.call(ranged, {"count": 0}, what="block")
-    with pytest.raises(build.ConfigError, match=r"expected NoneType or int"):
+    with pytest.raises(build.ConfigError, match=r"expected int or None"):
         build.call(ranged, {"count": 1.5}, what="block")

@@ -57,9 +57,9 @@ def test_mae_total(key):
 def test_towers_say_what_they_are():
     network = built()
     assert network.towers == {
-        "image": networks.Tower(16, (4, 4), 4, "image", "drop"),
+        "image": networks.Tower(16, (4, 4), 4, "image", "drop", 4, 1),
         "category": networks.Tower(8, None, None, "table"),
-        "text": networks.Tower(8, None, None, "text"),
+        "text": networks.Tower(8, None, None, "text", depth=1),
     }
     assert network.decoders == ("image", "category", "text")
     assert built(dict(NANO) | {"image": 32}).towers["image"].grid == (8, 8)

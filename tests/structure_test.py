@@ -16,10 +16,11 @@ NUMERICS = "types build geometry ranges"
 MAY_IMPORT = {
     "types": "",
     "ranges": "",
+    "spelling": "",
     "jsonfile": "",
-    "build": "ranges",
+    "build": "ranges spelling",
     "trees": "types",
-    "cli": "build",
+    "cli": "build ranges spelling",
     "geometry": "types",
     "losses": NUMERICS,
     "masks": NUMERICS,

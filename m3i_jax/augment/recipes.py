@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -9,23 +10,27 @@ import jax.numpy as jnp
 from m3i_jax.augment import color
 from m3i_jax.augment.blur import gaussian_blur
 from m3i_jax.augment.erasing import random_erasing
-from m3i_jax.ranges import Share
+from m3i_jax.ranges import Ascending, Range, Share
 from m3i_jax.types import Array
+
+Strength = Annotated[float, Range(0, 10, why="a factor is drawn from 1 − s to 1 + s")]
+Turns = Annotated[float, Range(0, 0.5, why="half a turn is all of the colour wheel")]
+Sigma = Annotated[float, Range(0, 100)]  # pixels
 
 
 def photometric(
     key: Array,
     images: Array,
     *,
-    brightness: float = 0.4,
-    contrast: float = 0.4,
-    saturation: float = 0.2,
-    hue: float = 0.1,
-    jitter: float = 0.8,
-    grayscale: float = 0.2,
-    blur: float = 1.0,
-    sigma: tuple = (0.1, 2.0),
-    solarize: float = 0.0,
+    brightness: Strength = 0.4,
+    contrast: Strength = 0.4,
+    saturation: Strength = 0.2,
+    hue: Turns = 0.1,
+    jitter: Share = 0.8,
+    grayscale: Share = 0.2,
+    blur: Share = 1.0,
+    sigma: Annotated[tuple[Sigma, Sigma], Ascending()] = (0.1, 2.0),
+    solarize: Share = 0.0,
     exclusive: bool = False,
     erasing: Share = 0.0,
     normalize: Callable[[Array], Array] | None = None,

@@ -12,13 +12,17 @@ import itertools
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.ranges import Range
 
 PADDING, UNKNOWN, END = "[PAD]", "[UNK]", "[END]"
+Length = Annotated[int, Range(2, 4096, why="a word and the end token")]
+Vocabulary = Annotated[int, Range(4, 2**22, why="three tokens are special")]
 SPECIAL = (PADDING, UNKNOWN, END)  # in this order: ids 0, 1, 2
 
 
@@ -78,7 +82,9 @@ class Captions:
         return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
-def train(captions: Iterable[str], *, vocabulary: int = 8192, length: int = 32) -> Captions:
+def train(
+    captions: Iterable[str], *, vocabulary: Vocabulary = 8192, length: Length = 32
+) -> Captions:
     """Builds a tokenizer from captions; the same captions give the same file, byte for byte.
 
     If all words fit into the vocabulary each is a token. If not, byte-pair encoding splits the
@@ -118,7 +124,9 @@ def train(captions: Iterable[str], *, vocabulary: int = 8192, length: int = 32) 
     return Captions(_fixed_length(tokenizer, length))
 
 
-def load(path: str | os.PathLike, *, length: int | None = None, end: str | None = None) -> Captions:
+def load(
+    path: str | os.PathLike, *, length: Length | None = None, end: str | None = None
+) -> Captions:
     """Reads a tokenizer.json: one that `train` made, or any other (BPE, WordPiece, unigram).
 
     Args:

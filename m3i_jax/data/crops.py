@@ -9,7 +9,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,10 +17,12 @@ from PIL import Image
 from m3i_jax.build import ConfigError, call, nearest
 from m3i_jax.data.rand_augment import RandAugment
 from m3i_jax.data.samples import Sample
+from m3i_jax.ranges import Ascending, Local, Pixels, PositiveShare, Range, Ratio, Share
 from m3i_jax.types import Batch
 
 TRIES = 10  # torchvision's number of draws before the centre fallback
 RATIO = (3 / 4, 4 / 3)
+Scale = Annotated[tuple[PositiveShare, PositiveShare], Ascending()]  # shares of the area
 LOCAL = re.compile(r"l(0|[1-9][0-9]*)")  # names of local views
 # How a cut becomes a view: Pillow's filters, which widen where they shrink (antialiasing).
 INTERPOLATIONS = {
@@ -56,17 +58,17 @@ class Crops:
     Local views are drawn last, so the others do not depend on how many there are.
     """
 
-    size: int = 224
-    scale: tuple = (0.08, 1.0)
-    ratio: tuple = RATIO
-    flip: float = 0.5
-    views: tuple = ("a", "b")
-    local: int = 0
-    local_size: int = 96
-    local_scale: tuple = (0.05, 0.4)
+    size: Pixels = 224
+    scale: Scale = (0.08, 1.0)
+    ratio: Annotated[tuple[Ratio, Ratio], Ascending()] = RATIO
+    flip: Share = 0.5
+    views: tuple[str, ...] = ("a", "b")
+    local: Local = 0
+    local_size: Pixels = 96
+    local_scale: Scale = (0.05, 0.4)
     interpolation: str = "bicubic"
     rand_augment: dict | None = None
-    repeats: int = 1
+    repeats: Annotated[int, Range(1, 100)] = 1
 
     def __post_init__(self):
         """Refuses ranges that cannot be drawn from, and turns what a config has into ours."""

@@ -10,13 +10,14 @@ import hashlib
 import importlib
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.samples import Sample
+from m3i_jax.ranges import Ascending, Count, PositiveShare, Range, Seed, Share
 
 VERSION = 1  # part of the fingerprint: count up whenever a pixel of any scene would change
 
@@ -39,6 +40,7 @@ COLOURS = {
 }
 JITTER = 12  # grey levels, each channel; small enough that the colour word stays true
 
+Height = Annotated[float, Range(0, 0.9, above=True, why="a share of the scene, with a margin")]
 ROWS = ("upper", "middle", "lower")
 COLUMNS = ("left", "centre", "right")
 
@@ -109,17 +111,17 @@ def digit_scenes(
     split: str,
     *,
     classes: Sequence[str] | None = None,
-    size: int = 48,
-    length: int | None = None,
-    seed: int = 0,
-    digit: tuple = (0.55, 0.7),
-    opacity: tuple = (0.85, 1.0),
-    angle: float = 8.0,
-    contrast: float = 0.25,
-    clutter: float = 0.7,
-    shade: float = 0.6,
-    light: float = 0.0,
-    dark: float = 0.0,
+    size: Annotated[int, Range(16, 256)] = 48,
+    length: Count | None = None,
+    seed: Seed = 0,
+    digit: Annotated[tuple[Height, Height], Ascending()] = (0.55, 0.7),
+    opacity: Annotated[tuple[PositiveShare, PositiveShare], Ascending()] = (0.85, 1.0),
+    angle: Annotated[float, Range(0, 180)] = 8.0,
+    contrast: Share = 0.25,
+    clutter: Share = 0.7,
+    shade: Share = 0.6,
+    light: Share = 0.0,
+    dark: Share = 0.0,
 ) -> "DigitScenes":
     """The embedded data set; the defaults are the difficulty that the documentation quotes.
 

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from m3i_jax.data.folder_labels import Labelled, look
 from m3i_jax.data.samples import Sample
+from m3i_jax.ranges import Count
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 64_000_000
@@ -33,7 +34,7 @@ def image_folder(
     classes: Sequence[str] | None = None,
     captions: bool = True,
     orientation: bool = False,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: Count = MAX_PIXELS,
     decode: Decoder | None = None,
 ) -> "ImageFolder":
     """Images below a folder, sorted by path.

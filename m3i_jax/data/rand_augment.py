@@ -10,14 +10,16 @@ this or bilinearly at random).
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from m3i_jax.build import ConfigError
+from m3i_jax.ranges import Range, Share
 
 LARGEST = 10.0  # magnitude
+Magnitude = Annotated[float, Range(0, LARGEST)]
 GRAY = (124, 116, 104)  # ImageNet's mean colour, where a moved image uncovers the ground
 HALF = 128  # of 256 levels: solarize_add lights up what is darker
 
@@ -131,10 +133,10 @@ class RandAugment:
     operations: number of draws.   probability: that a drawn operation is used.
     """
 
-    magnitude: float = 9.0
-    deviation: float = 0.5
-    operations: int = 2
-    probability: float = 0.5
+    magnitude: Magnitude = 9.0
+    deviation: Magnitude = 0.5
+    operations: Annotated[int, Range(1, 100)] = 2
+    probability: Share = 0.5
 
     def __post_init__(self):
         """Refuses what cannot be drawn."""

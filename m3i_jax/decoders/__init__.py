@@ -1,7 +1,7 @@
 """Decoders ψ: from the code of the input to a prediction of the code of the target, by name."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flax import linen as nn
@@ -37,7 +37,9 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_DECODERS))
 
 
-def create(block: Mapping[str, Any], *, what: str = "decoder", **given: Any) -> nn.Module:
+def create(
+    block: Mapping[str, Any], *, what: str = "decoder", others: Iterable[str] = (), **given: Any
+) -> nn.Module:
     """The Linen module of a block `{name, **kwargs}`; `given` are fields the block may not set.
 
     Raises:
@@ -45,7 +47,7 @@ def create(block: Mapping[str, Any], *, what: str = "decoder", **given: Any) -> 
         fit together.
     """
     # `parent` and `name` are fields of every Linen module, and no options of a decoder.
-    module = build(_DECODERS, block, what=what, parent=None, name=None, **given)
+    module = build(_DECODERS, block, what=what, others=others, parent=None, name=None, **given)
     module.check()
     return module
 
@@ -54,7 +56,7 @@ def is_head(block: Mapping[str, Any]) -> bool:
     """Whether a block makes features of a width of its own, not what a term asks for."""
     if "out" in block:
         return True
-    kind = _DECODERS.get(block.get("name"))
+    kind = _DECODERS.get(str(block.get("name")))
     return kind is not None and not _lacks(kind, "out")
 
 

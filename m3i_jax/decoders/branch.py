@@ -8,6 +8,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.decoders.tokens import blocks, with_class
 from m3i_jax.nn.blocks import check_blocks
 from m3i_jax.nn.relative import RelativeBias
+from m3i_jax.ranges import Depth, Heads, Positive, Ratio
 from m3i_jax.types import Features, Grid
 
 
@@ -26,13 +27,13 @@ class ClassBranch(nn.Module):
       dtype, scan, remat: see `blocks.stack`.
     """
 
-    layer: int = 9
-    depth: int = 2
-    heads: int = 12
-    mlp_ratio: float = 4.0
+    layer: Depth = 9
+    depth: Depth = 2
+    heads: Heads = 12
+    mlp_ratio: Ratio = 4.0
     relative_bias: bool = False
     qkv_bias: bool | str = True
-    layer_scale: float | None = None
+    layer_scale: Positive | None = None
     dtype: str = "float32"
     scan: bool = True
     remat: str = "none"
@@ -42,8 +43,6 @@ class ClassBranch(nn.Module):
     @nn.nowrap
     def check(self) -> None:
         """Raises ConfigError for sizes and options that do not fit together."""
-        if self.layer < 1:
-            raise ConfigError(f"the class_branch has layer {self.layer}, expected 1 or more")
         check_blocks(
             "the class_branch",
             width=self.heads,

@@ -9,10 +9,11 @@ from typing import ClassVar
 import jax.numpy as jnp
 from flax import linen as nn
 
-from m3i_jax import geometry
+from m3i_jax import geometry, ranges
 from m3i_jax.build import ConfigError
 from m3i_jax.nn import dalle
 from m3i_jax.nn.linear import Linear, dot
+from m3i_jax.ranges import Blocks, Width
 from m3i_jax.types import Array, Features, Grid
 
 KERNELS = (1, 3, 3, 3)
@@ -33,10 +34,10 @@ class DalleDecoder(nn.Module):
       dtype: of the convolutions; the table of the words is float32.
     """
 
-    vocabulary: int = 8192
-    embed: int = 128
-    width: int = 256
-    depths: tuple = (2, 2, 2, 2)
+    vocabulary: ranges.Words = 8192
+    embed: Width = 128
+    width: Width = 256
+    depths: tuple[Blocks, ...] = (2, 2, 2, 2)
     dtype: str = "float32"
 
     wants: ClassVar[tuple[str, ...]] = ("grid",)
@@ -56,8 +57,6 @@ class DalleDecoder(nn.Module):
         """Raises ConfigError for sizes and options that do not fit together."""
         sizes = dict(vocabulary=self.vocabulary, width=self.width, depths=self.depths)
         dalle.check_sizes("the dalle_decoder", **sizes, dtype=self.dtype)
-        if self.embed < 1:
-            raise ConfigError(f"the dalle_decoder has embed {self.embed}, expected 1 or more")
 
     @nn.compact
     def __call__(self, x: Features, *, grid: Grid, train: bool = False) -> Array:

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from m3i_jax.build import ConfigError
 from m3i_jax.nn.blocks import DTYPES, check_choice
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import UnitNorm
+from m3i_jax.ranges import Width
 from m3i_jax.types import Array, Features
 
 
@@ -23,8 +23,8 @@ class DenseHeads(nn.Module):
       dtype: of the products.
     """
 
-    out: int = 128
-    hidden: int = 2048
+    out: Width = 128
+    hidden: Width = 2048
     unit_norm: bool = True
     dtype: str = "float32"
 
@@ -34,8 +34,6 @@ class DenseHeads(nn.Module):
     def check(self) -> None:
         """Raises ConfigError for sizes and options that do not fit together."""
         check_choice("the dense_heads decoder", "dtype", self.dtype, DTYPES)
-        if self.out < 1 or self.hidden < 1:
-            raise ConfigError(f"dense_heads of widths {self.hidden} and {self.out} are empty")
 
     @nn.compact
     def __call__(self, x: Features, *, train: bool = False) -> Features:

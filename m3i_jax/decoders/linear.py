@@ -1,6 +1,6 @@
 """Heads that treat every token, or one pooled vector, by itself: a linear map, and an MLP."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from m3i_jax.decoders.tokens import with_class
 from m3i_jax.nn.blocks import DTYPES, check_choice, gelu
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import MAX_LOGIT_SCALE, NORMS, LayerNorm, UnitNorm
+from m3i_jax.ranges import Blocks, Range, Width
 from m3i_jax.types import Array, Features, Grid
 
 POOLS = ("none", "all", "class", "mean")
@@ -50,15 +51,15 @@ class LinearHead(nn.Module):
       dtype: of the product.
     """
 
-    out: int
+    out: Width
     pool: str = "none"
-    split: int = 1
+    split: Annotated[int, Range(1, 16)] = 1
     norm_in: bool = False
     bias: bool = True
     unit_norm: bool = False
     logit_scale: bool = False
-    logit_start: float = 1 / 0.07
-    logit_bias: float | None = None
+    logit_start: Annotated[float, Range(0, 100, above=True)] = 1 / 0.07
+    logit_bias: Annotated[float, Range(-100, 100)] | None = None
     dtype: str = "float32"
 
     @property
@@ -71,16 +72,12 @@ class LinearHead(nn.Module):
         """Raises ConfigError for options that are unknown or do not fit together."""
         check_choice("the linear decoder", "pool", self.pool, POOLS)
         check_choice("the linear decoder", "dtype", self.dtype, DTYPES)
-        if not 0 < self.logit_start <= 100:
-            raise ConfigError(
-                f"the linear decoder has logit_start {self.logit_start}, expected (0, 100]"
-            )
         if self.logit_bias is not None and not self.logit_scale:
             raise ConfigError("the linear decoder has logit_bias but no logit_scale")
-        if self.split < 1 or (self.split > 1 and self.pool != "none"):
+        if self.split > 1 and self.pool != "none":
             raise ConfigError(
-                f"the linear decoder splits by {self.split} with pool='{self.pool}'; expected 1, "
-                "or more with pool='none'"
+                f"the linear decoder splits by {self.split} with pool='{self.pool}'; expected "
+                "pool='none', or a split of 1"
             )
 
     @nn.compact
@@ -133,9 +130,9 @@ class MlpHead(nn.Module):
       dtype: of the products.
     """
 
-    out: int
-    hidden: int = 4096
-    layers: int = 2
+    out: Width
+    hidden: Width = 4096
+    layers: Blocks = 2
     norm: str = "batch"
     activation: str = "relu"
     bias: bool = True
@@ -151,8 +148,6 @@ class MlpHead(nn.Module):
     @nn.nowrap
     def check(self) -> None:
         """Raises ConfigError for sizes and options that do not fit together."""
-        if self.layers < 1 or self.hidden < 1:
-            raise ConfigError(f"an mlp of {self.layers} layers of width {self.hidden} is empty")
         check_choice("the mlp decoder", "norm", self.norm, (*NORMS, "none"))
         check_choice("the mlp decoder", "activation", self.activation, ACTIVATIONS)
         check_choice("the mlp decoder", "pool", self.pool, POOLS)

@@ -10,6 +10,7 @@ from m3i_jax.decoders.linear import pooled
 from m3i_jax.nn.blocks import DTYPES, check_choice, softmax
 from m3i_jax.nn.linear import Linear, einsum
 from m3i_jax.nn.norms import NORMS, LayerNorm, UnitNorm
+from m3i_jax.ranges import Heads, Width
 from m3i_jax.types import Array, Features
 
 
@@ -25,7 +26,7 @@ class Pooled(nn.Module):
       dtype: of nothing here; every decoder has it.
     """
 
-    out: int
+    out: Width
     pool: str = "mean"
     norm: str = "none"
     dtype: str = "float32"
@@ -70,8 +71,8 @@ class AttentionPool(nn.Module):
       dtype: of the products.
     """
 
-    out: int
-    heads: int = 16
+    out: Width
+    heads: Heads = 16
     norm_out: bool = True
     unit_norm: bool = False
     logit_scale: bool = False
@@ -83,8 +84,6 @@ class AttentionPool(nn.Module):
     def check(self) -> None:
         """Raises ConfigError for an unknown option."""
         check_choice("the attention_pool decoder", "dtype", self.dtype, DTYPES)
-        if self.heads < 1:
-            raise ConfigError(f"the attention_pool decoder has {self.heads} heads")
 
     @nn.compact
     def __call__(self, x: Features, *, train: bool = False) -> Array:

@@ -10,6 +10,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.decoders.tokens import absolute, blocks, check_sizes, fill, mask_token, with_class
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.ranges import Depth, Heads, Ratio, Width
 from m3i_jax.types import Array, Features, Grid
 
 
@@ -27,11 +28,11 @@ class Prompt(nn.Module):
       dtype, scan, remat: see `blocks.stack`.
     """
 
-    out: int
-    width: int = 512
-    depth: int = 8
-    heads: int = 16
-    mlp_ratio: float = 4.0
+    out: Width
+    width: Width = 512
+    depth: Depth = 8
+    heads: Heads = 16
+    mlp_ratio: Ratio = 4.0
     class_token: bool = False
     dtype: str = "float32"
     scan: bool = True

@@ -5,11 +5,11 @@ from typing import ClassVar
 import jax.numpy as jnp
 from flax import linen as nn
 
-from m3i_jax.build import ConfigError
 from m3i_jax.decoders.linear import POOLS, pooled
 from m3i_jax.nn.blocks import DTYPES, check_choice
 from m3i_jax.nn.linear import einsum
 from m3i_jax.nn.norms import UnitNorm
+from m3i_jax.ranges import Temperature, Width
 from m3i_jax.types import Array, Features
 
 
@@ -27,8 +27,8 @@ class Prototypes(nn.Module):
       dtype: of the product, which is summed in float32.
     """
 
-    out: int
-    temperature: float = 1.0
+    out: Width
+    temperature: Temperature = 1.0
     pool: str = "class"
     lengths: bool = False
     dtype: str = "float32"
@@ -40,11 +40,6 @@ class Prototypes(nn.Module):
         """Raises ConfigError for sizes and options that do not fit together."""
         check_choice("the prototypes decoder", "pool", self.pool, POOLS)
         check_choice("the prototypes decoder", "dtype", self.dtype, DTYPES)
-        if self.out < 1 or self.temperature <= 0:
-            raise ConfigError(
-                f"the prototypes decoder has {self.out} prototypes at temperature "
-                f"{self.temperature}, expected at least 1 and a positive number"
-            )
 
     @nn.compact
     def __call__(self, x: Features, *, train: bool = False) -> Array:

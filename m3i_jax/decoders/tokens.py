@@ -59,11 +59,12 @@ def check_sizes(what: str, module: nn.Module) -> None:
     """Refuses the fields of a decoder of blocks with positions that do not fit together."""
     check_blocks(
         what,
-        width=module.width,
+        width=module.width or module.heads,  # 0 is the width of the input
         heads=module.heads,
         depth=module.depth,
         dtype=module.dtype,
         remat=module.remat,
+        mlp_ratio=module.mlp_ratio,
     )
     if module.width % 4:
         raise ConfigError(f"{what}: width {module.width} is not divisible by 4, as positions need")

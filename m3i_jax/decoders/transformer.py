@@ -1,6 +1,6 @@
 """Dense decoders made of transformer blocks, and SiameseIM's token projector."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from m3i_jax.decoders.tokens import absolute, blocks, check_sizes, fill, mask_to
 from m3i_jax.nn.blocks import check_choice
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import NORMS, LayerNorm
+from m3i_jax.ranges import Depth, Heads, Range, Ratio, Width
 from m3i_jax.types import Array, Box, Features, Grid
 
 
@@ -27,11 +28,11 @@ class Infill(nn.Module):
       dtype, scan, remat: see `blocks.stack`.
     """
 
-    out: int
-    width: int = 512
-    depth: int = 8
-    heads: int = 16
-    mlp_ratio: float = 4.0
+    out: Width
+    width: Width = 512
+    depth: Depth = 8
+    heads: Heads = 16
+    mlp_ratio: Ratio = 4.0
     head: str = "linear"
     dtype: str = "float32"
     scan: bool = True
@@ -83,11 +84,11 @@ class Query(nn.Module):
       dtype, scan, remat: see `blocks.stack`.
     """
 
-    out: int
-    width: int = 768
-    depth: int = 4
-    heads: int = 16
-    mlp_ratio: float = 4.0
+    out: Width
+    width: Width = 768
+    depth: Depth = 4
+    heads: Heads = 16
+    mlp_ratio: Ratio = 4.0
     norm: str = "layer"
     embed: bool = True
     class_token: bool = False
@@ -177,10 +178,10 @@ class Projector(nn.Module):
       dtype, scan, remat: see `blocks.stack`.
     """
 
-    width: int = 0
-    depth: int = 2
-    heads: int = 16
-    mlp_ratio: float = 4.0
+    width: Annotated[int, Range(0, 2**17)] = 0
+    depth: Depth = 2
+    heads: Heads = 16
+    mlp_ratio: Ratio = 4.0
     norm: str = "batch"
     class_token: bool = True
     dtype: str = "float32"

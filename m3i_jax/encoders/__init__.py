@@ -4,10 +4,12 @@
 """
 
 import inspect
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flax import linen as nn
 
+from m3i_jax import build
 from m3i_jax.build import call, lookup
 from m3i_jax.encoders import dalle, internimage, replknet, resnet, swin, table, text, vit
 
@@ -26,8 +28,15 @@ def accepts(name: str, key: str) -> bool:
     return key in inspect.signature(lookup(_VARIANTS, name, what="encoder")).parameters
 
 
-def create(name: str, /, **overrides: Any) -> nn.Module:
+def choose(block: Mapping[str, Any], *, what: str) -> tuple[Callable, dict[str, Any]]:
+    """The encoder that a block names, and the rest of the block."""
+    return build.choose(_VARIANTS, block, what=what)
+
+
+def create(name: str, /, *, others: Iterable[str] = (), **overrides: Any) -> nn.Module:
     """The Linen module of the encoder called `name`, with any of its fields overridden.
+
+    others: keys that a block has beside them, of which one may be misspelt.
 
     Raises:
       ConfigError: for an unknown name or option, naming the nearest, and for sizes that do not
@@ -36,7 +45,8 @@ def create(name: str, /, **overrides: Any) -> nn.Module:
     variant = lookup(_VARIANTS, name, what="encoder")
     overrides = {key: _hashable(x) for key, x in overrides.items()}
     # `parent` and `name` are fields of every Linen module, and no options of an encoder.
-    module = call(variant, overrides, what=f"encoder '{name}'", parent=None, name=None)
+    given = dict(others=others, parent=None, name=None)
+    module = call(variant, overrides, what=f"encoder '{name}'", **given)
     module.check()
     return module
 

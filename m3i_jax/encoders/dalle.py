@@ -5,7 +5,7 @@ each a convolution with kernel and bias.
 """
 
 import functools
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import dalle
 from m3i_jax.nn.convolution import cells, convolve
 from m3i_jax.nn.linear import Linear
+from m3i_jax.ranges import Blocks, Pixels, Range, Width, Words
 from m3i_jax.types import Array, Features, Grid
 
 KERNELS = (3, 3, 3, 1)
@@ -37,11 +38,11 @@ class DalleEncoder(nn.Module):
       dtype: of the convolutions; the last, which makes the logits, is float32.
     """
 
-    vocabulary: int = 8192
-    width: int = 256
-    depths: tuple = (2, 2, 2, 2)
-    reduce: int = 2
-    image: int | tuple = 224
+    vocabulary: Words = 8192
+    width: Width = 256
+    depths: tuple[Blocks, ...] = (2, 2, 2, 2)
+    reduce: Annotated[int, Range(1, 16)] = 2
+    image: Pixels | tuple[Pixels, Pixels] = 224
     dtype: str = "float32"
 
     kind: ClassVar[str] = "image"
@@ -77,8 +78,6 @@ class DalleEncoder(nn.Module):
         """Raises ConfigError for sizes and options that do not fit together."""
         sizes = dict(vocabulary=self.vocabulary, width=self.width, depths=self.depths)
         dalle.check_sizes("the dalle_encoder", **sizes, dtype=self.dtype)
-        if self.reduce < 1:
-            raise ConfigError(f"the dalle_encoder has reduce {self.reduce}, expected 1 or more")
         (height, width), patch = self.size, self.patch
         if height % patch or width % patch:
             raise ConfigError(f"image {height}x{width} is not divisible by patch {patch}")

@@ -6,7 +6,7 @@ downsample/{conv, norm}}, and projection/{x3, x4} of M3I's map.
 """
 
 import functools
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -19,6 +19,20 @@ from m3i_jax.nn.convolution import TORCH, cells, convolve
 from m3i_jax.nn.dcn import NORMS, Block, Extra, Form
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.normalize import Normalization
+from m3i_jax.ranges import (
+    CountOrOff,
+    Depth,
+    Epsilon,
+    Heads,
+    Kernel,
+    Pixels,
+    Positive,
+    Range,
+    Rate,
+    Ratio,
+    Width,
+)
 from m3i_jax.types import Array, Features, Grid
 
 
@@ -50,21 +64,21 @@ class InternImage(nn.Module):
       scan, remat: how the blocks are compiled, see `blocks.stack`; no effect on parameters.
     """
 
-    width: int
-    groups: int
-    depths: tuple
-    image: int | tuple = 224
+    width: Width
+    groups: Heads
+    depths: tuple[Depth, ...]
+    image: Pixels | tuple[Pixels, Pixels] = 224
     norm: str = "pre"
-    layer_scale: float | None = None
-    post_norms: tuple = ()
+    layer_scale: Positive | None = None
+    post_norms: tuple[CountOrOff, ...] = ()
     centre_scale: bool = False
-    dw_kernel: int = 3
-    offset_scale: float = 1.0
-    mlp_ratio: float = 4.0
-    fused: int | None = None
-    eps: float = 1e-6
-    normalization: str | tuple = "imagenet"
-    drop_path: float = 0.0
+    dw_kernel: Kernel = 3
+    offset_scale: Annotated[float, Range(0, 100, above=True)] = 1.0
+    mlp_ratio: Ratio = 4.0
+    fused: Width | None = None
+    eps: Epsilon = 1e-6
+    normalization: Normalization = "imagenet"
+    drop_path: Rate = 0.0
     drop_path_schedule: str = "linear"
     dtype: str = "float32"
     scan: bool = True
@@ -109,7 +123,7 @@ class InternImage(nn.Module):
         height, width = self.size
         if height % self.stride or width % self.stride or not height or not width:
             raise ConfigError(f"image {height}x{width} is not divisible by stride {self.stride}")
-        if self.groups < 1 or self.width % self.groups or self.width % 2:
+        if self.width % self.groups or self.width % 2:
             raise ConfigError(
                 f"the encoder has width {self.width} and {self.groups} groups; expected an even "
                 "width that the groups divide"
@@ -123,10 +137,11 @@ class InternImage(nn.Module):
             depth=min(self.depths, default=0),
             dtype=self.dtype,
             remat=self.remat,
+            mlp_ratio=self.mlp_ratio,
             drop_path=self.drop_path,
             schedule=self.drop_path_schedule,
         )
-        if self.dw_kernel < 1 or self.dw_kernel % 2 == 0:
+        if self.dw_kernel % 2 == 0:
             raise ConfigError(f"the encoder has dw_kernel {self.dw_kernel}, expected an odd number")
         third = self.depths[2] if len(self.depths) > 2 else 0
         if not set(self.post_norms) <= set(range(third)):
@@ -134,7 +149,7 @@ class InternImage(nn.Module):
                 f"the encoder has post_norms {self.post_norms}, expected numbers of blocks of the "
                 f"third stage, from 0 to {third - 1}"
             )
-        if self.fused is not None and (self.fused < 1 or len(self.depths) < 2):
+        if self.fused is not None and len(self.depths) < 2:
             raise ConfigError(
                 f"the encoder has fused {self.fused}, expected the width of a map made of the "
                 "last two stages"

@@ -20,6 +20,8 @@ from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, drop_rates, gelu
 from m3i_jax.nn.constrain import batch_sharded
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import TrackedBatchNorm
+from m3i_jax.normalize import Normalization
+from m3i_jax.ranges import Depth, Kernel, Pixels, Rate, Ratio, Width
 from m3i_jax.types import Array, Features, Grid
 
 STEM = 4  # pixels per cell behind the stem
@@ -46,16 +48,16 @@ class RepLKNet(nn.Module):
       scan, remat: how the units are compiled, see `blocks.stack`; no effect on parameters.
     """
 
-    kernels: tuple = (31, 29, 27, 13)
-    depths: tuple = (2, 2, 18, 2)
-    channels: tuple = (128, 256, 512, 1024)
-    small_kernel: int | None = 5
+    kernels: tuple[Kernel, ...] = (31, 29, 27, 13)
+    depths: tuple[Depth, ...] = (2, 2, 18, 2)
+    channels: tuple[Width, ...] = (128, 256, 512, 1024)
+    small_kernel: Kernel | None = 5
     merged: bool = False
-    mlp_ratio: float = 4.0
-    lifted: int | None = None
-    image: int | tuple = 224
-    normalization: str | tuple = "imagenet"
-    drop_path: float = 0.0
+    mlp_ratio: Ratio = 4.0
+    lifted: Width | None = None
+    image: Pixels | tuple[Pixels, Pixels] = 224
+    normalization: Normalization = "imagenet"
+    drop_path: Rate = 0.0
     drop_path_schedule: str = "linear"
     dtype: str = "float32"
     scan: bool = True
@@ -105,6 +107,7 @@ class RepLKNet(nn.Module):
             depth=min(self.depths, default=0),
             dtype=self.dtype,
             remat=self.remat,
+            mlp_ratio=self.mlp_ratio,
             drop_path=self.drop_path,
             schedule=self.drop_path_schedule,
         )
@@ -121,8 +124,6 @@ class RepLKNet(nn.Module):
                 f"small_kernel {self.small_kernel} is larger than {min(self.kernels)}, "
                 "the smallest of the kernels"
             )
-        if self.lifted is not None and self.lifted < 1:
-            raise ConfigError(f"lifted is {self.lifted}, expected a width or None")
         (height, width), patch = self.size, self.patch
         if height % patch or width % patch:
             raise ConfigError(f"image {height}x{width} is not divisible by stride {patch}")

@@ -18,6 +18,8 @@ from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, check_choice, drop_
 from m3i_jax.nn.constrain import batch_sharded
 from m3i_jax.nn.convolution import ConvNorm, cells, convolve
 from m3i_jax.nn.norms import TrackedBatchNorm
+from m3i_jax.normalize import Normalization
+from m3i_jax.ranges import Blocks, Pixels, Rate, Width
 from m3i_jax.types import Array, Features, Grid
 
 # Width of a block's result over that of its 3×3 convolutions; pixels per cell behind the stem.
@@ -43,14 +45,14 @@ class ResNet(nn.Module):
       remat: what the backward pass recomputes, see `blocks.stack`; no effect on parameters.
     """
 
-    depths: tuple = (3, 4, 6, 3)
+    depths: tuple[Blocks, ...] = (3, 4, 6, 3)
     block: str = "bottleneck"
-    width: int = 64
+    width: Width = 64
     stem: str = "imagenet"
     zero_init: bool = False
-    image: int | tuple = 224
-    normalization: str | tuple = "imagenet"
-    drop_path: float = 0.0
+    image: Pixels | tuple[Pixels, Pixels] = 224
+    normalization: Normalization = "imagenet"
+    drop_path: Rate = 0.0
     drop_path_schedule: str = "linear"
     dtype: str = "float32"
     remat: str = "none"

@@ -42,7 +42,7 @@ def check(name: str, tower: nn.Module, other: nn.Module, count: int) -> None:
         if type(module).__name__ != "ViT":
             raise ConfigError(f"{what}, but {which} is a {type(module).__name__}: only ViTs share")
     most = min(tower.depth - 1, other.depth)
-    if not isinstance(count, int) or not 1 <= count <= most:
+    if type(count) is not int or not 1 <= count <= most:
         raise ConfigError(
             f"{what}, expected 1 to {most}: it has {tower.depth} blocks, of which one at least is "
             f"its own, and the encoder has {other.depth}"

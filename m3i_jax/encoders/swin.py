@@ -6,7 +6,7 @@ norm1, mlp/{fc1, fc2}, norm2}, downsample/{reduction, norm}}, norm. METHODS 7.3.
 """
 
 import functools
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -20,12 +20,17 @@ from m3i_jax.nn.constrain import batch_sharded
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, standardize
 from m3i_jax.nn.windows import WindowAttention, Windows
+from m3i_jax.normalize import Normalization
+from m3i_jax.ranges import Depth, Heads, Pixels, Range, Rate, Ratio, Width
 from m3i_jax.types import Array, Features, Grid
 
 EPS = 1e-5
 NORMAL = nn.initializers.normal(0.02)
 # U(±1/√fan-in), how PyTorch draws a convolution.
 CONVOLUTION = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+Window = Annotated[int, Range(1, 64)]
+WindowOrNone = Annotated[int, Range(0, 64)]
 
 
 class SwinV2(nn.Module):
@@ -55,19 +60,19 @@ class SwinV2(nn.Module):
       scan, remat: how the blocks are compiled, see `blocks.stack`; no effect on parameters.
     """
 
-    width: int
-    depths: tuple
-    heads: tuple
-    image: int | tuple = 192
-    stride: int = 4
-    window: int | tuple = 12
-    pretrained_window: int | tuple = 0
-    shift: bool | tuple = True
-    mlp_ratio: float = 4.0
+    width: Width
+    depths: tuple[Depth, ...]
+    heads: tuple[Heads, ...]
+    image: Pixels | tuple[Pixels, Pixels] = 192
+    stride: Pixels = 4
+    window: Window | tuple[Window, ...] = 12
+    pretrained_window: WindowOrNone | tuple[WindowOrNone, ...] = 0
+    shift: bool | tuple[bool, ...] = True
+    mlp_ratio: Ratio = 4.0
     final_norm: bool = True
     hide: str = "mask"
-    normalization: str | tuple = "imagenet"
-    drop_path: float = 0.0
+    normalization: Normalization = "imagenet"
+    drop_path: Rate = 0.0
     drop_path_schedule: str = "linear"
     dtype: str = "float32"
     scan: bool = True
@@ -114,20 +119,14 @@ class SwinV2(nn.Module):
                 f"the encoder has depths {self.depths} and heads {self.heads}; "
                 "expected one number of each per stage"
             )
-        for key, kind, least in (
-            ("window", int, 1),
-            ("pretrained_window", int, 0),
-            ("shift", bool, 0),
-        ):
-            values = self._each(key)
-            right = all(isinstance(value, kind) and value >= least for value in values)
-            if len(values) != stages or not right:
+        for key in ("window", "pretrained_window", "shift"):
+            if len(self._each(key)) != stages:
                 raise ConfigError(
-                    f"the encoder has {key} {getattr(self, key)}; expected one {kind.__name__} "
-                    f"for all stages, or {stages} of them" + f", at least {least}" * (kind is int)
+                    f"the encoder has {key} {getattr(self, key)}; expected one for all stages, or "
+                    f"{stages} of them"
                 )
         height, width = self.size
-        if self.stride < 1 or height % self.patch or width % self.patch:
+        if height % self.patch or width % self.patch:
             raise ConfigError(
                 f"image {height}x{width} is not divisible by {self.patch}: patches of "
                 f"{self.stride} pixels are merged two by two behind {stages - 1} stages"
@@ -142,6 +141,7 @@ class SwinV2(nn.Module):
                 depth=depth,
                 dtype=self.dtype,
                 remat=self.remat,
+                mlp_ratio=self.mlp_ratio,
                 drop_path=self.drop_path,
                 schedule=self.drop_path_schedule,
             )

@@ -1,13 +1,13 @@
 """The class table: a category is encoded as its row of the classifier's matrix (METHODS 4.5)."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
 
 from m3i_jax.build import ConfigError
 from m3i_jax.nn.norms import UnitNorm
-from m3i_jax.ranges import Positive
+from m3i_jax.ranges import Positive, Range, Width
 from m3i_jax.types import Array, Features
 
 
@@ -24,8 +24,8 @@ class Table(nn.Module):
         at ±2 cuts nothing, 2e-5 that of fine-tuning (MAE).
     """
 
-    size: int
-    width: int
+    size: Annotated[int, Range(1, 2**22)]
+    width: Width
     unit_norm: bool = False
     bias: bool = False
     deviation: Positive = 0.02
@@ -46,9 +46,7 @@ class Table(nn.Module):
 
     @nn.nowrap
     def check(self) -> None:
-        """Raises ConfigError for an empty table."""
-        if self.size < 1 or self.width < 1:
-            raise ConfigError(f"a table of {self.size} rows of width {self.width} is empty")
+        """Raises ConfigError for options that do not fit together."""
         if self.unit_norm and self.bias:
             raise ConfigError("a table of unit vectors has no bias: set one of the two to False")
 

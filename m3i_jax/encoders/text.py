@@ -5,15 +5,15 @@ projection.
 """
 
 import functools
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from m3i_jax.build import ConfigError
 from m3i_jax.nn.blocks import ACTIVATIONS, Init, check_blocks, check_choice, stack
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, UnitNorm
+from m3i_jax.ranges import Depth, Epsilon, Heads, Range, Ratio, Width, Words
 from m3i_jax.types import Array, Features
 
 
@@ -37,20 +37,20 @@ class Text(nn.Module):
       dtype, scan, remat: see `blocks.stack`.
     """
 
-    width: int
-    depth: int
-    heads: int
-    vocabulary: int = 49408
-    length: int = 77
-    mlp_ratio: float = 4.0
+    width: Width
+    depth: Depth
+    heads: Heads
+    vocabulary: Words = 49408
+    length: Annotated[int, Range(1, 4096)] = 77
+    mlp_ratio: Ratio = 4.0
     causal: bool = False
     post_norm: bool = True
-    eps: float = 1e-12
+    eps: Epsilon = 1e-12
     activation: str = "gelu"
     feature: str = "first"
     types: bool = False
     pooler: bool = False
-    projection: int | None = None
+    projection: Width | None = None
     unit_norm: bool = False
     dtype: str = "float32"
     scan: bool = True
@@ -73,11 +73,6 @@ class Text(nn.Module):
     @nn.nowrap
     def check(self) -> None:
         """Raises ConfigError for sizes and options that do not fit together."""
-        if self.vocabulary < 2 or self.length < 1:
-            raise ConfigError(
-                f"the text encoder has {self.vocabulary} token ids and length {self.length}, "
-                "expected at least 2 and 1"
-            )
         check_choice("the text encoder", "activation", self.activation, ACTIVATIONS)
         check_choice("the text encoder", "feature", self.feature, ("first", "last"))
         check_blocks(
@@ -87,6 +82,7 @@ class Text(nn.Module):
             depth=self.depth,
             dtype=self.dtype,
             remat=self.remat,
+            mlp_ratio=self.mlp_ratio,
         )
 
     @nn.compact

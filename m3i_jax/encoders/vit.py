@@ -20,6 +20,8 @@ from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.nn.relative import RelativeBias
 from m3i_jax.nn.resample import resample
+from m3i_jax.normalize import Normalization
+from m3i_jax.ranges import Depth, Epsilon, Heads, Pixels, Positive, Rate, Ratio, Width
 from m3i_jax.types import Array, Features, Grid
 
 POSITIONS = ("sincos", "tuned", "learned", "none")
@@ -60,28 +62,28 @@ class ViT(nn.Module):
       scan, remat: how the blocks are compiled, see `blocks.stack`; no effect on parameters.
     """
 
-    width: int
-    depth: int
-    heads: int
-    patch: int
-    image: int | tuple = 224
-    mlp_ratio: float = 4.0
+    width: Width
+    depth: Depth
+    heads: Heads
+    patch: Pixels
+    image: Pixels | tuple[Pixels, Pixels] = 224
+    mlp_ratio: Ratio = 4.0
     positions: str = "sincos"
     relative_bias: str = "none"
     class_token: bool = True
     final_norm: bool = True
-    normalization: str | tuple = "imagenet"
+    normalization: Normalization = "imagenet"
     hide: str = "drop"
     qkv_bias: bool | str = True
     patch_bias: bool = True
     frozen_patch: bool = False
     pre_norm: bool = False
-    eps: float = 1e-6
+    eps: Epsilon = 1e-6
     activation: str = "gelu"
-    layer_scale: float | None = None
-    drop_path: float = 0.0
+    layer_scale: Positive | None = None
+    drop_path: Rate = 0.0
     drop_path_schedule: str = "linear"
-    attention_dropout: float = 0.0
+    attention_dropout: Rate = 0.0
     weight_init: str = "mae"
     dtype: str = "float32"
     scan: bool = True
@@ -135,6 +137,7 @@ class ViT(nn.Module):
             depth=self.depth,
             dtype=self.dtype,
             remat=self.remat,
+            mlp_ratio=self.mlp_ratio,
             drop_path=self.drop_path,
             schedule=self.drop_path_schedule,
             qkv_bias=self.qkv_bias,

@@ -118,6 +118,8 @@ def lars(
       momentum, weight_decay, trust: of LARS, see `optimizer`.
     """
     classes = _check(train, test, classes)
+    if not 0 <= warmup < epochs:
+        raise ValueError(f"a warm-up of {warmup} epochs leaves nothing of {epochs}")
     n, batch = len(train.labels), min(batch, len(train.labels))
     steps = -(-n // batch)
     lr = optax.warmup_cosine_decay_schedule(

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,7 @@ from m3i_jax.evaluation import categories
 from m3i_jax.evaluation.features import Table, pooled
 from m3i_jax.evaluation.knn import online_knn
 from m3i_jax.evaluation.subjects import every_nth
-from m3i_jax.ranges import CountOrOff, Range
-from m3i_jax.training import hooks, reading
+from m3i_jax.training import blocks, hooks, reading
 from m3i_jax.training.loop import Hook, Moment
 from m3i_jax.training.session import Session
 
@@ -26,30 +25,16 @@ CHUNK = 256  # images encoded at once, and between two looks whether to leave
 
 def monitor(session: Session) -> list[Hook]:
     """Hooks that a run's `config.monitor` asks for; for `training.session.train(watch=...)`."""
-    return build.call(_monitor, session.run.config.monitor, what="config.monitor", session=session)
+    wanted = build.call(blocks.Monitor, session.run.config.monitor, what="config.monitor")
+    return _monitor(session, wanted) if wanted.every else []
 
 
-def _monitor(
-    *,
-    session: Session,
-    every: int = 0,
-    bank: int = 1000,
-    queries: int = 500,
-    k: int = 20,
-    size: CountOrOff = 0,
-    ratio: Annotated[float, Range(0, 1, above=True)] | None = None,
-) -> list[Hook]:
-    """config.monitor: interval in steps (0 = off), images in the bank, queries, neighbours.
-
-    size: side of the images, 0 = config.image.  ratio: of the short side that is kept, see
-    `pipeline.epoch`.
-    """
-    if every == 0:
-        return []
+def _monitor(session: Session, wanted: blocks.Monitor) -> list[Hook]:
+    """The hook that measures the encoder every so many steps."""
     run, config = session.run, session.run.config
-    cut = dict(size=size or config.image, ratio=ratio)
-    known = _subset(session.inputs.source, bank, cut)
-    asked = _asked(session, queries, cut)
+    cut = dict(size=wanted.size or config.image, ratio=wanted.ratio)
+    known = _subset(session.inputs.source, wanted.bank, cut)
+    asked = _asked(session, wanted.queries, cut)
     names = categories.classifier(run.method)
 
     @jax.jit
@@ -66,7 +51,7 @@ def _monitor(
         }
         for branch, (of_bank, *of_asked) in features.items():
             for query in of_asked:
-                top1 = online_knn(Table(of_bank, known[1]), Table(query, asked[1]), k=k)
+                top1 = online_knn(Table(of_bank, known[1]), Table(query, asked[1]), k=wanted.k)
                 found[f"probe/{branch}_knn/top1"] = top1
         if asked is not None and names is not None:
             right = categories.top1(run.network, params, names, _normal(asked[0]), asked[1])
@@ -76,7 +61,7 @@ def _monitor(
     shown = [known[0]] if asked is None else [known[0], asked[0]]
 
     def hook(moment: Moment) -> None:
-        if moment.leaving or not (hooks.due(moment.step, every) or moment.last):
+        if moment.leaving or not (hooks.due(moment.step, wanted.every) or moment.last):
             return
         state, features = session.state(moment.leaves), {}
         for branch, params in (("online", state.params), ("ema", state.codes["ema"])):

@@ -8,14 +8,14 @@ and a text tower are all values of one type, so a method never asks which of the
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from m3i_jax import geometry, normalize, trees
 from m3i_jax.build import nearest
-from m3i_jax.ranges import Range
+from m3i_jax.ranges import Momentum, Stretch
 from m3i_jax.types import Array, Features, View
 
 
@@ -47,6 +47,7 @@ class Slot(NamedTuple):
     frozen: its encoders' parameters live here, and are not trained.
     source: tower whose weights, loaded from a file, bring this state, too.
     behind: weights, tower and heads whose codes it is about; () = of whatever names it.
+    least: tokens that the first batch has to bring.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Slot(NamedTuple):
     frozen: bool = False
     source: str | None = None
     behind: tuple = ()
+    least: int = 0
 
 
 class Encoder(NamedTuple):
@@ -74,6 +76,7 @@ class Encoder(NamedTuple):
     stops: whether no gradient flows through its codes.
     owner: whose weights it passes its view through, "online", "ema" or a frozen state; "" = none's.
     together: its views are one batch, whose rows the batch norms see all at once (SimCLR).
+    blocks: number of blocks that the tower needs at least.
     """
 
     name: str
@@ -87,6 +90,7 @@ class Encoder(NamedTuple):
     stops: bool = False
     owner: str = ""
     together: bool = False
+    blocks: int = 0
 
 
 Heads = str | tuple[str, ...]
@@ -140,10 +144,10 @@ def ema(
     tower: str = "image",
     *,
     heads: Heads = (),
-    momentum: float = 0.995,
-    end: float = 1.0,
+    momentum: Momentum = 0.995,
+    end: Momentum = 1.0,
     schedule: str = "cosine",
-    stretch: Annotated[float, Range(1, why="the schedule outlasts the run, or ends with it")] = 1.0,
+    stretch: Stretch = 1.0,
 ) -> Encoder:
     """f_φ: moving average of the network, φ ← μφ + (1−μ)θ in float32; no gradient (METHODS §1.4).
 

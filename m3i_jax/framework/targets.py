@@ -38,7 +38,7 @@ def last_layers(encoder: Encoder, *, count: int) -> Encoder:
 
     if encoder.heads:
         raise ValueError("the outputs of blocks are those of the tower: no heads behind it")
-    return then(encoder, mean, reads=encoder.reads | {"layers"})
+    return then(encoder, mean, reads=encoder.reads | {"layers"}, blocks=count)
 
 
 def _alike(layers: Array | tuple[Array, ...], count: int) -> Array:
@@ -233,7 +233,8 @@ def quantized(
         return made, found | {name: (words, still, choice)}
 
     start, settings = _codebook(encoder, codes), (codes, decay)
-    slot = Slot(name, start, update, settings, batchwise=True, behind=behind(encoder))
+    how = dict(batchwise=True, behind=behind(encoder), least=codes)
+    slot = Slot(name, start, update, settings, **how)
     return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
 
 

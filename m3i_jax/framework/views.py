@@ -34,6 +34,8 @@ class Derived(NamedTuple):
     count: (region, grid) -> number of cells of that region in every image.
     group: rows exchange images only within consecutive groups of this size (None = the batch).
     mixes: whether each region has cells of its own.
+    partners: whether each row needs another one of its group.
+    hidden: share of the cells that show the second image, where there are such.
     codes: {role: code} that it is made of, see `Made`.
     """
 
@@ -42,6 +44,8 @@ class Derived(NamedTuple):
     count: Callable[[str, Grid], int]
     group: int | None = None
     mixes: bool = True
+    partners: bool = False
+    hidden: float | None = None
     codes: Mapping[str, str] = MappingProxyType({})
 
 
@@ -78,7 +82,7 @@ def mixed(
         blocks = masks.count(hidden, grid)
         return blocks if region == "second" else grid[0] * grid[1] - blocks
 
-    return Derived((first, second), make, count, group)
+    return Derived((first, second), make, count, group, partners=True, hidden=hidden)
 
 
 def blended(
@@ -122,7 +126,7 @@ def blended(
         return View(data, regions=regions)
 
     everywhere = lambda region, grid: grid[0] * grid[1]  # noqa: E731
-    return Derived((view,), make, everywhere, group, mixes=False)
+    return Derived((view,), make, everywhere, group, mixes=False, partners=True)
 
 
 def _blend(key, one, other, mixup: float, cutmix: float, per: str) -> tuple[Array, Array]:

@@ -1,11 +1,12 @@
 """How the groups of terms are weighed against each other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from m3i_jax.ranges import Memory, NotNegative, Positive
 from m3i_jax.types import Array
 
 
@@ -24,13 +25,13 @@ class Weighting(NamedTuple):
     groups: tuple[str, ...] = ()
 
 
-def constant(*, groups: Mapping[str, float] | None = None) -> Weighting:
+def constant(*, groups: dict[str, NotNegative] | None = None) -> Weighting:
     """L = Σ w_group L_group; without `groups` the static weights of the terms are all there is."""
     weights = dict(groups or {})
     return Weighting(dict, lambda state, norms, p: (weights, state), False, tuple(weights))
 
 
-def scheduled(*, groups: Mapping[str, tuple]) -> Weighting:
+def scheduled(*, groups: dict[str, tuple[NotNegative, NotNegative]]) -> Weighting:
     """L = Σ w_group(p) L_group, w a cosine from the first to the second of its two numbers.
 
     groups: {group: (weight at the start, weight at the end)}; p is the progress of the training.
@@ -46,10 +47,10 @@ def scheduled(*, groups: Mapping[str, tuple]) -> Weighting:
 
 def gradient_norm(
     *,
-    gamma: float = 1.0,
-    decay: float = 0.99,
+    gamma: Positive = 1.0,
+    decay: Memory = 0.99,
     reference: str = "ssp",
-    balanced: str | tuple = "sp",
+    balanced: str | tuple[str, ...] = "sp",
 ) -> Weighting:
     """L = L_ssp + λ L_sp with λ = γ ḡ_ssp / ḡ_sp (M3I Eq. 13; METHODS §4.6).
 

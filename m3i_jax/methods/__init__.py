@@ -22,9 +22,10 @@ from m3i_jax.methods import (
     recombined,
     supervised,
 )
+from m3i_jax.ranges import NotNegative
 
 
-def combine(*, rows: dict, weights: dict | None = None) -> Method:
+def combine(*, rows: dict[str, dict], weights: dict[str, NotNegative] | None = None) -> Method:
     """Several rows at once, L = Σ_k w_k L_k over shared encoders (M3I Eq. 4), by config alone.
 
     rows: {a name of yours: {"name": row, **arguments, "target": block}}.

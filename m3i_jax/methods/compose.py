@@ -16,18 +16,11 @@ def create(rows: Mapping[str, Any], block: Mapping[str, Any], *, what: str) -> M
 
     rows: {name: row}, the table.  what: how to name the block in errors.
     """
-    block = dict(block)
-    if "name" not in block:
-        raise ConfigError(f"{what} lacks 'name'{build.nearest('', rows)}")
-    row, given = build.lookup(rows, block.pop("name"), what=what), {}
+    row, block = build.choose(rows, block, what=what)
+    given = {}
     if target := block.pop("target", None):
         given["target"] = build.build(TARGETS, target, what=f"{what}.target")
-    try:
-        return build.call(row, block, what=what, **given)
-    except ValueError as error:
-        raise (
-            error if isinstance(error, ConfigError) else ConfigError(f"{what}: {error}")
-        ) from error
+    return build.call(row, block, what=what, others=("name", "target"), **given)
 
 
 def combine(rows: Mapping[str, Method], *, weights: Mapping[str, float] | None = None) -> Method:
@@ -38,6 +31,8 @@ def combine(rows: Mapping[str, Method], *, weights: Mapping[str, float] | None =
     states one state, but for states about the codes of other heads, which are named apart.
     Derived views and guides of masks that are made alike are those of the first row that has them.
     """
+    for name in set(weights or {}) - set(rows):
+        raise ConfigError(f"weights has '{name}'{build.nearest(name, rows)}")
     codes, terms, views, known, owners = {}, {}, {}, {}, {}
     for row, method in rows.items():
         at = lambda name, row=row: f"{row}/{name}"  # noqa: E731

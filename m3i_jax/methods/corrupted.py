@@ -9,19 +9,20 @@ from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.build import lookup
 from m3i_jax.framework import Code, Encoder, Masking, Method, Term
+from m3i_jax.ranges import Hidden, Positive, Temperature, Words
 
 
 def cim(
     target: Encoder | None = None,
     *,
     task: str = "respix",
-    weight: float | None = None,
+    weight: Positive | None = None,
     tokenizer: str = "vq",
-    codes: int = 8192,
-    hidden: float = 100 / 196,
+    codes: Words = 8192,
+    hidden: Hidden = 100 / 196,
     blockwise: bool = False,
     sampling: str = "softmax",
-    temperature: float = 1.0,
+    temperature: Temperature = 1.0,
     corruption: str = "generator",
 ) -> Method:
     """CIM: view a with words replaced by a generator's → its pixels, or which were (Fang 2022).

@@ -10,6 +10,7 @@ from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.build import nearest
 from m3i_jax.framework import Code, Encoder, Masking, Method, Term
+from m3i_jax.ranges import Hidden, Temperature
 
 
 class Form(NamedTuple):
@@ -45,7 +46,11 @@ FORMS = {
 
 
 def table2(
-    target: Encoder | None = None, *, form: str = "k", hidden: float = 0.5, temperature: float = 0.2
+    target: Encoder | None = None,
+    *,
+    form: str = "k",
+    hidden: Hidden = 0.5,
+    temperature: Temperature = 0.2,
 ) -> Method:
     """One of the forms (a) to (l) of M3I's Table 2, by its letter.
 
@@ -87,7 +92,7 @@ def global_distillation(target: Encoder | None = None) -> Method:
     return table2(target, form="c")
 
 
-def mim_global(target: Encoder | None = None, *, hidden: float = 0.5) -> Method:
+def mim_global(target: Encoder | None = None, *, hidden: Hidden = 0.5) -> Method:
     """Masked image modeling of the global feature (M3I Table 2, f): 83.2 % fine-tuned."""
     return table2(target, form="f", hidden=hidden)
 
@@ -97,6 +102,6 @@ def novel_view_synthesis(target: Encoder | None = None) -> Method:
     return table2(target, form="g")
 
 
-def siamese_im_pixel(target: Encoder | None = None, *, hidden: float = 0.5) -> Method:
+def siamese_im_pixel(target: Encoder | None = None, *, hidden: Hidden = 0.5) -> Method:
     """Siamese image modeling of pixels: masked view b → pixels of view a (M3I Table 2, j)."""
     return table2(target, form="j", hidden=hidden)

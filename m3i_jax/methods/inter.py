@@ -4,9 +4,25 @@
 are feature heads: part of the encoder, averaged with it, and thrown away after training.
 """
 
+from typing import Annotated
+
 from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.framework import Code, Encoder, Masking, Method, Term
+from m3i_jax.ranges import (
+    INT32,
+    Count,
+    Hidden,
+    Local,
+    NotNegative,
+    PositiveShare,
+    Range,
+    Temperature,
+)
+
+# (start, end, share of the training), and in how many equal steps.
+Ramp = tuple[Temperature, Temperature, PositiveShare]
+RampByEpochs = tuple[Temperature, Temperature, PositiveShare, Annotated[int, Range(2, INT32)]]
 
 
 def _both_ways(x, y, decoder, predict, *, regularize=None, weight=1.0) -> Method:
@@ -19,7 +35,9 @@ def _both_ways(x, y, decoder, predict, *, regularize=None, weight=1.0) -> Method
     return Method(codes, terms)
 
 
-def moco(target: Encoder | None = None, *, temperature: float = 0.2, size: int = 65536) -> Method:
+def moco(
+    target: Encoder | None = None, *, temperature: Temperature = 0.2, size: Count = 65536
+) -> Method:
     """MoCo v2: view b → view a's global code among a queue of earlier ones (Chen et al. 2020).
 
     −log P̂ = InfoNCE with τ = 0.2 over 65 536 keys of the moving average (.999); projector of two
@@ -33,7 +51,7 @@ def moco(target: Encoder | None = None, *, temperature: float = 0.2, size: int =
     return Method(codes, {"global": Term("x", "y", None, fw.contrast(temperature=temperature))})
 
 
-def moco_v3(target: Encoder | None = None, *, temperature: float = 0.2) -> Method:
+def moco_v3(target: Encoder | None = None, *, temperature: Temperature = 0.2) -> Method:
     """MoCo v3: both views predict each other among the batch (Chen et al. 2021).
 
     L = 2τ(CE(a→b) + CE(b→a)), keys by the moving average (.99 → 1), projector 3 layers 256-d,
@@ -45,7 +63,7 @@ def moco_v3(target: Encoder | None = None, *, temperature: float = 0.2) -> Metho
     return _both_ways(x, target, "predictor", predict, weight=2.0 * temperature)
 
 
-def simclr(*, temperature: float = 0.1) -> Method:
+def simclr(*, temperature: Temperature = 0.1) -> Method:
     """SimCLR: view a ↔ b among all views of the batch, gradients on both sides (Chen et al. 2020).
 
     L = mean over the 2B views of the cross-entropy over the 2B − 1 others (NT-Xent), τ = 0.1;
@@ -66,7 +84,7 @@ def byol(target: Encoder | None = None) -> Method:
     return _both_ways(fw.online(heads="projector"), target, "predictor", fw.cosine())
 
 
-def barlow_twins(*, off_diagonal: float = 0.0051) -> Method:
+def barlow_twins(*, off_diagonal: NotNegative = 0.0051) -> Method:
     """Barlow Twins: codes of both views are to agree, dimension by dimension (Zbontar et al. 2021).
 
     L = Σ_d (1 − C_dd)² + λ Σ_{d≠e} C_de², C the cross-correlation over the global batch; projector
@@ -79,7 +97,7 @@ def barlow_twins(*, off_diagonal: float = 0.0051) -> Method:
 
 
 def densecl(
-    target: Encoder | None = None, *, temperature: float = 0.2, size: int = 65536
+    target: Encoder | None = None, *, temperature: Temperature = 0.2, size: Count = 65536
 ) -> Method:
     """DenseCL: MoCo for the image and for each of its cells (Wang et al. 2021).
 
@@ -103,9 +121,9 @@ def densecl(
 def dino(
     target: Encoder | None = None,
     *,
-    local: int = 8,
-    temperature: float = 0.1,
-    target_temperature: float | tuple = 0.04,
+    local: Local = 8,
+    temperature: Temperature = 0.1,
+    target_temperature: Temperature | Ramp | RampByEpochs = 0.04,
     centring: bool = True,
 ) -> Method:
     """DINO: every view → the prototypes that a moving average gives the other global views.
@@ -132,11 +150,11 @@ def dino(
 def msn(
     target: Encoder | None = None,
     *,
-    hidden: float = 0.15,
-    local: int = 10,
-    sharpen: float = 0.25,
-    sinkhorn: int = 3,
-    entropy_weight: float = 1.0,
+    hidden: Hidden = 0.15,
+    local: Local = 10,
+    sharpen: Temperature = 0.25,
+    sinkhorn: Annotated[int, Range(0, 100)] = 3,
+    entropy_weight: NotNegative = 1.0,
 ) -> Method:
     """MSN: a masked view and small crops → the prototypes of the whole other view (Assran 2022).
 
@@ -163,9 +181,9 @@ def msn(
 def siamese_im(
     target: Encoder | None = None,
     *,
-    hidden: float = 0.6,
+    hidden: Hidden = 0.6,
     projector: bool = True,
-    negative_weight: float = 0.02,
+    negative_weight: NotNegative = 0.02,
 ) -> Method:
     """SiameseIM: visible patches of view b → dense features of view a (Tao et al. 2023).
 

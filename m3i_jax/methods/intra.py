@@ -5,11 +5,13 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Annotated
 
 from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.build import lookup
 from m3i_jax.framework import Code, Encoder, Masking, Method, Term
+from m3i_jax.ranges import Depth, Hidden, Memory, NotNegative, Range, Words
 
 
 def feature_distillation(target: Encoder | None = None) -> Method:
@@ -26,9 +28,9 @@ def feature_distillation(target: Encoder | None = None) -> Method:
 def vq_kd(
     target: Encoder | None = None,
     *,
-    codes: int = 8192,
-    decay: float = 0.99,
-    commitment: float = 1.0,
+    codes: Words = 8192,
+    decay: Memory = 0.99,
+    commitment: NotNegative = 1.0,
 ) -> Method:
     """VQ-KD, BEiT v2's tokenizer: view a → 32-d words → features of a frozen teacher (Peng 2022).
 
@@ -42,7 +44,7 @@ def vq_kd(
                           "commitment": near})  # fmt: skip
 
 
-def vq_vae(*, codes: int = 8192, decay: float = 0.99, commitment: float = 1.0) -> Method:
+def vq_vae(*, codes: Words = 8192, decay: Memory = 0.99, commitment: NotNegative = 1.0) -> Method:
     """VQ-VAE: view a → 32-d words → its pixels, a tokenizer that can paint (van den Oord 2017).
 
     L = mean e² + E‖sg(z_q) − z‖²: VQ-KD's words of unit length, of which the decoder `painter`
@@ -64,7 +66,7 @@ def _quantizer(codes: int, decay: float, commitment: float):
     return found, Term("before", "words", None, fw.gaussian(), weight=commitment)
 
 
-def mae(target: Encoder | None = None, *, hidden: float = 0.75) -> Method:
+def mae(target: Encoder | None = None, *, hidden: Hidden = 0.75) -> Method:
     """Masked autoencoder: visible patches of view a → pixels of its hidden ones (He et al. 2022).
 
     −log P̂ = mean squared error on patches normalised by their own statistics (METHODS §2.2). No
@@ -75,7 +77,9 @@ def mae(target: Encoder | None = None, *, hidden: float = 0.75) -> Method:
     return Method(codes, {"pixels": Term("x", "y", "image", fw.gaussian(), positions="hidden")})
 
 
-def simmim(target: Encoder | None = None, *, hidden: float = 0.6, unit: int = 2) -> Method:
+def simmim(
+    target: Encoder | None = None, *, hidden: Hidden = 0.6, unit: Annotated[int, Range(1, 256)] = 2
+) -> Method:
     """SimMIM: view a with mask tokens in units of cells → its hidden pixels (Xie et al. 2022).
 
     −log P̂ = mean |e| over hidden pixels (Laplace), decoder: one linear layer; the encoder keeps
@@ -88,7 +92,7 @@ def simmim(target: Encoder | None = None, *, hidden: float = 0.6, unit: int = 2)
     return Method(codes, {"pixels": Term("x", "y", "pixels", fw.laplace(), positions="hidden")})
 
 
-def data2vec(target: Encoder | None = None, *, hidden: float = 0.6, layers: int = 6) -> Method:
+def data2vec(target: Encoder | None = None, *, hidden: Hidden = 0.6, layers: Depth = 6) -> Method:
     """data2vec: masked view a → last layers of the moving average (Baevski et al. 2022).
 
     Huber with β = 2 on LN0 of the mean of LN0 of `layers` block outputs, at hidden positions; 120
@@ -102,7 +106,7 @@ def data2vec(target: Encoder | None = None, *, hidden: float = 0.6, layers: int 
     )
 
 
-def milan(target: Encoder | None = None, *, hidden: float = 0.75) -> Method:
+def milan(target: Encoder | None = None, *, hidden: Hidden = 0.75) -> Method:
     """MILAN: attended patches of view a → a CLIP teacher's tokens, all of them (Hou et al. 2022).
 
     −log P̂ = 2 − 2cos, of the class token, too. Kept patches are drawn with probability ∝ the
@@ -115,7 +119,7 @@ def milan(target: Encoder | None = None, *, hidden: float = 0.75) -> Method:
     return Method(codes, {"dense": Term("x", "y", "image", fw.cosine(dense=True))})
 
 
-def beit(*, hidden: float = 75 / 196, codes: int = 8192, tokenizer: str = "vq") -> Method:
+def beit(*, hidden: Hidden = 75 / 196, codes: Words = 8192, tokenizer: str = "vq") -> Method:
     """BEiT: masked view a → the words of its hidden patches in a tokenizer (Bao et al. 2022).
 
     −log P̂ = softmax cross-entropy over the vocabulary, at hidden positions; 75 of 196 patches
@@ -125,7 +129,7 @@ def beit(*, hidden: float = 75 / 196, codes: int = 8192, tokenizer: str = "vq") 
     return Method(*_words(hidden, codes, lookup(WORDS, tokenizer, what="tokenizer")))
 
 
-def beit_v2(*, hidden: float = 75 / 196, codes: int = 8192) -> Method:
+def beit_v2(*, hidden: Hidden = 75 / 196, codes: Words = 8192) -> Method:
     """BEiT v2: BEiT with VQ-KD words, asked of the class token, too (Peng et al. 2022).
 
     L = CE + CE_class: `class_branch` lets the last class token and the patches of an early block

@@ -3,6 +3,7 @@
 from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.framework import Code, Encoder, Masking, Method, Part, Term
+from m3i_jax.ranges import CountOrOff, Hidden, NotNegative, Rate
 
 
 def m3i(
@@ -12,16 +13,16 @@ def m3i(
     text: bool = True,
     image: bool = True,
     mix: bool = True,
-    hidden: float = 0.5,
+    hidden: Hidden = 0.5,
     target_view_first: str = "same",
     target_view_second: str = "different",
     decoder_tokens: str = "own",
     positions: str = "all",
-    negative_weight: float = 0.0,
-    label_smoothing: float = 0.1,
-    category_weight: float = 1.0,
-    text_weight: float = 1.0,
-    mix_group: int = 0,
+    negative_weight: NotNegative = 0.0,
+    label_smoothing: Rate = 0.1,
+    category_weight: NotNegative = 1.0,
+    text_weight: NotNegative = 1.0,
+    mix_group: CountOrOff = 0,
 ) -> Method:
     """M3I: two images mixed by patches; own view, other view, category and text predicted at once.
 

@@ -3,9 +3,10 @@
 from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.framework import Code, Masking, Method, Term
+from m3i_jax.ranges import Hidden, Words
 
 
-def siamese_words(*, hidden: float = 0.5, codes: int = 8192) -> Method:
+def siamese_words(*, hidden: Hidden = 0.5, codes: Words = 8192) -> Method:
     """Visible patches of view b → the words of view a in a tokenizer, at their relative places.
 
     SiameseIM's input and decoder with BEiT's target: −log P̂ = softmax cross-entropy over the

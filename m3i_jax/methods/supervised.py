@@ -1,9 +1,14 @@
 """Rows with categories and texts as targets (M3I Table 5, "supervised" and "weakly supervised")."""
 
+from typing import Annotated
+
 from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.framework import Code, Masking, Method, Part, Term
-from m3i_jax.ranges import CountOrOff
+from m3i_jax.ranges import CountOrOff, Range, Rate
+
+# α of Beta(α, α); 0 switches off.
+Alpha = Annotated[float, Range(0, 100)]
 
 
 def _categories(binary: bool, label_smoothing: float):
@@ -13,7 +18,7 @@ def _categories(binary: bool, label_smoothing: float):
     return fw.binary() if binary else fw.boltzmann(label_smoothing=label_smoothing)
 
 
-def classification(*, label_smoothing: float = 0.1, binary: bool = False) -> Method:
+def classification(*, label_smoothing: Rate = 0.1, binary: bool = False) -> Method:
     """Supervised classification: view a → category (M3I Table 5, row 1).
 
     −log P̂ = softmax cross-entropy over all rows of the class table, or `binary` cross-entropy of
@@ -26,11 +31,13 @@ def classification(*, label_smoothing: float = 0.1, binary: bool = False) -> Met
 
 def mixed_classification(
     *,
-    mixup: float = 0.8,
-    cutmix: float = 1.0,
-    label_smoothing: float = 0.1,
+    mixup: Alpha = 0.8,
+    cutmix: Alpha = 1.0,
+    label_smoothing: Rate = 0.1,
     binary: bool = False,
-    least: float = 0.0,
+    least: Annotated[
+        float, Range(0, 0.5, below=True, why="one share is always half or more")
+    ] = 0.0,
     per: str = "batch",
     mix_group: CountOrOff = 0,
 ) -> Method:
@@ -57,7 +64,7 @@ def mixed_classification(
     return Method(codes, terms, views)
 
 
-def clip(*, hidden: float = 0.0) -> Method:
+def clip(*, hidden: Rate = 0.0) -> Method:
     """CLIP: view a → text (Radford et al. 2021; M3I Table 5, row 2).
 
     L = mean of both directions of InfoNCE over the global batch, unit features, temperature
@@ -69,7 +76,7 @@ def clip(*, hidden: float = 0.0) -> Method:
     return Method(codes, {"text": Term("x", "text", "text", fw.info_nce(), group="sp")})
 
 
-def siglip(*, hidden: float = 0.0) -> Method:
+def siglip(*, hidden: Rate = 0.0) -> Method:
     """SigLIP: CLIP with a sigmoid for every pair instead of a softmax (Zhai et al. 2023).
 
     L_i = Σ_j softplus(−y_ij (t ẑ_iᵀz_j + b)), y = ±1; t and b learned from 10 and −10. No sum over

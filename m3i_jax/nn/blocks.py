@@ -370,12 +370,17 @@ def check_blocks(
     schedule: str = "linear",
     qkv_bias: bool | str = True,
     attention_dropout: float = 0.0,
+    mlp_ratio: float = 4.0,
 ) -> None:
     """Refuses sizes and options that no stack of blocks can have; `what` names the block."""
     if heads < 1 or width % heads:
         raise ConfigError(f"{what}: width {width} is not divisible by {heads} heads")
     if depth < 1:
         raise ConfigError(f"{what}: depth is {depth}, expected at least 1")
+    if round(mlp_ratio * width) < 1:
+        raise ConfigError(
+            f"{what}: mlp_ratio {mlp_ratio:g} leaves no hidden layer at width {width}"
+        )
     if not 0.0 <= drop_path < 1.0:
         raise ConfigError(f"{what}: drop_path is {drop_path}, expected a rate in [0, 1)")
     if not 0.0 <= attention_dropout < 1.0:

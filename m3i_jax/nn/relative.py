@@ -6,9 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from m3i_jax.build import ConfigError
 from m3i_jax.nn.resample import resample
 from m3i_jax.types import Array, Grid
 
+MOST = 4096  # cells that are paired
 CLASS_ROWS = 3  # class to patch, patch to class, class to class
 
 
@@ -38,6 +40,11 @@ class RelativeBias(nn.Module):
         n' counts the class token.
         """
         at = self.at or self.grid
+        if at[0] * at[1] > MOST:
+            raise ConfigError(
+                f"a relative position bias of {at[0]}x{at[1]} cells has a number for every pair of "
+                f"them; expected at most {MOST} cells"
+            )
         shape = bias_rows(self.grid, class_token=self.class_token), self.heads
         table = self.param("table", nn.initializers.zeros, shape, jnp.float32)
         table = table if at == self.grid else self._moved(table, at)
@@ -72,7 +79,7 @@ def relative_index(grid: Grid, *, class_token: bool) -> np.ndarray:
     are class to anything, patch to class, and class to class.
     """
     h, w = grid
-    r, c = (x.reshape(-1) for x in np.mgrid[:h, :w])
+    r, c = (x.reshape(-1) for x in np.mgrid[:h, :w].astype(np.int32))
     offset_r, offset_c = (x[:, None] - x[None, :] for x in (r, c))
     index = (offset_r + h - 1) * (2 * w - 1) + offset_c + w - 1
     if class_token:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from m3i_jax.build import ConfigError
 from m3i_jax.nn.blocks import Init, softmax
 from m3i_jax.nn.linear import Linear, einsum
 from m3i_jax.nn.norms import MAX_LOGIT_SCALE, UnitNorm, at_most
@@ -24,6 +25,7 @@ APART = -100.0
 HIDDEN = 512  # width of the MLP of the position bias
 STRONGEST = 16.0  # what the position bias can add to a score
 PAD = -1
+MOST = 2**18  # cells of a map
 
 
 class Windows(NamedTuple):
@@ -54,6 +56,10 @@ def fit(grid: Grid, window: int, *, shift: bool) -> Windows:
 
     Along an axis where the map is not larger than the window, the window is the map, unshifted.
     """
+    if grid[0] * grid[1] > MOST:
+        raise ConfigError(
+            f"a map of {grid[0]}x{grid[1]} cells is cut; expected at most {MOST} cells"
+        )
     size = tuple(min(window, cells) for cells in grid)
     half = tuple(window // 2 if shift and cells > window else 0 for cells in grid)
     return Windows(grid, size, half)

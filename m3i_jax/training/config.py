@@ -3,10 +3,15 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from m3i_jax import build
 from m3i_jax.build import ConfigError
+from m3i_jax.ranges import Pixels, Range, Seed, Share
+
+LARGEST = 10**100
+LONGEST, DEEPEST = 4096, 16  # letters of a text or items of a list, and blocks in blocks
+Batch = Annotated[int, Range(1, 2**20)]
 
 
 @dataclass(frozen=True)
@@ -32,20 +37,20 @@ class Config:
     log, checkpoint, monitor: intervals in steps, see training.hooks and evaluation.monitor.
     """
 
-    batch: int
+    batch: Batch
     duration: str
     data: dict
     encoder: dict
     objective: dict
     optimizer: dict
-    seed: int = 0
-    image: int = 224
+    seed: Seed = 0
+    image: Pixels = 224
     dtype: str = "float32"
-    accumulate: int = 1
+    accumulate: Batch = 1
     warmup: str = "0 steps"
-    epoch_size: int = 0
-    threads: int = 2
-    unreadable: float = 0.001
+    epoch_size: Annotated[int, Range(0, 2**40)] = 0
+    threads: Annotated[int, Range(1, 256)] = 2
+    unreadable: Share = 0.001
     crops: dict = field(default_factory=dict)
     captions: dict = field(default_factory=dict)
     augment: dict = field(default_factory=dict)
@@ -76,12 +81,7 @@ class Config:
         return asdict(self)
 
     def check(self) -> None:
-        """Refuses sizes that cannot work."""
-        for name, least in (("batch", 1), ("accumulate", 1), ("image", 1), ("epoch_size", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(
-                    f"config.{name} is {getattr(self, name)}, expected {least} or more"
-                )
+        """Refuses what does not fit together."""
         for name in ("towers", "decoders", "augment", "weights"):
             for key, block in getattr(self, name).items():
                 if not isinstance(block, dict):
@@ -96,13 +96,20 @@ class Config:
 
 
 def _plain(value: Any, what: str) -> Any:
-    """Nested dicts, lists and scalars only, every number finite."""
+    """Nested dicts, lists and scalars only, every number finite, nothing endless."""
+    size = len(value) if isinstance(value, str | Mapping | list | tuple) else 0
+    if size > LONGEST or what.count(".") + what.count("[") > DEEPEST:
+        raise ConfigError(
+            f"{what[:80]} is longer than {LONGEST} or deeper than {DEEPEST}, which no config is"
+        )
     if isinstance(value, Mapping):
-        return {str(k): _plain(v, f"{what}.{k}") for k, v in value.items()}
+        return {str(k): _plain(v, f"{what}.{str(k)[:80]}") for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v, f"{what}[{i}]") for i, v in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{what} is {value}, which is not a finite number")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ConfigError(f"{what} is a whole number of more than 100 digits")
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ConfigError(f"{what} is a {type(value).__name__}, expected plain data")

@@ -1,7 +1,7 @@
 """Frozen towers of a run: where their weights come from, and how they get into the first state."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
@@ -9,26 +9,12 @@ from m3i_jax import build
 from m3i_jax.build import ConfigError
 from m3i_jax.framework import Method, Slot
 from m3i_jax.training import weights
+from m3i_jax.training.blocks import Source
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import Run
 from m3i_jax.training.state import TrainState
 
 UNTRAINED = "untrained"  # a path that leaves a teacher as it was initialised
-
-
-class Source(NamedTuple):
-    """A block of config.weights: a work directory or a file, and what to take of it.
-
-    branch: of a work directory.  tower: its name there.
-    layout: of a file (interop.layouts).  ignore: pattern of parameters that it may have in excess,
-      and of fields that may be other than what is said beside it.
-    """
-
-    path: str
-    branch: str = "ema"
-    tower: str = "image"
-    layout: str = "auto"
-    ignore: str = ""
 
 
 def check(config: Config, method: Method) -> None:

@@ -10,15 +10,24 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from m3i_jax import trees
-from m3i_jax.build import ConfigError, build, nearest
-from m3i_jax.ranges import Positive, Range
+from m3i_jax.build import ConfigError, build, choose, nearest
+from m3i_jax.ranges import (
+    Epsilon,
+    Memory,
+    NotNegative,
+    Positive,
+    PositiveShare,
+    Share,
+    Signed,
+    Stretch,
+)
 from m3i_jax.training import schedules, transforms
 from m3i_jax.training.layers import layer_scales
 
@@ -59,6 +68,18 @@ def create(
     return build(offered(), block, what="config.optimizer", **given)
 
 
+def check(block: Mapping[str, Any], *, batch: int, total: int, warmup: int) -> None:
+    """Refuses what `create` would refuse, but for patterns that no parameter matches."""
+    _, own = choose(offered(), block, what="config.optimizer")
+    field = {n: p.default for n, p in inspect.signature(optimizer).parameters.items()} | own
+    shape, rates = ("schedule", "end_lr", "stretch"), ("lr", "base_lr")
+    _rate(*map(field.get, shape), total, warmup, batch, *map(field.get, rates))
+    for key in ("no_decay", "freeze"):
+        _pattern(field[key] or "", key)
+    for key in ("lr_scale", "late"):
+        _pairs(field[key], key)
+
+
 def offered() -> dict[str, Callable[..., Optimizer]]:
     """The optimisers that a config may name: `optimizer` along each direction."""
     return {name: _along(direction) for name, direction in DIRECTIONS.items()}
@@ -71,19 +92,19 @@ def optimizer(
     total: int,
     warmup: int = 0,
     direction: Callable[..., list],
-    lr: float | None = None,
-    base_lr: float | None = None,
+    lr: Positive | None = None,
+    base_lr: Positive | None = None,
     schedule: str | dict = "cosine",
-    end_lr: float = 0.0,
-    stretch: Annotated[float, Range(1, why="schedules outlast the run, or end with it")] = 1.0,
+    end_lr: NotNegative = 0.0,
+    stretch: Stretch = 1.0,
     no_decay: str = NO_DECAY,
     clip: Positive | None = None,
-    clip_by: str | tuple = "all",
-    layer_decay: float | None = None,
-    lr_scale: tuple = (),
+    clip_by: str | tuple[str, ...] = "all",
+    layer_decay: PositiveShare | None = None,
+    lr_scale: tuple[tuple[str, NotNegative], ...] = (),
     freeze: str | None = None,
-    late: tuple = (),
-    limits: tuple = (),
+    late: tuple[tuple[str, Share], ...] = (),
+    limits: tuple[tuple[str, Signed, Signed], ...] = (),
 ) -> Optimizer:
     """What all optimisers have in common: rate, clipping, and rules by path.
 
@@ -120,11 +141,11 @@ def adamw(
     ramp: Callable[[float, float], schedules.Schedule],
     rate: schedules.Schedule,
     *,
-    b1: float = 0.9,
-    b2: float = 0.95,
-    eps: float = 1e-8,
-    weight_decay: float = 0.05,
-    weight_decay_end: float | None = None,
+    b1: Memory = 0.9,
+    b2: Memory = 0.95,
+    eps: Epsilon = 1e-8,
+    weight_decay: NotNegative = 0.05,
+    weight_decay_end: NotNegative | None = None,
 ) -> list[optax.GradientTransformation]:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019); moments in float32.
 
@@ -142,10 +163,10 @@ def lamb(
     ramp: Callable[[float, float], schedules.Schedule],
     rate: schedules.Schedule,
     *,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-6,
-    weight_decay: float = 0.01,
+    b1: Memory = 0.9,
+    b2: Memory = 0.999,
+    eps: Epsilon = 1e-6,
+    weight_decay: NotNegative = 0.01,
 ) -> list[optax.GradientTransformation]:
     """LAMB (You et al. 2020): AdamW's u; θ ← θ − η·u·‖θ‖/‖u‖ per layer.
 
@@ -160,9 +181,9 @@ def lars(
     ramp: Callable[[float, float], schedules.Schedule],
     rate: schedules.Schedule,
     *,
-    momentum: float = 0.9,
-    trust: float = 0.001,
-    weight_decay: float = 0.0,
+    momentum: Memory = 0.9,
+    trust: Positive = 0.001,
+    weight_decay: NotNegative = 0.0,
     rate_inside: bool = False,
 ) -> list[optax.GradientTransformation]:
     """LARS (You et al. 2017): u = g + λθ; v ← m·v + u · trust·‖θ‖/‖u‖; θ ← θ − η·v.
@@ -189,8 +210,8 @@ def sgd(
     ramp: Callable[[float, float], schedules.Schedule],
     rate: schedules.Schedule,
     *,
-    momentum: float = 0.9,
-    weight_decay: float = 0.0,
+    momentum: Memory = 0.9,
+    weight_decay: NotNegative = 0.0,
 ) -> list[optax.GradientTransformation]:
     """SGD with momentum: v ← m·v + g + λθ; θ ← θ − η·v (MoCo, DenseCL)."""
     return [
@@ -231,8 +252,8 @@ class _Rules:
         self.paths = paths = [path for path, _ in trees.named_leaves(params)]
         self.no_decay = _pattern(no_decay, "no_decay")
         self.freeze = _pattern(freeze, "freeze") if freeze else None
-        self.lr_scale = _pairs(lr_scale, "lr_scale", Range(0))
-        self.late = _pairs(late, "late", Range(0, 1, why="a share of the run"))
+        self.lr_scale = _pairs(lr_scale, "lr_scale")
+        self.late = _pairs(late, "late")
         asked = [("freeze", self.freeze)] if self.freeze else []
         asked += [("lr_scale", p) for p, _ in self.lr_scale] + [("late", p) for p, _ in self.late]
         for key, pattern in asked:
@@ -268,15 +289,12 @@ class _Rules:
 
     def limits(self, rules: Any) -> list[tuple[re.Pattern, float, float]]:
         """The (pattern, least, most) rules of a config, each of some path."""
-        found = []
-        for rule in rules:
-            if isinstance(rule, str) or len(rule) != 3 or not rule[1] <= rule[2]:
-                raise ConfigError(
-                    f"config.optimizer.limits has {rule!r}, expected (pattern, least, most)"
-                )
-            (pattern,) = self.patterns(rule[:1], "limits")
-            found.append((pattern, float(rule[1]), float(rule[2])))
-        return found
+        if wrong := [rule for rule in rules if rule[1] > rule[2]]:
+            raise ConfigError(
+                f"config.optimizer.limits has {wrong[0]!r}, expected (pattern, least, most)"
+            )
+        patterns = self.patterns([pattern for pattern, _, _ in rules], "limits")
+        return [(p, float(x), float(y)) for p, (_, x, y) in zip(patterns, rules, strict=True)]
 
     def late_share(self, path: str) -> float:
         """The share of the run in which the path waits."""
@@ -305,8 +323,6 @@ def _clipped(rules: _Rules, clip, by) -> list[optax.GradientTransformation]:
                 f"config.optimizer.clip_by is {by!r}, but clip is off; set 'clip' too"
             )
         return []
-    if clip <= 0:
-        raise ConfigError(f"config.optimizer.clip is {clip}, expected more than 0, or None for off")
     if not isinstance(by, str):
         return [transforms.clip_parts(clip, rules.patterns(by, "clip_by"))]
     kinds = {"all": optax.clip_by_global_norm, "leaf": transforms.clip_each}
@@ -379,11 +395,6 @@ def _pattern(text: str, key: str) -> re.Pattern:
         raise ConfigError(f"config.optimizer.{key} = {text!r} is not a pattern: {error}") from error
 
 
-def _pairs(rules: Any, key: str, limits: Range) -> list[tuple[re.Pattern, float]]:
-    """(pattern, number) rules of a config, as given in lists or tuples."""
-    for rule in rules:
-        if isinstance(rule, str) or len(rule) != 2 or not isinstance(rule[0], str):
-            raise ConfigError(f"config.optimizer.{key} has {rule!r}, expected (pattern, number)")
-        if not limits.holds(float(rule[1])):
-            raise ConfigError(f"config.optimizer.{key} has {rule!r}, expected {limits}")
+def _pairs(rules: Any, key: str) -> list[tuple[re.Pattern, float]]:
+    """(pattern, number) rules of a config."""
     return [(_pattern(pattern, key), float(number)) for pattern, number in rules]

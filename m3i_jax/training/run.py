@@ -1,7 +1,6 @@
 """From a config to a run: every part is built, shapes are checked, nothing is allocated yet."""
 
 import inspect
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,17 +10,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from m3i_jax import augment, build, framework, methods, networks, normalize
+from m3i_jax import augment, build, framework, methods, networks, normalize, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.framework import Method, Weighting
+from m3i_jax.training import agreement, schedules, sharding
 from m3i_jax.training import optimizer as optimizers
-from m3i_jax.training import schedules, sharding
 from m3i_jax.training.average import with_momentum
 from m3i_jax.training.config import Config
 from m3i_jax.training.state import TrainState, create
 from m3i_jax.training.step import Augment, compile_step, make_step
 from m3i_jax.types import Batch
 
+MOST = 10**12  # parameters
+VIEWS = ("a", "b", "local")  # that can be augmented
 WEIGHTINGS = {
     "constant": framework.constant,
     "scheduled": framework.scheduled,
@@ -53,7 +54,7 @@ class Run(NamedTuple):
 
     def step(self) -> Callable:
         """The pure step (state, batch) -> (state, metrics)."""
-        return make_step(
+        step = make_step(
             network=self.network,
             method=self.method,
             weighting=self.weighting,
@@ -65,6 +66,7 @@ class Run(NamedTuple):
             accumulate=self.config.accumulate,
             group=max((d.group or 1 for d in self.method.views.values()), default=1),
         )
+        return agreement.told(step)
 
     def batch_shape(self, rows: int | None = None) -> Batch:
         """Shapes of a batch of `rows` samples, the config's global batch by default."""
@@ -155,41 +157,7 @@ def build_network(config: Config, method: Method) -> networks.Network:
                 f"config.decoders.{name}.out is {heads[name]}, "
                 f"but the objective wants it to predict {width} dimensions"
             )
-    _check_cells(config, method, network)
     return network
-
-
-def _check_cells(config: Config, method: Method, network: networks.Network) -> None:
-    """Refuses codes that meet cell by cell, but whose cells are not the same."""
-
-    def cells(code, *behind):
-        heads = [config.decoders[name] for name in (*code.encoder.heads, *behind)]
-        split = math.prod(head.get("split", 1) for head in heads)
-        return tuple(side * split for side in network.towers[code.encoder.tower].grid or ())
-
-    for name, view in method.views.items():
-        codes = [method.codes[code] for code in view.codes.values()]
-        if len({cells(code) for code in codes}) > 1:
-            there = (f"'{c.encoder.tower}' has {_by(cells(c))}" for c in codes)
-            raise ConfigError(
-                f"view '{name}' is made cell by cell of the codes of several towers: "
-                f"{', '.join(there)}; choose their config.towers.*.patch so that these agree"
-            )
-    for name, term in method.terms.items():
-        block, x = config.decoders.get(term.decoder, {}), method.whole(term.x)[1]
-        if block.get("name") != "linear" or block.get("pool", "none") != "none":
-            continue  # only these answer cell for cell, and not for cells of another grid
-        asked, answered = cells(method.codes[term.y]), cells(x, term.decoder)
-        asked = asked if term.predict.dense and term.positions != "matched" else ()
-        if asked and asked != answered:
-            raise ConfigError(
-                f"term '{name}' asks {_by(asked)} cells, but decoder '{term.decoder}' answers for "
-                f"{_by(answered)}: config.decoders.{term.decoder}.split is {block.get('split', 1)}"
-            )
-
-
-def _by(grid: tuple[int, ...]) -> str:
-    return "x".join(map(str, grid)) or "none"
 
 
 def _name(config: Config, tower: str) -> str:
@@ -199,28 +167,35 @@ def _name(config: Config, tower: str) -> str:
 
 def check(config: Config) -> None:
     """Refuses, in about a second, what can be refused without data: names, sizes, devices."""
-    build_network(config, objective(config))
+    method = objective(config)
+    network = build_network(config, method)
+    _weighting(config, method)
+    agreement.check(config, method, network)
+    _augment(config, method)
+    total, warmup = _lengths(config, config.epoch_size)
+    steps = dict(batch=config.batch, total=max(total, warmup), warmup=warmup)
+    optimizers.check(config.optimizer, **steps)
     sharding.mesh(config.mesh, batch=config.batch // config.accumulate)
 
 
-def _check_rows(config: Config, method: Method, network: networks.Network) -> None:
-    """Refuses to cut a batch whose loss is not the mean over its parts."""
-    if config.accumulate == 1:
-        return
-    if config.weighting["name"] != "constant":
+def _weighting(config: Config, method: Method) -> Weighting:
+    weighting = build.build(WEIGHTINGS, config.weighting, what="config.weighting")
+    if set(weighting.groups) - set(method.groups):
         raise ConfigError(
-            "config.accumulate works with constant weights only: a gradient norm is of the "
-            "whole batch"
+            f"config.weighting balances {' and '.join(weighting.groups)}, "
+            f"but the objective has {' and '.join(method.groups)} only; name 'constant' instead"
         )
-    for name, why in method.batchwise(network.batchwise).items():
-        raise ConfigError(f"config.accumulate cannot cut the batch of term '{name}': {why}")
-    for name, view in method.views.items():
-        rows = config.batch // config.accumulate
-        if view.group is None or rows % view.group:
-            raise ConfigError(
-                f"config.accumulate cuts through the partners of view '{name}'; set "
-                f"config.objective.mix_group to a divisor of {rows}"
-            )
+    return weighting
+
+
+def _lengths(config: Config, epoch: int) -> tuple[int, int]:
+    """Steps of the run and of its warm-up; 0 images per epoch are not known yet."""
+    given = dict(batch=config.batch, epoch=epoch or config.batch)
+    total = schedules.parse(config.duration, **given)
+    warmup = schedules.parse(config.warmup, total=total, **given)
+    if epoch:
+        schedules.check_lengths(total, warmup)
+    return total, warmup
 
 
 def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = None) -> Run:
@@ -234,23 +209,22 @@ def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = Non
     warmup = schedules.parse(config.warmup, batch=config.batch, epoch=epoch, total=total)
     method = objective(config, steps=max(total, 1))
     network = build_network(config, method)
-    weighting = build.build(WEIGHTINGS, config.weighting, what="config.weighting")
-    if set(weighting.groups) - set(method.groups):
-        raise ConfigError(
-            f"config.weighting balances {' and '.join(weighting.groups)}, "
-            f"but the objective has {' and '.join(method.groups)} only; name 'constant' instead"
-        )
-    _check_rows(config, method, network)
+    weighting = _weighting(config, method)
+    agreement.check(config, method, network)
     augment = _augment(config, method)
     mesh = sharding.mesh(config.mesh, batch=config.batch // config.accumulate, devices=devices)
     key = jax.random.key(config.seed)
+    params = jax.eval_shape(partial(framework.init, method, network), key)[0]
     optimizer, schedule = optimizers.create(
         config.optimizer,
-        params=jax.eval_shape(partial(framework.init, method, network), key)[0],
+        params=params,
         batch=config.batch,
         total=total,
         warmup=warmup,
     )
+    count = trees.count(params)
+    if count > MOST:
+        raise ConfigError(f"the network has {count:.3g} parameters, expected at most {MOST:.0e}")
     make = partial(create, network=network, method=method, weighting=weighting, optimizer=optimizer)
     abstract = jax.eval_shape(make, key)
     return Run(
@@ -273,16 +247,20 @@ def _augment(config: Config, method: Method) -> dict[str, Augment]:
     """Per view, images -> normalised ones; the block "local" is that of every small crop."""
     made, blocks = {}, dict(config.augment)
     small = blocks.pop("local", None)
-    if small is not None:
-        blocks |= {view: small for view in method.sources if re.fullmatch(r"l\d+", view)}
     for view, block in blocks.items():
+        if view not in VIEWS:
+            raise ConfigError(f"config.augment has no view '{view}'{build.nearest(view, VIEWS)}")
         if view not in method.sources:
             continue  # a recipe may name both views of a row that looks at one
-        what = f"config.augment.{'local' if block is small else view}"
+        what = f"config.augment.{view}"
         made[view] = partial(_photometric, block, what)
+    if small is not None:
+        local = partial(_photometric, small, "config.augment.local")
+        made |= {view: local for view in method.sources if re.fullmatch(r"l\d+", view)}
+    for apply in {id(apply): apply for apply in made.values()}.values():
         # Checked by a call on shapes.
         shape = jax.ShapeDtypeStruct((1, config.image, config.image, 3), "float32")
-        jax.eval_shape(made[view], jax.random.key(0), shape)
+        jax.eval_shape(apply, jax.random.key(0), shape)
     return made
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.ranges import CountOrOff
+from m3i_jax.ranges import INT32, CountOrOff, NotNegative, PositiveShare, Share, Stretch
 from m3i_jax.types import Array
 
 Schedule = Callable[[Array], Array]  # (step) -> float32
@@ -34,22 +34,23 @@ def parse(
       exactly: 40 epochs are round(40 · epoch / batch) steps, not 40 · floor(epoch / batch).
     """
     number, unit = _split(length)
-    if unit == "steps":
-        if number != int(number):
-            raise ConfigError(f"{length!r} is not a whole number of steps")
-        return int(number)
-    needs = {"epochs": ("batch", "epoch"), "samples": ("batch",), "percent": ("total",)}[unit]
+    if unit == "steps" and number != int(number):
+        raise ConfigError(f"{length!r} is not a whole number of steps")
+    needs = {"epochs": ("batch", "epoch"), "samples": ("batch",), "percent": ("total",)}
     given = {"batch": batch, "epoch": epoch, "total": total}
-    for name in needs:
+    for name in needs.get(unit, ()):
         if not given[name]:
             raise ConfigError(f"{length!r} is counted in {unit}, which needs the {name} size")
     if unit == "percent" and number > 100:
         raise ConfigError(f"{length!r} is more than the whole run")
     steps = {
+        "steps": lambda: number,
         "epochs": lambda: number * epoch / batch,
         "samples": lambda: number / batch,
         "percent": lambda: number * total / 100,
     }[unit]()
+    if steps > INT32:
+        raise ConfigError(f"{length!r} is {steps:.3g} steps, expected at most {INT32}")
     return max(1, math.floor(steps + 0.5)) if number > 0 else 0
 
 
@@ -79,11 +80,11 @@ def warmup_cosine(
     *,
     total: int,
     warmup: int = 0,
-    end: float = 0.0,
-    start: float = 0.0,
+    end: NotNegative = 0.0,
+    start: NotNegative = 0.0,
     closed: bool = False,
     stairs: CountOrOff = 0,
-    stretch: float = 1.0,
+    stretch: Stretch = 1.0,
 ) -> Schedule:
     """Linear from `start` at step 0 to `peak` at step `warmup`, then a cosine to `end` at `total`.
 
@@ -98,7 +99,7 @@ def warmup_cosine(
       published code sets it there (MoCo v2, DenseCL).
     stretch: T is so many times the run, whose end then comes before that of the cosine (MSN).
     """
-    _check_lengths(total, warmup)
+    check_lengths(total, warmup)
     rise, length = max(1, warmup - closed), max(1, round(stretch * total) - warmup)
     stair = total / stairs if stairs else 0.0
 
@@ -113,9 +114,11 @@ def warmup_cosine(
     return schedule
 
 
-def warmup_constant(peak: float, *, total: int, warmup: int = 0, start: float = 0.0) -> Schedule:
+def warmup_constant(
+    peak: float, *, total: int, warmup: int = 0, start: NotNegative = 0.0
+) -> Schedule:
     """Linear from `start` at step 0 to `peak` at step `warmup`, then constant."""
-    _check_lengths(total, warmup)
+    check_lengths(total, warmup)
 
     def schedule(step: Array) -> Array:
         step = jnp.asarray(step, jnp.float32)
@@ -129,15 +132,15 @@ def warmup_milestones(
     *,
     total: int,
     warmup: int = 0,
-    milestones: tuple = (0.889, 0.963),
-    factor: float = 0.1,
-    start: float = 0.0,
+    milestones: tuple[Share, ...] = (0.889, 0.963),
+    factor: PositiveShare = 0.1,
+    start: NotNegative = 0.0,
 ) -> Schedule:
     """Linear warm-up from `start`, then `peak` times `factor` once for every milestone passed.
 
     milestones: shares of `total`; the defaults are the detection recipe's (METHODS §8.4).
     """
-    _check_lengths(total, warmup)
+    check_lengths(total, warmup)
     if wrong := [m for m in milestones if not 0 <= m <= 1]:
         raise ConfigError(f"the milestone {wrong[0]} is no share of the run, expected 0 to 1")
     at = jnp.asarray([round(m * total) for m in milestones], jnp.float32)
@@ -164,7 +167,8 @@ def peak_rate(*, batch: int, lr: float | None = None, base_lr: float | None = No
     return float(lr) if lr is not None else base_lr * batch / 256
 
 
-def _check_lengths(total: int, warmup: int) -> None:
+def check_lengths(total: int, warmup: int) -> None:
+    """Refuses a run of no steps, and one shorter than its warm-up."""
     if total < 1:
         raise ConfigError(f"a run of {total} steps; expected 1 or more")
     if warmup > total:

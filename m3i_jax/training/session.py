@@ -70,9 +70,10 @@ def train(
     """
     workdir = Path(workdir)
     check(config)
+    block = build.call(blocks.Saves, config.checkpoint, what="config.checkpoint")
     # Opening the checkpoints holds the directory, so that a second run leaves it as it is.
-    block = config.checkpoint
-    hold = partial(build.call, _checkpoints, block, what="config.checkpoint", workdir=workdir)
+    how = dict(keep=block.keep, keep_every=block.keep_every or None)
+    hold = partial(Checkpoints, workdir / "checkpoints", **how)
     with Preemption(holds=jax.process_count() > 1) as preemption, hold() as kept:
         source = reading.read(config, workdir, split="train")
         run = assemble(config, images=len(source))
@@ -92,7 +93,7 @@ def train(
             return 0
         with Log(workdir, total=run.total, start=step, active=first) as log:
             session = Session(run, inputs, workdir, log, _unflatten(state), preemption.at_once)
-            logs, draws, puts_back, saves = _hooks(session, kept)
+            logs, draws, puts_back, saves = _hooks(session, kept, every=block.every)
             chores = [preemption.hold, logs, *watch(session), draws, puts_back, saves]
             parting = [logs, puts_back, saves]
             if jax.process_count() > 1:  # all leave together, or somebody stands still
@@ -106,10 +107,6 @@ def check(config: Config) -> None:
     """Refuses keys and values that no function takes, in blocks that `run.check` leaves unread."""
     blocks.check(config)
     init_from.check(config)
-    log = {name: value for name, value in config.log.items() if name != "images"}
-    given = ("log", "batch", "flush", "ceiling", "history")
-    build.check(hooks.logging, log, what="config.log", given=given)
-    build.check(_checkpoints, config.checkpoint, what="config.checkpoint", given=("workdir",))
 
 
 def _inputs(config: Config, run: Run, source: data.Source, workdir: Path, bound: bool) -> Inputs:
@@ -168,13 +165,6 @@ def _save(tokenizer: captions.Captions, workdir: Path) -> None:
         tokenizer.save(workdir / TOKENIZER)
 
 
-def _checkpoints(
-    *, workdir: Path, every: int = 1000, keep: int = 2, keep_every: int = 0
-) -> Checkpoints:
-    """config.checkpoint: interval, newest steps to keep, multiples to keep for ever."""
-    return Checkpoints(workdir / "checkpoints", keep=keep, keep_every=keep_every or None)
-
-
 def _start(run: Run, kept: Checkpoints, inputs: Inputs) -> tuple[TrainState, dict | None]:
     """The newest sound checkpoint and its data position, or the initial state."""
     wanted = sharding.abstract(run.abstract.items(), run.shardings.items())
@@ -199,20 +189,18 @@ def _unflatten(state: TrainState) -> Callable[[Any], TrainState]:
     return lambda leaves: jax.tree.unflatten(treedef, leaves)
 
 
-def _hooks(session: Session, kept: Checkpoints) -> list[Hook]:
+def _hooks(session: Session, kept: Checkpoints, *, every: int) -> list[Hook]:
     """Log, pictures, papers, checkpoints: so that what a checkpoint follows is on disk."""
     config, run, log = session.run.config, session.run, session.log
-    every = config.checkpoint.get("every", 1000)
-    block = dict(config.log)
-    images = block.pop("images", 0)
+    asked = build.call(blocks.Log, config.log, what="config.log")
     meta = {"config": json.loads(json.dumps(config.to_dict())), "fingerprint": None}
     meta["fingerprint"] = session.inputs.fingerprint
     ceiling = flops.ceiling(run) if jax.process_index() == 0 else None  # only the first one logs
     history = read(session.workdir / METRICS)
-    what = dict(log=log, batch=config.batch, flush=every, ceiling=ceiling, history=history)
+    given = dict(batch=config.batch, flush=every, ceiling=ceiling, history=history)
     return [
-        build.call(hooks.logging, block, what="config.log", **what),
-        hooks.drawing(log, gallery(run), state=session.state, every=images),
+        hooks.logging(log, every=asked.every, **given),
+        hooks.drawing(log, gallery(run), state=session.state, every=asked.images),
         _putting_back(session, every=every),
         hooks.saving(
             kept,

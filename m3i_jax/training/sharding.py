@@ -7,7 +7,7 @@ three. Batches are split over every axis but `tensor`. Everything else is the co
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError, call
+from m3i_jax.ranges import Range
 
 BATCH = P(("data", "fsdp"))
 
@@ -32,6 +33,7 @@ RULES: trees.Rules = (
     (r".*", "largest"),
 )
 
+Axis = Annotated[int, Range(-1, 2**20, why="-1 takes what is left")]
 SMALL = 2**14  # elements of a layer; splitting less costs more messages than it saves memory
 
 
@@ -64,7 +66,9 @@ def mesh(
     return jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=kinds, devices=devices)
 
 
-def _sizes(*, count: int, data: int = -1, fsdp: int = 1, tensor: int = 1) -> tuple[int, int, int]:
+def _sizes(
+    *, count: int, data: Axis = -1, fsdp: Axis = 1, tensor: Axis = 1
+) -> tuple[int, int, int]:
     """Axis sizes for `count` devices, with -1 filled in."""
     sizes = {"data": data, "fsdp": fsdp, "tensor": tensor}
     text = ", ".join(f"{name} = {size}" for name, size in sizes.items())

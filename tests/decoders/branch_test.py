@@ -69,7 +69,7 @@ def test_relative_bias(key):
 
 
 def test_mistakes(key):
-    for options, words in (({"layer": 0}, "layer 0"), ({"depth": 0}, "depth is 0")):
+    for options, words in (({"layer": 0}, "layer is 0"), ({"depth": 0}, "depth is 0")):
         with pytest.raises(ConfigError, match=words):
             decoders.create({"name": "class_branch", **options})
     x = features(key)

@@ -152,7 +152,7 @@ def test_mismatches_speak(key):
     with pytest.raises(ValueError, match="4 words do not fill a grid of 2x3"):
         start(words(key, (2, 2)), grid)
     for options, message in (
-        ({"embed": 0}, "embed 0, expected 1 or more"),
+        ({"embed": 0}, "embed is 0, expected 1 to"),
         ({"width": 6}, "dalle_decoder has width 6"),
         ({"dtype": "bf16"}, "no dtype 'bf16'"),
     ):

@@ -44,5 +44,5 @@ def test_published_size(key):
 
 
 def test_mistakes():
-    with pytest.raises(ConfigError, match="are empty"):
+    with pytest.raises(ConfigError, match="hidden is 0"):
         decoders.create({"name": "dense_heads", "hidden": 0})

@@ -161,7 +161,7 @@ def test_mismatches_speak(key):
             )
     for options, words in (
         ({"image": 30}, "image 30x30 is not divisible by patch 4"),
-        ({"reduce": 0}, "reduce 0, expected 1 or more"),
+        ({"reduce": 0}, "reduce is 0, expected 1 to 16"),
         ({"width": 6}, "dalle_encoder has width 6"),
         ({"depths": ()}, "one block or more"),
     ):

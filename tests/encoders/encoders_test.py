@@ -35,7 +35,7 @@ def test_every_name_can_be_created(key):
         ("bert_base", {"heads": 5}, "width 768 is not divisible by 5 heads"),
         ("clip_text", {"feature": "lsat"}, "did you mean 'last'"),
         ("clip_text", {"activation": "quickgelu"}, "did you mean 'quick_gelu'"),
-        ("clip_text", {"vocabulary": 1}, "1 token ids"),
+        ("clip_text", {"vocabulary": 1}, "vocabulary is 1"),
         ("table", {"size": 10}, "lacks 'width'"),
     ],
 )

@@ -254,7 +254,7 @@ def test_refusals(key):
         (dict(norm="res-post"), "did you mean 'res_post'"),
         (dict(dw_kernel=4), "dw_kernel 4, expected an odd number"),
         (dict(post_norms=(18,)), "from 0 to 17"),
-        (dict(fused=0), "fused 0"),
+        (dict(fused=0), "fused is 0"),
         (dict(drop_path=1.0), "drop_path is 1.0"),
     ],
 )

@@ -252,7 +252,7 @@ def test_mismatches_speak(key):
         ({"kernels": (5,)}, "2 depths, 1 kernels and 2 channels"),
         ({"kernels": (5, 4)}, "a kernel of 4, expected an odd number"),
         ({"small_kernel": 5}, "small_kernel 5 is larger than 3"),
-        ({"depths": (2, 0)}, "depth is 0"),
+        ({"depths": (2, 0)}, r"depths\[1\] is 0"),
         ({"lifted": 0}, "lifted is 0"),
         ({"dtype": "bf16"}, "no dtype 'bf16'"),
     ):

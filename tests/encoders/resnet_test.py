@@ -260,8 +260,8 @@ def test_mismatches_speak(key):
         ({"stem": "smal"}, "did you mean 'small'"),
         ({"image": 20}, "image 20x20 is not divisible by stride 8"),
         ({"depths": ()}, "depth is 0, expected at least 1"),
-        ({"depths": (2, 0)}, "depth is 0, expected at least 1"),
-        ({"drop_path": 1.0}, "expected a rate"),
+        ({"depths": (2, 0)}, r"depths\[1\] is 0, expected 1 to"),
+        ({"drop_path": 1.0}, "less than 1"),
         ({"remat": "ful"}, "did you mean 'full'"),
     ):
         with pytest.raises(ConfigError, match=words):

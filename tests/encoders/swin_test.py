@@ -342,17 +342,17 @@ def test_the_first_blocks_are_a_network_of_their_own():
     [
         (dict(image=200), "image 200x200 is not divisible by 32"),
         (dict(image=(224, 200)), "image 224x200 is not divisible by 32"),
-        (dict(window=0), "window 0; expected one int for all stages, or 4 of them, at least 1"),
+        (dict(window=0), "window is 0, expected 1 to 64"),
         (dict(window=(7, 7)), "window"),
         (dict(window=(7, 7, 7, "7")), "window"),
         (dict(pretrained_window=(12, 12, 12, -6)), "pretrained_window"),
-        (dict(shift=(True, True, 0, 0)), "expected one bool"),
-        (dict(shift=(True, False)), "shift .* one bool for all stages, or 4 of them"),
+        (dict(shift=(True, True, 0, 0)), "expected bool"),
+        (dict(shift=(True, False)), "shift .* one for all stages, or 4 of them"),
         (dict(hide="drop"), "no hide 'drop'; "),
         (dict(heads=(3, 6, 12)), "one number of each per stage"),
         (dict(heads=(3, 8, 16, 32)), "stage 0 of the encoder: width 128 is not divisible by 3"),
         (dict(dtype="bf16"), "no dtype 'bf16'"),
-        (dict(drop_path=1.0), "expected a rate"),
+        (dict(drop_path=1.0), "less than 1"),
     ],
 )
 def test_mistakes(overrides, words):

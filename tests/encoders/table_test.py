@@ -49,5 +49,5 @@ def test_a_bias_is_the_last_number_of_a_row_and_starts_at_zero(key):
 
 
 def test_an_empty_table_is_refused():
-    with pytest.raises(ConfigError, match="empty"):
+    with pytest.raises(ConfigError, match="size is 0"):
         encoders.create("table", size=0, width=4)

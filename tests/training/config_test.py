@@ -21,7 +21,7 @@ def test_a_config_survives_json():
     [
         ({"bacth": 4}, "config has no key 'bacth'; did you mean 'batch'?"),
         ({"batch": "8"}, "config.batch is '8' (str), expected int"),
-        ({"batch": 0}, "config.batch is 0, expected 1 or more"),
+        ({"batch": 0}, "config.batch is 0, expected 1 to 1048576"),
         ({"accumulate": 3}, "does not divide into config.accumulate = 3"),
         ({"dtype": "float16"}, "expected float32 or bfloat16"),
         ({"optimizer": {"lr": float("nan")}}, "config.optimizer.lr is nan"),

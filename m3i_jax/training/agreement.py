@@ -1,0 +1,186 @@
+"""What method, network and batch have to agree on, asked of sizes alone: nothing is traced.
+
+Each refusal names what cannot be: a mask that hides nothing, cells that do not meet, a batch in
+which nobody has a partner. What only a step can tell, it tells when it is traced (`told`).
+"""
+
+import functools
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+from m3i_jax.build import ConfigError, UserError
+from m3i_jax.framework import Method
+from m3i_jax.networks import Network
+from m3i_jax.training.config import Config
+
+MOST = 2**14  # cells of a tower
+
+
+def check(config: Config, method: Method, network: Network) -> None:
+    """Raises ConfigError where the parts of a run do not go together."""
+    _check_sides(config, method, network)
+    _check_cells(config, method, network)
+    _check_masks(method, network)
+    _check_blocks(method, network)
+    _check_rows(config, method, network)
+    _check_micro_batches(config, method, network)
+
+
+def _check_sides(config: Config, method: Method, network: Network) -> None:
+    """Refuses towers made for images of another size, and crops that do not divide."""
+    for name, tower in network.towers.items():
+        side = tuple(cells * tower.patch for cells in tower.grid or ())
+        if side and side != (config.image, config.image):
+            raise ConfigError(
+                f"tower '{name}' is made for images of {_by(side)} pixels, but config.image is "
+                f"{config.image}"
+            )
+        if math.prod(tower.grid or ()) > MOST:
+            raise ConfigError(
+                f"tower '{name}' has {_by(tower.grid)} cells, expected at most {MOST}: take larger "
+                "patches, or smaller images"
+            )
+    small = config.crops.get("local_size", 96)
+    for code in method.wholes.values():
+        if re.fullmatch(r"l\d+", code.view) and small % network.towers[code.encoder.tower].stride:
+            raise ConfigError(
+                f"config.crops.local_size is {small}, which is not divisible by "
+                f"{network.towers[code.encoder.tower].stride}, the patch of the encoder"
+            )
+
+
+def _check_cells(config: Config, method: Method, network: Network) -> None:
+    """Refuses codes that meet cell by cell, but whose cells are not the same."""
+
+    def cells(code, *behind):
+        heads = [config.decoders[name] for name in (*code.encoder.heads, *behind)]
+        split = math.prod(head.get("split", 1) for head in heads)
+        return tuple(side * split for side in network.towers[code.encoder.tower].grid or ())
+
+    for name, view in method.views.items():
+        codes = [method.codes[code] for code in view.codes.values()]
+        if len({cells(code) for code in codes}) > 1:
+            there = (f"'{c.encoder.tower}' has {_by(cells(c))}" for c in codes)
+            raise ConfigError(
+                f"view '{name}' is made cell by cell of the codes of several towers: "
+                f"{', '.join(there)}; choose their config.towers.*.patch so that these agree"
+            )
+    for name, term in method.terms.items():
+        block, x = config.decoders.get(term.decoder, {}), method.whole(term.x)[1]
+        if block.get("name") != "linear" or block.get("pool", "none") != "none":
+            continue  # only these answer cell for cell, and not for cells of another grid
+        asked, answered = cells(method.codes[term.y]), cells(x, term.decoder)
+        asked = asked if term.predict.dense and term.positions != "matched" else ()
+        if asked and asked != answered:
+            raise ConfigError(
+                f"term '{name}' asks {_by(asked)} cells, but decoder '{term.decoder}' answers for "
+                f"{_by(answered)}: config.decoders.{term.decoder}.split is {block.get('split', 1)}"
+            )
+
+
+def _by(grid: tuple[int, ...]) -> str:
+    return "x".join(map(str, grid)) or "none"
+
+
+def _check_masks(method: Method, network: Network) -> None:
+    """Refuses masks that hide no cell of their grid or all of them."""
+    hiding = [
+        (f"the mask of code '{name}'", code.mask.hidden, code.mask.count, code.encoder.tower)
+        for name, code in method.wholes.items()
+        if code.mask is not None
+    ]
+    for name, view in method.views.items():
+        towers = [c.encoder.tower for c in method.wholes.values() if c.view == name]
+        if view.hidden is not None and towers:
+            shown = lambda grid, view=view: view.count("first", grid)  # noqa: E731
+            hiding.append((f"the mask of view '{name}'", view.hidden, shown, towers[0]))
+    for what, hidden, visible, tower in hiding:
+        grid = network.towers[tower].grid
+        try:
+            left, cells = visible(grid), math.prod(grid)
+        except ValueError as error:
+            raise ConfigError(f"{what} does not fit: {error}") from error
+        if not 0 < left < cells:
+            raise ConfigError(
+                f"{what} hides {cells - left} of {cells} cells at hidden = {hidden:g}; expected "
+                f"one at least, and one left"
+            )
+
+
+def _check_blocks(method: Method, network: Network) -> None:
+    """Refuses codes of more blocks than the tower has."""
+    for name, code in method.wholes.items():
+        tower, needed = network.towers[code.encoder.tower], code.encoder.blocks
+        if needed > tower.depth:
+            raise ConfigError(
+                f"code '{name}' is made of the last {needed} blocks of '{code.encoder.tower}', "
+                f"which has {tower.depth}"
+            )
+
+
+def _check_rows(config: Config, method: Method, network: Network) -> None:
+    """Refuses batches that are too small for what is asked of them."""
+    rows = config.batch // config.accumulate
+    for name, view in method.views.items():
+        size = view.group or rows
+        if view.partners and (size == 1 or rows % size):
+            what = f"groups of {size}" if view.group else f"a batch of {rows}"
+            raise ConfigError(
+                f"view '{name}' mixes each image with another one of its group, which {what} "
+                f"cannot give; expected 2 or more that divide the batch of {rows}"
+            )
+    for name, term in method.terms.items():
+        if rows == 1 and term.predict.batchwise:
+            raise ConfigError(
+                f"term '{name}' contrasts each image with the others of the batch, but the batch "
+                "is 1"
+            )
+    for code in method.wholes.values():
+        cells = math.prod(network.towers[code.encoder.tower].grid or ())
+        for slot in code.encoder.slots:
+            if slot.least > rows * cells:
+                raise ConfigError(
+                    f"'{slot.name}' starts at {slot.least} of the tokens of a batch, which has "
+                    f"{rows} x {cells} only: take a larger batch or fewer codes"
+                )
+
+
+def _check_micro_batches(config: Config, method: Method, network: Network) -> None:
+    """Refuses to cut a batch whose loss is not the mean over its parts."""
+    if config.accumulate == 1:
+        return
+    if config.weighting["name"] != "constant":
+        raise ConfigError(
+            "config.accumulate works with constant weights only: a gradient norm is of the "
+            "whole batch"
+        )
+    for name, why in method.batchwise(network.batchwise).items():
+        raise ConfigError(f"config.accumulate cannot cut the batch of term '{name}': {why}")
+    for name, view in method.views.items():
+        rows = config.batch // config.accumulate
+        if view.group is None or rows % view.group:
+            raise ConfigError(
+                f"config.accumulate cuts through the partners of view '{name}'; set "
+                f"config.objective.mix_group to a divisor of {rows}"
+            )
+
+
+def told(step: Callable) -> Callable:
+    """`step`, of which whatever keeps it from being traced is a sentence for the user.
+
+    A step is traced once, on shapes, and compiled only after that.
+    """
+
+    @functools.wraps(step)
+    def traced(*args: Any) -> Any:
+        try:
+            return step(*args)
+        except UserError:
+            raise
+        except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+            why = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"the parts of this config do not go together: {why}") from error
+
+    return traced

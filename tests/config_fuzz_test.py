@@ -1,0 +1,226 @@
+"""Configs with one thing wrong, drawn at random: a sentence at once, with the right hint.
+
+python -m pytest tests/config_fuzz_test.py --draws=3000      # prints its figures with -s
+"""
+
+import copy
+import inspect
+import math
+import random
+import resource
+import string
+import time
+from typing import Any, NamedTuple
+
+import pytest
+
+from m3i_jax import cli, data, decoders, encoders, framework, methods, ranges
+from m3i_jax.augment import photometric
+from m3i_jax.build import ConfigError
+from m3i_jax.data import captions, crops
+from m3i_jax.methods import compose
+from m3i_jax.training import blocks, frozen, optimizer, run, session
+from m3i_jax.training.config import Config
+from tests import config_ranges_test as bounds
+from tests.configs_test import FOLDER
+
+NAMES = (
+    "mae_digit_scenes", "m3i_digit_scenes", "dino_digit_scenes", "moco_v3_digit_scenes",
+    "clip_digit_scenes", "cim_digit_scenes", "vq_kd_digit_scenes", "simmim_swin_v2_b_in1k",
+    "densecl_resnet50_in1k", "finetune_cim_vit_b16_in1k", "m3i_internimage_h",
+)  # fmt: skip
+SECONDS = 2.0
+
+
+class Draw(NamedTuple):
+    """A config with one change.
+
+    what: kind of change and where.  wrong: whether nobody can want it.  meant: the hint it needs.
+    """
+
+    what: str
+    config: dict
+    wrong: bool
+    meant: str | None = None
+
+
+class Answer(NamedTuple):
+    """What the checks say: a sentence or nothing, in so many seconds."""
+
+    sentence: str | None
+    seconds: float
+
+
+def answer(config: dict) -> Answer:
+    """Anything but a ConfigError is a traceback, and fails the test."""
+    start = time.process_time()
+    try:
+        made = Config.of(config)
+        session.check(made)
+        run.check(made)
+    except ConfigError as error:
+        return Answer(str(error), time.process_time() - start)
+    return Answer(None, time.process_time() - start)
+
+
+def schema(config: dict) -> dict[str, Any]:
+    """{path of a block: the function that it is the keywords of}."""
+    found = {
+        "": Config, "crops": crops.Crops, "average": framework.ema, "log": blocks.Log,
+        "checkpoint": blocks.Saves, "monitor": blocks.Monitor,
+        "captions": captions.train,
+        "encoder": encoders._VARIANTS[config["encoder"]["name"]],
+        "objective": methods.ROWS[config["objective"]["name"]],
+        "optimizer": optimizer.offered()[config["optimizer"]["name"]],
+        "data": data.SOURCES[config["data"]["name"]],
+        "weighting": run.WEIGHTINGS[config["weighting"]["name"]],
+    }  # fmt: skip
+    if config["target"]:
+        found["target"] = compose.TARGETS[config["target"]["name"]]
+    for name, block in config["towers"].items():
+        found[f"towers.{name}"] = encoders._VARIANTS[block["name"]]
+    for name, block in config["decoders"].items():
+        found[f"decoders.{name}"] = decoders._DECODERS[block["name"]]
+    found |= {f"augment.{name}": photometric for name in config["augment"]}
+    return found | {f"weights.{name}": frozen.Source for name in config["weights"]}
+
+
+def block(config: dict, path: str) -> dict:
+    for part in filter(None, path.split(".")):
+        config = config[part]
+    return config
+
+
+def slip(rng, word: str) -> str:
+    """One letter inserted, deleted, replaced, or swapped with its neighbour."""
+    at, letter = rng.randrange(len(word)), rng.choice(string.ascii_lowercase + "_")
+    end = word[at + 1 :]
+    return rng.choice([
+        word[:at] + letter + word[at:], word[:at] + end, word[:at] + letter + end,
+        word[: at - 1] + word[at] + word[at - 1] + end if at else letter + word,
+    ])  # fmt: skip
+
+
+def parameters(fn) -> dict[str, Any]:
+    given = ("parent", "name", *bounds.STEPS, "key", "images", "size", "views", "local", "split")
+    skipped = given if fn is not Config and fn not in encoders._VARIANTS.values() else given[:2]
+    signature = inspect.signature(fn).parameters
+    return {key: p.annotation for key, p in signature.items() if key not in skipped}
+
+
+def misspelt_key(rng, config) -> Draw | None:
+    """A key that is there, with a slip."""
+    path, fn = rng.choice(sorted(schema(config).items(), key=lambda item: item[0]))
+    node = block(config, path)
+    keys = [key for key in node if len(key) > 1]
+    if not keys:
+        return None
+    key = rng.choice(keys)
+    written = slip(rng, key)
+    if not written or written in inspect.signature(fn).parameters or written in node:
+        return None
+    node[written] = node.pop(key)
+    return Draw(f"{path}.{written} for {key}", config, True, key)
+
+
+def misspelt_name(rng, config) -> Draw | None:
+    """The name of a function, with a slip."""
+    path = rng.choice([path for path in schema(config) if "name" in block(config, path)])
+    node = block(config, path)
+    right, written = node["name"], slip(rng, node["name"])
+    there = (*encoders.names(), *decoders.names(), *methods.ROWS, *optimizer.offered(),
+             *compose.TARGETS, *data.SOURCES, *run.WEIGHTINGS)  # fmt: skip
+    if not written or written in there:
+        return None
+    node["name"] = written
+    return Draw(f"{path}.name = {written} for {right}", config, True, right)
+
+
+def outside(rng, config) -> Draw | None:
+    """A value that its range, or its type, leaves out."""
+    path, fn = rng.choice(sorted(schema(config).items(), key=lambda item: item[0]))
+    key, annotation = rng.choice(sorted(parameters(fn).items(), key=lambda item: item[0]))
+    values = list(bounds.outside(annotation))
+    value = rng.choice(values)
+    block(config, path)[key] = value
+    return Draw(f"{path}.{key} = {ranges.shown(value)}", config, True)
+
+
+def inside(rng, config) -> Draw | None:
+    """A value at an end of its range, or between: huge ones, too."""
+    path, fn = rng.choice(sorted(schema(config).items(), key=lambda item: item[0]))
+    numbers = {k: a for k, a in parameters(fn).items() if bounds.has_numbers(a)}
+    if not numbers:
+        return None
+    key, annotation = rng.choice(sorted(numbers.items(), key=lambda item: item[0]))
+    value = rng.choice(bounds.inside(annotation) or [None])
+    block(config, path)[key] = value
+    return Draw(f"{path}.{key} = {ranges.shown(value)}", config, False)
+
+
+ODD = (
+    None, True, 0, -1, 1, 3, 10**30, 10**5000, 1e308, 5e-324, -0.0, math.nan, math.inf, "", "1e3",
+    "x" * 10**5, [], [[]], {}, {"name": 3}, {"name": ["mae"]}, {"a": {"b": {}}}, [1, "two"],
+)  # fmt: skip
+
+
+def odd(rng, config) -> Draw:
+    """Anything anywhere."""
+    path = rng.choice(sorted(schema(config)))
+    node = block(config, path)
+    node[rng.choice(sorted(node) or ["some"])] = value = copy.deepcopy(rng.choice(ODD))
+    return Draw(f"{path} with {ranges.shown(value)}", config, False)
+
+
+def dropped(rng, config) -> Draw:
+    """A key less."""
+    path = rng.choice([path for path in sorted(schema(config)) if block(config, path)])
+    node = block(config, path)
+    key = rng.choice(sorted(node))
+    del node[key]
+    return Draw(f"{path} without {key}", config, False)
+
+
+KINDS = (misspelt_key, misspelt_name, outside, inside, odd, dropped)
+
+
+@pytest.fixture(scope="module")
+def originals():
+    return {name: cli.load(str(FOLDER / f"{name}.py")).to_dict() for name in NAMES}
+
+
+def test_one_thing_wrong_is_a_sentence_at_once_with_the_right_hint(originals, request):
+    draws, rng = request.config.getoption("--draws"), random.Random(0)
+    accepted, broken, hints, slowest, refused = [], [], [], Answer(None, 0.0), 0
+    answer(originals[NAMES[0]])  # what is slow once
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(draws):
+        drawn = None
+        while drawn is None:
+            config = copy.deepcopy(originals[rng.choice(NAMES)])
+            drawn = rng.choice(KINDS)(rng, config)
+        try:
+            found = answer(drawn.config)
+        except Exception as error:
+            broken.append(f"{drawn.what}: {type(error).__name__}: {error}")
+            continue
+        slowest = max(slowest, Answer(drawn.what, found.seconds), key=lambda a: a.seconds)
+        refused += found.sentence is not None
+        assert found.sentence is None or "\n" not in found.sentence and len(found.sentence) < 1000
+        if drawn.wrong and found.sentence is None:
+            accepted.append(drawn.what)
+        if drawn.meant:
+            right = f"did you mean '{drawn.meant}'" in (found.sentence or "")
+            hints.append((right, drawn.what, found.sentence))
+    share = sum(right for right, *_ in hints) / len(hints)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 2**20
+    print(
+        f"\n{draws} draws, {refused} refused; {len(hints)} slips, {share:.1%} of the hints right; "
+        f"slowest {slowest.seconds:.2f} s ({slowest.sentence}); memory grew {grown:.2f} GiB"
+    )
+    assert not broken, broken
+    assert not accepted, accepted
+    wrong = [(what, said) for right, what, said in hints if not right]
+    assert share >= 0.95, wrong
+    assert slowest.seconds < SECONDS, slowest
+    assert grown < 1

@@ -1,0 +1,81 @@
+"""The name that was meant is found: by slips of the finger, by other words, in other blocks."""
+
+import random
+import string
+
+import pytest
+
+from m3i_jax import spelling
+
+CONFIG = (
+    "batch duration data encoder objective optimizer seed image dtype accumulate warmup epoch_size "
+    "threads unreadable crops captions augment towers decoders target average weights init_from "
+    "weighting mesh log checkpoint monitor"
+).split()
+OPTIMIZER = (
+    "name lr base_lr schedule end_lr no_decay clip layer_decay lr_scale freeze late b1 b2 eps "
+    "weight_decay weight_decay_end"
+).split()
+
+
+@pytest.mark.parametrize(
+    "written, names, meant",
+    [
+        ("learning_rate", OPTIMIZER, "lr"),
+        ("wd", OPTIMIZER, "weight_decay"),
+        ("wieght_decay", OPTIMIZER, "weight_decay"),
+        ("Base-LR", OPTIMIZER, "base_lr"),
+        ("nmae", OPTIMIZER, "name"),
+        ("nmae", ["name", "image"], "name"),
+        ("nmae", ["image"], None),
+        ("batch_size", CONFIG, "batch"),
+        ("epochs", CONFIG, "duration"),
+        ("warmup_epochs", CONFIG, "warmup"),
+        ("img_size", CONFIG, "image"),
+        ("bacth", CONFIG, "batch"),
+        ("erase", ["erasing", "generator"], "erasing"),
+        ("drop_path_rate", ["drop_path", "dtype"], "drop_path"),
+        ("zzz", CONFIG, None),
+        ("", CONFIG, None),
+    ],
+)
+def test_the_likeliest_name(written, names, meant):
+    assert spelling.likeliest(written, names) == meant
+
+
+def test_it_is_said_as_the_end_of_a_sentence():
+    assert spelling.nearest("bacth", CONFIG) == "; did you mean 'batch'?"
+    assert spelling.nearest("zzz", ["b", "a"]) == "; there are: a, b"
+    assert spelling.nearest("zzz", []) == "; there are: none"
+    many = spelling.nearest("zzz", [f"name{i}" for i in range(1000)])
+    assert many.endswith(", …") and len(many) < 500
+
+
+def test_names_of_other_blocks_are_known():
+    assert spelling.elsewhere("lr") == "; did you mean config.optimizer.lr?"
+    assert spelling.elsewhere("learning_rate") == "; did you mean config.optimizer.lr?"
+    assert spelling.elsewhere("batch_size") == "; did you mean config.batch?"
+    assert spelling.elsewhere("zzz") == ""
+
+
+def slip(rng, name):
+    """A name with one letter inserted, deleted, replaced, or swapped with its neighbour."""
+    at, letter = rng.randrange(len(name)), rng.choice(string.ascii_lowercase + "_")
+    return rng.choice([
+        name[:at] + letter + name[at:],
+        name[:at] + name[at + 1 :],
+        name[:at] + letter + name[at + 1 :],
+        name[: at - 1] + name[at] + name[at - 1] + name[at + 1 :] if at else letter + name,
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [CONFIG, OPTIMIZER], ids=["config", "optimizer"])
+def test_one_slip_is_forgiven(names):
+    rng, right, total = random.Random(0), 0, 0
+    for _ in range(1000):
+        name = rng.choice(names)
+        written = slip(rng, name)
+        if written not in names:
+            total += 1
+            right += spelling.likeliest(written, names) == name
+    assert right >= 0.95 * total, f"{right} of {total}"

@@ -1,0 +1,125 @@
+"""What cannot train is refused by its sizes, before anything is traced or compiled."""
+
+import time
+
+import jax
+import pytest
+
+from m3i_jax.build import ConfigError
+from m3i_jax.training import agreement, run
+
+
+def refused(config):
+    with pytest.raises(ConfigError) as error:
+        run.check(config)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "row, changes, sentence",
+    [
+        # 2 x 2 cells at 16 pixels.
+        ("mae", {"objective.hidden": 0}, "hidden is 0, expected more than 0 and less than 1"),
+        ("mae", {"objective.hidden": 1.0}, "a mask that hides nothing, or all, is none"),
+        ("mae", {"objective.hidden": 1.5}, "hidden is 1.5, expected"),
+        ("mae", {"objective.hidden": 0.01}, "hides 0 of 4 cells at hidden = 0.01"),
+        ("mae", {"objective.hidden": 0.99}, "hides 4 of 4 cells at hidden = 0.99"),
+        ("siamese_im", {"objective.hidden": 0.1}, "hides 0 of 4 cells"),
+        ("msn", {"objective.hidden": 0.8}, "hides 4 of 4 cells"),
+        ("m3i", {"objective.hidden": 0.1}, "the mask of view 'mix' hides 0 of 4 cells"),
+        ("cim", {"objective.hidden": 0.01}, "the mask of code 'guess' hides 0 of 16 cells"),
+        ("simmim", {"image": 20}, "units of 2x2 cells do not divide a grid of 5x5"),
+        ("simmim", {"objective.unit": 2, "objective.hidden": 0.9}, "hides 16 of 16 cells"),
+    ],
+)
+def test_a_mask_that_hides_nothing_or_all_is_refused(row, changes, sentence, shrunk):
+    assert sentence in refused(shrunk(row, **changes))
+
+
+@pytest.mark.parametrize(
+    "row, changes, sentence",
+    [
+        ("m3i", {"batch": 1}, "which a batch of 1 cannot give; expected 2 or more"),
+        ("mixed_classification", {"batch": 1}, "which a batch of 1 cannot give"),
+        ("m3i", {"objective.mix_group": 1}, "groups of 1 cannot give"),
+        ("m3i", {"objective.mix_group": 3}, "groups of 3 cannot give"),
+        (
+            "simclr",
+            {"batch": 1},
+            "contrasts each image with the others of the batch, but",
+        ),
+        ("clip", {"batch": 1}, "but the batch is 1"),
+        ("vq_kd", {"objective.codes": 33}, "'codebook' starts at 33 of the tokens of a batch"),
+    ],
+)
+def test_a_batch_that_is_too_small_is_refused(row, changes, sentence, shrunk):
+    assert sentence in refused(shrunk(row, **changes, mesh=dict(data=1, tensor=8)))
+
+
+@pytest.mark.parametrize(
+    "row, changes, sentence",
+    [
+        ("data2vec", {"objective.layers": 3}, "made of the last 3 blocks of 'image', which has 2"),
+        ("dino", {"crops.local_size": 12}, "local_size is 12, which is not divisible by 8"),
+        ("mae", {"encoder.image": 32}, "made for images of 32x32 pixels, but config.image is 16"),
+        ("mae", {"augment.aa": {"blur": 0.5}}, "config.augment has no view 'aa'"),
+        ("mae", {"average.schedule": "cosin"}, "did you mean 'cosine'"),
+        ("mae", {"average.momentum": 2.0}, "config.average.momentum is 2.0, expected 0 to 1"),
+        (
+            "byol",
+            {"augment.a": dict(exclusive=True, blur=0.9, grayscale=0.9)},
+            "config.augment.a: at most one of grayscale, blur and solarize needs probabilities",
+        ),
+        ("mae", {"warmup": "13 steps", "epoch_size": 8}, "a warm-up of 13 steps is longer than"),
+        (
+            "mae",
+            {"duration": "1e300 epochs", "epoch_size": 8},
+            "expected at most 2147483647",
+        ),
+        ("mae", {"optimizer.schedule": "cosin"}, "did you mean 'cosine'"),
+        ("mae", {"optimizer.freeze": "("}, "is not a pattern"),
+        ("mae", {"optimizer.base_lr": 1.0}, "got both"),
+        ("mae", {"encoder.mlp_ratio": 0.001}, "mlp_ratio 0.001 leaves no hidden layer at width 64"),
+    ],
+)
+def test_what_does_not_meet_is_refused(row, changes, sentence, shrunk):
+    assert sentence in refused(shrunk(row, **changes))
+
+
+def test_every_row_passes_as_it_is(any_row, shrunk):
+    run.check(shrunk(any_row))
+
+
+@pytest.mark.parametrize(
+    "row, changes",
+    [
+        ("dino", {"objective.local": 64}),
+        ("msn", {"objective.local": 64, "objective.sinkhorn": 100}),
+        ("mae", {"encoder.depth": 1000, "image": 1024}),
+        ("simclr", {"encoder.width": 2**17, "decoders.projector.hidden": 2**17}),
+        ("moco", {"objective.size": 2**31 - 1}),
+        ("mae", {"batch": 2**20, "duration": "1e9 epochs", "epoch_size": 2**20}),
+    ],
+)
+def test_the_check_of_the_largest_values_takes_no_time(row, changes, shrunk):
+    config, start = shrunk(row, **changes), time.process_time()
+    try:
+        run.check(config)
+    except ConfigError:
+        pass
+    assert time.process_time() - start < 2
+
+
+def test_a_step_that_cannot_be_traced_is_a_sentence():
+    def failing(error):
+        def step(x):
+            raise error
+
+        return agreement.told(step)
+
+    for error in (ValueError("3 is not 4"), TypeError("no shape"), KeyError("pooled")):
+        with pytest.raises(ConfigError, match="the parts of this config do not go together"):
+            jax.eval_shape(failing(error), jax.ShapeDtypeStruct((), "float32"))
+    with pytest.raises(ConfigError, match="^as it is$"):
+        failing(ConfigError("as it is"))(0)
+    assert agreement.told(lambda x: x + 1)(1) == 2

@@ -2,8 +2,8 @@ r"""DenseCL, ResNet-50, ImageNet-1k, 200 epochs (Wang et al. 2021; METHODS §2.2
 
     python experiments/plan.py --config configs/densecl_resnet50_in1k.py
 
-Batch norms are over the whole batch (published: over each device's part, the keys' shuffled), and
-the rate falls with every step (published: with every epoch).
+Batch norms are over the whole batch (published: over each device's part, the keys' shuffled). The
+rate falls with every epoch.
 Reported: 58.7 AP on VOC; not yet run by us.
 """
 

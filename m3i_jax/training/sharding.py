@@ -57,10 +57,11 @@ def mesh(
     shape = call(_sizes, block or {}, what="config.mesh", count=len(devices))
     ways = shape[0] * shape[1]
     if batch is not None and batch % ways:
+        below, above = batch // ways * ways, (batch // ways + 1) * ways
+        sizes = f"sizes that do are {below} and {above}" if below else f"size that does is {above}"
         raise ConfigError(
-            f"a batch of {batch} does not divide over data x fsdp = {ways} devices; "
-            f"the nearest sizes that do are {max(1, batch // ways) * ways} and "
-            f"{(batch // ways + 1) * ways}"
+            f"a batch of {batch} does not divide over data x fsdp = {ways} devices; the nearest "
+            f"{sizes}"
         )
     kinds = (AxisType.Auto,) * 3
     return jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=kinds, devices=devices)

@@ -221,6 +221,12 @@ def test_lars_comes_near_the_optimum(key):
     np.testing.assert_array_equal(probe.classifier.kernel, again.classifier.kernel)
 
 
+def test_lars_has_epochs_behind_its_warmup(key):
+    for epochs in (5, 10):
+        with pytest.raises(ValueError, match=f"a warm-up of 10 epochs leaves nothing of {epochs}"):
+            lars(key, *tables(), epochs=epochs, warmup=10)
+
+
 def test_lars_begins_small_and_diverges_with_a_sentence(key):
     train, test = tables()
     still = lars(key, train, test, base_lr=0.0, epochs=2, warmup=1)

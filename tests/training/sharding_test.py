@@ -82,6 +82,8 @@ def test_meshes_that_do_not_fit_say_why(block, message):
 def test_a_batch_must_divide():
     with pytest.raises(ConfigError, match="batch of 12 .* = 8 devices; .* are 8 and 16"):
         sharding.mesh({}, batch=12)
+    with pytest.raises(ConfigError, match="the nearest size that does is 8$"):
+        sharding.mesh({}, batch=3)
     sharding.mesh({"data": 4, "tensor": 2}, batch=12)
     with pytest.raises(ConfigError, match="batch of 12"):
         sharding.put(np.zeros((12, 2)), sharding.mesh({}))

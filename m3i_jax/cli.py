@@ -88,7 +88,9 @@ def _leave(sentence: str, status: int) -> None:
     sys.exit(status)
 
 
-def hold(flag: flags.FlagHolder, annotation: Any) -> None:
+def hold(
+    flag: flags.FlagHolder, annotation: Any, *, flag_values: flags.FlagValues = flags.FLAGS
+) -> None:
     """Holds the value of a flag to a range as configs are: absl's own bounds let NaN pass."""
 
     def inside(value: Any) -> bool:
@@ -96,7 +98,7 @@ def hold(flag: flags.FlagHolder, annotation: Any) -> None:
             raise flags.ValidationError(wrong)
         return True
 
-    flags.register_validator(flag.name, inside)
+    flags.register_validator(flag.name, inside, flag_values=flag_values)
 
 
 def check_overrides(argv: Sequence[str], default: str) -> str:

@@ -7,8 +7,9 @@ import time
 import types
 
 import pytest
+from absl import flags
 
-from m3i_jax import cli
+from m3i_jax import cli, ranges
 from m3i_jax.build import ConfigError
 
 CONFIG = """
@@ -18,7 +19,7 @@ def get_config(argument="plain"):
     return ConfigDict(dict(optimizer=dict(lr=0.1), batch=4, argument=argument))
 """
 PROGRAM = """
-from m3i_jax import cli
+from m3i_jax import cli, ranges
 from absl import flags
 
 def main():
@@ -29,7 +30,7 @@ def main():
 cli.run(main, config={config!r})
 """
 FAILING = """
-from m3i_jax import cli
+from m3i_jax import cli, ranges
 from m3i_jax.training.storage import Locked
 
 def main():
@@ -67,6 +68,9 @@ def test_a_good_line_runs(config):
     "words, sentence",
     [
         (["--config.optimizer.lrr=1"], "config.optimizer has no key 'lrr'; did you mean 'lr'?"),
+        (["--config.optimizer.2b=1"], "config.optimizer has no key '2b'"),
+        (["--config.optimizer.=1"], "config.optimizer has no key ''"),
+        (["--config.lr=1"], "config has no key 'lr'; did you mean config.optimizer.lr?"),
         (["--config.bacth=1"], "config has no key 'bacth'; did you mean 'batch'?"),
         (["--noconfig.optimiser.lr"], "config has no key 'optimiser'; did you mean 'optimizer'?"),
         (["--config.optimizer.steps.first=1"], "config.optimizer has no key 'steps'"),
@@ -176,7 +180,7 @@ def test_a_config_that_fails_is_one_sentence(tmp_path, text, sentence):
 NOISY = """
 import pathlib, sys
 from absl import logging
-from m3i_jax import cli
+from m3i_jax import cli, ranges
 
 def main():
     for folder in ("orbax", "other"):
@@ -197,7 +201,7 @@ def test_what_we_say_in_a_sentence_no_thread_of_a_library_says_in_a_traceback():
 
 
 ENDING = """
-from m3i_jax import cli
+from m3i_jax import cli, ranges
 
 def main():
     {act}
@@ -220,3 +224,13 @@ def test_disks_and_ctrl_c_end_without_a_traceback(act, status, sentence, tmp_pat
     assert done.returncode == status, done.stderr
     assert done.stderr.startswith("error: " + sentence.format(tmp=tmp_path))
     assert done.stderr.count("\n") == 1
+
+
+def test_a_flag_is_held_to_its_range():
+    values = flags.FlagValues()
+    flag = flags.DEFINE_float("rate", 1.0, "A rate.", flag_values=values)
+    cli.hold(flag, ranges.Positive, flag_values=values)
+    values(["program", "--rate=0.5"])
+    for wrong in ("nan", "inf", "0", "-1"):
+        with pytest.raises(flags.Error, match="--rate is"):
+            values(["program", f"--rate={wrong}"])

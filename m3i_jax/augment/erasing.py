@@ -56,7 +56,7 @@ def random_erasing(
         raise ValueError(f"the probability of erasing is between 0 and 1, not {probability}")
     batch, height, width, _ = images.shape
     key_chosen, key_place, key_noise = jax.random.split(key, 3)
-    chosen = jax.random.bernoulli(key_chosen, probability, (batch, 1, 1))
+    chosen = jax.random.bernoulli(key_chosen, float(probability), (batch, 1, 1))
     inside = chosen & rectangles(key_place, batch, height, width, area=area, aspect=aspect)
     noise = jax.random.normal(key_noise, images.shape, jnp.float32)
     return jnp.where(inside[..., None], noise, jnp.asarray(images, jnp.float32))

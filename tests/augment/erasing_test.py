@@ -81,6 +81,8 @@ def test_a_share_of_the_images_has_noise_inside_and_itself_outside(key, probabil
 def test_probability_zero_erases_nothing_and_no_other_is_taken(key):
     images = jnp.ones((4, 8, 8, 3))
     np.testing.assert_array_equal(augment.random_erasing(key, images, probability=0.0), images)
+    certain = [augment.random_erasing(key, images, probability=one) for one in (1, 1.0)]
+    np.testing.assert_array_equal(*certain)  # a config may say 1
     with pytest.raises(ValueError, match="erasing is between 0 and 1, not 1.5"):
         augment.random_erasing(key, images, probability=1.5)
 

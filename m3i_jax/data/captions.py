@@ -1,5 +1,8 @@
 """Captions to tokens: a tokenizer that is trained on the spot, or one that is loaded.
 
+Scripts that set no spaces between words (Chinese, Japanese, Thai, ...) are split at every letter
+with its marks, so that captions with a word in common have tokens in common.
+
 0 is padding and nothing else, so `tokens != 0` is the padding mask. Every caption ends with an end
 token, also when it had to be cut; a caption without a word is all zeros, which the framework reads
 as "this sample has no text". A file whose token 0 is anything but padding (in CLIP's it is "!", in
@@ -15,7 +18,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.ranges import Range
@@ -24,6 +27,11 @@ PADDING, UNKNOWN, END = "[PAD]", "[UNK]", "[END]"
 Length = Annotated[int, Range(2, 4096, why="a word and the end token")]
 Vocabulary = Annotated[int, Range(4, 2**22, why="three tokens are special")]
 SPECIAL = (PADDING, UNKNOWN, END)  # in this order: ids 0, 1, 2
+UNSPACED = "Han Hiragana Katakana Bopomofo Yi Thai Lao Khmer Myanmar Tibetan".split()
+# A letter of these scripts with the marks on it; the long vowel sign belongs to two of them.
+LETTER = "[" + "".join(rf"\p{{{script}}}" for script in UNSPACED) + r"ー]\p{M}*"
+# A zero-width space parts words; byte-order marks, word joiners and soft hyphens say nothing.
+INVISIBLE = {0x200B: " ", 0xFEFF: "", 0x2060: "", 0x00AD: ""}
 
 
 class Captions:
@@ -44,7 +52,7 @@ class Captions:
     def encode(self, caption: str) -> np.ndarray:
         """(length,) int32 tokens, the last but padding an end token; all 0 without a word."""
         tokens = np.zeros(self.length, np.int32)
-        if caption.strip():
+        if (caption := visible(caption)).strip():
             encoding = self._tokenizer.encode(caption)
             if not all(encoding.special_tokens_mask):
                 count = sum(encoding.attention_mask)
@@ -82,6 +90,11 @@ class Captions:
         return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
+def visible(text: str) -> str:
+    """A text without what nobody sees and a tokenizer would take for a part of a word."""
+    return text.translate(INVISIBLE)
+
+
 def train(
     captions: Iterable[str], *, vocabulary: Vocabulary = 8192, length: Length = 32
 ) -> Captions:
@@ -104,11 +117,12 @@ def train(
             f"given were length {length} and vocabulary {vocabulary}"
         )
     normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    splitter = pre_tokenizers.BertPreTokenizer()
+    letters = pre_tokenizers.Split(Regex(LETTER), "isolated")
+    splitter = pre_tokenizers.Sequence([letters, pre_tokenizers.BertPreTokenizer()])
     words = collections.Counter(
         word
         for caption in captions
-        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(caption))
+        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(visible(caption)))
     )
     if not words:
         raise ConfigError("there are no captions to train a tokenizer on")
@@ -116,7 +130,7 @@ def train(
         tokenizer = _word_level(words)
         tokenizer.pre_tokenizer = splitter
     else:
-        tokenizer = _byte_pairs(words, vocabulary)
+        tokenizer = _byte_pairs(words, vocabulary, letters)
     tokenizer.normalizer = normalizer
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {END}", special_tokens=[(END, SPECIAL.index(END))]
@@ -211,8 +225,10 @@ def _word_level(words: collections.Counter) -> Tokenizer:
     return tokenizer
 
 
-def _byte_pairs(words: collections.Counter, vocabulary: int) -> Tokenizer:
-    """Byte-level BPE over the counted words."""
+def _byte_pairs(
+    words: collections.Counter, vocabulary: int, letters: pre_tokenizers.PreTokenizer
+) -> Tokenizer:
+    """Byte-level BPE over the counted words; `letters` parts those of scripts without spaces."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     if vocabulary < len(alphabet) + len(SPECIAL):
         raise ConfigError(
@@ -220,7 +236,8 @@ def _byte_pairs(words: collections.Counter, vocabulary: int) -> Tokenizer:
             f"splitting them needs at least {len(alphabet) + len(SPECIAL)}"
         )
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    bytes_of = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([letters, bytes_of])
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         special_tokens=list(SPECIAL),

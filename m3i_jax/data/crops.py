@@ -23,6 +23,7 @@ from m3i_jax.types import Batch
 TRIES = 10  # torchvision's number of draws before the centre fallback
 RATIO = (3 / 4, 4 / 3)
 Scale = Annotated[tuple[PositiveShare, PositiveShare], Ascending()]  # shares of the area
+LONG = 16  # times as many pixels as its view has, and a resized image is cut before
 LOCAL = re.compile(r"l(0|[1-9][0-9]*)")  # names of local views
 # How a cut becomes a view: Pillow's filters, which widen where they shrink (antialiasing).
 INTERPOLATIONS = {
@@ -214,11 +215,35 @@ def center_crop(
     # The long side is truncated and the offset rounded, as torchvision's Resize and CenterCrop do.
     tall = short if height <= width else int(short * height / width)
     wide = short if width <= height else int(short * width / height)
-    how = Image.Resampling.NEAREST if nearest else Image.Resampling.BICUBIC
-    resized = np.asarray(Image.fromarray(image).resize((wide, tall), how))
     top, left = round((tall - size) / 2), round((wide - size) / 2)
     box = np.array([top / scale, left / scale, size / scale, size / scale, 0, width], np.float32)
+    how = Image.Resampling.NEAREST if nearest else Image.Resampling.BICUBIC
+    if tall * wide > LONG * size**2:
+        return _middle(image, how, (top, size, tall, height), (left, size, wide, width)), box
+    resized = np.asarray(Image.fromarray(image).resize((wide, tall), how))
     return resized[top : top + size, left : left + size], box
+
+
+def _middle(image: np.ndarray, how: Image.Resampling, rows: tuple, columns: tuple) -> np.ndarray:
+    """A part of the resized image without resizing the rest: 1 x 16000 pixels become 256 x 4096000.
+
+    Equal to a grey level, but for which of the two passes Pillow takes first.
+
+    rows, columns: first pixel, their number, and the side, of the resized image; the image's side.
+    """
+    top, bottom, up, down = _needed(*rows)
+    left, right, west, east = _needed(*columns)
+    part = Image.fromarray(image[top:bottom, left:right])
+    return np.asarray(part.resize((columns[1], rows[1]), how, box=(west, up, east, down)))
+
+
+def _needed(first: int, count: int, whole: int, source: int) -> tuple[int, int, float, float]:
+    """First and last pixel of the source that a bicubic filter looks at, and the part in them."""
+    scale = source / whole
+    low, high = first * scale, (first + count) * scale
+    margin = math.ceil(2 * max(scale, 1)) + 1
+    start, stop = max(0, math.floor(low) - margin), min(source, math.ceil(high) + margin)
+    return start, stop, low - start, min(high, source) - start
 
 
 def describe(crops: Crops) -> Mapping[str, object]:

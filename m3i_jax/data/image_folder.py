@@ -4,6 +4,7 @@ Nothing about a file is believed but its content: the decoder reads the format, 
 colour mode from the header, and refuses what is not an image, or too large, before it allocates.
 """
 
+import codecs
 import functools
 import hashlib
 import io
@@ -125,8 +126,16 @@ class ImageFolder:
         if not self._captions or not text.is_file():
             return ""
         with text.open("rb") as stream:
-            lines = stream.read(MAX_CAPTION).decode("utf-8", "replace").splitlines()
-        return "\n".join(words for line in lines if (words := " ".join(line.split())))
+            return _lines(stream.read(MAX_CAPTION))
+
+
+def _lines(data: bytes) -> str:
+    """Captions of a text's first bytes, one a line: UTF-8, or what its byte-order mark says."""
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    # Not final: bytes that a cut has left of a letter are no letter.
+    decoder = codecs.getincrementaldecoder("utf-16" if marked else "utf-8")("replace")
+    lines = decoder.decode(data, final=len(data) < MAX_CAPTION).replace("\ufeff", "").splitlines()
+    return "\n".join(words for line in lines if (words := " ".join(line.split())))
 
 
 def _reason(error: Exception) -> str:

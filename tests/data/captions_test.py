@@ -200,3 +200,48 @@ def test_users_files_that_cannot_work_are_refused(tmp_path):
     user_file("clip", path)
     with pytest.raises(ConfigError, match="8 token ids; one is for padding"):
         captions.load(path, length=7).check(vocabulary=7, length=7)
+
+
+UNSPACED = {
+    "Chinese": ("一只猫坐在桌子上", "一只狗坐在桌子下", "坐在桌子"),
+    "Japanese": ("猫がテーブルの上にいる", "犬がソファーの上にいる", "の上にいる"),
+    "Thai": ("แมวนั่งบนโต๊ะ", "สุนัขนั่งบนโซฟา", "นั่งบน"),
+    "Khmer": ("ឆ្មាអង្គុយលើតុ", "ឆ្កែអង្គុយលើសាឡុង", "អង្គុយលើ"),
+}
+
+
+@pytest.mark.parametrize("script", UNSPACED)
+@pytest.mark.parametrize("vocabulary", [8192, 300])
+def test_scripts_without_spaces_share_the_tokens_of_common_words(script, vocabulary):
+    one, two, common = UNSPACED[script]
+    filler = [f"word{i}" for i in range(300 if vocabulary == 300 else 0)]  # makes it byte pairs
+    tokenizer = captions.train([one, "a cat", *filler], vocabulary=vocabulary, length=64)
+
+    def run(text):
+        tokens = [int(t) for t in tokenizer.encode(text) if t]
+        return tokens[:-1]  # without the end
+
+    part, first, second = run(common), run(one), run(two)
+    assert len(part) > 3 and captions.UNKNOWN not in tokenizer.decode(np.array(part))
+    for tokens in (first, second):
+        places = [i for i in range(len(tokens)) if tokens[i : i + len(part)] == part]
+        assert len(places) == 1  # the common words are the same tokens in both
+    assert len(set(first)) > 3 and first != second
+
+
+def test_words_between_spaces_are_split_as_ever():
+    text = "A cat's naïve Ω-shaped 12.5 кот, كلب 한국어 단어"
+    words = captions.train([text], vocabulary=64, length=32)
+    expected = "a cat ' s naïve ω - shaped 12 . 5 кот , كلب 한국어 단어".split()
+    assert len(set(words.encode(text)[: len(expected)])) == len(set(expected))
+    assert words.encode(text)[len(expected)] == 2
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\u2060", "\u00ad", "\u200b"])
+def test_marks_that_nobody_sees_are_no_part_of_a_word(mark, words):
+    text = "a small red seven"
+    assert np.array_equal(words.encode(mark + text), words.encode(text))
+    assert np.array_equal(words.encode(text.replace(" ", " " + mark)), words.encode(text))
+    assert not words.encode(mark).any()
+    marked = captions.train([mark + t for t in TEXTS], vocabulary=64, length=8)
+    assert marked.digest() == words.digest()

@@ -1,6 +1,7 @@
 """Crops: torchvision's distribution, boxes that tell the truth, and the evaluation crop."""
 
 import math
+import resource
 
 import numpy as np
 import pytest
@@ -294,6 +295,62 @@ def test_center_crop_is_resize_256_and_crop_224():
     expected = np.asarray(resized.crop((left, 16, left + 224, 240)))
     assert np.array_equal(view, expected)
     np.testing.assert_allclose(box[[0, 2]], [16 * 300 / 256, 224 * 300 / 256], rtol=1e-6)
+
+
+def whole(image, size, ratio, passes):
+    """torchvision's Resize and CenterCrop: the whole image is resized, then cut.
+
+    passes: sizes on the way, as functions of those before and behind: Pillow chooses one of two.
+    """
+    short, (height, width) = round(size / ratio), image.shape[:2]
+    tall = short if height <= width else int(short * height / width)
+    wide = short if width <= height else int(short * width / height)
+    resized = Image.fromarray(image)
+    for step in passes((width, height), (wide, tall)):
+        resized = resized.resize(step, Image.Resampling.BICUBIC)
+    top, left = round((tall - size) / 2), round((wide - size) / 2)
+    return np.asarray(resized.crop((left, top, left + size, top + size))).astype(int)
+
+
+ORDERS = (lambda old, new: [(new[0], old[1]), new], lambda old, new: [(old[0], new[1]), new])
+
+
+def test_what_is_cut_first_is_what_is_cut_last_to_a_grey_level():
+    rng, differ = np.random.default_rng(0), []
+    for i in range(60):
+        short, long = int(rng.integers(1, 20)), int(rng.integers(400, 900))
+        shape = ((short, long), (long, short))[i % 2]
+        size, ratio = int(rng.choice([8, 32])), float(rng.choice([0.5, 0.875, 1.0]))
+        image = rng.integers(0, 256, (*shape, 3), np.uint8)  # noise overshoots most
+        view, _ = crops.center_crop(image, size=size, ratio=ratio)
+        off = [np.abs(view - whole(image, size, ratio, order)) for order in ORDERS]
+        off = min(off, key=np.max)
+        assert view.shape == (size, size, 3) and off.max() <= 1, (shape, size, ratio)
+        differ.append((off > 0).mean())
+    assert np.mean(differ) < 0.005
+
+
+def test_other_images_are_resized_whole_and_equal_to_the_bit():
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        image = rng.integers(0, 256, (*rng.integers(30, 200, 2), 3), np.uint8)
+        view, _ = crops.center_crop(image, size=32)
+        assert np.array_equal(view, whole(image, 32, 0.875, lambda old, new: [new]))
+
+
+@pytest.mark.parametrize("shape", [(1, 16_000), (16_000, 1), (1, 65_500), (2, 20_000)])
+@pytest.mark.parametrize("size", [32, 224])
+def test_a_long_image_costs_no_more_than_its_middle(shape, size):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    mask = image[..., 0]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    view, _ = crops.center_crop(image, size=size)
+    cut, _ = crops.center_crop(mask, size=size, nearest=True)
+    # Kilobytes; 171 MiB and 6 GB were the cost of the whole.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 * 2**10
+    assert view.shape == (size, size, 3) and cut.shape == (size, size)
+    middle = np.moveaxis(mask, np.argmax(shape), 0)[max(shape) // 2 - 20 : max(shape) // 2 + 20]
+    assert set(np.unique(cut)) <= set(np.unique(middle))  # categories are not mixed
 
 
 def test_center_crop_with_ratio_one_keeps_a_square_image_whole():

@@ -70,6 +70,24 @@ def test_a_folder_per_class(labelled):
     assert np.array_equal(source[0].image, np.asarray(picture()))
 
 
+@pytest.mark.parametrize(
+    "data,expected",
+    [
+        ("\ufeffa cat\n\ufeff a dog", "a cat\na dog"),
+        ("a cat\r\n\n".encode("utf-16"), "a cat"),
+        (b"\xfe\xff" + "eine Kätzin".encode("utf-16-be"), "eine Kätzin"),
+        ("ä" * 3000, "ä" * 2048),  # 4096 bytes, cut between letters
+        ("a" + "ä" * 3000, "a" + "ä" * 2047),  # and within one
+        (b"caf\xe9", "caf\ufffd"),
+    ],
+    ids=["marks", "utf-16", "utf-16-be", "long", "cut", "latin-1"],
+)
+def test_captions_are_read_as_their_marks_say(tmp_path, data, expected):
+    picture().save(tmp_path / "1.png")
+    (tmp_path / "1.txt").write_bytes(data if isinstance(data, bytes) else data.encode())
+    assert image_folder(str(tmp_path))[0].caption == expected
+
+
 def test_a_flat_folder_is_unlabelled(tmp_path):
     for name in ("b.png", "a.JPG"):
         (tmp_path / name).write_bytes(encoded(picture()))

@@ -49,6 +49,11 @@ class Captions:
         self.length = tokenizer.padding["length"]
         self.vocabulary = max(tokenizer.get_vocab().values()) + 1 + self._shift
 
+    @property
+    def raised(self) -> bool:
+        """Whether ids are those of the file and one, because token 0 of the file is no padding."""
+        return bool(self._shift)
+
     def encode(self, caption: str) -> np.ndarray:
         """(length,) int32 tokens, the last but padding an end token; all 0 without a word."""
         tokens = np.zeros(self.length, np.int32)

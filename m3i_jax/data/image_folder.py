@@ -23,6 +23,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 65_500  # the largest JPEG; longer ones are attacks
 MAX_BYTES = 256 * 2**20
+SEEN_BYTES = 256 * 2**20  # of a folder whose contents are all looked at for a fingerprint
+SEEN_FILES = 512  # of a larger one
 MAX_CAPTION = 4096  # bytes of a caption file that are read
 
 Decoder = Callable[[bytes], np.ndarray]
@@ -115,6 +117,30 @@ class ImageFolder:
             if self._captions and text.is_file():
                 digest.update(f"caption {text.stat().st_size}\n".encode())
         return digest.hexdigest()[:16]
+
+    def contents(self) -> dict[str, str]:
+        """Digests of the files and captions: of their bytes, and of when they were written.
+
+        Bytes of all of them where they are `SEEN_BYTES` at most, of `SEEN_FILES` evenly spread
+        otherwise; times of all.
+        """
+        stats = [(file, file.stat()) for file in self._read()]
+        times, digest = hashlib.sha256(), hashlib.sha256()
+        for _, stat in stats:
+            times.update(f"{stat.st_mtime_ns}\n".encode())
+        whole = sum(stat.st_size for _, stat in stats) <= SEEN_BYTES
+        step = 1 if whole else -(-len(stats) // SEEN_FILES)
+        for file, stat in stats[::step]:
+            if stat.st_size <= MAX_BYTES:  # a larger one is not read for training either
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+        return {"contents": digest.hexdigest()[:16], "times": times.hexdigest()[:16]}
+
+    def _read(self) -> Iterator[Path]:
+        """The images, each with its captions behind it."""
+        for file in self._files:
+            yield file
+            if self._captions and (text := file.with_suffix(".txt")).is_file():
+                yield text
 
     def where(self, index: int) -> str:
         """The path of a record."""

@@ -15,7 +15,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from logging import getLogger
 from typing import Any, NamedTuple, TypeVar
@@ -31,6 +31,7 @@ from m3i_jax.data.samples import read as read_record
 from m3i_jax.types import Array, Batch
 
 LOG = getLogger(__name__)
+SINCE = ("contents", "times")  # fields that older fingerprints lack
 VERSION = 1  # part of the fingerprint: count up whenever the same settings give other batches
 AHEAD = 2  # batches that each stream keeps ready beyond those its threads are working on
 LATE = 0.1  # seconds after which somebody who waits for a batch looks whether to leave
@@ -210,8 +211,29 @@ def fingerprint(
         "crops": dict(describe(crops)),
         "tokenizer": tokenizer.digest() if tokenizer else None,
         "version": VERSION,
+        **getattr(source, "contents", dict)(),
     }
     return json.loads(json.dumps(fields))  # tuples become lists, as they do in a checkpoint
+
+
+def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In what two fingerprints differ, one phrase for each field.
+
+    A fingerprint from before there were some fields is not held against them. Other times of the
+    same contents are no change, since a copy has others; the log tells them.
+    """
+    names = [name for name in sorted(then.keys() | now.keys()) if then.get(name) != now.get(name)]
+    names = [name for name in names if name in then or name not in SINCE]
+    if names == ["times"]:
+        LOG.warning(
+            "files of the data were written or copied since the checkpoint; their names, sizes "
+            "and what was looked at of their contents are as they were"
+        )
+    return [
+        f"{name} was {then.get(name)!r}, is now {now.get(name)!r}"
+        for name in names
+        if name != "times"
+    ]
 
 
 def digest(fields: dict[str, Any]) -> str:

@@ -67,6 +67,8 @@ class Source(Protocol):
     account: `Account`; without it every record has a label wherever there are classes.
     on_disk: True where records are files, which may be broken; a small source of them is read
       through before a run.
+    contents() -> dict[str, str]: digests of what the records hold, by "contents", and of when they
+      were written, by "times"; for sources whose `fingerprint` does not look into them.
     read(index) -> Sample | None: of a source that replaces broken records (`robust`), the record
       itself or None.
     """

@@ -7,6 +7,7 @@ import jax
 
 from m3i_jax import build
 from m3i_jax.build import ConfigError
+from m3i_jax.data.captions import Captions
 from m3i_jax.framework import Method, Slot
 from m3i_jax.training import weights
 from m3i_jax.training.blocks import Source
@@ -31,8 +32,11 @@ def check(config: Config, method: Method) -> None:
         build.call(Source, block, what=f"config.weights.{tower}")
 
 
-def fill(run: Run, state: TrainState) -> TrainState:
-    """The first state of a run with the weights of its frozen towers loaded."""
+def fill(run: Run, state: TrainState, *, tokenizer: Captions | None = None) -> TrainState:
+    """The first state of a run with the weights of its frozen towers loaded.
+
+    tokenizer: of the run's captions, whose ids the rows of a text table have to follow.
+    """
     codes = dict(state.codes)
     for name, slot in run.method.slots.items():
         block = run.config.weights.get(slot.source or "", {})
@@ -41,23 +45,19 @@ def fill(run: Run, state: TrainState) -> TrainState:
             source = build.call(Source, block, what=f"config.weights.{slot.source}")
             grid = run.network.towers[slot.source].grid
             block = weights.block(run.config, slot.source)
-            loaded = _load(source, slot, abstract, grid, block)
+            loaded = _load(source, slot, abstract, grid=grid, block=block, tokenizer=tokenizer)
             codes[name] = jax.device_put(loaded, run.shardings.codes[name])
     return state.replace(codes=codes)
 
 
-def _load(
-    source: Source, slot: Slot, wanted: Mapping[str, Any], grid: Any, block: Mapping[str, Any]
-) -> Any:
-    """The state of a slot, of the shapes in `wanted`."""
+def _load(source: Source, slot: Slot, wanted: Mapping[str, Any], **made: Any) -> Any:
+    """The state of a slot, of the shapes in `wanted`; `made`: see `weights.load`."""
     if not slot.frozen:
         found = weights.load_code_state(source.path, slot.name)
         weights.check(found, wanted, what=f"'{slot.name}' of '{source.path}'")
         return found
     how = source._asdict()
-    tower = weights.load(
-        how.pop("path"), wanted["encoders"][slot.source], **how, grid=grid, block=block
-    )
+    tower = weights.load(how.pop("path"), wanted["encoders"][slot.source], **how, **made)
     found = {"encoders": {slot.source: tower}}
     heads = wanted.get("decoders")
     if heads and weights.is_file(source.path):

@@ -14,15 +14,18 @@ import jax
 
 from m3i_jax import build, trees
 from m3i_jax.build import ConfigError
+from m3i_jax.data.captions import Captions
 from m3i_jax.interop import beside, importing, layouts
 from m3i_jax.interop.importing import Imported, Report
 from m3i_jax.training import weights
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import Run
 from m3i_jax.training.state import TrainState
+from m3i_jax.training.token_rows import aligned
 
 LOG = logging.getLogger(__name__)
 ENCODER, TARGET = "encoders/image", "ema/"
+TOKENS = "encoders/text/token_embed"
 
 
 class Source(NamedTuple):
@@ -55,8 +58,10 @@ def check(config: Config) -> None:
         build.check(Source, config.init_from, what="config.init_from")
 
 
-def find(run: Run) -> Start | None:
+def find(run: Run, *, tokenizer: Captions | None = None) -> Start | None:
     """The weights for a run's first state, read and made to fit; None where it asks for none.
+
+    tokenizer: of the run's captions, whose ids the rows of a text table have to follow.
 
     Raises:
       ConfigError: nothing to read, nothing that fits, or an encoder that is another one.
@@ -70,6 +75,8 @@ def find(run: Run) -> Start | None:
     else:
         imported = _of_run(source)
     wanted = dict(trees.named_leaves(run.abstract.params))
+    if weights.is_file(source.path) and TOKENS in wanted:
+        imported = aligned(imported, tokenizer, rows=wanted[TOKENS].shape[0])
     found, notes = importing.fitted(imported, wanted, grid=run.network.towers["image"].grid)
     online = {path: x for path, x in found.items() if not path.startswith(TARGET)}
     target = {p.removeprefix(TARGET): x for p, x in found.items() if p.startswith(TARGET)}

@@ -170,14 +170,11 @@ def _start(run: Run, kept: Checkpoints, inputs: Inputs) -> tuple[TrainState, dic
     wanted = sharding.abstract(run.abstract.items(), run.shardings.items())
     found = kept.restore(wanted)
     if found is None:
-        start = init_from.find(run)  # before anything compiles
-        return frozen.fill(run, init_from.fill(run, run.create(), start)), None
-    then, now = found.meta["fingerprint"], inputs.fingerprint
-    changed = [
-        f"{name} was {then.get(name)!r}, is now {now.get(name)!r}"
-        for name in sorted(then.keys() | now.keys())
-        if then.get(name) != now.get(name)
-    ]
+        words = inputs.tokenizer
+        start = init_from.find(run, tokenizer=words)  # before anything compiles
+        state = init_from.fill(run, run.create(), start)
+        return frozen.fill(run, state, tokenizer=words), None
+    changed = pipeline.changes(found.meta["fingerprint"], inputs.fingerprint)
     if changed:
         raise ConfigError(f"the data changed under the checkpoint: {'; '.join(changed)}")
     LOG.info("going on from step %d", found.step)

@@ -13,6 +13,7 @@ from typing import Any
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.data.captions import Captions
 from m3i_jax.interop import beside, files, importing, layouts
 from m3i_jax.interop.rename import nested
 from m3i_jax.interop.statement import Stated
@@ -20,6 +21,7 @@ from m3i_jax.training import average, plain
 from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import length, objective
+from m3i_jax.training.token_rows import aligned
 from m3i_jax.types import Grid
 
 LOG = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ def load(
     ignore: str = "",
     grid: Grid | None = None,
     block: Mapping[str, Any] | None = None,
+    tokenizer: Captions | None = None,
 ) -> Tree:
     """Parameters of one encoder, exactly those of `wanted`.
 
@@ -51,6 +54,7 @@ def load(
         fields that may be other than what is said beside it.
       grid: of the wanted encoder, to which a file's position tables are resampled.
       block: of the wanted encoder, held against what is said beside the weights.
+      tokenizer: that a text encoder reads, see `token_rows.aligned`.
 
     Raises:
       ConfigError: nothing there to read, or its parameters are not those wanted: every missing,
@@ -61,6 +65,8 @@ def load(
     if is_file(path):
         name = (block or {}).get("name", "ENCODER")
         imported = importing.read(path, layout=layout, encoder=name)
+        if "token_embed" in wanted:
+            imported = aligned(imported, tokenizer, rows=wanted["token_embed"].shape[0])
         return _of_file(imported, wanted, tower, ignore, grid, held(imported.stated))
     found, said = _part(path, branch, "encoders", tower), stated(path, tower)
     for note in held(said):

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from m3i_jax.build import ConfigError
+from m3i_jax.data import image_folder as module
 from m3i_jax.data.image_folder import decode_image, image_folder
 
 
@@ -135,6 +136,28 @@ def test_fingerprint_follows_the_files(labelled):
     assert image_folder(str(labelled), captions=False).fingerprint() == silent
     picture(size=(31, 31)).save(labelled / "dog" / "1.png")
     assert renamed != image_folder(str(labelled)).fingerprint()
+
+
+def test_contents_are_looked_at_and_times_are_told_apart(labelled, monkeypatch):
+    file, text = labelled / "dog" / "1.png", labelled / "dog" / "0.txt"
+    first = image_folder(str(labelled)).contents()
+    os.utime(file, (1, 1))
+    copied = image_folder(str(labelled)).contents()
+    assert copied["contents"] == first["contents"] and copied["times"] != first["times"]
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))  # of equal size
+    image = image_folder(str(labelled)).contents()
+    text.write_text(text.read_text().replace("dog", "cat"))
+    caption = image_folder(str(labelled)).contents()
+    assert len({x["contents"] for x in (first, image, caption)}) == 3
+    assert image_folder(str(labelled), captions=False).contents() != caption
+    # Of a large folder some files are read, and the times of all of them.
+    monkeypatch.setattr(module, "SEEN_BYTES", 1)
+    monkeypatch.setattr(module, "SEEN_FILES", 3)
+    read = []
+    monkeypatch.setattr(module.Path, "read_bytes", lambda path: read.append(path) or b"")
+    sampled = image_folder(str(labelled)).contents()
+    assert 1 < len(read) <= 3 and sampled["times"] == caption["times"]
 
 
 def test_the_decoder_is_an_argument(labelled):

@@ -348,6 +348,25 @@ def test_fingerprint_names_every_field_that_matters():
     assert [name for name in mark if mark[name] != other[name]] == ["source", "length"]
 
 
+def test_contents_are_part_of_a_fingerprint_and_older_ones_go_on(caplog):
+    class Known(Numbered):
+        def contents(self):
+            return {"contents": "c", "times": "t"}
+
+    base = dict(seed=0, batch=4, crops=CROPS)
+    now = pipeline.fingerprint(Known(9), **base)
+    older = pipeline.fingerprint(Numbered(9), **base)
+    assert now == older | {"contents": "c", "times": "t"}
+    assert pipeline.changes(now, now) == pipeline.changes(older, now) == []
+    assert pipeline.changes(now | {"contents": "d"}, now) == ["contents was 'd', is now 'c'"]
+    assert pipeline.changes(older | {"seed": 1}, now) == ["seed was 1, is now 0"]
+    assert pipeline.changes(now, older) == ["contents was 'c', is now None"]
+    caplog.clear()
+    assert (
+        pipeline.changes(now | {"times": "u"}, now) == [] and "since the checkpoint" in caplog.text
+    )
+
+
 def test_prefetch_pairs_each_batch_with_the_state_after_it():
     put = []
     stream = pipeline.batches(Numbered(7), batch=2, seed=0, crops=CROPS)

@@ -112,7 +112,7 @@ def build(
 
 def choose(module: Any, block: Mapping[str, Any], *, what: str) -> tuple[Callable, dict[str, Any]]:
     """The function of `module` that `block["name"]` names, and the rest of the block."""
-    if not isinstance(block, Mapping):
+    if not hasattr(block, "keys"):  # a ConfigDict is no Mapping
         raise ConfigError(f"{what} is {shown(block)}, expected a block of keys")
     kwargs = dict(block)
     if "name" not in kwargs:

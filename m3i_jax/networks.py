@@ -4,6 +4,7 @@ Nothing above this file knows that there is Flax. Parameters are
 {"encoders": {tower: ...}, "decoders": {name: ...}}, nested dicts of float32 arrays.
 """
 
+import functools
 import math
 import zlib
 from collections.abc import Callable, Mapping
@@ -114,7 +115,8 @@ def build(
     coupling = {n for n, module in modules.items() if getattr(module, "tracks", False)}
     coupling |= {n for n, module in heads.modules.items() if getattr(module, "norm", "") == "batch"}
     return Network(
-        init=lambda key: _init(key, modules, shares, heads),
+        # Traced once, whoever asks for shapes or values.
+        init=jax.jit(lambda key: _init(key, modules, shares, heads), inline=True),
         encode=lambda params, tower, data, **how: _encode(
             modules, shares, params, tower, data, **how
         ),
@@ -198,21 +200,30 @@ def _init(
     key: Array, modules: dict[str, nn.Module], shares: Mapping[str, int], heads: Heads
 ) -> Params:
     """Parameters of every module, from a key of its own: fold_in(key, crc32(path))."""
-    encoders, decoders, given, made = {}, {}, {}, {}
+    encoders, decoders = {}, {}
     for name, module in modules.items():
-        x, how = module.example(), {"layers": True} if module.kind == "image" else {}
-        encoders[name] = _parameters(key, f"encoders/{name}", module, x)
-        given[name] = _shapes(module, encoders[name], x, **how)
+        encoders[name] = _parameters(key, f"encoders/{name}", module, module.example())
+
+    @functools.cache  # a module that feeds others is traced once; one that feeds none, never
+    def made(name):
+        """Zeros like what tower or decoder `name` makes."""
+        if module := modules.get(name):
+            how = {"layers": True} if module.kind == "image" else {}
+            return _zeros(_shapes(module, encoders[name], module.example(), **how))
+        x, how = example(name)
+        return _zeros(_features(_shapes(heads.modules[name], visit(name), x, **how), x))
+
+    def example(name):
+        """What decoder `name` is called with."""
+        how = _wanted(heads.modules[name], _example_geometry(modules, heads, name))
+        return made(heads.inputs[name]), how
 
     def visit(name):
-        """Initialises decoder `name`, after whatever feeds it; returns what it makes."""
-        if name not in made:
-            source, module = heads.inputs[name], heads.modules[name]
-            x = _zeros(given[source] if source in given else visit(source))
-            how = _wanted(module, _example_geometry(modules, heads, name))
-            decoders[name] = _parameters(key, f"decoders/{name}", module, x, **how)
-            made[name] = _features(_shapes(module, decoders[name], x, **how), x)
-        return made[name]
+        """Parameters of decoder `name`, made after whatever feeds it."""
+        if name not in decoders:
+            x, how = example(name)
+            decoders[name] = _parameters(key, f"decoders/{name}", heads.modules[name], x, **how)
+        return decoders[name]
 
     for name in heads.modules:
         visit(name)

@@ -214,7 +214,8 @@ def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = Non
     augment = _augment(config, method)
     mesh = sharding.mesh(config.mesh, batch=config.batch // config.accumulate, devices=devices)
     key = jax.random.key(config.seed)
-    params = jax.eval_shape(partial(framework.init, method, network), key)[0]
+    with jax.set_mesh(mesh):  # as where the state is made, whose trace this is then
+        params, _ = jax.eval_shape(partial(framework.init, method, network), key)
     optimizer, schedule = optimizers.create(
         config.optimizer,
         params=params,
@@ -226,7 +227,8 @@ def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = Non
     if count > MOST:
         raise ConfigError(f"the network has {count:.3g} parameters, expected at most {MOST:.0e}")
     make = partial(create, network=network, method=method, weighting=weighting, optimizer=optimizer)
-    abstract = jax.eval_shape(make, key)
+    with jax.set_mesh(mesh):
+        abstract = jax.eval_shape(make, key)
     return Run(
         config=config,
         network=network,

@@ -1,30 +1,56 @@
 """Eight CPU devices, no silent rank promotion, and one compile cache for the whole run."""
 
+import gc
+import importlib.metadata
 import os
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
     + " --xla_force_host_platform_device_count=8"
-    # Tests run tiny programs once: half of their time would go into optimising machine code.
-    + " --xla_backend_optimization_level=0"
+    # Tests run tiny programs once: half of their time would go into optimising machine code, and
+    # half of the rest into loops that are written one by one, in 32 modules.
+    + " --xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
 )
-
-import tempfile  # noqa: E402
-
-import jax  # noqa: E402
-import pytest  # noqa: E402
-
-jax.config.update("jax_numpy_rank_promotion", "raise")
+if importlib.metadata.version("jaxlib") < "0.11":  # later ones know no other way
+    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 # The processes of a run, and the programs that tests start, compile each program once.
 CACHE = os.path.join(tempfile.gettempdir(), f"m3i_jax_tests_{os.getuid()}")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", CACHE)
-jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Tracing makes millions of objects and hardly a cycle: looking for those took a tenth of all time.
+gc.set_threshold(200_000, 20, 20)
 
 
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture(scope="session")
+def by_norm():
+    """by_norm(found, right, limit): ‖found − right‖ ≤ limit · ‖right‖ for each leaf of two trees.
+
+    Rounding is of the size of the numbers that were added, not of the one that came out: where an
+    array's scale is 40, an element of it that is .01 cannot be right to 1e-5.
+    """
+
+    def check(found, right, limit):
+        pairs = zip(jax.tree.leaves_with_path(found), jax.tree.leaves(right), strict=True)
+        for (path, one), two in pairs:
+            one, two = np.float64(one), np.float64(two)
+            off, size = np.linalg.norm(one - two), np.linalg.norm(two)
+            where = jax.tree_util.keystr(path)
+            assert one.shape == two.shape and off <= limit * size, f"{where}: {off} of {size}"
+
+    return check
 
 
 def pytest_addoption(parser):

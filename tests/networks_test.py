@@ -127,7 +127,7 @@ def inputs(key, batch=8):
     return images, jnp.arange(batch) % 10 - 1, jnp.arange(batch * 6).reshape(batch, 6) % 50
 
 
-def test_eight_devices_give_the_values_of_one(small, key):
+def test_eight_devices_give_the_values_of_one(small, key, by_norm):
     network, params = small
     slope = jax.jit(jax.value_and_grad(lambda p, *x: everything(network, p, *x)))
     one = slope(params, *inputs(key))
@@ -135,10 +135,15 @@ def test_eight_devices_give_the_values_of_one(small, key):
     with jax.set_mesh(mesh):
         split = [jax.device_put(x, NamedSharding(mesh, P(("data", "fsdp")))) for x in inputs(key)]
         many = slope(params, *split)
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
-        # Sums over the batch in another order.
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
-    unused = [n for n, g in trees.named_leaves(one[1]) if not np.abs(g).max() > 0]
+    np.testing.assert_allclose(many[0], one[0], rtol=1e-5)
+    found, right = (dict(trees.named_leaves(slopes)) for _, slopes in (many, one))
+    blind = {n for n in right if n.endswith("k/bias")}
+    # Sums over the batch in another order.
+    by_norm(*({n: g[n] for n in g.keys() - blind} for g in (found, right)), 5e-6)
+    # Of a gradient of 0 there is nothing but rounding.
+    whole = np.linalg.norm([np.linalg.norm(g) for g in right.values()])
+    assert all(np.linalg.norm(g[n]) <= 1e-6 * whole for n in blind for g in (found, right))
+    unused = [n for n, g in right.items() if not np.abs(g).max() > 0]
     # Keys get no gradient from a bias, softmax being blind to it; first tokens read the rest.
     assert all(n.endswith("k/bias") for n in unused), unused
 

@@ -67,7 +67,8 @@ STOPPED = {"alignment": (1,), "unigrad": (1,)}
 
 @pytest.mark.parametrize("name", CASES)
 def test_values_equal_the_formula(name, check):
-    check.value(*CASES[name], rtol=1e-6, atol=0)
+    # Entropies of about 2 are subtracted: half a unit in their last place is 1e-7.
+    check.value(*CASES[name], rtol=1e-6, atol=1e-7 if "entropy" in name else 0)
     fn, _, args, options = CASES[name]
     assert fn(*args, **options).shape == ()
 

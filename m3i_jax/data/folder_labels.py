@@ -120,11 +120,11 @@ def _numbered(folder, there: Tree, files, names, classes, lists) -> Labelled:
 def _note(folder, there: Tree, labels, classes, unknown, lists) -> str:
     """One sentence: what was found, what is missing, what was left out."""
     count = np.bincount(labels[labels >= 0], minlength=len(classes))
-    said = [f"'{folder}': {len(labels)} images"]
+    said = [f"'{folder}': {_number(len(labels), 'image', 'images')}"]
     if not (labels >= 0).any() and not unknown:
         said[0] += ", none of them labelled"
     else:
-        said[0] += f" of {int((count > 0).sum() + len(unknown))} classes"
+        said[0] += " of " + _number((count > 0).sum() + len(unknown), "class", "classes")
         if lists:
             said.append(f"{len(labels) - int((labels < 0).sum())} labelled by '{lists.path}'")
         if absent := [name for name, n in zip(classes, count, strict=True) if not n]:
@@ -136,3 +136,7 @@ def _note(folder, there: Tree, labels, classes, unknown, lists) -> str:
     if str(there):
         said.append(f"left out: {there}")
     return "; ".join(said)
+
+
+def _number(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"

@@ -1,8 +1,9 @@
 """The first state of a run from weights that are there: of another run, or in a file of others.
 
 Of the image encoder, everything has to fit but what `ignore` names. Any other tower or decoder is
-taken whole, where it is there and fits, and otherwise starts as it was initialised. The target
-starts as the file's target, where it has one, else as the online network.
+taken whole, where it is there and fits (a text tower, if it reads the same tokens), and otherwise
+starts as it was initialised. The target starts as the file's target, where it has one, else as the
+online network.
 """
 
 import logging
@@ -25,7 +26,8 @@ from m3i_jax.training.token_rows import aligned
 
 LOG = logging.getLogger(__name__)
 ENCODER, TARGET = "encoders/image", "ema/"
-TOKENS = "encoders/text/token_embed"
+TEXT = "encoders/text/"
+TOKENS = TEXT + "token_embed"
 
 
 class Source(NamedTuple):
@@ -78,6 +80,10 @@ def find(run: Run, *, tokenizer: Captions | None = None) -> Start | None:
     if weights.is_file(source.path) and TOKENS in wanted:
         imported = aligned(imported, tokenizer, rows=wanted[TOKENS].shape[0])
     found, notes = importing.fitted(imported, wanted, grid=run.network.towers["image"].grid)
+    others = "" if weights.is_file(source.path) else weights.other_tokens(source.path, tokenizer)
+    if others and TOKENS in found:
+        found = {path: x for path, x in found.items() if TEXT not in path}
+        notes += [f"it starts anew: {others}"]
     online = {path: x for path, x in found.items() if not path.startswith(TARGET)}
     target = {p.removeprefix(TARGET): x for p, x in found.items() if p.startswith(TARGET)}
     _check_encoder(online, wanted, imported, source.ignore)

@@ -13,6 +13,7 @@ from typing import Any
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.data import captions
 from m3i_jax.data.captions import Captions
 from m3i_jax.interop import beside, files, importing, layouts
 from m3i_jax.interop.rename import nested
@@ -71,6 +72,8 @@ def load(
     found, said = _part(path, branch, "encoders", tower), stated(path, tower)
     for note in held(said):
         LOG.info("'%s': %s", path, note)
+    if "token_embed" in wanted and (others := other_tokens(path, tokenizer)):
+        raise ConfigError(others)
     _check_grid(found, wanted, said, grid, what=f"tower '{tower}' of '{path}'")
     check(found, wanted, what=f"tower '{tower}' of '{path}'")
     return found
@@ -93,9 +96,7 @@ def agree(said: Stated, block: Mapping[str, Any], *, ignore: str, what: str) -> 
 
 def stated(path: str | Path, tower: str) -> Stated:
     """What the config of a work directory says of one of its towers; nothing where it has none."""
-    path = Path(path)
-    if path.parent.name == "checkpoints":
-        path = path.parent.parent
+    path = _home(path)
     config = files.beside(path, files.CONFIG)
     blocks = {"image": config.get("encoder"), **(config.get("towers") or {})}
     own = blocks.get(tower)
@@ -104,6 +105,26 @@ def stated(path: str | Path, tower: str) -> Stated:
     given = {"image": config["image"]} if "image" in config and beside.takes_images(own) else {}
     found = beside.of_block({**given, **own}, where=f"the config of '{path}', {tower}.")
     return found._replace(decoders=config.get("decoders") or {})
+
+
+def _home(path: str | Path) -> Path:
+    """The work directory of a path into it."""
+    path = Path(path)
+    return path.parent.parent if path.parent.name == "checkpoints" else path
+
+
+def other_tokens(path: str | Path, tokenizer: Captions | None) -> str:
+    """What keeps a text tower of a work directory from reading this run's tokens; "" for nothing.
+
+    Its rows are of the tokens that its own tokenizer.json numbers, which shapes do not tell.
+    """
+    theirs = _home(path) / "tokenizer.json"
+    if tokenizer is None or not theirs.is_file() or captions.load(theirs).numbers_as(tokenizer):
+        return ""
+    return (
+        f"the text tower of '{path}' was trained on the tokens of '{theirs}', and this run has "
+        "others; name that file in config.captions.file"
+    )
 
 
 def is_file(path: str | Path) -> bool:

@@ -73,7 +73,7 @@ def test_flat_folders_are_said_as_what_they_are(three, flat):
     put(three, flat)
     train, test = both(three)
     assert test.classes == train.classes and test[0].label == -1 and test.account.labelled == 0
-    assert "1 images, none of them labelled" in test.account.notes[0]
+    assert "1 image, none of them labelled" in test.account.notes[0]
     with pytest.raises(ConfigError, match="no image of the test split has a label of 'bird', 'cat"):
         samples.require_labels(test, split="test", what="a probe")
     with pytest.raises(ConfigError, match="the train split has no classes"):

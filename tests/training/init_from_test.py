@@ -9,9 +9,10 @@ from safetensors.numpy import save_file
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError
+from m3i_jax.data import captions
 from m3i_jax.interop import files, layouts
 from m3i_jax.interop.rename import to_theirs
-from m3i_jax.training import init_from, session
+from m3i_jax.training import init_from, session, weights
 from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.run import assemble
 
@@ -202,3 +203,23 @@ def test_a_run_that_asks_for_nothing_starts_as_ever(mae):
     state = run.create()
     assert init_from.find(run) is None and init_from.fill(run, state, None) is state
     init_from.check(run.config)
+
+
+def test_a_text_tower_of_other_tokens_starts_anew(mae, tmp_path, caplog):
+    caplog.set_level("INFO")
+    same, other = ["a cat", "a dog"], ["ein hund", "eine katze"]
+    mine, again, theirs = (captions.train(x, length=16) for x in (same, same, other))
+    run = mae(row="clip", seed=5)
+    with Checkpoints(tmp_path / "checkpoints") as kept:
+        kept.save(3, run.create().items(), {}, wait=True)
+    ours = mae({"path": str(tmp_path)}, row="clip")
+    for tokenizer, taken in ((again, True), (theirs, False)):
+        tokenizer.save(tmp_path / "tokenizer.json")
+        start = init_from.find(ours, tokenizer=mine)
+        assert (init_from.TOKENS in start.online) is taken
+        assert any(path.startswith(ENCODER) for path in start.online)
+        assert ("this run has others" in caplog.text) is not taken
+    wanted = ours.abstract.params["encoders"]["text"]
+    with pytest.raises(ConfigError, match="this run has others; name that file in config.captions"):
+        weights.load(tmp_path, wanted, tower="text", branch="online", tokenizer=mine)
+    assert weights.load(tmp_path, wanted, tower="text", branch="online", tokenizer=theirs)

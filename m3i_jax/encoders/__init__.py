@@ -30,6 +30,8 @@ def accepts(name: str, key: str) -> bool:
 
 def choose(block: Mapping[str, Any], *, what: str) -> tuple[Callable, dict[str, Any]]:
     """The encoder that a block names, and the rest of the block."""
+    if hasattr(block, "keys") and "name" in block:
+        lookup(_VARIANTS, block["name"], what="encoder")
     return build.choose(_VARIANTS, block, what=what)
 
 

@@ -40,7 +40,7 @@ def alarms(monkeypatch, name, *, method=None, seed=0):
         for block in config["decoders"].values():
             block.update(hidden=64)
     if method is not None:
-        monkeypatch.setattr(run, "objective", lambda config: method())
+        monkeypatch.setattr(run, "objective", lambda config, *, steps=None: method())
     config = Config.of(config)
     source = data.source(config.data, split="train")
     made = run.assemble(config, images=len(source), devices=jax.devices()[:1])

@@ -145,10 +145,10 @@ def test_accumulated_steps_equal_whole_ones(row, shrunk, batch, fits, one_device
             **{"objective.mix_group": 2, "optimizer.eps": 1.0},
         )
         run = assemble(config, images=100, devices=device)
-        state = run.create()
+        state, step = run.create(), jax.jit(run.step())
         with jax.set_mesh(run.mesh):
             for _ in range(2):
-                state, _ = jax.jit(run.step())(state, sharding.put(fits(run, batch), run.mesh))
+                state, _ = step(state, sharding.put(fits(run, batch), run.mesh))
         states.append(jax.device_get(state.params))
     # Adam divides by the root of its second moment, which turns rounding into anything where the
     # gradient is rounding; eps = 1 makes the update smooth in the gradient.

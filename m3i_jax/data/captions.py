@@ -30,8 +30,11 @@ SPECIAL = (PADDING, UNKNOWN, END)  # in this order: ids 0, 1, 2
 UNSPACED = "Han Hiragana Katakana Bopomofo Yi Thai Lao Khmer Myanmar Tibetan".split()
 # A letter of these scripts with the marks on it; the long vowel sign belongs to two of them.
 LETTER = "[" + "".join(rf"\p{{{script}}}" for script in UNSPACED) + r"ー]\p{M}*"
-# A zero-width space parts words; byte-order marks, word joiners and soft hyphens say nothing.
-INVISIBLE = {0x200B: " ", 0xFEFF: "", 0x2060: "", 0x00AD: ""}
+# A zero-width space parts words; byte-order marks, word joiners, soft hyphens and what sets the
+# direction say nothing. What joins emoji stays: tokenizers of others know it.
+INVISIBLE = {0x200B: " ", **dict.fromkeys((0xFEFF, 0x2060, 0x00AD, 0x034F, 0x061C, 0x180E), "")}
+INVISIBLE |= dict.fromkeys([0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "")
+INVISIBLE |= {code: " " for code in (*range(0x00, 0x20), 0x7F)}  # controls
 
 
 class Captions:

@@ -9,7 +9,7 @@ import numpy as np
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data import folder_names, ilsvrc
-from m3i_jax.data.folder_tree import SUFFIXES, Tree, filled, tree
+from m3i_jax.data.folder_tree import SUFFIXES, Tree, filled, has_images, tree
 from m3i_jax.data.samples import Account, NoSplit, listed
 
 
@@ -41,7 +41,8 @@ def look(
     found = None
     for folder in folder_names.candidates(root, split):
         inside = folder != root
-        one = _label(folder, classes, captions=captions, inside=inside, lists=split == "test")
+        lists = root if split == "test" else None
+        one = _label(_unwrapped(folder), classes, captions=captions, inside=inside, lists=lists)
         if found is None or one.account.labelled and not found.account.labelled:
             found = one
     return found
@@ -55,8 +56,16 @@ def _trained(root: Path) -> tuple[str, ...] | None:
         return None
     if folder == root:
         return None
-    names = filled(folder)
+    names = filled(_unwrapped(folder))
     return () if _plain(names) else tuple(names)
+
+
+def _unwrapped(folder: Path) -> Path:
+    """`folder`, or the folder within its only one, and so on, that holds several classes."""
+    inner = folder
+    while len(names := filled(inner)) == 1 and not has_images(inner):
+        inner /= names[0]
+    return inner if len(names) > 1 and not has_images(inner) else folder
 
 
 def _plain(names: Sequence[str]) -> bool:
@@ -65,11 +74,12 @@ def _plain(names: Sequence[str]) -> bool:
 
 
 def _label(
-    folder: Path, classes: Sequence[str] | None, *, captions: bool, inside: bool, lists: bool
+    folder: Path, classes: Sequence[str] | None, *, captions: bool, inside: bool, lists: Path | None
 ) -> Labelled:
     """The images of a folder with their labels.
 
-    inside: it is a split of something.  lists: a flat folder may have a list of labels.
+    inside: it is a split of something.
+    lists: the folder of the data set, in which a flat one may have a list of labels; None = none.
     """
     there = tree(folder, captions=captions)
     full = {name: files for name, files in there.folders.items() if files}
@@ -96,7 +106,7 @@ def _label(
     else:
         files, names, place = flat, [None] * len(flat), folder
     if flat and lists:
-        labels = ilsvrc.find(place, flat, classes=classes or ())
+        labels = ilsvrc.find(place, flat, root=lists, classes=classes or ())
         names = labels.names if labels else names
     return _numbered(folder, there, files, names, classes, labels)
 

@@ -28,7 +28,11 @@ _SYSTEM = frozenset(
     "$recycle.bin recycler recycled thumbs.db ehthumbs.db ehthumbs_vista.db desktop.ini "
     "lost+found __macosx __pycache__".split()
 ) | {"system volume information", "network trash folder", "temporary items", "icon\r"}
-_SYSTEM_PATTERN = re.compile(r"(\.|~\$|found\.\d{3}$).*", re.DOTALL)
+_SYSTEM_PATTERN = re.compile(
+    r"(\.|~\$|found\.\d{3}$|@(app|syno|eadir|tmp|share|home)|@(__thumb|database|img_bkp_cache)$|"
+    r"@(activebackup|s2s|docker|download|quarantine)$|#syno|syno@|\$(extend$|windows\.)|~snapshot$).*",
+    re.DOTALL,
+)
 
 
 def is_system(name: str) -> bool:
@@ -72,7 +76,20 @@ def splits(folder: Path) -> dict[str, Path]:
             )
         if kind:
             found[kind] = one
-    return found
+    return found or _paired(subfolders(folder))
+
+
+def _paired(folders: list[Path]) -> dict[str, Path]:
+    """Splits by names that differ in the word of a split alone: seg_train and seg_test, 2 (val)."""
+    alike: dict[tuple[str, ...], dict[str, Path]] = {}
+    for folder in folders:
+        words = [word for word in re.split(r"[\W_]+", folder.name.casefold()) if word]
+        kinds = [split_of(word) for word in words]
+        rest = tuple(w for w, k in zip(words, kinds, strict=True) if not k and not w.isdecimal())
+        for kind in filter(None, kinds):
+            alike.setdefault(rest, {}).setdefault(kind, folder)
+    pairs = [found for found in alike.values() if len(found) > 1 and "train" in found]
+    return pairs[0] if len(pairs) == 1 else {}
 
 
 def candidates(root: Path, split: str | None) -> list[Path]:

@@ -63,6 +63,12 @@ def filled(folder: Path) -> list[str]:
     ]
 
 
+def has_images(folder: Path) -> bool:
+    """Whether there is an image in the folder itself."""
+    ((images, _),) = _walk(folder, collections.Counter(), deep=False)
+    return any(image.is_file() for image in images)
+
+
 def _images(folder: Path, left_out: collections.Counter, *, captions: bool, deep: bool):
     """Regular image files, also through links, sorted by path; the rest is counted."""
     found = []

@@ -33,26 +33,31 @@ class Labels(NamedTuple):
     names: list[str | None]
 
 
-def find(folder: Path, images: Sequence[Path], *, classes: Collection[str] = ()) -> Labels | None:
+def find(
+    folder: Path, images: Sequence[Path], *, root: Path, classes: Collection[str] = ()
+) -> Labels | None:
     """Labels of the images of a flat folder from the first file that has some; None without any.
 
+    root: of the data set, above which no list is looked for.
     classes: names that are known, so that "3" is a class and no number where one is called so.
 
     Raises:
-      ConfigError: a file numbers its classes and nothing beside it names them.
+      ConfigError: a file numbers its classes and nothing beside it names them, calls one image two
+        classes, or has a line for each image in an order that is not said.
     """
-    for path in _candidates(folder, {image.stem for image in images}):
+    for path in _candidates(folder, root, {image.stem for image in images}):
         if path.stat().st_size > MAX_BYTES:
             continue
         text = path.read_text("utf-8-sig", "replace")
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        names = _by_name(lines, images, classes) or _by_number(lines, images, classes)
+        lines = [line.strip() for line in text.rstrip().splitlines()]
+        named = _by_name(list(filter(None, lines)), images, classes, path)
+        names = named or _by_number(lines, images, classes, path)
         if names:
             return Labels(path, _named(names, path, classes))
     return _annotated(folder, images)
 
 
-def _candidates(folder: Path, stems: Collection[str]) -> list[Path]:
+def _candidates(folder: Path, root: Path, stems: Collection[str]) -> list[Path]:
     """Files that may label the images of `folder`, the likeliest first; none is an image's text."""
     above, name = list(folder.parents), folder.name
     if name in ("images", "imgs") and above:
@@ -66,7 +71,7 @@ def _candidates(folder: Path, stems: Collection[str]) -> list[Path]:
         "*_validation_synset_labels.txt",
         "*_validation_ground_truth.txt",
     )
-    near = [folder, *above[:2]]
+    near = [folder, *(p for p in above[:2] if p == root or root in p.parents)]
     kits = [kit / "data" for place in near for kit in sorted(place.glob("*devkit*"))]
     # ILSVRC/Data/CLS-LOC/val is four folders below the tables of Kaggle's archive.
     kaggle = above[2:4] if "CLS-LOC" in folder.parts else []
@@ -76,19 +81,44 @@ def _candidates(folder: Path, stems: Collection[str]) -> list[Path]:
 
 
 def _by_name(
-    lines: Sequence[str], images: Sequence[Path], classes: Collection[str]
+    lines: Sequence[str], images: Sequence[Path], classes: Collection[str], path: Path
 ) -> list[str | None] | None:
     """From lines of an image's name and its class; None where no line is of one of the images."""
     rows = [cells for line in lines if len(cells := _CELL.split(line, maxsplit=1)) == 2]
     if [cell for _, cell in rows] == [str(i + 1) for i in range(len(rows))]:
         return None  # ImageSets/CLS-LOC/val.txt counts its images
-    said = {_stem(name): _class(cell, classes) for name, cell in rows}
-    names = [said.get(image.stem) for image in images]
+    said: dict[str, list[tuple[str, str]]] = {}
+    for name, cell in rows:
+        said.setdefault(_stem(name), []).append((name.strip("\"'"), _class(cell, classes)))
+    about = {image: said.get(image.stem, []) for image in images}
+    # A list of all splits has a "0.png" in each: where its folders are ours, others are not meant.
+    exact = any(_shared(name, image) > 2 for image, found in about.items() for name, _ in found)
+    names = [_said(found, image, path, exact=exact) for image, found in about.items()]
     return names if any(names) else None
 
 
+def _said(rows: Sequence[tuple[str, str]], image: Path, path: Path, *, exact: bool) -> str | None:
+    """The class of the line that names most of an image's path."""
+    if exact:
+        rows = [row for row in rows if "/" not in row[0] or _shared(row[0], image) > 2]
+    most = max((_shared(name, image) for name, _ in rows), default=0)
+    found = sorted({name for where, name in rows if _shared(where, image) == most})
+    if len(found) > 1:
+        raise ConfigError(f"'{path}' says of '{image.name}' both '{found[0]}' and '{found[1]}'")
+    return found[0] if found else None
+
+
+def _shared(name: str, image: Path) -> int:
+    """How much of a path a line names: 1 for the stem, 2 with the suffix, 3 and more by folders."""
+    theirs, ours = name.split("/")[::-1], image.parts[::-1]
+    if theirs[0] != ours[0]:
+        return 1
+    same = [a == b for a, b in zip(theirs, ours, strict=False)]
+    return 1 + (same.index(False) if False in same else len(same))
+
+
 def _by_number(
-    lines: Sequence[str], images: Sequence[Path], classes: Collection[str]
+    lines: Sequence[str], images: Sequence[Path], classes: Collection[str], path: Path
 ) -> list[str | None] | None:
     """From lines of a class alone: the images' own numbers choose, or else their order."""
     stems = {image.stem for image in images}
@@ -96,15 +126,36 @@ def _by_number(
         return None
     numbers = [NUMBERED.fullmatch(image.stem) for image in images]
     if all(numbers):
-        places = [int(number[1]) - 1 for number in numbers]
-        return [lines[i] if 0 <= i < len(lines) else None for i in places]
-    return list(lines) if len(lines) == len(images) else None
+        places = [int(number[1]) for number in numbers]
+        first = min(1, *places)  # ImageNet counts from 1
+        if max(places) - first >= len(lines):
+            return None  # of other images, or not of all of them
+        return [lines[place - first] or None for place in places]
+    if len(lines) != len(images) or "" in lines or len(set(lines)) == len(lines) > 1:
+        return None  # names of classes, each once, may be as many as there are images
+    if sorted(stems, key=_natural) != sorted(stems):
+        raise ConfigError(
+            f"'{path}' has a class for each image of '{images[0].parent}', but not whether '10' "
+            "comes behind '9' or behind '1'; write NAME CLASS in each line"
+        )
+    return list(lines)
+
+
+def _natural(stem: str) -> list[tuple[bool, int, str]]:
+    """Sorts numbers in names by their size."""
+    parts = re.findall(r"\d+|\D+", stem)
+    return [(not p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
 
 
 def _class(cell: str, classes: Collection[str]) -> str:
-    """A class, which may have spaces in its name, or what stands in front of boxes."""
+    """A class, which may have spaces in its name, or what stands in front of boxes and the like."""
     whole = cell.strip("\"' ")
-    return whole if whole in classes else _CELL.split(whole)[0]
+    field = re.split(r"[,;\t]", whole)[0].strip("\"' ")
+    words = field.split()
+    runs = [whole, field, *(" ".join(words[:n]) for n in range(len(words) - 1, 0, -1))]
+    known = next((run for run in runs if run in classes), None)
+    counted = all(re.fullmatch(r"[-\d.]+", word) for word in words[1:])
+    return known or (words[0] if words and counted else field)
 
 
 def _stem(name: str) -> str:

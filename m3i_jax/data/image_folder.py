@@ -157,9 +157,13 @@ class ImageFolder:
 
 def _lines(data: bytes) -> str:
     """Captions of a text's first bytes, one a line: UTF-8, or what its byte-order mark says."""
-    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    marks = {  # that of UTF-32 begins as that of UTF-16 does
+        "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+        "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    }
+    encoding = next((name for name, mark in marks.items() if data.startswith(mark)), "utf-8")
     # Not final: bytes that a cut has left of a letter are no letter.
-    decoder = codecs.getincrementaldecoder("utf-16" if marked else "utf-8")("replace")
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
     lines = decoder.decode(data, final=len(data) < MAX_CAPTION).replace("\ufeff", "").splitlines()
     return "\n".join(words for line in lines if (words := " ".join(line.split())))
 

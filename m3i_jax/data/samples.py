@@ -126,6 +126,10 @@ def require_labels(source: Source, *, split: str, what: str) -> None:
         )
     if reason := unlabelled(source, split=split):
         raise ConfigError(f"{what} needs classes, but {reason}")
+    if len(source.classes) == 1:
+        raise ConfigError(
+            f"{what} tells classes apart, but training has one only, {listed(source.classes)}"
+        )
 
 
 def listed(names: Iterable[str]) -> str:

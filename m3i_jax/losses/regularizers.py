@@ -93,5 +93,6 @@ def _off_diagonal(correlation: Array) -> Array:
 
 def _standardized(z: Array, eps: float) -> Array:
     """Zero mean, unit variance over the rows; 0 for a constant column, with finite gradient."""
+    z = z - jax.lax.stop_gradient(z[:1])  # a mean of large equal numbers is not quite their number
     centred = z - z.mean(0, keepdims=True)
     return centred * jax.lax.rsqrt(jnp.square(centred).mean(0, keepdims=True) + eps)

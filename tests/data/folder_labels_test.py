@@ -141,3 +141,16 @@ def test_digit_scenes_have_the_same_classes_in_both_splits():
     assert test.classes == train.classes == data.digit_scenes.DIGITS
     with pytest.raises(ConfigError, match="the classes of digit_scenes are zero, one"):
         data.source(block, split="test", classes=("cat",))
+
+
+@pytest.mark.parametrize("wrap", ["data", "images", "animals/all"])
+def test_a_folder_around_the_classes_is_no_class(wrap, tmp_path):
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            folder = tmp_path / split / wrap / name
+            folder.mkdir(parents=True)
+            Image.new("RGB", (4, 4)).save(folder / "1.png")
+    found = [data.source(dict(name="image_folder", root=str(tmp_path)), split="train")]
+    found += [data.source(dict(name="image_folder", root=str(tmp_path)), split="test")]
+    for source in found:
+        assert source.classes == ("cat", "dog") and [source[i].label for i in range(2)] == [0, 1]

@@ -91,3 +91,28 @@ def test_a_train_is_a_class_only_among_others_within_a_split(tmp_path):
     for names, inside in [(["bus", "train"], False), (["cat", "test"], True), (["train"], True)]:
         with pytest.raises(ConfigError, match=f"'{names[-1]}', which looks like a split"):
             folder_names.not_splits(names, tmp_path, inside=inside)
+
+
+@pytest.mark.parametrize(
+    "train, test",
+    [
+        ("seg_train", "seg_test"),
+        ("1_train", "2_test"),
+        ("train (1)", "val (1)"),
+        ("x-train", "x-val"),
+    ],
+)
+def test_splits_are_found_by_the_word_in_which_names_differ(train, test, tmp_path):
+    for name in (train, test, "readme"):
+        (tmp_path / name).mkdir()
+    found = folder_names.splits(tmp_path)
+    assert {path.name for path in found.values()} == {train, test}
+    assert folder_names.candidates(tmp_path, "train") == [tmp_path / train]
+
+
+@pytest.mark.parametrize(
+    "name", ["@__thumb", "@appstore", "@SynoDrive", "#SynoRecycle", "SYNO@.fileindexdb", "$Extend"]
+)
+def test_further_boxes_and_systems_are_known(name):
+    assert folder_names.is_system(name)
+    assert not any(map(folder_names.is_system, ("#1.jpg", "$5.jpg")))

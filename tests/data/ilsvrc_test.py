@@ -151,4 +151,66 @@ def test_texts_that_label_nothing_are_no_labels(raw):
     write(raw / "val" / "ILSVRC2012_val_00000001.txt", "a caption")
     write(raw / "labels.txt", "a sentence about them\n")
     assert labels(raw) == [None] * 5
-    assert ilsvrc.find(raw / "val", sorted((raw / "val").glob("*.JPEG"))) is None
+    assert ilsvrc.find(raw / "val", sorted((raw / "val").glob("*.JPEG")), root=raw) is None
+
+
+def flat(root, names, **lists):
+    """Images of `root`/test, and texts of `root`."""
+    (root / "test").mkdir(parents=True)
+    for name in names:
+        Image.new("RGB", (4, 4)).save(root / "test" / name)
+    for name, lines in lists.items():
+        (root / f"{name}.txt").write_text("\n".join(lines))
+    return sorted((root / "test").glob("*.png"))
+
+
+def said(root, images, *, classes=("cat", "dog")):
+    found = ilsvrc.find(root / "test", images, root=root, classes=classes)
+    return found and found.names
+
+
+def test_a_list_of_all_splits_labels_this_one(tmp_path):
+    both = ["test/0.png cat", "test/1.png dog", "train/0.png dog", "train/1.png cat"]
+    images = flat(tmp_path / "d", ["0.png", "1.png"], labels=both)
+    assert said(tmp_path / "d", images) == ["cat", "dog"]
+    images = flat(tmp_path / "e", ["0.png", "1.png"], labels=both[:1] + both[2:])
+    assert said(tmp_path / "e", images) == ["cat", None]
+    images = flat(tmp_path / "f", ["0.png", "1.png"], labels=["0.png cat", "0.png dog"])
+    with pytest.raises(ConfigError, match="says of '0.png' both 'cat' and 'dog'"):
+        said(tmp_path / "f", images)
+
+
+def test_a_class_for_each_image_needs_an_order(tmp_path):
+    lines = ["cat"] * 6 + ["dog"] * 6
+    images = flat(tmp_path / "d", [f"{i}.png" for i in range(12)], test_labels=lines)
+    with pytest.raises(ConfigError, match="write NAME CLASS in each line"):
+        said(tmp_path / "d", images)
+    images = flat(tmp_path / "e", [f"{i:02}.png" for i in range(12)], test_labels=lines)
+    assert said(tmp_path / "e", images) == lines
+    # Names of classes may be as many as there are images.
+    images = flat(tmp_path / "f", ["0.png", "1.png"], labels=["cat", "dog"])
+    assert said(tmp_path / "f", images) is None
+
+
+def test_numbers_may_begin_at_0_and_lines_may_be_empty(tmp_path):
+    names = [f"img_{i:08}.png" for i in range(3)]
+    images = flat(tmp_path / "d", names, test_labels=["cat", "dog", "dog"])
+    assert said(tmp_path / "d", images) == ["cat", "dog", "dog"]
+    names = [f"img_{i:08}.png" for i in (1, 2, 3)]
+    images = flat(tmp_path / "e", names, test_labels=["cat", "", "dog"])
+    assert said(tmp_path / "e", images) == ["cat", None, "dog"]
+    images = flat(tmp_path / "f", names, test_labels=["cat", "dog"])
+    assert said(tmp_path / "f", images) is None
+
+
+def test_the_longest_name_of_a_class_is_meant(tmp_path):
+    lines = ["1.png,golden retriever,1", "2.png,golden,1"]
+    images = flat(tmp_path / "d", ["1.png", "2.png"], labels=lines)
+    names = said(tmp_path / "d", images, classes=("golden", "golden retriever"))
+    assert names == ["golden retriever", "golden"]
+
+
+def test_lists_of_another_data_set_are_not_looked_at(tmp_path):
+    images = flat(tmp_path / "d", ["1.png"])
+    (tmp_path / "labels.csv").write_text("1.png,cat")
+    assert said(tmp_path / "d", images) is None

@@ -128,3 +128,9 @@ def test_alignment_grows_as_targets_collapse():
     p = RNG.normal(size=(4 * D, D))
     p = p * np.sign(p.sum(-1, keepdims=True)) + 1.0
     assert losses.alignment(p, collapsed) > 2 * losses.alignment(p, spread)
+
+
+@pytest.mark.parametrize("value", [1000.3, 12345.678, 1e6 + 0.5])
+def test_a_collapsed_code_agrees_with_nothing_whatever_its_size(value):
+    z = np.full((1000, 4), value, np.float32)
+    assert float(losses.cross_correlation(z, z, off_diagonal=1.0)) == 4.0

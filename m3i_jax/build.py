@@ -86,7 +86,8 @@ def check(
     allowed = [n for n, p in parameters.items() if n not in given and p.kind is not p.VAR_KEYWORD]
     for key, value in kwargs.items():
         if key not in allowed and not (open_ended and key not in given):
-            raise ConfigError(f"{what} has no key '{key}'{meant(key, [*allowed, *others])}")
+            hint = meant(key, [*allowed, *others], block=what)
+            raise ConfigError(f"{what} has no key '{key}'{hint}")
         annotation = parameters[key].annotation if key in parameters else Any
         if wrong := refusal(value, annotation, f"{what}.{key}"):
             raise ConfigError(wrong)

@@ -233,5 +233,7 @@ def _check_key(config: ConfigDict, key: str) -> None:
             alike = difflib.get_close_matches(part, node.keys(), n=1, cutoff=ALIKE)
             if 1 < depth == len(parts) and not alike and part.isidentifier():
                 return
-            raise ConfigError(f"{walked} has no key '{part}'{meant(part, node.keys())}")
+            raise ConfigError(
+                f"{walked} has no key '{part}'{meant(part, node.keys(), block=walked)}"
+            )
         node, walked = node[part], f"{walked}.{part}"

@@ -32,15 +32,15 @@ def parse(text: str | bytes) -> Any:
 
     Raises:
       ValueError: it is no JSON, is nested more than `DEPTH` deep, has one key twice in an object,
-        or a number that no float is.
+        a number that no float or no 64 bits hold, or half of a letter.
     """
+    hooks = dict(parse_constant=_refuse, parse_float=_finite, parse_int=_counted)
     try:
-        value = json.loads(
-            text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once
-        )
+        value = json.loads(text, object_pairs_hook=_once, **hooks)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     _check_depth(value)
+    json.dumps(value, ensure_ascii=False).encode()  # a UnicodeEncodeError is a ValueError
     return value
 
 
@@ -56,6 +56,12 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"it has the number {digits}, which no float is")
     return number
+
+
+def _counted(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise ValueError(f"it has the number {digits[:20]}, which no 64 bits hold")
+    return int(digits)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

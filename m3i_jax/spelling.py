@@ -1,5 +1,6 @@
 """Which name was meant: by letters, by what others call the same thing, by where it belongs."""
 
+import re
 from collections.abc import Iterable
 
 # What papers and other libraries say: ours, the likeliest first.
@@ -146,10 +147,10 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; there are: {', '.join(names[:MOST]) or 'none'}{more}"
 
 
-def meant(key: str, names: Iterable[str]) -> str:
-    """`nearest` for a key of a config, which may belong into another block."""
+def meant(key: str, names: Iterable[str], *, block: str = "") -> str:
+    """`nearest` for a key of a config, which may belong into another block than `block`."""
     names = list(names)
-    return ("" if likeliest(key, names) else elsewhere(key)) or nearest(key, names)
+    return ("" if likeliest(key, names) else elsewhere(key, block=block)) or nearest(key, names)
 
 
 def likeliest(name: str, names: Iterable[str]) -> str | None:
@@ -170,12 +171,16 @@ def likeliest(name: str, names: Iterable[str]) -> str | None:
     return begun if _ahead(plain, _plain(begun)) >= least else None
 
 
-def elsewhere(name: str) -> str:
-    """`; did you mean config.optimizer.lr?` for a name, or a word for it, of another block."""
-    plain = _plain(name)
+def elsewhere(name: str, *, block: str = "") -> str:
+    """`; did you mean config.optimizer.lr?` for a name, or a word for it, of another block.
+
+    block: how the one is called in which it is unknown, such as "encoder 'swin_v2_t'".
+    """
+    plain, here = _plain(name), re.findall(r"\w+", block)
     for word in (plain, *ALSO.get(plain, ())):
-        if word in HOMES:
-            return f"; did you mean {HOMES[word]}?"
+        home = HOMES.get(word, "config")
+        if home.split(".")[1:] and home.split(".")[1] not in here:
+            return f"; did you mean {home}?"
     return ""
 
 

@@ -32,7 +32,7 @@ def test_what_json_writes_is_read(tmp_path):
         ('{"a":' * 65 + "1" + "}" * 65, "more than 64 deep"),
         ("[" * 1_000_000, "more than 64 deep"),
         ('{"a":' * 1_000_000, "more than 64 deep"),
-        ("1" * 100_000, "Exceeds the limit"),
+        ("1" * 100_000, "no 64 bits hold"),
     ],
     ids=np.arange(12).astype(str),
 )
@@ -56,3 +56,24 @@ def test_files_have_an_end(tmp_path):
             jsonfile.read(endless)
     with pytest.raises(FileNotFoundError):
         jsonfile.read(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    "text, what",
+    [
+        ("[9223372036854775808]", "which no 64 bits hold"),
+        ("1" + "0" * 400, "which no 64 bits hold"),
+        (r'{"\ud800": 1}', "surrogates not allowed"),
+    ],
+)
+def test_numbers_and_letters_that_nothing_holds_are_refused(text, what):
+    with pytest.raises(ValueError, match=what):
+        jsonfile.parse(text)
+
+
+def test_the_largest_numbers_and_whole_letters_are_read():
+    assert jsonfile.parse(r'[9223372036854775807, -9223372036854775808, "\ud83d\ude00"]') == [
+        2**63 - 1,
+        -(2**63),
+        "😀",
+    ]

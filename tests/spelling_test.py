@@ -79,3 +79,10 @@ def test_one_slip_is_forgiven(names):
             total += 1
             right += spelling.likeliest(written, names) == name
     assert right >= 0.95 * total, f"{right} of {total}"
+
+
+def test_a_hint_is_never_the_key_that_was_refused():
+    assert "config.encoder.patch" in spelling.meant("patch", ["width"], block="config.optimizer")
+    said = spelling.meant("patch", ["width"], block="encoder 'swin_v2_t'")
+    assert "there are: width" in said
+    assert "did you mean" not in spelling.meant("root", ["length"], block="config.data")

@@ -6,7 +6,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from m3i_jax.build import build
+from m3i_jax.build import build, choose
 from m3i_jax.decoders.branch import ClassBranch
 from m3i_jax.decoders.dalle import DalleDecoder
 from m3i_jax.decoders.dense import DenseHeads
@@ -54,10 +54,8 @@ def create(
 
 def is_head(block: Mapping[str, Any]) -> bool:
     """Whether a block makes features of a width of its own, not what a term asks for."""
-    if "out" in block:
-        return True
-    kind = _DECODERS.get(str(block.get("name")))
-    return kind is not None and not _lacks(kind, "out")
+    kind, _ = choose(_DECODERS, block, what="decoder")
+    return "out" in block or not _lacks(kind, "out")
 
 
 def _lacks(kind: type[nn.Module], field: str) -> bool:

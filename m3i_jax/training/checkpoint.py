@@ -344,12 +344,12 @@ class Checkpoints:
     def _verify(self, step: int, **how: Any) -> dict[str, Any]:
         """`storage.verify`, and that the directory is of the step that it is called after."""
         manifest = disk.verify(self.directory / str(step), storage=self._storage, **how)
-        if manifest.get("step") != step:
-            raise Damage(f"it was saved as step {manifest.get('step')!r:.20}")
+        if manifest.get("step") != step or not {"items", "meta"} <= manifest.keys():
+            raise Damage(f"it was saved as step {manifest.get('step')!r:.20}, or not as a step")
         return manifest
 
     def _manifest(self, step: int, within: tuple[str, ...]) -> dict[str, Any]:
-        """The manifest of one step, its files verified."""
+        """The manifest of a step, verified."""
         try:
             return self._verify(step, within=within)
         except Damage as damage:
@@ -391,8 +391,8 @@ class Checkpoints:
         try:
             found = ocp.load_checkpointables(self.directory / str(step), wanted) if wanted else {}
         except Exception as error:
-            cause = error.__cause__ or error
-            raise Damage(f"it cannot be read ({type(cause).__name__}: {cause})") from error
+            why = error.__cause__ or error
+            raise Damage(f"it cannot be read ({type(why).__name__}: {why})") from error
         return {name: found.get(name, {}) for name in shapes}
 
 

@@ -233,7 +233,22 @@ def read_seal(directory: Path) -> dict[str, Any]:
         raise Damage(f"{MANIFEST} has been changed since it was written")
     if version != FORMAT:
         raise Damage(f"{MANIFEST} has format {version}; this version reads {FORMAT}")
+    _check_shape(manifest)
     return manifest
+
+
+def _check_shape(manifest: dict[str, Any]) -> None:
+    """Raises Damage unless the manifest describes files of its own directory, items and a meta."""
+    for name in ("files", "items", "meta"):
+        if not isinstance(manifest.get(name, {}), dict) or name == "files" and name not in manifest:
+            raise Damage(f"{MANIFEST} has no {name}")
+    for name, entry in manifest["files"].items():
+        inside = not {"", ".", ".."} & set(name.split("/")) and name.isprintable()
+        if not inside or "\0" in name:
+            raise Damage(f"{MANIFEST} names a file of another place, {name[:80]!r}")
+        sealed = isinstance(entry, dict) and type(entry.get("size")) is int
+        if not sealed or not isinstance(entry.get("sha256"), str):
+            raise Damage(f"{MANIFEST} does not say what {name} was")
 
 
 def verify(
@@ -265,6 +280,8 @@ def verify(
             size = (directory / name).stat().st_size
         except OSError:
             raise Damage(f"{name} is missing") from None
+        if not (directory / name).is_file():
+            raise Damage(f"{name} is no ordinary file")
         if size != entry["size"]:
             raise Damage(f"{name} has {size} bytes instead of {entry['size']}")
     if contents:

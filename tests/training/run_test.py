@@ -167,6 +167,7 @@ def test_accumulated_steps_equal_whole_ones(row, shrunk, batch, fits, one_device
         ("m3i", {"image": 18}, "is not divisible by patch"),
         ("m3i", {"encoder.name": "vit_nan"}, "did you mean 'vit_nano'?"),
         ("m3i", {"objective.name": "m3j"}, "did you mean 'm3i'?"),
+        ("siamese_im", {"decoders.projector.name": "projecto"}, "did you mean 'projector'?"),
         ("m3i", {"objective.hiden": 0.5}, "did you mean 'hidden'?"),
         ("m3i", {"objective.target_view_first": "sme"}, "'same' or 'different'"),
         ("m3i", {"target.momentun": 0.5}, "did you mean 'momentum'?"),

@@ -201,3 +201,27 @@ def test_workers_that_outlive_a_killed_run_do_not_hold_its_lock(tmp_path):
         parent.kill()
         os.kill(child, 9)
         parent.stdout.close()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"files": []},
+        {"files": {"x": {}}},
+        {"files": {"x": None}},
+        {"files": {"a\0b": {"size": 0, "sha256": ""}}},
+        {"files": {"/dev/full": {"size": 0, "sha256": ""}}},
+        {"files": {"../2/x": {"size": 0, "sha256": ""}}},
+        {"meta": "x"},
+        {"items": [3]},
+    ],
+)
+def test_a_manifest_of_another_shape_is_damage_and_names_nothing_elsewhere(changes, tmp_path):
+    folder = sealed(tmp_path)
+    manifest = json.loads((folder / storage.MANIFEST).read_text())
+    del manifest["digest"]
+    manifest |= changes
+    manifest["digest"] = storage._own_digest(manifest)
+    (folder / storage.MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(storage.Damage):
+        storage.verify(folder)

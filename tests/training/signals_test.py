@@ -56,10 +56,11 @@ def test_a_process_leaves_with_its_code_and_at_once_on_the_second_signal(manner,
 
 
 BUSY = """
-import hashlib, sys
+import hashlib, sys, threading
 from m3i_jax.training.signals import Preemption
 with Preemption(holds=sys.argv[1] == "holds"):
-    print("ready", flush=True)
+    # Said by another thread when this one is in C; before, Python would meet the signal itself.
+    threading.Timer(1.0, print, ("ready",), dict(flush=True)).start()
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes in C, as a compilation is
 """
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from m3i_jax.build import ConfigError
+from m3i_jax.data.folder_names import split_of
 
 MAX_BYTES = 256 * 2**20  # of a text that is read: lines for some millions of images
 NUMBERED = re.compile(r".*_(\d{8})")  # ILSVRC2012_val_00000001
@@ -90,7 +91,10 @@ def _by_name(
     said: dict[str, list[tuple[str, str]]] = {}
     for name, cell in rows:
         said.setdefault(_stem(name), []).append((name.strip("\"'"), _class(cell, classes)))
-    about = {image: said.get(image.stem, []) for image in images}
+    about = {
+        image: [row for row in said.get(image.stem, []) if not _of_another_split(row[0], image)]
+        for image in images
+    }
     # A list of all splits has a "0.png" in each: where its folders are ours, others are not meant.
     exact = any(_shared(name, image) > 2 for image, found in about.items() for name, _ in found)
     names = [_said(found, image, path, exact=exact) for image, found in about.items()]
@@ -106,6 +110,15 @@ def _said(rows: Sequence[tuple[str, str]], image: Path, path: Path, *, exact: bo
     if len(found) > 1:
         raise ConfigError(f"'{path}' says of '{image.name}' both '{found[0]}' and '{found[1]}'")
     return found[0] if found else None
+
+
+def _of_another_split(name: str, image: Path) -> bool:
+    """Whether the folders that a line names are a split, and not that of the image."""
+    theirs, ours = (
+        {kind for folder in folders if (kind := split_of(folder))}
+        for folders in (name.split("/")[:-1], image.parts[-4:-1])
+    )
+    return bool(theirs) and bool(ours) and not theirs & ours
 
 
 def _shared(name: str, image: Path) -> int:

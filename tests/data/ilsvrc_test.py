@@ -175,6 +175,8 @@ def test_a_list_of_all_splits_labels_this_one(tmp_path):
     assert said(tmp_path / "d", images) == ["cat", "dog"]
     images = flat(tmp_path / "e", ["0.png", "1.png"], labels=both[:1] + both[2:])
     assert said(tmp_path / "e", images) == ["cat", None]
+    images = flat(tmp_path / "g", ["0.png", "1.png"], labels=both[2:])
+    assert said(tmp_path / "g", images) is None
     images = flat(tmp_path / "f", ["0.png", "1.png"], labels=["0.png cat", "0.png dog"])
     with pytest.raises(ConfigError, match="says of '0.png' both 'cat' and 'dog'"):
         said(tmp_path / "f", images)

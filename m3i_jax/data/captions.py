@@ -1,7 +1,8 @@
 """Captions to tokens: a tokenizer that is trained on the spot, or one that is loaded.
 
 Scripts that set no spaces between words (Chinese, Japanese, Thai, ...) are split at every letter
-with its marks, so that captions with a word in common have tokens in common.
+with its marks, so that captions with a word in common have tokens in common; see `words`. A file
+keeps how it was made, so vocabularies from before a change of that keep their ids.
 
 0 is padding and nothing else, so `tokens != 0` is the padding mask. Every caption ends with an end
 token, also when it had to be cut; a caption without a word is all zeros, which the framework reads
@@ -18,23 +19,16 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.data import words
 from m3i_jax.ranges import Range
 
 PADDING, UNKNOWN, END = "[PAD]", "[UNK]", "[END]"
 Length = Annotated[int, Range(2, 4096, why="a word and the end token")]
 Vocabulary = Annotated[int, Range(4, 2**22, why="three tokens are special")]
 SPECIAL = (PADDING, UNKNOWN, END)  # in this order: ids 0, 1, 2
-UNSPACED = "Han Hiragana Katakana Bopomofo Yi Thai Lao Khmer Myanmar Tibetan".split()
-# A letter of these scripts with the marks on it; the long vowel sign belongs to two of them.
-LETTER = "[" + "".join(rf"\p{{{script}}}" for script in UNSPACED) + r"ー]\p{M}*"
-# A zero-width space parts words; byte-order marks, word joiners, soft hyphens and what sets the
-# direction say nothing. What joins emoji stays: tokenizers of others know it.
-INVISIBLE = {0x200B: " ", **dict.fromkeys((0xFEFF, 0x2060, 0x00AD, 0x034F, 0x061C, 0x180E), "")}
-INVISIBLE |= dict.fromkeys([0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "")
-INVISIBLE |= {code: " " for code in (*range(0x00, 0x20), 0x7F)}  # controls
 
 
 class Captions:
@@ -60,7 +54,7 @@ class Captions:
     def encode(self, caption: str) -> np.ndarray:
         """(length,) int32 tokens, the last but padding an end token; all 0 without a word."""
         tokens = np.zeros(self.length, np.int32)
-        if (caption := visible(caption)).strip():
+        if (caption := words.visible(caption)).strip():
             encoding = self._tokenizer.encode(caption)
             if not all(encoding.special_tokens_mask):
                 count = sum(encoding.attention_mask)
@@ -103,11 +97,6 @@ class Captions:
         return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
-def visible(text: str) -> str:
-    """A text without what nobody sees and a tokenizer would take for a part of a word."""
-    return text.translate(INVISIBLE)
-
-
 def train(
     captions: Iterable[str], *, vocabulary: Vocabulary = 8192, length: Length = 32
 ) -> Captions:
@@ -117,7 +106,7 @@ def train(
     rarer ones, so that no word is unknown.
 
     Args:
-      captions: the texts; empty ones are ignored. Letter case is ignored throughout.
+      captions: the texts; empty ones are ignored. Their words are compared as `words` says.
       vocabulary: largest number of tokens, with the three special ones.
       length: tokens per caption, with the end token.
 
@@ -129,21 +118,20 @@ def train(
             f"captions need a length of 2 and a vocabulary of {len(SPECIAL) + 1} or more; "
             f"given were length {length} and vocabulary {vocabulary}"
         )
-    normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    letters = pre_tokenizers.Split(Regex(LETTER), "isolated")
+    normalizer, letters = words.normalizer(), words.letters()
     splitter = pre_tokenizers.Sequence([letters, pre_tokenizers.BertPreTokenizer()])
-    words = collections.Counter(
+    counted = collections.Counter(
         word
         for caption in captions
-        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(visible(caption)))
+        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(words.visible(caption)))
     )
-    if not words:
+    if not counted:
         raise ConfigError("there are no captions to train a tokenizer on")
-    if len(words) + len(SPECIAL) <= vocabulary:
-        tokenizer = _word_level(words)
+    if len(counted) + len(SPECIAL) <= vocabulary:
+        tokenizer = _word_level(counted)
         tokenizer.pre_tokenizer = splitter
     else:
-        tokenizer = _byte_pairs(words, vocabulary, letters)
+        tokenizer = _byte_pairs(counted, vocabulary, letters)
     tokenizer.normalizer = normalizer
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {END}", special_tokens=[(END, SPECIAL.index(END))]

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from m3i_jax.types import Array, Grid
 
-MIN_AREA = 16  # cells of the smallest block (METHODS §3.5)
+MIN_AREA = 16  # cells of the smallest block, as in BEiT's masking_generator.py
 ASPECT = (0.3, 1 / 0.3)
 TRIES = 10  # per block
 # Blocks per mask. Half of a 14x14 grid takes 5 on average and never took more than 12 in 2000
@@ -62,29 +62,36 @@ def count_units(hidden: float, grid: Grid, unit: int) -> int:
 
 
 def everything(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
-    """Hides nothing, where a mask is asked for; `hidden` has to be 0."""
+    """Hides nothing, where a mask is asked for; `hidden` has to be 0 (docs/methods.md#masks)."""
     if count(hidden, grid):
         raise ValueError(f"masks.everything hides nothing, but hidden is {hidden}")
     return jnp.ones((batch, *grid), bool)
 
 
 def random(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
-    """Hides cells uniformly at random without replacement (MAE)."""
+    """Hides cells uniformly at random without replacement.
+
+    MAE (He et al. 2022, §3, https://arxiv.org/abs/2111.06377).
+    """
     lots = _lots(key, batch, grid[0] * grid[1])
     return _hide_lowest(lots, count(hidden, grid)).reshape(batch, *grid)
 
 
 def rows_alike(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
-    """Hides `count_up(hidden, grid)` cells at random, the same of all images of the batch (MSN)."""
+    """Hides `count_up(hidden, grid)` cells at random, the same of all images of the batch.
+
+    MSN's code (Assran et al. 2022, https://arxiv.org/abs/2204.07141): docs/methods.md#msn.
+    """
     mask = _hide_lowest(_lots(key, 1, grid[0] * grid[1]), count_up(hidden, grid))
     return jnp.broadcast_to(mask.reshape(1, *grid), (batch, *grid))
 
 
 def units(key: Array, batch: int, grid: Grid, hidden: float, *, unit: int) -> Array:
-    """Hides squares of unit x unit cells uniformly at random (SimMIM; METHODS §6.2).
+    """Hides squares of unit x unit cells uniformly at random.
 
     Exactly `count_units(hidden, grid, unit)` cells are hidden, which rounds up. SimMIM's squares
-    have 32 pixels: unit is 2 with patches of 16, 8 with patches of 4.
+    have 32 pixels: unit is 2 with patches of 16, 8 with patches of 4 (Xie et al. 2022, §3.2,
+    https://arxiv.org/abs/2111.09886).
     """
     hide = count_units(hidden, grid, unit) // unit**2
     h, w = _coarse(grid, unit)
@@ -93,11 +100,12 @@ def units(key: Array, batch: int, grid: Grid, hidden: float, *, unit: int) -> Ar
 
 
 def weighted(key: Array, batch: int, grid: Grid, hidden: float, scores: Array) -> Array:
-    """Keeps cells drawn without replacement with probability ∝ score (MILAN; METHODS §2.2).
+    """Keeps cells drawn without replacement with probability ∝ score.
 
     The next cell to keep is drawn among those left with probability score/Σ scores until all but
-    `count(hidden, grid)` are kept; cells of score 0 come last, uniformly. Drawn at once: the
-    largest ln score + Gumbel noise (Efraimidis & Spirakis, 2006).
+    `count(hidden, grid)` are kept; cells of score 0 come last, uniformly. MILAN (Hou et al. 2022,
+    https://arxiv.org/abs/2208.06049). Drawn at once: the largest ln score + Gumbel noise
+    (Efraimidis & Spirakis 2006, https://doi.org/10.1016/j.ipl.2005.11.003).
 
     Args:
       scores: (B, h, w) ≥ 0 of any scale, the teacher's attention to each cell.
@@ -113,13 +121,15 @@ def weighted(key: Array, batch: int, grid: Grid, hidden: float, scores: Array) -
 
 
 def blockwise(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
-    """Hides rectangular blocks until the count is exact (BEiT, SiameseIM; METHODS §3.5).
+    """Hides rectangular blocks until the count is exact.
 
     Block after block, up to 10 tries: area U(min, remaining), aspect log-uniform in [0.3, 1/0.3],
     sides strictly shorter than the grid's, uniform place; the first try that adds between 1 and
     `remaining` new cells is taken, and when none does, single cells drawn uniformly fill up the
     count. The smallest area is 16 cells, or an eighth of a grid of less than 128 cells, where 16
-    would be most of it. In M3I the hidden blocks are what shows the second image.
+    would be most of it. In M3I the hidden blocks are what shows the second image. Bao et al. 2022,
+    Algorithm 1, https://arxiv.org/abs/2106.08254, which may stop below the count; topped up as in
+    SiameseIM's code (docs/methods.md#masks).
     """
     h, w = grid
     hide = count(hidden, grid)

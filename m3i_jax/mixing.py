@@ -1,6 +1,7 @@
 """Mixing two images: who is mixed with whom, and how.
 
-By a patch mask for M3I (§3.4; METHODS §4.1); by shares for fine-tuning (METHODS §8.1).
+By a patch mask for M3I (docs/methods.md#mixed-images); by shares for fine-tuning
+(docs/methods.md#mixup-and-cutmix).
 """
 
 import jax
@@ -14,7 +15,8 @@ def partner(key: Array, batch: int, *, group: int | None = None) -> Array:
 
     σ = p ∘ (shift by s) ∘ p⁻¹ with p a uniform permutation and s uniform in 1..n−1, independently
     in every consecutive group of `group` rows (the whole batch by default). A row's partner is
-    uniform among the others of its group.
+    uniform among the others of its group. M3I §3.4, which shuffles within a device
+    (docs/methods.md#mixed-images).
 
     Raises:
       ValueError: groups of one row, in which nobody has a partner, or that do not fill the batch.
@@ -58,6 +60,8 @@ def invert(permutation: Array) -> Array:
 def mix(first: Array, second: Array, mask: Array, patch: int) -> Array:
     """m ⊙ first + (1 − m) ⊙ second, m constant on patches; exact, as pixels are chosen, not added.
 
+    M3I (Su et al. 2023, §3.4, https://arxiv.org/abs/2211.09807).
+
     Args:
       first, second: (B, H, W, C).
       mask: (B, h, w) bool, True = first image.
@@ -77,7 +81,8 @@ def mix(first: Array, second: Array, mask: Array, patch: int) -> Array:
 def mirrored(x: Array, *, group: int | None = None) -> Array:
     """Rows in opposite order within consecutive groups of `group` rows: (B, ...) -> (B, ...).
 
-    timm's partners. In the middle of an odd group a row meets itself.
+    timm's partners (docs/methods.md#mixup-and-cutmix). In the middle of an odd group a row meets
+    itself.
     """
     size = _group_size(x.shape[0], group)
     return jnp.flip(x.reshape(-1, size, *x.shape[1:]), axis=1).reshape(x.shape)
@@ -86,9 +91,10 @@ def mirrored(x: Array, *, group: int | None = None) -> Array:
 def mixup(
     key: Array, first: Array, second: Array, *, alpha: float, per: str = "batch"
 ) -> tuple[Array, Array]:
-    """λ·first + (1 − λ)·second with λ ~ Beta(α, α), one per "batch" or per "row" (Zhang 2018).
+    """λ·first + (1 − λ)·second with λ ~ Beta(α, α), one per "batch" or per "row".
 
-    (B, H, W, C) x 2 -> (B, H, W, C) float32 and λ (B,), the share of the first.
+    (B, H, W, C) x 2 -> (B, H, W, C) float32 and λ (B,), the share of the first (Zhang et al. 2018,
+    https://arxiv.org/abs/1710.09412).
     """
     batch = first.shape[0]
     share = jnp.broadcast_to(_shares(key, _draws(batch, per), alpha), (batch,))
@@ -100,11 +106,11 @@ def mixup(
 def cutmix(
     key: Array, first: Array, second: Array, *, alpha: float, per: str = "batch"
 ) -> tuple[Array, Array]:
-    """The first image with a box of the second in the same place (Yun et al., 2019).
+    """The first image with a box of the second in the same place.
 
     λ ~ Beta(α, α); the box has the sides √(1 − λ) of the image's, rounded to even numbers of
     pixels towards 0, and its centre uniform on the image, which cuts off what sticks out. One box
-    per "batch" or per "row".
+    per "batch" or per "row" (Yun et al. 2019, Eq. 1 and 2, https://arxiv.org/abs/1905.04899).
 
     (B, H, W, C) x 2 -> (B, H, W, C) and (B,), the true share of the pixels that show the first.
     """

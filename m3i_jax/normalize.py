@@ -74,7 +74,10 @@ def renormalize(images: Array, normalization: Normalization) -> Array:
 
 
 def layer(x: Array, *, eps: float = 1e-5) -> Array:
-    """LN0: layer norm without affine over the last axis; (..., D) -> (..., D) float32."""
+    """LN0: layer norm without affine over the last axis; (..., D) -> (..., D) float32.
+
+    Ba et al. 2016, Eq. 3, https://arxiv.org/abs/1607.06450.
+    """
     x = jnp.asarray(x, jnp.float32)
     centred = x - x.mean(-1, keepdims=True)
     # The variance of what is already centred: E[x²] − E[x]² loses all digits at a large mean.
@@ -91,7 +94,8 @@ def unit(x: Array, *, eps: float = 1e-6) -> Array:
 def patches(images: Array, patch: int, *, eps: float = 1e-6) -> Array:
     """MAE's target: each p x p patch by its own mean and unbiased variance over all p·p·C values.
 
-    t = (x − μ)/√(var + eps); (B, H, W, C) -> (B, H, W, C) float32 (METHODS §2.2).
+    t = (x − μ)/√(var + eps); (B, H, W, C) -> (B, H, W, C) float32. He et al. 2022, §3,
+    https://arxiv.org/abs/2111.06377; the variance is that of their code (docs/methods.md#mae).
     """
     _, centred, variance = _patches(images, patch)
     return (centred * jax.lax.rsqrt(variance + eps)).reshape(images.shape)
@@ -110,13 +114,14 @@ def patch_statistics(images: Array, patch: int, *, eps: float = 1e-6) -> tuple[A
 def sliding_window(
     images: Array, window: int = 8, *, per_channel: bool = False, eps: float = 1e-6
 ) -> Array:
-    """Each pixel by the statistics of the window around it (CIM's target; METHODS §5.5).
+    """Each pixel by the statistics of the window around it: the target of CIM's ResPix.
 
         t = (x − μ)/√(var + eps),   var unbiased: Σ(x − μ)²/(n − 1)
 
     The window of pixel i covers i − window//2 … i + (window−1)//2, so rows i−4…i+3 for 8, cut at
     the border: n is the true count. Channels are taken together unless `per_channel` (SimMIM for
-    SwinV2: odd window 47).
+    SwinV2: odd window 47). Fang et al. 2022, §2 and Table 6, https://arxiv.org/abs/2202.03382; what
+    it leaves open is in docs/methods.md#pixel-targets.
 
     (B, H, W, C) -> (B, H, W, C) float32.
     """

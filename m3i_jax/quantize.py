@@ -1,4 +1,6 @@
-"""Vector quantisation on the unit sphere: the numerics of VQ-KD's codebook (METHODS §2.2).
+"""Vector quantisation on the unit sphere: the numerics of VQ-KD's codebook.
+
+BEiT v2 (Peng et al. 2022, §2.2, https://arxiv.org/abs/2208.06366); docs/methods.md#vq_kd.
 
 A codebook is (K, d) unit vectors; codes are chosen by cosine. It learns not by gradients but as a
 running mean of what chose it. All is float32 and global over sharded batches.
@@ -21,7 +23,7 @@ def nearest(z: Array, codebook: Array) -> Array:
 def straight_through(z: Array, quantized: Array) -> Array:
     """The value of `quantized`, to the bit, with the gradient of z; (..., d), (..., d) -> (..., d).
 
-    `quantized` itself gets no gradient (Bengio et al., 2013).
+    `quantized` itself gets no gradient (Bengio et al. 2013, https://arxiv.org/abs/1308.3432).
     """
     z = jnp.asarray(z, jnp.float32)
     quantized = jax.lax.stop_gradient(jnp.asarray(quantized, jnp.float32))
@@ -53,7 +55,8 @@ def kmeans(key: Array, points: Array, count: int, *, iterations: int = 10) -> Ar
 def moved(codebook: Array, z: Array, index: Array, *, decay: float = 0.99) -> Array:
     """The codebook after a batch: unit(decay·code + (1 − decay)·unit(mean of what chose it)).
 
-    Codes that nobody chose keep their value.
+    Codes that nobody chose keep their value. Van den Oord et al. 2017, appendix A.1,
+    https://arxiv.org/abs/1711.00937, on the sphere.
 
     Args:
       codebook: (K, d) unit vectors.

@@ -1,4 +1,7 @@
-"""Random erasing: a rectangle of an image is replaced by noise (Zhong et al. 2020)."""
+"""Random erasing: a rectangle of an image is replaced by noise.
+
+Zhong et al. 2020, https://arxiv.org/abs/1708.04896.
+"""
 
 import math
 

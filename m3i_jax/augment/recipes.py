@@ -1,4 +1,7 @@
-"""The photometric recipe shared by SiameseIM, MoCo v3, BYOL and M3I (METHODS §3.1)."""
+"""The photometric recipe shared by SiameseIM, MoCo v3, BYOL and M3I.
+
+Grill et al. 2020, appendix B, https://arxiv.org/abs/2006.07733; docs/methods.md#two-views.
+"""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,7 @@
-"""Relative geometry of two views of one image: offsets, scales, flip (METHODS §3.2)."""
+"""Relative geometry of two views of one image: offsets, scales, flip.
+
+SiameseIM (Tao et al. 2023, https://arxiv.org/abs/2206.01204); docs/methods.md#two-views.
+"""
 
 from typing import NamedTuple
 

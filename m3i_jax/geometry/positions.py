@@ -1,4 +1,7 @@
-"""Sine-cosine position codes, absolute and relative between two views (METHODS §3.3)."""
+"""Sine-cosine position codes, absolute and relative between two views.
+
+SiameseIM (Tao et al. 2023, https://arxiv.org/abs/2206.01204); docs/methods.md#two-views.
+"""
 
 import jax.numpy as jnp
 import numpy as np

@@ -9,7 +9,8 @@ from m3i_jax.types import Array
 def sharpen(probabilities: Array, power: float) -> Array:
     """p^power, renormalised: (..., K) -> (..., K).
 
-    For p = softmax(a/τ) it is softmax(power·a/τ); MSN's power is 1/0.25 (METHODS §2.2).
+    For p = softmax(a/τ) it is softmax(power·a/τ); MSN's power is 1/0.25 (Assran et al. 2022,
+    https://arxiv.org/abs/2204.07141).
     """
     p = jnp.asarray(probabilities, jnp.float32)
     # A common factor changes nothing but what underflows.
@@ -21,8 +22,9 @@ def sinkhorn(probabilities: Array, *, iterations: int = 3) -> Array:
     """Moves assignments towards equal use of all prototypes: (..., K) -> (..., K).
 
     In turn, each prototype's assignments are scaled to the same sum over all leading positions of
-    the global batch, and each position's to sum 1, which holds at the end (MSN; METHODS §2.2,
-    after `sharpen`). A prototype that nobody chooses stays at 0.
+    the global batch, and each position's to sum 1, which holds at the end. SwAV (Caron et al.
+    2020, §3.1, https://arxiv.org/abs/2006.09882); MSN has it behind `sharpen`. A prototype that
+    nobody chooses stays at 0.
     """
     p = jnp.asarray(probabilities, jnp.float32)
     for _ in range(iterations):
@@ -34,7 +36,8 @@ def sinkhorn(probabilities: Array, *, iterations: int = 3) -> Array:
 def centred(logits: Array, centre: Array, *, temperature: float | Array) -> Array:
     """softmax((a − c)/τ): (..., K), (K,) -> (..., K).
 
-    DINO's teacher: the running mean c of its logits keeps any prototype from winning always.
+    DINO's teacher: the running mean c of its logits keeps any prototype from winning always
+    (Caron et al. 2021, Eq. 1 and 4, https://arxiv.org/abs/2104.14294).
     """
     logits, centre = jnp.asarray(logits, jnp.float32), jnp.asarray(centre, jnp.float32)
     centre = centre.reshape((1,) * (logits.ndim - 1) + (-1,))

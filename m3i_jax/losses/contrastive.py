@@ -1,4 +1,6 @@
-"""Choosing the right code among candidates, by inner products ẑᵀz/τ (M3I §3.1; METHODS §1.3).
+"""Choosing the right code among candidates, by inner products ẑᵀz/τ.
+
+M3I (Su et al. 2023, https://arxiv.org/abs/2211.09807), §3.1; docs/methods.md#candidates.
 
 Nothing is normalised here: give unit vectors for cosines. Products are in full float32, where the
 default of accelerators would multiply in bfloat16 or TF32.
@@ -22,7 +24,8 @@ def boltzmann(
 ) -> Array:
     """Boltzmann: −(1−ε) ẑᵀz⁺/τ − ε·mean_c ẑᵀz_c/τ + logsumexp_c(ẑᵀz_c/τ); (B,D),(M,D),(B,) -> (B,).
 
-    Softmax cross-entropy over the candidates, with ε/C of the target on each of the C valid ones.
+    Softmax cross-entropy over the candidates, with ε/C of the target on each of the C valid ones
+    (M3I §3.1; docs/methods.md#candidates).
 
     Args:
       prediction: (B, D).
@@ -42,7 +45,7 @@ def binary(prediction: Array, candidates: Array, index: Array) -> Array:
     """Bernoulli: mean_c softplus(a_c) − t_c·a_c, a_c = ẑᵀz_c; (B, D), (M, D), (B, k) -> (B,).
 
     Every category is a question of its own, t_c = 1 for those that the row shows: a BCE over
-    binarised targets (DeiT III; METHODS §8.1).
+    binarised targets (DeiT III, Touvron et al. 2022, https://arxiv.org/abs/2204.07118).
 
     Args:
       prediction: (B, D).  candidates: (M, D), a class table.
@@ -66,7 +69,7 @@ def info_nce(
         ½ [ logsumexp_c(s_ic) + logsumexp_r(s_r,index(i)) ] − s_i,index(i),   s = ẑᵀz/τ
 
     Each prediction chooses among the candidates and each candidate among the predictions, with
-    full gradients both ways (CLIP; METHODS §1.3).
+    full gradients both ways (CLIP, Radford et al. 2021, Fig. 3, https://arxiv.org/abs/2103.00020).
 
     Args:
       prediction: (B, D).  candidates: (M, D).
@@ -94,7 +97,7 @@ def contrast(
     """−ẑᵀz⁺/τ + logsumexp(ẑᵀ[z⁺, n_1 … n_M]/τ); (..., D), (..., D), (M, D) -> (...).
 
     Every position has a positive of its own and all share the negatives, a queue of past codes
-    (MoCo, DenseCL).
+    (MoCo, He et al. 2020, Eq. 1, https://arxiv.org/abs/1911.05722; DenseCL).
     """
     p, z = jnp.asarray(prediction, jnp.float32), jnp.asarray(positive, jnp.float32)
     right = (p * z).sum(-1, keepdims=True)
@@ -106,7 +109,8 @@ def nt_xent(prediction: Array, positive: Array, *, temperature: float | Array = 
     """SimCLR: each prediction finds its positive among all 2B − 1 others; (B, D), (B, D) -> (B,).
 
     Candidates are all positives, its own being the right one, and all other predictions. Both
-    ways round, ½ (nt_xent(a, b) + nt_xent(b, a)), it is the loss of Chen et al. (2020).
+    ways round, ½ (nt_xent(a, b) + nt_xent(b, a)), it is the loss of Chen et al. (2020, Eq. 1 and
+    Algorithm 1, https://arxiv.org/abs/2002.05709).
     """
     rows = jnp.arange(prediction.shape[0], dtype=jnp.int32)
     others = ~jnp.eye(len(rows), dtype=bool)
@@ -126,8 +130,8 @@ def pairwise_sigmoid(
 ) -> Array:
     """SigLIP: −log σ(s_i,index(i) + b) − Σ_{j≠index(i)} log σ(−s_ij − b); (B,D),(M,D),(B,) -> (B,).
 
-    Every pair is a question of its own: no sum over candidates couples the rows (Zhai et al.,
-    2023; their t is 1/τ). s = ẑᵀz/τ.
+    Every pair is a question of its own: no sum over candidates couples the rows. s = ẑᵀz/τ; their
+    t is 1/τ (Zhai et al. 2023, Algorithm 1, https://arxiv.org/abs/2303.15343).
 
     Args:
       prediction: (B, D).  candidates: (M, D).
@@ -148,10 +152,11 @@ def pairwise_sigmoid(
 def dense_contrast(
     prediction: Array, target: Array, others: Array, *, temperature: float | Array = 1.0
 ) -> Array:
-    """Dense instance discrimination; (B, L, D), (B, L, D), (B, D) -> (B, L) (METHODS §2.3 row h).
+    """Dense instance discrimination: (B, L, D), (B, L, D), (B, D) -> (B, L).
 
     Position l of image b finds target token l of its image among all L of them and one averaged
-    token of every other image of the global batch: all B·L tokens would be too many.
+    token of every other image of the global batch: all B·L tokens would be too many. Form h of
+    M3I's Table 2, whose candidates the paper leaves open: docs/methods.md#table2.
 
     Args:
       prediction, target: (B, L, D), the same position of the same image in the same place.

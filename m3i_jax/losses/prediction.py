@@ -1,4 +1,7 @@
-"""Prediction losses, −log P̂(z | ẑ) up to a constant, of one position each (METHODS §1.2)."""
+"""Prediction losses, −log P̂(z | ẑ) up to a constant, of one position each.
+
+M3I (Su et al. 2023, https://arxiv.org/abs/2211.09807), §3.1; docs/methods.md#prediction-terms.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +15,8 @@ NEVER = -1e30
 def gaussian(prediction: Array, target: Array, *, sigma2: float | None = None) -> Array:
     """Gaussian: Σ_d e_d² / (2σ²) with e = z − ẑ; (..., D), (..., D) -> (...).
 
-    σ² = D/2 when None, which is the mean squared error (MAE, SiameseIM).
+    σ² = D/2 when None, which is the mean squared error (MAE, SiameseIM). M3I §3.1, as l2;
+    docs/methods.md#prediction-terms.
     """
     error = _error(prediction, target)
     sigma2 = error.shape[-1] / 2 if sigma2 is None else sigma2
@@ -22,8 +26,9 @@ def gaussian(prediction: Array, target: Array, *, sigma2: float | None = None) -
 def cosine(prediction: Array, target: Array, *, eps: float = 1e-6) -> Array:
     """2 − 2 cos(ẑ, z): the Gaussian of σ² = ½ on unit vectors; (..., D), (..., D) -> (...).
 
-    BYOL and MILAN have it so, VQ-KD half of it. A vector shorter than eps counts as that long, so
-    that the loss of a zero is 2 and its gradient finite.
+    BYOL (Grill et al. 2020, Eq. 2, https://arxiv.org/abs/2006.07733) and MILAN have it so, VQ-KD
+    half of it. A vector shorter than eps counts as that long, so that the loss of a zero is 2 and
+    its gradient finite.
     """
     p, z = jnp.asarray(prediction, jnp.float32), jnp.asarray(target, jnp.float32)
     # Each root by its own: the product of two squared norms leaves float32's range early.
@@ -34,7 +39,8 @@ def cosine(prediction: Array, target: Array, *, eps: float = 1e-6) -> Array:
 def laplace(prediction: Array, target: Array, *, scale: float | None = None) -> Array:
     """Laplace: Σ_d |e_d| / b; (..., D), (..., D) -> (...).
 
-    b = D when None, which is the mean absolute error (SimMIM).
+    b = D when None, which is the mean absolute error of SimMIM (Xie et al. 2022, §3.4,
+    https://arxiv.org/abs/2111.09886).
     """
     error = _error(prediction, target)
     scale = error.shape[-1] if scale is None else scale
@@ -44,8 +50,8 @@ def laplace(prediction: Array, target: Array, *, scale: float | None = None) -> 
 def huber(prediction: Array, target: Array, *, delta: float = 1.0) -> Array:
     """Huber: mean_d of e²/(2δ) where |e| < δ, |e| − δ/2 elsewhere; (..., D), (..., D) -> (...).
 
-    data2vec and feature distillation use δ = 2. This is the form that tends to |e| far out
-    (PyTorch's smooth l1); the other one in use is δ times as large.
+    data2vec (Baevski et al. 2022, https://arxiv.org/abs/2202.03555) and FD use δ = 2. This is the
+    form that tends to |e| far out (PyTorch's smooth l1); the other one in use is δ times as large.
     """
     error = _error(prediction, target)
     size = jnp.abs(error)
@@ -54,7 +60,10 @@ def huber(prediction: Array, target: Array, *, delta: float = 1.0) -> Array:
 
 
 def bernoulli(logits: Array, labels: Array) -> Array:
-    """Bernoulli: softplus(a) − y·a, elementwise; labels in [0, 1], any shape."""
+    """Bernoulli: softplus(a) − y·a, elementwise; labels in [0, 1], any shape.
+
+    CIM's RevDet, binary classes: docs/methods.md#prediction-terms.
+    """
     logits, labels = jnp.asarray(logits, jnp.float32), jnp.asarray(labels, jnp.float32)
     return jax.nn.softplus(logits) - labels * logits
 
@@ -64,8 +73,8 @@ def categorical(
 ) -> Array:
     """Categorical: logsumexp_v(a) − (1−ε) a⁺ − ε·mean_v a; (..., V), (...) int -> (...).
 
-    Softmax cross-entropy with ε/C of the target on each of the C valid entries (BEiT's codes,
-    classes).
+    Softmax cross-entropy with ε/C of the target on each of the C valid entries: classes, visual
+    tokens (BEiT, Bao et al. 2022, https://arxiv.org/abs/2106.08254).
 
     Args:
       logits: (..., V).
@@ -97,7 +106,8 @@ def cross_entropy(
 ) -> Array:
     """Cross-entropy with soft targets: −Σ_k p_k log softmax(a/τ)_k; (..., K), (..., K) -> (...).
 
-    DINO's and MSN's, whose targets are assignments to prototypes.
+    The targets are assignments to prototypes: DINO (Caron et al. 2021, Eq. 2,
+    https://arxiv.org/abs/2104.14294), MSN.
     """
     logits = jnp.asarray(logits, jnp.float32) / temperature
     shares = jnp.asarray(probabilities, jnp.float32)

@@ -1,4 +1,7 @@
-"""Losses that keep codes apart, −H(z) (METHODS §1.4). Statistics are over the global batch."""
+"""Losses that keep codes apart, −H(z), their statistics over the global batch.
+
+docs/methods.md#regularisers has them all side by side.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +16,7 @@ def cross_correlation(
     """Barlow Twins: Σ_d (1 − C_dd)² + λ Σ_{d≠e} C_de²; (..., D), (..., D) -> scalar.
 
     The sum of `invariance` and λ times `redundancy`; see there. The paper's λ is 5.1e-3
-    (METHODS §2.2).
+    (Zbontar et al. 2021, Eq. 1, https://arxiv.org/abs/2103.03230).
     """
     correlation = _correlation(first, second, eps)
     return _off_one(correlation) + off_diagonal * _off_diagonal(correlation)
@@ -23,7 +26,8 @@ def invariance(first: Array, second: Array, *, eps: float = 1e-5) -> Array:
     """Barlow Twins' prediction term: Σ_d (1 − C_dd)²; (..., D), (..., D) -> scalar.
 
     C = z̄₁ᵀz̄₂ / N, where z̄ is z standardised over the N leading positions as batch norm without
-    affine does (biased variance, eps inside the root).
+    affine does (biased variance, eps inside the root). Zbontar et al. 2021, Eq. 1 and 2,
+    https://arxiv.org/abs/2103.03230.
     """
     return _off_one(_correlation(first, second, eps))
 
@@ -31,7 +35,8 @@ def invariance(first: Array, second: Array, *, eps: float = 1e-5) -> Array:
 def redundancy(first: Array, second: Array, *, eps: float = 1e-5) -> Array:
     """Barlow Twins' regulariser: Σ_{d≠e} C_de²; (..., D), (..., D) -> scalar.
 
-    C as in `invariance`; a program that asks for both computes it once.
+    C as in `invariance`; a program that asks for both computes it once. Zbontar et al. 2021, Eq. 1,
+    https://arxiv.org/abs/2103.03230.
     """
     return _off_diagonal(_correlation(first, second, eps))
 
@@ -39,8 +44,9 @@ def redundancy(first: Array, second: Array, *, eps: float = 1e-5) -> Array:
 def mean_entropy(logits: Array, *, temperature: float | Array = 1.0) -> Array:
     """ln K − H(p̄): how far from even all prototypes are used; (..., K) -> scalar (MSN).
 
-    p̄ is the mean of softmax(a/τ) over all leading positions of the global batch (METHODS §1.3,
-    §2.2). It is 0 where p̄ is uniform and ln K where one prototype takes everything.
+    p̄ is the mean of softmax(a/τ) over all leading positions of the global batch. It is 0 where p̄
+    is uniform and ln K where one prototype takes everything. Assran et al. 2022, Eq. 1,
+    https://arxiv.org/abs/2204.07141.
     """
     shares = jax.nn.softmax(_rows(logits) / temperature, axis=-1).mean(0)
     # The divergence from the uniform: the difference of two entropies would lose the last digits.
@@ -51,8 +57,8 @@ def alignment(prediction: Array, target: Array) -> Array:
     """How much predictions lie along the targets' spread: mean_n ẑᵀCẑ / D; (..., D) x 2 -> scalar.
 
     C = (1/N) Σ_n z zᵀ over all N leading positions of the global batch; no gradient flows through
-    it. UniGrad's negative term (SiameseIM's code; METHODS §3.6). Costs N·D² rather than the N² of
-    the pairwise products ẑᵀz that it averages.
+    it. UniGrad's negative term (Tao et al. 2022, https://arxiv.org/abs/2112.05141) as SiameseIM's
+    code has it. Costs N·D² rather than the N² of the pairwise products ẑᵀz that it averages.
     """
     z, p = _rows(jax.lax.stop_gradient(target)), _rows(prediction)
     correlation = jnp.matmul(z.T, z, precision="highest") / z.shape[0]
@@ -63,7 +69,8 @@ def alignment(prediction: Array, target: Array) -> Array:
 def unigrad(prediction: Array, target: Array, *, negative_weight: float) -> Array:
     """SiameseIM's loss: (mean_n ‖ẑ − z‖² + w · mean_n ẑᵀCẑ) / D; (..., D) x 2 -> scalar.
 
-    See `alignment` for C; the released recipe has w = 0.02. The target gets no gradient.
+    See `alignment` for C; the released recipe has w = 0.02. The target gets no gradient. Tao et
+    al. 2023, https://arxiv.org/abs/2206.01204, and its code: docs/methods.md#siamese_im.
     """
     attraction = gaussian(prediction, jax.lax.stop_gradient(target)).mean()
     return attraction + negative_weight * alignment(prediction, target)

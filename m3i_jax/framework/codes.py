@@ -133,9 +133,9 @@ def momentum_at(
     schedule: str = "cosine",
     stretch: float = 1.0,
 ) -> Array:
-    """μ(p) = end − (end − μ₀)·r(p/s), from μ₀ to `end` over s trainings (METHODS §1.4).
+    """μ(p) = end − (end − μ₀)·r(p/s), from μ₀ to `end` over s trainings.
 
-    r(p) = ½(1 + cos πp) or, "linear", 1 − p.
+    r(p) = ½(1 + cos πp) or, "linear", 1 − p (docs/methods.md#moving-average).
     """
     return end - (end - momentum) * RAMPS[schedule](progress / stretch)
 
@@ -149,8 +149,9 @@ def ema(
     schedule: str = "cosine",
     stretch: Stretch = 1.0,
 ) -> Encoder:
-    """f_φ: moving average of the network, φ ← μφ + (1−μ)θ in float32; no gradient (METHODS §1.4).
+    """f_φ: moving average of the network, φ ← μφ + (1−μ)θ in float32; no gradient.
 
+    BYOL (Grill et al. 2020, https://arxiv.org/abs/2006.07733); docs/methods.md#moving-average.
     μ goes from `momentum` to `end` by a cosine over the training, or by a "linear" schedule; equal
     values keep it constant. MSN's reaches its end after `stretch` = 1.25 trainings, so never. The
     update follows the optimiser's step; an update before the next forward pass, as SiameseIM has
@@ -200,7 +201,7 @@ def _followed(state: dict, moves: tuple) -> dict:
 def frozen(
     tower: str = "teacher", *, heads: Heads = (), class_token: bool = False, beside: Heads = ()
 ) -> Encoder:
-    """A teacher whose weights are loaded and stay as they are (METHODS §1.4).
+    """A teacher whose weights are loaded and stay as they are (docs/methods.md#regularisers).
 
     Its parameters are state, handed to the compiled step as an argument: not trained, not
     averaged, and no constants of the program. `class_token` puts that token in front of the
@@ -255,7 +256,8 @@ def pixels(tower: str = "image", *, normalization: str = "patch") -> Encoder:
     """The image itself, cut into the tower's patches: (B, h·w, p·p·3), no parameters.
 
     normalization: "raw", "patch" (MAE: by each patch's own mean and variance), "window" (CIM: by
-    the 8x8 window around each pixel) or "window47" (SwinV2: 47x47, each channel by itself).
+    the 8x8 window around each pixel) or "window47" (SwinV2: 47x47, each channel by itself); see
+    docs/methods.md#pixel-targets.
     """
     if normalization not in PIXELS:
         kinds = ", ".join(sorted(PIXELS))

@@ -1,6 +1,6 @@
 """CIM's corrupted image: hidden words replaced by what a generator guesses, and painted anew.
 
-A tokenizer turns an image into words and words into an image (METHODS §5.1). Its weights are
+A tokenizer turns an image into words and words into an image (docs/methods.md#cim). Its weights are
 frozen state; nothing here has a gradient.
 """
 
@@ -44,7 +44,10 @@ def vq_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
 
 
 def dalle_words(*, codes: int = 8192, tower: str = "tokenizer", beside: tuple = ()) -> Encoder:
-    """The likeliest word of each cell by DALL-E's dVAE, `dalle_encoder` (METHODS §5.2)."""
+    """The likeliest word of each cell by DALL-E's dVAE, `dalle_encoder`.
+
+    Ramesh et al. 2021, appendix A, https://arxiv.org/abs/2102.12092.
+    """
 
     def likeliest(features):
         return Features(choice=features.tokens.argmax(-1).astype(jnp.int32))
@@ -53,7 +56,10 @@ def dalle_words(*, codes: int = 8192, tower: str = "tokenizer", beside: tuple = 
 
 
 def dalle_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
-    """DALL-E's dVAE (METHODS §5.2): `dalle_encoder` as the tower, `dalle_decoder` as `painter`."""
+    """DALL-E's dVAE: `dalle_encoder` as the tower, `dalle_decoder` as `painter`.
+
+    docs/methods.md#visual-tokens.
+    """
 
     def paint(made, choice):
         return normalize.channels(_painted(made, tower, Features(choice=choice)))
@@ -137,7 +143,7 @@ ASPECT = (0.3, 1 / 0.3)
 
 
 def erased(view: str, *, hidden: float = 0.5) -> Derived:
-    """Random erasing (Zhong et al. 2020): a rectangle of noise, what CIM compares with (Table 8).
+    """Random erasing: a rectangle of noise, what CIM compares with (Table 8; docs/methods.md#cim).
 
     Its area is the share `hidden` of the image, up to whole pixels; its aspect log-uniform between
     3 : 10 and 10 : 3 where such a rectangle fits, its place uniform. Each of its pixels is normal.

@@ -78,28 +78,37 @@ def _pooled(name: str, loss: Callable[..., Array]) -> Distribution:
 
 
 def gaussian(*, sigma2: float | None = None, dense: bool = True) -> Distribution:
-    """Gaussian, Σ_d e²/(2σ²); mean squared error by default (METHODS §1.2)."""
+    """Gaussian, Σ_d e²/(2σ²); mean squared error by default (docs/methods.md#prediction-terms)."""
     return (_tokens if dense else _pooled)("Gaussian", partial(losses.gaussian, sigma2=sigma2))
 
 
 def cosine(*, dense: bool = False) -> Distribution:
-    """Gaussian with σ² = ½ on unit vectors: 2 − 2 cos (BYOL, MILAN; METHODS §1.2)."""
+    """Gaussian with σ² = ½ on unit vectors: 2 − 2 cos.
+
+    BYOL (Grill et al. 2020, Eq. 2, https://arxiv.org/abs/2006.07733), MILAN.
+    """
     made = (_tokens if dense else _pooled)("Gaussian", losses.cosine)
     return made._replace(evidence=evidence.on_sphere(made.evidence))
 
 
 def laplace() -> Distribution:
-    """Laplace over tokens: mean absolute error (SimMIM; METHODS §1.2)."""
+    """Laplace over tokens: mean absolute error.
+
+    SimMIM (Xie et al. 2022, §3.4, https://arxiv.org/abs/2111.09886).
+    """
     return _tokens("Laplace", losses.laplace)
 
 
 def huber(*, delta: float = 1.0) -> Distribution:
-    """Huber over tokens (data2vec and FD have δ = 2; METHODS §1.2)."""
+    """Huber over tokens; data2vec and FD have δ = 2 (docs/methods.md#prediction-terms)."""
     return _tokens("Huber", partial(losses.huber, delta=delta))
 
 
 def bernoulli() -> Distribution:
-    """Bernoulli over tokens of zeros and ones: was this cell replaced? (CIM's RevDet)."""
+    """Bernoulli over tokens of zeros and ones: was this cell replaced?
+
+    CIM's RevDet (Fang et al. 2022, §2, https://arxiv.org/abs/2202.03382).
+    """
 
     def score(logits, target):
         return losses.bernoulli(logits, target.tokens).mean(-1)
@@ -108,7 +117,10 @@ def bernoulli() -> Distribution:
 
 
 def product(first: Distribution, second: Distribution) -> Distribution:
-    """P̂ ∝ P̂₁ P̂₂: the sum of two losses of one kind (CIM's ResPix: Laplace and Gaussian)."""
+    """P̂ ∝ P̂₁ P̂₂: the sum of two losses of one kind.
+
+    CIM's ResPix is Laplace and Gaussian (Fang et al. 2022, §2, https://arxiv.org/abs/2202.03382).
+    """
 
     def score(prediction, target):
         return first.score(prediction, target) + second.score(prediction, target)
@@ -117,7 +129,10 @@ def product(first: Distribution, second: Distribution) -> Distribution:
 
 
 def categorical() -> Distribution:
-    """Boltzmann over a vocabulary: the decoder's last layer holds the codes (BEiT)."""
+    """Boltzmann over a vocabulary: the decoder's last layer holds the codes.
+
+    BEiT (Bao et al. 2022, https://arxiv.org/abs/2106.08254).
+    """
     score = lambda logits, target: losses.categorical(logits, target.choice)  # noqa: E731
     return Distribution("Boltzmann", score, evidence=evidence.of_words, candidates="words")
 
@@ -129,7 +144,7 @@ def boltzmann(
     unit: bool = False,
     candidates: str = "categories",
 ) -> Distribution:
-    """Boltzmann over the target's candidates: softmax cross-entropy (METHODS §1.2, §1.3).
+    """Boltzmann over the target's candidates: softmax cross-entropy (docs/methods.md#candidates).
 
     unit: compare directions. The evidence is taken without the smoothing.
     candidates: "categories" of a table, or "samples" of the batch.
@@ -157,7 +172,10 @@ def boltzmann(
 
 
 def binary() -> Distribution:
-    """Bernoulli for every category of a table by itself: is it shown? (DeiT III; METHODS §8.1)."""
+    """Bernoulli for every category of a table by itself: is it shown?
+
+    DeiT III (Touvron et al. 2022, https://arxiv.org/abs/2204.07118).
+    """
 
     def score(prediction, target):
         shown = target.choice.reshape(len(prediction), -1)
@@ -167,7 +185,10 @@ def binary() -> Distribution:
 
 
 def info_nce(*, temperature: float = 1.0, candidates: str = "texts") -> Distribution:
-    """Boltzmann over the global batch in both directions, as CLIP has it (METHODS §4.5)."""
+    """Boltzmann over the global batch in both directions.
+
+    CLIP (Radford et al. 2021, Fig. 3, https://arxiv.org/abs/2103.00020).
+    """
 
     def score(prediction, target):
         return losses.info_nce(
@@ -185,7 +206,10 @@ def info_nce(*, temperature: float = 1.0, candidates: str = "texts") -> Distribu
 
 
 def pairwise_sigmoid() -> Distribution:
-    """Bernoulli for every pair of the batch (SigLIP); the last dimension predicted is the bias."""
+    """Bernoulli for every pair of the batch; the last dimension predicted is the bias.
+
+    SigLIP (Zhai et al. 2023, Algorithm 1, https://arxiv.org/abs/2303.15343).
+    """
 
     def score(prediction, target):
         return losses.pairwise_sigmoid(
@@ -200,7 +224,10 @@ def pairwise_sigmoid() -> Distribution:
 
 
 def contrast(*, temperature: float = 0.2, dense: bool = False) -> Distribution:
-    """Boltzmann over the target itself and a queue of earlier ones (MoCo, DenseCL)."""
+    """Boltzmann over the target itself and a queue of earlier ones.
+
+    MoCo (He et al. 2020, Eq. 1, https://arxiv.org/abs/1911.05722), DenseCL.
+    """
 
     def score(prediction, target):
         positive = target.tokens if dense else target.pooled
@@ -217,7 +244,10 @@ def contrast(*, temperature: float = 0.2, dense: bool = False) -> Distribution:
 
 
 def nt_xent(*, temperature: float = 0.1) -> Distribution:
-    """Boltzmann over all other views of the batch, with gradient to both sides (SimCLR)."""
+    """Boltzmann over all other views of the batch, with gradient to both sides.
+
+    SimCLR (Chen et al. 2020, Eq. 1, https://arxiv.org/abs/2002.05709).
+    """
 
     def score(prediction, target):
         return losses.nt_xent(
@@ -231,7 +261,10 @@ def nt_xent(*, temperature: float = 0.1) -> Distribution:
 
 
 def dense_contrast(*, temperature: float = 0.2) -> Distribution:
-    """Boltzmann over an image's tokens and the mean tokens of the others (METHODS §2.3, h)."""
+    """Boltzmann over an image's tokens and the mean tokens of the others (form h).
+
+    docs/methods.md#table2.
+    """
 
     def score(prediction, target):
         tokens = normalize.unit(target.tokens)
@@ -245,7 +278,10 @@ def dense_contrast(*, temperature: float = 0.2) -> Distribution:
 
 
 def cross_entropy(*, temperature: float = 0.1) -> Distribution:
-    """Boltzmann over prototypes, the target a share of each: −Σ p log softmax(ẑ/τ) (DINO, MSN)."""
+    """Boltzmann over prototypes, the target a share of each: −Σ p log softmax(ẑ/τ).
+
+    DINO (Caron et al. 2021, Eq. 2, https://arxiv.org/abs/2104.14294), MSN.
+    """
 
     def score(prediction, target):
         return losses.cross_entropy(prediction, target.pooled, temperature=temperature)
@@ -255,7 +291,10 @@ def cross_entropy(*, temperature: float = 0.1) -> Distribution:
 
 
 def invariance() -> Distribution:
-    """Σ_d (1 − C_dd)²: what a Gaussian says of codes standardised over the batch (Barlow Twins)."""
+    """Σ_d (1 − C_dd)²: what a Gaussian says of codes standardised over the batch.
+
+    Barlow Twins (Zbontar et al. 2021, Eq. 1, https://arxiv.org/abs/2103.03230).
+    """
 
     def score(prediction, target):
         return jnp.full(prediction.shape[:1], losses.invariance(prediction, target.pooled))
@@ -266,7 +305,10 @@ def invariance() -> Distribution:
 
 
 def alignment(weight: float) -> Regularizer:
-    """weight · mean_n ẑᵀCẑ / D: UniGrad's decorrelation of SiameseIM (METHODS §3.6)."""
+    """weight · mean_n ẑᵀCẑ / D: SiameseIM's decorrelation.
+
+    UniGrad (Tao et al. 2022, https://arxiv.org/abs/2112.05141); docs/methods.md#siamese_im.
+    """
 
     def score(prediction, target):
         return weight * losses.alignment(prediction, target.tokens)
@@ -275,7 +317,10 @@ def alignment(weight: float) -> Regularizer:
 
 
 def redundancy(weight: float) -> Regularizer:
-    """weight · Σ_{d≠e} C_de²: Barlow Twins' decorrelation (METHODS §2.2)."""
+    """weight · Σ_{d≠e} C_de²: Barlow Twins' decorrelation.
+
+    Zbontar et al. 2021, Eq. 1, https://arxiv.org/abs/2103.03230.
+    """
 
     def score(prediction, target):
         return weight * losses.redundancy(prediction, target.pooled)
@@ -286,7 +331,8 @@ def redundancy(weight: float) -> Regularizer:
 def mean_entropy(weight: float = 1.0, *, temperature: float = 1.0) -> Regularizer:
     """weight · (ln K − H(p̄)), p̄ the mean over all predictions: prototypes are to be used alike.
 
-    temperature: of the softmax; 1 where the head divides by its own (MSN, Assran et al. 2022).
+    temperature: of the softmax; 1 where the head divides by its own. MSN (Assran et al. 2022,
+    Eq. 1, https://arxiv.org/abs/2204.07141).
     """
 
     def score(prediction, target):

@@ -163,11 +163,11 @@ def gradients(
     train: bool = True,
     key: Array | None = None,
 ) -> Gradients:
-    """Gradient of Σ_g λ_g L_g, each encoder passed through once (METHODS §4.6).
+    """Gradient of Σ_g λ_g L_g, each encoder passed through once (M3I's Eq. 13).
 
     The codes z are computed with their pull-back. Each group of terms is differentiated with
     respect to z and the heads alone; its norm at the input features gives λ; and one pull-back
-    of the weighted sum carries everything to the encoders.
+    of the weighted sum carries everything to the encoders (docs/methods.md#balance-of-losses).
     """
 
     def front(params):

@@ -1,8 +1,8 @@
 """What a term says about the mutual information it maximises: E log P̂ + H(z_y), in nats.
 
 For candidates it is InfoNCE's bound or the entropy of their use; around continuous codes a
-Gaussian estimate per dimension. Beside it stands the health of the target: how far its codes
-spread, and over how many directions or candidates.
+Gaussian estimate per dimension (docs/methods.md#information). Beside it stands the health of the
+target: how far its codes spread, and over how many directions or candidates.
 """
 
 from collections.abc import Callable

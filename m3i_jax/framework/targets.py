@@ -15,12 +15,18 @@ from m3i_jax.types import Array, Features
 
 
 def standardize(encoder: Encoder) -> Encoder:
-    """LN0: tokens with zero mean and unit variance over D (SiameseIM, FD; METHODS §3.6)."""
+    """LN0: tokens with zero mean and unit variance over D.
+
+    FD (Wei et al. 2022, https://arxiv.org/abs/2205.14141), SiameseIM (docs/methods.md#siamese_im).
+    """
     return then(encoder, lambda f: f._replace(tokens=normalize.layer(f.tokens)))
 
 
 def averaged(encoder: Encoder, *, standardized: bool = False) -> Encoder:
-    """The global code of M3I's ablation: the mean of the patch tokens, then LN0 if asked for."""
+    """The global code of M3I's ablation: the mean of the patch tokens, then LN0 if asked for.
+
+    Form f of its Table 2, which does not say how: docs/methods.md#table2.
+    """
 
     def mean(f: Features) -> Features:
         pooled = f.tokens.mean(1)
@@ -30,7 +36,10 @@ def averaged(encoder: Encoder, *, standardized: bool = False) -> Encoder:
 
 
 def last_layers(encoder: Encoder, *, count: int) -> Encoder:
-    """LN0 of the mean of LN0 of the outputs of the last `count` blocks (data2vec; METHODS §2.2)."""
+    """LN0 of the mean of LN0 of the outputs of the last `count` blocks.
+
+    data2vec (Baevski et al. 2022, https://arxiv.org/abs/2202.03555); docs/methods.md#data2vec.
+    """
 
     def mean(f: Features) -> Features:
         tokens = normalize.layer(_alike(f.layers[-count:], count)).mean(0)
@@ -55,17 +64,20 @@ def _alike(layers: Array | tuple[Array, ...], count: int) -> Array:
 
 
 def attentive(encoder: Encoder) -> Encoder:
-    """`encoder` with its attention weights at hand: a guide for masks (MILAN)."""
+    """`encoder` with its attention weights at hand: a guide for masks (docs/methods.md#milan)."""
     return encoder._replace(reads=encoder.reads | {"attention"})
 
 
 def layered(encoder: Encoder) -> Encoder:
-    """`encoder` whose heads get the outputs of all blocks, too (BEiT v2's class branch)."""
+    """`encoder` whose heads get the outputs of all blocks, too (docs/methods.md#beit_v2)."""
     return encoder._replace(reads=encoder.reads | {"layers"})
 
 
 def shared_heads(encoder: Encoder, heads: str | tuple[str, ...]) -> Encoder:
-    """`encoder` and then heads of the *online* network, with no gradient (MSN's prototypes)."""
+    """`encoder` and then heads of the *online* network, with no gradient.
+
+    MSN's prototypes, which both branches share: docs/methods.md#msn.
+    """
     heads = _names(heads)
 
     def apply(look):
@@ -79,10 +91,11 @@ def shared_heads(encoder: Encoder, heads: str | tuple[str, ...]) -> Encoder:
 def queue(
     encoder: Encoder, *, size: int = 65536, dense: bool = False, name: str = "queue"
 ) -> Encoder:
-    """Codes among the last `size` ones, which are the negatives (MoCo; METHODS §2.2).
+    """Codes among the last `size` ones, which are the negatives.
 
     pooled or tokens stay the positives; `candidates` (size, D) are what earlier batches left,
     unit vectors, random ones at first. dense: keep the mean of the tokens of an image (DenseCL).
+    MoCo (He et al. 2020, §3.2, https://arxiv.org/abs/1911.05722); docs/methods.md#moco.
     """
 
     def init(key, network, owned):
@@ -110,7 +123,7 @@ def temperature_at(ramp: float | tuple) -> Callable[[Array], Array | float]:
     """(progress) -> τ: a number, or (start, end, share): linearly over that share of the training.
 
     (start, end, share, n) does it in n equal steps, of which the first is at `start` and the last
-    at `end`, which stays: DINO's 30 epochs, in each of which τ is constant.
+    at `end`, which stays: DINO's 30 epochs, in each of which τ is constant (docs/methods.md#dino).
 
     Raises:
       ValueError: a temperature that is not positive, a share or a number of steps that is none.
@@ -148,8 +161,9 @@ def centred(
     centring: bool = True,
     name: str = "centre",
 ) -> Encoder:
-    """Sharpened, centred assignment: softmax((logits − c)/τ), c ← m c + (1−m) mean (DINO).
+    """Sharpened, centred assignment: softmax((logits − c)/τ), c ← m c + (1−m) mean.
 
+    DINO (Caron et al. 2021, Eq. 1 and 4, https://arxiv.org/abs/2104.14294).
     The encoder's pooled code are logits over prototypes; `centring` off is the broken variant.
     temperature: τ, or a ramp of it, see `temperature_at`.
     """
@@ -174,10 +188,11 @@ def centred(
 
 
 def assigned(encoder: Encoder, *, sharpen: float = 0.25, iterations: int = 3) -> Encoder:
-    """Sharpened Sinkhorn assignment to prototypes (MSN; METHODS §2.2).
+    """Sharpened Sinkhorn assignment to prototypes.
 
     p⁺ ∝ p^(1/sharpen), then `iterations` of Sinkhorn over the global batch; 0 leaves them out.
-    The encoder's pooled code are logits over prototypes.
+    The encoder's pooled code are logits over prototypes. MSN (Assran et al. 2022,
+    https://arxiv.org/abs/2204.07141); docs/methods.md#assignments-to-prototypes.
     """
 
     def assign(f: Features) -> Features:
@@ -203,10 +218,11 @@ def _codebook(encoder: Encoder, codes: int):
 def quantized(
     encoder: Encoder, *, codes: int = 8192, decay: float = 0.99, name: str = "codebook"
 ) -> Encoder:
-    """Tokens replaced by their nearest word, straight through (VQ-KD; METHODS §2.2).
+    """Tokens replaced by their nearest word, straight through.
 
     The codebook starts at the k-means of the first batch and follows the means of the tokens that
-    chose each word. `choice` (B, n) are the words, `base` the tokens before.
+    chose each word. `choice` (B, n) are the words, `base` the tokens before. VQ-KD (Peng et al.
+    2022, §2.2, https://arxiv.org/abs/2208.06366).
     """
 
     def update(owned, state, found, progress):
@@ -239,12 +255,18 @@ def quantized(
 
 
 def before(quantized: Encoder) -> Encoder:
-    """The tokens of a quantised code before they were replaced, with their gradient."""
+    """The tokens of a quantised code before they were replaced, with their gradient.
+
+    What the commitment of docs/methods.md#vq_kd keeps near the words.
+    """
     return then(quantized, lambda f: f._replace(tokens=f.base))
 
 
 def words(encoder: Encoder, *, codes: int = 8192, name: str = "codebook") -> Encoder:
-    """The word of each token in a codebook that is loaded and stays (BEiT's visual tokens)."""
+    """The word of each token in a codebook that is loaded and stays: visual tokens.
+
+    BEiT v2 (Peng et al. 2022, §2.3, https://arxiv.org/abs/2208.06366).
+    """
 
     def apply(look):
         features, found = encoder.apply(look)

@@ -57,7 +57,7 @@ def mixed(
     mask: Callable[..., Array] = masks.blockwise,
     group: int | None = None,
 ) -> Derived:
-    """M3I's input, mix_i = m_i ⊙ first_i + (1 − m_i) ⊙ second_σ(i) (METHODS §4.1).
+    """M3I's input, mix_i = m_i ⊙ first_i + (1 − m_i) ⊙ second_σ(i) (docs/methods.md#mixed-images).
 
     The blocks of the mask (a share `hidden` of the grid) show the second image of a random
     partner σ(i) ≠ i, their complement the first image of row i itself. Regions: "first" and

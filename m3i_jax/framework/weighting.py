@@ -52,7 +52,10 @@ def gradient_norm(
     reference: str = "ssp",
     balanced: str | tuple[str, ...] = "sp",
 ) -> Weighting:
-    """L = L_ssp + λ L_sp with λ = γ ḡ_ssp / ḡ_sp (M3I Eq. 13; METHODS §4.6).
+    """L = L_ssp + λ L_sp with λ = γ ḡ_ssp / ḡ_sp.
+
+    M3I (Su et al. 2023, appendix B.1, Eq. 13, https://arxiv.org/abs/2211.09807); what the paper
+    leaves open is in docs/methods.md#balance-of-losses.
 
     Several groups may be balanced against the reference, each with a λ of its own.
 

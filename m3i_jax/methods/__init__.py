@@ -30,7 +30,8 @@ def combine(*, rows: dict[str, dict], weights: dict[str, NotNegative] | None = N
 
     rows: {a name of yours: {"name": row, **arguments, "target": block}}.
     weights: {that name: w}, 1 where left out. For weights that change, or that follow gradient
-    norms, see `framework.scheduled` and `framework.gradient_norm`: each row is a group.
+    norms, see `framework.scheduled` and `framework.gradient_norm`: each row is a group
+    (docs/methods.md#combine).
     """
     made = {
         name: create(block, what=f"config.objective.rows.{name}") for name, block in rows.items()

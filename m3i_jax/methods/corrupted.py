@@ -1,4 +1,6 @@
-"""The row that repairs what a generator corrupted: CIM (Fang et al. 2022; METHODS §5).
+"""The row that repairs what a generator corrupted: CIM.
+
+Fang et al. 2022, https://arxiv.org/abs/2202.03382; docs/methods.md#cim.
 
 A small generator sees a part of the image and guesses the words of the rest; its guesses are
 painted into the image, which no longer shows where it was hidden; an enhancer of any kind repairs
@@ -31,6 +33,7 @@ def cim(
     by their windows, w = 10; "revdet": binary cross-entropy over all cells, w = 1. ViT-B, 300
     epochs: 83.3 % fine-tuned by ResPix (CIM Tables 4 to 6). `corruption` "erasing" repairs random
     erasing instead, without a generator, which the paper says fails (Table 8).
+    https://arxiv.org/abs/2202.03382, §2; docs/methods.md#cim.
     """
     y, enhance = lookup(TASKS, task, what="task")(target)
     enhance = enhance if weight is None else enhance._replace(weight=weight)

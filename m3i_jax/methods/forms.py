@@ -1,7 +1,7 @@
 """The 12 forms of self-supervised pre-training of M3I's Table 2, from their three factors.
 
 What is seen (the target's own view or another one, whole or masked) and what is predicted of it:
-pixels, dense features or a global feature. Everything else is the same (METHODS §2.3).
+pixels, dense features or a global feature. Everything else is the same (docs/methods.md#table2).
 """
 
 from typing import NamedTuple
@@ -56,7 +56,8 @@ def table2(
 
     Pixels and dense features by a Gaussian over all positions of view a, asked of a decoder at
     their places relative to the input; dense and unmasked from another view (h) by a Boltzmann;
-    global features among the batch by a Boltzmann, but a Gaussian for (f) (METHODS §2.1, §2.3).
+    global features among the batch by a Boltzmann, but a Gaussian for (f), as in its Table 5.
+    Su et al. 2023, https://arxiv.org/abs/2211.09807; docs/methods.md#table2.
     """
     if form not in FORMS:
         raise ValueError(f"Table 2 has no form '{form}'{nearest(form, FORMS)}")
@@ -83,25 +84,37 @@ def _global(row: Form, mask: Masking | None, target, temperature: float, *, bolt
 
 
 def auto_encoder(target: Encoder | None = None) -> Method:
-    """Auto-encoder: view a → its own pixels (M3I Table 2, a)."""
+    """Auto-encoder: view a → its own pixels (M3I Table 2, a; docs/methods.md#auto_encoder)."""
     return table2(target, form="a")
 
 
 def global_distillation(target: Encoder | None = None) -> Method:
-    """Global distillation: view a → its own global feature (M3I Table 2, c)."""
+    """Global distillation: view a → its own global feature (M3I Table 2, c).
+
+    docs/methods.md#global_distillation.
+    """
     return table2(target, form="c")
 
 
 def mim_global(target: Encoder | None = None, *, hidden: Hidden = 0.5) -> Method:
-    """Masked image modeling of the global feature (M3I Table 2, f): 83.2 % fine-tuned."""
+    """Masked image modeling of the global feature (M3I Table 2, f): 83.2 % fine-tuned.
+
+    docs/methods.md#mim_global.
+    """
     return table2(target, form="f", hidden=hidden)
 
 
 def novel_view_synthesis(target: Encoder | None = None) -> Method:
-    """Novel view synthesis: view b → pixels of view a (M3I Table 2, g): 78.8 % fine-tuned."""
+    """Novel view synthesis: view b → pixels of view a (M3I Table 2, g): 78.8 % fine-tuned.
+
+    docs/methods.md#novel_view_synthesis.
+    """
     return table2(target, form="g")
 
 
 def siamese_im_pixel(target: Encoder | None = None, *, hidden: Hidden = 0.5) -> Method:
-    """Siamese image modeling of pixels: masked view b → pixels of view a (M3I Table 2, j)."""
+    """Siamese image modeling of pixels: masked view b → pixels of view a (M3I Table 2, j).
+
+    docs/methods.md#siamese_im_pixel.
+    """
     return table2(target, form="j", hidden=hidden)

@@ -41,7 +41,8 @@ def moco(
     """MoCo v2: view b → view a's global code among a queue of earlier ones (Chen et al. 2020).
 
     −log P̂ = InfoNCE with τ = 0.2 over 65 536 keys of the moving average (.999); projector of two
-    layers, 128 dimensions, no predictor (METHODS §2.2). ResNet-50, 200 epochs: 67.5 % linear.
+    layers, 128 dimensions, no predictor. ResNet-50, 200 epochs: 67.5 % linear.
+    https://arxiv.org/abs/2003.04297; docs/methods.md#moco.
     """
     target = target or fw.ema(heads="projector", momentum=0.999, end=0.999)
     codes = {
@@ -55,7 +56,8 @@ def moco_v3(target: Encoder | None = None, *, temperature: Temperature = 0.2) ->
     """MoCo v3: both views predict each other among the batch (Chen et al. 2021).
 
     L = 2τ(CE(a→b) + CE(b→a)), keys by the moving average (.99 → 1), projector 3 layers 256-d,
-    predictor 2 layers, batch norm throughout (METHODS §2.2). ViT-B, 300 epochs: 76.7 % linear.
+    predictor 2 layers, batch norm throughout. ViT-B, 300 epochs: 76.7 % linear.
+    https://arxiv.org/abs/2104.02057, Algorithm 1; docs/methods.md#moco_v3.
     """
     target = target or fw.ema(heads="projector", momentum=0.99)
     predict = fw.boltzmann(temperature=temperature, unit=True, candidates="samples")
@@ -69,6 +71,7 @@ def simclr(*, temperature: Temperature = 0.1) -> Method:
     L = mean over the 2B views of the cross-entropy over the 2B − 1 others (NT-Xent), τ = 0.1;
     projector 2 layers, 128-d. Both views are one batch of 2B for the batch norms, as in the paper's
     code. ResNet-50, 1000 epochs, batch 4096: 69.3 % linear.
+    https://arxiv.org/abs/2002.05709, Eq. 1; docs/methods.md#simclr.
     """
     x = fw.online(heads="projector", together=True)
     return _both_ways(x, x, None, fw.nt_xent(temperature=temperature), weight=0.5)
@@ -78,7 +81,8 @@ def byol(target: Encoder | None = None) -> Method:
     """BYOL: both views predict each other's code by the moving average (Grill et al. 2020).
 
     L = Σ of both directions of 2 − 2cos, μ .996 → 1, projector and predictor with a hidden layer
-    of 4096 and 256 outputs (METHODS §2.2). ResNet-50, 1000 epochs: 74.3 % linear.
+    of 4096 and 256 outputs. ResNet-50, 1000 epochs: 74.3 % linear.
+    https://arxiv.org/abs/2006.07733, Eq. 2; docs/methods.md#byol.
     """
     target = target or fw.ema(heads="projector", momentum=0.996)
     return _both_ways(fw.online(heads="projector"), target, "predictor", fw.cosine())
@@ -88,7 +92,8 @@ def barlow_twins(*, off_diagonal: NotNegative = 0.0051) -> Method:
     """Barlow Twins: codes of both views are to agree, dimension by dimension (Zbontar et al. 2021).
 
     L = Σ_d (1 − C_dd)² + λ Σ_{d≠e} C_de², C the cross-correlation over the global batch; projector
-    8192-8192-8192 (METHODS §2.2). ResNet-50, 1000 epochs: 73.2 % linear.
+    8192-8192-8192. ResNet-50, 1000 epochs: 73.2 % linear.
+    https://arxiv.org/abs/2103.03230, Eq. 1 and 2; docs/methods.md#barlow_twins.
     """
     x = fw.online(heads="projector")
     codes = {"x": Code("b", x), "y": Code("a", x)}
@@ -102,8 +107,8 @@ def densecl(
     """DenseCL: MoCo for the image and for each of its cells (Wang et al. 2021).
 
     L = ½ L_global + ½ L_dense; a cell's positive is the cell of the other view most like it before
-    the heads, its negatives a queue of mean dense keys (METHODS §2.2). ResNet-50, 200 epochs:
-    58.7 AP on VOC.
+    the heads, its negatives a queue of mean dense keys. ResNet-50, 200 epochs: 58.7 AP on VOC.
+    https://arxiv.org/abs/2011.09157, Eq. 1 to 4; docs/methods.md#densecl.
     """
     target = target or fw.ema(heads="dense_heads", momentum=0.999, end=0.999)
     codes = {
@@ -132,6 +137,7 @@ def dino(
     different views; `local` small crops are inputs only (Caron et al. 2021). τ_t may rise: (start,
     end, share of the training, steps); see `framework.targets.temperature_at`. ViT-S, 800 epochs,
     10 local crops: 77.0 % linear, 74.5 % kNN.
+    https://arxiv.org/abs/2104.14294, Eq. 1 to 4; docs/methods.md#dino.
     """
     heads = ("projector", "prototypes")
     target = target or fw.ema(heads=heads, momentum=0.996)
@@ -160,7 +166,8 @@ def msn(
 
     −Σ p⁺ log p + (ln K − H(p̄)), p⁺ sharpened and balanced by Sinkhorn, p over 1024 learned
     prototypes, both means over all inputs (anchors) of the batch; the head divides by its
-    temperature, 0.1 (METHODS §2.2). ViT-S, 800 epochs: 76.9 % linear.
+    temperature, 0.1. ViT-S, 800 epochs: 76.9 % linear.
+    https://arxiv.org/abs/2204.07141, Eq. 1; docs/methods.md#msn.
     """
     target = target or fw.ema(heads="projector", momentum=0.996)
     target = fw.assigned(
@@ -187,10 +194,10 @@ def siamese_im(
 ) -> Method:
     """SiameseIM: visible patches of view b → dense features of view a (Tao et al. 2023).
 
-    L = (E‖ẑ − z‖² + w·E ẑᵀCẑ)/D over all positions (UniGrad; METHODS §3.6); w = 0 leaves the
-    Gaussian with stop-gradient of M3I's Table 5. `projector` puts the token head of METHODS §3.4
-    behind the online encoder and its moving average. ViT-B, 1600 epochs: 84.1 % fine-tuned, 78.0 %
-    linear.
+    L = (E‖ẑ − z‖² + w·E ẑᵀCẑ)/D over all positions (UniGrad); w = 0 leaves the Gaussian with
+    stop-gradient of M3I's Table 5. `projector` puts its code's token head behind the online encoder
+    and its moving average. ViT-B, 1600 epochs: 84.1 % fine-tuned, 78.0 % linear.
+    https://arxiv.org/abs/2206.01204; docs/methods.md#siamese_im.
     """
     heads = ("projector",) if projector else ()
     target = target or fw.ema(heads=heads)

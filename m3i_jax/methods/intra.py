@@ -19,6 +19,7 @@ def feature_distillation(target: Encoder | None = None) -> Method:
 
     Huber with β = 2 on LN0 of the teacher's tokens, the class token among them; decoder: one linear
     layer. CLIP ViT-B/16 as teacher: 84.9 % fine-tuned. M3I Table 5, dense distillation.
+    https://arxiv.org/abs/2205.14141; docs/methods.md#feature_distillation.
     """
     y = fw.standardize(target or fw.frozen(class_token=True))
     codes = {"x": Code("a", fw.online()), "y": Code("a", y)}
@@ -34,8 +35,9 @@ def vq_kd(
 ) -> Method:
     """VQ-KD, BEiT v2's tokenizer: view a → 32-d words → features of a frozen teacher (Peng 2022).
 
-    L = E(1 − cos) + E‖sg(z_q) − z‖²: what the decoder makes of the words is to have the teacher's
-    direction, and tokens stay near their words. Codebook by moving averages, no gradient.
+    L = E(1 − cos) + E mean_d (sg(z_q) − z)²: what the decoder makes of the words is to have the
+    teacher's direction, and tokens stay near their words. Codebook by moving averages, no gradient.
+    https://arxiv.org/abs/2208.06366, §2.2; docs/methods.md#vq_kd.
     """
     found, near = _quantizer(codes, decay, commitment)
     found["y"] = Code("a", target or fw.frozen())
@@ -47,8 +49,9 @@ def vq_kd(
 def vq_vae(*, codes: Words = 8192, decay: Memory = 0.99, commitment: NotNegative = 1.0) -> Method:
     """VQ-VAE: view a → 32-d words → its pixels, a tokenizer that can paint (van den Oord 2017).
 
-    L = mean e² + E‖sg(z_q) − z‖²: VQ-KD's words of unit length, of which the decoder `painter`
-    makes the image again. CIM trained offline takes its golden words and pictures from it.
+    L = mean e² + E mean_d (sg(z_q) − z)²: VQ-KD's words of unit length, of which the decoder
+    `painter` makes the image again. CIM trained offline takes its golden words and pictures from
+    it. https://arxiv.org/abs/1711.00937, Eq. 3; docs/methods.md#vq_vae.
     """
     found, near = _quantizer(codes, decay, commitment)
     found["y"] = Code("a", fw.pixels(normalization="raw"))
@@ -69,8 +72,9 @@ def _quantizer(codes: int, decay: float, commitment: float):
 def mae(target: Encoder | None = None, *, hidden: Hidden = 0.75) -> Method:
     """Masked autoencoder: visible patches of view a → pixels of its hidden ones (He et al. 2022).
 
-    −log P̂ = mean squared error on patches normalised by their own statistics (METHODS §2.2). No
-    regulariser: pixels cannot collapse. ViT-B, 1600 epochs: 83.6 % fine-tuned, 68.0 % linear.
+    −log P̂ = mean squared error on patches normalised by their own statistics. No regulariser:
+    pixels cannot collapse. ViT-B, 1600 epochs: 83.6 % fine-tuned, 68.0 % linear.
+    https://arxiv.org/abs/2111.06377, §3; docs/methods.md#mae.
     """
     mask = Masking(masks.random, hidden)
     codes = {"x": Code("a", fw.online(), mask), "y": Code("a", target or fw.pixels())}
@@ -83,7 +87,8 @@ def simmim(
     """SimMIM: view a with mask tokens in units of cells → its hidden pixels (Xie et al. 2022).
 
     −log P̂ = mean |e| over hidden pixels (Laplace), decoder: one linear layer; the encoder keeps
-    hidden cells as mask tokens (METHODS §6.2). ViT-B, 800 epochs: 83.8 % fine-tuned.
+    hidden cells as mask tokens. ViT-B, 800 epochs: 83.8 % fine-tuned.
+    https://arxiv.org/abs/2111.09886, §3; docs/methods.md#simmim.
     """
     draw = partial(masks.units, unit=unit)
     mask = Masking(draw, hidden, exact=partial(masks.count_units, unit=unit))
@@ -96,7 +101,8 @@ def data2vec(target: Encoder | None = None, *, hidden: Hidden = 0.6, layers: Dep
     """data2vec: masked view a → last layers of the moving average (Baevski et al. 2022).
 
     Huber with β = 2 on LN0 of the mean of LN0 of `layers` block outputs, at hidden positions; 120
-    of 196 patches hidden blockwise (METHODS §2.2). ViT-B, 800 epochs: 84.2 % fine-tuned.
+    of 196 patches hidden blockwise. ViT-B, 800 epochs: 84.2 % fine-tuned.
+    https://arxiv.org/abs/2202.03555; docs/methods.md#data2vec.
     """
     target = fw.last_layers(target or fw.ema(momentum=0.9998, end=0.9998), count=layers)
     mask = Masking(masks.blockwise, hidden)
@@ -110,8 +116,8 @@ def milan(target: Encoder | None = None, *, hidden: Hidden = 0.75) -> Method:
     """MILAN: attended patches of view a → a CLIP teacher's tokens, all of them (Hou et al. 2022).
 
     −log P̂ = 2 − 2cos, of the class token, too. Kept patches are drawn with probability ∝ the
-    teacher's attention from its class token; the decoder only prompts (METHODS §2.2). ViT-B, 400
-    epochs: 85.4 % fine-tuned.
+    teacher's attention from its class token; the decoder only prompts. ViT-B, 400 epochs: 85.4 %
+    fine-tuned. https://arxiv.org/abs/2208.06049; docs/methods.md#milan.
     """
     guide = fw.attentive(target or fw.frozen(heads="teacher_head", class_token=True))
     mask = Masking(masks.weighted, hidden, guide="y")
@@ -123,8 +129,8 @@ def beit(*, hidden: Hidden = 75 / 196, codes: Words = 8192, tokenizer: str = "vq
     """BEiT: masked view a → the words of its hidden patches in a tokenizer (Bao et al. 2022).
 
     −log P̂ = softmax cross-entropy over the vocabulary, at hidden positions; 75 of 196 patches
-    hidden blockwise (METHODS §2.2). ViT-B, 800 epochs: 83.2 % fine-tuned. `tokenizer`: "dalle", as
-    published, or "vq", one that this library trained.
+    hidden blockwise. ViT-B, 800 epochs: 83.2 % fine-tuned. `tokenizer`: "dalle", as published, or
+    "vq", one that this library trained. https://arxiv.org/abs/2106.08254, §2; docs/methods.md#beit.
     """
     return Method(*_words(hidden, codes, lookup(WORDS, tokenizer, what="tokenizer")))
 
@@ -134,6 +140,7 @@ def beit_v2(*, hidden: Hidden = 75 / 196, codes: Words = 8192) -> Method:
 
     L = CE + CE_class: `class_branch` lets the last class token and the patches of an early block
     speak through two extra blocks and the same head. ViT-B, 1600 epochs: 85.5 % fine-tuned.
+    https://arxiv.org/abs/2208.06366, §2.3; docs/methods.md#beit_v2.
     """
     found, terms = _words(hidden, codes)
     branch = fw.layered(fw.online(heads="class_branch"))

@@ -1,4 +1,7 @@
-"""M3I: several inputs and several targets at once (M3I §3.4; METHODS §4)."""
+"""M3I: several inputs and several targets at once.
+
+Su et al. 2023, §3.4, https://arxiv.org/abs/2211.09807; docs/methods.md#m3i.
+"""
 
 from m3i_jax import framework as fw
 from m3i_jax import masks
@@ -26,7 +29,7 @@ def m3i(
 ) -> Method:
     """M3I: two images mixed by patches; own view, other view, category and text predicted at once.
 
-    L = L_intra + L_inter + λ(L_category + L_text)   (M3I Eq. 4 and 13; METHODS §4)
+    L = L_intra + L_inter + λ(L_category + L_text)   (M3I Eq. 4 and 13; docs/methods.md#m3i)
 
     The unhidden region shows view a of image i (intra: "same" view as its target), the blocks
     view b of image j = σ(i) (inter: "different"); both targets are views a, so the target encoder

@@ -10,7 +10,8 @@ def siamese_words(*, hidden: Hidden = 0.5, codes: Words = 8192) -> Method:
     """Visible patches of view b → the words of view a in a tokenizer, at their relative places.
 
     SiameseIM's input and decoder with BEiT's target: −log P̂ = softmax cross-entropy over the
-    vocabulary at all positions. No paper has it; nothing is claimed for it.
+    vocabulary at all positions. No paper has it; nothing is claimed for it
+    (docs/methods.md#siamese_words).
     """
     tokenizer = fw.words(fw.frozen("tokenizer", heads="bottleneck"), codes=codes)
     mask = Masking(masks.blockwise, hidden)

@@ -22,7 +22,7 @@ def classification(*, label_smoothing: Rate = 0.1, binary: bool = False) -> Meth
     """Supervised classification: view a → category (M3I Table 5, row 1).
 
     −log P̂ = softmax cross-entropy over all rows of the class table, or `binary` cross-entropy of
-    each of them by itself (METHODS §8.1). ViT-B 83.8 % by DeiT III.
+    each of them by itself. ViT-B 83.8 % by DeiT III. docs/methods.md#classification.
     """
     codes = {"x": Code("a", fw.online()), "category": Code("label", fw.online("category"))}
     predict = _categories(binary, label_smoothing)
@@ -43,12 +43,13 @@ def mixed_classification(
 ) -> Method:
     """Mixup and CutMix: two images in one view → both categories (M3I Eq. 4 with N = M = 2).
 
-    L = λ L_first + (1 − λ) L_second, λ the share of the first image (Zhang et al. 2018; Yun et
-    al. 2019). The multi-input case of supervised pre-training.
+    L = λ L_first + (1 − λ) L_second, λ the share of the first image (Zhang et al. 2018,
+    https://arxiv.org/abs/1710.09412; Yun et al. 2019, https://arxiv.org/abs/1905.04899). The
+    multi-input case of supervised pre-training; docs/methods.md#mixed_classification.
 
     per: one λ for a "batch", as the recipes have it, or for each "row".
     binary: a BCE of each category by itself, of which an image shows its own where its share is
-      more than `least` (0 DeiT III, 0.2 timm; METHODS §8.1).
+      more than `least` (0 DeiT III, 0.2 timm; docs/methods.md#fine-tuning).
     mix_group: images are mixed within consecutive groups of this many rows (0: the whole batch),
       which `accumulate` must not cut.
     """
@@ -70,6 +71,7 @@ def clip(*, hidden: Rate = 0.0) -> Method:
     L = mean of both directions of InfoNCE over the global batch, unit features, temperature
     learned by the decoder. `hidden` drops patches of the image (FLIP). ViT-B/16 on YFCC-15M, 25
     epochs: 37.6 % zero-shot, 66.5 % linear, 80.5 % fine-tuned (SLIP's baseline, M3I Table 4).
+    https://arxiv.org/abs/2103.00020, Fig. 3; docs/methods.md#clip.
     """
     mask = Masking(masks.random, hidden) if hidden else None
     codes = {"x": Code("a", fw.online(), mask), "text": Code("text", fw.online("text"))}
@@ -81,6 +83,7 @@ def siglip(*, hidden: Rate = 0.0) -> Method:
 
     L_i = Σ_j softplus(−y_ij (t ẑ_iᵀz_j + b)), y = ±1; t and b learned from 10 and −10. No sum over
     the batch inside the logarithm: a Bernoulli for each pair instead of a Boltzmann.
+    https://arxiv.org/abs/2303.15343, Algorithm 1; docs/methods.md#siglip.
     """
     mask = Masking(masks.random, hidden) if hidden else None
     codes = {"x": Code("a", fw.online(), mask), "text": Code("text", fw.online("text"))}

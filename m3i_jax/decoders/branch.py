@@ -16,7 +16,7 @@ class ClassBranch(nn.Module):
     """[class token of the last block; patch tokens of block `layer`] through `depth` more blocks.
 
     Reads `Features.layers`. In the official code the class token comes from before the final norm,
-    so the encoder has none and the head of both branches has `norm_in`. METHODS 2.2.
+    so the encoder has none and the head of both branches has `norm_in` (docs/methods.md#beit_v2).
 
     Attributes:
       layer: the block whose patch tokens are taken, from 1.

@@ -1,4 +1,6 @@
-"""The decoder of DALL-E's discrete VAE: words to images, for CIM (METHODS §5.1, §5.2).
+"""The decoder of DALL-E's discrete VAE: words to images, for CIM.
+
+Ramesh et al. 2021, appendix A, https://arxiv.org/abs/2102.12092; docs/methods.md#visual-tokens.
 
 Parameter paths: embed, stages_{i}/blocks_{j}/{conv1, conv2, conv3, conv4, shortcut}, head; each a
 convolution with kernel and bias.

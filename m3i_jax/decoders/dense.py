@@ -1,4 +1,7 @@
-"""DenseCL's neck: one head for the image, one for its cells (METHODS 2.2)."""
+"""DenseCL's neck: one head for the image, one for its cells.
+
+Wang et al. 2021, https://arxiv.org/abs/2011.09157; docs/methods.md#densecl.
+"""
 
 from typing import ClassVar
 

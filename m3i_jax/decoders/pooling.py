@@ -56,7 +56,7 @@ class Pooled(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    """One query, the mean token, attends to the tokens it was given (M3I; METHODS 4.5).
+    """One query, the mean token, attends to the tokens it was given (M3I; docs/methods.md#m3i).
 
     q = W_q LN_q(mean_l x_l) + b_q,  k = W_k LN_k(x) + b_k,  v = W_v LN_v(x) + b_v,
     o = W_o softmax(q k / sqrt(D/heads)) v + b_o,  then a layer norm. No residual, no MLP.

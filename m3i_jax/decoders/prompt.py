@@ -1,4 +1,7 @@
-"""MILAN's prompting decoder: the kept tokens are asked, and never change (METHODS 2.2)."""
+"""MILAN's prompting decoder: the kept tokens are asked, and never change.
+
+Hou et al. 2022, https://arxiv.org/abs/2208.06049; docs/methods.md#milan.
+"""
 
 from typing import ClassVar
 

@@ -17,7 +17,8 @@ class Prototypes(nn.Module):
     """y_k = n2(x) · g_k n2(W_k) / temperature: logits over learned directions of length g_k.
 
     MSN normalises its prototypes in the forward pass, g = 1; DINO's last layer, weight-normed, is
-    the same map, with lengths held at 1 or, for ViT-S, learned. METHODS 2.2.
+    the same map, with lengths held at 1 or, for ViT-S, learned
+    (docs/methods.md#assignments-to-prototypes).
 
     Attributes:
       out: number of prototypes.

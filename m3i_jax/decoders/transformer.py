@@ -17,9 +17,10 @@ from m3i_jax.types import Array, Box, Features, Grid
 
 
 class Infill(nn.Module):
-    """MAE's decoder: mask tokens in the missing cells, blocks over the whole grid (METHODS 2.2).
+    """MAE's decoder: mask tokens in the missing cells, blocks over the whole grid.
 
-    y = W_out LN(blocks([W_in class; W_in tokens or mask token] + PE)) + b, at every cell.
+    y = W_out LN(blocks([W_in class; W_in tokens or mask token] + PE)) + b, at every cell. He et al.
+    2022, §3, https://arxiv.org/abs/2111.06377.
 
     Attributes:
       out: width of the result.
@@ -72,7 +73,7 @@ class Query(nn.Module):
     """The decoder of SiameseIM and M3I: mask tokens ask for the cells of another view.
 
     y = W_out blocks([W_in tokens + PE(own cells); mask token + W_rel PE_rel(source, target)]) + b
-    at the mask tokens, one per target cell. METHODS 3.3, 3.4, 4.4.
+    at the mask tokens, one per target cell (docs/methods.md#two-views).
 
     Attributes:
       out: width of the result.
@@ -168,7 +169,9 @@ class Query(nn.Module):
 
 
 class Projector(nn.Module):
-    """SiameseIM's token head: Linear, then blocks over class and patch tokens (METHODS 3.4).
+    """SiameseIM's token head: Linear, then blocks over class and patch tokens.
+
+    docs/methods.md#siamese_im.
 
     Attributes:
       width: of the blocks and of the result; 0 = the width of the input.

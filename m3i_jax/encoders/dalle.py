@@ -1,4 +1,6 @@
-"""The encoder of DALL-E's discrete VAE: images to words, for BEiT and CIM (METHODS §5.2).
+"""The encoder of DALL-E's discrete VAE: images to words, for BEiT and CIM.
+
+Ramesh et al. 2021, appendix A, https://arxiv.org/abs/2102.12092; docs/methods.md#visual-tokens.
 
 Parameter paths: patch_embed, stages_{i}/blocks_{j}/{conv1, conv2, conv3, conv4, shortcut}, head;
 each a convolution with kernel and bias.

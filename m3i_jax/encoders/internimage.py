@@ -1,4 +1,6 @@
-"""InternImage (Wang et al. 2022), the convolutional network of M3I, built on DCNv3 (METHODS 7.5).
+"""InternImage, the convolutional network of M3I, built on DCNv3.
+
+Wang et al. 2023, https://arxiv.org/abs/2211.05778.
 
 Parameter paths follow the official code: patch_embed/{conv1, norm1, conv2, norm2}, stages_{i}/
 {blocks/{norm1, dcn, norm2, mlp, gamma1, gamma2, res_post_norm1, res_post_norm2}, post_norms, norm,
@@ -317,7 +319,7 @@ class Stem(nn.Module):
 
 
 class Projection(nn.Module):
-    """M3I's map of stride 16: PixelShuffle(Linear(x4), 2) + Linear(x3) (METHODS 4.8)."""
+    """M3I's map of stride 16: PixelShuffle(Linear(x4), 2) + Linear(x3) (docs/methods.md#m3i)."""
 
     width: int
     dtype: Any = jnp.float32

@@ -3,7 +3,8 @@
 A small convolution beside each large one helps training, and `merge` adds it to the large one for
 use. Parameter paths: patch_embed/{lift, conv1, conv2, conv3, conv4}, mask_token, stages_{i}/blocks/
 {norm1, pw1, large, small, pw2, norm2, mlp/{fc1, fc2}} with a leading depth axis,
-stages_{i}/downsample/{pw, dw}, norm; a convolution with its norm is {conv, norm} (METHODS §7.4).
+stages_{i}/downsample/{pw, dw}, norm; a convolution with its norm is {conv, norm}.
+Ding et al. 2022, https://arxiv.org/abs/2203.06717.
 """
 
 import functools
@@ -39,7 +40,7 @@ class RepLKNet(nn.Module):
       merged: the large convolutions have taken up what is beside and behind them (`merge`).
       mlp_ratio: width of the hidden layer over that of the stage.
       lifted: width of a linear map of pixels in front of the stem, where a learned vector takes
-        the place of hidden pixels (METHODS §6.2); None = no map, and nothing can be hidden.
+        the place of hidden pixels (docs/methods.md#simmim); None = no map, nothing can be hidden.
       image: side of the images in pixels, or (height, width).
       normalization: of the channels that the weights expect, see `ViT`; the images given are always
         normalised as ImageNet's.
@@ -358,8 +359,8 @@ def merge(params: dict) -> dict:
 
         W = γ_L/√(v_L + ε) · W_L + pad(γ_s/√(v_s + ε) · W_s),    b = Σ (β − μγ/√(v + ε))
 
-    The same codes from running statistics, to rounding (METHODS §7.4). With the leaves of one
-    encoder or of a whole network; what is merged already stays.
+    The same codes from running statistics, to rounding. With the leaves of one encoder or of a
+    whole network; what is merged already stays. Ding et al. 2022, https://arxiv.org/abs/2203.06717.
     """
     made = {}
     for name, node in params.items():

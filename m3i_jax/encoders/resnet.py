@@ -2,7 +2,7 @@
 
 Parameter paths: patch_embed/{conv, norm}, stages_{i}/blocks_{j}/{conv1, norm1, conv2, norm2,
 conv3, norm3, downsample/{conv, norm}}. The stride of a bottleneck is in its 3×3 convolution (v1.5),
-and kernels are Kaiming-normal over fan-out (METHODS §7.2).
+and kernels are Kaiming-normal over fan-out. He et al. 2016, https://arxiv.org/abs/1512.03385.
 """
 
 import functools

@@ -2,7 +2,8 @@
 
 Parameter paths follow the official code, one stack of blocks per stage: patch_embed/{proj, norm},
 mask_token, stages_{i}/{blocks/{attn/{qkv, q_bias, v_bias, logit_scale, cpb_mlp/{fc1, fc2}, proj},
-norm1, mlp/{fc1, fc2}, norm2}, downsample/{reduction, norm}}, norm. METHODS 7.3.
+norm1, mlp/{fc1, fc2}, norm2}, downsample/{reduction, norm}}, norm.
+https://arxiv.org/abs/2111.09883
 """
 
 import functools

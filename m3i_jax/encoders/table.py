@@ -1,4 +1,4 @@
-"""The class table: a category is encoded as its row of the classifier's matrix (METHODS 4.5)."""
+"""The class table: a category is encoded as its row of the classifier's matrix (M3I Table 5)."""
 
 from typing import Annotated, ClassVar
 

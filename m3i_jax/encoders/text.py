@@ -1,4 +1,6 @@
-"""Text transformers: the shapes of BERT-Base and of CLIP's text tower (METHODS 4.5, 7.6).
+"""Text transformers: the shapes of BERT-Base and of CLIP's text tower.
+
+Devlin et al. 2019, https://arxiv.org/abs/1810.04805; Radford et al. 2021, docs/methods.md#clip.
 
 Token id 0 is padding. Parameter paths: token_embed, pos_embed, type_embed, norm, blocks, pooler,
 projection.

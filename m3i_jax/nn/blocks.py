@@ -30,7 +30,7 @@ REMAT: dict[str, Callable | None] = {
 class Init(NamedTuple):
     """Initialisers of the four kernels of a block; by default MAE's Xavier-uniform.
 
-    shrink: divide proj and fc2 of block l, from 1, by √(2l) (BEiT; METHODS §7.1).
+    shrink: divide proj and fc2 of block l, from 1, by √(2l) (docs/methods.md#beit).
     """
 
     qkv: Callable = nn.initializers.xavier_uniform()

@@ -42,7 +42,7 @@ def convolve(
 ) -> Array:
     """x (B, H, W, C) -> (B, ⌈H/stride⌉, ⌈W/stride⌉, features) in `dtype`, in a compact method.
 
-    size // 2 zeros on every side, which "SAME" does not give where it strides (METHODS §7.7).
+    size // 2 zeros on every side, which "SAME" does not give where it strides.
     """
     conv = nn.Conv(
         features,

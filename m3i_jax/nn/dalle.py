@@ -1,4 +1,7 @@
-"""What both halves of DALL-E's discrete VAE are made of (Ramesh et al. 2021; METHODS §5.2)."""
+"""What both halves of DALL-E's discrete VAE are made of.
+
+Ramesh et al. 2021, appendix A, https://arxiv.org/abs/2102.12092; docs/methods.md#visual-tokens.
+"""
 
 from typing import Any
 

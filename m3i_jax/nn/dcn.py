@@ -58,7 +58,8 @@ class DCNv3(nn.Module):
 
     Offsets and masks are computed in float32 and start at zero, where the operation is a 3x3
     average. With `centre_scale`, y is replaced by (1 - c) y + c v, c = sigmoid(W_c u + b) per
-    group (InternImage-H and -G). METHODS 7.5; Wang et al. 2022.
+    group (InternImage-H and -G). Wang et al. 2023, Eq. 2, https://arxiv.org/abs/2211.05778; the
+    last is in their code only (https://github.com/OpenGVLab/InternImage, MIT).
 
     Attributes:
       groups: G, of C/G channels, each with offsets and masks of its own.

@@ -65,7 +65,7 @@ def dcnv3(
     v is read bilinearly and is zero outside the map. Taps r_k are in x-major order. Reverse-mode
     gradients of all three arguments. Places, weights and sums are float32; the gradient of
     `values` is a sum of scattered rows, and on a GPU the order of its terms, hence its last bits,
-    differ from run to run. METHODS 7.5; Wang et al. 2022.
+    differ from run to run. Wang et al. 2023, Eq. 2, https://arxiv.org/abs/2211.05778.
 
     Args:
       values: (B, H, W, C) in any float dtype.

@@ -52,8 +52,8 @@ class LayerNorm(nn.Module):
 class BatchNorm(nn.Module):
     """Normalises each channel over batch and tokens, by the statistics of the batch, always.
 
-    It keeps no running averages: SiameseIM's heads (their official code; METHODS 3.4) use batch
-    statistics in the online and in the target branch, and the heads are dropped afterwards.
+    It keeps no running averages: SiameseIM's heads (docs/methods.md#siamese_im) use batch
+    statistics in the online and in the target branch, and are dropped afterwards.
     Under `jit` with a sharded batch the statistics are those of the global batch. affine: as in
     `LayerNorm`.
     """

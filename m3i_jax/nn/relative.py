@@ -15,11 +15,12 @@ CLASS_ROWS = 3  # class to patch, patch to class, class to class
 
 
 class RelativeBias(nn.Module):
-    """b_qk = table[row of q's cell - k's cell], added to the scores of attention (METHODS 7.1).
+    """b_qk = table[row of q's cell - k's cell], added to the scores of attention.
 
     The parameter `table` ((2h-1)(2w-1) + 3, heads) starts at zero; the last 3 rows are for the
     class token, and are left out where there is none. For a grid of another size the table of
-    offsets is resampled.
+    offsets is resampled. Swin (Liu et al. 2021, Eq. 4, https://arxiv.org/abs/2103.14030); BEiT's
+    code has the rows of the class token.
 
     Attributes:
       heads: of the attention.

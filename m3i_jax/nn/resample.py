@@ -1,4 +1,4 @@
-"""Bicubic resampling of tables on a grid, as PyTorch does it (METHODS 7.7)."""
+"""Bicubic resampling of tables on a grid, as PyTorch does it: a = −¾, where JAX has −½."""
 
 import jax.numpy as jnp
 import numpy as np

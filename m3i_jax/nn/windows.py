@@ -1,7 +1,7 @@
 """Attention inside the windows of a map: cut, cyclic shift, mask, continuous position bias.
 
-Swin Transformer V2 (Liu et al. 2022), METHODS 7.3. Windows follow each other in row-major order,
-and so do the cells of a window.
+Swin Transformer V2 (Liu et al. 2022, §3, https://arxiv.org/abs/2111.09883). Windows follow each
+other in row-major order, and so do the cells of a window.
 """
 
 import math

@@ -118,7 +118,7 @@ def synthetic(run: Any) -> Any:
     import jax
     import numpy as np
 
-    from m3i_jax.training import sharding
+    from m3i_jax.parallel import sharding
 
     rng, config, shapes = np.random.default_rng(0), run.config, run.batch_shape()
     side, classes = config.image, config.towers.get("category", {}).get("size", 1)

@@ -100,7 +100,7 @@ def compare(studies, *, reference, name, measure=lambda job: {}, ready=lambda ca
 def run(cases, reference, measure) -> int:
     """Every run of the cases that is not finished; 75 when asked to leave."""
     from m3i_jax.evaluation import ablation
-    from m3i_jax.training.signals import EXIT_PREEMPTED, Preemption
+    from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
 
     with Preemption(holds=False) as preemption:  # what a training holds is its own to save
         jobs = ablation.plan(

@@ -35,7 +35,8 @@ def main() -> int:
     from m3i_jax.training.config import Config
 
     config = Config.of(flags.FLAGS.config)
-    from m3i_jax.training import blocks, processes, run
+    from m3i_jax.parallel import processes
+    from m3i_jax.training import blocks, run
 
     if DISTRIBUTED.value:
         processes.join(

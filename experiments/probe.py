@@ -21,7 +21,7 @@ for flag, limits in ((STEP, CountOrOff), (TRAIN, CountOrOff), (TEST, CountOrOff)
 def evaluate(measure: Callable) -> None:
     """Measures every subject, see `m3i_jax.evaluation.subjects`; writes and prints the results."""
     from m3i_jax.evaluation import report, subjects
-    from m3i_jax.training.signals import Preemption
+    from m3i_jax.parallel.signals import Preemption
 
     with Preemption(holds=False):  # every subject is written when it is measured
         results = subjects.evaluate(

@@ -14,8 +14,9 @@ from m3i_jax.augment import photometric
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions, crops, rand_augment
 from m3i_jax.methods import compose
+from m3i_jax.parallel import sharding
 from m3i_jax.ranges import Ascending, Range
-from m3i_jax.training import blocks, frozen, init_from, optimizer, run, sharding
+from m3i_jax.training import blocks, frozen, init_from, optimizer, run
 from m3i_jax.training.config import Config
 
 LEAST = dict(batch=8, duration="9 steps", data={}, encoder={}, objective={}, optimizer={})

@@ -12,7 +12,8 @@ import pytest
 
 from m3i_jax import cli, framework, methods, trees
 from m3i_jax.methods import describe, forms
-from m3i_jax.training import optimizer, run, session, sharding
+from m3i_jax.parallel import sharding
+from m3i_jax.training import optimizer, run, session
 from m3i_jax.training.config import Config
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"

@@ -30,8 +30,9 @@ MAY_IMPORT = {
     "augment": NUMERICS,
     "metrics": NUMERICS + " normalize",
     "pictures": NUMERICS + " normalize",
-    "nn": NUMERICS,
-    "encoders": NUMERICS + " masks normalize nn",
+    "parallel": NUMERICS + " trees",
+    "nn": NUMERICS + " parallel",
+    "encoders": NUMERICS + " masks normalize parallel nn",
     "decoders": NUMERICS + " masks nn",
     "networks": NUMERICS + " nn encoders decoders",
     "framework": NUMERICS + " trees losses masks mixing normalize metrics quantize",
@@ -39,10 +40,10 @@ MAY_IMPORT = {
     "data": "types build ranges jsonfile",
     "interop": "types build ranges jsonfile trees geometry normalize nn encoders",
     "training": NUMERICS
-    + " trees jsonfile augment normalize metrics pictures networks framework methods data cli"
+    + " trees jsonfile augment normalize metrics pictures parallel networks framework methods data"
     + " interop",
     "evaluation": NUMERICS
-    + " trees jsonfile normalize metrics quantize networks training data pictures",
+    + " trees jsonfile normalize metrics quantize parallel networks training data pictures",
 }
 ONLY_IN = {
     "flax": "nn encoders decoders networks training",
@@ -55,6 +56,8 @@ ONLY_IN = {
     "skimage": "data",
     "tensorflow": "",
 }
+# What splits arrays over a mesh, and what asks other processes, is asked for there.
+ONLY_PARALLEL = ("jax.experimental.multihost_utils", "jax.sharding", "jax.distributed")
 
 
 def room(path):
@@ -94,6 +97,8 @@ def test_arrows_point_down(path):
         if top == "m3i_jax" and rest:
             allowed = {here, *MAY_IMPORT[here].split()}
             assert rest[0] in allowed, f"{name(path)} ({here}) may not know {module}"
+        elif module in ONLY_PARALLEL:
+            assert here == "parallel", f"{name(path)} ({here}) may not know {module}"
         elif top in ONLY_IN:
             assert here in ONLY_IN[top].split(), f"{name(path)} ({here}) may not know {top}"
 

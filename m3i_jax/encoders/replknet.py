@@ -18,10 +18,10 @@ from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import convolution
 from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, drop_rates, gelu
-from m3i_jax.nn.constrain import batch_sharded
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import TrackedBatchNorm
 from m3i_jax.normalize import Normalization
+from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.ranges import Depth, Kernel, Pixels, Rate, Ratio, Width
 from m3i_jax.types import Array, Features, Grid
 

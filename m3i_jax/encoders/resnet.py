@@ -15,10 +15,10 @@ from m3i_jax import normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, check_choice, drop_rates
-from m3i_jax.nn.constrain import batch_sharded
 from m3i_jax.nn.convolution import ConvNorm, cells, convolve
 from m3i_jax.nn.norms import TrackedBatchNorm
 from m3i_jax.normalize import Normalization
+from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.ranges import Blocks, Pixels, Rate, Width
 from m3i_jax.types import Array, Features, Grid
 

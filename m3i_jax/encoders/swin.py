@@ -17,11 +17,11 @@ from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import windows
 from m3i_jax.nn.blocks import REMAT, DropPath, Init, Mlp, check_blocks, check_choice, drop_rates
-from m3i_jax.nn.constrain import batch_sharded
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, standardize
 from m3i_jax.nn.windows import WindowAttention, Windows
 from m3i_jax.normalize import Normalization
+from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.ranges import Depth, Heads, Pixels, Range, Rate, Ratio, Width
 from m3i_jax.types import Array, Features, Grid
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 
 from m3i_jax import normalize
 from m3i_jax.build import UserError
 from m3i_jax.data.pipeline import Rows
 from m3i_jax.networks import Network
+from m3i_jax.parallel import processes
 from m3i_jax.types import Array, Features
 
 AHEAD = 2  # batches on the device before the host waits for the oldest one
@@ -154,8 +154,6 @@ def _real_rows(*columns: Array) -> tuple[np.ndarray, np.ndarray, int]:
 
     columns: features, labels, real, lost. Also counts the lost ones.
     """
-    features, labels, real, lost = (
-        np.asarray(multihost_utils.process_allgather(x, tiled=True)) for x in columns
-    )
+    features, labels, real, lost = (processes.gathered(x) for x in columns)
     real = real.astype(bool)
     return features[real].astype(np.float32), labels[real].astype(np.int32), int(lost.sum())

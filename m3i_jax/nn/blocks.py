@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.nn.constrain import batch_sharded
 from m3i_jax.nn.linear import SAVED, Linear, einsum
 from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.types import Array
 
 DTYPES = ("float32", "bfloat16", "float16")

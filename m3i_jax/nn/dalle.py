@@ -10,8 +10,8 @@ from flax import linen as nn
 
 from m3i_jax.build import ConfigError
 from m3i_jax.nn.blocks import DTYPES, check_choice
-from m3i_jax.nn.constrain import batch_sharded
 from m3i_jax.nn.convolution import convolve
+from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.types import Array
 
 # Pixels are kept off 0 and 1, where the logit of their logit-Laplace distribution is infinite.

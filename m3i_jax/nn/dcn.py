@@ -9,11 +9,11 @@ import numpy as np
 from flax import linen as nn
 
 from m3i_jax.nn.blocks import DropPath, Init, Mlp, gelu
-from m3i_jax.nn.constrain import batch_sharded
 from m3i_jax.nn.convolution import TORCH
 from m3i_jax.nn.deformable import dcnv3
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, standardize
+from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.types import Array
 
 KERNEL = 3

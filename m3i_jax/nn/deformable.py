@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from m3i_jax.nn.constrain import by_rows
+from m3i_jax.parallel.constrain import by_rows
 from m3i_jax.types import Array, Grid
 
 PAD = 2  # both corners of a clamped place lie on it

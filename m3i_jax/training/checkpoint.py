@@ -23,7 +23,8 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from m3i_jax.build import ConfigError, UserError
-from m3i_jax.training import plain, processes
+from m3i_jax.parallel import processes
+from m3i_jax.training import plain
 from m3i_jax.training import storage as disk
 from m3i_jax.training.health import NotFinite
 from m3i_jax.training.storage import Damage, Storage

@@ -10,7 +10,7 @@ import numpy as np
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError
-from m3i_jax.training.sharding import STACKED
+from m3i_jax.parallel.sharding import STACKED
 from m3i_jax.types import Array
 
 # Which layer of the network a parameter belongs to (METHODS §8.1): "embed" is layer 0, "block" the

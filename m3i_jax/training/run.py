@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from m3i_jax import augment, build, framework, methods, networks, normalize, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.framework import Method, Weighting
-from m3i_jax.training import agreement, schedules, sharding
+from m3i_jax.parallel import sharding
+from m3i_jax.training import agreement, schedules
 from m3i_jax.training import optimizer as optimizers
 from m3i_jax.training.average import with_momentum
 from m3i_jax.training.config import Config

@@ -12,24 +12,16 @@ import jax
 from m3i_jax import build, data
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions, crops, pipeline
-from m3i_jax.training import (
-    blocks,
-    flops,
-    frozen,
-    hooks,
-    init_from,
-    reading,
-    sharding,
-    storage,
-)
+from m3i_jax.parallel import sharding
+from m3i_jax.parallel.processes import Watchdog
+from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
+from m3i_jax.training import blocks, flops, frozen, hooks, init_from, reading, storage
 from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.config import Config
 from m3i_jax.training.gallery import gallery
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, Moment, fit
-from m3i_jax.training.processes import Watchdog
 from m3i_jax.training.run import Run, assemble
-from m3i_jax.training.signals import EXIT_PREEMPTED, Preemption
 from m3i_jax.training.state import TrainState
 
 LOG = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from m3i_jax import trees
-from m3i_jax.training.sharding import STACKED
+from m3i_jax.parallel.sharding import STACKED
 from m3i_jax.types import Array
 
 

@@ -14,7 +14,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.data import captions, pipeline
 from m3i_jax.data.crops import Crops
 from m3i_jax.data.samples import Sample
-from m3i_jax.training import sharding
+from m3i_jax.parallel import sharding
 from m3i_jax.types import Batch
 
 CROPS = Crops(size=4, scale=(0.3, 1.0))

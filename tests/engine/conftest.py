@@ -123,7 +123,7 @@ def play():
     import replay64
 
     from m3i_jax import cli, trees
-    from m3i_jax.training import sharding
+    from m3i_jax.parallel import sharding
     from m3i_jax.training.config import Config
     from m3i_jax.training.run import assemble
 

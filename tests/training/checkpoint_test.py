@@ -20,7 +20,7 @@ from jax.sharding import PartitionSpec as P
 from orbax.checkpoint import v1 as ocp
 
 from m3i_jax import trees
-from m3i_jax.training import sharding
+from m3i_jax.parallel import sharding
 from m3i_jax.training.checkpoint import CheckpointError, Checkpoints, Mismatch
 from m3i_jax.training.health import NotFinite
 from m3i_jax.training.storage import MANIFEST, Locked, Storage
@@ -544,7 +544,7 @@ jax.distributed.initialize(
     f"127.0.0.1:{port}", num_processes=2, process_id=rank, initialization_timeout=60
 )
 import numpy as np
-from m3i_jax.training import sharding
+from m3i_jax.parallel import sharding
 from m3i_jax.training.checkpoint import Checkpoints
 
 mesh = sharding.mesh({"fsdp": 4})

@@ -131,7 +131,7 @@ def one_device():
 def slopes(fits):
     """slopes(run, batch) -> (state, loss, gradient) of one step, on the run's own mesh."""
     from m3i_jax import framework as fw
-    from m3i_jax.training import sharding
+    from m3i_jax.parallel import sharding
     from m3i_jax.training.step import views
 
     def found(run, batch):

@@ -10,7 +10,7 @@ import pytest
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError
-from m3i_jax.training import sharding
+from m3i_jax.parallel import sharding
 from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.run import Run, assemble
 from m3i_jax.training.state import TrainState

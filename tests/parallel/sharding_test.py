@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError
-from m3i_jax.training import sharding
+from m3i_jax.parallel import sharding
 from m3i_jax.types import Batch
 
 

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from m3i_jax.nn.constrain import batch_sharded, by_rows
+from m3i_jax.parallel.constrain import batch_sharded, by_rows
 
 
 def meshed(shape, names):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from m3i_jax.training import processes
+from m3i_jax.parallel import processes
 from m3i_jax.training.loop import Moment
 
 
@@ -114,7 +114,7 @@ def test_one_process_agrees_with_itself():
 PAIR = """
 import sys, time
 import numpy as np
-from m3i_jax.training import processes
+from m3i_jax.parallel import processes
 processes.SILENT = 4.0
 port, rank = sys.argv[1], int(sys.argv[2])
 processes.join(coordinator=f"127.0.0.1:{port}", processes=2, process=rank)

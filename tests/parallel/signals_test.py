@@ -11,8 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from m3i_jax.training import signals
-from m3i_jax.training.signals import EXIT_PREEMPTED, Preemption
+from m3i_jax.parallel import signals
+from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -28,7 +28,7 @@ def test_the_first_signal_sets_the_flag_and_handlers_come_back(number, capfd):
 
 PROGRAM = """
 import os, signal, sys, time
-from m3i_jax.training.signals import EXIT_PREEMPTED, Preemption
+from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
 with Preemption() as asked:
     print("ready", flush=True)
     while not asked.requested:
@@ -57,7 +57,7 @@ def test_a_process_leaves_with_its_code_and_at_once_on_the_second_signal(manner,
 
 BUSY = """
 import hashlib, sys, threading
-from m3i_jax.training.signals import Preemption
+from m3i_jax.parallel.signals import Preemption
 with Preemption(holds=sys.argv[1] == "holds"):
     # Said by another thread when this one is in C; before, Python would meet the signal itself.
     threading.Timer(1.0, print, ("ready",), dict(flush=True)).start()
@@ -158,7 +158,7 @@ import sys, time
 import jax
 port, rank = sys.argv[1], int(sys.argv[2])
 jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=rank)
-from m3i_jax.training.signals import Preemption
+from m3i_jax.parallel.signals import Preemption
 with Preemption() as asked:
     for step in range(100_000):
         if asked.agreed():

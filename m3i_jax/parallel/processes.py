@@ -54,6 +54,11 @@ def anywhere(flag: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
 
 
+def gathered(rows: Any) -> np.ndarray:
+    """The rows of all processes, joined in the order of the processes; all must ask together."""
+    return np.asarray(multihost_utils.process_allgather(rows, tiled=True))
+
+
 def from_first(*numbers: int) -> tuple[int, ...]:
     """The numbers that process 0 gives; all must ask together."""
     if jax.process_count() == 1:

@@ -1,0 +1,1 @@
+"""Everything that knows a mesh or another process: sharding, constraints, joining, leaving."""

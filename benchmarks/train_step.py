@@ -141,7 +141,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     import peers
     import timing
 
-    from m3i_jax.training import flops
+    from m3i_jax.training.planning import flops
     from m3i_jax.training.run import assemble
 
     load, device = os.getloadavg(), jax.devices()[0]

@@ -26,7 +26,7 @@ def main() -> None:
 
     from m3i_jax.training import blocks
     from m3i_jax.training.config import Config
-    from m3i_jax.training.plan import plan
+    from m3i_jax.training.planning.plan import plan
 
     config = Config.of(flags.FLAGS.config)
     jax.config.update("jax_platforms", "cpu")

@@ -31,7 +31,7 @@ cli.run(main, config={config!r})
 """
 FAILING = """
 from m3i_jax import cli, ranges
-from m3i_jax.training.storage import Locked
+
 
 def main():
     raise Locked("somebody is there")

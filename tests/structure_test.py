@@ -39,16 +39,18 @@ MAY_IMPORT = {
     "methods": "types build ranges framework masks",
     "data": "types build ranges jsonfile",
     "interop": "types build ranges jsonfile trees geometry normalize nn encoders",
+    "checkpoints": "types build ranges jsonfile trees parallel data interop",
     "training": NUMERICS
     + " trees jsonfile augment normalize metrics pictures parallel networks framework methods data"
-    + " interop",
+    + " interop checkpoints",
     "evaluation": NUMERICS
-    + " trees jsonfile normalize metrics quantize parallel networks training data pictures",
+    + " trees jsonfile normalize metrics quantize parallel networks checkpoints training data"
+    + " pictures",
 }
 ONLY_IN = {
     "flax": "nn encoders decoders networks training",
     "optax": "training evaluation",
-    "orbax": "training",
+    "orbax": "checkpoints",
     "grain": "data",
     "tensorflow_datasets": "data",
     "torch": "interop",

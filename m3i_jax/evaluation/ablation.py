@@ -16,8 +16,8 @@ import jax
 
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.evaluation import knn, linear, report, subjects
-from m3i_jax.training import flops
 from m3i_jax.training.config import Config
+from m3i_jax.training.planning import flops
 from m3i_jax.training.run import assemble
 from m3i_jax.training.session import train
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from m3i_jax import metrics, normalize, quantize
+from m3i_jax.checkpoints import weights
 from m3i_jax.data import pipeline
 from m3i_jax.evaluation import subjects
-from m3i_jax.training import weights
 
 
 class Usage(NamedTuple):

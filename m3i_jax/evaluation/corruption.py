@@ -12,10 +12,11 @@ import numpy as np
 
 from m3i_jax import metrics
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import weights
 from m3i_jax.data import pipeline
 from m3i_jax.evaluation import report, subjects
 from m3i_jax.evaluation.features import NotMeasurable
-from m3i_jax.training import predictions, weights
+from m3i_jax.training import predictions
 from m3i_jax.training.run import objective
 from m3i_jax.training.step import views
 from m3i_jax.types import Array, Batch

@@ -7,8 +7,9 @@ import numpy as np
 
 from m3i_jax import pictures
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import storage
 from m3i_jax.evaluation import report
-from m3i_jax.training import log, storage
+from m3i_jax.training import log
 
 LABELS = {"ema": "pre-trained", "online": "pre-trained, online", "pixels": "raw pixels"}
 STYLE = "body{font:16px sans-serif;max-width:60em;margin:2em auto}img{max-width:100%}"

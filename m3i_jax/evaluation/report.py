@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from m3i_jax import jsonfile
-from m3i_jax.training.storage import publish, writing
+from m3i_jax.checkpoints.storage import publish, writing
 
 LOG = logging.getLogger(__name__)
 FILE = "eval.jsonl"
@@ -47,7 +47,7 @@ def write(workdir: str | Path, results: Sequence[Result]) -> Path:
 
     Raises:
       ValueError: a result with an unknown branch, a malformed name or a number that is not finite.
-      storage.Unwritable: the disk is full or read-only.
+      Unwritable: the disk is full or read-only.
     """
     lines = [_line(result) for result in results]
     path = Path(workdir) / FILE

@@ -10,12 +10,12 @@ import numpy as np
 
 from m3i_jax import data, networks
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.data import pipeline, samples
 from m3i_jax.evaluation.features import Table, extract, image_encoder, raw_pixels
 from m3i_jax.evaluation.progress import counted
 from m3i_jax.evaluation.report import Result, write
-from m3i_jax.training import reading, weights
-from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.training import branches, reading
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import build_network, objective
 
@@ -61,7 +61,7 @@ def restore(path: str | Path, *, branch: str = "ema", step: int | None = None) -
     if step is None:
         raise ConfigError(f"'{path}' has no sound checkpoint yet")
     meta = kept.meta(step)
-    note = weights.advise(meta, branch=branch, step=step)
+    note = branches.advise(meta, branch=branch, step=step)
     config = Config.of(meta["config"])
     network = build_network(config, objective(config))
     params = kept.restore_item(step, branch)

@@ -7,9 +7,10 @@ import jax
 
 from m3i_jax import build
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import weights
 from m3i_jax.data.captions import Captions
 from m3i_jax.framework import Method, Slot
-from m3i_jax.training import weights
+from m3i_jax.training import branches
 from m3i_jax.training.blocks import Source
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import Run
@@ -56,6 +57,9 @@ def _load(source: Source, slot: Slot, wanted: Mapping[str, Any], **made: Any) ->
         found = weights.load_code_state(source.path, slot.name)
         weights.check(found, wanted, what=f"'{slot.name}' of '{source.path}'")
         return found
+    if not weights.is_file(source.path):
+        step, meta = weights.meta(source.path)
+        branches.advise(meta, branch=source.branch, step=step)
     how = source._asdict()
     tower = weights.load(how.pop("path"), wanted["encoders"][slot.source], **how, **made)
     found = {"encoders": {slot.source: tower}}

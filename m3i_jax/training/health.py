@@ -7,13 +7,10 @@ direction (rank → 1) or choose one prototype (used → 1). All say so long bef
 which looks its best.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from logging import getLogger
 
 import numpy as np
-
-from m3i_jax.build import UserError
 
 LOG = getLogger(__name__)
 
@@ -27,12 +24,6 @@ LIMITS = {
 PATIENCE = 3  # logged steps in a row, as a batch may be poor by chance
 
 Look = Callable[[int, Mapping[str, float]], dict[str, float]]
-
-
-class NotFinite(UserError, ArithmeticError):
-    """Training that has left the finite numbers; the message is a sentence for the user."""
-
-    status = os.EX_SOFTWARE
 
 
 def watch(*, history: Iterable[Mapping[str, float]] = ()) -> Look:

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from m3i_jax.checkpoints.checkpoint import Checkpoints
+from m3i_jax.checkpoints.faults import CheckpointError, NotFinite
 from m3i_jax.training import health
-from m3i_jax.training.checkpoint import CheckpointError, Checkpoints
-from m3i_jax.training.health import NotFinite
 from m3i_jax.training.log import Log
 from m3i_jax.training.loop import Hook, Moment
 from m3i_jax.training.state import TrainState

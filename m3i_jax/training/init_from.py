@@ -15,14 +15,14 @@ import jax
 
 from m3i_jax import build, trees
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import weights
+from m3i_jax.checkpoints.token_rows import aligned
 from m3i_jax.data.captions import Captions
 from m3i_jax.interop import beside, importing, layouts
 from m3i_jax.interop.importing import Imported, Report
-from m3i_jax.training import weights
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import Run
 from m3i_jax.training.state import TrainState
-from m3i_jax.training.token_rows import aligned
 
 LOG = logging.getLogger(__name__)
 ENCODER, TARGET = "encoders/image", "ema/"

@@ -21,7 +21,7 @@ from PIL import Image
 
 from m3i_jax import jsonfile
 from m3i_jax.build import ConfigError
-from m3i_jax.training import storage
+from m3i_jax.checkpoints import storage
 
 LOG = logging.getLogger(__name__)
 

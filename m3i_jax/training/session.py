@@ -11,16 +11,19 @@ import jax
 
 from m3i_jax import build, data
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import storage
+from m3i_jax.checkpoints.checkpoint import Checkpoints
+from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.data import captions, crops, pipeline
 from m3i_jax.parallel import sharding
 from m3i_jax.parallel.processes import Watchdog
 from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
-from m3i_jax.training import blocks, flops, frozen, hooks, init_from, reading, storage
-from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.training import blocks, frozen, hooks, init_from, reading
 from m3i_jax.training.config import Config
 from m3i_jax.training.gallery import gallery
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, Moment, fit
+from m3i_jax.training.planning import flops
 from m3i_jax.training.run import Run, assemble
 from m3i_jax.training.state import TrainState
 
@@ -212,7 +215,7 @@ def _putting_back(session: Session, *, every: int) -> Hook:
                 guard_config(workdir, session.run.config, bound=False)
             if tokenizer and not (workdir / TOKENIZER).exists():
                 _save(tokenizer, workdir)
-        except storage.Unwritable as error:  # the checkpoint counts, and says what is wrong
+        except Unwritable as error:  # the checkpoint counts, and says what is wrong
             LOG.warning("%s", error)
 
     return hook

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from m3i_jax import cli, data, framework, normalize
+from m3i_jax.checkpoints import weights
 from m3i_jax.data import pipeline
 from m3i_jax.evaluation import codebook, subjects
-from m3i_jax.training import weights
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import objective
 from m3i_jax.training.session import train

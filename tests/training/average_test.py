@@ -1,12 +1,11 @@
-"""The default momentum fits the length of a run, and a branch that has hardly moved is said."""
+"""The default momentum fits the length of a run."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from m3i_jax import framework as fw
-from m3i_jax.training import average, weights
+from m3i_jax.training import average
 from m3i_jax.training.run import assemble
 
 
@@ -43,23 +42,3 @@ def test_a_config_that_names_no_momentum_gets_one_that_fits(shrunk, target):
     assert found == {12: 0.0, 1000: 0.98, 180: 1 - 20 / 180}
     named = shrunk(row, average={"momentum": 0.7}, target=target and dict(target, momentum=0.7))
     assert assemble(named, images=160).method.slots["ema"].settings[0] == 0.7
-
-
-def test_a_branch_that_has_hardly_moved_is_said_with_its_share(shrunk, caplog):
-    named, fits = shrunk("mae", average={"momentum": 0.98}), shrunk("mae", average={})
-    momentum = [1 - 0.02 * 0.5 * (1 + np.cos(np.pi * s / 12)) for s in range(1, 13)]
-    share = 100 * (1 - np.prod(momentum))
-    assert 10 < share < 15
-
-    def meta(config, **known):
-        return {"config": config.to_dict(), "fingerprint": {"length": 160, **known}}
-
-    returned = weights.advise(meta(named), branch="ema", step=12)
-    (said,) = [record.message for record in caplog.records]
-    assert returned == said
-    assert f"of step 12 has moved only {share:.0f} % of the way" in said
-    assert weights.advise(meta(named), branch="online", step=12) == ""
-    assert weights.advise(meta(fits), branch="ema", step=12) == ""
-    weights.advise({"config": named.to_dict()}, branch="ema", step=12)
-    weights.advise(meta(named) | {"config": {"other": 1}}, branch="ema", step=12)
-    assert len(caplog.records) == 1

@@ -7,10 +7,10 @@ from safetensors.numpy import save_file
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.interop import layouts
 from m3i_jax.interop.rename import to_theirs
 from m3i_jax.training import frozen
-from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.run import assemble
 
 

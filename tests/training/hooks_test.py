@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from m3i_jax.checkpoints.checkpoint import Checkpoints
+from m3i_jax.checkpoints.faults import CheckpointError, NotFinite
+from m3i_jax.checkpoints.storage import Storage, publish
 from m3i_jax.training import hooks
-from m3i_jax.training.checkpoint import CheckpointError, Checkpoints
 from m3i_jax.training.loop import Moment
-from m3i_jax.training.storage import Storage, publish
 
 
 class Book:
@@ -70,7 +71,7 @@ def test_utilisation_is_the_rate_over_what_the_peak_allows():
 
 def test_a_run_that_is_never_finite_gives_up():
     hook = hooks.logging(Book(), batch=4, every=10)
-    with pytest.raises(hooks.NotFinite, match="not been finite for 100 steps up to step"):
+    with pytest.raises(NotFinite, match="not been finite for 100 steps up to step"):
         for moment in moments(400, skipped=lambda step: max(0, step - 50)):
             hook(moment)
 

@@ -9,11 +9,12 @@ from safetensors.numpy import save_file
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import weights
+from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.data import captions
 from m3i_jax.interop import files, layouts
 from m3i_jax.interop.rename import to_theirs
-from m3i_jax.training import init_from, session, weights
-from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.training import init_from, session
 from m3i_jax.training.run import assemble
 
 ENCODER = "encoders/image/"

@@ -12,9 +12,9 @@ import pytest
 
 from m3i_jax import data, trees
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel.signals import EXIT_PREEMPTED
 from m3i_jax.training import log
-from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.session import train
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from m3i_jax import normalize
+from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel import sharding
 from m3i_jax.training import frozen
-from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.run import assemble
 from m3i_jax.types import Batch
 

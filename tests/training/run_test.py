@@ -10,8 +10,8 @@ import pytest
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel import sharding
-from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.run import Run, assemble
 from m3i_jax.training.state import TrainState
 from m3i_jax.types import Batch

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from m3i_jax import trees
+from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel.signals import EXIT_PREEMPTED
 from m3i_jax.training import log
-from m3i_jax.training.checkpoint import Checkpoints
 
 ROOT = pathlib.Path(__file__).parents[2]
 PRETRAIN = str(ROOT / "experiments" / "pretrain.py")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from m3i_jax import trees
+from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel import sharding
 from m3i_jax.training import log, session
-from m3i_jax.training.checkpoint import Checkpoints
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import assemble
 

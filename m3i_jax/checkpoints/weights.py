@@ -13,16 +13,14 @@ from typing import Any
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.checkpoints import serialize
+from m3i_jax.checkpoints.checkpoint import Checkpoints
+from m3i_jax.checkpoints.token_rows import aligned
 from m3i_jax.data import captions
 from m3i_jax.data.captions import Captions
 from m3i_jax.interop import beside, files, importing, layouts
 from m3i_jax.interop.rename import nested
 from m3i_jax.interop.statement import Stated
-from m3i_jax.training import average, plain
-from m3i_jax.training.checkpoint import Checkpoints
-from m3i_jax.training.config import Config
-from m3i_jax.training.run import length, objective
-from m3i_jax.training.token_rows import aligned
 from m3i_jax.types import Grid
 
 LOG = logging.getLogger(__name__)
@@ -185,8 +183,8 @@ def load_code_state(path: str | Path, name: str) -> Any:
 
 def check(found: Tree, wanted: Tree, *, what: str) -> None:
     """Raises ConfigError listing every parameter in which the two trees differ."""
-    has, wants = plain.describe(found), plain.describe(wanted)
-    lines = plain.differences(has, wants)
+    has, wants = serialize.describe(found), serialize.describe(wanted)
+    lines = serialize.differences(has, wants)
     if not lines:
         return
     moved = [p for p in has.keys() & wants.keys() if "pos" in p.split("/")[-1]]
@@ -197,23 +195,10 @@ def check(found: Tree, wanted: Tree, *, what: str) -> None:
     raise ConfigError(f"{what} does not fit this run: {'; '.join(lines)}{hint}")
 
 
-def advise(meta: dict[str, Any], *, branch: str, step: int) -> str:
-    """Says in the log that the moving average of a checkpoint has hardly moved, where it has.
-
-    Returns the sentence; "" where there is nothing to say.
-    """
-    images = (meta.get("fingerprint") or {}).get("length")
-    if branch != "ema" or not images:
-        return ""
-    try:
-        config = Config.of(meta["config"])
-        total = length(config, images=images)
-        method = objective(config, steps=max(total, 1))
-    except (ConfigError, KeyError):  # weights of a run that only another version could train
-        return ""
-    if said := average.hardly_moved(method, step=step, total=total):
-        LOG.warning("%s", said)
-    return said
+def meta(path: str | Path) -> tuple[int, dict[str, Any]]:
+    """The step of a checkpoint, and what was written beside it: config, data fingerprint, ..."""
+    kept, step = _checkpoint(Path(path))
+    return step, kept.meta(step)
 
 
 def _part(path: Path, branch: str, kind: str, name: str) -> Tree:
@@ -222,7 +207,6 @@ def _part(path: Path, branch: str, kind: str, name: str) -> Tree:
         raise ConfigError(f"a checkpoint has the branches {' and '.join(BRANCHES)}, not '{branch}'")
     kept, step = _checkpoint(path)
     there = kept.restore_item(step, branch).get(kind, {})
-    advise(kept.meta(step), branch=branch, step=step)
     if name not in there:
         raise ConfigError(
             f"branch '{branch}' of '{path}' has no {kind}/{name}{nearest(name, there)}"

@@ -20,10 +20,10 @@ from jax.sharding import PartitionSpec as P
 from orbax.checkpoint import v1 as ocp
 
 from m3i_jax import trees
+from m3i_jax.checkpoints.checkpoint import Checkpoints
+from m3i_jax.checkpoints.faults import CheckpointError, Locked, Mismatch, NotFinite
+from m3i_jax.checkpoints.storage import MANIFEST, Storage
 from m3i_jax.parallel import sharding
-from m3i_jax.training.checkpoint import CheckpointError, Checkpoints, Mismatch
-from m3i_jax.training.health import NotFinite
-from m3i_jax.training.storage import MANIFEST, Locked, Storage
 
 
 class Pair(NamedTuple):
@@ -473,7 +473,7 @@ def test_a_second_writer_is_refused(folder):
 WRITER = """
 import sys
 import jax.numpy as jnp
-from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.checkpoints.checkpoint import Checkpoints
 
 def tree(step):
     return {"a": {"w": jnp.arange(600.0) + step, "b": jnp.full((3,), step, jnp.int32)}}
@@ -545,7 +545,7 @@ jax.distributed.initialize(
 )
 import numpy as np
 from m3i_jax.parallel import sharding
-from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.checkpoints.checkpoint import Checkpoints
 
 mesh = sharding.mesh({"fsdp": 4})
 rows = sharding.batch_sharding(mesh)

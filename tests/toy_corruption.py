@@ -6,11 +6,11 @@ import jax
 import pytest
 
 from m3i_jax import cli
-from m3i_jax.training.checkpoint import Checkpoints
+from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import assemble
 
-CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 
 
 @pytest.fixture(scope="session")

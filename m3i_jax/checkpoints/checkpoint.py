@@ -13,7 +13,6 @@ import contextlib
 import json
 import logging
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -23,28 +22,16 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from m3i_jax.build import ConfigError, UserError
+from m3i_jax.checkpoints import serialize
+from m3i_jax.checkpoints import storage as disk
+from m3i_jax.checkpoints.faults import CheckpointError, Damage, Mismatch, NotFinite
+from m3i_jax.checkpoints.storage import Storage
 from m3i_jax.parallel import processes
-from m3i_jax.training import plain
-from m3i_jax.training import storage as disk
-from m3i_jax.training.health import NotFinite
-from m3i_jax.training.storage import Damage, Storage
 
 LOG = logging.getLogger(__name__)
 SAVING = ".saving"
 LEFT = (".removed", ".replaced")
 LOCK = ".lock"
-
-
-class CheckpointError(UserError, RuntimeError):
-    """A checkpoint that cannot be written or read; the message is a sentence for the user."""
-
-    status = os.EX_IOERR
-
-
-class Mismatch(CheckpointError):
-    """A sound checkpoint of something else; the message lists the paths that differ."""
-
-    status = ConfigError.status
 
 
 class Restored(NamedTuple):
@@ -69,7 +56,7 @@ class Checkpoints:
 
     Raises:
       CheckpointError: the directory cannot be written.
-      storage.Locked: another run writes to it.
+      Locked: another run writes to it.
     """
 
     def __init__(
@@ -153,10 +140,10 @@ class Checkpoints:
         self._newest = None if gone else self._newest
         if step == self._newest:
             return False
-        described = {name: plain.describe(tree) for name, tree in items.items()}
+        described = {name: serialize.describe(tree) for name, tree in items.items()}
         record = {"step": step, "meta": json.loads(json.dumps(meta)), "items": described}
-        arrays = {name: plain.pack(tree) for name, tree in items.items()}
-        bad = plain.not_finite(arrays)
+        arrays = {name: serialize.pack(tree) for name, tree in items.items()}
+        bad = serialize.not_finite(arrays)
         if processes.anywhere(bool(bad)):
             raise NotFinite(
                 f"step {step} is not saved: {bad or 'a leaf'} is not finite; steps on disk: "
@@ -339,8 +326,8 @@ class Checkpoints:
         record = self._manifest(step, (name,))["items"]
         if name not in record:
             raise Mismatch(f"step {step} has no item '{name}', only {', '.join(sorted(record))}")
-        found = self._read(step, {name: plain.as_numpy(record[name])})
-        return plain.complete(found[name], record[name])
+        found = self._read(step, {name: serialize.as_numpy(record[name])})
+        return serialize.complete(found[name], record[name])
 
     def _verify(self, step: int, **how: Any) -> dict[str, Any]:
         """`storage.verify`, and that the directory is of the step that it is called after."""
@@ -378,11 +365,14 @@ class Checkpoints:
     def _load(self, step: int, abstract: Mapping[str, Any]) -> Restored:
         manifest = disk.read_seal(self.directory / str(step))
         recorded = manifest["items"]
-        if wrong := plain.mismatch(recorded, abstract):
+        if wrong := serialize.mismatch(recorded, abstract):
             raise Mismatch(f"checkpoint step {step} {wrong}")
-        found = self._read(step, {name: plain.template(tree) for name, tree in abstract.items()})
+        found = self._read(
+            step, {name: serialize.template(tree) for name, tree in abstract.items()}
+        )
         items = {
-            name: plain.unpack(found[name], tree, recorded[name]) for name, tree in abstract.items()
+            name: serialize.unpack(found[name], tree, recorded[name])
+            for name, tree in abstract.items()
         }
         return Restored(step, items, manifest["meta"])
 

@@ -2,7 +2,7 @@
 
 import math
 
-from m3i_jax.training import activations
+from m3i_jax.training.planning import activations
 from m3i_jax.training.run import assemble
 
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from m3i_jax.training import storage
+from m3i_jax.checkpoints import storage
+from m3i_jax.checkpoints.faults import Damage, Locked, Unwritable
 
 
 def sealed(tmp_path):
@@ -31,13 +32,13 @@ def test_a_seal_holds_until_a_byte_changes(tmp_path):
     storage.verify(folder, contents=False)
     storage.verify(folder, within=("a",))
     for within in (None, ("b",)):
-        with pytest.raises(storage.Damage, match="b/y has changed bytes"):
+        with pytest.raises(Damage, match="b/y has changed bytes"):
             storage.verify(folder, within=within)
     (folder / "b" / "y").write_bytes(b"tw")
-    with pytest.raises(storage.Damage, match="b/y has 2 bytes instead of 4"):
+    with pytest.raises(Damage, match="b/y has 2 bytes instead of 4"):
         storage.verify(folder, contents=False)
     (folder / "b" / "y").unlink()
-    with pytest.raises(storage.Damage, match="b/y is missing"):
+    with pytest.raises(Damage, match="b/y is missing"):
         storage.verify(folder)
 
 
@@ -47,14 +48,14 @@ def test_another_format_is_refused(tmp_path):
     (folder / storage.MANIFEST).write_text(
         json.dumps({**body, "digest": storage._own_digest(body)})
     )
-    with pytest.raises(storage.Damage, match="format 99"):
+    with pytest.raises(Damage, match="format 99"):
         storage.verify(folder)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"digest": 1e999, "format": 1}', "[]", "7"])
 def test_a_manifest_of_somebody_else_is_damage(tmp_path, text):
     (tmp_path / storage.MANIFEST).write_text(text)
-    with pytest.raises(storage.Damage, match="manifest.json cannot be read"):
+    with pytest.raises(Damage, match="manifest.json cannot be read"):
         storage.verify(tmp_path)
 
 
@@ -92,7 +93,7 @@ def test_lines_come_back_after_their_file_is_deleted(tmp_path):
 
 def test_what_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(storage.Unwritable, match="'.*' cannot be written: Not a directory") as met:
+    with pytest.raises(Unwritable, match="'.*' cannot be written: Not a directory") as met:
         with storage.writing(tmp_path / "file" / "x"):
             (tmp_path / "file" / "x").mkdir()
     assert met.value.status == 74
@@ -140,7 +141,7 @@ def test_lock_excludes_and_is_released(tmp_path):
     path = tmp_path / ".lock"
     with storage.lock(path):
         assert json.loads(path.read_text()) == [socket.gethostname(), os.getpid()]
-        with pytest.raises(storage.Locked, match=f"process {os.getpid()} on"):
+        with pytest.raises(Locked, match=f"process {os.getpid()} on"):
             with storage.lock(path):
                 pass
     assert not path.exists()
@@ -174,7 +175,7 @@ def test_a_lock_left_behind_is_taken_over(tmp_path):
 PARENT = """
 import os, subprocess, sys, time
 from pathlib import Path
-from m3i_jax.training import storage
+from m3i_jax.checkpoints import storage
 descriptor = storage._acquire(Path(sys.argv[1]))
 os.set_inheritable(descriptor, True)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
@@ -190,7 +191,7 @@ def test_workers_that_outlive_a_killed_run_do_not_hold_its_lock(tmp_path):
     )
     child = int(parent.stdout.readline())
     try:
-        with pytest.raises(storage.Locked, match=f"process {parent.pid} on"):
+        with pytest.raises(Locked, match=f"process {parent.pid} on"):
             with storage.lock(path):
                 pass
         parent.kill()
@@ -223,5 +224,5 @@ def test_a_manifest_of_another_shape_is_damage_and_names_nothing_elsewhere(chang
     manifest |= changes
     manifest["digest"] = storage._own_digest(manifest)
     (folder / storage.MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(storage.Damage):
+    with pytest.raises(Damage):
         storage.verify(folder)

@@ -9,7 +9,7 @@ import pytest
 
 from m3i_jax.types import Batch
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "configs"))
 
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*_digit_scenes.py"))

@@ -9,8 +9,8 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 from m3i_jax import cli
-from m3i_jax.training import flops
 from m3i_jax.training.config import Config
+from m3i_jax.training.planning import flops
 from m3i_jax.training.run import assemble
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"

@@ -22,27 +22,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from m3i_jax import jsonfile
-from m3i_jax.build import UserError
+from m3i_jax.checkpoints.faults import Damage, Locked, Unwritable
 
 LOG = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 FORMAT = 1
-
-
-class Damage(Exception):
-    """A sealed directory that is not what was sealed; the message names the file and the fault."""
-
-
-class Unwritable(UserError, OSError):
-    """A file or folder that cannot be written; the message is a sentence for the user."""
-
-    status = os.EX_IOERR
-
-
-class Locked(UserError, RuntimeError):
-    """Another process holds the directory; the message says which."""
-
-    status = os.EX_CANTCREAT
 
 
 @contextlib.contextmanager

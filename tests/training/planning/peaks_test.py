@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import jax
 import pytest
 
-from m3i_jax.training.peaks import peak
+from m3i_jax.training.planning.peaks import peak
 
 
 def devices(kind, count=1):

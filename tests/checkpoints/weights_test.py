@@ -11,10 +11,11 @@ from safetensors.numpy import save_file
 
 from m3i_jax import networks, trees
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import weights
+from m3i_jax.checkpoints.checkpoint import Checkpoints
+from m3i_jax.checkpoints.faults import CheckpointError
 from m3i_jax.interop import exporting, layouts
 from m3i_jax.interop.rename import to_theirs
-from m3i_jax.training import weights
-from m3i_jax.training.checkpoint import CheckpointError, Checkpoints
 from m3i_jax.training.run import assemble
 
 BLOCK = dict(name="vit_nano", image=8, patch=4, width=16, depth=2, heads=2)

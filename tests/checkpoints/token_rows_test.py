@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from m3i_jax.checkpoints.token_rows import aligned
 from m3i_jax.data import captions
 from m3i_jax.interop import layouts
 from m3i_jax.interop.importing import Imported
-from m3i_jax.training.token_rows import aligned
 
 TABLE = "encoders/text/token_embed"
 WORDS = ["!", "a", "cat", "<end>"]  # as in CLIP's file, token 0 is a word

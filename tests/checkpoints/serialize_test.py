@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax.training import plain
+from m3i_jax.checkpoints import serialize
 
 
 class Pair(NamedTuple):
@@ -23,12 +23,12 @@ TREE = {
 
 
 def test_pack_and_unpack_are_inverse():
-    packed = plain.pack(TREE)
+    packed = serialize.pack(TREE)
     assert set(packed) == {"a", "key", "rows", "scalar"}
     assert packed["a"]["b"]["first"].shape == (2, 3) and packed["key"].shape == (4, 2)
-    back = plain.unpack(packed, TREE, plain.describe(TREE))
+    back = serialize.unpack(packed, TREE, serialize.describe(TREE))
     assert jax.tree.structure(back) == jax.tree.structure(TREE)
-    assert plain.describe(back) == plain.describe(TREE)
+    assert serialize.describe(back) == serialize.describe(TREE)
     np.testing.assert_array_equal(
         jax.random.key_data(back["key"]), jax.random.key_data(TREE["key"])
     )
@@ -36,25 +36,25 @@ def test_pack_and_unpack_are_inverse():
 
 def test_template_has_the_shapes_of_pack():
     abstract = jax.eval_shape(lambda: {k: v for k, v in TREE.items() if k in ("a/b", "key")})
-    shapes, arrays = plain.template(abstract), plain.pack(TREE)
+    shapes, arrays = serialize.template(abstract), serialize.pack(TREE)
     assert shapes["key"].shape == arrays["key"].shape and shapes["key"].dtype == arrays["key"].dtype
     assert shapes["a"]["b"]["first"].sharding is not None
-    kept = plain.describe(abstract)
-    assert plain.differences({p: plain.describe(TREE)[p] for p in kept}, kept) == []
+    kept = serialize.describe(abstract)
+    assert serialize.differences({p: serialize.describe(TREE)[p] for p in kept}, kept) == []
 
 
 def test_numpy_template_and_completion():
-    stored = plain.describe(TREE)
-    shapes = plain.as_numpy(stored)
+    stored = serialize.describe(TREE)
+    shapes = serialize.as_numpy(stored)
     assert shapes["key"].dtype == np.uint32 and shapes["key"].shape == (4, 2)
     assert "none" not in shapes
-    assert plain.complete(shapes, stored)["none"].shape == (0, 3)
+    assert serialize.complete(shapes, stored)["none"].shape == (0, 3)
 
 
 def test_differences_name_every_path():
-    stored = plain.describe({"a": jnp.ones(2), "b": jnp.ones(3)})
-    wanted = plain.describe({"a": jnp.ones((2, 1)), "c": jnp.ones(3)})
-    assert plain.differences(stored, wanted) == [
+    stored = serialize.describe({"a": jnp.ones(2), "b": jnp.ones(3)})
+    wanted = serialize.describe({"a": jnp.ones((2, 1)), "c": jnp.ones(3)})
+    assert serialize.differences(stored, wanted) == [
         "'a' is float32[2] in the checkpoint, float32[2, 1] here",
         "'b' is in the checkpoint only",
         "'c' is not in the checkpoint",
@@ -63,14 +63,14 @@ def test_differences_name_every_path():
 
 def test_paths_must_be_distinct():
     with pytest.raises(ValueError, match="same path 'a/b'"):
-        plain.describe({"a": {"b": jnp.ones(1)}, "a/b": jnp.ones(1)})
+        serialize.describe({"a": {"b": jnp.ones(1)}, "a/b": jnp.ones(1)})
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_what_is_not_finite_is_named(dtype):
     tree = {"a": {"w": jnp.ones((3, 2), dtype), "n": jnp.int32(7), "none": jnp.zeros((0, 2))}}
-    assert plain.not_finite(tree) == ""
+    assert serialize.not_finite(tree) == ""
     for number in (np.nan, np.inf, -np.inf):
-        assert plain.not_finite(tree | {"b": tree["a"]["w"].at[1, 1].set(number)}) == "b"
+        assert serialize.not_finite(tree | {"b": tree["a"]["w"].at[1, 1].set(number)}) == "b"
     spoiled = {str(i): np.float32([1, np.nan]) for i in range(10)}
-    assert plain.not_finite(spoiled) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+    assert serialize.not_finite(spoiled) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"

@@ -1,0 +1,30 @@
+"""Which branch of a checkpoint to take: a moving average that has hardly moved is said."""
+
+import logging
+from typing import Any
+
+from m3i_jax.build import ConfigError
+from m3i_jax.training import average
+from m3i_jax.training.config import Config
+from m3i_jax.training.run import length, objective
+
+LOG = logging.getLogger(__name__)
+
+
+def advise(meta: dict[str, Any], *, branch: str, step: int) -> str:
+    """Says in the log that the moving average of a checkpoint has hardly moved, where it has.
+
+    Returns the sentence; "" where there is nothing to say.
+    """
+    images = (meta.get("fingerprint") or {}).get("length")
+    if branch != "ema" or not images:
+        return ""
+    try:
+        config = Config.of(meta["config"])
+        total = length(config, images=images)
+        method = objective(config, steps=max(total, 1))
+    except (ConfigError, KeyError):  # weights of a run that only another version could train
+        return ""
+    if said := average.hardly_moved(method, step=step, total=total):
+        LOG.warning("%s", said)
+    return said

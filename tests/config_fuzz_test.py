@@ -17,7 +17,8 @@ import pytest
 from m3i_jax import cli, data, decoders, encoders, framework, methods, ranges
 from m3i_jax.augment import photometric
 from m3i_jax.build import ConfigError
-from m3i_jax.data import captions, crops
+from m3i_jax.data import captions
+from m3i_jax.data.views import crops
 from m3i_jax.methods import compose
 from m3i_jax.training import blocks, frozen, optimizer, run, session
 from m3i_jax.training.config import Config

@@ -12,7 +12,8 @@ import pytest
 from m3i_jax import build, data, decoders, encoders, framework, methods, ranges
 from m3i_jax.augment import photometric
 from m3i_jax.build import ConfigError
-from m3i_jax.data import captions, crops, rand_augment
+from m3i_jax.data import captions
+from m3i_jax.data.views import crops, rand_augment
 from m3i_jax.methods import compose
 from m3i_jax.parallel import sharding
 from m3i_jax.ranges import Ascending, Range

@@ -11,7 +11,7 @@ import jax
 import pytest
 
 from m3i_jax import cli, encoders, framework, methods, trees
-from m3i_jax.data import crops
+from m3i_jax.data.views import crops
 from m3i_jax.training import optimizer, run, schedules
 from m3i_jax.training.config import Config
 

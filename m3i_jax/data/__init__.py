@@ -1,34 +1,5 @@
 """Data: sources, host views, batches. A source is chosen by a config block (`source`)."""
 
-import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from m3i_jax.data.sources import GIVEN, SOURCES, Sample, Source, source
 
-from m3i_jax import build
-from m3i_jax.data import digit_scenes, image_folder, samples
-from m3i_jax.data.samples import Sample, Source
-
-LOG = logging.getLogger(__name__)
-SOURCES = {
-    "digit_scenes": digit_scenes.digit_scenes,
-    "image_folder": image_folder.image_folder,
-}
-GIVEN = ("split", "classes")  # what the program says to a source, and no config
-
-
-def source(block: Mapping[str, Any], *, split: str, classes: Sequence[str] | None = None) -> Source:
-    """Builds the source that a config block describes, and logs what it found and left out.
-
-    Args:
-      block: {"name": "digit_scenes" or "image_folder", **arguments of that function}.
-      split: "train" or "test"; which of the two a program reads is not the config's to say.
-      classes: `Source.classes` of the training split, for any other; None lets the source look
-        for them itself.
-
-    Raises:
-      ConfigError: an unknown name or argument (with the nearest right one), or missing data.
-    """
-    made = build.build(SOURCES, block, what="config.data", split=split, classes=classes)
-    for note in samples.account(made).notes:
-        LOG.info("%s data: %s", split, note)
-    return made
+__all__ = ["GIVEN", "SOURCES", "Sample", "Source", "source"]

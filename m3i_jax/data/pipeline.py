@@ -25,9 +25,9 @@ import numpy as np
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.captions import Captions
-from m3i_jax.data.crops import Crops, center_crop, describe
-from m3i_jax.data.samples import Sample, Source
-from m3i_jax.data.samples import read as read_record
+from m3i_jax.data.sources.protocol import Sample, Source
+from m3i_jax.data.sources.protocol import read as read_record
+from m3i_jax.data.views.crops import Crops, center_crop, describe
 from m3i_jax.types import Array, Batch
 
 LOG = getLogger(__name__)

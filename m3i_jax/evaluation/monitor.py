@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from m3i_jax import build, data, metrics, normalize
-from m3i_jax.data import pipeline, samples
-from m3i_jax.data.samples import NoSplit
+from m3i_jax.data import pipeline
+from m3i_jax.data.sources import protocol
+from m3i_jax.data.sources.protocol import NoSplit
 from m3i_jax.evaluation import categories
 from m3i_jax.evaluation.features import Table, pooled
 from m3i_jax.evaluation.knn import online_knn
@@ -80,15 +81,15 @@ def _asked(session: Session, count: int, cut: dict) -> tuple[np.ndarray, np.ndar
       ConfigError: the test split has a class that training lacks.
     """
     train, config = session.inputs.source, session.run.config
-    reason = samples.unlabelled(train, split="train")
+    reason = protocol.unlabelled(train, split="train")
     if not reason:
         try:
             test = reading.read(config, session.workdir, split="test", classes=train.classes)
         except NoSplit as error:
             reason = str(error)
         else:
-            if not (reason := samples.unlabelled(test, split="test")):
-                samples.require_labels(test, split="test", what="config.monitor")
+            if not (reason := protocol.unlabelled(test, split="test")):
+                protocol.require_labels(test, split="test", what="config.monitor")
                 images, labels = _subset(test, count, cut)
                 if (labels >= 0).any():
                     return images, labels

@@ -11,7 +11,8 @@ import numpy as np
 from m3i_jax import data, networks
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
-from m3i_jax.data import pipeline, samples
+from m3i_jax.data import pipeline
+from m3i_jax.data.sources import protocol
 from m3i_jax.evaluation.features import Table, extract, image_encoder, raw_pixels
 from m3i_jax.evaluation.progress import counted
 from m3i_jax.evaluation.report import Result, write
@@ -99,7 +100,7 @@ def tables(
     train = opened(subject, "train")
     test = opened(subject, "test", classes=train.classes)
     for split, source in (("train", train), ("test", test)):  # both, before anything is encoded
-        samples.require_labels(source, split=split, what="a probe")
+        protocol.require_labels(source, split=split, what="a probe")
     return tuple(
         _table(apply, subject, source, split, limit, batch)
         for split, source, limit in (("train", train, train_limit), ("test", test, test_limit))
@@ -144,7 +145,7 @@ class Subset:
 
     def read(self, index: int) -> data.Sample | None:
         """The record itself, or None; see `data.Source`."""
-        return samples.read(self._source, int(self._chosen[index]))
+        return protocol.read(self._source, int(self._chosen[index]))
 
     def where(self, index: int) -> str:
         """How the source names the record."""

@@ -4,7 +4,8 @@ from typing import Annotated, NamedTuple
 
 from m3i_jax import build, data
 from m3i_jax.augment import photometric
-from m3i_jax.data import captions, crops, rand_augment
+from m3i_jax.data import captions
+from m3i_jax.data.views import crops, rand_augment
 from m3i_jax.ranges import Count, CountOrOff, PositiveShare, Range
 from m3i_jax.training import optimizer
 from m3i_jax.training.config import Config

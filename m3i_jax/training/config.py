@@ -23,7 +23,7 @@ class Config:
     batch: images per step over all devices.  accumulate: micro-batches that a step is cut into.
     duration, warmup: lengths such as "1600 epochs", "5000 steps", "5 percent", "2e6 samples".
     epoch_size: images per epoch; 0 takes the length of the data set.
-    data: the source (m3i_jax.data).  crops: host views (data.crops.Crops).
+    data: the source (m3i_jax.data).  crops: host views (data.views.crops.Crops).
     captions: tokeniser (data.captions).  augment: per view, augment.photometric.
     encoder: the image tower (encoders).  towers: further ones: text, category.
     decoders: by name (decoders).  objective: a row of the table (methods).

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError
-from m3i_jax.data.robust import Robust, robust
+from m3i_jax.data.sources.unreadable import Robust, robust
 from m3i_jax.training.config import Config
 
 REPORT = "unreadable.txt"

@@ -14,7 +14,8 @@ from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import storage
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import Unwritable
-from m3i_jax.data import captions, crops, pipeline
+from m3i_jax.data import captions, pipeline
+from m3i_jax.data.views import crops
 from m3i_jax.parallel import sharding
 from m3i_jax.parallel.processes import Watchdog
 from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions, pipeline
-from m3i_jax.data.crops import Crops
-from m3i_jax.data.samples import Sample
+from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.views.crops import Crops
 from m3i_jax.parallel import sharding
 from m3i_jax.types import Batch
 

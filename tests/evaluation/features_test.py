@@ -9,7 +9,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from m3i_jax import evaluation
 from m3i_jax.data.pipeline import Rows
-from m3i_jax.data.samples import Sample
+from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.evaluation import features
 from m3i_jax.evaluation.knn import knn
 from m3i_jax.types import Batch, Features

@@ -9,7 +9,7 @@ from PIL import Image
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
-from m3i_jax.data.robust import TooManyUnreadable
+from m3i_jax.data.sources.unreadable import TooManyUnreadable
 from m3i_jax.evaluation import page, report, subjects
 from m3i_jax.evaluation.knn import knn
 from m3i_jax.evaluation.monitor import monitor

@@ -13,7 +13,7 @@ from PIL import Image
 
 from m3i_jax import encoders, normalize
 from m3i_jax.build import ConfigError
-from m3i_jax.data.crops import center_crop
+from m3i_jax.data.views.crops import center_crop
 from m3i_jax.interop import exporting, files, importing
 from m3i_jax.interop.rename import nested
 

@@ -7,7 +7,8 @@ import pytest
 
 from m3i_jax import cli, data, methods
 from m3i_jax import framework as fw
-from m3i_jax.data import crops, pipeline
+from m3i_jax.data import pipeline
+from m3i_jax.data.views import crops
 from m3i_jax.parallel import sharding
 from m3i_jax.training import health, run
 from m3i_jax.training.config import Config

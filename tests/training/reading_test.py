@@ -8,7 +8,7 @@ from PIL import Image
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
-from m3i_jax.data.robust import TooManyUnreadable
+from m3i_jax.data.sources.unreadable import TooManyUnreadable
 from m3i_jax.training import reading
 from m3i_jax.training.config import Config
 

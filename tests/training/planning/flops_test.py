@@ -13,7 +13,7 @@ from m3i_jax.training.config import Config
 from m3i_jax.training.planning import flops
 from m3i_jax.training.run import assemble
 
-CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+CONFIGS = pathlib.Path(__file__).parents[3] / "configs"
 X, W = np.ones((3, 5), np.float32), np.ones((5, 7), np.float32)
 ONE = 2 * 3 * 5 * 7
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 PAPER = {
     "m3i_vit_b16_in1k": ("500456 steps of 4096 images", "119,497,728"),
     "m3i_vit_b16_yfcc": ("505371 steps of 4096 images", "241,790,209"),

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.data.samples import NoSplit
+from m3i_jax.data.sources.protocol import NoSplit
 
 WORDS = {
     "train": "train|training|trn",

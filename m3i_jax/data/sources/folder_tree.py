@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.folder_names import is_system, split_of, subfolders
+from m3i_jax.data.sources.folder_names import is_system, split_of, subfolders
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
 SHOWN = 6  # kinds of files that a sentence names

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data import folder_names, ilsvrc
-from m3i_jax.data.folder_tree import SUFFIXES, Tree, filled, has_images, tree
-from m3i_jax.data.samples import Account, NoSplit, listed
+from m3i_jax.data.sources import folder_names, ilsvrc
+from m3i_jax.data.sources.folder_tree import SUFFIXES, Tree, filled, has_images, tree
+from m3i_jax.data.sources.protocol import Account, NoSplit, listed
 
 
 class Labelled(NamedTuple):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data import digit_scenes as module
-from m3i_jax.data.digit_scenes import COLOURS, DIGITS, digit_scenes
+from m3i_jax.data.sources import digit_scenes as module
+from m3i_jax.data.sources.digit_scenes import COLOURS, DIGITS, digit_scenes
 
 pytest.importorskip("sklearn")
 pytest.importorskip("skimage")

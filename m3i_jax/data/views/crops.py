@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from m3i_jax.build import ConfigError, call, nearest
-from m3i_jax.data.rand_augment import RandAugment
-from m3i_jax.data.samples import Sample
+from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.views.rand_augment import RandAugment
 from m3i_jax.ranges import Ascending, Local, Pixels, PositiveShare, Range, Ratio, Share
 from m3i_jax.types import Batch
 

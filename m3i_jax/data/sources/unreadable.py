@@ -20,7 +20,7 @@ import numpy as np
 
 from m3i_jax import jsonfile
 from m3i_jax.build import ConfigError, UserError
-from m3i_jax.data.samples import Sample, Source
+from m3i_jax.data.sources.protocol import Sample, Source
 
 LOG = logging.getLogger(__name__)
 SURVEYED = 2000  # records of a small source, all of which are read before a run

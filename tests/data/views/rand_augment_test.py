@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data import rand_augment
-from m3i_jax.data.rand_augment import GRAY, OPERATIONS, Change, RandAugment
+from m3i_jax.data.views import rand_augment
+from m3i_jax.data.views.rand_augment import GRAY, OPERATIONS, Change, RandAugment
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (24, 32, 3), np.uint8)

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from m3i_jax.data.folder_labels import Labelled, look
-from m3i_jax.data.samples import Sample
+from m3i_jax.data.sources.folder_labels import Labelled, look
+from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.ranges import Count
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -51,7 +51,7 @@ def image_folder(
       split: "train" or "test": a folder in `root` whose name says so (train, Training, train2017;
         test, val, validation_set, ...). Where `root` has none it is the training split itself.
       classes: of the training split, which another split is labelled with by name; None looks
-        for them there. A flat test split may have a list of labels (`data.ilsvrc`).
+        for them there. A flat test split may have a list of labels (`data.sources.ilsvrc`).
       captions: reads the captions of NAME.jpg from NAME.txt beside it, if that exists, one a line.
       orientation: turns photographs upright by their EXIF tag. Off, as in the reference pipelines.
       max_pixels: larger images are refused from their header.

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.folder_tree import filled, tree
+from m3i_jax.data.sources.folder_tree import filled, tree
 
 
 def put(path):

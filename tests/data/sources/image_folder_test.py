@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data import image_folder as module
-from m3i_jax.data.image_folder import decode_image, image_folder
+from m3i_jax.data.sources import image_folder as module
+from m3i_jax.data.sources.image_folder import decode_image, image_folder
 
 
 def picture(mode="RGB", size=(20, 16)):

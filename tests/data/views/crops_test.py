@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data import crops
-from m3i_jax.data.rand_augment import RandAugment
-from m3i_jax.data.samples import Sample
+from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.views import crops
+from m3i_jax.data.views.rand_augment import RandAugment
 
 
 def reference(rng, height, width, count, scale, ratio, *, uniform=False):

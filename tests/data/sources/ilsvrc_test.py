@@ -7,7 +7,7 @@ from PIL import Image
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError
-from m3i_jax.data import ilsvrc
+from m3i_jax.data.sources import ilsvrc
 
 # Their order in the development kit is not that of the alphabet.
 KIT = ["n02119789", "n02100735", "n01440764", "n03995372"]

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.samples import Sample
+from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.ranges import Ascending, Count, PositiveShare, Range, Seed, Share
 
 VERSION = 1  # part of the fingerprint: count up whenever a pixel of any scene would change

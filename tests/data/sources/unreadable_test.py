@@ -9,9 +9,9 @@ import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data import pipeline
-from m3i_jax.data.crops import Crops
-from m3i_jax.data.robust import TooManyUnreadable, robust
-from m3i_jax.data.samples import Sample, Source
+from m3i_jax.data.sources.protocol import Sample, Source
+from m3i_jax.data.sources.unreadable import TooManyUnreadable, robust
+from m3i_jax.data.views.crops import Crops
 
 
 class Numbered:
@@ -188,7 +188,7 @@ def test_a_survey_of_a_large_source_is_bounded():
 
 
 def test_a_long_survey_says_how_far_it_is(monkeypatch, caplog):
-    from m3i_jax.data import robust as module
+    from m3i_jax.data.sources import unreadable as module
 
     clock = iter(range(10_000))
     monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))

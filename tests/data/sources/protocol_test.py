@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from m3i_jax.data import samples
-from m3i_jax.data.samples import Sample, Source
+from m3i_jax.data.sources import protocol
+from m3i_jax.data.sources.protocol import Sample, Source
 
 
 class Three:
@@ -39,21 +39,21 @@ def test_anything_with_the_members_is_a_source():
 
 
 def test_a_source_that_says_nothing_is_labelled_where_it_has_classes():
-    assert samples.account(Three()).labelled == 0
-    assert "has no classes" in samples.unlabelled(Three(), split="train")
+    assert protocol.account(Three()).labelled == 0
+    assert "has no classes" in protocol.unlabelled(Three(), split="train")
     named = Three()
     named.classes = ("a", "b")
-    assert samples.account(named).labelled == 3 and not samples.unlabelled(named, split="train")
-    samples.require_labels(named, split="test", what="a probe")
+    assert protocol.account(named).labelled == 3 and not protocol.unlabelled(named, split="train")
+    protocol.require_labels(named, split="test", what="a probe")
 
 
 def test_a_record_is_read_itself_where_a_source_can_say_so():
-    assert samples.read(Three(), 2).image[0, 0, 0] == 2
+    assert protocol.read(Three(), 2).image[0, 0, 0] == 2
     forgiving = Three()
     forgiving.read = lambda index: None
-    assert samples.read(forgiving, 2) is None
+    assert protocol.read(forgiving, 2) is None
 
 
 def test_lists_of_names_are_short():
-    assert samples.listed("ab") == "'a', 'b'"
-    assert samples.listed("abcde") == "'a', 'b', 'c' and 2 more"
+    assert protocol.listed("ab") == "'a', 'b'"
+    assert protocol.listed("abcde") == "'a', 'b', 'c' and 2 more"

@@ -8,8 +8,8 @@ from PIL import Image
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError
-from m3i_jax.data import samples
-from m3i_jax.data.folder_labels import look
+from m3i_jax.data.sources import protocol
+from m3i_jax.data.sources.folder_labels import look
 
 
 def put(root, *names):
@@ -45,7 +45,7 @@ def test_labels_are_numbers_of_training_whatever_the_test_split_has(three):
     assert test.account.labelled == 2 and not test.account.unknown
     (note,) = test.account.notes
     assert "2 images of 2 classes; none of 'bird'; folders without an image: 'bird'" in note
-    samples.require_labels(test, split="test", what="a probe")
+    protocol.require_labels(test, split="test", what="a probe")
 
 
 def test_a_class_that_training_lacks_is_named_where_a_number_depends_on_it(three):
@@ -55,7 +55,7 @@ def test_a_class_that_training_lacks_is_named_where_a_number_depends_on_it(three
     assert [test[i].label for i in range(4)] == [-1, 1, -1, -1]  # Bird, cat, dgo, dgo
     assert test.account.unknown == {"dgo": 2, "Bird": 1}
     with pytest.raises(ConfigError, match="a probe cannot count 3 images of the test split") as it:
-        samples.require_labels(test, split="test", what="a probe")
+        protocol.require_labels(test, split="test", what="a probe")
     assert "no class 'Bird', 'dgo'; did you mean 'bird'?" in str(it.value)
     assert "3 of 'Bird', 'dgo', not in training" in test.account.notes[0]
 
@@ -75,10 +75,10 @@ def test_flat_folders_are_said_as_what_they_are(three, flat):
     assert test.classes == train.classes and test[0].label == -1 and test.account.labelled == 0
     assert "1 image, none of them labelled" in test.account.notes[0]
     with pytest.raises(ConfigError, match="no image of the test split has a label of 'bird', 'cat"):
-        samples.require_labels(test, split="test", what="a probe")
+        protocol.require_labels(test, split="test", what="a probe")
     with pytest.raises(ConfigError, match="the train split has no classes"):
         flat = data.source({"name": "image_folder", "root": str(three / "val")}, split="train")
-        samples.require_labels(flat, split="train", what="a probe")
+        protocol.require_labels(flat, split="train", what="a probe")
 
 
 def test_training_without_classes_gives_none_to_the_test_split(tmp_path):
@@ -138,7 +138,7 @@ def test_digit_scenes_have_the_same_classes_in_both_splits():
     block = {"name": "digit_scenes", "size": 16, "length": 10}
     train = data.source(block, split="train")
     test = data.source(block, split="test", classes=train.classes)
-    assert test.classes == train.classes == data.digit_scenes.DIGITS
+    assert test.classes == train.classes == data.sources.digit_scenes.DIGITS
     with pytest.raises(ConfigError, match="the classes of digit_scenes are zero, one"):
         data.source(block, split="test", classes=("cat",))
 

@@ -3,8 +3,8 @@
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data import folder_names
-from m3i_jax.data.samples import NoSplit
+from m3i_jax.data.sources import folder_names
+from m3i_jax.data.sources.protocol import NoSplit
 
 NAMES = {
     "train": "train Train TRAIN training Training_Set training_set trainset train2017 train-images "

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.folder_names import split_of
+from m3i_jax.data.sources.folder_names import split_of
 
 MAX_BYTES = 256 * 2**20  # of a text that is read: lines for some millions of images
 NUMBERED = re.compile(r".*_(\d{8})")  # ILSVRC2012_val_00000001

@@ -1,0 +1,1 @@
+"""What the host makes of an image before it becomes part of a batch."""

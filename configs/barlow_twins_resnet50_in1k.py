@@ -1,8 +1,9 @@
-r"""Barlow Twins, ResNet-50, ImageNet-1k, 1000 epochs (Zbontar et al. 2021; METHODS §2.2).
+r"""Barlow Twins, ResNet-50, ImageNet-1k, 1000 epochs (Zbontar et al. 2021).
 
     python experiments/plan.py --config configs/barlow_twins_resnet50_in1k.py
 
 Reported: 73.2 linear; not yet run by us.
+Constants and sources: docs/methods.md#barlow_twins.
 """
 
 import recipes

@@ -1,10 +1,11 @@
-r"""BEiT v2, ViT-B/16, ImageNet-1k, 1600 epochs (Peng et al. 2022; METHODS §2.2).
+r"""BEiT v2, ViT-B/16, ImageNet-1k, 1600 epochs (Peng et al. 2022).
 
     python experiments/plan.py --config configs/beit_v2_vit_b16_in1k.py
 
 The class branch has position biases of its own, where the official one adds the encoder's; always
 75 patches are hidden, where the published generator may stop below.
 Reported: 85.5 fine-tuned; not yet run by us.
+Constants and sources: docs/methods.md#beit_v2.
 """
 
 import recipes

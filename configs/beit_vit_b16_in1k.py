@@ -1,4 +1,4 @@
-r"""BEiT, ViT-B/16, ImageNet-1k, 800 epochs on DALL-E's words (Bao et al. 2022; METHODS §2.2).
+r"""BEiT, ViT-B/16, ImageNet-1k, 800 epochs on DALL-E's words (Bao et al. 2022).
 
     python experiments/plan.py --config configs/beit_vit_b16_in1k.py
     python experiments/plan.py --config configs/beit_vit_b16_in1k.py:vq_kd
@@ -9,6 +9,7 @@ photograph by Lanczos. Colours change behind the crop (published: in front of it
 patches are hidden, where the published generator may stop below.
 `:vq_kd` takes the words of `vq_kd_vit_b16_in1k.py`.
 Reported: 83.2 fine-tuned; not yet run by us.
+Constants and sources: docs/methods.md#beit.
 """
 
 import recipes

@@ -1,8 +1,9 @@
-r"""BYOL, ResNet-50, ImageNet-1k, 1000 epochs (Grill et al. 2020; METHODS §2.2).
+r"""BYOL, ResNet-50, ImageNet-1k, 1000 epochs (Grill et al. 2020).
 
     python experiments/plan.py --config configs/byol_resnet50_in1k.py
 
 Reported: 74.3 linear; not yet run by us.
+Constants and sources: docs/methods.md#byol.
 """
 
 import recipes

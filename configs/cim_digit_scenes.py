@@ -5,9 +5,9 @@ r"""CIM on the embedded digit scenes: repairs a corrupted image, or finds what w
     python experiments/pretrain.py --config configs/cim_digit_scenes.py --workdir runs/cim
     python experiments/show_cim.py --workdir runs/cim
 
-The first command makes words and their painter, the last one shows what became of them (METHODS
-§5). Other arguments: revdet; erasing, without generator and words (Table 8); and respix_resnet,
-revdet_resnet, erasing_resnet, where a ResNet repairs or finds.
+The first command makes words and their painter, the last one shows what became of them. Other
+arguments: revdet; erasing, without generator and words (CIM Table 8); and respix_resnet,
+revdet_resnet, erasing_resnet, where a ResNet repairs or finds (docs/methods.md#cim).
 """
 
 import recipes

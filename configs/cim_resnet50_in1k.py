@@ -1,4 +1,4 @@
-r"""CIM, ResNet-50, ImageNet-1k, 300 epochs on DALL-E's words (CIM Table 9; METHODS §5).
+r"""CIM, ResNet-50, ImageNet-1k, 300 epochs on DALL-E's words (CIM Table 9).
 
     python experiments/plan.py --config configs/cim_resnet50_in1k.py
     python experiments/plan.py --config configs/cim_resnet50_in1k.py:revdet
@@ -6,6 +6,7 @@ r"""CIM, ResNet-50, ImageNet-1k, 300 epochs on DALL-E's words (CIM Table 9; METH
 weights/dalle is to hold the encoder and decoder of OpenAI's dVAE in names of docs/weights.md; no
 published file of it has been loaded by us.
 A convolution repairs what a transformer corrupted; not run by us.
+Constants and sources: docs/methods.md#cim.
 """
 
 import recipes

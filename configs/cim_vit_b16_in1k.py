@@ -1,4 +1,4 @@
-r"""CIM, ViT-B/16, ImageNet-1k, 300 epochs on DALL-E's words (CIM Table 9; METHODS §5).
+r"""CIM, ViT-B/16, ImageNet-1k, 300 epochs on DALL-E's words (CIM Table 9).
 
     python experiments/plan.py --config configs/cim_vit_b16_in1k.py
     python experiments/plan.py --config configs/cim_vit_b16_in1k.py:revdet
@@ -8,6 +8,7 @@ r"""CIM, ViT-B/16, ImageNet-1k, 300 epochs on DALL-E's words (CIM Table 9; METHO
 weights/dalle is to hold the encoder and decoder of OpenAI's dVAE in names of docs/weights.md; no
 published file of it has been loaded by us.
 The generator's embedding and first two blocks are the enhancer's (Table 5); not run by us.
+Constants and sources: docs/methods.md#cim.
 """
 
 import recipes

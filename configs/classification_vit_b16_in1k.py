@@ -2,7 +2,8 @@ r"""Supervised classification, ViT-B/16, ImageNet-1k, 400 epochs: the baseline o
 
     python experiments/plan.py --config configs/classification_vit_b16_in1k.py
 
-M3I's label decoder and augmentation (METHODS §2.2). Reported: 81.8; not yet run by us.
+M3I's label decoder and augmentation. Reported: 81.8; not yet run by us.
+Constants and sources: docs/methods.md#classification.
 """
 
 import recipes

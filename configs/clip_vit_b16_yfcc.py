@@ -1,9 +1,10 @@
-r"""CLIP, ViT-B/16, YFCC-15M, 25 epochs (Radford et al. 2021, as in SLIP's baseline; METHODS §2.2).
+r"""CLIP, ViT-B/16, YFCC-15M, 25 epochs (Radford et al. 2021, as in SLIP's baseline).
 
     python experiments/plan.py --config configs/clip_vit_b16_yfcc.py
 
 The folder holds images with NAME.txt captions beside them, one a line, of which one is drawn.
 Reported: 37.6 zero-shot, 66.5 linear, 80.5 fine-tuned; not yet run by us.
+Constants and sources: docs/methods.md#clip.
 """
 
 import recipes

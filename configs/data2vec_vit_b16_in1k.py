@@ -1,8 +1,9 @@
-r"""data2vec, ViT-B/16, ImageNet-1k, 800 epochs (Baevski et al. 2022; METHODS §2.2).
+r"""data2vec, ViT-B/16, ImageNet-1k, 800 epochs (Baevski et al. 2022).
 
     python experiments/plan.py --config configs/data2vec_vit_b16_in1k.py
 
 Reported: 84.2 fine-tuned; not yet run by us.
+Constants and sources: docs/methods.md#data2vec.
 """
 
 import recipes

@@ -1,10 +1,11 @@
-r"""DenseCL, ResNet-50, ImageNet-1k, 200 epochs (Wang et al. 2021; METHODS §2.2).
+r"""DenseCL, ResNet-50, ImageNet-1k, 200 epochs (Wang et al. 2021).
 
     python experiments/plan.py --config configs/densecl_resnet50_in1k.py
 
 Batch norms are over the whole batch (published: over each device's part, the keys' shuffled). The
 rate falls with every epoch.
 Reported: 58.7 AP on VOC; not yet run by us.
+Constants and sources: docs/methods.md#densecl.
 """
 
 import recipes

@@ -1,9 +1,10 @@
-r"""Feature distillation (FD), ViT-B/16, ImageNet-1k, 300 epochs (Wei et al. 2022; METHODS §2.2).
+r"""Feature distillation (FD), ViT-B/16, ImageNet-1k, 300 epochs (Wei et al. 2022).
 
     python experiments/plan.py --config configs/feature_distillation_vit_b16_in1k.py
 
 You put the teacher, CLIP's ViT-B/16, in weights/clip_vit_b16.
 Reported: 84.9 fine-tuned; not yet run by us.
+Constants and sources: docs/methods.md#feature_distillation.
 """
 
 import recipes

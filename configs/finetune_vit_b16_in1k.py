@@ -1,4 +1,4 @@
-r"""Fine-tuning of ViT-B/16, ImageNet-1k, 100 epochs (M3I Table 8; MAE; SiameseIM; METHODS §8.2).
+r"""Fine-tuning of ViT-B/16, ImageNet-1k, 100 epochs (M3I Table 8; MAE; SiameseIM).
 
     python experiments/plan.py --config configs/finetune_vit_b16_in1k.py
     python experiments/pretrain.py --config configs/finetune_vit_b16_in1k.py \
@@ -8,6 +8,7 @@ r"""Fine-tuning of ViT-B/16, ImageNet-1k, 100 epochs (M3I Table 8; MAE; SiameseI
 
 RandAugment, random erasing, mixup and cutmix; the positions learn, from the fixed ones.
 The paper reports 84.2; MAE 83.6, SiameseIM 84.1; not run by us.
+Constants and sources: docs/methods.md#fine-tuning.
 """
 
 import recipes

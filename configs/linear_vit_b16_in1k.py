@@ -1,4 +1,4 @@
-r"""Linear probing of ViT-B/16, ImageNet-1k, 90 epochs of LARS (M3I Table 9; METHODS §8.2).
+r"""Linear probing of ViT-B/16, ImageNet-1k, 90 epochs of LARS (M3I Table 9).
 
     python experiments/plan.py --config configs/linear_vit_b16_in1k.py
     python experiments/pretrain.py --config configs/linear_vit_b16_in1k.py \
@@ -10,6 +10,7 @@ The encoder is frozen; a classifier learns on its features, normalised over the 
 the mean token as SiameseIM's, MAE's on the class token. `experiments/linear_probe.py` is quicker:
 its features are of one crop.
 The paper reports 83.8 after labels; SiameseIM 78.0, MAE 68.0; not run by us.
+Constants and sources: docs/methods.md#linear-probe.
 """
 
 import recipes

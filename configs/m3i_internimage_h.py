@@ -6,9 +6,10 @@ r"""M3I, InternImage-H, 427 M image-text pairs and 15 M labelled images, 30 epoc
         --config.data.root=/data/m3i --workdir runs/m3i_h
 
 A convolution sees every pixel, and in a mix every pixel is some image's, so nothing is hidden; the
-decoders read one map of stride 16 made of the last two stages (METHODS §4.8). The paper reports
+decoders read one map of stride 16 made of the last two stages. The paper reports
 89.2 on ImageNet-1k and 65.4 box AP on COCO test-dev with heads and data beyond this; not run by us.
 The folder holds class folders, NAME.txt captions or both; one source stands for the paper's five.
+Constants and sources: docs/methods.md#m3i.
 """
 
 import recipes

@@ -6,6 +6,7 @@ r"""M3I, ViT-B/16, ImageNet-1k, 1600 epochs (M3I Tables 4 and 7): image terms an
 
 The paper reports 83.3 without fine-tuning, 83.8 linear, 84.2 fine-tuned; not yet run by us.
 `:images` is the self-supervised form of Table 14.
+Constants and sources: docs/methods.md#m3i.
 """
 
 import recipes

@@ -6,6 +6,7 @@ r"""M3I, ViT-B/16, YFCC-15M, 138 epochs (M3I Tables 4 and 7): image terms and ca
 
 The folder holds images with NAME.txt captions beside them. The paper reports 39.1 zero-shot,
 72.3 linear, 83.7 fine-tuned; not yet run by us.
+Constants and sources: docs/methods.md#m3i.
 """
 
 import recipes

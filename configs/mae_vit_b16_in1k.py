@@ -1,8 +1,9 @@
-r"""MAE, ViT-B/16, ImageNet-1k, 1600 epochs (He et al. 2022; METHODS §2.2).
+r"""MAE, ViT-B/16, ImageNet-1k, 1600 epochs (He et al. 2022).
 
     python experiments/plan.py --config configs/mae_vit_b16_in1k.py
 
 Reported: 68.0 linear, 83.6 fine-tuned; not yet run by us.
+Constants and sources: docs/methods.md#mae.
 """
 
 import recipes

@@ -1,10 +1,11 @@
-r"""Mixup and CutMix, ViT-B/16, ImageNet-1k, 800 epochs (DeiT III, Touvron 2022; METHODS §2.2).
+r"""Mixup and CutMix, ViT-B/16, ImageNet-1k, 800 epochs (DeiT III, Touvron 2022).
 
     python experiments/plan.py --config configs/mixed_classification_vit_b16_in1k.py
 
 The last 20 epochs at 224 pixels are a run of their own. The rate follows a smooth curve (published:
 a step for each epoch, along a cosine that begins with the warm-up).
 Reported for DeiT III: 83.8; not yet run by us.
+Constants and sources: docs/methods.md#mixed_classification.
 """
 
 import recipes

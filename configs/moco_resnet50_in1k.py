@@ -1,10 +1,11 @@
-r"""MoCo v2, ResNet-50, ImageNet-1k, 200 epochs (Chen et al. 2020; METHODS §2.2).
+r"""MoCo v2, ResNet-50, ImageNet-1k, 200 epochs (Chen et al. 2020).
 
     python experiments/plan.py --config configs/moco_resnet50_in1k.py
 
 Batch norms are over the whole batch (published: over each device's part, the keys' shuffled). The
 rate falls with every epoch.
 Reported: 67.5 linear; not yet run by us.
+Constants and sources: docs/methods.md#moco.
 """
 
 import recipes

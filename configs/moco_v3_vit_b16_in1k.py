@@ -1,9 +1,10 @@
-r"""MoCo v3, ViT-B/16, ImageNet-1k, 300 epochs (Chen et al. 2021; METHODS §2.2).
+r"""MoCo v3, ViT-B/16, ImageNet-1k, 300 epochs (Chen et al. 2021).
 
     python experiments/plan.py --config configs/moco_v3_vit_b16_in1k.py
 
 The patch embedding stays as it was drawn. `:small` is ViT-S/16 with the 12 heads that it has here.
 Reported: 76.7 linear, small 73.2; not yet run by us.
+Constants and sources: docs/methods.md#moco_v3.
 """
 
 import recipes

@@ -1,9 +1,10 @@
-r"""MSN, ViT-S/16, ImageNet-1k, 800 epochs, 10 small crops (Assran et al. 2022; METHODS §2.2).
+r"""MSN, ViT-S/16, ImageNet-1k, 800 epochs, 10 small crops (Assran et al. 2022).
 
     python experiments/plan.py --config configs/msn_vit_s16_in1k.py
 
 Rate, decay and the average's momentum are on their way to 1.25 times the run when it ends.
 Reported: 76.9 linear; not yet run by us.
+Constants and sources: docs/methods.md#msn.
 """
 
 import recipes

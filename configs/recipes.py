@@ -4,11 +4,11 @@ import math
 
 from ml_collections import ConfigDict
 
-# Photometric strengths of METHODS §3.1: the target (view 1 of the paper) is disturbed little, the
-# input much.
+# Photometric strengths of docs/methods.md#two-views: the target (view 1 of the paper) is disturbed
+# little, the input much.
 TARGET_VIEW = dict(blur=0.1, solarize=0.2)
 INPUT_VIEW = dict(blur=1.0, solarize=0.0)
-# M3I whole (METHODS §4), every argument of the row where a command line can reach it.
+# M3I whole (docs/methods.md#m3i), every argument of the row where a command line can reach it.
 M3I = dict(
     name="m3i",
     category=True,
@@ -27,7 +27,7 @@ M3I = dict(
     mix_group=0,
 )
 
-# Heads of methods that compare global codes, for a small ViT (METHODS §2.2 has the full sizes).
+# Heads of methods that compare global codes, for a small ViT (docs/methods.md has the full sizes).
 MLP = dict(name="mlp", hidden=512, out=64, pool="mean", norm="batch")
 PREDICTOR = dict(name="mlp", hidden=512, norm="batch", pool="class", input="projector")
 QUERY = dict(name="query", width=128, depth=2, heads=4)
@@ -171,7 +171,7 @@ BOTTLENECK = dict(
 
 
 def imagenet(**blocks) -> ConfigDict:
-    """ViT-B/16 on ImageNet-1k in class folders, 1600 epochs at batch 4096 (METHODS §4.7)."""
+    """ViT-B/16 on ImageNet-1k in class folders, 1600 epochs at batch 4096 (M3I Table 7)."""
     settings = dict(
         duration="1600 epochs",
         warmup="40 epochs",
@@ -189,7 +189,7 @@ YFCC = dict(epoch_size=15_000_000, data=dict(name="image_folder", root="data/yfc
 
 
 def images_with_texts(**blocks) -> ConfigDict:
-    """SLIP's CLIP baseline but for its loss: ViT-B/16, YFCC-15M, 25 epochs (METHODS §2.2)."""
+    """SLIP's CLIP baseline but for its loss: ViT-B/16, YFCC-15M, 25 epochs."""
     settings = dict(
         duration="25 epochs",
         warmup="1 epochs",
@@ -212,7 +212,7 @@ CLIP_PROJECTION = dict(name="linear", out=512, bias=False, input="teacher")
 
 
 def with_clip(**blocks) -> ConfigDict:
-    """ImageNet in plain crops, and CLIP's ViT-B/16 as a frozen teacher (METHODS §2.2)."""
+    """ImageNet in plain crops, and CLIP's ViT-B/16 as a frozen teacher."""
     settings = dict(
         augment=dict(),
         towers=dict(teacher=CLIP_VIT),
@@ -236,7 +236,7 @@ WORDS = dict(BOTTLENECK, hidden=768, out=32, dtype="float32")
 
 
 def simmim(**blocks) -> ConfigDict:
-    """SimMIM's recipe at 192 pixels, a mask in cells of the code (METHODS §6.2)."""
+    """SimMIM's recipe at 192 pixels, a mask in cells of the code (docs/methods.md#simmim)."""
     settings = dict(
         image=192,
         batch=2048,
@@ -264,9 +264,10 @@ CIM_VIT = dict(positions="learned", weight_init="beit")
 
 
 def cim(generator, heads, **blocks) -> ConfigDict:
-    """CIM's pre-training, 300 epochs at batch 2048 on DALL-E's words (CIM Table 9; METHODS §5.6).
+    """CIM's pre-training, 300 epochs at batch 2048 on DALL-E's words (CIM Table 9).
 
-    What the table leaves open, such as the rate at the end, is as in the code of BEiT.
+    What the table leaves open, such as the rate at the end, is as in the code of BEiT
+    (docs/methods.md#cim).
 
     generator: fields of a ViT of 4 blocks.  heads: of the enhancer.
     """
@@ -290,9 +291,9 @@ def cim(generator, heads, **blocks) -> ConfigDict:
 
 
 def beit(**blocks) -> ConfigDict:
-    """BEiT's recipe, which data2vec follows: 800 epochs, batch 2048, colours (METHODS §2.2).
+    """BEiT's recipe, which data2vec follows: 800 epochs, batch 2048, colours.
 
-    The heads start as MAE's, Xavier-uniform.
+    The heads start as MAE's, Xavier-uniform (docs/methods.md#beit).
     """
     jitter = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.0, jitter=1.0)
     settings = dict(
@@ -323,7 +324,7 @@ BLURRED = dict(saturation=0.4, blur=0.5)
 
 
 def moco_v2(**blocks) -> ConfigDict:
-    """MoCo v2's recipe, which DenseCL follows: SGD, batch 256, 200 epochs (METHODS §2.2).
+    """MoCo v2's recipe, which DenseCL follows: SGD, batch 256, 200 epochs (docs/methods.md#moco).
 
     The rate changes once an epoch.
     """
@@ -363,7 +364,7 @@ def classifier(size: int, width: int, *, pool="mean", norm="none", deviation=0.0
 
 
 def rand_augment(magnitude: float, **crops) -> dict:
-    """Crops with RandAugment `magnitude`/.5 (METHODS §8.1)."""
+    """Crops with RandAugment `magnitude`/.5 (docs/methods.md#fine-tuning)."""
     return dict(crops, rand_augment=dict(magnitude=magnitude, deviation=0.5, operations=2))
 
 

@@ -5,6 +5,7 @@ r"""SigLIP, ViT-B/16, YFCC-15M, 25 epochs (Zhai et al. 2023).
 Published on WebLI, which is not public: loss and optimiser are SigLIP's, all else is
 `clip_vit_b16_yfcc.py`, to be compared with it. The class token instead of SigLIP's attention
 pooling, whose decoder has no bias to learn. There is no published result; not yet run by us.
+Constants and sources: docs/methods.md#siglip.
 """
 
 import recipes

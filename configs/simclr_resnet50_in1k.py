@@ -4,6 +4,7 @@ r"""SimCLR, ResNet-50, ImageNet-1k, 1000 epochs (Chen et al. 2020).
 
 The loss is the mean over both views, as in the paper; its code has their sum, which only what LARS
 does not adapt notices, biases and norms. Reported: 69.3 linear; not yet run by us.
+Constants and sources: docs/methods.md#simclr.
 """
 
 import recipes

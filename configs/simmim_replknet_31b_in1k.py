@@ -4,7 +4,8 @@ r"""SimMIM, RepLKNet-31B with a lifted stem, ImageNet-1k, 300 epochs (Dark Secre
 
 A 1×1 convolution lifts the pixels to 64 channels, where a learned vector takes the places of hidden
 ones; no small kernels beside the large ones. The paper's CKA and kernel analyses are of this
-encoder; not yet run by us. Its clipping is not published: 5, as SimMIM's (METHODS §6.2).
+encoder; not yet run by us. Its clipping is not published: 5, as SimMIM's.
+Constants and sources: docs/methods.md#simmim.
 """
 
 import recipes

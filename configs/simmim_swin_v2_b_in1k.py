@@ -1,9 +1,10 @@
-r"""SimMIM, SwinV2-B, ImageNet-1k, 800 epochs at 192 pixels (Liu et al. 2022; METHODS §6.2).
+r"""SimMIM, SwinV2-B, ImageNet-1k, 800 epochs at 192 pixels (Liu et al. 2022).
 
     python experiments/plan.py --config configs/simmim_swin_v2_b_in1k.py
 
 The target is each pixel by the 47×47 window around it. Dark Secrets fine-tunes such encoders
 (its Tables 2 to 6); not yet run by us.
+Constants and sources: docs/methods.md#simmim.
 """
 
 import recipes

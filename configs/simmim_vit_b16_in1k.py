@@ -1,8 +1,9 @@
-r"""SimMIM, ViT-B/16, ImageNet-1k, 800 epochs (Xie et al. 2022; METHODS §6.2).
+r"""SimMIM, ViT-B/16, ImageNet-1k, 800 epochs (Xie et al. 2022).
 
     python experiments/plan.py --config configs/simmim_vit_b16_in1k.py
 
 Reported: 83.8 fine-tuned; not yet run by us.
+Constants and sources: docs/methods.md#simmim.
 """
 
 import recipes

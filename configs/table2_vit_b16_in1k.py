@@ -1,10 +1,11 @@
-r"""The forms (a) to (l) of M3I's Table 2, ViT-B/16, ImageNet-1k, 400 epochs (METHODS §2.3).
+r"""The forms (a) to (l) of M3I's Table 2, ViT-B/16, ImageNet-1k, 400 epochs.
 
     python experiments/plan.py --config configs/table2_vit_b16_in1k.py:k
 
 Only the three factors vary: the view that is seen, whether it is masked, and what is predicted; the
 optimiser is that of M3I's Table 7. Reported, fine-tuned: 77.1 (c) to 83.7 (k), all of
 them in `m3i_jax.methods.forms.FORMS`; not yet run by us.
+Constants and sources: docs/methods.md#table2.
 """
 
 import recipes

@@ -1,4 +1,4 @@
-r"""VQ-KD, BEiT v2's tokenizer, ViT-B/16, ImageNet-1k, 100 epochs (Peng et al. 2022; METHODS §2.2).
+r"""VQ-KD, BEiT v2's tokenizer, ViT-B/16, ImageNet-1k, 100 epochs (Peng et al. 2022).
 
     python experiments/plan.py --config configs/vq_kd_vit_b16_in1k.py
     python experiments/pretrain.py --config configs/vq_kd_vit_b16_in1k.py \
@@ -7,6 +7,7 @@ r"""VQ-KD, BEiT v2's tokenizer, ViT-B/16, ImageNet-1k, 100 epochs (Peng et al. 2
 You put the teacher, CLIP's ViT-B/16, in weights/clip_vit_b16, with its projection as
 `teacher_head`. The decoder's positions are fixed (published: learned).
 BEiT v2 on these words: 85.5 fine-tuned; not yet run by us.
+Constants and sources: docs/methods.md#vq_kd.
 """
 
 import recipes

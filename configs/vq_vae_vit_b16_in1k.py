@@ -1,9 +1,10 @@
-r"""VQ-VAE, ViT-B/16, ImageNet-1k: words that can be painted, by VQ-KD's recipe (METHODS §2.2).
+r"""VQ-VAE, ViT-B/16, ImageNet-1k: words that can be painted, by VQ-KD's recipe.
 
     python experiments/plan.py --config configs/vq_vae_vit_b16_in1k.py
 
 CIM's own words are DALL-E's; these are for a tokenizer of one's own images, by a recipe that no
 paper has. Not run by us.
+Constants and sources: docs/methods.md#vq_vae.
 """
 
 import recipes

@@ -19,7 +19,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.ranges import Count, CountOrOff
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
-# (first target, second target) of M3I's Table 14: ImageNet top-1, COCO box AP (METHODS §4.7).
+# (first target, second target) of M3I's Table 14: ImageNet top-1, COCO box AP.
 TARGET_VIEWS = {
     ("same", "same"): (77.2, 48.6),
     ("different", "different"): (78.5, 49.8),

@@ -1,4 +1,4 @@
-r"""Weighted k-nearest-neighbour accuracy of a pre-trained encoder (DINO's protocol; METHODS §8.2).
+r"""Weighted k-nearest-neighbour accuracy of a pre-trained encoder (DINO's protocol).
 
     python experiments/knn.py --workdir runs/m3i --baselines
 

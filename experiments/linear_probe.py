@@ -4,7 +4,7 @@ r"""Linear probe of a pre-trained encoder on frozen features.
     python experiments/linear_probe.py --workdir runs/m3i/checkpoints/1500 --branch online \
         --recipe lars --base_lr 100
 
---recipe lbfgs solves the logistic regression exactly; lars is the paper's recipe (METHODS §8.2),
+--recipe lbfgs solves the logistic regression exactly; lars is the paper's recipe (M3I Table 9),
 whose rate is per 16384 images of a batch: on far fewer images than ImageNet's it wants a higher
 --base_lr. --baselines also probes the untrained encoder and the raw pixels. Results go to
 eval.jsonl.

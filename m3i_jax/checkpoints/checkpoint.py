@@ -2,8 +2,8 @@
 
 A step directory appears in one rename, after Orbax has committed it and a manifest with the
 SHA-256 of every file has been written; so a step exists completely or not at all, and a changed
-byte is found when it is read (RELIABILITY F1, F2, F11, F13, F15). On disk every item is a plain
-nested dict of arrays, whatever records it had in memory:
+byte is found when it is read. On disk every item is a plain nested dict of arrays, whatever records
+it had in memory:
 
     <directory>/<step>/{online, ema, state}/...   Orbax, one sub-directory per item
     <directory>/<step>/manifest.json              meta, names, shapes, dtypes, digests

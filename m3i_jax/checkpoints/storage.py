@@ -2,7 +2,7 @@
 
 A directory is *sealed* by a manifest, written last, that holds the size and SHA-256 of every file
 in it and a digest of itself. Formats at rest carry no checksum of the data, so without a seal one
-flipped bit comes back as a wrong number and no error (RELIABILITY F11, F13, F17).
+flipped bit comes back as a wrong number and no error.
 """
 
 import concurrent.futures

@@ -91,7 +91,7 @@ def pooled(features: Features, how: str) -> Array:
 
     Args:
       features: what an image encoder returned.
-      how: "mean" (SiameseIM, M3I) or "cls" (MAE); METHODS §8.2.
+      how: "mean" (SiameseIM, M3I) or "cls" (MAE); docs/methods.md#linear-probe.
 
     Raises:
       ValueError: another way of pooling, or one that this encoder has no tokens for.

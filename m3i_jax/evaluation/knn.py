@@ -1,4 +1,7 @@
-"""Weighted k-nearest-neighbour classification of frozen features (Wu et al. 2018; METHODS §8.2)."""
+"""Weighted k-nearest-neighbour classification of frozen features.
+
+Wu et al. 2018, §3.4, https://arxiv.org/abs/1805.01978; docs/methods.md#k-nearest-neighbours.
+"""
 
 import functools
 from collections.abc import Sequence

@@ -21,7 +21,7 @@ from m3i_jax.evaluation.features import NotMeasurable, Table
 from m3i_jax.evaluation.progress import ticker
 from m3i_jax.types import Array
 
-EPS = 1e-6  # of the variance (METHODS §8.2)
+EPS = 1e-6  # of the variance, as in MAE's main_linprobe.py
 STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # l2 that `lbfgs` chooses from
 CHUNK = 4096  # rows whose logits are in memory at once
 WIDEST = 4096  # features of which the correlations are worth a matrix
@@ -102,7 +102,9 @@ def lars(
     weight_decay: float = 0.0,
     trust: float = 0.001,
 ) -> Probe:
-    """The papers' recipe: LARS, linear warm-up, cosine to 0 (M3I-A Table 9; METHODS §8.2).
+    """The papers' recipe: LARS, linear warm-up, cosine to 0 (M3I Table 9).
+
+    docs/methods.md#linear-probe has MAE's and SiameseIM's beside it.
 
     lr = base_lr · batch/16384, so the steps sum to what the number of *images* allows, whatever
     the batch: on far fewer images than ImageNet's raise `base_lr`, or use `lbfgs`. The last batch

@@ -2,8 +2,8 @@
 
 Nobody is rescued: what survives a peer that is gone is the last checkpoint. But no process waits
 for ever. Each leaves a beat in JAX's own key-value store every few seconds, and ends with a
-sentence when a peer's beats stop, dead or stopped, or when steps no longer end though all beat
-(RELIABILITY F5, F6). JAX's heartbeats, which end a process without a word, come after that.
+sentence when a peer's beats stop, dead or stopped, or when steps no longer end though all beat.
+JAX's heartbeats, which end a process without a word, come after that.
 """
 
 import contextlib

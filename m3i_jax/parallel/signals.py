@@ -24,7 +24,7 @@ class Preemption:
     The second signal ends the process at once with 128 + its number. Both are met by a thread, as
     the main one may be compiling for minutes, where no handler of Python's runs. They work with one
     process as with many (JAX's own need `jax.distributed`); the earlier handlers come back on exit.
-    Enter it on the main thread and before anything slow (RELIABILITY F4).
+    Enter it on the main thread and before anything slow.
 
     holds: whether memory has what the disk has not; `hold` sets it. While it is False, leaving
       loses nothing: the first SIGTERM ends the process at once, with `EXIT_PREEMPTED`, and SIGINT,

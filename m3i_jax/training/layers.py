@@ -13,10 +13,10 @@ from m3i_jax.build import ConfigError
 from m3i_jax.parallel.sharding import STACKED
 from m3i_jax.types import Array
 
-# Which layer of the network a parameter belongs to (METHODS §8.1): "embed" is layer 0, "block" the
-# number of its block + 1, "head" behind the last block, as is the table of categories, which is the
-# matrix of the classifier. Parameters that no pattern matches are an error: a forgotten name must
-# not train at the head's full rate.
+# Which layer of the network a parameter belongs to: "embed" is layer 0, "block" the number of its
+# block + 1, "head" behind the last block, as is the table of categories, which is the matrix of the
+# classifier (docs/methods.md#fine-tuning). Parameters that no pattern matches are an error: a
+# forgotten name must not train at the head's full rate.
 LAYERS: trees.Rules = (
     (r"^decoders/|^encoders/category/|(^|/)(head|fc_norm|pooler|projection)(/|$)", "head"),
     (r"(^|/)blocks/", "block"),
@@ -38,7 +38,8 @@ def layer_scales(
     L is the number of blocks, over all stages where there are several. Embeddings, positions,
     class and mask token have id 0; block b (from 0) has b + 1; the final norm, position biases
     shared by the blocks, and everything behind the encoder have L + 1, hence factor 1. What
-    follows the blocks of a stage (patch merging) belongs to its last one. METHODS §8.1.
+    follows the blocks of a stage (patch merging) belongs to its last one. BEiT (Bao et al. 2022,
+    https://arxiv.org/abs/2106.08254) as its code counts; docs/methods.md#fine-tuning.
 
     Raises:
       ConfigError: a path that no pattern of `layers` matches.

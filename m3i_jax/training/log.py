@@ -1,7 +1,7 @@
 """What a run tells the world: metrics.jsonl (the truth), TensorBoard, pictures, a progress line.
 
 None of it can stop or slow the training: lines are appended in one write, everything else happens
-on a thread that is given up with one warning when it fails or falls behind (RELIABILITY F45).
+on a thread that is given up with one warning when it fails or falls behind.
 """
 
 import json

@@ -138,7 +138,8 @@ def warmup_milestones(
 ) -> Schedule:
     """Linear warm-up from `start`, then `peak` times `factor` once for every milestone passed.
 
-    milestones: shares of `total`; the defaults are the detection recipe's (METHODS §8.4).
+    milestones: shares of `total`; the defaults are the detection recipe's (ViTDet, Li et al. 2022,
+      https://arxiv.org/abs/2203.16527).
     """
     check_lengths(total, warmup)
     if wrong := [m for m in milestones if not 0 <= m <= 1]:
@@ -155,9 +156,10 @@ def warmup_milestones(
 
 
 def peak_rate(*, batch: int, lr: float | None = None, base_lr: float | None = None) -> float:
-    """The peak learning rate: `lr` as it is, or `base_lr` · batch / 256 (RELIABILITY trap 16).
+    """The peak learning rate: `lr` as it is, or `base_lr` · batch / 256.
 
-    A function of the global batch only, so devices and accumulation leave it alone.
+    A function of the global batch only, so devices and accumulation leave it alone. The linear
+    scaling rule of Goyal et al. 2017, https://arxiv.org/abs/1706.02677.
     """
     if (lr is None) == (base_lr is None):
         given = "both" if lr is not None else "neither"

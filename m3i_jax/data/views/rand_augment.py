@@ -2,9 +2,9 @@
 
     m ~ N(magnitude, deviation) clipped to [0, 10],   amount = weakest + (strongest − weakest) m/10
 
-timm's `rand-m9-mstd0.5-inc1` and its relatives (METHODS §8.1): 15 operations, those with an amount
-stronger at a larger magnitude, on uint8 images. Moved images are interpolated bicubically (timm:
-this or bilinearly at random).
+timm's `rand-m9-mstd0.5-inc1` and its relatives (docs/methods.md#fine-tuning): 15 operations, those
+with an amount stronger at a larger magnitude, on uint8 images. Moved images are interpolated
+bicubically (timm: this or bilinearly at random).
 """
 
 import dataclasses

@@ -30,7 +30,8 @@ def main():
 cli.run(main, config={config!r})
 """
 FAILING = """
-from m3i_jax import cli, ranges
+from m3i_jax import cli
+from m3i_jax.checkpoints.faults import Locked
 
 
 def main():

@@ -34,7 +34,7 @@ def total(network, key):
 
 
 def test_siamese_im_total(key):
-    # METHODS 3.4: trainable parameters with the frozen patch embedding.
+    # SiameseIM's official code: trainable parameters with the frozen patch embedding.
     decoders = {
         "projector": dict(name="projector"),
         "image": dict(name="query", input="projector", norm="batch", embed=False, class_token=True),
@@ -47,7 +47,7 @@ def test_siamese_im_total(key):
 
 
 def test_mae_total(key):
-    # METHODS 2.2 and 7.1; the output width is derived from the tower.
+    # As published; the output width is derived from the tower.
     out = lambda name, towers: 3 * towers["image"].patch ** 2  # noqa: E731
     network = built(dict(name="vit_b16"), {}, {"image": dict(name="infill")}, out=out, image=224)
     assert total(network, key)[0] == 111_655_680
@@ -149,7 +149,7 @@ def test_eight_devices_give_the_values_of_one(small, key, by_norm):
 
 
 def test_a_tower_with_blocks_of_the_encoder(key):
-    # METHODS 5.3: a generator of four blocks, without its head; two of them and the embedding go.
+    # CIM's: a generator of four blocks, without its head; two of them and the embedding go.
     vit = dict(name="vit_b16", positions="learned", image=224)
     four = dict(vit, depth=4, hide="mask")
     counts = []

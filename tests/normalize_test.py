@@ -22,7 +22,7 @@ def photo(height=40, width=48):
 
 
 def direct_window(images, window, per_channel, eps=1e-6):
-    """METHODS §5.5 pixel by pixel in float64."""
+    """docs/methods.md#pixel-targets, pixel by pixel in float64."""
     x = np.asarray(images, np.float64)
     out = np.zeros_like(x)
     _, height, width, _ = x.shape

@@ -37,7 +37,7 @@ def test_global_and_dense_heads(key, unit_norm):
 
 
 def test_published_size(key):
-    # METHODS 2.2: two heads 2048 -> 2048 -> 128.
+    # As published: two heads 2048 -> 2048 -> 128.
     module = decoders.create({"name": "dense_heads"})
     shapes = jax.eval_shape(module.init, key, Features(jnp.zeros((1, 49, 2048))))
     assert trees.count(shapes) == 2 * (2048**2 + 2048 + 2048 * 128 + 128)

@@ -97,7 +97,7 @@ def linears(*widths, bias=True):
     return sum(a * b + bias * b for a, b in zip(widths, widths[1:], strict=False))
 
 
-# METHODS 2.2: heads as published, their parameters by formula, and their input.
+# Heads as published (docs/methods.md), their parameters by formula, and their input.
 RECIPES = {
     "moco_v3_projector": (
         dict(layers=3, hidden=4096, out=256, bias=False, norm_out=True),

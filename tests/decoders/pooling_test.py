@@ -12,7 +12,7 @@ from m3i_jax.types import Features
 
 @pytest.mark.parametrize("width, count", [(768, 2_366_976), (1024, 3_942_144)])
 def test_parameter_counts(key, width, count):
-    # METHODS 4.5, without and with the layer norm behind the projection.
+    # Parameters by formula, without and with the layer norm behind the projection.
     for norm_out, extra in ((False, 0), (True, 2 * 768)):
         module = decoders.create({"name": "attention_pool", "norm_out": norm_out}, out=768)
         params = jax.eval_shape(module.init, key, Features(jnp.zeros((1, 2, width))))

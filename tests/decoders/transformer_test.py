@@ -76,7 +76,7 @@ def count(key, block, out, width, **how):
 
 @pytest.mark.parametrize("width, blocks", [(768, 28_351_488), (1024, 50_384_896)])
 def test_query_parameter_counts(key, width, blocks):
-    # METHODS 4.4: four blocks, a mask token, the relative Linear; here also W_in and W_out.
+    # M3I's: four blocks, a mask token, the relative Linear; here also W_in and W_out.
     params = count(key, {"name": "query", "width": width}, width, width, grid=(2, 2))["params"]
     assert trees.count(params["blocks"]) == blocks
     assert trees.count(params["mask_token"]) == width
@@ -85,7 +85,7 @@ def test_query_parameter_counts(key, width, blocks):
 
 
 def test_infill_parameter_count(key):
-    # MAE ViT-B's decoder: 111 655 680 less the encoder's 85 647 360 (METHODS 2.2, 7.1).
+    # MAE ViT-B's decoder: 111 655 680 less the encoder's 85 647 360.
     params = count(key, {"name": "infill"}, 16 * 16 * 3, 768, grid=(2, 2))
     assert trees.count(params) == 111_655_680 - 85_647_360
 
@@ -118,7 +118,7 @@ def test_infill_with_vq_kds_head(key):
     y = linear_(p["embed"], np.float64(x.tokens)) + np.asarray(geometry.sincos(GRID, 16))
     y = linear_(p["fc"], norm_(p["norm"], blocks_(p["blocks"], y)))
     np.testing.assert_allclose(decode(), linear_(p["head"], np.tanh(y)), rtol=1e-5, atol=2e-5)
-    # METHODS 2.2: three blocks of width 768 from 32 dimensions, Linear-tanh-Linear to 512.
+    # VQ-KD's: three blocks of width 768 from 32 dimensions, Linear-tanh-Linear to 512.
     block = {"name": "infill", "width": 768, "depth": 3, "heads": 12, "head": "tanh"}
     params = count(key, block, 512, 32, grid=(2, 2))["params"]
     d = 768

@@ -18,7 +18,7 @@ from m3i_jax.training.layers import layer_scales
 from m3i_jax.training.optimizer import NO_DECAY
 from m3i_jax.types import Features
 
-# METHODS 7.5: with a 1000-class head, without.
+# The official code's: with a 1000-class head, without.
 COUNTS = {
     "internimage_t": (29_918_424, 28_754_672),
     "internimage_s": (50_079_880, 48_502_560),

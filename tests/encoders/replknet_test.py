@@ -46,7 +46,7 @@ def encode(module, params, images, visible=None, **static):
 
 @pytest.mark.parametrize(
     "options, count",
-    # METHODS 7.4, with a 1000-class head: in training, merged, without the small branch.
+    # The official code's, with a 1000-class head: in training, merged, without the small branch.
     [({}, 79_864_168), ({"merged": True}, 79_527_272), ({"small_kernel": None}, 79_539_304)],
 )
 def test_parameter_counts(options, count, key):

@@ -48,7 +48,7 @@ def encode(module, params, images, **static):
     return jax.jit(lambda p, x: apply({"params": p}, x))(params, images)
 
 
-# METHODS 7.2, and torchvision's other sizes: with a 1000-class head.
+# torchvision's: with a 1000-class head.
 COUNTS = {
     "resnet18": 11_689_512,
     "resnet34": 21_797_672,

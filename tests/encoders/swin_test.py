@@ -42,7 +42,7 @@ def pictures(size, batch=2):
 
 
 def count_(width, depths, heads):
-    """METHODS 7.3, layer by layer."""
+    """By formula, layer by layer."""
     total = (4 * 4 * 3 * width + width) + 2 * width  # patch embedding, its norm
     for i, (depth, h) in enumerate(zip(depths, heads, strict=True)):
         d = width * 2**i
@@ -54,7 +54,7 @@ def count_(width, depths, heads):
     return total + 2 * d
 
 
-# METHODS 7.3 for B; the official repository gives 28, 50, 88 and 197 million with a head.
+# B by the formula; the official repository gives 28, 50, 88 and 197 million with a head.
 PUBLISHED = {"t": 28.35e6, "s": 49.73e6, "b": 87_918_816, "l": 196.74e6}
 
 
@@ -249,7 +249,7 @@ def test_shift_and_window_by_stage():
         ((8, 8), (4, 4), (0, 0)),
         ((8, 8), (4, 4), (0, 0)),
     ]
-    # METHODS 6.5, as JSON gives it.
+    # MIM-Depth's on NYU (Xie et al. 2023), as JSON gives it.
     depth = dict(image=480, window=[30, 30, 30, 15], shift=[True, True, False, False])
     cuts = encoders.create("swin_v2_b", **depth).windows()
     assert [cut.shift[0] for cut in cuts[:6]] == [0, 15, 0, 15, 0, 0]
@@ -327,7 +327,7 @@ def test_paths_are_dropped_over_all_stages(key, schedule):
 
 
 def test_the_first_blocks_are_a_network_of_their_own():
-    """Layer dropping (METHODS 6.7): outputs of a stage do not depend on the blocks behind."""
+    """Layer dropping (Dark Secrets): outputs of a stage do not depend on the blocks behind."""
     long, short = tiny(depths=(2, 3), image=64), tiny(depths=(2, 2), image=64, final_norm=False)
     params, images = params_of(long), pictures((64, 64))
     first = trees.map_with_name(

@@ -14,7 +14,7 @@ def count(key, name, **overrides):
 
 
 def test_parameter_counts(key):
-    # METHODS 7.6 and 4.5: BERT-Base as published, its BPE variant, CLIP's text tower.
+    # By formula: BERT-Base as published, its BPE variant, CLIP's text tower.
     wordpiece = dict(vocabulary=30522, length=512, types=True, pooler=True)
     assert count(key, "bert_base", **wordpiece) == 109_482_240
     assert count(key, "bert_base") == 123_060_480

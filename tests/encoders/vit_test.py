@@ -37,7 +37,7 @@ def half_visible(key, batch, grid=(2, 3), keep=3):
     return (order(jax.random.split(key, batch)) < keep).reshape(batch, *grid)
 
 
-# METHODS 7.1: with a 1000-class head, without.
+# As timm counts them: with a 1000-class head, without.
 COUNTS = {
     "vit_s16": (22_050_664, 21_665_664),
     "vit_b16": (86_567_656, 85_798_656),
@@ -311,7 +311,7 @@ def test_frozen_patch_embedding_has_no_gradient(key):
 
 
 def test_beit_parameter_count(key):
-    # METHODS 7.1: 12 D^2 + 12 D in a block, and LayerScale's 2 D, of 12 blocks; 27^2 + 3 offsets.
+    # By formula: 12 D^2 + 12 D in a block, and LayerScale's 2 D, of 12 blocks; 27^2 + 3 offsets.
     options = dict(positions="none", relative_bias="shared", qkv_bias="qv", layer_scale=0.1)
     module = encoders.create("vit_b16", hide="mask", **options)
     shapes = jax.eval_shape(module.init, key, module.example())["params"]

@@ -109,7 +109,7 @@ def test_a_fixed_table_is_known_and_rows_first_goes_away():
         assert adapt.fixed(table, None) == "rows"
         assert adapt.fixed(np.roll(table, 8, -1), None) == "columns"
         assert adapt.fixed(table + 0.01, None) is None
-    # METHODS 3.3: MAE's halves are [column, row].
+    # MAE's halves are [column, row] (docs/methods.md#two-views).
     cells = columns.reshape(3, 3, 16)
     np.testing.assert_array_equal(cells[0, :, 8:], cells[0, :1, 8:].repeat(3, 0))
     wide = np.asarray(geometry.sincos((2, 3), 16))[None]

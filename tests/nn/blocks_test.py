@@ -145,7 +145,7 @@ def test_context_is_attended_to_and_never_changes(key):
 def test_bias_on_queries_and_values_only(key):
     x = jax.random.normal(key, (3, 5, 8))
     module, params = made(key, x, depth=1, qkv_bias="qv")
-    # METHODS 7.1: 12 D^2 + 12 D in a block, D fewer than with a bias on the keys.
+    # By formula: 12 D^2 + 12 D in a block, D fewer than with a bias on the keys.
     assert trees.count(params) == 12 * 8**2 + 12 * 8
     p = layer_(params, 0)
     bias = np.concatenate([p["attn"]["q_bias"], np.zeros(8), p["attn"]["v_bias"]])

@@ -66,7 +66,7 @@ def dcn_(p, x, groups, scale=1.0):
 
 
 def block_(p, x, groups, norm):
-    """Each form as METHODS 7.5 states it."""
+    """Each form as the official code has it (https://github.com/OpenGVLab/InternImage)."""
     f = (
         lambda x: dcn_(p["dcn"], x, groups),
         lambda x: linear_(p["mlp"]["fc2"], gelu_(linear_(p["mlp"]["fc1"], x))),

@@ -30,7 +30,7 @@ def test_every_pair_by_hand(key):
 
 
 def test_counts():
-    # METHODS 7.1: (2g-1)^2 + 3 entries per head on a 14x14 grid.
+    # By formula: (2g-1)^2 + 3 entries per head on a 14x14 grid.
     assert bias_rows((14, 14), class_token=True) == 27**2 + 3
     assert bias_rows((14, 14), class_token=False) == 27**2
     index = relative_index((3, 4), class_token=True)

@@ -47,7 +47,7 @@ class Conv2d(torch.nn.Module):
 
 
 class Block(torch.nn.Module):
-    """id(x) + res(x)/64 (METHODS §5.2)."""
+    """id(x) + res(x)/64 (docs/methods.md#visual-tokens)."""
 
     def __init__(self, into, out, sizes):
         super().__init__()

@@ -91,7 +91,7 @@ def test_resnet_by_both_statistics_and_what_it_remembers(images, same_shapes, ki
 
 
 class TorchUnit(torch.nn.Module):
-    """METHODS §7.4 in torch's layers."""
+    """A unit of RepLKNet (Ding et al. 2022, https://arxiv.org/abs/2203.06717) in torch's layers."""
 
     def __init__(self, width, kernel, small):
         super().__init__()

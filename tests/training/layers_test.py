@@ -82,7 +82,7 @@ def test_names_of_a_real_network_all_have_a_layer():
 
 
 def test_the_table_of_categories_belongs_to_the_head():
-    """It is the matrix of the classifier behind the decoder (METHODS §8.1)."""
+    """It is the matrix of the classifier behind the decoder."""
     params = vit(2)
     params["encoders"]["category"] = {"kernel": jnp.ones((5, 4))}
     scales = layers.layer_scales(params, 0.8)

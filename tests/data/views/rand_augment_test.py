@@ -22,7 +22,7 @@ def changed(name, amount=0.0, image=IMAGE):
 
 
 def test_the_table_is_the_published_list():
-    """METHODS §8.1: 15 operations, their amounts at magnitudes 0 and 10, and which have a sign."""
+    """timm's 15 operations, their amounts at magnitudes 0 and 10, and which have a sign."""
     table = {name: (o.amount(0), o.amount(10), o.signed) for name, o in OPERATIONS.items()}
     signed = {
         "rotate": 30,

@@ -1,7 +1,7 @@
 """Pre-train vision encoders by maximising multi-modal mutual information.
 
 Every method here predicts the code of a target from the code of an input, and keeps the codes of
-the target diverse (M3I Pre-training, CVPR 2023, Eq. 1 to 4):
+the target diverse (M3I, Su et al. 2023, Eq. 1 to 4, https://arxiv.org/abs/2211.09807):
 
     loss = −log P̂( z_y | ψ(z_x, t_x, t_y) )  −  H(z_y)
 

@@ -1,4 +1,6 @@
-"""The Vision Transformer (Dosovitskiy et al. 2021), with hidden patches dropped or masked.
+"""The Vision Transformer, with hidden patches dropped or masked.
+
+Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929.
 
 Parameter paths follow timm: patch_embed, cls_token, pos_embed, norm_pre, blocks/{norm1,
 attn/{qkv, q_bias, v_bias, relative_position, proj}, norm2, mlp/{fc1, fc2}, ls1, ls2}, norm,

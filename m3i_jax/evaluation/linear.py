@@ -149,7 +149,9 @@ def lars(
 def optimizer(
     lr: float | optax.Schedule, *, momentum: float, weight_decay: float, trust: float
 ) -> optax.GradientTransformation:
-    """LARS as the probes of MoCo v3, MAE and SiameseIM use it (You et al. 2017).
+    """LARS as the probes of MoCo v3, MAE and SiameseIM use it.
+
+    You et al. 2017, Algorithm 1, https://arxiv.org/abs/1708.03888.
 
         g ← g + wd·w,   g ← g·trust·‖w‖/‖g‖,   m ← momentum·m + g,   w ← w − lr·m
 

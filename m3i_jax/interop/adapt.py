@@ -86,6 +86,7 @@ def _patches(kernel, side):
 
     Resizing a patch by R = cubic weights, K' = R⁺ᵀ K R⁺ gives the same code of the resized patch
     as K of the patch (larger patches), or the closest for white noise (smaller ones).
+    https://arxiv.org/abs/2212.08013.
     """
     inverse = np.linalg.pinv(cubic_weights(kernel.shape[0], side))  # (p, p')
     return np.einsum("pi,qj,pqcd->ijcd", inverse, inverse, kernel).astype(np.float32)

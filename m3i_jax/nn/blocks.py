@@ -216,7 +216,7 @@ class DropPath(nn.Module):
     """Drops the residual branch of whole samples with probability `rate`, scaled to keep the mean.
 
     y_i = b_i x_i / (1 - rate), b_i ~ Bernoulli(1 - rate), from the stream "droppath". Stochastic
-    depth, Huang et al. 2016.
+    depth, Huang et al. 2016, https://arxiv.org/abs/1603.09382.
     """
 
     @nn.compact

@@ -149,7 +149,7 @@ def adamw(
 ) -> list[optax.GradientTransformation]:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019); moments in float32.
 
-    weight_decay_end: λ follows a cosine to there over the whole run (DINO, MSN); None = constant.
+    weight_decay_end: λ at the end, by a cosine; None = constant. https://arxiv.org/abs/1711.05101
     """
     decay = weight_decay
     if weight_decay_end is not None:
@@ -170,7 +170,7 @@ def lamb(
 ) -> list[optax.GradientTransformation]:
     """LAMB (You et al. 2020): AdamW's u; θ ← θ − η·u·‖θ‖/‖u‖ per layer.
 
-    Paths that do not decay have no trust ratio either, as in apex's (DeiT III).
+    https://arxiv.org/abs/1904.00962; paths that do not decay have no trust ratio, as in apex's.
     """
     adam = adamw(decays, ramp, rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
     return [*adam, transforms.scale_by_trust(1.0, applies=decays)]
@@ -191,7 +191,7 @@ def lars(
     Norms are per layer, also in stacked leaves. Paths that do not decay (biases, norms) have no
     trust ratio either, as in the linear probes of MAE and Barlow Twins. rate_inside: the momentum
     is one of steps, v ← m·v + η·u · …; θ ← θ − v, as the paper and SimCLR have it; the same where
-    η is constant.
+    η is constant. https://arxiv.org/abs/1708.03888, Algorithm 1.
     """
     kept = (
         transforms.trace_of_steps(rate, momentum)

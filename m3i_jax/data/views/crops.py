@@ -55,7 +55,7 @@ class Crops:
       default (MoCo, SimMIM, MSN).
     rand_augment: settings of `RandAugment` on every view, None = off; boxes know nothing of it.
     repeats: rows in succession that the stream makes of a sample each time it takes it (repeated
-      augmentation, Hoffer et al. 2020).
+      augmentation, Hoffer et al. 2020, https://arxiv.org/abs/1901.09335).
 
     Local views are drawn last, so the others do not depend on how many there are.
     """

@@ -48,8 +48,9 @@ def per_image(run: Run) -> Flops:
 def ceiling(run: Run) -> float | None:
     """Images per second at which the run's devices would do model FLOPs at their peak rate.
 
-    Images per second over it are the model FLOPs utilisation (MFU; Chowdhery et al. 2022, app. B).
-    None for devices whose peak is not known, such as CPUs, and for what cannot be counted.
+    Images per second over it are the model FLOPs utilisation (MFU; Chowdhery et al. 2022, appendix
+    B, https://arxiv.org/abs/2204.02311). None for devices whose peak is not known, such as CPUs,
+    and for what cannot be counted.
     """
     peak = peaks.peak(run.mesh.devices.flat, run.config.dtype)
     if peak is None:

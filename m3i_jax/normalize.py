@@ -22,7 +22,8 @@ CHANNELS = {
     "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
 Mean = Annotated[float, Range(-10, 10)]  # of pixels from 0 to 1
-Deviation = Annotated[float, Range(0, 10, above=True, why="pixels are divided by it")]
+LEAST = 1e-4  # a deviation of 0.1 in levels of 255 is 4e-4 in those of 1
+Deviation = Annotated[float, Range(LEAST, 10, why="pixels are divided by it")]
 Normalization = str | tuple[tuple[Mean, Mean, Mean], tuple[Deviation, Deviation, Deviation]]
 
 
@@ -44,7 +45,7 @@ def statistics(normalization: Normalization) -> tuple[tuple, tuple]:
     """(mean, std) of a name in `CHANNELS`, or of such a pair itself.
 
     Raises:
-      ConfigError: another name, or no two times three numbers, the second all above 0.
+      ConfigError: another name, or no two times three numbers that are `usable`.
     """
     if isinstance(normalization, str):
         if normalization not in CHANNELS:
@@ -57,12 +58,19 @@ def statistics(normalization: Normalization) -> tuple[tuple, tuple]:
         mean, std = (tuple(float(x) for x in row) for row in normalization)
     except (TypeError, ValueError):
         mean = std = ()
-    if len(mean) != 3 or len(std) != 3 or not min(std) > 0 or not np.isfinite(mean + std).all():
+    if not usable(mean, std):
         raise ConfigError(
             f"the encoder has normalization {normalization!r}, expected one of "
-            f"{', '.join(CHANNELS)}, or ((r, g, b), (r, g, b)), a mean and a deviation above 0"
+            f"{', '.join(CHANNELS)}, or ((r, g, b), (r, g, b)), means of up to 10 and "
+            f"deviations of {LEAST:g} to 10"
         )
     return mean, std
+
+
+def usable(mean: tuple, std: tuple) -> bool:
+    """Whether they are three numbers each, of which float32 makes something of pixels in [0, 1]."""
+    sound = len(mean) == len(std) == 3 and np.isfinite(mean + std).all()
+    return bool(sound and max(map(abs, mean)) <= 10 and LEAST <= min(std) and max(std) <= 10)
 
 
 def renormalize(images: Array, normalization: Normalization) -> Array:

@@ -52,17 +52,20 @@ class Range(NamedTuple):
 
 
 class Ascending(NamedTuple):
-    """Numbers of which none is less than the one before."""
+    """Numbers of which none is less than the one before; `least` of them or more."""
 
     why: str = ""
+    least: int = 0
 
     def holds(self, numbers: Sequence[float]) -> bool:
         """Whether they ascend."""
-        return all(a <= b for a, b in zip(numbers, numbers[1:], strict=False))
+        ascend = all(a <= b for a, b in zip(numbers, numbers[1:], strict=False))
+        return ascend and len(numbers) >= self.least
 
     def __str__(self) -> str:
         """The end of a sentence."""
-        return "numbers in ascending order" + (f": {self.why}" if self.why else "")
+        count = f"{self.least} or more " if self.least else ""
+        return f"{count}numbers in ascending order" + (f": {self.why}" if self.why else "")
 
 
 INT32 = 2**31 - 1
@@ -85,6 +88,7 @@ Temperature = Annotated[float, Range(1e-3, 100, why="logits are divided by it")]
 Epsilon = Annotated[float, Range(1e-15, 1, why="it keeps what is divided by from 0")]
 
 Count = Annotated[int, Range(1, INT32)]
+Queue = Annotated[int, Range(1, 2**22, why="a device holds all of it")]  # of codes
 CountOrOff = Annotated[int, Range(0, INT32)]  # 0 switches off
 Seed = Annotated[int, Range(0, 2**32 - 1)]
 Depth = Annotated[int, Range(1, 1000)]  # of blocks that are stacked, and compiled once
@@ -137,7 +141,8 @@ def _inside(value: Any, inner: Any, marks: tuple, what: str) -> str | None:
         return wrong
     for mark in marks:
         if hasattr(mark, "holds") and not mark.holds(value):
-            return f"{what} is {shown(value)}, expected {mark}"
+            expected = mark.expected(value) if hasattr(mark, "expected") else mark
+            return f"{what} is {shown(value)}, expected {expected}"
     return None
 
 

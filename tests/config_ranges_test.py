@@ -149,6 +149,14 @@ def within(kind, limits):
     return [low, high, round(middle) if kind is int else middle]
 
 
+# What no text may be that names something, or selects it: some of it hangs where it is tried.
+STRANGE = ("", " ", "some", "(", "(a+)+$", "(a|a)*$", ".*.*.*.*.*x", "x" * 2000)
+
+
+def wrong(mark, text):
+    return hasattr(mark, "holds") and not mark.holds(text)
+
+
 def outside(annotation):
     """Values that an annotation cannot allow."""
     yield from (math.nan, math.inf, -math.inf)
@@ -169,6 +177,8 @@ def outside(annotation):
             yield from beyond(kind, limits)
         if kind is int and float not in kinds:
             yield 1.5
+        if kind is str:
+            yield from (text for text in STRANGE if any(wrong(mark, text) for mark in marks))
         if kind is tuple and arguments:
             items = [arguments[0]] * 2 if arguments[-1] is Ellipsis else list(arguments)
             good = [inside(item)[0] for item in items]
@@ -186,14 +196,15 @@ def outside(annotation):
 def inside(annotation):
     """Values that an annotation allows, the lowest first."""
     found = []
-    for kind, limits, _, arguments in parts(annotation):
+    for kind, limits, marks, arguments in parts(annotation):
         if limits:
             found += within(kind, limits)
         elif kind is tuple and arguments:
             items = [arguments[0]] * 2 if arguments[-1] is Ellipsis else list(arguments)
             found += [[inside(item)[i] for item in items] for i in range(2)]
         elif kind is str:
-            found += ["some", "other"]
+            words = [word for mark in marks for word in getattr(mark, "words", ())]
+            found += words or ["some", "other"]
         elif kind is bool:
             found += [False, True]
     return found

@@ -12,11 +12,12 @@ PACKAGE = ROOT / "m3i_jax"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Floors from the ground up: a room may import rooms of its own line and of lower floors as listed.
-NUMERICS = "types build geometry ranges"
+NUMERICS = "types build geometry ranges texts"
 MAY_IMPORT = {
     "types": "",
     "ranges": "",
     "spelling": "",
+    "texts": "spelling",
     "jsonfile": "",
     "build": "ranges spelling",
     "trees": "types",
@@ -36,8 +37,8 @@ MAY_IMPORT = {
     "decoders": NUMERICS + " masks nn",
     "networks": NUMERICS + " nn encoders decoders",
     "framework": NUMERICS + " trees losses masks mixing normalize metrics quantize",
-    "methods": "types build ranges framework masks",
-    "data": "types build ranges jsonfile",
+    "methods": "types build ranges texts framework masks",
+    "data": "types build ranges texts jsonfile",
     "interop": "types build ranges jsonfile trees geometry normalize nn encoders",
     "checkpoints": "types build ranges jsonfile trees parallel data interop",
     "training": NUMERICS

@@ -8,14 +8,14 @@ and a text tower are all values of one type, so a method never asks which of the
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from m3i_jax import geometry, normalize, trees
 from m3i_jax.build import nearest
-from m3i_jax.ranges import Momentum, Stretch
+from m3i_jax.ranges import Momentum, Range, Stretch
 from m3i_jax.types import Array, Features, View
 
 
@@ -93,6 +93,7 @@ class Encoder(NamedTuple):
     blocks: int = 0
 
 
+LastMomentum = Annotated[float, Range(0.5, 1, why="with less it is the network of a few steps")]
 Heads = str | tuple[str, ...]
 
 
@@ -145,7 +146,7 @@ def ema(
     *,
     heads: Heads = (),
     momentum: Momentum = 0.995,
-    end: Momentum = 1.0,
+    end: LastMomentum = 1.0,
     schedule: str = "cosine",
     stretch: Stretch = 1.0,
 ) -> Encoder:
@@ -163,6 +164,10 @@ def ema(
     heads = _names(heads)
     if schedule not in RAMPS:
         raise ValueError(f"a moving average has no schedule '{schedule}'{nearest(schedule, RAMPS)}")
+    if end < momentum:
+        raise ValueError(
+            f"the momentum of a moving average rises to its end, not from {momentum:g} to {end:g}"
+        )
     ramp = dict(momentum=momentum, end=end, schedule=schedule, stretch=stretch)
     at = partial(momentum_at, **ramp)
 

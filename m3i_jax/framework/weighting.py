@@ -66,6 +66,8 @@ def gradient_norm(
     """
     others = (balanced,) if isinstance(balanced, str) else tuple(balanced)
     groups = (reference, *others)
+    if not others or len(set(groups)) < len(groups):
+        raise ValueError(f"'{reference}' is balanced by other groups, not by {balanced!r}")
 
     def init():
         zeros = {group: jnp.zeros((), jnp.float32) for group in groups}

@@ -278,7 +278,7 @@ def preprocessor(
         raise ConfigError(f"{where}do_flip_channel_order is on; our images are red, green, blue")
     factor = said.get("rescale_factor", 1 / 255) if said.get("do_rescale", True) else 1.0
     scale = 255 * number(factor, where + "rescale_factor")
-    pair = (0.0,) * 3, (1.0 / scale,) * 3
+    pair = channels(0.0, 1.0, where + "rescale_factor", scale=scale)
     if said.get("do_normalize", True):
         if "image_mean" not in said or "image_std" not in said:
             return stated

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from m3i_jax import normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.types import Grid
 
@@ -155,8 +156,11 @@ def channels(mean: Any, std: Any, where: str, *, scale: float = 1.0) -> tuple[tu
         if not fine:
             raise ConfigError(f"{where} are {mean!r} and {std!r}, expected three numbers each")
         rows.append(tuple(x / scale for x in row))
-    if min(rows[1]) <= 0:
-        raise ConfigError(f"{where} has the deviation {std!r}, expected numbers above 0")
+    if not normalize.usable(*rows):
+        raise ConfigError(
+            f"{where} of images whose white is {scale:g} are {mean!r} and {std!r}, expected means "
+            f"of up to {10 * scale:g} and deviations of {normalize.LEAST * scale:g} or more"
+        )
     return rows[0], rows[1]
 
 

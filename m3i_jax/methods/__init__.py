@@ -23,6 +23,7 @@ from m3i_jax.methods import (
     supervised,
 )
 from m3i_jax.ranges import NotNegative
+from m3i_jax.texts import NAME, NAMES
 
 
 def combine(*, rows: dict[str, dict], weights: dict[str, NotNegative] | None = None) -> Method:
@@ -33,6 +34,8 @@ def combine(*, rows: dict[str, dict], weights: dict[str, NotNegative] | None = N
     norms, see `framework.scheduled` and `framework.gradient_norm`: each row is a group
     (docs/methods.md#combine).
     """
+    if strange := [name for name in rows if not NAME.fullmatch(name)]:
+        raise ValueError(f"rows has the name {strange[0]!r}, expected {NAMES}")
     made = {
         name: create(block, what=f"config.objective.rows.{name}") for name, block in rows.items()
     }

@@ -11,11 +11,11 @@ from m3i_jax import masks
 from m3i_jax.framework import Code, Encoder, Masking, Method, Term
 from m3i_jax.ranges import (
     INT32,
-    Count,
     Hidden,
     Local,
     NotNegative,
     PositiveShare,
+    Queue,
     Range,
     Temperature,
 )
@@ -36,7 +36,7 @@ def _both_ways(x, y, decoder, predict, *, regularize=None, weight=1.0) -> Method
 
 
 def moco(
-    target: Encoder | None = None, *, temperature: Temperature = 0.2, size: Count = 65536
+    target: Encoder | None = None, *, temperature: Temperature = 0.2, size: Queue = 65536
 ) -> Method:
     """MoCo v2: view b → view a's global code among a queue of earlier ones (Chen et al. 2020).
 
@@ -102,7 +102,7 @@ def barlow_twins(*, off_diagonal: NotNegative = 0.0051) -> Method:
 
 
 def densecl(
-    target: Encoder | None = None, *, temperature: Temperature = 0.2, size: Count = 65536
+    target: Encoder | None = None, *, temperature: Temperature = 0.2, size: Queue = 65536
 ) -> Method:
     """DenseCL: MoCo for the image and for each of its cells (Wang et al. 2021).
 

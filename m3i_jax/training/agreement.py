@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from m3i_jax.build import ConfigError, UserError
+from m3i_jax.build import ConfigError, UserError, nearest
 from m3i_jax.framework import Method
 from m3i_jax.networks import Network
 from m3i_jax.training.config import Config
@@ -26,6 +26,8 @@ def check(config: Config, method: Method, network: Network) -> None:
     _check_blocks(method, network)
     _check_rows(config, method, network)
     _check_micro_batches(config, method, network)
+    _check_codes(method, network)
+    _check_named(config, method)
 
 
 def _check_sides(config: Config, method: Method, network: Network) -> None:
@@ -165,6 +167,38 @@ def _check_micro_batches(config: Config, method: Method, network: Network) -> No
                 f"config.accumulate cuts through the partners of view '{name}'; set "
                 f"config.objective.mix_group to a divisor of {rows}"
             )
+
+
+def _check_codes(method: Method, network: Network) -> None:
+    """Refuses to compare codes of different widths with nothing between them, and to learn nothing.
+
+    A decoder is made to the width that its term wants.
+    """
+    for name, term in method.terms.items():
+        ends = [method.whole(end)[1].encoder for end in (term.x, term.y)]
+        widths = [encoder.width(network.stages) for encoder in ends]
+        if term.decoder is None and widths[0] != widths[1]:
+            said = " and ".join(
+                f"{width} dimensions of '{'/'.join(('', e.tower, *e.heads)[1:])}'"
+                for e, width in zip(ends, widths, strict=True)
+            )
+            raise ConfigError(f"term '{name}' compares {said}: give both the same heads")
+    if not any(term.weight for term in method.terms.values()):
+        raise ConfigError("config.objective has no term, or none with a weight above 0")
+
+
+def _check_named(config: Config, method: Method) -> None:
+    """Refuses weights for towers that are not frozen, and captions that no tower can read."""
+    wanted = {slot.source for slot in method.slots.values() if slot.source}
+    for tower in sorted(set(config.weights) - wanted):
+        raise ConfigError(f"config.weights has '{tower}'{nearest(tower, wanted)}")
+    longest, length = (
+        block.get("length", 0) for block in (config.towers.get("text", {}), config.captions)
+    )
+    if "text" in method.sources and longest and length > longest:
+        raise ConfigError(
+            f"config.captions.length is {length}, but config.towers.text.length is {longest}"
+        )
 
 
 def told(step: Callable) -> Callable:

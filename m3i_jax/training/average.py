@@ -23,7 +23,8 @@ def fitted(steps: int) -> float:
 
 def with_momentum(block: Mapping[str, Any], steps: int | None) -> dict[str, Any]:
     """Arguments of `framework.ema`, with a momentum that fits where they name none."""
-    return dict(block) if steps is None else {"momentum": fitted(steps), **block}
+    momentum, end = LONG if steps is None else fitted(steps), block.get("end", 1.0)
+    return {"momentum": min(momentum, end) if isinstance(end, int | float) else momentum, **block}
 
 
 def moved(method: Method, *, step: int, total: int) -> float:

@@ -4,12 +4,19 @@ from typing import Annotated, NamedTuple
 
 from m3i_jax import build, data
 from m3i_jax.augment import photometric
+from m3i_jax.build import ConfigError
 from m3i_jax.data import captions
-from m3i_jax.data.views import crops, rand_augment
-from m3i_jax.ranges import Count, CountOrOff, PositiveShare, Range
+from m3i_jax.data.views import crops
+from m3i_jax.interop import layouts
+from m3i_jax.ranges import CountOrOff, Range
+from m3i_jax.texts import Filled, OneOf, PatternOrNone
 from m3i_jax.training import optimizer
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import WEIGHTINGS
+
+Images = Annotated[int, Range(1, 2**24, why="features of all of them are in memory")]
+Branch = Annotated[str, OneOf("ema", "online")]  # of a work directory
+Layout = Annotated[str, OneOf(layouts.AUTO, *(layout.name for layout in layouts.LAYOUTS))]
 
 
 class Log(NamedTuple):
@@ -35,11 +42,11 @@ class Monitor(NamedTuple):
     """
 
     every: CountOrOff = 0
-    bank: Count = 1000
-    queries: Count = 500
-    k: Count = 20
+    bank: Images = 1000
+    queries: Images = 500
+    k: Images = 20
     size: Annotated[int, Range(0, 4096)] = 0
-    ratio: PositiveShare | None = None
+    ratio: Annotated[float, Range(0.1, 1)] | None = None
 
 
 class Source(NamedTuple):
@@ -50,11 +57,11 @@ class Source(NamedTuple):
       and of fields that may be other than what is said beside it.
     """
 
-    path: str
-    branch: str = "ema"
-    tower: str = "image"
-    layout: str = "auto"
-    ignore: str = ""
+    path: Filled
+    branch: Branch = "ema"
+    tower: Filled = "image"
+    layout: Layout = layouts.AUTO
+    ignore: PatternOrNone = ""
 
 
 def check(config: Config) -> None:
@@ -62,9 +69,8 @@ def check(config: Config) -> None:
 
     The data alone can take minutes to open, and orbax and grain a second to import.
     """
-    steps = ("params", "batch", "total", "warmup")
     named = {
-        "optimizer": (optimizer.offered(), steps),
+        "optimizer": (optimizer.offered(), optimizer.STEPS),
         "weighting": (WEIGHTINGS, ()),
         "data": (data.SOURCES, data.GIVEN),
     }
@@ -78,13 +84,24 @@ def check(config: Config) -> None:
         ("log", Log, config.log, ()),
         ("checkpoint", Saves, config.checkpoint, ()),
         ("monitor", Monitor, config.monitor, ()),
-        ("crops", crops.Crops, config.crops, ("size", "views", "local")),
         ("captions", read, words, ("captions", "path")),
     ]
-    if (changes := config.crops.get("rand_augment")) is not None:
-        plain.append(("crops.rand_augment", rand_augment.RandAugment, changes, ()))
     plain += [(f"weights.{tower}", Source, block, ()) for tower, block in config.weights.items()]
     seen = ("key", "images", "normalize")
     plain += [(f"augment.{v}", photometric, block, seen) for v, block in config.augment.items()]
     for name, fn, block, given in plain:
         build.check(fn, block, what=f"config.{name}", given=given)
+    given = dict(size=config.image, views=("a", "b"), local=0)  # the method says which views
+    build.call(crops.Crops, config.crops, what="config.crops", **given)
+    _check_numbers(config)
+
+
+def _check_numbers(config: Config) -> None:
+    """Refuses numbers that contradict each other."""
+    monitor = build.call(Monitor, config.monitor, what="config.monitor")
+    if monitor.every and monitor.k > monitor.bank:
+        raise ConfigError(
+            f"config.monitor.k is {monitor.k}, expected at most its bank of {monitor.bank} images"
+        )
+    if config.captions.get("file", None) == "":
+        raise ConfigError("config.captions.file is empty, expected a path, or None to train one")

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from m3i_jax import build
 from m3i_jax.build import ConfigError
-from m3i_jax.ranges import Pixels, Range, Seed, Share
+from m3i_jax.ranges import Pixels, Range, Rate, Seed, shown
+from m3i_jax.texts import NAME, NAMES, Filled
 
 LARGEST = 10**100
 LONGEST, DEEPEST = 4096, 16  # letters of a text or items of a list, and blocks in blocks
@@ -38,7 +39,7 @@ class Config:
     """
 
     batch: Batch
-    duration: str
+    duration: Filled
     data: dict
     encoder: dict
     objective: dict
@@ -47,10 +48,10 @@ class Config:
     image: Pixels = 224
     dtype: str = "float32"
     accumulate: Batch = 1
-    warmup: str = "0 steps"
+    warmup: Filled = "0 steps"
     epoch_size: Annotated[int, Range(0, 2**40)] = 0
     threads: Annotated[int, Range(1, 256)] = 2
-    unreadable: Share = 0.001
+    unreadable: Rate = 0.001
     crops: dict = field(default_factory=dict)
     captions: dict = field(default_factory=dict)
     augment: dict = field(default_factory=dict)
@@ -84,6 +85,8 @@ class Config:
         """Refuses what does not fit together."""
         for name in ("towers", "decoders", "augment", "weights"):
             for key, block in getattr(self, name).items():
+                if not NAME.fullmatch(key):
+                    raise ConfigError(f"config.{name} has the name {shown(key)}, expected {NAMES}")
                 if not isinstance(block, dict):
                     raise ConfigError(f"config.{name}.{key} is {block!r}, expected a block of keys")
         if self.dtype not in ("float32", "bfloat16"):

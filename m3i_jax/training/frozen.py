@@ -20,15 +20,13 @@ UNTRAINED = "untrained"  # a path that leaves a teacher as it was initialised
 
 
 def check(config: Config, method: Method) -> None:
-    """Refuses a run whose teachers have no weights, and weights that no teacher takes."""
+    """Refuses a run whose teachers have no weights; weights of no teacher do not agree with it."""
     wanted = {slot.source for slot in method.slots.values() if slot.source}
     for tower in sorted(wanted - set(config.weights)):
         raise ConfigError(
             f"the objective has a frozen tower '{tower}': set config.weights.{tower}.path to the "
             f"--workdir of a run or to a file of weights ('{UNTRAINED}' keeps random weights)"
         )
-    for tower in sorted(set(config.weights) - wanted):
-        raise ConfigError(f"config.weights has '{tower}'{build.nearest(tower, wanted)}")
     for tower, block in config.weights.items():
         build.call(Source, block, what=f"config.weights.{tower}")
 

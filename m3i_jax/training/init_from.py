@@ -20,6 +20,8 @@ from m3i_jax.checkpoints.token_rows import aligned
 from m3i_jax.data.captions import Captions
 from m3i_jax.interop import beside, importing, layouts
 from m3i_jax.interop.importing import Imported, Report
+from m3i_jax.texts import Filled, PatternOrNone
+from m3i_jax.training.blocks import Branch, Layout
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import Run
 from m3i_jax.training.state import TrainState
@@ -40,10 +42,10 @@ class Source(NamedTuple):
       may be other than what is said beside the file.
     """
 
-    path: str
-    layout: str = layouts.AUTO
-    branch: str = "online"
-    ignore: str = "mask_token$"
+    path: Filled
+    layout: Layout = layouts.AUTO
+    branch: Branch = "online"
+    ignore: PatternOrNone = "mask_token$"
 
 
 class Start(NamedTuple):

@@ -7,29 +7,21 @@ along a leading depth axis, and every rule treats such a leaf as the layers that
 """
 
 import inspect
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from m3i_jax import trees
-from m3i_jax.build import ConfigError, build, choose, nearest
-from m3i_jax.ranges import (
-    Epsilon,
-    Memory,
-    NotNegative,
-    Positive,
-    PositiveShare,
-    Share,
-    Signed,
-    Stretch,
-)
-from m3i_jax.training import schedules, transforms
-from m3i_jax.training.layers import layer_scales
+from m3i_jax import build, trees
+from m3i_jax.build import ConfigError, choose, nearest
+from m3i_jax.ranges import Epsilon, Memory, Range, Stretch
+from m3i_jax.texts import Pattern
+from m3i_jax.training import rules, schedules, transforms
+from m3i_jax.training.rules import Limits, Rules, Scale, Wait
+from m3i_jax.training.schedules import LearningRate, LearningRateOrZero
 
 # Parameters that are one-dimensional in the published code, which exempts them by rank: biases,
 # scales of norms, LayerScale, temperature; and SwinV2's position bias, which it exempts by name.
@@ -39,11 +31,18 @@ NO_DECAY = r"(^|/)([a-z]+_)?(bias|scale|gamma)\d*$|/cpb_mlp/"
 WITHOUT_CLASS = NO_DECAY + r"|(^|/)(cls_token|pos_embed)$"
 WITHOUT_TOKENS = NO_DECAY + r"|(^|/)(cls_token|mask_token|pos_embed)$|relative_position"
 
+Norm = Annotated[float, Range(1e-6, 1e6, why="gradients have norms of about 1")]
+Trust = Annotated[float, Range(1e-6, 100, why="a share of the norm of the parameters")]
+LayerDecay = Annotated[float, Range(0.1, 1, why="the rate of a layer over that of the next")]
+Decay = Annotated[float, Range(0, 10, why="rate times decay is the share that every step takes")]
+
 SCHEDULES: dict[str, Callable[..., schedules.Schedule]] = {
     "cosine": schedules.warmup_cosine,
     "constant": schedules.warmup_constant,
     "milestones": schedules.warmup_milestones,
 }
+STEPS = ("params", "batch", "total", "warmup")  # what the program says, and no config
+CLIPS = {"all": optax.clip_by_global_norm, "leaf": transforms.clip_each}
 
 
 class Optimizer(NamedTuple):
@@ -65,19 +64,18 @@ def create(
       total, warmup: steps, for the schedule.
     """
     given = {"params": params, "batch": batch, "total": total, "warmup": warmup}
-    return build(offered(), block, what="config.optimizer", **given)
+    return build.build(offered(), block, what="config.optimizer", **given)
 
 
 def check(block: Mapping[str, Any], *, batch: int, total: int, warmup: int) -> None:
     """Refuses what `create` would refuse, but for patterns that no parameter matches."""
-    _, own = choose(offered(), block, what="config.optimizer")
+    fn, own = choose(offered(), block, what="config.optimizer")
+    build.check(fn, own, what="config.optimizer", given=STEPS)
     field = {n: p.default for n, p in inspect.signature(optimizer).parameters.items()} | own
     shape, rates = ("schedule", "end_lr", "stretch"), ("lr", "base_lr")
     _rate(*map(field.get, shape), total, warmup, batch, *map(field.get, rates))
-    for key in ("no_decay", "freeze"):
-        _pattern(field[key] or "", key)
-    for key in ("lr_scale", "late"):
-        _pairs(field[key], key)
+    _kind(field["clip"], field["clip_by"])
+    rules.check(**{key: field[key] for key in ("freeze", "lr_scale", "late", "limits")})
 
 
 def offered() -> dict[str, Callable[..., Optimizer]]:
@@ -92,19 +90,19 @@ def optimizer(
     total: int,
     warmup: int = 0,
     direction: Callable[..., list],
-    lr: Positive | None = None,
-    base_lr: Positive | None = None,
+    lr: LearningRate | None = None,
+    base_lr: LearningRate | None = None,
     schedule: str | dict = "cosine",
-    end_lr: NotNegative = 0.0,
+    end_lr: LearningRateOrZero = 0.0,
     stretch: Stretch = 1.0,
-    no_decay: str = NO_DECAY,
-    clip: Positive | None = None,
-    clip_by: str | tuple[str, ...] = "all",
-    layer_decay: PositiveShare | None = None,
-    lr_scale: tuple[tuple[str, NotNegative], ...] = (),
-    freeze: str | None = None,
-    late: tuple[tuple[str, Share], ...] = (),
-    limits: tuple[tuple[str, Signed, Signed], ...] = (),
+    no_decay: Pattern = NO_DECAY,
+    clip: Norm | None = None,
+    clip_by: str | tuple[Pattern, ...] = "all",
+    layer_decay: LayerDecay | None = None,
+    lr_scale: tuple[Scale, ...] = (),
+    freeze: Pattern | None = None,
+    late: tuple[Wait, ...] = (),
+    limits: tuple[Limits, ...] = (),
 ) -> Optimizer:
     """What all optimisers have in common: rate, clipping, and rules by path.
 
@@ -124,16 +122,18 @@ def optimizer(
     limits: (pattern, least, most) rules: what parameters are cut to behind every step, such as the
       logarithm of CLIP's scale.
     """
-    rules = _Rules(params, no_decay, layer_decay, lr_scale, freeze, late)
+    by_path = dict(no_decay=no_decay, lr_scale=lr_scale, freeze=freeze, late=late)
+    rules.check(freeze=freeze, lr_scale=lr_scale, late=late, limits=limits)
+    found = Rules(params, **by_path, layer_decay=layer_decay, total=total)
     rate = _rate(schedule, end_lr, stretch, total, warmup, batch, lr, base_lr)
 
     def directed(start: int) -> list[optax.GradientTransformation]:
         ramp = partial(_ramp, total=total, stretch=stretch, start=start)
-        return direction(rules.decays, ramp, lambda step: rate(step + start))
+        return direction(found.decays, ramp, lambda step: rate(step + start))
 
-    train = [*_clipped(rules, clip, clip_by), *_started(rules, total, directed)]
-    bounds = [transforms.within(rules.limits(limits))] if limits else []
-    return Optimizer(_assemble(rules, train, rate, bounds), rate)
+    train = [*_clipped(found, clip, clip_by), *_started(found, directed)]
+    bounds = [transforms.within(found.limits(limits))] if limits else []
+    return Optimizer(_assemble(found, train, rate, bounds), rate)
 
 
 def adamw(
@@ -144,8 +144,8 @@ def adamw(
     b1: Memory = 0.9,
     b2: Memory = 0.95,
     eps: Epsilon = 1e-8,
-    weight_decay: NotNegative = 0.05,
-    weight_decay_end: NotNegative | None = None,
+    weight_decay: Decay = 0.05,
+    weight_decay_end: Decay | None = None,
 ) -> list[optax.GradientTransformation]:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019); moments in float32.
 
@@ -166,7 +166,7 @@ def lamb(
     b1: Memory = 0.9,
     b2: Memory = 0.999,
     eps: Epsilon = 1e-6,
-    weight_decay: NotNegative = 0.01,
+    weight_decay: Decay = 0.01,
 ) -> list[optax.GradientTransformation]:
     """LAMB (You et al. 2020): AdamW's u; θ ← θ − η·u·‖θ‖/‖u‖ per layer.
 
@@ -182,8 +182,8 @@ def lars(
     rate: schedules.Schedule,
     *,
     momentum: Memory = 0.9,
-    trust: Positive = 0.001,
-    weight_decay: NotNegative = 0.0,
+    trust: Trust = 0.001,
+    weight_decay: Decay = 0.0,
     rate_inside: bool = False,
 ) -> list[optax.GradientTransformation]:
     """LARS (You et al. 2017): u = g + λθ; v ← m·v + u · trust·‖θ‖/‖u‖; θ ← θ − η·v.
@@ -211,7 +211,7 @@ def sgd(
     rate: schedules.Schedule,
     *,
     momentum: Memory = 0.9,
-    weight_decay: NotNegative = 0.0,
+    weight_decay: Decay = 0.0,
 ) -> list[optax.GradientTransformation]:
     """SGD with momentum: v ← m·v + g + λθ; θ ← θ − η·v (MoCo, DenseCL)."""
     return [
@@ -245,97 +245,30 @@ def _along(direction: Callable[..., list]) -> Callable[..., Optimizer]:
     return along
 
 
-class _Rules:
-    """What the path rules of a config say about a given tree of parameters."""
-
-    def __init__(self, params, no_decay, layer_decay, lr_scale, freeze, late):
-        self.paths = paths = [path for path, _ in trees.named_leaves(params)]
-        self.no_decay = _pattern(no_decay, "no_decay")
-        self.freeze = _pattern(freeze, "freeze") if freeze else None
-        self.lr_scale = _pairs(lr_scale, "lr_scale")
-        self.late = _pairs(late, "late")
-        asked = [("freeze", self.freeze)] if self.freeze else []
-        asked += [("lr_scale", p) for p, _ in self.lr_scale] + [("late", p) for p, _ in self.late]
-        for key, pattern in asked:
-            self._check(key, pattern)
-        if self.freeze and all(self.freeze.search(path) for path in paths):
-            raise ConfigError(f"config.optimizer.freeze = {freeze!r} leaves nothing to train")
-        layers = layer_scales(params, layer_decay) if layer_decay is not None else {}
-        self.scales = {
-            path: self._factor(path) * layers.get(path, 1.0)
-            for path in paths
-            if self._factor(path) != 1.0 or path in layers
-        }
-
-    def _factor(self, path: str) -> float:
-        return next((factor for p, factor in self.lr_scale if p.search(path)), 1.0)
-
-    def _check(self, key: str, pattern: re.Pattern) -> None:
-        """Refuses a pattern of no path."""
-        if not any(pattern.search(path) for path in self.paths):
-            raise ConfigError(
-                f"config.optimizer.{key} = {pattern.pattern!r} matches none of the "
-                f"{len(self.paths)} parameters, such as '{self.paths[0]}' and '{self.paths[-1]}'"
-            )
-
-    def patterns(self, texts: Any, key: str) -> list[re.Pattern]:
-        """The patterns of a config's list, each of some path."""
-        found = [_pattern(text, key) for text in texts]
-        if not found:
-            raise ConfigError(f"config.optimizer.{key} is empty, expected one pattern or more")
-        for pattern in found:
-            self._check(key, pattern)
-        return found
-
-    def limits(self, rules: Any) -> list[tuple[re.Pattern, float, float]]:
-        """The (pattern, least, most) rules of a config, each of some path."""
-        if wrong := [rule for rule in rules if rule[1] > rule[2]]:
-            raise ConfigError(
-                f"config.optimizer.limits has {wrong[0]!r}, expected (pattern, least, most)"
-            )
-        patterns = self.patterns([pattern for pattern, _, _ in rules], "limits")
-        return [(p, float(x), float(y)) for p, (_, x, y) in zip(patterns, rules, strict=True)]
-
-    def late_share(self, path: str) -> float:
-        """The share of the run in which the path waits."""
-        return max((share for pattern, share in self.late if pattern.search(path)), default=0.0)
-
-    def decays(self, params: Any) -> Any:
-        """Tree of bools: whether weight decay applies."""
-        return trees.map_with_name(lambda path, _: not self.no_decay.search(path), params)
-
-    def groups(self, params: Any) -> Any:
-        """Tree of "train", "freeze" or, for running statistics, "track"."""
-
-        def group(path, _):
-            if self.freeze and self.freeze.search(path):
-                return "freeze"
-            return "track" if re.search(trees.STATISTICS, path) else "train"
-
-        return trees.map_with_name(group, params)
-
-
-def _clipped(rules: _Rules, clip, by) -> list[optax.GradientTransformation]:
+def _clipped(rules: Rules, clip, by) -> list[optax.GradientTransformation]:
     """What `clip` and `clip_by` ask for, first of all."""
+    kind = _kind(clip, by)
     if clip is None:
-        if by != "all":
-            raise ConfigError(
-                f"config.optimizer.clip_by is {by!r}, but clip is off; set 'clip' too"
-            )
         return []
-    if not isinstance(by, str):
-        return [transforms.clip_parts(clip, rules.patterns(by, "clip_by"))]
-    kinds = {"all": optax.clip_by_global_norm, "leaf": transforms.clip_each}
-    if by not in kinds:
+    return [kind(clip) if kind else transforms.clip_parts(clip, rules.patterns(by, "clip_by"))]
+
+
+def _kind(clip: float | None, by: str | Sequence[str]) -> Callable | None:
+    """What clips by one of `CLIPS`; None for a list of patterns."""
+    if clip is None and by != "all":
+        raise ConfigError(f"config.optimizer.clip_by is {by!r}, but clip is off; set 'clip' too")
+    if not by:
+        raise ConfigError("config.optimizer.clip_by is empty, expected one pattern or more")
+    if isinstance(by, str) and by not in CLIPS:
         raise ConfigError(
-            f"config.optimizer.clip_by is {by!r}{nearest(by, kinds)}; patterns stand in a list"
+            f"config.optimizer.clip_by is {by!r}{nearest(by, CLIPS)}; patterns stand in a list"
         )
-    return [kinds[by](clip)]
+    return CLIPS[by] if isinstance(by, str) else None
 
 
-def _started(rules: _Rules, total: int, directed) -> list[optax.GradientTransformation]:
+def _started(rules: Rules, directed) -> list[optax.GradientTransformation]:
     """The direction of what trains; of its own for each start where some of it starts late."""
-    first = lambda path: round(rules.late_share(path) * total)  # noqa: E731
+    first = rules.start
     starts = sorted({0} | {first(path) for path in rules.paths})
     if len(starts) == 1:
         return directed(0)
@@ -370,7 +303,14 @@ def _rate(schedule, end_lr, stretch, total, warmup, batch, lr, base_lr) -> sched
         raise ConfigError(
             f"config.optimizer.{key} has no meaning for the schedule '{block.get('name')}'"
         )
-    return build(SCHEDULES, block, what="config.optimizer.schedule", **given)
+    made = build.build(SCHEDULES, block, what="config.optimizer.schedule", **given)
+    for key, rate in (("end_lr", end_lr), ("schedule.start", block.get("start", 0.0))):
+        if rate > given["peak"]:
+            raise ConfigError(
+                f"config.optimizer.{key} is {rate:g}, more than the peak of {given['peak']:g}: "
+                "a rate rises in the warm-up and falls behind it"
+            )
+    return made
 
 
 def _float32() -> optax.GradientTransformation:
@@ -386,15 +326,3 @@ def _float32() -> optax.GradientTransformation:
         return jax.tree.map(lambda u: u.astype(jnp.float32), updates), state
 
     return optax.GradientTransformation(init, update)
-
-
-def _pattern(text: str, key: str) -> re.Pattern:
-    try:
-        return re.compile(text)
-    except (re.error, TypeError) as error:
-        raise ConfigError(f"config.optimizer.{key} = {text!r} is not a pattern: {error}") from error
-
-
-def _pairs(rules: Any, key: str) -> list[tuple[re.Pattern, float]]:
-    """(pattern, number) rules of a config."""
-    return [(_pattern(pattern, key), float(number)) for pattern, number in rules]

@@ -112,8 +112,8 @@ def objective(config: Config, *, steps: int | None = None) -> Method:
     if (block.get("target") or {}).get("name") == "ema":
         block["target"] = with_momentum(block["target"], steps)
     method = methods.create(block, what="config.objective")
-    block = with_momentum(config.average, steps)
-    average = build.call(framework.ema, block, what="config.average")
+    block, whole = with_momentum(config.average, steps), dict(tower="image", heads=())
+    average = build.call(framework.ema, block, what="config.average", **whole)
     return replace(method, average=average)
 
 
@@ -186,6 +186,10 @@ def _weighting(config: Config, method: Method) -> Weighting:
             f"config.weighting balances {' and '.join(weighting.groups)}, "
             f"but the objective has {' and '.join(method.groups)} only; name 'constant' instead"
         )
+    if not weighting.measures:
+        at = [weighting.weigh(weighting.init(), {}, progress)[0] for progress in (0.0, 0.5, 1.0)]
+        if not any(float(weights.get(g, 1.0)) for weights in at for g in method.groups):
+            raise ConfigError("config.weighting gives every group the weight 0")
     return weighting
 
 

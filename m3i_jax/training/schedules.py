@@ -2,14 +2,24 @@
 
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 import jax.numpy as jnp
 
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.ranges import INT32, CountOrOff, NotNegative, PositiveShare, Share, Stretch
+from m3i_jax.ranges import INT32, Ascending, Range, Stretch
 from m3i_jax.types import Array
 
 Schedule = Callable[[Array], Array]  # (step) -> float32
+
+# MoCo's probe has 30, Barlow Twins' and SimCLR's largest batches about 39.
+HIGHEST = 50
+LearningRate = Annotated[float, Range(1e-12, HIGHEST, why="a step is that many times its gradient")]
+LearningRateOrZero = Annotated[float, Range(0, HIGHEST)]
+Stairs = Annotated[int, Range(0, 100_000, why="once an epoch, or 0 for a smooth curve")]
+Milestone = Annotated[float, Range(0, 1, above=True, below=True, why="a share of the run")]
+Milestones = Annotated[tuple[Milestone, ...], Ascending(least=1)]
+Factor = Annotated[float, Range(1e-6, 1, below=True, why="the rate is lower behind a milestone")]
 
 UNITS = ("steps", "epochs", "samples", "percent")
 
@@ -80,10 +90,10 @@ def warmup_cosine(
     *,
     total: int,
     warmup: int = 0,
-    end: NotNegative = 0.0,
-    start: NotNegative = 0.0,
+    end: LearningRateOrZero = 0.0,
+    start: LearningRateOrZero = 0.0,
     closed: bool = False,
-    stairs: CountOrOff = 0,
+    stairs: Stairs = 0,
     stretch: Stretch = 1.0,
 ) -> Schedule:
     """Linear from `start` at step 0 to `peak` at step `warmup`, then a cosine to `end` at `total`.
@@ -115,7 +125,7 @@ def warmup_cosine(
 
 
 def warmup_constant(
-    peak: float, *, total: int, warmup: int = 0, start: NotNegative = 0.0
+    peak: float, *, total: int, warmup: int = 0, start: LearningRateOrZero = 0.0
 ) -> Schedule:
     """Linear from `start` at step 0 to `peak` at step `warmup`, then constant."""
     check_lengths(total, warmup)
@@ -132,9 +142,9 @@ def warmup_milestones(
     *,
     total: int,
     warmup: int = 0,
-    milestones: tuple[Share, ...] = (0.889, 0.963),
-    factor: PositiveShare = 0.1,
-    start: NotNegative = 0.0,
+    milestones: Milestones = (0.889, 0.963),
+    factor: Factor = 0.1,
+    start: LearningRateOrZero = 0.0,
 ) -> Schedule:
     """Linear warm-up from `start`, then `peak` times `factor` once for every milestone passed.
 
@@ -166,7 +176,13 @@ def peak_rate(*, batch: int, lr: float | None = None, base_lr: float | None = No
         raise ConfigError(
             f"config.optimizer needs 'lr' (the peak) or 'base_lr' (per 256 images), got {given}"
         )
-    return float(lr) if lr is not None else base_lr * batch / 256
+    peak = float(lr) if lr is not None else base_lr * batch / 256
+    if peak > HIGHEST:
+        raise ConfigError(
+            f"config.optimizer.base_lr is {base_lr:g}, a peak of {peak:g} at a batch of {batch}; "
+            f"expected at most {HIGHEST}"
+        )
+    return peak
 
 
 def check_lengths(total: int, warmup: int) -> None:

@@ -67,6 +67,9 @@ def test_a_preprocessor_that_says_no_normalisation_says_nothing():
         (dict(image_mean=[0.5], image_std="x"), "image_mean and image_std"),
         (dict(image_mean=[0.5], image_std=[0.0]), "deviation"),
         (dict(rescale_factor=0), "rescale_factor is 0"),
+        (dict(rescale_factor=1e-300, do_normalize=False), "rescale_factor of images whose white"),
+        (dict(rescale_factor=1e-300, image_mean=0.5, image_std=0.5), "rescale_factor of images"),
+        (dict(image_mean=0.5, image_std=1e-30), "expected means of up to 10 and deviations of"),
     ):
         with pytest.raises(ConfigError, match=match):
             beside_transformers.preprocessor(said, Stated())

@@ -24,6 +24,18 @@ from m3i_jax.training import blocks
         ({"captions.lenght": 3}, "did you mean 'length'"),
         ({"data.name": "digit_scene"}, "did you mean 'digit_scenes'"),
         ({"weighting.gama": 1.0}, "did you mean 'gamma'"),
+        ({"crops.interpolation": "bicubci"}, "interpolation is 'bicubci'; did you mean 'bicubic'"),
+        ({"crops.rand_augment": {}, "crops.scale": [1e-12, 1.0]}, "scale[0] is 1e-12, expected"),
+        ({"crops.ratio": [1e-9, 1.0]}, "ratio[0] is 1e-09, expected 0.05 to 20"),
+        ({"data": {"name": "image_folder", "root": ""}}, "root is '', expected a text that is"),
+        ({"weights.x": {"path": ""}}, "config.weights.x.path is '', expected a text that is not"),
+        ({"weights.x": {"path": "x", "branch": "onlin"}}, "is 'onlin', expected 'online'"),
+        ({"weights.x": {"path": "x", "layout": "tim"}}, "layout is 'tim', expected 'timm'"),
+        ({"weights.x": {"path": "x", "ignore": "(a+)+$"}}, "expected a pattern: it repeats what"),
+        ({"monitor": {"every": 1, "k": 9, "bank": 8}}, "monitor.k is 9, expected at most its bank"),
+        ({"captions.file": ""}, "config.captions.file is empty"),
+        ({"optimizer.freeze": "(.*)*x"}, "expected a pattern: it repeats what is a repeat"),
+        ({"optimizer.clip_by": ["(a|a)*$"]}, "clip_by[0] is '(a|a)*$', expected a pattern"),
     ],
 )
 def test_what_no_function_takes_is_refused(changes, sentence, shrunk):

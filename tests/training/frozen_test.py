@@ -55,9 +55,8 @@ def test_missing_and_unknown_weights_are_named(shrunk, one_device, teacher):
     config = shrunk("feature_distillation", weights={})
     with pytest.raises(ConfigError, match="set config.weights.teacher.path"):
         frozen.check(config, run.method)
-    config = shrunk("mae", weights={"techer": {"path": "x"}})
     with pytest.raises(ConfigError, match="config.weights has 'techer'"):
-        frozen.check(config, assemble(shrunk("mae"), images=100).method)
+        assemble(shrunk("mae", weights={"techer": {"path": "x"}}), images=100)
     config = shrunk("feature_distillation", weights={"teacher": {"pth": "x"}})
     with pytest.raises(ConfigError, match="did you mean 'path'"):
         frozen.check(config, run.method)

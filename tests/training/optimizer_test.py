@@ -1,3 +1,5 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,7 +104,7 @@ def test_fine_tuning_pattern_also_exempts_tokens_and_positions():
 
 
 def test_names_that_do_not_decay():
-    pattern = optimizers._pattern(optimizers.NO_DECAY, "no_decay")
+    pattern = re.compile(optimizers.NO_DECAY)
     for path in ("bias", "a/q_bias", "a/bias", "n/scale", "ls1/gamma", "gamma1", "a/logit_scale"):
         assert pattern.search(path), path
     for path in ("kernel", "scaled/kernel", "cls_token", "bias_table/kernel", "rescale/kernel"):
@@ -461,7 +463,7 @@ def test_lars_survives_zero_norms():
         ({"name": "sgd", "lr": 1.0, "schedule": {"name": "cosine", "end": 0.1}}, "no key 'end'"),
         (
             {"name": "sgd", "lr": 1.0, "schedule": {"name": "milestones", "milestones": (700,)}},
-            r"milestones\[0\] is 700, expected 0 to 1",
+            r"milestones\[0\] is 700, expected more than 0 and less than 1",
         ),
         ({"name": "adamw", "lr": 1.0, "schedule": "constant", "end_lr": 0.1}, "no meaning"),
         ({"name": "adamw", "lr": 1.0, "freeze": "encodres"}, "freeze = 'encodres' matches none of"),
@@ -475,14 +477,14 @@ def test_lars_survives_zero_norms():
         ({"name": "adamw", "lr": 1.0, "late": (("haed", 0.1),)}, "late = 'haed' matches none of"),
         (
             {"name": "adamw", "lr": 1.0, "late": (("head", 1.5),)},
-            r"late\[0\]\[1\] is 1.5, expected 0 to 1",
+            r"late\[0\]\[1\] is 1.5, expected 0 or more and less than 1",
         ),
-        ({"name": "adamw", "lr": 1.0, "lr_scale": (("head", -1),)}, "expected 0 to 1000000"),
+        ({"name": "adamw", "lr": 1.0, "lr_scale": (("head", -1),)}, "expected 0 to 1000"),
         ({"name": "adamw", "lr": 1.0, "clip_by": "leaf"}, "clip is off"),
         ({"name": "adamw", "lr": 1.0, "clip": 1.0, "clip_by": "leaves"}, "did you mean 'leaf'"),
         ({"name": "adamw", "lr": 1.0, "clip": 1.0, "clip_by": ("haed",)}, "'haed' matches none"),
         ({"name": "adamw", "lr": 1.0, "clip": 1.0, "clip_by": ()}, "clip_by is empty"),
-        ({"name": "adamw", "lr": 1.0, "clip": -1.0}, "more than 0"),
+        ({"name": "adamw", "lr": 1.0, "clip": -1.0}, "clip is -1.0, expected 1e-06 to 1e.06"),
         ({"name": "adamw", "lr": 1.0, "stretch": 0.8}, "stretch is 0.8, expected 1 to 100"),
         ({"name": "adamw", "lr": 1.0, "stretch": 2.0, "schedule": "constant"}, "no meaning"),
         ({"name": "lars", "lr": 1.0, "b1": 0.5}, "no key 'b1'"),

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from m3i_jax.data.sources.folder_labels import Labelled, look
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.ranges import Count
+from m3i_jax.texts import Filled
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 64_000_000
@@ -31,7 +32,7 @@ Decoder = Callable[[bytes], np.ndarray]
 
 
 def image_folder(
-    root: str,
+    root: Filled,
     *,
     split: str | None = None,
     classes: Sequence[str] | None = None,

@@ -17,12 +17,14 @@ from PIL import Image
 from m3i_jax.build import ConfigError, call, nearest
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.data.views.rand_augment import RandAugment
-from m3i_jax.ranges import Ascending, Local, Pixels, PositiveShare, Range, Ratio, Share
+from m3i_jax.ranges import Ascending, Local, Pixels, Range, Share
 from m3i_jax.types import Batch
 
 TRIES = 10  # torchvision's number of draws before the centre fallback
 RATIO = (3 / 4, 4 / 3)
-Scale = Annotated[tuple[PositiveShare, PositiveShare], Ascending()]  # shares of the area
+Area = Annotated[float, Range(1e-3, 1, why="a share of the area of the image")]
+Scale = Annotated[tuple[Area, Area], Ascending()]
+Shape = Annotated[float, Range(0.05, 20, why="width over height")]
 STEPS = 2**14  # added up at once, so that a long side costs no memory
 LONG = 16  # times as many pixels as its view has, and a resized image is cut before
 LOCAL = re.compile(r"l(0|[1-9][0-9]*)")  # names of local views
@@ -62,7 +64,7 @@ class Crops:
 
     size: Pixels = 224
     scale: Scale = (0.08, 1.0)
-    ratio: Annotated[tuple[Ratio, Ratio], Ascending()] = RATIO
+    ratio: Annotated[tuple[Shape, Shape], Ascending()] = RATIO
     flip: Share = 0.5
     views: tuple[str, ...] = ("a", "b")
     local: Local = 0

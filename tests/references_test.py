@@ -1,0 +1,215 @@
+"""Sources: what code and docs refer to exists, and docs/methods.md says what the configs do."""
+
+import ast
+import functools
+import inspect
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from m3i_jax import losses, masks, methods
+from m3i_jax.framework import distributions, targets
+from m3i_jax.methods import forms
+from tests import published_test as published
+
+ROOT = pathlib.Path(__file__).parent.parent
+TREE = subprocess.run(
+    ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+)
+PATHS = [ROOT / name for name in TREE.stdout.splitlines() if name.endswith((".py", ".md", ".sh"))]
+TEXTS = {path: path.read_text() for path in sorted(PATHS) if path.is_file()}
+PAGE = ROOT / "docs" / "methods.md"
+
+# Pages that the builders had and users do not, cited by section, finding or trap.
+PRIVATE = re.compile(
+    r"\b(METHODS|RELIABILITY|DESIGN|PERFORMANCE|STACK|STYLE|HOUSE|FOUND)(-2)?"
+    r"(\.md|,?[\s#]*([\u00a7]|[FSG]?\d|trap\b|row\b))"
+)
+SECTION = "\u00a7"
+SOURCE = re.compile(r"https://\S+|docs/\w+\.md#\w+")
+
+
+def everywhere(found):
+    """{file: what `found` returns of it} where that is anything."""
+    faults = {str(path.relative_to(ROOT)): list(found(path, text)) for path, text in TEXTS.items()}
+    return {name: fault for name, fault in faults.items() if fault}
+
+
+@functools.cache
+def anchors(path):
+    """What `#...` may follow a page's name, as GitHub makes it of headings."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def leads_nowhere(path, anchor):
+    return not path.exists() or (anchor and (path.suffix != ".md" or anchor not in anchors(path)))
+
+
+def test_nothing_cites_a_page_that_users_do_not_have():
+    assert not everywhere(lambda path, text: (m[0] for m in PRIVATE.finditer(text)))
+
+
+@pytest.mark.parametrize("name", ["METHODS", "RELIABILITY", "DESIGN", "PERFORMANCE"])
+@pytest.mark.parametrize("place", [f" {SECTION}2.2)", " 7.5.", f"\n{SECTION}5", " F11", ".md"])
+def test_such_a_citation_is_recognised(name, place):
+    assert PRIVATE.search(f"as in ({name}{place}")
+
+
+def test_a_section_sign_stands_behind_the_name_of_a_paper():
+    names = set(re.findall(r"\[([^\],]+), [^\]]*\d{4}\]\(http", TEXTS[PAGE]))
+    assert {"M3I", "MAE", "CIM"} <= names
+    known = re.compile(r"\b(19|20)\d\d\b|arxiv|\b(" + "|".join(map(re.escape, names)) + r")\b")
+
+    def orphans(path, text):
+        for match in re.finditer(SECTION, text):
+            if not known.search(text[max(0, match.start() - 120) : match.start()]):
+                yield text[match.start() - 30 : match.end() + 10]
+
+    assert not everywhere(orphans)
+
+
+def test_every_link_leads_to_a_file_and_heading():
+    def dead(path, text):
+        if path.suffix == ".md":
+            text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+            for link in re.findall(r"\]\(([^)\s]+)\)", text):
+                file, _, anchor = link.partition("#")
+                target = path.parent / file if file else path
+                if not link.startswith("https://") and leads_nowhere(target, anchor):
+                    yield link
+        for file, anchor in re.findall(r"\b(docs/\w+\.md)(?:#([\w-]+))?", text):
+            if leads_nowhere(ROOT / file, anchor):
+                yield f"{file}#{anchor}"
+
+    own = str(pathlib.Path(__file__).relative_to(ROOT))
+    assert not {name: links for name, links in everywhere(dead).items() if name != own}
+
+
+def test_a_dead_link_is_recognised():
+    assert not leads_nowhere(PAGE, "moco_v3") and not leads_nowhere(PAGE, "pixel-targets")
+    assert leads_nowhere(PAGE, "moco_v9") and leads_nowhere(ROOT / "docs" / "none.md", "")
+
+
+def test_a_link_to_arxiv_is_to_an_abstract():
+    def wrong(path, text):
+        for link in re.findall(r"https://arxiv\.org/[^\s)>\"'`,;]*", text):
+            if not re.fullmatch(r"https://arxiv\.org/abs/\d{4}\.\d{4,5}\.?", link):
+                yield link
+
+    own = str(pathlib.Path(__file__).relative_to(ROOT))
+    assert not {name: links for name, links in everywhere(wrong).items() if name != own}
+
+
+def defined(module):
+    """{name: function} of the public functions that a module defines."""
+    return {
+        name: fn
+        for name, fn in vars(module).items()
+        if inspect.isfunction(fn) and fn.__module__ == module.__name__ and name[0] != "_"
+    }
+
+
+def drawn(module):
+    """The functions that draw something: their key comes first."""
+    return {n: fn for n, fn in defined(module).items() if "key" in inspect.signature(fn).parameters}
+
+
+def test_what_comes_from_a_paper_says_which():
+    public = (
+        [getattr(losses, name) for name in losses.__all__]
+        + list(drawn(masks).values())
+        + list(defined(targets).values())
+        + list(defined(distributions).values())
+        + list(methods.ROWS.values())
+    )
+    assert len(public) > 90
+    silent = [f"{fn.__module__}.{fn.__name__}" for fn in public if not SOURCE.search(fn.__doc__)]
+    assert not silent, f"without a link or docs/methods.md#...: {silent}"
+
+
+def test_a_published_config_says_where_it_is_from():
+    def silent(path, text):
+        if "configs" in path.parts and path.stem.endswith(("_in1k", "_yfcc", "_internimage_h")):
+            if not SOURCE.search(ast.get_docstring(ast.parse(text))):
+                yield "no source"
+
+    assert not everywhere(silent)
+
+
+def sections():
+    """{method: its section of the page}, by headings of one word of code."""
+    parts = re.split(r"^### `(\w+)`$", TEXTS[PAGE], flags=re.MULTILINE)
+    texts = [re.split(r"^# ", text, flags=re.MULTILINE)[0] for text in parts[2::2]]
+    return dict(zip(parts[1::2], texts, strict=True))
+
+
+SECTIONS = sections()
+
+
+def constants(text):
+    """The config and the lines (published, key) of a section's table; every line is read."""
+    header = re.search(r"^\| constant \| \w[\w' -]* \| key in `([\w:]+)` \|$", text, re.MULTILINE)
+    if not header:
+        return None, []
+    lines = text[header.end() :].split("\n\n")[0].strip().splitlines()[1:]
+    return header[1], [re.fullmatch(r"\| .+ \| (.+) \| `([\w.]+)` \|", x).groups() for x in lines]
+
+
+def parsed(cell):
+    """A number, fraction, range or word as the page writes it."""
+    if cell in ("yes", "no", "none"):
+        return {"yes": True, "no": False, "none": None}[cell]
+    if " to " in cell:
+        return tuple(float(part) for part in cell.split(" to "))
+    if fraction := re.fullmatch(r"(\d+)/(\d+)", cell):
+        return int(fraction[1]) / int(fraction[2])
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
+
+
+def test_every_method_has_a_section_and_every_section_a_method():
+    assert set(SECTIONS) == set(methods.ROWS)
+
+
+@pytest.mark.parametrize("method", SECTIONS)
+def test_a_section_has_a_source_and_traps_and_names_a_config(method):
+    text = SECTIONS[method]
+    assert re.search(r"\]\((https://|#\w+)", text) and "*Traps*" in text
+    config, lines = constants(text)
+    stems = [config.partition(":")[0]] if config else re.findall(r"`(\w+_digit_scenes)`", text)
+    assert stems and all(list((ROOT / "configs").rglob(f"{stem}.py")) for stem in stems)
+    assert bool(config) == bool(lines)
+
+
+@pytest.mark.parametrize("method", [m for m, text in SECTIONS.items() if constants(text)[0]])
+def test_the_constants_of_the_page_are_those_of_the_config(method):
+    name, lines = constants(SECTIONS[method])
+    config = published.load(name)
+    assert methods.ROWS[config.objective["name"]] in (methods.ROWS[method], forms.table2)
+    told = published.told(config)
+    wrong = {
+        key: (told.get(key, "nothing"), cell)
+        for cell, key in lines
+        if not published.same(told.get(key, "nothing"), parsed(cell))
+    }
+    assert not wrong, f"{{key: (config, page)}} = {wrong}"
+
+
+def test_methods_without_constants_are_those_that_nobody_published():
+    bare = {method for method, text in SECTIONS.items() if not constants(text)[0]}
+    assert bare == {"combine", "siamese_words"}
+
+
+def test_the_forms_of_table_2_are_those_of_the_page():
+    line = r"^\| (\w) \| [^|]+ \| (\w+) \| \w+ \| ([\d.]+) \| ([\d.]+) \|$"
+    found = {
+        form: (target, float(top), float(box))
+        for form, target, top, box in re.findall(line, SECTIONS["table2"], re.MULTILINE)
+    }
+    assert found == {letter: (f.target, f.imagenet, f.coco) for letter, f in forms.FORMS.items()}

@@ -14,13 +14,17 @@ from m3i_jax.data.sources.protocol import Account, NoSplit, listed
 
 
 class Labelled(NamedTuple):
-    """A split: its folder, its files, (N,) labels (-1 = none), what they are numbers of."""
+    """A split: its folder, its files, (N,) labels (-1 = none), what they are numbers of.
+
+    texts: the file of an image's captions, where there is one.
+    """
 
     folder: Path
     files: list[Path]
     labels: np.ndarray
     classes: tuple[str, ...]
     account: Account
+    texts: dict[Path, Path]
 
 
 def look(
@@ -124,7 +128,7 @@ def _numbered(folder, there: Tree, files, names, classes, lists) -> Labelled:
     )
     note = _note(folder, there, labels, classes, unknown, lists)
     account = Account(int((labels >= 0).sum()), dict(unknown), (note,))
-    return Labelled(folder, files, labels, classes, account)
+    return Labelled(folder, files, labels, classes, account, there.texts)
 
 
 def _note(folder, there: Tree, labels, classes, unknown, lists) -> str:

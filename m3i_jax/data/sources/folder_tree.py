@@ -2,13 +2,15 @@
 
 import collections
 import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources.folder_names import is_system, split_of, subfolders
+from m3i_jax.data.sources.folder_names import is_system, same, split_of, subfolders
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
+TEXT = ".txt"  # of captions
 SHOWN = 6  # kinds of files that a sentence names
 
 
@@ -17,11 +19,13 @@ class Tree(NamedTuple):
 
     flat: its own images.  folders: those in and below each of its subfolders, none where there are
     none; both sorted by path.  left_out: how many files and folders were not taken, by kind.
+    texts: the file of an image's captions, where there is one.
     """
 
     flat: list[Path]
     folders: dict[str, list[Path]]
     left_out: collections.Counter
+    texts: dict[Path, Path]
 
     def __str__(self) -> str:
         """Such as "3 '@eaDir', 12 '.tif', 1 of 2 folders without an image (ant)"; "" of nothing."""
@@ -40,7 +44,8 @@ def tree(folder: Path, *, captions: bool) -> Tree:
       ConfigError: it or something below it cannot be read, or a subfolder holds splits.
     """
     left_out: collections.Counter = collections.Counter()
-    flat = _images(folder, left_out, captions=captions, deep=False)
+    texts: dict[Path, Path] | None = {} if captions else None
+    flat = _images(folder, left_out, texts, deep=False)
     folders = {}
     for one in subfolders(folder):
         inner = [d.name for d in subfolders(one) if split_of(d.name)]
@@ -49,8 +54,8 @@ def tree(folder: Path, *, captions: bool) -> Tree:
                 f"'{one}' holds the splits {' and '.join(inner)}; give it as config.data.root, or "
                 "put its images into a folder of its name within each split"
             )
-        folders[one.name] = _images(one, left_out, captions=captions, deep=True)
-    return Tree(flat, folders, left_out)
+        folders[one.name] = _images(one, left_out, texts, deep=True)
+    return Tree(flat, folders, left_out, texts or {})
 
 
 def filled(folder: Path) -> list[str]:
@@ -69,20 +74,40 @@ def has_images(folder: Path) -> bool:
     return any(image.is_file() for image in images)
 
 
-def _images(folder: Path, left_out: collections.Counter, *, captions: bool, deep: bool):
+def _images(folder: Path, left_out: collections.Counter, texts: dict | None, *, deep: bool):
     """Regular image files, also through links, sorted by path; the rest is counted."""
     found = []
     for images, others in _walk(folder, left_out, deep=deep):
         taken = [image for image in images if image.is_file()]
         left_out["broken link or no regular file"] += len(images) - len(taken)
-        stems = {image.stem for image in taken} if captions else set()
-        for name in others:
-            stem, suffix = os.path.splitext(name)
-            if not (suffix == ".txt" and stem in stems):
-                left_out[f"'{suffix.lower()}'" if suffix else "without a suffix"] += 1
+        beside = {} if texts is None else _texts(taken, others)
+        if texts is not None:
+            texts.update(beside)
+        for name in others.difference(text.name for text in beside.values()):
+            suffix = os.path.splitext(name)[1]
+            left_out[f"'{suffix.lower()}'" if suffix else "without a suffix"] += 1
         found += taken
     left_out += collections.Counter()  # forgets what is 0
     return sorted(found)
+
+
+def _texts(images: Sequence[Path], others: Collection[str]) -> dict[Path, Path]:
+    """NAME.txt of NAME.jpg, whatever the case of .TXT and the form of an accent in NAME.
+
+    Of several the one that is spelt as the image comes first.
+    """
+    beside: dict[str, list[str]] = {}
+    for name in others:
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() == TEXT:
+            beside.setdefault(same(stem), []).append(name)
+    found = {}
+    for image in images if beside else ():
+        texts = (image.with_name(name) for name in beside.get(same(image.stem), ()))
+        spelt = sorted(texts, key=lambda t: (t.stem != image.stem, t.suffix != TEXT, t.name))
+        if spelt and spelt[0].is_file():
+            found[image] = spelt[0]
+    return found
 
 
 def _walk(folder: Path, left_out: collections.Counter, *, deep: bool = True):

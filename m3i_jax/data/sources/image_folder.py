@@ -4,7 +4,6 @@ Nothing about a file is believed but its content: the decoder reads the format, 
 colour mode from the header, and refuses what is not an image, or too large, before it allocates.
 """
 
-import codecs
 import functools
 import hashlib
 import io
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from m3i_jax.data.sources import texts
 from m3i_jax.data.sources.folder_labels import Labelled, look
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.ranges import Count
@@ -53,7 +53,9 @@ def image_folder(
         test, val, validation_set, ...). Where `root` has none it is the training split itself.
       classes: of the training split, which another split is labelled with by name; None looks
         for them there. A flat test split may have a list of labels (`data.sources.ilsvrc`).
-      captions: reads the captions of NAME.jpg from NAME.txt beside it, if that exists, one a line.
+      captions: reads the captions of NAME.jpg from NAME.txt beside it, if that exists, one a line:
+        UTF-8 or what a byte-order mark says, 4096 bytes at most. Lines that cannot be read are left
+        out, and the record says so.
       orientation: turns photographs upright by their EXIF tag. Off, as in the reference pipelines.
       max_pixels: larger images are refused from their header.
       decode: bytes -> (H, W, 3) uint8, in place of `decode_image`.
@@ -78,7 +80,7 @@ class ImageFolder:
         """Of the files that were found; those that appear later are not seen."""
         self.folder, self.classes, self.account = found.folder, found.classes, found.account
         self._files, self._labels = found.files, found.labels
-        self._captions, self._decode = captions, decode
+        self._texts, self._captions, self._decode = found.texts, captions, decode
 
     def __len__(self) -> int:
         """Number of image files."""
@@ -102,11 +104,12 @@ class ImageFolder:
             raise
         except Exception as error:  # Pillow alone raises six kinds for broken files
             raise ValueError(f"cannot read '{file}': {_reason(error)}") from error
-        return Sample(image, int(self._labels[index]), self._caption(file))
+        caption, left_out = self._caption(file)
+        return Sample(image, int(self._labels[index]), caption, left_out=left_out)
 
     def captions(self) -> Iterator[str]:
         """All captions in order; no image is opened."""
-        return (self._caption(file) for file in self._files)
+        return (self._caption(file)[0] for file in self._files)
 
     def fingerprint(self) -> str:
         """Digest of the relative paths and sizes of all files and their captions, in order."""
@@ -114,8 +117,7 @@ class ImageFolder:
         for file in self._files:
             line = f"{file.relative_to(self.folder).as_posix()}\0{file.stat().st_size}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
-            text = file.with_suffix(".txt")
-            if self._captions and text.is_file():
+            if text := self._texts.get(file):
                 digest.update(f"caption {text.stat().st_size}\n".encode())
         return digest.hexdigest()[:16]
 
@@ -133,40 +135,44 @@ class ImageFolder:
         step = 1 if whole else -(-len(stats) // SEEN_FILES)
         for file, stat in stats[::step]:
             if stat.st_size <= MAX_BYTES:  # a larger one is not read for training either
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
+                digest.update(_digest(file))
         return {"contents": digest.hexdigest()[:16], "times": times.hexdigest()[:16]}
 
     def _read(self) -> Iterator[Path]:
         """The images, each with its captions behind it."""
         for file in self._files:
             yield file
-            if self._captions and (text := file.with_suffix(".txt")).is_file():
+            if text := self._texts.get(file):
                 yield text
 
     def where(self, index: int) -> str:
         """The path of a record."""
         return str(self._files[index])
 
-    def _caption(self, file: Path) -> str:
-        """The lines of NAME.txt that have words, one caption each; "" where there is none."""
-        text = file.with_suffix(".txt")
-        if not self._captions or not text.is_file():
-            return ""
-        with text.open("rb") as stream:
-            return _lines(stream.read(MAX_CAPTION))
+    def _caption(self, file: Path) -> tuple[str, str]:
+        """The lines of NAME.txt that have words, one caption each, and what of it was left out."""
+        if (text := self._texts.get(file)) is None:
+            return "", ""
+        try:
+            with text.open("rb") as stream:
+                data = stream.read(MAX_CAPTION + 1)
+        except OSError as error:
+            return "", f"cannot read '{text}': {error.strerror}"
+        cut = len(data) > MAX_CAPTION
+        lines, broken = texts.lines(data[:MAX_CAPTION], whole=not cut)
+        said = [f"{broken} of {len(lines) + broken} lines, which are no UTF-8"] if broken else []
+        said += [f"what is behind its first {MAX_CAPTION} bytes"] if cut else []
+        captions = (" ".join(line.split()) for line in lines)
+        left_out = f"left out of '{text}': {' and '.join(said)}" if said else ""
+        return "\n".join(filter(None, captions)), left_out
 
 
-def _lines(data: bytes) -> str:
-    """Captions of a text's first bytes, one a line: UTF-8, or what its byte-order mark says."""
-    marks = {  # that of UTF-32 begins as that of UTF-16 does
-        "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
-        "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
-    }
-    encoding = next((name for name, mark in marks.items() if data.startswith(mark)), "utf-8")
-    # Not final: bytes that a cut has left of a letter are no letter.
-    decoder = codecs.getincrementaldecoder(encoding)("replace")
-    lines = decoder.decode(data, final=len(data) < MAX_CAPTION).replace("\ufeff", "").splitlines()
-    return "\n".join(words for line in lines if (words := " ".join(line.split())))
+def _digest(file: Path) -> bytes:
+    """Of a file's bytes; what cannot be read is left to what reads it as a record."""
+    try:
+        return hashlib.sha256(file.read_bytes()).digest()
+    except OSError:
+        return bytes(32)
 
 
 def _reason(error: Exception) -> str:

@@ -22,6 +22,7 @@ class Sample(NamedTuple):
     caption: "" = none; several captions of one image are lines of their own.
     mask: (H, W) uint8 categories, 0 = background, c + 1 = class c.   None where there is none.
     box: (4,) float32 top, left, height, width of the object in pixels.   None where there is none.
+    left_out: what of the record could not be read, as words for a report; "" = nothing.
     """
 
     image: np.ndarray
@@ -29,6 +30,7 @@ class Sample(NamedTuple):
     caption: str = ""
     mask: np.ndarray | None = None
     box: np.ndarray | None = None
+    left_out: str = ""
 
     @property
     def captions(self) -> tuple[str, ...]:

@@ -1,5 +1,8 @@
 """A source that survives broken records: it replaces them, counts them, lists them, or stops.
 
+A record that can be read but for a part of it (a caption in another encoding) is none of these: it
+stays, and what was left out of it is listed in the same report.
+
 Dropping a record would shift the stream behind it, so every run, thread and host would go on with
 other data. A substitute keeps every position: record i becomes the next readable one after it.
 """
@@ -88,6 +91,7 @@ class Robust:
         self.source, self.name, self.classes = source, source.name, source.classes
         self.allowed = max(1, _whole(max_share * len(source))) if max_share else 0
         self.unreadable: dict[int, str] = {}  # index -> reason, of this run
+        self.partial: dict[int, str] = {}  # index -> what of a readable record was left out
         self._share, self._tries = max_share, min(tries, len(source))
         self._split, self._report = split, report and Path(report)
         self._listed = self._already_listed()
@@ -131,12 +135,12 @@ class Robust:
         Raises:
           TooManyUnreadable: more are broken than allowed.
         """
-        total, start = len(self), time.monotonic()
+        total, start, read = len(self), time.monotonic(), 0
         chosen = np.unique(np.linspace(0, total - 1, min(most, total)).round().astype(int))
         told, error = start + 1, None
         with ThreadPoolExecutor(threads, thread_name_prefix="m3i-survey") as pool:
             for done, (_, met) in enumerate(_ahead(pool, self._try, chosen.tolist()), 1):
-                error, now = met or error, time.monotonic()
+                error, now, read = met or error, time.monotonic(), done
                 if now > told:
                     LOG.info("reading the data once: %d of %d records", done, len(chosen))
                     told = now + TELL
@@ -144,6 +148,10 @@ class Robust:
                     break
         if error:
             self._hold_limit(error)
+        if self.partial:
+            listed = f", which {self._report} lists" if self._report else ""
+            counts = (self._split, len(self.partial), read, listed)
+            LOG.warning("%s split: of %d of %d records a part was left out%s", *counts)
 
     def captions(self) -> Iterable[str]:
         """The captions of the wrapped source."""
@@ -161,16 +169,23 @@ class Robust:
     def _try(self, index: int) -> tuple[Sample | None, Exception | None]:
         """Record `index`, or what is wrong with it, which is noted the first time."""
         try:
-            return self.source[index], None
+            sample = self.source[index]
+            if sample.left_out:
+                self._note(self.partial, index, sample.left_out)
+            return sample, None
         except MemoryError:  # says something about the machine, not about the record
             raise
         except Exception as error:  # noqa: BLE001, whatever a decoder raises
-            with self._lock:
-                if index not in self.unreadable:
-                    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-                    self.unreadable[index] = f"{kind}{error}"
-                    self._write(index)
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            self._note(self.unreadable, index, f"{kind}{error}")
             return None, error
+
+    def _note(self, noted: dict[int, str], index: int, reason: str) -> None:
+        """Keeps what is wrong with a record, and tells it, the first time."""
+        with self._lock:
+            if index not in noted:
+                noted[index] = reason
+                self._write(index, reason, shown=len(noted) <= SHOWN)
 
     def _hold_limit(self, error: Exception) -> None:
         """Raises where more records are broken than may be, naming the first of them."""
@@ -187,14 +202,14 @@ class Robust:
             f"config.unreadable={enough:g}. The first: {'; '.join(reasons[:SHOWN])}"
         ) from error
 
-    def _write(self, index: int) -> None:
+    def _write(self, index: int, reason: str, *, shown: bool) -> None:
         """Appends one line to the report; a single write, so that hosts cannot interleave."""
-        if len(self.unreadable) <= SHOWN:
-            LOG.warning("%s split: %s", self._split, self.unreadable[index])
+        if shown:
+            LOG.warning("%s split: %s", self._split, reason)
         if self._report is None or (self._split, index) in self._listed:
             return
         row = {"split": self._split, "index": index, "record": self.where(index)}
-        line = json.dumps(row | {"reason": self.unreadable[index]}) + "\n"
+        line = json.dumps(row | {"reason": reason}) + "\n"
         try:
             self._report.parent.mkdir(parents=True, exist_ok=True)
             with self._report.open("a", encoding="utf-8") as stream:

@@ -1,5 +1,7 @@
 """Lists of labels in the forms in which ImageNet's releases have them."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 import scipy.io
@@ -216,3 +218,88 @@ def test_lists_of_another_data_set_are_not_looked_at(tmp_path):
     images = flat(tmp_path / "d", ["1.png"])
     (tmp_path / "labels.csv").write_text("1.png,cat")
     assert said(tmp_path / "d", images) is None
+
+
+def composed(name):
+    return unicodedata.normalize("NFC", name)
+
+
+def apart(name):
+    return unicodedata.normalize("NFD", name)
+
+
+@pytest.mark.parametrize("disk,text", [(composed, apart), (apart, composed)])
+def test_names_are_compared_whichever_form_their_accents_have(tmp_path, disk, text):
+    """Of images, of classes, of the list itself and of annotations."""
+    images = flat(tmp_path / "d", [disk("é.png"), disk("ü.png")])
+    rows = text("é.png chaîne\nü.png Bär\n")
+    (tmp_path / "d" / "labels.txt").write_text(rows)
+    classes = (disk("chaîne"), disk("Bär"))
+    assert said(tmp_path / "d", images, classes=classes) == list(classes)
+    put(tmp_path, disk("train/Bär/1.png"), disk("val/été.png"))
+    write(tmp_path / "val" / "labels.csv", text("été.png,Bär"))
+    assert [composed(name) for name in labels(tmp_path)] == [composed("Bär")]
+
+
+def test_a_list_of_a_folder_with_an_accent_or_a_bracket(tmp_path):
+    place = tmp_path / apart("prêt [1]")
+    place.mkdir()
+    Image.new("RGB", (4, 4)).save(place / "1.png")
+    write(tmp_path / composed("Prêt [1].CSV"), "1.png,cat")
+    found = ilsvrc.find(place, [place / "1.png"], root=tmp_path, classes=("cat",))
+    assert found.names == ["cat"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32"])
+def test_lists_have_the_encoding_that_their_mark_says(tmp_path, encoding):
+    images = flat(tmp_path / "d", ["1.png", "2.png"])
+    for file, row in (("labels.csv", "{},{}"), ("labels.tsv", "{}\t{}"), ("test.txt", "{} {}")):
+        data = "\n".join([row.format("1.png", "Kätzchen"), row.format("2.png", "猫")])
+        (tmp_path / "d" / file).write_bytes(data.encode(encoding))
+        assert said(tmp_path / "d", images, classes=("Kätzchen", "猫")) == ["Kätzchen", "猫"]
+        (tmp_path / "d" / file).write_bytes(data.encode("gb18030"))
+        with pytest.raises(ConfigError, match="is no text in UTF-8 .line 1, byte 0x.*save it"):
+            said(tmp_path / "d", images)
+        (tmp_path / "d" / file).unlink()
+
+
+def test_counters_of_pascal_voc_are_no_classes(tmp_path):
+    images = flat(tmp_path / "d", ["000001.png", "000002.png", "000003.png"])
+    write(tmp_path / "d" / "test.txt", "000001 -1\n000002  1\n000003  0\n")
+    for classes in (("1", "2", "3"), ("cat", "dog")):
+        with pytest.raises(ConfigError, match="whether it has a class .1 or -1., and not which"):
+            said(tmp_path / "d", images, classes=classes)
+    assert said(tmp_path / "d", images, classes=("-1", "0", "1")) == ["-1", "1", "0"]
+    write(tmp_path / "d" / "test.txt", "000001 3\n000002 1\n000003 1\n")
+    assert said(tmp_path / "d", images, classes=("1", "2", "3")) == ["3", "1", "1"]
+    write(tmp_path / "d" / "test.txt", "000001 1\n000002 2\n000003 3\n")
+    assert said(tmp_path / "d", images, classes=("1", "2", "3")) == ["1", "2", "3"]
+    assert said(tmp_path / "d", images, classes=("cat", "dog")) is None  # counts its lines
+
+
+def test_columns_of_a_list(tmp_path):
+    images = flat(tmp_path / "d", ["1.png", "2.png"])
+    for text in (
+        "id,filename,label\n2,1.png,cat\n1,2.png,dog",
+        "filename,width,height,label\n1.png,640,480,cat\n2.png,2,1,dog",
+        "file,label,split\n1.png,dog,train\n1.png,cat,test\n2.png,dog,test",
+        'id;name;class\n7;"1.png";"cat"\n8;"2.png";"dog"',
+    ):
+        write(tmp_path / "d" / "labels.csv", text)
+        assert said(tmp_path / "d", images) == ["cat", "dog"]
+    write(tmp_path / "d" / "labels.csv", "1.png,small,brown\n2.png,large,grey")
+    with pytest.raises(ConfigError, match="leaves open which of them is the class"):
+        said(tmp_path / "d", images)
+
+
+def test_a_sentence_is_no_class_that_it_begins_with(tmp_path):
+    images = flat(tmp_path / "d", ["1.png"], labels=["1.png cat on a dog"])
+    assert said(tmp_path / "d", images) == ["cat on a dog"]  # which training lacks
+    images = flat(tmp_path / "e", ["1.png"], labels=["1.png cat 3 4.5 6 -1"])
+    assert said(tmp_path / "e", images) == ["cat"]
+
+
+def test_a_title_above_classes_is_none_of_them(tmp_path):
+    images = flat(tmp_path / "d", ["1.png", "2.png"])
+    write(tmp_path / "d" / "test_labels.csv", 'label\n"cat"\n"cat"\n')
+    assert said(tmp_path / "d", images) == ["cat", "cat"]

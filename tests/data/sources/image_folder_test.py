@@ -71,22 +71,82 @@ def test_a_folder_per_class(labelled):
     assert np.array_equal(source[0].image, np.asarray(picture()))
 
 
-@pytest.mark.parametrize(
-    "data,expected",
-    [
-        ("\ufeffa cat\n\ufeff a dog", "a cat\na dog"),
-        ("a cat\r\n\n".encode("utf-16"), "a cat"),
-        (b"\xfe\xff" + "eine Kätzin".encode("utf-16-be"), "eine Kätzin"),
-        ("ä" * 3000, "ä" * 2048),  # 4096 bytes, cut between letters
-        ("a" + "ä" * 3000, "a" + "ä" * 2047),  # and within one
-        (b"caf\xe9", "caf\ufffd"),
-    ],
-    ids=["marks", "utf-16", "utf-16-be", "long", "cut", "latin-1"],
-)
-def test_captions_are_read_as_their_marks_say(tmp_path, data, expected):
+CAPTIONS = {
+    "marks": ("\ufeffa cat\n\ufeff a dog", "a cat\na dog", ""),
+    "utf-16": ("a cat\r\n\n".encode("utf-16"), "a cat", ""),
+    "utf-16-be": (b"\xfe\xff" + "eine Kätzin".encode("utf-16-be"), "eine Kätzin", ""),
+    "utf-32": ("eine Kätzin".encode("utf-32"), "eine Kätzin", ""),
+    "utf-16 without a mark": ("a cat\n".encode("utf-16-le"), "a cat", ""),
+    "long": ("ä" * 3000, "ä" * 2048, "what is behind its first 4096 bytes"),
+    "cut in a letter": ("a" + "ä" * 3000, "a" + "ä" * 2047, "behind its first 4096 bytes"),
+    "cut in a word": ("a cat " * 1000, " ".join(["a cat"] * 682) + " a", "behind its first 4096"),
+    "cut in a line": ("a cat sits\n" * 1000, "\n".join(["a cat sits"] * 372), "first 4096 bytes"),
+    "cut at a line": ("a cat is\r\n" + "x" * 4086 + "y\nz", "a cat is", "first 4096 bytes"),
+    "as long as may be": ("x" * 4090 + "\na cat", "x" * 4090 + "\na cat", ""),
+    "latin-1": (b"caf\xe9", "", "1 of 1 lines, which are no UTF-8"),
+    "one line of two": (b"a cat\ncaf\xe9\n", "a cat", "1 of 2 lines, which are no UTF-8"),
+    "gbk": ("一只猫\n一只狗".encode("gbk"), "", "2 of 2 lines"),
+    "shift-jis": ("猫が座る".encode("shift-jis"), "", "1 of 1 lines"),
+    "cp1252": ("“a cat” – sits".encode("cp1252"), "", "1 of 1 lines"),
+    "Chinese in utf-16 without a mark": ("一只猫".encode("utf-16-le"), "", "1 of 1 lines"),
+    "broken before": ("a caf\ufffd\nb", "b", "1 of 2 lines"),
+    "binary": (bytes(range(256)), "", "left out of"),
+}
+
+
+@pytest.mark.parametrize("kind", CAPTIONS)
+def test_captions_are_read_as_their_marks_say_and_what_cannot_be_is_said(tmp_path, kind):
+    data, expected, said = CAPTIONS[kind]
     picture().save(tmp_path / "1.png")
     (tmp_path / "1.txt").write_bytes(data if isinstance(data, bytes) else data.encode())
-    assert image_folder(str(tmp_path))[0].caption == expected
+    sample = image_folder(str(tmp_path))[0]
+    if kind != "binary":
+        assert sample.caption == expected
+    assert "\ufffd" not in sample.caption and "\0" not in sample.caption
+    assert said in sample.left_out and bool(said) == bool(sample.left_out)
+    assert list(image_folder(str(tmp_path)).captions()) == [sample.caption]
+
+
+@pytest.mark.parametrize(
+    "image,text",
+    [
+        ("UP.JPG", "UP.TXT"),
+        ("up.jpg", "up.Txt"),
+        ("up.JPEG", "up.txt"),
+        ("caf\u00e9.png", "cafe\u0301.txt"),
+        ("cafe\u0301.png", "caf\u00e9.TXT"),
+        ("a.b.png", "a.b.txt"),
+    ],
+)
+def test_captions_stand_in_a_text_of_the_same_name(tmp_path, image, text):
+    (tmp_path / image).write_bytes(encoded(picture()))
+    (tmp_path / text).write_text("a cat")
+    source = image_folder(str(tmp_path))
+    assert source[0].caption == "a cat" and "left out" not in source.account.notes[0]
+    before = source.fingerprint(), source.contents()["contents"]
+    (tmp_path / text).write_text("a dog!")
+    after = source.fingerprint(), source.contents()["contents"]
+    assert before[0] != after[0] and before[1] != after[1]
+
+
+def test_of_two_texts_the_one_that_is_spelt_alike_is_read(tmp_path):
+    for name in ("up.jpg", "Up.jpg"):
+        (tmp_path / name).write_bytes(encoded(picture()))
+    (tmp_path / "up.TXT").write_text("loud")
+    (tmp_path / "up.txt").write_text("low")
+    (tmp_path / "dir.jpg").write_bytes(encoded(picture()))
+    (tmp_path / "dir.txt").mkdir()
+    source = image_folder(str(tmp_path))
+    assert [source[i].caption for i in range(3)] == ["", "", "low"]
+    assert "left out: 1 '.txt'" in source.account.notes[0]
+
+
+def test_a_text_that_has_gone_is_said(tmp_path):
+    picture().save(tmp_path / "1.png")
+    (tmp_path / "1.txt").write_text("a cat")
+    source = image_folder(str(tmp_path))
+    (tmp_path / "1.txt").unlink()
+    assert source[0].caption == "" and "1.txt': No such file" in source[0].left_out
 
 
 def test_a_flat_folder_is_unlabelled(tmp_path):

@@ -235,3 +235,19 @@ def test_an_evaluation_leaves_out_what_it_cannot_read():
     )
     assert label[real].tolist() == [0, 1, 2, 4, 5, 6, 7, 8] and label[~real].tolist() == [-1] * 4
     assert np.flatnonzero(lost).tolist() == [3, 9]
+
+
+def test_what_is_left_out_of_a_record_is_counted_and_listed_and_stops_nothing(tmp_path, caplog):
+    class Mute(Numbered):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return sample._replace(left_out=f"caption {index}" if index % 2 else "")
+
+    report = tmp_path / "unreadable.txt"
+    source = robust(Mute(10), report=report, max_share=0)
+    source.survey()
+    assert source[3].label == 3 and not source.unreadable and len(source.partial) == 5
+    reasons = [json.loads(x)["reason"] for x in report.read_text().splitlines()]
+    assert sorted(reasons) == [f"caption {i}" for i in (1, 3, 5, 7, 9)]
+    assert "of 5 of 10 records a part was left out, which" in caplog.text
+    assert caplog.text.count("caption") == 3  # named in full

@@ -7,7 +7,7 @@ r"""Linear probing of ViT-B/16, ImageNet-1k, 90 epochs of LARS (M3I Table 9).
     python experiments/plan.py --config configs/linear_vit_b16_in1k.py:siamese_im
 
 The encoder is frozen; a classifier learns on its features, normalised over the batch. M3I's is on
-the mean token as SiameseIM's, MAE's on the class token. `experiments/linear_probe.py` is quicker:
+the mean token as SiameseIM's, MAE's on the class token. `experiments/evaluate.py` is quicker:
 its features are of one crop.
 The paper reports 83.8 after labels; SiameseIM 78.0, MAE 68.0; not run by us.
 Constants and sources: docs/methods.md#linear-probe.

@@ -43,8 +43,8 @@ DOCS = flags.DEFINE_string("docs", None, "Document to put the table into, beside
 
 def studies():
     """Table 2 and Table 14 as cases with their configs."""
-    from m3i_jax.evaluation.ablation import Case, Study
     from m3i_jax.methods.forms import FORMS as forms
+    from m3i_jax.studies.study import Case, Study
     from m3i_jax.training.config import Config
 
     def load(name, **objective):
@@ -76,10 +76,10 @@ def compare(studies, *, reference, name, measure=lambda job: {}, ready=lambda ca
     """The ablation of `studies()`: runs what is missing, then writes table and picture.
 
     reference: the case that --steps are of.  name: of the picture in the docs.
-    measure: further metrics of a run, see `ablation.perform`.
+    measure: further metrics of a run, see `study.perform`.
     ready: raises ConfigError where what the cases need is not there.
     """
-    from m3i_jax.evaluation import ablation, comparison
+    from m3i_jax.studies import comparison, study
 
     docs = pathlib.Path(DOCS.value) if DOCS.value else None
     if docs and not docs.is_file():
@@ -87,11 +87,11 @@ def compare(studies, *, reference, name, measure=lambda job: {}, ready=lambda ca
     if docs:  # refused before hours of training
         comparison.paste(docs.read_text(), "")
     everything = studies()
-    chosen = ablation.choose(everything, FORMS.value)
+    chosen = study.choose(everything, FORMS.value)
     if not TABLE_ONLY.value:
-        ready(ablation.cases(chosen))
-        (first,) = (case for case in ablation.cases(everything) if case.name == reference)
-        if status := run(ablation.cases(chosen), first, measure):
+        ready(study.cases(chosen))
+        (first,) = (case for case in study.cases(everything) if case.name == reference)
+        if status := run(study.cases(chosen), first, measure):
             return status
     write(chosen, docs, name)
     return 0
@@ -99,11 +99,11 @@ def compare(studies, *, reference, name, measure=lambda job: {}, ready=lambda ca
 
 def run(cases, reference, measure) -> int:
     """Every run of the cases that is not finished; 75 when asked to leave."""
-    from m3i_jax.evaluation import ablation
     from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
+    from m3i_jax.studies import study
 
     with Preemption(holds=False) as preemption:  # what a training holds is its own to save
-        jobs = ablation.plan(
+        jobs = study.plan(
             cases,
             WORKDIR.value,
             reference=reference,
@@ -112,19 +112,19 @@ def run(cases, reference, measure) -> int:
             budget=BUDGET.value,
         )
         how = dict(train_limit=LIMIT.value, also=measure)
-        return ablation.sweep(
+        return study.sweep(
             jobs,
-            lambda job: ablation.perform(job, WORKDIR.value, **how),
+            lambda job: study.perform(job, WORKDIR.value, **how),
             leave=lambda: EXIT_PREEMPTED if preemption.requested else 0,
         )
 
 
 def write(chosen, docs: pathlib.Path | None, name: str) -> None:
     """The table and the picture of all that has been run, in the work directory and in the docs."""
-    from m3i_jax.evaluation import ablation, comparison
+    from m3i_jax.studies import comparison, study
 
     workdir = pathlib.Path(WORKDIR.value)
-    found = ablation.collect(workdir, chosen, branch=BRANCH.value)
+    found = study.collect(workdir, chosen, branch=BRANCH.value)
     text = comparison.markdown(chosen, found)
     (workdir / "table.md").write_text(text + "\n")
     comparison.plot(chosen, found, workdir / "table.png")

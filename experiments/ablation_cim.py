@@ -37,7 +37,7 @@ MEASURES = {
 
 def studies():
     """Tables 4 to 8, all but the last of ResPix and a ViT."""
-    from m3i_jax.evaluation.ablation import Study
+    from m3i_jax.studies.study import Study
 
     base = case(REFERENCE, "half of the cells at random; two blocks, one shared; softmax", 83.3)
     return [
@@ -55,7 +55,7 @@ def studies():
 
 def case(name, title, top1, variant="respix", **changes):
     """A case that differs from a variant of the config in some fields of its blocks."""
-    from m3i_jax.evaluation.ablation import Case
+    from m3i_jax.studies.study import Case
     from m3i_jax.training.config import Config
 
     config = cli.load(f"{CONFIG}:{variant}")
@@ -137,11 +137,11 @@ def ready(cases) -> None:
 
 def measure(job):
     """What the generator of a run guesses and its enhancer finds."""
-    from m3i_jax.evaluation import corruption
+    from m3i_jax.analysis import cim
 
     if not job.config.weights:  # nothing but erasing
         return {}
-    return corruption.measure(corruption.restore(job.workdir)).metrics
+    return cim.measure(cim.restore(job.workdir)).metrics
 
 
 def main() -> int:

@@ -19,17 +19,17 @@ OUTPUT = flags.DEFINE_string("output", None, "Folder to write; WORKDIR/export if
 
 def main() -> None:
     """Restores the branch and writes it."""
-    from m3i_jax.evaluation import subjects
+    from m3i_jax.evaluation import models
     from m3i_jax.interop import exporting
 
-    subject = subjects.restore(WORKDIR.value, branch=BRANCH.value, step=STEP.value)
-    folder = pathlib.Path(OUTPUT.value or subject.workdir / "export")
-    origin = {"branch": subject.branch, "step": subject.step, "image": subject.config.image}
-    origin |= {"note": subject.note} if subject.note else {}
-    config = {"encoder": {"image": subject.config.image, **subject.config.encoder}, **origin}
-    params = subject.params["encoders"]["image"]
+    model = models.restore(WORKDIR.value, branch=BRANCH.value, step=STEP.value)
+    folder = pathlib.Path(OUTPUT.value or model.workdir / "export")
+    origin = {"branch": model.branch, "step": model.step, "image": model.config.image}
+    origin |= {"note": model.note} if model.note else {}
+    config = {"encoder": {"image": model.config.image, **model.config.encoder}, **origin}
+    params = model.params["encoders"]["image"]
     layout = exporting.save(folder, params, config, to=TO.value)
-    print(f"{folder}: branch {subject.branch} of step {subject.step}, layout {layout}")
+    print(f"{folder}: branch {model.branch} of step {model.step}, layout {layout}")
 
 
 if __name__ == "__main__":

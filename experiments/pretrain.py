@@ -46,11 +46,13 @@ def main() -> int:
         raise ConfigError("--coordinator, --processes and --process want --distributed")
     blocks.check(config)  # before the rest is loaded
     run.check(config)
+    from m3i_jax.analysis.gallery import drawing
     from m3i_jax.evaluation.monitor import monitor
     from m3i_jax.training.session import train
 
     with processes.together() if DISTRIBUTED.value else contextlib.nullcontext():
-        return train(config, WORKDIR.value, watch=monitor)
+        watch = lambda session: [*monitor(session), *drawing(session)]  # noqa: E731
+        return train(config, WORKDIR.value, watch=watch)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,5 @@ workdir=${1:-runs/m3i}
 python3 -m venv .venv
 .venv/bin/pip install --quiet -e '.[scenes]'
 .venv/bin/python experiments/pretrain.py --workdir "$workdir"
-.venv/bin/python experiments/linear_probe.py --workdir "$workdir" --baselines --train_limit 5000
-.venv/bin/python experiments/knn.py --workdir "$workdir" --baselines --train_limit 5000
+.venv/bin/python experiments/evaluate.py --workdir "$workdir" --baselines --train_limit 5000
 .venv/bin/python experiments/report.py --workdir "$workdir"

@@ -14,7 +14,7 @@ WORKDIR = flags.DEFINE_string("workdir", "runs/m3i", "Work directory of a run.")
 
 def main() -> None:
     """Reads what the run has written, and draws it."""
-    from m3i_jax.evaluation import page
+    from m3i_jax.analysis import page
 
     print(page.write(WORKDIR.value))
 

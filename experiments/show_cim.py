@@ -31,10 +31,11 @@ def main() -> None:
     if OUT.value is not None and not pathlib.Path(OUT.value).is_dir():
         raise ConfigError(f"--out is '{OUT.value}', which is no folder")
     from m3i_jax import pictures
-    from m3i_jax.evaluation import corruption, repair, report
+    from m3i_jax.analysis import cim, repair
+    from m3i_jax.evaluation import results
 
-    subject = corruption.restore(WORKDIR.value, step=STEP.value)
-    result = corruption.measure(subject, limit=TEST.value, seed=SEED.value)
+    subject = cim.restore(WORKDIR.value, step=STEP.value)
+    result = cim.measure(subject, limit=TEST.value, seed=SEED.value)
     shown = repair.observe(subject, images=SAMPLES.value, seed=SEED.value)
     patch = subject.trained.network.towers["image"].patch
     folder = pathlib.Path(OUT.value or subject.trained.workdir)
@@ -44,8 +45,8 @@ def main() -> None:
     }
     for name, picture in drawn.items():
         print(pictures.save(picture, folder / name))
-    report.write(subject.trained.workdir, [result])
-    report.show([result])
+    results.write(subject.trained.workdir, [result])
+    results.show([result])
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def main() -> int:
         )
     if status := pretrain.main():
         return status
-    from m3i_jax.evaluation import codebook
+    from m3i_jax.analysis import codebook
 
     found = codebook.usage(workdir)
     print(

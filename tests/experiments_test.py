@@ -12,11 +12,11 @@ ROOT = pathlib.Path(__file__).parent.parent
 @pytest.mark.parametrize(
     "line, sentence",
     [
-        ("linear_probe --base_lr=10", "--base_lr is the rate of --recipe lars"),
-        ("linear_probe --recipe=lras", "should be one of"),
-        ("linear_probe --workdir={tmp}", "has no checkpoints; expected the --workdir of"),
-        ("knn --workdir={tmp}", "has no checkpoints; expected the --workdir of"),
-        ("knn --wrokdir={tmp}", "Unknown command line flag 'wrokdir'"),
+        ("evaluate --task=linear:base_lr=10", "base_lr is the rate of recipe=lars"),
+        ("evaluate --task=linaer", "unknown --task 'linaer'; did you mean 'linear'?"),
+        ("evaluate --task=knn:k", "expected knn:SETTING=VALUE"),
+        ("evaluate --workdir={tmp}", "has no checkpoints; expected the --workdir of"),
+        ("evaluate --wrokdir={tmp}", "Unknown command line flag 'wrokdir'"),
         ("export --workdir={tmp}", "has no checkpoints; expected the --workdir of"),
         ("convert --input={tmp}/x --output={tmp}/y", "no model.safetensors at '{tmp}/x'"),
         ("convert --input=setup.py --output={tmp}/y --fields=[1]", "--fields is [1], expected"),

@@ -45,8 +45,13 @@ MAY_IMPORT = {
     + " trees jsonfile augment normalize metrics pictures parallel networks framework methods data"
     + " interop checkpoints",
     "evaluation": NUMERICS
-    + " trees jsonfile normalize metrics quantize parallel networks checkpoints training data"
-    + " pictures",
+    + " trees jsonfile normalize metrics parallel networks checkpoints training data",
+    "analysis": NUMERICS
+    + " trees normalize metrics quantize pictures parallel networks framework checkpoints training"
+    + " data evaluation",
+    "studies": NUMERICS + " pictures training evaluation",
+    "commands": "types build ranges cli parallel data interop checkpoints training evaluation"
+    + " analysis studies",
 }
 ONLY_IN = {
     "flax": "nn encoders decoders networks training",

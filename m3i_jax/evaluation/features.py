@@ -27,7 +27,7 @@ class NotMeasurable(UserError, ValueError):
     status = 65  # BSD's EX_DATAERR
 
 
-class Table(NamedTuple):
+class FeatureSet(NamedTuple):
     """Features of a data set, one row per record in its order.
 
     features: (N, D) float32.   labels: (N,) int32, -1 = none.
@@ -44,7 +44,7 @@ def extract(
     length: int,
     put: Callable[[Array], Array] | None = None,
     view: str = "a",
-) -> Table:
+) -> FeatureSet:
     """Features and labels of exactly the `length` records of one pass; the same on every host.
 
     Those of them that cannot be read have no row.
@@ -83,7 +83,7 @@ def extract(
     features, labels = (np.concatenate(column) for column in list(zip(*kept, strict=True))[:2])
     if bad := int((~np.isfinite(features).all(axis=1)).sum()):
         raise NotMeasurable(f"{bad} of {count} rows have features that are not finite")
-    return Table(features, labels)
+    return FeatureSet(features, labels)
 
 
 def pooled(features: Features, how: str) -> Array:

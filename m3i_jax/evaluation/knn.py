@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from m3i_jax import normalize
-from m3i_jax.evaluation.features import NotMeasurable, Table
+from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
 from m3i_jax.types import Array
 
 
 def knn(
-    train: Table,
-    test: Table,
+    train: FeatureSet,
+    test: FeatureSet,
     *,
     k: int | Sequence[int] = 20,
     temperature: float = 0.07,
@@ -49,7 +49,7 @@ def knn(
         if not len(table.labels) or (bad := int((np.asarray(table.labels) < 0).sum())):
             what = f"has {bad} rows without a label" if len(table.labels) else "is empty"
             raise NotMeasurable(f"kNN votes with labels, but the {name} set {what}")
-    bank = Table(normalize.unit(jnp.asarray(train.features)), jnp.asarray(train.labels))
+    bank = FeatureSet(normalize.unit(jnp.asarray(train.features)), jnp.asarray(train.labels))
     features, labels = np.asarray(test.features), np.asarray(test.labels)
     correct = np.zeros(len(ks), np.int64)
     for first in range(0, len(labels), chunk):
@@ -61,21 +61,23 @@ def knn(
     return {k: int(c) / len(labels) for k, c in zip(ks, correct, strict=True)}
 
 
-def online_knn(bank: Table, queries: Table, *, k: int = 20, temperature: float = 0.07) -> Array:
+def online_knn(
+    bank: FeatureSet, queries: FeatureSet, *, k: int = 20, temperature: float = 0.07
+) -> Array:
     """Top-1 of the same vote as a scalar, for use inside a compiled step: a training monitor.
 
     Rows of the bank without a label (-1) do not vote and queries without one do not count; 0 if
     nothing is left.
     """
     labels = jnp.asarray(queries.labels)
-    bank = Table(normalize.unit(bank.features), jnp.asarray(bank.labels))
+    bank = FeatureSet(normalize.unit(bank.features), jnp.asarray(bank.labels))
     found = vote(bank, queries.features, ks=(k,), temperature=temperature)[0]
     counted = labels >= 0
     total = counted.sum()
     return ((found == labels) & counted).sum() / jnp.maximum(total, 1).astype(jnp.float32)
 
 
-def vote(bank: Table, queries: Array, *, ks: tuple[int, ...], temperature: float) -> Array:
+def vote(bank: FeatureSet, queries: Array, *, ks: tuple[int, ...], temperature: float) -> Array:
     """Class that the k nearest rows of the bank vote for: (B, D) queries -> (len(ks), B) int32.
 
     bank: features of unit norm; rows with label -1 have no vote. -1 where nobody votes.
@@ -102,5 +104,7 @@ def vote(bank: Table, queries: Array, *, ks: tuple[int, ...], temperature: float
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
-def _vote_compiled(bank: Table, queries: Array, ks: tuple[int, ...], temperature: float) -> Array:
+def _vote_compiled(
+    bank: FeatureSet, queries: Array, ks: tuple[int, ...], temperature: float
+) -> Array:
     return vote(bank, queries, ks=ks, temperature=temperature)

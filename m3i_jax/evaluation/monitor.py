@@ -12,10 +12,10 @@ from m3i_jax import build, data, metrics, normalize
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import NoSplit
+from m3i_jax.data.sources.subset import every_nth
 from m3i_jax.evaluation import categories
-from m3i_jax.evaluation.features import Table, pooled
+from m3i_jax.evaluation.features import FeatureSet, pooled
 from m3i_jax.evaluation.knn import online_knn
-from m3i_jax.evaluation.subjects import every_nth
 from m3i_jax.training import blocks, hooks, reading
 from m3i_jax.training.loop import Hook, Moment
 from m3i_jax.training.session import Session
@@ -52,7 +52,9 @@ def _monitor(session: Session, wanted: blocks.Monitor) -> list[Hook]:
         }
         for branch, (of_bank, *of_asked) in features.items():
             for query in of_asked:
-                top1 = online_knn(Table(of_bank, known[1]), Table(query, asked[1]), k=wanted.k)
+                top1 = online_knn(
+                    FeatureSet(of_bank, known[1]), FeatureSet(query, asked[1]), k=wanted.k
+                )
                 found[f"probe/{branch}_knn/top1"] = top1
         if asked is not None and names is not None:
             right = categories.top1(run.network, params, names, _normal(asked[0]), asked[1])

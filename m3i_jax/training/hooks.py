@@ -1,4 +1,4 @@
-"""What a run does beside training: logs, saves, draws. Each hook is a function of a `Moment`."""
+"""What a run does beside training: logs and saves. Each hook is a function of a `Moment`."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -127,24 +127,5 @@ def saving(
             save = partial(checkpoints.save, moment.step, items, meta(moment), wait=moment.last)
             while not done(save) and moment.last:
                 time.sleep(pause * 2 ** (checkpoints.failures - 1))
-
-    return hook
-
-
-def drawing(
-    log: Log,
-    draw: Callable[[Any, Any, int], dict[str, np.ndarray]],
-    *,
-    state: Callable[[Any], TrainState],
-    every: int,
-    first: int = 1,
-) -> Hook:
-    """Pictures of what the step looks at, at step `first` and every `every` steps."""
-
-    def hook(moment: Moment) -> None:
-        shown = moment.step == first or due(moment.step, every) or moment.done
-        if every > 0 and shown and not moment.leaving:
-            pictures = draw(state(moment.leaves), moment.batch, moment.step)
-            log.images(moment.step, pictures)
 
     return hook

@@ -21,7 +21,6 @@ from m3i_jax.parallel.processes import Watchdog
 from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
 from m3i_jax.training import blocks, frozen, hooks, init_from, reading
 from m3i_jax.training.config import Config
-from m3i_jax.training.gallery import gallery
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, Moment, fit
 from m3i_jax.training.planning import flops
@@ -62,7 +61,7 @@ def train(
 
     0 when it is done, 75 when a signal asked it to leave: everything is saved, and the same
     command goes on where it was.
-    watch: hooks of the caller's, such as evaluation on the side.
+    watch: hooks of the caller's, such as evaluation on the side, and pictures.
     """
     workdir = Path(workdir)
     check(config)
@@ -89,8 +88,8 @@ def train(
             return 0
         with Log(workdir, total=run.total, start=step, active=first) as log:
             session = Session(run, inputs, workdir, log, _unflatten(state), preemption.at_once)
-            logs, draws, puts_back, saves = _hooks(session, kept, every=block.every)
-            chores = [preemption.hold, logs, *watch(session), draws, puts_back, saves]
+            logs, puts_back, saves = _hooks(session, kept, every=block.every)
+            chores = [preemption.hold, logs, *watch(session), puts_back, saves]
             parting = [logs, puts_back, saves]
             if jax.process_count() > 1:  # all leave together, or somebody stands still
                 dog, parting = Watchdog(), []
@@ -183,7 +182,7 @@ def _unflatten(state: TrainState) -> Callable[[Any], TrainState]:
 
 
 def _hooks(session: Session, kept: Checkpoints, *, every: int) -> list[Hook]:
-    """Log, pictures, papers, checkpoints: so that what a checkpoint follows is on disk."""
+    """Log, papers, checkpoints: so that what a checkpoint follows is on disk."""
     config, run, log = session.run.config, session.run, session.log
     asked = build.call(blocks.Log, config.log, what="config.log")
     meta = {"config": json.loads(json.dumps(config.to_dict())), "fingerprint": None}
@@ -193,7 +192,6 @@ def _hooks(session: Session, kept: Checkpoints, *, every: int) -> list[Hook]:
     given = dict(batch=config.batch, flush=every, ceiling=ceiling, history=history)
     return [
         hooks.logging(log, every=asked.every, **given),
-        hooks.drawing(log, gallery(run), state=session.state, every=asked.images),
         _putting_back(session, every=every),
         hooks.saving(
             kept,

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from m3i_jax import evaluation
 from m3i_jax.data.pipeline import Rows
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.evaluation import features
@@ -43,7 +42,7 @@ def test_counts_are_exact_whatever_the_padding(batch):
     for n in range(1, 34):
         images, labels = data(n, seed=n)
         # NumPy stands in for the compiled function: the counting is the host's.
-        table = evaluation.extract(
+        table = features.extract(
             lambda x: x.reshape(len(x), -1), passes(images, labels, batch), length=n, put=np.asarray
         )
         np.testing.assert_array_equal(table.features, images.reshape(n, -1))
@@ -57,7 +56,7 @@ def test_counts_are_exact_whatever_the_padding(batch):
 def test_metrics_of_a_padded_pass_equal_numpy(n, batch):
     # Queries are the bank, k = 1: each row finds itself, unless its label or order is confused.
     images, labels = data(n, seed=3)
-    table = evaluation.extract(flat, passes(images, labels, batch), length=n)
+    table = features.extract(flat, passes(images, labels, batch), length=n)
     noisy = table._replace(labels=np.where(np.arange(n) % 3 == 0, 7, table.labels))
     expected = np.mean(np.arange(n) % 3 != 0)
     assert knn(table, noisy, k=1, chunk=4)[1] == pytest.approx(expected, abs=1e-12)
@@ -81,14 +80,14 @@ def test_the_pipeline_of_the_library_gives_such_passes():
         def fingerprint(self):
             return "numbers"
 
-    table = evaluation.extract(flat, epoch(Numbers(), batch=4, size=4, ratio=1.0), length=11)
+    table = features.extract(flat, epoch(Numbers(), batch=4, size=4, ratio=1.0), length=11)
     np.testing.assert_array_equal(table.features[:, 0], 10.0 * np.arange(11))
     np.testing.assert_array_equal(table.labels, np.arange(11) % 2)
 
 
 def test_wholly_padded_batches_change_nothing():
     images, labels = data(5)
-    table = evaluation.extract(flat, passes(images, labels, 4, extra=2), length=5)
+    table = features.extract(flat, passes(images, labels, 4, extra=2), length=5)
     assert table.features.shape == (5, 12)
 
 
@@ -96,15 +95,15 @@ def test_wholly_padded_batches_change_nothing():
 def test_a_pass_of_another_length_fails_with_a_sentence(length):
     images, labels = data(13)
     with pytest.raises(ValueError, match=f"gave 13 rows, but the data set has {length}"):
-        evaluation.extract(flat, passes(images, labels, 4), length=length)
+        features.extract(flat, passes(images, labels, 4), length=length)
 
 
 def test_an_empty_data_set_and_broken_features_fail_with_a_sentence():
     with pytest.raises(ValueError, match="nothing to evaluate"):
-        evaluation.extract(flat, iter(()), length=0)
+        features.extract(flat, iter(()), length=0)
     images, labels = data(5)
     with pytest.raises(ValueError, match="5 of 5 rows have features that are not finite"):
-        evaluation.extract(lambda x: flat(x) * jnp.nan, passes(images, labels, 4), length=5)
+        features.extract(lambda x: flat(x) * jnp.nan, passes(images, labels, 4), length=5)
 
 
 def test_batches_are_dispatched_before_the_host_waits():
@@ -121,7 +120,7 @@ def test_batches_are_dispatched_before_the_host_waits():
             used.append(len(asked))
             return self.x
 
-    evaluation.extract(lambda x: Result(x=x.reshape(1, -1)), stream(), length=10, put=np.asarray)
+    features.extract(lambda x: Result(x=x.reshape(1, -1)), stream(), length=10, put=np.asarray)
     assert used[0] == features.AHEAD + 1
     assert len(used) == 10
 
@@ -136,8 +135,8 @@ def test_one_and_eight_devices_give_equal_features(key):
     images, labels = data(21)
     mesh = jax.make_mesh((8,), ("data",))
     rows = NamedSharding(mesh, PartitionSpec("data"))
-    one = evaluation.extract(apply, passes(images, labels, 8), length=21)
-    eight = evaluation.extract(
+    one = features.extract(apply, passes(images, labels, 8), length=21)
+    eight = features.extract(
         apply,
         passes(images, labels, 8),
         length=21,
@@ -152,17 +151,17 @@ def test_one_and_eight_devices_give_equal_features(key):
 def test_pooled_by_mean_and_by_class_token():
     tokens = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     x = Features(tokens=tokens, pooled=tokens[:, 0] + 100)
-    np.testing.assert_allclose(evaluation.pooled(x, "mean"), tokens.mean(1))
-    np.testing.assert_array_equal(evaluation.pooled(x, "cls"), tokens[:, 0] + 100)
-    assert evaluation.pooled(
-        x._replace(tokens=jnp.asarray(tokens, jnp.bfloat16)), "mean"
-    ).dtype == (jnp.float32)
+    np.testing.assert_allclose(features.pooled(x, "mean"), tokens.mean(1))
+    np.testing.assert_array_equal(features.pooled(x, "cls"), tokens[:, 0] + 100)
+    assert features.pooled(x._replace(tokens=jnp.asarray(tokens, jnp.bfloat16)), "mean").dtype == (
+        jnp.float32
+    )
     with pytest.raises(ValueError, match="no class token; pool by 'mean'"):
-        evaluation.pooled(x._replace(pooled=None), "cls")
+        features.pooled(x._replace(pooled=None), "cls")
     with pytest.raises(ValueError, match="no patch tokens; pool by 'cls'"):
-        evaluation.pooled(x._replace(tokens=None), "mean")
+        features.pooled(x._replace(tokens=None), "mean")
     with pytest.raises(ValueError, match="'mean' or 'cls'"):
-        evaluation.pooled(x, "max")
+        features.pooled(x, "max")
 
 
 def test_the_image_encoder_normalises_and_passes_its_parameters_as_arguments():
@@ -175,10 +174,10 @@ def test_the_image_encoder_normalises_and_passes_its_parameters_as_arguments():
     network = python_types.SimpleNamespace(encode=encode)
     images, _ = data(4, side=2)
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
-    apply = functools.partial(evaluation.image_encoder, network, mean=mean, std=std)
+    apply = functools.partial(features.image_encoder, network, mean=mean, std=std)
     expected = ((images / 255.0 - mean) / std).reshape(4, 4, 3).mean(1)
     np.testing.assert_allclose(apply({"w": 2.0})(images), 2 * expected, rtol=1e-5, atol=1e-6)
-    default = evaluation.image_encoder(network, {"w": 1.0})(images)
+    default = features.image_encoder(network, {"w": 1.0})(images)
     imagenet = (images / 255.0 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
     np.testing.assert_allclose(default, imagenet.reshape(4, 4, 3).mean(1), rtol=1e-5, atol=1e-5)
     assert seen == [("image", True)] * 2
@@ -187,9 +186,9 @@ def test_the_image_encoder_normalises_and_passes_its_parameters_as_arguments():
 def test_raw_pixels():
     images, _ = data(3, side=4)
     np.testing.assert_allclose(
-        evaluation.raw_pixels(images), images.reshape(3, -1) / 255.0, rtol=1e-6
+        features.raw_pixels(images), images.reshape(3, -1) / 255.0, rtol=1e-6
     )
     blocks = images.reshape(3, 2, 2, 2, 2, 3).mean((2, 4)).reshape(3, -1) / 255.0
-    np.testing.assert_allclose(evaluation.raw_pixels(images, side=2), blocks, rtol=1e-6)
+    np.testing.assert_allclose(features.raw_pixels(images, side=2), blocks, rtol=1e-6)
     with pytest.raises(ValueError, match="4x4 pixels do not divide into 3 blocks"):
-        evaluation.raw_pixels(images, side=3)
+        features.raw_pixels(images, side=3)

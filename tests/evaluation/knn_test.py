@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from m3i_jax.evaluation import Table
+from m3i_jax.evaluation.features import FeatureSet
 from m3i_jax.evaluation.knn import knn, online_knn
 
 online = jax.jit(online_knn)
@@ -29,7 +29,7 @@ def tables(n=60, m=37, width=6, classes=5, seed=0):
     for count in (n, m):
         labels = rng.integers(0, classes, count).astype(np.int32)
         x = centres[labels] + 1.3 * rng.normal(size=(count, width))
-        made.append(Table(x.astype(np.float32), labels))
+        made.append(FeatureSet(x.astype(np.float32), labels))
     return made
 
 
@@ -47,8 +47,8 @@ def test_equals_brute_force(seed):
 def test_the_temperature_weighs_near_neighbours_more():
     # One neighbour at cosine 1 of class 0, two at cosine 0.9 of class 1.
     far = [0.9, np.sqrt(1 - 0.81)]
-    train = Table(np.array([[1, 0], far, far], np.float32), np.array([0, 1, 1], np.int32))
-    test = Table(np.array([[1, 0]], np.float32), np.array([0], np.int32))
+    train = FeatureSet(np.array([[1, 0], far, far], np.float32), np.array([0, 1, 1], np.int32))
+    test = FeatureSet(np.array([[1, 0]], np.float32), np.array([0], np.int32))
     assert knn(train, test, k=3, temperature=0.07) == {3: 1.0}  # 1 > 2 exp(−0.1/.07) = 0.48
     assert knn(train, test, k=3, temperature=1.0) == {3: 0.0}  # 1 < 2 exp(−0.1) = 1.81
     assert knn(train, test, k=3, temperature=1e-4) == {3: 1.0}  # exp(1/1e-4) would overflow
@@ -75,9 +75,9 @@ def test_k_beyond_the_training_set_means_all_of_it():
 def test_ties_go_to_the_earlier_row():
     # All rows coincide: the k nearest are the first k, and the first of equal votes wins.
     x = np.ones((4, 3), np.float32)
-    train = Table(x, np.array([2, 0, 0, 1], np.int32))
+    train = FeatureSet(x, np.array([2, 0, 0, 1], np.int32))
     for label, k in ((2, 1), (2, 2), (0, 3), (0, 4)):
-        assert knn(train, Table(x[:1], np.array([label], np.int32)), k=k) == {k: 1.0}
+        assert knn(train, FeatureSet(x[:1], np.array([label], np.int32)), k=k) == {k: 1.0}
 
 
 def test_refusals_are_sentences():
@@ -86,7 +86,7 @@ def test_refusals_are_sentences():
     with pytest.raises(ValueError, match="test set has 2 rows without a label"):
         knn(train, unlabelled)
     with pytest.raises(ValueError, match="training set is empty"):
-        knn(Table(train.features[:0], train.labels[:0]), test)
+        knn(FeatureSet(train.features[:0], train.labels[:0]), test)
     with pytest.raises(ValueError, match="k is 0"):
         knn(train, test, k=0)
 
@@ -100,10 +100,10 @@ def test_the_online_monitor_agrees_and_compiles():
 def test_the_online_monitor_leaves_out_rows_without_a_label():
     train, test = tables()
     rng = np.random.default_rng(9)
-    junk = Table(test.features[:20], np.full(20, -1, np.int32))  # nearest of all, but no votes
+    junk = FeatureSet(test.features[:20], np.full(20, -1, np.int32))  # nearest of all, but no votes
     place = rng.permutation(80)
-    bank = Table(*(np.concatenate(c)[place] for c in zip(train, junk, strict=True)))
-    queries = Table(*(np.concatenate(c) for c in zip(test, junk, strict=True)))
+    bank = FeatureSet(*(np.concatenate(c)[place] for c in zip(train, junk, strict=True)))
+    queries = FeatureSet(*(np.concatenate(c) for c in zip(test, junk, strict=True)))
     assert float(online(bank, queries)) == pytest.approx(knn(train, test)[20], abs=1e-6)
     assert float(online(junk, test)) == 0.0
     assert float(online(train, junk)) == 0.0
@@ -111,5 +111,5 @@ def test_the_online_monitor_leaves_out_rows_without_a_label():
 
 def test_a_collapsed_representation_scores_like_its_most_frequent_class():
     labels = np.repeat(np.arange(4), 10).astype(np.int32)
-    table = Table(np.ones((40, 8), np.float32), labels)
+    table = FeatureSet(np.ones((40, 8), np.float32), labels)
     assert knn(table, table, k=40)[40] == 0.25

@@ -1,4 +1,4 @@
-"""What the monitor is told and what it refuses; what it writes is in subjects_test.py."""
+"""What the monitor is told and what it refuses; what it writes is read back here, too."""
 
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ from PIL import Image
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import monitor as module
 from m3i_jax.evaluation.monitor import monitor
-from m3i_jax.training import reading
+from m3i_jax.training import log, reading
 
 CUT = dict(size=8, ratio=None)
 
@@ -112,3 +112,11 @@ def test_broken_records_are_neither_in_the_bank_nor_asked(tmp_path):
     images, labels = module._subset(session.inputs.source, 9, CUT)
     assert len(images) == 3 and labels.tolist() == [0, 1, 1]
     assert module._asked(session, 8, CUT)[1].tolist() == [1]
+
+
+def test_the_monitor_wrote_probe_and_health(finished_run):
+    lines = [x for x in log.read(finished_run / "metrics.jsonl") if "health/feature_std" in x]
+    assert [line["step"] for line in lines] == [4, 8]
+    for line in lines:
+        assert 0 <= line["probe/online_knn/top1"] <= 1 and 0 <= line["probe/ema_knn/top1"] <= 1
+        assert 1 <= line["health/effective_rank"] <= 32 and line["health/feature_std"] > 0

@@ -168,16 +168,5 @@ def test_a_disk_that_hangs_is_not_tried_again(tmp_path):
     kept.close()
 
 
-def test_pictures_are_drawn_first_last_and_in_between():
-    book = Book()
-    draw = lambda state, batch, step: {"views": np.zeros((1, 1, 3))}  # noqa: E731
-    hook = hooks.drawing(book, draw, state=lambda leaves: None, every=4)
-    for moment in moments(9):
-        hook(moment)
-    assert book.pictures == [1, 4, 8, 9]
-    hook(moment._replace(step=8, last=True))
-    assert book.pictures == [1, 4, 8, 9], "who leaves does not draw"
-
-
 def test_zero_is_never_due():
     assert not hooks.due(10, 0) and hooks.due(10, 5) and not hooks.due(11, 5)

@@ -1,0 +1,1 @@
+"""Looks inside encoders and runs: pictures, measures, the page of a run."""

@@ -1,0 +1,213 @@
+"""How well a run of CIM guesses hidden words, and how well it repairs or finds the guesses."""
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from m3i_jax import metrics
+from m3i_jax.analysis import predictions
+from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import weights
+from m3i_jax.data import pipeline
+from m3i_jax.data.sources.subset import every_nth
+from m3i_jax.evaluation import models, results
+from m3i_jax.evaluation.extraction import opened
+from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.training.run import objective
+from m3i_jax.training.step import views
+from m3i_jax.types import Array, Batch
+
+LOG = logging.getLogger(__name__)
+ROW = "cim"
+
+
+class Subject(NamedTuple):
+    """A run of CIM, whole: its generator and heads are in the branch "online" alone.
+
+    states: by slot, those that its codes read (the tokenizer, its codebook).
+    """
+
+    trained: models.Model
+    method: Any
+    states: dict[str, Any]
+
+
+class Found(NamedTuple):
+    """What was found of B images of n words.
+
+    hidden, right, replaced: (B, n) bool: hidden from the generator; its likeliest word is the
+      golden one; the word drawn in its place is another.
+    golden: (B, n) int32.  nats: (B, n), −log P̂(golden word).
+    odds: (B, n), the enhancer's log-odds that a cell was replaced; None for ResPix.
+    errors: (B, 4), means over pixels of |e|, e² and, for a prediction of 0, |t|, t²; None for
+      RevDet.
+    """
+
+    hidden: Array
+    right: Array
+    replaced: Array
+    golden: Array
+    nats: Array
+    odds: Array | None
+    errors: Array | None
+
+
+def restore(path: str | Path, *, step: int | None = None) -> Subject:
+    """A run of CIM from its work directory, or from one of its checkpoint steps.
+
+    Raises:
+      ConfigError: there is no such directory or checkpoint, or it is a run of another row.
+    """
+    trained = models.restore(path, branch="online", step=step)
+    row = trained.config.objective.get("name")
+    if row != ROW:
+        raise ConfigError(
+            f"'{trained.workdir}' is a run of '{row}'; only those of '{ROW}' corrupt images"
+        )
+    method = objective(trained.config)
+    if "words" not in method.terms:
+        raise ConfigError(f"'{trained.workdir}' repairs erased pixels and has no generator to show")
+    kept = trained.workdir / "checkpoints" / str(trained.step)
+    read = [slot for code in method.wholes.values() for slot in code.encoder.slots]
+    states = {slot.name: weights.load_code_state(kept, slot.name) for slot in read}
+    return Subject(trained, method, states)
+
+
+def batches(subject: Subject, *, limit: int, batch: int) -> Iterator[pipeline.Rows]:
+    """The test set in order; at most `limit` images, spread evenly, 0 takes all."""
+    source = opened(subject.trained, "test")
+    chosen = every_nth(source, limit or len(source))
+    size = subject.trained.config.image
+    return pipeline.epoch(chosen, batch=min(batch, len(chosen)), size=size)
+
+
+def look(
+    subject: Subject,
+    params: Any,
+    states: Any,
+    batch: Batch,
+    *,
+    key: Array,
+    sampling: Array | None = None,
+) -> predictions.Seen:
+    """What the run makes of a batch, its prediction of every term included."""
+    method, network = subject.method, subject.trained.network
+    given = views(key, batch, {})
+    how = dict(key=key, sampling=sampling, terms=tuple(method.terms))
+    return predictions.look(method, network, params, states, given, **how)
+
+
+def measure(subject: Subject, *, limit: int = 0, batch: int = 100, seed: int = 0) -> results.Result:
+    """Measures of generator and enhancer on the test set, whose images no step has seen.
+
+    generator_top1, generator_nats: of golden words at hidden cells.
+    unigram_top1, unigram_nats: what the best constant guess makes of the same words, their most
+      frequent one and their entropy: counted on them, so that no constant can do better.
+    replaced: share of hidden cells whose drawn word is not the golden one.
+    RevDet: `auc` of replaced cells among all, `auc_hidden` among the hidden ones alone: those that
+      were not replaced were guessed right, so that how hard a cell is to guess tells much there.
+    ResPix: `respix_l1`, `respix_l2`, means of |e| and e² over all pixels, and `…_zero` of them for
+      a prediction of 0, the mean of every window.
+
+    Args:
+      subject: see `restore`.
+      limit: at most so many images, spread evenly; 0 takes all.
+      batch: images at once.   seed: of masks and samples.
+    """
+    observe = jax.jit(partial(_observe, subject))
+    found, count, lost = [], 0, 0
+    for i, rows in enumerate(batches(subject, limit=limit, batch=batch)):
+        key = jax.random.fold_in(jax.random.key(seed), i)
+        one = jax.device_get(observe(subject.trained.params, subject.states, rows.batch, key))
+        found.append(jax.tree.map(lambda x, real=rows.real: x[real], one))
+        count, lost = count + int(rows.real.sum()), lost + int(rows.lost.sum())
+    if not count:
+        raise NotMeasurable(f"there is nothing to measure: none of {lost} images can be read")
+    found = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+    named = results.named(ROW, **_generator(found), **_enhancer(found))
+    task = subject.trained.config.objective.get("task", "respix")
+    protocol = dict(task=task, batch=batch, seed=seed, image=subject.trained.config.image)
+    if lost:
+        LOG.warning("%d of %d test images cannot be read: in no number", lost, lost + count)
+    return results.Result(named, "online", subject.trained.step, protocol, {"test": count})
+
+
+def auc(scores: Array, positive: Array) -> float | None:
+    """P(score of a positive > score of a negative) + ½ P(equal), exactly, in float64.
+
+    By ranks: (R − n₊(n₊ + 1)/2) / (n₊ n₋), R the sum of the positives' ranks, tied ones averaged.
+    (n,) scores, (n,) bool -> a number; None unless there are both kinds.
+    """
+    positive = np.asarray(positive, bool).ravel()
+    many, few = int(positive.sum()), int((~positive).sum())
+    if not many or not few:
+        return None
+    _, place, tied = np.unique(
+        np.asarray(scores, np.float64).ravel(), return_inverse=True, return_counts=True
+    )
+    rank = np.cumsum(tied) - (tied - 1) / 2
+    total = rank[place.ravel()][positive].sum()
+    return float((total - many * (many + 1) / 2) / (many * few))
+
+
+def constant(words: np.ndarray) -> tuple[float, float]:
+    """Share of the most frequent of the words (n,), and their entropy in nats."""
+    shares = np.bincount(words) / words.size
+    shares = shares[shares > 0]
+    return float(shares.max()), float(-(shares * np.log(shares)).sum())
+
+
+def _observe(subject: Subject, params, states, batch: Batch, key: Array) -> Found:
+    """What is measured of one batch, compiled."""
+    method, network = subject.method, subject.trained.network
+    seen = look(subject, params, states, batch, key=key)
+    size = len(batch.images["a"])
+    logits, words = seen.predicted["words"]
+    odds = errors = None
+    for name in predictions.replaced_terms(method):
+        odds = predictions.cells(method, network, seen, name)[0].reshape(size, -1)
+    for name in predictions.pixel_terms(method):
+        prediction, target = seen.predicted[name]
+        e, t = (x.reshape(size, -1) for x in (prediction - target.tokens, target.tokens))
+        means = [x.mean(-1) for x in (jnp.abs(e), jnp.square(e), jnp.abs(t), jnp.square(t))]
+        errors = jnp.stack(means, axis=-1)
+    return Found(
+        hidden=~seen.prepared.visible["guess"].reshape(size, -1),
+        right=metrics.hits(logits, words.choice),
+        replaced=seen.prepared.views["corrupted"].regions["replaced"].cells.reshape(size, -1),
+        golden=words.choice,
+        nats=method.terms["words"].predict.score(logits, words),
+        odds=odds,
+        errors=errors,
+    )
+
+
+def _generator(found: Found) -> dict[str, float]:
+    """Measures at hidden cells, beside those of a constant guess."""
+    where = found.hidden
+    top1, nats = constant(found.golden[where])
+    return {
+        "generator_top1": found.right[where].mean(),
+        "unigram_top1": top1,
+        "generator_nats": found.nats[where].mean(dtype=np.float64),
+        "unigram_nats": nats,
+        "replaced": found.replaced[where].mean(),
+    }
+
+
+def _enhancer(found: Found) -> dict[str, float | None]:
+    """Measures of the task that the run was trained for."""
+    if found.errors is not None:
+        names = ("respix_l1", "respix_l2", "respix_l1_zero", "respix_l2_zero")
+        return dict(zip(names, found.errors.mean(0, dtype=np.float64), strict=True))
+    where = found.hidden
+    return {
+        "auc": auc(found.odds, found.replaced),
+        "auc_hidden": auc(found.odds[where], found.replaced[where]),
+    }

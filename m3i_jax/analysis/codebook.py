@@ -1,0 +1,59 @@
+"""How much of a tokenizer's codebook is in use, on images that it was not trained on."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from m3i_jax import metrics, normalize, quantize
+from m3i_jax.checkpoints import weights
+from m3i_jax.data import pipeline
+from m3i_jax.data.sources.subset import every_nth
+from m3i_jax.evaluation import models
+from m3i_jax.evaluation.extraction import opened
+
+
+class Usage(NamedTuple):
+    """Words in use.
+
+    used: words that some patch chose.  effective: exp(H) of how often each was, as many equally
+    frequent words say as much.  words: in the codebook.  patches: that chose.
+    """
+
+    used: int
+    effective: float
+    words: int
+    patches: int
+
+
+def of_choices(choice: np.ndarray, words: int) -> Usage:
+    """Usage of a codebook of so many words, from the words chosen: (...) int."""
+    shares = metrics.usage(jnp.asarray(choice), words)
+    effective = float(jnp.exp(metrics.entropy(shares)))
+    return Usage(int((shares > 0).sum()), effective, words, choice.size)
+
+
+def usage(path: str | Path, *, limit: int = 0, batch: int = 100) -> Usage:
+    """Usage of the codebook of a run of `vq_kd` on its test set.
+
+    path: the work directory.  limit: at most so many images, spread evenly; 0 takes all. Those
+    that cannot be read choose nothing.
+    """
+    model = models.restore(path, branch="online")
+    words = weights.load_code_state(path, "codebook")["words"]
+    source = opened(model, "test")
+    source = every_nth(source, limit or len(source))
+    network, grid = model.network, model.network.towers["image"].grid
+
+    @jax.jit
+    def chosen(params, words, images):
+        x = normalize.channels(images.astype(jnp.float32) / 255.0)
+        features = network.encode(params, "image", x)
+        features = network.refine(params, "bottleneck", features, grid=grid, train=False)
+        return quantize.nearest(features.tokens, words)
+
+    rows = pipeline.epoch(source, batch=min(batch, len(source)), size=model.config.image)
+    found = [np.asarray(chosen(model.params, words, r.batch.images["a"]))[r.real] for r in rows]
+    return of_choices(np.concatenate(found), len(words))

@@ -1,0 +1,123 @@
+"""Pictures of what a step looks at: views, masks, mixes, and predictions that can be seen.
+
+The pictures of step t show exactly what step t saw: the same keys, hence the same draws; but for
+views that are made of codes, whose network has made the step since.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from m3i_jax import build, pictures
+from m3i_jax.analysis import predictions
+from m3i_jax.training import blocks, hooks
+from m3i_jax.training.log import Log
+from m3i_jax.training.loop import Hook, Moment
+from m3i_jax.training.run import Run
+from m3i_jax.training.session import Session
+from m3i_jax.training.state import TrainState
+from m3i_jax.training.step import views
+
+ROWS = 6
+
+
+def drawing(session: Session) -> list[Hook]:
+    """Hooks that a run's `config.log` asks for; for `training.session.train(watch=...)`."""
+    every = build.call(blocks.Log, session.run.config.log, what="config.log").images
+    if not every:
+        return []
+    return [hook(session.log, gallery(session.run), state=session.state, every=every)]
+
+
+def gallery(run: Run, *, rows: int = ROWS) -> Callable[[Any, Any, int], dict[str, np.ndarray]]:
+    """draw(state, batch, step) -> {"views": (H, W, 3) uint8}, one row per sample."""
+    compiled = jax.jit(lambda state, batch, step: _columns(run, state, batch, step, rows))
+
+    def draw(state, batch, step):
+        # The state is the one after the step; its views were drawn with the step before.
+        columns = jax.device_get(compiled(state, batch, step - 1))
+        shown = {
+            title: [_tile(*row) for row in zip(*c, strict=True)]
+            for title, c in sorted(columns.items(), key=_views_first)
+        }
+        return {"views": pictures.table(shown)} if shown else {}
+
+    return draw
+
+
+def _views_first(column) -> tuple[bool, str]:
+    """The order of the columns: views, then what is seen and predicted of them."""
+    return not column[0].startswith("view "), column[0]
+
+
+def _tile(image, visible=None, predicted=None) -> np.ndarray:
+    """An image, what is visible of it, or a prediction where it is not visible."""
+    image = pictures.unnormalise(image)
+    if visible is None:
+        return image
+    if predicted is None:
+        return pictures.overlay(image, visible)
+    return pictures.paste(image, pictures.unnormalise(predicted), visible)
+
+
+def _columns(run: Run, state, batch, step, rows: int):
+    """title -> (images, visible cells, predicted images), the last two where there are any."""
+    method, network = run.method, run.network
+    key = jax.random.fold_in(jax.random.key(run.config.seed), step)
+    given = views(key, batch, run.augment)
+    painted, found = predictions.pixel_terms(method), predictions.replaced_terms(method)
+    seen = predictions.look(
+        method, network, state.params, state.codes, given, key=key, terms=painted + found
+    )
+    prepared = seen.prepared
+    images = {n: v.data for n, v in prepared.views.items() if v.data.ndim == 4}
+    columns = {f"view {name}": (data,) for name, data in images.items()}
+    for name, visible in prepared.visible.items():
+        view = method.codes[name].view
+        columns[f"what {name} sees of {view}"] = (images[view], visible)
+    for name, view in prepared.views.items():
+        first = (view.regions or {}).get("first")
+        cells = first.cells if first else None
+        if cells is not None:
+            columns["mask"] = (images[method.views[name].needs[0]], cells)
+    for name in painted:
+        columns[f"predicted by {name}"] = _painted(run, seen, name)
+    for name in found:
+        image = images[method.codes[method.terms[name].y].view]
+        odds, replaced = predictions.cells(method, network, seen, name)
+        columns["replaced"], columns[f"found by {name}"] = (image, ~replaced), (image, odds <= 0)
+    return jax.tree.map(lambda x: x[:rows], columns)
+
+
+def _painted(run: Run, seen: predictions.Seen, name: str):
+    """Pixels that a term predicts, beside the image and what of it was visible."""
+    term = run.method.terms[name]
+    painted = predictions.pixels(
+        run.method, run.network, seen.prepared, name, seen.predicted[name][0]
+    )
+    code = run.method.codes[term.y]
+    image, grid = seen.prepared.views[code.view].data, run.network.towers[code.encoder.tower].grid
+    visible = seen.prepared.visible.get(term.x)
+    return image, jnp.zeros((len(image), *grid), bool) if visible is None else visible, painted
+
+
+def hook(
+    log: Log,
+    draw: Callable[[Any, Any, int], dict[str, np.ndarray]],
+    *,
+    state: Callable[[Any], TrainState],
+    every: int,
+    first: int = 1,
+) -> Hook:
+    """Pictures of what the step looks at, at step `first` and every `every` steps."""
+
+    def look(moment: Moment) -> None:
+        shown = moment.step == first or hooks.due(moment.step, every) or moment.done
+        if shown and not moment.leaving:
+            pictures = draw(state(moment.leaves), moment.batch, moment.step)
+            log.images(moment.step, pictures)
+
+    return look

@@ -1,0 +1,88 @@
+"""A linear classifier of frozen features, and how its accuracy is counted.
+
+Each feature is standardised by its mean and variance over the training set, (x − μ)/√(σ² + 1e-6):
+what batch norm without affine computes at evaluation, in the limit of its running statistics.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from m3i_jax import metrics
+from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
+from m3i_jax.types import Array
+
+EPS = 1e-6  # of the variance, as in MAE's main_linprobe.py
+CHUNK = 4096  # rows whose logits are in memory at once
+
+
+class Classifier(NamedTuple):
+    """((x − mean)·scale) @ kernel + bias: mean, scale (D,), kernel (D, C), bias (C,), float64."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+class Probe(NamedTuple):
+    """A trained probe and how well it does.
+
+    top1, top5: shares of exactly the test rows; top5 only of more than 5 classes.
+    l2: strength of the penalty.  iterations: of L-BFGS, or steps of LARS.
+    converged: whether the gradient met its tolerance; None for a schedule of fixed length.
+    """
+
+    top1: float
+    top5: float | None
+    classifier: Classifier
+    l2: float
+    iterations: int
+    converged: bool | None
+
+
+def logits(classifier: Classifier, features: Array) -> np.ndarray:
+    """Scores of the classes: (N, D) -> (N, C) float64."""
+    x = (np.asarray(features, np.float64) - classifier.mean) * classifier.scale
+    return x @ classifier.kernel + classifier.bias
+
+
+def statistics(features: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and 1/√(variance + eps) of each feature, summed in float64 without a float64 copy."""
+    features = np.asarray(features)
+    chunks = [features[i : i + CHUNK] for i in range(0, len(features), CHUNK)]
+    mean = sum(c.sum(0, dtype=np.float64) for c in chunks) / len(features)
+    variance = sum(np.square(c - mean).sum(0) for c in chunks) / len(features)
+    return mean, 1.0 / np.sqrt(variance + EPS)
+
+
+def score(classifier: Classifier, test: FeatureSet) -> tuple[float, float | None]:
+    """Top-1 and, of more than 5 classes, top-5: exact counts over exact numbers of rows."""
+    ks = (1, 5) if len(classifier.bias) > 5 else (1,)
+    counts = dict.fromkeys(ks, 0)
+    for i in range(0, len(test.labels), CHUNK):
+        scores = jnp.asarray(logits(classifier, test.features[i : i + CHUNK]), jnp.float32)
+        labels = jnp.asarray(test.labels[i : i + CHUNK])
+        for k in ks:
+            counts[k] += int(metrics.hits(scores, labels, k=k).sum())
+    shares = {k: count / len(test.labels) for k, count in counts.items()}
+    return shares[1], shares.get(5)
+
+
+def class_count(train: FeatureSet, test: FeatureSet, classes: int | None) -> int:
+    """The number of classes, of tables that a probe can be made of."""
+    for name, table in (("training", train), ("test", test)):
+        if not len(table.labels):
+            raise NotMeasurable(f"a probe needs data, but the {name} set is empty")
+        if bad := int((np.asarray(table.labels) < 0).sum()):
+            raise NotMeasurable(f"a probe needs labels, but {bad} rows of the {name} set have none")
+    if train.features.shape[1] != test.features.shape[1]:
+        raise ValueError(
+            f"the training set has {train.features.shape[1]} features per row and the test set "
+            f"{test.features.shape[1]}; both must come from one encoder"
+        )
+    found = 1 + int(max(np.max(train.labels), np.max(test.labels)))
+    if classes is not None and found > classes:
+        raise ValueError(f"label {found - 1} is not among {classes} classes")
+    return found if classes is None else classes

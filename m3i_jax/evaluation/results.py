@@ -1,0 +1,133 @@
+"""What an evaluation found: one record, one line of `eval.jsonl`, one row of a table."""
+
+import fcntl
+import json
+import logging
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from m3i_jax import jsonfile
+from m3i_jax.checkpoints.storage import publish, writing
+from m3i_jax.evaluation.tasks import defaults
+
+LOG = logging.getLogger(__name__)
+FILE = "eval.jsonl"
+BRANCHES = ("ema", "online", "untrained", "pixels")  # the last two are baselines
+NAME = re.compile(r"(eval|probe)(/[a-z0-9_]+){2,}")
+
+
+class Result(NamedTuple):
+    """Numbers, and everything that is needed to compare them with other numbers.
+
+    metrics: by name, `eval/<protocol>/<measure>`, such as eval/linear/top1; shares, not percents.
+    branch: whose features, one of `BRANCHES`.  step: of the checkpoint.
+    protocol: the settings that decide the numbers: pool, l2, k, resolution, ...
+    counts: rows that were counted, by set, such as {"train": 1437, "test": 360}.
+    """
+
+    metrics: dict[str, float]
+    branch: str
+    step: int
+    protocol: dict[str, Any]
+    counts: dict[str, int]
+
+
+def named(protocol: str, **measures: float | None) -> dict[str, float]:
+    """{"eval/<protocol>/<measure>": value}, without the measures that are None."""
+    return {f"eval/{protocol}/{k}": float(v) for k, v in measures.items() if v is not None}
+
+
+def write(workdir: str | Path, results: Sequence[Result]) -> Path:
+    """Appends results to `workdir/eval.jsonl`, all or none of them; returns the file.
+
+    The file is replaced as a whole under a lock: a crash leaves the old lines, and evaluations
+    that run at once lose none.
+
+    Raises:
+      ValueError: a result with an unknown branch, a malformed name or a number that is not finite.
+      Unwritable: the disk is full or read-only.
+    """
+    lines = [_line(result) for result in results]
+    path = Path(workdir) / FILE
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path.with_name(FILE + ".lock"), "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            old = path.read_text() if path.exists() else ""
+            publish(path, (old + "".join(line + "\n" for line in lines)).encode())
+    return path
+
+
+def read(workdir: str | Path) -> list[Result]:
+    """The results of a work directory in the order in which they were written; [] if none.
+
+    A line that is no result, as others may have written it, is left out, and the log says so.
+    """
+    path, found = Path(workdir) / FILE, []
+    if not path.exists():
+        return found
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        try:
+            found.append(_parse(line))
+        except ValueError as error:
+            LOG.warning("%s: line %d is no result and left out: %s", path, number, error)
+    return found
+
+
+def _parse(line: str) -> Result:
+    """The result of one line; ValueError where it is none."""
+    fields = jsonfile.parse(line)
+    if not isinstance(fields, dict) or fields.keys() != set(Result._fields):
+        raise ValueError(f"expected an object with {', '.join(Result._fields)}")
+    result = Result(**fields)
+    kinds = dict(metrics=dict, branch=str, step=int, protocol=dict, counts=dict)
+    for name, kind in kinds.items():
+        if not isinstance(fields[name], kind):
+            raise ValueError(f"{name} is no {kind.__name__}")
+    if not all(isinstance(value, int | float) for value in result.metrics.values()):
+        raise ValueError("a metric is no number")
+    _line(result)
+    return result
+
+
+def table(results: Sequence[Result]) -> str:
+    """Results as text, one row per metric.
+
+    metric             branch   step    value   rows
+    eval/linear/top1   ema      5000   83.06%    360
+    """
+    shares = {task.name for task in defaults() if task.unit == "share"}
+    rows = [("metric", "branch", "step", "value", "rows")]
+    for result in results:
+        count = result.counts.get("test", "")
+        for name, value in result.metrics.items():
+            share = name.split("/")[1] in shares
+            shown = f"{100 * value:.2f}%" if share else f"{value:.4g}"
+            rows.append((name, result.branch, str(result.step), shown, str(count)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    left = (str.ljust, str.ljust, str.rjust, str.rjust, str.rjust)
+    lines = (
+        "   ".join(place(cell, w) for place, cell, w in zip(left, row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def show(results: Sequence[Result]) -> None:
+    """Prints the table."""
+    print(table(results), flush=True)
+
+
+def _line(result: Result) -> str:
+    """One line of JSON, of a result that says what it is."""
+    if result.branch not in BRANCHES:
+        raise ValueError(f"branch is '{result.branch}', expected one of {', '.join(BRANCHES)}")
+    for name, value in result.metrics.items():
+        if not NAME.fullmatch(name):
+            raise ValueError(f"'{name}' is no metric name; expected eval/<protocol>/<measure>")
+        if not math.isfinite(value):
+            raise ValueError(f"{name} is {value}; only finite numbers are recorded")
+    return json.dumps(result._asdict(), allow_nan=False)

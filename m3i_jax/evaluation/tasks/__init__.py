@@ -1,0 +1,27 @@
+"""Evaluation tasks by name: one file and one line here for each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from m3i_jax import build
+from m3i_jax.evaluation.tasks.knn import knn
+from m3i_jax.evaluation.tasks.linear import linear
+from m3i_jax.evaluation.tasks.task import Measured, Task
+
+TASKS = {"linear": linear, "knn": knn}
+
+__all__ = ["TASKS", "Measured", "Task", "create", "defaults"]
+
+
+def create(blocks: Sequence[dict[str, Any]], *, what: str = "task") -> list[Task]:
+    """The tasks that blocks `{name, **settings}` describe.
+
+    Raises:
+      ConfigError: an unknown name or setting, with the nearest right one.
+    """
+    return [build.build(TASKS, block, what=what) for block in blocks]
+
+
+def defaults() -> list[Task]:
+    """Every task as it is without settings: what its numbers are called, and their unit."""
+    return [make() for make in TASKS.values()]

@@ -1,0 +1,1 @@
+"""Sweeps of runs with a table, beside the numbers of a paper."""

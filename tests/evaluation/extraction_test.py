@@ -1,0 +1,97 @@
+"""Features of both splits: which rows, which classes, what is left out."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from m3i_jax import cli
+from m3i_jax.build import ConfigError
+from m3i_jax.data.sources.unreadable import TooManyUnreadable
+from m3i_jax.evaluation import models
+from m3i_jax.evaluation.extraction import feature_sets
+from m3i_jax.evaluation.knn import knn
+from m3i_jax.training.config import Config
+
+COLOURS = {"bird": (255, 0, 0), "cat": (0, 255, 0), "dog": (0, 0, 255), "fox": (255, 255, 0)}
+
+
+def painted(path, name):
+    """An image of one colour, nearly: nearest neighbours are of the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(len(str(path))).integers(0, 20, (8, 8, 3))
+    pixels = np.clip(np.array(COLOURS[name]) + noise - 10, 0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def pixels_of(root, tmp_path, **changes):
+    """The baseline of raw pixels, of a run on a folder."""
+    plain = cli.load("configs/mae_digit_scenes.py").to_dict()
+    plain |= {"data": dict(name="image_folder", root=str(root)), "image": 8, **changes}
+    return models.Model(tmp_path / "run", Config.of(plain), None, None, "pixels", 0)
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("Train", "Test"), ("TRAIN", "VAL")])
+@pytest.mark.parametrize("seed", range(6))
+def test_two_splits_give_the_right_number_or_a_refusal(tmp_path, seed, names):
+    """Classes missing, empty, additional or called otherwise in one of the two splits.
+
+    Every test image has the colour of a class of training, seven in ten of the one that its folder
+    says: kNN on pixels finds the colour, so the number is known exactly.
+    """
+    rng = np.random.default_rng(seed)
+    known = sorted(rng.permutation(list(COLOURS))[: 2 + seed % 3])
+    for name in known:
+        for i in range(24 // len(known)):
+            painted(tmp_path / names[0] / name / f"{i}.png", name)
+    (tmp_path / names[0] / "empty").mkdir()
+    folders = sorted(rng.permutation(list(COLOURS))[: rng.integers(1, 4)])
+    for name in COLOURS.keys() - set(folders):
+        if rng.random() < 0.5:
+            (tmp_path / names[1] / name).mkdir(parents=True)
+    (tmp_path / names[1] / "@eaDir").mkdir(parents=True)
+    painted(tmp_path / names[1] / "@eaDir" / "0.png", "bird")
+    right = 0
+    for i in range(12):
+        folder = folders[i % len(folders)]
+        colour = folder if rng.random() < 0.7 and folder in known else rng.choice(known)
+        painted(tmp_path / names[1] / folder / f"{i}.png", colour)
+        right += folder == colour
+    model = pixels_of(tmp_path, tmp_path)
+    if unknown := sorted(set(folders) - set(known)):
+        with pytest.raises(ConfigError, match=f"training has no class '{unknown[0]}'"):
+            feature_sets(model)
+        return
+    train, test = feature_sets(model)
+    assert len(train.labels) == 24 and len(test.labels) == 12
+    assert knn(train, test, k=1)[1] == right / 12
+
+
+def test_a_split_without_labels_is_refused_and_some_without_do_not_count(tmp_path, caplog):
+    for name in ("bird", "cat"):
+        for i in range(12):
+            painted(tmp_path / "train" / name / f"{i}.png", name)
+    for i in range(6):
+        painted(tmp_path / "val" / f"{i}.png", ("bird", "cat")[i % 2])
+    model = pixels_of(tmp_path, tmp_path)
+    with pytest.raises(ConfigError, match="a probe needs classes, but no image of the test split"):
+        feature_sets(model)
+    (tmp_path / "val.txt").write_text("0.png bird\n1.png bird\n2.png bird\n3.png cat\n")
+    train, test = feature_sets(model)
+    assert len(test.labels) == 4 and knn(train, test, k=1)[1] == 3 / 4
+    assert "2 of 6 test records have no label: in no number" in caplog.text
+
+
+def test_a_broken_test_image_is_left_out_of_every_number(tmp_path, caplog):
+    for split, count in (("train", 12), ("val", 5)):
+        for name in ("bird", "cat"):
+            for i in range(count):
+                painted(tmp_path / split / name / f"{i}.png", name)
+    (tmp_path / "val" / "bird" / "4.png").write_bytes(b"<html>")  # a substitute would be a cat
+    train, test = feature_sets(pixels_of(tmp_path, tmp_path))
+    assert test.labels.tolist() == [0] * 4 + [1] * 5 and knn(train, test, k=1)[1] == 1.0
+    assert "1 of 10 test records cannot be read: in no number" in caplog.text
+    assert "val/bird/4.png" in (tmp_path / "run" / "unreadable.txt").read_text()
+    (tmp_path / "val" / "bird" / "3.png").write_bytes(b"")
+    with pytest.raises(TooManyUnreadable, match="2 of 10 records of the test split"):
+        feature_sets(pixels_of(tmp_path, tmp_path))
+    assert len(feature_sets(pixels_of(tmp_path, tmp_path, unreadable=0.2))[1].labels) == 8

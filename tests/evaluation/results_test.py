@@ -1,0 +1,97 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from m3i_jax.evaluation import results
+from m3i_jax.evaluation.results import Result
+
+
+def result(step=5000, **changes):
+    made = Result(
+        metrics=results.named("linear", top1=0.83056, top5=None),
+        branch="ema",
+        step=step,
+        protocol={"pool": "mean", "l2": 1e-3},
+        counts={"train": 1437, "test": 360},
+    )
+    return made._replace(**changes)
+
+
+def test_names_hold_the_protocol():
+    assert results.named("linear", top1=0.5, top5=None) == {"eval/linear/top1": 0.5}
+    assert results.named("knn_20", top1=1) == {"eval/knn_20/top1": 1.0}
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    path = results.write(tmp_path / "run", [result(), result(step=6000, branch="online")])
+    results.write(tmp_path / "run", [result(step=7000)])
+    assert [r.step for r in results.read(tmp_path / "run")] == [5000, 6000, 7000]
+    assert results.read(tmp_path / "run")[0] == result()
+    line = json.loads(path.read_text().splitlines()[1])
+    assert line["metrics"] == {"eval/linear/top1": 0.83056} and line["branch"] == "online"
+    assert results.read(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"branch": "EMA"}, "branch is 'EMA', expected one of ema, online, untrained, pixels"),
+        ({"metrics": {"top1": 0.5}}, "'top1' is no metric name"),
+        ({"metrics": {"eval/linear/top1": float("nan")}}, "eval/linear/top1 is nan"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_and_nothing_is_written(tmp_path, changes, sentence):
+    results.write(tmp_path, [result()])
+    with pytest.raises(ValueError, match=sentence):
+        results.write(tmp_path, [result(step=1), result(**changes)])
+    assert results.read(tmp_path) == [result()]
+
+
+def test_a_crash_while_writing_keeps_the_old_lines(tmp_path, monkeypatch):
+    results.write(tmp_path, [result()])
+
+    def crash(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.replace", crash)
+    with pytest.raises(OSError):
+        results.write(tmp_path, [result(step=6000)])
+    assert results.read(tmp_path) == [result()]
+
+
+@pytest.mark.parametrize(
+    "line, why",
+    [
+        ("[" * 100_000, "nested more than 64 deep"),
+        ('{"metrics": {"eval/linear/top1": 1e999}}', "which no float is"),
+        ("[1]", "expected an object with metrics, branch"),
+        (json.dumps(result()._asdict() | {"step": "7"}), "step is no int"),
+        (json.dumps(result()._asdict() | {"metrics": {"eval/linear/top1": [1]}}), "is no number"),
+        (json.dumps(result()._asdict() | {"branch": "EMA"}), "branch is 'EMA'"),
+        (json.dumps(result()._asdict())[:40], "line 2 is no result"),
+    ],
+)
+def test_lines_of_others_are_left_out_and_said(tmp_path, caplog, line, why):
+    path = results.write(tmp_path, [result()])
+    path.write_text(path.read_text() + line + "\n")
+    results.write(tmp_path, [result(step=6000)])
+    assert [found.step for found in results.read(tmp_path)] == [5000, 6000]
+    assert why in caplog.text and "line 2 is no result and left out" in caplog.text
+    assert line in path.read_text(), "nothing of it is lost"
+
+
+def test_evaluations_at_once_lose_no_line(tmp_path):
+    # Every call opens the lock anew, so threads exclude each other as processes do.
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda step: results.write(tmp_path, [result(step=step)]), range(30)))
+    assert sorted(r.step for r in results.read(tmp_path)) == list(range(30))
+
+
+def test_the_table_is_aligned(capsys):
+    results.show([result(), result(metrics={"eval/knn/top1_k20": 1.0}, branch="online", step=10)])
+    assert capsys.readouterr().out.splitlines() == [
+        "metric              branch   step     value   rows",
+        "eval/linear/top1    ema      5000    83.06%    360",
+        "eval/knn/top1_k20   online     10   100.00%    360",
+    ]

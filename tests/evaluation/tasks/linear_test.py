@@ -1,0 +1,25 @@
+"""The linear task is the probe that its settings name."""
+
+import jax
+import pytest
+
+from m3i_jax.evaluation.lars import lars
+from m3i_jax.evaluation.logistic import lbfgs
+from m3i_jax.evaluation.tasks import linear
+from tests.evaluation.toy_features import tables
+
+
+def test_the_default_is_the_exact_optimum():
+    train, test = tables()
+    found, probe = linear().measure(train, test), lbfgs(train, test)
+    assert found.metrics == {"top1": probe.top1, "top5": None}
+    assert found.protocol == {"l2": probe.l2, "iterations": probe.iterations}
+
+
+@pytest.mark.parametrize("base_lr, rate", [(None, 3.2), (512.0, 512.0)])
+def test_lars_is_the_recipe_with_its_rate(base_lr, rate):
+    train, test = tables()
+    task = linear(recipe="lars", base_lr=base_lr)
+    assert task.settings == {"recipe": "lars", "base_lr": rate}
+    probe = lars(jax.random.key(0), train, test, base_lr=rate)
+    assert task.measure(train, test).metrics["top1"] == probe.top1

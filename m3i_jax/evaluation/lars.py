@@ -27,7 +27,9 @@ def lars(
     weight_decay: float = 0.0,
     trust: float = 0.001,
 ) -> Probe:
-    """The papers' recipe: LARS, linear warm-up, cosine to 0 (M3I FeatureSet 9).
+    """The papers' recipe: LARS, linear warm-up, cosine to 0 (M3I Table 9).
+
+    docs/methods.md#linear-probe has MAE's and SiameseIM's beside it.
 
     docs/methods.md#linear-probe has MAE's and SiameseIM's beside it.
 

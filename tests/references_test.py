@@ -5,7 +5,6 @@ import functools
 import inspect
 import pathlib
 import re
-import subprocess
 
 import pytest
 
@@ -15,11 +14,9 @@ from m3i_jax.methods import forms
 from tests import published_test as published
 
 ROOT = pathlib.Path(__file__).parent.parent
-TREE = subprocess.run(
-    ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
-)
-PATHS = [ROOT / name for name in TREE.stdout.splitlines() if name.endswith((".py", ".md", ".sh"))]
-TEXTS = {path: path.read_text() for path in sorted(PATHS) if path.is_file()}
+FOLDERS = ("m3i_jax", "tests", "configs", "experiments", "benchmarks", "docs")
+PATHS = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*")] + [*ROOT.glob("*.md")]
+TEXTS = {p: p.read_text() for p in sorted(PATHS) if p.suffix in (".py", ".md", ".sh")}
 PAGE = ROOT / "docs" / "methods.md"
 
 # Pages that the builders had and users do not, cited by section, finding or trap.

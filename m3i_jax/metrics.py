@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from m3i_jax import normalize
 from m3i_jax.types import Array
 
 
@@ -37,8 +38,7 @@ def feature_std(features: Array) -> Array:
     About 1 where features spread over the sphere, 0 where all are the same (complete collapse).
     It does not see features that fill only few dimensions; `effective_rank` does.
     """
-    z = jnp.asarray(features, jnp.float32)
-    z = z * jnp.sqrt(z.shape[-1] / jnp.maximum(jnp.square(z).sum(-1, keepdims=True), 1e-12))
+    z = normalize.unit(features) * jnp.sqrt(jnp.float32(features.shape[-1]))
     variance = jnp.square(z - z.mean(0, keepdims=True)).mean(0)
     return jnp.sqrt(variance).mean()
 
@@ -114,10 +114,17 @@ def gaussian_information(prediction: Array, target: Array) -> tuple[Array, Array
     width = target.shape[-1]
     z = jnp.asarray(target, jnp.float32).reshape(-1, width)
     error = z - jnp.asarray(prediction, jnp.float32).reshape(-1, width)
-    covariance = _moments(_centred(z))
-    least = 1e-4 * jnp.maximum(jnp.trace(covariance) / width, 1e-30)
+    z = _centred(z)
+    # Each in a unit of its own, a power of two, as squares leave float32's range.
+    units = normalize.magnitude(error, axis=None), normalize.magnitude(z, axis=None)
+    units = jnp.maximum(units[0], 2.0**-40 * units[1]), units[1]
+    moments = [_moments(x / unit) for x, unit in zip((error, z), units, strict=True)]
+    least = 1e-4 * jnp.maximum(jnp.trace(moments[1]) / width, 1e-30)
+    logs = [
+        2.0 * jnp.log(unit).squeeze() + _log_volume(x, least * jnp.square(units[1] / unit))
+        for x, unit in zip(moments, units, strict=True)
+    ]
     constant = jnp.log(2.0 * jnp.pi * jnp.e)
-    logs = [_log_volume(moments, least) for moments in (_moments(error), covariance)]
     return -0.5 * (constant + logs[0]), 0.5 * (constant + logs[1])
 
 
@@ -147,7 +154,11 @@ def _centred(z: Array) -> Array:
 
 
 def _gram(features: Array) -> Array:
-    """Inner products of centred features, of rows or of columns, whichever are fewer."""
+    """Inner products of centred features, of rows or of columns, whichever are fewer.
+
+    Up to a factor: what is centred is brought near 1, as squares leave float32's range.
+    """
     z = _centred(jnp.asarray(features, jnp.float32))
+    z = z / normalize.magnitude(z, axis=None)
     z = z if z.shape[0] >= z.shape[1] else z.T
     return jnp.matmul(z.T, z, precision="highest")

@@ -3,6 +3,7 @@
 All compute in and return float32; gradients are finite where the variance or norm is 0.
 """
 
+import functools
 from typing import Annotated, NamedTuple
 
 import jax
@@ -87,16 +88,54 @@ def layer(x: Array, *, eps: float = 1e-5) -> Array:
     Ba et al. 2016, Eq. 3, https://arxiv.org/abs/1607.06450.
     """
     x = jnp.asarray(x, jnp.float32)
+    # Powers of two cost no digit, and squares of what is large would be infinite.
+    power = jnp.maximum(magnitude(x), 1.0)
+    x = x / power
     centred = x - x.mean(-1, keepdims=True)
     # The variance of what is already centred: E[x²] − E[x]² loses all digits at a large mean.
-    return centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + eps)
+    variance = jnp.square(centred).mean(-1, keepdims=True)
+    return centred * jax.lax.rsqrt(variance + eps / jnp.square(power))
 
 
 def unit(x: Array, *, eps: float = 1e-6) -> Array:
-    """x / max(‖x‖₂, eps) over the last axis; (..., D) -> (..., D) float32, 0 stays 0."""
-    x = jnp.asarray(x, jnp.float32)
-    # The maximum is inside the root, so that the gradient at 0 is 1/eps and not 0/0.
-    return x * jax.lax.rsqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), eps**2))
+    """x / ‖x‖₂ over the last axis, of any length; (..., D) -> (..., D) float32, 0 stays 0.
+
+    The gradient is that of a vector at least eps long: (I − uuᵀ)/max(‖x‖₂, eps), so I/eps at 0.
+    """
+    return _unit(jnp.asarray(x, jnp.float32), eps)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _unit(x: Array, eps: float) -> Array:
+    return _direction(x)[0]
+
+
+@_unit.defjvp
+def _unit_derivative(eps: float, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    (x,), (dx,) = primals, tangents
+    u, length = _direction(x)
+    return u, (dx - u * (u * dx).sum(-1, keepdims=True)) / jnp.maximum(length, eps)
+
+
+def _direction(x: Array) -> tuple[Array, Array]:
+    """u = x/‖x‖₂, 0 for 0, and ‖x‖₂ (..., 1); squares of x itself would leave float32's range."""
+    power = magnitude(x)
+    x = x / power
+    square = jnp.square(x).sum(-1, keepdims=True)
+    scale = jax.lax.rsqrt(jnp.where(square > 0, square, 1.0))
+    return x * scale, power * square * scale
+
+
+def magnitude(x: Array, *, axis: int | tuple[int, ...] | None = -1) -> Array:
+    """The largest power of two that is not above max|x|, dims kept; without gradient.
+
+    Division by it costs no digit, and what is left has squares and products. Between 2^−126 and
+    2^126, so that it and its inverse are normal float32 numbers; 1 where all is 0.
+    """
+    largest = jnp.abs(jax.lax.stop_gradient(x)).max(axis, keepdims=True)
+    bits = jax.lax.bitcast_convert_type(jnp.asarray(largest, jnp.float32), jnp.int32)
+    power = jax.lax.bitcast_convert_type(bits & 0x7F800000, jnp.float32)
+    return jnp.where(largest > 0, jnp.clip(power, 2.0**-126, 2.0**126), 1.0)
 
 
 def patches(images: Array, patch: int, *, eps: float = 1e-6) -> Array:
@@ -105,8 +144,9 @@ def patches(images: Array, patch: int, *, eps: float = 1e-6) -> Array:
     t = (x − μ)/√(var + eps); (B, H, W, C) -> (B, H, W, C) float32. He et al. 2022, §3,
     https://arxiv.org/abs/2111.06377; the variance is that of their code (docs/methods.md#mae).
     """
-    _, centred, variance = _patches(images, patch)
-    return (centred * jax.lax.rsqrt(variance + eps)).reshape(images.shape)
+    power, _, centred, variance = _patches(images, patch)
+    least = eps / jnp.square(power)[..., None, None]
+    return (centred * jax.lax.rsqrt(variance + least)).reshape(images.shape)
 
 
 def patch_statistics(images: Array, patch: int, *, eps: float = 1e-6) -> tuple[Array, Array]:
@@ -114,9 +154,10 @@ def patch_statistics(images: Array, patch: int, *, eps: float = 1e-6) -> tuple[A
 
     (B, H, W, C) -> two (B, H, W, C) float32.
     """
-    mean, centred, variance = _patches(images, patch)
-    spread = lambda x: jnp.broadcast_to(x, centred.shape).reshape(images.shape)  # noqa: E731
-    return spread(mean), spread(jnp.sqrt(variance + eps))
+    power, mean, centred, variance = _patches(images, patch)
+    spread = lambda x: power * jnp.broadcast_to(x, centred.shape).reshape(images.shape)  # noqa: E731
+    least = eps / jnp.square(power)[..., None, None]
+    return spread(mean), spread(jnp.sqrt(variance + least))
 
 
 def sliding_window(
@@ -133,8 +174,8 @@ def sliding_window(
 
     (B, H, W, C) -> (B, H, W, C) float32.
     """
-    _, x, mean, variance = _windows(images, window, per_channel)
-    return (x - mean) * jax.lax.rsqrt(variance + eps)
+    power, _, x, mean, variance = _windows(images, window, per_channel)
+    return (x - mean) * jax.lax.rsqrt(variance + eps / jnp.square(power))
 
 
 def window_statistics(
@@ -144,26 +185,30 @@ def window_statistics(
 
     (B, H, W, C) -> two (B, H, W, C), or (B, H, W, 1) unless `per_channel`; float32.
     """
-    level, _, mean, variance = _windows(images, window, per_channel)
-    return level + mean, jnp.sqrt(variance + eps)
+    power, level, _, mean, variance = _windows(images, window, per_channel)
+    return power * (level + mean), power * jnp.sqrt(variance + eps / jnp.square(power))
 
 
-def _patches(images: Array, patch: int) -> tuple[Array, Array, Array]:
-    """Mean, centred pixels (B, h, p, w, p, C) and unbiased variance of patches, float32."""
+def _patches(images: Array, patch: int) -> tuple[Array, Array, Array, Array]:
+    """Power p of two, and of patches of images/p mean, centred (B, h, p, w, p, C) and variance."""
     b, height, width, c = images.shape
     if height % patch or width % patch:
         raise ValueError(f"images of {height}x{width} pixels do not divide into patches of {patch}")
-    x = jnp.asarray(images, jnp.float32)
+    x, power = _tamed(images)
     x = x.reshape(b, height // patch, patch, width // patch, patch, c)
     mean = x.mean((2, 4, 5), keepdims=True)
     centred = x - mean
     n = patch * patch * c
-    return mean, centred, jnp.square(centred).sum((2, 4, 5), keepdims=True) / max(n - 1, 1)
+    variance = jnp.square(centred).sum((2, 4, 5), keepdims=True) / max(n - 1, 1)
+    return power, mean, centred, variance
 
 
-def _windows(images: Array, window: int, per_channel: bool) -> tuple[Array, Array, Array, Array]:
-    """Level of each image, what is above it, mean (above it) and unbiased variance of windows."""
-    x = jnp.asarray(images, jnp.float32)
+def _windows(images: Array, window: int, per_channel: bool) -> tuple[Array, ...]:
+    """Power p of two, and of images/p: level, what is above, mean (above) and variance of windows.
+
+    The level is of each image; the variance is the unbiased one.
+    """
+    x, power = _tamed(images)
     # What all windows share says nothing about any, and costs digits.
     level = x.mean((1, 2) if per_channel else (1, 2, 3), keepdims=True)
     x = x - level
@@ -173,7 +218,14 @@ def _windows(images: Array, window: int, per_channel: bool) -> tuple[Array, Arra
     for axis in (1, 2):
         mean, variance, count = _along(mean, variance, window, axis)
         n = n * count
-    return level, x, mean, variance * (n / np.maximum(n - 1, 1))
+    return power, level, x, mean, variance * (n / np.maximum(n - 1, 1))
+
+
+def _tamed(images: Array) -> tuple[Array, Array]:
+    """Images over powers of two, float32, and those (B, 1, 1, 1): 1 for what is below 2."""
+    x = jnp.asarray(images, jnp.float32)
+    power = jnp.maximum(magnitude(x, axis=(1, 2, 3)), 1.0)
+    return x / power, power
 
 
 def _per_channel(images: Array, values: tuple) -> np.ndarray:

@@ -65,6 +65,48 @@ def test_feature_std_is_one_on_a_sphere_and_zero_after_collapse():
     assert metrics.feature_std(z * 100) == pytest.approx(float(metrics.feature_std(z)), rel=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-25, 1e-7, 1.0, 1e18, 1e25, 1e30])
+@pytest.mark.parametrize("shape", [(60, 8), (6, 9)])
+def test_health_does_not_know_the_size_of_features(scale, shape):
+    """Against float64: squares of 1e-25 are 0 in float32, and those of 1e25 infinite."""
+    z = (RNG.normal(size=shape) * np.linspace(0.2, 2, shape[1]) * scale).astype(np.float32)
+    exact = z.astype(np.float64)
+    sphere = exact / np.linalg.norm(exact, axis=1, keepdims=True) * np.sqrt(shape[1])
+    values = np.linalg.svd(exact - exact.mean(0), compute_uv=False) ** 2
+    share = values / values.sum()
+    wanted = np.exp(-(share * np.log(share + 1e-300)).sum()), 1 / np.square(share).sum()
+    np.testing.assert_allclose(metrics.feature_std(z), sphere.std(0).mean(), rtol=1e-5)
+    np.testing.assert_allclose(metrics.effective_rank(z), wanted[0], rtol=1e-4)
+    np.testing.assert_allclose(metrics.participation(z), wanted[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_collapsed_features_of_any_size_are_collapsed(scale):
+    same = np.full((6, 4), scale, np.float32)
+    for z in (same, same[:1], np.zeros((6, 4))):
+        for measure in (metrics.feature_std, metrics.effective_rank, metrics.participation):
+            assert float(measure(z)) == pytest.approx(0, abs=1e-6), measure
+    # What varies is far smaller than what does not: two rows have one direction all the same.
+    beside = np.concatenate([same[:2], 1e-37 * np.array([[1, 2], [4, 3]])], 1)
+    np.testing.assert_allclose(metrics.participation(beside.astype(np.float32)), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(1e-25, 1e-25), (1e25, 1e25), (1e-3, 1e4), (1e18, 1e22), (1, 1)])
+def test_information_of_gaussians_of_any_size(sizes):
+    """Each entropy moves by the logarithm of the size, and nothing else does."""
+    z, error = RNG.normal(size=(2, 500, 6))
+    target = (z * sizes[1]).astype(np.float32)
+    prediction = (target.astype(np.float64) - error * sizes[0]).astype(np.float32)
+    got = metrics.gaussian_information(prediction, target)
+    constant, wanted = np.log(2 * np.pi * np.e), []
+    exact = target.astype(np.float64)
+    least = 1e-4 * exact.var(0).mean()
+    for sign, x in ((-1, exact - prediction), (1, exact - exact.mean(0))):
+        values = np.linalg.eigvalsh(x.T @ x / len(x)) + least
+        wanted.append(sign * 0.5 * (constant + np.log(values).mean()))
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("shape", [(200, 16), (12, 40)])
 def test_effective_rank_equals_the_formula(shape):
     z = spread(*shape) * np.linspace(0.1, 2, shape[1], dtype=np.float32)

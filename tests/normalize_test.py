@@ -159,6 +159,72 @@ def test_unit_vectors():
     assert np.isfinite(gradient).all()
 
 
+SCALES = (1e-30, 1e-25, 1e-7, 1e-3, 1.0, 1e4, 1e18, 1e25, 1e30)
+ROWS = RNG.normal(size=(4, 7)).astype(np.float32)
+WEIGHTS = RNG.normal(size=ROWS.shape)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_directions_are_those_of_float64_at_any_length(scale):
+    x = (ROWS * np.float32(scale)).astype(np.float32)
+    length = np.linalg.norm(x.astype(np.float64), axis=-1, keepdims=True)
+    wanted = x / length
+    np.testing.assert_allclose(normalize.unit(x), wanted, rtol=3e-7)
+    gradient = jax.grad(lambda v: (normalize.unit(v) * WEIGHTS).sum())(jnp.asarray(x))
+    along = (wanted * WEIGHTS).sum(-1, keepdims=True)
+    exact = (WEIGHTS - wanted * along) / np.maximum(length, 1e-6)
+    np.testing.assert_allclose(gradient, exact, atol=5e-7 * abs(exact).max(), rtol=0)
+
+
+def test_a_row_of_one_number_of_zeros_and_of_others_sizes():
+    x = np.array([[3e-20, 0, 0], [0, 0, 0], [-2e30, 0, 0], [1e-30, 1, 1e30]], np.float32)
+    wanted = [[1, 0, 0], [0, 0, 0], [-1, 0, 0], [0, 1e-30, 1]]
+    np.testing.assert_allclose(normalize.unit(x), wanted, rtol=1e-6)
+    gradient = jax.grad(lambda v: normalize.unit(v)[1].sum())(jnp.asarray(x))
+    np.testing.assert_allclose(gradient[1], [1e6] * 3, rtol=1e-6)  # 1/eps
+    assert np.isnan(normalize.unit(np.array([np.inf, 1]))).any()
+
+
+def test_ordinary_directions_and_their_gradients_are_what_they_were():
+    x = jnp.asarray(RNG.normal(size=(64, 33)) * np.logspace(-2, 2, 33), jnp.float32)
+    was = lambda x: x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True))  # noqa: E731
+    np.testing.assert_array_equal(jax.jit(normalize.unit)(x), jax.jit(was)(x))
+    (now,), (then,) = (jax.vjp(f, x)[1](x[::-1]) for f in (normalize.unit, was))
+    np.testing.assert_allclose(now, then, atol=1e-6 * abs(then).max(), rtol=0)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e18, 1e25, 1e30])
+def test_what_is_large_is_normalised_as_in_float64(scale):
+    """Its squares are infinite in float32, and by them all of it was 0."""
+    x = (RNG.uniform(size=(2, 8, 8, 3)) * scale).astype(np.float32)
+    exact = x.astype(np.float64)
+    centred = exact - exact.mean(-1, keepdims=True)
+    wanted = centred / np.sqrt(np.square(centred).mean(-1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(normalize.layer(x), wanted, atol=3e-6)
+    cells = geometry.patchify(exact, 4)
+    mean, var = cells.mean(-1, keepdims=True), cells.var(-1, ddof=1, keepdims=True)
+    wanted = (cells - mean) / np.sqrt(var + 1e-6)
+    np.testing.assert_allclose(geometry.patchify(normalize.patches(x, 4), 4), wanted, atol=3e-6)
+    got = geometry.patchify(normalize.patch_statistics(x, 4)[1], 4)[..., :1]
+    np.testing.assert_allclose(got, np.sqrt(var + 1e-6), rtol=1e-5)
+    wanted = direct_window(x, 5, False)
+    np.testing.assert_allclose(normalize.sliding_window(x, 5), wanted, atol=1e-5)
+    got = normalize.window_statistics(x, window=5)
+    np.testing.assert_allclose(wanted * got[1] + got[0], exact, atol=3e-6 * scale)
+
+
+@pytest.mark.parametrize("axis", [-1, 0, None, (0, 1)])
+def test_a_magnitude_is_a_power_of_two_below_the_largest(axis):
+    x = np.array([[0.75, -3.0, 0], [2**100, 1e-30, 5], [0, 0, 0]], np.float32)
+    largest = abs(x).max(axis, keepdims=True)
+    safe = np.where(largest > 0, largest, 1)
+    wanted = np.where(largest > 0, 2.0 ** np.floor(np.log2(safe)), 1)
+    np.testing.assert_array_equal(normalize.magnitude(x, axis=axis), wanted)
+    ends = [[3e38], [-1.2e-38], [1e-45], [np.inf]]
+    got = np.asarray(normalize.magnitude(np.array(ends, np.float32)))
+    assert got[0] == got[3] == 2.0**126 and got[1] == 2.0**-126 and got[2] in (1, 2.0**-126)
+
+
 def test_channels_and_back():
     x = RNG.uniform(size=(2, 4, 4, 3))
     normalized = normalize.channels(x)

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "trees": "types",
     "cli": "build ranges spelling",
     "geometry": "types",
-    "losses": NUMERICS,
+    "losses": NUMERICS + " normalize",
     "masks": NUMERICS,
     "mixing": NUMERICS,
     "normalize": NUMERICS,

@@ -3,6 +3,10 @@
 Prediction losses return one value per leading position, unreduced, over the last axis; everything
 is float32 and contains no collectives, so under `jit` over sharded arrays the batch is global.
 
+Losses of directions, correlations and logits hold for numbers from 1e-30 to 1e30. Squares and inner
+products of what is beyond 1e19 leave float32: such a loss is infinite, or NaN, and never another
+number.
+
 * `prediction`: one position at a time. `contrastive`: the right code among candidates.
 * `assignments`: soft targets. `regularizers`: what keeps codes apart, one scalar each.
 """

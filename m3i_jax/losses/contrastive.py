@@ -49,11 +49,13 @@ def binary(prediction: Array, candidates: Array, index: Array) -> Array:
 
     Args:
       prediction: (B, D).  candidates: (M, D), a class table.
-      index: (B, k) int, the categories of each row; one that is there twice counts once.
+      index: (B, k) int, the categories of each row; one that is there twice counts once, −1 is
+        none, and a row with an index of M or more is NaN.
     """
     logits = _products(prediction, candidates)
-    labels = (index[:, :, None] == jnp.arange(logits.shape[-1])[None, None]).any(1)
-    return bernoulli(logits, labels).mean(-1)
+    count = logits.shape[-1]
+    labels = (index[:, :, None] == jnp.arange(count)[None, None]).any(1)
+    return jnp.where((index < count).all(1), bernoulli(logits, labels).mean(-1), jnp.nan)
 
 
 def info_nce(
@@ -179,8 +181,10 @@ def _products(prediction: Array, candidates: Array) -> Array:
 
 
 def _exists(index: Array, valid: Array | None) -> Array:
-    """(B,) bool, rows whose target exists."""
-    return index >= 0 if valid is None else (index >= 0) & jnp.take(valid, index, mode="clip")
+    """(B,) bool, rows whose target exists; one beyond the last, whose loss is NaN, counts."""
+    if valid is None:
+        return index >= 0
+    return (index >= 0) & jnp.take(valid, index, mode="fill", fill_value=True)
 
 
 def _own(logits: Array, index: Array) -> Array:

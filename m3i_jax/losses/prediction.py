@@ -5,11 +5,14 @@ M3I (Su et al. 2023, https://arxiv.org/abs/2211.09807), §3.1; docs/methods.md#p
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from m3i_jax import normalize
 from m3i_jax.types import Array
 
-# Stands for −∞ where a candidate does not exist; finite, so that no gradient becomes 0·∞.
-NEVER = -1e30
+# Stands for −∞ where a candidate does not exist; finite, so that no gradient becomes 0·∞, and
+# below whatever a logit can be.
+NEVER = float(np.finfo(np.float32).min)
 
 
 def gaussian(prediction: Array, target: Array, *, sigma2: float | None = None) -> Array:
@@ -27,13 +30,11 @@ def cosine(prediction: Array, target: Array, *, eps: float = 1e-6) -> Array:
     """2 − 2 cos(ẑ, z): the Gaussian of σ² = ½ on unit vectors; (..., D), (..., D) -> (...).
 
     BYOL (Grill et al. 2020, Eq. 2, https://arxiv.org/abs/2006.07733) and MILAN have it so, VQ-KD
-    half of it. A vector shorter than eps counts as that long, so that the loss of a zero is 2 and
-    its gradient finite.
+    half of it. It holds for vectors of any length; the loss of a zero is 2. Gradients are those of
+    vectors at least eps long, and so finite.
     """
-    p, z = jnp.asarray(prediction, jnp.float32), jnp.asarray(target, jnp.float32)
-    # Each root by its own: the product of two squared norms leaves float32's range early.
-    scale = [jax.lax.rsqrt(jnp.maximum(jnp.square(x).sum(-1), eps**2)) for x in (p, z)]
-    return 2.0 - 2.0 * (p * scale[0][..., None] * z * scale[1][..., None]).sum(-1)
+    p, z = normalize.unit(prediction, eps=eps), normalize.unit(target, eps=eps)
+    return 2.0 - 2.0 * (p * z).sum(-1)
 
 
 def laplace(prediction: Array, target: Array, *, scale: float | None = None) -> Array:
@@ -88,7 +89,9 @@ def categorical(
     if valid is not None:
         valid = jnp.broadcast_to(valid, logits.shape)
         offered = jnp.where(valid, logits, NEVER)
-        exists &= jnp.take_along_axis(valid, index[..., None], -1, mode="clip")[..., 0]
+        # Beyond the last entry it is said to exist, so that its loss is NaN.
+        own = jnp.take_along_axis(valid, index[..., None], -1, mode="fill", fill_value=True)
+        exists &= own[..., 0]
     # Off with the largest first: differences of small numbers keep their digits.
     largest = jax.lax.stop_gradient(offered.max(-1, keepdims=True))
     logits, offered = logits - largest, offered - largest

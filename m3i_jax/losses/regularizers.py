@@ -6,6 +6,7 @@ docs/methods.md#regularisers has them all side by side.
 import jax
 import jax.numpy as jnp
 
+from m3i_jax import normalize
 from m3i_jax.losses.prediction import gaussian
 from m3i_jax.types import Array
 
@@ -100,6 +101,10 @@ def _off_diagonal(correlation: Array) -> Array:
 
 def _standardized(z: Array, eps: float) -> Array:
     """Zero mean, unit variance over the rows; 0 for a constant column, with finite gradient."""
+    # Over a power of two, which costs no digit: squares of what is large would be infinite.
+    power = jnp.maximum(normalize.magnitude(z, axis=0), 1.0)
+    z = z / power
     z = z - jax.lax.stop_gradient(z[:1])  # a mean of large equal numbers is not quite their number
     centred = z - z.mean(0, keepdims=True)
-    return centred * jax.lax.rsqrt(jnp.square(centred).mean(0, keepdims=True) + eps)
+    variance = jnp.square(centred).mean(0, keepdims=True)
+    return centred * jax.lax.rsqrt(variance + eps / jnp.square(power))

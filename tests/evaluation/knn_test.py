@@ -65,6 +65,17 @@ def test_scale_of_features_does_not_matter():
     assert knn(train, test) == knn(train._replace(features=train.features / 8), scaled)
 
 
+@pytest.mark.parametrize("sizes", [(1e-25, 1.0), (1e25, 1e25), (1e-25, 1e-30), (1.0, 1e30)])
+def test_features_of_any_size_are_compared_by_their_direction(sizes):
+    """By squares of 1e±25, which float32 has not, all rows were equally near."""
+    train, test = tables()
+    pairs = zip((train, test), sizes, strict=True)
+    sized = [t._replace(features=t.features * np.float32(size)) for t, size in pairs]
+    expected = np.mean(brute_force(*sized, 20) == test.labels)
+    assert knn(*sized)[20] == pytest.approx(expected, abs=1e-12)
+    assert expected > 0.3  # chance is .2
+
+
 def test_k_beyond_the_training_set_means_all_of_it():
     train, test = tables(n=7)
     result = knn(train, test, k=(7, 8, 200))

@@ -201,6 +201,24 @@ def test_an_impossible_label_is_loud(fn):
     np.testing.assert_array_equal(np.isnan(fn(PREDICTION, CANDIDATES, index)), np.arange(B) == 3)
 
 
+@pytest.mark.parametrize("fn", [losses.boltzmann, losses.info_nce, losses.pairwise_sigmoid])
+def test_an_impossible_label_is_loud_where_the_last_candidate_does_not_exist(fn):
+    rows = ROWS if fn is losses.info_nce else CANDIDATES
+    index = np.where(np.arange(B) == 3, len(rows), np.arange(B) % 2)
+    found = fn(PREDICTION, rows, index, valid=np.arange(len(rows)) < len(rows) - 1)
+    assert np.isnan(found[3])
+
+
+def test_a_category_beyond_the_table_is_loud():
+    """It was nobody's, and the row counted as one that shows nothing."""
+    index = np.where(np.arange(2 * B).reshape(B, 2) == 7, M, BOTH)
+    found = losses.binary(PREDICTION, CANDIDATES, index)
+    np.testing.assert_array_equal(np.isnan(found), np.arange(B) == 3)
+    none = np.where(np.arange(2 * B).reshape(B, 2) % 2 == 1, -1, BOTH)
+    alone = losses.binary(PREDICTION, CANDIDATES, BOTH[:, :1])
+    np.testing.assert_array_equal(losses.binary(PREDICTION, CANDIDATES, none), alone)
+
+
 def test_an_absent_sample_leaves_the_others_as_if_it_were_not_there():
     whole = losses.info_nce(PREDICTION, ROWS, ORDER, valid=PRESENT)
     rows = PRESENT[ORDER]

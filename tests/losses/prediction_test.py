@@ -125,11 +125,36 @@ def test_gaussian_of_half_on_unit_vectors_is_cosine():
 
 
 def test_cosine_lies_between_zero_and_four_at_any_length():
-    for length in (1e-5, 1.0, 1e15):
+    for length in (1e-30, 1e-25, 1e-5, 1.0, 1e15, 1e25, 1e30):
         p = (PREDICTION * length).astype(np.float32)
         np.testing.assert_allclose(losses.cosine(p, p), 0, atol=1e-6)
         np.testing.assert_allclose(losses.cosine(p, -p), 4, atol=1e-6)
     np.testing.assert_array_equal(losses.cosine(np.zeros((2, D)), TARGET[:2]), 2)
+
+
+@pytest.mark.parametrize("sizes", [(1e-25, 1e25), (1e-30, 1e-30), (1e25, 1e25), (1.0, 1e-12)])
+def test_cosine_is_that_of_float64_at_any_length(sizes):
+    p, t = ((x * n).astype(np.float32) for x, n in zip((PREDICTION, TARGET), sizes, strict=True))
+    wanted = cosine(p.astype(np.float64), t.astype(np.float64))
+    np.testing.assert_allclose(losses.cosine(p, t), wanted, atol=1e-6)
+    for gradient in jax.grad(lambda *a: losses.cosine(*a).sum(), argnums=(0, 1))(
+        *map(jnp.array, (p, t))
+    ):
+        assert np.isfinite(gradient).all()
+
+
+def test_an_entry_that_does_not_exist_is_below_whatever_a_logit_is():
+    """As −1e30 it was above logits of −1e31, and took the whole sum."""
+    logits = np.array([[-1e31, -1e31, 0.0], [-2e38, -1e38, 1e38]])
+    valid = np.array([True, True, False])
+    found = losses.categorical(logits, np.array([0, 1]), valid=valid)
+    np.testing.assert_allclose(found, [np.log(2), 0], rtol=1e-6)
+
+
+def test_an_impossible_index_is_loud_even_where_the_last_entry_does_not_exist():
+    valid = np.arange(V) < V - 1
+    found = losses.categorical(LOGITS[:, 0], np.full(B, V), valid=valid)
+    assert np.isnan(found).all()
 
 
 def test_the_defaults_are_mean_squared_and_mean_absolute_error():

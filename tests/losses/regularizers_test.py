@@ -134,3 +134,12 @@ def test_alignment_grows_as_targets_collapse():
 def test_a_collapsed_code_agrees_with_nothing_whatever_its_size(value):
     z = np.full((1000, 4), value, np.float32)
     assert float(losses.cross_correlation(z, z, off_diagonal=1.0)) == 4.0
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-25, 1.0, 1e18, 1e25, 1e30])
+@pytest.mark.parametrize("fn", [losses.invariance, losses.redundancy])
+def test_correlations_of_codes_of_any_size_are_those_of_float64(fn, scale):
+    """By infinite squares, large codes had no correlation at all."""
+    a, b = ((x * scale).astype(np.float32) for x in BOTH)
+    wanted = globals()[fn.__name__](a.astype(np.float64), b.astype(np.float64))
+    np.testing.assert_allclose(fn(a, b), wanted, rtol=1e-5, atol=1e-37)  # less is 0 in float32

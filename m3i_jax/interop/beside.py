@@ -14,7 +14,7 @@ import numpy as np
 
 from m3i_jax import encoders, normalize
 from m3i_jax.build import ConfigError
-from m3i_jax.interop import beside_timm, beside_transformers, files
+from m3i_jax.interop import beside_images, beside_timm, beside_transformers, files
 from m3i_jax.interop.statement import Fact, Stated
 from m3i_jax.interop.vit import MOCO_V3
 from m3i_jax.types import Grid
@@ -56,8 +56,8 @@ def read(path: str | Path, *, names: Stated = Stated()) -> Stated:
     stated = next((found for reader in readers if (found := reader(config))), names)
     for name, reader in (
         ("open_clip_config.json", beside_timm.open_clip),
-        (files.PREPROCESSOR, beside_transformers.preprocessor),
-        ("processor_config.json", beside_transformers.processor),
+        (files.PREPROCESSOR, beside_images.preprocessor),
+        ("processor_config.json", beside_images.processor),
     ):
         said = files.beside(path, name)
         stated = reader(said, stated) if said else stated

@@ -17,10 +17,12 @@ from m3i_jax.interop.statement import (
     check_rest,
     count,
     counts,
+    image_channels,
     named,
     number,
     side,
     sides,
+    truth,
 )
 from m3i_jax.normalize import CHANNELS
 
@@ -33,10 +35,20 @@ SWIN_HEADS = {
     "base": (4, 8, 16, 32),
     "large": (6, 12, 24, 48),
 }
+# The names that are plain Vision Transformers; all others have registers, rotations, stems of
+# convolutions, other norms or blocks. Sides have at most four digits.
 _VIT = re.compile(
-    r"(?:vit|deit3?|flexivit|beit(?:v2)?)_(tiny|small|base|large|huge)(?!.*plus)(_.*)?"
+    r"(?:vit|deit3?|beit(?:v2)?)_(?P<size>tiny|small|base|large|huge)_patch(?P<patch>\d{1,4})"
+    r"(?:_(?P<kind>clip|clip_quickgelu|gap|siglip|siglip_gap|(?P<depth>\d{1,3})x1))?"
+    r"_(?P<image>\d{1,4}|dinov2)(?:_(?:miil|in21k|in22k|dino|sam|miil_in21k))?"
+    r"|flexivit_(?P<flexible>small|base|large)"
 )
-_SWIN = re.compile(r"swinv2_(tiny|small|base|large)_window(\d+)(?:to(\d+))?_\d+(?:to\d+)?")
+# What their plain names do not say: I-JEPA's heads, the later ones of SigLIP.
+_OTHER_HEADS = {"vit_base_patch16_gap_224": 16}
+_TANH = re.compile(r"vit_(base_patch32_siglip(_gap)?_256|large_patch16_siglip(_gap)?_512)")
+_SWIN = re.compile(
+    r"swinv2_(tiny|small|base|large)_window(\d{1,4})(?:to(\d{1,4}))?_\d{1,4}(?:to\d{1,4})?"
+)
 _RESNET = re.compile(r"resnet(18|34|50|101|152)")
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3),
           152: (3, 8, 36, 3)}  # fmt: skip
@@ -61,7 +73,7 @@ _SWIN_FIELDS = {
 }
 # Of training and of heads, or parameters and so seen.
 _HARMLESS = frozenset(
-    "num_classes in_chans global_pool fc_norm use_fc_norm drop_rate pos_drop_rate patch_drop_rate "
+    "num_classes global_pool fc_norm use_fc_norm drop_rate pos_drop_rate patch_drop_rate "
     "proj_drop_rate attn_drop_rate drop_path_rate drop_block_rate weight_init fix_init "
     "head_init_scale dynamic_img_size dynamic_img_pad strict_img_size pool_include_prefix "
     "class_token pre_norm final_norm init_values qkv_bias no_embed_class zero_init_last "
@@ -78,26 +90,38 @@ def model(said: Mapping[str, Any]) -> Stated | None:
       ConfigError: an architecture, or an argument of it, that no encoder of ours is.
     """
     name = said.get("architecture")
-    if not isinstance(name, str):
+    if name is None:
         return None
+    if not isinstance(name, str):
+        raise ConfigError(f"{WHERE}architecture is {name!r}, expected a name of timm's")
     arguments, pretrained = said.get("model_args") or {}, said.get("pretrained_cfg") or said
     if not isinstance(arguments, dict) or not isinstance(pretrained, dict):
         raise ConfigError("config.json's model_args and pretrained_cfg are no objects")
     stated = _architecture(name, arguments)
-    size = pretrained.get("input_size")
-    if "image" not in stated.image and isinstance(size, list) and len(size) == 3:
-        key = WHERE + "pretrained_cfg.input_size"
-        stated = stated.but(image=Fact(sides(size[1:], key), key))
-    if "mean" in pretrained and "std" in pretrained:
-        key = WHERE + "pretrained_cfg.mean and std"
-        pair = channels(pretrained["mean"], pretrained["std"], key)
-        stated = stated.but(normalization=Fact(named(pair, CHANNELS), key))
+    size, key = pretrained.get("input_size"), WHERE + "pretrained_cfg.input_size"
+    if size is not None:
+        if not isinstance(size, list) or len(size) != 3:
+            raise ConfigError(f"{key} is {size!r}, expected [3, height, width]")
+        image_channels(size[0], key)
+        if "image" not in stated.image:
+            stated = stated.but(image=Fact(sides(size[1:], key), key))
+    key, pair = WHERE + "pretrained_cfg.mean and std", _pair(pretrained, WHERE + "pretrained_cfg.")
+    if pair is not None:
+        stated = stated.but(normalization=Fact(named(channels(*pair, key), CHANNELS), key))
     stated = stated._replace(notes=_resizing(pretrained))
     facts = stated.image
     if "image" in facts and "patch" in facts:
         grid = tuple(n // facts["patch"].value for n in facts["image"].value)
         return stated._replace(grid=grid)
     return stated
+
+
+def _pair(images: Mapping[str, Any], where: str) -> tuple | None:
+    """Mean and deviation, None where neither is there."""
+    there = [key for key in ("mean", "std") if images.get(key) is not None]
+    if len(there) == 1:
+        raise ConfigError(f"{where}{there[0]} is there alone; images need both mean and std")
+    return (images["mean"], images["std"]) if there else None
 
 
 def _resizing(pretrained: Mapping[str, Any]) -> tuple[str, ...]:
@@ -118,35 +142,48 @@ def _architecture(name: str, arguments: Mapping[str, Any]) -> Stated:
                 f"{WHERE}model_args.{key} is {arguments[key]!r}, and ours is {allowed[0]!r}"
             )
     if match := _VIT.fullmatch(name):
-        facts = _vit(match[1], match[2] or "", where)
-        fields, encoder = _FIELDS, "vit_b16"
+        facts, fields, encoder = _vit(name, match, where), _FIELDS, "vit_b16"
     elif match := _SWIN.fullmatch(name):
-        facts = _swin(match[1], int(match[2]), match[3], where)
+        facts = _swin(match[1], int(match[2]), int(match[3] or 0), where)
         fields, encoder = _SWIN_FIELDS, f"swin_v2_{match[1][0]}"
     elif match := _RESNET.fullmatch(name):
         facts, fields = _resnet(int(match[1]), where), {"layers": ("depths", counts)}
         encoder = "resnet50" if int(match[1]) >= 50 else "resnet18"
     else:
         raise ConfigError(f"{where} is none whose heads, norms and activation we know")
-    check_rest(arguments, {*fields, *_ONLY}, WHERE + "model_args", harmless=_HARMLESS)
+    norm = arguments.get("norm_layer")
+    if norm is not None and encoder != "vit_b16":
+        raise ConfigError(f"{WHERE}model_args.norm_layer is {norm!r}, and ours is its own")
+    if norm is not None:  # timm's own has this eps, whatever the name's has
+        facts["eps"] = Fact(EPS, WHERE + "model_args.norm_layer")
+    key = WHERE + "model_args.in_chans"
+    seen = Fact(image_channels(arguments.get("in_chans", 3), key), key)
+    check_rest(arguments, {*fields, *_ONLY, "in_chans"}, WHERE + "model_args", harmless=_HARMLESS)
     for key, (field, read) in fields.items():
         if arguments.get(key) is not None:
             said = f"{WHERE}model_args.{key}"
             facts[field] = Fact(read(arguments[key], said), said)
     if arguments.get("pos_embed") in ("none", ""):
         facts["positions"] = Fact("none", WHERE + "model_args.pos_embed")
-    return Stated(encoder, facts)
+    if arguments.get("use_abs_pos_emb") is not None:  # of BEiT, whose names have no table
+        key = WHERE + "model_args.use_abs_pos_emb"
+        table = truth(arguments["use_abs_pos_emb"], key)
+        facts["positions"] = Fact("learned" if table else "none", key)
+    return Stated(encoder, facts, channels=seen)
 
 
-def _vit(size: str, rest: str, where: str) -> dict[str, Fact]:
-    clip = "_clip_" in rest
+def _vit(name: str, match: re.Match, where: str) -> dict[str, Fact]:
+    size, kind = match["size"] or match["flexible"], match["kind"] or ""
     facts = {
-        "heads": HEADS[size],
-        "eps": 1e-5 if clip else EPS,
-        "activation": "quick_gelu" if "quickgelu" in rest else "gelu",
+        "heads": _OTHER_HEADS.get(name, HEADS[size]),
+        "eps": 1e-5 if kind.startswith("clip") else EPS,
+        "activation": "quick_gelu" if kind == "clip_quickgelu" else "gelu",
+        "patch": count(int(match["patch"] or 16), f"{where}'s patch"),
     }
-    if patch := re.search(r"_patch(\d+)", rest):
-        facts["patch"] = int(patch[1])
+    if _TANH.fullmatch(name):
+        facts["activation"] = "gelu_tanh"
+    if match["depth"]:
+        facts["depth"] = count(int(match["depth"]), f"{where}'s depth")
     return {field: Fact(x, where) for field, x in facts.items()}
 
 
@@ -156,9 +193,9 @@ def _resnet(layers: int, where: str) -> dict[str, Fact]:
     return {field: Fact(x, where) for field, x in facts.items()}
 
 
-def _swin(size: str, window: int, larger: str | None, where: str) -> dict[str, Fact]:
+def _swin(size: str, window: int, larger: int, where: str) -> dict[str, Fact]:
     facts = {"heads": SWIN_HEADS[size], "stride": 4, "shift": True}
-    facts["window"] = int(larger or window)
+    facts["window"] = count(larger or window, f"{where}'s window")
     # Fine-tuned at more pixels: the bias was learned in windows of before, the last of half a map.
     learned = (window, window, window, window // 2) if larger else (0, 0, 0, 0)
     facts["pretrained_window"] = learned
@@ -178,28 +215,46 @@ def open_clip(said: Mapping[str, Any], stated: Stated) -> Stated:
         raise ConfigError("open_clip_config.json has no model_cfg.vision_cfg, or no object there")
     if "timm_model_name" in tower or not isinstance(tower.get("layers"), int):
         raise ConfigError(f"{where}vision_cfg is no Vision Transformer of CLIP's own")
-    harmless = {"layers", "mlp_ratio", "patch_dropout", "ls_init_value", "output_tokens"}
-    check_rest(tower, {"image_size", "width", "patch_size", "head_width"}, where + "vision_cfg",
-               harmless=harmless)  # fmt: skip
-    key = where + "model_cfg.vision_cfg."
-    width = count(tower.get("width", 768), key + "width")
-    image = sides(tower.get("image_size", 224), key + "image_size")
-    patch = side(tower.get("patch_size", 16), key + "patch_size")
-    quick = bool(config.get("quick_gelu"))
-    facts = {
-        "heads": Fact(width // count(tower.get("head_width", 64), key), key + "head_width"),
-        "activation": Fact("quick_gelu" if quick else "gelu", where + "model_cfg.quick_gelu"),
-        "eps": Fact(1e-5, where + "model_cfg"),
-        "image": Fact(image, key + "image_size"),
-        "patch": Fact(patch, key + "patch_size"),
-        "width": Fact(width, key + "width"),
-        "depth": Fact(tower["layers"], key + "layers"),
-        "positions": Fact("learned", where + "model_cfg"),
-        "patch_bias": Fact(False, where + "model_cfg"),
-        "pre_norm": Fact(True, where + "model_cfg"),
-    }
+    if images.get("mode", "RGB") != "RGB":
+        raise ConfigError(f"{where}preprocess_cfg.mode is {images['mode']!r}, and ours is 'RGB'")
+    facts = _tower(tower, where + "model_cfg.vision_cfg.")
+    quick = truth(config.get("quick_gelu", False), where + "model_cfg.quick_gelu")
+    facts["activation"] = Fact("quick_gelu" if quick else "gelu", where + "model_cfg.quick_gelu")
     key = where + "preprocess_cfg"
-    pair = (images["mean"], images["std"]) if {"mean", "std"} <= images.keys() else CHANNELS["clip"]
+    # Each has a default of its own.
+    pair = [images.get(n) or x for n, x in zip(("mean", "std"), CHANNELS["clip"], strict=True)]
     facts["normalization"] = Fact(named(channels(*pair, key), CHANNELS), key)
-    grid = image[0] // patch, image[1] // patch
+    grid = tuple(n // facts["patch"].value for n in facts["image"].value)
     return Stated("vit_b16", {**stated.image, **facts}, grid=grid)
+
+
+_OPEN_CLIP_ONLY = {"pool_type": "tok", "pos_embed_type": "learnable"}
+
+
+def _tower(tower: Mapping[str, Any], key: str) -> dict[str, Fact]:
+    """The facts of a vision tower; `key` is in front of the names of its keys."""
+    for name, plain in _OPEN_CLIP_ONLY.items():
+        if tower.get(name, plain) != plain:
+            raise ConfigError(f"{key}{name} is {tower[name]!r}, and ours is {plain!r}")
+    read = {
+        "width": ("width", count, 768),
+        "layers": ("depth", count, 12),
+        "image_size": ("image", sides, 224),
+        "patch_size": ("patch", side, 16),
+        "mlp_ratio": ("mlp_ratio", number, 4.0),
+    }
+    head = count(tower.get("head_width", 64), key + "head_width")
+    bare = truth(tower.get("no_ln_pre", False), key + "no_ln_pre")
+    known = {*read, *_OPEN_CLIP_ONLY, "head_width", "no_ln_pre"}
+    harmless = {"patch_dropout", "ls_init_value", "output_tokens"}
+    check_rest(tower, known, key.removesuffix("."), harmless=harmless)
+    facts = {
+        field: Fact(reader(tower.get(name, default), key + name), key + name)
+        for name, (field, reader, default) in read.items()
+    }
+    width = facts["width"].value
+    if width % head:
+        raise ConfigError(f"{key}head_width is {head}, which does not divide the width {width}")
+    fixed = {"eps": 1e-5, "positions": "learned", "patch_bias": False, "pre_norm": not bare}
+    facts |= {field: Fact(x, key.removesuffix(".")) for field, x in fixed.items()}
+    return facts | {"heads": Fact(width // head, key + "head_width")}

@@ -1,4 +1,4 @@
-"""What transformers' config.json and preprocessor_config.json say of our encoders.
+"""What transformers' config.json says of our encoders.
 
 A key that is not in the file has the default of its class, so the tables have those, too.
 """
@@ -12,16 +12,15 @@ from m3i_jax.interop.statement import (
     Fact,
     Stated,
     activation,
-    channels,
     check_rest,
     count,
     counts,
-    named,
+    image_channels,
     number,
     side,
     sides,
+    truth,
 )
-from m3i_jax.normalize import CHANNELS
 
 WHERE = "config.json's "
 
@@ -43,16 +42,22 @@ class Family(NamedTuple):
     harmless: frozenset[str] = frozenset()
 
 
-def _as_is(value: Any, where: str) -> Any:
-    return value
-
-
 def _layer_scale(value: Any, where: str) -> float | None:
-    return number(value, where) if value else None
+    return None if value is None or value == 0 and value is not False else number(value, where)
 
 
-def _relation(value: Any, where: str) -> bool:
-    return not value
+def _not(value: Any, where: str) -> bool:
+    return not truth(value, where)
+
+
+def _table(value: Any, where: str) -> str:
+    return "learned" if truth(value, where) else "none"
+
+
+def _kind_of_block(value: Any, where: str) -> str:
+    if value not in ("bottleneck", "basic"):
+        raise ConfigError(f"{where} is {value!r}, and our blocks are 'bottleneck' or 'basic'")
+    return value
 
 
 _VIT = {
@@ -63,13 +68,13 @@ _VIT = {
     "layer_norm_eps": ("eps", number, 1e-12),
     "image_size": ("image", sides, 224),
     "patch_size": ("patch", side, 16),
-    "qkv_bias": ("qkv_bias", _as_is, True),
+    "qkv_bias": ("qkv_bias", truth, True),
 }
 _LEARNED = {"positions": "learned", "class_token": True}
 _TRAINING = frozenset(
     "hidden_dropout_prob attention_probs_dropout_prob attention_dropout drop_path_rate "
-    "initializer_range initializer_factor num_channels encoder_stride pooler_output_size "
-    "pooler_act intermediate_size vocab_size use_mask_token reshape_hidden_states apply_layernorm "
+    "initializer_range initializer_factor encoder_stride pooler_output_size "
+    "pooler_act vocab_size use_mask_token reshape_hidden_states apply_layernorm "
     "stage_names out_features out_indices projection_dim logit_scale_init_value norm_pix_loss "
     "mask_ratio decoder_num_attention_heads decoder_hidden_size decoder_num_hidden_layers "
     "decoder_intermediate_size pool_scales use_auxiliary_head auxiliary_loss_weight "
@@ -80,13 +85,9 @@ _BEIT = Family(
     "vit_b16",
     {key: x for key, x in _VIT.items() if key != "qkv_bias"}
     | {
-        "use_absolute_position_embeddings": (
-            "positions",
-            lambda x, where: "learned" if x else "none",
-            False,
-        ),
+        "use_absolute_position_embeddings": ("positions", _table, False),
         "layer_scale_init_value": ("layer_scale", _layer_scale, 0.1),
-        "use_mean_pooling": ("final_norm", _relation, True),
+        "use_mean_pooling": ("final_norm", _not, True),
     },
     {"qkv_bias": "qv", "class_token": True},
     harmless=_TRAINING | {"use_relative_position_bias", "use_shared_relative_position_bias"},
@@ -162,7 +163,7 @@ FAMILIES: dict[str, Family] = {
         {
             "embedding_size": ("width", count, 64),
             "depths": ("depths", counts, [3, 4, 6, 3]),
-            "layer_type": ("block", _as_is, "bottleneck"),
+            "layer_type": ("block", _kind_of_block, "bottleneck"),
         },
         {"stem": "imagenet"},
         {
@@ -198,15 +199,11 @@ def model(said: Mapping[str, Any]) -> Stated | None:
     Raises:
       ConfigError: a model type, or an option of it, that no encoder of ours is.
     """
-    kind = said.get("model_type")
-    if not isinstance(kind, str) or "architecture" in said:
+    kind = None if "architecture" in said else _kind(said)
+    if kind is None:
         return None
     if kind == "clip":
-        parts = {key: said.get(f"{key}_config") or {} for key in ("vision", "text")}
-        if not all(isinstance(part, dict) for part in parts.values()):
-            raise ConfigError("config.json's vision_config and text_config are no objects")
-        image = _stated(_CLIP_VISION, parts["vision"], WHERE + "vision_config.")
-        return image._replace(text=_facts(_CLIP_TEXT, parts["text"], WHERE + "text_config."))
+        return _clip(said)
     if kind not in FAMILIES:
         raise ConfigError(
             f"config.json says that it is a '{kind}', which no layout of ours reads"
@@ -219,22 +216,81 @@ def model(said: Mapping[str, Any]) -> Stated | None:
     return stated
 
 
+def _kind(said: Mapping[str, Any]) -> str | None:
+    """The model type, or that of the class where a file names only a class."""
+    kind, classes = said.get("model_type"), said.get("architectures")
+    if kind is not None:
+        if not isinstance(kind, str):
+            raise ConfigError(f"{WHERE}model_type is {kind!r}, expected a name of transformers'")
+        return kind
+    if classes is None or classes == []:
+        return None
+    named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    found = [_CLASS.fullmatch(name) for name in classes] if named else []
+    kinds = {match[1] for match in found if match}
+    if len(kinds) != 1 or not kinds <= CLASSES.keys():
+        raise ConfigError(
+            f"{WHERE}architectures is {classes!r} and model_type is missing; expected a "
+            f"model_type, or one class of {', '.join(CLASSES)}"
+        )
+    return CLASSES[kinds.pop()]
+
+
+# Classes of transformers without what they are for, such as Model or ForImageClassification.
+_CLASS = re.compile(r"([A-Za-z0-9]+?)(?:(?:Model|For|Backbone|PreTrained).*)?")
+CLASSES = {
+    "ViT": "vit",
+    "IJepa": "ijepa",
+    "ViTMSN": "vit_msn",
+    "ViTMAE": "vit_mae",
+    "Dinov2": "dinov2",
+    "Beit": "beit",
+    "Data2VecVision": "data2vec-vision",
+    "CLIP": "clip",
+    "CLIPVision": "clip_vision_model",
+    "Swinv2": "swinv2",
+    "ResNet": "resnet",
+    "FlavaImageCodebook": "flava_image_codebook",
+}
+
+
+def _clip(said: Mapping[str, Any]) -> Stated:
+    parts = {}
+    for name in ("vision", "text"):
+        # Where there is a `_dict`, as in files of before 2023, it is over the other.
+        for key in (f"{name}_config", f"{name}_config_dict"):
+            part = said.get(key) or {}
+            if not isinstance(part, dict):
+                raise ConfigError(f"{WHERE}{key} is {part!r}, expected an object")
+            parts[name] = {**parts.get(name, {}), **part}
+    _check_keys(said, {f"{n}_config{x}" for n in parts for x in ("", "_dict")}, WHERE)
+    image = _stated(_CLIP_VISION, parts["vision"], WHERE + "vision_config.")
+    return image._replace(text=_facts(_CLIP_TEXT, parts["text"], WHERE + "text_config."))
+
+
+def _check_keys(said: Mapping[str, Any], known: Any, where: str, harmless: Any = _TRAINING) -> None:
+    rest = {key: x for key, x in said.items() if not ANYWHERE.fullmatch(key)}
+    check_rest(rest, known, where.removesuffix("'s ").removesuffix("."), harmless=harmless)
+
+
 def _stated(family: Family, said: Mapping[str, Any], where: str) -> Stated:
     for key, value in family.only.items():
         if said.get(key, value) != value:
             raise ConfigError(
                 f"{where}{key} is {said[key]!r}, and our encoders of that kind have {value!r}"
             )
-    rest = {key: x for key, x in said.items() if not ANYWHERE.fullmatch(key)}
-    known = {*family.fields, *family.only, "mlp_ratio"}
-    check_rest(rest, known, where.removesuffix("'s "), harmless=family.harmless)
+    channels_key = "input_channels" if family.encoder == "dalle_encoder" else "num_channels"
+    seen = image_channels(said.get(channels_key, 3), where + channels_key)
+    hidden = _mlp_ratio(family, said, where)
+    known = {*family.fields, *family.only, channels_key, *(_HIDDEN if hidden else ())}
+    _check_keys(said, known, where, family.harmless)
     facts = _facts(family.fields, said, where)
     facts |= {field: Fact(x, where + "model_type") for field, x in family.fixed.items()}
-    facts |= _mlp_ratio(said, where) | _relative_bias(family, said, where)
+    facts |= hidden | _relative_bias(family, said, where)
     grid = None
     if "image" in facts and "patch" in facts:
         grid = tuple(n // facts["patch"].value for n in facts["image"].value)
-    return Stated(family.encoder, facts, grid=grid)
+    return Stated(family.encoder, facts, grid=grid, channels=Fact(seen, where + channels_key))
 
 
 def _facts(fields, said, where) -> dict[str, Fact]:
@@ -244,67 +300,40 @@ def _facts(fields, said, where) -> dict[str, Fact]:
     }
 
 
-def _mlp_ratio(said, where):
-    """The width of the hidden layer over that of the stream."""
-    if "intermediate_size" not in said:
+_HIDDEN = ("intermediate_size", "mlp_ratio")
+
+
+def _mlp_ratio(family: Family, said: Mapping[str, Any], where: str) -> dict[str, Fact]:
+    """The width of the hidden layer over that of the stream; {} of what has no stream of one width.
+
+    Some classes have the one key and some the other; what both say has to agree.
+    """
+    if "hidden_size" not in family.fields:
         return {}
-    key = where + "intermediate_size"
-    hidden = count(said["intermediate_size"], key)
-    return {"mlp_ratio": Fact(hidden / count(said.get("hidden_size", 768), key), key)}
+    width = count(said.get("hidden_size", 768), where + "hidden_size")
+    own = "mlp_ratio" if "mlp_ratio" in family.fields else "intermediate_size"
+    found = {
+        "mlp_ratio": lambda key: number(said.get(key, 4), where + key),
+        "intermediate_size": lambda key: count(said.get(key, 3072), where + key) / width,
+    }
+    ratio = found[own](own)
+    for key in _HIDDEN:
+        if said.get(key) is not None and abs(found[key](key) - ratio) > 0.5 / width:
+            raise ConfigError(
+                f"{where}{key} is {said[key]!r}, but its model takes {own}, which makes "
+                f"{round(ratio * width)} of {width}"
+            )
+    return {"mlp_ratio": Fact(ratio, where + own)}
 
 
 def _relative_bias(family, said, where):
     if family is not _BEIT:
         return {}
     kinds = {"layer": "use_relative_position_bias", "shared": "use_shared_relative_position_bias"}
-    on = [kind for kind, key in kinds.items() if said.get(key)]
+    on = [kind for kind, key in kinds.items() if truth(said.get(key, False), where + key)]
     if len(on) > 1:
         raise ConfigError(
             f"{where}{kinds['layer']} and {kinds['shared']} are both on; ours has one"
         )
     kind = on[0] if on else "none"
     return {"relative_bias": Fact(kind, where + kinds.get(kind, kinds["layer"]))}
-
-
-def preprocessor(
-    said: Mapping[str, Any], stated: Stated, *, where: str = "preprocessor_config.json's "
-) -> Stated:
-    """With the normalisation of a preprocessor_config.json.
-
-    Raises:
-      ConfigError: images that we cannot make.
-    """
-    if said.get("do_flip_channel_order"):
-        raise ConfigError(f"{where}do_flip_channel_order is on; our images are red, green, blue")
-    factor = said.get("rescale_factor", 1 / 255) if said.get("do_rescale", True) else 1.0
-    scale = 255 * number(factor, where + "rescale_factor")
-    pair = channels(0.0, 1.0, where + "rescale_factor", scale=scale)
-    if said.get("do_normalize", True):
-        if "image_mean" not in said or "image_std" not in said:
-            return stated
-        keys = where + "image_mean and image_std"
-        pair = channels(said["image_mean"], said["image_std"], keys, scale=scale)
-    fact = Fact(named(pair, CHANNELS), where + "image_mean and image_std")
-    return stated.but(normalization=fact)._replace(notes=(*stated.notes, *_resizing(said, where)))
-
-
-def processor(said: Mapping[str, Any], stated: Stated) -> Stated:
-    """The same of the image processor in a processor_config.json."""
-    inner = said.get("image_processor")
-    if not isinstance(inner, dict):
-        return stated
-    return preprocessor(inner, stated, where="processor_config.json's image_processor.")
-
-
-RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
-
-
-def _resizing(said, where):
-    """How its images were made of photographs, which evaluation does in its own way."""
-    if not said.get("do_resize", False):
-        return ()
-    number_of = said.get("resample")
-    how = RESAMPLE.get(number_of, "some way") if isinstance(number_of, int) else "some way"
-    cut = f" and cut to {said.get('crop_size')}" if said.get("do_center_crop") else ""
-    file = where.split(".json")[0] + ".json"
-    return (f"{file}: images were resized ({how}) to {said.get('size')}{cut}",)

@@ -30,8 +30,7 @@ def read(
     if not torch:
         return importing.read(path, layout=layout)
     state = torch_file.read(path, part=part)
-    imported = importing.renamed(state, layout=layout, what=f"'{path}'")
-    return imported._replace(stated=beside.read(path, names=imported.stated))
+    return importing.with_stated(importing.renamed(state, layout=layout, what=f"'{path}'"), path)
 
 
 def joined(imported: Imported, second: Imported) -> Imported:

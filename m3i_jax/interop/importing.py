@@ -18,6 +18,7 @@ from m3i_jax.interop.statement import Stated
 from m3i_jax.types import Grid
 
 TABLES = (adapt.POSITIONS, adapt.RELATIVE)
+STEM = "encoders/image/patch_embed/"  # what looks at the images, (p, p, channels, D)
 COUNTER = "num_batches_tracked"  # of torch's batch norms, which nobody reads
 _MODULE = re.compile(r"((?:ema/)?(?:encoders|decoders)/[^/]+)/(.+)")
 
@@ -70,7 +71,25 @@ def read(path: str | Path, *, layout: str = layouts.AUTO, encoder: str = "ENCODE
     if file is None:
         raise ConfigError(f"there is no {files.WEIGHTS} at '{path}'")
     imported = renamed(files.read(file, encoder=encoder), layout=layout, what=f"'{path}'")
-    return imported._replace(stated=beside.read(file, names=imported.stated))
+    return with_stated(imported, file)
+
+
+def with_stated(imported: Imported, path: str | Path) -> Imported:
+    """With what is said beside the weights at `path`.
+
+    Raises:
+      ConfigError: a network that no encoder of ours is, or images that its weights do not see.
+    """
+    stated = beside.read(path, names=imported.stated)
+    paths = sorted(imported.params)
+    stems = (imported.params[path] for path in paths if path.startswith(STEM))
+    has = next((x.shape[2] for x in stems if x.ndim == 4), None)
+    if stated.channels and has not in (None, stated.channels.value):
+        raise ConfigError(
+            f"{imported.path} has weights for images of {has} channels, and "
+            f"{stated.channels.value} in {stated.channels.where}"
+        )
+    return imported._replace(stated=stated)
 
 
 def renamed(state: Mapping[str, np.ndarray], *, layout: str = layouts.AUTO, what: str) -> Imported:

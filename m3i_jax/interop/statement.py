@@ -40,6 +40,7 @@ class Stated(NamedTuple):
     windows: sides of those in which a SwinV2 learned its bias, by stage.
     block: of our encoder, where it was one.
     notes: what else a user should know.
+    channels: of the images.
     """
 
     encoder: str = ""
@@ -50,6 +51,7 @@ class Stated(NamedTuple):
     block: Mapping[str, Any] = {}
     decoders: Mapping[str, Mapping[str, Any]] = {}
     notes: tuple[str, ...] = ()
+    channels: Fact | None = None
 
     def fields(self) -> dict[str, Any]:
         """The values of the facts of the image encoder."""
@@ -128,9 +130,37 @@ def number(value: Any, where: str) -> float:
     Raises:
       ConfigError: something else.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+    if not _is_number(value) or value <= 0:
         raise ConfigError(f"{where} is {value!r}, expected a number above 0")
     return float(value)
+
+
+def truth(value: Any, where: str) -> bool:
+    """A truth value; others' libraries would take the text "false" for true.
+
+    Raises:
+      ConfigError: something else.
+    """
+    if not isinstance(value, bool):
+        raise ConfigError(f"{where} is {value!r}, expected true or false")
+    return value
+
+
+def image_channels(value: Any, where: str) -> int:
+    """The number of channels of the images: three, or one of grey ones.
+
+    Raises:
+      ConfigError: others, which no image here has.
+    """
+    if value not in (1, 3) or isinstance(value, bool):
+        raise ConfigError(f"{where} is {value!r}; images here are red, green, blue: 3, or grey: 1")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number of JSON that float32 can hold."""
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return known and abs(value) < 3e38  # also refuses NaN
 
 
 def is_count(value: Any, *, least: int = 1) -> bool:
@@ -150,10 +180,7 @@ def channels(mean: Any, std: Any, where: str, *, scale: float = 1.0) -> tuple[tu
     for row in (mean, std):
         row = row if isinstance(row, list | tuple) else [row]
         row = list(row) * 3 if len(row) == 1 else row
-        fine = len(row) == 3 and all(
-            isinstance(x, int | float) and not isinstance(x, bool) for x in row
-        )
-        if not fine:
+        if len(row) != 3 or not all(map(_is_number, row)):
             raise ConfigError(f"{where} are {mean!r} and {std!r}, expected three numbers each")
         rows.append(tuple(x / scale for x in row))
     if not normalize.usable(*rows):
@@ -196,3 +223,9 @@ def check_rest(said: Mapping[str, Any], known: Any, where: str, *, harmless: Any
     if strange:
         values = ", ".join(f"{key}={said[key]!r}" for key in sorted(strange))
         raise ConfigError(f"{where} says {values}, which no encoder of ours has")
+
+
+def ignored(said: Mapping[str, Any], known: Any, where: str) -> tuple[str, ...]:
+    """A sentence on the keys that change nothing here and that nobody knows, if there are any."""
+    strange = sorted(key for key, value in said.items() if key not in known and value is not None)
+    return (f"{where}: ignored, of no meaning here: {', '.join(strange)}",) * bool(strange)

@@ -13,6 +13,11 @@ def test_a_name_says_heads_eps_activation_and_patch():
         ("vit_large_patch14_clip_quickgelu_336.openai", 16, 1e-5, "quick_gelu", 14),
         ("beitv2_base_patch16_224", 12, 1e-6, "gelu", 16),
         ("deit3_huge_patch14_224", 16, 1e-6, "gelu", 14),
+        ("vit_base_patch16_gap_224", 16, 1e-6, "gelu", 16),
+        ("vit_base_patch16_siglip_gap_256.v2_webli", 12, 1e-6, "gelu", 16),
+        ("vit_base_patch32_siglip_gap_256", 12, 1e-6, "gelu_tanh", 32),
+        ("vit_large_patch16_siglip_512", 16, 1e-6, "gelu_tanh", 16),
+        ("flexivit_small.1200ep_in1k", 6, 1e-6, "gelu", 16),
     ):
         found = beside_timm.model({"architecture": name}).fields()
         want = dict(heads=heads, eps=eps, activation=activation, patch=patch)
@@ -52,11 +57,51 @@ def test_arguments_are_over_the_name_and_images_are_those_of_the_weights():
         ("swinv2_tiny_window8_256", dict(always_partition=True), "says always_partition=True"),
         ("resnet50", dict(stem_type="deep"), "says stem_type='deep'"),
         ("resnet50", dict(act_layer="gelu"), "says act_layer='gelu'"),
+        ("resnet50", dict(norm_layer="layernorm"), "model_args.norm_layer is 'layernorm', and"),
+        ("swinv2_tiny_window8_256", dict(norm_layer="layernorm"), "norm_layer is 'layernorm'"),
+        ("vit_base_patch16_224", dict(in_chans=4), "model_args.in_chans is 4; images here"),
+        ("vit_base_patch0_16", {}, "'vit_base_patch0_16''s patch is 0, expected a whole number"),
+        ("vit_base_patch" + "9" * 5000 + "_16", {}, "none whose heads"),
+        ("swinv2_tiny_window" + "9" * 5000 + "_256", {}, "none whose heads"),
+        ("swinv2_tiny_window0_256", {}, "window is 0, expected a whole number"),
+        ("vit_base_r50_s16_224", {}, "none whose heads"),
+        ("vit_base_patch16_rope_224", {}, "none whose heads"),
+        ("vit_base_patch16_rope_reg1_gap_256", {}, "none whose heads"),
+        ("vit_base_patch14_reg4_dinov2", {}, "none whose heads"),
+        ("vit_base_patch16_rpn_224", {}, "none whose heads"),
+        ("vit_base_patch16_18x2_224", {}, "none whose heads"),
+        ("vit_base_patch16_dinov3", {}, "none whose heads"),
+        ("vit_base_patch16_xp_224", {}, "none whose heads"),
+        ("vit_base_mci_224", {}, "none whose heads"),
+        ("deit_base_distilled_patch16_224", {}, "none whose heads"),
     ],
 )
 def test_what_no_encoder_of_ours_is_is_refused(name, arguments, sentence):
     with pytest.raises(ConfigError, match=sentence):
         beside_timm.model({"architecture": name, "model_args": arguments})
+
+
+@pytest.mark.parametrize(
+    "said, sentence",
+    [
+        (dict(architecture=5), "config.json's architecture is 5, expected a name of timm's"),
+        (dict(mean=[0.5] * 3), "config.json's pretrained_cfg.mean is there alone"),
+        (dict(std=[0.5] * 3, mean=None), "config.json's pretrained_cfg.std is there alone"),
+        (dict(input_size=[4, 224, 224]), "config.json's pretrained_cfg.input_size is 4; im"),
+        (dict(input_size=224), "config.json's pretrained_cfg.input_size is 224, expected [3, "),
+    ],
+)
+def test_what_the_weights_say_of_images_is_taken_or_refused(said, sentence):
+    with pytest.raises(ConfigError) as error:
+        beside_timm.model({"architecture": "vit_base_patch16_224", "pretrained_cfg": said} | said)
+    assert str(error.value).startswith(sentence)
+
+
+def test_a_norm_that_is_named_has_timms_eps():
+    """Of the layer norm that timm finds by name, not of the one that the architecture has."""
+    for name in ("vit_base_patch16_clip_224", "vit_base_patch16_224"):
+        said = {"architecture": name, "model_args": dict(norm_layer="layernorm")}
+        assert beside_timm.model(said).fields()["eps"] == 1e-6
 
 
 def test_swins_windows():
@@ -77,6 +122,33 @@ def test_open_clip():
     said["preprocess_cfg"] = dict(mean=[0.5] * 3, std=[0.5] * 3)
     found = beside_timm.open_clip(said, Stated()).fields()
     assert (found["activation"], found["normalization"]) == ("quick_gelu", "inception")
+    said["preprocess_cfg"] = dict(std=[0.5] * 3)  # each has a default of its own
+    found = beside_timm.open_clip(said, Stated()).fields()["normalization"]
+    assert found == ((0.48145466, 0.4578275, 0.40821073), (0.5, 0.5, 0.5))
+    bare = said["model_cfg"] | dict(vision_cfg=tower | dict(no_ln_pre=True, mlp_ratio=2))
+    found = beside_timm.open_clip(dict(model_cfg=bare), Stated()).fields()
+    assert (found["pre_norm"], found["mlp_ratio"]) == (False, 2)
     for more in (dict(timm_model_name="x"), dict(layers=[3, 4, 6, 3]), dict(attentional_pool=True)):
         with pytest.raises(ConfigError, match="vision_cfg"):
             beside_timm.open_clip(dict(model_cfg=dict(vision_cfg=tower | more)), Stated())
+
+
+@pytest.mark.parametrize(
+    "tower, config, images, sentence",
+    [
+        (dict(head_width=1024), {}, {}, "vision_cfg.head_width is 1024, which does not divide the"),
+        (dict(head_width=100), {}, {}, "vision_cfg.head_width is 100, which does not divide"),
+        (dict(head_width="64"), {}, {}, "vision_cfg.head_width is '64', expected a whole number"),
+        (dict(layers=0), {}, {}, "vision_cfg.layers is 0, expected a whole number"),
+        (dict(pool_type="avg"), {}, {}, "vision_cfg.pool_type is 'avg', and ours is 'tok'"),
+        (dict(pos_embed_type="sin_cos_2d"), {}, {}, "vision_cfg.pos_embed_type is 'sin_cos_2d'"),
+        ({}, dict(quick_gelu="false"), {}, "model_cfg.quick_gelu is 'false', expected true or"),
+        ({}, {}, dict(mode="L"), "preprocess_cfg.mode is 'L', and ours is 'RGB'"),
+    ],
+)
+def test_what_no_tower_of_ours_is_is_refused_with_its_key(tower, config, images, sentence):
+    vision = dict(image_size=224, layers=12, width=768, patch_size=32) | tower
+    said = dict(model_cfg=config | dict(vision_cfg=vision), preprocess_cfg=images)
+    with pytest.raises(ConfigError, match="^open_clip_config.json's ") as error:
+        beside_timm.open_clip(said, Stated())
+    assert sentence in str(error.value)

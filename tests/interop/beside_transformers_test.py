@@ -5,7 +5,6 @@ import pytest
 from m3i_jax import encoders
 from m3i_jax.build import ConfigError
 from m3i_jax.interop import beside_transformers
-from m3i_jax.interop.statement import Stated
 
 LEGACY = dict(
     _name_or_path="x", architectures=["ViTModel"], torch_dtype="float32", id2label={"0": "a"},
@@ -61,15 +60,68 @@ def test_beits_biases():
     assert beside_transformers.model({"model_type": "beit"}).fields()["relative_bias"] == "none"
 
 
-def test_a_preprocessor_that_says_no_normalisation_says_nothing():
-    assert beside_transformers.preprocessor({"size": 3}, Stated()) == Stated()
-    for said, match in (
-        (dict(image_mean=[0.5], image_std="x"), "image_mean and image_std"),
-        (dict(image_mean=[0.5], image_std=[0.0]), "deviation"),
-        (dict(rescale_factor=0), "rescale_factor is 0"),
-        (dict(rescale_factor=1e-300, do_normalize=False), "rescale_factor of images whose white"),
-        (dict(rescale_factor=1e-300, image_mean=0.5, image_std=0.5), "rescale_factor of images"),
-        (dict(image_mean=0.5, image_std=1e-30), "expected means of up to 10 and deviations of"),
+@pytest.mark.parametrize(
+    "said, sentence",
+    [
+        (dict(model_type=5), "config.json's model_type is 5, expected a name of transformers'"),
+        (dict(architectures=["Foo"]), "config.json's architectures is ['Foo'] and model_type is"),
+        (dict(architectures="ViTModel"), "config.json's architectures is 'ViTModel' and model_t"),
+        (dict(architectures=["ViTModel", "BeitModel"]), "config.json's architectures is ['ViTM"),
+        (dict(model_type="vit", num_channels=2), "config.json's num_channels is 2; images here"),
+        (dict(model_type="beit", num_channels=4), "config.json's num_channels is 4; images he"),
+        (dict(model_type="swinv2", num_channels=True), "config.json's num_channels is True;"),
+        (dict(model_type="resnet", num_channels=None), "config.json's num_channels is None;"),
+        (dict(model_type="flava_image_codebook", input_channels=2), "config.json's input_channels"),
+        (dict(model_type="vit", mlp_ratio=2), "config.json's mlp_ratio is 2, but its model takes "
+         "intermediate_size, which makes 3072 of 768"),
+        (dict(model_type="dinov2", intermediate_size=9), "config.json's intermediate_size is 9"),
+        (dict(model_type="vit", qkv_bias=None), "config.json's qkv_bias is None, expected true"),
+        (dict(model_type="vit", qkv_bias=0), "config.json's qkv_bias is 0, expected true or f"),
+        (dict(model_type="dinov2", qkv_bias="false"), "config.json's qkv_bias is 'false', exp"),
+        (dict(model_type="beit", use_relative_position_bias="false"), "config.json's use_relat"),
+        (dict(model_type="beit", use_mean_pooling=0), "config.json's use_mean_pooling is 0, exp"),
+        (dict(model_type="beit", use_absolute_position_embeddings=1), "config.json's use_absolu"),
+        (dict(model_type="beit", layer_scale_init_value=-1), "config.json's layer_scale_init_va"),
+        (dict(model_type="resnet", layer_type="deep"), "config.json's layer_type is 'deep', and"),
+        (dict(model_type="clip", rotary=True), "config.json says rotary=True, which no encoder"),
+        (dict(model_type="clip", vision_config=3), "config.json's vision_config is 3, expected"),
+        (dict(model_type="clip", vision_config=dict(num_channels=4)),
+         "config.json's vision_config.num_channels is 4; images"),
+        (dict(model_type="vit", layer_norm_eps=float("nan")), "config.json's layer_norm_eps is n"),
+    ],
+)  # fmt: skip
+def test_what_is_no_encoder_of_ours_is_refused_with_its_key(said, sentence):
+    with pytest.raises(ConfigError) as error:
+        beside_transformers.model(said)
+    assert str(error.value).startswith(sentence)
+
+
+def test_a_class_alone_says_its_type():
+    for name, kind in (
+        ("ViTModel", "vit"),
+        ("ViTForImageClassification", "vit"),
+        ("ViTMAEForPreTraining", "vit_mae"),
+        ("CLIPVisionModelWithProjection", "clip_vision_model"),
+        ("CLIPModel", "clip"),
+        ("Dinov2Backbone", "dinov2"),
+        ("BeitForMaskedImageModeling", "beit"),
+        ("Data2VecVisionModel", "data2vec-vision"),
+        ("FlavaImageCodebook", "flava_image_codebook"),
     ):
-        with pytest.raises(ConfigError, match=match):
-            beside_transformers.preprocessor(said, Stated())
+        found = beside_transformers.model({"architectures": [name]})
+        assert found == beside_transformers.model({"model_type": kind}), name
+    assert beside_transformers.model({"architectures": None}) is None
+
+
+def test_hidden_layers_are_as_wide_as_their_class_makes_them():
+    found = lambda **said: beside_transformers.model(said).fields()["mlp_ratio"]  # noqa: E731
+    assert found(model_type="vit", hidden_size=384) == 8  # 3072 unless it is said
+    assert found(model_type="vit", hidden_size=32, intermediate_size=48) == 1.5
+    assert found(model_type="vit", mlp_ratio=4.0) == 4  # of no use there, and right
+    assert found(model_type="dinov2", hidden_size=32, mlp_ratio=2, intermediate_size=64) == 2
+
+
+def test_what_old_clips_say_in_a_dict_of_its_own_counts():
+    said = dict(model_type="clip", vision_config=dict(hidden_act="gelu"),
+                vision_config_dict=dict(hidden_act="relu"), text_config_dict=None)  # fmt: skip
+    assert beside_transformers.model(said).fields()["activation"] == "relu"

@@ -24,6 +24,8 @@ def test_every_activation_of_ours_has_a_name_of_others_and_no_other():
         (statement.counts, [2, 0], (2, 0)),
         (statement.count, 3, 3),
         (statement.number, 1, 1.0),
+        (statement.truth, False, False),
+        (statement.image_channels, 1, 1),
     ],
 )
 def test_values_are_read(read, value, want):
@@ -46,6 +48,14 @@ def test_values_are_read(read, value, want):
         (statement.count, 2.0),
         (statement.number, 0),
         (statement.number, "1e-6"),
+        (statement.number, float("nan")),
+        (statement.number, float("inf")),
+        (statement.truth, "false"),
+        (statement.truth, None),
+        (statement.truth, 0),
+        (statement.image_channels, 4),
+        (statement.image_channels, True),
+        (statement.image_channels, None),
     ],
 )
 def test_what_is_no_such_value_is_refused_with_its_key(read, value):
@@ -59,7 +69,8 @@ def test_normalisations_have_names_where_ours_have():
     white = statement.channels([51, 51, 51], [102.0], "it", scale=255)
     assert white == ((0.2, 0.2, 0.2), (0.4, 0.4, 0.4))
     assert statement.named(white, CHANNELS) == white
-    for mean, std in (([0, 0], [1]), (["0"], [1]), ([0], [0]), ([0], [True]), (None, [1])):
+    for mean, std in (([0, 0], [1]), (["0"], [1]), ([0], [0]), ([0], [True]), (None, [1]),
+                      ([float("nan")], [1]), ([0], [float("inf")])):  # fmt: skip
         with pytest.raises(ConfigError, match="it "):
             statement.channels(mean, std, "it")
 
@@ -69,6 +80,13 @@ def test_keys_that_nobody_knows_are_refused_unless_they_are_off():
     statement.check_rest(off, {"known"}, "it", harmless={"harmless"})
     with pytest.raises(ConfigError, match="it says x=1, y='z', which no encoder of ours has"):
         statement.check_rest(off | {"y": "z", "x": 1}, {"known"}, "it", harmless={"harmless"})
+
+
+def test_what_nobody_knows_and_nothing_needs_is_said_to_be_ignored():
+    assert statement.ignored({"a": 1, "b": None}, {"a"}, "it") == ()
+    assert statement.ignored({"c": 1, "a": 2}, {}, "it") == (
+        "it: ignored, of no meaning here: a, c",
+    )
 
 
 def test_facts_are_added_over_those_before():

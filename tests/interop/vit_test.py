@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from m3i_jax import networks, trees
-from m3i_jax.interop import vit
+from m3i_jax.build import ConfigError
+from m3i_jax.interop import layouts, vit
 from m3i_jax.interop.rename import sort, to_ours, to_theirs
 
 VIT = dict(name="vit_nano", image=16, patch=4, width=16, depth=2, heads=2)
@@ -156,3 +157,11 @@ def test_prefixes_of_programs(drawn):
     for prefix in ("backbone.", "encoder."):
         there = [prefix + name for name in state] + ["head.mlp.0.weight"]
         assert sort(there, vit.TIMM).dropped == ("head.mlp.0.weight",)
+
+
+def test_a_token_of_distillation_is_refused_as_the_others_attend_to_it():
+    shapes = {**STEM, "pos_embed": (1, 18, 16), **stacked("blocks", PLAIN), **NORM}
+    state = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    layouts.recognise(state, what="it")
+    with pytest.raises(ConfigError, match="dist_token"):
+        layouts.recognise(state | {"dist_token": np.zeros((1, 1, 16))}, what="it")

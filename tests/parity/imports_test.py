@@ -208,7 +208,18 @@ TIMM = {
     "patches alone": ("vit_tiny_patch16_224", SMALL | dict(class_token=False, qkv_bias=False,
                       global_pool="avg", fc_norm=False)),
     "deit3": ("deit3_small_patch16_224", SMALL),
+    "no row of its own": ("vit_tiny_patch16_224", SMALL | dict(no_embed_class=True)),
+    "flexible": ("flexivit_small", SMALL),
+    "clip, its norm named": ("vit_base_patch16_clip_224", SMALL | dict(norm_layer="layernorm")),
+    "siglip": ("vit_base_patch32_siglip_gap_256", SMALL | dict(fc_norm=False)),
+    "gap": ("vit_base_patch16_gap_224", {k: x for k, x in SMALL.items() if k != "num_heads"}),
+    "deep": ("vit_small_patch16_36x1_224", SMALL),
     "beit": ("beit_base_patch16_224", SMALL | dict(global_pool="token")),
+    "beit, averaged": ("beit_base_patch16_224", SMALL),
+    "beit, shared": ("beit_base_patch16_224", SMALL | dict(use_rel_pos_bias=False,
+                     use_shared_rel_pos_bias=True, global_pool="token")),
+    "beit, table": ("beitv2_base_patch16_224", SMALL | dict(use_abs_pos_emb=True,
+                    use_rel_pos_bias=False, global_pool="token")),
     "swin_v2": ("swinv2_tiny_window8_256", STAGES),
     "resnet": ("resnet50", dict(layers=(1, 1, 1, 1), num_classes=0)),
 }  # fmt: skip
@@ -232,25 +243,17 @@ def test_what_timm_saves_is_what_our_encoder_is(case, tmp_path):
     close(got, want[:, want.shape[1] - got.shape[1] :])
 
 
-def test_heads_are_those_that_timms_names_stand_for():
-    """Of every architecture whose name we know, built without memory."""
-    timm = pytest.importorskip("timm")
-    from m3i_jax.interop import beside_timm
-
-    for name in ("vit_tiny_patch16_224", "vit_small_patch32_224", "vit_base_patch8_224",
-                 "vit_large_patch14_clip_224", "vit_huge_patch14_224", "deit_small_patch16_224",
-                 "vit_base_patch16_clip_quickgelu_224", "beitv2_large_patch16_224",
-                 "swinv2_base_window12to16_192to256", "swinv2_small_window8_256"):  # fmt: skip
-        stated = beside_timm.model({"architecture": name}).image
-        model = timm.create_model(name, num_classes=0, device="meta")
-        if name.startswith("swin"):
-            layers = [stage.blocks[0].attn for stage in model.layers]
-            assert stated["heads"].value == tuple(layer.num_heads for layer in layers)
-            sizes = tuple(layer.pretrained_window_size[0] for layer in layers)
-            assert stated["pretrained_window"].value == sizes
-            assert stated["window"].value == layers[0].window_size[0]
-        else:
-            assert stated["heads"].value == model.blocks[0].attn.num_heads, name
-            assert stated["eps"].value == model.blocks[0].norm1.eps, name
-            act = type(model.blocks[0].mlp.act).__name__.lower().replace("_", "")
-            assert stated["activation"].value.replace("_", "") == act, name
+def test_a_network_of_grey_images_gives_the_same_of_grey_images(tmp_path):
+    """Its channel is repeated; a file that counts other channels than its weights is refused."""
+    config = transformers.ViTConfig(**SIZES, num_channels=1)
+    model = draw(transformers.ViTModel(config))
+    model.save_pretrained(tmp_path)
+    preprocessor(tmp_path, (0.5,), (0.5,))
+    pixels = np.repeat(drawn_pixels(32, 32)[..., :1], 3, -1)
+    with torch.no_grad():
+        want = model(given(pixels, *HALF)[:, :1]).last_hidden_state
+    close(ours(tmp_path, pixels), want[:, 1:])
+    said = json.loads((tmp_path / files.CONFIG).read_text())
+    (tmp_path / files.CONFIG).write_text(json.dumps(said | {"num_channels": 3}))
+    with pytest.raises(ConfigError, match="images of 1 channels, and 3 in config.json's num_chan"):
+        conversion.read(tmp_path)

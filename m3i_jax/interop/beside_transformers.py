@@ -264,6 +264,8 @@ def _clip(said: Mapping[str, Any]) -> Stated:
                 raise ConfigError(f"{WHERE}{key} is {part!r}, expected an object")
             parts[name] = {**parts.get(name, {}), **part}
     _check_keys(said, {f"{n}_config{x}" for n in parts for x in ("", "_dict")}, WHERE)
+    seen = "hidden_size intermediate_size num_hidden_layers max_position_embeddings".split()
+    _check_keys(parts["text"], {*_CLIP_TEXT, *seen}, WHERE + "text_config.")
     image = _stated(_CLIP_VISION, parts["vision"], WHERE + "vision_config.")
     return image._replace(text=_facts(_CLIP_TEXT, parts["text"], WHERE + "text_config."))
 

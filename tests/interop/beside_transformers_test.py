@@ -84,6 +84,7 @@ def test_beits_biases():
         (dict(model_type="beit", layer_scale_init_value=-1), "config.json's layer_scale_init_va"),
         (dict(model_type="resnet", layer_type="deep"), "config.json's layer_type is 'deep', and"),
         (dict(model_type="clip", rotary=True), "config.json says rotary=True, which no encoder"),
+        (dict(model_type="clip", text_config=dict(rope_theta=9)), "config.json's text_config says"),
         (dict(model_type="clip", vision_config=3), "config.json's vision_config is 3, expected"),
         (dict(model_type="clip", vision_config=dict(num_channels=4)),
          "config.json's vision_config.num_channels is 4; images"),

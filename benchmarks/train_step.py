@@ -1,7 +1,7 @@
 r"""Speed of one training step of any config, and of its torch equivalent beside it.
 
-    python benchmarks/train_step.py --config configs/mae_vit_b16_in1k.py --batch 4 --core 0
-    python benchmarks/train_step.py --config configs/mae_vit_b16_in1k.py --batch 4 --core 0 \
+    python benchmarks/train_step.py --config configs/imagenet/mae_vit_b16.py --batch 4 --core 0
+    python benchmarks/train_step.py --config configs/imagenet/mae_vit_b16.py --batch 4 --core 0 \
         --dtype float32 --vs hf --json mae.json
 
 Needs jax, flax and optax only; `--vs` also torch, or torch and transformers. It runs on one
@@ -52,7 +52,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--config", default=str(ROOT / "configs/m3i_digit_scenes.py"), metavar="FILE[:ARG]")
+    add("--config", default=str(ROOT / "configs/digit_scenes/m3i.py"), metavar="FILE[:ARG]")
     add("--set", action="append", default=[], metavar="KEY.PATH=VALUE", help="repeatable")
     add("--batch", type=int, help="images per step, for config.batch")
     add("--dtype", choices=("float32", "bfloat16"), help="of products, for config.dtype")

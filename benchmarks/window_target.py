@@ -2,7 +2,7 @@ r"""Cost of CIM's sliding-window target in the step that predicts it.
 
     python benchmarks/window_target.py --batch 2 --core 0 --set towers.tokenizer.width=32 \
         --set decoders.painter.width=32
-    python benchmarks/window_target.py --config configs/cim_digit_scenes.py --core 0
+    python benchmarks/window_target.py --config configs/digit_scenes/cim.py --core 0
 
 Every round times the step with target "window", the same with target "raw", and the normalisation
 by itself, one after the other. A step on a shared machine is not known to a percent, so that the
@@ -47,7 +47,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--config", default=str(ROOT / "configs/cim_vit_b16_in1k.py"), metavar="FILE[:ARG]")
+    add("--config", default=str(ROOT / "configs/imagenet/cim_vit_b16.py"), metavar="FILE[:ARG]")
     add("--set", action="append", default=[], metavar="KEY.PATH=VALUE", help="repeatable")
     add("--batch", type=int, help="images per step, for config.batch")
     add("--dtype", choices=("float32", "bfloat16"), help="of products, for config.dtype")

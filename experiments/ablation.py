@@ -18,7 +18,6 @@ from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.ranges import Count, CountOrOff
 
-CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 # (first target, second target) of M3I's Table 14: ImageNet top-1, COCO box AP.
 TARGET_VIEWS = {
     ("same", "same"): (77.2, 48.6),
@@ -48,17 +47,17 @@ def studies():
     from m3i_jax.training.config import Config
 
     def load(name, **objective):
-        config = cli.load(str(CONFIGS / name))
+        config = cli.load(name)
         config.objective.update(objective)
         return Config.of(config)
 
     table2, table14 = [], []
     for letter, form in forms.items():
-        config = load(f"table2_digit_scenes.py:{letter}")
+        config = load(f"digit_scenes/table2:{letter}")
         table2.append(Case(letter, form.name, (form.imagenet, form.coco), config))
     for (first, second), paper in TARGET_VIEWS.items():
         views = dict(target_view_first=first, target_view_second=second)
-        config = load("m3i_digit_scenes.py:images", **views)
+        config = load("digit_scenes/m3i:images", **views)
         title = f"first image in {SEEN[first]}, second in {SEEN[second]}"
         table14.append(Case(f"{first}_{second}", title, paper, config))
     return [

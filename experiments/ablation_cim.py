@@ -1,6 +1,6 @@
 r"""Compares the choices that CIM's Tables 4 to 8 are about, on digit scenes.
 
-    python experiments/train_tokenizer.py --config configs/vq_vae_digit_scenes.py \
+    python experiments/train_tokenizer.py --config configs/digit_scenes/vq_vae.py \
         --workdir runs/painter
     python experiments/ablation_cim.py
     python experiments/ablation_cim.py --forms=random_50,argmax --seeds=1 --steps=200
@@ -18,7 +18,7 @@ from absl import flags
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
 
-CONFIG = pathlib.Path(__file__).parent.parent / "configs" / "cim_digit_scenes.py"
+CONFIG = "digit_scenes/cim"
 TOKENIZER = flags.DEFINE_string("tokenizer", "runs/painter", "Work directory of the words.")
 # The network trained is what counts, as in the paper; nothing predicts a moving average.
 for flag, value in ((ablation.WORKDIR, "runs/ablation_cim"), (ablation.BRANCH, "online")):
@@ -130,7 +130,7 @@ def ready(cases) -> None:
     if any(case.config.weights for case in cases) and not path.exists():
         raise ConfigError(
             f"the words of the ablation, '{path}', are not there yet; this makes them: python "
-            "experiments/train_tokenizer.py --config configs/vq_vae_digit_scenes.py "
+            "experiments/train_tokenizer.py --config configs/digit_scenes/vq_vae.py "
             f"--workdir {path}"
         )
 

@@ -1,13 +1,12 @@
 r"""What a config would run, without data, memory or compilation: parts, parameters, bytes.
 
-    python experiments/plan.py --config configs/m3i_vit_b16_in1k.py
-    python experiments/plan.py --config configs/m3i_vit_b16_in1k.py --devices 64 \
+    python experiments/plan.py --config configs/imagenet/m3i_vit_b16.py
+    python experiments/plan.py --config configs/imagenet/m3i_vit_b16.py --devices 64 \
         --config.mesh.fsdp=8
 
 Shapes are checked as a run would check them: one step is traced on the config's own batch.
 """
 
-import pathlib
 from typing import Annotated
 
 from absl import flags
@@ -15,7 +14,6 @@ from absl import flags
 from m3i_jax import cli
 from m3i_jax.ranges import Range
 
-CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 DEVICES = flags.DEFINE_integer("devices", 1, "Devices to plan for; none of them is needed.")
 cli.hold(DEVICES, Annotated[int, Range(1, 4096)])
 
@@ -36,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, config=str(CONFIGS / "m3i_digit_scenes.py"))
+    cli.run(main, config="digit_scenes/m3i")

@@ -1,7 +1,7 @@
 r"""Pre-trains what a config describes, in a work directory; run again, it goes on where it was.
 
     python experiments/pretrain.py --workdir runs/first
-    python experiments/pretrain.py --config configs/mae_digit_scenes.py \
+    python experiments/pretrain.py --config configs/digit_scenes/mae.py \
         --config.optimizer.lr=5e-4 --workdir runs/mae
 
     python experiments/pretrain.py --distributed --coordinator=10.0.0.1:1234 --processes=2 \
@@ -15,14 +15,12 @@ longer finite, 69 another process is gone.
 """
 
 import contextlib
-import pathlib
 
 from absl import flags
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
 
-CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 WORKDIR = flags.DEFINE_string("workdir", "runs/m3i", "Where everything of the run is kept.")
 DISTRIBUTED = flags.DEFINE_bool("distributed", False, "One process of many: a pod, a cluster.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, if not found.")
@@ -56,4 +54,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, config=str(CONFIGS / "m3i_digit_scenes.py"))
+    cli.run(main, config="digit_scenes/m3i")

@@ -1,9 +1,9 @@
 r"""Trains a tokenizer (VQ-KD): the words that BEiT and BEiT v2 predict of hidden patches.
 
-    python experiments/pretrain.py --config configs/classification_digit_scenes.py \
+    python experiments/pretrain.py --config configs/digit_scenes/classification.py \
         --workdir runs/classification
     python experiments/train_tokenizer.py --workdir runs/tokenizer
-    python experiments/pretrain.py --config configs/beit_digit_scenes.py --workdir runs/beit
+    python experiments/pretrain.py --config configs/digit_scenes/beit.py --workdir runs/beit
 
 The first command makes the teacher. As `pretrain.py`, with another default config and a word at
 the end: how much of the codebook is in use on held-out images.
@@ -28,7 +28,7 @@ def main() -> int:
     if not (started or teacher == "untrained" or pathlib.Path(teacher).exists()):
         raise ConfigError(
             f"the teacher of the tokenizer, '{teacher}', is not there yet; this makes it: python "
-            f"experiments/pretrain.py --config configs/classification_digit_scenes.py "
+            f"experiments/pretrain.py --config configs/digit_scenes/classification.py "
             f"--workdir {teacher}"
         )
     if status := pretrain.main():
@@ -45,4 +45,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, config=str(pretrain.CONFIGS / "vq_kd_digit_scenes.py"))
+    cli.run(main, config="digit_scenes/vq_kd")

@@ -31,13 +31,13 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from m3i_jax import shipped
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.ranges import refusal
 from m3i_jax.spelling import meant, nearest
 
 USAGE = ConfigError.status
 INTERRUPTED = 128 + 2
-CONFIGS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "configs")
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 ALIKE = 0.8  # similarity of a new key to one that is there from which it counts as misspelt
 
@@ -60,6 +60,7 @@ def run(main: Callable[[], int | None], *, config: str | None = None) -> None:
     parse = flags.FLAGS
     try:
         if config is not None:
+            sys.argv, config = with_files(sys.argv), located(config)
             path = check_overrides(sys.argv, config)
             parse = _beside(path, flags.FLAGS)  # parsing loads the file once more
             # Defining the flag parses the overrides already.
@@ -101,6 +102,17 @@ def hold(
     flags.register_validator(flag.name, inside, flag_values=flag_values)
 
 
+def with_files(argv: Sequence[str]) -> list[str]:
+    """A command line whose config is a file, where it may have been a name."""
+    words = list(argv)
+    for i, word in enumerate(words):
+        if word in ("--config", "-config") and i + 1 < len(words):
+            words[i + 1] = located(words[i + 1])
+        elif word.startswith(("--config=", "-config=")):
+            words[i] = "--config=" + located(word.split("=", 1)[1])
+    return words
+
+
 def check_overrides(argv: Sequence[str], default: str) -> str:
     """The config file that is chosen; refuses a missing one, and keys that nothing in it can have.
 
@@ -128,12 +140,7 @@ def load(path: str) -> ConfigDict:
     Raises:
       ConfigError: there is no such file, or it fails; the message names the line.
     """
-    path, _, argument = path.partition(":")
-    if not os.path.isfile(path):
-        folder = os.path.dirname(path) or "."
-        files = os.listdir(folder) if os.path.isdir(folder) else []
-        there = [file for file in files if file.endswith(".py")]
-        raise ConfigError(f"no config file '{path}'{nearest(os.path.basename(path), there)}")
+    path, _, argument = located(path).partition(":")
     spec = importlib.util.spec_from_file_location("config", path)
     module = importlib.util.module_from_spec(spec)
     try:
@@ -146,6 +153,24 @@ def load(path: str) -> ConfigDict:
         raise ConfigError(
             f"the config file '{path}' fails{_line(error, path)}: {_said(error)}"
         ) from error
+
+
+def located(path: str) -> str:
+    """The file of `FILE[:ARG]`, which is a path or the name of a config that comes with us.
+
+    Raises:
+      ConfigError: there is none; the message names the nearest one.
+    """
+    name, mark, argument = path.partition(":")
+    if os.path.isfile(name):
+        return path
+    if found := shipped.find(name):
+        return f"{found}{mark}{argument}"
+    folder = os.path.dirname(name) or "."
+    files = os.listdir(folder) if os.path.isdir(folder) else []
+    if there := [file for file in files if file.endswith(".py")]:
+        raise ConfigError(f"no config file '{name}'{nearest(os.path.basename(name), there)}")
+    raise ConfigError(f"no config '{name}'{nearest(name, shipped.names())}")
 
 
 def _said(error: Exception) -> str:
@@ -173,6 +198,8 @@ class _Beside:
         if path is not None or name in sys.stdlib_module_names:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, self._folders)
+        if spec is None and (file := shipped.by_former_name(name)):
+            spec = importlib.util.spec_from_file_location(name, file)
         if spec is None or spec.loader is None:  # a folder that is no package
             return None
         self.found.append(name)
@@ -185,14 +212,14 @@ def _importing_beside(path: str) -> Iterator[None]:
 
     Modules of other folders that have the same names are out of the way for that time.
     """
-    folders = os.path.dirname(os.path.abspath(path)), CONFIGS
+    folders = os.path.dirname(os.path.abspath(path)), str(shipped.FOLDER)
     finder = _Beside(*folders)
     mine = {
         file.removesuffix(".py")
         for folder in folders
         if os.path.isdir(folder)
         for file in os.listdir(folder)
-        if file.endswith(".py")
+        if file.endswith(".py") or os.path.isfile(os.path.join(folder, file, "__init__.py"))
     }
     hidden = {name: sys.modules.pop(name) for name in mine & sys.modules.keys() if _foreign(name)}
     sys.meta_path.insert(0, finder)

@@ -34,7 +34,7 @@ def benchmark(*words, program="train_step", without=()):
 @pytest.mark.slow
 def test_figures_of_a_tiny_run(tmp_path):
     file = tmp_path / "figures.json"
-    config = str(ROOT / "configs" / "mae_digit_scenes.py")
+    config = str(ROOT / "configs" / "digit_scenes/mae.py")
     absent = ("grain", "orbax", "ml_collections", "PIL", "clu", "tensorflow", "torch")
     done = benchmark("--config", config, *TINY, "--json", str(file), without=absent)
     assert done.returncode == 0, done.stderr
@@ -57,7 +57,7 @@ def test_figures_of_a_tiny_run(tmp_path):
 @pytest.mark.slow
 def test_the_share_of_the_window_target(tmp_path):
     file = tmp_path / "figures.json"
-    config = str(ROOT / "configs" / "cim_digit_scenes.py")
+    config = str(ROOT / "configs" / "digit_scenes/cim.py")
     sizes = [f"--set={tower}.width=32" for tower in ("encoder", "towers.generator")]
     how = ("--batch=4", "--rounds=2", f"--json={file}")
     done = benchmark("--config", config, *sizes, *how, program="window_target")
@@ -76,7 +76,7 @@ def test_the_share_of_the_window_target(tmp_path):
         (("--vs=torch",), "which is not installed here"),
         (("--set=encoder.widht=3",), "widht"),
         (("--set=nonsense.key=3",), "BLOCK.KEY=VALUE"),
-        (("--config=configs/mea_digit_scenes.py",), "mae_digit_scenes"),
+        (("--config=configs/digit_scenes/mea.py",), "mae"),
     ],
 )
 def test_refusals_are_sentences(words, sentence):
@@ -97,11 +97,11 @@ def test_rows_without_a_peer_are_refused():
 
     load = lambda name: Config.of(cli.load(str(ROOT / "configs" / f"{name}.py")))  # noqa: E731
     with pytest.raises(ConfigError, match="not for 'm3i'"):
-        peers.check_row(load("m3i_digit_scenes"))
-    peers.check_row(load("mae_vit_b16_in1k"))
-    size = peers.sizes(load("mae_vit_b16_in1k"))
+        peers.check_row(load("digit_scenes/m3i"))
+    peers.check_row(load("imagenet/mae_vit_b16"))
+    size = peers.sizes(load("imagenet/mae_vit_b16"))
     assert (size.width, size.depth, size.heads, size.patch) == (768, 12, 12, 16)
     assert (size.decoder_width, size.decoder_depth, size.decoder_heads) == (512, 8, 16)
-    plain = peers.comparable(load("classification_vit_b16_in1k"))
+    plain = peers.comparable(load("imagenet/classification_vit_b16"))
     assert plain.augment == {} and plain.encoder["drop_path"] == 0.0
     assert plain.decoders["category"]["name"] == "linear"

@@ -1,6 +1,5 @@
 """Command lines are answered in sentences before jax is imported."""
 
-import pathlib
 import subprocess
 import sys
 import time
@@ -9,7 +8,7 @@ import types
 import pytest
 from absl import flags
 
-from m3i_jax import cli, ranges
+from m3i_jax import cli, ranges, shipped
 from m3i_jax.build import ConfigError
 
 CONFIG = """
@@ -133,7 +132,7 @@ def test_a_config_anywhere_imports_what_lies_beside_it_or_else_ours(tmp_path):
     (theirs / "recipes.py").write_text("def digit_scenes(objective): return objective")
     before = dict(sys.modules), list(sys.path), list(sys.meta_path)
     found = [cli.load(str(folder / "mine.py")) for folder in (ours, theirs, ours)]
-    configs = str(pathlib.Path(__file__).parents[1] / "configs" / "recipes.py")
+    configs = str(shipped.FOLDER / "recipes" / "__init__.py")
     assert [config.whose for config in found] == [configs, str(theirs / "recipes.py"), configs]
     assert found[1].name == "mae" and found[0].objective.name == found[2].objective.name == "mae"
     assert before == (dict(sys.modules), sys.path, sys.meta_path), "nothing of them stays"
@@ -148,7 +147,7 @@ def test_a_module_that_somebody_else_has_loaded_is_not_taken(tmp_path, monkeypat
     (tmp_path / "elsewhere").mkdir()
     path = tmp_path / "elsewhere" / "mine.py"
     path.write_text(RECIPES)
-    assert cli.load(str(path)).whose.endswith("configs/recipes.py")
+    assert cli.load(str(path)).whose.endswith("configs/recipes/__init__.py")
     assert sys.modules["recipes"] is foreign
 
 
@@ -157,10 +156,10 @@ def test_the_program_finds_them_too(tmp_path):
     program = PROGRAM.replace("config.optimizer.lr", "config.whose").replace(
         "config.argument, ", ""
     )
-    line = [sys.executable, "-c", program.format(config="configs/mae_digit_scenes.py")]
+    line = [sys.executable, "-c", program.format(config="configs/digit_scenes/mae.py")]
     line += [f"--config={tmp_path}/mine.py", "--config.batch=4"]
     done = subprocess.run(line, capture_output=True, text=True)
-    assert done.stdout.split()[0].endswith("configs/recipes.py"), done.stderr
+    assert done.stdout.split()[0].endswith("configs/recipes/__init__.py"), done.stderr
 
 
 @pytest.mark.parametrize(

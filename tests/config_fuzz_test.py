@@ -23,12 +23,11 @@ from m3i_jax.methods import compose
 from m3i_jax.training import blocks, frozen, optimizer, run, session
 from m3i_jax.training.config import Config
 from tests import config_ranges_test as bounds
-from tests.configs_test import FOLDER
 
 NAMES = (
-    "mae_digit_scenes", "m3i_digit_scenes", "dino_digit_scenes", "moco_v3_digit_scenes",
-    "clip_digit_scenes", "cim_digit_scenes", "vq_kd_digit_scenes", "simmim_swin_v2_b_in1k",
-    "densecl_resnet50_in1k", "finetune_cim_vit_b16_in1k", "m3i_internimage_h",
+    "digit_scenes/mae", "digit_scenes/m3i", "digit_scenes/dino", "digit_scenes/moco_v3",
+    "digit_scenes/clip", "digit_scenes/cim", "digit_scenes/vq_kd", "imagenet/simmim_swin_v2_b",
+    "imagenet/densecl_resnet50", "finetune/cim_vit_b16", "mixture/m3i_internimage_h",
 )  # fmt: skip
 SECONDS = 2.0
 
@@ -187,7 +186,7 @@ KINDS = (misspelt_key, misspelt_name, outside, inside, odd, dropped)
 
 @pytest.fixture(scope="module")
 def originals():
-    return {name: cli.load(str(FOLDER / f"{name}.py")).to_dict() for name in NAMES}
+    return {name: cli.load(name).to_dict() for name in NAMES}
 
 
 def test_one_thing_wrong_is_a_sentence_at_once_with_the_right_hint(originals, request):

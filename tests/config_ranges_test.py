@@ -113,7 +113,7 @@ def test_the_list_has_all_that_configs_reach(monkeypatch):
 
     monkeypatch.setattr(build, "check", watch)
     for name in configs_test.CONFIGS:
-        config = Config.of(cli.load(str(configs_test.FOLDER / name)))
+        config = Config.of(cli.load(name))
         session.check(config)
         run.check(config)
     known = {getattr(fn, "func", fn) for fn, _, _ in REACHED.values()}

@@ -3,49 +3,49 @@
 import ast
 import pathlib
 import re
-import runpy
 import shlex
 from functools import partial
 
 import jax
 import pytest
 
-from m3i_jax import cli, framework, methods, trees
+from m3i_jax import cli, framework, methods, shipped, trees
+from m3i_jax.configs import recipes
 from m3i_jax.methods import describe, forms
 from m3i_jax.parallel import sharding
 from m3i_jax.training import optimizer, run, session
 from m3i_jax.training.config import Config
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
-FILES = sorted(path for path in FOLDER.glob("*.py") if path.stem != "recipes")
-PUBLISHED = ("_in1k", "_yfcc")
+FILES = shipped.names()
+SMALL = "digit_scenes/"
 CIM_SCENES = ("respix", "revdet", "erasing", "respix_resnet", "revdet_resnet", "erasing_resnet")
 # What configs with an argument are asked for.
 ARGUMENTS = {
-    "cim_vit_b16_in1k": ("respix", "revdet", "small"),
-    "cim_resnet50_in1k": ("respix", "revdet"),
-    "cim_digit_scenes": CIM_SCENES,
-    "table2_digit_scenes": forms.FORMS,
-    "table2_vit_b16_in1k": forms.FORMS,
-    "m3i_digit_scenes": ("", "images"),
-    "m3i_vit_b16_in1k": ("", "images"),
-    "moco_v3_vit_b16_in1k": ("", "small"),
-    "finetune_cim_vit_b16_in1k": ("respix", "revdet", "small"),
-    "finetune_cim_resnet50_in1k": ("100", "300", "600"),
-    "finetune_vit_b16_in1k": ("m3i", "mae", "siamese_im"),
-    "linear_vit_b16_in1k": ("m3i", "mae", "siamese_im"),
-    "finetune_digit_scenes": ("cim", "scratch", "m3i"),
-    "beit_vit_b16_in1k": ("dalle", "vq_kd"),
+    "imagenet/cim_vit_b16": ("respix", "revdet", "small"),
+    "imagenet/cim_resnet50": ("respix", "revdet"),
+    "digit_scenes/cim": CIM_SCENES,
+    "digit_scenes/table2": forms.FORMS,
+    "imagenet/table2_vit_b16": forms.FORMS,
+    "digit_scenes/m3i": ("", "images"),
+    "imagenet/m3i_vit_b16": ("", "images"),
+    "imagenet/moco_v3_vit_b16": ("", "small"),
+    "finetune/cim_vit_b16": ("respix", "revdet", "small"),
+    "finetune/cim_resnet50": ("100", "300", "600"),
+    "finetune/vit_b16": ("m3i", "mae", "siamese_im"),
+    "finetune/linear_vit_b16": ("m3i", "mae", "siamese_im"),
+    "finetune/digit_scenes": ("cim", "scratch", "m3i"),
+    "imagenet/beit_vit_b16": ("dalle", "vq_kd"),
 }
 CONFIGS = [
-    f"{path.name}:{argument}" if argument else path.name
-    for path in FILES
-    for argument in ARGUMENTS.get(path.stem, ("",))
+    f"{name}:{argument}" if argument else name
+    for name in FILES
+    for argument in ARGUMENTS.get(name, ("",))
 ]
 
 
 def load(name):
-    return Config.of(cli.load(str(FOLDER / name)))
+    return Config.of(cli.load(name))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -55,13 +55,13 @@ def test_it_fits_together(name):
     run.check(config)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_it_says_what_it_is_and_how_to_start_it(path):
-    title, *rest = ast.get_docstring(ast.parse(path.read_text())).split("\n\n")
+@pytest.mark.parametrize("name", FILES)
+def test_it_says_what_it_is_and_how_to_start_it(name):
+    title, *rest = ast.get_docstring(ast.parse(FILES[name].read_text())).split("\n\n")
     assert title.endswith(".") and "\n" not in title and "--config" not in title
     lines = "\n".join(rest).replace("\\\n", " ").splitlines()
     commands = [shlex.split(line) for line in lines if line.strip().startswith("python ")]
-    own = f"configs/{path.name}"
+    own = f"configs/{name}.py"
     named = [word.partition(":")[0] for command in commands for word in command]
     assert own in named, f"no command starts {own}"
     for command in commands:
@@ -73,8 +73,8 @@ def test_it_says_what_it_is_and_how_to_start_it(path):
 
 def rows(published):
     """The rows that configs of one kind have, those that are forms of Table 2 among them."""
-    chosen = [path for path in FILES if path.stem.endswith(PUBLISHED) == published]
-    names = {load(path.name).objective["name"] for path in chosen}
+    chosen = [name for name in FILES if name.startswith(SMALL) != published]
+    names = {load(name).objective["name"] for name in chosen}
     return names | (set(letters()) if "table2" in names else set())
 
 
@@ -107,10 +107,9 @@ def test_every_published_row_has_its_recipe():
 
 
 def test_recipes_and_library_agree_on_what_has_one_dimension():
-    recipes = runpy.run_path(str(FOLDER / "recipes.py"))
-    assert recipes["ONE_DIMENSIONAL"] == optimizer.NO_DECAY
-    assert recipes["WITHOUT_CLASS"] == optimizer.WITHOUT_CLASS
-    assert recipes["WITHOUT_TOKENS"] == optimizer.WITHOUT_TOKENS
+    assert recipes.ONE_DIMENSIONAL == optimizer.NO_DECAY
+    assert recipes.WITHOUT_CLASS == optimizer.WITHOUT_CLASS
+    assert recipes.WITHOUT_TOKENS == optimizer.WITHOUT_TOKENS
 
 
 # What the published code exempts beside one-dimensional parameters, of what our encoders have
@@ -120,31 +119,31 @@ TOKENS = {"cls_token", "pos_embed"}
 EXEMPT = {
     **dict.fromkeys(("beit", "beit_v2", "data2vec", "feature_distillation"), TOKENS),
     **dict.fromkeys(("vq_kd", "vq_vae", "cim", "simmim"), TOKENS),
-    "mixed_classification_vit_b16_in1k": TOKENS,
-    "finetune_cim": TOKENS,
-    "finetune_digit_scenes": TOKENS,
-    "finetune_vit": TOKENS,
+    "imagenet/mixed_classification_vit_b16": TOKENS,
+    "finetune/cim": TOKENS,
+    "finetune/digit_scenes": TOKENS,
+    "finetune/vit": TOKENS,
     "simmim_swin": {"mask_token", "cpb_mlp"},
     "simmim_replknet": {"mask_token"},
     "msn": {"prototypes"},
-    "siglip_vit_b16_yfcc": TOKENS | {"token_embed"},
+    "yfcc/siglip_vit_b16": TOKENS | {"token_embed"},
 }
-DECAY_ALL = ("moco_v3_vit_b16_in1k", "moco_resnet50_in1k", "densecl_resnet50_in1k")
+DECAY_ALL = ("imagenet/moco_v3_vit_b16", "imagenet/moco_resnet50", "imagenet/densecl_resnet50")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_exactly_the_published_leaves_decay(path):
-    config = load(path.name)
+@pytest.mark.parametrize("name", FILES)
+def test_exactly_the_published_leaves_decay(name):
+    config, stem = load(name), name.partition("/")[2]
     method = run.objective(config)
     network = run.build_network(config, method)
     shapes = jax.eval_shape(partial(framework.init, method, network), jax.random.key(0))[0]
     pattern = re.compile(config.optimizer.get("no_decay", optimizer.NO_DECAY))
-    named = [name for name in EXEMPT if path.stem.startswith(name)]
+    named = [start for start in EXEMPT if name.startswith(start) or stem.startswith(start)]
     names = EXEMPT[max(named, key=len)] if named else set()
     for leaf, shape in trees.named_leaves(shapes):
         if re.search(trees.STATISTICS, leaf):
             continue
         stacked = bool(sharding.STACKED.search(leaf)) or "/post_norms/" in leaf
         flat = len(shape.shape) - stacked <= 1 and not leaf.endswith("/length")  # DINO's is (K, 1)
-        exempt = (flat or bool(set(leaf.split("/")) & names)) and path.stem not in DECAY_ALL
+        exempt = (flat or bool(set(leaf.split("/")) & names)) and name not in DECAY_ALL
         assert bool(pattern.search(leaf)) == exempt, leaf

@@ -30,7 +30,7 @@ ROOT = pathlib.Path(__file__).parent.parent
         ("ablation_cim --tokenizer={tmp}/x", "experiments/train_tokenizer.py"),
         (
             "train_tokenizer --workdir={tmp}/t --config.weights.teacher.path={tmp}/c",
-            "--config configs/classification_digit_scenes.py --workdir {tmp}/c",
+            "--config configs/digit_scenes/classification.py --workdir {tmp}/c",
         ),
     ],
 )

@@ -5,17 +5,15 @@ A line is (config, where the numbers were read, {key: number}). Rates that a sou
 """
 
 import inspect
-import pathlib
 
 import jax
 import pytest
 
-from m3i_jax import cli, encoders, framework, methods, trees
+from m3i_jax import cli, encoders, framework, methods, shipped, trees
 from m3i_jax.data.views import crops
 from m3i_jax.training import optimizer, run, schedules
 from m3i_jax.training.config import Config
 
-FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 IMAGENET = {"epoch_size": 1_281_167, "image": 224, "crops.flip": 0.5, "crops.ratio": (3 / 4, 4 / 3)}
 ADAMW = {"optimizer.name": "adamw", "optimizer.b1": 0.9, "optimizer.eps": 1e-8}
 BICUBIC, BILINEAR = ({"crops.interpolation": name} for name in ("bicubic", "bilinear"))
@@ -84,16 +82,16 @@ LINEAR = IMAGENET | lengths(16384, 90, 10) | {
 CIM_FINE = FINE | CLOSED | CROP | {"optimizer.layer_decay": 0.8}
 
 PUBLISHED = [
-    ("mae_vit_b16_in1k", "facebookresearch/mae PRETRAIN.md, main_pretrain.py, models_mae.py",
+    ("imagenet/mae_vit_b16", "facebookresearch/mae PRETRAIN.md, main_pretrain.py, models_mae.py",
      MAE | rates(2.4e-3) | steps(0.95, 0.05) | lengths(4096, 1600, 40) | {
          "hidden": 147, "encoder.drop_path": 0.0, "decoders.image.width": 512,
          "decoders.image.depth": 8, "decoders.image.heads": 16,
          "target.normalization": "patch"}),
-    ("milan_vit_b16_in1k", "zejiangh/MILAN README.md, main_pretrain.py",
+    ("imagenet/milan_vit_b16", "zejiangh/MILAN README.md, main_pretrain.py",
      MAE | rates(2.4e-3) | steps(0.95, 0.05) | lengths(4096, 400, 40) | {
          "hidden": 147, "decoders.image.width": 512, "decoders.image.depth": 8,
          "decoders.image.heads": 16}),
-    ("siamese_im_vit_b16_in1k", "OpenGVLab/Siamese-Image-Modeling configs/pretrain",
+    ("imagenet/siamese_im_vit_b16", "OpenGVLab/Siamese-Image-Modeling configs/pretrain",
      IMAGENET | ADAMW | BICUBIC | rates(1e-3) | steps(0.95, 0.05, clip=1.0)
      | lengths(4096, 1600, 40) | {
          "crops.scale": (0.08, 1.0), "hidden": 118, "objective.negative_weight": 0.02,
@@ -101,37 +99,37 @@ PUBLISHED = [
          "augment.a.blur": 0.1, "augment.a.solarize": 0.2, "augment.b.blur": 1.0,
          "augment.b.solarize": 0.0, "decoders.projector.depth": 2, "decoders.image.depth": 4,
          "decoders.image.width": 768}),
-    ("simmim_vit_b16_in1k", "microsoft/SimMIM configs/vit_base__800ep, main_simmim.py",
+    ("imagenet/simmim_vit_b16", "microsoft/SimMIM configs/vit_base__800ep, main_simmim.py",
      SIMMIM | {"hidden": 30 * 4, "encoder.layer_scale": 0.1, "encoder.relative_bias": "shared"}),
-    ("simmim_swin_v2_b_in1k", "microsoft/Swin-Transformer configs/simmim",
+    ("imagenet/simmim_swin_v2_b", "microsoft/Swin-Transformer configs/simmim",
      SIMMIM | {"image": 192, "hidden": 22, "encoder.window": 12,
                "target.normalization": "window47"}),
-    ("simmim_replknet_31b_in1k", "Xie et al. (2023), supplement C.1",
+    ("imagenet/simmim_replknet_31b", "Xie et al. (2023), supplement C.1",
      SIMMIM | rates(4e-4, end=4e-5) | lengths(2048, 300, 10) | {
          "image": 192, "hidden": 22, "optimizer.schedule.milestones": (260 / 300,)}),
-    ("beit_vit_b16_in1k", "microsoft/unilm beit/README.md, run_beit_pretraining.py",
+    ("imagenet/beit_vit_b16", "microsoft/unilm beit/README.md, run_beit_pretraining.py",
      BEIT | CLOSED | JITTER | rates(1.5e-3, end=1e-5) | steps(0.999, 0.05, clip=3.0)
      | lengths(2048, 800, 10) | {"crops.scale": (0.08, 1.0), "hidden": 75,
                                  "encoder.layer_scale": 0.1, "encoder.drop_path": 0.1}),
-    ("beit_v2_vit_b16_in1k", "microsoft/unilm beit2/PRETRAINING.md",
+    ("imagenet/beit_v2_vit_b16", "microsoft/unilm beit2/PRETRAINING.md",
      BEIT | CLOSED | JITTER | rates(1.5e-3, end=1e-5) | steps(0.999, 0.05, clip=3.0)
      | lengths(2048, 1600, 10) | {"crops.scale": (0.2, 1.0), "hidden": 75,
                                   "encoder.layer_scale": 0.1, "encoder.drop_path": 0.1,
                                   "decoders.class_branch.layer": 9,
                                   "decoders.class_branch.depth": 2}),
-    ("data2vec_vit_b16_in1k", "facebookresearch/data2vec_vision beit/README.md, run_cyclical.py",
+    ("imagenet/data2vec_vit_b16", "facebookresearch/data2vec_vision beit/README.md",
      BEIT | CLOSED | JITTER | rates(2e-3, end=1e-5) | steps(0.999, 0.05, clip=3.0)
      | lengths(2048, 800, 10) | {"crops.scale": (0.08, 1.0), "hidden": 120,
                                  "encoder.layer_scale": 1e-4, "encoder.drop_path": 0.25,
                                  "encoder.attention_dropout": 0.05, "objective.layers": 6,
                                  "target.momentum": 0.9998, "target.end": 0.9998}),
-    ("feature_distillation_vit_b16_in1k",
+    ("imagenet/feature_distillation_vit_b16",
      "SwinTransformer/Feature-Distillation configs/pretrain, data_fd.py, main_fd.py",
      BEIT | BILINEAR | rates(1.2e-3, start=2e-6, end=2e-5) | steps(0.999, 0.05, clip=3.0)
      | lengths(2048, 300, 10) | {"crops.scale": (0.08, 1.0), "augment": {},
                                  "encoder.layer_scale": 0.1, "encoder.drop_path": 0.2,
                                  "encoder.class_token": True}),
-    ("vq_kd_vit_b16_in1k", "microsoft/unilm beit2/TOKENIZER.md, run_vqkd_training.py",
+    ("imagenet/vq_kd_vit_b16", "microsoft/unilm beit2/TOKENIZER.md, run_vqkd_training.py",
      IMAGENET | ADAMW | CLOSED | BICUBIC | rates(2e-4, end=1e-5) | steps(0.99, 1e-4)
      | lengths(512, 100, 10) | {"crops.scale": (0.08, 1.0), "augment": {}, "objective.codes": 8192,
                                 "objective.decay": 0.99, "objective.commitment": 1.0,
@@ -139,7 +137,7 @@ PUBLISHED = [
                                 "encoder.weight_init": "vq_kd",
                                 "encoder.normalization": "inception",
                                 "decoders.bottleneck.out": 32, "decoders.dense.depth": 3}),
-    ("mixed_classification_vit_b16_in1k",
+    ("imagenet/mixed_classification_vit_b16",
      "Touvron et al. (2022), Table 1; facebookresearch/deit README_revenge.md, models_v2.py",
      IMAGENET | BICUBIC | rates(3e-3, start=1e-6, end=1e-5) | lengths(2048, 800, 5) | {
          "image": 192, "crops.scale": (0.08, 1.0), "crops.repeats": 3, "optimizer.name": "lamb",
@@ -150,69 +148,69 @@ PUBLISHED = [
          "encoder.drop_path": 0.2, "encoder.drop_path_schedule": "uniform",
          "encoder.weight_init": "deit", "decoders.category.pool": "class",
          "towers.category.deviation": 0.02, "monitor.ratio": 1.0}),
-    ("m3i_vit_b16_in1k", "M3I Table 7", M3I | lengths(4096, 1600, 40)),
-    ("m3i_vit_b16_yfcc", "M3I Table 7",
+    ("imagenet/m3i_vit_b16", "M3I Table 7", M3I | lengths(4096, 1600, 40)),
+    ("yfcc/m3i_vit_b16", "M3I Table 7",
      M3I | {"epoch_size": 15_000_000, "batch": 4096, "duration": "138 epochs",
             "warmup": "3.5 epochs"}),
-    ("m3i_internimage_h", "M3I Table 7",
+    ("mixture/m3i_internimage_h", "M3I Table 7",
      M3I | lengths(40_000, 30, 1) | {
          "epoch_size": 442_000_000, "image": 192, "encoder.drop_path": 0.2,
          "encoder.drop_path_schedule": "uniform", "decoders.image.width": 1024,
          "towers.category.size": 21841}),
-    ("classification_vit_b16_in1k", "M3I Tables 3 and 7",
+    ("imagenet/classification_vit_b16", "M3I Tables 3 and 7",
      IMAGENET | ADAMW | rates(1e-3) | steps(0.95, 0.1, clip=1.0) | lengths(4096, 400, 40) | {
          "objective.label_smoothing": 0.1, "encoder.drop_path": 0.1}),
-    ("cim_vit_b16_in1k", "CIM Table 9; end as in the code of BEiT", CIM | {
+    ("imagenet/cim_vit_b16", "CIM Table 9; end as in the code of BEiT", CIM | {
         "towers.generator.shares": 2, "encoder.layer_scale": None}),
-    ("cim_resnet50_in1k", "CIM Table 9; end as in the code of BEiT",
+    ("imagenet/cim_resnet50", "CIM Table 9; end as in the code of BEiT",
      {k: x for k, x in CIM.items() if k != "encoder.drop_path"}
      | {"towers.generator.width": 384}),
-    ("finetune_cim_vit_b16_in1k:respix", "CIM Table 10; microsoft/unilm beit",
+    ("finetune/cim_vit_b16:respix", "CIM Table 10; microsoft/unilm beit",
      CIM_FINE | rates(3e-3, end=1e-6) | steps(0.999, 0.05)),
-    ("finetune_cim_vit_b16_in1k:revdet", "CIM Table 10",
+    ("finetune/cim_vit_b16:revdet", "CIM Table 10",
      CIM_FINE | rates(5e-3, end=1e-6) | steps(0.999, 0.05)),
-    ("finetune_cim_vit_b16_in1k:small", "CIM Table 10",
+    ("finetune/cim_vit_b16:small", "CIM Table 10",
      CIM_FINE | rates(3e-3, end=1e-6) | lengths(1024, 200, 5) | {"encoder.width": 384}),
-    ("finetune_cim_resnet50_in1k:100", "CIM Table 11", RESNET | {
+    ("finetune/cim_resnet50:100", "CIM Table 11", RESNET | {
         "image": 160, "duration": "100 epochs", "optimizer.weight_decay": 0.02,
         "crops.repeats": 1, "crops.rand_augment.magnitude": 6.0, "objective.mixup": 0.1,
         "objective.least": (0.2 - 1e-4) / 0.9, "encoder.drop_path": 0.0}),
-    ("finetune_cim_resnet50_in1k:300", "CIM Table 11", RESNET | {
+    ("finetune/cim_resnet50:300", "CIM Table 11", RESNET | {
         "duration": "300 epochs", "optimizer.weight_decay": 0.02, "crops.repeats": 3,
         "crops.rand_augment.magnitude": 7.0, "objective.mixup": 0.1, "objective.least": 0.2,
         "encoder.drop_path": 0.0}),
-    ("finetune_cim_resnet50_in1k:600", "CIM Table 11", RESNET | {
+    ("finetune/cim_resnet50:600", "CIM Table 11", RESNET | {
         "duration": "600 epochs", "optimizer.weight_decay": 0.01, "crops.repeats": 3,
         "crops.rand_augment.magnitude": 7.0, "objective.mixup": 0.2,
         "objective.least": (0.2 - 1e-4) / 0.9, "encoder.drop_path": 0.05}),
-    ("finetune_vit_b16_in1k", "M3I Table 8; facebookresearch/mae main_finetune.py",
+    ("finetune/vit_b16", "M3I Table 8; facebookresearch/mae main_finetune.py",
      FINE | ERASED | rates(2e-3, end=1e-6) | steps(0.999, 0.1)),
-    ("finetune_vit_b16_in1k:mae", "facebookresearch/mae FINETUNE.md",
+    ("finetune/vit_b16:mae", "facebookresearch/mae FINETUNE.md",
      FINE | ERASED | rates(2e-3, end=1e-6) | steps(0.999, 0.05)),
-    ("finetune_vit_b16_in1k:siamese_im", "OpenGVLab/Siamese-Image-Modeling configs/finetune",
+    ("finetune/vit_b16:siamese_im", "OpenGVLab/Siamese-Image-Modeling configs/finetune",
      FINE | ERASED | rates(1e-3, end=1e-6) | steps(0.999, 0.05)),
-    ("linear_vit_b16_in1k", "M3I Table 9", LINEAR | rates(3.2)),
-    ("linear_vit_b16_in1k:mae", "facebookresearch/mae main_linprobe.py",
+    ("finetune/linear_vit_b16", "M3I Table 9", LINEAR | rates(3.2)),
+    ("finetune/linear_vit_b16:mae", "facebookresearch/mae main_linprobe.py",
      LINEAR | rates(6.4) | {"decoders.category.pool": "class"}),
-    ("linear_vit_b16_in1k:siamese_im", "OpenGVLab/Siamese-Image-Modeling configs/linprobe",
+    ("finetune/linear_vit_b16:siamese_im", "OpenGVLab/Siamese-Image-Modeling configs/linprobe",
      LINEAR | rates(6.4) | {"decoders.category.pool": "mean"}),
     # torchvision's default where the published code states none, Pillow's bicubic where it does.
-    ("moco_resnet50_in1k", "facebookresearch/moco main_moco.py", BILINEAR),
-    ("moco_v3_vit_b16_in1k", "facebookresearch/moco-v3 main_moco.py", BILINEAR),
-    ("densecl_resnet50_in1k", "WXinlong/DenseCL configs/selfsup/densecl", BILINEAR),
-    ("msn_vit_s16_in1k", "facebookresearch/msn src/data_manager.py", BILINEAR),
-    ("clip_vit_b16_yfcc", "facebookresearch/SLIP main.py", BILINEAR),
-    ("siglip_vit_b16_yfcc", "google-research/big_vision inception_crop", BILINEAR),
-    ("dino_vit_s16_in1k", "facebookresearch/dino main_dino.py", BICUBIC),
-    ("barlow_twins_resnet50_in1k", "facebookresearch/barlowtwins main.py", BICUBIC),
-    ("simclr_resnet50_in1k", "google-research/simclr data_util.py", BICUBIC),
-    ("byol_resnet50_in1k", "google-deepmind/deepmind-research byol/utils/dataset.py", BICUBIC),
+    ("imagenet/moco_resnet50", "facebookresearch/moco main_moco.py", BILINEAR),
+    ("imagenet/moco_v3_vit_b16", "facebookresearch/moco-v3 main_moco.py", BILINEAR),
+    ("imagenet/densecl_resnet50", "WXinlong/DenseCL configs/selfsup/densecl", BILINEAR),
+    ("imagenet/msn_vit_s16", "facebookresearch/msn src/data_manager.py", BILINEAR),
+    ("yfcc/clip_vit_b16", "facebookresearch/SLIP main.py", BILINEAR),
+    ("yfcc/siglip_vit_b16", "google-research/big_vision inception_crop", BILINEAR),
+    ("imagenet/dino_vit_s16", "facebookresearch/dino main_dino.py", BICUBIC),
+    ("imagenet/barlow_twins_resnet50", "facebookresearch/barlowtwins main.py", BICUBIC),
+    ("imagenet/simclr_resnet50", "google-research/simclr data_util.py", BICUBIC),
+    ("imagenet/byol_resnet50", "google-deepmind/deepmind-research byol/utils/dataset.py", BICUBIC),
 ]  # fmt: skip
 
 
 def load(name):
     stem, _, argument = name.partition(":")
-    return Config.of(cli.load(str(FOLDER / f"{stem}.py") + (f":{argument}" if argument else "")))
+    return Config.of(cli.load(stem + (f":{argument}" if argument else "")))
 
 
 def defaults(fn):
@@ -282,17 +280,16 @@ def test_a_recipe_has_the_published_numbers(name, source, wanted):
         assert masked
 
 
-@pytest.mark.parametrize("published", [("_in1k", "_yfcc", "_h")])
-def test_every_recipe_has_a_line(published):
+def test_every_recipe_has_a_line():
     """But those that no one has published: SigLIP's data, VQ-VAE's, and all forms of Table 2."""
     lines = {name.partition(":")[0] for name, _, _ in PUBLISHED}
-    stems = {path.stem for path in FOLDER.glob("*.py") if path.stem.endswith(published)}
-    assert stems - lines == {"table2_vit_b16_in1k", "vq_vae_vit_b16_in1k"}
+    recipes = {name for name in shipped.names() if "digit_scenes" not in name}
+    assert recipes - lines == {"imagenet/table2_vit_b16", "imagenet/vq_vae_vit_b16"}
 
 
 def test_a_fine_tuned_vit_has_the_parameters_of_the_published_one(key):
     """ViT-B/16 with 1000 classes: the norm of the mean token in place of the last one."""
-    config = load("finetune_vit_b16_in1k")
+    config = load("finetune/vit_b16")
     network = run.build_network(config, run.objective(config))
     shapes = jax.eval_shape(network.init, key)
     assert trees.count(shapes) == 86_567_656

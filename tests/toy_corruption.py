@@ -1,7 +1,5 @@
 """Checkpoints of tiny runs of CIM, one per task of its enhancer."""
 
-import pathlib
-
 import jax
 import pytest
 
@@ -9,8 +7,6 @@ from m3i_jax import cli
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.training.config import Config
 from m3i_jax.training.run import assemble
-
-CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +16,7 @@ def corrupting(tmp_path_factory):
 
     def save(task):
         if task not in made:
-            config = cli.load(f"{CONFIGS}/cim_digit_scenes.py:{task}").to_dict()
+            config = cli.load(f"digit_scenes/cim:{task}").to_dict()
             config.update(image=16, batch=8, duration="3 steps", warmup="1 steps")
             for block in (config["encoder"], *config["towers"].values()):
                 block.update(width=32, depth=2, heads=2)

@@ -7,21 +7,22 @@ import jax
 import numpy as np
 import pytest
 
+from m3i_jax import shipped
 from m3i_jax.types import Batch
 
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "configs"))
 
-CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*_digit_scenes.py"))
-ROWS = {name.removesuffix("_digit_scenes"): (name, {}) for name in CONFIGS} | {
-    "siamese_im without unigrad": ("siamese_im_digit_scenes", {"objective.negative_weight": 0.0}),
-    "cim revdet": ("cim_digit_scenes:revdet", {}),
-    "m3i images": ("m3i_digit_scenes:images", {}),
-    "m3i without mix": ("m3i_digit_scenes", {"objective.mix": False}),
+CONFIGS = [name for name in shipped.names() if name.startswith("digit_scenes/")]
+ROWS = {name.removeprefix("digit_scenes/"): (name, {}) for name in CONFIGS} | {
+    "siamese_im without unigrad": ("digit_scenes/siamese_im", {"objective.negative_weight": 0.0}),
+    "cim revdet": ("digit_scenes/cim:revdet", {}),
+    "m3i images": ("digit_scenes/m3i:images", {}),
+    "m3i without mix": ("digit_scenes/m3i", {"objective.mix": False}),
     # One form for each kind of target, and those with a P̂ of their own.
-    **{f"table2 {form}": (f"table2_digit_scenes:{form}", {}) for form in "acfhk"},
+    **{f"table2 {form}": (f"digit_scenes/table2:{form}", {}) for form in "acfhk"},
 }
-del ROWS["table2"], ROWS["finetune"]  # forms are above; its row is mixed_classification
+del ROWS["table2"]  # forms are above
 # Compiled whenever the tests run; the others go through the same code and are slow together.
 OFTEN = ("classification", "mae", "siamese_im", "m3i", "m3i images", "byol")
 
@@ -58,8 +59,7 @@ def shrunk():
     def make(row, **changes):
         file, own = ROWS[row]
         name, _, argument = file.partition(":")
-        path = str(ROOT / "configs" / f"{name}.py") + (f":{argument}" if argument else "")
-        config = cli.load(path).to_dict()
+        config = cli.load(name + (f":{argument}" if argument else "")).to_dict()
         config.update(image=16, batch=8, duration="12 steps", warmup="2 steps")
         config["encoder"].update(depth=2, width=64, heads=2)
         config["optimizer"]["lr"] = 3e-3

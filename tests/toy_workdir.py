@@ -11,7 +11,7 @@ from m3i_jax.training.session import train
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
     """A finished run of MAE, as small as they come, with its monitor."""
-    config = cli.load("configs/mae_digit_scenes.py").to_dict()
+    config = cli.load("digit_scenes/mae").to_dict()
     config.update(image=16, batch=8, duration="8 steps", warmup="1 steps")
     config["encoder"].update(width=32, depth=1, heads=2, patch=4)
     config["decoders"]["image"].update(width=32, depth=1, heads=2)

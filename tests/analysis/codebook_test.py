@@ -31,7 +31,7 @@ def test_usage_is_the_perplexity_of_the_choices():
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     """Three steps of a tokenizer whose teacher is untrained."""
-    config = cli.load("configs/vq_kd_digit_scenes.py").to_dict()
+    config = cli.load("digit_scenes/vq_kd").to_dict()
     config.update(image=16, batch=8, duration="3 steps", warmup="1 steps")
     for block in (config["encoder"], config["towers"]["teacher"]):
         block.update(width=32, depth=1, heads=2, patch=4)

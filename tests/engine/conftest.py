@@ -16,7 +16,6 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-CONFIGS = HERE.parents[1] / "configs"
 # Without torch, which the reference is written in, there is nothing to compare with.
 collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["*_test.py"]
 BATCH, SIDE = 8, 32
@@ -145,7 +144,7 @@ def play():
     def made_ready(name, batch, changes):
         """The run and its compiled step, once for all tests of a config."""
         if (known := (name, batch, *sorted(changes.items()))) not in ready:
-            config = shrink(cli.load(str(CONFIGS / f"{name}.py")).to_dict(), batch)
+            config = shrink(cli.load(name).to_dict(), batch)
             for path, value in changes.items():
                 block, key = path.split(".")
                 config[block][key] = value

@@ -121,14 +121,14 @@ def per_epoch(rate):
 
 
 def test_moco_v2_is_that_of_the_paper(play, same):
-    played = play("moco_resnet50_in1k")
+    played = play("imagenet/moco_resnet50")
     rate = per_epoch(optimizers.cosine(peak=0.03, total=400))
     sgd = optimizers.Sgd(rate, played.moments, momentum=0.9, decay=1e-4)
     same(played, replay(played, moco, sgd, momentum=lambda t: 0.999, averaged=False))
 
 
 def test_densecl_is_that_of_the_paper(play, same):
-    played = play("densecl_resnet50_in1k")
+    played = play("imagenet/densecl_resnet50")
     rate = per_epoch(optimizers.cosine(peak=0.03, total=400))
     sgd = optimizers.Sgd(rate, played.moments, momentum=0.9, decay=1e-4)
     same(played, replay(played, densecl, sgd, momentum=lambda t: 0.999, averaged=False))
@@ -136,7 +136,7 @@ def test_densecl_is_that_of_the_paper(play, same):
 
 def test_moco_v3_is_that_of_the_paper(play, same):
     """Its average moves in front of the forward pass, by the μ of that step."""
-    played = play("moco_v3_vit_b16_in1k")
+    played = play("imagenet/moco_v3_vit_b16")
     rate = optimizers.cosine(peak=1.5e-4 * 8 / 256, total=600, warmup=80)
     adamw = optimizers.AdamW(rate, played.moments, b1=0.9, b2=0.999, decay=0.1)
     mu = optimizers.towards_one(0.99, 600, ahead=1)
@@ -144,7 +144,7 @@ def test_moco_v3_is_that_of_the_paper(play, same):
 
 
 def test_byol_is_that_of_the_paper(play, same):
-    played = play("byol_resnet50_in1k")
+    played = play("imagenet/byol_resnet50")
     rate = optimizers.cosine(peak=0.2 * 8 / 256, total=2000, warmup=20)
     lars = optimizers.Lars(rate, played.moments, momentum=0.9, decay=1.5e-6)
     mu = optimizers.towards_one(0.996, 2000, ahead=1)
@@ -156,14 +156,14 @@ def test_barlow_twins_are_those_of_the_paper(play, same):
     # the recipe states is that of its own batch.
     peak = 0.2 * 64 / 256
     changes = AVERAGE | {"optimizer.end_lr": peak / 1000}
-    played = play("barlow_twins_resnet50_in1k", batch=64, **changes)
+    played = play("imagenet/barlow_twins_resnet50", batch=64, **changes)
     rate = optimizers.cosine(peak=peak, end=peak / 1000, total=2000, warmup=20)
     lars = optimizers.Lars(rate, played.moments, momentum=0.9, decay=1e-6, flat=0.0048 / 0.2)
     same(played, replay(played, barlow, lars, momentum=lambda t: 0.9))
 
 
 def test_simclr_is_that_of_the_paper(play, same):
-    played = play("simclr_resnet50_in1k", **AVERAGE)
+    played = play("imagenet/simclr_resnet50", **AVERAGE)
     rate = optimizers.cosine(peak=0.3 * 8 / 256, total=2000, warmup=20)
     lars = optimizers.Lars(rate, played.moments, momentum=0.9, decay=1e-6, inside=True)
     same(played, replay(played, simclr, lars, momentum=lambda t: 0.9))

@@ -166,7 +166,7 @@ def points(run, rate, decay):
 
 
 def test_msn_is_that_of_its_paper(play, same):
-    played = play("msn_vit_s16_in1k", **CROPS)
+    played = play("imagenet/msn_vit_s16", **CROPS)
     total = played.run.total
     rate = optimizers.cosine(peak=1e-3, total=1.25 * total, warmup=30, start=2e-4, end=1e-6)
     decay = optimizers.cosine(peak=0.04, total=1.25 * total, end=0.4)
@@ -180,7 +180,9 @@ def test_msn_is_that_of_its_paper(play, same):
 @pytest.mark.parametrize("start", [None, 1])
 def test_dino_is_that_of_its_paper(play, same, start):
     """In the middle of the run; and as its second epoch begins, with the last layer and τ_t."""
-    played = play("dino_vit_s16_in1k", start=start, late=2, **CROPS, **{"encoder.drop_path": 0.0})
+    played = play(
+        "imagenet/dino_vit_s16", start=start, late=2, **CROPS, **{"encoder.drop_path": 0.0}
+    )
     total = played.run.total
     rate = optimizers.cosine(peak=5e-4 * 8 / 256, total=total, warmup=20, end=1e-5, top=19)
     decay = optimizers.cosine(peak=0.04, total=total, end=0.4)

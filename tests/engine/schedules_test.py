@@ -1,7 +1,6 @@
 """Rates and decay of the published recipes at five points of their runs, at their own batch."""
 
 import math
-import pathlib
 
 import jax
 import numpy as np
@@ -12,18 +11,26 @@ from m3i_jax import cli
 from m3i_jax.training import optimizer
 from m3i_jax.training.schedules import parse
 
-CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 # Images, batch, epochs, warm-up; then the rate's peak, start and end, and the decay of matrices.
 IMAGENET, YFCC = 1_281_167, 15_000_000
 RECIPES = {
-    "moco_resnet50_in1k": (IMAGENET, 256, 200, 0, 0.03, 0.0, 0.0, 1e-4),
-    "densecl_resnet50_in1k": (IMAGENET, 256, 200, 0, 0.03, 0.0, 0.0, 1e-4),
-    "moco_v3_vit_b16_in1k": (IMAGENET, 4096, 300, 40, 1.5e-4 * 16, 0.0, 0.0, 0.1),
-    "byol_resnet50_in1k": (IMAGENET, 4096, 1000, 10, 0.2 * 16, 0.0, 0.0, None),
-    "simclr_resnet50_in1k": (IMAGENET, 4096, 1000, 10, 0.3 * 16, 0.0, 0.0, None),
-    "barlow_twins_resnet50_in1k": (IMAGENET, 2048, 1000, 10, 0.2 * 8, 0.0, 0.2 * 8 / 1000, None),
-    "clip_vit_b16_yfcc": (YFCC, 4096, 25, 1, 5e-4, 1e-6, 1e-5, 0.5),
-    "siglip_vit_b16_yfcc": (YFCC, 4096, 25, 1, 1e-3, 0.0, 0.0, 1e-4 / 1e-3),
+    "imagenet/moco_resnet50": (IMAGENET, 256, 200, 0, 0.03, 0.0, 0.0, 1e-4),
+    "imagenet/densecl_resnet50": (IMAGENET, 256, 200, 0, 0.03, 0.0, 0.0, 1e-4),
+    "imagenet/moco_v3_vit_b16": (IMAGENET, 4096, 300, 40, 1.5e-4 * 16, 0.0, 0.0, 0.1),
+    "imagenet/byol_resnet50": (IMAGENET, 4096, 1000, 10, 0.2 * 16, 0.0, 0.0, None),
+    "imagenet/simclr_resnet50": (IMAGENET, 4096, 1000, 10, 0.3 * 16, 0.0, 0.0, None),
+    "imagenet/barlow_twins_resnet50": (
+        IMAGENET,
+        2048,
+        1000,
+        10,
+        0.2 * 8,
+        0.0,
+        0.2 * 8 / 1000,
+        None,
+    ),
+    "yfcc/clip_vit_b16": (YFCC, 4096, 25, 1, 5e-4, 1e-6, 1e-5, 0.5),
+    "yfcc/siglip_vit_b16": (YFCC, 4096, 25, 1, 1e-3, 0.0, 0.0, 1e-4 / 1e-3),
 }
 # A matrix, a bias, a norm and what single recipes have rules for.
 PATHS = {
@@ -37,11 +44,11 @@ PATHS = {
 ALL = set(PATHS)
 WIDE = {"encoders/image/conv/kernel", "encoders/image/patch_embed/kernel"}
 DECAYS = {
-    "moco_resnet50_in1k": ALL,
-    "densecl_resnet50_in1k": ALL,
-    "moco_v3_vit_b16_in1k": ALL - {"encoders/image/patch_embed/kernel"},  # it does not train
-    "clip_vit_b16_yfcc": WIDE | {"encoders/image/cls_token"},
-    "siglip_vit_b16_yfcc": WIDE,
+    "imagenet/moco_resnet50": ALL,
+    "imagenet/densecl_resnet50": ALL,
+    "imagenet/moco_v3_vit_b16": ALL - {"encoders/image/patch_embed/kernel"},  # it does not train
+    "yfcc/clip_vit_b16": WIDE | {"encoders/image/cls_token"},
+    "yfcc/siglip_vit_b16": WIDE,
 }
 
 
@@ -49,7 +56,7 @@ def made(name):
     """(optimiser, its parameters, total, warm-up) of a config at full length."""
     import replay64
 
-    config = cli.load(str(CONFIGS / f"{name}.py"))
+    config = cli.load(name)
     lengths = dict(batch=config.batch, epoch=config.epoch_size)
     total, warmup = (parse(config[key], **lengths) for key in ("duration", "warmup"))
     rng = np.random.default_rng(0)

@@ -50,7 +50,7 @@ STARTS = {
 @pytest.mark.parametrize("start", STARTS)
 def test_clip_is_that_of_slip(play, same, start):
     """No decay of what has one dimension; the scale is cut to [1, 100] behind every step."""
-    played = play("clip_vit_b16_yfcc", state=STARTS[start], **AVERAGE)
+    played = play("yfcc/clip_vit_b16", state=STARTS[start], **AVERAGE)
     rate = optimizers.cosine(peak=5e-4, start=1e-6, end=1e-5, total=50, warmup=2, top=1)
     wide = lambda p: played.params[p].ndim - ("/blocks/" in p) > 1  # noqa: E731
     adamw = optimizers.AdamW(rate, played.moments, b1=0.9, b2=0.98, decay=0.5, decays=wide)
@@ -64,7 +64,7 @@ def test_clip_is_that_of_slip(play, same, start):
 @pytest.mark.parametrize("scale", [2.3, 4.75])
 def test_siglip_is_that_of_the_paper(play, same, scale):
     """Kernels decay by 1e-4 beside the rate of 1e-3; the scale grows beyond 100 where it will."""
-    played = play("siglip_vit_b16_yfcc", state={f"params/{SCALE}": scale}, **AVERAGE)
+    played = play("yfcc/siglip_vit_b16", state={f"params/{SCALE}": scale}, **AVERAGE)
     rate = optimizers.cosine(peak=1e-3, total=50, warmup=2)
     kernels = dict(decay=1e-4 / 1e-3, decays=lambda p: p.endswith("kernel"))
     adamw = optimizers.AdamW(rate, played.moments, b1=0.9, b2=0.95, clip=1.0, **kernels)

@@ -25,7 +25,7 @@ def painted(path, name):
 
 def pixels_of(root, tmp_path, **changes):
     """The baseline of raw pixels, of a run on a folder."""
-    plain = cli.load("configs/mae_digit_scenes.py").to_dict()
+    plain = cli.load("digit_scenes/mae").to_dict()
     plain |= {"data": dict(name="image_folder", root=str(root)), "image": 8, **changes}
     return models.Model(tmp_path / "run", Config.of(plain), None, None, "pixels", 0)
 

@@ -154,7 +154,7 @@ def run(halves):
     assert done.returncode == 0, done.stderr
     assert "encoder.pkl: layout dalle_encoder\nmatched 74\nmissing 0\nextra 0" in done.stdout
     assert "decoder.pkl: layout dalle_decoder\nkept 76" in done.stdout
-    config = cli.load(str(ROOT / "configs" / "cim_vit_b16_in1k.py")).to_dict()
+    config = cli.load(str(ROOT / "configs" / "imagenet/cim_vit_b16.py")).to_dict()
     config |= dict(image=SIDE, dtype="float32", batch=8, mesh=dict(data=1, fsdp=1))
     config["encoder"].update(patch=8, width=32, depth=2, heads=2)
     config["towers"]["generator"].update(patch=8, width=32, depth=3, heads=2)

@@ -14,7 +14,7 @@ from m3i_jax.training.config import Config
 
 def case(form, **sizes):
     """A form of Table 2 that costs little to trace and to train."""
-    config = cli.load(f"configs/table2_digit_scenes.py:{form}").to_dict()
+    config = cli.load(f"digit_scenes/table2:{form}").to_dict()
     config.update({"image": 16, "batch": 8, "duration": "3 epochs"} | sizes)
     config["encoder"].update(width=32, depth=1, heads=2, patch=4)
     for block in config["decoders"].values():

@@ -1,7 +1,6 @@
 """Broken variants collapse and raise the alarm within 500 steps; healthy ones never do."""
 
 import functools
-import pathlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -17,7 +16,6 @@ from m3i_jax.parallel import sharding
 from m3i_jax.training import health, run
 from m3i_jax.training.config import Config
 
-CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 STEPS, EVERY = 500, 20
 # Steps are many here, so that machine code pays which other tests do without.
 OPTIMISED = {"xla_backend_optimization_level": 2}
@@ -55,7 +53,7 @@ class Remembered:
 @functools.cache
 def scenes():
     """Real digit scenes, the same for every run of this file."""
-    config = cli.load(str(CONFIGS / "byol_digit_scenes.py"))
+    config = cli.load("digit_scenes/byol")
     return Remembered(data.source(dict(config.data, length=4096), split="train"))
 
 
@@ -74,7 +72,7 @@ def seeded(made, seed):
 @functools.cache
 def tiny(name, method=None):
     """A tiny run of a config: `advance(leaves, batch, seed)` is its step under any seed."""
-    config = cli.load(str(CONFIGS / f"{name}_digit_scenes.py")).to_dict()
+    config = cli.load(f"digit_scenes/{name}").to_dict()
     config["encoder"] = dict(config["encoder"], width=64, depth=1, heads=2)
     config.update(duration=f"{STEPS} steps")
     # Assignments need many prototypes, and views that differ, to be healthy; the others do not.

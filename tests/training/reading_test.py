@@ -26,7 +26,7 @@ def config(tmp_path):
         path = tmp_path / "data" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.zeros((2, 2, 3), np.uint8)).save(path)
-    plain = cli.load("configs/mae_digit_scenes.py").to_dict()
+    plain = cli.load("digit_scenes/mae").to_dict()
     return Config.of(plain | {"data": dict(name="image_folder", root=str(tmp_path / "data"))})
 
 

@@ -21,12 +21,10 @@ ROOT = pathlib.Path(__file__).parents[2]
 PRETRAIN = str(ROOT / "experiments" / "pretrain.py")
 STEPS, EVERY = 60, 6
 CONFIG = f"""
-import sys
-sys.path.insert(0, {str(ROOT / "configs")!r})
-import m3i_digit_scenes
+from m3i_jax.configs.digit_scenes import m3i
 
 def get_config():
-    config = m3i_digit_scenes.get_config()
+    config = m3i.get_config()
     config.update(dict(image=16, batch=8, duration="{STEPS} steps", warmup="4 steps"))
     config.encoder.update(dict(width=32, depth=2, heads=2))
     config.towers.text.update(dict(width=32, depth=1, heads=2))

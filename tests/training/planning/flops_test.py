@@ -1,7 +1,5 @@
 """Counts against formulas written from the layers' shapes, and against loops written by hand."""
 
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +11,6 @@ from m3i_jax.training.config import Config
 from m3i_jax.training.planning import flops
 from m3i_jax.training.run import assemble
 
-CONFIGS = pathlib.Path(__file__).parents[3] / "configs"
 X, W = np.ones((3, 5), np.float32), np.ones((5, 7), np.float32)
 ONE = 2 * 3 * 5 * 7
 
@@ -121,7 +118,7 @@ def evidence(batch, *, width=768, tokens=196):
     "name, changes, formula, published",
     [
         (
-            "classification_vit_b16_in1k",
+            "imagenet/classification_vit_b16",
             {
                 "encoder": dict(name="vit_s16"),
                 "towers": dict(category=dict(name="table", size=1000, width=384)),
@@ -129,13 +126,13 @@ def evidence(batch, *, width=768, tokens=196):
             supervised(384),
             27.6e9,
         ),
-        ("mae_vit_b16_in1k", {}, mae(), 58.2e9),
-        ("m3i_vit_b16_in1k", {}, m3i(), None),
+        ("imagenet/mae_vit_b16", {}, mae(), 58.2e9),
+        ("imagenet/m3i_vit_b16", {}, m3i(), None),
     ],
     ids=("ViT-S supervised", "ViT-B MAE", "ViT-B M3I"),
 )
 def test_shipped_configs_cost_what_the_formulas_say(name, changes, formula, published):
-    data = cli.load(str(CONFIGS / f"{name}.py")).to_dict() | changes
+    data = cli.load(name).to_dict() | changes
     run = assemble(Config.of(data), images=10**6, devices=jax.devices()[:1])
     found = flops.per_image(run)
     # Exact but for what is stated beside the network: the logits once more, for the information

@@ -8,11 +8,11 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[3]
 PAPER = {
-    "m3i_vit_b16_in1k": ("500456 steps of 4096 images", "119,497,728"),
-    "m3i_vit_b16_yfcc": ("505371 steps of 4096 images", "241,790,209"),
-    "mae_vit_b16_in1k": ("500456 steps", "111,655,680"),
-    "siamese_im_vit_b16_in1k": ("500456 steps", "130,535,424"),
-    "classification_vit_b16_in1k": ("125114 steps", "88,783,872"),
+    "imagenet/m3i_vit_b16": ("500456 steps of 4096 images", "119,497,728"),
+    "yfcc/m3i_vit_b16": ("505371 steps of 4096 images", "241,790,209"),
+    "imagenet/mae_vit_b16": ("500456 steps", "111,655,680"),
+    "imagenet/siamese_im_vit_b16": ("500456 steps", "130,535,424"),
+    "imagenet/classification_vit_b16": ("125114 steps", "88,783,872"),
 }
 
 

@@ -1,0 +1,20 @@
+r"""BEiT v2 on the embedded digit scenes: words, asked of the class token, too.
+
+    python experiments/pretrain.py --config configs/digit_scenes/beit_v2.py --workdir runs/beit_v2
+
+Needs a tokenizer: python experiments/train_tokenizer.py --workdir runs/tokenizer
+"""
+
+from m3i_jax.configs import recipes
+
+
+def get_config():
+    return recipes.with_tokenizer(
+        encoder=dict(recipes.SMALL_VIT, hide="mask", final_norm=False),
+        objective=dict(name="beit_v2", hidden=0.4, codes=256),
+        decoders=dict(
+            words=dict(name="linear", norm_in=True),
+            class_branch=dict(name="class_branch", layer=3, depth=2, heads=4),
+        ),
+        optimizer=dict(recipes.SMALL_ADAMW, no_decay=recipes.WITHOUT_CLASS),
+    )

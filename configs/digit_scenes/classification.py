@@ -1,0 +1,14 @@
+r"""Supervised classification of the embedded digit scenes.
+
+python experiments/pretrain.py --config configs/digit_scenes/classification.py --workdir runs/c
+"""
+
+from m3i_jax.configs import recipes
+
+
+def get_config():
+    return recipes.digit_scenes(
+        objective=dict(name="classification", label_smoothing=0.1),
+        towers=dict(category=dict(name="table", size=10, width=128)),
+        decoders=dict(category=dict(name="attention_pool", heads=4)),
+    )

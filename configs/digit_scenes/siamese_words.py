@@ -1,0 +1,16 @@
+r"""SiameseIM with BEiT's target on the embedded digit scenes: the words of another view.
+
+    python experiments/pretrain.py --config configs/digit_scenes/siamese_words.py \
+        --workdir runs/siamese_words
+
+Needs a tokenizer: python experiments/train_tokenizer.py --workdir runs/tokenizer
+"""
+
+from m3i_jax.configs import recipes
+
+
+def get_config():
+    return recipes.with_tokenizer(
+        objective=dict(name="siamese_words", hidden=0.5, codes=256),
+        decoders=dict(image=recipes.QUERY),
+    )

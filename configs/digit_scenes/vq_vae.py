@@ -1,0 +1,19 @@
+r"""VQ-VAE, a tokenizer of digit scenes that can paint its words: the first half of CIM.
+
+    python experiments/train_tokenizer.py --config configs/digit_scenes/vq_vae.py \
+        --workdir runs/painter
+"""
+
+from m3i_jax.configs import recipes
+
+
+def get_config():
+    return recipes.digit_scenes(
+        encoder=recipes.FINE_VIT,
+        augment=dict(),
+        objective=dict(name="vq_vae", codes=256, decay=0.99, commitment=0.02),
+        decoders=dict(bottleneck=recipes.BOTTLENECK, painter=recipes.PAINTER),
+        optimizer=dict(
+            name="adamw", lr=1e-3, b2=0.99, weight_decay=1e-4, no_decay=recipes.WITHOUT_CLASS
+        ),
+    )

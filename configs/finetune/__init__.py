@@ -1,0 +1,1 @@
+"""Fine-tuning and linear probes of encoders that are trained already."""

@@ -1,0 +1,38 @@
+r"""Linear probing of ViT-B/16, ImageNet-1k, 90 epochs of LARS (M3I Table 9).
+
+    python experiments/plan.py --config configs/finetune/linear_vit_b16.py
+    python experiments/pretrain.py --config configs/finetune/linear_vit_b16.py \
+        --config.init_from.path=runs/m3i_in1k --workdir runs/m3i_in1k_linear
+    python experiments/plan.py --config configs/finetune/linear_vit_b16.py:mae
+    python experiments/plan.py --config configs/finetune/linear_vit_b16.py:siamese_im
+
+The encoder is frozen; a classifier learns on its features, normalised over the batch. M3I's is on
+the mean token as SiameseIM's, MAE's on the class token. `experiments/evaluate.py` is quicker:
+its features are of one crop.
+The paper reports 83.8 after labels; SiameseIM 78.0, MAE 68.0; not run by us.
+Constants and sources: docs/methods.md#linear-probe.
+"""
+
+from m3i_jax.configs import recipes
+
+# Where from, peak rate, what is classified, whether the encoder ends in a norm.
+TABLE = {
+    "m3i": ("runs/m3i_in1k", 3.2, "mean", True),
+    "mae": ("runs/mae_vit_b16", 6.4, "class", True),
+    "siamese_im": ("runs/siamese_im_vit_b16", 6.4, "mean", False),
+}
+
+
+def get_config(name="m3i"):
+    path, rate, pool, final_norm = TABLE[name]
+    return recipes.imagenet(
+        batch=16384,
+        duration="90 epochs",
+        warmup="10 epochs",
+        augment=dict(),
+        encoder=dict(name="vit_b16", positions="sincos", final_norm=final_norm),
+        init_from=dict(path=path),
+        objective=dict(name="classification", label_smoothing=0.0),
+        **recipes.classifier(1000, 768, pool=pool, norm="batch", deviation=0.01),
+        optimizer=dict(recipes.LARS, lr=rate, weight_decay=0.0, freeze="^encoders/image/"),
+    )

@@ -1,0 +1,1 @@
+"""Published recipes on ImageNet-1k."""

@@ -1,0 +1,22 @@
+r"""SimCLR, ResNet-50, ImageNet-1k, 1000 epochs (Chen et al. 2020).
+
+    python experiments/plan.py --config configs/imagenet/simclr_resnet50.py
+
+The loss is the mean over both views, as in the paper; its code has their sum, which only what LARS
+does not adapt notices, biases and norms. Reported: 69.3 linear; not yet run by us.
+Constants and sources: docs/methods.md#simclr.
+"""
+
+from m3i_jax.configs import recipes
+
+
+def get_config():
+    strong = dict(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, blur=0.5)
+    return recipes.large_batch(
+        augment=dict(a=strong, b=strong),
+        objective=dict(name="simclr", temperature=0.1),
+        decoders=dict(
+            projector=dict(recipes.MLP, hidden=2048, out=128, bias=False, norm_out="scale")
+        ),
+        optimizer=dict(recipes.LARS, base_lr=0.3, weight_decay=1e-6, rate_inside=True),
+    )

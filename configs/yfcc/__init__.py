@@ -1,0 +1,1 @@
+"""Published recipes on YFCC-15M: images with texts."""

@@ -1,0 +1,44 @@
+"""The configs that come with the library: `digit_scenes/mae`, and the names they had before."""
+
+import logging
+from pathlib import Path
+
+LOG = logging.getLogger(__name__)
+FOLDER = Path(__file__).parent / "configs"
+SHARED = "recipes"  # what configs are made of, no configs themselves
+# Former file names: one flat folder, the data set behind an underscore.
+ENDINGS = {"digit_scenes": "_digit_scenes", "imagenet": "_in1k", "yfcc": "_yfcc", "mixture": ""}
+
+
+def names() -> dict[str, Path]:
+    """Name -> file of every config, such as `imagenet/mae_vit_b16`, sorted."""
+    files = sorted(FOLDER.glob("*/[!_]*.py"))
+    return {f"{path.parent.name}/{path.stem}": path for path in files if path.parent.name != SHARED}
+
+
+def find(name: str) -> Path | None:
+    """The file of a config by its name or path below any `configs/`; None where there is none.
+
+    A former name answers with the new one in the log.
+    """
+    wanted = name.removesuffix(".py").removeprefix("./").rpartition("configs/")[2]
+    known = names()
+    if wanted in known:
+        return known[wanted]
+    if path := by_former_name(wanted):
+        LOG.warning("the config '%s' is now '%s/%s'", name, path.parent.name, path.stem)
+    return path
+
+
+def by_former_name(stem: str) -> Path | None:
+    """The file of a config that was called so in the flat folder."""
+    return next((path for new, path in names().items() if former(new) == stem), None)
+
+
+def former(name: str) -> str:
+    """What a config was called in the flat folder: `imagenet/mae_vit_b16` -> `mae_vit_b16_in1k`."""
+    folder, _, stem = name.partition("/")
+    if folder == "finetune":
+        start = "" if stem.startswith("linear") else "finetune_"
+        return f"{start}{stem}" + ("" if stem == "digit_scenes" else "_in1k")
+    return stem + ENDINGS[folder]

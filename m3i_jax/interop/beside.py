@@ -48,7 +48,9 @@ def read(path: str | Path, *, names: Stated = Stated()) -> Stated:
     """
     config = files.beside(path, files.CONFIG)
     own = config.get("m3i_jax")
-    if isinstance(own, dict) and isinstance(own.get("encoder"), dict):
+    if own is not None:
+        if not isinstance(own, dict) or not isinstance(own.get("encoder"), dict):
+            raise ConfigError(f"{files.CONFIG}'s m3i_jax is {own!r}, expected an 'encoder' in it")
         stated = of_block(own["encoder"], where=f"{files.CONFIG}'s m3i_jax.encoder.")
         note = own.get("note")  # such as that a moving average has hardly moved
         return stated._replace(notes=(*stated.notes, note)) if isinstance(note, str) else stated

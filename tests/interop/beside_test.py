@@ -59,6 +59,12 @@ def test_our_own_files_say_everything(tmp_path):
         beside.agree(found, block | dict(activation="gelu"), what="it")
 
 
+@pytest.mark.parametrize("own", [5, {}, {"encoder": None}, {"encoder": {"name": "vit_nan"}}])
+def test_a_block_of_ours_that_is_none_is_refused(own, tmp_path):
+    with pytest.raises(ConfigError, match="config.json's m3i_jax is|vit_nan"):
+        beside.read(folder(tmp_path, config={"m3i_jax": own} | VIT))
+
+
 def test_what_an_export_notes_of_its_branch_is_said_again(tmp_path):
     own = {"encoder": BLOCK}
     assert "hardly moved" not in beside.read(folder(tmp_path, config={"m3i_jax": own})).notes

@@ -1,67 +1,8 @@
-r"""Converts weights of others to ours or to a third party's, and says what was taken of them.
+"""`m3i convert`; --help shows its flags."""
 
-    python experiments/convert.py --input model.safetensors --encoder vit_b16 --output weights/vit
-    python experiments/convert.py --torch --input mae_pretrain_vit_base.pth --encoder vit_b16 \
-        --output weights/mae
-    python experiments/convert.py --input clip/model.safetensors --encoder vit_b16 \
-        --fields '{"image": 384}' --output weights/clip_384 --to timm
-    python experiments/convert.py --torch --input encoder.pkl --beside decoder.pkl \
-        --encoder dalle_encoder --output weights/dalle
+from m3i_jax.commands import convert
 
-The encoder gets the fields that its layout needs, those that its parameters show, those that files
-beside it state (config.json, preprocessor_config.json), and --fields over them; what nobody states
-is said to be a guess. Position tables, patches and channels are made to fit. --torch reads a torch
-file, weights only, of a state dict or a whole module: nothing in it is executed. --beside keeps the
-decoders of a second file in the same folder.
-"""
-
-import json
-
-from absl import flags
-
-from m3i_jax import cli, jsonfile
-from m3i_jax.build import ConfigError
-
-INPUT = flags.DEFINE_string("input", None, "File of weights, or its folder.", required=True)
-BESIDE = flags.DEFINE_string("beside", None, "File of decoders to keep with the encoder.")
-OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
-LAYOUT = flags.DEFINE_string("layout", "auto", "Layout of the input, see docs/weights.md.")
-ENCODER = flags.DEFINE_string("encoder", None, "Our encoder of this shape; not needed if stated.")
-FIELDS = flags.DEFINE_string("fields", "{}", "Further fields of the encoder, as JSON.")
-TO = flags.DEFINE_string("to", "m3i_jax", "m3i_jax, timm, huggingface, or a layout of interop.")
-IGNORE = flags.DEFINE_string("ignore", "mask_token$", "Parameters that may be missing or extra.")
-TORCH = flags.DEFINE_bool("torch", False, "Inputs are torch files (.pth, .bin, .pkl).")
-PART = flags.DEFINE_string("part", "", "Which state dict of a torch file, such as teacher.")
-
-
-def main() -> None:
-    """Reads, renames, fits, reports, writes."""
-    from m3i_jax.interop import conversion
-
-    fields = _fields(FIELDS.value)
-    if BESIDE.value and TO.value != "m3i_jax":
-        raise ConfigError(f"--beside is kept in our own names, not in those of --to {TO.value}")
-    imported = conversion.read(INPUT.value, layout=LAYOUT.value, torch=TORCH.value, part=PART.value)
-    block = conversion.block(imported, ENCODER.value or "", fields)
-    beside = conversion.read(BESIDE.value, torch=TORCH.value) if BESIDE.value else None
-    imported = conversion.joined(imported, beside) if beside else imported
-    params, report = conversion.encoder(imported, block, ignore=IGNORE.value, chosen=fields)
-    print(f"{INPUT.value}: layout {imported.layout.name}\n{report}")
-    if beside:
-        print(f"{BESIDE.value}: layout {beside.layout.name}\nkept {len(beside.params)}")
-    layout = conversion.save(OUTPUT.value, imported, params, block, to=TO.value)
-    print(f"{OUTPUT.value}: layout {layout}, encoder {json.dumps(block)}")
-
-
-def _fields(text: str) -> dict:
-    try:
-        fields = jsonfile.parse(text)
-    except ValueError as error:
-        raise ConfigError(f"--fields is no JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise ConfigError(f"--fields is {text}, expected an object such as '{{\"image\": 384}}'")
-    return fields
-
+__doc__ = convert.__doc__  # what --help shows
 
 if __name__ == "__main__":
-    cli.run(main)
+    convert.run()

@@ -1,37 +1,8 @@
-r"""What a config would run, without data, memory or compilation: parts, parameters, bytes.
+"""`m3i plan`; --help shows its flags."""
 
-    python experiments/plan.py --config configs/imagenet/m3i_vit_b16.py
-    python experiments/plan.py --config configs/imagenet/m3i_vit_b16.py --devices 64 \
-        --config.mesh.fsdp=8
+from m3i_jax.commands import plan
 
-Shapes are checked as a run would check them: one step is traced on the config's own batch.
-"""
-
-from typing import Annotated
-
-from absl import flags
-
-from m3i_jax import cli
-from m3i_jax.ranges import Range
-
-DEVICES = flags.DEFINE_integer("devices", 1, "Devices to plan for; none of them is needed.")
-cli.hold(DEVICES, Annotated[int, Range(1, 4096)])
-
-
-def main() -> None:
-    """Assembles the run on abstract devices and prints it."""
-    import jax
-
-    from m3i_jax.training import blocks
-    from m3i_jax.training.config import Config
-    from m3i_jax.training.planning.plan import plan
-
-    config = Config.of(flags.FLAGS.config)
-    jax.config.update("jax_platforms", "cpu")
-    blocks.check(config)
-    jax.config.update("jax_num_cpu_devices", DEVICES.value)
-    print(plan(config))
-
+__doc__ = plan.__doc__  # what --help shows
 
 if __name__ == "__main__":
-    cli.run(main, config="digit_scenes/m3i")
+    plan.run()

@@ -1,23 +1,8 @@
-r"""Draws a run: loss and probe curves, a bar per probed encoder, and one page that shows it all.
+"""`m3i report`; --help shows its flags."""
 
-    python experiments/report.py --workdir runs/m3i
+from m3i_jax.commands import report
 
-Writes WORKDIR/report/{curves,probes}.png and WORKDIR/report.html.
-"""
-
-from absl import flags
-
-from m3i_jax import cli
-
-WORKDIR = flags.DEFINE_string("workdir", "runs/m3i", "Work directory of a run.")
-
-
-def main() -> None:
-    """Reads what the run has written, and draws it."""
-    from m3i_jax.analysis import page
-
-    print(page.write(WORKDIR.value))
-
+__doc__ = report.__doc__  # what --help shows
 
 if __name__ == "__main__":
-    cli.run(main)
+    report.run()

@@ -31,7 +31,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from m3i_jax import shipped
+from m3i_jax import shipped, usage
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.ranges import refusal
 from m3i_jax.spelling import meant, nearest
@@ -42,10 +42,11 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 ALIKE = 0.8  # similarity of a new key to one that is there from which it counts as misspelt
 
 
-def run(main: Callable[[], int | None], *, config: str | None = None) -> None:
+def run(main: Callable[..., int | None], *, config: str | None = None, words: bool = False) -> None:
     """Parses the flags and calls `main()`; a UserError becomes one sentence and its status.
 
-    config: default config file of the command, None if it takes no config.
+    config: default config of the command, None if it takes no config.
+    words: whether `main` takes what stands between the flags.
     """
 
     def guarded(argv: Sequence[str]) -> int | None:
@@ -53,10 +54,15 @@ def run(main: Callable[[], int | None], *, config: str | None = None) -> None:
         logging.set_verbosity(logging.WARNING)
         getLogger("m3i_jax").setLevel("INFO")
         logging.get_absl_logger().addFilter(_told_once)
+        if words:
+            return main(*argv[1:])
         if argv[1:]:
             raise ConfigError(f"'{argv[1]}' is not a flag; flags start with --, values follow =")
         return main()
 
+    if usage.asked(sys.argv):
+        print(usage.text(main, config=config))
+        sys.exit(0)
     parse = flags.FLAGS
     try:
         if config is not None:

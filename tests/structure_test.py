@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "build": "ranges spelling",
     "trees": "types",
     "shipped": "",
-    "cli": "build ranges spelling shipped",
+    "usage": "",
+    "cli": "build ranges spelling shipped usage",
     "geometry": "types",
     "losses": NUMERICS + " normalize",
     "masks": NUMERICS,
@@ -50,9 +51,10 @@ MAY_IMPORT = {
     "analysis": NUMERICS
     + " trees normalize metrics quantize pictures parallel networks framework checkpoints training"
     + " data evaluation",
-    "studies": NUMERICS + " pictures training evaluation",
-    "commands": "types build ranges cli parallel data interop checkpoints training evaluation"
-    + " analysis studies",
+    "studies": NUMERICS + " cli pictures methods training evaluation analysis",
+    "commands": "types build ranges jsonfile shipped cli pictures encoders decoders methods"
+    + " parallel data interop checkpoints training evaluation analysis studies",
+    "__main__": "build spelling",
 }
 ONLY_IN = {
     "flax": "nn encoders decoders networks training",
@@ -124,7 +126,7 @@ def test_the_floors_have_no_circle():
 def test_every_module_has_its_test(path):
     if path.name == "__init__.py":
         return
-    mirror = ROOT / "tests" / path.relative_to(PACKAGE).with_name(path.stem + "_test.py")
+    mirror = ROOT / "tests" / path.relative_to(PACKAGE).with_name(path.stem.strip("_") + "_test.py")
     assert mirror.exists(), f"{name(path)} has no {name(mirror)}"
 
 

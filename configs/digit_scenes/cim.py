@@ -3,7 +3,7 @@ r"""CIM on the embedded digit scenes: repairs a corrupted image, or finds what w
     python experiments/train_tokenizer.py --config configs/digit_scenes/vq_vae.py \
         --workdir runs/painter
     python experiments/pretrain.py --config configs/digit_scenes/cim.py --workdir runs/cim
-    python experiments/show_cim.py --workdir runs/cim
+    python experiments/analyze.py --workdir runs/cim
 
 The first command makes words and their painter, the last one shows what became of them. Other
 arguments: revdet; erasing, without generator and words (CIM Table 8); and respix_resnet,

@@ -6,7 +6,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from m3i_jax.build import build, choose
+from m3i_jax.build import build, choose, lookup
 from m3i_jax.decoders.branch import ClassBranch
 from m3i_jax.decoders.dalle import DalleDecoder
 from m3i_jax.decoders.dense import DenseHeads
@@ -35,6 +35,11 @@ _DECODERS = {
 def names() -> tuple[str, ...]:
     """Names that a decoder block may have."""
     return tuple(sorted(_DECODERS))
+
+
+def variant(name: str) -> Any:
+    """The module of the decoder called `name`."""
+    return lookup(_DECODERS, name, what="decoder")
 
 
 def create(

@@ -23,9 +23,14 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_VARIANTS))
 
 
+def variant(name: str) -> Callable:
+    """What the encoder called `name` is built by, its fields as keywords."""
+    return lookup(_VARIANTS, name, what="encoder")
+
+
 def accepts(name: str, key: str) -> bool:
     """Whether the encoder called `name` has an option `key`."""
-    return key in inspect.signature(lookup(_VARIANTS, name, what="encoder")).parameters
+    return key in inspect.signature(variant(name)).parameters
 
 
 def choose(block: Mapping[str, Any], *, what: str) -> tuple[Callable, dict[str, Any]]:
@@ -44,11 +49,11 @@ def create(name: str, /, *, others: Iterable[str] = (), **overrides: Any) -> nn.
       ConfigError: for an unknown name or option, naming the nearest, and for sizes that do not
         fit together.
     """
-    variant = lookup(_VARIANTS, name, what="encoder")
+    made = variant(name)
     overrides = {key: _hashable(x) for key, x in overrides.items()}
     # `parent` and `name` are fields of every Linen module, and no options of an encoder.
     given = dict(others=others, parent=None, name=None)
-    module = call(variant, overrides, what=f"encoder '{name}'", **given)
+    module = call(made, overrides, what=f"encoder '{name}'", **given)
     module.check()
     return module
 

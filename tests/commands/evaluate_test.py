@@ -4,6 +4,7 @@ import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.commands.evaluate import parsed
+from tests.commands.starts import refused
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,18 @@ def test_a_task_is_a_name_with_settings(text, blocks):
 def test_a_setting_without_a_value_is_a_sentence():
     with pytest.raises(ConfigError, match="--task is 'knn:k', expected knn:SETTING=VALUE"):
         parsed("knn:k")
+
+
+@pytest.mark.parametrize(
+    "line, sentence",
+    [
+        ("--task=linear:base_lr=10", "base_lr is the rate of recipe=lars"),
+        ("--task=linaer", "unknown --task 'linaer'; did you mean 'linear'?"),
+        ("--task=knn:k", "expected knn:SETTING=VALUE"),
+        ("--workdir={tmp}", "has no checkpoints; expected the --workdir of"),
+        ("--wrokdir={tmp}", "Unknown command line flag 'wrokdir'"),
+    ],
+)
+def test_a_wrong_start_is_one_sentence(line, sentence, tmp_path):
+    said = refused("evaluate", line, tmp_path)
+    assert sentence.format(tmp=tmp_path) in said

@@ -32,4 +32,6 @@ def test_rows_are_the_papers(name):
 
 
 def test_the_readme_shows_the_table():
-    assert methods.table() in README.read_text(), "run experiments/table.py and paste its table"
+    assert methods.table() in README.read_text(), (
+        "run experiments/list.py methods --markdown and paste its table"
+    )

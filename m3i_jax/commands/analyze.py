@@ -1,6 +1,6 @@
 r"""Shows and measures a run of CIM: what its generator guesses and what its enhancer makes of it.
 
-    python experiments/show_cim.py --workdir runs/cim
+    python experiments/analyze.py --workdir runs/cim
 
 Writes cim.png (images, masked, corrupted and repaired) and normalizations.png, and appends the
 measures on the test set to eval.jsonl.
@@ -49,5 +49,6 @@ def main() -> None:
     results.show([result])
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The command."""
     cli.run(main)

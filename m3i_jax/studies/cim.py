@@ -1,30 +1,17 @@
-r"""Compares the choices that CIM's Tables 4 to 8 are about, on digit scenes.
-
-    python experiments/train_tokenizer.py --config configs/digit_scenes/vq_vae.py \
-        --workdir runs/painter
-    python experiments/ablation_cim.py
-    python experiments/ablation_cim.py --forms=random_50,argmax --seeds=1 --steps=200
-
-The first command makes the words that all runs have in common (--tokenizer takes others). As
-`ablation.py`, whose flags it has: every run is WORKDIR/<form>/seed_<n> and sees as many images; the
-same command goes on where it was. docs/cim.md says more.
-"""
+"""The choices that CIM's Tables 4 to 8 are about, on digit scenes (docs/cim.md)."""
 
 import pathlib
-
-import ablation
-from absl import flags
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from m3i_jax import cli
+from m3i_jax.analysis import cim
 from m3i_jax.build import ConfigError
+from m3i_jax.studies.study import Case, Job, Study
+from m3i_jax.training.config import Config
 
 CONFIG = "digit_scenes/cim"
-TOKENIZER = flags.DEFINE_string("tokenizer", "runs/painter", "Work directory of the words.")
-# The network trained is what counts, as in the paper; nothing predicts a moving average.
-for flag, value in ((ablation.WORKDIR, "runs/ablation_cim"), (ablation.BRANCH, "online")):
-    flags.set_default(flag, value)
-flags.set_default(ablation.BUDGET, "images")
-
 REFERENCE = "random_50"
 MEASURES = {
     "linear probe": "eval/linear/top1",
@@ -35,39 +22,40 @@ MEASURES = {
 }
 
 
-def studies():
-    """Tables 4 to 8, all but the last of ResPix and a ViT."""
-    from m3i_jax.studies.study import Study
+def tables(words: str) -> list[Study]:
+    """Tables 4 to 8, all but the last of ResPix and a ViT.
 
+    words: work directory of the tokenizer that all runs have in common.
+    """
+    case = partial(_case, words)
     base = case(REFERENCE, "half of the cells at random; two blocks, one shared; softmax", 83.3)
     return [
         Study(title, tuple(cases), ("ImageNet, paper",), MEASURES)
         for title, cases in {
-            "Masks (CIM Table 4)": masks(base),
-            "Depth of the generator (CIM Table 5)": depths(base),
-            "Targets (CIM Table 6)": [*targets(), base],
-            "Sampling (CIM Table 7)": [*sampling(), base],
-            "Corruption, ResNet (CIM Table 8)": corruptions(),
-            "Task, ViT (CIM Table 1)": [task(), base],
+            "Masks (CIM Table 4)": _masks(case, base),
+            "Depth of the generator (CIM Table 5)": _depths(case, base),
+            "Targets (CIM Table 6)": [*_targets(case), base],
+            "Sampling (CIM Table 7)": [*_sampling(case), base],
+            "Corruption, ResNet (CIM Table 8)": _corruptions(case),
+            "Task, ViT (CIM Table 1)": [_task(case), base],
         }.items()
     ]
 
 
-def case(name, title, top1, variant="respix", **changes):
+def _case(
+    words: str, name: str, title: str, top1: Any, variant: str = "respix", **changes: Any
+) -> Case:
     """A case that differs from a variant of the config in some fields of its blocks."""
-    from m3i_jax.studies.study import Case
-    from m3i_jax.training.config import Config
-
     config = cli.load(f"{CONFIG}:{variant}")
     if config.weights:
-        config.weights.tokenizer.path = TOKENIZER.value
+        config.weights.tokenizer.path = words
     with config.unlocked():
         config.update(changes)
-    twins = "baselines_resnet" if variant.endswith("resnet") else "baselines"
-    return Case(name, title, (top1,), Config.of(config), twins)
+    baselines = "baselines_resnet" if variant.endswith("resnet") else "baselines"
+    return Case(name, title, (top1,), Config.of(config), baselines)
 
 
-def masks(base):
+def _masks(case, base):
     """By blocks or cells, and how much."""
     found = []
     for share, blocks, cells in ((40, 82.8, 83.0), (50, 82.9, 83.3), (60, 82.8, 83.1)):
@@ -82,7 +70,7 @@ def masks(base):
     return found
 
 
-def depths(base):
+def _depths(case, base):
     """Blocks of the generator; an enhancer of 4 has a third of the paper's."""
     found = [("unshared_2", "two blocks, none shared (paper: 4)", 83.1, dict(shares=0))]
     for depth, theirs, top1 in ((3, 5, 83.2), (4, 7, 83.1)):
@@ -92,7 +80,7 @@ def depths(base):
     return [made[0], base, *made[1:]]
 
 
-def targets():
+def _targets(case):
     """What ResPix predicts instead of pixels by windows."""
     kinds = (("raw", "pixels as they are", 82.8), ("patch", "pixels by patches", 83.0))
     return [
@@ -101,7 +89,7 @@ def targets():
     ]
 
 
-def sampling():
+def _sampling(case):
     """How words are drawn instead."""
     return [
         case(kind, title, "diverged", objective=dict(sampling=kind))
@@ -109,7 +97,7 @@ def sampling():
     ]
 
 
-def corruptions():
+def _corruptions(case):
     """What a ResNet repairs or finds."""
     rows = (
         ("erasing_resnet", "ResPix, half of the image erased", "diverged"),
@@ -119,14 +107,14 @@ def corruptions():
     return [case(*words, variant=words[0]) for words in rows]
 
 
-def task():
+def _task(case):
     """What the ViT finds instead of repairing it."""
     return case("revdet", "RevDet", 83.1, variant="revdet")
 
 
-def ready(cases) -> None:
+def ready(words: str, cases: Sequence[Case]) -> None:
     """Raises ConfigError where the words are not there yet."""
-    path = pathlib.Path(TOKENIZER.value)
+    path = pathlib.Path(words)
     if any(case.config.weights for case in cases) and not path.exists():
         raise ConfigError(
             f"the words of the ablation, '{path}', are not there yet; this makes them: python "
@@ -135,20 +123,8 @@ def ready(cases) -> None:
         )
 
 
-def measure(job):
+def measure(job: Job) -> Mapping[str, float]:
     """What the generator of a run guesses and its enhancer finds."""
-    from m3i_jax.analysis import cim
-
     if not job.config.weights:  # nothing but erasing
         return {}
     return cim.measure(cim.restore(job.workdir)).metrics
-
-
-def main() -> int:
-    """Trains and measures what is missing, then writes the table."""
-    what = dict(reference=REFERENCE, name="ablation_cim")
-    return ablation.compare(studies, **what, measure=measure, ready=ready)
-
-
-if __name__ == "__main__":
-    cli.run(main)

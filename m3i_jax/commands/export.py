@@ -1,0 +1,37 @@
+r"""Exports the image encoder of a work directory as safetensors in another's names + config.json.
+
+python experiments/export.py --workdir runs/m3i
+python experiments/export.py --workdir runs/m3i --branch online --to huggingface --output hf
+"""
+
+import pathlib
+
+from absl import flags
+
+from m3i_jax import cli
+
+WORKDIR = flags.DEFINE_string("workdir", "runs/m3i", "Work directory, or one checkpoint step.")
+BRANCH = flags.DEFINE_string("branch", "ema", "ema or online.")
+STEP = flags.DEFINE_integer("step", None, "Which checkpoint; the newest sound one if not given.")
+TO = flags.DEFINE_string("to", "timm", "timm, huggingface, m3i_jax, or a layout of interop.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder to write; WORKDIR/export if not given.")
+
+
+def main() -> None:
+    """Restores the branch and writes it."""
+    from m3i_jax.evaluation import models
+    from m3i_jax.interop import exporting
+
+    model = models.restore(WORKDIR.value, branch=BRANCH.value, step=STEP.value)
+    folder = pathlib.Path(OUTPUT.value or model.workdir / "export")
+    origin = {"branch": model.branch, "step": model.step, "image": model.config.image}
+    origin |= {"note": model.note} if model.note else {}
+    config = {"encoder": {"image": model.config.image, **model.config.encoder}, **origin}
+    params = model.params["encoders"]["image"]
+    layout = exporting.save(folder, params, config, to=TO.value)
+    print(f"{folder}: branch {model.branch} of step {model.step}, layout {layout}")
+
+
+def run() -> None:
+    """The command."""
+    cli.run(main)

@@ -1,0 +1,114 @@
+"""Lists what there is: configs, methods, encoders, decoders, sources, tasks.
+
+    python experiments/list.py                  # how many of each
+    python experiments/list.py configs imagenet # those whose name has the word
+    python experiments/list.py methods --markdown
+
+`methods --markdown` is the table of the README: what is predicted of what, by which distribution,
+and what keeps the target from collapsing.
+"""
+
+import ast
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from absl import flags
+
+from m3i_jax import cli, shipped
+from m3i_jax.build import ConfigError, nearest
+
+MARKDOWN = flags.DEFINE_bool("markdown", False, "Methods as the table of their terms.")
+
+
+def _configs() -> dict[str, str]:
+    return {
+        name: _title(ast.get_docstring(ast.parse(path.read_text())))
+        for name, path in shipped.names().items()
+    }
+
+
+def _methods() -> dict[str, str]:
+    from m3i_jax import methods
+
+    return _titles(methods.ROWS)
+
+
+def _encoders() -> dict[str, str]:
+    from m3i_jax import encoders
+
+    return {name: _keywords(encoders.variant(name)) for name in encoders.names()}
+
+
+def _decoders() -> dict[str, str]:
+    from m3i_jax import decoders
+
+    return _titles({name: decoders.variant(name) for name in decoders.names()})
+
+
+def _sources() -> dict[str, str]:
+    from m3i_jax.data.sources import SOURCES
+
+    return _titles(SOURCES)
+
+
+def _tasks() -> dict[str, str]:
+    from m3i_jax.evaluation.tasks import TASKS
+
+    return _titles(TASKS)
+
+
+KINDS: dict[str, Callable[[], dict[str, str]]] = {
+    "configs": _configs,
+    "methods": _methods,
+    "encoders": _encoders,
+    "decoders": _decoders,
+    "sources": _sources,
+    "tasks": _tasks,
+}
+
+
+def main(*words: str) -> None:
+    """Prints one kind, or how many there are of each."""
+    if MARKDOWN.value and words[:1] != ("methods",):
+        raise ConfigError("--markdown is of 'list methods'")
+    if MARKDOWN.value:
+        from m3i_jax import methods
+
+        return print(methods.table())
+    if not words:
+        return print("\n".join(f"{kind:10}{len(of()):4}" for kind, of in KINDS.items()))
+    kind, *within = words
+    if kind not in KINDS:
+        raise ConfigError(f"there is no list of '{kind}'{nearest(kind, KINDS)}")
+    there = KINDS[kind]()
+    found = {name: title for name, title in there.items() if all(w in name for w in within)}
+    if not found:
+        raise ConfigError(f"none of the {kind} has '{' '.join(within)}' in its name")
+    width = max(map(len, found))
+    print("\n".join(f"{name:{width}}  {title}".rstrip() for name, title in found.items()))
+    return None
+
+
+def _titles(functions: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> first line of the docstring; of a variant, the function that it is a variant of."""
+    return {name: _title(inspect.getdoc(_function(fn))) for name, fn in functions.items()}
+
+
+def _function(fn: Any) -> Any:
+    return getattr(fn, "func", fn)  # a partial
+
+
+def _keywords(fn: Any) -> str:
+    """What a variant of an encoder is: its module, and the fields that make it the variant."""
+    fields = ", ".join(f"{key}={value}" for key, value in getattr(fn, "keywords", {}).items())
+    return f"{_function(fn).__name__} {fields}".strip()
+
+
+def _title(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
+
+
+def run() -> None:
+    """The command."""
+    cli.run(main, words=True)

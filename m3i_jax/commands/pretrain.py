@@ -1,0 +1,58 @@
+r"""Pre-trains what a config describes, in a work directory; run again, it goes on where it was.
+
+    python experiments/pretrain.py --workdir runs/first
+    python experiments/pretrain.py --config configs/digit_scenes/mae.py \
+        --config.optimizer.lr=5e-4 --workdir runs/mae
+
+    python experiments/pretrain.py --distributed --coordinator=10.0.0.1:1234 --processes=2 \
+        --process=0
+
+The last is one process of many; under Slurm, Open MPI or on a pod --distributed is enough.
+
+Exit status: 0 done, 75 asked to leave (saved; run it again), 2 a config that cannot be run, 73 the
+work directory is in use, 65 and 74 data or checkpoints that cannot be read (or written), 70 no
+longer finite, 69 another process is gone.
+"""
+
+import contextlib
+
+from absl import flags
+
+from m3i_jax import cli
+from m3i_jax.build import ConfigError
+
+WORKDIR = flags.DEFINE_string("workdir", "runs/m3i", "Where everything of the run is kept.")
+DISTRIBUTED = flags.DEFINE_bool("distributed", False, "One process of many: a pod, a cluster.")
+COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, if not found.")
+PROCESSES = flags.DEFINE_integer("processes", None, "How many there are.", lower_bound=1)
+PROCESS = flags.DEFINE_integer("process", None, "Which one this is, from 0.", lower_bound=0)
+
+
+def main() -> int:
+    """Checks the config, then trains."""
+    from m3i_jax.training.config import Config
+
+    config = Config.of(flags.FLAGS.config)
+    from m3i_jax.parallel import processes
+    from m3i_jax.training import blocks, run
+
+    if DISTRIBUTED.value:
+        processes.join(
+            coordinator=COORDINATOR.value, processes=PROCESSES.value, process=PROCESS.value
+        )
+    elif any(flag.value is not None for flag in (COORDINATOR, PROCESSES, PROCESS)):
+        raise ConfigError("--coordinator, --processes and --process want --distributed")
+    blocks.check(config)  # before the rest is loaded
+    run.check(config)
+    from m3i_jax.analysis.gallery import drawing
+    from m3i_jax.evaluation.monitor import monitor
+    from m3i_jax.training.session import train
+
+    with processes.together() if DISTRIBUTED.value else contextlib.nullcontext():
+        watch = lambda session: [*monitor(session), *drawing(session)]  # noqa: E731
+        return train(config, WORKDIR.value, watch=watch)
+
+
+def run() -> None:
+    """The command."""
+    cli.run(main, config="digit_scenes/m3i")

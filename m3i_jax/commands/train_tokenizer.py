@@ -1,0 +1,48 @@
+r"""Trains a tokenizer (VQ-KD): the words that BEiT and BEiT v2 predict of hidden patches.
+
+    python experiments/pretrain.py --config configs/digit_scenes/classification.py \
+        --workdir runs/classification
+    python experiments/train_tokenizer.py --workdir runs/tokenizer
+    python experiments/pretrain.py --config configs/digit_scenes/beit.py --workdir runs/beit
+
+The first command makes the teacher. As `pretrain.py`, with another default config and a word at
+the end: how much of the codebook is in use on held-out images.
+"""
+
+import pathlib
+
+from absl import flags
+
+from m3i_jax import cli
+from m3i_jax.build import ConfigError
+from m3i_jax.commands import pretrain
+
+
+def main() -> int:
+    """Trains, then looks at the codebook."""
+    workdir = pathlib.Path(pretrain.WORKDIR.value)
+    teacher = flags.FLAGS.config.weights.get("teacher", {}).get("path", "untrained")
+    started = (workdir / "checkpoints").exists()  # then the teacher is in the checkpoint
+    if not (started or teacher == "untrained" or pathlib.Path(teacher).exists()):
+        raise ConfigError(
+            f"the teacher of the tokenizer, '{teacher}', is not there yet; this makes it: python "
+            f"experiments/pretrain.py --config configs/digit_scenes/classification.py "
+            f"--workdir {teacher}"
+        )
+    if status := pretrain.main():
+        return status
+    from m3i_jax.analysis import codebook
+
+    found = codebook.usage(workdir)
+    print(
+        f"{found.used} of {found.words} words in use on {found.patches} held-out patches, worth "
+        f"{found.effective:.1f} equally frequent ones\n"
+        f"to predict them: --config.weights.tokenizer.path={workdir}"
+    )
+    return 0
+
+
+def run() -> None:
+    """The command."""
+    flags.set_default(pretrain.WORKDIR, "runs/tokenizer")
+    cli.run(main, config="digit_scenes/vq_kd")

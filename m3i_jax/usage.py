@@ -1,0 +1,50 @@
+"""What --help prints of a command: what it does, its flags, how a config is said."""
+
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+
+from absl import flags
+
+ASKED = ("--help", "-help", "-h", "--helpshort", "--helpfull")
+CONFIG = """
+  --config=FILE[:ARGUMENT]
+    What to run: a file, or the name of a config that comes with the library
+    (m3i list configs). Default: {}
+  --config.BLOCK.KEY=VALUE
+    A key of the config, over what the file says."""
+
+
+def asked(argv: Sequence[str]) -> bool:
+    """Whether a command line asks for help."""
+    return any(word in ASKED for word in argv[1:])
+
+
+def text(main: Callable, *, config: str | None = None) -> str:
+    """The page of a command: the docstring of its module, and every flag with its default.
+
+    config: default config of the command, None if it takes no config.
+    """
+    module = sys.modules[main.__module__]
+    parts = [(module.__doc__ or "").strip(), "\nflags:"]
+    # A command may start another one, whose flags are its own then.
+    used = [other for other in vars(module).values() if isinstance(other, ModuleType)]
+    defined = flags.FLAGS.flags_by_module_dict()
+    for other in (module, *used):
+        if other is module or other.__name__.startswith(f"{module.__package__}."):
+            parts += [_flag(flag) for flag in defined.get(other.__name__, ())]
+    if config is not None:
+        parts.append(CONFIG.format(config))
+    return "\n".join(parts)
+
+
+def _flag(flag: flags.Flag) -> str:
+    choices = "|".join(getattr(flag.parser, "enum_values", None) or ())
+    value = "" if flag.boolean else f"={choices or flag.name.upper()}"
+    default = "" if flag.default in (None, "", [], False) else f" Default: {_default(flag)}"
+    return f"  --{flag.name}{value}\n    {flag.help}{default}"
+
+
+def _default(flag: flags.Flag) -> str:
+    many = isinstance(flag.default, list)
+    return " ".join(map(str, flag.default)) if many else str(flag.default)

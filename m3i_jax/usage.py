@@ -42,7 +42,8 @@ def _flag(flag: flags.Flag) -> str:
     choices = "|".join(getattr(flag.parser, "enum_values", None) or ())
     value = "" if flag.boolean else f"={choices or flag.name.upper()}"
     default = "" if flag.default in (None, "", [], False) else f" Default: {_default(flag)}"
-    return f"  --{flag.name}{value}\n    {flag.help}{default}"
+    meaning = flag.help.removeprefix(f"<{choices}>: ")  # absl's own way to say the choices
+    return f"  --{flag.name}{value}\n    {meaning}{default}"
 
 
 def _default(flag: flags.Flag) -> str:

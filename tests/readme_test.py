@@ -3,6 +3,9 @@
 import pathlib
 import re
 
+from m3i_jax import __main__ as program
+from m3i_jax import shipped
+
 ROOT = pathlib.Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
 
@@ -27,3 +30,13 @@ def test_ci_runs_the_command_of_the_readme():
     ci = (ROOT / ".ci" / "run").read_text()
     (command,) = re.findall(r"The tests:\n\n```sh\n(.*?)\n```", TEXT, re.DOTALL)
     assert command in ci
+
+
+def test_every_command_and_config_of_m3i_is_there():
+    verbs, configs = program.verbs(), shipped.names()
+    lines = re.findall(r"^m3i ([\w-]+)(.*?)(?:#|$)", TEXT.replace("\\\n", " "), re.MULTILINE)
+    assert len(lines) >= 6
+    for verb, rest in lines:
+        assert verb in verbs
+        for name in re.findall(r"--config (\S+)", rest):
+            assert name in configs

@@ -22,8 +22,8 @@ def test_the_script_runs_and_its_loss_falls():
 def test_every_link_and_program_exists():
     for target in re.findall(r"\]\(([^)h][^)]*)\)", TEXT):
         assert (ROOT / target).exists(), target
-    for program in re.findall(r"(?:experiments|configs)/\w+\.(?:py|sh)", TEXT):
-        assert (ROOT / program).exists(), program
+    for file in re.findall(r"(?:experiments|configs)/\w+\.(?:py|sh)", TEXT):
+        assert (ROOT / file).exists(), file
 
 
 def test_ci_runs_the_command_of_the_readme():

@@ -201,6 +201,20 @@ def test_the_constants_of_the_page_are_those_of_the_config(method):
     assert not wrong, f"{{key: (config, page)}} = {wrong}"
 
 
+def test_what_a_config_or_method_reports_stands_in_its_section():
+    docs = {name: [row.__doc__] for name, row in methods.ROWS.items()}
+    for path, text in TEXTS.items():
+        if "configs" in path.parts and (at := re.search(r"docs/methods\.md#(\w+)\.$", text, re.M)):
+            said = re.search(r"(?:Reported|reports).*", ast.get_docstring(ast.parse(text)), re.S)
+            docs.get(at[1], []).append(said[0] if said else "")
+    figures = {
+        name: set(re.findall(r"\b\d\d\.\d\b", " ".join(said))) for name, said in docs.items()
+    }
+    assert sum(map(len, figures.values())) > 30
+    missing = {name: {x for x in said if x not in SECTIONS[name]} for name, said in figures.items()}
+    assert not {name: x for name, x in missing.items() if x}
+
+
 def test_methods_without_constants_are_those_that_nobody_published():
     bare = {method for method, text in SECTIONS.items() if not constants(text)[0]}
     assert bare == {"combine", "siamese_words"}

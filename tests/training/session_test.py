@@ -1,6 +1,7 @@
 """A run as its user meets it: killed, asked to leave, damaged, started wrongly. To the bit."""
 
 import json
+import os
 import pathlib
 import random
 import resource
@@ -18,6 +19,9 @@ from m3i_jax.parallel.signals import EXIT_PREEMPTED
 from m3i_jax.training import log
 
 ROOT = pathlib.Path(__file__).parents[2]
+# Two devices have shards as eight have, and leave the cores to the run.
+DEVICES = os.environ["XLA_FLAGS"].replace("device_count=8", "device_count=2")
+PLACE = dict(cwd=ROOT, env=os.environ | {"XLA_FLAGS": DEVICES})
 PRETRAIN = str(ROOT / "experiments" / "pretrain.py")
 STEPS, EVERY = 60, 6
 CONFIG = f"""
@@ -35,6 +39,7 @@ def get_config():
     config.log.update(dict(every=1, images={STEPS}))
     config.checkpoint.every = {EVERY}
     config.monitor.update(dict(every=30, bank=64, queries=32))
+    config.data.length = 600  # captions of many scenes take longer than the run
     return config
 """
 
@@ -51,7 +56,7 @@ def command(config, workdir, *more):
 
 
 def run(*words):
-    return subprocess.run(command(*words), capture_output=True, text=True, cwd=ROOT, timeout=600)
+    return subprocess.run(command(*words), capture_output=True, text=True, timeout=600, **PLACE)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +95,7 @@ def steps_taken(workdir):
 def interrupt(config, workdir, *, after, delay, number):
     """Starts the run, waits for step `after` and `delay` seconds, and sends a signal."""
     process = subprocess.Popen(
-        command(config, workdir), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command(config, workdir), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **PLACE
     )
     deadline = time.monotonic() + 300
     while process.poll() is None and steps_taken(workdir) < after:

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 
 from m3i_jax.types import Array
 
+PER = ("batch", "row")  # what λ is drawn for
+
 
 def partner(key: Array, batch: int, *, group: int | None = None) -> Array:
     """Whom each row is mixed with: a random permutation without fixed points, (batch,) int32.
@@ -133,7 +135,7 @@ def cutmix(
 
 def _draws(batch: int, per: str) -> int:
     """How many shares and boxes are drawn."""
-    if per not in ("batch", "row"):
+    if per not in PER:
         raise ValueError(f"images are mixed alike per 'batch' or per 'row', not per '{per}'")
     return batch if per == "row" else 1
 

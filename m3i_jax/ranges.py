@@ -12,7 +12,7 @@ The upper ends leave out what no machine can run, so that nothing huge is ever t
 import math
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 
 
@@ -72,11 +72,10 @@ INT32 = 2**31 - 1
 LARGEST = 10**6  # of what has no bound of its own: its square is far from where float32 ends
 
 Share = Annotated[float, Range(0, 1)]
-PositiveShare = Annotated[float, Range(0, 1, above=True)]
+PositiveShare = Annotated[float, Range(1e-3, 1, why="a share that is seen")]
 Rate = Annotated[float, Range(0, 1, below=True, why="at 1 nothing is left")]  # that is dropped
 Memory = Annotated[float, Range(0, 1, below=True, why="at 1 a mean of the past never moves")]
-Momentum = Annotated[float, Range(0, 1, why="the share that a moving average keeps")]
-Positive = Annotated[float, Range(0, LARGEST, above=True)]
+Positive = Annotated[float, Range(1e-9, LARGEST, why="with less it is 0 for float32")]
 NotNegative = Annotated[float, Range(0, LARGEST)]
 Signed = Annotated[float, Range(-LARGEST, LARGEST)]
 Stretch = Annotated[float, Range(1, 100, why="a schedule outlasts the run, or ends with it")]
@@ -97,7 +96,7 @@ Local = Annotated[int, Range(0, 64)]  # small views of an image
 Width = Annotated[int, Range(1, 2**17)]
 Words = Annotated[int, Range(2, 2**22, why="a vocabulary has two words or more")]
 Heads = Annotated[int, Range(1, 1024)]
-Ratio = Annotated[float, Range(0, 64, above=True)]  # of a hidden layer to the width
+Ratio = Annotated[float, Range(1e-3, 64)]  # of a hidden layer to the width
 Pixels = Annotated[int, Range(1, 4096)]  # side of an image or of a patch
 Kernel = Annotated[int, Range(1, 127)]
 
@@ -114,7 +113,8 @@ def refusal(value: Any, annotation: Any, what: str) -> str | None:
     choices = [_unwrapped(option) for option in options(annotation)]
     kinds = [_kind(inner) for inner, _ in choices]
     if None in kinds:
-        return None
+        code = any(typing.get_origin(inner) is Callable for inner, _ in choices)
+        return f"{what} is {shown(value)}, which no config can say" if code and value else None
     fitting = [choice for choice, kind in zip(choices, kinds, strict=True) if _fits(value, kind)]
     if not fitting:
         names = " or ".join(dict.fromkeys(_name(kind) for kind in kinds))

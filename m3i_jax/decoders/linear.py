@@ -58,7 +58,7 @@ class LinearHead(nn.Module):
     bias: bool = True
     unit_norm: bool = False
     logit_scale: bool = False
-    logit_start: Annotated[float, Range(0, 100, above=True)] = 1 / 0.07
+    logit_start: Annotated[float, Range(0.01, 100)] = 1 / 0.07
     logit_bias: Annotated[float, Range(-100, 100)] | None = None
     dtype: str = "float32"
 

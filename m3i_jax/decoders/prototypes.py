@@ -1,6 +1,6 @@
 """Prototypes: directions that a feature is compared with (MSN, DINO)."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -9,7 +9,7 @@ from m3i_jax.decoders.linear import POOLS, pooled
 from m3i_jax.nn.blocks import DTYPES, check_choice
 from m3i_jax.nn.linear import einsum
 from m3i_jax.nn.norms import UnitNorm
-from m3i_jax.ranges import Temperature, Width
+from m3i_jax.ranges import Range, Temperature
 from m3i_jax.types import Array, Features
 
 
@@ -28,7 +28,7 @@ class Prototypes(nn.Module):
       dtype: of the product, which is summed in float32.
     """
 
-    out: Width
+    out: Annotated[int, Range(2, 2**17, why="of one, all share the same")]
     temperature: Temperature = 1.0
     pool: str = "class"
     lengths: bool = False

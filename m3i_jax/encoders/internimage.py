@@ -75,7 +75,7 @@ class InternImage(nn.Module):
     post_norms: tuple[CountOrOff, ...] = ()
     centre_scale: bool = False
     dw_kernel: Kernel = 3
-    offset_scale: Annotated[float, Range(0, 100, above=True)] = 1.0
+    offset_scale: Annotated[float, Range(0.01, 100)] = 1.0
     mlp_ratio: Ratio = 4.0
     fused: Width | None = None
     eps: Epsilon = 1e-6

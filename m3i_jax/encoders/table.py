@@ -24,7 +24,7 @@ class Table(nn.Module):
         at ±2 cuts nothing, 2e-5 that of fine-tuning (MAE).
     """
 
-    size: Annotated[int, Range(1, 2**22)]
+    size: Annotated[int, Range(2, 2**22, why="one category is no choice")]
     width: Width
     unit_norm: bool = False
     bias: bool = False

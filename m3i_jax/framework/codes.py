@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from m3i_jax import geometry, normalize, trees
-from m3i_jax.build import nearest
-from m3i_jax.ranges import Momentum, Range, Stretch
+from m3i_jax.build import ConfigError, nearest
+from m3i_jax.ranges import Memory, Range, Stretch
 from m3i_jax.types import Array, Features, View
 
 
@@ -145,7 +145,7 @@ def ema(
     tower: str = "image",
     *,
     heads: Heads = (),
-    momentum: Momentum = 0.995,
+    momentum: Memory = 0.995,
     end: LastMomentum = 1.0,
     schedule: str = "cosine",
     stretch: Stretch = 1.0,
@@ -275,6 +275,8 @@ def pixels(tower: str = "image", *, normalization: str = "patch") -> Encoder:
         return Features(tokens=jax.lax.stop_gradient(tokens)), {}
 
     def width(stages):
+        if not stages[tower].patch:
+            raise ConfigError(f"pixels are those of the patches of a tower, but '{tower}' has none")
         return 3 * stages[tower].patch ** 2
 
     return Encoder(f"pixels/{normalization}", tower, apply, width, stops=True)

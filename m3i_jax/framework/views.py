@@ -105,6 +105,8 @@ def blended(
     """
     if not (mixup > 0 or cutmix > 0):
         raise ValueError("blending needs mixup or cutmix to be more than 0")
+    if per not in mixing.PER:
+        raise ValueError(f"images are mixed alike per 'batch' or per 'row', not per {per!r}")
     if not 0 <= least < 0.5:
         raise ValueError(f"a share that is always there is in [0, 0.5), not {least}")
 

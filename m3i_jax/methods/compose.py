@@ -18,7 +18,7 @@ def create(rows: Mapping[str, Any], block: Mapping[str, Any], *, what: str) -> M
     """
     row, block = build.choose(rows, block, what=what)
     given = {}
-    if target := block.pop("target", None):
+    if (target := block.pop("target", None)) not in (None, {}):
         given["target"] = build.build(TARGETS, target, what=f"{what}.target")
     return build.call(row, block, what=what, others=("name", "target"), **given)
 

@@ -15,6 +15,7 @@ from m3i_jax.framework import Method
 from m3i_jax.networks import Network
 from m3i_jax.training.config import Config
 
+SEEN_BY = {"text": "text", "label": "table"}  # views, and the kinds of towers for them
 MOST = 2**14  # cells of a tower
 
 
@@ -26,6 +27,7 @@ def check(config: Config, method: Method, network: Network) -> None:
     _check_blocks(method, network)
     _check_rows(config, method, network)
     _check_micro_batches(config, method, network)
+    _check_towers(method, network)
     _check_codes(method, network)
     _check_named(config, method)
 
@@ -44,9 +46,20 @@ def _check_sides(config: Config, method: Method, network: Network) -> None:
                 f"tower '{name}' has {_by(tower.grid)} cells, expected at most {MOST}: take larger "
                 "patches, or smaller images"
             )
+    seen, stride = config.monitor.get("size") or 0, network.towers["image"].stride
+    if seen % stride:
+        raise ConfigError(
+            f"config.monitor.size is {seen}, which is not divisible by {stride}, the patch of the "
+            "encoder"
+        )
     small = config.crops.get("local_size", 96)
-    for code in method.wholes.values():
-        if re.fullmatch(r"l\d+", code.view) and small % network.towers[code.encoder.tower].stride:
+    for code in (code for code in method.wholes.values() if re.fullmatch(r"l\d+", code.view)):
+        if small > config.image:
+            raise ConfigError(
+                f"config.crops.local_size is {small}, but these crops are the small ones: "
+                f"config.image is {config.image}"
+            )
+        if small % network.towers[code.encoder.tower].stride:
             raise ConfigError(
                 f"config.crops.local_size is {small}, which is not divisible by "
                 f"{network.towers[code.encoder.tower].stride}, the patch of the encoder"
@@ -167,6 +180,21 @@ def _check_micro_batches(config: Config, method: Method, network: Network) -> No
                 f"config.accumulate cuts through the partners of view '{name}'; set "
                 f"config.objective.mix_group to a divisor of {rows}"
             )
+
+
+def _check_towers(method: Method, network: Network) -> None:
+    """Refuses towers that see what they are not made for, and that are frozen and train."""
+    frozen = {slot.source for slot in method.slots.values() if slot.frozen}
+    for name, code in method.wholes.items():
+        tower = code.encoder.tower
+        kind, seen = network.towers[tower].kind, SEEN_BY.get(code.view, "image")
+        if kind != seen:
+            raise ConfigError(
+                f"code '{name}' shows view '{code.view}' to tower '{tower}', which is of kind "
+                f"'{kind}', expected '{seen}'"
+            )
+        if code.encoder.owner == "online" and tower in frozen:
+            raise ConfigError(f"code '{name}' trains tower '{tower}', which another code freezes")
 
 
 def _check_codes(method: Method, network: Network) -> None:

@@ -103,5 +103,10 @@ def _check_numbers(config: Config) -> None:
         raise ConfigError(
             f"config.monitor.k is {monitor.k}, expected at most its bank of {monitor.bank} images"
         )
+    saves = build.call(Saves, config.checkpoint, what="config.checkpoint")
+    if saves.keep_every and not saves.every:
+        raise ConfigError(
+            f"config.checkpoint.keep_every is {saves.keep_every}, but nothing is kept: every is 0"
+        )
     if config.captions.get("file", None) == "":
         raise ConfigError("config.captions.file is empty, expected a path, or None to train one")

@@ -124,8 +124,8 @@ def optimizer(
     """
     by_path = dict(no_decay=no_decay, lr_scale=lr_scale, freeze=freeze, late=late)
     rules.check(freeze=freeze, lr_scale=lr_scale, late=late, limits=limits)
-    found = Rules(params, **by_path, layer_decay=layer_decay, total=total)
     rate = _rate(schedule, end_lr, stretch, total, warmup, batch, lr, base_lr)
+    found = Rules(params, **by_path, layer_decay=layer_decay, total=total)
 
     def directed(start: int) -> list[optax.GradientTransformation]:
         ramp = partial(_ramp, total=total, stretch=stretch, start=start)

@@ -108,8 +108,11 @@ def objective(config: Config, *, steps: int | None = None) -> Method:
         if "target" not in inspect.signature(row).parameters:
             raise ConfigError(f"objective '{row.__name__}' has no target to choose: leave "
                               "config.target empty")  # fmt: skip
+        if block.get("target"):
+            raise ConfigError("config.objective.target and config.target both name a target")
         block["target"] = config.target
-    if (block.get("target") or {}).get("name") == "ema":
+    target = block.get("target")
+    if isinstance(target, Mapping) and target.get("name") == "ema":
         block["target"] = with_momentum(block["target"], steps)
     method = methods.create(block, what="config.objective")
     block, whole = with_momentum(config.average, steps), dict(tower="image", heads=())
@@ -198,7 +201,7 @@ def _lengths(config: Config, epoch: int) -> tuple[int, int]:
     given = dict(batch=config.batch, epoch=epoch or config.batch)
     total = schedules.parse(config.duration, **given)
     warmup = schedules.parse(config.warmup, total=total, **given)
-    if epoch:
+    if epoch or not total or "epoch" not in config.duration + config.warmup:
         schedules.check_lengths(total, warmup)
     return total, warmup
 

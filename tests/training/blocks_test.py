@@ -28,6 +28,8 @@ from m3i_jax.training import blocks
         ({"crops.rand_augment": {}, "crops.scale": [1e-12, 1.0]}, "scale[0] is 1e-12, expected"),
         ({"crops.ratio": [1e-9, 1.0]}, "ratio[0] is 1e-09, expected 0.05 to 20"),
         ({"data": {"name": "image_folder", "root": ""}}, "root is '', expected a text that is"),
+        ({"data": {"name": "image_folder", "root": "x", "decode": "y"}}, "no config can say"),
+        ({"checkpoint": {"every": 0, "keep_every": 9}}, "keep_every is 9, but nothing is kept"),
         ({"weights.x": {"path": ""}}, "config.weights.x.path is '', expected a text that is not"),
         ({"weights.x": {"path": "x", "branch": "onlin"}}, "is 'onlin', expected 'online'"),
         ({"weights.x": {"path": "x", "layout": "tim"}}, "layout is 'tim', expected 'timm'"),

@@ -40,7 +40,7 @@ COLOURS = {
 }
 JITTER = 12  # grey levels, each channel; small enough that the colour word stays true
 
-Height = Annotated[float, Range(0, 0.9, above=True, why="a share of the scene, with a margin")]
+Height = Annotated[float, Range(0.05, 0.9, why="a share of the scene, with a margin")]
 ROWS = ("upper", "middle", "lower")
 COLUMNS = ("left", "centre", "right")
 

@@ -7,18 +7,10 @@ from pathlib import Path
 
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.data.sources.protocol import NoSplit
+from m3i_jax.data.sources.split_words import folded, split_of
 
-WORDS = {
-    "train": "train|training|trn",
-    "test": "test|testing|tst",
-    "val": "val|valid|validation|dev|eval|evaluation",
-}
 ORDER = {"train": ("train",), "test": ("test", "val")}  # what may be read as a split, first to last
 ALIKE = {"train": "training_set and train2017", "test": "testing, validation_set and val2017"}
-# Before and behind the word: ILSVRC2012_img_train, train2017, training_set, Test-Images, ...
-_BEFORE = r"(ilsvrc\d*)?[ _.-]*((images?|imgs?)[ _.-]*)?"
-_BEHIND = r"([ _.-]*(sets?|splits?|data|dataset|folder|images?|imgs?|photos|jpe?gs?|pngs?|\d+))*"
-_SPLITS = {kind: re.compile(f"{_BEFORE}({words}){_BEHIND}") for kind, words in WORDS.items()}
 ILSVRC = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")  # where Kaggle's archive keeps the splits
 PLAIN = re.compile(r"images?|imgs?|jpegimages|pictures|photos")  # a folder of images, no class
 
@@ -41,12 +33,6 @@ def is_system(name: str) -> bool:
     return folded in _SYSTEM or bool(_SYSTEM_PATTERN.match(folded))
 
 
-def split_of(name: str) -> str | None:
-    """The split that a name looks like, whatever its case: "train", "test", "val", or None."""
-    folded = unicodedata.normalize("NFKC", name).casefold().strip()
-    return next((kind for kind, shape in _SPLITS.items() if shape.fullmatch(folded)), None)
-
-
 def same(name: str) -> str:
     """How names of classes are compared: macOS writes accents as marks of their own."""
     return unicodedata.normalize("NFC", name)
@@ -60,14 +46,40 @@ def subfolders(folder: Path) -> list[Path]:
         raise ConfigError(f"cannot read the folder '{folder}': {error.strerror}") from error
 
 
+def once(folder: Path) -> tuple[list[Path], dict[str, str]]:
+    """The subfolders without links that lead to what others of them have, and those, by name.
+
+    A link to a folder beside it, into one, or to one around one would give images a second class.
+    A folder goes before a link, of links the one to the innermost, and then the first by name.
+    """
+    found = subfolders(folder)
+    links = {one: one.resolve() for one in found if one.is_symlink()}
+    if not links:
+        return found, {}
+    home = folder.resolve()
+    kept = {home / one.name: one for one in found if one not in links}
+    again: dict[str, str] = {}
+    for one in sorted(links, key=lambda d: (-len(links[d].parts), d.name)):
+        target = links[one]
+        other = next(
+            (kept[k] for k in kept if target in (k, *k.parents) or k in target.parents), None
+        )
+        if other:
+            again[one.name] = other.name
+        else:
+            kept[target] = one
+    return sorted(kept.values()), again
+
+
 def splits(folder: Path) -> dict[str, Path]:
     """Folders in `folder` that look like splits, by kind.
 
     Raises:
-      ConfigError: two look like the same one.
+      ConfigError: two look like the same one, or training and another are one folder.
     """
     found: dict[str, Path] = {}
-    for one in subfolders(folder):
+    folders = subfolders(folder)
+    for one in folders:
         kind = split_of(one.name)
         if kind in found:
             raise ConfigError(
@@ -76,14 +88,22 @@ def splits(folder: Path) -> dict[str, Path]:
             )
         if kind:
             found[kind] = one
-    return found or _paired(subfolders(folder))
+    found = found or _paired(folders)
+    places = {kind: one.resolve() for kind, one in found.items()}
+    for kind, place in places.items():
+        if kind != "train" and place == places.get("train"):
+            raise ConfigError(
+                f"'{found['train']}' and '{found[kind]}' are one folder; what is tested on must "
+                "not be what is trained on"
+            )
+    return found
 
 
 def _paired(folders: list[Path]) -> dict[str, Path]:
     """Splits by names that differ in the word of a split alone: seg_train and seg_test, 2 (val)."""
     alike: dict[tuple[str, ...], dict[str, Path]] = {}
     for folder in folders:
-        words = [word for word in re.split(r"[\W_]+", folder.name.casefold()) if word]
+        words = [word for word in re.split(r"[\s_.,+()\[\]-]+", folded(folder.name)) if word]
         kinds = [split_of(word) for word in words]
         rest = tuple(w for w, k in zip(words, kinds, strict=True) if not k and not w.isdecimal())
         for kind in filter(None, kinds):

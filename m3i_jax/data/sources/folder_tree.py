@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources.folder_names import is_system, same, split_of, subfolders
+from m3i_jax.data.sources.folder_names import is_system, once, same, subfolders
+from m3i_jax.data.sources.split_words import split_of
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
 TEXT = ".txt"  # of captions
@@ -47,7 +48,9 @@ def tree(folder: Path, *, captions: bool) -> Tree:
     texts: dict[Path, Path] | None = {} if captions else None
     flat = _images(folder, left_out, texts, deep=False)
     folders = {}
-    for one in subfolders(folder):
+    own, again = once(folder)
+    left_out.update(f"link to the folder '{other}'" for other in again.values())
+    for one in own:
         inner = [d.name for d in subfolders(one) if split_of(d.name)]
         if len({split_of(name) for name in inner}) > 1:
             raise ConfigError(
@@ -60,7 +63,7 @@ def tree(folder: Path, *, captions: bool) -> Tree:
 
 def filled(folder: Path) -> list[str]:
     """Names of the subfolders with an image in or below them; stops at the first one of each."""
-    walks = {d.name: _walk(d, collections.Counter()) for d in subfolders(folder)}
+    walks = {d.name: _walk(d, collections.Counter()) for d in once(folder)[0]}
     return [
         name
         for name, walk in walks.items()

@@ -25,7 +25,8 @@ import numpy as np
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources import label_lists, texts
-from m3i_jax.data.sources.folder_names import same, split_of
+from m3i_jax.data.sources.folder_names import same
+from m3i_jax.data.sources.split_words import split_of
 
 MAX_BYTES = 256 * 2**20  # of a text that is read: lines for some millions of images
 NUMBERED = re.compile(r".*_(\d{8})")  # ILSVRC2012_val_00000001

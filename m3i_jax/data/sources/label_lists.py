@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources.folder_names import split_of
 from m3i_jax.data.sources.protocol import listed
+from m3i_jax.data.sources.split_words import split_of
 
 # Names of columns, without case, spaces and underscores.
 NAMED = frozenset(

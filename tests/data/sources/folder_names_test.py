@@ -6,27 +6,6 @@ from m3i_jax.build import ConfigError
 from m3i_jax.data.sources import folder_names
 from m3i_jax.data.sources.protocol import NoSplit
 
-NAMES = {
-    "train": "train Train TRAIN training Training_Set training_set trainset train2017 train-images "
-    "ILSVRC2012_img_train images_train Train_Data train_256 imgs-train train.jpg",
-    "test": "test Test TEST testing test_set Test-Set testset test2014 TestImages tst",
-    "val": "val Val VAL valid validation Validation_Set dev DEV eval evaluation val2017 val_images "
-    "ILSVRC2012_img_val",
-}
-
-
-@pytest.mark.parametrize("kind", NAMES)
-def test_splits_are_known_whatever_the_case(kind):
-    for name in NAMES[kind].split():
-        assert folder_names.split_of(name) == kind, name
-
-
-def test_other_words_are_no_splits():
-    for (
-        name
-    ) in "trains tests trainer contest value devkit devil testament cat 2017 set x_y".split():
-        assert folder_names.split_of(name) is None, name
-
 
 def test_system_names_are_known_whatever_the_case():
     kept = "@eaDir @EADIR #recycle $RECYCLE.BIN lost+found __MACOSX .DS_Store ._a.jpg Thumbs.db "
@@ -116,3 +95,24 @@ def test_splits_are_found_by_the_word_in_which_names_differ(train, test, tmp_pat
 def test_further_boxes_and_systems_are_known(name):
     assert folder_names.is_system(name)
     assert not any(map(folder_names.is_system, ("#1.jpg", "$5.jpg")))
+
+
+def test_a_link_to_the_training_split_is_no_test_split(tmp_path):
+    (tmp_path / "train" / "cat").mkdir(parents=True)
+    (tmp_path / "val").symlink_to(tmp_path / "train")
+    for split in ("train", "test"):
+        with pytest.raises(ConfigError, match="train' and '.*val' are one folder; what is"):
+            folder_names.candidates(tmp_path, split)
+    (tmp_path / "val").unlink()
+    (tmp_path / "elsewhere" / "cat").mkdir(parents=True)
+    (tmp_path / "val").symlink_to(tmp_path / "elsewhere")  # a link beside its folder is a split
+    assert folder_names.candidates(tmp_path, "test") == [tmp_path / "val"]
+
+
+@pytest.mark.parametrize(
+    "train,test", [("Trainingsdaten", "Testdaten"), ("训练集", "测试集"), ("обучение", "тест")]
+)
+def test_splits_in_other_languages_are_found(tmp_path, train, test):
+    made(tmp_path, train, test)
+    assert folder_names.candidates(tmp_path, "train") == [tmp_path / train]
+    assert folder_names.candidates(tmp_path, "test") == [tmp_path / test]

@@ -74,3 +74,23 @@ def test_a_folder_that_cannot_be_read_is_named(folder):
             tree(folder, captions=True)
     finally:
         (folder / "dog").chmod(0o700)
+
+
+def test_a_folder_that_is_reached_twice_is_taken_once(tmp_path):
+    """Links to a class, into one, to all of them, and two to the same place elsewhere."""
+    train, away = tmp_path / "train", tmp_path / "away"
+    for name in ("train/cat/1.jpg", "train/cat/young/2.jpg", "train/dog/3.jpg"):
+        put(tmp_path / name)
+    for name in ("away/fox/4.jpg", "away/fox/red/5.jpg", "away/owl/6.jpg"):
+        put(tmp_path / name)
+    links = {"aaa": train / "cat", "kitten": train / "cat/young", "all": train, "root": tmp_path}
+    links |= {"fox": away / "fox", "fuchs": away / "fox", "wild": away, "owl": away / "owl"}
+    for name, target in links.items():
+        (train / name).symlink_to(target)
+    (tmp_path / "away/fox/again").symlink_to(away / "owl")
+    found = tree(train, captions=False)
+    counts = {name: len(files) for name, files in found.folders.items()}
+    assert counts == dict(cat=2, dog=1, fox=2, owl=1)
+    assert filled(train) == ["cat", "dog", "fox", "owl"]
+    assert sum(found.left_out.values()) == 7 and found.left_out["link to the folder 'fox'"] == 2
+    assert "link to the folder 'cat'" in str(found)

@@ -1,0 +1,99 @@
+"""What the splits of a data set are called, in the languages in which folders are named.
+
+A name is a word for a split, with words around it that do not say which: `Trainingsdaten`,
+`conjunto_de_prueba`, `训练集2`. Words that are as likely to name a class are left out: a list that
+is too long would take classes for splits.
+"""
+
+import re
+import unicodedata
+
+LONGEST = 80  # letters of a name that says so
+# An underscore is any gap. All is compared as `folded` leaves it.
+WORDS = {
+    "train": """
+        train training trainings trn learning lern treino treinamento treinar entrenamiento
+        entrenar entrenament adestramento addestramento allenamento entraînement apprentissage
+        antrenament antrenare trening treningowy treningowa treningowe uczący ucząca uczące
+        trénovací tréning trénink trenovanie träning tränings træning trænings opplæring trenings
+        koulutus opetus tanító tanítás tanuló eğitim latih pelatihan huấn_luyện đào_tạo
+        εκπαίδευση εκπαίδευσης обучение обучения обучающая обучающий обучающие обучающее
+        тренировка
+        тренировочная тренировочный тренировочные учебная навчання навчальна навчальний навчальні
+        тренувальна тренувальний тренувальні تدريب التدريب تدريبية آموزش آموزشی אימון
+        प्रशिक्षण ट्रेन
+        训练 訓練 学習 教師データ トレーニング 훈련 학습 트레이닝 ฝึก ฝึกสอน ฝึกฝน การฝึก
+    """,
+    "test": """
+        test testing tst prüf prüfung prüfungs teste testes prueba pruebas ensayo prova
+        collaudo essai essais testowy testowa testowe testovací testovanie testovaní testi testaus
+        teszt tesztelő tesztelés testare sınama uji pengujian kiểm_tra kiểm_thử δοκιμή
+        δοκιμής τεστ
+        тест тестовая тестовый тестовые тестовое тестирование тестирования контрольная тестова
+        тестові тестовий тестування اختبار الاختبار اختبارية آزمون آزمایش آزمایشی تست בדיקה בדיקות
+        מבחן परीक्षण टेस्ट 测试 測試 测验 テスト 試験 検査データ 테스트 시험 ทดสอบ การทดสอบ
+    """,
+    "val": """
+        val valid validation dev eval evaluation validierung validierungs evaluierung evaluierungs
+        validación evaluación validazione convalida valutazione validação avaliação évaluation
+        validatie walidacja walidacyjny walidacyjna walidacyjne validační validace validácia
+        validering validerings validointi validálás validációs validare doğrulama geçerleme
+        validasi evaluasi xác_thực kiểm_định επικύρωση επικύρωσης валидация валидации
+        валидационная
+        валидационный валидационные проверка проверочная проверочный проверочные оценка валідація
+        валідаційна التحقق تحقق تقييم اعتبارسنجی ارزیابی אימות ולידציה सत्यापन 验证 驗證
+        校验 评估 検証
+        バリデーション 評価 검증 평가 ตรวจสอบ การตรวจสอบ
+    """,
+}
+_BEFORE = """
+    ilsvrc image images img imgs data set bilder daten datos imágenes conjunto jeu données
+    ensemble
+    dati immagini dados imagens dane obrazy zbiór данные набор выборка изображения veri
+    kumpulan bộ
+    tập dữ_liệu بيانات مجموعة صور داده مجموعه נתוני सेट ข้อมูล ชุด 数据 資料 画像 图像
+"""
+_LINKS = """
+    de del d l di da do der das die fur for of para pour per dla для на zum zur le la les het voor
+"""
+_BEHIND = """
+    set sets split splits data folder image images img imgs photos jpeg jpg jpegs jpgs png pngs
+    daten sätze satz bilder bild menge fotos datos imágenes données dati immagini dados
+    imagens dane
+    obrazy zbiór afbeeldingen gegevens adat adatok képek veri verileri verisi seti kümesi
+    görüntüler
+    gambar ảnh данные данных набор выборка изображения фото дані набір вибірка δεδομένα δεδομένων
+    بيانات صور مجموعة داده ها 集 组 組 用 数据 數據 資料 资料 样本 樣本 图片 圖片 图像 圖像
+    照片 文件夹
+    データ セット 画像 데이터 세트 셋 집합 이미지 용 사진 사진들
+"""
+_GAP = r"[\s_.\-'’()\[\]]"
+
+
+def folded(name: str) -> str:
+    """A name without case, width, accents and the form that these have."""
+    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
+    bare = "".join(c for c in apart if unicodedata.category(c) != "Mn")
+    return unicodedata.normalize("NFC", bare).strip()
+
+
+def _any(words: str) -> str:
+    """A pattern of any of the words, the longest first."""
+    patterns = (re.escape(folded(word)).replace("_", f"{_GAP}*") for word in words.split())
+    return "|".join(sorted(set(patterns), key=len, reverse=True))
+
+
+_SHAPES = {
+    kind: re.compile(
+        rf"(?:(?:(?:{_any(_BEFORE)}|\d){_GAP}*)|(?:(?:{_any(_LINKS)}){_GAP}))*"
+        rf"(?:{_any(words)})(?:{_GAP}*(?:{_any(_BEHIND)}|\d))*{_GAP}*"
+    )
+    for kind, words in WORDS.items()
+}
+
+
+def split_of(name: str) -> str | None:
+    """The split that a name looks like: "train", "test", "val", or None."""
+    if len(plain := folded(name)) > LONGEST:
+        return None
+    return next((kind for kind, shape in _SHAPES.items() if shape.fullmatch(plain)), None)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from m3i_jax.training.run import Run
+from m3i_jax.training.assemble import Run
 
 # Rows x inner x columns of matrix products: squares, and the MLP of ViT-S and ViT-B.
 PRODUCTS = {

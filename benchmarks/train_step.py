@@ -141,8 +141,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     import peers
     import timing
 
+    from m3i_jax.training.assemble import assemble
     from m3i_jax.training.planning import flops
-    from m3i_jax.training.run import assemble
 
     load, device = os.getloadavg(), jax.devices()[0]
     jax.config.update("jax_enable_compilation_cache", False)  # or there is no time to compile

@@ -104,7 +104,7 @@ def step(config: Any, target: str, state: list, device: Any) -> tuple[Callable[[
     import jax
     import train_step
 
-    from m3i_jax.training.run import assemble
+    from m3i_jax.training.assemble import assemble
 
     block = dict(name="pixels", normalization=target)
     run = assemble(replace(config, target=block), images=config.epoch_size, devices=[device])

@@ -20,7 +20,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.data import captions
 from m3i_jax.data.views import crops
 from m3i_jax.methods import compose
-from m3i_jax.training import blocks, frozen, optimizer, run, session
+from m3i_jax.training import assemble, blocks, frozen, optimizer, session
 from m3i_jax.training.config import Config
 from tests import config_ranges_test as bounds
 
@@ -57,7 +57,7 @@ def answer(config: dict) -> Answer:
     try:
         made = Config.of(config)
         session.check(made)
-        run.check(made)
+        assemble.check(made)
     except ConfigError as error:
         return Answer(str(error), time.process_time() - start)
     return Answer(None, time.process_time() - start)
@@ -73,7 +73,7 @@ def schema(config: dict) -> dict[str, Any]:
         "objective": methods.ROWS[config["objective"]["name"]],
         "optimizer": optimizer.offered()[config["optimizer"]["name"]],
         "data": data.SOURCES[config["data"]["name"]],
-        "weighting": run.WEIGHTINGS[config["weighting"]["name"]],
+        "weighting": assemble.WEIGHTINGS[config["weighting"]["name"]],
     }  # fmt: skip
     if config["target"]:
         found["target"] = compose.TARGETS[config["target"]["name"]]
@@ -129,7 +129,7 @@ def misspelt_name(rng, config) -> Draw | None:
     node = block(config, path)
     right, written = node["name"], slip(rng, node["name"])
     there = (*encoders.names(), *decoders.names(), *methods.ROWS, *optimizer.offered(),
-             *compose.TARGETS, *data.SOURCES, *run.WEIGHTINGS)  # fmt: skip
+             *compose.TARGETS, *data.SOURCES, *assemble.WEIGHTINGS)  # fmt: skip
     if not written or written in there:
         return None
     node["name"] = written

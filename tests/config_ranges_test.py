@@ -17,7 +17,7 @@ from m3i_jax.data.views import crops, rand_augment
 from m3i_jax.methods import compose
 from m3i_jax.parallel import sharding
 from m3i_jax.ranges import Ascending, Range
-from m3i_jax.training import blocks, frozen, init_from, optimizer, run
+from m3i_jax.training import assemble, blocks, frozen, init_from, optimizer
 from m3i_jax.training.config import Config
 
 LEAST = dict(batch=8, duration="9 steps", data={}, encoder={}, objective={}, optimizer={})
@@ -47,7 +47,7 @@ def reached():
         found[f"decoder {name}"] = (fn, module, out)
     rows = {f"row {name}": row for name, row in methods.ROWS.items()}
     targets = {f"target {name}": fn for name, fn in compose.TARGETS.items()}
-    weightings = {f"weighting {name}": fn for name, fn in run.WEIGHTINGS.items()}
+    weightings = {f"weighting {name}": fn for name, fn in assemble.WEIGHTINGS.items()}
     alone = {
         **rows, **targets, **weightings, "average": framework.ema,
         "rand_augment": rand_augment.RandAugment, "log": blocks.Log, "checkpoint": blocks.Saves,
@@ -115,7 +115,7 @@ def test_the_list_has_all_that_configs_reach(monkeypatch):
     for name in configs_test.CONFIGS:
         config = Config.of(cli.load(name))
         session.check(config)
-        run.check(config)
+        assemble.check(config)
     known = {getattr(fn, "func", fn) for fn, _, _ in REACHED.values()}
     names = {getattr(fn, "__name__", "") for fn in known}
     assert {fn for fn in seen - known if fn.__name__ not in (*names, "along")} == set()

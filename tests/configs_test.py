@@ -13,7 +13,7 @@ from m3i_jax import cli, framework, methods, shipped, trees
 from m3i_jax.configs import recipes
 from m3i_jax.methods import describe, forms
 from m3i_jax.parallel import sharding
-from m3i_jax.training import optimizer, run, session
+from m3i_jax.training import assemble, optimizer, session
 from m3i_jax.training.config import Config
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
@@ -52,7 +52,7 @@ def load(name):
 def test_it_fits_together(name):
     config = load(name)
     session.check(config)
-    run.check(config)
+    assemble.check(config)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -134,8 +134,8 @@ DECAY_ALL = ("imagenet/moco_v3_vit_b16", "imagenet/moco_resnet50", "imagenet/den
 @pytest.mark.parametrize("name", FILES)
 def test_exactly_the_published_leaves_decay(name):
     config, stem = load(name), name.partition("/")[2]
-    method = run.objective(config)
-    network = run.build_network(config, method)
+    method = assemble.objective(config)
+    network = assemble.build_network(config, method)
     shapes = jax.eval_shape(partial(framework.init, method, network), jax.random.key(0))[0]
     pattern = re.compile(config.optimizer.get("no_decay", optimizer.NO_DECAY))
     named = [start for start in EXEMPT if name.startswith(start) or stem.startswith(start)]

@@ -11,7 +11,7 @@ import pytest
 
 from m3i_jax import cli, encoders, framework, methods, shipped, trees
 from m3i_jax.data.views import crops
-from m3i_jax.training import optimizer, run, schedules
+from m3i_jax.training import assemble, optimizer, schedules
 from m3i_jax.training.config import Config
 
 IMAGENET = {"epoch_size": 1_281_167, "image": 224, "crops.flip": 0.5, "crops.ratio": (3 / 4, 4 / 3)}
@@ -271,8 +271,8 @@ def test_a_recipe_has_the_published_numbers(name, source, wanted):
     }
     assert not wrong, f"{source}: {{key: (ours, theirs)}} = {wrong}"
     if hidden is not None:
-        method = run.objective(config)
-        towers = run.build_network(config, method).towers
+        method = assemble.objective(config)
+        towers = assemble.build_network(config, method).towers
         masked = [code for code in method.wholes.values() if code.mask is not None]
         for code in masked:
             grid = towers[code.encoder.tower].grid
@@ -290,6 +290,6 @@ def test_every_recipe_has_a_line():
 def test_a_fine_tuned_vit_has_the_parameters_of_the_published_one(key):
     """ViT-B/16 with 1000 classes: the norm of the mean token in place of the last one."""
     config = load("finetune/vit_b16")
-    network = run.build_network(config, run.objective(config))
+    network = assemble.build_network(config, assemble.objective(config))
     shapes = jax.eval_shape(network.init, key)
     assert trees.count(shapes) == 86_567_656

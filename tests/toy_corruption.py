@@ -5,8 +5,8 @@ import pytest
 
 from m3i_jax import cli
 from m3i_jax.checkpoints.checkpoint import Checkpoints
+from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
-from m3i_jax.training.run import assemble
 
 
 @pytest.fixture(scope="session")

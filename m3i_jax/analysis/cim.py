@@ -19,7 +19,7 @@ from m3i_jax.data.sources.subset import every_nth
 from m3i_jax.evaluation import models, results
 from m3i_jax.evaluation.extraction import opened
 from m3i_jax.evaluation.features import NotMeasurable
-from m3i_jax.training.run import objective
+from m3i_jax.training.assemble import objective
 from m3i_jax.training.step import views
 from m3i_jax.types import Array, Batch
 

@@ -14,9 +14,9 @@ import numpy as np
 from m3i_jax import build, pictures
 from m3i_jax.analysis import predictions
 from m3i_jax.training import blocks, hooks
+from m3i_jax.training.assemble import Run
 from m3i_jax.training.log import Log
 from m3i_jax.training.loop import Hook, Moment
-from m3i_jax.training.run import Run
 from m3i_jax.training.session import Session
 from m3i_jax.training.state import TrainState
 from m3i_jax.training.step import views

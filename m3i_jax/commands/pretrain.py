@@ -34,7 +34,7 @@ def main() -> int:
 
     config = Config.of(flags.FLAGS.config)
     from m3i_jax.parallel import processes
-    from m3i_jax.training import blocks, run
+    from m3i_jax.training import assemble, blocks
 
     if DISTRIBUTED.value:
         processes.join(
@@ -43,7 +43,7 @@ def main() -> int:
     elif any(flag.value is not None for flag in (COORDINATOR, PROCESSES, PROCESS)):
         raise ConfigError("--coordinator, --processes and --process want --distributed")
     blocks.check(config)  # before the rest is loaded
-    run.check(config)
+    assemble.check(config)
     from m3i_jax.analysis.gallery import drawing
     from m3i_jax.evaluation.monitor import monitor
     from m3i_jax.training.session import train

@@ -9,8 +9,8 @@ from m3i_jax import networks
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.training import branches
+from m3i_jax.training.assemble import build_network, objective
 from m3i_jax.training.config import Config
-from m3i_jax.training.run import build_network, objective
 
 PIXELS = "pixels"  # branch of the baseline that has no encoder
 

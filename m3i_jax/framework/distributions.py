@@ -12,8 +12,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from m3i_jax import losses, normalize
-from m3i_jax.framework import evidence
-from m3i_jax.framework.evidence import Evidence
+from m3i_jax.framework import information
+from m3i_jax.framework.information import Evidence
 from m3i_jax.types import Array, Box
 
 
@@ -68,13 +68,13 @@ class Regularizer(NamedTuple):
 def _tokens(name: str, loss: Callable[..., Array]) -> Distribution:
     """A distribution around the predicted tokens."""
     score = lambda prediction, target: loss(prediction, target.tokens)  # noqa: E731
-    return Distribution(name, score, evidence=evidence.of_tokens)
+    return Distribution(name, score, evidence=information.of_tokens)
 
 
 def _pooled(name: str, loss: Callable[..., Array]) -> Distribution:
     """A distribution around the predicted global code."""
     score = lambda prediction, target: loss(prediction, target.pooled)  # noqa: E731
-    return Distribution(name, score, dense=False, evidence=evidence.of_pooled)
+    return Distribution(name, score, dense=False, evidence=information.of_pooled)
 
 
 def gaussian(*, sigma2: float | None = None, dense: bool = True) -> Distribution:
@@ -88,7 +88,7 @@ def cosine(*, dense: bool = False) -> Distribution:
     BYOL (Grill et al. 2020, Eq. 2, https://arxiv.org/abs/2006.07733), MILAN.
     """
     made = (_tokens if dense else _pooled)("Gaussian", losses.cosine)
-    return made._replace(evidence=evidence.on_sphere(made.evidence))
+    return made._replace(evidence=information.on_sphere(made.evidence))
 
 
 def laplace() -> Distribution:
@@ -134,7 +134,7 @@ def categorical() -> Distribution:
     BEiT (Bao et al. 2022, https://arxiv.org/abs/2106.08254).
     """
     score = lambda logits, target: losses.categorical(logits, target.choice)  # noqa: E731
-    return Distribution("Boltzmann", score, evidence=evidence.of_words, candidates="words")
+    return Distribution("Boltzmann", score, evidence=information.of_words, candidates="words")
 
 
 def boltzmann(
@@ -160,7 +160,7 @@ def boltzmann(
             valid=target.valid,
         )
 
-    found = evidence.of_choice if candidates == "categories" else evidence.of_batch
+    found = information.of_choice if candidates == "categories" else information.of_batch
     return Distribution(
         "Boltzmann",
         smoothed(label_smoothing),
@@ -199,7 +199,7 @@ def info_nce(*, temperature: float = 1.0, candidates: str = "texts") -> Distribu
             valid=target.valid,
         )
 
-    found = evidence.of_batch(score)
+    found = information.of_batch(score)
     return Distribution(
         "Boltzmann", score, batchwise=True, dense=False, evidence=found, candidates=candidates
     )
@@ -239,7 +239,7 @@ def contrast(*, temperature: float = 0.2, dense: bool = False) -> Distribution:
         )
 
     return Distribution(
-        "Boltzmann", score, dense=dense, evidence=evidence.of_queue(score), candidates="samples"
+        "Boltzmann", score, dense=dense, evidence=information.of_queue(score), candidates="samples"
     )
 
 
@@ -254,7 +254,7 @@ def nt_xent(*, temperature: float = 0.1) -> Distribution:
             normalize.unit(prediction), normalize.unit(target.pooled), temperature=temperature
         )
 
-    found = evidence.of_batch(score, per_row=2)
+    found = information.of_batch(score, per_row=2)
     return Distribution(
         "Boltzmann", score, batchwise=True, dense=False, evidence=found, candidates="samples"
     )
@@ -273,7 +273,7 @@ def dense_contrast(*, temperature: float = 0.2) -> Distribution:
             normalize.unit(prediction), tokens, others, temperature=temperature
         )
 
-    found = evidence.of_batch(score, tokens=True)
+    found = information.of_batch(score, tokens=True)
     return Distribution("Boltzmann", score, batchwise=True, evidence=found, candidates="samples")
 
 
@@ -286,7 +286,7 @@ def cross_entropy(*, temperature: float = 0.1) -> Distribution:
     def score(prediction, target):
         return losses.cross_entropy(prediction, target.pooled, temperature=temperature)
 
-    found = evidence.of_shares(score)
+    found = information.of_shares(score)
     return Distribution("Boltzmann", score, dense=False, evidence=found, candidates="prototypes")
 
 
@@ -300,7 +300,7 @@ def invariance() -> Distribution:
         return jnp.full(prediction.shape[:1], losses.invariance(prediction, target.pooled))
 
     return Distribution(
-        "Gaussian", score, batchwise=True, dense=False, evidence=evidence.of_standardized
+        "Gaussian", score, batchwise=True, dense=False, evidence=information.of_standardized
     )
 
 

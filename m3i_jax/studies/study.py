@@ -16,9 +16,9 @@ import jax
 
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.evaluation import models, results, run, tasks
+from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
 from m3i_jax.training.planning import flops
-from m3i_jax.training.run import assemble
 from m3i_jax.training.session import train
 
 TRAINED = ("ema", "online")

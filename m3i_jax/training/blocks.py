@@ -11,8 +11,8 @@ from m3i_jax.interop import layouts
 from m3i_jax.ranges import CountOrOff, Range
 from m3i_jax.texts import Filled, OneOf, PatternOrNone
 from m3i_jax.training import optimizer
+from m3i_jax.training.assemble import WEIGHTINGS
 from m3i_jax.training.config import Config
-from m3i_jax.training.run import WEIGHTINGS
 
 Images = Annotated[int, Range(1, 2**24, why="features of all of them are in memory")]
 Branch = Annotated[str, OneOf("ema", "online")]  # of a work directory

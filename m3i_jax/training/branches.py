@@ -5,8 +5,8 @@ from typing import Any
 
 from m3i_jax.build import ConfigError
 from m3i_jax.training import average
+from m3i_jax.training.assemble import length, objective
 from m3i_jax.training.config import Config
-from m3i_jax.training.run import length, objective
 
 LOG = logging.getLogger(__name__)
 

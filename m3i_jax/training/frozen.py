@@ -11,9 +11,9 @@ from m3i_jax.checkpoints import weights
 from m3i_jax.data.captions import Captions
 from m3i_jax.framework import Method, Slot
 from m3i_jax.training import branches
+from m3i_jax.training.assemble import Run
 from m3i_jax.training.blocks import Source
 from m3i_jax.training.config import Config
-from m3i_jax.training.run import Run
 from m3i_jax.training.state import TrainState
 
 UNTRAINED = "untrained"  # a path that leaves a teacher as it was initialised

@@ -21,9 +21,9 @@ from m3i_jax.data.captions import Captions
 from m3i_jax.interop import beside, importing, layouts
 from m3i_jax.interop.importing import Imported, Report
 from m3i_jax.texts import Filled, PatternOrNone
+from m3i_jax.training.assemble import Run
 from m3i_jax.training.blocks import Branch, Layout
 from m3i_jax.training.config import Config
-from m3i_jax.training.run import Run
 from m3i_jax.training.state import TrainState
 
 LOG = logging.getLogger(__name__)

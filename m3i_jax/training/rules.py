@@ -11,7 +11,7 @@ from m3i_jax import trees
 from m3i_jax.build import ConfigError, likeliest
 from m3i_jax.ranges import Range, Signed
 from m3i_jax.texts import Pattern
-from m3i_jax.training.layers import layer_scales
+from m3i_jax.training.layer_decay import layer_scales
 
 NONE = "(?!)"  # the pattern that is of no path, and says so
 Share = Annotated[float, Range(0, 1, below=True, why="what waits for the whole run is frozen")]

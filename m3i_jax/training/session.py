@@ -20,11 +20,11 @@ from m3i_jax.parallel import sharding
 from m3i_jax.parallel.processes import Watchdog
 from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
 from m3i_jax.training import blocks, frozen, hooks, init_from, reading
+from m3i_jax.training.assemble import Run, assemble
 from m3i_jax.training.config import Config
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, Moment, fit
 from m3i_jax.training.planning import flops
-from m3i_jax.training.run import Run, assemble
 from m3i_jax.training.state import TrainState
 
 LOG = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from m3i_jax.analysis import codebook
 from m3i_jax.checkpoints import weights
 from m3i_jax.data import pipeline
 from m3i_jax.evaluation import models
+from m3i_jax.training.assemble import objective
 from m3i_jax.training.config import Config
-from m3i_jax.training.run import objective
 from m3i_jax.training.session import train
 from m3i_jax.types import View
 

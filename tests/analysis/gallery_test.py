@@ -8,8 +8,8 @@ import pytest
 
 from m3i_jax import normalize, trees
 from m3i_jax.analysis.gallery import _columns, gallery, hook
+from m3i_jax.training.assemble import assemble
 from m3i_jax.training.loop import Moment
-from m3i_jax.training.run import assemble
 
 
 @pytest.mark.parametrize(

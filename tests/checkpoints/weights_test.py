@@ -16,7 +16,7 @@ from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import CheckpointError
 from m3i_jax.interop import exporting, layouts
 from m3i_jax.interop.rename import to_theirs
-from m3i_jax.training.run import assemble
+from m3i_jax.training.assemble import assemble
 
 BLOCK = dict(name="vit_nano", image=8, patch=4, width=16, depth=2, heads=2)
 

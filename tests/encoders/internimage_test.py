@@ -14,7 +14,7 @@ from m3i_jax import decoders, encoders, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.internimage import Stage, Stem, pixel_shuffle
 from m3i_jax.nn.dcn import Form
-from m3i_jax.training.layers import layer_scales
+from m3i_jax.training.layer_decay import layer_scales
 from m3i_jax.training.optimizer import NO_DECAY
 from m3i_jax.types import Features
 

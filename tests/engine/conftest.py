@@ -123,8 +123,8 @@ def play():
 
     from m3i_jax import cli, trees
     from m3i_jax.parallel import sharding
+    from m3i_jax.training.assemble import assemble
     from m3i_jax.training.config import Config
-    from m3i_jax.training.run import assemble
 
     def moment(state, metrics):
         leaves = dict(trees.named_leaves(state))

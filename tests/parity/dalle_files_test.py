@@ -18,8 +18,8 @@ import pytest
 
 from m3i_jax import cli, geometry
 from m3i_jax.training import frozen
+from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
-from m3i_jax.training.run import assemble
 from m3i_jax.types import Features
 
 torch = pytest.importorskip("torch")

@@ -6,12 +6,12 @@ import jax
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.training import agreement, run
+from m3i_jax.training import agreement, assemble
 
 
 def refused(config):
     with pytest.raises(ConfigError) as error:
-        run.check(config)
+        assemble.check(config)
     return str(error.value)
 
 
@@ -165,7 +165,7 @@ def test_what_does_not_meet_is_refused(row, changes, sentence, shrunk):
 
 
 def test_every_row_passes_as_it_is(any_row, shrunk):
-    run.check(shrunk(any_row))
+    assemble.check(shrunk(any_row))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_every_row_passes_as_it_is(any_row, shrunk):
 def test_the_check_of_the_largest_values_takes_no_time(row, changes, shrunk):
     config, start = shrunk(row, **changes), time.process_time()
     try:
-        run.check(config)
+        assemble.check(config)
     except ConfigError:
         pass
     assert time.process_time() - start < 2

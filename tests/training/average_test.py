@@ -6,7 +6,7 @@ import pytest
 
 from m3i_jax import framework as fw
 from m3i_jax.training import average
-from m3i_jax.training.run import assemble
+from m3i_jax.training.assemble import assemble
 
 
 @pytest.mark.parametrize("steps, momentum", [(1, 0), (12, 0), (40, 0.5), (1000, 0.98)])

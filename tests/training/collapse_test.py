@@ -13,7 +13,7 @@ from m3i_jax import framework as fw
 from m3i_jax.data import pipeline
 from m3i_jax.data.views import crops
 from m3i_jax.parallel import sharding
-from m3i_jax.training import health, run
+from m3i_jax.training import assemble, health
 from m3i_jax.training.config import Config
 
 STEPS, EVERY = 500, 20
@@ -60,7 +60,7 @@ def scenes():
 class Tiny(NamedTuple):
     """A run, where its batches come from, and its step, compiled for every seed."""
 
-    run: run.Run
+    run: assemble.Run
     crops: crops.Crops
     advance: Callable[..., Any]
 
@@ -83,7 +83,8 @@ def tiny(name, method=None):
     with pytest.MonkeyPatch.context() as patched:
         if method is not None:
             patched.setattr(run, "objective", lambda config, *, steps=None: method())
-        made = run.assemble(Config.of(config), images=len(scenes()), devices=jax.devices()[:1])
+        one = dict(images=len(scenes()), devices=jax.devices()[:1])
+        made = assemble.assemble(Config.of(config), **one)
     treedef = jax.tree.structure(made.abstract)
 
     def advance(leaves, batch, seed):

@@ -9,8 +9,8 @@ import pytest
 from m3i_jax import trees
 from m3i_jax.build import ConfigError
 from m3i_jax.parallel import sharding
-from m3i_jax.training import run as runs
-from m3i_jax.training.run import assemble
+from m3i_jax.training import assemble as runs
+from m3i_jax.training.assemble import assemble
 from m3i_jax.training.state import TrainState
 
 # Small enough to compile in seconds; a grid of 4 x 4 cells, or 2 x 2 (RepLKNet).

@@ -11,7 +11,7 @@ from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.interop import layouts
 from m3i_jax.interop.rename import to_theirs
 from m3i_jax.training import frozen
-from m3i_jax.training.run import assemble
+from m3i_jax.training.assemble import assemble
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from m3i_jax.data import captions
 from m3i_jax.interop import files, layouts
 from m3i_jax.interop.rename import to_theirs
 from m3i_jax.training import init_from, session
-from m3i_jax.training.run import assemble
+from m3i_jax.training.assemble import assemble
 
 ENCODER = "encoders/image/"
 

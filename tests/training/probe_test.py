@@ -14,7 +14,7 @@ from m3i_jax import normalize
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel import sharding
 from m3i_jax.training import frozen
-from m3i_jax.training.run import assemble
+from m3i_jax.training.assemble import assemble
 from m3i_jax.types import Batch
 
 CATEGORIES, SIDE, TILE = 4, 16, 4

@@ -8,7 +8,7 @@ import numpy as np
 
 from m3i_jax import normalize
 from m3i_jax.parallel import sharding
-from m3i_jax.training.run import assemble
+from m3i_jax.training.assemble import assemble
 from m3i_jax.training.step import views
 
 

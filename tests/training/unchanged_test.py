@@ -13,8 +13,8 @@ from m3i_jax import trees
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel import sharding
 from m3i_jax.training import log, session
+from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
-from m3i_jax.training.run import assemble
 
 BEFORE = pathlib.Path(__file__).parents[1] / "before"
 # Losses of the first three steps on the fixture `batch`, one device, commit eb05163.

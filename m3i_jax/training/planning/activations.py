@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from m3i_jax import framework as fw
-from m3i_jax.training.run import Run
+from m3i_jax.training.assemble import Run
 from m3i_jax.training.step import views
 from m3i_jax.types import Batch
 

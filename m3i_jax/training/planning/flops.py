@@ -18,8 +18,8 @@ import numpy as np
 from jax.extend import core
 from jax.interpreters import partial_eval
 
+from m3i_jax.training.assemble import Run, assemble
 from m3i_jax.training.planning import peaks
-from m3i_jax.training.run import Run, assemble
 
 LOG = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ import numpy as np
 from m3i_jax import trees
 from m3i_jax.framework import Part
 from m3i_jax.parallel import sharding
+from m3i_jax.training.assemble import Run, assemble
 from m3i_jax.training.config import Config
 from m3i_jax.training.planning import activations
-from m3i_jax.training.run import Run, assemble
 
 
 def plan(config: Config) -> str:

@@ -2,8 +2,8 @@
 
 import math
 
+from m3i_jax.training.assemble import assemble
 from m3i_jax.training.planning import activations
-from m3i_jax.training.run import assemble
 
 
 def kept(shrunk, one_device, row="classification", **changes):

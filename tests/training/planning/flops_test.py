@@ -7,9 +7,9 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 from m3i_jax import cli
+from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
 from m3i_jax.training.planning import flops
-from m3i_jax.training.run import assemble
 
 X, W = np.ones((3, 5), np.float32), np.ones((5, 7), np.float32)
 ONE = 2 * 3 * 5 * 7

@@ -12,7 +12,7 @@ from m3i_jax import trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel import sharding
-from m3i_jax.training.run import Run, assemble
+from m3i_jax.training.assemble import Run, assemble
 from m3i_jax.training.state import TrainState
 from m3i_jax.types import Batch
 

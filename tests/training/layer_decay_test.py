@@ -7,7 +7,7 @@ import pytest
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError
-from m3i_jax.training import layers
+from m3i_jax.training import layer_decay
 
 
 def vit(depth=3, width=4):
@@ -35,7 +35,7 @@ def vit(depth=3, width=4):
 @pytest.mark.parametrize("depth", [12, 24])
 def test_layer_decay_table(depth):
     params = jax.eval_shape(lambda: vit(depth))
-    scales = layers.layer_scales(params, 0.65)
+    scales = layer_decay.layer_scales(params, 0.65)
     assert set(scales) == {path for path, _ in trees.named_leaves(params)}
     first = 0.65 ** (depth + 1)
     image = "encoders/image/"
@@ -62,7 +62,7 @@ def test_layer_decay_over_stages():
         "norm": {"scale": jnp.ones(3)},
     }
     params = {"encoders": {"image": image}}
-    scales = layers.layer_scales(params, 0.5)
+    scales = layer_decay.layer_scales(params, 0.5)
     image = "encoders/image/"
     assert scales[image + "patch_embed/kernel"] == 0.5**6
     np.testing.assert_array_equal(scales[image + "stages_0/blocks/w/kernel"], [0.5**5, 0.5**4])
@@ -77,7 +77,7 @@ def test_names_of_a_real_network_all_have_a_layer():
     for positions, hide in (("learned", "mask"), ("sincos", "drop")):
         module = encoders.create("vit_nano", positions=positions, hide=hide, layer_scale=0.1)
         shapes = jax.eval_shape(lambda m=module: m.init(jax.random.key(0), m.example())["params"])
-        scales = layers.layer_scales({"encoders": {"image": shapes}}, 0.75)
+        scales = layer_decay.layer_scales({"encoders": {"image": shapes}}, 0.75)
         assert {v for v in scales.values() if isinstance(v, float)} == {1.0, 0.75**5}
 
 
@@ -85,7 +85,7 @@ def test_the_table_of_categories_belongs_to_the_head():
     """It is the matrix of the classifier behind the decoder."""
     params = vit(2)
     params["encoders"]["category"] = {"kernel": jnp.ones((5, 4))}
-    scales = layers.layer_scales(params, 0.8)
+    scales = layer_decay.layer_scales(params, 0.8)
     assert scales["encoders/category/kernel"] == 1.0
     np.testing.assert_allclose(scales["encoders/image/cls_token"], 0.8**3)
 
@@ -94,6 +94,6 @@ def test_unknown_names_are_refused():
     params = vit()
     params["encoders"]["image"]["adapter"] = {"kernel": jnp.ones((2, 2))}
     with pytest.raises(ConfigError, match="which layer 'encoders/image/adapter/kernel' belongs to"):
-        layers.layer_scales(params, 0.65)
+        layer_decay.layer_scales(params, 0.65)
     with pytest.raises(ConfigError, match=r"a number in \(0, 1\]"):
-        layers.layer_scales(vit(), 1.5)
+        layer_decay.layer_scales(vit(), 1.5)

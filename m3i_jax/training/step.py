@@ -123,7 +123,7 @@ def compile_step(step: Callable, state: TrainState, *, shardings: Any, batch_sha
     )
 
 
-def _metrics(result: fw.evaluate.Gradients, norm, rate, skipped) -> dict[str, Array]:
+def _metrics(result: fw.engine.Gradients, norm, rate, skipped) -> dict[str, Array]:
     """Scalars of one step under their public names."""
     found = {
         "train/loss": result.loss,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from m3i_jax.build import ConfigError
+from m3i_jax.data.sources.folder_names import same
 from m3i_jax.data.sources.protocol import listed
 from m3i_jax.data.sources.split_words import split_of
 
@@ -164,7 +165,8 @@ def _pairs(
 def _unquoted(row: Sequence[str], name: int, meant: Callable) -> str | None:
     """A class with commas in its name, which nobody has quoted."""
     cells = [cell for cell in row[name + 1 :] if cell]
-    return next((text for mark in (", ", ",") if meant(text := mark.join(cells))), None)
+    texts = (mark.join(cells) for mark in (", ", ","))
+    return next((text for text in texts if same(meant(text) or "") == text), None)
 
 
 def _splits(table: _Table, column: int) -> bool:

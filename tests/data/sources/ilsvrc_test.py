@@ -303,3 +303,15 @@ def test_a_title_above_classes_is_none_of_them(tmp_path):
     images = flat(tmp_path / "d", ["1.png", "2.png"])
     write(tmp_path / "d" / "test_labels.csv", 'label\n"cat"\n"cat"\n')
     assert said(tmp_path / "d", images) == ["cat", "cat"]
+
+
+def test_numbers_beside_a_class_are_no_part_of_it(tmp_path):
+    images = flat(tmp_path / "d", ["1.png", "2.png"])
+    write(tmp_path / "d" / "labels.csv", "filename,width,height,label\n1.png,1,2,3\n2.png,2,1,1\n")
+    assert said(tmp_path / "d", images, classes=("1", "2", "3")) == ["3", "1"]
+    write(tmp_path / "d" / "labels.csv", "1.png,1,2,3\n2.png,2,1,1\n")
+    with pytest.raises(ConfigError, match="leaves open which of them is the class"):
+        said(tmp_path / "d", images, classes=("1", "2", "3"))
+    boxes = "file,class,xmin\n1.png,cat,1\n1.png,cat,7\n2.png,dog,1\n"
+    write(tmp_path / "d" / "labels.csv", boxes)
+    assert said(tmp_path / "d", images) == ["cat", "dog"]

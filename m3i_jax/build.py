@@ -4,8 +4,9 @@ The signature of the function is the schema. Unknown, misspelt, mistyped or non-
 refused before anything runs, with the nearest right name, so no key of a config can be dead.
 """
 
+import contextlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from m3i_jax.ranges import refusal, shown
@@ -27,6 +28,37 @@ class ConfigError(UserError, ValueError):
     status = 2
 
 
+class UnknownKey(ConfigError):
+    """A key that a block does not take; `told` finds the right one in the whole config, too."""
+
+    def __init__(self, what: str, key: str, names: Iterable[str]):
+        self.what, self.key, self.names = what, key, tuple(names)
+        super().__init__(self.told({}))
+
+    def told(self, config: Mapping[str, Any]) -> str:
+        """The sentence, with a hint that holds for this config."""
+        hint = meant(self.key, self.names, block=self.what, config=config)
+        return f"{self.what} has no key {shown(self.key)}{hint}"
+
+
+@contextlib.contextmanager
+def knowing(config: Mapping[str, Any]) -> Iterator[None]:
+    """Inside, keys that a block does not have are looked for in the other blocks of a config."""
+    try:
+        yield
+    except UnknownKey as error:
+        raise ConfigError(error.told(config)) from error
+
+
+@contextlib.contextmanager
+def said_of(what: str) -> Iterator[None]:
+    """Inside, what a part finds wrong with itself is said of the block that it is made from."""
+    try:
+        yield
+    except ConfigError as error:
+        raise (ConfigError(f"{what}: {error}") if what.startswith("config.") else error) from None
+
+
 def offered(module: Any) -> dict[str, Callable]:
     """Public functions of a module (its `__all__`, or what it defines itself); a dict passes."""
     if isinstance(module, Mapping):
@@ -45,7 +77,7 @@ def lookup(module: Any, name: str, *, what: str) -> Callable:
     """The function called `name` in `module`, or a ConfigError naming the nearest one."""
     functions = offered(module)
     if not isinstance(name, str) or name not in functions:
-        raise ConfigError(f"unknown {what} {_quoted(name)}{nearest(str(name), functions)}")
+        raise ConfigError(f"unknown {what} {shown(name)}{nearest(str(name), functions)}")
     return functions[name]
 
 
@@ -86,8 +118,7 @@ def check(
     allowed = [n for n, p in parameters.items() if n not in given and p.kind is not p.VAR_KEYWORD]
     for key, value in kwargs.items():
         if key not in allowed and not (open_ended and key not in given):
-            hint = meant(key, [*allowed, *others], block=what)
-            raise ConfigError(f"{what} has no key '{key}'{hint}")
+            raise UnknownKey(what, key, [*allowed, *others])
         annotation = parameters[key].annotation if key in parameters else Any
         if wrong := refusal(value, annotation, f"{what}.{key}"):
             raise ConfigError(wrong)
@@ -119,10 +150,6 @@ def choose(module: Any, block: Mapping[str, Any], *, what: str) -> tuple[Callabl
     if "name" not in kwargs:
         slip = next((key for key in kwargs if likeliest(key, ["name"])), None)
         if slip is not None:
-            raise ConfigError(f"{what} has no key '{slip}'; did you mean 'name'?")
+            raise UnknownKey(what, slip, ["name"])
         raise ConfigError(f"{what} lacks 'name'{nearest('', offered(module))}")
     return lookup(module, kwargs.pop("name"), what=what), kwargs
-
-
-def _quoted(name: Any) -> str:
-    return f"'{name}'" if isinstance(name, str) else shown(name)

@@ -21,10 +21,12 @@ import difflib
 import errno
 import importlib.machinery
 import importlib.util
+import itertools
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from logging import LogRecord, getLogger
 from typing import Any
 
@@ -33,13 +35,22 @@ from ml_collections import ConfigDict, config_flags
 
 from m3i_jax import shipped, usage
 from m3i_jax.build import ConfigError, UserError
-from m3i_jax.ranges import refusal
+from m3i_jax.ranges import refusal, shown
 from m3i_jax.spelling import meant, nearest
+from m3i_jax.synonyms import HOMES
 
 USAGE = ConfigError.status
 INTERRUPTED = 128 + 2
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 ALIKE = 0.8  # similarity of a new key to one that is there from which it counts as misspelt
+WORD = 200  # letters of a word in a message, which is cut if it is longer
+# Keys that are alike and both right.
+TWINS = frozenset("weight_decay weight_decay_end head heads dtype types encoder decoders".split())
+# Keys that a file may leave out: those of a config, and blocks in blocks.
+OPEN = re.compile(
+    rf"config\.({'|'.join(HOMES[''][''].split())}|(augment|towers|decoders|weights)\.\w+"
+    r"|objective\.(target|rows(\.\w+(\.target)?)?)|optimizer\.schedule|crops\.rand_augment)"
+)
 
 
 def run(main: Callable[..., int | None], *, config: str | None = None, words: bool = False) -> None:
@@ -63,17 +74,18 @@ def run(main: Callable[..., int | None], *, config: str | None = None, words: bo
     if usage.asked(sys.argv):
         print(usage.text(main, config=config))
         sys.exit(0)
-    parse = flags.FLAGS
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be text
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
+        argv = flags.FLAGS.read_flags_from_files(sys.argv, force_gnu=False)
         if config is not None:
-            sys.argv, config = with_files(sys.argv), located(config)
-            path = check_overrides(sys.argv, config)
-            parse = _beside(path, flags.FLAGS)  # parsing loads the file once more
-            # Defining the flag parses the overrides already.
-            _beside(path, config_flags.DEFINE_config_file)(
-                "config", config, "What to run.", lock_config=False, accept_new_attributes=True
-            )
-        app.run(guarded, flags_parser=parse)
+            argv, chosen = check_overrides(argv, config)
+            how = dict(lock_config=False, accept_new_attributes=True, sys_argv=argv)
+            config_flags.DEFINE_config_dict("config", chosen, "What to run.", **how)
+            flags.FLAGS["config"].default_as_str = f"'{config}'"  # not all of what is in it
+        check_values(argv)
+        app.run(guarded, argv=argv, flags_parser=flags.FLAGS)
     except (UserError, flags.Error) as error:
         _leave(str(error), error.status if isinstance(error, UserError) else USAGE)
     except OSError as error:
@@ -91,6 +103,7 @@ def _told_once(record: LogRecord) -> bool:
 
 
 def _leave(sentence: str, status: int) -> None:
+    sentence = re.sub(rf"\S{{{WORD},}}", lambda word: f"{word[0][:60]}…", sentence)
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(status)
 
@@ -108,34 +121,39 @@ def hold(
     flags.register_validator(flag.name, inside, flag_values=flag_values)
 
 
-def with_files(argv: Sequence[str]) -> list[str]:
-    """A command line whose config is a file, where it may have been a name."""
-    words = list(argv)
-    for i, word in enumerate(words):
-        if word in ("--config", "-config") and i + 1 < len(words):
-            words[i + 1] = located(words[i + 1])
-        elif word.startswith(("--config=", "-config=")):
-            words[i] = "--config=" + located(word.split("=", 1)[1])
-    return words
+def check_overrides(argv: Sequence[str], default: str) -> tuple[list[str], ConfigDict]:
+    """The words without `--config FILE`, and the config of that file with the blocks they need.
 
-
-def check_overrides(argv: Sequence[str], default: str) -> str:
-    """The config file that is chosen; refuses a missing one, and keys that nothing in it can have.
-
-    A key may be one of the file's, or a new one in one of its blocks.
+    Refuses a missing file, and keys that nothing in it can have. A key may be one of the file's,
+    or a new one in one of its blocks.
     """
-    chosen = default
-    for i, word in enumerate(argv):
-        if word in ("--config", "-config") and i + 1 < len(argv):
-            chosen = argv[i + 1]
+    words, chosen = [], default
+    rest = iter(argv)
+    for word in rest:
+        if word in ("--config", "-config"):
+            chosen = next(rest, "")
+            if not chosen or chosen.startswith("--"):
+                raise ConfigError("--config lacks its value; expected --config=FILE")
         elif word.startswith(("--config=", "-config=")):
             chosen = word.split("=", 1)[1]
+        else:
+            words.append(word)
     config = load(chosen)
-    for word in argv[1:]:
-        name = word.lstrip("-").split("=", 1)[0].removeprefix("no")  # --noconfig.key is False
+    for word, after in itertools.pairwise([*words[1:], ""]):
+        name, equals, value = word.lstrip("-").partition("=")
+        name = name.removeprefix("no")  # --noconfig.key is False
         if word.startswith("-") and name.startswith("config."):
-            _check_key(config, name.removeprefix("config."))
-    return chosen
+            _check_key(config, name.removeprefix("config."), value if equals else after)
+    return words, config
+
+
+def check_values(argv: Sequence[str], *, flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Refuses a flag in front of another one that it would take for its value."""
+    for word, after in itertools.pairwise([*argv[1:], "--"]):
+        name = word.lstrip("-")
+        if word.startswith("-") and after.startswith("--") and name in flag_values:
+            if not flag_values[name].boolean:
+                raise ConfigError(f"--{name} lacks its value; expected --{name}=VALUE")
 
 
 def load(path: str) -> ConfigDict:
@@ -152,7 +170,10 @@ def load(path: str) -> ConfigDict:
     try:
         with _importing_beside(path):
             spec.loader.exec_module(module)
-            return module.get_config(argument) if argument else module.get_config()
+            config = module.get_config(argument) if argument else module.get_config()
+            if not isinstance(config, Mapping | ConfigDict):
+                raise TypeError(f"get_config returns {shown(config)}, expected a ConfigDict")
+            return ConfigDict(config)
     except UserError:
         raise
     except Exception as error:
@@ -246,27 +267,27 @@ def _foreign(name: str) -> bool:
     return name not in (*sys.stdlib_module_names, "__main__") and "site-packages" not in file
 
 
-def _beside(path: str, act: Callable) -> Callable:
-    """`act`, while imports look beside a config file."""
+def _check_key(config: ConfigDict, key: str, value: str) -> None:
+    """Refuses a key that the file lacks, unless it is in a block and like no other key there.
 
-    def acting(*args, **kwargs):
-        with _importing_beside(path.partition(":")[0]):
-            return act(*args, **kwargs)
-
-    return acting
-
-
-def _check_key(config: ConfigDict, key: str) -> None:
-    """Refuses a key that the file lacks, unless it is in a block and like no other key there."""
+    Blocks that a file may leave out are made, as only what is there can be set.
+    """
     node, walked, parts = config, "config", key.split(".")
     for depth, part in enumerate(parts, 1):
         if not isinstance(node, ConfigDict):
-            raise ConfigError(f"{walked} is a single value and has no key '{part}'")
+            raise ConfigError(f"{walked} is a single value and has no key {shown(part)}")
+        last = depth == len(parts)
         if part not in node:
-            alike = difflib.get_close_matches(part, node.keys(), n=1, cutoff=ALIKE)
-            if 1 < depth == len(parts) and not alike and part.isidentifier():
+            path = f"{walked}.{part}"
+            alike = difflib.get_close_matches(part, set(node) - {part}, n=1, cutoff=ALIKE)
+            free = OPEN.fullmatch(path) or last and depth > 1
+            if not part.isidentifier() or not free or alike and part not in TWINS:
+                hint = meant(part, node.keys(), block=walked, config=config)
+                raise ConfigError(f"{walked} has no key {shown(part)}{hint}")
+            if last:
                 return
-            raise ConfigError(
-                f"{walked} has no key '{part}'{meant(part, node.keys(), block=walked)}"
-            )
+            node[part] = ConfigDict()
         node, walked = node[part], f"{walked}.{part}"
+    if isinstance(node, ConfigDict) and not value.strip().startswith(("{", "dict(")):
+        how = f"--{walked}.name={value}" if "name" in node else f"--{walked}.KEY=VALUE"
+        raise ConfigError(f"{walked} is a block of keys, not {shown(value)}; write {how}")

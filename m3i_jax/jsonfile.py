@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,28 @@ def read(path: str | Path, *, size: int = SIZE) -> Any:
       ValueError: it is no ordinary file, has more than `size` bytes, or is nothing that `parse`
         takes.
     """
-    path = Path(path)
-    if path.exists() and not path.is_file():
-        raise ValueError("it is no ordinary file")
-    with open(path, "rb") as file:
-        text = file.read(size + 1)
+    text = content(path, size=size + 1)
     if len(text) > size:
         raise ValueError(f"it has more than {size} bytes")
     return parse(text)
+
+
+def content(path: str | Path, *, size: int = -1) -> bytes:
+    """The first `size` bytes of an ordinary file, or all; a pipe or a device is never waited for.
+
+    Raises:
+      OSError: there is no such file, or it cannot be read.
+      ValueError: it is no ordinary file.
+    """
+    _check_ordinary(os.stat(path))  # opening some devices does something
+    with open(path, "rb", opener=lambda name, how: os.open(name, how | os.O_NONBLOCK)) as file:
+        _check_ordinary(os.fstat(file.fileno()))
+        return file.read(size)
+
+
+def _check_ordinary(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it is no ordinary file")
 
 
 def parse(text: str | bytes) -> Any:

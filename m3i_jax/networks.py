@@ -139,11 +139,17 @@ def _tower(module: nn.Module) -> Tower:
 
 def _encoder(tower: str, block: Mapping[str, Any], given: Mapping[str, Any]) -> nn.Module:
     """Module of a tower; `given` fills the options that it has and its block leaves open."""
-    _, kwargs = encoding.choose(block, what=f"tower '{tower}'")
+    what = _block(tower)
+    _, kwargs = encoding.choose(block, what=what)
     name = block["name"]
     kwargs = {k: v for k, v in given.items() if encoding.accepts(name, k)} | kwargs
     kwargs.pop("shares", None)
-    return encoding.create(name, others=("shares",), **kwargs)
+    return encoding.create(name, what=what, others=("shares",), **kwargs)
+
+
+def _block(tower: str) -> str:
+    """Where a config describes a tower."""
+    return "config.encoder" if tower == "image" else f"config.towers.{tower}"
 
 
 def _heads(blocks, towers, *, dtype, width) -> Heads:
@@ -154,7 +160,7 @@ def _heads(blocks, towers, *, dtype, width) -> Heads:
         while source not in towers:
             if source not in inputs:
                 known = nearest(str(source), [*towers, *inputs])
-                raise ConfigError(f"decoder '{name}' has unknown input '{source}'{known}")
+                raise ConfigError(f"config.decoders.{name} has unknown input '{source}'{known}")
             if source in chain:
                 raise ConfigError(f"decoders feed each other: {' <- '.join([*chain, source])}")
             chain.append(source)
@@ -164,20 +170,22 @@ def _heads(blocks, towers, *, dtype, width) -> Heads:
     def create(name, **given):
         kwargs = {k: v for k, v in blocks[name].items() if k != "input"}
         given |= {"dtype": dtype} if "dtype" not in kwargs else {}
-        given |= {"what": f"decoder '{name}'", "others": ("input",)}
+        given |= {"what": f"config.decoders.{name}", "others": ("input",)}
         modules[name] = decoding.create(kwargs, **given)
 
     def visit(name):
         """Creates feature head `name`, after the one that feeds it."""
-        if name in modules or not decoding.is_head(blocks[name]):
+        if name in modules or not decoding.is_head(blocks[name], what=f"config.decoders.{name}"):
             return
         visit(inputs[name]) if inputs[name] not in towers else None
         create(name)
         before = stages.get(inputs[name])
         if before is None:
-            raise ConfigError(f"head '{name}' follows decoder '{inputs[name]}', which has no 'out'")
+            raise ConfigError(
+                f"config.decoders.{name} follows config.decoders.{inputs[name]}, which has no 'out'"
+            )
         if name in towers:
-            raise ConfigError(f"head '{name}' has the name of a tower; rename one of them")
+            raise ConfigError(_named_alike(name, blocks[name]))
         made = getattr(modules[name], "out", 0) or getattr(modules[name], "width", 0)
         stages[name] = Tower(made or before.width, before.grid, None, "head")
 
@@ -189,11 +197,21 @@ def _heads(blocks, towers, *, dtype, width) -> Heads:
         predicted = width(name, stages)
         if predicted is None:
             raise ConfigError(
-                f"decoder '{name}' predicts nothing: no term of the objective uses it; "
+                f"config.decoders.{name} predicts nothing: no term of the objective uses it; "
                 "a feature head states its own 'out'"
             )
         create(name, out=predicted)
     return Heads({name: modules[name] for name in blocks}, inputs, stages)
+
+
+def _named_alike(name: str, block: Mapping[str, Any]) -> str:
+    """Why a feature head may not be called as a tower is."""
+    if "out" in block:
+        return (
+            f"config.decoders.{name}.out is {block['out']}, but how wide a prediction is the "
+            f"objective says: leave it out, or take another name than the tower's for a head"
+        )
+    return f"config.decoders.{name}, a head, has the name of a tower; rename one of them"
 
 
 def _init(
@@ -252,7 +270,7 @@ def _example_geometry(modules, heads, name):
         source = heads.inputs[source]
     grid = modules[source].grid
     if grid is None and _wanted(heads.modules[name], {"grid": None}):
-        raise ConfigError(f"decoder '{name}' works on a grid, but tower '{source}' has none")
+        raise ConfigError(f"config.decoders.{name} works on a grid, but {_block(source)} has none")
     return {"grid": grid, "source": None, "target": None, "target_grid": grid}
 
 
@@ -267,7 +285,7 @@ def _weights(params: Params, tower: str, shares: Mapping[str, int]) -> Params:
         return params["encoders"][tower]
     if "image" not in params["encoders"]:
         raise ConfigError(
-            f"tower '{tower}' has its first blocks in common with the encoder, so it cannot have "
+            f"{_block(tower)} has its first blocks in common with the encoder, so it cannot have "
             "weights of its own: it is no teacher, and no tokenizer"
         )
     return shared.whole(params["encoders"][tower], params["encoders"]["image"], shares[tower])

@@ -1,141 +1,14 @@
 """Which name was meant: by letters, by what others call the same thing, by where it belongs."""
 
+import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-# What papers and other libraries say: ours, the likeliest first.
-ALSO = {
-    "learning_rate": ("lr", "base_lr"),
-    "peak_lr": ("lr",),
-    "max_lr": ("lr",),
-    "base_learning_rate": ("base_lr",),
-    "blr": ("base_lr",),
-    "min_lr": ("end_lr",),
-    "final_lr": ("end_lr",),
-    "warmup_lr": ("start",),
-    "wd": ("weight_decay",),
-    "decay": ("weight_decay",),
-    "beta1": ("b1",),
-    "beta2": ("b2",),
-    "betas": ("b1",),
-    "epsilon": ("eps",),
-    "gradient_clip": ("clip",),
-    "clip_grad": ("clip",),
-    "grad_clip": ("clip",),
-    "max_grad_norm": ("clip",),
-    "clip_norm": ("clip",),
-    "lr_schedule": ("schedule",),
-    "scheduler": ("schedule",),
-    "layerwise_decay": ("layer_decay",),
-    "llrd": ("layer_decay",),
-    "trust_coefficient": ("trust",),
-    "batch_size": ("batch",),
-    "global_batch_size": ("batch",),
-    "bs": ("batch",),
-    "accumulation": ("accumulate",),
-    "accumulation_steps": ("accumulate",),
-    "accum_iter": ("accumulate",),
-    "epochs": ("duration",),
-    "num_epochs": ("duration",),
-    "steps": ("duration",),
-    "total_steps": ("duration",),
-    "max_steps": ("duration",),
-    "num_steps": ("duration",),
-    "warmup_epochs": ("warmup",),
-    "warmup_steps": ("warmup",),
-    "image_size": ("image",),
-    "img_size": ("image",),
-    "input_size": ("image",),
-    "resolution": ("image",),
-    "model": ("encoder",),
-    "backbone": ("encoder",),
-    "arch": ("encoder", "name"),
-    "architecture": ("encoder", "name"),
-    "type": ("name",),
-    "method": ("objective",),
-    "loss": ("objective",),
-    "dataset": ("data",),
-    "workers": ("threads",),
-    "num_workers": ("threads",),
-    "precision": ("dtype",),
-    "random_seed": ("seed",),
-    "augmentation": ("augment",),
-    "augmentations": ("augment",),
-    "ema": ("average",),
-    "ema_decay": ("momentum",),
-    "ema_momentum": ("momentum",),
-    "pretrained": ("init_from",),
-    "resume": ("init_from",),
-    "save_every": ("every",),
-    "interval": ("every",),
-    "patch_size": ("patch", "stride"),
-    "window_size": ("window",),
-    "hidden_size": ("width", "hidden"),
-    "hidden_dim": ("hidden", "width"),
-    "embed_dim": ("width", "embed", "out"),
-    "dim": ("width", "out"),
-    "channels": ("width",),
-    "num_layers": ("depth", "depths", "layers"),
-    "layers": ("depth", "depths"),
-    "num_heads": ("heads",),
-    "drop_path_rate": ("drop_path",),
-    "stochastic_depth": ("drop_path",),
-    "droppath": ("drop_path",),
-    "dropout": ("attention_dropout", "drop_path"),
-    "drop_rate": ("drop_path",),
-    "attn_drop": ("attention_dropout",),
-    "act": ("activation",),
-    "layer_norm_eps": ("eps",),
-    "init_values": ("layer_scale",),
-    "vocab_size": ("vocabulary", "codes"),
-    "max_length": ("length",),
-    "out_dim": ("out",),
-    "output_dim": ("out",),
-    "mask_ratio": ("hidden",),
-    "masking_ratio": ("hidden",),
-    "tau": ("temperature",),
-    "queue_size": ("size",),
-    "smoothing": ("label_smoothing",),
-    "local_crops": ("local",),
-    "n_local": ("local",),
-    "num_prototypes": ("out",),
-    "codebook_size": ("codes",),
-    "num_classes": ("size",),
-    "path": ("root",),
-    "folder": ("root",),
-    "data_dir": ("root",),
-    "hflip": ("flip",),
-    "min_scale": ("scale",),
-    "gaussian_blur": ("blur",),
-    "color_jitter": ("jitter",),
-}
-# Where names are at home that are looked for in other blocks.
-HOMES = {
-    name: f"config.{name}"
-    for name in (
-        "batch", "duration", "warmup", "seed", "image", "dtype", "accumulate", "epoch_size",
-        "threads", "unreadable", "data", "crops", "captions", "augment", "encoder", "towers",
-        "decoders", "objective", "target", "average", "weights", "init_from", "weighting",
-        "optimizer", "mesh", "log", "checkpoint", "monitor",
-    )
-} | {
-    name: f"config.{block}.{name}"
-    for block, names in {
-        "optimizer": "lr base_lr end_lr weight_decay clip b1 b2 schedule layer_decay lr_scale "
-        "freeze no_decay trust late",
-        "encoder": "patch width depth drop_path mlp_ratio layer_scale positions remat",
-        "objective": "hidden temperature local label_smoothing mixup cutmix negative_weight",
-        "crops": "scale ratio flip local_size local_scale rand_augment repeats",
-        "data": "root",
-        "augment.a": "blur solarize grayscale jitter hue brightness contrast saturation",
-        "average": "momentum",
-        "mesh": "fsdp tensor",
-        "checkpoint": "keep keep_every",
-        "captions": "vocabulary",
-    }.items()
-    for name in names.split()
-}  # fmt: skip
+from m3i_jax import synonyms
+
 MOST = 40  # names in a sentence
+LONG = 5  # letters of a word that is known when one of them is wrong
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -147,45 +20,153 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; there are: {', '.join(names[:MOST]) or 'none'}{more}"
 
 
-def meant(key: str, names: Iterable[str], *, block: str = "") -> str:
-    """`nearest` for a key of a config, which may belong into another block than `block`."""
-    names = list(names)
-    return ("" if likeliest(key, names) else elsewhere(key, block=block)) or nearest(key, names)
+def meant(
+    key: str,
+    names: Iterable[str],
+    *,
+    block: str = "config",
+    config: Mapping[str, Any] | None = None,
+) -> str:
+    """`nearest` for a key of a config, which may belong into another block than `block`.
+
+    config: the whole of it, where it is known. What only some functions have, such as the patch
+      of a ViT, is a hint only where the config names one that has it.
+    """
+    names = sorted(set(names))
+    for here, there in _guesses(key, names, block):
+        if here:
+            return f"; did you mean '{here}'?"
+        if path := next(_homes(there, block, config or {}), None):
+            return f"; did you mean {path}?"
+    return nearest(key, names)
 
 
 def likeliest(name: str, names: Iterable[str]) -> str | None:
     """The one of `names` that was meant: one slip away, another word for it, or most alike."""
-    names, plain = list(names), _plain(name)
-    far = {other: _distance(plain, _plain(other)) for other in names}
-    alike = sorted(names, key=lambda other: (far[other], -_common(plain, _plain(other)), other))
+    names = sorted(set(names))
+    guesses = (here for here, _ in _guesses(name, names) if here)
+    return next(guesses, None) or _alike(name, names)
+
+
+def _guesses(
+    name: str, names: list[str], block: str = ""
+) -> Iterator[tuple[str | None, Iterable[str]]]:
+    """The surest first: one of `names`, or else words to look for in other blocks."""
+    for said in _variants(name):
+        words = _words(said)
+        yield _same(said, names) or _among(words, names, block), (_bare(said),)
+        yield _slip(said, names), words
+    words = _near_words(name)
+    yield _among(words, names, block), words
+    yield None, _near_homes(name)
+
+
+def _variants(name: str) -> Iterator[str]:
+    """A name, and what is left of it without words and numbers that say nothing of their own."""
+    yield name
+    tokens = _tokens(name)
+    while len(tokens) > 1 and tokens[0] in BEFORE:
+        tokens = tokens[1:]
+        yield "_".join(tokens)
+    while len(tokens) > 1 and tokens[-1] in BEHIND:
+        tokens = tokens[:-1]
+        yield "_".join(tokens)
+    family = re.split(r"_(?:patch|window|w|r)?\d+", "_".join(_tokens(name.rsplit("/")[-1])))[0]
+    if family and family != "_".join(tokens):
+        yield family
+
+
+def _same(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that is written alike but for case, underscores and order."""
+    bare, order = _bare(name), sorted(_tokens(name))
+    alike = (o for o in names if bare and (_bare(o) == bare or sorted(_tokens(o)) == order))
+    return next(alike, None)
+
+
+def _slip(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that is one letter away."""
+    bare = _bare(name)
+    near = [o for o in names if len(o) > 1 and bare and _one_off(bare, _bare(o))]
+    return max(near, key=lambda other: _common(bare, _bare(other)), default=None)
+
+
+def _words(name: str) -> list[str]:
+    """Our words for what others call `name`, the likeliest first."""
+    return ALSO.get(_bare(name)) or ALSO.get(_sorted(name)) or []
+
+
+def _near_words(name: str) -> list[str]:
+    """Our words for what others call nearly so."""
+    bare = _bare(name)
+    near = (other for other in ALSO if len(other) >= LONG and _one_off(bare, other))
+    return [word for other in near for word in ALSO[other]]
+
+
+def _among(words: Iterable[str], names: Iterable[str], block: str) -> str | None:
+    """The first of our words that is one of the names; `log.every` is one in config.log only."""
+    for word in words:
+        *parents, leaf = word.split(".")
+        if leaf in names and (not parents or block == ".".join(["config", *parents])):
+            return leaf
+    return None
+
+
+def _homes(words: Iterable[str], block: str, config: Mapping[str, Any]) -> Iterator[str]:
+    """The keys `config.block.word` that other blocks have."""
+    for word in words:
+        wanted, _, leaf = word.rpartition(".")
+        for parent, functions in synonyms.HOMES.items():
+            path = ".".join(filter(None, ("config", parent)))
+            if path == block or wanted not in ("", parent):
+                continue
+            named = _name(config, parent)
+            for patterns, keys in functions.items():
+                if not patterns or any(fnmatch.fnmatchcase(named, p) for p in patterns.split()):
+                    found = (f"{path}.{k}" for k in keys.split() if _bare(k) == _bare(leaf))
+                    yield from (key for key in found if key != block)
+
+
+def _near_homes(name: str) -> list[str]:
+    """Keys of all blocks that are one letter away."""
+    keys = {k for home in synonyms.HOMES.values() for keys in home.values() for k in keys.split()}
+    bare = _bare(name)
+    near = [k for k in sorted(keys) if len(_bare(k)) >= LONG and _one_off(bare, _bare(k))]
+    return [] if bare in map(_bare, keys) else near
+
+
+def _name(config: Mapping[str, Any], path: str) -> str:
+    """The function that a block of a config names, "" where nobody knows."""
+    for part in filter(None, path.split(".")):
+        config = config[part] if hasattr(config, "keys") and part in config else None
+    return str(config.get("name", "")) if hasattr(config, "keys") else ""
+
+
+def _alike(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` with the most in common, where that is most of it."""
+    plain = _bare(name)[:64]
+    far = {other: _distance(plain, _bare(other)) for other in names}
+    alike = sorted(names, key=lambda other: (far[other], -_common(plain, _bare(other)), other))
     first = alike[0] if alike and plain else None
-    if first and far[first] <= 1 and len(first) > 1:
+    if first and far[first] < len(first) and far[first] <= max(len(first), len(plain)) // 4:
         return first
-    if words := [word for word in ALSO.get(plain, ()) if word in names]:
-        return words[0]
-    close = first and far[first] <= max(1, max(len(first), len(plain)) // 3)
-    if close and far[first] < len(first):
-        return first
-    begun = max(names, key=lambda other: _ahead(plain, _plain(other)), default="")
+    begun = max(names, key=lambda other: _ahead(plain, _bare(other)), default="")
     least = max(3, 3 * min(len(plain), len(begun)) // 4)
-    return begun if _ahead(plain, _plain(begun)) >= least else None
+    return begun if _ahead(plain, _bare(begun)) >= least else None
 
 
-def elsewhere(name: str, *, block: str = "") -> str:
-    """`; did you mean config.optimizer.lr?` for a name, or a word for it, of another block.
-
-    block: how the one is called in which it is unknown, such as "encoder 'swin_v2_t'".
-    """
-    plain, here = _plain(name), re.findall(r"\w+", block)
-    for word in (plain, *ALSO.get(plain, ())):
-        home = HOMES.get(word, "config")
-        if home.split(".")[1:] and home.split(".")[1] not in here:
-            return f"; did you mean {home}?"
-    return ""
+def _bare(name: str) -> str:
+    """Letters and digits alone; what has none, such as "%", as it is."""
+    return re.sub(r"[\W_]", "", name.lower()) or name
 
 
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "_").strip()
+def _tokens(name: str) -> list[str]:
+    """The words of a name: layer_decay, layer-decay and layerDecay have two."""
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name)
+    return re.findall(r"[^\W_]+", split.lower())
+
+
+def _sorted(name: str) -> str:
+    return " ".join(sorted(_tokens(name)))
 
 
 def _common(a: str, b: str) -> float:
@@ -198,6 +179,17 @@ def _ahead(a: str, b: str) -> int:
     """How many letters two words begin with alike."""
     pairs = enumerate(zip(a, b, strict=False))
     return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
+
+
+def _one_off(a: str, b: str) -> bool:
+    """Whether one letter is inserted, deleted, replaced, or swapped with its neighbour, at most."""
+    if abs(len(a) - len(b)) > 1:
+        return False
+    same = _ahead(a, b)
+    a, b = a[same:], b[same:]
+    same = _ahead(a[::-1], b[::-1])
+    a, b = a[: len(a) - same], b[: len(b) - same]
+    return max(len(a), len(b)) <= 1 or len(a) == len(b) == 2 and a == b[::-1]
 
 
 def _distance(a: str, b: str) -> int:
@@ -214,3 +206,18 @@ def _distance(a: str, b: str) -> int:
             if i > 1 and j > 1 and x == b[j - 2] and y == a[i - 2]:
                 row[-1] = min(row[-1], older[j - 2] + 1)
     return row[-1]
+
+
+def _also() -> dict[str, list[str]]:
+    """{what others say, without underscores, and its words in order: ours, the likeliest first}."""
+    found: dict[str, list[str]] = {}
+    for ours, theirs in synonyms.WORDS:
+        for word in theirs.split():
+            found.setdefault(_bare(word), []).extend(ours.split())
+            if "_" in word:
+                found.setdefault(_sorted(word), []).extend(ours.split())
+    return found
+
+
+ALSO = _also()
+BEFORE, BEHIND = frozenset(synonyms.BEFORE.split()), frozenset(synonyms.BEHIND.split())

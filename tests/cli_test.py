@@ -1,5 +1,6 @@
 """Command lines are answered in sentences before jax is imported."""
 
+import json
 import subprocess
 import sys
 import time
@@ -15,7 +16,8 @@ CONFIG = """
 from ml_collections import ConfigDict
 
 def get_config(argument="plain"):
-    return ConfigDict(dict(optimizer=dict(lr=0.1), batch=4, argument=argument))
+    blocks = dict(augment=dict(), decoders=dict(image=dict(name="mlp", heads=2)))
+    return ConfigDict(dict(optimizer=dict(lr=0.1), batch=4, argument=argument, **blocks))
 """
 PROGRAM = """
 from m3i_jax import cli, ranges
@@ -76,6 +78,16 @@ def test_a_good_line_runs(config):
         (["--config.optimizer.steps.first=1"], "config.optimizer has no key 'steps'"),
         (["--config.batch.size=1"], "config.batch is a single value and has no key 'size'"),
         (["--config.batch=many"], "batch"),
+        (["--config.weightDecay=1"], "did you mean config.optimizer.weight_decay?"),
+        (["--config.augments.a.blur=1"], "config has no key 'augments'; did you mean 'augment'?"),
+        (["--config.augment.a-b.blur=1"], "config.augment has no key 'a-b'"),
+        (["--config.decoders.imag.width=1"], "config.decoders has no key 'imag'; did you mean 'im"),
+        (["--config.optimizer=adamw"], "config.optimizer is a block of keys, not 'adamw'; write"),
+        (["--config.decoders.image=mlp"], "write --config.decoders.image.name=mlp"),
+        (["--config.optimizer", "sgd"], "config.optimizer is a block of keys, not 'sgd'"),
+        (["--config"], "--config lacks its value; expected --config=FILE"),
+        (["--config", "--config.batch=1"], "--config lacks its value"),
+        (["--config.batch", "--config.optimizer.lr=1"], "--config.batch lacks its value"),
         (["--confg.batch=1"], "Unknown command line flag 'confg.batch'"),
         (["stray"], "'stray' is not a flag"),
     ],
@@ -103,6 +115,64 @@ def test_a_block_takes_a_key_that_the_file_leaves_out(config, text, value):
     line = [sys.executable, "-c", program.format(config=config), f"--config.optimizer.new={text}"]
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.stdout.startswith(repr({"lr": 0.1, "new": value})), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "words, block, value",
+    [
+        (["--config.augment.a.blur=0.5"], "augment", {"a": {"blur": 0.5}}),
+        (["--config.augment.a={'blur': 0.5}"], "augment", {"a": {"blur": 0.5}}),
+        (["--config.seed=3"], "seed", 3),
+        (["--config.crops.flip=0.5"], "crops", {"flip": 0.5}),
+        (["--config.crops.rand_augment.magnitude=9"], "crops", {"rand_augment": {"magnitude": 9}}),
+        (["--config.optimizer.weight_decay=1", "--config.optimizer.weight_decay_end=2"],
+         "optimizer", {"lr": 0.1, "weight_decay": 1, "weight_decay_end": 2}),
+        (["--config.decoders.image.head=tanh"], "decoders",
+         {"image": {"name": "mlp", "heads": 2, "head": "tanh"}}),
+        (["--config.optimizer={'name': 'sgd'}"], "optimizer", {"name": "sgd"}),
+    ],
+)  # fmt: skip
+def test_what_a_file_leaves_out_can_be_said(config, words, block, value):
+    program = PROGRAM.format(config=config).replace(
+        'config.optimizer.lr, config.argument, "jax" in sys.modules', "config.to_json()"
+    )
+    line = [sys.executable, "-c", program, *words]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert json.loads(done.stdout)[block] == value, done.stderr
+
+
+def test_a_long_value_is_not_repeated_whole(config):
+    done, _ = run(config, f"--config.batch={'9' * 5000}")
+    assert done.returncode == cli.USAGE and "Traceback" not in done.stderr
+    assert len(done.stderr) < 500 and done.stderr.startswith("error: ")
+    done, _ = run(config, f"--config.optimizer.{'x' * 5000}=1".replace("optimizer.", ""))
+    assert done.returncode == cli.USAGE and len(done.stderr) < 500
+
+
+FLAGS = """
+from absl import flags
+from m3i_jax import cli
+NAME = flags.DEFINE_string("name", "x", "A text.")
+ON = flags.DEFINE_boolean("on", False, "A switch.")
+cli.run(lambda: print(NAME.value, ON.value))
+"""
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--name", "--on"], "error: --name lacks its value; expected --name=VALUE\n"),
+        (["--on", "--name"], "error: --name lacks its value; expected --name=VALUE\n"),
+        (["--on", "--name", "a"], "a True\n"),
+        (["--name=--on"], "--on False\n"),
+        (["--name", "-1"], "-1 False\n"),
+        (["--name=\udcff"], "\\udcff False\n"),
+    ],
+)
+def test_a_flag_does_not_take_the_next_one_for_its_value(words, said):
+    line = [sys.executable, "-c", FLAGS, *words]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.stdout + done.stderr == said
 
 
 def test_other_faults_of_the_user_have_a_status_of_their_own():
@@ -168,6 +238,7 @@ def test_the_program_finds_them_too(tmp_path):
         ("import nothing_there", "fails in line 1: ModuleNotFoundError: No module named 'nothing"),
         ("x = (", "fails in line 1: SyntaxError"),
         ("\ndef get_config():\n    return 1 / 0", "fails in line 3: ZeroDivisionError"),
+        ("def get_config(): return 3", "fails: TypeError: get_config returns 3, expected a Conf"),
         ("x = 1", "fails: AttributeError: module 'config' has no attribute 'get_config'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 
 import numpy as np
 import pytest
@@ -77,3 +78,27 @@ def test_the_largest_numbers_and_whole_letters_are_read():
         -(2**63),
         "😀",
     ]
+
+
+def odd(kind, path):
+    """Something at `path` that is no ordinary file."""
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as end:
+            end.bind(str(path))
+    else:
+        path.symlink_to("/dev/zero")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket", "device"])
+def test_only_ordinary_files_are_opened(kind, tmp_path):
+    path = odd(kind, tmp_path / "x.json")
+    for read in (jsonfile.read, jsonfile.content):
+        with pytest.raises(ValueError, match="it is no ordinary file"):
+            read(path)
+    with pytest.raises(FileNotFoundError):
+        jsonfile.content(tmp_path / "none")

@@ -210,7 +210,7 @@ def test_training_needs_a_key_only_for_drop_path(key):
     "change, words",
     [
         (dict(encoder={"name": "vit_nani"}), "did you mean 'vit_nano'"),
-        (dict(encoder={}), "tower 'image' lacks 'name'"),
+        (dict(encoder={}), "config.encoder lacks 'name'"),
         (dict(encoder=dict(NANO, depht=3)), "did you mean 'depth'"),
         (dict(image=30, encoder={"name": "vit_nano"}), "30x30 is not divisible by patch 4"),
         (dict(towers={"image": NANO}), "needs another name"),
@@ -218,7 +218,7 @@ def test_training_needs_a_key_only_for_drop_path(key):
         (dict(towers={"b": dict(NANO, shares=2)}), "shares 2 blocks with the encoder, expected 1"),
         (dict(decoders={"image": {"name": "query", "input": "imag"}}), "unknown input 'imag'"),
         (dict(decoders={"a": {"name": "linear", "input": "a"}}), "feed each other: a <- a"),
-        (dict(decoders={"b": {"name": "linear"}}), "decoder 'b' predicts nothing"),
+        (dict(decoders={"b": {"name": "linear"}}), "config.decoders.b predicts nothing"),
         (dict(decoders={"image": {"name": "qery"}}), "did you mean 'query'"),
     ],
 )
@@ -237,5 +237,5 @@ def test_unknown_names_and_misplaced_requests(small, key):
     with pytest.raises(ValueError, match="tower 'category' is a table"):
         network.encode(params, "category", labels, layers=True)
     dense = built(decoders={"image": dict(DECODERS["image"], input="text")})
-    with pytest.raises(ConfigError, match="works on a grid, but tower 'text' has none"):
+    with pytest.raises(ConfigError, match="works on a grid, but config.towers.text has none"):
         jax.eval_shape(dense.init, key)

@@ -52,10 +52,14 @@ def test_it_is_said_as_the_end_of_a_sentence():
 
 
 def test_names_of_other_blocks_are_known():
-    assert spelling.elsewhere("lr") == "; did you mean config.optimizer.lr?"
-    assert spelling.elsewhere("learning_rate") == "; did you mean config.optimizer.lr?"
-    assert spelling.elsewhere("batch_size") == "; did you mean config.batch?"
-    assert spelling.elsewhere("zzz") == ""
+    there = ["width", "name"]
+    for written in ("lr", "learning_rate", "LearningRate", "optimizer_lr"):
+        said = spelling.meant(written, there, block="config.encoder")
+        assert said == "; did you mean config.optimizer.lr?"
+    said = spelling.meant("batch_size", there, block="config.encoder")
+    assert said == "; did you mean config.batch?"
+    said = spelling.meant("zzz", there, block="config.encoder")
+    assert said == "; there are: name, width"
 
 
 def slip(rng, name):
@@ -82,7 +86,31 @@ def test_one_slip_is_forgiven(names):
 
 
 def test_a_hint_is_never_the_key_that_was_refused():
-    assert "config.encoder.patch" in spelling.meant("patch", ["width"], block="config.optimizer")
-    said = spelling.meant("patch", ["width"], block="encoder 'swin_v2_t'")
-    assert "there are: width" in said
+    vit, swin = {"encoder": {"name": "vit_b16"}}, {"encoder": {"name": "swin_v2_t"}}
+    said = spelling.meant("patch", ["width"], block="config.optimizer", config=vit)
+    assert said == "; did you mean config.encoder.patch?"
+    for config in (swin, {}, None):  # no such key, or nobody knows
+        said = spelling.meant("patch", ["width"], block="config.optimizer", config=config)
+        assert said == "; there are: width"
+    said = spelling.meant("patch", ["width"], block="config.encoder", config=swin)
+    assert said == "; there are: width"
     assert "did you mean" not in spelling.meant("root", ["length"], block="config.data")
+
+
+@pytest.mark.parametrize(
+    "written, names",
+    [
+        ("weightDecay", ["no_decay", "weight_decay"]),
+        ("WEIGHT-DECAY", ["no_decay", "weight_decay"]),
+        ("weight decay", ["no_decay", "weight_decay"]),
+        ("decay_weight", ["no_decay", "weight_decay"]),
+    ],
+)
+def test_case_underscores_and_order_say_nothing(written, names):
+    assert spelling.likeliest(written, names) == "weight_decay"
+
+
+@pytest.mark.parametrize("name", ["ä", "%", "_", " ", "'", "x" * 10**5, "патч", "a.b.c", "\ud800"])
+def test_anything_can_be_written(name):
+    assert spelling.nearest(name, ["width", "depth"]) == "; there are: depth, width"
+    assert spelling.meant(name, ["width", "depth"]) == "; there are: depth, width"

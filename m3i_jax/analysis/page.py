@@ -1,6 +1,8 @@
 """The report of a work directory: curves, probes, the newest pictures, on one page."""
 
 import html
+import os
+import urllib.parse
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +38,12 @@ def write(workdir: str | Path) -> Path:
     parts += [_image(path, workdir) for path in newest]
     page = workdir / "report.html"
     title = html.escape(workdir.name)
-    page.write_text(
+    text = (
         f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>"
         f"<h1>{title}</h1>" + "\n".join(parts)
     )
+    with storage.writing(page):
+        storage.publish(page, text.encode(errors="replace"))  # names of files need not be text
     return page
 
 
@@ -49,7 +53,7 @@ def _series(lines: list[dict]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     for line in lines:
         for name, value in line.items():
             wanted = name.startswith(("train/", "probe/")) and not name.endswith("regularizer")
-            if wanted and name != "train/loss" and isinstance(value, int | float):
+            if wanted and name != "train/loss" and type(value) in (int, float):
                 found.setdefault(name, []).append((line["step"], value))
     return {
         name: tuple(map(np.asarray, zip(*points, strict=True))) for name, points in found.items()
@@ -73,4 +77,4 @@ def _bars(found: list[results.Result], folder: Path) -> list[Path]:
 
 
 def _image(path: Path, workdir: Path) -> str:
-    return f'<img src="{html.escape(str(path.relative_to(workdir)))}">'
+    return f'<img src="{urllib.parse.quote(os.fsencode(path.relative_to(workdir)))}">'

@@ -6,7 +6,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from m3i_jax.build import build, choose, lookup
+from m3i_jax.build import build, choose, lookup, said_of
 from m3i_jax.decoders.branch import ClassBranch
 from m3i_jax.decoders.dalle import DalleDecoder
 from m3i_jax.decoders.dense import DenseHeads
@@ -53,13 +53,14 @@ def create(
     """
     # `parent` and `name` are fields of every Linen module, and no options of a decoder.
     module = build(_DECODERS, block, what=what, others=others, parent=None, name=None, **given)
-    module.check()
+    with said_of(what):
+        module.check()
     return module
 
 
-def is_head(block: Mapping[str, Any]) -> bool:
+def is_head(block: Mapping[str, Any], *, what: str = "decoder") -> bool:
     """Whether a block makes features of a width of its own, not what a term asks for."""
-    kind, _ = choose(_DECODERS, block, what="decoder")
+    kind, _ = choose(_DECODERS, block, what=what)
     return "out" in block or not _lacks(kind, "out")
 
 

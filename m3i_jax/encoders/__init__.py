@@ -10,7 +10,7 @@ from typing import Any
 from flax import linen as nn
 
 from m3i_jax import build
-from m3i_jax.build import call, lookup
+from m3i_jax.build import call, lookup, said_of
 from m3i_jax.encoders import dalle, internimage, replknet, resnet, swin, table, text, vit
 
 _VARIANTS = vit.VARIANTS | text.VARIANTS | table.VARIANTS | swin.VARIANTS
@@ -35,14 +35,15 @@ def accepts(name: str, key: str) -> bool:
 
 def choose(block: Mapping[str, Any], *, what: str) -> tuple[Callable, dict[str, Any]]:
     """The encoder that a block names, and the rest of the block."""
-    if hasattr(block, "keys") and "name" in block:
-        lookup(_VARIANTS, block["name"], what="encoder")
     return build.choose(_VARIANTS, block, what=what)
 
 
-def create(name: str, /, *, others: Iterable[str] = (), **overrides: Any) -> nn.Module:
+def create(
+    name: str, /, *, what: str = "", others: Iterable[str] = (), **overrides: Any
+) -> nn.Module:
     """The Linen module of the encoder called `name`, with any of its fields overridden.
 
+    what: how to name the block in errors, such as `config.encoder`.
     others: keys that a block has beside them, of which one may be misspelt.
 
     Raises:
@@ -53,8 +54,9 @@ def create(name: str, /, *, others: Iterable[str] = (), **overrides: Any) -> nn.
     overrides = {key: _hashable(x) for key, x in overrides.items()}
     # `parent` and `name` are fields of every Linen module, and no options of an encoder.
     given = dict(others=others, parent=None, name=None)
-    module = call(made, overrides, what=f"encoder '{name}'", **given)
-    module.check()
+    module = call(made, overrides, what=what or f"encoder '{name}'", **given)
+    with said_of(what):
+        module.check()
     return module
 
 

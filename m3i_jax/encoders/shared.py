@@ -37,7 +37,7 @@ def whole(params: Params, other: Params, count: int) -> Params:
 
 def check(name: str, tower: nn.Module, other: nn.Module, count: int) -> None:
     """Raises ConfigError where tower `name` cannot have its first blocks in common with `other`."""
-    what = f"tower '{name}' shares {count!r} blocks with the encoder"
+    what = f"config.towers.{name} shares {count!r} blocks with the encoder"
     for which, module in (("it", tower), ("the encoder", other)):
         if type(module).__name__ != "ViT":
             raise ConfigError(f"{what}, but {which} is a {type(module).__name__}: only ViTs share")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from m3i_jax import jsonfile
 from m3i_jax.checkpoints.storage import publish, writing
 from m3i_jax.evaluation.tasks import defaults
+from m3i_jax.training.log import content
 
 LOG = logging.getLogger(__name__)
 FILE = "eval.jsonl"
@@ -56,8 +57,10 @@ def write(workdir: str | Path, results: Sequence[Result]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path.with_name(FILE + ".lock"), "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            old = path.read_text() if path.exists() else ""
-            publish(path, (old + "".join(line + "\n" for line in lines)).encode())
+            old = content(path)
+            if old and not old.endswith(b"\n"):  # a line that was cut keeps to itself
+                old += b"\n"
+            publish(path, old + "".join(line + "\n" for line in lines).encode())
     return path
 
 
@@ -67,9 +70,7 @@ def read(workdir: str | Path) -> list[Result]:
     A line that is no result, as others may have written it, is left out, and the log says so.
     """
     path, found = Path(workdir) / FILE, []
-    if not path.exists():
-        return found
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+    for number, line in enumerate(content(path).decode(errors="replace").splitlines(), 1):
         try:
             found.append(_parse(line))
         except ValueError as error:
@@ -87,7 +88,9 @@ def _parse(line: str) -> Result:
     for name, kind in kinds.items():
         if not isinstance(fields[name], kind):
             raise ValueError(f"{name} is no {kind.__name__}")
-    if not all(isinstance(value, int | float) for value in result.metrics.values()):
+    if isinstance(result.step, bool) or result.step < 0:
+        raise ValueError(f"step is {result.step}, expected a count")
+    if not all(type(value) in (int, float) for value in result.metrics.values()):
         raise ValueError("a metric is no number")
     _line(result)
     return result

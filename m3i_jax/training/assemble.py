@@ -171,11 +171,12 @@ def _name(config: Config, tower: str) -> str:
 
 def check(config: Config) -> None:
     """Refuses, in about a second, what can be refused without data: names, sizes, devices."""
-    method = objective(config)
-    network = build_network(config, method)
-    _weighting(config, method)
-    agreement.check(config, method, network)
-    _augment(config, method)
+    with build.knowing(config.to_dict()):
+        method = objective(config)
+        network = build_network(config, method)
+        _weighting(config, method)
+        agreement.check(config, method, network)
+        _augment(config, method)
     total, warmup = _lengths(config, config.epoch_size)
     steps = dict(batch=config.batch, total=max(total, warmup), warmup=warmup)
     optimizers.check(config.optimizer, **steps)
@@ -215,9 +216,10 @@ def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = Non
     epoch = config.epoch_size or images
     total = length(config, images=images)
     warmup = schedules.parse(config.warmup, batch=config.batch, epoch=epoch, total=total)
-    method = objective(config, steps=max(total, 1))
-    network = build_network(config, method)
-    weighting = _weighting(config, method)
+    with build.knowing(config.to_dict()):
+        method = objective(config, steps=max(total, 1))
+        network = build_network(config, method)
+        weighting = _weighting(config, method)
     agreement.check(config, method, network)
     augment = _augment(config, method)
     mesh = sharding.mesh(config.mesh, batch=config.batch // config.accumulate, devices=devices)

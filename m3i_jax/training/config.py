@@ -11,6 +11,7 @@ from m3i_jax.ranges import Pixels, Range, Rate, Seed, shown
 from m3i_jax.texts import NAME, NAMES, Filled
 
 LARGEST = 10**100
+DTYPES = ("float32", "bfloat16")
 LONGEST, DEEPEST = 4096, 16  # letters of a text or items of a list, and blocks in blocks
 Batch = Annotated[int, Range(1, 2**20)]
 
@@ -73,7 +74,8 @@ class Config:
         if hasattr(data, "to_dict"):
             data = data.to_dict()
         plain = _plain(data, "config")
-        config = build.call(cls, plain, what="config")
+        with build.knowing(plain):
+            config = build.call(cls, plain, what="config")
         config.check()
         return config
 
@@ -88,9 +90,14 @@ class Config:
                 if not NAME.fullmatch(key):
                     raise ConfigError(f"config.{name} has the name {shown(key)}, expected {NAMES}")
                 if not isinstance(block, dict):
-                    raise ConfigError(f"config.{name}.{key} is {block!r}, expected a block of keys")
-        if self.dtype not in ("float32", "bfloat16"):
-            raise ConfigError(f"config.dtype is '{self.dtype}', expected float32 or bfloat16")
+                    raise ConfigError(
+                        f"config.{name}.{key} is {shown(block)}, expected a block of keys"
+                    )
+        if self.dtype not in DTYPES:
+            meant = build.likeliest(self.dtype, DTYPES)
+            hint = f"; did you mean '{meant}'?" if meant else ""
+            said = f"config.dtype is {shown(self.dtype)}, expected float32 or bfloat16"
+            raise ConfigError(said + hint)
         if self.batch % self.accumulate:
             raise ConfigError(
                 f"config.batch = {self.batch} does not divide into "

@@ -22,6 +22,7 @@ from PIL import Image
 from m3i_jax import jsonfile
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import storage
+from m3i_jax.ranges import shown
 
 LOG = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ LONGER = (
     "; a run of another length has other learning rates from its first step on, so it cannot "
     "continue this one"
 )
+
+AWAY = "; put back what the run was made with, or take another work directory"
 
 CONFIG, METRICS = "config.json", "metrics.jsonl"
 _NAMES = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -201,19 +204,28 @@ class _Background:
 
 def read(path: str | Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl; a line cut short by a crash is left out."""
+    lines = content(path).decode(errors="replace").splitlines()
+    return [entry for line in lines if (entry := _parse(line)) is not None]
+
+
+def content(path: str | Path) -> bytes:
+    """All of a file that lines are appended to, b"" where there is none.
+
+    Raises:
+      ConfigError: something else has its name: a folder, a pipe, a device.
+    """
     try:
-        text = Path(path).read_text(errors="replace")
+        return jsonfile.content(path)
     except FileNotFoundError:
-        return []
-    return [entry for line in text.splitlines() if (entry := _parse(line)) is not None]
+        return b""
+    except ValueError as error:
+        raise ConfigError(f"'{path}' cannot be read: {error}") from error
 
 
 def truncate(path: str | Path, step: int) -> None:
     """Drops the lines of steps after `step`, and broken ones, in one atomic replacement."""
     path = Path(path)
-    if not path.exists():
-        return
-    text = path.read_bytes()
+    text = content(path)
     kept = [
         line
         for line in text.splitlines(keepends=True)
@@ -254,7 +266,9 @@ def guard_config(
         try:
             old = jsonfile.read(path)
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{path} is not readable JSON: {error}") from error
+            raise ConfigError(f"{path} is not readable JSON: {error}{AWAY}") from error
+        if not isinstance(old, dict):
+            raise ConfigError(f"{path} is no config but {shown(old)}{AWAY}")
         changes = _changes(old, new)
         safe = tuple(safe)
         unsafe = [t for key, t in changes if not any(_within(key, name) for name in safe)]
@@ -301,14 +315,14 @@ def _changes(old: Any, new: Any, prefix: str = "") -> list[tuple[str, str]]:
         for key in sorted(old.keys() | new.keys()):
             path = f"{prefix}.{key}" if prefix else key
             if key not in old:
-                found.append((path, f"{path} was absent, is now {new[key]!r}"))
+                found.append((path, f"{path} was absent, is now {shown(new[key])}"))
             elif key not in new:
-                found.append((path, f"{path} was {old[key]!r}, is now absent"))
+                found.append((path, f"{path} was {shown(old[key])}, is now absent"))
             else:
                 found += _changes(old[key], new[key], path)
         return found
     same = old == new and isinstance(old, bool) == isinstance(new, bool)
-    return [] if same else [(prefix, f"{prefix} was {old!r}, is now {new!r}")]
+    return [] if same else [(prefix, f"{prefix} was {shown(old)}, is now {shown(new)}")]
 
 
 def _within(key: str, name: str) -> bool:
@@ -319,10 +333,10 @@ def _parse(line: str | bytes) -> dict[str, Any] | None:
     """The entry of one line, or None for what is not one."""
     try:
         entry = jsonfile.parse(line)
-        entry["step"] = int(entry["step"])
+        counted = type(entry["step"]) is int and entry["step"] >= 0
     except (ValueError, KeyError, TypeError):
         return None
-    if not all(map(_is_plain, entry.values())):
+    if not counted or not all(map(_is_plain, entry.values())):
         return None
     return {k: _NAMES.get(v, v) if isinstance(v, str) else v for k, v in entry.items()}
 

@@ -1,12 +1,13 @@
 """Lengths and learning rates over a run: one place converts units, one follows the recipes."""
 
 import math
+import re
 from collections.abc import Callable
 from typing import Annotated
 
 import jax.numpy as jnp
 
-from m3i_jax.build import ConfigError, nearest
+from m3i_jax.build import ConfigError, likeliest, nearest
 from m3i_jax.ranges import INT32, Ascending, Range, Stretch
 from m3i_jax.types import Array
 
@@ -69,6 +70,10 @@ def _split(length: str | int) -> tuple[float, str]:
     words = str(length).split()
     if len(words) == 1:
         words.append("steps")
+        if glued := re.fullmatch(r"(\d[\d.]*)([^\W\d]+|%)", words[0]):  # not 2e6, but 50%
+            meant = likeliest(glued[2], UNITS)
+            hint = f"; did you mean '{glued[1]} {meant}'?" if meant else ""
+            raise ConfigError(f"{length!r} is not a number and a unit in two words{hint}")
     try:
         text, unit = words
         number = float(text)

@@ -100,8 +100,9 @@ def train(
 
 def check(config: Config) -> None:
     """Refuses keys and values that no function takes, in blocks that `run.check` leaves unread."""
-    blocks.check(config)
-    init_from.check(config)
+    with build.knowing(config.to_dict()):
+        blocks.check(config)
+        init_from.check(config)
 
 
 def _inputs(config: Config, run: Run, source: data.Source, workdir: Path, bound: bool) -> Inputs:

@@ -1,6 +1,7 @@
 """The report page of a work directory made by hand."""
 
 import json
+import os
 
 import pytest
 
@@ -30,3 +31,19 @@ def test_curves_bars_and_the_table_are_on_the_page(tmp_path):
 def test_the_page_shows_curves(finished_run):
     text = page.write(finished_run).read_text()
     assert "report/curves.png" in text and (finished_run / "report" / "curves.png").exists()
+
+
+def test_a_folder_whose_name_is_no_text_has_its_page(tmp_path):
+    workdir = tmp_path / os.fsdecode(b"run \xff #1")
+    (workdir / "images").mkdir(parents=True)
+    (workdir / "images" / os.fsdecode(b"50% \xfe.png")).touch()
+    lines = '{"step": 1, "train/intra": 1.0}\n{"step": 2, "train/intra": true}\n'
+    (workdir / "metrics.jsonl").write_text(lines)
+    text = page.write(workdir).read_text()  # UTF-8
+    assert "<h1>run ? #1</h1>" in text and 'src="images/50%25%20%FE.png"' in text
+
+
+def test_a_pipe_in_the_place_of_the_page_is_replaced(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "train/intra": 1.0}\n')
+    os.mkfifo(tmp_path / "report.html")
+    assert "curves.png" in page.write(tmp_path).read_text()

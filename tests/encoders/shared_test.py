@@ -72,5 +72,5 @@ def test_one_block_in_common_gets_both_gradients():
     ],
 )
 def test_what_cannot_be_shared(tower, other, count, words):
-    with pytest.raises(ConfigError, match=f"tower 'generator' shares .*{words}"):
+    with pytest.raises(ConfigError, match=f"config.towers.generator shares .*{words}"):
         shared.check("generator", tower, other, count)

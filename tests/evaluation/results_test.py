@@ -3,8 +3,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import results
 from m3i_jax.evaluation.results import Result
+from tests.jsonfile_test import odd
 
 
 def result(step=5000, **changes):
@@ -95,3 +97,29 @@ def test_the_table_is_aligned(capsys):
         "eval/linear/top1    ema      5000    83.06%    360",
         "eval/knn/top1_k20   online     10   100.00%    360",
     ]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket", "device"])
+def test_what_is_no_file_is_a_sentence_and_nobody_waits_for_it(kind, tmp_path):
+    odd(kind, tmp_path / results.FILE)
+    result = Result({"eval/knn/top1_k20": 0.5}, "ema", 1, {}, {})
+    for act in (lambda: results.read(tmp_path), lambda: results.write(tmp_path, [result])):
+        with pytest.raises(ConfigError, match="eval.jsonl' cannot be read: it is no ordinary file"):
+            act()
+
+
+@pytest.mark.parametrize(
+    "field, value", [("step", "-1"), ("step", "true"), ("metrics", '{"eval/knn/top1_k20": true}')]
+)
+def test_counts_and_numbers_are_such(tmp_path, caplog, field, value):
+    line = {"metrics": {}, "branch": "ema", "step": 1, "protocol": {}, "counts": {}}
+    text = json.dumps({**line, field: "HERE"}).replace('"HERE"', value)
+    (tmp_path / results.FILE).write_text(text + "\n")
+    assert results.read(tmp_path) == [] and "is no result and left out" in caplog.text
+
+
+def test_a_line_that_was_cut_does_not_spoil_the_next_one(tmp_path):
+    (tmp_path / results.FILE).write_bytes(b'{"metrics": {"eval\xff')
+    result = Result({"eval/knn/top1_k20": 0.5}, "ema", 1, {}, {})
+    results.write(tmp_path, [result])
+    assert results.read(tmp_path) == [result]

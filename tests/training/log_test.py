@@ -13,6 +13,7 @@ from tensorboardX.proto import event_pb2
 
 from m3i_jax.build import ConfigError
 from m3i_jax.training import log as logs
+from tests.jsonfile_test import odd
 
 
 def events(folder):
@@ -270,3 +271,41 @@ def test_a_directory_without_steps_binds_nobody(tmp_path):
     other = {**CONFIG, "batch": -7}
     assert logs.guard_config(tmp_path, other, bound=False) == []
     assert json.loads((tmp_path / "config.json").read_text())["batch"] == -7
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket", "device"])
+def test_what_is_no_file_is_a_sentence_and_nobody_waits_for_it(kind, tmp_path):
+    path = odd(kind, tmp_path / "metrics.jsonl")
+    opened = lambda: logs.Log(tmp_path, total=2, tensorboard=False)  # noqa: E731
+    for act in (lambda: logs.read(path), lambda: logs.truncate(path, 1), opened):
+        with pytest.raises(ConfigError, match="metrics.jsonl' cannot be read: it is no ordinary f"):
+            act()
+    odd(kind, tmp_path / "config.json")
+    with pytest.raises(ConfigError, match="config.json is not readable JSON: it is no ordinary"):
+        logs.guard_config(tmp_path, CONFIG)
+
+
+@pytest.mark.parametrize("step", ["-1", "true", "1.5", '"3"', "null", "[1]"])
+def test_a_step_is_a_count(step, tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 1}}\n{{"step": {step}, "train/loss": 1.0}}\n{{"step": 2}}\n')
+    assert [entry["step"] for entry in logs.read(path)] == [1, 2]
+    logs.truncate(path, 5)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+@pytest.mark.parametrize(
+    "text", [b"[]", b"3", b'"x"', b"null", b"\xff\xfe\x00", b"", b'{"batch": ']
+)
+def test_a_config_json_that_is_none_is_a_short_sentence(text, tmp_path):
+    (tmp_path / "config.json").write_bytes(text)
+    with pytest.raises(ConfigError, match="config.json is (no config but|not readable JSON)") as e:
+        logs.guard_config(tmp_path, CONFIG)
+    assert len(str(e.value)) < 300 + len(str(tmp_path)) and "\n" not in str(e.value)
+
+
+def test_values_of_another_config_are_cut(tmp_path):
+    logs.guard_config(tmp_path, {"data": list(range(1000))})
+    with pytest.raises(ConfigError, match="data was .*…, is now {'x.*…") as e:
+        logs.guard_config(tmp_path, {"data": {"x" * 1000: 1}})
+    assert len(str(e.value)) < 500 + len(str(tmp_path))

@@ -178,7 +178,7 @@ def test_a_second_run_in_a_directory_is_refused(config, tmp_path):
         (["--config.optimizer.b1=high"], "config.optimizer.b1 is 'high' (str), expected float"),
         (
             ["--config.encoder.wdth=64"],
-            "encoder 'vit_nano' has no key 'wdth'; did you mean 'width'?",
+            "config.encoder has no key 'wdth'; did you mean 'width'?",
         ),
         (["--config.crops.ratoi=1"], "config.crops has no key 'ratoi'; did you mean 'ratio'?"),
         (["--config.checkpoint.evry=1"], "config.checkpoint has no key 'evry'"),
@@ -186,7 +186,10 @@ def test_a_second_run_in_a_directory_is_refused(config, tmp_path):
         (["--config.optimizer.lr=high"], "optimizer.lr"),
         (["--config.optimizer.lr=nan"], "config.optimizer.lr is nan"),
         (["--config.image=30"], "not divisible by patch 8"),
-        (["--config.encoder.name=vit_nan"], "unknown encoder 'vit_nan'; did you mean 'vit_nano'?"),
+        (
+            ["--config.encoder.name=vit_nan"],
+            "unknown config.encoder 'vit_nan'; did you mean 'vit_nano'?",
+        ),
         (["--config.objective.name=m3"], "did you mean 'm3i'?"),
         (["--config.batch=12", "--config.mesh.data=8"], "does not divide over"),
         (["--config=configs/nothing.py"], "no config file"),

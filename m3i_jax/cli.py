@@ -165,6 +165,8 @@ def load(path: str) -> ConfigDict:
       ConfigError: there is no such file, or it fails; the message names the line.
     """
     path, _, argument = located(path).partition(":")
+    if not path.endswith(".py"):
+        raise ConfigError(f"the config file '{path}' is no Python file, whose name ends in .py")
     spec = importlib.util.spec_from_file_location("config", path)
     module = importlib.util.module_from_spec(spec)
     try:

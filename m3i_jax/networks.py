@@ -101,9 +101,13 @@ def build(
     """
     blocks = {"image": encoder, **towers}
     if "image" in towers:
-        raise ConfigError("the tower 'image' is the encoder; a further tower needs another name")
+        raise ConfigError(
+            "config.towers.image is config.encoder; a further tower needs another name"
+        )
     if "shares" in encoder:
-        raise ConfigError("the encoder shares no blocks; a further tower may share some of its own")
+        raise ConfigError(
+            "config.encoder.shares: the encoder shares no blocks; a further tower may share its own"
+        )
     given = {"image": image, "dtype": dtype}
     modules = {name: _encoder(name, block, given) for name, block in blocks.items()}
     shares = {name: block["shares"] for name, block in blocks.items() if block.get("shares")}

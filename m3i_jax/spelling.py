@@ -56,9 +56,10 @@ def _guesses(
         words = _words(said)
         yield _same(said, names) or _among(words, names, block), (_bare(said),)
         yield _slip(said, names), words
-    words = _near_words(name)
-    yield _among(words, names, block), words
-    yield None, _near_homes(name)
+    if not _words(name):  # what is known is no slip of something else
+        words = _near_words(name)
+        yield _among(words, names, block), words
+        yield None, _near_homes(name)
 
 
 def _variants(name: str) -> Iterator[str]:

@@ -91,3 +91,29 @@ def test_a_number_outside_its_range_is_refused_with_the_reason():
         build.call(ranged, {"count": 0}, what="block")
     with pytest.raises(build.ConfigError, match=r"expected int or None"):
         build.call(ranged, {"count": 1.5}, what="block")
+
+
+def test_a_key_of_another_block_is_known_once_the_config_is():
+    brush = lambda: build.check(paint, {"width": 3, "patch_size": 4}, what="config.brush")  # noqa: E731
+    with pytest.raises(ConfigError, match="config.brush has no key 'patch_size'; there are: "):
+        brush()
+    for encoder, said in (("vit_b16", "did you mean config.encoder.patch?"), ("resnet50", "there")):
+        with pytest.raises(ConfigError, match=f"no key 'patch_size'; {said}"):
+            with build.knowing({"encoder": {"name": encoder}}):
+                brush()
+
+
+def test_what_a_part_says_of_itself_is_said_of_its_block():
+    with pytest.raises(ConfigError, match="^config.encoder: the width is odd$"):
+        with build.said_of("config.encoder"):
+            raise ConfigError("the width is odd")
+    with pytest.raises(ConfigError, match="^the width is odd$"):
+        with build.said_of("decoder"):
+            raise ConfigError("the width is odd")
+
+
+def test_long_names_and_keys_are_cut():
+    for block in ({"name": "x" * 10_000}, {"name": "paint", "x" * 10_000: 1}):
+        with pytest.raises(ConfigError) as error:
+            build.build(MODULE, block, what="config.brush")
+        assert len(str(error.value)) < 300

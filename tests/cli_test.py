@@ -185,6 +185,12 @@ def test_a_missing_config_names_the_nearest_file(config, tmp_path):
         cli.load(str(tmp_path / "sme.py"))
 
 
+def test_a_file_that_is_no_python_is_a_sentence(tmp_path):
+    (tmp_path / "some.safetensors").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="some.safetensors' is no Python file"):
+        cli.load(str(tmp_path / "some.safetensors"))
+
+
 RECIPES = """
 def get_config():
     from ml_collections import ConfigDict

@@ -220,8 +220,21 @@ def test_training_needs_a_key_only_for_drop_path(key):
         (dict(decoders={"a": {"name": "linear", "input": "a"}}), "feed each other: a <- a"),
         (dict(decoders={"b": {"name": "linear"}}), "config.decoders.b predicts nothing"),
         (dict(decoders={"image": {"name": "qery"}}), "did you mean 'query'"),
+        # The key that can be typed.
+        (dict(encoder=dict(NANO, width=0)), r"^config\.encoder\.width is 0, expected 1"),
+        (dict(encoder=dict(NANO, activation="gelo")), r"^config\.encoder: .*did you mean 'gelu'"),
+        (dict(towers={"b": dict(NANO, depth=-1)}), r"^config\.towers\.b\.depth is -1, expected 1"),
+        (dict(towers={"b": {"name": "vit_nan"}}), r"^unknown config\.towers\.b 'vit_nan'"),
+        (dict(decoders={"p": {"name": "mlp", "out": 3, "layers": -1}}),
+         r"^config\.decoders\.p\.layers is -1"),
+        (dict(decoders={"p": {"name": "mlp", "out": 3, "norm": "bn"}}),
+         r"^config\.decoders\.p: .*did you mean 'batch'"),
+        (dict(decoders={"p": {"widht": 3}}), r"^config\.decoders\.p lacks 'name'"),
+        (dict(decoders={"image": {"name": "linear", "out": 3}}),
+         r"^config\.decoders\.image\.out is 3, but how wide a prediction is the objective says"),
+        (dict(decoders={"image": {"name": "projector"}}), "image, a head, has the name of a tower"),
     ],
-)
+)  # fmt: skip
 def test_mistakes(change, words):
     with pytest.raises(ConfigError, match=words):
         built(**change)

@@ -7,7 +7,8 @@ import pytest
 
 from m3i_jax import data, decoders, encoders, framework, methods, spelling, synonyms
 from m3i_jax.augment import photometric
-from m3i_jax.data import captions, crops
+from m3i_jax.data import captions
+from m3i_jax.data.views import crops
 from m3i_jax.encoders import table
 from m3i_jax.methods import compose
 from m3i_jax.training import blocks, optimizer, schedules

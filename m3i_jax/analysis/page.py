@@ -26,7 +26,8 @@ def write(workdir: str | Path) -> Path:
     workdir = Path(workdir)
     lines = log.read(workdir / "metrics.jsonl")
     if not lines:
-        raise ConfigError(f"'{workdir}' has no metrics.jsonl; expected the --workdir of a run")
+        what = f"'{workdir}' has no metrics.jsonl with a step in it"
+        raise ConfigError(f"{what}; expected the --workdir of a run")
     folder = workdir / "report"
     with storage.writing(folder):
         folder.mkdir(exist_ok=True)

@@ -21,6 +21,7 @@ from m3i_jax.interop.statement import (
     sides,
     truth,
 )
+from m3i_jax.ranges import shown
 
 WHERE = "config.json's "
 
@@ -206,8 +207,9 @@ def model(said: Mapping[str, Any]) -> Stated | None:
         return _clip(said)
     if kind not in FAMILIES:
         raise ConfigError(
-            f"config.json says that it is a '{kind}', which no layout of ours reads"
-            f"{nearest(kind, [*FAMILIES, 'clip'])}"
+            # What a file says of itself is no slip: no other one is meant.
+            f"config.json says that it is a {shown(kind)}, which no layout of ours reads"
+            f"{nearest('', [*FAMILIES, 'clip'])}"
         )
     stated = _stated(FAMILIES[kind], said, WHERE)
     if kind == "vit_mae":

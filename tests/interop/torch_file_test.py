@@ -13,6 +13,7 @@ import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.interop import torch_file
+from tests.jsonfile_test import odd
 
 
 def test_without_torch_a_sentence_says_what_to_install(monkeypatch, tmp_path):
@@ -188,3 +189,9 @@ def test_what_cannot_be_read_is_said_in_a_line(written, tmp_path):
     around._modules["itself"] = around
     with pytest.raises(ConfigError, match="recursion"):
         torch_file.read(written(lambda _: around))
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_what_is_no_file_is_not_waited_for(kind, tmp_path):
+    with pytest.raises(ConfigError, match="x.pth' is no ordinary file"):
+        torch_file.read(odd(kind, tmp_path / "x.pth"))

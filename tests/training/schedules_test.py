@@ -37,6 +37,10 @@ def test_lengths_in_every_unit(length, steps):
     "length, message",
     [
         ("40 epocs", "did you mean 'epochs'"),
+        ("10 iterations", "did you mean 'steps'"),
+        ("50%", "did you mean '50 percent'"),
+        ("40epochs", "did you mean '40 epochs'"),
+        ("1.5ep", "did you mean '1.5 epochs'"),
         ("forty epochs", "is not a length"),
         ("4 0 epochs", "is not a length"),
         ("-1 steps", "not negative"),

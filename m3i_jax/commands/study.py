@@ -81,7 +81,7 @@ def main() -> int:
     if docs and not docs.is_file():
         raise ConfigError(f"--docs is '{docs}', which is no file")
     if docs:  # refused before hours of training
-        comparison.paste(docs.read_text(), "")
+        comparison.paste(_text(docs), "")
     plan = chosen_plan()
     everything = plan.tables()
     chosen = study.choose(everything, FORMS.value)
@@ -126,7 +126,14 @@ def _write(plan: Plan, chosen: Sequence[Any], docs: pathlib.Path | None) -> None
         picture.parent.mkdir(exist_ok=True)
         comparison.plot(chosen, found, picture)
         block = f"{text}\n\n![Linear probes, forms in the paper's order](images/{picture.name})"
-        docs.write_text(comparison.paste(docs.read_text(), block))
+        docs.write_text(comparison.paste(_text(docs), block))
+
+
+def _text(docs: pathlib.Path) -> str:
+    try:
+        return docs.read_text()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--docs is '{docs}', which is no text: {error.reason}") from error
 
 
 def run() -> None:

@@ -67,14 +67,17 @@ def reached():
     found["init_from"] = (init_from.Source, {}, {"path": "x"})
     found["captions"] = (captions.train, dict(captions=["a word"]), {})
     found["captions file"] = (captions.load, dict(path="x"), {})
-    found["digit_scenes"] = (data.SOURCES["digit_scenes"], dict(split="train"), {})
-    found["image_folder"] = (data.SOURCES["image_folder"], dict(split="train"), {"root": "x"})
+    for name, fn in data.SOURCES.items():
+        own = inspect.signature(fn).parameters.items()
+        lacking = {n: "x" for n, p in own if p.default is p.empty and n not in data.GIVEN}
+        found[f"source {name}"] = (fn, dict(split="train"), lacking)
     return found
 
 
 REACHED = reached()
 # Opened or traced for a value inside, these cost more than they show.
-ONLY_CHECKED = ("augment", "digit_scenes", "image_folder", "captions", "captions file")
+SOURCES = [name for name in REACHED if name.startswith("source ")]
+ONLY_CHECKED = ("augment", *SOURCES, "captions", "captions file")
 
 
 def fields(name):

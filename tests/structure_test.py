@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "decoders": NUMERICS + " masks nn",
     "networks": NUMERICS + " nn encoders decoders",
     "framework": NUMERICS + " trees losses masks mixing normalize metrics quantize",
-    "methods": "types build ranges texts framework masks",
+    "methods": "types build ranges texts losses framework masks",
     "data": "types build ranges texts jsonfile",
     "interop": "types build ranges jsonfile trees geometry normalize nn encoders",
     "checkpoints": "types build ranges jsonfile trees parallel data interop",

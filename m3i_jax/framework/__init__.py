@@ -44,6 +44,7 @@ from m3i_jax.framework.distributions import (
     pairwise_sigmoid,
     product,
     redundancy,
+    tokenwise,
 )
 from m3i_jax.framework.engine import encode, gradients, init, prepare, update
 from m3i_jax.framework.information import Evidence

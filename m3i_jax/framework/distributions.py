@@ -65,8 +65,11 @@ class Regularizer(NamedTuple):
     pooled: bool = False
 
 
-def _tokens(name: str, loss: Callable[..., Array]) -> Distribution:
-    """A distribution around the predicted tokens."""
+def tokenwise(name: str, loss: Callable[..., Array]) -> Distribution:
+    """A distribution around the predicted tokens: −log P̂ is loss(prediction, tokens), (B, L).
+
+    Any of docs/methods.md#prediction-terms, or a loss of a method's own.
+    """
     score = lambda prediction, target: loss(prediction, target.tokens)  # noqa: E731
     return Distribution(name, score, evidence=information.of_tokens)
 
@@ -79,7 +82,7 @@ def _pooled(name: str, loss: Callable[..., Array]) -> Distribution:
 
 def gaussian(*, sigma2: float | None = None, dense: bool = True) -> Distribution:
     """Gaussian, Σ_d e²/(2σ²); mean squared error by default (docs/methods.md#prediction-terms)."""
-    return (_tokens if dense else _pooled)("Gaussian", partial(losses.gaussian, sigma2=sigma2))
+    return (tokenwise if dense else _pooled)("Gaussian", partial(losses.gaussian, sigma2=sigma2))
 
 
 def cosine(*, dense: bool = False) -> Distribution:
@@ -87,7 +90,7 @@ def cosine(*, dense: bool = False) -> Distribution:
 
     BYOL (Grill et al. 2020, Eq. 2, https://arxiv.org/abs/2006.07733), MILAN.
     """
-    made = (_tokens if dense else _pooled)("Gaussian", losses.cosine)
+    made = (tokenwise if dense else _pooled)("Gaussian", losses.cosine)
     return made._replace(evidence=information.on_sphere(made.evidence))
 
 
@@ -96,12 +99,12 @@ def laplace() -> Distribution:
 
     SimMIM (Xie et al. 2022, §3.4, https://arxiv.org/abs/2111.09886).
     """
-    return _tokens("Laplace", losses.laplace)
+    return tokenwise("Laplace", losses.laplace)
 
 
 def huber(*, delta: float = 1.0) -> Distribution:
     """Huber over tokens; data2vec and FD have δ = 2 (docs/methods.md#prediction-terms)."""
-    return _tokens("Huber", partial(losses.huber, delta=delta))
+    return tokenwise("Huber", partial(losses.huber, delta=delta))
 
 
 def bernoulli() -> Distribution:

@@ -11,56 +11,15 @@ number.
 * `assignments`: soft targets. `regularizers`: what keeps codes apart, one scalar each.
 """
 
-from m3i_jax.losses.assignments import centred, sharpen, sinkhorn
-from m3i_jax.losses.contrastive import (
-    binary,
-    boltzmann,
-    contrast,
-    dense_contrast,
-    info_nce,
-    nt_xent,
-    pairwise_sigmoid,
-)
-from m3i_jax.losses.prediction import (
-    bernoulli,
-    categorical,
-    cosine,
-    cross_entropy,
-    gaussian,
-    huber,
-    laplace,
-)
-from m3i_jax.losses.regularizers import (
-    alignment,
-    cross_correlation,
-    invariance,
-    mean_entropy,
-    redundancy,
-    unigrad,
-)
+from m3i_jax.losses import assignments, contrastive, prediction, regularizers
+from m3i_jax.losses.assignments import *
+from m3i_jax.losses.contrastive import *
+from m3i_jax.losses.prediction import *
+from m3i_jax.losses.regularizers import *
 
 __all__ = [
-    "alignment",
-    "bernoulli",
-    "binary",
-    "boltzmann",
-    "categorical",
-    "centred",
-    "contrast",
-    "cosine",
-    "cross_correlation",
-    "cross_entropy",
-    "dense_contrast",
-    "gaussian",
-    "huber",
-    "info_nce",
-    "invariance",
-    "laplace",
-    "mean_entropy",
-    "nt_xent",
-    "pairwise_sigmoid",
-    "redundancy",
-    "sharpen",
-    "sinkhorn",
-    "unigrad",
+    *assignments.__all__,
+    *contrastive.__all__,
+    *prediction.__all__,
+    *regularizers.__all__,
 ]

@@ -5,6 +5,12 @@ import jax.numpy as jnp
 
 from m3i_jax.types import Array
 
+__all__ = [
+    "centred",
+    "sharpen",
+    "sinkhorn",
+]
+
 
 def sharpen(probabilities: Array, power: float) -> Array:
     """p^power, renormalised: (..., K) -> (..., K).

@@ -12,6 +12,16 @@ import jax.numpy as jnp
 from m3i_jax.losses.prediction import NEVER, bernoulli, categorical
 from m3i_jax.types import Array
 
+__all__ = [
+    "binary",
+    "boltzmann",
+    "contrast",
+    "dense_contrast",
+    "info_nce",
+    "nt_xent",
+    "pairwise_sigmoid",
+]
+
 
 def boltzmann(
     prediction: Array,

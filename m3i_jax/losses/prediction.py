@@ -10,6 +10,16 @@ import numpy as np
 from m3i_jax import normalize
 from m3i_jax.types import Array
 
+__all__ = [
+    "bernoulli",
+    "categorical",
+    "cosine",
+    "cross_entropy",
+    "gaussian",
+    "huber",
+    "laplace",
+]
+
 # Stands for −∞ where a candidate does not exist; finite, so that no gradient becomes 0·∞, and
 # below whatever a logit can be.
 NEVER = float(np.finfo(np.float32).min)

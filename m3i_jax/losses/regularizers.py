@@ -10,6 +10,15 @@ from m3i_jax import normalize
 from m3i_jax.losses.prediction import gaussian
 from m3i_jax.types import Array
 
+__all__ = [
+    "alignment",
+    "cross_correlation",
+    "invariance",
+    "mean_entropy",
+    "redundancy",
+    "unigrad",
+]
+
 
 def cross_correlation(
     first: Array, second: Array, *, off_diagonal: float = 5e-3, eps: float = 1e-5

@@ -8,7 +8,10 @@ from m3i_jax.evaluation.tasks.knn import knn
 from m3i_jax.evaluation.tasks.linear import linear
 from m3i_jax.evaluation.tasks.task import Measured, Task
 
-TASKS = {"linear": linear, "knn": knn}
+TASKS = {
+    "linear": linear,
+    "knn": knn,
+}
 
 __all__ = ["TASKS", "Measured", "Task", "create", "defaults"]
 

@@ -1,8 +1,41 @@
-"""The engine: prepares the views, encodes every code once, differentiates what the terms say.
+"""The engine: one step of any method, from views to gradients.
+
+Sit down with this one; it is the heart, and the other files of the package are what it calls.
+A method is data (`method.Method`): which representation is predicted from which, and how the
+prediction is scored. The engine is what turns that table, and a batch, into a gradient of
 
     loss = Σ_terms weight · ( −log P̂( z_y | ψ(z_x, t_x, t_y) ) − H(z_y) )
 
-All functions are pure; `network` is a record of pure functions (see `networks.Network`).
+All functions are pure; `network` is a record of pure functions (see `networks.Network`). B is the
+batch, n the tokens that an encoder saw, D the width of a representation. One step flows so:
+
+    views {name: View}                      images (B, H, W, 3), labels (B,), texts (B, T)
+      │ prepare     derives views (mixes), draws masks, weighs rows: whatever is of the whole batch
+      ▼
+    Prepared                                + mixed images, visible (B, h, w) bool, rows (B,)
+      │ encode      every code of the method once, in an order in which none waits for another
+      ▼
+    representations {code: Features}        tokens (B, n, D), pooled (B, D), candidates (M, D)
+      │ score       heads predict and are compared with targets, see `scoring`
+      ▼
+    scores {term: Score}                    loss (), and what it is made of
+      │ gradients   differentiates score, weighs the groups of terms, differentiates encode
+      ▼
+    Gradients                               params like the parameters, loss (), metrics ()
+      │ update      after the optimiser's step: moving averages, queues, centres, codebooks
+      ▼
+    states {slot: state}
+
+Why `gradients` differentiates the representations first and pulls them back once: the weight of a
+group of terms may depend on how large the gradient is that it sends to the representations (M3I's
+Eq. 13), so that gradient has to be there, for each group by itself, before the weighted sum is.
+Scores are cheap and encoders are not. So the chain rule is cut at the representations: encoders
+run forward once; each group goes back as far as the representations; their weighted sum goes
+back through the encoders once. Any number of groups costs one pass of the encoders, as does one.
+
+Read on in this order: `gradients`, `encode`, `prepare` here; `scoring.predict` for how one term is
+put to its decoder; `passes` for how codes share a pass; `codes` and `targets` for what encoders
+there are. The helpers below the line of public functions can wait.
 """
 
 from collections.abc import Mapping
@@ -23,7 +56,12 @@ from m3i_jax.types import Array, Features, View
 
 
 class Gradients(NamedTuple):
-    """Result of one differentiation."""
+    """Result of one differentiation.
+
+    params: like the parameters in training.  loss: the weighted sum.  scores: by term.
+    weights, norms: by group of terms.  weighting: its next state.
+    reports: {slot: what its codes report}, for `update`.
+    """
 
     params: Any
     loss: Array
@@ -31,7 +69,7 @@ class Gradients(NamedTuple):
     weights: dict[str, Array]
     norms: dict[str, Array]
     weighting: Any
-    aux: dict[str, Any]
+    reports: dict[str, tuple]
 
 
 def init(method: Method, network: Any, key: Array) -> tuple[dict, dict]:
@@ -59,12 +97,16 @@ def prepare(
     """
     views, visible, known = dict(views), {}, {}
     for name, derived in method.views.items():
-        if not derived.codes:  # those are made when their codes are there, see `encode`
+        # A view that is made of representations has to wait for them: `encode` makes it.
+        if not derived.codes:
             views[name] = derived.make(named(key, name), views, **_cells(method, network, name))
+    # Masks are drawn here, not where they are used: gradients may be accumulated over slices of
+    # the batch, and every slice must see what the whole batch would have.
     drawn = {}
     for name, code in method.wholes.items():
         if code.mask is None:
             continue
+        # Codes that look alike share the mask, so that they share the pass, too (`passes`).
         place = (code.encoder.tower, code.view, code.mask)
         if place not in drawn:
             scores, guide = (), code.mask.guide
@@ -72,7 +114,7 @@ def prepare(
             if guide is not None:
                 bare = Prepared(views, {}, {}, {})
                 known[guide], attention = _guide(method, network, params, states, bare, guide)
-                scores = (attention.reshape(-1, *grid),)
+                scores = (attention.reshape(-1, *grid),)  # (B, h·w) -> (B, h, w)
             batch, hidden = views[code.view].data.shape[0], code.mask.hidden
             drawn[place] = code.mask.draw(named(key, "mask/" + name), batch, grid, hidden, *scores)
         visible[name] = drawn[place]
@@ -82,10 +124,12 @@ def prepare(
 
 def _guide(method, network, params, states, prepared, name):
     """Features of a guide; its class token's attention to patches, (B, h·w), mean over heads."""
-    shown = looks(method, network, params, states, prepared, train=False, key=None)
-    look = shown(name, prepared.views[method.codes[name].view])
-    features, _ = method.codes[name].encoder.apply(look)
+    inputs = looks(method, network, params, states, prepared, train=False, key=None)
+    code = method.codes[name]
+    features, _ = code.encoder.apply(inputs(name, prepared.views[code.view]))
+    # (depth, B, heads, q, k): the last block, the class token (0) looking at the patches (1:).
     attention = features.attention[-1, :, :, 0, 1:].mean(1)
+    # Every block's maps and tokens are large and have done their work.
     return features._replace(layers=None, attention=None), attention
 
 
@@ -96,56 +140,65 @@ def encode(
 
     Returns ({code: Features}, {slot: what its codes report}, `prepared` with all views).
     """
-    codes, found, moves, views, told = {}, {}, {}, dict(prepared.views), set()
-    how = dict(train=train, key=key, progress=progress, moves=moves)
-    shown = looks(method, network, params, states, prepared, **how)
+    representations, reports, statistics, reported = {}, {}, {}, set()
+    views = dict(prepared.views)
+    how = dict(train=train, key=key, progress=progress, moves=statistics)
+    inputs = looks(method, network, params, states, prepared, **how)
     for name in method.order:
         code = method.wholes[name]
         if code.view not in views:
-            given = params, states, prepared._replace(views=views), codes
-            views[code.view] = _late(method, network, *given, code.view, key)
-        if name in prepared.known:
-            codes[name] = prepared.known[name]
+            # `order` puts what a view is made of before the code that looks at it.
+            so_far = params, states, prepared._replace(views=views), representations
+            views[code.view] = _deferred(method, network, *so_far, code.view, key)
+        if name in prepared.known:  # encoded for a mask already, by weights that do not train
+            representations[name] = prepared.known[name]
             continue
-        features, reports = code.encoder.apply(shown(name, views[code.view]))
-        codes[name] = features._replace(layers=None, attention=None)
-        for slot, report in reports.items():
-            # What two rows of a composition have in common is told once: keys enter a queue once.
-            said = (slot, code.view, code.mask, *behind(code.encoder))
-            if said not in told:
-                found[slot] = (*found.get(slot, ()), report)
-            told.add(said)
-    found |= {slot: tuple(passes) for slot, passes in moves.items()}
-    return codes, found, prepared._replace(views=views)
+        features, news = code.encoder.apply(inputs(name, views[code.view]))
+        # What encoders needed of every block is not kept for the backward pass of the terms.
+        representations[name] = features._replace(layers=None, attention=None)
+        for slot, report in news.items():
+            # Two methods of a composition may have a code in common: it reports once, or its keys
+            # would enter a queue twice.
+            source = (slot, code.view, code.mask, *behind(code.encoder))
+            if source not in reported:
+                reports[slot] = (*reports.get(slot, ()), report)
+            reported.add(source)
+    # Passes by the batch of an averaged encoder move its running statistics: they report, too.
+    reports |= {slot: tuple(passes) for slot, passes in statistics.items()}
+    return representations, reports, prepared._replace(views=views)
 
 
-def _late(method, network, params, states, prepared, codes, name, key) -> View:
-    """The derived view `name`, made of codes; no gradient flows through it."""
-    derived, still = method.views[name], jax.lax.stop_gradient((params, codes))
+def _deferred(method, network, params, states, prepared, representations, name, key) -> View:
+    """The derived view `name`, made of representations; no gradient flows through it."""
+    derived = method.views[name]
+    # A view is an input: what is made of it teaches nobody how it should have been made (CIM).
+    params, representations = jax.lax.stop_gradient((params, representations))
 
     def decode(decoder, role):
         code = derived.codes[role]
         grid = network.towers[method.codes[code].encoder.tower].grid
         how = dict(grid=grid, source=None, target=None, target_grid=grid)
-        return network.decode(still[0], decoder, still[1][code], **how, train=False)
+        return network.decode(params, decoder, representations[code], **how, train=False)
 
     roles = derived.codes.items()
     made = Made(
-        {role: still[1][code] for role, code in roles},
+        {role: representations[code] for role, code in roles},
         {role: prepared.visible[code] for role, code in roles if code in prepared.visible},
         decode,
         network,
         jax.lax.stop_gradient(states),
     )
+    # Evaluation gives no key, and wants the same view each time.
     key = named(jax.random.key(0) if key is None else key, name)
     where = _cells(method, network, name)
     return jax.lax.stop_gradient(derived.make(key, prepared.views, made, **where))
 
 
-def update(method: Method, params: Any, states: dict, found: dict, progress: Array) -> dict:
+def update(method: Method, params: Any, states: dict, reports: dict, progress: Array) -> dict:
     """All states after the optimiser's step; progress is in [0, 1]."""
+    # `params` are those after the step, so that an average is of the network that was reached.
     return {
-        name: slot.update(method.owned(params, name), states[name], found.get(name, ()), progress)
+        name: slot.update(method.owned(params, name), states[name], reports.get(name, ()), progress)
         for name, slot in method.slots.items()
     }
 
@@ -165,50 +218,72 @@ def gradients(
 ) -> Gradients:
     """Gradient of Σ_g λ_g L_g, each encoder passed through once (M3I's Eq. 13).
 
-    The codes z are computed with their pull-back. Each group of terms is differentiated with
-    respect to z and the heads alone; its norm at the input features gives λ; and one pull-back
-    of the weighted sum carries everything to the encoders (docs/methods.md#balance-of-losses).
+    With z the representations, θ what encodes them and η what predicts from them, both in `params`:
+        ∂L/∂params = Σ_g λ_g ∂L_g/∂η  +  (∂z/∂θ)ᵀ ( Σ_g λ_g ∂L_g/∂z ),   λ from the norms ‖∂L_g/∂z‖
+    `head_grads` and `feature_grads` are the two partial derivatives, `pullback` is (∂z/∂θ)ᵀ
+    (docs/methods.md#balance-of-losses).
     """
 
-    def front(params):
-        codes, aux, complete = encode(
+    def represent(params):
+        encoded, reports, complete = encode(
             method, network, params, states, prepared, train=train, key=key, progress=progress
         )
-        live = {n: (f.tokens, f.pooled, f.candidates) for n, f in codes.items()}
-        fixed = {n: f._replace(tokens=None, pooled=None, candidates=None) for n, f in codes.items()}
-        return live, (fixed, aux, complete)
+        representations, rest = _split(encoded)
+        return representations, (rest, reports, complete)
 
-    live, pull, (fixed, aux, complete) = jax.vjp(front, params, has_aux=True)
+    # The only forward pass of the encoders. `pullback` keeps what it needs to go back through them.
+    representations, pullback, (rest, reports, complete) = jax.vjp(represent, params, has_aux=True)
 
-    def back(params, live, terms):
-        codes = {
-            n: fixed[n]._replace(tokens=live[n][0], pooled=live[n][1], candidates=live[n][2])
-            for n in live
-        }
-        scores = score(method, network, params, codes, complete, terms=terms, train=train, key=key)
+    def group_loss(params, representations, terms):
+        how = dict(terms=terms, train=train, key=key)
+        encoded = _joined(representations, rest)
+        scores = score(method, network, params, encoded, complete, **how)
         return sum(s.loss for s in scores.values()), scores
 
-    scores, norms, parts = {}, {}, []
+    scores, norms, head_grads, feature_grads = {}, {}, {}, {}
     for group, terms in _partition(method, weighting):
-        slope = jax.value_and_grad(back, argnums=(0, 1), has_aux=True)
-        (_, part), (heads, features) = slope(params, live, terms)
-        scores |= part
-        parts.append((group, heads, features))
+        # With respect to params this finds the heads' part: `representations` are given, so the
+        # encoders' part is zero here, and comes with the pull-back.
+        differentiate = jax.value_and_grad(group_loss, argnums=(0, 1), has_aux=True)
+        (_, group_scores), grads = differentiate(params, representations, terms)
+        head_grads[group], feature_grads[group] = grads
+        scores |= group_scores
         if weighting.measures:
-            norms[group] = _norm([features[n] for n in _inputs(method, terms)])
+            # Measured where the terms start: a target may have a gradient, but is no input.
+            norms[group] = _norm([feature_grads[group][n] for n in _inputs(method, terms)])
     weights, balance = weighting.weigh(balance, norms, progress)
 
-    def total(trees):
-        scaled = [
-            jax.tree.map(lambda x, w=weights.get(group, 1.0): w * x, tree)
-            for (group, _, _), tree in zip(parts, trees, strict=True)
-        ]
-        return jax.tree.map(lambda *xs: sum(xs), *scaled)
-
-    (slopes,) = pull(total([features for _, _, features in parts]))
-    slopes = jax.tree.map(jnp.add, slopes, total([heads for _, heads, _ in parts]))
+    # The only backward pass of the encoders, of (tokens (B, n, D), pooled (B, D), …) by code.
+    (encoder_grads,) = pullback(_weighted_sum(feature_grads, weights))
+    grads = jax.tree.map(jnp.add, encoder_grads, _weighted_sum(head_grads, weights))
     loss = sum(weights.get(method.terms[n].group, 1.0) * s.loss for n, s in scores.items())
-    return Gradients(slopes, loss, scores, weights, norms, balance, aux)
+    return Gradients(grads, loss, scores, weights, norms, balance, reports)
+
+
+def _split(encoded: dict[str, Features]) -> tuple[dict, dict[str, Features]]:
+    """What gradients flow through, {code: (tokens, pooled, candidates)}; and the rest."""
+    # A pull-back is of real numbers. Indices and choices are none, and `base` only serves to
+    # compare (`scoring._match`): they go round it as they are.
+    representations = {n: (f.tokens, f.pooled, f.candidates) for n, f in encoded.items()}
+    bare = dict(tokens=None, pooled=None, candidates=None)
+    return representations, {n: f._replace(**bare) for n, f in encoded.items()}
+
+
+def _joined(representations: dict, rest: dict[str, Features]) -> dict[str, Features]:
+    """Inverse of `_split`."""
+    return {
+        n: rest[n]._replace(tokens=tokens, pooled=pooled, candidates=candidates)
+        for n, (tokens, pooled, candidates) in representations.items()
+    }
+
+
+def _weighted_sum(grads: dict[str, Any], weights: dict[str, Array]) -> Any:
+    """Σ_g λ_g · grads[g], leaf by leaf; a group without a weight counts once."""
+    scaled = [
+        jax.tree.map(lambda x, weight=weights.get(group, 1.0): weight * x, tree)
+        for group, tree in grads.items()
+    ]
+    return jax.tree.map(lambda *leaves: sum(leaves), *scaled)
 
 
 def _cells(method: Method, network: Any, view: str) -> dict[str, Any]:
@@ -223,6 +298,7 @@ def _cells(method: Method, network: Any, view: str) -> dict[str, Any]:
 def _row_weights(method: Method, views: dict[str, View], term: Term) -> Array | None:
     """(B,) weights with mean 1 over the batch: each kind of target averages over its own count."""
     target = method.codes[term.y].view
+    # A deferred view is not there yet. It is an image, and images are never missing.
     present = views[target].present if target in views else None
     if present is None:
         return None
@@ -230,9 +306,13 @@ def _row_weights(method: Method, views: dict[str, View], term: Term) -> Array | 
     part, share = method.codes[term.x], None
     if isinstance(part, Part):
         region, group = views[code.view].regions[part.region], method.views[code.view].group
+        # Row i of a mix shows sample owner[i] there, whose target may be missing where i's is not.
         present, share = mixing.take(present, region.owner, group=group), region.share
+        # owner (B, k) names the k samples of a blend: its target is whole if all of theirs are.
         present = present if present.ndim == 1 else present.all(-1)
     rows = present.astype(jnp.float32)
+    # Mean 1, so that the loss is a mean over the rows that count, and over all rows at once: a mean
+    # of slices of the batch (accumulation) is then the mean over the batch. No row: the loss is 0.
     rows = rows * (rows.shape[0] / jnp.maximum(rows.sum(), 1.0))
     return rows if share is None else rows * share
 

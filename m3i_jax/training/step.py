@@ -83,7 +83,7 @@ def make_step(
         def move(state):
             changes, moments = optimizer.update(result.params, state.optimizer, state.params)
             params = optax.apply_updates(state.params, changes)
-            codes = fw.update(method, params, state.codes, result.aux, progress)
+            codes = fw.update(method, params, state.codes, result.reports, progress)
             return state.replace(
                 params=params, optimizer=moments, codes=codes, balance=result.weighting
             )

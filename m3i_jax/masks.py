@@ -11,6 +11,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Float32, Int32, Key, UInt32
 
 from m3i_jax.types import Array, Grid
 
@@ -61,14 +62,18 @@ def count_units(hidden: float, grid: Grid, unit: int) -> int:
     return math.ceil(round(hidden * h * w, 6)) * unit**2
 
 
-def everything(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
+def everything(
+    key: Key[Array, ""], batch: int, grid: Grid, hidden: float
+) -> Bool[Array, "{batch} rows columns"]:
     """Hides nothing, where a mask is asked for; `hidden` has to be 0 (docs/methods.md#masks)."""
     if count(hidden, grid):
         raise ValueError(f"masks.everything hides nothing, but hidden is {hidden}")
     return jnp.ones((batch, *grid), bool)
 
 
-def random(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
+def random(
+    key: Key[Array, ""], batch: int, grid: Grid, hidden: float
+) -> Bool[Array, "{batch} rows columns"]:
     """Hides cells uniformly at random without replacement.
 
     MAE (He et al. 2022, §3, https://arxiv.org/abs/2111.06377).
@@ -77,7 +82,9 @@ def random(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
     return _hide_lowest(lots, count(hidden, grid)).reshape(batch, *grid)
 
 
-def rows_alike(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
+def rows_alike(
+    key: Key[Array, ""], batch: int, grid: Grid, hidden: float
+) -> Bool[Array, "{batch} rows columns"]:
     """Hides `count_up(hidden, grid)` cells at random, the same of all images of the batch.
 
     MSN's code (Assran et al. 2022, https://arxiv.org/abs/2204.07141): docs/methods.md#msn.
@@ -86,7 +93,9 @@ def rows_alike(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
     return jnp.broadcast_to(mask.reshape(1, *grid), (batch, *grid))
 
 
-def units(key: Array, batch: int, grid: Grid, hidden: float, *, unit: int) -> Array:
+def units(
+    key: Key[Array, ""], batch: int, grid: Grid, hidden: float, *, unit: int
+) -> Bool[Array, "{batch} rows columns"]:
     """Hides squares of unit x unit cells uniformly at random.
 
     Exactly `count_units(hidden, grid, unit)` cells are hidden, which rounds up. SimMIM's squares
@@ -99,7 +108,13 @@ def units(key: Array, batch: int, grid: Grid, hidden: float, *, unit: int) -> Ar
     return coarse.repeat(unit, axis=1).repeat(unit, axis=2)
 
 
-def weighted(key: Array, batch: int, grid: Grid, hidden: float, scores: Array) -> Array:
+def weighted(
+    key: Key[Array, ""],
+    batch: int,
+    grid: Grid,
+    hidden: float,
+    scores: Float[Array, "{batch} rows columns"],
+) -> Bool[Array, "{batch} rows columns"]:
     """Keeps cells drawn without replacement with probability ∝ score.
 
     The next cell to keep is drawn among those left with probability score/Σ scores until all but
@@ -120,7 +135,9 @@ def weighted(key: Array, batch: int, grid: Grid, hidden: float, scores: Array) -
     return (rank >= count(hidden, grid)).reshape(batch, *grid)
 
 
-def blockwise(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
+def blockwise(
+    key: Key[Array, ""], batch: int, grid: Grid, hidden: float
+) -> Bool[Array, "{batch} rows columns"]:
     """Hides rectangular blocks until the count is exact.
 
     Block after block, up to 10 tries: area U(min, remaining), aspect log-uniform in [0.3, 1/0.3],
@@ -144,7 +161,9 @@ def blockwise(key: Array, batch: int, grid: Grid, hidden: float) -> Array:
     return _hide_lowest(lots, hide).reshape(batch, h, w)
 
 
-def indices(visible: Array, count: int) -> Array:
+def indices(
+    visible: Bool[Array, "batch rows columns"], count: int
+) -> Int32[Array, "batch {count}"]:
     """Cells of a mask that are visible: (B, h, w) -> (B, count) int32, row-major and ascending.
 
     `count` is static and equals the number of visible cells; were there fewer, the rest is h·w,
@@ -164,8 +183,8 @@ def _coarse(grid: Grid, unit: int) -> Grid:
     return h // unit, w // unit
 
 
-def _lots(key: Array, batch: int, cells: int) -> Array:
-    """Random numbers of cells, no two alike in a mask: (batch, cells) uint32, none below `cells`.
+def _lots(key: Key[Array, ""], batch: int, cells: int) -> UInt32[Array, "{batch} {cells}"]:
+    """Random numbers of cells, no two alike in a mask, none below `cells`.
 
     The lowest bits hold the cell's number, which settles ties; 31 − ⌈log₂ cells⌉ bits are random,
     as many as float32 noise has on a 14x14 grid. Integers sort six times as fast on CPUs.
@@ -175,14 +194,19 @@ def _lots(key: Array, batch: int, cells: int) -> Array:
     return bits | jnp.uint32(1 << 31) | jnp.arange(cells, dtype=jnp.uint32)[None]
 
 
-def _hide_lowest(lots: Array, hide: int) -> Array:
+def _hide_lowest(lots: UInt32[Array, "batch tokens"], hide: int) -> Bool[Array, "batch tokens"]:
     """Hides exactly the `hide` cells with the lowest lots: (B, n) -> (B, n) bool."""
     if hide == 0:
         return jnp.ones(lots.shape, bool)
     return lots > jnp.sort(lots, axis=1)[:, hide - 1 : hide]
 
 
-def _add(blocks: Array, going: Array, draw: Array, hide: int) -> tuple[Array, Array]:
+def _add(
+    blocks: Bool[Array, "batch rows columns"],
+    going: Bool[Array, " batch"],
+    draw: Float32[Array, "batch tries 4"],
+    hide: int,
+) -> tuple[Bool[Array, "batch rows columns"], Bool[Array, " batch"]]:
     """Adds one block to every mask that still takes any.
 
     The tries of a block do not depend on each other, so all are made at once and the first that
@@ -195,18 +219,20 @@ def _add(blocks: Array, going: Array, draw: Array, hide: int) -> tuple[Array, Ar
     """
     _, h, w = blocks.shape
     free = (~blocks).astype(jnp.float32)
-    remaining = hide - blocks.sum((1, 2), dtype=jnp.int32)[:, None]
+    remaining = hide - blocks.sum((1, 2), dtype=jnp.float32)[:, None]
     rows, columns = _rectangles(draw, remaining, (h, w))
     # New cells of every try; sums of zeros and ones are exact in any precision.
     new = (jnp.matmul(rows, free) * columns).sum(-1)
     fits = (new > 0) & (new <= remaining) & going[:, None]
-    first = jax.nn.one_hot(jnp.argmax(fits, axis=1), TRIES) * fits
+    first = jnp.where(fits, jax.nn.one_hot(jnp.argmax(fits, axis=1), TRIES), 0.0)
     # `first` is one try or none at all.
     side_h, side_w = (jnp.einsum("bt,btn->bn", first, side) > 0 for side in (rows, columns))
     return blocks | (side_h[:, :, None] & side_w[:, None]), going & fits.any(1)
 
 
-def _rectangles(draw: Array, remaining: Array, grid: Grid) -> tuple[Array, Array]:
+def _rectangles(
+    draw: Float32[Array, "batch tries 4"], remaining: Float32[Array, "batch 1"], grid: Grid
+) -> tuple[Float32[Array, "batch tries rows"], Float32[Array, "batch tries columns"]]:
     """Rows (B, TRIES, h) and columns (B, TRIES, w) of random rectangles, 0 or 1.
 
     A rectangle as long as the grid is refused: it covers no cell.

@@ -1,12 +1,15 @@
 """Measures of predictions and of the health of representations; all float32 and jittable."""
 
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Float32, Int, Real, Shaped
 
 from m3i_jax import normalize
 from m3i_jax.types import Array
 
 
-def hits(logits: Array, labels: Array, *, k: int = 1) -> Array:
+def hits(
+    logits: Float[Array, "*positions classes"], labels: Int[Array, "*positions"], *, k: int = 1
+) -> Bool[Array, "*positions"]:
     """Whether the label is among the k largest logits: (..., C), (...) int -> (...) bool.
 
     Of equal logits the lower class goes first, as with argmax, so a constant output scores
@@ -19,7 +22,13 @@ def hits(logits: Array, labels: Array, *, k: int = 1) -> Array:
     return (ahead.sum(-1) < k) & (labels >= 0)
 
 
-def accuracy(logits: Array, labels: Array, *, k: int = 1, weights: Array | None = None) -> Array:
+def accuracy(
+    logits: Float[Array, "batch classes"],
+    labels: Int[Array, " batch"],
+    *,
+    k: int = 1,
+    weights: Shaped[Array, " batch"] | None = None,
+) -> Float32[Array, ""]:
     """Share of rows whose label is among the k largest logits: (N, C), (N,) -> scalar.
 
     Rows weigh 1 where they have a label, and padding (−1) nothing, unless `weights` (N,) says
@@ -28,11 +37,11 @@ def accuracy(logits: Array, labels: Array, *, k: int = 1, weights: Array | None 
     weights = labels >= 0 if weights is None else weights
     weights = jnp.asarray(weights, jnp.float32)
     total = weights.sum()
-    correct = (hits(logits, labels, k=k) * weights).sum()
+    correct = jnp.where(hits(logits, labels, k=k), weights, 0.0).sum()
     return jnp.where(total > 0, correct / jnp.where(total > 0, total, 1.0), 0.0)
 
 
-def feature_std(features: Array) -> Array:
+def feature_std(features: Float[Array, "rows dim"]) -> Float32[Array, ""]:
     """Mean over dimensions of the standard deviation of √D · z/‖z‖: (N, D) -> scalar.
 
     About 1 where features spread over the sphere, 0 where all are the same (complete collapse).
@@ -43,7 +52,7 @@ def feature_std(features: Array) -> Array:
     return jnp.sqrt(variance).mean()
 
 
-def effective_rank(features: Array) -> Array:
+def effective_rank(features: Float[Array, "rows dim"]) -> Float32[Array, ""]:
     """exp of the entropy of the variance's shares over principal directions; (N, D) -> scalar.
 
     exp(−Σ p ln p), p = λ/Σλ with λ the eigenvalues of the covariance: between 1 (all on one line)
@@ -58,7 +67,7 @@ def effective_rank(features: Array) -> Array:
     return jnp.where(total > 0, jnp.exp(entropy(share)), 0.0)
 
 
-def participation(features: Array) -> Array:
+def participation(features: Float[Array, "rows dim"]) -> Float32[Array, ""]:
     """Participation ratio (tr Σ)² / tr(Σ²), Σ the covariance: (N, D) -> scalar.
 
     The number of equally strong directions, 1/Σp² where `effective_rank` is exp(−Σ p ln p), which
@@ -71,13 +80,18 @@ def participation(features: Array) -> Array:
     return jnp.where(total > 0, 1.0 / jnp.where(total > 0, squares, 1.0), 0.0)
 
 
-def entropy(probabilities: Array) -> Array:
+def entropy(probabilities: Float[Array, "*positions classes"]) -> Float32[Array, "*positions"]:
     """Shannon entropy −Σ p ln p in nats over the last axis, 0·ln 0 = 0; (..., K) -> (...)."""
     p = jnp.asarray(probabilities, jnp.float32)
     return -(p * jnp.log(jnp.where(p > 0, p, 1.0))).sum(-1)
 
 
-def usage(index: Array, count: int, *, weights: Array | None = None) -> Array:
+def usage(
+    index: Int[Array, "*positions"],
+    count: int,
+    *,
+    weights: Shaped[Array, "*positions"] | None = None,
+) -> Float32[Array, " {count}"]:
     """Share of all choices that fell on each candidate: (...) int -> (count,), summing to 1.
 
     Choices outside 0 … count−1 (−1: none) are not counted; all shares are 0 where none is left.
@@ -92,7 +106,9 @@ def usage(index: Array, count: int, *, weights: Array | None = None) -> Array:
     return times / jnp.where(total > 0, total, 1.0)
 
 
-def information_bound(loss: Array, candidates: int | Array) -> Array:
+def information_bound(
+    loss: Float[Array, "*shape"], candidates: int | Real[Array, ""]
+) -> Float[Array, "*shape"]:
     """log M − loss: nats of mutual information that InfoNCE over M candidates guarantees.
 
     Any shape; `candidates` M may be traced. The bound holds for the mean over the data, with
@@ -101,7 +117,9 @@ def information_bound(loss: Array, candidates: int | Array) -> Array:
     return jnp.log(jnp.asarray(candidates, jnp.float32)) - loss
 
 
-def gaussian_information(prediction: Array, target: Array) -> tuple[Array, Array]:
+def gaussian_information(
+    prediction: Float[Array, "*positions dim"], target: Float[Array, "*positions dim"]
+) -> tuple[Float32[Array, ""], Float32[Array, ""]]:
     """Eq. 2 of M3I for Gaussians, nats per dimension: (..., D), (..., D) -> two scalars.
 
         E log P̂(z|ẑ) = −½ (ln 2πe + ln det Σ_e / D),     H(z) = ½ (ln 2πe + ln det Σ_z / D)
@@ -116,24 +134,26 @@ def gaussian_information(prediction: Array, target: Array) -> tuple[Array, Array
     error = z - jnp.asarray(prediction, jnp.float32).reshape(-1, width)
     z = _centred(z)
     # Each in a unit of its own, a power of two, as squares leave float32's range.
-    units = normalize.magnitude(error, axis=None), normalize.magnitude(z, axis=None)
+    units = [normalize.magnitude(x, axis=None).squeeze() for x in (error, z)]
     units = jnp.maximum(units[0], 2.0**-40 * units[1]), units[1]
     moments = [_moments(x / unit) for x, unit in zip((error, z), units, strict=True)]
     least = 1e-4 * jnp.maximum(jnp.trace(moments[1]) / width, 1e-30)
     logs = [
-        2.0 * jnp.log(unit).squeeze() + _log_volume(x, least * jnp.square(units[1] / unit))
+        2.0 * jnp.log(unit) + _log_volume(x, least * jnp.square(units[1] / unit))
         for x, unit in zip(moments, units, strict=True)
     ]
     constant = jnp.log(2.0 * jnp.pi * jnp.e)
     return -0.5 * (constant + logs[0]), 0.5 * (constant + logs[1])
 
 
-def _moments(z: Array) -> Array:
+def _moments(z: Float32[Array, "rows dim"]) -> Float32[Array, "dim dim"]:
     """Second moments (D, D) of rows (N, D)."""
     return jnp.matmul(z.T, z, precision="highest") / z.shape[0]
 
 
-def _log_volume(moments: Array, least: Array) -> Array:
+def _log_volume(
+    moments: Float32[Array, "dim dim"], least: Float32[Array, ""]
+) -> Float32[Array, ""]:
     """ln det / D of second moments (D, D), `least` added in every direction.
 
     Where few directions have all variance, rounding of theirs would bury `least` and make the
@@ -147,13 +167,13 @@ def _log_volume(moments: Array, least: Array) -> Array:
     return jnp.log(scale) + 2.0 * jnp.log(jnp.diagonal(factor)).mean()
 
 
-def _centred(z: Array) -> Array:
+def _centred(z: Float32[Array, "rows dim"]) -> Float32[Array, "rows dim"]:
     """Rows less their mean; exactly 0 for a constant, as the mean is of what differs from row 0."""
     z = z - z[:1]
     return z - z.mean(0, keepdims=True)
 
 
-def _gram(features: Array) -> Array:
+def _gram(features: Float[Array, "rows dim"]) -> Float32[Array, "fewer fewer"]:
     """Inner products of centred features, of rows or of columns, whichever are fewer.
 
     Up to a factor: what is centred is brought near 1, as squares leave float32's range.

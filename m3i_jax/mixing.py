@@ -6,13 +6,16 @@ By a patch mask for M3I (docs/methods.md#mixed-images); by shares for fine-tunin
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float32, Int, Int32, Key, Num, Shaped
 
 from m3i_jax.types import Array
 
 PER = ("batch", "row")  # what λ is drawn for
 
 
-def partner(key: Array, batch: int, *, group: int | None = None) -> Array:
+def partner(
+    key: Key[Array, ""], batch: int, *, group: int | None = None
+) -> Int32[Array, " {batch}"]:
     """Whom each row is mixed with: a random permutation without fixed points, (batch,) int32.
 
     σ = p ∘ (shift by s) ∘ p⁻¹ with p a uniform permutation and s uniform in 1..n−1, independently
@@ -37,8 +40,13 @@ def partner(key: Array, batch: int, *, group: int | None = None) -> Array:
     return (local.astype(jnp.int32) + first).reshape(batch)
 
 
-def take(x: Array, permutation: Array, *, group: int | None = None) -> Array:
-    """Rows x[permutation]: (B, ...), (B,) -> (B, ...).
+def take(
+    x: Shaped[Array, " batch *shape"],
+    permutation: Int[Array, " batch *shown"],
+    *,
+    group: int | None = None,
+) -> Shaped[Array, " batch ..."]:
+    """Rows x[permutation]: (B, ...), (B,) -> (B, ...); (B, k), k rows for each, -> (B, k, ...).
 
     With `group` the permutation stays within consecutive groups of that many rows, and so does
     the gather: where the groups lie within the shards of a batch-sharded array, the compiled
@@ -48,18 +56,24 @@ def take(x: Array, permutation: Array, *, group: int | None = None) -> Array:
         return jnp.take(x, permutation, axis=0)
     size = _group_size(x.shape[0], group)
     # Modulo, so that groups cut out of a larger batch still find their rows.
-    local = permutation.reshape(-1, size) % size
+    local = permutation.reshape(x.shape[0] // size, -1) % size
     grouped = x.reshape(-1, size, *x.shape[1:])
     index = local.reshape(*local.shape, *(1,) * (x.ndim - 1))
-    return jnp.take_along_axis(grouped, index, axis=1).reshape(x.shape)
+    taken = jnp.take_along_axis(grouped, index, axis=1)
+    return taken.reshape(*permutation.shape, *x.shape[1:])
 
 
-def invert(permutation: Array) -> Array:
+def invert(permutation: Int[Array, " batch"]) -> Int32[Array, " batch"]:
     """The permutation that undoes another: invert(σ)[σ[i]] = i; (B,) int32."""
     return jnp.argsort(permutation).astype(jnp.int32)
 
 
-def mix(first: Array, second: Array, mask: Array, patch: int) -> Array:
+def mix(
+    first: Shaped[Array, "batch height width channels"],
+    second: Shaped[Array, "batch height width channels"],
+    mask: Bool[Array, "batch rows columns"],
+    patch: int,
+) -> Shaped[Array, "batch height width channels"]:
     """m ⊙ first + (1 − m) ⊙ second, m constant on patches; exact, as pixels are chosen, not added.
 
     M3I (Su et al. 2023, §3.4, https://arxiv.org/abs/2211.09807).
@@ -80,7 +94,9 @@ def mix(first: Array, second: Array, mask: Array, patch: int) -> Array:
     return mixed.reshape(first.shape)
 
 
-def mirrored(x: Array, *, group: int | None = None) -> Array:
+def mirrored(
+    x: Shaped[Array, " batch *shape"], *, group: int | None = None
+) -> Shaped[Array, " batch *shape"]:
     """Rows in opposite order within consecutive groups of `group` rows: (B, ...) -> (B, ...).
 
     timm's partners (docs/methods.md#mixup-and-cutmix). In the middle of an odd group a row meets
@@ -91,8 +107,13 @@ def mirrored(x: Array, *, group: int | None = None) -> Array:
 
 
 def mixup(
-    key: Array, first: Array, second: Array, *, alpha: float, per: str = "batch"
-) -> tuple[Array, Array]:
+    key: Key[Array, ""],
+    first: Num[Array, "batch height width channels"],
+    second: Num[Array, "batch height width channels"],
+    *,
+    alpha: float,
+    per: str = "batch",
+) -> tuple[Float32[Array, "batch height width channels"], Float32[Array, " batch"]]:
     """λ·first + (1 − λ)·second with λ ~ Beta(α, α), one per "batch" or per "row".
 
     (B, H, W, C) x 2 -> (B, H, W, C) float32 and λ (B,), the share of the first (Zhang et al. 2018,
@@ -106,8 +127,13 @@ def mixup(
 
 
 def cutmix(
-    key: Array, first: Array, second: Array, *, alpha: float, per: str = "batch"
-) -> tuple[Array, Array]:
+    key: Key[Array, ""],
+    first: Shaped[Array, "batch height width channels"],
+    second: Shaped[Array, "batch height width channels"],
+    *,
+    alpha: float,
+    per: str = "batch",
+) -> tuple[Shaped[Array, "batch height width channels"], Float32[Array, " batch"]]:
     """The first image with a box of the second in the same place.
 
     λ ~ Beta(α, α); the box has the sides √(1 − λ) of the image's, rounded to even numbers of
@@ -140,8 +166,8 @@ def _draws(batch: int, per: str) -> int:
     return batch if per == "row" else 1
 
 
-def _shares(key: Array, count: int, alpha: float) -> Array:
-    """λ ~ Beta(α, α): (count,) float32."""
+def _shares(key: Key[Array, ""], count: int, alpha: float) -> Float32[Array, " {count}"]:
+    """λ ~ Beta(α, α)."""
     if alpha <= 0:
         raise ValueError(f"the α of a Beta distribution is positive, not {alpha}")
     return jax.random.beta(key, alpha, alpha, (count,), jnp.float32)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float, Key
 
 from m3i_jax import decoders as decoding
 from m3i_jax import encoders as encoding
@@ -55,9 +56,9 @@ class Network(NamedTuple):
     batchwise: towers and decoders whose output couples the samples of a batch (batch norm).
     """
 
-    init: Callable[[Array], Params]
+    init: Callable[[Key[Array, ""]], Params]
     encode: Callable[..., Features]
-    decode: Callable[..., Array]
+    decode: Callable[..., Float[Array, "*positions dim"]]
     refine: Callable[..., Features]
     towers: dict[str, Tower]
     decoders: tuple[str, ...]

@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Float32, Real
 
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.ranges import Range
@@ -28,15 +29,23 @@ Deviation = Annotated[float, Range(LEAST, 10, why="pixels are divided by it")]
 Normalization = str | tuple[tuple[Mean, Mean, Mean], tuple[Deviation, Deviation, Deviation]]
 
 
-def channels(images: Array, *, mean: tuple = IMAGENET_MEAN, std: tuple = IMAGENET_STD) -> Array:
+def channels(
+    images: Real[Array, "*positions channels"],
+    *,
+    mean: tuple = IMAGENET_MEAN,
+    std: tuple = IMAGENET_STD,
+) -> Float32[Array, "*positions channels"]:
     """(x − mean)/std per channel: (..., C) in [0, 1] -> (..., C) float32."""
     mean, std = _per_channel(images, mean), _per_channel(images, std)
     return (jnp.asarray(images, jnp.float32) - mean) / std
 
 
 def undo_channels(
-    images: Array, *, mean: tuple = IMAGENET_MEAN, std: tuple = IMAGENET_STD
-) -> Array:
+    images: Float[Array, "*positions channels"],
+    *,
+    mean: tuple = IMAGENET_MEAN,
+    std: tuple = IMAGENET_STD,
+) -> Float32[Array, "*positions channels"]:
     """x·std + mean per channel, the inverse of `channels`."""
     mean, std = _per_channel(images, mean), _per_channel(images, std)
     return jnp.asarray(images, jnp.float32) * std + mean
@@ -74,7 +83,9 @@ def usable(mean: tuple, std: tuple) -> bool:
     return bool(sound and max(map(abs, mean)) <= 10 and LEAST <= min(std) and max(std) <= 10)
 
 
-def renormalize(images: Array, normalization: Normalization) -> Array:
+def renormalize(
+    images: Float[Array, "*positions 3"], normalization: Normalization
+) -> Float[Array, "*positions 3"]:
     """Images normalised as ImageNet's -> as `statistics` says; (..., 3) float32."""
     if normalization == "imagenet":
         return images
@@ -82,7 +93,9 @@ def renormalize(images: Array, normalization: Normalization) -> Array:
     return channels(undo_channels(images), mean=mean, std=std)
 
 
-def layer(x: Array, *, eps: float = 1e-5) -> Array:
+def layer(
+    x: Float[Array, "*positions dim"], *, eps: float = 1e-5
+) -> Float32[Array, "*positions dim"]:
     """LN0: layer norm without affine over the last axis; (..., D) -> (..., D) float32.
 
     Ba et al. 2016, Eq. 3, https://arxiv.org/abs/1607.06450.
@@ -97,7 +110,9 @@ def layer(x: Array, *, eps: float = 1e-5) -> Array:
     return centred * jax.lax.rsqrt(variance + eps / jnp.square(power))
 
 
-def unit(x: Array, *, eps: float = 1e-6) -> Array:
+def unit(
+    x: Float[Array, "*positions dim"], *, eps: float = 1e-6
+) -> Float32[Array, "*positions dim"]:
     """x / ‖x‖₂ over the last axis, of any length; (..., D) -> (..., D) float32, 0 stays 0.
 
     The gradient is that of a vector at least eps long: (I − uuᵀ)/max(‖x‖₂, eps), so I/eps at 0.
@@ -106,18 +121,20 @@ def unit(x: Array, *, eps: float = 1e-6) -> Array:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _unit(x: Array, eps: float) -> Array:
+def _unit(x: Float32[Array, "*positions dim"], eps: float) -> Float32[Array, "*positions dim"]:
     return _direction(x)[0]
 
 
 @_unit.defjvp
-def _unit_derivative(eps: float, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+def _unit_derivative(eps: float, primals: tuple, tangents: tuple) -> tuple:
     (x,), (dx,) = primals, tangents
     u, length = _direction(x)
     return u, (dx - u * (u * dx).sum(-1, keepdims=True)) / jnp.maximum(length, eps)
 
 
-def _direction(x: Array) -> tuple[Array, Array]:
+def _direction(
+    x: Float32[Array, "*positions dim"],
+) -> tuple[Float32[Array, "*positions dim"], Float32[Array, "*positions 1"]]:
     """u = x/‖x‖₂, 0 for 0, and ‖x‖₂ (..., 1); squares of x itself would leave float32's range."""
     power = magnitude(x)
     x = x / power
@@ -126,7 +143,9 @@ def _direction(x: Array) -> tuple[Array, Array]:
     return x * scale, power * square * scale
 
 
-def magnitude(x: Array, *, axis: int | tuple[int, ...] | None = -1) -> Array:
+def magnitude(
+    x: Float[Array, "*shape"], *, axis: int | tuple[int, ...] | None = -1
+) -> Float32[Array, "*#shape"]:
     """The largest power of two that is not above max|x|, dims kept; without gradient.
 
     Division by it costs no digit, and what is left has squares and products. Between 2^−126 and
@@ -138,7 +157,9 @@ def magnitude(x: Array, *, axis: int | tuple[int, ...] | None = -1) -> Array:
     return jnp.where(largest > 0, jnp.clip(power, 2.0**-126, 2.0**126), 1.0)
 
 
-def patches(images: Array, patch: int, *, eps: float = 1e-6) -> Array:
+def patches(
+    images: Real[Array, "batch height width channels"], patch: int, *, eps: float = 1e-6
+) -> Float32[Array, "batch height width channels"]:
     """MAE's target: each p x p patch by its own mean and unbiased variance over all p·p·C values.
 
     t = (x − μ)/√(var + eps); (B, H, W, C) -> (B, H, W, C) float32. He et al. 2022, §3,
@@ -149,7 +170,11 @@ def patches(images: Array, patch: int, *, eps: float = 1e-6) -> Array:
     return (centred * jax.lax.rsqrt(variance + least)).reshape(images.shape)
 
 
-def patch_statistics(images: Array, patch: int, *, eps: float = 1e-6) -> tuple[Array, Array]:
+def patch_statistics(
+    images: Real[Array, "batch height width channels"], patch: int, *, eps: float = 1e-6
+) -> tuple[
+    Float32[Array, "batch height width channels"], Float32[Array, "batch height width channels"]
+]:
     """Mean and deviation √(var + eps) that `patches` uses, so that t·deviation + mean is the image.
 
     (B, H, W, C) -> two (B, H, W, C) float32.
@@ -161,8 +186,12 @@ def patch_statistics(images: Array, patch: int, *, eps: float = 1e-6) -> tuple[A
 
 
 def sliding_window(
-    images: Array, window: int = 8, *, per_channel: bool = False, eps: float = 1e-6
-) -> Array:
+    images: Real[Array, "batch height width channels"],
+    window: int = 8,
+    *,
+    per_channel: bool = False,
+    eps: float = 1e-6,
+) -> Float32[Array, "batch height width channels"]:
     """Each pixel by the statistics of the window around it: the target of CIM's ResPix.
 
         t = (x − μ)/√(var + eps),   var unbiased: Σ(x − μ)²/(n − 1)
@@ -179,8 +208,14 @@ def sliding_window(
 
 
 def window_statistics(
-    images: Array, *, window: int = 8, per_channel: bool = False, eps: float = 1e-6
-) -> tuple[Array, Array]:
+    images: Real[Array, "batch height width channels"],
+    *,
+    window: int = 8,
+    per_channel: bool = False,
+    eps: float = 1e-6,
+) -> tuple[
+    Float32[Array, "batch height width #channels"], Float32[Array, "batch height width #channels"]
+]:
     """Mean and deviation √(var + eps) that `sliding_window` uses: t·deviation + mean is the image.
 
     (B, H, W, C) -> two (B, H, W, C), or (B, H, W, 1) unless `per_channel`; float32.
@@ -189,7 +224,14 @@ def window_statistics(
     return power * (level + mean), power * jnp.sqrt(variance + eps / jnp.square(power))
 
 
-def _patches(images: Array, patch: int) -> tuple[Array, Array, Array, Array]:
+def _patches(
+    images: Real[Array, "batch height width channels"], patch: int
+) -> tuple[
+    Float32[Array, "batch 1 1 1"],
+    Float32[Array, "batch rows 1 columns 1 1"],
+    Float32[Array, "batch rows {patch} columns {patch} channels"],
+    Float32[Array, "batch rows 1 columns 1 1"],
+]:
     """Power p of two, and of patches of images/p mean, centred (B, h, p, w, p, C) and variance."""
     b, height, width, c = images.shape
     if height % patch or width % patch:
@@ -203,7 +245,15 @@ def _patches(images: Array, patch: int) -> tuple[Array, Array, Array, Array]:
     return power, mean, centred, variance
 
 
-def _windows(images: Array, window: int, per_channel: bool) -> tuple[Array, ...]:
+def _windows(
+    images: Real[Array, "batch height width channels"], window: int, per_channel: bool
+) -> tuple[
+    Float32[Array, "batch 1 1 1"],
+    Float32[Array, "batch 1 1 #channels"],
+    Float32[Array, "batch height width channels"],
+    Float32[Array, "batch height width #channels"],
+    Float32[Array, "batch height width #channels"],
+]:
     """Power p of two, and of images/p: level, what is above, mean (above) and variance of windows.
 
     The level is of each image; the variance is the unbiased one.
@@ -221,14 +271,18 @@ def _windows(images: Array, window: int, per_channel: bool) -> tuple[Array, ...]
     return power, level, x, mean, variance * (n / np.maximum(n - 1, 1))
 
 
-def _tamed(images: Array) -> tuple[Array, Array]:
+def _tamed(
+    images: Real[Array, "batch height width channels"],
+) -> tuple[Float32[Array, "batch height width channels"], Float32[Array, "batch 1 1 1"]]:
     """Images over powers of two, float32, and those (B, 1, 1, 1): 1 for what is below 2."""
     x = jnp.asarray(images, jnp.float32)
     power = jnp.maximum(magnitude(x, axis=(1, 2, 3)), 1.0)
     return x / power, power
 
 
-def _per_channel(images: Array, values: tuple) -> np.ndarray:
+def _per_channel(
+    images: Real[Array, "*positions channels"], values: tuple
+) -> Float32[np.ndarray, "*#positions #channels"]:
     """Values of the channels, shaped to meet (..., C)."""
     return np.asarray(values, np.float32).reshape((1,) * (images.ndim - 1) + (-1,))
 
@@ -236,9 +290,9 @@ def _per_channel(images: Array, values: tuple) -> np.ndarray:
 class _Moments(NamedTuple):
     """Statistics of windows along one axis; `count` holds their lengths, 0 outside the image."""
 
-    mean: Array
-    variance: Array
-    count: np.ndarray
+    mean: Float32[Array, "batch _height _width channels"]
+    variance: Float32[Array, "batch _height _width channels"]
+    count: Float[np.ndarray, " windows"]
 
     def cut(self, start: int, end: int, axis: int) -> "_Moments":
         """The windows from `start` to `end`."""
@@ -264,7 +318,16 @@ def _join(a: _Moments, b: _Moments, axis: int) -> _Moments:
     return _Moments(mean, alpha * a.variance + beta * b.variance + between, count)
 
 
-def _along(mean: Array, variance: Array, window: int, axis: int) -> tuple[Array, Array, np.ndarray]:
+def _along(
+    mean: Float32[Array, "batch height width channels"],
+    variance: Float32[Array, "batch height width channels"],
+    window: int,
+    axis: int,
+) -> tuple[
+    Float32[Array, "batch height width channels"],
+    Float32[Array, "batch height width channels"],
+    Float32[np.ndarray, "1 #height #width 1"],
+]:
     """Mean, variance and count of windows along one axis, of means and variances of their parts.
 
     Windows of 1, 2, 4, … neighbours are made by doubling, and those of the binary digits of

@@ -8,19 +8,24 @@ running mean of what chose it. All is float32 and global over sharded batches.
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Float32, Int, Int32, Key
 
 from m3i_jax import normalize
 from m3i_jax.types import Array
 
 
-def nearest(z: Array, codebook: Array) -> Array:
+def nearest(
+    z: Float[Array, "*positions dim"], codebook: Float[Array, "vocabulary dim"]
+) -> Int32[Array, "*positions"]:
     """Code of largest cosine: (..., d), (K, d) -> (...) int32; the lower of equals."""
     # The length of z has no say in which is largest.
     z, codes = jnp.asarray(z, jnp.float32), normalize.unit(codebook)
     return jnp.argmax(jnp.matmul(z, codes.T, precision="highest"), axis=-1).astype(jnp.int32)
 
 
-def straight_through(z: Array, quantized: Array) -> Array:
+def straight_through(
+    z: Float[Array, "*positions dim"], quantized: Float[Array, "*positions dim"]
+) -> Float32[Array, "*positions dim"]:
     """The value of `quantized`, to the bit, with the gradient of z; (..., d), (..., d) -> (..., d).
 
     `quantized` itself gets no gradient (Bengio et al. 2013, https://arxiv.org/abs/1308.3432).
@@ -30,7 +35,13 @@ def straight_through(z: Array, quantized: Array) -> Array:
     return quantized + (z - jax.lax.stop_gradient(z))
 
 
-def kmeans(key: Array, points: Array, count: int, *, iterations: int = 10) -> Array:
+def kmeans(
+    key: Key[Array, ""],
+    points: Float[Array, "*positions dim"],
+    count: int,
+    *,
+    iterations: int = 10,
+) -> Float32[Array, "{count} dim"]:
     """k-means by cosine, VQ-KD's first codebook: (..., d) -> (count, d) unit vectors.
 
     Centroids start at different points drawn uniformly; one that no point is nearest to stays.
@@ -52,7 +63,13 @@ def kmeans(key: Array, points: Array, count: int, *, iterations: int = 10) -> Ar
     return jax.lax.fori_loop(0, iterations, improve, start)
 
 
-def moved(codebook: Array, z: Array, index: Array, *, decay: float = 0.99) -> Array:
+def moved(
+    codebook: Float[Array, "vocabulary dim"],
+    z: Float[Array, "*positions dim"],
+    index: Int[Array, "*positions"],
+    *,
+    decay: float = 0.99,
+) -> Float32[Array, "vocabulary dim"]:
     """The codebook after a batch: unit(decay·code + (1 − decay)·unit(mean of what chose it)).
 
     Codes that nobody chose keep their value. Van den Oord et al. 2017, appendix A.1,
@@ -67,7 +84,9 @@ def moved(codebook: Array, z: Array, index: Array, *, decay: float = 0.99) -> Ar
     return jnp.where(used, normalize.unit(decay * codebook + (1.0 - decay) * mean), codebook)
 
 
-def _directions(z: Array, index: Array, count: int) -> tuple[Array, Array]:
+def _directions(
+    z: Float32[Array, "*positions dim"], index: Int[Array, "*positions"], count: int
+) -> tuple[Float32[Array, "{count} dim"], Bool[Array, "{count} 1"]]:
     """Mean direction of every cluster of unit vectors: (count, d), and whether it has one.
 
     A cluster that is empty, or whose members cancel, has none: (count, 1) bool.

@@ -1,12 +1,32 @@
-"""The records that every room speaks: boxes, batches, views, features.
+"""The records that every room speaks: boxes, batches, views, features; and the names of axes.
 
 All fields are arrays (or `None`), so each record is a pytree that passes through `jit`.
 Boolean masks everywhere: True = visible, or first image of a mix.
+
+Annotations say what arrays hold and how their axes are called, `Float[Array, "batch tokens dim"]`
+(jaxtyping). Axes of one name have one length within a signature, and within a record; one that
+starts with _ has the length that it has. The same words mean the same everywhere:
+
+    batch        samples of a batch, over all devices      *positions   any leading axes
+    height       rows of pixels                            *shape       any axes
+    width        columns of pixels                         rows         positions in one axis; or,
+    channels     of an image, red, green, blue                          before columns, of a grid
+    tokens       of a sequence, row-major where of a grid  columns      of a grid of tokens
+    dim          of a token or a pooled code               depth        blocks of an encoder
+    candidates   codes that the right one is among         heads        of attention
+    classes      logits of a categorical                   queries      tokens that attend
+    prototypes   directions that codes are assigned to     keys         tokens attended to
+    vocabulary   codes of a codebook, words of a text      length       of a text, padding included
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Array = Any  # a jax or numpy array
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+Array = jax.Array | np.ndarray
+Scalar = float | np.floating | Float[Array, ""]  # a number, known or traced
 Grid = tuple[int, int]  # (rows, columns) of tokens
 
 
@@ -17,15 +37,15 @@ class Box(NamedTuple):
     `frame` is the width of the image, which maps flipped frames onto each other.
     """
 
-    top: Array
-    left: Array
-    height: Array
-    width: Array
-    flip: Array
-    frame: Array
+    top: Float[Array, " batch"]
+    left: Float[Array, " batch"]
+    height: Float[Array, " batch"]
+    width: Float[Array, " batch"]
+    flip: Float[Array, " batch"]
+    frame: Float[Array, " batch"]
 
     @classmethod
-    def of(cls, box: "Box | Array") -> "Box":
+    def of(cls, box: "Box | Float[Array, 'batch 6']") -> "Box":
         """Reads a packed (B, 6) array, columns in the order of the fields; a Box passes."""
         return box if isinstance(box, cls) else cls(*(box[..., i] for i in range(len(cls._fields))))
 
@@ -37,10 +57,10 @@ class Batch(NamedTuple):
     label: (B,) int32, -1 = no category.  text: (B, T) int32 tokens, 0 = padding; all 0 = no text.
     """
 
-    images: dict[str, Array]
-    boxes: dict[str, Array]
-    label: Array | None = None
-    text: Array | None = None
+    images: dict[str, UInt8[Array, "batch _height _width channels"]]
+    boxes: dict[str, Float[Array, "batch 6"]]
+    label: Int[Array, " batch"] | None = None
+    text: Int[Array, "batch length"] | None = None
 
 
 class Region(NamedTuple):
@@ -52,10 +72,10 @@ class Region(NamedTuple):
     share: (B,), how much of the view it makes up, where that differs between rows.
     """
 
-    cells: Array | None
-    owner: Array
+    cells: Bool[Array, "batch rows columns"] | None
+    owner: Int[Array, " batch"] | Int[Array, "batch shown"]
     box: Box | None = None
-    share: Array | None = None
+    share: Float[Array, " batch"] | None = None
 
 
 class View(NamedTuple):
@@ -66,9 +86,13 @@ class View(NamedTuple):
     regions: the images that a mixed view is made of, by name.
     """
 
-    data: Array
+    data: (
+        Float[Array, "batch height width channels"]
+        | Int[Array, " batch"]
+        | Int[Array, "batch length"]
+    )
     box: Box | None = None
-    present: Array | None = None
+    present: Bool[Array, " batch"] | None = None
     regions: dict[str, Region] | None = None
 
 
@@ -88,11 +112,19 @@ class Features(NamedTuple):
       tuple with one (B, windows, heads, q, k) for each block.
     """
 
-    tokens: Array | None = None
-    pooled: Array | None = None
-    index: Array | None = None
-    candidates: Array | None = None
-    choice: Array | None = None
-    base: Array | None = None
-    layers: Array | None = None
-    attention: Array | None = None
+    tokens: Float[Array, "batch tokens dim"] | None = None
+    pooled: Float[Array, "batch dim"] | None = None
+    index: Int[Array, "batch tokens"] | None = None
+    candidates: Float[Array, "candidates dim"] | None = None
+    choice: Int[Array, " batch"] | Int[Array, "batch tokens"] | None = None
+    base: Float[Array, "batch tokens _dim"] | None = None
+    layers: (
+        Float[Array, "depth batch _tokens _dim"]
+        | tuple[Float[Array, "batch _tokens _dim"], ...]
+        | None
+    ) = None
+    attention: (
+        Float[Array, "depth batch heads queries keys"]
+        | tuple[Float[Array, "batch _windows _heads _queries _keys"], ...]
+        | None
+    ) = None

@@ -24,10 +24,25 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from tests import shapes  # noqa: E402
+
 pytest_plugins = ["tests.toy_runs", "tests.toy_corruption", "tests.toy_workdir"]
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
+shapes.install()  # before anything imports what it checks
 # Tracing makes millions of objects and hardly a cycle: looking for those took a tenth of all time.
 gc.set_threshold(200_000, 20, 20)
+# Tests in which no dtype changes without saying so.
+STRICT = "augment framework geometry losses masks methods metrics mixing normalize quantize".split()
+
+
+@pytest.fixture(autouse=True)
+def strict(request):
+    """Refuses what promotes dtypes silently, of the packages in STRICT."""
+    place = request.path.relative_to(request.config.rootpath / "tests").parts[0]
+    promotion = "strict" if place.removesuffix("_test.py") in STRICT else "standard"
+    with jax.numpy_dtype_promotion(promotion):
+        yield
 
 
 @pytest.fixture

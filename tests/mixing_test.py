@@ -63,6 +63,9 @@ def test_take_is_indexing(shape, dtype, key):
         taken = mixing.take(jnp.asarray(x), sigma, group=group)
         np.testing.assert_array_equal(taken, x[np.asarray(sigma)])
         assert taken.dtype == dtype
+        both = jnp.stack([jnp.arange(16, dtype=jnp.int32), sigma], axis=1)
+        taken = mixing.take(jnp.asarray(x), both, group=group)
+        np.testing.assert_array_equal(taken, x[np.asarray(both)])
 
 
 def collectives(group, key):

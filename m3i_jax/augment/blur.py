@@ -3,6 +3,7 @@
 import math
 
 import jax.numpy as jnp
+from jaxtyping import Float32, Real
 
 from m3i_jax.types import Array
 
@@ -16,7 +17,12 @@ def radius(side: int, *, widest: float = 0.0) -> int:
     return max(1, min(max(round(side / 20), math.ceil(3 * widest)), side - 1))
 
 
-def gaussian_blur(images: Array, sigma: Array, *, widest: float = 0.0) -> Array:
+def gaussian_blur(
+    images: Real[Array, "batch height width channels"],
+    sigma: Real[Array, " batch"],
+    *,
+    widest: float = 0.0,
+) -> Float32[Array, "batch height width channels"]:
     """Blurs each image by a Gaussian of its own width, reflecting at the edges.
 
     Weights exp(−t²/2σ²) for |t| ≤ radius(side), normalised to sum 1, along rows and columns. A
@@ -34,7 +40,9 @@ def gaussian_blur(images: Array, sigma: Array, *, widest: float = 0.0) -> Array:
     return jnp.einsum("bjw,biwc->bijc", across, x, precision="highest")
 
 
-def _band(sigma: Array, side: int, reach: int) -> Array:
+def _band(
+    sigma: Real[Array, " batch"], side: int, reach: int
+) -> Float32[Array, "batch {side} {side}"]:
     """Blur along one axis as a matrix: (B,) -> (B, side, side), rows summing to 1.
 
     Pixel i takes weight t from pixel i ± t, mirrored at the ends (… 2 1 | 0 1 2 …): j may be

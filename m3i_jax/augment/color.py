@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Float32, Int32, Key, Real
 
 from m3i_jax.types import Array
 
 GRAY = (0.2989, 0.587, 0.114)  # of red, green, blue (ITU-R 601, as torchvision rounds it)
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+Planes = Float32[Array, "3 batch height width"]
 
 
 class Jitter(NamedTuple):
@@ -23,12 +25,12 @@ class Jitter(NamedTuple):
     in turns (0 = unchanged).  order: (B, 4) int32, which of the four comes first, second, ….
     """
 
-    factors: Array
-    order: Array
+    factors: Float32[Array, "batch 4"]
+    order: Int32[Array, "batch 4"]
 
 
 def draw_jitter(
-    key: Array,
+    key: Key[Array, ""],
     batch: int,
     *,
     brightness: float = 0.4,
@@ -49,7 +51,9 @@ def draw_jitter(
     return Jitter(factors, order.astype(jnp.int32))
 
 
-def color_jitter(images: Array, jitter: Jitter, *, hue: bool = True) -> Array:
+def color_jitter(
+    images: Real[Array, "batch height width 3"], jitter: Jitter, *, hue: bool = True
+) -> Float32[Array, "batch height width 3"]:
     """Brightness, contrast, saturation and hue, in each sample's own order (B, H, W, 3).
 
     Every sample has blends before its hue shift and blends after it, so three blends on either
@@ -72,31 +76,40 @@ def color_jitter(images: Array, jitter: Jitter, *, hue: bool = True) -> Array:
     return _images(_blends(planes, after[:, 1:], order[:, 1:]))
 
 
-def grayscale(images: Array) -> Array:
+def grayscale(
+    images: Real[Array, "batch height width 3"],
+) -> Float32[Array, "batch height width 3"]:
     """Grey in all three channels: .2989 R + .587 G + .114 B; (B, H, W, 3)."""
     planes = _planes(images)
     return _images(jnp.broadcast_to(_gray(planes)[None], planes.shape))
 
 
-def solarize(images: Array, *, threshold: float = 128 / 255) -> Array:
+def solarize(
+    images: Float[Array, "*shape"], *, threshold: float = 128 / 255
+) -> Float[Array, "*shape"]:
     """Inverts pixels at or above the threshold (PIL's 128 of 255); any shape, values in [0, 1]."""
     return jnp.where(images >= threshold, 1.0 - images, images)
 
 
-def _planes(images: Array) -> Array:
+def _planes(images: Real[Array, "batch height width 3"]) -> Planes:
     return jnp.moveaxis(jnp.asarray(images, jnp.float32), -1, 0)
 
 
-def _images(planes: Array) -> Array:
+def _images(
+    planes: Planes,
+) -> Float32[Array, "batch height width 3"]:
     return jnp.moveaxis(planes, 0, -1)
 
 
-def _gray(planes: Array) -> Array:
-    """(3, B, H, W) -> (B, H, W)."""
+def _gray(planes: Planes) -> Float32[Array, "batch height width"]:
     return GRAY[0] * planes[0] + GRAY[1] * planes[1] + GRAY[2] * planes[2]
 
 
-def _blends(planes: Array, factors: Array, ops: Array) -> Array:
+def _blends(
+    planes: Planes,
+    factors: Float32[Array, "batch blends"],
+    ops: Int32[Array, "batch blends"],
+) -> Planes:
     """Blends one after the other, those with factor 1 changing nothing; (3, B, H, W), (B, n) x 2.
 
     A loop, because unrolled XLA fuses each blend into the next, and computes the whole chain
@@ -107,7 +120,11 @@ def _blends(planes: Array, factors: Array, ops: Array) -> Array:
     return planes
 
 
-def _blend(planes: Array, factor: Array, op: Array) -> Array:
+def _blend(
+    planes: Planes,
+    factor: Float32[Array, " batch"],
+    op: Int32[Array, " batch"],
+) -> Planes:
     """clip(f·x + (1−f)·base), each sample by its own blend; (3, B, H, W), (B,), (B,)."""
     gray = _gray(planes)
     mean = gray.mean((1, 2), keepdims=True)
@@ -116,7 +133,7 @@ def _blend(planes: Array, factor: Array, op: Array) -> Array:
     return jnp.clip(f[None] * planes + ((1.0 - f) * base)[None], 0.0, 1.0)
 
 
-def _shift_hue(planes: Array, shift: Array) -> Array:
+def _shift_hue(planes: Planes, shift: Float32[Array, " batch"]) -> Planes:
     """Turns the hue of HSV by `shift` (B,) turns; (3, B, H, W).
 
     With value v, chroma d = max − min and hue h in sixths of a turn, each channel is

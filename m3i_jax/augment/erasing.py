@@ -7,6 +7,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float32, Key, Real
 
 from m3i_jax.types import Array
 
@@ -16,8 +17,14 @@ TRIES = 10
 
 
 def rectangles(
-    key: Array, batch: int, height: int, width: int, *, area: tuple = AREA, aspect: tuple = ASPECT
-) -> Array:
+    key: Key[Array, ""],
+    batch: int,
+    height: int,
+    width: int,
+    *,
+    area: tuple = AREA,
+    aspect: tuple = ASPECT,
+) -> Bool[Array, "{batch} {height} {width}"]:
     """One random rectangle for each of `batch` images: (B, H, W) bool, True inside.
 
     Sides √(a·r), √(a/r) rounded, a ~ U(area)·H·W, log r ~ U(log aspect), until both are shorter
@@ -44,13 +51,13 @@ def rectangles(
 
 
 def random_erasing(
-    key: Array,
-    images: Array,
+    key: Key[Array, ""],
+    images: Real[Array, "batch height width channels"],
     *,
     probability: float = 0.25,
     area: tuple = AREA,
     aspect: tuple = ASPECT,
-) -> Array:
+) -> Float32[Array, "batch height width channels"]:
     """Noise N(0, 1) in each value of a rectangle, in a random share of the images (timm's "pixel").
 
     Images are (B, H, W, C), normalised; see `rectangles`.

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float32, Key, Real
 
 from m3i_jax.augment import color
 from m3i_jax.augment.blur import gaussian_blur
@@ -19,11 +20,12 @@ from m3i_jax.types import Array
 Strength = Annotated[float, Range(0, 10, why="a factor is drawn from 1 − s to 1 + s")]
 Turns = Annotated[float, Range(0, 0.5, why="half a turn is all of the colour wheel")]
 Sigma = Annotated[float, Range(0, 100)]  # pixels
+Images = Float32[Array, "batch height width 3"]
 
 
 def photometric(
-    key: Array,
-    images: Array,
+    key: Key[Array, ""],
+    images: Real[Array, "batch height width 3"],
     *,
     brightness: Strength = 0.4,
     contrast: Strength = 0.4,
@@ -36,8 +38,8 @@ def photometric(
     solarize: Share = 0.0,
     exclusive: bool = False,
     erasing: Share = 0.0,
-    normalize: Callable[[Array], Array] | None = None,
-) -> Array:
+    normalize: Callable[[Images], Images] | None = None,
+) -> Images:
     """Colour jitter, then grey, blur and solarisation, each with its probability per sample.
 
     The defaults are SiameseIM's first view; its second, and M3I's view A, has blur 0.1 and
@@ -80,7 +82,9 @@ def photometric(
     return random_erasing(jax.random.fold_in(key, 6), x, probability=erasing) if erasing else x
 
 
-def _jittered(key: Array, chosen: Array, x: Array, *, share: float, strengths: dict) -> Array:
+def _jittered(
+    key: Key[Array, ""], chosen: Key[Array, ""], x: Images, *, share: float, strengths: dict
+) -> Images:
     """A share of the samples with other colours; what has no strength is not in the program."""
     if not share or not any(strengths.values()):
         return x
@@ -109,7 +113,7 @@ def _widths(sigma: tuple) -> tuple[float, float]:
     return sigma[0], sigma[1]
 
 
-def _at_most_one(key: Array, stages: tuple, x: Array) -> Array:
+def _at_most_one(key: Key[Array, ""], stages: tuple, x: Images) -> Images:
     """For each sample fn(x) of one stage at most, of each with its probability."""
     lot, low, y = jax.random.uniform(key, (x.shape[0], 1, 1, 1)), 0.0, x
     for share, fn in stages:
@@ -119,7 +123,7 @@ def _at_most_one(key: Array, stages: tuple, x: Array) -> Array:
     return y
 
 
-def _sometimes(key: Array, probability: float, fn: Callable, x: Array) -> Array:
+def _sometimes(key: Key[Array, ""], probability: float, fn: Callable, x: Images) -> Images:
     """fn(x) for a random share of the samples; probabilities 0 and 1 are decided statically."""
     if probability == 0.0:
         return x

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float
 
 from m3i_jax import geometry, ranges
 from m3i_jax.build import ConfigError
@@ -61,7 +62,9 @@ class DalleDecoder(nn.Module):
         dalle.check_sizes("the dalle_decoder", **sizes, dtype=self.dtype)
 
     @nn.compact
-    def __call__(self, x: Features, *, grid: Grid, train: bool = False) -> Array:
+    def __call__(
+        self, x: Features, *, grid: Grid, train: bool = False
+    ) -> Float[Array, "batch tokens dim"]:
         """Words of all cells, row-major -> (B, n, p·p·3) float32, as `geometry.patchify` cuts them.
 
         Args:
@@ -97,7 +100,7 @@ class Words(nn.Module):
     features: int
 
     @nn.compact
-    def __call__(self, x: Features) -> Array:
+    def __call__(self, x: Features) -> Float[Array, "batch tokens dim"]:
         """`choice` (B, n), or `tokens` (B, n, vocabulary) -> (B, n, features) float32."""
         if x.choice is None and x.tokens.shape[-1] != self.vocabulary:
             raise ConfigError(

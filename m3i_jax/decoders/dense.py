@@ -8,6 +8,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float
 
 from m3i_jax.nn.blocks import DTYPES, check_choice
 from m3i_jax.nn.linear import Linear
@@ -51,7 +52,7 @@ class DenseHeads(nn.Module):
             base=x.tokens,
         )
 
-    def _mlp(self, name: str, x: Array) -> Array:
+    def _mlp(self, name: str, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions dim"]:
         dtype = jnp.dtype(self.dtype)
         y = jax.nn.relu(Linear(self.hidden, dtype=dtype, name=f"{name}_fc1")(x))
         y = Linear(self.out, dtype=dtype, name=f"{name}_fc2")(y).astype(jnp.float32)

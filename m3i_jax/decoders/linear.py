@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float
 
 from m3i_jax.build import ConfigError
 from m3i_jax.decoders.tokens import with_class
@@ -18,7 +19,7 @@ POOLS = ("none", "all", "class", "mean")
 ACTIVATIONS = {"gelu": gelu, "relu": jax.nn.relu, "tanh": jnp.tanh}
 
 
-def pooled(x: Features, pool: str) -> Array:
+def pooled(x: Features, pool: str) -> Float[Array, "*positions dim"]:
     """Tokens (B, n, D), with "all" behind the class token; else that, or the mean, (B, D)."""
     if pool == "mean":
         return x.tokens.mean(1)
@@ -81,7 +82,9 @@ class LinearHead(nn.Module):
             )
 
     @nn.compact
-    def __call__(self, x: Features, *, grid: Grid | None = None, train: bool = False) -> Array:
+    def __call__(
+        self, x: Features, *, grid: Grid | None = None, train: bool = False
+    ) -> Float[Array, "*positions dim"]:
         """Features of width D -> (B, n, out), or (B, out) if pooled, float32.
 
         grid: of the tokens, all of them, where they are split.
@@ -158,7 +161,7 @@ class MlpHead(nn.Module):
             raise ConfigError("the mlp decoder has norm_out but norm is 'none'")
 
     @nn.compact
-    def __call__(self, x: Features, *, train: bool = False) -> Array:
+    def __call__(self, x: Features, *, train: bool = False) -> Float[Array, "*positions dim"]:
         """Features of width D -> (B, n, out), or (B, out) if pooled, float32."""
         dtype = jnp.dtype(self.dtype)
         y = pooled(x, self.pool)

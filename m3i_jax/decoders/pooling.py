@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float
 
 from m3i_jax.build import ConfigError
 from m3i_jax.decoders.linear import pooled
@@ -41,7 +42,7 @@ class Pooled(nn.Module):
         check_choice("the pooled decoder", "dtype", self.dtype, DTYPES)
 
     @nn.compact
-    def __call__(self, x: Features, *, train: bool = False) -> Array:
+    def __call__(self, x: Features, *, train: bool = False) -> Float[Array, "batch dim"]:
         """Features of width D -> (B, out) float32, out = D or D + 1."""
         y = pooled(x, self.pool).astype(jnp.float32)
         width = y.shape[-1]
@@ -86,7 +87,7 @@ class AttentionPool(nn.Module):
         check_choice("the attention_pool decoder", "dtype", self.dtype, DTYPES)
 
     @nn.compact
-    def __call__(self, x: Features, *, train: bool = False) -> Array:
+    def __call__(self, x: Features, *, train: bool = False) -> Float[Array, "batch dim"]:
         """Features with tokens (B, n, D) -> (B, out) float32."""
         tokens, dtype = x.tokens, jnp.dtype(self.dtype)
         batch, _, width = tokens.shape

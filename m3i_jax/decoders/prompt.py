@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float
 
 from m3i_jax import masks
 from m3i_jax.build import ConfigError
@@ -49,7 +50,9 @@ class Prompt(nn.Module):
         check_sizes("the prompt decoder", self)
 
     @nn.compact
-    def __call__(self, x: Features, *, grid: Grid, train: bool = False) -> Array:
+    def __call__(
+        self, x: Features, *, grid: Grid, train: bool = False
+    ) -> Float[Array, "batch tokens dim"]:
         """Features with tokens (B, n, D) in cells `index` of the grid -> (B, h·w, out) float32.
 
         (B, 1 + h·w, out) with `class_token`. Where nothing was removed, there is nothing to ask,

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float
 
 from m3i_jax.decoders.linear import POOLS, pooled
 from m3i_jax.nn.blocks import DTYPES, check_choice
@@ -43,7 +44,9 @@ class Prototypes(nn.Module):
         check_choice("the prototypes decoder", "dtype", self.dtype, DTYPES)
 
     @nn.compact
-    def __call__(self, x: Features, *, train: bool = False) -> Array:
+    def __call__(
+        self, x: Features, *, train: bool = False
+    ) -> Float[Array, "*positions prototypes"]:
         """Features of width D -> (B, n, out), or (B, out) if pooled, float32."""
         y, dtype = pooled(x, self.pool), jnp.dtype(self.dtype)
         # U(-1/sqrt(D), 1/sqrt(D)): the length sets how fast a row turns.

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float
 
 from m3i_jax import geometry
 from m3i_jax.build import ConfigError
@@ -48,7 +49,9 @@ class Infill(nn.Module):
         check_choice("the infill decoder", "head", self.head, ("linear", "tanh"))
 
     @nn.compact
-    def __call__(self, x: Features, *, grid: Grid, train: bool = False) -> Array:
+    def __call__(
+        self, x: Features, *, grid: Grid, train: bool = False
+    ) -> Float[Array, "batch tokens dim"]:
         """Features with tokens (B, n, D) in cells `index` of the grid -> (B, h·w, out) float32.
 
         The class token takes part where there is one.
@@ -112,11 +115,11 @@ class Query(nn.Module):
         x: Features,
         *,
         grid: Grid,
-        source: Box | Array | None = None,
-        target: Box | Array | None = None,
+        source: Box | Float[Array, "batch 6"] | None = None,
+        target: Box | Float[Array, "batch 6"] | None = None,
         target_grid: Grid | None = None,
         train: bool = False,
-    ) -> Array:
+    ) -> Float[Array, "batch tokens dim"]:
         """Predicts every cell of the target view.
 
         Args:

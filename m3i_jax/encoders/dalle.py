@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Bool, Float
 
 from m3i_jax import normalize
 from m3i_jax.build import ConfigError
@@ -71,7 +72,7 @@ class DalleEncoder(nn.Module):
         return self.vocabulary
 
     @nn.nowrap
-    def example(self) -> Array:
+    def example(self) -> Float[Array, "1 height width 3"]:
         """A batch of one, for tracing."""
         return blank(self.size)
 
@@ -87,9 +88,9 @@ class DalleEncoder(nn.Module):
     @nn.compact
     def __call__(
         self,
-        images: Array,
+        images: Float[Array, "batch height width 3"],
         *,
-        visible: Array | None = None,
+        visible: Bool[Array, "batch rows columns"] | None = None,
         keep: int | None = None,
         train: bool = False,
         layers: bool = False,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Bool, Float
 
 from m3i_jax import normalize
 from m3i_jax.build import ConfigError
@@ -115,7 +116,7 @@ class InternImage(nn.Module):
         return self.fused or self.width * 2 ** (len(self.depths) - 1)
 
     @nn.nowrap
-    def example(self) -> Array:
+    def example(self) -> Float[Array, "1 height width 3"]:
         """A batch of one, for tracing."""
         return blank(self.size)
 
@@ -160,9 +161,9 @@ class InternImage(nn.Module):
     @nn.compact
     def __call__(
         self,
-        images: Array,
+        images: Float[Array, "batch height width 3"],
         *,
-        visible: Array | None = None,
+        visible: Bool[Array, "batch rows columns"] | None = None,
         keep: int | None = None,
         train: bool = False,
         layers: bool = False,
@@ -308,7 +309,7 @@ class Stem(nn.Module):
     form: Form
 
     @nn.compact
-    def __call__(self, images: Array) -> Array:
+    def __call__(self, images: Float[Array, "batch height width 3"]) -> Array:
         """(B, H, W, 3) -> (B, H/4, W/4, C) float32."""
         eps = self.form.eps
         how = dict(stride=2, bias=True, kernel_init=TORCH, dtype=self.form.dtype)

@@ -3,6 +3,7 @@
 from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Float32
 
 from m3i_jax.types import Array, Features, Grid
 
@@ -31,7 +32,7 @@ class ImageEncoder(Protocol):
     @property
     def hides(self) -> str: ...  # noqa: D102
 
-    def example(self) -> Array:
+    def example(self) -> Float[Array, "1 height width 3"]:
         """A batch of one, for tracing."""
 
     def check(self) -> None:
@@ -39,9 +40,9 @@ class ImageEncoder(Protocol):
 
     def __call__(
         self,
-        images: Array,
+        images: Float[Array, "batch height width 3"],
         *,
-        visible: Array | None = None,
+        visible: Bool[Array, "batch rows columns"] | None = None,
         keep: int | None = None,
         train: bool = False,
         layers: bool = False,
@@ -55,6 +56,6 @@ def sides(image: int | tuple) -> tuple[int, int]:
     return (image, image) if isinstance(image, int) else tuple(image)
 
 
-def blank(size: tuple[int, int]) -> Array:
+def blank(size: tuple[int, int]) -> Float32[Array, "1 height width 3"]:
     """One black image."""
     return jnp.zeros((1, *size, 3), jnp.float32)

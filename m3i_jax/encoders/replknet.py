@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Bool, Float
 
 from m3i_jax import normalize
 from m3i_jax.build import ConfigError
@@ -93,7 +94,7 @@ class RepLKNet(nn.Module):
         return self.channels[-1]
 
     @nn.nowrap
-    def example(self) -> Array:
+    def example(self) -> Float[Array, "1 height width 3"]:
         """A batch of one, for tracing."""
         return blank(self.size)
 
@@ -132,9 +133,9 @@ class RepLKNet(nn.Module):
     @nn.compact
     def __call__(
         self,
-        images: Array,
+        images: Float[Array, "batch height width 3"],
         *,
-        visible: Array | None = None,
+        visible: Bool[Array, "batch rows columns"] | None = None,
         keep: int | None = None,
         train: bool = False,
         batch_stats: int = 0,

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Bool, Float
 
 from m3i_jax import normalize
 from m3i_jax.build import ConfigError
@@ -82,7 +83,7 @@ class ResNet(nn.Module):
         return self.width * 2 ** (len(self.depths) - 1) * EXPANSION[self.block]
 
     @nn.nowrap
-    def example(self) -> Array:
+    def example(self) -> Float[Array, "1 height width 3"]:
         """A batch of one, for tracing."""
         return blank(self.size)
 
@@ -109,9 +110,9 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(
         self,
-        images: Array,
+        images: Float[Array, "batch height width 3"],
         *,
-        visible: Array | None = None,
+        visible: Bool[Array, "batch rows columns"] | None = None,
         keep: int | None = None,
         train: bool = False,
         batch_stats: int = 0,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Bool, Float
 
 from m3i_jax import geometry, normalize
 from m3i_jax.build import ConfigError
@@ -107,7 +108,7 @@ class SwinV2(nn.Module):
         return self.hide
 
     @nn.nowrap
-    def example(self) -> Array:
+    def example(self) -> Float[Array, "1 height width 3"]:
         """A batch of one, for tracing."""
         return blank(self.size)
 
@@ -164,9 +165,9 @@ class SwinV2(nn.Module):
     @nn.compact
     def __call__(
         self,
-        images: Array,
+        images: Float[Array, "batch height width 3"],
         *,
-        visible: Array | None = None,
+        visible: Bool[Array, "batch rows columns"] | None = None,
         keep: int | None = None,
         train: bool = False,
         layers: bool = False,
@@ -265,7 +266,7 @@ class PatchEmbed(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, images: Array) -> Array:
+    def __call__(self, images: Float[Array, "batch height width 3"]) -> Array:
         """images (B, H, W, 3) -> (B, h, w, D) float32."""
         batch, height, width = images.shape[:3]
         patches = geometry.patchify(images, self.stride)

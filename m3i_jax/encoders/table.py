@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Int
 
 from m3i_jax.build import ConfigError
 from m3i_jax.nn.norms import UnitNorm
@@ -40,7 +41,7 @@ class Table(nn.Module):
         return self.width + int(self.bias)
 
     @nn.nowrap
-    def example(self) -> Array:
+    def example(self) -> Int[Array, "1"]:
         """A batch of one, for tracing."""
         return jnp.zeros((1,), jnp.int32)
 
@@ -51,7 +52,7 @@ class Table(nn.Module):
             raise ConfigError("a table of unit vectors has no bias: set one of the two to False")
 
     @nn.compact
-    def __call__(self, labels: Array, *, train: bool = False) -> Features:
+    def __call__(self, labels: Int[Array, " batch"], *, train: bool = False) -> Features:
         """labels (B,) int -> pooled (B, D), candidates (size, D), choice (B,), float32.
 
         A label of -1 (none) reads row 0; the framework leaves such samples out of the loss.

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Int
 
 from m3i_jax.nn.blocks import ACTIVATIONS, Init, check_blocks, check_choice, stack
 from m3i_jax.nn.linear import Linear
@@ -68,7 +69,7 @@ class Text(nn.Module):
         return self.width if self.projection is None else self.projection
 
     @nn.nowrap
-    def example(self) -> Array:
+    def example(self) -> Int[Array, "1 length"]:
         """A batch of one, for tracing."""
         return jnp.ones((1, self.length), jnp.int32)
 
@@ -88,7 +89,7 @@ class Text(nn.Module):
         )
 
     @nn.compact
-    def __call__(self, tokens: Array, *, train: bool = False) -> Features:
+    def __call__(self, tokens: Int[Array, "batch length"], *, train: bool = False) -> Features:
         """tokens (B, T) int, T <= length -> pooled (B, D) float32."""
         if tokens.shape[1] > self.length:
             raise ValueError(

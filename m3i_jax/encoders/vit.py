@@ -13,6 +13,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Bool, Float, Float32
 
 from m3i_jax import geometry, masks, normalize
 from m3i_jax.build import ConfigError
@@ -114,7 +115,7 @@ class ViT(nn.Module):
         return self.hide
 
     @nn.nowrap
-    def example(self) -> Array:
+    def example(self) -> Float[Array, "1 height width 3"]:
         """A batch of one, for tracing."""
         return blank(self.size)
 
@@ -149,9 +150,9 @@ class ViT(nn.Module):
     @nn.compact
     def __call__(
         self,
-        images: Array,
+        images: Float[Array, "batch height width 3"],
         *,
-        visible: Array | None = None,
+        visible: Bool[Array, "batch rows columns"] | None = None,
         keep: int | None = None,
         train: bool = False,
         layers: bool = False,
@@ -293,7 +294,9 @@ class ViT(nn.Module):
         )
 
 
-def fixed_positions(grid: Grid, width: int, *, class_token: bool) -> Array:
+def fixed_positions(
+    grid: Grid, width: int, *, class_token: bool
+) -> Float32[Array, "tokens {width}"]:
     """Sin-cos table (class + h·w, D), rows first; the class token has zeros; no gradient."""
     table = geometry.sincos(grid, width).astype(jnp.float32)
     table = jnp.pad(table, ((int(class_token), 0), (0, 0)))

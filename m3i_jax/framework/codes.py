@@ -12,11 +12,12 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from m3i_jax import geometry, normalize, trees
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.ranges import Memory, Range, Stretch
-from m3i_jax.types import Array, Features, View
+from m3i_jax.types import Array, Features, Scalar, View
 
 
 class Look(NamedTuple):
@@ -31,7 +32,7 @@ class Look(NamedTuple):
     network: Any
     params: Any
     states: Mapping[str, Any]
-    progress: Array
+    progress: Scalar
     through: Callable[..., Features]
 
 
@@ -54,7 +55,7 @@ class Slot(NamedTuple):
     init: Callable[..., Any]
     update: Callable[..., Any]
     settings: tuple = ()
-    gauges: Callable[[Array], dict[str, Array]] = lambda progress: {}
+    gauges: Callable[[Scalar], dict[str, Scalar]] = lambda progress: {}
     batchwise: bool = False
     frozen: bool = False
     source: str | None = None
@@ -120,20 +121,20 @@ def online(tower: str = "image", *, heads: Heads = (), together: bool = False) -
     return Encoder(name, tower, apply, width, heads, owner="online", together=together)
 
 
-RAMPS: dict[str, Callable[[Array], Array]] = {
+RAMPS: dict[str, Callable[[Scalar], Scalar]] = {
     "cosine": lambda progress: 0.5 * (1.0 + jnp.cos(jnp.pi * progress)),
     "linear": lambda progress: 1.0 - progress,
 }
 
 
 def momentum_at(
-    progress: Array,
+    progress: Scalar | Float[Array, "*shape"],
     *,
     momentum: float,
     end: float,
     schedule: str = "cosine",
     stretch: float = 1.0,
-) -> Array:
+) -> Scalar | Float[Array, "*shape"]:
     """μ(p) = end − (end − μ₀)·r(p/s), from μ₀ to `end` over s trainings.
 
     r(p) = ½(1 + cos πp) or, "linear", 1 − p (docs/methods.md#moving-average).
@@ -245,11 +246,12 @@ def _class_first(features: Features, tower: str) -> Features:
     return features._replace(tokens=tokens, pooled=None)
 
 
-def _keep(owned: Any, state: Any, found: Any, progress: Array) -> Any:
+def _keep(owned: Any, state: Any, found: Any, progress: Scalar) -> Any:
     return state
 
 
-PIXELS: dict[str, Callable[[Array, int], Array]] = {
+Images = Float[Array, "batch height width channels"]
+PIXELS: dict[str, Callable[[Images, int], Images]] = {
     "raw": lambda images, patch: images,
     "patch": normalize.patches,
     "window": lambda images, patch: normalize.sliding_window(images),

@@ -4,11 +4,12 @@ A tokenizer turns an image into words and words into an image (docs/methods.md#c
 frozen state; nothing here has a gradient.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int, Key
 
 from m3i_jax import geometry, normalize
 from m3i_jax.build import nearest
@@ -16,6 +17,9 @@ from m3i_jax.framework.codes import Encoder, frozen, then
 from m3i_jax.framework.targets import words
 from m3i_jax.framework.views import Derived, Made
 from m3i_jax.types import Array, Features, Region, View
+
+Words = Int[Array, "batch tokens"]
+Logits = Float[Array, "batch tokens vocabulary"]
 
 
 class Tokenizer(NamedTuple):
@@ -26,7 +30,7 @@ class Tokenizer(NamedTuple):
     """
 
     words: Encoder
-    paint: Callable[[Made, Array], Array]
+    paint: Callable[[Made, Words], Float[Array, "batch height width 3"]]
 
 
 def vq_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
@@ -70,7 +74,7 @@ def dalle_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer
 TOKENIZERS = {"vq": vq_tokenizer, "dalle": dalle_tokenizer}
 
 
-def _painted(made: Made, tower: str, features: Features) -> Array:
+def _painted(made: Made, tower: str, features: Features) -> Float[Array, "batch height width 3"]:
     """Pictures (B, h·s, w·s, 3) that the frozen painter makes of words."""
     grid, weights = made.network.towers[tower].grid, made.states[f"frozen/{tower}"]
     patches = made.network.refine(weights, "painter", features, grid=grid, train=False).tokens
@@ -78,20 +82,20 @@ def _painted(made: Made, tower: str, features: Features) -> Array:
     return geometry.unpatchify(patches, side, grid)
 
 
-def _sampled(key: Array, logits: Array) -> Array:
+def _sampled(key: Key[Array, ""], logits: Logits) -> Words:
     return jax.random.categorical(key, logits)
 
 
-def _likeliest(key: Array, logits: Array) -> Array:
+def _likeliest(key: Key[Array, ""], logits: Logits) -> Words:
     return logits.argmax(-1)
 
 
-def _uniform(key: Array, logits: Array) -> Array:
+def _uniform(key: Key[Array, ""], logits: Logits) -> Words:
     return jax.random.randint(key, logits.shape[:-1], 0, logits.shape[-1])
 
 
 # How words are drawn from a generator's logits (CIM Table 7).
-SAMPLERS: dict[str, Callable[[Array, Array], Array]] = {
+SAMPLERS: dict[str, Callable[[Key[Array, ""], Logits], Words]] = {
     "softmax": _sampled,
     "argmax": _likeliest,
     "uniform": _uniform,
@@ -126,7 +130,9 @@ def corrupted(
         raise ValueError(f"the temperature of a softmax is positive, not {temperature}")
     draw, roles = SAMPLERS[sampling], {"golden": golden, "guess": guess}
 
-    def make(key: Array, views: Any, made: Made, *, grid: Any, patch: int) -> View:
+    def make(
+        key: Key[Array, ""], views: Mapping[str, View], made: Made, *, grid: Any, patch: int
+    ) -> View:
         image, right, seen = views[view], made.codes["golden"].choice, made.visible["guess"]
         drawn = draw(key, made.decode(decoder, "guess") / temperature).astype(right.dtype)
         choice = jnp.where(seen.reshape(right.shape), right, drawn)
@@ -151,7 +157,7 @@ def erased(view: str, *, hidden: float = 0.5) -> Derived:
     if not 0.0 < hidden < 1.0:
         raise ValueError(f"the share of an image to erase is between 0 and 1, not {hidden}")
 
-    def make(key: Array, views: Any, *, grid: Any, patch: int) -> View:
+    def make(key: Key[Array, ""], views: Mapping[str, View], *, grid: Any, patch: int) -> View:
         images = views[view].data
         keys, shape = jax.random.split(key, 4), (images.shape[0], 1)
         low, high = max(ASPECT[0], hidden), min(ASPECT[1], 1 / hidden)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Float32, Int
 
 from m3i_jax import losses, normalize
 from m3i_jax.framework import information
@@ -20,17 +21,17 @@ from m3i_jax.types import Array, Box
 class Target(NamedTuple):
     """The code to predict, aligned so that row i belongs to row i of the prediction.
 
-    tokens: (B, L, D).  pooled: (B, D).  candidates: (M, D).
-    choice: (B,) int32, `pooled` is row `choice` of `candidates`; (B, k) several of them, or (B, L)
+    tokens: (B, L, D).  pooled: (B, D), or (B, k, D), several of them.  candidates: (M, D).
+    choice: (B,) int32, `pooled` is row `choice` of `candidates`; (B, k) for each of them, or (B, L)
       words of a vocabulary.
     valid: (M,) bool, candidates that exist.  box: of the target view.
     """
 
-    tokens: Array | None = None
-    pooled: Array | None = None
-    candidates: Array | None = None
-    choice: Array | None = None
-    valid: Array | None = None
+    tokens: Float[Array, "batch tokens dim"] | None = None
+    pooled: Float[Array, "batch *choices dim"] | None = None
+    candidates: Float[Array, "candidates dim"] | None = None
+    choice: Int[Array, " batch *choices"] | None = None
+    valid: Bool[Array, " candidates"] | None = None
     box: Box | None = None
 
 
@@ -45,10 +46,12 @@ class Distribution(NamedTuple):
     """
 
     name: str
-    score: Callable[[Array, Target], Array]
+    score: Callable[[Float[Array, "*positions dim"], Target], Float32[Array, "*positions"]]
     batchwise: bool = False
     dense: bool = True
-    evidence: Callable[[Array, Target, Array], Evidence] | None = None
+    evidence: (
+        Callable[[Float[Array, "*positions dim"], Target, Float[Array, " batch"]], Evidence] | None
+    ) = None
     candidates: str | None = None
 
 
@@ -60,12 +63,12 @@ class Regularizer(NamedTuple):
     """
 
     name: str
-    score: Callable[[Array, Target | None], Array]
+    score: Callable[[Float[Array, "*positions dim"], Target | None], Float32[Array, ""]]
     batchwise: bool = True
     pooled: bool = False
 
 
-def tokenwise(name: str, loss: Callable[..., Array]) -> Distribution:
+def tokenwise(name: str, loss: Callable[..., Float32[Array, "*positions"]]) -> Distribution:
     """A distribution around the predicted tokens: −log P̂ is loss(prediction, tokens), (B, L).
 
     Any of docs/methods.md#prediction-terms, or a loss of a method's own.
@@ -74,7 +77,7 @@ def tokenwise(name: str, loss: Callable[..., Array]) -> Distribution:
     return Distribution(name, score, evidence=information.of_tokens)
 
 
-def _pooled(name: str, loss: Callable[..., Array]) -> Distribution:
+def _pooled(name: str, loss: Callable[..., Float32[Array, "*positions"]]) -> Distribution:
     """A distribution around the predicted global code."""
     score = lambda prediction, target: loss(prediction, target.pooled)  # noqa: E731
     return Distribution(name, score, dense=False, evidence=information.of_pooled)

@@ -43,6 +43,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float32, Key
 
 from m3i_jax import mixing
 from m3i_jax.framework.codes import behind
@@ -52,7 +53,7 @@ from m3i_jax.framework.passes import looks
 from m3i_jax.framework.scoring import Prepared, Score, score
 from m3i_jax.framework.views import Made
 from m3i_jax.framework.weighting import Weighting
-from m3i_jax.types import Array, Features, View
+from m3i_jax.types import Array, Features, Scalar, View
 
 
 class Gradients(NamedTuple):
@@ -64,15 +65,15 @@ class Gradients(NamedTuple):
     """
 
     params: Any
-    loss: Array
+    loss: Float32[Array, ""]
     scores: dict[str, Score]
-    weights: dict[str, Array]
-    norms: dict[str, Array]
+    weights: dict[str, Scalar]
+    norms: dict[str, Float32[Array, ""]]
     weighting: Any
     reports: dict[str, tuple]
 
 
-def init(method: Method, network: Any, key: Array) -> tuple[dict, dict]:
+def init(method: Method, network: Any, key: Key[Array, ""]) -> tuple[dict, dict]:
     """(parameters in training, {slot: state}) before the first step."""
     params = network.init(key)
     states = {
@@ -87,7 +88,7 @@ def prepare(
     network: Any,
     views: Mapping[str, View],
     *,
-    key: Array,
+    key: Key[Array, ""],
     params: Any = None,
     states: Mapping[str, Any] | None = None,
 ) -> Prepared:
@@ -134,7 +135,15 @@ def _guide(method, network, params, states, prepared, name):
 
 
 def encode(
-    method, network, params, states, prepared, *, train, key, progress=0.0
+    method: Method,
+    network: Any,
+    params: Any,
+    states: Mapping[str, Any],
+    prepared: Prepared,
+    *,
+    train: bool,
+    key: Key[Array, ""] | None,
+    progress: Scalar = 0.0,
 ) -> tuple[dict[str, Features], dict[str, tuple], Prepared]:
     """Encodes every code once, and makes the views that are made of codes on the way.
 
@@ -194,7 +203,7 @@ def _deferred(method, network, params, states, prepared, representations, name, 
     return jax.lax.stop_gradient(derived.make(key, prepared.views, made, **where))
 
 
-def update(method: Method, params: Any, states: dict, reports: dict, progress: Array) -> dict:
+def update(method: Method, params: Any, states: dict, reports: dict, progress: Scalar) -> dict:
     """All states after the optimiser's step; progress is in [0, 1]."""
     # `params` are those after the step, so that an average is of the network that was reached.
     return {
@@ -212,9 +221,9 @@ def gradients(
     prepared: Prepared,
     *,
     balance: Any,
-    progress: Array | float = 0.0,
+    progress: Scalar = 0.0,
     train: bool = True,
-    key: Array | None = None,
+    key: Key[Array, ""] | None = None,
 ) -> Gradients:
     """Gradient of Σ_g λ_g L_g, each encoder passed through once (M3I's Eq. 13).
 
@@ -277,7 +286,7 @@ def _joined(representations: dict, rest: dict[str, Features]) -> dict[str, Featu
     }
 
 
-def _weighted_sum(grads: dict[str, Any], weights: dict[str, Array]) -> Any:
+def _weighted_sum(grads: dict[str, Any], weights: dict[str, Scalar]) -> Any:
     """Σ_g λ_g · grads[g], leaf by leaf; a group without a weight counts once."""
     scaled = [
         jax.tree.map(lambda x, weight=weights.get(group, 1.0): weight * x, tree)
@@ -295,7 +304,9 @@ def _cells(method: Method, network: Any, view: str) -> dict[str, Any]:
     raise ValueError(f"no code looks at the derived view '{view}'")
 
 
-def _row_weights(method: Method, views: dict[str, View], term: Term) -> Array | None:
+def _row_weights(
+    method: Method, views: dict[str, View], term: Term
+) -> Float32[Array, " batch"] | None:
     """(B,) weights with mean 1 over the batch: each kind of target averages over its own count."""
     target = method.codes[term.y].view
     # A deferred view is not there yet. It is an image, and images are never missing.
@@ -332,7 +343,7 @@ def _inputs(method: Method, terms) -> list[str]:
     return sorted({method.whole(method.terms[name].x)[0] for name in terms})
 
 
-def _norm(tree: Any) -> Array:
+def _norm(tree: Any) -> Float32[Array, ""]:
     """Frobenius norm over all leaves, in float32."""
     squares = [jnp.sum(jnp.square(x.astype(jnp.float32))) for x in jax.tree.leaves(tree)]
     return jnp.sqrt(sum(squares))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+from jaxtyping import Float, Float32
 
 from m3i_jax import losses, metrics, normalize
 from m3i_jax.types import Array
@@ -24,29 +25,30 @@ class Evidence(NamedTuple):
     rank: directions that the target fills.  used: candidates that it chooses.
     """
 
-    prediction: Array
-    entropy: Array
-    spread: Array | None = None
-    rank: Array | None = None
-    used: Array | None = None
+    prediction: Float32[Array, ""]
+    entropy: Float32[Array, ""]
+    spread: Float32[Array, ""] | None = None
+    rank: Float32[Array, ""] | None = None
+    used: Float32[Array, ""] | None = None
 
     @property
-    def information(self) -> Array:
+    def information(self) -> Float32[Array, ""]:
         """E log P̂ + H(z_y)."""
         return self.prediction + self.entropy
 
 
-def _health(codes: Array) -> dict[str, Array]:
+def _health(codes: Float[Array, "rows dim"]) -> dict[str, Float32[Array, ""]]:
     return {"spread": metrics.feature_std(codes), "rank": metrics.participation(codes)}
 
 
-def _of_codes(prediction: Array, target: Array) -> Evidence:
-    """(N, D) each."""
+def _of_codes(prediction: Float[Array, "rows dim"], target: Float[Array, "rows dim"]) -> Evidence:
     likelihood, entropy = metrics.gaussian_information(prediction, target)
     return Evidence(likelihood, entropy, **_health(target))
 
 
-def of_tokens(prediction: Array, target: Any, rows: Array) -> Evidence:
+def of_tokens(
+    prediction: Float[Array, "batch tokens dim"], target: Any, rows: Float[Array, " batch"]
+) -> Evidence:
     """A Gaussian around tokens (B, L, D); every k-th of them where there are many."""
     batch, length, width = target.tokens.shape
     step = max(1, batch * length // ROWS)
@@ -54,12 +56,16 @@ def of_tokens(prediction: Array, target: Any, rows: Array) -> Evidence:
     return _of_codes(thin(prediction), thin(target.tokens))
 
 
-def of_pooled(prediction: Array, target: Any, rows: Array) -> Evidence:
+def of_pooled(
+    prediction: Float[Array, "batch dim"], target: Any, rows: Float[Array, " batch"]
+) -> Evidence:
     """A Gaussian around global codes (B, D)."""
     return _of_codes(prediction, target.pooled)
 
 
-def of_standardized(prediction: Array, target: Any, rows: Array) -> Evidence:
+def of_standardized(
+    prediction: Float[Array, "batch dim"], target: Any, rows: Float[Array, " batch"]
+) -> Evidence:
     """A Gaussian around codes standardised over the batch."""
     standard = lambda z: (z - z.mean(0, keepdims=True)) / (z.std(0, keepdims=True) + 1e-5)  # noqa: E731
     one, two = standard(prediction), standard(target.pooled)
@@ -78,7 +84,9 @@ def on_sphere(evidence: Callable) -> Callable:
     return found
 
 
-def _mean(values: Array, rows: Array) -> Array:
+def _mean(
+    values: Float32[Array, " batch"] | Float32[Array, "batch tokens"], rows: Float[Array, " batch"]
+) -> Float32[Array, ""]:
     """Mean over the batch by the weights of its rows; values (B,) or (B, L)."""
     values = values if values.ndim == 1 else values.mean(-1)
     return (values * rows).mean()
@@ -95,7 +103,9 @@ def of_choice(score: Callable) -> Callable:
     return found
 
 
-def of_words(prediction: Array, target: Any, rows: Array) -> Evidence:
+def of_words(
+    prediction: Float[Array, "batch tokens vocabulary"], target: Any, rows: Float[Array, " batch"]
+) -> Evidence:
     """A vocabulary: the entropy of how often this batch used each word."""
     shares = metrics.usage(target.choice.reshape(-1), prediction.shape[-1])
     entropy = metrics.entropy(shares)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from jaxtyping import Bool
+
 from m3i_jax import masks, trees
 from m3i_jax.build import nearest
 from m3i_jax.framework.alike import made_of
@@ -27,7 +29,7 @@ class Masking(NamedTuple):
     exact: (hidden, grid) -> number of hidden cells in every image.
     """
 
-    draw: Callable[..., Array]
+    draw: Callable[..., Bool[Array, "batch rows columns"]]
     hidden: float
     guide: str | None = None
     exact: Callable[[float, Grid], int] = masks.count

@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int, Key
 
 from m3i_jax import trees
 from m3i_jax.framework.codes import Look
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.method import Code, Masking, Method
-from m3i_jax.types import Array, Features, View
+from m3i_jax.types import Array, Features, Scalar, View
 
 # Momentum encoders are normalised as their online twins are (MoCo, BYOL), teachers by what they
 # remember.
@@ -33,8 +34,8 @@ def looks(
     prepared: Any,
     *,
     train: bool,
-    key: Array | None,
-    progress: Array | float = 0.0,
+    key: Key[Array, ""] | None,
+    progress: Scalar = 0.0,
     moves: dict[str, list] | None = None,
 ) -> Callable[[str, View], Look]:
     """What the encoder of a code is shown: (code, its view) -> Look.
@@ -121,7 +122,9 @@ def _place(method: Method, name: str) -> Place:
     return Place(code.encoder.tower, tuple(views), code.mask)
 
 
-def _data(place: Place, view: View, views: dict[str, View]) -> Array:
+def _data(
+    place: Place, view: View, views: dict[str, View]
+) -> Float[Array, "rows height width channels"] | Int[Array, "rows ..."]:
     """What the tower is shown; of several views, the rows of a sample next to each other."""
     if len(place.views) == 1:
         return view.data

@@ -1,9 +1,11 @@
 """What the terms say about codes that are already computed: predictions, targets, scores."""
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Float32, Int, Key, Shaped
 
 from m3i_jax import masks, mixing
 from m3i_jax.build import ConfigError
@@ -22,8 +24,8 @@ class Prepared(NamedTuple):
     """
 
     views: dict[str, View]
-    visible: dict[str, Array]
-    rows: dict[str, Array]
+    visible: dict[str, Bool[Array, "batch _rows _columns"]]
+    rows: dict[str, Float32[Array, " batch"]]
     known: dict[str, Features]
 
 
@@ -33,9 +35,9 @@ class Score(NamedTuple):
     evidence: what prediction and target tell about the mutual information, see `Evidence`.
     """
 
-    loss: Array
-    prediction: Array
-    regularizer: Array | None = None
+    loss: Float32[Array, ""]
+    prediction: Float32[Array, ""]
+    regularizer: Float32[Array, ""] | None = None
     evidence: Evidence | None = None
 
 
@@ -47,7 +49,17 @@ class Question(NamedTuple):
     target: Box | None
 
 
-def score(method, network, params, codes, prepared, *, terms=None, train=False, key=None):
+def score(
+    method: Method,
+    network: Any,
+    params: Any,
+    codes: Mapping[str, Features],
+    prepared: Prepared,
+    *,
+    terms: Sequence[str] | None = None,
+    train: bool = False,
+    key: Key[Array, ""] | None = None,
+) -> dict[str, Score]:
     """The Score of each term (all of them by default) from codes already computed."""
     names = tuple(method.terms if terms is None else terms)
     found = predict(method, network, params, codes, prepared, names, train=train, key=key)
@@ -58,7 +70,17 @@ def score(method, network, params, codes, prepared, *, terms=None, train=False, 
     }
 
 
-def predict(method, network, params, codes, prepared, names, *, train=False, key=None):
+def predict(
+    method: Method,
+    network: Any,
+    params: Any,
+    codes: Mapping[str, Features],
+    prepared: Prepared,
+    names: Sequence[str],
+    *,
+    train: bool = False,
+    key: Key[Array, ""] | None = None,
+) -> dict[str, tuple[Float[Array, "*positions dim"], Target]]:
     """{term: (prediction, Target)}: (B, L, D) by a dense decoder, (B, D) by a pooled one.
 
     Terms that ask one decoder questions of one shape (the images of a mix) are decoded in one
@@ -102,13 +124,15 @@ def predict(method, network, params, codes, prepared, names, *, train=False, key
     return {name: found[name] for name in method.terms if name in found}
 
 
-def _beside(*rows: Array) -> Array:
+def _beside(*rows: Shaped[Array, " batch *shape"]) -> Shaped[Array, " rows *shape"]:
     """k arrays (B, ...) as (B·k, ...), the k rows of a sample next to each other."""
     stacked = jnp.stack(rows, axis=1)
     return stacked.reshape(-1, *stacked.shape[2:])
 
 
-def _pooled(method: Method, predictions: dict[str, Array]) -> dict[str, Array]:
+def _pooled(
+    method: Method, predictions: dict[str, Float[Array, "batch ..."]]
+) -> dict[str, Float32[Array, ""]]:
     """{term: value of its regulariser} where terms share it: over the rows of all of them.
 
     Each of them counts it with its own weight, so weights that add up to 1 count it once.
@@ -187,13 +211,15 @@ def _target(method, codes, prepared, term: Term, x, owner, group) -> Target:
     return Target(tokens, pooled, candidates, align(choice), valid, box)
 
 
-def _match(x: Array, y: Array) -> Array:
+def _match(
+    x: Float[Array, "batch tokens dim"], y: Float[Array, "batch candidates dim"]
+) -> Int[Array, "batch tokens"]:
     """For each token of x the one of y most like it by cosine: (B, n, D), (B, m, D) -> (B, n)."""
     x, y = (z * jax.lax.rsqrt(jnp.square(z).sum(-1, keepdims=True) + 1e-12) for z in (x, y))
     return jnp.einsum("bnd,bmd->bnm", x, y).argmax(-1)
 
 
-def _hidden(method: Method, prepared: Prepared, term: Term) -> Array | None:
+def _hidden(method: Method, prepared: Prepared, term: Term) -> Bool[Array, "batch tokens"] | None:
     """(B, L) bool: the target positions to score, None for all of them."""
     if term.positions != "hidden":
         return None
@@ -206,7 +232,9 @@ def _hidden(method: Method, prepared: Prepared, term: Term) -> Array | None:
     return ~visible.reshape(visible.shape[0], -1)
 
 
-def _mean_where(values: Array, where: Array) -> Array:
+def _mean_where(
+    values: Float32[Array, "batch tokens"], where: Bool[Array, "batch tokens"]
+) -> Float32[Array, " batch"]:
     """Mean over the last axis of the positions in `where`; 0 where there are none."""
     kept = where.astype(values.dtype)
     return (values * kept).sum(-1) / jnp.maximum(kept.sum(-1), 1.0)

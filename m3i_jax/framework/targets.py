@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from m3i_jax import losses, normalize, quantize
 from m3i_jax.build import ConfigError
 from m3i_jax.framework.codes import Encoder, Slot, _keep, _names, behind, refined, then
-from m3i_jax.types import Array, Features
+from m3i_jax.types import Array, Features, Scalar
 
 
 def standardize(encoder: Encoder) -> Encoder:
@@ -50,7 +51,11 @@ def last_layers(encoder: Encoder, *, count: int) -> Encoder:
     return then(encoder, mean, reads=encoder.reads | {"layers"}, blocks=count)
 
 
-def _alike(layers: Array | tuple[Array, ...], count: int) -> Array:
+def _alike(
+    layers: Float[Array, "{count} batch tokens dim"]
+    | tuple[Float[Array, "batch _tokens _dim"], ...],
+    count: int,
+) -> Float[Array, "{count} batch tokens dim"]:
     """The last layers as one array; those of a hierarchical encoder may differ in shape."""
     if not isinstance(layers, tuple):
         return layers
@@ -119,7 +124,7 @@ def queue(
     return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
 
 
-def temperature_at(ramp: float | tuple) -> Callable[[Array], Array | float]:
+def temperature_at(ramp: float | tuple) -> Callable[[Scalar], Scalar]:
     """(progress) -> τ: a number, or (start, end, share): linearly over that share of the training.
 
     (start, end, share, n) does it in n equal steps, of which the first is at `start` and the last

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Float32, Key
 
 from m3i_jax import masks, mixing
 from m3i_jax.types import Array, Box, Features, Grid, Region, View
@@ -20,8 +21,8 @@ class Made(NamedTuple):
     """
 
     codes: Mapping[str, Features]
-    visible: Mapping[str, Array]
-    decode: Callable[[str, str], Array]
+    visible: Mapping[str, Bool[Array, "batch _rows _columns"]]
+    decode: Callable[[str, str], Float[Array, "batch tokens dim"]]
     network: Any
     states: Mapping[str, Any]
 
@@ -54,7 +55,7 @@ def mixed(
     second: str,
     *,
     hidden: float = 0.5,
-    mask: Callable[..., Array] = masks.blockwise,
+    mask: Callable[..., Bool[Array, "batch rows columns"]] = masks.blockwise,
     group: int | None = None,
 ) -> Derived:
     """M3I's input, mix_i = m_i ⊙ first_i + (1 − m_i) ⊙ second_σ(i) (docs/methods.md#mixed-images).
@@ -131,7 +132,14 @@ def blended(
     return Derived((view,), make, everywhere, group, mixes=False, partners=True)
 
 
-def _blend(key, one, other, mixup: float, cutmix: float, per: str) -> tuple[Array, Array]:
+def _blend(
+    key: Key[Array, ""],
+    one: Float[Array, "batch height width channels"],
+    other: Float[Array, "batch height width channels"],
+    mixup: float,
+    cutmix: float,
+    per: str,
+) -> tuple[Float32[Array, "batch height width channels"], Float32[Array, " batch"]]:
     """The images by mixup or by cutmix, whichever is on or drawn, and the shares of the first."""
     key_kind, key_mixup, key_cutmix = jax.random.split(key, 3)
     add = lambda: mixing.mixup(key_mixup, one, other, alpha=mixup, per=per)  # noqa: E731

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float32
 
 from m3i_jax.ranges import Memory, NotNegative, Positive
-from m3i_jax.types import Array
+from m3i_jax.types import Array, Scalar
 
 
 class Weighting(NamedTuple):
@@ -20,7 +21,7 @@ class Weighting(NamedTuple):
     """
 
     init: Callable[[], Any]
-    weigh: Callable[[Any, dict[str, Array], Array], tuple[dict[str, Array], Any]]
+    weigh: Callable[[Any, dict[str, Float32[Array, ""]], Scalar], tuple[dict[str, Scalar], Any]]
     measures: bool
     groups: tuple[str, ...] = ()
 

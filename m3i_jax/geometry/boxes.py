@@ -6,6 +6,7 @@ SiameseIM (Tao et al. 2023, https://arxiv.org/abs/2206.01204); docs/methods.md#t
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Float32
 
 from m3i_jax.types import Array, Box, Grid
 
@@ -18,14 +19,16 @@ class Relation(NamedTuple):
     `top + height·v` and at column `left + width·u`, or `left − width·u` where flipped.
     """
 
-    top: Array
-    left: Array
-    height: Array
-    width: Array
-    flip: Array
+    top: Float32[Array, " batch"]
+    left: Float32[Array, " batch"]
+    height: Float32[Array, " batch"]
+    width: Float32[Array, " batch"]
+    flip: Bool[Array, " batch"]
 
 
-def relation(source: Box | Array, target: Box | Array) -> Relation:
+def relation(
+    source: Box | Float[Array, "batch 6"], target: Box | Float[Array, "batch 6"]
+) -> Relation:
     """How the target view lies in the source view.
 
         Δi = (i₂−i₁)/h₁   Δj = (j₂−j₁)/w₁, or (W−j₁−j₂)/w₁ if flipped   s = (h₂/h₁, w₂/w₁)
@@ -52,8 +55,12 @@ def relation(source: Box | Array, target: Box | Array) -> Relation:
 
 
 def target_tokens(
-    source: Box | Array, target: Box | Array, grid: Grid, *, source_grid: Grid | None = None
-) -> tuple[Array, Array]:
+    source: Box | Float[Array, "batch 6"],
+    target: Box | Float[Array, "batch 6"],
+    grid: Grid,
+    *,
+    source_grid: Grid | None = None,
+) -> tuple[Float32[Array, "batch rows"], Float32[Array, "batch columns"]]:
     """Centres of the target's tokens, in token units of the source.
 
         r(a) = s_h(a+½) + gΔi − ½      c(b) = ±s_w(b+½) + gΔj − ½,   minus where flipped

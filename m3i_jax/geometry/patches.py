@@ -1,9 +1,13 @@
 """Images as sequences of square patches, and back."""
 
+from jaxtyping import Shaped
+
 from m3i_jax.types import Array, Grid
 
 
-def patchify(images: Array, patch: int) -> Array:
+def patchify(
+    images: Shaped[Array, "batch height width channels"], patch: int
+) -> Shaped[Array, "batch tokens {patch}*{patch}*channels"]:
     """Cuts images into patches: (B, H, W, C) -> (B, h·w, p·p·C).
 
     Patches are in row-major order; inside one, pixels are in row-major order with the channel
@@ -20,7 +24,9 @@ def patchify(images: Array, patch: int) -> Array:
     return cells.reshape(b, h * w, patch * patch * c)
 
 
-def unpatchify(patches: Array, patch: int, grid: Grid) -> Array:
+def unpatchify(
+    patches: Shaped[Array, "batch tokens dim"], patch: int, grid: Grid
+) -> Shaped[Array, "batch height width channels"]:
     """Inverse of `patchify`: (B, h·w, p·p·C) -> (B, H, W, C).
 
     Raises:

@@ -5,12 +5,13 @@ SiameseIM (Tao et al. 2023, https://arxiv.org/abs/2206.01204); docs/methods.md#t
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Float32
 
 from m3i_jax.geometry import boxes
 from m3i_jax.types import Array, Box, Grid
 
 
-def sincos(grid: Grid, dim: int) -> Array:
+def sincos(grid: Grid, dim: int) -> Float32[Array, "tokens {dim}"]:
     """Codes of all cells of a grid, row-major: (h·w, dim) float32, fixed.
 
     The first half codes the row, the second the column, each as [sin(pos·ω), cos(pos·ω)] with
@@ -23,20 +24,22 @@ def sincos(grid: Grid, dim: int) -> Array:
     return _on_grid(rows[None], columns[None], dim)[0]
 
 
-def sincos_at(rows: Array, columns: Array, dim: int) -> Array:
+def sincos_at(
+    rows: Float[Array, "*positions"], columns: Float[Array, "*positions"], dim: int
+) -> Float32[Array, "*positions {dim}"]:
     """Codes of any positions, in token units: (...,) and (...,) -> (..., dim) float32."""
     half = _half(dim)
     return jnp.concatenate([_code(rows, half), _code(columns, half)], axis=-1)
 
 
 def relative_sincos(
-    source_box: Box | Array,
-    target_box: Box | Array,
+    source_box: Box | Float[Array, "batch 6"],
+    target_box: Box | Float[Array, "batch 6"],
     grid: Grid,
     dim: int,
     *,
     source_grid: Grid | None = None,
-) -> Array:
+) -> Float32[Array, "batch tokens 2*{dim}"]:
     """Codes of the target's cells as seen from the source view: (B, h·w, 2·dim) float32.
 
     [sin rω, cos rω, sin cω, cos cω, sin(10 ln s_h ω), cos(·), sin(10 ln s_w ω), cos(·)], each
@@ -64,7 +67,7 @@ def _half(dim: int) -> int:
     return dim // 2
 
 
-def _code(position: Array, width: int) -> Array:
+def _code(position: Float[Array, "*positions"], width: int) -> Float32[Array, "*positions {width}"]:
     """[sin(pos·ω), cos(pos·ω)]: (...,) -> (..., width). The ω are rounded once, from float64."""
     omega = np.float32(10000.0 ** (-np.arange(width // 2) / (width // 2)))
     position = jnp.asarray(position, jnp.float32)[..., None]
@@ -72,7 +75,9 @@ def _code(position: Array, width: int) -> Array:
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 
-def _on_grid(rows: Array, columns: Array, dim: int) -> Array:
+def _on_grid(
+    rows: Float32[Array, "batch rows"], columns: Float32[Array, "batch columns"], dim: int
+) -> Float32[Array, "batch rows*columns {dim}"]:
     """Codes of a product grid: (B, h), (B, w) -> (B, h·w, dim); each axis is coded once."""
     half = _half(dim)
     (b, h), w = rows.shape, columns.shape[1]

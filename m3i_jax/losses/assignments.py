@@ -2,8 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Float32
 
-from m3i_jax.types import Array
+from m3i_jax.types import Array, Scalar
 
 __all__ = [
     "centred",
@@ -12,7 +13,9 @@ __all__ = [
 ]
 
 
-def sharpen(probabilities: Array, power: float) -> Array:
+def sharpen(
+    probabilities: Float[Array, "*positions prototypes"], power: float
+) -> Float32[Array, "*positions prototypes"]:
     """p^power, renormalised: (..., K) -> (..., K).
 
     For p = softmax(a/τ) it is softmax(power·a/τ); MSN's power is 1/0.25 (Assran et al. 2022,
@@ -24,7 +27,9 @@ def sharpen(probabilities: Array, power: float) -> Array:
     return _share((p / jnp.where(largest > 0, largest, 1.0)) ** power, (-1,))
 
 
-def sinkhorn(probabilities: Array, *, iterations: int = 3) -> Array:
+def sinkhorn(
+    probabilities: Float[Array, "*positions prototypes"], *, iterations: int = 3
+) -> Float32[Array, "*positions prototypes"]:
     """Moves assignments towards equal use of all prototypes: (..., K) -> (..., K).
 
     In turn, each prototype's assignments are scaled to the same sum over all leading positions of
@@ -39,7 +44,12 @@ def sinkhorn(probabilities: Array, *, iterations: int = 3) -> Array:
     return p
 
 
-def centred(logits: Array, centre: Array, *, temperature: float | Array) -> Array:
+def centred(
+    logits: Float[Array, "*positions prototypes"],
+    centre: Float[Array, " prototypes"],
+    *,
+    temperature: Scalar,
+) -> Float32[Array, "*positions prototypes"]:
     """softmax((a − c)/τ): (..., K), (K,) -> (..., K).
 
     DINO's teacher: the running mean c of its logits keeps any prototype from winning always
@@ -50,7 +60,7 @@ def centred(logits: Array, centre: Array, *, temperature: float | Array) -> Arra
     return jax.nn.softmax((logits - centre) / temperature, axis=-1)
 
 
-def _share(x: Array, axes: tuple[int, ...]) -> Array:
+def _share(x: Float32[Array, "*shape"], axes: tuple[int, ...]) -> Float32[Array, "*shape"]:
     """x / Σx over the axes; 0 where all is 0."""
     total = x.sum(axes, keepdims=True)
     return x / jnp.where(total > 0, total, 1.0)

@@ -8,9 +8,10 @@ default of accelerators would multiply in bfloat16 or TF32.
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Float32, Int
 
 from m3i_jax.losses.prediction import NEVER, bernoulli, categorical
-from m3i_jax.types import Array
+from m3i_jax.types import Array, Scalar
 
 __all__ = [
     "binary",
@@ -24,14 +25,14 @@ __all__ = [
 
 
 def boltzmann(
-    prediction: Array,
-    candidates: Array,
-    index: Array,
+    prediction: Float[Array, "batch dim"],
+    candidates: Float[Array, "candidates dim"],
+    index: Int[Array, " batch"],
     *,
-    temperature: float | Array = 1.0,
+    temperature: Scalar = 1.0,
     label_smoothing: float = 0.0,
-    valid: Array | None = None,
-) -> Array:
+    valid: Bool[Array, " candidates"] | None = None,
+) -> Float32[Array, " batch"]:
     """Boltzmann: −(1−ε) ẑᵀz⁺/τ − ε·mean_c ẑᵀz_c/τ + logsumexp_c(ẑᵀz_c/τ); (B,D),(M,D),(B,) -> (B,).
 
     Softmax cross-entropy over the candidates, with ε/C of the target on each of the C valid ones
@@ -51,7 +52,11 @@ def boltzmann(
     return categorical(logits, index, label_smoothing=label_smoothing, valid=valid)
 
 
-def binary(prediction: Array, candidates: Array, index: Array) -> Array:
+def binary(
+    prediction: Float[Array, "batch dim"],
+    candidates: Float[Array, "candidates dim"],
+    index: Int[Array, "batch shown"],
+) -> Float32[Array, " batch"]:
     """Bernoulli: mean_c softplus(a_c) − t_c·a_c, a_c = ẑᵀz_c; (B, D), (M, D), (B, k) -> (B,).
 
     Every category is a question of its own, t_c = 1 for those that the row shows: a BCE over
@@ -69,13 +74,13 @@ def binary(prediction: Array, candidates: Array, index: Array) -> Array:
 
 
 def info_nce(
-    prediction: Array,
-    candidates: Array,
-    index: Array,
+    prediction: Float[Array, "batch dim"],
+    candidates: Float[Array, "candidates dim"],
+    index: Int[Array, " batch"],
     *,
-    temperature: float | Array = 1.0,
-    valid: Array | None = None,
-) -> Array:
+    temperature: Scalar = 1.0,
+    valid: Bool[Array, " candidates"] | None = None,
+) -> Float32[Array, " batch"]:
     """Symmetric InfoNCE over the global batch; (B,D),(M,D),(B,) -> (B,).
 
         ½ [ logsumexp_c(s_ic) + logsumexp_r(s_r,index(i)) ] − s_i,index(i),   s = ẑᵀz/τ
@@ -100,12 +105,12 @@ def info_nce(
 
 
 def contrast(
-    prediction: Array,
-    positive: Array,
-    negatives: Array,
+    prediction: Float[Array, "*positions dim"],
+    positive: Float[Array, "*positions dim"],
+    negatives: Float[Array, "negatives dim"],
     *,
-    temperature: float | Array = 1.0,
-) -> Array:
+    temperature: Scalar = 1.0,
+) -> Float32[Array, "*positions"]:
     """−ẑᵀz⁺/τ + logsumexp(ẑᵀ[z⁺, n_1 … n_M]/τ); (..., D), (..., D), (M, D) -> (...).
 
     Every position has a positive of its own and all share the negatives, a queue of past codes
@@ -117,7 +122,12 @@ def contrast(
     return categorical(logits, jnp.zeros(logits.shape[:-1], jnp.int32))
 
 
-def nt_xent(prediction: Array, positive: Array, *, temperature: float | Array = 1.0) -> Array:
+def nt_xent(
+    prediction: Float[Array, "batch dim"],
+    positive: Float[Array, "batch dim"],
+    *,
+    temperature: Scalar = 1.0,
+) -> Float32[Array, " batch"]:
     """SimCLR: each prediction finds its positive among all 2B − 1 others; (B, D), (B, D) -> (B,).
 
     Candidates are all positives, its own being the right one, and all other predictions. Both
@@ -132,14 +142,14 @@ def nt_xent(prediction: Array, positive: Array, *, temperature: float | Array = 
 
 
 def pairwise_sigmoid(
-    prediction: Array,
-    candidates: Array,
-    index: Array,
+    prediction: Float[Array, "batch dim"],
+    candidates: Float[Array, "candidates dim"],
+    index: Int[Array, " batch"],
     *,
-    temperature: float | Array = 1.0,
-    bias: float | Array = 0.0,
-    valid: Array | None = None,
-) -> Array:
+    temperature: Scalar = 1.0,
+    bias: Scalar = 0.0,
+    valid: Bool[Array, " candidates"] | None = None,
+) -> Float32[Array, " batch"]:
     """SigLIP: −log σ(s_i,index(i) + b) − Σ_{j≠index(i)} log σ(−s_ij − b); (B,D),(M,D),(B,) -> (B,).
 
     Every pair is a question of its own: no sum over candidates couples the rows. s = ẑᵀz/τ; their
@@ -162,8 +172,12 @@ def pairwise_sigmoid(
 
 
 def dense_contrast(
-    prediction: Array, target: Array, others: Array, *, temperature: float | Array = 1.0
-) -> Array:
+    prediction: Float[Array, "batch tokens dim"],
+    target: Float[Array, "batch tokens dim"],
+    others: Float[Array, "batch dim"],
+    *,
+    temperature: Scalar = 1.0,
+) -> Float32[Array, "batch tokens"]:
     """Dense instance discrimination: (B, L, D), (B, L, D), (B, D) -> (B, L).
 
     Position l of image b finds target token l of its image among all L of them and one averaged
@@ -184,19 +198,25 @@ def dense_contrast(
     return categorical(logits, place, valid=valid)
 
 
-def _products(prediction: Array, candidates: Array) -> Array:
+def _products(
+    prediction: Float[Array, "*positions dim"], candidates: Float[Array, "candidates dim"]
+) -> Float32[Array, "*positions candidates"]:
     """ẑᵀz of every position with every candidate: (..., D), (M, D) -> (..., M) float32."""
     x, y = jnp.asarray(prediction, jnp.float32), jnp.asarray(candidates, jnp.float32)
     return jnp.matmul(x, y.T, precision="highest")
 
 
-def _exists(index: Array, valid: Array | None) -> Array:
-    """(B,) bool, rows whose target exists; one beyond the last, whose loss is NaN, counts."""
+def _exists(
+    index: Int[Array, " batch"], valid: Bool[Array, " candidates"] | None
+) -> Bool[Array, " batch"]:
+    """Rows whose target exists; one beyond the last, whose loss is NaN, counts."""
     if valid is None:
         return index >= 0
     return (index >= 0) & jnp.take(valid, index, mode="fill", fill_value=True)
 
 
-def _own(logits: Array, index: Array) -> Array:
+def _own(
+    logits: Float32[Array, "batch candidates"], index: Int[Array, " batch"]
+) -> Float32[Array, " batch"]:
     """logits[i, index(i)]; NaN where the index is beyond the last candidate."""
     return jnp.take_along_axis(logits, index[:, None], axis=1)[:, 0]

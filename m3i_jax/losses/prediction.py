@@ -6,9 +6,10 @@ M3I (Su et al. 2023, https://arxiv.org/abs/2211.09807), §3.1; docs/methods.md#p
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Float32, Int
 
 from m3i_jax import normalize
-from m3i_jax.types import Array
+from m3i_jax.types import Array, Scalar
 
 __all__ = [
     "bernoulli",
@@ -25,7 +26,12 @@ __all__ = [
 NEVER = float(np.finfo(np.float32).min)
 
 
-def gaussian(prediction: Array, target: Array, *, sigma2: float | None = None) -> Array:
+def gaussian(
+    prediction: Float[Array, "*positions dim"],
+    target: Float[Array, "*positions dim"],
+    *,
+    sigma2: float | None = None,
+) -> Float32[Array, "*positions"]:
     """Gaussian: Σ_d e_d² / (2σ²) with e = z − ẑ; (..., D), (..., D) -> (...).
 
     σ² = D/2 when None, which is the mean squared error (MAE, SiameseIM). M3I §3.1, as l2;
@@ -36,7 +42,12 @@ def gaussian(prediction: Array, target: Array, *, sigma2: float | None = None) -
     return jnp.square(error).sum(-1) / (2.0 * sigma2)
 
 
-def cosine(prediction: Array, target: Array, *, eps: float = 1e-6) -> Array:
+def cosine(
+    prediction: Float[Array, "*positions dim"],
+    target: Float[Array, "*positions dim"],
+    *,
+    eps: float = 1e-6,
+) -> Float32[Array, "*positions"]:
     """2 − 2 cos(ẑ, z): the Gaussian of σ² = ½ on unit vectors; (..., D), (..., D) -> (...).
 
     BYOL (Grill et al. 2020, Eq. 2, https://arxiv.org/abs/2006.07733) and MILAN have it so, VQ-KD
@@ -47,7 +58,12 @@ def cosine(prediction: Array, target: Array, *, eps: float = 1e-6) -> Array:
     return 2.0 - 2.0 * (p * z).sum(-1)
 
 
-def laplace(prediction: Array, target: Array, *, scale: float | None = None) -> Array:
+def laplace(
+    prediction: Float[Array, "*positions dim"],
+    target: Float[Array, "*positions dim"],
+    *,
+    scale: float | None = None,
+) -> Float32[Array, "*positions"]:
     """Laplace: Σ_d |e_d| / b; (..., D), (..., D) -> (...).
 
     b = D when None, which is the mean absolute error of SimMIM (Xie et al. 2022, §3.4,
@@ -58,7 +74,12 @@ def laplace(prediction: Array, target: Array, *, scale: float | None = None) -> 
     return jnp.abs(error).sum(-1) / scale
 
 
-def huber(prediction: Array, target: Array, *, delta: float = 1.0) -> Array:
+def huber(
+    prediction: Float[Array, "*positions dim"],
+    target: Float[Array, "*positions dim"],
+    *,
+    delta: float = 1.0,
+) -> Float32[Array, "*positions"]:
     """Huber: mean_d of e²/(2δ) where |e| < δ, |e| − δ/2 elsewhere; (..., D), (..., D) -> (...).
 
     data2vec (Baevski et al. 2022, https://arxiv.org/abs/2202.03555) and FD use δ = 2. This is the
@@ -70,7 +91,9 @@ def huber(prediction: Array, target: Array, *, delta: float = 1.0) -> Array:
     return jnp.where(size < delta, inside, size - delta / 2.0).mean(-1)
 
 
-def bernoulli(logits: Array, labels: Array) -> Array:
+def bernoulli(
+    logits: Float[Array, "*shape"], labels: Float[Array, "*shape"] | Bool[Array, "*shape"]
+) -> Float32[Array, "*shape"]:
     """Bernoulli: softplus(a) − y·a, elementwise; labels in [0, 1], any shape.
 
     CIM's RevDet, binary classes: docs/methods.md#prediction-terms.
@@ -80,8 +103,12 @@ def bernoulli(logits: Array, labels: Array) -> Array:
 
 
 def categorical(
-    logits: Array, index: Array, *, label_smoothing: float = 0.0, valid: Array | None = None
-) -> Array:
+    logits: Float[Array, "*positions classes"],
+    index: Int[Array, "*positions"],
+    *,
+    label_smoothing: float = 0.0,
+    valid: Bool[Array, "*#positions classes"] | None = None,
+) -> Float32[Array, "*positions"]:
     """Categorical: logsumexp_v(a) − (1−ε) a⁺ − ε·mean_v a; (..., V), (...) int -> (...).
 
     Softmax cross-entropy with ε/C of the target on each of the C valid entries: classes, visual
@@ -110,13 +137,16 @@ def categorical(
     if label_smoothing:
         counted = jnp.ones(logits.shape, bool) if valid is None else valid
         total = jnp.where(counted, logits, 0.0).sum(-1)
-        loss = loss - label_smoothing * total / jnp.maximum(counted.sum(-1), 1)
+        loss = loss - label_smoothing * total / jnp.maximum(counted.sum(-1, dtype=jnp.float32), 1.0)
     return jnp.where(exists, loss, 0.0)
 
 
 def cross_entropy(
-    logits: Array, probabilities: Array, *, temperature: float | Array = 1.0
-) -> Array:
+    logits: Float[Array, "*positions prototypes"],
+    probabilities: Float[Array, "*positions prototypes"],
+    *,
+    temperature: Scalar = 1.0,
+) -> Float32[Array, "*positions"]:
     """Cross-entropy with soft targets: −Σ_k p_k log softmax(a/τ)_k; (..., K), (..., K) -> (...).
 
     The targets are assignments to prototypes: DINO (Caron et al. 2021, Eq. 2,
@@ -127,6 +157,8 @@ def cross_entropy(
     return -(shares * jax.nn.log_softmax(logits, axis=-1)).sum(-1)
 
 
-def _error(prediction: Array, target: Array) -> Array:
+def _error(
+    prediction: Float[Array, "*positions dim"], target: Float[Array, "*positions dim"]
+) -> Float32[Array, "*positions dim"]:
     """z − ẑ in float32; subtracting first would round in a lower precision."""
     return jnp.asarray(target, jnp.float32) - jnp.asarray(prediction, jnp.float32)

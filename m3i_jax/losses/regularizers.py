@@ -5,10 +5,11 @@ docs/methods.md#regularisers has them all side by side.
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Float32
 
 from m3i_jax import normalize
 from m3i_jax.losses.prediction import gaussian
-from m3i_jax.types import Array
+from m3i_jax.types import Array, Scalar
 
 __all__ = [
     "alignment",
@@ -21,8 +22,12 @@ __all__ = [
 
 
 def cross_correlation(
-    first: Array, second: Array, *, off_diagonal: float = 5e-3, eps: float = 1e-5
-) -> Array:
+    first: Float[Array, "*positions dim"],
+    second: Float[Array, "*positions dim"],
+    *,
+    off_diagonal: float = 5e-3,
+    eps: float = 1e-5,
+) -> Float32[Array, ""]:
     """Barlow Twins: Σ_d (1 − C_dd)² + λ Σ_{d≠e} C_de²; (..., D), (..., D) -> scalar.
 
     The sum of `invariance` and λ times `redundancy`; see there. The paper's λ is 5.1e-3
@@ -32,7 +37,12 @@ def cross_correlation(
     return _off_one(correlation) + off_diagonal * _off_diagonal(correlation)
 
 
-def invariance(first: Array, second: Array, *, eps: float = 1e-5) -> Array:
+def invariance(
+    first: Float[Array, "*positions dim"],
+    second: Float[Array, "*positions dim"],
+    *,
+    eps: float = 1e-5,
+) -> Float32[Array, ""]:
     """Barlow Twins' prediction term: Σ_d (1 − C_dd)²; (..., D), (..., D) -> scalar.
 
     C = z̄₁ᵀz̄₂ / N, where z̄ is z standardised over the N leading positions as batch norm without
@@ -42,7 +52,12 @@ def invariance(first: Array, second: Array, *, eps: float = 1e-5) -> Array:
     return _off_one(_correlation(first, second, eps))
 
 
-def redundancy(first: Array, second: Array, *, eps: float = 1e-5) -> Array:
+def redundancy(
+    first: Float[Array, "*positions dim"],
+    second: Float[Array, "*positions dim"],
+    *,
+    eps: float = 1e-5,
+) -> Float32[Array, ""]:
     """Barlow Twins' regulariser: Σ_{d≠e} C_de²; (..., D), (..., D) -> scalar.
 
     C as in `invariance`; a program that asks for both computes it once. Zbontar et al. 2021, Eq. 1,
@@ -51,7 +66,9 @@ def redundancy(first: Array, second: Array, *, eps: float = 1e-5) -> Array:
     return _off_diagonal(_correlation(first, second, eps))
 
 
-def mean_entropy(logits: Array, *, temperature: float | Array = 1.0) -> Array:
+def mean_entropy(
+    logits: Float[Array, "*positions prototypes"], *, temperature: Scalar = 1.0
+) -> Float32[Array, ""]:
     """ln K − H(p̄): how far from even all prototypes are used; (..., K) -> scalar (MSN).
 
     p̄ is the mean of softmax(a/τ) over all leading positions of the global batch. It is 0 where p̄
@@ -63,7 +80,9 @@ def mean_entropy(logits: Array, *, temperature: float | Array = 1.0) -> Array:
     return (shares * jnp.log(jnp.maximum(shares * shares.shape[0], 1e-30))).sum()
 
 
-def alignment(prediction: Array, target: Array) -> Array:
+def alignment(
+    prediction: Float[Array, "*positions dim"], target: Float[Array, "*positions dim"]
+) -> Float32[Array, ""]:
     """How much predictions lie along the targets' spread: mean_n ẑᵀCẑ / D; (..., D) x 2 -> scalar.
 
     C = (1/N) Σ_n z zᵀ over all N leading positions of the global batch; no gradient flows through
@@ -76,7 +95,12 @@ def alignment(prediction: Array, target: Array) -> Array:
     return aligned.mean() / p.shape[-1]
 
 
-def unigrad(prediction: Array, target: Array, *, negative_weight: float) -> Array:
+def unigrad(
+    prediction: Float[Array, "*positions dim"],
+    target: Float[Array, "*positions dim"],
+    *,
+    negative_weight: float,
+) -> Float32[Array, ""]:
     """SiameseIM's loss: (mean_n ‖ẑ − z‖² + w · mean_n ẑᵀCẑ) / D; (..., D) x 2 -> scalar.
 
     See `alignment` for C; the released recipe has w = 0.02. The target gets no gradient. Tao et
@@ -86,29 +110,31 @@ def unigrad(prediction: Array, target: Array, *, negative_weight: float) -> Arra
     return attraction + negative_weight * alignment(prediction, target)
 
 
-def _rows(z: Array) -> Array:
+def _rows(z: Float[Array, "*positions dim"]) -> Float32[Array, "rows dim"]:
     """(..., D) -> (N, D) float32."""
     return jnp.asarray(z, jnp.float32).reshape(-1, z.shape[-1])
 
 
-def _correlation(first: Array, second: Array, eps: float) -> Array:
+def _correlation(
+    first: Float[Array, "*positions dim"], second: Float[Array, "*positions dim"], eps: float
+) -> Float32[Array, "dim dim"]:
     """Cross-correlation of standardised codes: (..., D), (..., D) -> (D, D)."""
     one, two = (_standardized(_rows(z), eps) for z in (first, second))
     return jnp.matmul(one.T, two, precision="highest") / one.shape[0]
 
 
-def _off_one(correlation: Array) -> Array:
+def _off_one(correlation: Float32[Array, "dim dim"]) -> Float32[Array, ""]:
     """Σ_d (1 − C_dd)²."""
     return jnp.square(1.0 - jnp.diagonal(correlation)).sum()
 
 
-def _off_diagonal(correlation: Array) -> Array:
+def _off_diagonal(correlation: Float32[Array, "dim dim"]) -> Float32[Array, ""]:
     """Σ_{d≠e} C_de²."""
     same = jnp.eye(correlation.shape[0], dtype=bool)
     return jnp.where(same, 0.0, jnp.square(correlation)).sum()
 
 
-def _standardized(z: Array, eps: float) -> Array:
+def _standardized(z: Float32[Array, "rows dim"], eps: float) -> Float32[Array, "rows dim"]:
     """Zero mean, unit variance over the rows; 0 for a constant column, with finite gradient."""
     # Over a power of two, which costs no digit: squares of what is large would be infinite.
     power = jnp.maximum(normalize.magnitude(z, axis=0), 1.0)

@@ -81,7 +81,7 @@ def test_a_teachers_class_token_is_the_first_of_its_tokens(toy, views, key):
     class WithClass(type(toy)):
         def encode(self, *args, **how):
             found = super().encode(*args, **how)
-            return found._replace(pooled=found.tokens.max(1), attention=jnp.ones(1))
+            return found._replace(pooled=found.tokens.max(1), attention=jnp.ones((1, 4, 1, 17, 17)))
 
     network = WithClass(*toy)
     patches, whole = (fw.frozen("image", heads="projector", class_token=c) for c in (False, True))

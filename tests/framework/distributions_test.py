@@ -32,7 +32,7 @@ def test_information_is_at_most_log_of_the_valid_candidates(key):
     candidates = 50.0 * jnp.eye(4)
     valid = jnp.array([True, True, False, True])
     target = Target(pooled=candidates, candidates=candidates, choice=jnp.arange(4), valid=valid)
-    rows = valid * 4 / 3
+    rows = valid.astype(jnp.float32) * 4 / 3
     found = fw.info_nce().evidence(candidates, target, rows)
     np.testing.assert_allclose(found.information, np.log(3), rtol=1e-5)
     assert fw.info_nce().batchwise

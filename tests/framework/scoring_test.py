@@ -76,9 +76,10 @@ def test_absent_labels_and_texts_neither_count_nor_lead(toy, views, key):
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(found.params))
 
 
-def test_both_categories_of_a_blend_are_asked_for_one_by_one(toy, views, key):
+@pytest.mark.parametrize("group", [0, 2])
+def test_both_categories_of_a_blend_are_asked_for_one_by_one(group, toy, views, key):
     """DeiT III's BCE over binarised targets; rows with an absent category do not count."""
-    method = methods.mixed_classification(binary=True, label_smoothing=0.0)
+    method = methods.mixed_classification(binary=True, label_smoothing=0.0, mix_group=group)
     params, states, prepared = start(method, toy, views, key)
     scores = scores_of(method, toy, params, states, prepared, key)
     codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)

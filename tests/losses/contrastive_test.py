@@ -173,7 +173,7 @@ def unit(x):
 @pytest.mark.parametrize("tau", [1.0, 0.2])
 def test_boltzmann_is_the_gaussian_renormalised_over_unit_candidates(tau):
     p, c = unit(PREDICTION), unit(CANDIDATES)
-    negative = -np.asarray(losses.gaussian(p[:, None], c[None].repeat(B, 0), sigma2=tau))
+    negative = -np.asarray(losses.gaussian(*np.broadcast_arrays(p[:, None], c[None]), sigma2=tau))
     log_q = np.take_along_axis(negative, INDEX[:, None], 1)[:, 0] - logsumexp(negative, axis=1)
     value = losses.boltzmann(p, c, INDEX, temperature=tau)
     np.testing.assert_allclose(value, -log_q, rtol=2e-5, atol=2e-6)

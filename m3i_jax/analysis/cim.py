@@ -15,7 +15,7 @@ from m3i_jax.analysis import predictions
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import weights
 from m3i_jax.data import pipeline
-from m3i_jax.data.sources.subset import every_nth
+from m3i_jax.data.sources.subset import spread
 from m3i_jax.evaluation import models, results
 from m3i_jax.evaluation.extraction import opened
 from m3i_jax.evaluation.features import NotMeasurable
@@ -82,7 +82,7 @@ def restore(path: str | Path, *, step: int | None = None) -> Subject:
 def batches(subject: Subject, *, limit: int, batch: int) -> Iterator[pipeline.Rows]:
     """The test set in order; at most `limit` images, spread evenly, 0 takes all."""
     source = opened(subject.trained, "test")
-    chosen = every_nth(source, limit or len(source))
+    chosen = spread(source, limit or len(source))
     size = subject.trained.config.image
     return pipeline.epoch(chosen, batch=min(batch, len(chosen)), size=size)
 

@@ -10,7 +10,7 @@ import numpy as np
 from m3i_jax import metrics, normalize, quantize
 from m3i_jax.checkpoints import weights
 from m3i_jax.data import pipeline
-from m3i_jax.data.sources.subset import every_nth
+from m3i_jax.data.sources.subset import spread
 from m3i_jax.evaluation import models
 from m3i_jax.evaluation.extraction import opened
 
@@ -44,7 +44,7 @@ def usage(path: str | Path, *, limit: int = 0, batch: int = 100) -> Usage:
     model = models.restore(path, branch="online")
     words = weights.load_code_state(path, "codebook")["words"]
     source = opened(model, "test")
-    source = every_nth(source, limit or len(source))
+    source = spread(source, limit or len(source))
     network, grid = model.network, model.network.towers["image"].grid
 
     @jax.jit

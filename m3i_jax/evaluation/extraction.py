@@ -6,7 +6,7 @@ from collections.abc import Callable
 from m3i_jax import data
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources import protocol
-from m3i_jax.data.sources.subset import every_nth
+from m3i_jax.data.sources.subset import spread
 from m3i_jax.evaluation.features import FeatureSet, extract, image_encoder, raw_pixels
 from m3i_jax.evaluation.models import PIXELS, Model
 from m3i_jax.evaluation.progress import counted
@@ -56,7 +56,7 @@ def _feature_set(
     apply: Callable, model: Model, source, split: str, limit: int, batch: int
 ) -> FeatureSet:
     """Features of the labelled records that can be read."""
-    chosen = every_nth(source, limit) if limit else source
+    chosen = spread(source, limit) if limit else source
     batch = min(batch, len(chosen))
     rows = pipeline.epoch(chosen, batch=batch, size=model.config.image)
     rows = counted(rows, f"features of {split}: batch", total=-(-len(chosen) // batch))

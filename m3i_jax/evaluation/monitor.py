@@ -12,7 +12,7 @@ from m3i_jax import build, data, metrics, normalize
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import NoSplit
-from m3i_jax.data.sources.subset import every_nth
+from m3i_jax.data.sources.subset import spread
 from m3i_jax.evaluation import categories
 from m3i_jax.evaluation.features import FeatureSet, pooled
 from m3i_jax.evaluation.knn import online_knn
@@ -121,6 +121,6 @@ def _subset(source: data.Source, count: int, cut: dict[str, Any]) -> tuple[np.nd
 
     cut: size and ratio, see `pipeline.epoch`.
     """
-    chosen = every_nth(source, count)
+    chosen = spread(source, count)
     rows = next(iter(pipeline.epoch(chosen, batch=len(chosen), **cut)))
     return rows.batch.images["a"][rows.real], rows.batch.label[rows.real]

@@ -7,6 +7,8 @@ import numpy as np
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import Sample, Source
 
+BLOCK = 32  # records drawn together
+
 
 class Subset:
     """The records of a source at chosen indices; otherwise the source itself."""
@@ -32,8 +34,18 @@ class Subset:
         return self._source.where(int(self._chosen[index]))
 
 
-def every_nth(source: Source, count: int) -> Subset:
-    """At most `count` records, spread evenly over the source."""
-    total = len(source)
-    chosen = np.linspace(0, total - 1, min(count, total)).round().astype(int)
-    return Subset(source, np.unique(chosen))
+def spread(source: Source, count: int) -> Subset:
+    """At most `count` records, spread over the source: `BLOCK` drawn from each of equal stretches.
+
+    So a source that is sorted by class keeps its shares, and one whose classes take turns is not
+    met in step with them, as every n-th record would be. The draw is always the same.
+    """
+    total, rng = len(source), np.random.default_rng(0)
+    count = min(count, total)
+    ends = np.linspace(0, total, -(-count // BLOCK) + 1).round().astype(int)
+    upto = ends * count // max(total, 1)  # grows by no more than `ends` does
+    parts = [
+        first + np.sort(rng.choice(last - first, number, replace=False))
+        for first, last, number in zip(ends[:-1], ends[1:], np.diff(upto), strict=True)
+    ]
+    return Subset(source, np.concatenate([np.empty(0, int), *parts]))

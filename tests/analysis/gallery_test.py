@@ -9,7 +9,7 @@ import pytest
 from m3i_jax import normalize, trees
 from m3i_jax.analysis.gallery import _columns, gallery, hook
 from m3i_jax.training.assemble import assemble
-from m3i_jax.training.loop import Moment
+from tests.training.toy_moments import Book, moments
 
 
 @pytest.mark.parametrize(
@@ -67,29 +67,6 @@ def test_replaced_cells_and_those_found_are_shaded(shown):
     _, visible = columns["what guess sees of a"]
     assert (~kept).any() and (kept | ~visible).all()  # what was seen is never replaced
     assert columns["found by revdet"][1].all()  # odds of 0 find nothing
-
-
-class Book:
-    """A log that remembers."""
-
-    def __init__(self):
-        self.lines, self.rates, self.pictures, self.values = [], [], [], []
-
-    def scalars(self, step, values):
-        self.values.append(values)
-        self.lines.append((step, float(values["train/loss"])))
-
-    def progress(self, step, *, loss, images_per_second):
-        self.rates.append((step, images_per_second))
-
-    def images(self, step, pictures):
-        self.pictures.append(step)
-
-
-def moments(total, *, skipped=lambda step: 0):
-    for step in range(1, total + 1):
-        metrics = {"train/loss": np.float32(step), "optim/skipped": np.int32(skipped(step))}
-        yield Moment(step, total, [], None, {"sample": step}, metrics, 0.0, step == total)
 
 
 def test_pictures_are_drawn_first_last_and_in_between():

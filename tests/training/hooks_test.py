@@ -4,37 +4,13 @@ import itertools
 import logging
 
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import CheckpointError, NotFinite
 from m3i_jax.checkpoints.storage import Storage, publish
 from m3i_jax.training import hooks
-from m3i_jax.training.loop import Moment
-
-
-class Book:
-    """A log that remembers."""
-
-    def __init__(self):
-        self.lines, self.rates, self.pictures, self.values = [], [], [], []
-
-    def scalars(self, step, values):
-        self.values.append(values)
-        self.lines.append((step, float(values["train/loss"])))
-
-    def progress(self, step, *, loss, images_per_second):
-        self.rates.append((step, images_per_second))
-
-    def images(self, step, pictures):
-        self.pictures.append(step)
-
-
-def moments(total, *, skipped=lambda step: 0):
-    for step in range(1, total + 1):
-        metrics = {"train/loss": np.float32(step), "optim/skipped": np.int32(skipped(step))}
-        yield Moment(step, total, [], None, {"sample": step}, metrics, 0.0, step == total)
+from tests.training.toy_moments import Book, moments
 
 
 def test_lines_are_of_their_own_step_and_complete_before_a_checkpoint():

@@ -53,7 +53,7 @@ def tiny(block):
 @pytest.fixture(scope="session")
 def shrunk():
     """shrunk(row, **{"block.key": value}) -> Config of a run that compiles in seconds."""
-    from m3i_jax import cli
+    from m3i_jax import cli, encoders
     from m3i_jax.training.config import Config
 
     def make(row, **changes):
@@ -61,7 +61,8 @@ def shrunk():
         name, _, argument = file.partition(":")
         config = cli.load(name + (f":{argument}" if argument else "")).to_dict()
         config.update(image=16, batch=8, duration="12 steps", warmup="2 steps")
-        config["encoder"].update(depth=2, width=64, heads=2)
+        small, kind = dict(depth=2, width=64, heads=2), config["encoder"]["name"]
+        config["encoder"].update((k, v) for k, v in small.items() if encoders.accepts(kind, k))
         config["optimizer"]["lr"] = 3e-3
         for name, tower in config["towers"].items():
             if name == "category":

@@ -161,6 +161,7 @@ def _heads(blocks, towers, *, dtype, width) -> Heads:
     """Modules of all decoders, feature heads first, as the others may predict what they make."""
     inputs = {name: str(block.get("input", "image")) for name, block in blocks.items()}
     for name, source in inputs.items():
+        # Follow the inputs to a tower; a name that is met twice would be followed for ever.
         chain = [name]
         while source not in towers:
             if source not in inputs:
@@ -191,6 +192,7 @@ def _heads(blocks, towers, *, dtype, width) -> Heads:
             )
         if name in towers:
             raise ConfigError(_named_alike(name, blocks[name]))
+        # A projector says how wide it is; dense heads are as wide as what they are given.
         made = getattr(modules[name], "out", 0) or getattr(modules[name], "width", 0)
         stages[name] = Tower(made or before.width, before.grid, None, "head")
 
@@ -199,6 +201,7 @@ def _heads(blocks, towers, *, dtype, width) -> Heads:
     for name in blocks:
         if name in modules:
             continue
+        # All heads are there by now, so the width of any code that may be predicted is known.
         predicted = width(name, stages)
         if predicted is None:
             raise ConfigError(
@@ -223,6 +226,8 @@ def _init(
     key: Array, modules: dict[str, nn.Module], shares: Mapping[str, int], heads: Heads
 ) -> Params:
     """Parameters of every module, from a key of its own: fold_in(key, crc32(path))."""
+    # Only shapes pass between modules here: nothing is computed but the parameters themselves, and
+    # under `eval_shape` not even those.
     encoders, decoders = {}, {}
     for name, module in modules.items():
         encoders[name] = _parameters(key, f"encoders/{name}", module, module.example())
@@ -231,6 +236,7 @@ def _init(
     def made(name):
         """Zeros like what tower or decoder `name` makes."""
         if module := modules.get(name):
+            # Heads of several layers need them; for all others they are shapes that nobody reads.
             how = {"layers": True} if module.kind == "image" else {}
             return _zeros(_shapes(module, encoders[name], module.example(), **how))
         x, how = example(name)
@@ -250,6 +256,8 @@ def _init(
 
     for name in heads.modules:
         visit(name)
+    # Made like any other, then without the blocks that are the encoder's: their initial values do
+    # not depend on what is shared.
     encoders |= {name: shared.own(encoders[name], count) for name, count in shares.items()}
     return {"encoders": encoders, "decoders": {name: decoders[name] for name in heads.modules}}
 
@@ -260,6 +268,7 @@ def _shapes(module, params, x, **how):
 
 
 def _parameters(key, path, module, x, **how):
+    # By its path: adding a module, or leaving one out, changes no other's initial values.
     key = jax.random.fold_in(key, zlib.crc32(path.encode()))
     return module.lazy_init({"params": key}, x, **how).get("params", {})
 
@@ -271,6 +280,7 @@ def _zeros(features: Features) -> Features:
 def _example_geometry(modules, heads, name):
     """Static geometry of the tower at the end of the decoder's chain of inputs."""
     source = heads.inputs[name]
+    # Heads keep the cells of what they are given, so the grid is that of the tower in front.
     while source not in modules:
         source = heads.inputs[source]
     grid = modules[source].grid
@@ -315,11 +325,14 @@ def _encode(
     if tower not in modules:
         raise ValueError(f"the network has no tower '{tower}'{nearest(tower, modules)}")
     module, how = modules[tower], {}
+    # Only images have cells to hide; a text or a table would ignore a mask in silence.
     if module.kind == "image":
         how = dict(visible=visible, keep=keep, layers=layers, attention=attention)
     elif visible is not None or layers or attention:
         raise ValueError(f"tower '{tower}' is a {module.kind}: it has no cells, layers or maps")
     if getattr(module, "tracks", False):
+        # A number of passes, not a flag: an earlier pass fades by the momentum of those that follow
+        # it (`nn.norms.TrackedBatchNorm`).
         how["batch_stats"] = int(train) if batch_stats is None else batch_stats
     if train and key is None and getattr(module, "drop_path", 0.0):
         raise ValueError(f"training tower '{tower}' with drop path needs a key")
@@ -369,6 +382,7 @@ def _features(y: Features | Array, x: Features) -> Features:
     """A head's result as features of the same cells as x."""
     if isinstance(y, Features):
         return y
+    # (B, D) is pooled; (B, n, D) are tokens of the cells that x had.
     return Features(pooled=y) if y.ndim == 2 else Features(tokens=y, index=x.index)
 
 

@@ -16,6 +16,7 @@ def made_of(thing: Any) -> Hashable:
     if isinstance(thing, partial):
         return partial, made_of(thing.func), made_of(thing.args), made_of(thing.keywords)
     if isinstance(thing, FunctionType):
+        # Not by its name: what one factory makes is called alike, and closes over other things.
         cells = tuple(made_of(_content(cell)) for cell in thing.__closure__ or ())
         defaults = made_of(thing.__defaults__), made_of(thing.__kwdefaults__)
         return thing.__module__, thing.__code__, defaults, cells
@@ -26,7 +27,9 @@ def made_of(thing: Any) -> Hashable:
     try:
         hash(thing)
     except TypeError:
+        # An array, say. Comparing its numbers would cost more than taking it for another one.
         return object, id(thing)
+    # With its type: 1, 1.0 and True are equal to Python, and do not do the same.
     return type(thing), thing
 
 

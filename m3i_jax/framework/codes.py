@@ -139,6 +139,7 @@ def momentum_at(
 
     r(p) = ½(1 + cos πp) or, "linear", 1 − p (docs/methods.md#moving-average).
     """
+    # progress = 1 reaches `end` where stretch is 1; a longer one stops short of it.
     return end - (end - momentum) * RAMPS[schedule](progress / stretch)
 
 
@@ -173,14 +174,18 @@ def ema(
     at = partial(momentum_at, **ramp)
 
     def init(key, network, owned):
+        # A copy: a buffer that stands in the state twice cannot be donated to the step.
         return jax.tree.map(jnp.array, owned)
 
     def update(owned, state, found, progress):
         mu = at(progress)
         moved = jax.tree.map(lambda phi, theta: mu * phi + (1.0 - mu) * theta, state, owned)
+        # Running statistics are no weights: where passes of its own moved them, the online ones
+        # have no say.
         return trees.overlay(moved, _followed(state, found)) if found else moved
 
     def apply(look):
+        # The weights, too, and not the result alone: no backward pass is then planned at all.
         weights = jax.lax.stop_gradient(look.states["ema"])
         return jax.lax.stop_gradient(look.through("ema", weights, tower, heads)), {}
 
@@ -197,9 +202,11 @@ def _followed(state: dict, moves: tuple) -> dict:
     moved: dict[str, Any] = {}
     for move in moves:
         for path, distance in trees.named_leaves(move):
+            # Several views move one statistic, one after the other: their distances add up.
             moved[path] = moved.get(path, 0.0) + distance
     if not moved:
         return {}
+    # Distances come as gradients do, m − m_new, so that they are taken off.
     tracked = trees.select(state, f"^({'|'.join(map(re.escape, moved))})$")
     return trees.map_with_name(lambda path, m: m - moved[path], tracked)
 
@@ -219,11 +226,14 @@ def frozen(
 
     def apply(look):
         weights = jax.lax.stop_gradient(look.states[name])
+        # The class token has to be in its place before the heads see the tokens: the shared pass
+        # ends at the tower, and the heads follow here.
         features = look.through(name, weights, tower, () if class_token else heads)
         if class_token:
             features = refined(look, weights, heads, _class_first(features, tower), tower)
         return jax.lax.stop_gradient(features), {}
 
+    # Initialised only for its shapes: the weights come from a file (`training.frozen`).
     slot = Slot(name, lambda key, network, owned: owned, _keep, frozen=True, source=tower)
     width = _last_width(tower, heads)
     beside = _names(beside)
@@ -242,6 +252,7 @@ def _class_first(features: Features, tower: str) -> Features:
     """The class token as the first of the tokens."""
     if features.pooled is None:
         raise ValueError(f"tower '{tower}' has no class token to put in front of its patches")
+    # (B, 1, D) before (B, h·w, D)
     tokens = jnp.concatenate([features.pooled[:, None], features.tokens], axis=1)
     return features._replace(tokens=tokens, pooled=None)
 
@@ -271,8 +282,11 @@ def pixels(tower: str = "image", *, normalization: str = "patch") -> Encoder:
         raise ValueError(f"pixels are normalized by one of {kinds}, not '{normalization}'")
 
     def apply(look):
+        # A target is in float32 whatever the network computes in: of a patch of nearly one colour,
+        # what is divided by its deviation is the last digits.
         patch = look.network.towers[tower].patch
         images = PIXELS[normalization](look.view.data.astype(jnp.float32), patch)
+        # (B, H, W, 3) -> (B, h·w, p·p·3)
         tokens = geometry.patchify(images, patch)
         return Features(tokens=jax.lax.stop_gradient(tokens)), {}
 
@@ -303,6 +317,8 @@ def renamed(encoder: Encoder, names: Mapping[str, str]) -> Encoder:
     """`encoder` with other names for some of its states: {the old one: the new one}."""
 
     def apply(look):
+        # The closure in `encoder.apply` knows its state by the old name only: states are renamed on
+        # their way in, and reports on their way out.
         known = {old: look.states[new] for old, new in names.items()}
         features, found = encoder.apply(look._replace(states={**look.states, **known}))
         return features, {names.get(slot, slot): report for slot, report in found.items()}

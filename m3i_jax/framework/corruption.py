@@ -38,6 +38,8 @@ def vq_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
 
     `bottleneck` leads from the tower to the words, `painter` from the words to normalised pixels.
     """
+    # The painter is loaded with the rest, but no code passes through it: it paints in the other
+    # direction.
     encoder = frozen(tower, heads="bottleneck", beside="painter")
 
     def paint(made, choice):
@@ -77,6 +79,7 @@ TOKENIZERS = {"vq": vq_tokenizer, "dalle": dalle_tokenizer}
 def _painted(made: Made, tower: str, features: Features) -> Float[Array, "batch height width 3"]:
     """Pictures (B, h·s, w·s, 3) that the frozen painter makes of words."""
     grid, weights = made.network.towers[tower].grid, made.states[f"frozen/{tower}"]
+    # (B, h·w, s·s·3): each token holds the s x s pixels of its cell.
     patches = made.network.refine(weights, "painter", features, grid=grid, train=False).tokens
     side = round((patches.shape[-1] / 3) ** 0.5)
     return geometry.unpatchify(patches, side, grid)
@@ -134,11 +137,15 @@ def corrupted(
         key: Key[Array, ""], views: Mapping[str, View], made: Made, *, grid: Any, patch: int
     ) -> View:
         image, right, seen = views[view], made.codes["golden"].choice, made.visible["guess"]
+        # (B, h·w, vocabulary) -> (B, h·w)
         drawn = draw(key, made.decode(decoder, "guess") / temperature).astype(right.dtype)
+        # Where the generator saw the cell it was asked nothing: the image keeps its word.
         choice = jnp.where(seen.reshape(right.shape), right, drawn)
         picture = tokenizer.paint(made, choice)
+        # A word may be drawn with another number of pixels than the encoder's patches have.
         picture = jax.image.resize(picture, image.data.shape, "bilinear", antialias=False)
         rows = jnp.arange(len(choice), dtype=jnp.int32)
+        # Not ~seen: a guess that hits the golden word has replaced nothing, and looks like it.
         replaced = Region((choice != right).reshape(seen.shape), rows, image.box)
         return View(picture, image.box, regions={"replaced": replaced})
 
@@ -160,10 +167,13 @@ def erased(view: str, *, hidden: float = 0.5) -> Derived:
     def make(key: Key[Array, ""], views: Mapping[str, View], *, grid: Any, patch: int) -> View:
         images = views[view].data
         keys, shape = jax.random.split(key, 4), (images.shape[0], 1)
+        # Beyond these a rectangle of that area is longer than a (square) image.
         low, high = max(ASPECT[0], hidden), min(ASPECT[1], 1 / hidden)
         span = dict(minval=jnp.log(low), maxval=jnp.log(high))
         aspect = jnp.exp(jax.random.uniform(keys[0], shape, **span))
         inside = []
+        # Sides √(hidden · aspect) and √(hidden / aspect), one axis at a time; keys[3] is left over
+        # for the noise.
         for key, size, share in zip(
             keys[1:], images.shape[1:3], (aspect, 1 / aspect), strict=False
         ):
@@ -171,6 +181,7 @@ def erased(view: str, *, hidden: float = 0.5) -> Derived:
             start = jnp.floor(jax.random.uniform(key, shape) * (size - length + 1))
             place = jnp.arange(size, dtype=jnp.float32)[None]
             inside.append((place >= start) & (place < start + length))
+        # (B, H) and (B, W) -> (B, H, W, 1)
         cells = inside[0][:, :, None, None] & inside[1][:, None, :, None]
         noise = jax.random.normal(keys[3], images.shape, images.dtype)
         return View(jnp.where(cells, noise, images), views[view].box)

@@ -94,6 +94,7 @@ def cosine(*, dense: bool = False) -> Distribution:
     BYOL (Grill et al. 2020, Eq. 2, https://arxiv.org/abs/2006.07733), MILAN.
     """
     made = (tokenwise if dense else _pooled)("Gaussian", losses.cosine)
+    # The loss sees directions only, so lengths say nothing about what was predicted.
     return made._replace(evidence=information.on_sphere(made.evidence))
 
 
@@ -131,6 +132,7 @@ def product(first: Distribution, second: Distribution) -> Distribution:
     def score(prediction, target):
         return first.score(prediction, target) + second.score(prediction, target)
 
+    # What is not replaced, `dense` and the evidence, is the first's: the two are of one kind.
     return first._replace(name=f"{first.name} · {second.name}", score=score)
 
 
@@ -166,6 +168,7 @@ def boltzmann(
             valid=target.valid,
         )
 
+    # A table has the same rows for every sample; samples of the batch are each other's candidates.
     found = information.of_choice if candidates == "categories" else information.of_batch
     return Distribution(
         "Boltzmann",
@@ -184,6 +187,7 @@ def binary() -> Distribution:
     """
 
     def score(prediction, target):
+        # (B,) of one category, or (B, k) of a blend, whose images show k.
         shown = target.choice.reshape(len(prediction), -1)
         return losses.binary(prediction, target.candidates, shown)
 
@@ -218,6 +222,7 @@ def pairwise_sigmoid() -> Distribution:
     """
 
     def score(prediction, target):
+        # (B, D + 1): the head puts its bias behind every row, the same one; the first will do.
         return losses.pairwise_sigmoid(
             prediction[:, :-1],
             target.candidates,
@@ -260,6 +265,7 @@ def nt_xent(*, temperature: float = 0.1) -> Distribution:
             normalize.unit(prediction), normalize.unit(target.pooled), temperature=temperature
         )
 
+    # A batch of B images has 2B − 1 others: both views of every other image, and its own other one.
     found = information.of_batch(score, per_row=2)
     return Distribution(
         "Boltzmann", score, batchwise=True, dense=False, evidence=found, candidates="samples"
@@ -274,6 +280,7 @@ def dense_contrast(*, temperature: float = 0.2) -> Distribution:
 
     def score(prediction, target):
         tokens = normalize.unit(target.tokens)
+        # (B, D): all L tokens of all other images would be B·L candidates for each of B·L tokens.
         others = normalize.unit(target.tokens.mean(1))
         return losses.dense_contrast(
             normalize.unit(prediction), tokens, others, temperature=temperature
@@ -303,6 +310,7 @@ def invariance() -> Distribution:
     """
 
     def score(prediction, target):
+        # A statistic of the batch has no rows: each gets all of it, so that their mean is it.
         return jnp.full(prediction.shape[:1], losses.invariance(prediction, target.pooled))
 
     return Distribution(

@@ -51,6 +51,8 @@ def of_tokens(
 ) -> Evidence:
     """A Gaussian around tokens (B, L, D); every k-th of them where there are many."""
     batch, length, width = target.tokens.shape
+    # The covariance is (D, D) however many rows it is made of, and its estimate has settled long
+    # before all tokens of a large batch are counted.
     step = max(1, batch * length // ROWS)
     thin = lambda x: x[:, ::step].reshape(-1, width)  # noqa: E731
     return _of_codes(thin(prediction), thin(target.tokens))
@@ -69,6 +71,8 @@ def of_standardized(
     """A Gaussian around codes standardised over the batch."""
     standard = lambda z: (z - z.mean(0, keepdims=True)) / (z.std(0, keepdims=True) + 1e-5)  # noqa: E731
     one, two = standard(prediction), standard(target.pooled)
+    # Standardised codes have spread 1 even where the encoder has collapsed: health is looked at
+    # before.
     return _of_codes(one, two)._replace(**_health(target.pooled))
 
 
@@ -78,6 +82,7 @@ def on_sphere(evidence: Callable) -> Callable:
     unit = lambda x: None if x is None else normalize.unit(x)  # noqa: E731
 
     def found(prediction, target, rows):
+        # `target` is a Target; the one of its fields that is not there stays None.
         target = target._replace(tokens=unit(target.tokens), pooled=unit(target.pooled))
         return evidence(unit(prediction), target, rows)
 
@@ -110,6 +115,7 @@ def of_words(
     shares = metrics.usage(target.choice.reshape(-1), prediction.shape[-1])
     entropy = metrics.entropy(shares)
     likelihood = -_mean(losses.categorical(prediction, target.choice), rows)
+    # exp H: so many candidates, used equally often, would have this entropy.
     return Evidence(likelihood, entropy, used=jnp.exp(entropy))
 
 
@@ -118,10 +124,13 @@ def of_batch(score: Callable, *, per_row: int = 1, tokens: bool = False) -> Call
 
     def found(prediction, target, rows):
         codes = target.tokens if tokens else target.pooled
+        # The right one and all that the loss puts beside it; the log of their number is H(z_y).
         count = per_row * codes.shape[0] - (per_row - 1)
         if tokens:
+            # Own tokens, and one mean token for each other image (`distributions.dense_contrast`).
             count = codes.shape[0] - 1 + codes.shape[1]
         elif target.valid is not None:
+            # Captions that are missing are no candidates.
             count = target.valid.sum()
         entropy = jnp.log(jnp.asarray(count, jnp.float32))
         flat = codes.reshape(-1, codes.shape[-1])
@@ -146,6 +155,8 @@ def of_shares(score: Callable) -> Callable:
     """Shares of prototypes: the entropy of their mean over the batch."""
 
     def found(prediction, target, rows):
+        # The mean over the batch, not the mean of the entropies: shares that are all the same
+        # choose nothing, however soft they are.
         entropy = metrics.entropy(target.pooled.mean(0))
         likelihood = -_mean(score(prediction, target), rows)
         return Evidence(likelihood, entropy, used=jnp.exp(entropy))

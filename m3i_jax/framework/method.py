@@ -34,9 +34,12 @@ class Masking(NamedTuple):
     guide: str | None = None
     exact: Callable[[float, Grid], int] = masks.count
 
+    # A tuple compares functions by identity: two masks of one factory would differ, and codes that
+    # see the same would be encoded twice.
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Masking) and made_of(tuple(self)) == made_of(tuple(other))
 
+    # Tuples have one of their own, which would not ask the one above.
     def __ne__(self, other: object) -> bool:
         return not self == other
 
@@ -145,6 +148,8 @@ class Method:
         made: dict[str, None] = {}
 
         def visit(name: str, waiting: tuple[str, ...]) -> None:
+            # `waiting` is the way from the code that was asked for: to meet one of it again is a
+            # circle.
             if name in waiting:
                 raise ValueError(f"codes wait for each other: {' <- '.join((*waiting, name))}")
             if name not in self.wholes:
@@ -153,6 +158,7 @@ class Method:
             derived = self.views.get(code.view)
             for before in derived.codes.values() if derived else ():
                 visit(before, (*waiting, name))
+            # Masks are drawn for the whole batch before anything is encoded (`engine.prepare`).
             if derived and derived.codes and code.mask is not None:
                 raise ValueError(f"code '{name}' sees a view made of codes, which has no mask")
             made.setdefault(name)
@@ -171,6 +177,8 @@ class Method:
         found = {}
         for code in self.wholes.values():
             for slot in code.encoder.slots:
+                # Slots are known by name, and hold functions that cannot be compared: what must
+                # agree is said by these two fields.
                 first = found.setdefault(slot.name, slot)
                 for what in ("settings", "behind"):
                     one, other = getattr(first, what), getattr(slot, what)
@@ -180,6 +188,7 @@ class Method:
                             f"'{slot.name}' is one state, but it is wanted {what} {one} and {other}"
                             + ("; give one of them a `name` of its own" * (slot.behind != ()))
                         )
+        # A code's own average, with its momentum, takes the place of the one for evaluation.
         return {slot.name: slot for slot in self.average.slots} | found
 
     def owned(self, params: dict, slot: str) -> dict:
@@ -200,9 +209,11 @@ class Method:
         ]
         towers = {e.tower for e in users}
         heads = {h for e in users for h in (*e.heads, *e.beside)}
+        # The encoder is evaluated by its average whether or not a code passes through that.
         towers |= {"image"} if slot == "ema" else set()
         either = lambda names: "|".join(sorted(map(re.escape, names)))  # noqa: E731
         pattern = rf"^encoders/({either(towers)})/"
+        # Paths are of the network's own tree, {"encoders": {tower: …}, "decoders": {name: …}}.
         return pattern + (rf"|^decoders/({either(heads)})/" if heads else "")
 
     @property
@@ -210,6 +221,7 @@ class Method:
         """Views that the host has to give."""
         seen = {code.view for code in self.wholes.values()}
         for name, derived in self.views.items():
+            # A view that no code looks at is not made, so what it would be made of is not needed.
             if name in seen:
                 seen |= set(derived.needs)
         return seen - set(self.views)
@@ -231,6 +243,7 @@ class Method:
             if term.decoder is None:
                 continue
             width = self.codes[term.y].encoder.width(stages)
+            # Terms may share a decoder, whose last layer has one width.
             if wanted.setdefault(term.decoder, width) != width:
                 raise ValueError(
                     f"term '{name}' wants decoder '{term.decoder}' to predict {width} dimensions, "

@@ -1,6 +1,6 @@
 """Passes of views through the network: those that several codes have in common are made once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -46,23 +46,20 @@ def looks(
     moves: gets, by owner of weights that no gradient trains, how each pass by the batch moves their
       running statistics.
     """
+    # By (owner, tower, views, mask) and then the heads behind it, one longer for each: a code that
+    # takes two of three heads finds the pass of the two made already.
     made: dict[tuple, Features] = {}
-    reads: dict[Place, frozenset] = {}
-    passes: dict[tuple, list[Place]] = {}
-    for name in method.order:
-        encoder, place = method.wholes[name].encoder, _place(method, name)
-        reads[place] = reads.get(place, frozenset()) | encoder.reads
-        before = passes.setdefault((encoder.owner, place.tower), [])
-        if name not in prepared.known and place not in before:
-            before.append(place)
+    reads, passes = _planned(method, prepared.known)
 
     def look(name: str, view: View) -> Look:
         code, place = method.wholes[name], _place(method, name)
 
         def through(owner, weights, tower, heads):
+            # An average or a teacher drops no paths: it is asked what it knows.
             training, at = train and owner == "online", (owner, tower, *place)
             how = {"train": training, "key": named(key, "encode/" + name) if training else None}
             if at not in made:
+                # The same number for every image, so that tokens have a static shape, (B, keep, D).
                 keep = code.mask and code.mask.count(network.towers[tower].grid)
                 given = how | {part: True for part in reads[place]}
                 given |= {"visible": prepared.visible.get(name), "keep": keep, "batch_stats": 0}
@@ -70,6 +67,8 @@ def looks(
                 encode = lambda weights: network.encode(weights, tower, data, **given)  # noqa: E731
                 if train and owner in BY_THE_BATCH:
                     given["batch_stats"] = _left(passes.get((owner, tower), ()), place)
+                # No optimiser looks at these weights, so that what the pass says about its
+                # statistics is caught here, and becomes a report of their slot.
                 if given["batch_stats"] and owner != "online" and moves is not None:
                     made[at], move = _tracked(encode, weights, tower)
                     moves.setdefault(owner, []).append(move)
@@ -87,8 +86,24 @@ def looks(
     return look
 
 
+def _planned(method: Method, known: Mapping[str, Features]) -> tuple[dict, dict]:
+    """What each pass has to return, {place: names}; the passes by (owner, tower), in order."""
+    reads: dict[Place, frozenset] = {}
+    passes: dict[tuple, list[Place]] = {}
+    for name in method.order:
+        encoder, place = method.wholes[name].encoder, _place(method, name)
+        # A pass is made once, so its first code has to ask for what any of them needs.
+        reads[place] = reads.get(place, frozenset()) | encoder.reads
+        # In order, as batch norms move their running statistics once for each.
+        before = passes.setdefault((encoder.owner, place.tower), [])
+        if name not in known and place not in before:
+            before.append(place)
+    return reads, passes
+
+
 def _headed(network, weights, head, before, *, grid, train, key) -> Features:
     """Features behind a head; `base` are the tokens of the tower, without gradient."""
+    # Of several heads in a row, the first keeps the tower's tokens for all.
     base = before.tokens if before.base is None else before.base
     after = network.refine(weights, head, before, grid=grid, train=train, key=key)
     return after._replace(base=jax.lax.stop_gradient(base), attention=before.attention)
@@ -109,6 +124,7 @@ def _tracked(encode: Callable, weights: Any, tower: str) -> tuple[Features, Any]
         return features.tokens, features
 
     tokens, pull, features = jax.vjp(pass_by, running, has_aux=True)
+    # Zeros, because the distance does not depend on the loss, and all else is 0.
     return features, pull(jnp.zeros_like(tokens))[0]
 
 
@@ -128,6 +144,7 @@ def _data(
     """What the tower is shown; of several views, the rows of a sample next to each other."""
     if len(place.views) == 1:
         return view.data
+    # V views of (B, …) -> (B, V, …) -> (B·V, …): the rows of a sample stay on its device.
     stacked = jnp.stack([views[name].data for name in place.views], axis=1)
     return stacked.reshape(-1, *stacked.shape[2:])
 
@@ -142,4 +159,5 @@ def _own(features: Features, place: Place, code: Code) -> Features:
     if len(place.views) == 1:
         return features
     step, first = len(place.views), place.views.index(code.view)
+    # (B·V, …) -> (B, …), every V-th row
     return jax.tree.map(lambda x: x[first::step], features._replace(layers=None, attention=None))

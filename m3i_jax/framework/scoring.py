@@ -99,8 +99,11 @@ def predict(
             network.towers[code.encoder.tower].grid
             for code in (method.whole(term.x)[1], method.codes[term.y])
         )
+        # Which questions can be stacked: those of one decoder and of equal shapes, with and without
+        # boxes alike (the structure of the tree).
         question = Question(x, box, target.box)
         shape = jax.tree.structure(question), tuple(a.shape for a in jax.tree.leaves(question))
+        # A name of its own keeps a question from being stacked with others.
         alone = name if term.decoder in network.batchwise else None
         asked.setdefault((term.decoder, grids, shape, alone), []).append((name, question, target))
     for (decoder, grids, *_), calls in asked.items():
@@ -117,6 +120,7 @@ def predict(
             train=train,
             key=key if key is None else named(key, "decode/" + names[0]),
         )
+        # (B·k, …) -> (B, k, …), the inverse of `_beside`: answer i is of question i.
         answers = answer.reshape(-1, len(names), *answer.shape[1:])
         found |= {
             n: (answers[:, i], t) for i, (n, t) in enumerate(zip(names, targets, strict=True))
@@ -141,6 +145,7 @@ def _pooled(
     for name in predictions:
         term = method.terms[name]
         if term.regularize is not None and term.regularize.pooled:
+            # Terms of different groups are differentiated apart, so they cannot share a value.
             sharing.setdefault((term.group, term.regularize), []).append(name)
     found = {}
     for (_, regularize), names in sharing.items():
@@ -158,17 +163,21 @@ def _score(method, prepared, name, prediction, target, shared) -> Score:
                 f"term '{name}' predicts {answered} tokens of a target that has {asked}; has only "
                 "one of them the class token?"
             )
+    # (B,), or (B, L) of dense terms, which are averaged over positions first: images count alike,
+    # however many of their cells are hidden.
     values = term.predict.score(prediction, target)
     if term.predict.dense:
         hidden = _hidden(method, prepared, term)
         values = values.mean(-1) if hidden is None else _mean_where(values, hidden)
     rows = prepared.rows.get(name, jnp.ones_like(values))
+    # `rows` has mean 1, so this is the mean over the rows that have a target.
     loss = expected = (values * rows).mean()
     regularizer = evidence = None
     if term.regularize is not None:
         regularizer = shared[name] if name in shared else term.regularize.score(prediction, target)
         loss = loss + regularizer
     if term.predict.evidence is not None:
+        # Read off, for the log: it must cost no backward pass.
         still = jax.lax.stop_gradient((prediction, target))
         evidence = term.predict.evidence(*still, rows)
     return Score(term.weight * loss, expected, regularizer, evidence)
@@ -185,6 +194,7 @@ def _input(method, network, codes, prepared, term: Term):
     if part.tokens == "own":
         grid = network.towers[code.encoder.tower].grid
         index = masks.indices(region.cells, derived.count(part.region, grid))
+        # (B, n, D) -> (B, k, D); every image shows as many cells of a region, so k is static.
         own = jnp.take_along_axis(features.tokens, index[..., None], axis=1)
         features = Features(tokens=own, index=index)
     return features, region.box, region.owner, derived.group
@@ -198,6 +208,7 @@ def _target(method, codes, prepared, term: Term, x, owner, group) -> Target:
     def align(x):
         return x if owner is None or x is None else mixing.take(x, owner, group=group)
 
+    # A class table or a queue brings its candidates; the codes of a batch are each other's.
     candidates, choice, valid = features.candidates, features.choice, None
     if features.pooled is not None and candidates is None and choice is None:
         # The codes of the batch are what the right one is told apart from.
@@ -207,6 +218,7 @@ def _target(method, codes, prepared, term: Term, x, owner, group) -> Target:
     box = view.box and Box(*(align(x) for x in view.box))
     tokens, pooled = align(features.tokens), align(features.pooled)
     if term.positions == "matched":
+        # (B, m, D) -> (B, n, D), in the order of the input's tokens
         tokens = jnp.take_along_axis(tokens, _match(x.base, features.base)[..., None], axis=1)
     return Target(tokens, pooled, candidates, align(choice), valid, box)
 
@@ -215,6 +227,7 @@ def _match(
     x: Float[Array, "batch tokens dim"], y: Float[Array, "batch candidates dim"]
 ) -> Int[Array, "batch tokens"]:
     """For each token of x the one of y most like it by cosine: (B, n, D), (B, m, D) -> (B, n)."""
+    # A token of zeros has no direction: it stays 0, and is no NaN.
     x, y = (z * jax.lax.rsqrt(jnp.square(z).sum(-1, keepdims=True) + 1e-12) for z in (x, y))
     return jnp.einsum("bnd,bmd->bnm", x, y).argmax(-1)
 
@@ -229,6 +242,7 @@ def _hidden(method: Method, prepared: Prepared, term: Term) -> Bool[Array, "batc
         visible = prepared.views[code.view].regions[part.region].cells
     else:
         visible = prepared.visible[name]
+    # (B, h, w) -> (B, h·w)
     return ~visible.reshape(visible.shape[0], -1)
 
 

@@ -48,6 +48,7 @@ def last_layers(encoder: Encoder, *, count: int) -> Encoder:
 
     if encoder.heads:
         raise ValueError("the outputs of blocks are those of the tower: no heads behind it")
+    # Asking for the layers is all it takes: `passes` makes the tower return them.
     return then(encoder, mean, reads=encoder.reads | {"layers"}, blocks=count)
 
 
@@ -87,6 +88,8 @@ def shared_heads(encoder: Encoder, heads: str | tuple[str, ...]) -> Encoder:
 
     def apply(look):
         features, found = encoder.apply(look)
+        # The online heads as they are now, not their average: both branches have one set of
+        # directions.
         weights = jax.lax.stop_gradient(look.params)
         return refined(look, weights, heads, features, encoder.tower), found
 
@@ -108,13 +111,17 @@ def queue(
         return {"keys": normalize.unit(keys), "next": jnp.zeros((), jnp.int32)}
 
     def update(owned, state, found, progress):
+        # Reports of several codes, (B, D) each; a small queue keeps the last of them.
         fresh = jnp.concatenate(found)[-size:]
+        # A ring: the oldest are overwritten.
         places = (state["next"] + jnp.arange(fresh.shape[0])) % size
         keys = state["keys"].at[places].set(fresh)
         return {"keys": keys, "next": (state["next"] + fresh.shape[0]) % size}
 
     def apply(look):
         features, found = encoder.apply(look)
+        # As earlier steps left them: what is new enters after the step, so no code is its own
+        # negative.
         keys = look.states[name]["keys"]
         fresh = normalize.unit(features.tokens.mean(1) if dense else features.pooled)
         return features._replace(candidates=keys), found | {name: jax.lax.stop_gradient(fresh)}
@@ -178,12 +185,14 @@ def centred(
         return jnp.zeros((encoder.width(network.stages),), jnp.float32)
 
     def update(owned, state, found, progress):
+        # One mean (K,) for each code that reported: their views count alike.
         mean = jnp.stack(found).mean(0)
         return momentum * state + (1.0 - momentum) * mean if centring else state
 
     def apply(look):
         features, found = encoder.apply(look)
         logits = features.pooled
+        # The centre of the last step, not of this batch, which would see itself in it.
         shares = losses.centred(logits, look.states[name], temperature=tau(look.progress))
         return Features(pooled=shares), found | {name: logits.mean(0)}
 
@@ -231,6 +240,8 @@ def quantized(
     """
 
     def update(owned, state, found, progress):
+        # Not the state's: in the first step its words are still those of `init`, and the ones that
+        # were chosen from come with the reports.
         words = found[0][0]
         tokens, choice = (jnp.concatenate(parts) for parts in list(zip(*found, strict=True))[1:])
         words = quantize.moved(words, tokens, choice, decay=decay)
@@ -239,8 +250,10 @@ def quantized(
     def apply(look):
         features, found = encoder.apply(look)
         tokens = normalize.unit(features.tokens)
+        # (B, n, d) -> (B·n, d)
         still = jax.lax.stop_gradient(tokens.reshape(-1, tokens.shape[-1]))
         state = look.states[name]
+        # A branch, so that the k-means costs nothing after the first step.
         words = jax.lax.cond(
             state["started"],
             lambda: state["words"],
@@ -248,6 +261,8 @@ def quantized(
         )
         choice = quantize.nearest(still, words)
         through = quantize.straight_through(tokens, words[choice].reshape(tokens.shape))
+        # `base` lets the commitment pull the tokens to their words (`before`); a pooled token is
+        # not quantised, and nothing may predict it by mistake.
         made = features._replace(
             tokens=through, choice=choice.reshape(tokens.shape[:2]), base=tokens, pooled=None
         )
@@ -276,6 +291,7 @@ def words(encoder: Encoder, *, codes: int = 8192, name: str = "codebook") -> Enc
     def apply(look):
         features, found = encoder.apply(look)
         words = look.states[name]["words"]
+        # The codebook's place is filled with that of the tokenizer's file: `source` of the slot.
         choice = quantize.nearest(jax.lax.stop_gradient(features.tokens), words)
         return Features(choice=choice), found
 

@@ -68,13 +68,16 @@ def mixed(
     def make(key, views, *, grid, patch):
         one, other = views[first], views[second]
         batch = one.data.shape[0]
+        # (B, h, w) bool cells, of which a share `hidden` is False, and (B,) partners.
         key_mask, key_partner = jax.random.split(key)
         cells = mask(key_mask, batch, grid, hidden)
         partner = mixing.partner(key_partner, batch, group=group)
+        # Row i now holds sample σ(i), and with it that sample's crop box.
         there = mixing.take(other.data, partner, group=group)
         box = other.box and Box(*(mixing.take(x, partner, group=group) for x in other.box))
         regions = {
             "first": Region(cells, jnp.arange(batch, dtype=jnp.int32), one.box),
+            # The owner says whose target each half has: `scoring` gathers targets by it.
             "second": Region(~cells, partner, box),
         }
         return View(mixing.mix(one.data, there, cells, patch), regions=regions)
@@ -114,11 +117,14 @@ def blended(
     def make(key, views, *, grid, patch):
         one = views[view].data
         rows = one.shape[0]
+        # Mirrored alone, a row would be mixed with itself.
         if 1 in (rows, group):
             raise ValueError("images are mixed with others: there must be two or more in a batch")
         own = jnp.arange(rows, dtype=jnp.int32)
         partner = mixing.mirrored(own, group=group)
         data, share = _blend(key, one, mixing.mirrored(one, group=group), mixup, cutmix, per)
+        # An image with no share in the view has no place among its categories: the other one stands
+        # there twice, (B, 2) as always.
         one_shown = jnp.where(share > least, own, partner)
         other_shown = jnp.where(1.0 - share > least, partner, own)
         regions = {
@@ -147,6 +153,8 @@ def _blend(
     if not (mixup > 0 and cutmix > 0):
         return add() if mixup > 0 else cut()
     if per == "batch":
+        # One draw for the batch: only the one that was drawn is computed. Below, every row draws,
+        # so both are.
         return jax.lax.cond(jax.random.bernoulli(key_kind), add, cut)
     chosen = jax.random.bernoulli(key_kind, shape=one.shape[:1])
     pick = lambda a, b: jnp.where(chosen.reshape(-1, *(1,) * (a.ndim - 1)), a, b)  # noqa: E731

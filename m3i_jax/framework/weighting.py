@@ -77,6 +77,8 @@ def gradient_norm(
     def weigh(state, norms, progress):
         mean, weight = dict(state["mean"]), dict(state["weight"])
         for group in groups:
+            # A batch without captions sends no gradient from their group. Counted as 0 it would
+            # pull the average down, and λ up, for a hundred steps.
             seen = jnp.isfinite(norms[group]) & (norms[group] > 0)
             norm = jnp.where(seen, norms[group], 0.0)
             keep = jnp.where(seen, decay, 1.0)
@@ -86,9 +88,12 @@ def gradient_norm(
         average = {g: mean[g] / jnp.maximum(weight[g], 1e-12) for g in groups}
         weights = {reference: jnp.ones(())}
         for group in others:
+            # 1e-12 is for the first steps only, whose ratio is thrown away below.
             ratio = gamma * average[reference] / (average[group] + 1e-12)
+            # Two groups have to be known before there is anything to balance.
             both = (weight[reference] > 0) & (weight[group] > 0)
             balance = jnp.where(both, jnp.clip(ratio, 1e-3, 1e3), 1.0)
+            # λ is a number to the loss: Eq. 13 does not differentiate it.
             weights[group] = jax.lax.stop_gradient(balance)
         return weights, {"mean": mean, "weight": weight}
 

@@ -17,7 +17,7 @@ from m3i_jax import normalize, trees
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.scoring import Prepared
 from m3i_jax.training.state import TrainState
-from m3i_jax.types import Array, Batch, Box, View
+from m3i_jax.types import Array, Batch, Box, Scalar, View
 
 Augment = Callable[[Array, Array], Array]  # (key, images in [0, 1]) -> normalised
 
@@ -29,6 +29,7 @@ def views(key: Array, batch: Batch, augment: Mapping[str, Augment]) -> dict[str,
     """
     made = {}
     for name, images in batch.images.items():
+        # uint8 up to here: a quarter of the bytes on the way from the host.
         images = images.astype(jnp.float32) / 255.0
         if name in augment:
             images = augment[name](named(key, "augment/" + name), images)
@@ -37,6 +38,7 @@ def views(key: Array, batch: Batch, augment: Mapping[str, Augment]) -> dict[str,
         box = Box.of(batch.boxes[name]) if name in batch.boxes else None
         made[name] = View(images, box)
     if batch.label is not None:
+        # Absent, not zero: rows without a target drop out of its terms (`engine._row_weights`).
         made["label"] = View(batch.label, present=batch.label >= 0)
     if batch.text is not None:
         made["text"] = View(batch.text, present=(batch.text != 0).any(-1))
@@ -64,20 +66,22 @@ def make_step(
     """
 
     def step(state: TrainState, batch: Batch):
+        # No random state is kept: the step number is all that a replay needs.
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         given = views(key, batch, augment)
+        # For the whole batch, before it is cut: partners of mixes, masks and weights of rows are
+        # the same however many micro-batches there are.
         prepared = fw.prepare(
             method, network, given, key=key, params=state.params, states=state.codes
         )
+        # The step counts itself, so that the last one is at 1.
         progress = (state.step + 1).astype(jnp.float32) / total
         differentiate = lambda part, key: fw.gradients(  # noqa: E731
             method, network, weighting, state.params, state.codes, part,
             balance=state.balance, progress=progress, key=key,
         )  # fmt: skip
-        if accumulate == 1:
-            result = differentiate(prepared, key)
-        else:
-            result = _accumulated(differentiate, prepared, key, accumulate, group)
+        result = _accumulated(differentiate, prepared, key, accumulate, group)
+        # What running statistics have in place of a gradient is a distance, and no slope.
         norm = optax.tree.norm(trees.drop(result.params, trees.STATISTICS))
 
         def move(state):
@@ -91,13 +95,13 @@ def make_step(
         # A branch, not a select: it lets the state be updated in place.
         finite = jnp.isfinite(result.loss) & jnp.isfinite(norm)
         state = jax.lax.cond(finite, move, lambda state: state, state)
+        # Counted also when it was skipped: the next one draws other numbers, and gets other data.
         kept = state.replace(
             step=state.step + 1, skipped=state.skipped + (1 - finite.astype(jnp.int32))
         )
+        # The optimiser's own count stands still in steps that are skipped; so does its rate.
         metrics = _metrics(result, norm, schedule(state.step - state.skipped), kept.skipped)
-        for slot in method.slots.values():
-            metrics |= slot.gauges(progress)
-        return kept, metrics
+        return kept, metrics | _slot_metrics(method, progress)
 
     return step
 
@@ -139,10 +143,17 @@ def _metrics(result: fw.engine.Gradients, norm, rate, skipped) -> dict[str, Arra
             found |= _evidence(name, score.evidence)
     found |= {f"balance/norm_{group}": value for group, value in result.norms.items()}
     if "sp" in result.weights:
+        # The public name of M3I's one λ; weightings with other groups have a name for each.
         found["balance/lambda"] = result.weights["sp"]
     else:
         found |= {f"balance/weight_{g}": jnp.asarray(w) for g, w in result.weights.items()}
     return found
+
+
+def _slot_metrics(method: fw.Method, progress: Scalar) -> dict[str, Scalar]:
+    """What the slots tell about themselves, such as the momentum of an average."""
+    slots = method.slots.values()
+    return {name: value for slot in slots for name, value in slot.gauges(progress).items()}
 
 
 def _evidence(name: str, evidence: fw.Evidence) -> dict[str, Array]:
@@ -163,20 +174,28 @@ def _accumulated(differentiate, prepared: Prepared, key, parts: int, group: int)
     keeps its own rows; `group` neighbouring rows stay together.
     """
 
+    if parts == 1:
+        return differentiate(prepared, key)
+
     def split(x):
+        # (B, …) -> (B/(parts·group), parts, group, …) -> (parts, B/parts, …)
         rows = x.reshape(x.shape[0] // (parts * group), parts, group, *x.shape[1:])
         rows = jnp.moveaxis(rows, 1, 0)
         return rows.reshape(parts, -1, *x.shape[1:])
 
     slices = jax.tree.map(split, prepared)
+    # The sum has to start from zeros of the right shapes, which tracing finds without computing.
     first = jax.eval_shape(differentiate, jax.tree.map(lambda x: x[0], slices), key)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
 
     def body(total, part):
         number, rows = part
         result = differentiate(rows, jax.random.fold_in(key, number))
+        # Integers have no mean: the last ones stand. Methods that report any (words that were
+        # chosen) keep statistics of the batch, and are refused with micro-batches.
         share = lambda t, r: t + r / parts if jnp.issubdtype(r.dtype, jnp.inexact) else r  # noqa: E731
         return jax.tree.map(share, total, result), None
 
+    # A scan, so that one micro-batch after the other has the memory of one.
     total, _ = jax.lax.scan(body, zeros, (jnp.arange(parts), slices))
     return total

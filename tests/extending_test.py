@@ -93,6 +93,17 @@ def test_it_applies_by_itself(title, tree):
     apply(title, tree, "--check")
 
 
+def test_the_command_of_the_page_applies_one(tree):
+    (command,) = re.findall(r"^awk .*$", PAGE, re.MULTILINE)
+    place = os.environ | {"GIT_CEILING_DIRECTORIES": str(tree.parent)}
+    done = subprocess.run(
+        ["sh", "-c", f"{command} --numstat"], cwd=tree, env=place, text=True, capture_output=True
+    )
+    assert not done.returncode, done.stderr
+    found = {line.split("\t")[2]: int(line.split("\t")[0]) for line in done.stdout.splitlines()}
+    assert found == lines(DIFFS["A method"])
+
+
 @pytest.mark.parametrize("title", DIFFS)
 def test_it_costs_what_contributing_says(title):
     count = lines(DIFFS[title])

@@ -1,7 +1,10 @@
 """One tiny run per row of the table: the embedded configs, shrunk."""
 
+import functools
 import pathlib
 import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -89,22 +92,27 @@ def shrunk():
     return make
 
 
-@pytest.fixture(scope="session")
-def batch():
-    """A global batch of 8 samples; one has no label, one no text."""
+def drawn(rows):
+    """A global batch of noise; one of its samples has no label, one no text."""
     rng = np.random.default_rng(0)
-    image = lambda side=16: rng.integers(0, 256, (8, side, side, 3), dtype=np.uint8)  # noqa: E731
-    box = np.tile(np.float32([2, 3, 20, 16, 0, 48]), (8, 1))
-    other = np.tile(np.float32([8, 1, 14, 25, 0, 48]), (8, 1))
+    image = lambda side=16: rng.integers(0, 256, (rows, side, side, 3), dtype=np.uint8)  # noqa: E731
+    box = np.tile(np.float32([2, 3, 20, 16, 0, 48]), (rows, 1))
+    other = np.tile(np.float32([8, 1, 14, 25, 0, 48]), (rows, 1))
     other[::2, 4] = 1.0
-    label = rng.integers(0, 10, 8).astype(np.int32)
+    label = rng.integers(0, 10, rows).astype(np.int32)
     label[3] = -1
-    text = rng.integers(3, 60, (8, 16)).astype(np.int32)
+    text = rng.integers(3, 60, (rows, 16)).astype(np.int32)
     text[:, 9:] = 0
     text[5] = 0
     images = {"a": image(), "b": image(), "l0": image(8), "l1": image(8)}
     boxes = {"a": box, "b": other, "l0": box, "l1": other}
     return Batch(images, boxes, label, text)
+
+
+@pytest.fixture(scope="session")
+def batch():
+    """A global batch of 8 samples; one has no label, one no text."""
+    return drawn(8)
 
 
 @pytest.fixture(scope="session")
@@ -126,6 +134,60 @@ def fits():
 def one_device():
     """The mesh block and devices of a run on a single device."""
     return dict(data=1, fsdp=1), jax.devices()[:1]
+
+
+# What a row needs to learn something in `STEPS` steps. DINO falls to uniform assignments where
+# prototypes are few; an untrained patch embedding of the size of a tile reads it already.
+PATCHES = {"encoder.patch": 8, "decoders.painter.out": 192}
+PAINTED = PATCHES | {"towers.generator.patch": 8, "towers.tokenizer.patch": 8}
+NEEDS = {
+    "vq_vae": PATCHES,
+    "cim": PAINTED,
+    "cim revdet": PAINTED,
+    "cim_classification": PAINTED,
+    "dino": {"decoders.prototypes.out": 512},
+    "simmim": {"encoder.patch": 8, "objective.unit": 1},
+}
+STEPS, WIDE = 120, 32
+
+
+class Ready(NamedTuple):
+    """A run on a device, its first state on the host, and its compiled step."""
+
+    run: Any
+    first: Any
+    advance: Callable
+
+
+@pytest.fixture(scope="session")
+def learner(shrunk):
+    """learner(row, mesh) -> Config of a run of batch `WIDE` that learns in `STEPS` steps.
+
+    needs: whether with what the row needs for that.
+    """
+
+    def config(row, mesh, *, needs=True):
+        length = dict(duration=f"{STEPS} steps", warmup="10 steps")
+        return shrunk(row, mesh=mesh, batch=WIDE, **length, **(NEEDS.get(row, {}) if needs else {}))
+
+    return config
+
+
+@pytest.fixture(scope="session")
+def ready(learner, one_device):
+    """ready(row) -> Ready: one program for whatever is asked of a row, whose tests are neighbours.
+
+    Two are kept: the rows that paint images look at a tokenizer beside their own.
+    """
+    from m3i_jax.training.assemble import assemble
+
+    @functools.lru_cache(maxsize=2)
+    def made(row, *, needs=True):
+        mesh, devices = one_device
+        run = assemble(learner(row, mesh, needs=needs), images=1000, devices=devices)
+        return Ready(run, jax.device_get(run.create()), run.compiled())
+
+    return made
 
 
 @pytest.fixture(scope="session")

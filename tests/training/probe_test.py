@@ -6,6 +6,8 @@ leaves nothing for a linear map of the pixels: their mean given the category is 
 views have in common, and all that visible cells say of hidden ones, is the tile and its sign.
 """
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -14,25 +16,13 @@ from m3i_jax import normalize
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel import sharding
 from m3i_jax.training import frozen
-from m3i_jax.training.assemble import assemble
 from m3i_jax.types import Batch
+from tests.toy_runs import STEPS, WIDE
 
 CATEGORIES, SIDE, TILE = 4, 16, 4
-NOISE, STEPS, BATCH = 0.3, 120, 32
+NOISE = 0.3
 # Accuracies are of 1000 images: two standard errors of a difference are 0.045.
 MARGIN = 0.08
-PATCHES = {"encoder.patch": 8, "decoders.painter.out": 192}
-PAINTED = PATCHES | {"towers.generator.patch": 8, "towers.tokenizer.patch": 8}
-# DINO falls to uniform assignments where prototypes are few; an untrained patch embedding of the
-# size of a tile reads it already.
-NEEDS = {
-    "vq_vae": PATCHES,
-    "cim": PAINTED,
-    "cim revdet": PAINTED,
-    "cim_classification": PAINTED,
-    "dino": {"decoders.prototypes.out": 512},
-    "simmim": {"encoder.patch": 8, "objective.unit": 1},
-}
 
 
 def world(rng, count):
@@ -68,12 +58,16 @@ def data():
     return world(rng, 400), world(rng, 1000)
 
 
-def accuracy(run, params, data):
-    """Probe of the mean patch token."""
+def accuracies(run, states, data):
+    """Probes of the mean patch token under several states."""
     train, test = data
-    encode = jax.jit(lambda p, x: run.network.encode(p, "image", x).tokens.mean(1))
-    found = (np.asarray(encode(params, normalize.channels(b.images["a"] / 255.0))) for b in data)
-    return ridge(next(found), train.label, next(found), test.label)
+    images = np.concatenate([b.images["a"] for b in data])
+    encode = jax.jit(
+        lambda p: run.network.encode(p, "image", normalize.channels(images / 255.0)).tokens.mean(1)
+    )
+    for state in states:
+        found, other = np.split(np.asarray(encode(state.params)), [len(train.label)])
+        yield ridge(found, train.label, other, test.label)
 
 
 def test_pixels_say_nothing(data):
@@ -82,51 +76,41 @@ def test_pixels_say_nothing(data):
 
 
 @pytest.fixture(scope="module")
-def begin(shrunk, one_device):
-    """begin(row, **changes) -> (run, first state), on a device."""
-    mesh, devices = one_device
-    how = dict(mesh=mesh, batch=BATCH, duration=f"{STEPS} steps", warmup="10 steps")
-
-    def made(row, **changes):
-        config = shrunk(row, **how, **NEEDS.get(row, {}), **changes)
-        run = assemble(config, images=1000, devices=devices)
-        return run, frozen.fill(run, run.create())
-
-    return made
-
-
-@pytest.fixture(scope="module")
 def trained(fits):
-    """trained(run, state) -> the state after all steps, each on new samples."""
+    """trained(Ready, state) -> the state after all steps, each on new samples."""
 
-    def advanced(run, state):
-        rng, advance = np.random.default_rng(1), run.compiled()
-        treedef, leaves = jax.tree.structure(state), jax.tree.leaves(state)
-        with jax.set_mesh(run.mesh):
+    def advanced(row, state):
+        rng, treedef = np.random.default_rng(1), jax.tree.structure(state)
+        leaves = jax.tree.leaves(jax.device_put(state, row.run.shardings))
+        with jax.set_mesh(row.run.mesh):
             for _ in range(STEPS):
-                leaves, _ = advance(leaves, sharding.put(fits(run, world(rng, BATCH)), run.mesh))
+                given = sharding.put(fits(row.run, world(rng, WIDE)), row.run.mesh)
+                leaves, _ = row.advance(leaves, given)
         return jax.tree.unflatten(treedef, leaves)
 
     return advanced
 
 
 @pytest.fixture(scope="module")
-def painter(begin, trained, tmp_path_factory):
+def painter(ready, trained, tmp_path_factory):
     """The work directory of a tokenizer of the toy world, for the rows whose images it paints."""
-    path = tmp_path_factory.mktemp("painter")
-    run, state = begin("vq_vae")
+    path, row = tmp_path_factory.mktemp("painter"), ready("vq_vae")
     with Checkpoints(path / "checkpoints") as kept:
-        kept.save(STEPS, trained(run, state).items(), {"config": run.config.to_dict()}, wait=True)
+        items, meta = trained(row, row.first).items(), {"config": row.run.config.to_dict()}
+        kept.save(STEPS, items, meta, wait=True)
     return str(path)
 
 
-def test_a_probe_beats_the_untrained_encoder(any_row, begin, trained, data, request):
-    words = {}
+def test_a_probe_beats_the_untrained_encoder(any_row, ready, trained, data, request):
+    row = ready(any_row)
+    first = row.first
     if any_row.startswith("cim"):
-        words = {"weights.tokenizer.path": request.getfixturevalue("painter")}
-    run, state = begin(any_row, **words)
-    before = accuracy(run, state.params, data)
-    after = accuracy(run, trained(run, state).params, data)
+        path = request.getfixturevalue("painter")
+        weights = row.run.config.weights
+        weights = weights | {"tokenizer": weights["tokenizer"] | {"path": path}}
+        config = replace(row.run.config, weights=weights)
+        first = frozen.fill(row.run._replace(config=config), first)
+    before, after = accuracies(row.run, (first, trained(row, first)), data)
     # Random features that are not linear see past the sign: 0.42 where chance is 0.25.
     assert 0.3 < before < 0.5
     assert after > before + MARGIN, (before, after)

@@ -94,6 +94,11 @@ def call(
       **given: arguments that the program supplies and the config may not.
     """
     check(fn, kwargs, what=what, given=given, others=others)
+    return made(fn, kwargs, what=what, **given)
+
+
+def made(fn: Callable, kwargs: Mapping[str, Any], *, what: str, **given: Any) -> Any:
+    """Calls `fn(**given, **kwargs)`, which has been checked; its ValueErrors are of `what`."""
     try:
         return fn(**given, **kwargs)
     except ValueError as error:

@@ -53,10 +53,19 @@ OPEN = re.compile(
 )
 
 
-def run(main: Callable[..., int | None], *, config: str | None = None, words: bool = False) -> None:
+def run(
+    main: Callable[..., int | None],
+    *,
+    config: str | None = None,
+    schema: Callable | None = None,
+    show: Callable[[ConfigDict], str] | None = None,
+    words: bool = False,
+) -> None:
     """Parses the flags and calls `main()`; a UserError becomes one sentence and its status.
 
     config: default config of the command, None if it takes no config.
+    schema: what a config is the keywords of, whose meanings --help lists.
+    show: what --show prints of the config, in place of calling `main`.
     words: whether `main` takes what stands between the flags.
     """
 
@@ -69,10 +78,12 @@ def run(main: Callable[..., int | None], *, config: str | None = None, words: bo
             return main(*argv[1:])
         if argv[1:]:
             raise ConfigError(f"'{argv[1]}' is not a flag; flags start with --, values follow =")
+        if show is not None and flags.FLAGS.show:
+            return print(show(flags.FLAGS.config))
         return main()
 
     if usage.asked(sys.argv):
-        print(usage.text(main, config=config))
+        print(usage.text(main, config=config, schema=schema))
         sys.exit(0)
     for stream in (sys.stdout, sys.stderr):  # names of files need not be text
         if hasattr(stream, "reconfigure"):
@@ -84,6 +95,8 @@ def run(main: Callable[..., int | None], *, config: str | None = None, words: bo
             how = dict(lock_config=False, accept_new_attributes=True, sys_argv=argv)
             config_flags.DEFINE_config_dict("config", chosen, "What to run.", **how)
             flags.FLAGS["config"].default_as_str = f"'{config}'"  # not all of what is in it
+        if show is not None:
+            flags.DEFINE_bool("show", False, "Print the config instead.")
         check_values(argv)
         app.run(guarded, argv=argv, flags_parser=flags.FLAGS)
     except (UserError, flags.Error) as error:

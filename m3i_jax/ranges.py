@@ -173,6 +173,15 @@ def unlimited(annotation: Any) -> Iterator[Any]:
             yield from (x for a in arguments for x in unlimited(a))
 
 
+def described(annotation: Any) -> str:
+    """What a value may be, such as "int, 1 to 64, or None"; "" for what no config can say."""
+    words = list(dict.fromkeys(filter(None, map(_described, options(annotation)))))
+    if words in ([], ["None"]):
+        return ""
+    *first, last = words
+    return f"{'; '.join(first)}; or {last}" if first else last
+
+
 def said(number: float) -> str:
     """A number for a sentence, counts in full."""
     return f"{number:d}" if isinstance(number, int) else f"{number:g}"
@@ -199,6 +208,26 @@ def _kind(inner: Any) -> type | None:
     """The plain type that an annotation stands for, or None where it is of no plain data."""
     kind = typing.get_origin(inner) or inner
     return kind if kind in (bool, int, float, str, tuple, list, dict, type(None)) else None
+
+
+def _described(option: Any) -> str:
+    """One alternative of an annotation, in words."""
+    inner, marks = _unwrapped(option)
+    kind, arguments = _kind(inner), typing.get_args(inner)
+    held = [str(mark) for mark in marks if hasattr(mark, "holds")]
+    if kind is None or kind is str and held:
+        return ", ".join(held)
+    if kind is tuple and arguments and arguments[-1] is Ellipsis:
+        name = f"a list of ({described(arguments[0])})"
+    elif kind is tuple and arguments:
+        each = [f"({described(argument)})" for argument in arguments]
+        name = f"{len(each)} of {each[0]}" if len({*each}) == 1 else f"[{', '.join(each)}]"
+    elif kind is dict and arguments:
+        name = f"a block of ({described(arguments[1])})"
+    else:
+        names = {str: "text", dict: "a block", bool: "True or False", tuple: "a list"}
+        name = names.get(kind) or _name(kind)
+    return ", ".join([name, *held])
 
 
 def _length(inner: Any) -> int | None:

@@ -34,6 +34,10 @@ class OneOf:
         """words: all that there are."""
         self.words = words
 
+    def __str__(self) -> str:
+        """All of them."""
+        return f"one of {', '.join(self.words)}"
+
     def holds(self, text: str) -> bool:
         """Whether it is one of them."""
         return text in self.words
@@ -47,6 +51,10 @@ class OneOf:
 
 class NotEmpty:
     """A text with something to see in it."""
+
+    def __str__(self) -> str:
+        """What it is."""
+        return "text"
 
     def holds(self, text: str) -> bool:
         """Whether there is."""
@@ -63,6 +71,10 @@ class Expression:
     def __init__(self, *, empty: bool = False):
         """empty: whether it may be left out by an empty text."""
         self.empty = empty
+
+    def __str__(self) -> str:
+        """What it is."""
+        return "a pattern, or an empty text" if self.empty else "a pattern"
 
     def holds(self, text: str) -> bool:
         """Whether it is one."""

@@ -1,10 +1,14 @@
 """What --help prints of a command: what it does, its flags, how a config is said."""
 
+import inspect
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from absl import flags
+
+from m3i_jax import meanings
 
 ASKED = ("--help", "-help", "-h", "--helpshort", "--helpfull")
 CONFIG = """
@@ -13,6 +17,11 @@ CONFIG = """
     (m3i list configs). Default: {}
   --config.BLOCK.KEY=VALUE
     A key of the config, over what the file says."""
+SHOW = """  --show
+    Print the config with all its keys, their defaults, ranges and meanings, and do nothing.
+
+keys and blocks of a config (m3i list blocks shows what is in a block):"""
+WIDTH = 100
 
 
 def asked(argv: Sequence[str]) -> bool:
@@ -20,10 +29,11 @@ def asked(argv: Sequence[str]) -> bool:
     return any(word in ASKED for word in argv[1:])
 
 
-def text(main: Callable, *, config: str | None = None) -> str:
+def text(main: Callable, *, config: str | None = None, schema: Callable | None = None) -> str:
     """The page of a command: the docstring of its module, and every flag with its default.
 
     config: default config of the command, None if it takes no config.
+    schema: what a config is the keywords of.
     """
     module = sys.modules[main.__module__]
     parts = [(module.__doc__ or "").strip(), "\nflags:"]
@@ -35,7 +45,16 @@ def text(main: Callable, *, config: str | None = None) -> str:
             parts += [_flag(flag) for flag in defined.get(other.__name__, ())]
     if config is not None:
         parts.append(CONFIG.format(config))
+    if schema is not None:
+        parts += [SHOW, *_keys(schema)]
     return "\n".join(parts)
+
+
+def _keys(schema: Callable) -> list[str]:
+    """A line or two on each key of a config."""
+    said, indent = meanings.of(schema), " " * 15
+    lines = (f"  {name:12} {said.get(name, '')}" for name in inspect.signature(schema).parameters)
+    return [textwrap.fill(line, WIDTH, subsequent_indent=indent) for line in lines]
 
 
 def _flag(flag: flags.Flag) -> str:

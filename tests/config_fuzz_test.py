@@ -14,13 +14,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from m3i_jax import cli, data, decoders, encoders, framework, methods, ranges
-from m3i_jax.augment import photometric
+from m3i_jax import cli, data, decoders, encoders, methods, ranges
 from m3i_jax.build import ConfigError
-from m3i_jax.data import captions
-from m3i_jax.data.views import crops
 from m3i_jax.methods import compose
-from m3i_jax.training import assemble, blocks, frozen, optimizer, session
+from m3i_jax.training import assemble, optimizer, schema
 from m3i_jax.training.config import Config
 from tests import config_ranges_test as bounds
 
@@ -55,34 +52,16 @@ def answer(config: dict) -> Answer:
     """Anything but a ConfigError is a traceback, and fails the test."""
     start = time.process_time()
     try:
-        made = Config.of(config)
-        session.check(made)
-        assemble.check(made)
+        assemble.check(Config.of(config))
     except ConfigError as error:
         return Answer(str(error), time.process_time() - start)
     return Answer(None, time.process_time() - start)
 
 
-def schema(config: dict) -> dict[str, Any]:
+def functions(config: dict) -> dict[str, Any]:
     """{path of a block: the function that it is the keywords of}."""
-    found = {
-        "": Config, "crops": crops.Crops, "average": framework.ema, "log": blocks.Log,
-        "checkpoint": blocks.Saves, "monitor": blocks.Monitor,
-        "captions": captions.train,
-        "encoder": encoders._VARIANTS[config["encoder"]["name"]],
-        "objective": methods.ROWS[config["objective"]["name"]],
-        "optimizer": optimizer.offered()[config["optimizer"]["name"]],
-        "data": data.SOURCES[config["data"]["name"]],
-        "weighting": assemble.WEIGHTINGS[config["weighting"]["name"]],
-    }  # fmt: skip
-    if config["target"]:
-        found["target"] = compose.TARGETS[config["target"]["name"]]
-    for name, block in config["towers"].items():
-        found[f"towers.{name}"] = encoders._VARIANTS[block["name"]]
-    for name, block in config["decoders"].items():
-        found[f"decoders.{name}"] = decoders._DECODERS[block["name"]]
-    found |= {f"augment.{name}": photometric for name in config["augment"]}
-    return found | {f"weights.{name}": frozen.Source for name in config["weights"]}
+    places = [p for p in schema.places(config) if isinstance(block(config, p.path), dict)]
+    return {"": Config} | {place.path: place.function for place in places}
 
 
 def block(config: dict, path: str) -> dict:
@@ -110,7 +89,7 @@ def parameters(fn) -> dict[str, Any]:
 
 def misspelt_key(rng, config) -> Draw | None:
     """A key that is there, with a slip."""
-    path, fn = rng.choice(sorted(schema(config).items(), key=lambda item: item[0]))
+    path, fn = rng.choice(sorted(functions(config).items(), key=lambda item: item[0]))
     node = block(config, path)
     keys = [key for key in node if len(key) > 1]
     if not keys:
@@ -125,11 +104,11 @@ def misspelt_key(rng, config) -> Draw | None:
 
 def misspelt_name(rng, config) -> Draw | None:
     """The name of a function, with a slip."""
-    path = rng.choice([path for path in schema(config) if "name" in block(config, path)])
+    path = rng.choice([path for path in functions(config) if "name" in block(config, path)])
     node = block(config, path)
     right, written = node["name"], slip(rng, node["name"])
     there = (*encoders.names(), *decoders.names(), *methods.ROWS, *optimizer.offered(),
-             *compose.TARGETS, *data.SOURCES, *assemble.WEIGHTINGS)  # fmt: skip
+             *compose.TARGETS, *data.SOURCES, *schema.WEIGHTINGS)  # fmt: skip
     if not written or written in there:
         return None
     node["name"] = written
@@ -138,7 +117,7 @@ def misspelt_name(rng, config) -> Draw | None:
 
 def outside(rng, config) -> Draw | None:
     """A value that its range, or its type, leaves out."""
-    path, fn = rng.choice(sorted(schema(config).items(), key=lambda item: item[0]))
+    path, fn = rng.choice(sorted(functions(config).items(), key=lambda item: item[0]))
     key, annotation = rng.choice(sorted(parameters(fn).items(), key=lambda item: item[0]))
     values = list(bounds.outside(annotation))
     value = rng.choice(values)
@@ -148,7 +127,7 @@ def outside(rng, config) -> Draw | None:
 
 def inside(rng, config) -> Draw | None:
     """A value at an end of its range, or between: huge ones, too."""
-    path, fn = rng.choice(sorted(schema(config).items(), key=lambda item: item[0]))
+    path, fn = rng.choice(sorted(functions(config).items(), key=lambda item: item[0]))
     numbers = {k: a for k, a in parameters(fn).items() if bounds.has_numbers(a)}
     if not numbers:
         return None
@@ -166,7 +145,7 @@ ODD = (
 
 def odd(rng, config) -> Draw:
     """Anything anywhere."""
-    path = rng.choice(sorted(schema(config)))
+    path = rng.choice(sorted(functions(config)))
     node = block(config, path)
     node[rng.choice(sorted(node) or ["some"])] = value = copy.deepcopy(rng.choice(ODD))
     return Draw(f"{path} with {ranges.shown(value)}", config, False)
@@ -174,7 +153,7 @@ def odd(rng, config) -> Draw:
 
 def dropped(rng, config) -> Draw:
     """A key less."""
-    path = rng.choice([path for path in sorted(schema(config)) if block(config, path)])
+    path = rng.choice([path for path in sorted(functions(config)) if block(config, path)])
     node = block(config, path)
     key = rng.choice(sorted(node))
     del node[key]

@@ -1,10 +1,13 @@
 """Ranges: what they hold, and how they read."""
 
 import math
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import pytest
 
-from m3i_jax.ranges import Range
+from m3i_jax import ranges
+from m3i_jax.ranges import Ascending, Range
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,28 @@ def test_a_range_holds_what_is_inside_and_its_ends_unless_left_out(given, inside
 )
 def test_a_range_reads_as_the_end_of_a_sentence(given, said):
     assert str(given) == said
+
+
+Share = Annotated[float, Range(0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "said"),
+    [
+        (Annotated[int, Range(1, 64)] | None, "int, 1 to 64; or None"),
+        (ranges.Memory, "float, 0 or more and less than 1: at 1 a mean of the past never moves"),
+        (
+            Annotated[tuple[Share, Share], Ascending()],
+            "2 of (float, 0 to 1), numbers in ascending order",
+        ),
+        (tuple[str, Share], "[(text), (float, 0 to 1)]"),
+        (str | tuple[str, ...], "text; or a list of (text)"),
+        (dict[str, Share], "a block of (float, 0 to 1)"),
+        (str | dict | bool, "text; a block; or True or False"),
+        (Callable[..., Any], ""),
+        (Range | None, ""),
+        (Any, ""),
+    ],
+)  # fmt: skip
+def test_an_annotation_reads_as_what_a_config_can_say(annotation, said):
+    assert ranges.described(annotation) == said

@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "build": "ranges spelling",
     "trees": "types",
     "shipped": "",
-    "usage": "",
+    "meanings": "",
+    "usage": "meanings",
     "cli": "build ranges spelling synonyms shipped usage",
     "geometry": "types",
     "losses": NUMERICS + " normalize",
@@ -46,8 +47,8 @@ MAY_IMPORT = {
     "interop": "types build ranges jsonfile trees geometry normalize nn encoders",
     "checkpoints": "types build ranges jsonfile trees parallel data interop",
     "training": NUMERICS
-    + " trees jsonfile augment normalize metrics pictures parallel networks framework methods data"
-    + " interop checkpoints",
+    + " trees jsonfile meanings augment normalize metrics pictures parallel encoders decoders"
+    + " networks framework methods data interop checkpoints",
     "evaluation": NUMERICS
     + " trees jsonfile normalize metrics parallel networks checkpoints training data",
     "analysis": NUMERICS

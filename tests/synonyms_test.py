@@ -11,7 +11,7 @@ from m3i_jax.data import captions
 from m3i_jax.data.views import crops
 from m3i_jax.encoders import table
 from m3i_jax.methods import compose
-from m3i_jax.training import blocks, optimizer, schedules
+from m3i_jax.training import optimizer, schedules, schema
 from m3i_jax.training.config import DTYPES, Config
 
 # What has the keys of a block: {name: function}, {"": function} where the block names none.
@@ -29,9 +29,9 @@ BLOCKS = {
     "captions": {"": captions.load, "train": captions.train},
     "average": {"": framework.ema},
     "mesh": {"": lambda *, data, fsdp, tensor: None},
-    "log": {"": blocks.Log},
-    "checkpoint": {"": blocks.Saves},
-    "monitor": {"": blocks.Monitor},
+    "log": {"": schema.Log},
+    "checkpoint": {"": schema.Saves},
+    "monitor": {"": schema.Monitor},
     "decoders.x": decoders._DECODERS,
 }
 GIVEN = {

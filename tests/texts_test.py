@@ -2,11 +2,12 @@
 
 import re
 import time
+from typing import Annotated
 
 import pytest
 
 from m3i_jax import texts
-from m3i_jax.ranges import refusal
+from m3i_jax.ranges import described, refusal
 from m3i_jax.training import optimizer
 
 # A path of the length of the longest that our networks have.
@@ -66,3 +67,10 @@ def test_names_that_a_path_can_have(name):
 )
 def test_names_that_a_path_cannot_have(name):
     assert not texts.NAME.fullmatch(name)
+
+
+def test_what_a_text_may_be_is_said():
+    assert described(Annotated[str, texts.OneOf("ema", "online")]) == "one of ema, online"
+    assert described(texts.Filled) == "text"
+    assert described(texts.Pattern | None) == "a pattern; or None"
+    assert described(texts.PatternOrNone) == "a pattern, or an empty text"

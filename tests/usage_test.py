@@ -1,9 +1,13 @@
 """What --help is asked with, and how flags are shown."""
 
+import subprocess
+import sys
+
 import pytest
 
 from m3i_jax import usage
 from m3i_jax.commands import evaluate
+from m3i_jax.training.config import Config
 
 
 @pytest.mark.parametrize(
@@ -21,3 +25,21 @@ def test_a_flag_has_its_values_its_meaning_and_its_default():
     assert "  --baselines\n    Also the untrained encoder and raw pixels.\n" in page
     assert "--config" not in page
     assert "Default: digit_scenes/m3i" in usage.text(evaluate.main, config="digit_scenes/m3i")
+
+
+def test_keys_of_a_config_have_a_line_each():
+    page = usage.text(evaluate.main, config="digit_scenes/m3i", schema=Config)
+    lines = page.partition("keys and blocks of a config")[2].splitlines()[1:]
+    named = [line.split(maxsplit=1) for line in lines if line[2:3].strip()]
+    assert [name for name, _ in named] == list(Config.__dataclass_fields__)
+    assert all(said for _, said in named) and max(map(len, lines)) <= 100
+
+
+def test_help_does_not_import_jax():
+    code = (
+        "import sys; sys.argv = ['m3i', '--help']\n"
+        "from m3i_jax.commands import pretrain\n"
+        "try:\n    pretrain.run()\nfinally:\n    print('jax' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--show" in out.stdout and out.stdout.split()[-1] == "False"

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from m3i_jax import build, pictures
+from m3i_jax import pictures
 from m3i_jax.analysis import predictions
-from m3i_jax.training import blocks, hooks
+from m3i_jax.training import hooks, schema
 from m3i_jax.training.assemble import Run
 from m3i_jax.training.log import Log
 from m3i_jax.training.loop import Hook, Moment
@@ -26,7 +26,7 @@ ROWS = 6
 
 def drawing(session: Session) -> list[Hook]:
     """Hooks that a run's `config.log` asks for; for `training.session.train(watch=...)`."""
-    every = build.call(blocks.Log, session.run.config.log, what="config.log").images
+    every = schema.Log(**session.run.config.log).images
     if not every:
         return []
     return [hook(session.log, gallery(session.run), state=session.state, every=every)]

@@ -1,7 +1,9 @@
-"""Lists what there is: configs, methods, encoders, decoders, sources, tasks.
+"""Lists what there is: configs, blocks of a config, methods, encoders, decoders, sources, tasks.
 
     python experiments/list.py                  # how many of each
     python experiments/list.py configs imagenet # those whose name has the word
+    python experiments/list.py blocks optimizer # what it may name; or the keys that it has
+    python experiments/list.py blocks optimizer adamw
     python experiments/list.py methods --markdown
 
 `methods --markdown` is the table of the README: what is predicted of what, by which distribution,
@@ -26,6 +28,12 @@ def _configs() -> dict[str, str]:
         name: _title(ast.get_docstring(ast.parse(path.read_text())))
         for name, path in shipped.names().items()
     }
+
+
+def _blocks() -> dict[str, str]:
+    from m3i_jax.training import show
+
+    return show.blocks()
 
 
 def _methods() -> dict[str, str]:
@@ -60,6 +68,7 @@ def _tasks() -> dict[str, str]:
 
 KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "configs": _configs,
+    "blocks": _blocks,
     "methods": _methods,
     "encoders": _encoders,
     "decoders": _decoders,
@@ -81,13 +90,30 @@ def main(*words: str) -> None:
     kind, *within = words
     if kind not in KINDS:
         raise ConfigError(f"there is no list of '{kind}'{nearest(kind, KINDS)}")
+    if kind == "blocks" and within:
+        return _block(*within)
     there = KINDS[kind]()
     found = {name: title for name, title in there.items() if all(w in name for w in within)}
     if not found:
         raise ConfigError(f"none of the {kind} has '{' '.join(within)}' in its name")
-    width = max(map(len, found))
-    print("\n".join(f"{name:{width}}  {title}".rstrip() for name, title in found.items()))
-    return None
+    return _table(found)
+
+
+def _block(block: str, *words: str) -> None:
+    """Prints what a block of a config may name, or the keys that it has then."""
+    from m3i_jax.training import show
+
+    functions = show.functions(block)
+    if len(words) > bool(functions):
+        raise ConfigError(f"'{words[-1]}' is one word too many; a block has keys, named once")
+    if functions and not words:
+        return _table(functions)
+    return print(show.keys(block, name="".join(words)))
+
+
+def _table(lines: Mapping[str, str]) -> None:
+    width = max(map(len, lines))
+    print("\n".join(f"{name:{width}}  {title}".rstrip() for name, title in lines.items()))
 
 
 def _titles(functions: Mapping[str, Any]) -> dict[str, str]:

@@ -10,9 +10,11 @@ Shapes are checked as a run would check them: one step is traced on the config's
 from typing import Annotated
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from m3i_jax import cli
 from m3i_jax.ranges import Range
+from m3i_jax.training.config import Config
 
 DEVICES = flags.DEFINE_integer("devices", 1, "Devices to plan for; none of them is needed.")
 cli.hold(DEVICES, Annotated[int, Range(1, 4096)])
@@ -22,17 +24,21 @@ def main() -> None:
     """Assembles the run on abstract devices and prints it."""
     import jax
 
-    from m3i_jax.training import blocks
-    from m3i_jax.training.config import Config
     from m3i_jax.training.planning.plan import plan
 
     config = Config.of(flags.FLAGS.config)
     jax.config.update("jax_platforms", "cpu")
-    blocks.check(config)
     jax.config.update("jax_num_cpu_devices", DEVICES.value)
     print(plan(config))
 
 
+def show(data: ConfigDict) -> str:
+    """The config in words."""
+    from m3i_jax.training.show import page
+
+    return page(data)
+
+
 def run() -> None:
     """The command."""
-    cli.run(main, config="digit_scenes/m3i")
+    cli.run(main, config="digit_scenes/m3i", schema=Config, show=show)

@@ -17,9 +17,11 @@ longer finite, 69 another process is gone.
 import contextlib
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
+from m3i_jax.training.config import Config
 
 WORKDIR = flags.DEFINE_string("workdir", "runs/m3i", "Where everything of the run is kept.")
 DISTRIBUTED = flags.DEFINE_bool("distributed", False, "One process of many: a pod, a cluster.")
@@ -30,11 +32,10 @@ PROCESS = flags.DEFINE_integer("process", None, "Which one this is, from 0.", lo
 
 def main() -> int:
     """Checks the config, then trains."""
-    from m3i_jax.training.config import Config
 
     config = Config.of(flags.FLAGS.config)
     from m3i_jax.parallel import processes
-    from m3i_jax.training import assemble, blocks
+    from m3i_jax.training import assemble
 
     if DISTRIBUTED.value:
         processes.join(
@@ -42,17 +43,23 @@ def main() -> int:
         )
     elif any(flag.value is not None for flag in (COORDINATOR, PROCESSES, PROCESS)):
         raise ConfigError("--coordinator, --processes and --process want --distributed")
-    blocks.check(config)  # before the rest is loaded
-    assemble.check(config)
+    parts = assemble.check(config)  # before the rest is loaded
     from m3i_jax.analysis.gallery import drawing
     from m3i_jax.evaluation.monitor import monitor
-    from m3i_jax.training.session import train
+    from m3i_jax.training.session import start
 
     with processes.together() if DISTRIBUTED.value else contextlib.nullcontext():
         watch = lambda session: [*monitor(session), *drawing(session)]  # noqa: E731
-        return train(config, WORKDIR.value, watch=watch)
+        return start(parts, WORKDIR.value, watch=watch)
+
+
+def show(data: ConfigDict) -> str:
+    """The config in words."""
+    from m3i_jax.training.show import page
+
+    return page(data)
 
 
 def run() -> None:
     """The command."""
-    cli.run(main, config="digit_scenes/m3i")
+    cli.run(main, config="digit_scenes/m3i", schema=Config, show=show)

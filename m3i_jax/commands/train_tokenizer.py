@@ -16,6 +16,7 @@ from absl import flags
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.commands import pretrain
+from m3i_jax.training.config import Config
 
 
 def main() -> int:
@@ -45,4 +46,4 @@ def main() -> int:
 def run() -> None:
     """The command."""
     flags.set_default(pretrain.WORKDIR, "runs/tokenizer")
-    cli.run(main, config="digit_scenes/vq_kd")
+    cli.run(main, config="digit_scenes/vq_kd", schema=Config, show=pretrain.show)

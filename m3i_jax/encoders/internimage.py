@@ -62,7 +62,8 @@ class InternImage(nn.Module):
       eps: of the layer norms.
       normalization: of the channels that the weights expect, see `ViT`; the images given are always
         normalised as ImageNet's.
-      drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule.
+      drop_path: highest stochastic-depth rate.
+      drop_path_schedule: how it rises over the blocks, "linear", or not, "uniform".
       dtype: of the products; offsets and masks are float32.
       scan, remat: how the blocks are compiled, see `blocks.stack`; no effect on parameters.
     """

@@ -45,7 +45,8 @@ class RepLKNet(nn.Module):
       image: side of the images in pixels, or (height, width).
       normalization: of the channels that the weights expect, see `ViT`; the images given are always
         normalised as ImageNet's.
-      drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule.
+      drop_path: highest stochastic-depth rate.
+      drop_path_schedule: how it rises over the blocks, "linear", or not, "uniform".
       dtype: of the convolutions.
       scan, remat: how the units are compiled, see `blocks.stack`; no effect on parameters.
     """

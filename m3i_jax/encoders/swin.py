@@ -56,8 +56,8 @@ class SwinV2(nn.Module):
         patch embedding (SimMIM); "" = no such token.
       normalization: of the channels that the weights expect, see `ViT`; the images given are always
         normalised as ImageNet's.
-      drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule
-        through the blocks of all stages.
+      drop_path: highest stochastic-depth rate, of all stages.
+      drop_path_schedule: how it rises over the blocks, "linear", or not, "uniform".
       dtype: of the matrix products.
       scan, remat: how the blocks are compiled, see `blocks.stack`; no effect on parameters.
     """

@@ -56,7 +56,8 @@ class ViT(nn.Module):
       eps: of the layer norms.
       activation: of the MLPs, "gelu" (exact), "quick_gelu" (CLIP), "gelu_tanh", "relu" or "silu".
       layer_scale: start of the LayerScale factors; None = none.
-      drop_path: highest stochastic-depth rate, over a "linear" or "uniform" drop_path_schedule.
+      drop_path: highest stochastic-depth rate.
+      drop_path_schedule: how it rises over the blocks, "linear", or not, "uniform".
       attention_dropout: share of the attention weights that training drops (data2vec).
       weight_init: "mae", Xavier-uniform kernels and tokens of deviation 0.02; "deit", all from
         that normal; "vq_kd", attn.proj and mlp.fc2 of block l over sqrt(2l) besides; or "beit",

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from m3i_jax import build, data, metrics, normalize
+from m3i_jax import data, metrics, normalize
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import NoSplit
@@ -16,7 +16,7 @@ from m3i_jax.data.sources.subset import spread
 from m3i_jax.evaluation import categories
 from m3i_jax.evaluation.features import FeatureSet, pooled
 from m3i_jax.evaluation.knn import online_knn
-from m3i_jax.training import blocks, hooks, reading
+from m3i_jax.training import hooks, reading, schema
 from m3i_jax.training.loop import Hook, Moment
 from m3i_jax.training.session import Session
 
@@ -26,11 +26,11 @@ CHUNK = 256  # images encoded at once, and between two looks whether to leave
 
 def monitor(session: Session) -> list[Hook]:
     """Hooks that a run's `config.monitor` asks for; for `training.session.train(watch=...)`."""
-    wanted = build.call(blocks.Monitor, session.run.config.monitor, what="config.monitor")
+    wanted = schema.Monitor(**session.run.config.monitor)
     return _monitor(session, wanted) if wanted.every else []
 
 
-def _monitor(session: Session, wanted: blocks.Monitor) -> list[Hook]:
+def _monitor(session: Session, wanted: schema.Monitor) -> list[Hook]:
     """The hook that measures the encoder every so many steps."""
     run, config = session.run, session.run.config
     cut = dict(size=wanted.size or config.image, ratio=wanted.ratio)

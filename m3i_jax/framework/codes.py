@@ -162,6 +162,10 @@ def ema(
     and feature heads. Dropout and drop path are off.
     Running statistics of batch norms follow the batches that its own codes saw; where no code
     passes through it, they are averaged as all else.
+
+    tower: what is averaged.  heads: feature heads behind it, in order.
+    momentum, end: μ at the start and at the end.  schedule: its way there, "cosine" or "linear".
+    stretch: length of that way, in runs.
     """
     heads = _names(heads)
     if schedule not in RAMPS:
@@ -217,9 +221,13 @@ def frozen(
     """A teacher whose weights are loaded and stay as they are (docs/methods.md#regularisers).
 
     Its parameters are state, handed to the compiled step as an argument: not trained, not
-    averaged, and no constants of the program. `class_token` puts that token in front of the
-    patches', in front of the heads (FD, MILAN): (B, 1 + h·w, D). `beside`: heads that are loaded
-    with it and that no code passes through (what paints a tokenizer's words).
+    averaged, and no constants of the program.
+
+    tower: of config.towers.  heads: feature heads behind it, in order.
+    class_token: puts that token in front of the patches', in front of the heads (FD, MILAN):
+      (B, 1 + h·w, D).
+    beside: heads that are loaded with it and that no code passes through (what paints a
+      tokenizer's words).
     """
     heads = _names(heads)
     name = f"frozen/{tower}"
@@ -273,6 +281,7 @@ PIXELS: dict[str, Callable[[Images, int], Images]] = {
 def pixels(tower: str = "image", *, normalization: str = "patch") -> Encoder:
     """The image itself, cut into the tower's patches: (B, h·w, p·p·3), no parameters.
 
+    tower: whose patches.
     normalization: "raw", "patch" (MAE: by each patch's own mean and variance), "window" (CIM: by
     the 8x8 window around each pixel) or "window47" (SwinV2: 47x47, each channel by itself); see
     docs/methods.md#pixel-targets.

@@ -27,7 +27,10 @@ class Weighting(NamedTuple):
 
 
 def constant(*, groups: dict[str, NotNegative] | None = None) -> Weighting:
-    """L = Σ w_group L_group; without `groups` the static weights of the terms are all there is."""
+    """L = Σ w_group L_group; without `groups` the static weights of the terms are all there is.
+
+    groups: {group: w}, 1 where left out.
+    """
     weights = dict(groups or {})
     return Weighting(dict, lambda state, norms, p: (weights, state), False, tuple(weights))
 
@@ -64,6 +67,9 @@ def gradient_norm(
     group sends back to the input features. A step whose norm is zero or not finite leaves its
     average alone, so λ survives batches without labels; λ is clipped to [1e-3, 1e3] and is 1
     until both groups have been seen.
+
+    gamma: γ.  decay: what an average of norms keeps of itself in a step.
+    reference: the group whose weight is 1.  balanced: the groups that follow it, one or several.
     """
     others = (balanced,) if isinstance(balanced, str) else tuple(balanced)
     groups = (reference, *others)

@@ -3,7 +3,14 @@
 A row's arguments are the paper's numbers. `supervised` has rows with categories and texts,
 `intra` those that predict a view from itself, `inter` from another view, `forms` the 12 forms of
 M3I's Table 2, `mixed` M3I, `corrupted` CIM, `recombined` what no paper has; `compose` makes one row
-of several. Every public function of these modules is a row.
+of several. Every public function of these modules is a row. What is called alike means the same:
+
+hidden: share of the patches that are hidden.
+temperature: what similarities are divided by in front of the softmax.
+size: codes in the queue.  codes: words in the vocabulary of the tokenizer.
+local: small views of each image.
+label_smoothing: share of a category's probability that all of them have in equal parts.
+negative_weight: of the alignment with the directions of other samples (UniGrad); 0 = none.
 """
 
 import inspect

@@ -34,6 +34,12 @@ def cim(
     epochs: 83.3 % fine-tuned by ResPix (CIM Tables 4 to 6). `corruption` "erasing" repairs random
     erasing instead, without a generator, which the paper says fails (Table 8).
     https://arxiv.org/abs/2202.03382, §2; docs/methods.md#cim.
+
+    task: "respix" or "revdet".  weight: w; None takes the paper's.
+    tokenizer: whose words: "dalle" or "vq".
+    hidden: share of the patches that the generator guesses.  blockwise: hidden in blocks.
+    sampling: how a word is drawn from the guess, "softmax", "argmax" or "uniform".
+    temperature: of that softmax.  corruption: by a "generator", or by "erasing".
     """
     y, enhance = lookup(TASKS, task, what="task")(target)
     enhance = enhance if weight is None else enhance._replace(weight=weight)

@@ -58,6 +58,8 @@ def table2(
     their places relative to the input; dense and unmasked from another view (h) by a Boltzmann;
     global features among the batch by a Boltzmann, but a Gaussian for (f), as in its Table 5.
     Su et al. 2023, https://arxiv.org/abs/2211.09807; docs/methods.md#table2.
+
+    form: its letter.  temperature: of the Boltzmann distributions.
     """
     if form not in FORMS:
         raise ValueError(f"Table 2 has no form '{form}'{nearest(form, FORMS)}")

@@ -94,6 +94,8 @@ def barlow_twins(*, off_diagonal: NotNegative = 0.0051) -> Method:
     L = Σ_d (1 − C_dd)² + λ Σ_{d≠e} C_de², C the cross-correlation over the global batch; projector
     8192-8192-8192. ResNet-50, 1000 epochs: 73.2 % linear.
     https://arxiv.org/abs/2103.03230, Eq. 1 and 2; docs/methods.md#barlow_twins.
+
+    off_diagonal: λ.
     """
     x = fw.online(heads="projector")
     codes = {"x": Code("b", x), "y": Code("a", x)}
@@ -138,6 +140,9 @@ def dino(
     end, share of the training, steps); see `framework.targets.temperature_at`. ViT-S, 800 epochs,
     10 local crops: 77.0 % linear, 74.5 % kNN.
     https://arxiv.org/abs/2104.14294, Eq. 1 to 4; docs/methods.md#dino.
+
+    temperature: τ.  target_temperature: τ_t, or how it rises.
+    centring: whether c is the mean of the targets so far, or 0.
     """
     heads = ("projector", "prototypes")
     target = target or fw.ema(heads=heads, momentum=0.996)
@@ -168,6 +173,9 @@ def msn(
     prototypes, both means over all inputs (anchors) of the batch; the head divides by its
     temperature, 0.1. ViT-S, 800 epochs: 76.9 % linear.
     https://arxiv.org/abs/2204.07141, Eq. 1; docs/methods.md#msn.
+
+    sharpen: temperature that p⁺ is sharpened with.  sinkhorn: rounds of it; 0 = none.
+    entropy_weight: of ln K − H(p̄).
     """
     target = target or fw.ema(heads="projector", momentum=0.996)
     target = fw.assigned(
@@ -198,6 +206,8 @@ def siamese_im(
     stop-gradient of M3I's Table 5. `projector` puts its code's token head behind the online encoder
     and its moving average. ViT-B, 1600 epochs: 84.1 % fine-tuned, 78.0 % linear.
     https://arxiv.org/abs/2206.01204; docs/methods.md#siamese_im.
+
+    projector: whether codes pass through its head.  negative_weight: w.
     """
     heads = ("projector",) if projector else ()
     target = target or fw.ema(heads=heads)

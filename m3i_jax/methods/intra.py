@@ -38,6 +38,8 @@ def vq_kd(
     L = E(1 − cos) + E mean_d (sg(z_q) − z)²: what the decoder makes of the words is to have the
     teacher's direction, and tokens stay near their words. Codebook by moving averages, no gradient.
     https://arxiv.org/abs/2208.06366, §2.2; docs/methods.md#vq_kd.
+
+    decay: what a word keeps of itself in a step.  commitment: weight of tokens staying near.
     """
     found, near = _quantizer(codes, decay, commitment)
     found["y"] = Code("a", target or fw.frozen())
@@ -52,6 +54,8 @@ def vq_vae(*, codes: Words = 8192, decay: Memory = 0.99, commitment: NotNegative
     L = mean e² + E mean_d (sg(z_q) − z)²: VQ-KD's words of unit length, of which the decoder
     `painter` makes the image again. CIM trained offline takes its golden words and pictures from
     it. https://arxiv.org/abs/1711.00937, Eq. 3; docs/methods.md#vq_vae.
+
+    decay: what a word keeps of itself in a step.  commitment: weight of tokens staying near.
     """
     found, near = _quantizer(codes, decay, commitment)
     found["y"] = Code("a", fw.pixels(normalization="raw"))
@@ -89,6 +93,8 @@ def simmim(
     −log P̂ = mean |e| over hidden pixels (Laplace), decoder: one linear layer; the encoder keeps
     hidden cells as mask tokens. ViT-B, 800 epochs: 83.8 % fine-tuned.
     https://arxiv.org/abs/2111.09886, §3; docs/methods.md#simmim.
+
+    unit: side, in cells, of the squares that are hidden whole.
     """
     draw = partial(masks.units, unit=unit)
     mask = Masking(draw, hidden, exact=partial(masks.count_units, unit=unit))
@@ -103,6 +109,8 @@ def data2vec(target: Encoder | None = None, *, hidden: Hidden = 0.6, layers: Dep
     Huber with β = 2 on LN0 of the mean of LN0 of `layers` block outputs, at hidden positions; 120
     of 196 patches hidden blockwise. ViT-B, 800 epochs: 84.2 % fine-tuned.
     https://arxiv.org/abs/2202.03555; docs/methods.md#data2vec.
+
+    layers: last blocks of the moving average whose mean is predicted.
     """
     target = fw.last_layers(target or fw.ema(momentum=0.9998, end=0.9998), count=layers)
     mask = Masking(masks.blockwise, hidden)
@@ -131,6 +139,8 @@ def beit(*, hidden: Hidden = 75 / 196, codes: Words = 8192, tokenizer: str = "vq
     −log P̂ = softmax cross-entropy over the vocabulary, at hidden positions; 75 of 196 patches
     hidden blockwise. ViT-B, 800 epochs: 83.2 % fine-tuned. `tokenizer`: "dalle", as published, or
     "vq", one that this library trained. https://arxiv.org/abs/2106.08254, §2; docs/methods.md#beit.
+
+    tokenizer: whose words: "dalle" or "vq".
     """
     return Method(*_words(hidden, codes, lookup(WORDS, tokenizer, what="tokenizer")))
 

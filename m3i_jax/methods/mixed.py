@@ -1,6 +1,13 @@
 """M3I: several inputs and several targets at once.
 
 Su et al. 2023, §3.4, https://arxiv.org/abs/2211.09807; docs/methods.md#m3i.
+
+category, text, image: what is predicted.  mix: whether two images are mixed.
+category_weight, text_weight: of these terms.
+target_view_first, target_view_second: whether the target of an image of the mix is the "same"
+  view of it that the mix shows, or a "different" one.
+decoder_tokens: what a decoder sees of the mix, the "own" tokens of its image or "all".
+positions: which positions are scored, "all" or those that are "hidden" from the input.
 """
 
 from m3i_jax import framework as fw

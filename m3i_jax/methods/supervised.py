@@ -23,6 +23,8 @@ def classification(*, label_smoothing: Rate = 0.1, binary: bool = False) -> Meth
 
     −log P̂ = softmax cross-entropy over all rows of the class table, or `binary` cross-entropy of
     each of them by itself. ViT-B, 400 epochs: 81.8 % (M3I Table 3). docs/methods.md#classification.
+
+    binary: a cross-entropy for each category by itself, in place of the softmax.
     """
     codes = {"x": Code("a", fw.online()), "category": Code("label", fw.online("category"))}
     predict = _categories(binary, label_smoothing)
@@ -48,9 +50,11 @@ def mixed_classification(
     multi-input case of supervised pre-training. ViT-B by DeiT III, 800 epochs: 83.8 %.
     docs/methods.md#mixed_classification.
 
+    mixup, cutmix: α of the Beta distribution that λ is drawn from; 0 switches off.
     per: one λ for a "batch", as the recipes have it, or for each "row".
     binary: a BCE of each category by itself, of which an image shows its own where its share is
       more than `least` (0 DeiT III, 0.2 timm; docs/methods.md#fine-tuning).
+    least: share from which on an image shows its category, where these are `binary`.
     mix_group: images are mixed within consecutive groups of this many rows (0: the whole batch),
       which `accumulate` must not cut.
     """

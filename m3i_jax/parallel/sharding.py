@@ -54,7 +54,7 @@ def mesh(
       ConfigError: the axes do not multiply to the number of devices, or do not divide the batch.
     """
     devices = list(jax.devices() if devices is None else devices)
-    shape = call(_sizes, block or {}, what="config.mesh", count=len(devices))
+    shape = call(axes, block or {}, what="config.mesh", count=len(devices))
     ways = shape[0] * shape[1]
     if batch is not None and batch % ways:
         below, above = batch // ways * ways, (batch // ways + 1) * ways
@@ -67,10 +67,13 @@ def mesh(
     return jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=kinds, devices=devices)
 
 
-def _sizes(
-    *, count: int, data: Axis = -1, fsdp: Axis = 1, tensor: Axis = 1
-) -> tuple[int, int, int]:
-    """Axis sizes for `count` devices, with -1 filled in."""
+def axes(*, count: int, data: Axis = -1, fsdp: Axis = 1, tensor: Axis = 1) -> tuple[int, int, int]:
+    """Sizes of the axes of a mesh of `count` devices, with -1 filled in.
+
+    data: devices that each have a share of the batch, and all parameters.
+    fsdp: devices that have a share of the batch, and of the parameters.
+    tensor: devices that split every layer among them.
+    """
     sizes = {"data": data, "fsdp": fsdp, "tensor": tensor}
     text = ", ".join(f"{name} = {size}" for name, size in sizes.items())
     free = [name for name, size in sizes.items() if size == -1]

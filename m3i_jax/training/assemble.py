@@ -14,7 +14,7 @@ from m3i_jax import augment, build, framework, methods, networks, normalize, tre
 from m3i_jax.build import ConfigError
 from m3i_jax.framework import Method, Weighting
 from m3i_jax.parallel import sharding
-from m3i_jax.training import agreement, schedules
+from m3i_jax.training import agreement, schedules, schema
 from m3i_jax.training import optimizer as optimizers
 from m3i_jax.training.average import with_momentum
 from m3i_jax.training.config import Config
@@ -24,11 +24,17 @@ from m3i_jax.types import Batch
 
 MOST = 10**12  # parameters
 VIEWS = ("a", "b", "local")  # that can be augmented
-WEIGHTINGS = {
-    "constant": framework.constant,
-    "scheduled": framework.scheduled,
-    "gradient_norm": framework.gradient_norm,
-}
+
+
+class Parts(NamedTuple):
+    """What a config describes, checked; all that can be made before the data is opened."""
+
+    config: Config
+    method: Method
+    network: networks.Network
+    weighting: Weighting
+    augment: Mapping[str, Augment]
+    mesh: Any
 
 
 class Run(NamedTuple):
@@ -169,22 +175,29 @@ def _name(config: Config, tower: str) -> str:
     return (config.encoder if tower == "image" else config.towers[tower]).get("name", tower)
 
 
-def check(config: Config) -> None:
-    """Refuses, in about a second, what can be refused without data: names, sizes, devices."""
+def check(config: Config, *, devices: Sequence[Any] | None = None) -> Parts:
+    """The parts of a run; refuses, in about a second, what can be refused without its data.
+
+    That is names, types, ranges and texts (`schema.check`), parts that do not go together, lengths
+    and devices.  devices: to run on, all by default.
+    """
+    schema.check(config)
     with build.knowing(config.to_dict()):
         method = objective(config)
         network = build_network(config, method)
-        _weighting(config, method)
-        agreement.check(config, method, network)
-        _augment(config, method)
+        weighting = _weighting(config, method)
+    agreement.check(config, method, network)
+    augment = _augment(config, method)
     total, warmup = _lengths(config, config.epoch_size)
     steps = dict(batch=config.batch, total=max(total, warmup), warmup=warmup)
     optimizers.check(config.optimizer, **steps)
-    sharding.mesh(config.mesh, batch=config.batch // config.accumulate)
+    mesh = sharding.mesh(config.mesh, batch=config.batch // config.accumulate, devices=devices)
+    return Parts(config, method, network, weighting, augment, mesh)
 
 
 def _weighting(config: Config, method: Method) -> Weighting:
-    weighting = build.build(WEIGHTINGS, config.weighting, what="config.weighting")
+    fn, kwargs = build.choose(schema.WEIGHTINGS, config.weighting, what="config.weighting")
+    weighting = build.made(fn, kwargs, what="config.weighting")
     if set(weighting.groups) - set(method.groups):
         raise ConfigError(
             f"config.weighting balances {' and '.join(weighting.groups)}, "
@@ -208,21 +221,21 @@ def _lengths(config: Config, epoch: int) -> tuple[int, int]:
 
 
 def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = None) -> Run:
-    """Builds every part of a run and its abstract state; allocates nothing.
+    """Checks a config and builds every part of its run and its abstract state; allocates nothing.
 
     images: length of the training set, for lengths given in epochs.
     devices: to run on, all by default.
     """
+    return finish(check(config, devices=devices), images=images)
+
+
+def finish(parts: Parts, *, images: int) -> Run:
+    """The run that has these parts, over a training set of so many images."""
+    config, network, mesh = parts.config, parts.network, parts.mesh
     epoch = config.epoch_size or images
     total = length(config, images=images)
     warmup = schedules.parse(config.warmup, batch=config.batch, epoch=epoch, total=total)
-    with build.knowing(config.to_dict()):
-        method = objective(config, steps=max(total, 1))
-        network = build_network(config, method)
-        weighting = _weighting(config, method)
-    agreement.check(config, method, network)
-    augment = _augment(config, method)
-    mesh = sharding.mesh(config.mesh, batch=config.batch // config.accumulate, devices=devices)
+    method = objective(config, steps=max(total, 1))  # whose moving average fits the length
     key = jax.random.key(config.seed)
     with jax.set_mesh(mesh):  # as where the state is made, whose trace this is then
         params, _ = jax.eval_shape(partial(framework.init, method, network), key)
@@ -236,17 +249,15 @@ def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = Non
     count = trees.count(params)
     if count > MOST:
         raise ConfigError(f"the network has {count:.3g} parameters, expected at most {MOST:.0e}")
-    make = partial(create, network=network, method=method, weighting=weighting, optimizer=optimizer)
+    own = dict(network=network, method=method, weighting=parts.weighting, optimizer=optimizer)
+    make = partial(create, **own)
     with jax.set_mesh(mesh):
         abstract = jax.eval_shape(make, key)
     return Run(
         config=config,
-        network=network,
-        method=method,
-        weighting=weighting,
-        optimizer=optimizer,
+        **own,
         schedule=schedule,
-        augment=augment,
+        augment=parts.augment,
         total=total,
         mesh=mesh,
         make=make,
@@ -264,8 +275,7 @@ def _augment(config: Config, method: Method) -> dict[str, Augment]:
             raise ConfigError(f"config.augment has no view '{view}'{build.nearest(view, VIEWS)}")
         if view not in method.sources:
             continue  # a recipe may name both views of a row that looks at one
-        what = f"config.augment.{view}"
-        made[view] = partial(_photometric, block, what)
+        made[view] = partial(_photometric, block, f"config.augment.{view}")
     if small is not None:
         local = partial(_photometric, small, "config.augment.local")
         made |= {view: local for view in method.sources if re.fullmatch(r"l\d+", view)}
@@ -278,4 +288,4 @@ def _augment(config: Config, method: Method) -> dict[str, Augment]:
 
 def _photometric(block, what, key, images):
     given = dict(key=key, images=images, normalize=normalize.channels)
-    return build.call(augment.photometric, block, what=what, **given)
+    return build.made(augment.photometric, block, what=what, **given)

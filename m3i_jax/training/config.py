@@ -18,25 +18,28 @@ Batch = Annotated[int, Range(1, 2**20)]
 
 @dataclass(frozen=True)
 class Config:
-    """What a run is. Every block is the keyword arguments of one function, named with it.
+    """What a run is. Every block is the keywords of one function, see `training.schema`.
 
     seed: of parameters, data order and every random choice.
     image: side of the views in pixels.  dtype: of matrix products, "float32" or "bfloat16".
     batch: images per step over all devices.  accumulate: micro-batches that a step is cut into.
     duration, warmup: lengths such as "1600 epochs", "5000 steps", "5 percent", "2e6 samples".
     epoch_size: images per epoch; 0 takes the length of the data set.
-    data: the source (m3i_jax.data).  crops: host views (data.views.crops.Crops).
-    captions: tokeniser (data.captions).  augment: per view, augment.photometric.
-    encoder: the image tower (encoders).  towers: further ones: text, category.
-    decoders: by name (decoders).  objective: a row of the table (methods).
-    target: what is predicted, where the row leaves it open (framework.codes).
-    average: the moving average for evaluation (framework.ema) where the row has none of its own.
-    weights: per frozen tower, where its weights come from (training.frozen).
-    init_from: what the first state starts from, if not from the seed (training.init_from).
-    weighting: of groups of terms (framework.weighting).  optimizer: training.optimizer.
-    mesh: data, fsdp and tensor axes.  threads: that read data.
+    data: where images come from, such as {name: "image_folder", root: …}.
+    crops: how the views of an image are cut.  captions: how texts become tokens.
+    augment: colours of the views "a", "b" and "local", a block for each.
+    encoder: the tower that sees images, and is trained.  towers: further ones: text, category, …
+    decoders: what predicts from the encoder's code, a block for each name that the method uses.
+    objective: the method, a row of the table.
+    target: what is predicted, where the method leaves it open.
+    average: the moving average for evaluation, where the method has none of its own.
+    weights: where the weights of frozen towers come from, a block for each tower.
+    init_from: what the first state starts from, if not from the seed.
+    weighting: how groups of terms are weighed.  optimizer: how the parameters move.
+    mesh: over how many devices batch and parameters are split.  threads: how many read data.
     unreadable: share of the data set that may be broken before the run stops.
-    log, checkpoint, monitor: intervals in steps, see training.hooks and evaluation.monitor.
+    log: what is written down of a run, and how often.  checkpoint: when its state is saved.
+    monitor: evaluation beside the training.
     """
 
     batch: Batch

@@ -5,15 +5,14 @@ from typing import Any
 
 import jax
 
-from m3i_jax import build
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import weights
 from m3i_jax.data.captions import Captions
 from m3i_jax.framework import Method, Slot
 from m3i_jax.training import branches
 from m3i_jax.training.assemble import Run
-from m3i_jax.training.blocks import Source
 from m3i_jax.training.config import Config
+from m3i_jax.training.schema import Source
 from m3i_jax.training.state import TrainState
 
 UNTRAINED = "untrained"  # a path that leaves a teacher as it was initialised
@@ -27,8 +26,6 @@ def check(config: Config, method: Method) -> None:
             f"the objective has a frozen tower '{tower}': set config.weights.{tower}.path to the "
             f"--workdir of a run or to a file of weights ('{UNTRAINED}' keeps random weights)"
         )
-    for tower, block in config.weights.items():
-        build.call(Source, block, what=f"config.weights.{tower}")
 
 
 def fill(run: Run, state: TrainState, *, tokenizer: Captions | None = None) -> TrainState:
@@ -41,7 +38,7 @@ def fill(run: Run, state: TrainState, *, tokenizer: Captions | None = None) -> T
         block = run.config.weights.get(slot.source or "", {})
         if slot.source and block["path"] != UNTRAINED:
             abstract = run.abstract.codes[name]
-            source = build.call(Source, block, what=f"config.weights.{slot.source}")
+            source = Source(**block)
             grid = run.network.towers[slot.source].grid
             block = weights.block(run.config, slot.source)
             loaded = _load(source, slot, abstract, grid=grid, block=block, tokenizer=tokenizer)

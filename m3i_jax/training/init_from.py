@@ -13,17 +13,16 @@ from typing import Any, NamedTuple
 
 import jax
 
-from m3i_jax import build, trees
+from m3i_jax import trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import weights
 from m3i_jax.checkpoints.token_rows import aligned
 from m3i_jax.data.captions import Captions
 from m3i_jax.interop import beside, importing, layouts
 from m3i_jax.interop.importing import Imported, Report
-from m3i_jax.texts import Filled, PatternOrNone
 from m3i_jax.training.assemble import Run
-from m3i_jax.training.blocks import Branch, Layout
 from m3i_jax.training.config import Config
+from m3i_jax.training.schema import Origin
 from m3i_jax.training.state import TrainState
 
 LOG = logging.getLogger(__name__)
@@ -32,34 +31,12 @@ TEXT = "encoders/text/"
 TOKENS = TEXT + "token_embed"
 
 
-class Source(NamedTuple):
-    """The block config.init_from.
-
-    path: a work directory, one of its checkpoint steps, or a file of weights or its folder.
-    layout: of a file (interop.layouts).
-    branch: of a work directory, that becomes the online network: "online" or "ema".
-    ignore: pattern of the encoder's parameters that may be missing or extra, and of fields that
-      may be other than what is said beside the file.
-    """
-
-    path: Filled
-    layout: Layout = layouts.AUTO
-    branch: Branch = "online"
-    ignore: PatternOrNone = "mask_token$"
-
-
 class Start(NamedTuple):
     """What was found: leaves by path for the online network and for the target, and an account."""
 
     online: dict[str, Any]
     target: dict[str, Any]
     report: Report
-
-
-def check(config: Config) -> None:
-    """Refuses keys that the block has not."""
-    if config.init_from:
-        build.check(Source, config.init_from, what="config.init_from")
 
 
 def find(run: Run, *, tokenizer: Captions | None = None) -> Start | None:
@@ -72,7 +49,7 @@ def find(run: Run, *, tokenizer: Captions | None = None) -> Start | None:
     """
     if not run.config.init_from:
         return None
-    source = build.call(Source, run.config.init_from, what="config.init_from")
+    source = Origin(**run.config.init_from)
     if weights.is_file(source.path):
         name = run.config.encoder.get("name", "ENCODER")
         imported = importing.read(source.path, layout=source.layout, encoder=name)
@@ -122,7 +99,7 @@ def _placed(tree: Any, shardings: Any, leaves: Mapping[str, Any]) -> Any:
     )
 
 
-def _of_run(source: Source) -> Imported:
+def _of_run(source: Origin) -> Imported:
     """The network and the target of a run, as if they were a file in our names."""
     if source.branch not in weights.BRANCHES:
         raise ConfigError(f"config.init_from.branch is '{source.branch}', expected online or ema")
@@ -134,7 +111,7 @@ def _of_run(source: Source) -> Imported:
     return Imported(f"'{source.path}'", layouts.OWN, params, (), stated)
 
 
-def _agreed(config: Config, source: Source, imported: Imported, taken: Iterable[str]) -> list[str]:
+def _agreed(config: Config, source: Origin, imported: Imported, taken: Iterable[str]) -> list[str]:
     """Refuses modules that are others than is said of them; returns what is guessed."""
     notes, of_file = [], weights.is_file(source.path)
     for module in taken:

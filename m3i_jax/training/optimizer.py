@@ -149,7 +149,10 @@ def adamw(
 ) -> list[optax.GradientTransformation]:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019); moments in float32.
 
-    weight_decay_end: λ at the end, by a cosine; None = constant. https://arxiv.org/abs/1711.05101
+    https://arxiv.org/abs/1711.05101
+
+    b1, b2: what the means of g and of g² keep of themselves in a step.  eps: is added to the root.
+    weight_decay: λ.  weight_decay_end: λ at the end, by a cosine; None = constant.
     """
     decay = weight_decay
     if weight_decay_end is not None:
@@ -171,6 +174,9 @@ def lamb(
     """LAMB (You et al. 2020): AdamW's u; θ ← θ − η·u·‖θ‖/‖u‖ per layer.
 
     https://arxiv.org/abs/1904.00962; paths that do not decay have no trust ratio, as in apex's.
+
+    b1, b2: what the means of g and of g² keep of themselves in a step.  eps: is added to the root.
+    weight_decay: λ.
     """
     adam = adamw(decays, ramp, rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
     return [*adam, transforms.scale_by_trust(1.0, applies=decays)]
@@ -189,9 +195,12 @@ def lars(
     """LARS (You et al. 2017): u = g + λθ; v ← m·v + u · trust·‖θ‖/‖u‖; θ ← θ − η·v.
 
     Norms are per layer, also in stacked leaves. Paths that do not decay (biases, norms) have no
-    trust ratio either, as in the linear probes of MAE and Barlow Twins. rate_inside: the momentum
-    is one of steps, v ← m·v + η·u · …; θ ← θ − v, as the paper and SimCLR have it; the same where
-    η is constant. https://arxiv.org/abs/1708.03888, Algorithm 1.
+    trust ratio either, as in the linear probes of MAE and Barlow Twins.
+    https://arxiv.org/abs/1708.03888, Algorithm 1.
+
+    momentum: m.  trust: the share of ‖θ‖ that a step of rate 1 has.  weight_decay: λ.
+    rate_inside: the momentum is one of steps, v ← m·v + η·u · …; θ ← θ − v, as the paper and
+      SimCLR have it; the same where η is constant.
     """
     kept = (
         transforms.trace_of_steps(rate, momentum)
@@ -213,7 +222,10 @@ def sgd(
     momentum: Memory = 0.9,
     weight_decay: Decay = 0.0,
 ) -> list[optax.GradientTransformation]:
-    """SGD with momentum: v ← m·v + g + λθ; θ ← θ − η·v (MoCo, DenseCL)."""
+    """SGD with momentum: v ← m·v + g + λθ; θ ← θ − η·v (MoCo, DenseCL).
+
+    momentum: m.  weight_decay: λ.
+    """
     return [
         optax.add_decayed_weights(weight_decay, mask=decays),
         optax.trace(decay=momentum, accumulator_dtype=jnp.float32),
@@ -241,6 +253,7 @@ def _along(direction: Callable[..., list]) -> Callable[..., Optimizer]:
 
     first = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     common = [p for p in keywords(optimizer) if p.name != "direction"]
+    along.__doc__ = f"{inspect.getdoc(direction)}\n\n{inspect.getdoc(optimizer)}"
     along.__signature__ = inspect.Signature([first, *common, *keywords(direction)])
     return along
 

@@ -108,6 +108,7 @@ def warmup_cosine(
     The first update uses η(0), which is 0 under the default warm-up, and the last one η(T − 1), as
     in the published code of MAE and SiameseIM; past T the rate stays at `end`.
 
+    start: the rate at step 0.
     closed: the last step of the warm-up has the peak already, t/(w − 1), as the published code of
       DINO and BEiT draws its line.
     stairs: the rate changes that many times in the run, at equal distances: once an epoch where the
@@ -132,7 +133,10 @@ def warmup_cosine(
 def warmup_constant(
     peak: float, *, total: int, warmup: int = 0, start: LearningRateOrZero = 0.0
 ) -> Schedule:
-    """Linear from `start` at step 0 to `peak` at step `warmup`, then constant."""
+    """Linear from `start` at step 0 to `peak` at step `warmup`, then constant.
+
+    start: the rate at step 0.
+    """
     check_lengths(total, warmup)
 
     def schedule(step: Array) -> Array:
@@ -155,6 +159,7 @@ def warmup_milestones(
 
     milestones: shares of `total`; the defaults are the detection recipe's (ViTDet, Li et al. 2022,
       https://arxiv.org/abs/2203.16527).
+    factor: of the rate at each of them.  start: the rate at step 0.
     """
     check_lengths(total, warmup)
     if wrong := [m for m in milestones if not 0 <= m <= 1]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from m3i_jax import build, data
+from m3i_jax import data
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import storage
 from m3i_jax.checkpoints.checkpoint import Checkpoints
@@ -19,8 +19,8 @@ from m3i_jax.data.views import crops
 from m3i_jax.parallel import sharding
 from m3i_jax.parallel.processes import Watchdog
 from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
-from m3i_jax.training import blocks, frozen, hooks, init_from, reading
-from m3i_jax.training.assemble import Run, assemble
+from m3i_jax.training import frozen, hooks, init_from, reading, schema
+from m3i_jax.training.assemble import Parts, Run, check, finish
 from m3i_jax.training.config import Config
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, Moment, fit
@@ -57,22 +57,31 @@ def train(
     *,
     watch: Callable[[Session], Sequence[Hook]] = lambda session: (),
 ) -> int:
+    """Checks a config and trains in `workdir` until the run is done: see `start`."""
+    return start(check(config), workdir, watch=watch)
+
+
+def start(
+    parts: Parts,
+    workdir: str | Path,
+    *,
+    watch: Callable[[Session], Sequence[Hook]] = lambda session: (),
+) -> int:
     """Trains in `workdir` until the run is done, and returns the exit status of the program.
 
     0 when it is done, 75 when a signal asked it to leave: everything is saved, and the same
     command goes on where it was.
     watch: hooks of the caller's, such as evaluation on the side, and pictures.
     """
-    workdir = Path(workdir)
-    check(config)
-    block = build.call(blocks.Saves, config.checkpoint, what="config.checkpoint")
+    config, workdir = parts.config, Path(workdir)
+    frozen.check(config, parts.method)
+    block = schema.Saves(**config.checkpoint)
     # Opening the checkpoints holds the directory, so that a second run leaves it as it is.
     how = dict(keep=block.keep, keep_every=block.keep_every or None)
     hold = partial(Checkpoints, workdir / "checkpoints", **how)
     with Preemption(holds=jax.process_count() > 1) as preemption, hold() as kept:
         source = reading.read(config, workdir, split="train")
-        run = assemble(config, images=len(source))
-        frozen.check(config, run.method)
+        run = finish(parts, images=len(source))
         bound = bool(kept.steps())  # a start without a checkpoint binds nobody
         inputs = _inputs(config, run, source, workdir, bound)
         if getattr(source, "on_disk", False):
@@ -98,13 +107,6 @@ def train(
         return 0 if step == run.total else EXIT_PREEMPTED
 
 
-def check(config: Config) -> None:
-    """Refuses keys and values that no function takes, in blocks that `run.check` leaves unread."""
-    with build.knowing(config.to_dict()):
-        blocks.check(config)
-        init_from.check(config)
-
-
 def _inputs(config: Config, run: Run, source: data.Source, workdir: Path, bound: bool) -> Inputs:
     """Checks that the data can give what the row looks at."""
     needed = run.method.sources
@@ -122,8 +124,7 @@ def _inputs(config: Config, run: Run, source: data.Source, workdir: Path, bound:
             vocabulary=tower["token_embed"].shape[0], length=tower["pos_embed"].shape[0]
         )
     views, local = crops.split_views(needed - {"label", "text"})
-    given = {"size": config.image, "views": views, "local": local}
-    cut = build.call(crops.Crops, config.crops, what="config.crops", **given)
+    cut = crops.Crops(size=config.image, views=views, local=local, **config.crops)
     fingerprint = pipeline.fingerprint(
         source, seed=config.seed, batch=config.batch, crops=cut, tokenizer=tokenizer
     )
@@ -146,10 +147,9 @@ def _tokenizer(
                 "beside NAME.jpg, or set config.objective.text=False"
             )
         if file:
-            tokenizer = build.call(captions.load, block, what="config.captions", path=file)
+            tokenizer = captions.load(file, **block)
         else:
-            words = source.captions()
-            tokenizer = build.call(captions.train, block, what="config.captions", captions=words)
+            tokenizer = captions.train(source.captions(), **block)
         if jax.process_index() == 0:
             _save(tokenizer, workdir)
     return tokenizer
@@ -185,14 +185,13 @@ def _unflatten(state: TrainState) -> Callable[[Any], TrainState]:
 def _hooks(session: Session, kept: Checkpoints, *, every: int) -> list[Hook]:
     """Log, papers, checkpoints: so that what a checkpoint follows is on disk."""
     config, run, log = session.run.config, session.run, session.log
-    asked = build.call(blocks.Log, config.log, what="config.log")
     meta = {"config": json.loads(json.dumps(config.to_dict())), "fingerprint": None}
     meta["fingerprint"] = session.inputs.fingerprint
     ceiling = flops.ceiling(run) if jax.process_index() == 0 else None  # only the first one logs
     history = read(session.workdir / METRICS)
     given = dict(batch=config.batch, flush=every, ceiling=ceiling, history=history)
     return [
-        hooks.logging(log, every=asked.every, **given),
+        hooks.logging(log, every=schema.Log(**config.log).every, **given),
         _putting_back(session, every=every),
         hooks.saving(
             kept,

@@ -67,13 +67,6 @@ def test_a_probe_is_left_in_the_middle_when_somebody_asks_to_leave(monkeypatch):
     assert seen[3:] == [4, 4] and len(part) == 8
 
 
-def test_a_misspelt_key_is_refused():
-    with pytest.raises(
-        ConfigError, match="config.monitor has no key 'evry'; did you mean 'every'?"
-    ):
-        monitor(Session(evry=10))
-
-
 @pytest.mark.parametrize(
     "test,reason",
     [

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax import trees
+from m3i_jax import networks, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel import sharding
-from m3i_jax.training.assemble import Run, assemble
+from m3i_jax.training.assemble import Run, assemble, check, finish
 from m3i_jax.training.state import TrainState
 from m3i_jax.types import Batch
 from tests.toy_runs import WIDE, drawn
@@ -209,3 +209,16 @@ def test_what_cannot_run_is_refused_with_a_sentence(row, changes, sentence, shru
     with pytest.raises(ConfigError) as error:
         assemble(shrunk(row, **changes), images=100)
     assert sentence in str(error.value)
+
+
+def test_a_network_is_built_once_on_the_way_to_a_start(shrunk, monkeypatch):
+    """What was checked is what runs."""
+    built, build = [], networks.build
+    monkeypatch.setattr(networks, "build", lambda *a, **k: built.append(build(*a, **k)) or built[0])
+    parts = check(shrunk("mae", duration="9 epochs", warmup="0 steps"))
+    run = finish(parts, images=100)
+    assert len(built) == 1 and run.network is parts.network is built[0]
+    assert run.weighting is parts.weighting and run.augment is parts.augment
+    assert run.mesh is parts.mesh and run.config is parts.config
+    long, short = (finish(parts, images=n).method.slots["ema"].settings for n in (10**6, 100))
+    assert long != short, "the moving average fits the length of the run"

@@ -10,7 +10,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.interop import layouts
 from m3i_jax.interop.rename import to_theirs
-from m3i_jax.training import frozen
+from m3i_jax.training import frozen, schema
 from m3i_jax.training.assemble import assemble
 
 
@@ -59,7 +59,7 @@ def test_missing_and_unknown_weights_are_named(shrunk, one_device, teacher):
         assemble(shrunk("mae", weights={"techer": {"path": "x"}}), images=100)
     config = shrunk("feature_distillation", weights={"teacher": {"pth": "x"}})
     with pytest.raises(ConfigError, match="did you mean 'path'"):
-        frozen.check(config, run.method)
+        schema.check(config)
 
 
 def test_a_teacher_of_another_shape_is_refused(shrunk, one_device, teacher):

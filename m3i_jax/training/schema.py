@@ -1,0 +1,288 @@
+"""The schema of a config: what each of its blocks is the keywords of, and one walk that checks it.
+
+`BLOCKS` says it once, for every block. `places` pairs the blocks that a config has with their
+functions, whose annotations are the schema: `check` holds one to the other, and `training.show`
+prints the same. Behind the check a block is a plain call, such as `Log(**config.log)`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple
+
+from m3i_jax import build, data, decoders, encoders, framework, methods
+from m3i_jax.augment import photometric
+from m3i_jax.build import ConfigError
+from m3i_jax.data import captions
+from m3i_jax.data.views import crops, rand_augment
+from m3i_jax.interop import layouts
+from m3i_jax.methods import compose
+from m3i_jax.parallel import sharding
+from m3i_jax.ranges import CountOrOff, Range
+from m3i_jax.texts import Filled, OneOf, PatternOrNone
+from m3i_jax.training import optimizer
+from m3i_jax.training.config import Config
+
+Images = Annotated[int, Range(1, 2**24, why="features of all of them are in memory")]
+Branch = Annotated[str, OneOf("ema", "online")]  # of a work directory
+Layout = Annotated[str, OneOf(layouts.AUTO, *(layout.name for layout in layouts.LAYOUTS))]
+
+
+class Log(NamedTuple):
+    """What is logged of a run, and how often.
+
+    every: steps from one line to the next.  images: from one set of pictures to the next; 0 = none.
+    """
+
+    every: CountOrOff = 50
+    images: CountOrOff = 0
+
+
+class Saves(NamedTuple):
+    """When a run saves its state, and what it keeps.
+
+    every: steps from one checkpoint to the next; 0 = none.  keep: the newest so many stay.
+    keep_every: multiples of it stay for ever; 0 = none.
+    """
+
+    every: CountOrOff = 1000
+    keep: Annotated[int, Range(2, 10_000, why="one that is damaged leaves another")] = 2
+    keep_every: CountOrOff = 0
+
+
+class Monitor(NamedTuple):
+    """Evaluation beside the training: nearest neighbours in a bank, online and averaged.
+
+    every: steps from one to the next; 0 = off.  bank: images whose neighbours are sought among.
+    queries: images that are asked about.  k: neighbours that vote.
+    size: side of the images, 0 = config.image.
+    ratio: of the short side that is kept, see `pipeline.epoch`.
+    """
+
+    every: CountOrOff = 0
+    bank: Images = 1000
+    queries: Images = 500
+    k: Images = 20
+    size: Annotated[int, Range(0, 4096)] = 0
+    ratio: Annotated[float, Range(0.1, 1)] | None = None
+
+
+class Source(NamedTuple):
+    """Where the weights of a frozen tower come from, and what is taken of it.
+
+    path: a work directory, or a file of weights or its folder; "untrained" for random ones.
+    branch: of a work directory.  tower: its name there.
+    layout: of a file (interop.layouts).  ignore: pattern of parameters that it may have in excess,
+      and of fields that may be other than what is said beside it.
+    """
+
+    path: Filled
+    branch: Branch = "ema"
+    tower: Filled = "image"
+    layout: Layout = layouts.AUTO
+    ignore: PatternOrNone = ""
+
+
+class Origin(NamedTuple):
+    """What the first state of a run starts from.
+
+    path: a work directory, one of its checkpoint steps, or a file of weights or its folder.
+    layout: of a file (interop.layouts).
+    branch: of a work directory, that becomes the online network: "online" or "ema".
+    ignore: pattern of the encoder's parameters that may be missing or extra, and of fields that
+      may be other than what is said beside the file.
+    """
+
+    path: Filled
+    layout: Layout = layouts.AUTO
+    branch: Branch = "online"
+    ignore: PatternOrNone = "mask_token$"
+
+
+class Sharing(NamedTuple):
+    """shares: how many of the first blocks are those of the encoder."""
+
+    shares: Annotated[int, Range(0, 1000)] = 0
+
+
+class Feeding(NamedTuple):
+    """input: the tower, or the feature head, that the decoder reads."""
+
+    input: Filled = "image"
+
+
+class Aim(NamedTuple):
+    """target: block of what is predicted, where the method leaves it open; see config.target."""
+
+    target: Any = None  # looked at as a block of its own
+
+
+class Tokenizer(NamedTuple):
+    """file: a tokenizer.json to read; None trains a tokenizer on the captions."""
+
+    file: Filled | None = None
+
+
+WEIGHTINGS = {
+    "constant": framework.constant,
+    "scheduled": framework.scheduled,
+    "gradient_norm": framework.gradient_norm,
+}
+ENCODERS = {name: encoders.variant(name) for name in encoders.names()}
+DECODERS = {name: decoders.variant(name) for name in decoders.names()}
+MODULE = ("parent", "name")  # fields of every Flax module, which no config says
+
+
+class Block(NamedTuple):
+    """What a block of a config is the keywords of.
+
+    functions: a function, or {name: function}, of which the block names one.
+    given: arguments that the program says, and no config.
+    filled: {argument: in words, what the program says where the block does not}.
+    lacking: the same for functions that have no default.
+    beside: the keys of the block that something else reads, as the fields of a record.
+    empty: whether the block may be left empty, which asks for nothing.
+    named: (block) -> name of its function, where no key says it.
+    """
+
+    functions: Callable | Mapping[str, Callable]
+    given: Sequence[str] = ()
+    filled: Mapping[str, str] = MappingProxyType({})
+    lacking: Mapping[str, str] = MappingProxyType({})
+    beside: Callable | None = None
+    empty: bool = False
+    named: Callable[[Mapping[str, Any]], str] | None = None
+
+
+# Outer blocks stand before what is in them; "*" is any name.
+TARGET = Block(compose.TARGETS, empty=True)
+ROW = Block(methods.ROWS, beside=Aim)
+STEPS = ("total", "warmup")
+OF_CONFIG = {"image": "config.image", "dtype": "config.dtype"}
+BLOCKS: dict[str, Block] = {
+    "data": Block(data.SOURCES, data.GIVEN),
+    "crops": Block(crops.Crops, ("size", "views", "local")),
+    "crops.rand_augment": Block(rand_augment.RandAugment, empty=True),
+    "captions": Block(
+        {"train": captions.train, "load": captions.load},
+        ("captions", "path"),
+        beside=Tokenizer,
+        named=lambda block: "load" if block.get("file") else "train",
+    ),
+    "augment.*": Block(photometric, ("key", "images", "normalize")),
+    "encoder": Block(ENCODERS, MODULE, OF_CONFIG),
+    "towers.*": Block(ENCODERS, MODULE, OF_CONFIG, beside=Sharing),
+    "decoders.*": Block(
+        DECODERS,
+        MODULE,
+        filled={"dtype": "config.dtype"},
+        lacking={"out": "what the objective asks for"},
+        beside=Feeding,
+    ),
+    "objective": ROW,
+    "objective.target": TARGET,
+    "objective.rows.*": ROW,
+    "objective.rows.*.target": TARGET,
+    "target": TARGET,
+    "average": Block(
+        framework.ema, ("tower", "heads"), filled={"momentum": "what fits the length of the run"}
+    ),
+    "weights.*": Block(Source),
+    "init_from": Block(Origin, empty=True),
+    "weighting": Block(WEIGHTINGS),
+    "optimizer": Block(optimizer.offered(), optimizer.STEPS),
+    "optimizer.schedule": Block(optimizer.SCHEDULES, ("peak", "end", "stretch", *STEPS)),
+    "mesh": Block(sharding.axes, ("count",)),
+    "log": Block(Log),
+    "checkpoint": Block(Saves),
+    "monitor": Block(Monitor),
+}
+
+
+class Place(NamedTuple):
+    """A block of a config, with what it is the keywords of.
+
+    path: such as "decoders.predictor".  pattern: its name in `BLOCKS`.  name: of the function.
+    keywords, beside: the block, without that name, for the function and for the other reader.
+    """
+
+    path: str
+    block: Block
+    name: str
+    function: Callable
+    keywords: dict[str, Any]
+    beside: dict[str, Any]
+
+    def check(self) -> None:
+        """Refuses a key or a value that neither the function nor the other reader takes."""
+        kind, what, extra = self.block, f"config.{self.path}", self.block.beside
+        others = (*(["name"] if self.name else []), *(extra._fields if extra else ()))
+        given = {*kind.given, *kind.filled, *kind.lacking} - {*self.keywords} | {*kind.given}
+        build.check(self.function, self.keywords, what=what, given=given, others=others)
+        if extra:
+            build.check(extra, self.beside, what=what)
+
+
+def places(config: Mapping[str, Any]) -> Iterator[Place]:
+    """The blocks of a config that are there, one by one: those in a block after it.
+
+    Raises:
+      ConfigError: a block names no function, or one that is not there.
+    """
+    for pattern, block in BLOCKS.items():
+        for path, found in _matching(config, pattern.split(".")):
+            if found or not (block.empty or found is None):
+                yield _place(".".join(path), block, found)
+
+
+def _matching(node: Any, pattern: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(path, what is there) of all that a pattern fits."""
+    if not pattern:
+        yield (), node
+    elif isinstance(node, Mapping):
+        first, *rest = pattern
+        for name in [*node] if first == "*" else {first} & node.keys():
+            yield from (((name, *path), found) for path, found in _matching(node[name], rest))
+
+
+def _place(path: str, block: Block, found: Any) -> Place:
+    if path == "optimizer.schedule" and isinstance(found, str):
+        found = {"name": found}
+    name, what = "", f"config.{path}"
+    if not hasattr(found, "keys"):
+        raise ConfigError(f"{what} is {build.shown(found)}, expected a block of keys")
+    if block.named:
+        name, function, keywords = "", block.functions[block.named(found)], dict(found)
+    elif callable(block.functions):
+        function, keywords = block.functions, dict(found)
+    else:
+        function, keywords = build.choose(block.functions, found, what=what)
+        name = found["name"]
+    beside = block.beside._fields if block.beside else ()
+    apart = {key: keywords.pop(key) for key in beside if key in keywords}
+    return Place(path, block, name, function, keywords, apart)
+
+
+def check(config: Config) -> None:
+    """Raises ConfigError for keys and values that no function takes, in any block of a config.
+
+    Nothing is opened, and nothing slow is loaded: data alone can take minutes.
+    """
+    plain = config.to_dict()
+    with build.knowing(plain):
+        for place in places(plain):
+            place.check()
+    crops.Crops(**config.crops)
+    _check_numbers(config)
+
+
+def _check_numbers(config: Config) -> None:
+    """Refuses numbers that contradict each other."""
+    monitor, saves = Monitor(**config.monitor), Saves(**config.checkpoint)
+    if monitor.every and monitor.k > monitor.bank:
+        raise ConfigError(
+            f"config.monitor.k is {monitor.k}, expected at most its bank of {monitor.bank} images"
+        )
+    if saves.keep_every and not saves.every:
+        raise ConfigError(
+            f"config.checkpoint.keep_every is {saves.keep_every}, but nothing is kept: every is 0"
+        )

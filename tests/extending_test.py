@@ -30,13 +30,13 @@ KINDS = ("m3i_jax", "configs", "tests", "docs")
 # Laws of the whole tree that an addition can break, beside the tests that it brings.
 LAWS = (
     "structure", "config_ranges", "configs", "references", "evaluation/tasks/task",
-    "encoders/protocol",
+    "encoders/protocol", "training/show",
 )  # fmt: skip
 # Of those files, what is about the additions or the tree as a whole.
 CHOSEN = (
     "extending_uses or cauchy or lion or siamese_layers or robust_mae or mixer or class_mean"
     " or arrays or (structure and not import) or minutes or section or paper or link or nobody"
-    " or every_task"
+    " or every_task or every_key"
 )
 
 

@@ -37,6 +37,52 @@ class FeatureSet(NamedTuple):
     labels: Array
 
 
+def require_tables(train: FeatureSet, test: FeatureSet, *, what: str) -> None:
+    """Refuses tables that no share of right answers can be counted on.
+
+    Args:
+      train, test: features and labels; every row needs a label.
+      what: that counts, for the message, such as "kNN".
+
+    Raises:
+      NotMeasurable: a set is empty, or has rows without a label or with features that are not
+        finite; or training has one class only.
+      ValueError: rows and labels, or the two sets, do not fit together.
+    """
+    for name, table in (("training", train), ("test", test)):
+        if wrong := _mismatch(table):
+            raise ValueError(f"{what} needs a label for each row, but the {name} set {wrong}")
+        if wrong := _unusable(table):
+            raise NotMeasurable(f"{what} needs features with labels, but the {name} set {wrong}")
+    widths = [np.shape(table.features)[1] for table in (train, test)]
+    if widths[0] != widths[1]:
+        raise ValueError(
+            f"the training set has {widths[0]} features per row and the test set {widths[1]}; "
+            "both must come from one encoder"
+        )
+    if len(np.unique(train.labels)) == 1:
+        raise NotMeasurable(f"{what} tells classes apart, but the training set has one only")
+
+
+def _mismatch(table: FeatureSet) -> str:
+    """What is wrong with the shapes and types of a table; "" where nothing is."""
+    features, labels = np.shape(table.features), np.asarray(table.labels)
+    if len(features) != 2 or labels.shape != features[:1]:
+        return f"has features of shape {features} and labels of shape {labels.shape}"
+    whole = np.issubdtype(labels.dtype, np.integer)
+    return "" if whole else f"has labels of type {labels.dtype}, which are no whole numbers"
+
+
+def _unusable(table: FeatureSet) -> str:
+    """What keeps the rows of a table from being counted; "" where nothing does."""
+    if not len(table.labels):
+        return "is empty"
+    if bad := int((np.asarray(table.labels) < 0).sum()):
+        return f"has {bad} rows without a label"
+    bad = int((~np.isfinite(table.features).all(axis=1)).sum())
+    return f"has {bad} rows with features that are not finite" if bad else ""
+
+
 def extract(
     apply: Apply,
     batches: Iterable[Rows],

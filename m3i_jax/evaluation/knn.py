@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from m3i_jax import normalize
-from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
+from m3i_jax.evaluation.features import FeatureSet, require_tables
 from m3i_jax.types import Array
 
 
@@ -40,15 +40,16 @@ def knn(
       {k: top-1}, each a share of exactly the test rows.
 
     Raises:
-      NotMeasurable: a set is empty or has rows without a label.
+      NotMeasurable, ValueError: see `features.require_tables`.
     """
-    ks = (k,) if isinstance(k, int) else tuple(k)
+    ks = (int(k),) if isinstance(k, int | np.integer) else tuple(k)
     if not ks or min(ks) < 1:
         raise ValueError(f"k is {k}, expected one or more positive numbers of neighbours")
-    for name, table in (("training", train), ("test", test)):
-        if not len(table.labels) or (bad := int((np.asarray(table.labels) < 0).sum())):
-            what = f"has {bad} rows without a label" if len(table.labels) else "is empty"
-            raise NotMeasurable(f"kNN votes with labels, but the {name} set {what}")
+    if not 0 < temperature < np.inf:
+        raise ValueError(f"the temperature is {temperature}, expected a positive number")
+    if chunk < 1:
+        raise ValueError(f"chunks of {chunk} rows, expected 1 or more")
+    require_tables(train, test, what="kNN")
     bank = FeatureSet(normalize.unit(jnp.asarray(train.features)), jnp.asarray(train.labels))
     features, labels = np.asarray(test.features), np.asarray(test.labels)
     correct = np.zeros(len(ks), np.int64)

@@ -31,8 +31,6 @@ def lars(
 
     docs/methods.md#linear-probe has MAE's and SiameseIM's beside it.
 
-    docs/methods.md#linear-probe has MAE's and SiameseIM's beside it.
-
     lr = base_lr · batch/16384, so the steps sum to what the number of *images* allows, whatever
     the batch: on far fewer images than ImageNet's raise `base_lr`, or use `lbfgs`. The last batch
     of an epoch holds what is left, each of its rows once.

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.optimize
 from jax.scipy.linalg import solve_triangular
 
-from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
+from m3i_jax.evaluation.features import FeatureSet
 from m3i_jax.evaluation.probe import CHUNK, Classifier, Probe, class_count, score, statistics
 from m3i_jax.evaluation.progress import ticker
 from m3i_jax.types import Array
@@ -66,11 +66,6 @@ class _Fit(NamedTuple):
 def _choose(train: FeatureSet, classes: int, *, tolerance: float, limit: int, seed: int) -> float:
     """The strength of `STRENGTHS` that does best on a fifth that it has not been fitted to."""
     n = len(train.labels)
-    if n < 2:
-        raise NotMeasurable(
-            f"l2 cannot be chosen with {n} training row, of which none can be held out; give two "
-            "or more, or l2"
-        )
     order = np.random.default_rng(seed).permutation(n)
     cut = max(1, n // 5)
     features, labels = np.asarray(train.features), np.asarray(train.labels)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from m3i_jax import metrics
-from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
+from m3i_jax.evaluation.features import FeatureSet, require_tables
 from m3i_jax.types import Array
 
 EPS = 1e-6  # of the variance, as in MAE's main_linprobe.py
@@ -72,16 +72,7 @@ def score(classifier: Classifier, test: FeatureSet) -> tuple[float, float | None
 
 def class_count(train: FeatureSet, test: FeatureSet, classes: int | None) -> int:
     """The number of classes, of tables that a probe can be made of."""
-    for name, table in (("training", train), ("test", test)):
-        if not len(table.labels):
-            raise NotMeasurable(f"a probe needs data, but the {name} set is empty")
-        if bad := int((np.asarray(table.labels) < 0).sum()):
-            raise NotMeasurable(f"a probe needs labels, but {bad} rows of the {name} set have none")
-    if train.features.shape[1] != test.features.shape[1]:
-        raise ValueError(
-            f"the training set has {train.features.shape[1]} features per row and the test set "
-            f"{test.features.shape[1]}; both must come from one encoder"
-        )
+    require_tables(train, test, what="a probe")
     found = 1 + int(max(np.max(train.labels), np.max(test.labels)))
     if classes is not None and found > classes:
         raise ValueError(f"label {found - 1} is not among {classes} classes")

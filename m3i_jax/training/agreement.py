@@ -152,6 +152,13 @@ def _check_rows(config: Config, method: Method, network: Network) -> None:
                 f"term '{name}' contrasts each image with the others of the batch, but the batch "
                 "is 1"
             )
+        heads = {h for end in (term.x, term.y) for h in method.whole(end)[1].encoder.heads}
+        alike = sorted({term.decoder, *heads} & network.batchwise)
+        if rows == 1 and alike and not term.predict.dense:
+            raise ConfigError(
+                f"config.decoders.{alike[0]} normalises over the batch, which has one row: all "
+                "codes would be the same; take a larger batch, or norm = 'layer' or 'none'"
+            )
     for code in method.wholes.values():
         cells = math.prod(network.towers[code.encoder.tower].grid or ())
         for slot in code.encoder.slots:

@@ -11,6 +11,8 @@ from m3i_jax.data.pipeline import Rows
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.evaluation import features
 from m3i_jax.evaluation.knn import knn
+from m3i_jax.evaluation.lars import lars
+from m3i_jax.evaluation.logistic import lbfgs
 from m3i_jax.types import Batch, Features
 
 
@@ -51,7 +53,7 @@ def test_counts_are_exact_whatever_the_padding(batch):
         assert np.mean(table.labels == 0) == np.mean(labels == 0)
 
 
-@pytest.mark.parametrize("n", [1, 13, 16, 33])
+@pytest.mark.parametrize("n", [3, 13, 16, 33])
 @pytest.mark.parametrize("batch", [1, 5, 8])
 def test_metrics_of_a_padded_pass_equal_numpy(n, batch):
     # Queries are the bank, k = 1: each row finds itself, unless its label or order is confused.
@@ -104,6 +106,40 @@ def test_an_empty_data_set_and_broken_features_fail_with_a_sentence():
     images, labels = data(5)
     with pytest.raises(ValueError, match="5 of 5 rows have features that are not finite"):
         features.extract(lambda x: flat(x) * jnp.nan, passes(images, labels, 4), length=5)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("what", ["kNN", "a probe"])
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda x, y: (np.where(np.arange(12)[:, None] < 3, np.nan, x), y), "3 rows with features"),
+        (lambda x, y: (x * np.float32(1e38) * 10, y), "12 rows with features that are not finite"),
+        (lambda x, y: (x, y[:5]), r"features of shape \(12, 4\) and labels of shape \(5,\)"),
+        (lambda x, y: (x, y[:, None]), r"labels of shape \(12, 1\)"),
+        (lambda x, y: (x[:, 0], y), r"features of shape \(12,\)"),
+        (lambda x, y: (x, y.astype(float)), "labels of type float64, which are no whole numbers"),
+        (lambda x, y: (x, y > 0), "labels of type bool"),
+        (lambda x, y: (x[:, :2], y), "features per row and the test set"),
+        (lambda x, y: (x[:0], y[:0]), "set is empty"),
+    ],
+)
+def test_tables_that_give_no_number_are_refused_by_every_measure(which, what, change, sentence):
+    x = (1 + np.arange(48, dtype=np.float32).reshape(12, 4) ** 2) % 7
+    whole = features.FeatureSet(x, np.arange(12, dtype=np.int32) % 3)
+    tables = [whole, whole]
+    with np.errstate(over="ignore"):
+        tables[which] = features.FeatureSet(*change(*whole))
+    measure = {"kNN": knn, "a probe": functools.partial(lars, jax.random.key(0))}[what]
+    with pytest.raises(ValueError, match=sentence):
+        measure(*tables)
+
+
+@pytest.mark.parametrize("measure", [knn, lbfgs, functools.partial(lars, None)])
+def test_one_class_is_no_choice(measure):
+    x, labels = np.eye(4, dtype=np.float32), np.arange(4, dtype=np.int32)
+    with pytest.raises(features.NotMeasurable, match="the training set has one only"):
+        measure(features.FeatureSet(x, 0 * labels), features.FeatureSet(x, labels))
 
 
 def test_batches_are_dispatched_before_the_host_waits():

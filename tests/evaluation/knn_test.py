@@ -100,6 +100,17 @@ def test_refusals_are_sentences():
         knn(FeatureSet(train.features[:0], train.labels[:0]), test)
     with pytest.raises(ValueError, match="k is 0"):
         knn(train, test, k=0)
+    for temperature in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"temperature is {temperature}, expected a positive"):
+            knn(train, test, temperature=temperature)
+    for chunk in (0, -1):
+        with pytest.raises(ValueError, match=f"chunks of {chunk} rows, expected 1 or more"):
+            knn(train, test, chunk=chunk)
+
+
+def test_k_may_be_a_number_of_numpy():
+    train, test = tables()
+    assert knn(train, test, k=np.int64(3)) == knn(train, test, k=3)
 
 
 def test_the_online_monitor_agrees_and_compiles():

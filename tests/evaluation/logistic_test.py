@@ -115,7 +115,7 @@ def test_too_few_iterations_are_admitted():
 def test_refusals_are_sentences():
     train, test = tables()
     unlabelled = train._replace(labels=np.where(np.arange(150) < 4, -1, train.labels))
-    with pytest.raises(ValueError, match="4 rows of the training set have none"):
+    with pytest.raises(ValueError, match="training set has 4 rows without a label"):
         lbfgs(unlabelled, test)
     with pytest.raises(ValueError, match="6 features per row and the test set 5"):
         lbfgs(train, test._replace(features=test.features[:, :5]))
@@ -125,5 +125,5 @@ def test_refusals_are_sentences():
         lbfgs(train, FeatureSet(test.features[:0], test.labels[:0]))
     with pytest.raises(ValueError, match="l2 is 0"):
         lbfgs(train, test, l2=0.0)
-    with pytest.raises(ValueError, match="with 1 training row"):
+    with pytest.raises(ValueError, match="the training set has one only"):
         lbfgs(FeatureSet(train.features[:1], train.labels[:1]), test)

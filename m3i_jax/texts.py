@@ -36,7 +36,7 @@ class OneOf:
 
     def __str__(self) -> str:
         """All of them."""
-        return f"one of {', '.join(self.words)}"
+        return f"one of {', '.join(word or repr('') for word in self.words)}"
 
     def holds(self, text: str) -> bool:
         """Whether it is one of them."""
@@ -46,7 +46,8 @@ class OneOf:
         """The end of a sentence about another one."""
         meant = likeliest(text, self.words)
         more = ", …" if len(self.words) > SHOWN else ""
-        return f"'{meant}'" if meant else f"one of {', '.join(self.words[:SHOWN])}{more}"
+        hint = f"; did you mean '{meant}'?" if meant else ""
+        return f"{OneOf(*self.words[:SHOWN])}{more}{hint}"
 
 
 class NotEmpty:

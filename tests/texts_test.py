@@ -51,7 +51,10 @@ def test_what_is_no_pattern_says_why():
 def test_words_and_empty_texts():
     word = texts.Annotated[str, texts.OneOf("ema", "online")]
     assert refusal("ema", word, "x") is None
-    assert refusal("onlin", word, "x") == "x is 'onlin', expected 'online'"
+    assert (
+        refusal("onlin", word, "x")
+        == "x is 'onlin', expected one of ema, online; did you mean 'online'?"
+    )
     assert refusal("", word, "x") == "x is '', expected one of ema, online"
     assert refusal(" ", texts.Filled, "x") == "x is ' ', expected a text that is not empty"
     assert refusal("a", texts.Filled, "x") is None

@@ -7,6 +7,7 @@ from flax import linen as nn
 from m3i_jax.build import ConfigError
 from m3i_jax.decoders.tokens import blocks, with_class
 from m3i_jax.nn.blocks import check_blocks
+from m3i_jax.nn.choices import Dtype, QkvBias, Remat
 from m3i_jax.nn.relative import RelativeBias
 from m3i_jax.ranges import Depth, Heads, Positive, Ratio
 from m3i_jax.types import Features, Grid
@@ -32,11 +33,11 @@ class ClassBranch(nn.Module):
     heads: Heads = 12
     mlp_ratio: Ratio = 4.0
     relative_bias: bool = False
-    qkv_bias: bool | str = True
+    qkv_bias: QkvBias = True
     layer_scale: Positive | None = None
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     scan: bool = True
-    remat: str = "none"
+    remat: Remat = "none"
 
     wants: ClassVar[tuple[str, ...]] = ("grid",)
 

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from m3i_jax import geometry, ranges
 from m3i_jax.build import ConfigError
 from m3i_jax.nn import dalle
+from m3i_jax.nn.choices import Dtype
 from m3i_jax.nn.linear import Linear, dot
 from m3i_jax.ranges import Blocks, Width
 from m3i_jax.types import Array, Features, Grid
@@ -41,7 +42,7 @@ class DalleDecoder(nn.Module):
     embed: Width = 128
     width: Width = 256
     depths: tuple[Blocks, ...] = (2, 2, 2, 2)
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     wants: ClassVar[tuple[str, ...]] = ("grid",)
 

@@ -11,6 +11,7 @@ from flax import linen as nn
 from jaxtyping import Float
 
 from m3i_jax.nn.blocks import DTYPES, check_choice
+from m3i_jax.nn.choices import Dtype
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import UnitNorm
 from m3i_jax.ranges import Width
@@ -30,7 +31,7 @@ class DenseHeads(nn.Module):
     out: Width = 128
     hidden: Width = 2048
     unit_norm: bool = True
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     wants: ClassVar[tuple[str, ...]] = ()
 

@@ -10,12 +10,15 @@ from jaxtyping import Float
 from m3i_jax.build import ConfigError
 from m3i_jax.decoders.tokens import with_class
 from m3i_jax.nn.blocks import DTYPES, check_choice, gelu
+from m3i_jax.nn.choices import Dtype, NormOrNone
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import MAX_LOGIT_SCALE, NORMS, LayerNorm, UnitNorm
 from m3i_jax.ranges import Blocks, Range, Width
+from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features, Grid
 
 POOLS = ("none", "all", "class", "mean")
+Pool = Annotated[str, OneOf(*POOLS)]
 ACTIVATIONS = {"gelu": gelu, "relu": jax.nn.relu, "tanh": jnp.tanh}
 
 
@@ -53,7 +56,7 @@ class LinearHead(nn.Module):
     """
 
     out: Width
-    pool: str = "none"
+    pool: Pool = "none"
     split: Annotated[int, Range(1, 16)] = 1
     norm_in: bool = False
     bias: bool = True
@@ -61,7 +64,7 @@ class LinearHead(nn.Module):
     logit_scale: bool = False
     logit_start: Annotated[float, Range(0.01, 100)] = 1 / 0.07
     logit_bias: Annotated[float, Range(-100, 100)] | None = None
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     @property
     def wants(self) -> tuple[str, ...]:
@@ -136,15 +139,15 @@ class MlpHead(nn.Module):
     out: Width
     hidden: Width = 4096
     layers: Blocks = 2
-    norm: str = "batch"
-    activation: str = "relu"
+    norm: NormOrNone = "batch"
+    activation: Annotated[str, OneOf(*ACTIVATIONS)] = "relu"
     bias: bool = True
     last_bias: bool | None = None
-    norm_out: bool | str = False
-    pool: str = "class"
+    norm_out: bool | Annotated[str, OneOf("scale")] = False
+    pool: Pool = "class"
     unit_norm: bool = False
     logit_scale: bool = False
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     wants: ClassVar[tuple[str, ...]] = ()
 

@@ -1,6 +1,6 @@
 """What categories are compared with: the label decoder of M3I, and a plain pooled vector."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -9,9 +9,11 @@ from jaxtyping import Float
 from m3i_jax.build import ConfigError
 from m3i_jax.decoders.linear import pooled
 from m3i_jax.nn.blocks import DTYPES, check_choice, softmax
+from m3i_jax.nn.choices import Dtype, NormOrNone
 from m3i_jax.nn.linear import Linear, einsum
 from m3i_jax.nn.norms import NORMS, LayerNorm, UnitNorm
 from m3i_jax.ranges import Heads, Width
+from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features
 
 
@@ -28,9 +30,9 @@ class Pooled(nn.Module):
     """
 
     out: Width
-    pool: str = "mean"
-    norm: str = "none"
-    dtype: str = "float32"
+    pool: Annotated[str, OneOf("mean", "class")] = "mean"
+    norm: NormOrNone = "none"
+    dtype: Dtype = "float32"
 
     wants: ClassVar[tuple[str, ...]] = ()
 
@@ -77,7 +79,7 @@ class AttentionPool(nn.Module):
     norm_out: bool = True
     unit_norm: bool = False
     logit_scale: bool = False
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     wants: ClassVar[tuple[str, ...]] = ()
 

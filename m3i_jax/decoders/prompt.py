@@ -12,6 +12,7 @@ from jaxtyping import Float
 from m3i_jax import masks
 from m3i_jax.build import ConfigError
 from m3i_jax.decoders.tokens import absolute, blocks, check_sizes, fill, mask_token, with_class
+from m3i_jax.nn.choices import Dtype, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.ranges import Depth, Heads, Ratio, Width
@@ -38,9 +39,9 @@ class Prompt(nn.Module):
     heads: Heads = 16
     mlp_ratio: Ratio = 4.0
     class_token: bool = False
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     scan: bool = True
-    remat: str = "none"
+    remat: Remat = "none"
 
     wants: ClassVar[tuple[str, ...]] = ("grid",)
 

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 
-from m3i_jax.decoders.linear import POOLS, pooled
+from m3i_jax.decoders.linear import POOLS, Pool, pooled
 from m3i_jax.nn.blocks import DTYPES, check_choice
+from m3i_jax.nn.choices import Dtype
 from m3i_jax.nn.linear import einsum
 from m3i_jax.nn.norms import UnitNorm
 from m3i_jax.ranges import Range, Temperature
@@ -31,9 +32,9 @@ class Prototypes(nn.Module):
 
     out: Annotated[int, Range(2, 2**17, why="of one, all share the same")]
     temperature: Temperature = 1.0
-    pool: str = "class"
+    pool: Pool = "class"
     lengths: bool = False
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     wants: ClassVar[tuple[str, ...]] = ()
 

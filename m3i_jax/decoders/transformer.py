@@ -11,9 +11,11 @@ from m3i_jax import geometry
 from m3i_jax.build import ConfigError
 from m3i_jax.decoders.tokens import absolute, blocks, check_sizes, fill, mask_token, with_class
 from m3i_jax.nn.blocks import check_choice
+from m3i_jax.nn.choices import Dtype, Norm, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import NORMS, LayerNorm
 from m3i_jax.ranges import Depth, Heads, Range, Ratio, Width
+from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Box, Features, Grid
 
 
@@ -35,10 +37,10 @@ class Infill(nn.Module):
     depth: Depth = 8
     heads: Heads = 16
     mlp_ratio: Ratio = 4.0
-    head: str = "linear"
-    dtype: str = "float32"
+    head: Annotated[str, OneOf("linear", "tanh")] = "linear"
+    dtype: Dtype = "float32"
     scan: bool = True
-    remat: str = "none"
+    remat: Remat = "none"
 
     wants: ClassVar[tuple[str, ...]] = ("grid",)
 
@@ -93,13 +95,13 @@ class Query(nn.Module):
     depth: Depth = 4
     heads: Heads = 16
     mlp_ratio: Ratio = 4.0
-    norm: str = "layer"
+    norm: Norm = "layer"
     embed: bool = True
     class_token: bool = False
     norm_out: bool = False
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     scan: bool = True
-    remat: str = "none"
+    remat: Remat = "none"
 
     wants: ClassVar[tuple[str, ...]] = ("grid", "source", "target", "target_grid")
 
@@ -188,11 +190,11 @@ class Projector(nn.Module):
     depth: Depth = 2
     heads: Heads = 16
     mlp_ratio: Ratio = 4.0
-    norm: str = "batch"
+    norm: Norm = "batch"
     class_token: bool = True
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     scan: bool = True
-    remat: str = "none"
+    remat: Remat = "none"
 
     wants: ClassVar[tuple[str, ...]] = ()
 

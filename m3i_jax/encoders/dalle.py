@@ -18,6 +18,7 @@ from m3i_jax import normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import dalle
+from m3i_jax.nn.choices import Dtype
 from m3i_jax.nn.convolution import cells, convolve
 from m3i_jax.nn.linear import Linear
 from m3i_jax.ranges import Blocks, Pixels, Range, Width, Words
@@ -46,7 +47,7 @@ class DalleEncoder(nn.Module):
     depths: tuple[Blocks, ...] = (2, 2, 2, 2)
     reduce: Annotated[int, Range(1, 16)] = 2
     image: Pixels | tuple[Pixels, Pixels] = 224
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
 
     kind: ClassVar[str] = "image"
     hides: ClassVar[str] = ""

@@ -18,6 +18,7 @@ from m3i_jax import normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn.blocks import REMAT, check_blocks, check_choice, drop_rates, gelu
+from m3i_jax.nn.choices import DropPathSchedule, Dtype, NormPlace, Remat
 from m3i_jax.nn.convolution import TORCH, cells, convolve
 from m3i_jax.nn.dcn import NORMS, Block, Extra, Form
 from m3i_jax.nn.linear import Linear
@@ -72,7 +73,7 @@ class InternImage(nn.Module):
     groups: Heads
     depths: tuple[Depth, ...]
     image: Pixels | tuple[Pixels, Pixels] = 224
-    norm: str = "pre"
+    norm: NormPlace = "pre"
     layer_scale: Positive | None = None
     post_norms: tuple[CountOrOff, ...] = ()
     centre_scale: bool = False
@@ -83,10 +84,10 @@ class InternImage(nn.Module):
     eps: Epsilon = 1e-6
     normalization: Normalization = "imagenet"
     drop_path: Rate = 0.0
-    drop_path_schedule: str = "linear"
-    dtype: str = "float32"
+    drop_path_schedule: DropPathSchedule = "linear"
+    dtype: Dtype = "float32"
     scan: bool = True
-    remat: str = "none"
+    remat: Remat = "none"
 
     kind: ClassVar[str] = "image"
     hides: ClassVar[str] = ""
@@ -260,7 +261,7 @@ class Stage(nn.Module):
     drop: bool = False
     keep: bool = False
     scan: bool = True
-    remat: str = "none"
+    remat: Remat = "none"
 
     @nn.compact
     def __call__(self, x: Array, rates: Array) -> tuple[Array, Array, Array | None]:

@@ -19,6 +19,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import convolution
 from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, drop_rates, gelu
+from m3i_jax.nn.choices import DropPathSchedule, Dtype, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import TrackedBatchNorm
 from m3i_jax.normalize import Normalization
@@ -61,10 +62,10 @@ class RepLKNet(nn.Module):
     image: Pixels | tuple[Pixels, Pixels] = 224
     normalization: Normalization = "imagenet"
     drop_path: Rate = 0.0
-    drop_path_schedule: str = "linear"
-    dtype: str = "float32"
+    drop_path_schedule: DropPathSchedule = "linear"
+    dtype: Dtype = "float32"
     scan: bool = True
-    remat: str = "none"
+    remat: Remat = "none"
 
     kind: ClassVar[str] = "image"
     tracks: ClassVar[bool] = True

@@ -6,7 +6,7 @@ and kernels are Kaiming-normal over fan-out. He et al. 2016, https://arxiv.org/a
 """
 
 import functools
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -16,11 +16,13 @@ from m3i_jax import normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, check_choice, drop_rates
+from m3i_jax.nn.choices import DropPathSchedule, Dtype, Remat
 from m3i_jax.nn.convolution import ConvNorm, cells, convolve
 from m3i_jax.nn.norms import TrackedBatchNorm
 from m3i_jax.normalize import Normalization
 from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.ranges import Blocks, Pixels, Rate, Width
+from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features, Grid
 
 # Width of a block's result over that of its 3×3 convolutions; pixels per cell behind the stem.
@@ -48,16 +50,16 @@ class ResNet(nn.Module):
     """
 
     depths: tuple[Blocks, ...] = (3, 4, 6, 3)
-    block: str = "bottleneck"
+    block: Annotated[str, OneOf(*EXPANSION)] = "bottleneck"
     width: Width = 64
-    stem: str = "imagenet"
+    stem: Annotated[str, OneOf(*STEMS)] = "imagenet"
     zero_init: bool = False
     image: Pixels | tuple[Pixels, Pixels] = 224
     normalization: Normalization = "imagenet"
     drop_path: Rate = 0.0
-    drop_path_schedule: str = "linear"
-    dtype: str = "float32"
-    remat: str = "none"
+    drop_path_schedule: DropPathSchedule = "linear"
+    dtype: Dtype = "float32"
+    remat: Remat = "none"
 
     kind: ClassVar[str] = "image"
     hides: ClassVar[str] = ""

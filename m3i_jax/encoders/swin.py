@@ -18,6 +18,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import windows
 from m3i_jax.nn.blocks import REMAT, DropPath, Init, Mlp, check_blocks, check_choice, drop_rates
+from m3i_jax.nn.choices import DropPathSchedule, Dtype, HideOrNot, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, standardize
 from m3i_jax.nn.windows import WindowAttention, Windows
@@ -58,8 +59,7 @@ class SwinV2(nn.Module):
         normalised as ImageNet's.
       drop_path: highest stochastic-depth rate, of all stages.
       drop_path_schedule: how it rises over the blocks, "linear", or not, "uniform".
-      dtype: of the matrix products.
-      scan, remat: how the blocks are compiled, see `blocks.stack`; no effect on parameters.
+      dtype: of the products.  scan, remat: how the blocks are compiled, see `blocks.stack`.
     """
 
     width: Width
@@ -72,13 +72,13 @@ class SwinV2(nn.Module):
     shift: bool | tuple[bool, ...] = True
     mlp_ratio: Ratio = 4.0
     final_norm: bool = True
-    hide: str = "mask"
+    hide: HideOrNot = "mask"
     normalization: Normalization = "imagenet"
     drop_path: Rate = 0.0
-    drop_path_schedule: str = "linear"
-    dtype: str = "float32"
+    drop_path_schedule: DropPathSchedule = "linear"
+    dtype: Dtype = "float32"
     scan: bool = True
-    remat: str = "none"
+    remat: Remat = "none"
 
     kind: ClassVar[str] = "image"
 

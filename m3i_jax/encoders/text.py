@@ -14,9 +14,11 @@ from flax import linen as nn
 from jaxtyping import Int
 
 from m3i_jax.nn.blocks import ACTIVATIONS, Init, check_blocks, check_choice, stack
+from m3i_jax.nn.choices import Activation, Dtype, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, UnitNorm
 from m3i_jax.ranges import Depth, Epsilon, Heads, Range, Ratio, Width, Words
+from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features
 
 
@@ -49,15 +51,15 @@ class Text(nn.Module):
     causal: bool = False
     post_norm: bool = True
     eps: Epsilon = 1e-12
-    activation: str = "gelu"
-    feature: str = "first"
+    activation: Activation = "gelu"
+    feature: Annotated[str, OneOf("first", "last")] = "first"
     types: bool = False
     pooler: bool = False
     projection: Width | None = None
     unit_norm: bool = False
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     scan: bool = True
-    remat: str = "none"
+    remat: Remat = "none"
 
     kind: ClassVar[str] = "text"
     grid: ClassVar[None] = None

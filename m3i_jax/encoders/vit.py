@@ -8,7 +8,7 @@ relative_position.
 """
 
 import functools
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +19,14 @@ from m3i_jax import geometry, masks, normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn.blocks import ACTIVATIONS, INITS, check_blocks, check_choice, stack
+from m3i_jax.nn.choices import Activation, DropPathSchedule, Dtype, QkvBias, Remat, WeightInit
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.nn.relative import RelativeBias
 from m3i_jax.nn.resample import resample
 from m3i_jax.normalize import Normalization
 from m3i_jax.ranges import Depth, Epsilon, Heads, Pixels, Positive, Rate, Ratio, Width
+from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features, Grid
 
 POSITIONS = ("sincos", "tuned", "learned", "none")
@@ -72,26 +74,26 @@ class ViT(nn.Module):
     patch: Pixels
     image: Pixels | tuple[Pixels, Pixels] = 224
     mlp_ratio: Ratio = 4.0
-    positions: str = "sincos"
-    relative_bias: str = "none"
+    positions: Annotated[str, OneOf(*POSITIONS)] = "sincos"
+    relative_bias: Annotated[str, OneOf(*RELATIVE)] = "none"
     class_token: bool = True
     final_norm: bool = True
     normalization: Normalization = "imagenet"
-    hide: str = "drop"
-    qkv_bias: bool | str = True
+    hide: Annotated[str, OneOf("drop", "mask")] = "drop"
+    qkv_bias: QkvBias = True
     patch_bias: bool = True
     frozen_patch: bool = False
     pre_norm: bool = False
     eps: Epsilon = 1e-6
-    activation: str = "gelu"
+    activation: Activation = "gelu"
     layer_scale: Positive | None = None
     drop_path: Rate = 0.0
-    drop_path_schedule: str = "linear"
+    drop_path_schedule: DropPathSchedule = "linear"
     attention_dropout: Rate = 0.0
-    weight_init: str = "mae"
-    dtype: str = "float32"
+    weight_init: WeightInit = "mae"
+    dtype: Dtype = "float32"
     scan: bool = True
-    remat: str = "none"
+    remat: Remat = "none"
 
     kind: ClassVar[str] = "image"
 

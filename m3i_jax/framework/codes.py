@@ -17,6 +17,7 @@ from jaxtyping import Float
 from m3i_jax import geometry, normalize, trees
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.ranges import Memory, Range, Stretch
+from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features, Scalar, View
 
 
@@ -149,7 +150,7 @@ def ema(
     heads: Heads = (),
     momentum: Memory = 0.995,
     end: LastMomentum = 1.0,
-    schedule: str = "cosine",
+    schedule: Annotated[str, OneOf(*RAMPS)] = "cosine",
     stretch: Stretch = 1.0,
 ) -> Encoder:
     """f_φ: moving average of the network, φ ← μφ + (1−μ)θ in float32; no gradient.
@@ -278,7 +279,10 @@ PIXELS: dict[str, Callable[[Images, int], Images]] = {
 }
 
 
-def pixels(tower: str = "image", *, normalization: str = "patch") -> Encoder:
+PixelStatistics = Annotated[str, OneOf(*PIXELS)]
+
+
+def pixels(tower: str = "image", *, normalization: PixelStatistics = "patch") -> Encoder:
     """The image itself, cut into the tower's patches: (B, h·w, p·p·3), no parameters.
 
     tower: whose patches.

@@ -7,25 +7,28 @@ painted into the image, which no longer shows where it was hidden; an enhancer o
 it, or finds the guesses. Both train at once, and no gradient flows from one to the other.
 """
 
+from typing import Annotated
+
 from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.build import lookup
 from m3i_jax.framework import Code, Encoder, Masking, Method, Term
 from m3i_jax.ranges import Hidden, Positive, Temperature, Words
+from m3i_jax.texts import OneOf
 
 
 def cim(
     target: Encoder | None = None,
     *,
-    task: str = "respix",
+    task: Annotated[str, OneOf("respix", "revdet")] = "respix",
     weight: Positive | None = None,
-    tokenizer: str = "vq",
+    tokenizer: Annotated[str, OneOf(*fw.TOKENIZERS)] = "vq",
     codes: Words = 8192,
     hidden: Hidden = 100 / 196,
     blockwise: bool = False,
-    sampling: str = "softmax",
+    sampling: Annotated[str, OneOf("softmax", "argmax", "uniform")] = "softmax",
     temperature: Temperature = 1.0,
-    corruption: str = "generator",
+    corruption: Annotated[str, OneOf("generator", "erasing")] = "generator",
 ) -> Method:
     """CIM: view a with words replaced by a generator's → its pixels, or which were (Fang 2022).
 

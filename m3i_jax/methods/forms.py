@@ -4,13 +4,14 @@ What is seen (the target's own view or another one, whole or masked) and what is
 pixels, dense features or a global feature. Everything else is the same (docs/methods.md#table2).
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.build import nearest
 from m3i_jax.framework import Code, Encoder, Masking, Method, Term
 from m3i_jax.ranges import Hidden, Temperature
+from m3i_jax.texts import OneOf
 
 
 class Form(NamedTuple):
@@ -48,7 +49,7 @@ FORMS = {
 def table2(
     target: Encoder | None = None,
     *,
-    form: str = "k",
+    form: Annotated[str, OneOf(*FORMS)] = "k",
     hidden: Hidden = 0.5,
     temperature: Temperature = 0.2,
 ) -> Method:

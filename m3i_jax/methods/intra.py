@@ -12,6 +12,7 @@ from m3i_jax import masks
 from m3i_jax.build import lookup
 from m3i_jax.framework import Code, Encoder, Masking, Method, Term
 from m3i_jax.ranges import Depth, Hidden, Memory, NotNegative, Range, Words
+from m3i_jax.texts import OneOf
 
 
 def feature_distillation(target: Encoder | None = None) -> Method:
@@ -133,7 +134,12 @@ def milan(target: Encoder | None = None, *, hidden: Hidden = 0.75) -> Method:
     return Method(codes, {"dense": Term("x", "y", "image", fw.cosine(dense=True))})
 
 
-def beit(*, hidden: Hidden = 75 / 196, codes: Words = 8192, tokenizer: str = "vq") -> Method:
+def beit(
+    *,
+    hidden: Hidden = 75 / 196,
+    codes: Words = 8192,
+    tokenizer: Annotated[str, OneOf(*fw.TOKENIZERS)] = "vq",
+) -> Method:
     """BEiT: masked view a → the words of its hidden patches in a tokenizer (Bao et al. 2022).
 
     −log P̂ = softmax cross-entropy over the vocabulary, at hidden positions; 75 of 196 patches

@@ -10,10 +10,15 @@ decoder_tokens: what a decoder sees of the mix, the "own" tokens of its image or
 positions: which positions are scored, "all" or those that are "hidden" from the input.
 """
 
+from typing import Annotated
+
 from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.framework import Code, Encoder, Masking, Method, Part, Term
 from m3i_jax.ranges import CountOrOff, Hidden, NotNegative, Rate
+from m3i_jax.texts import OneOf
+
+InputView = Annotated[str, OneOf("same", "different")]
 
 
 def m3i(
@@ -24,9 +29,9 @@ def m3i(
     image: bool = True,
     mix: bool = True,
     hidden: Hidden = 0.5,
-    target_view_first: str = "same",
-    target_view_second: str = "different",
-    decoder_tokens: str = "own",
+    target_view_first: InputView = "same",
+    target_view_second: InputView = "different",
+    decoder_tokens: Annotated[str, OneOf("own", "all")] = "own",
     positions: str = "all",
     negative_weight: NotNegative = 0.0,
     label_smoothing: Rate = 0.1,

@@ -6,6 +6,7 @@ from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.framework import Code, Masking, Method, Part, Term
 from m3i_jax.ranges import CountOrOff, Range, Rate
+from m3i_jax.texts import OneOf
 
 # α of Beta(α, α); 0 switches off.
 Alpha = Annotated[float, Range(0, 100)]
@@ -40,7 +41,7 @@ def mixed_classification(
     least: Annotated[
         float, Range(0, 0.5, below=True, why="one share is always half or more")
     ] = 0.0,
-    per: str = "batch",
+    per: Annotated[str, OneOf("batch", "row")] = "batch",
     mix_group: CountOrOff = 0,
 ) -> Method:
     """Mixup and CutMix: two images in one view → both categories (M3I Eq. 4 with N = M = 2).

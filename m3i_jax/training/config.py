@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from m3i_jax import build
 from m3i_jax.build import ConfigError
 from m3i_jax.ranges import Pixels, Range, Rate, Seed, shown
-from m3i_jax.texts import NAME, NAMES, Filled
+from m3i_jax.texts import NAME, NAMES, Filled, OneOf
 
 LARGEST = 10**100
 DTYPES = ("float32", "bfloat16")
@@ -50,7 +50,7 @@ class Config:
     optimizer: dict
     seed: Seed = 0
     image: Pixels = 224
-    dtype: str = "float32"
+    dtype: Annotated[str, OneOf(*DTYPES)] = "float32"
     accumulate: Batch = 1
     warmup: Filled = "0 steps"
     epoch_size: Annotated[int, Range(0, 2**40)] = 0
@@ -96,11 +96,6 @@ class Config:
                     raise ConfigError(
                         f"config.{name}.{key} is {shown(block)}, expected a block of keys"
                     )
-        if self.dtype not in DTYPES:
-            meant = build.likeliest(self.dtype, DTYPES)
-            hint = f"; did you mean '{meant}'?" if meant else ""
-            said = f"config.dtype is {shown(self.dtype)}, expected float32 or bfloat16"
-            raise ConfigError(said + hint)
         if self.batch % self.accumulate:
             raise ConfigError(
                 f"config.batch = {self.batch} does not divide into "

@@ -154,7 +154,7 @@ def test_mismatches_speak(key):
     for options, message in (
         ({"embed": 0}, "embed is 0, expected 1 to"),
         ({"width": 6}, "dalle_decoder has width 6"),
-        ({"dtype": "bf16"}, "no dtype 'bf16'"),
+        ({"dtype": "bf16"}, "dtype is 'bf16'"),
     ):
         with pytest.raises(ConfigError, match=message):
             tiny(**options)

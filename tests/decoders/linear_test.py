@@ -210,7 +210,7 @@ def test_mlp_per_token_without_norm(key):
     [
         ({"name": "linear", "pool": "means"}, "did you mean 'mean'"),
         ({"name": "mlp", "norm": "none", "norm_out": True}, "norm_out but norm is 'none'"),
-        ({"name": "mlp", "norm_out": "scal"}, "no norm_out 'scal'; did you mean 'scale'"),
+        ({"name": "mlp", "norm_out": "scal"}, "norm_out is 'scal', .*did you mean 'scale'"),
         ({"name": "mlp", "layers": 0}, "layers is 0"),
         ({"name": "linear", "logit_bias": -10.0}, "logit_bias but no logit_scale"),
         ({"name": "linear", "logit_scale": True, "logit_start": 200.0}, "logit_start is 200.0"),

@@ -88,5 +88,5 @@ def test_a_pooled_vector_without_a_bias_is_as_wide_as_the_tokens(key):
     np.testing.assert_allclose(got, x.tokens.mean(1), rtol=1e-6)
     with pytest.raises(ConfigError, match="vectors of width 8, but is to predict 5 numbers"):
         decoders.create({"name": "pooled"}, out=5).apply({}, x)
-    with pytest.raises(ConfigError, match="no pool 'max'"):
+    with pytest.raises(ConfigError, match="pool is 'max'"):
         decoders.create({"name": "pooled", "pool": "max"}, out=8)

@@ -54,7 +54,7 @@ def test_start_is_uniform_within_one_over_root_width(key):
 def test_mistakes():
     for block, words in (
         ({"temperature": 0.0}, "temperature is 0.0"),
-        ({"pool": "first"}, "no pool 'first'"),
+        ({"pool": "first"}, "pool is 'first'"),
     ):
         with pytest.raises(ConfigError, match=words):
             decoders.create({"name": "prototypes", **block}, out=4)

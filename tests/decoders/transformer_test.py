@@ -191,7 +191,7 @@ def test_mistakes(key):
         ({"name": "query", "width": 770}, "width 770 is not divisible by 16 heads"),
         ({"name": "infill", "width": 6, "heads": 2}, "not divisible by 4"),
         ({"name": "query", "norm": "bach"}, "did you mean 'batch'"),
-        ({"name": "query", "remat": "all"}, "no remat 'all'"),
+        ({"name": "query", "remat": "all"}, "remat is 'all'"),
         ({"name": "infill", "head": "tan"}, "did you mean 'tanh'"),
     ):
         with pytest.raises(ConfigError, match=words):

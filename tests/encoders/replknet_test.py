@@ -254,7 +254,7 @@ def test_mismatches_speak(key):
         ({"small_kernel": 5}, "small_kernel 5 is larger than 3"),
         ({"depths": (2, 0)}, r"depths\[1\] is 0"),
         ({"lifted": 0}, "lifted is 0"),
-        ({"dtype": "bf16"}, "no dtype 'bf16'"),
+        ({"dtype": "bf16"}, "dtype is 'bf16'"),
     ):
         with pytest.raises(ConfigError, match=words):
             tiny(**options)

@@ -348,10 +348,10 @@ def test_the_first_blocks_are_a_network_of_their_own():
         (dict(pretrained_window=(12, 12, 12, -6)), "pretrained_window"),
         (dict(shift=(True, True, 0, 0)), "expected bool"),
         (dict(shift=(True, False)), "shift .* one for all stages, or 4 of them"),
-        (dict(hide="drop"), "no hide 'drop'; "),
+        (dict(hide="drop"), "hide is 'drop'"),
         (dict(heads=(3, 6, 12)), "one number of each per stage"),
         (dict(heads=(3, 8, 16, 32)), "stage 0 of the encoder: width 128 is not divisible by 3"),
-        (dict(dtype="bf16"), "no dtype 'bf16'"),
+        (dict(dtype="bf16"), "dtype is 'bf16'"),
         (dict(drop_path=1.0), "less than 1"),
     ],
 )

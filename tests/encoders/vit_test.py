@@ -335,7 +335,7 @@ def test_mismatches_speak(key):
         ({"positions": "sinus"}, "did you mean 'sincos'"),
         ({"relative_bias": "layers"}, "did you mean 'layer'"),
         ({"qkv_bias": "q"}, "did you mean 'qv'"),
-        ({"activation": "reluu"}, "no activation 'reluu'; did you mean 'relu'"),
+        ({"activation": "reluu"}, "activation is 'reluu', .*did you mean 'relu'"),
         ({"weight_init": "biet"}, "did you mean 'beit'"),
         ({"normalization": "klip"}, "did you mean 'clip'"),
     ):

@@ -51,7 +51,7 @@ def test_one_average_cannot_move_in_two_ways():
 def test_mistakes_are_answered_with_the_place():
     with pytest.raises(ConfigError, match=r"config.objective.rows.x 'maee'; did you mean 'mae'"):
         methods.create(dict(name="combine", rows=dict(x=dict(name="maee"))))
-    with pytest.raises(ConfigError, match="config.objective: Table 2 has no form 'z'"):
+    with pytest.raises(ConfigError, match="config.objective.form is 'z', expected one of a, b"):
         methods.create(dict(name="table2", form="z"))
 
 

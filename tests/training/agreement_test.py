@@ -139,7 +139,7 @@ def test_a_batch_that_is_too_small_is_refused(row, changes, sentence, shrunk):
         (
             "mixed_classification",
             {"objective.per": "rwo"},
-            "per 'batch' or per 'row', not per 'rwo'",
+            "expected one of batch, row; did you mean 'row'?",
         ),
         ("dino", {"decoders.prototypes.out": 1}, "out is 1, expected 2 to"),
         ("classification", {"towers.category.size": 1}, "size is 1, expected 2 to"),

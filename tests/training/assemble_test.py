@@ -184,7 +184,7 @@ def test_accumulated_steps_equal_whole_ones(row, shrunk, batch, fits, one_device
         ("m3i", {"objective.name": "m3j"}, "did you mean 'm3i'?"),
         ("siamese_im", {"decoders.projector.name": "projecto"}, "did you mean 'projector'?"),
         ("m3i", {"objective.hiden": 0.5}, "did you mean 'hidden'?"),
-        ("m3i", {"objective.target_view_first": "sme"}, "'same' or 'different'"),
+        ("m3i", {"objective.target_view_first": "sme"}, "did you mean 'same'?"),
         ("m3i", {"target.momentun": 0.5}, "did you mean 'momentum'?"),
         ("m3i", {"weighting.name": "gradient"}, "did you mean 'gradient_norm'?"),
         ("m3i", {"decoders": {}}, "wants decoder 'image'; config.decoders has none"),

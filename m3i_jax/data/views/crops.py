@@ -18,6 +18,7 @@ from m3i_jax.build import ConfigError, call, nearest
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.data.views.rand_augment import RandAugment
 from m3i_jax.ranges import Ascending, Local, Pixels, Range, Share
+from m3i_jax.texts import OneOf
 from m3i_jax.types import Batch
 
 TRIES = 10  # torchvision's number of draws before the centre fallback
@@ -70,7 +71,7 @@ class Crops:
     local: Local = 0
     local_size: Pixels = 96
     local_scale: Scale = (0.05, 0.4)
-    interpolation: str = "bicubic"
+    interpolation: Annotated[str, OneOf(*INTERPOLATIONS)] = "bicubic"
     rand_augment: dict | None = None
     repeats: Annotated[int, Range(1, 100)] = 1
 

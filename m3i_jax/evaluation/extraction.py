@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable
 
+import numpy as np
+
 from m3i_jax import data
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources import protocol
@@ -41,10 +43,19 @@ def feature_sets(
     test = opened(model, "test", classes=train.classes)
     for split, source in (("train", train), ("test", test)):  # both, before anything is encoded
         protocol.require_labels(source, split=split, what="a probe")
-    return tuple(
+    found = tuple(
         _feature_set(apply, model, source, split, limit, batch)
         for split, source, limit in (("train", train, train_limit), ("test", test, test_limit))
     )
+    if lacking := set(found[1].labels.tolist()) - set(found[0].labels.tolist()):
+        LOG.warning(
+            "%d of %d test records are of %s, of which no training record was taken or can be "
+            "read: no measure gets them right",
+            np.isin(found[1].labels, [*lacking]).sum(),
+            len(found[1].labels),
+            protocol.listed(train.classes[label] for label in sorted(lacking)),
+        )
+    return found
 
 
 def opened(model: Model, split: str, *, classes: tuple[str, ...] | None = None) -> data.Source:

@@ -95,3 +95,18 @@ def test_a_broken_test_image_is_left_out_of_every_number(tmp_path, caplog):
     with pytest.raises(TooManyUnreadable, match="2 of 10 records of the test split"):
         feature_sets(pixels_of(tmp_path, tmp_path))
     assert len(feature_sets(pixels_of(tmp_path, tmp_path, unreadable=0.2))[1].labels) == 8
+
+
+def test_classes_of_which_no_training_record_was_taken_are_told(tmp_path, caplog):
+    for split in ("train", "val"):
+        for name, count in (("bird", 8), ("cat", 8), ("dog", 2)):
+            for i in range(count):
+                painted(tmp_path / split / name / f"{i}.png", name)
+    model = pixels_of(tmp_path, tmp_path, unreadable=0.2)
+    train, test = feature_sets(model)
+    assert knn(train, test, k=1)[1] == 1.0 and "no measure gets them right" not in caplog.text
+    for i in range(2):
+        (tmp_path / "train" / "dog" / f"{i}.png").write_bytes(b"")
+    train, test = feature_sets(model)
+    assert knn(train, test, k=1)[1] == 16 / 18
+    assert "2 of 18 test records are of 'dog', of which no training record was taken" in caplog.text

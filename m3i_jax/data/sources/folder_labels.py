@@ -43,7 +43,9 @@ def look(
     if classes is None and split == "test":
         classes = _trained(root)
     found = None
-    for folder in folder_names.candidates(root, split):
+    places = folder_names.candidates(root, split)
+    # An empty test folder hides no val; where all are empty, the first says so.
+    for folder in [d for d in places if has_images(d) or filled(d)] or places[:1]:
         inside = folder != root
         lists = root if split == "test" else None
         one = _label(_unwrapped(folder), classes, captions=captions, inside=inside, lists=lists)

@@ -88,7 +88,7 @@ def splits(folder: Path) -> dict[str, Path]:
             )
         if kind:
             found[kind] = one
-    found = found or _paired(folders)
+    found = found or _paired(folder, folders)
     places = {kind: one.resolve() for kind, one in found.items()}
     for kind, place in places.items():
         if kind != "train" and place == places.get("train"):
@@ -99,17 +99,29 @@ def splits(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _paired(folders: list[Path]) -> dict[str, Path]:
-    """Splits by names that differ in the word of a split alone: seg_train and seg_test, 2 (val)."""
+def _paired(root: Path, folders: list[Path]) -> dict[str, Path]:
+    """Splits by names that differ in the word of a split alone: seg_train and segTest, 2 (val).
+
+    Raises:
+      ConfigError: there are several pairs, as trainA, testA, trainB and testB, of which none is
+        meant more than others.
+    """
     alike: dict[tuple[str, ...], dict[str, Path]] = {}
     for folder in folders:
-        words = [word for word in re.split(r"[\s_.,+()\[\]-]+", folded(folder.name)) if word]
+        apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder.name)
+        words = [word for word in re.split(r"[\s_.,+()\[\]-]+", folded(apart)) if word]
         kinds = [split_of(word) for word in words]
         rest = tuple(w for w, k in zip(words, kinds, strict=True) if not k and not w.isdecimal())
         for kind in filter(None, kinds):
             alike.setdefault(rest, {}).setdefault(kind, folder)
     pairs = [found for found in alike.values() if len(found) > 1 and "train" in found]
-    return pairs[0] if len(pairs) == 1 else {}
+    if len(pairs) > 1:
+        several = " and ".join(_quoted(path.name for path in found.values()) for found in pairs)
+        raise ConfigError(
+            f"'{root}' holds the splits of several data sets, {several}; give the folders of one "
+            "of them, called train and test, as config.data.root"
+        )
+    return pairs[0] if pairs else {}
 
 
 def candidates(root: Path, split: str | None) -> list[Path]:

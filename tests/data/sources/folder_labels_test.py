@@ -154,3 +154,14 @@ def test_a_folder_around_the_classes_is_no_class(wrap, tmp_path):
     found += [data.source(dict(name="image_folder", root=str(tmp_path)), split="test")]
     for source in found:
         assert source.classes == ("cat", "dog") and [source[i].label for i in range(2)] == [0, 1]
+
+
+@pytest.mark.parametrize("left", ["test", "test/cat", "test/.hidden"])
+def test_an_empty_test_folder_hides_no_val(three, left):
+    put(three, "val/cat/1.png")
+    (three / left).mkdir(parents=True)
+    _, test = both(three)
+    assert len(test) == 1 and test[0].label == 1
+    (three / "val" / "cat" / "1.png").unlink()
+    with pytest.raises(ConfigError, match="no images in '.*test'"):
+        both(three)

@@ -76,6 +76,8 @@ def test_a_train_is_a_class_only_among_others_within_a_split(tmp_path):
     "train, test",
     [
         ("seg_train", "seg_test"),
+        ("trainA", "testA"),
+        ("segTrain", "segTest"),
         ("1_train", "2_test"),
         ("train (1)", "val (1)"),
         ("x-train", "x-val"),
@@ -116,3 +118,18 @@ def test_splits_in_other_languages_are_found(tmp_path, train, test):
     made(tmp_path, train, test)
     assert folder_names.candidates(tmp_path, "train") == [tmp_path / train]
     assert folder_names.candidates(tmp_path, "test") == [tmp_path / test]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "trainA trainB testA testB",
+        "x_train x_test y_train y_val",
+        "usTrain usTest eu_train eu_test",
+    ],
+)
+def test_splits_of_several_data_sets_are_no_classes(tmp_path, names):
+    made(tmp_path, *names.split())
+    for split in ("train", "test"):
+        with pytest.raises(ConfigError, match="holds the splits of several data sets"):
+            folder_names.candidates(tmp_path, split)

@@ -58,7 +58,7 @@ def layer_scales(
         except ValueError:
             raise ConfigError(
                 f"layer decay does not know which layer '{path}' belongs to; "
-                "name it in layers.LAYERS"
+                "name it in layer_decay.LAYERS"
             ) from None
         scales[path] = 1.0 if kind == "head" else decay ** (count + 1)
     return scales

@@ -79,7 +79,7 @@ def run(
         if argv[1:]:
             raise ConfigError(f"'{argv[1]}' is not a flag; flags start with --, values follow =")
         if show is not None and flags.FLAGS.show:
-            return print(show(flags.FLAGS.config))
+            return _print(show(flags.FLAGS.config))
         return main()
 
     if usage.asked(sys.argv):
@@ -113,6 +113,14 @@ def run(
 def _told_once(record: LogRecord) -> bool:
     """False for tracebacks of Orbax's threads: each raises what it logs, and we say it."""
     return not (record.exc_info and f"{os.sep}orbax{os.sep}" in record.pathname)
+
+
+def _print(text: str) -> None:
+    """Prints a page, of which a reader such as `head` may want the beginning only."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # what is left is flushed at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave(sentence: str, status: int) -> None:

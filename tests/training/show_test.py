@@ -109,6 +109,13 @@ def test_a_program_shows_its_config_at_once_and_does_nothing(tmp_path):
     assert time.perf_counter() - start < 20  # 1.3 s by itself; tests run side by side
 
 
+def test_a_reader_that_has_seen_enough_is_no_fault():
+    words = [sys.executable, "-m", "m3i_jax", "plan", "--show"]
+    program = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    program.stdout.close()
+    assert program.stderr.read() == b"" and program.wait() == 0
+
+
 def test_every_config_has_a_page():
     for name in shipped.names():
         assert show.page(cli.load(name)).startswith("config: what a run is")

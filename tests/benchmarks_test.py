@@ -35,7 +35,7 @@ def benchmark(*words, program="train_step", without=()):
 def test_figures_of_a_tiny_run(tmp_path):
     file = tmp_path / "figures.json"
     config = str(ROOT / "configs" / "digit_scenes/mae.py")
-    absent = ("grain", "orbax", "ml_collections", "PIL", "clu", "tensorflow", "torch")
+    absent = ("grain", "orbax", "ml_collections", "clu", "tensorflow", "torch")
     done = benchmark("--config", config, *TINY, "--json", str(file), without=absent)
     assert done.returncode == 0, done.stderr
     found = json.loads(file.read_text())

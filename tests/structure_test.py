@@ -145,7 +145,8 @@ def test_files_and_functions_fit(path):
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_public_names_are_documented_and_called_alike(path):
     tree = ast.parse(path.read_text())
-    assert ast.get_docstring(tree), f"{name(path)} has no docstring"
+    said = ast.get_docstring(tree) or ""
+    assert len(said) > 20 and "TODO" not in said, f"{name(path)} does not say what it is"
     assert path.stem not in ("utils", "misc", "common", "helpers")
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):

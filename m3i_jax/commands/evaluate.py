@@ -35,6 +35,8 @@ COMMA = re.compile(r",(?![^(\[]*[)\]])")  # not one inside brackets
 def main() -> None:
     """Measures every model by every task; writes and prints what was found."""
     blocks = [block for text in TASK.value for block in parsed(text)]
+    if not blocks:
+        raise ConfigError("--task names no task; m3i list tasks shows them")
     from m3i_jax.evaluation import results, run, tasks
     from m3i_jax.parallel.signals import Preemption
 

@@ -29,6 +29,7 @@ def test_a_setting_without_a_value_is_a_sentence():
 @pytest.mark.parametrize(
     "line, sentence",
     [
+        ("--task=,", "--task names no task"),
         ("--task=linear:base_lr=10", "base_lr is the rate of recipe=lars"),
         ("--task=linaer", "unknown --task 'linaer'; did you mean 'linear'?"),
         ("--task=knn:k", "expected knn:SETTING=VALUE"),

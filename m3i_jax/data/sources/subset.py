@@ -35,17 +35,21 @@ class Subset:
 
 
 def spread(source: Source, count: int) -> Subset:
-    """At most `count` records, spread over the source: `BLOCK` drawn from each of equal stretches.
+    """At most `count` records, spread over the source, see `places`."""
+    return Subset(source, places(len(source), count))
+
+
+def places(total: int, count: int) -> np.ndarray:
+    """At most `count` of `total` indices in order: `BLOCK` drawn from each of equal stretches.
 
     So a source that is sorted by class keeps its shares, and one whose classes take turns is not
     met in step with them, as every n-th record would be. The draw is always the same.
     """
-    total, rng = len(source), np.random.default_rng(0)
-    count = min(count, total)
+    count, rng = min(count, total), np.random.default_rng(0)
     ends = np.linspace(0, total, -(-count // BLOCK) + 1).round().astype(int)
     upto = ends * count // max(total, 1)  # grows by no more than `ends` does
     parts = [
         first + np.sort(rng.choice(last - first, number, replace=False))
         for first, last, number in zip(ends[:-1], ends[1:], np.diff(upto), strict=True)
     ]
-    return Subset(source, np.concatenate([np.empty(0, int), *parts]))
+    return np.concatenate([np.empty(0, int), *parts])

@@ -19,11 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from m3i_jax import jsonfile
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.data.sources.protocol import Sample, Source
+from m3i_jax.data.sources.subset import places
 
 LOG = logging.getLogger(__name__)
 SURVEYED = 2000  # records of a small source, all of which are read before a run
@@ -136,7 +135,7 @@ class Robust:
           TooManyUnreadable: more are broken than allowed.
         """
         total, start, read = len(self), time.monotonic(), 0
-        chosen = np.unique(np.linspace(0, total - 1, min(most, total)).round().astype(int))
+        chosen = places(total, most)
         told, error = start + 1, None
         with ThreadPoolExecutor(threads, thread_name_prefix="m3i-survey") as pool:
             for done, (_, met) in enumerate(_ahead(pool, self._try, chosen.tolist()), 1):

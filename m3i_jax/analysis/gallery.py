@@ -16,20 +16,20 @@ from m3i_jax.analysis import predictions
 from m3i_jax.training import hooks, schema
 from m3i_jax.training.assemble import Run
 from m3i_jax.training.log import Log
-from m3i_jax.training.loop import Hook, Moment
-from m3i_jax.training.session import Session
+from m3i_jax.training.loop import Hook, StepInfo
+from m3i_jax.training.session import RunContext
 from m3i_jax.training.state import TrainState
 from m3i_jax.training.step import views
 
 ROWS = 6
 
 
-def drawing(session: Session) -> list[Hook]:
+def drawing(context: RunContext) -> list[Hook]:
     """Hooks that a run's `config.log` asks for; for `training.session.train(watch=...)`."""
-    every = schema.Log(**session.run.config.log).images
+    every = schema.Log(**context.run.config.log).images
     if not every:
         return []
-    return [hook(session.log, gallery(session.run), state=session.state, every=every)]
+    return [hook(context.log, gallery(context.run), state=context.state, every=every)]
 
 
 def gallery(run: Run, *, rows: int = ROWS) -> Callable[[Any, Any, int], dict[str, np.ndarray]]:
@@ -114,10 +114,10 @@ def hook(
 ) -> Hook:
     """Pictures of what the step looks at, at step `first` and every `every` steps."""
 
-    def look(moment: Moment) -> None:
-        shown = moment.step == first or hooks.due(moment.step, every) or moment.done
-        if shown and not moment.leaving:
-            pictures = draw(state(moment.leaves), moment.batch, moment.step)
-            log.images(moment.step, pictures)
+    def look(info: StepInfo) -> None:
+        shown = info.step == first or hooks.due(info.step, every) or info.done
+        if shown and not info.leaving:
+            pictures = draw(state(info.leaves), info.batch, info.step)
+            log.images(info.step, pictures)
 
     return look

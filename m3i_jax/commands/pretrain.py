@@ -49,7 +49,7 @@ def main() -> int:
     from m3i_jax.training.session import start
 
     with processes.together() if DISTRIBUTED.value else contextlib.nullcontext():
-        watch = lambda session: [*monitor(session), *drawing(session)]  # noqa: E731
+        watch = lambda context: [*monitor(context), *drawing(context)]  # noqa: E731
         return start(parts, WORKDIR.value, watch=watch)
 
 

@@ -17,25 +17,25 @@ from m3i_jax.evaluation import categories
 from m3i_jax.evaluation.features import FeatureSet, pooled
 from m3i_jax.evaluation.knn import online_knn
 from m3i_jax.training import hooks, reading, schema
-from m3i_jax.training.loop import Hook, Moment
-from m3i_jax.training.session import Session
+from m3i_jax.training.loop import Hook, StepInfo
+from m3i_jax.training.session import RunContext
 
 LOG = logging.getLogger(__name__)
 CHUNK = 256  # images encoded at once, and between two looks whether to leave
 
 
-def monitor(session: Session) -> list[Hook]:
+def monitor(context: RunContext) -> list[Hook]:
     """Hooks that a run's `config.monitor` asks for; for `training.session.train(watch=...)`."""
-    wanted = schema.Monitor(**session.run.config.monitor)
-    return _monitor(session, wanted) if wanted.every else []
+    wanted = schema.Monitor(**context.run.config.monitor)
+    return _monitor(context, wanted) if wanted.every else []
 
 
-def _monitor(session: Session, wanted: schema.Monitor) -> list[Hook]:
+def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
     """The hook that measures the encoder every so many steps."""
-    run, config = session.run, session.run.config
+    run, config = context.run, context.run.config
     cut = dict(size=wanted.size or config.image, ratio=wanted.ratio)
-    known = _subset(session.inputs.source, wanted.bank, cut)
-    asked = _asked(session, wanted.queries, cut)
+    known = _subset(context.inputs.source, wanted.bank, cut)
+    asked = _asked(context, wanted.queries, cut)
     names = categories.classifier(run.method)
 
     @jax.jit
@@ -63,30 +63,30 @@ def _monitor(session: Session, wanted: schema.Monitor) -> list[Hook]:
 
     shown = [known[0]] if asked is None else [known[0], asked[0]]
 
-    def hook(moment: Moment) -> None:
-        if moment.leaving or not (hooks.due(moment.step, wanted.every) or moment.last):
+    def hook(info: StepInfo) -> None:
+        if info.leaving or not (hooks.due(info.step, wanted.every) or info.last):
             return
-        state, features = session.state(moment.leaves), {}
+        state, features = context.state(info.leaves), {}
         for branch, params in (("online", state.params), ("ema", state.codes["ema"])):
-            features[branch] = [_features(encode, params, x, session.asked) for x in shown]
-        if not session.asked():
+            features[branch] = [_features(encode, params, x, context.asked) for x in shown]
+        if not context.asked():
             found = measure(state.params, features, known, asked)
-            session.log.scalars(moment.step, jax.device_get(found))
+            context.log.scalars(info.step, jax.device_get(found))
 
     return [hook]
 
 
-def _asked(session: Session, count: int, cut: dict) -> tuple[np.ndarray, np.ndarray] | None:
+def _asked(context: RunContext, count: int, cut: dict) -> tuple[np.ndarray, np.ndarray] | None:
     """(images, labels) of test records that a vote can be checked on; None, and why, without any.
 
     Raises:
       ConfigError: the test split has a class that training lacks.
     """
-    train, config = session.inputs.source, session.run.config
+    train, config = context.inputs.source, context.run.config
     reason = protocol.unlabelled(train, split="train")
     if not reason:
         try:
-            test = reading.read(config, session.workdir, split="test", classes=train.classes)
+            test = reading.read(config, context.workdir, split="test", classes=train.classes)
         except NoSplit as error:
             reason = str(error)
         else:

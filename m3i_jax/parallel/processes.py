@@ -157,16 +157,16 @@ class Watchdog:
         self._timer: threading.Timer | None = None
         self._start = time.monotonic()
 
-    def watch(self, moment: Any) -> None:
+    def watch(self, info: Any) -> None:
         """A hook: the next step begins."""
         self._start = time.monotonic()
-        said = f"no step after {moment.step} has ended for {self._longest:g} s"
+        said = f"no step after {info.step} has ended for {self._longest:g} s"
         self._timer = threading.Timer(self._longest, self._leave, (said,))
         self._timer.daemon = True
-        if not moment.last:
+        if not info.last:
             self._timer.start()
 
-    def rest(self, moment: Any) -> None:
+    def rest(self, info: Any) -> None:
         """A hook: the step has ended."""
         if self._timer is not None:
             self._timer.cancel()

@@ -61,7 +61,7 @@ class Preemption:
         os.close(self._outlet)
         self._thread.join(1.0)
 
-    def hold(self, moment: Any) -> None:
+    def hold(self, info: Any) -> None:
         """A hook: after a step there is something to save."""
         self._holds = True
 

@@ -1,4 +1,4 @@
-"""What a run does beside training: logs and saves. Each hook is a function of a `Moment`."""
+"""What a run does beside training: logs and saves. Each hook is a function of a `StepInfo`."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +13,7 @@ from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import CheckpointError, NotFinite
 from m3i_jax.training import health
 from m3i_jax.training.log import Log
-from m3i_jax.training.loop import Hook, Moment
+from m3i_jax.training.loop import Hook, StepInfo
 from m3i_jax.training.state import TrainState
 
 LOG = getLogger(__name__)
@@ -67,16 +67,16 @@ def logging(
         log.scalars(step, values)
         _watch(step, int(values["optim/skipped"]), start)
 
-    def hook(moment: Moment) -> None:
+    def hook(info: StepInfo) -> None:
         now = time.perf_counter()
         if not mark:  # the first step includes compilation
-            jax.block_until_ready(moment.metrics)
-            mark.append((moment.step, time.perf_counter(), moment.waited))
-        if moment.step > seen[0] and (due(moment.step, every) or moment.done):
-            waiting.append((moment.step, moment.metrics, now, moment.waited))
-        seen[0] = moment.step
-        all_of_it = moment.last or due(moment.step, flush)
-        while waiting and (all_of_it or waiting[0][0] <= moment.step - LAG):
+            jax.block_until_ready(info.metrics)
+            mark.append((info.step, time.perf_counter(), info.waited))
+        if info.step > seen[0] and (due(info.step, every) or info.done):
+            waiting.append((info.step, info.metrics, now, info.waited))
+        seen[0] = info.step
+        all_of_it = info.last or due(info.step, flush)
+        while waiting and (all_of_it or waiting[0][0] <= info.step - LAG):
             write(*waiting.pop(0))
 
     return hook
@@ -97,7 +97,7 @@ def saving(
     checkpoints: Checkpoints,
     *,
     state: Callable[[Any], TrainState],
-    meta: Callable[[Moment], dict[str, Any]],
+    meta: Callable[[StepInfo], dict[str, Any]],
     every: int = 1000,
     pause: float = 1.0,
 ) -> Hook:
@@ -119,13 +119,13 @@ def saving(
             return False
         return True
 
-    def hook(moment: Moment) -> None:
-        late = every > 0 and moment.step % every in (every // 8, every // 4, every // 2)
-        if due(moment.step, every) or moment.last or (late and checkpoints.failed()):
+    def hook(info: StepInfo) -> None:
+        late = every > 0 and info.step % every in (every // 8, every // 4, every // 2)
+        if due(info.step, every) or info.last or (late and checkpoints.failed()):
             done(checkpoints.settle)  # the one before
-            items = state(moment.leaves).items()
-            save = partial(checkpoints.save, moment.step, items, meta(moment), wait=moment.last)
-            while not done(save) and moment.last:
+            items = state(info.leaves).items()
+            save = partial(checkpoints.save, info.step, items, meta(info), wait=info.last)
+            while not done(save) and info.last:
                 time.sleep(pause * 2 ** (checkpoints.failures - 1))
 
     return hook

@@ -13,7 +13,7 @@ from m3i_jax.types import Array
 AHEAD = 8  # steps that the host may queue before it waits for the oldest one
 
 
-class Moment(NamedTuple):
+class StepInfo(NamedTuple):
     """What a hook sees after a step; reading an array waits for the device, so few hooks should.
 
     step: steps taken, `total` of them in all.  leaves: the state, flat; donated to the next step.
@@ -42,7 +42,7 @@ class Moment(NamedTuple):
         return self.last and not self.done
 
 
-Hook = Callable[[Moment], None]
+Hook = Callable[[StepInfo], None]
 
 
 def fit(
@@ -66,14 +66,14 @@ def fit(
     ahead of it.
     """
     queued: deque = deque()
-    step, waited, stopped, moment = start, 0.0, start < total and stop(), None
+    step, waited, stopped, info = start, 0.0, start < total and stop(), None
     source = iter(stream)
     while step < total and not stopped:
         before = time.perf_counter()
-        with _parting(parting, moment):
+        with _parting(parting, info):
             given = next(source, None)
         if given is None:
-            _part(parting, moment)
+            _part(parting, info)
             break
         batch, position = given
         waited += time.perf_counter() - before
@@ -84,24 +84,24 @@ def fit(
             jax.block_until_ready(queued.popleft())
         stopped = stop()
         last = stopped or step == total
-        moment = Moment(step, total, leaves, batch, position, metrics, waited, last)
+        info = StepInfo(step, total, leaves, batch, position, metrics, waited, last)
         for hook in hooks:
-            with _parting(() if hook in parting else parting, moment):
-                hook(moment)
+            with _parting(() if hook in parting else parting, info):
+                hook(info)
     return leaves, step
 
 
 @contextlib.contextmanager
-def _parting(hooks: Sequence[Hook], moment: Moment | None) -> Iterator[None]:
+def _parting(hooks: Sequence[Hook], info: StepInfo | None) -> Iterator[None]:
     """What fails in the block takes nothing with it that can still be saved."""
     try:
         yield
     except Exception:
-        _part(hooks, moment)
+        _part(hooks, info)
         raise
 
 
-def _part(hooks: Sequence[Hook], moment: Moment | None) -> None:
-    if moment is not None:
+def _part(hooks: Sequence[Hook], info: StepInfo | None) -> None:
+    if info is not None:
         for hook in hooks:
-            hook(moment._replace(last=True))
+            hook(info._replace(last=True))

@@ -23,7 +23,7 @@ from m3i_jax.training import frozen, hooks, init_from, reading, schema
 from m3i_jax.training.assemble import Parts, Run, check, finish
 from m3i_jax.training.config import Config
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
-from m3i_jax.training.loop import Hook, Moment, fit
+from m3i_jax.training.loop import Hook, StepInfo, fit
 from m3i_jax.training.planning import flops
 from m3i_jax.training.state import TrainState
 
@@ -40,7 +40,7 @@ class Inputs(NamedTuple):
     fingerprint: dict[str, Any]
 
 
-class Session(NamedTuple):
+class RunContext(NamedTuple):
     """What a hook can know about the run that it watches."""
 
     run: Run
@@ -55,7 +55,7 @@ def train(
     config: Config,
     workdir: str | Path,
     *,
-    watch: Callable[[Session], Sequence[Hook]] = lambda session: (),
+    watch: Callable[[RunContext], Sequence[Hook]] = lambda context: (),
 ) -> int:
     """Checks a config and trains in `workdir` until the run is done: see `start`."""
     return start(check(config), workdir, watch=watch)
@@ -65,7 +65,7 @@ def start(
     parts: Parts,
     workdir: str | Path,
     *,
-    watch: Callable[[Session], Sequence[Hook]] = lambda session: (),
+    watch: Callable[[RunContext], Sequence[Hook]] = lambda context: (),
 ) -> int:
     """Trains in `workdir` until the run is done, and returns the exit status of the program.
 
@@ -96,14 +96,14 @@ def start(
             LOG.info("step %d of %d: this run is done already", step, run.total)
             return 0
         with Log(workdir, total=run.total, start=step, active=first) as log:
-            session = Session(run, inputs, workdir, log, _unflatten(state), preemption.at_once)
-            logs, puts_back, saves = _hooks(session, kept, every=block.every)
-            chores = [preemption.hold, logs, *watch(session), puts_back, saves]
+            context = RunContext(run, inputs, workdir, log, _unflatten(state), preemption.at_once)
+            logs, puts_back, saves = _hooks(context, kept, every=block.every)
+            after_each = [preemption.hold, logs, *watch(context), puts_back, saves]
             parting = [logs, puts_back, saves]
             if jax.process_count() > 1:  # all leave together, or somebody stands still
                 dog, parting = Watchdog(), []
-                chores = [dog.rest, *chores, dog.watch]
-            step = _fit(session, state, position, chores, parting, preemption)
+                after_each = [dog.rest, *after_each, dog.watch]
+            step = _fit(context, state, position, after_each, parting, preemption)
         return 0 if step == run.total else EXIT_PREEMPTED
 
 
@@ -182,36 +182,36 @@ def _unflatten(state: TrainState) -> Callable[[Any], TrainState]:
     return lambda leaves: jax.tree.unflatten(treedef, leaves)
 
 
-def _hooks(session: Session, kept: Checkpoints, *, every: int) -> list[Hook]:
+def _hooks(context: RunContext, kept: Checkpoints, *, every: int) -> list[Hook]:
     """Log, papers, checkpoints: so that what a checkpoint follows is on disk."""
-    config, run, log = session.run.config, session.run, session.log
+    config, run, log = context.run.config, context.run, context.log
     meta = {"config": json.loads(json.dumps(config.to_dict())), "fingerprint": None}
-    meta["fingerprint"] = session.inputs.fingerprint
+    meta["fingerprint"] = context.inputs.fingerprint
     ceiling = flops.ceiling(run) if jax.process_index() == 0 else None  # only the first one logs
-    history = read(session.workdir / METRICS)
+    history = read(context.workdir / METRICS)
     given = dict(batch=config.batch, flush=every, ceiling=ceiling, history=history)
     return [
         hooks.logging(log, every=schema.Log(**config.log).every, **given),
-        _putting_back(session, every=every),
+        _putting_back(context, every=every),
         hooks.saving(
             kept,
-            state=session.state,
-            meta=lambda moment: meta | {"data": moment.position},
+            state=context.state,
+            meta=lambda info: meta | {"data": info.position},
             every=every,
         ),
     ]
 
 
-def _putting_back(session: Session, *, every: int) -> Hook:
+def _putting_back(context: RunContext, *, every: int) -> Hook:
     """Before every checkpoint: the papers of a work directory that was deleted under the run."""
-    workdir, tokenizer = session.workdir, session.inputs.tokenizer
+    workdir, tokenizer = context.workdir, context.inputs.tokenizer
 
-    def hook(moment: Moment) -> None:
-        if jax.process_index() or not (moment.last or hooks.due(moment.step, every)):
+    def hook(info: StepInfo) -> None:
+        if jax.process_index() or not (info.last or hooks.due(info.step, every)):
             return
         try:
             if not (workdir / CONFIG).exists():
-                guard_config(workdir, session.run.config, bound=False)
+                guard_config(workdir, context.run.config, bound=False)
             if tokenizer and not (workdir / TOKENIZER).exists():
                 _save(tokenizer, workdir)
         except Unwritable as error:  # the checkpoint counts, and says what is wrong
@@ -220,9 +220,9 @@ def _putting_back(session: Session, *, every: int) -> Hook:
     return hook
 
 
-def _fit(session: Session, state, position, chores, parting, preemption: Preemption) -> int:
+def _fit(context: RunContext, state, position, after_each, parting, preemption: Preemption) -> int:
     """Runs the loop; returns the steps taken in all."""
-    run, inputs = session.run, session.inputs
+    run, inputs = context.run, context.inputs
     stream = pipeline.batches(
         inputs.source,
         batch=run.config.batch,
@@ -246,7 +246,7 @@ def _fit(session: Session, state, position, chores, parting, preemption: Preempt
                 feed,
                 start=start,
                 total=run.total,
-                hooks=chores,
+                hooks=after_each,
                 parting=parting,
                 stop=preemption.agreed,
             )

@@ -9,7 +9,7 @@ import pytest
 from m3i_jax import normalize, trees
 from m3i_jax.analysis.gallery import _columns, gallery, hook
 from m3i_jax.training.assemble import assemble
-from tests.training.toy_moments import Book, moments
+from tests.training.toy_steps import Book, infos
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_pictures_are_drawn_first_last_and_in_between():
     book = Book()
     draw = lambda state, batch, step: {"views": np.zeros((1, 1, 3))}  # noqa: E731
     look = hook(book, draw, state=lambda leaves: None, every=4)
-    for moment in moments(9):
-        look(moment)
+    for info in infos(9):
+        look(info)
     assert book.pictures == [1, 4, 8, 9]
-    look(moment._replace(step=8, last=True))
+    look(info._replace(step=8, last=True))
     assert book.pictures == [1, 4, 8, 9], "who leaves does not draw"

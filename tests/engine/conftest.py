@@ -30,7 +30,7 @@ MOMENT = re.compile(r"^optimizer/.*?/(trace|mu|nu)/((?:encoders|decoders)/.*)$")
 class Played(NamedTuple):
     """Two steps of the engine: what they started from, what they were given, what they made.
 
-    Parameters and moments are {path: array}; `made` has one `replay64.Moment` for each step.
+    Parameters and moments are {path: array}; `made` has one `replay64.StepResult` for each step.
     """
 
     run: Any
@@ -126,7 +126,7 @@ def play():
     from m3i_jax.training.assemble import assemble
     from m3i_jax.training.config import Config
 
-    def moment(state, metrics):
+    def result(state, metrics):
         leaves = dict(trees.named_leaves(state))
         part = lambda prefix: {  # noqa: E731
             p.removeprefix(prefix): x for p, x in leaves.items() if p.startswith(prefix)
@@ -137,7 +137,7 @@ def play():
                 moments.setdefault(found[1], {})[found[2]] = x
         slots = {p: x for p, x in part("codes/").items() if not p.startswith("ema/")}
         loss, norm = (float(metrics.get(k, 0)) for k in ("train/loss", "optim/grad_norm"))
-        return replay64.Moment(loss, norm, part("params/"), part("codes/ema/"), moments, slots)
+        return replay64.StepResult(loss, norm, part("params/"), part("codes/ema/"), moments, slots)
 
     ready = {}
 
@@ -156,7 +156,7 @@ def play():
         run, advance = made_ready(name, batch, changes)
         start = run.total // 3 if start is None else start
         begin = begun(jax.device_get(run.create()), start, late, state or {})
-        first, made, given = moment(begin, {}), [], []
+        first, made, given = result(begin, {}), [], []
         with jax.set_mesh(run.mesh):
             leaves = jax.tree.leaves(jax.device_put(begin, run.shardings))
             for whole in batches(batch):
@@ -168,7 +168,7 @@ def play():
                 )
                 leaves, metrics = advance(leaves, sharding.put(seen, run.mesh))
                 after = jax.tree.unflatten(jax.tree.structure(begin), jax.device_get(leaves))
-                made.append(moment(after, metrics))
+                made.append(result(after, metrics))
                 given.append(seen)
         return Played(run, start, first.params, first.ema, first.moments, first.slots, given, made)
 

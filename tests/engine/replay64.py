@@ -10,7 +10,7 @@ import torch
 STATISTICS = re.compile(r"(^|/)(mean|var)$")
 
 
-class Moment(NamedTuple):
+class StepResult(NamedTuple):
     """What is compared behind each step; all but numbers are {path: array}."""
 
     loss: float
@@ -60,7 +60,7 @@ def followed(statistics, passes, prefix):
 
 
 def replay(played, loss, optimizer, *, momentum=None, frozen=r"(?!)", limits=(), averaged=True):
-    """[Moment] of the steps that the engine made, from the state that it started from.
+    """[StepResult] of the steps that the engine made, from the state that it started from.
 
     loss: (params, ema, slots, batch, passes of the online network, those of the average) ->
       (loss, slots behind the step), on nested dicts of tensors.
@@ -93,5 +93,5 @@ def replay(played, loss, optimizer, *, momentum=None, frozen=r"(?!)", limits=(),
         mu = momentum(count)
         ema = {p: mu * x + (1 - mu) * params[p] for p, x in ema.items()} | own
         norm = np.sqrt(sum(np.square(g).sum() for g in grads.values()))
-        made.append(Moment(value.item(), norm, params, ema, optimizer.moments(), slots))
+        made.append(StepResult(value.item(), norm, params, ema, optimizer.moments(), slots))
     return made

@@ -30,8 +30,8 @@ class Run:
         self.config = config
 
 
-class Session:
-    """As much of a session as the monitor looks at before the first step."""
+class RunContext:
+    """As much of a run as the monitor looks at before the first step."""
 
     def __init__(self, root=None, **block):
         self.run, self.workdir = Run(Config(root, **block)), root
@@ -48,7 +48,7 @@ def put(root, *names):
 
 
 def test_an_interval_of_zero_turns_it_off():
-    assert monitor(Session(every=0)) == []
+    assert monitor(RunContext(every=0)) == []
 
 
 def test_a_probe_is_left_in_the_middle_when_somebody_asks_to_leave(monkeypatch):
@@ -76,35 +76,37 @@ def test_a_probe_is_left_in_the_middle_when_somebody_asks_to_leave(monkeypatch):
     ],
 )
 def test_a_vote_that_cannot_be_checked_is_off_and_says_why(tmp_path, caplog, test, reason):
-    session = Session(put(tmp_path, "train/cat/1.png", "train/dog/1.png", *test), every=1)
-    asked = module._asked(session, 8, CUT)
+    context = RunContext(put(tmp_path, "train/cat/1.png", "train/dog/1.png", *test), every=1)
+    asked = module._asked(context, 8, CUT)
     if reason:
         assert asked is None and "the monitor shows no kNN: " in caplog.text
         assert reason in caplog.text
     else:
         assert asked[1].tolist() == [0] and not caplog.text
-    assert len(monitor(session)) == 1  # the features themselves are watched all the same
+    assert len(monitor(context)) == 1  # the features themselves are watched all the same
 
 
 def test_without_classes_in_training_there_is_no_vote(tmp_path, caplog):
-    session = Session(put(tmp_path, "train/1.png", "val/cat/1.png"), every=1)
-    assert module._asked(session, 8, CUT) is None and "train split has no classes" in caplog.text
+    context = RunContext(put(tmp_path, "train/1.png", "val/cat/1.png"), every=1)
+    assert module._asked(context, 8, CUT) is None and "train split has no classes" in caplog.text
 
 
 def test_a_class_that_training_lacks_is_refused_before_the_first_step(tmp_path):
-    session = Session(put(tmp_path, "train/cat/1.png", "val/cat/1.png", "val/cow/1.png"), every=1)
+    context = RunContext(
+        put(tmp_path, "train/cat/1.png", "val/cat/1.png", "val/cow/1.png"), every=1
+    )
     with pytest.raises(ConfigError, match="config.monitor cannot count 1 images .* class 'cow'"):
-        monitor(session)
+        monitor(context)
 
 
 def test_broken_records_are_neither_in_the_bank_nor_asked(tmp_path):
     train = (f"train/{name}/{i}.png" for name in ("cat", "dog") for i in range(2))
-    session = Session(put(tmp_path, *train, "val/dog/1.png", "val/dog/2.png"), every=1)
+    context = RunContext(put(tmp_path, *train, "val/dog/1.png", "val/dog/2.png"), every=1)
     (tmp_path / "train/cat/1.png").write_bytes(b"")
     (tmp_path / "val/dog/1.png").write_bytes(b"")
-    images, labels = module._subset(session.inputs.source, 9, CUT)
+    images, labels = module._subset(context.inputs.source, 9, CUT)
     assert len(images) == 3 and labels.tolist() == [0, 1, 1]
-    assert module._asked(session, 8, CUT)[1].tolist() == [1]
+    assert module._asked(context, 8, CUT)[1].tolist() == [1]
 
 
 def test_the_monitor_wrote_probe_and_health(finished_run):

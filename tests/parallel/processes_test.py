@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from m3i_jax.parallel import processes
-from m3i_jax.training.loop import Moment
+from m3i_jax.training.loop import StepInfo
 
 
 class Store:
@@ -90,18 +90,18 @@ def test_a_coordinator_that_does_not_answer_is_said():
 def test_a_step_that_does_not_end_is_noticed_and_what_is_done_between_steps_is_not():
     told = []
     dog = processes.Watchdog(longest=0.2, leave=told.append)
-    moments = [Moment(step, 9, [], None, None, {}, 0.0, step == 9) for step in range(1, 10)]
-    for moment in moments[:3]:
-        dog.rest(moment)
-        time.sleep(0.3 if moment.step == 2 else 0.0)  # a checkpoint, a probe
-        dog.watch(moment)
+    steps = [StepInfo(step, 9, [], None, None, {}, 0.0, step == 9) for step in range(1, 10)]
+    for info in steps[:3]:
+        dog.rest(info)
+        time.sleep(0.3 if info.step == 2 else 0.0)  # a checkpoint, a probe
+        dog.watch(info)
         time.sleep(0.02)
     assert told == []
     time.sleep(0.5)
     assert len(told) == 1 and told[0].startswith("no step after 3 has ended for 0.2")
     told.clear()
-    dog.rest(moments[-1])
-    dog.watch(moments[-1])
+    dog.rest(steps[-1])
+    dog.watch(steps[-1])
     time.sleep(0.4)
     assert told == [], "nobody waits for a step after the last one"
 

@@ -1,4 +1,4 @@
-"""Hooks on moments made by hand: what is written when, and when a run gives up."""
+"""Hooks on steps made by hand: what is written when, and when a run gives up."""
 
 import itertools
 import logging
@@ -10,15 +10,15 @@ from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import CheckpointError, NotFinite
 from m3i_jax.checkpoints.storage import Storage, publish
 from m3i_jax.training import hooks
-from tests.training.toy_moments import Book, moments
+from tests.training.toy_steps import Book, infos
 
 
 def test_lines_are_of_their_own_step_and_complete_before_a_checkpoint():
     book, on_disk = Book(), {}
     hook = hooks.logging(book, batch=4, every=2, flush=6)
-    for moment in moments(7):
-        hook(moment)
-        on_disk[moment.step] = [step for step, _ in book.lines]
+    for info in infos(7):
+        hook(info)
+        on_disk[info.step] = [step for step, _ in book.lines]
     assert book.lines == [(2, 2.0), (4, 4.0), (6, 6.0), (7, 7.0)]
     assert on_disk[3] == [] and on_disk[4] == [2], "reading lags, so that the device never waits"
     assert on_disk[6] == [2, 4, 6], "all that precedes a checkpoint is written before it"
@@ -28,9 +28,9 @@ def test_lines_are_of_their_own_step_and_complete_before_a_checkpoint():
 def test_a_step_that_is_parted_from_is_written_once_and_at_once():
     book = Book()
     hook = hooks.logging(book, batch=4, every=2)
-    for moment in itertools.islice(moments(9), 6):
-        hook(moment)
-    hook(moment._replace(last=True))
+    for info in itertools.islice(infos(9), 6):
+        hook(info)
+    hook(info._replace(last=True))
     assert [step for step, _ in book.lines] == [2, 4, 6]
 
 
@@ -38,8 +38,8 @@ def test_utilisation_is_the_rate_over_what_the_peak_allows():
     for ceiling in (None, 2000.0):
         book = Book()
         hook = hooks.logging(book, batch=4, every=2, ceiling=ceiling)
-        for moment in moments(4):
-            hook(moment)
+        for info in infos(4):
+            hook(info)
         for values in book.values:
             rate = values["perf/images_per_second"]
             assert values.get("perf/mfu") == (ceiling and rate / ceiling)
@@ -48,15 +48,15 @@ def test_utilisation_is_the_rate_over_what_the_peak_allows():
 def test_a_run_that_is_never_finite_gives_up():
     hook = hooks.logging(Book(), batch=4, every=10)
     with pytest.raises(NotFinite, match="not been finite for 100 steps up to step"):
-        for moment in moments(400, skipped=lambda step: max(0, step - 50)):
-            hook(moment)
+        for info in infos(400, skipped=lambda step: max(0, step - 50)):
+            hook(info)
 
 
 def test_a_run_with_a_bad_step_now_and_then_goes_on():
     book = Book()
     hook = hooks.logging(book, batch=4, every=10)
-    for moment in moments(400, skipped=lambda step: step // 5):
-        hook(moment)
+    for info in infos(400, skipped=lambda step: step // 5):
+        hook(info)
     assert [step for step, _ in book.lines] == list(range(10, 401, 10))
 
 
@@ -88,12 +88,12 @@ def save_all(folder, *, total, broken=(), every=8):
     disk, told = Disk(broken), []
     storage = Storage(publish=disk.publish)
     with Checkpoints(folder, keep=100, storage=storage, pauses=()) as kept:
-        meta = lambda moment: told.append(moment.step) or moment.position  # noqa: E731
+        meta = lambda info: told.append(info.step) or info.position  # noqa: E731
         state = State(0)
         hook = hooks.saving(kept, state=lambda leaves: state, meta=meta, every=every, pause=0.01)
-        for moment in moments(total):
-            state.step = moment.step
-            hook(moment)
+        for info in infos(total):
+            state.step = info.step
+            hook(info)
             if kept._pending:
                 kept._pending.exception()  # until it has ended
         steps = kept.steps()
@@ -136,8 +136,8 @@ def test_a_disk_that_hangs_is_not_tried_again(tmp_path):
             raise TimeoutError
 
     kept = Checkpoints(tmp_path, write=lambda path, arrays: Hanging())
-    hook = hooks.saving(kept, state=lambda leaves: State(1), meta=lambda moment: {}, every=1)
-    first, second, *_ = moments(9)
+    hook = hooks.saving(kept, state=lambda leaves: State(1), meta=lambda info: {}, every=1)
+    first, second, *_ = infos(9)
     hook(first)
     with pytest.raises(CheckpointError, match="no end after"):
         hook(second)

@@ -29,7 +29,7 @@ def straight(config, shrunk, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("straight") / "run"
     other = shrunk("mae", **{"data.length": 60, "optimizer.lr": 1e-4})
 
-    def refuse(session):
+    def refuse(context):
         raise ConfigError("such a monitor there is not")
 
     with pytest.raises(ConfigError, match="there is not"):
@@ -106,11 +106,11 @@ def test_asked_to_leave_while_the_data_stall_it_saves_and_goes(
 def test_a_directory_deleted_under_a_run_comes_back(config, straight, tmp_path, what):
     workdir = tmp_path / "run"
 
-    def delete(moment):
-        while moment.step == 6 and (workdir / what).exists():  # a save may be under way there
+    def delete(info):
+        while info.step == 6 and (workdir / what).exists():  # a save may be under way there
             shutil.rmtree(workdir / what, ignore_errors=True)
 
-    assert train(config, workdir, watch=lambda session: [delete]) == 0
+    assert train(config, workdir, watch=lambda context: [delete]) == 0
     assert_same_end(straight, workdir)
     assert (workdir / "config.json").read_text() == (straight / "config.json").read_text()
     assert not (workdir / "checkpoints" / ".lock").exists()
@@ -118,12 +118,12 @@ def test_a_directory_deleted_under_a_run_comes_back(config, straight, tmp_path, 
 
 
 def test_what_fails_beside_the_training_loses_no_step(config, tmp_path):
-    def fail(moment):
-        if moment.step == 7:
+    def fail(info):
+        if info.step == 7:
             raise LookupError("a monitor that is broken")
 
     with pytest.raises(LookupError, match="broken"):
-        train(config, tmp_path, watch=lambda session: [fail])
+        train(config, tmp_path, watch=lambda context: [fail])
     assert Checkpoints(tmp_path / "checkpoints", read_only=True).latest() == 7
     assert [step for step, _ in steps_and_losses(tmp_path)] == list(range(1, 8))
 

@@ -1,4 +1,4 @@
-"""The loop counts steps, hands every hook the moment, and stops when asked."""
+"""The loop counts steps, tells every hook of each step, and stops when asked."""
 
 import itertools
 
@@ -26,21 +26,21 @@ def test_hooks_see_every_step_in_order():
 
 
 def test_a_moment_belongs_to_the_step_just_taken():
-    moments = []
-    fit(advance, [jnp.float32(0)], stream(), start=0, total=3, hooks=[moments.append])
-    assert [m.position["sample"] for m in moments] == [1, 2, 3]
-    assert [float(m.metrics["total"]) for m in moments] == [0, 1, 3]
-    assert [m.last for m in moments] == [False, False, True]
-    assert moments[-1].waited >= moments[0].waited >= 0
+    steps = []
+    fit(advance, [jnp.float32(0)], stream(), start=0, total=3, hooks=[steps.append])
+    assert [m.position["sample"] for m in steps] == [1, 2, 3]
+    assert [float(m.metrics["total"]) for m in steps] == [0, 1, 3]
+    assert [m.last for m in steps] == [False, False, True]
+    assert steps[-1].waited >= steps[0].waited >= 0
 
 
 def test_it_stops_when_asked_and_tells_the_hooks():
-    asked, moments = iter([False, False, True, True]), []
+    asked, steps = iter([False, False, True, True]), []
     _, step = fit(
         advance, [jnp.float32(0)], stream(), start=0, total=9,
-        hooks=[moments.append], stop=lambda: next(asked),
+        hooks=[steps.append], stop=lambda: next(asked),
     )  # fmt: skip
-    assert step == 2 and moments[-1].last
+    assert step == 2 and steps[-1].last
 
 
 def parted(stream, hooks=(), start=0):
@@ -71,8 +71,8 @@ def test_a_stream_that_ends_or_fails_lets_what_is_there_be_saved(fails):
 
 
 def test_a_hook_that_fails_beside_the_training_loses_no_step():
-    def monitor(moment):
-        if moment.step == 2:
+    def monitor(info):
+        if info.step == 2:
             raise LookupError("no such image")
 
     _, seen = parted(stream(), [monitor])
@@ -80,8 +80,8 @@ def test_a_hook_that_fails_beside_the_training_loses_no_step():
 
 
 def test_a_save_that_fails_is_not_tried_by_the_loop():
-    def save(moment):
-        saves.append(moment.step)
+    def save(info):
+        saves.append(info.step)
         raise LookupError("no disk")
 
     saves = []

@@ -1,8 +1,8 @@
-"""Moments of a run that does not run, and a log that remembers."""
+"""The steps of a run that does not run, and a log that remembers."""
 
 import numpy as np
 
-from m3i_jax.training.loop import Moment
+from m3i_jax.training.loop import StepInfo
 
 
 class Book:
@@ -22,7 +22,7 @@ class Book:
         self.pictures.append(step)
 
 
-def moments(total, *, skipped=lambda step: 0):
+def infos(total, *, skipped=lambda step: 0):
     for step in range(1, total + 1):
         metrics = {"train/loss": np.float32(step), "optim/skipped": np.int32(skipped(step))}
-        yield Moment(step, total, [], None, {"sample": step}, metrics, 0.0, step == total)
+        yield StepInfo(step, total, [], None, {"sample": step}, metrics, 0.0, step == total)

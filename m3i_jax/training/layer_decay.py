@@ -1,10 +1,12 @@
 """Which layer of its network each parameter belongs to, and the rate decay that follows from it.
 
-Blocks are stacked along a leading depth axis: one number per layer of such a leaf.
+Blocks are stacked along a leading depth axis: one number per layer of such a leaf. How blocks are
+counted is the published rule of each encoder, by which of ours it is known: `NUMBERINGS`.
 """
 
 import re
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,10 +15,10 @@ from m3i_jax.build import ConfigError
 from m3i_jax.parallel.sharding import STACKED
 from m3i_jax.types import Array
 
-# Which layer of the network a parameter belongs to: "embed" is layer 0, "block" the number of its
-# block + 1, "head" behind the last block, as is the table of categories, which is the matrix of the
-# classifier (docs/methods.md#fine-tuning). Parameters that no pattern matches are an error: a
-# forgotten name must not train at the head's full rate.
+# Which layer of the network a parameter belongs to: "embed" is layer 0, "block" that of its block,
+# "head" the last one, as is the table of categories, which is the matrix of the classifier
+# (docs/methods.md#fine-tuning). Parameters that no pattern matches are an error: a forgotten name
+# must not train at the head's full rate.
 LAYERS: trees.Rules = (
     (r"^decoders/|^encoders/category/|(^|/)(head|fc_norm|pooler|projection)(/|$)", "head"),
     (r"(^|/)blocks/", "block"),
@@ -28,39 +30,93 @@ LAYERS: trees.Rules = (
 )
 
 STAGE = re.compile(r"(?:^|/)stages?_?(\d+)/")
+# Norms between the blocks of InternImage-H, which its rule does not know: full rate.
+FREE = re.compile(r"/post_norms/")
+
+
+class Layers(NamedTuple):
+    """The layers of an encoder; what looks at its images is in layer 0.
+
+    blocks: per stage, the layer of each block.  behind: per stage, of what follows its blocks.
+    last: that of the head and of the last norm.
+    """
+
+    blocks: tuple[Array, ...]
+    behind: tuple[int, ...]
+    last: int
+
+
+def by_block(depths: Sequence[int]) -> Layers:
+    """Every block is a layer, merging that of the last block in front; the head is one more.
+
+    BEiT (Bao et al. 2022, https://arxiv.org/abs/2106.08254) and SimMIM's Swin
+    (https://arxiv.org/abs/2111.09886) as their code counts.
+    """
+    ends = np.cumsum(depths)
+    blocks = tuple(end - d + 1 + np.arange(d) for end, d in zip(ends, depths, strict=True))
+    return Layers(blocks, tuple(ends), ends[-1] + 1)
+
+
+def by_pair(depths: Sequence[int]) -> Layers:
+    """Two units of a stage are a layer: the 24 of RepLKNet-31 are 12, and the head is the 13th.
+
+    Ding et al. 2022, https://arxiv.org/abs/2203.06717, optim_factory.py of their code. A unit is a
+    block of the large kernel and the feed-forward one behind it.
+    """
+    ends = np.cumsum([-(-d // 2) for d in depths])
+    first = [0, *ends[:-1]]
+    blocks = tuple(start + 1 + np.arange(d) // 2 for start, d in zip(first, depths, strict=True))
+    return Layers(blocks, tuple(ends), ends[-1] + 1)
+
+
+def by_block_alone(depths: Sequence[int]) -> Layers:
+    """Every block is a layer, and there are no others: the head's is that of the last block.
+
+    What looks at the images is in the layer of the first block, a norm or down-sampling in that of
+    the block behind it. InternImage (Wang et al. 2023, https://arxiv.org/abs/2211.05778):
+    `lr_decay_keywards` of its code.
+    """
+    ends = np.cumsum(depths)
+    last = ends[-1] - 1
+    blocks = tuple(end - d + np.arange(d) for end, d in zip(ends, depths, strict=True))
+    return Layers(blocks, tuple(min(end, last) for end in ends), last)
+
+
+# What only this encoder's blocks have, and how it is counted; any other is counted by blocks.
+NUMBERINGS: tuple[tuple[str, Callable[[Sequence[int]], Layers]], ...] = (
+    (r"/blocks/dcn/", by_block_alone),
+    (r"/blocks/large/", by_pair),
+)
 
 
 def layer_scales(
     params: Any, decay: float, *, layers: trees.Rules = LAYERS
 ) -> dict[str, float | Array]:
-    """Path -> d^(L + 1 − id): layer-wise rate decay, one number per layer of a stacked leaf.
+    """Path -> d^(last − id): layer-wise rate decay, one number per layer of a stacked leaf.
 
-    L is the number of blocks, over all stages where there are several. Embeddings, positions,
-    class and mask token have id 0; block b (from 0) has b + 1; the final norm, position biases
-    shared by the blocks, and everything behind the encoder have L + 1, hence factor 1. What
-    follows the blocks of a stage (patch merging) belongs to its last one. BEiT (Bao et al. 2022,
-    https://arxiv.org/abs/2106.08254) as its code counts; docs/methods.md#fine-tuning.
+    Embeddings, positions, class and mask token have id 0; blocks are counted over all stages, by
+    the rule of their encoder; the final norm, position biases shared by the blocks, and everything
+    behind the encoder are in the last layer, hence factor 1; docs/methods.md#fine-tuning.
 
     Raises:
       ConfigError: a path that no pattern of `layers` matches.
     """
     if not 0 < decay <= 1:
         raise ConfigError(f"config.optimizer.layer_decay is {decay}, expected a number in (0, 1]")
-    numbers, counts = _block_numbers(params)
+    numbers, last = _block_numbers(params)
     scales = {}
     for path, _ in trees.named_leaves(params):
-        count = counts.get(_tower(path), 0)
         if path in numbers:
-            scales[path] = decay ** (count - numbers[path])
+            scales[path] = decay ** (last[_tower(path)] - numbers[path])
             continue
         try:
-            kind = trees.first_match(layers, path)
+            kind = "head" if FREE.search(path) else trees.first_match(layers, path)
         except ValueError:
             raise ConfigError(
                 f"layer decay does not know which layer '{path}' belongs to; "
                 "name it in layer_decay.LAYERS"
             ) from None
-        scales[path] = 1.0 if kind == "head" else decay ** (count + 1)
+        scales[path] = 1.0 if kind == "head" else float(decay ** last.get(_tower(path), 1))
     return scales
 
 
@@ -70,32 +126,48 @@ def _tower(path: str) -> str:
 
 
 def _block_numbers(params: Any) -> tuple[dict[str, Any], dict[str, int]]:
-    """Path -> numbers of the blocks that the leaf holds, from 0; and blocks per encoder."""
-    depths: dict[tuple[str, int], int] = {}  # (encoder, stage) -> blocks
-    found = {}
+    """Path -> layers of the blocks that the leaf is of; and the last layer of each encoder."""
+    found, depths = _places(params)
+    layers = {
+        tower: _numbering(tower, found)([depths[tower][stage] for stage in sorted(depths[tower])])
+        for tower in depths
+    }
+    place = {tower: sorted(stages) for tower, stages in depths.items()}
+    numbers = {}
+    for path, (tower, stage, inside) in found.items():
+        at = place[tower].index(stage)
+        of = layers[tower]
+        numbers[path] = of.behind[at] if inside is None else of.blocks[at][inside]
+    return numbers, {tower: of.last for tower, of in layers.items()}
+
+
+def _numbering(tower: str, found: dict[str, Any]) -> Callable[[Sequence[int]], Layers]:
+    """How the blocks of an encoder are counted, by what they have."""
+    paths = [path for path in found if _tower(path) == tower]
+    for pattern, rule in NUMBERINGS:
+        if any(re.search(pattern, path) for path in paths):
+            return rule
+    return by_block
+
+
+def _places(params: Any) -> tuple[dict[str, tuple], dict[str, dict[int, int]]]:
+    """Path -> (encoder, stage, numbers of its blocks there or None); and blocks per stage."""
+    found: dict[str, tuple] = {}
+    depths: dict[str, dict[int, int]] = {}
     for path, leaf in trees.named_leaves(params):
-        if path.startswith("decoders/"):
+        if path.startswith("decoders/") or FREE.search(path):
             continue
         match = STAGE.search(path)
-        stage = _tower(path), int(match.group(1)) if match else 0
+        tower, stage = _tower(path), int(match.group(1)) if match else 0
+        count, inside = 0, None
         if STACKED.search(path):
-            depths[stage] = leaf.shape[0]
-            found[path] = stage, np.arange(leaf.shape[0])
+            count, inside = leaf.shape[0], np.arange(leaf.shape[0])
         elif unrolled := re.search(r"(?:^|/)blocks?[_/]?(\d+)/", path):
-            number = int(unrolled.group(1))
-            depths[stage] = max(depths.get(stage, 0), number + 1)
-            found[path] = stage, np.asarray(number)
-        elif match:
-            found[path] = stage, None
-    before = {
-        (tower, stage): sum(d for (t, s), d in depths.items() if t == tower and s < stage)
-        for tower, stage in depths
-    }
-    counts: dict[str, int] = {}
-    for (tower, _), depth in depths.items():
-        counts[tower] = counts.get(tower, 0) + depth
-    numbers = {
-        path: before[stage] + (depths[stage] - 1 if inside is None else inside)
-        for path, (stage, inside) in found.items()
-    }
-    return numbers, counts
+            inside = int(unrolled.group(1))
+            count = inside + 1
+        elif not match:
+            continue
+        stages = depths.setdefault(tower, {})
+        stages[stage] = max(stages.get(stage, 0), count)
+        found[path] = tower, stage, inside
+    return found, depths

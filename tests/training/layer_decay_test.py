@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax import trees
+from m3i_jax import encoders, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.training import layer_decay
 
@@ -71,9 +71,83 @@ def test_layer_decay_over_stages():
     assert scales[image + "norm/scale"] == 1.0
 
 
+DOWN = lambda first, last: list(range(first, last - 1, -1))  # noqa: E731
+PAIRS = [10, 10, 9, 9, 8, 8, 7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2]
+# Of each leaf, by how it starts: to which power the decay is taken, for each block of a stack. As
+# the published code numbers them: microsoft/unilm beit/optim_factory.py; microsoft/SimMIM
+# optimizer.py; DingXiaoH/RepLKNet-pytorch optim_factory.py; OpenGVLab/InternImage
+# classification/models/intern_image.py.
+POWERS = {
+    "vit_b16": {
+        "patch_embed": 13, "pos_embed": 13, "cls_token": 13, "mask_token": 13,
+        "blocks": DOWN(12, 1), "norm": 0, "relative_position": 0,
+    },
+    "swin_v2_b": {
+        "mask_token": 25, "patch_embed": 25,
+        "stages_0/blocks": [24, 23], "stages_0/downsample": 23,
+        "stages_1/blocks": [22, 21], "stages_1/downsample": 21,
+        "stages_2/blocks": DOWN(20, 3), "stages_2/downsample": 3,
+        "stages_3/blocks": [2, 1], "norm": 0,
+    },
+    "replknet_31b": {
+        "patch_embed": 13,
+        "stages_0/blocks": [12, 12], "stages_0/downsample": 12,
+        "stages_1/blocks": [11, 11], "stages_1/downsample": 11,
+        "stages_2/blocks": PAIRS, "stages_2/downsample": 2,
+        "stages_3/blocks": [1, 1], "norm": 0,
+    },
+    "internimage_t": {
+        "patch_embed": 29,
+        "stages_0/blocks": DOWN(29, 26), "stages_0/downsample": 25, "stages_0/norm": 25,
+        "stages_1/blocks": DOWN(25, 22), "stages_1/downsample": 21, "stages_1/norm": 21,
+        "stages_2/blocks": DOWN(21, 4), "stages_2/downsample": 3, "stages_2/norm": 3,
+        "stages_3/blocks": DOWN(3, 0), "stages_3/norm": 0,
+    },
+    "internimage_h": {
+        "patch_embed": 49,
+        "stages_0/blocks": DOWN(49, 44), "stages_0/downsample": 43, "stages_0/norm": 43,
+        "stages_1/blocks": DOWN(43, 38), "stages_1/downsample": 37, "stages_1/norm": 37,
+        "stages_2/blocks": DOWN(37, 6), "stages_2/downsample": 5, "stages_2/norm": 5,
+        "stages_2/post_norms": 0, "stages_3/blocks": DOWN(5, 0), "stages_3/norm": 0,
+    },
+}  # fmt: skip
+VITS = (dict(positions="learned"), dict(positions="none", relative_bias="shared"),
+        dict(positions="none", relative_bias="layer", layer_scale=0.1, hide="mask"))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name, fields",
+    [("vit_b16", fields) for fields in VITS] + [(name, {}) for name in POWERS if "vit" not in name],
+)
+def test_every_leaf_of_a_published_encoder_has_its_published_rate(name, fields):
+    module, decay = encoders.create(name, **fields), 0.8
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), module.example())["params"])
+    params = {"encoders": {"image": shapes, "category": {"kernel": jnp.ones((5, 4))}}}
+    scales, table = layer_decay.layer_scales(params, decay), POWERS[name]
+    assert scales.pop("encoders/category/kernel") == 1.0
+    assert scales.keys() == {f"encoders/image/{path}" for path, _ in trees.named_leaves(shapes)}
+    for path, leaf in trees.named_leaves(shapes):
+        (power,) = (table[start] for start in table if f"{path}/".startswith(f"{start}/"))
+        found = scales[f"encoders/image/{path}"]
+        np.testing.assert_allclose(found, decay ** np.asarray(power), rtol=1e-12, err_msg=path)
+        assert isinstance(power, int) or leaf.shape[0] == len(power), path
+
+
+def test_the_blocks_of_a_resnet_are_counted_over_its_stages():
+    """Nobody has published how; as BEiT counts, whose numbers are those of timm's blocks."""
+    module = encoders.create("resnet50")
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), module.example())["params"])
+    scales = layer_decay.layer_scales({"encoders": {"image": shapes}}, 0.5)
+    block = lambda stage, number: scales[  # noqa: E731
+        f"encoders/image/stages_{stage}/blocks_{number}/conv1/kernel"
+    ]
+    assert scales["encoders/image/patch_embed/conv/kernel"] == 0.5**17
+    assert [block(0, 0), block(0, 2), block(1, 0), block(3, 2)] == [0.5**16, 0.5**14, 0.5**13, 0.5]
+    assert scales["encoders/image/stages_3/blocks_0/downsample/conv/kernel"] == 0.5**3
+
+
 def test_names_of_a_real_network_all_have_a_layer():
     """The patterns know every parameter that the library's ViT creates."""
-    encoders = pytest.importorskip("m3i_jax.encoders")
     for positions, hide in (("learned", "mask"), ("sincos", "drop")):
         module = encoders.create("vit_nano", positions=positions, hide=hide, layer_scale=0.1)
         shapes = jax.eval_shape(lambda m=module: m.init(jax.random.key(0), m.example())["params"])

@@ -203,10 +203,10 @@ def slopes(fits):
         def differentiate(state, batch):
             given = views(key, batch, run.augment)
             prepared = fw.prepare(
-                run.method, run.network, given, key=key, params=state.params, states=state.codes
+                run.method, run.network, given, key=key, params=state.params, states=state.slots
             )
             found = fw.gradients(
-                run.method, run.network, run.weighting, state.params, state.codes, prepared,
+                run.method, run.network, run.weighting, state.params, state.slots, prepared,
                 balance=state.balance, key=key,
             )  # fmt: skip
             return found.loss, found.params

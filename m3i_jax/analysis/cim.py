@@ -75,7 +75,7 @@ def restore(path: str | Path, *, step: int | None = None) -> Subject:
         raise ConfigError(f"'{trained.workdir}' repairs erased pixels and has no generator to show")
     kept = trained.workdir / "checkpoints" / str(trained.step)
     read = [slot for code in method.wholes.values() for slot in code.encoder.slots]
-    states = {slot.name: weights.load_code_state(kept, slot.name) for slot in read}
+    states = {slot.name: weights.load_slot(kept, slot.name) for slot in read}
     return Subject(trained, method, states)
 
 

@@ -42,7 +42,7 @@ def usage(path: str | Path, *, limit: int = 0, batch: int = 100) -> Usage:
     that cannot be read choose nothing.
     """
     model = models.restore(path, branch="online")
-    words = weights.load_code_state(path, "codebook")["words"]
+    words = weights.load_slot(path, "codebook")["words"]
     source = opened(model, "test")
     source = spread(source, limit or len(source))
     network, grid = model.network, model.network.towers["image"].grid

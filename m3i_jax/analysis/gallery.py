@@ -70,7 +70,7 @@ def _columns(run: Run, state, batch, step, rows: int):
     given = views(key, batch, run.augment)
     painted, found = predictions.pixel_terms(method), predictions.replaced_terms(method)
     seen = predictions.look(
-        method, network, state.params, state.codes, given, key=key, terms=painted + found
+        method, network, state.params, state.slots, given, key=key, terms=painted + found
     )
     prepared = seen.prepared
     images = {n: v.data for n, v in prepared.views.items() if v.data.ndim == 4}

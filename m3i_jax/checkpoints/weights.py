@@ -1,4 +1,4 @@
-"""Weights of another run, or of others: how frozen towers, heads and code states get theirs.
+"""Weights of another run, or of others: how frozen towers, heads and slots get theirs.
 
 They come from a work directory (`WORKDIR`, its newest sound checkpoint, or
 `WORKDIR/checkpoints/STEP`), or from a safetensors file, or the folder of one, in any layout that
@@ -25,6 +25,7 @@ from m3i_jax.types import Grid
 
 LOG = logging.getLogger(__name__)
 BRANCHES = ("ema", "online")
+SLOTS = "codes"  # what a checkpoint calls the states of encoders: an old name on disk
 
 Tree = dict[str, Any]
 
@@ -163,7 +164,7 @@ def load_branch(path: str | Path, branch: str) -> Tree:
     return kept.restore_item(step, branch)
 
 
-def load_code_state(path: str | Path, name: str) -> Any:
+def load_slot(path: str | Path, name: str) -> Any:
     """State of an encoder (of its slot) in a checkpoint, such as a tokenizer's codebook.
 
     Nested dicts of arrays, or an array; the fields of a record are keys, those of a tuple "0", ...
@@ -171,12 +172,12 @@ def load_code_state(path: str | Path, name: str) -> Any:
     kept, step = _checkpoint(Path(path))
     if name == "ema":  # an item of its own, see TrainState.items
         return kept.restore_item(step, "ema")
-    codes = kept.restore_item(step, "state").get("codes", {})
-    found = codes
+    slots = kept.restore_item(step, "state").get(SLOTS, {})
+    found = slots
     for part in name.split("/"):  # names with a slash are nested on disk
         found = found.get(part) if isinstance(found, dict) else None
     if found is None:
-        there = [path for path, _ in trees.named_leaves(codes)]
+        there = [path for path, _ in trees.named_leaves(slots)]
         raise ConfigError(f"'{path}' keeps no state of encoder '{name}'{nearest(name, there)}")
     return found
 

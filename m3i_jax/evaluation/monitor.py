@@ -67,7 +67,7 @@ def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
         if info.leaving or not (hooks.due(info.step, wanted.every) or info.last):
             return
         state, features = context.state(info.leaves), {}
-        for branch, params in (("online", state.params), ("ema", state.codes["ema"])):
+        for branch, params in (("online", state.params), ("ema", state.slots["ema"])):
             features[branch] = [_features(encode, params, x, context.asked) for x in shown]
         if not context.asked():
             found = measure(state.params, features, known, asked)

@@ -33,23 +33,23 @@ def fill(run: Run, state: TrainState, *, tokenizer: Captions | None = None) -> T
 
     tokenizer: of the run's captions, whose ids the rows of a text table have to follow.
     """
-    codes = dict(state.codes)
+    slots = dict(state.slots)
     for name, slot in run.method.slots.items():
         block = run.config.weights.get(slot.source or "", {})
         if slot.source and block["path"] != UNTRAINED:
-            abstract = run.abstract.codes[name]
+            abstract = run.abstract.slots[name]
             source = Source(**block)
             grid = run.network.towers[slot.source].grid
             block = weights.block(run.config, slot.source)
             loaded = _load(source, slot, abstract, grid=grid, block=block, tokenizer=tokenizer)
-            codes[name] = jax.device_put(loaded, run.shardings.codes[name])
-    return state.replace(codes=codes)
+            slots[name] = jax.device_put(loaded, run.shardings.slots[name])
+    return state.replace(slots=slots)
 
 
 def _load(source: Source, slot: Slot, wanted: Mapping[str, Any], **made: Any) -> Any:
     """The state of a slot, of the shapes in `wanted`; `made`: see `weights.load`."""
     if not slot.frozen:
-        found = weights.load_code_state(source.path, slot.name)
+        found = weights.load_slot(source.path, slot.name)
         weights.check(found, wanted, what=f"'{slot.name}' of '{source.path}'")
         return found
     if not weights.is_file(source.path):

@@ -66,7 +66,7 @@ def find(run: Run, *, tokenizer: Captions | None = None) -> Start | None:
     online = {path: x for path, x in found.items() if not path.startswith(TARGET)}
     target = {p.removeprefix(TARGET): x for p, x in found.items() if p.startswith(TARGET)}
     _check_encoder(online, wanted, imported, source.ignore)
-    averaged = dict(trees.named_leaves(run.abstract.codes["ema"]))
+    averaged = dict(trees.named_leaves(run.abstract.slots["ema"]))
     taken = _whole_modules(online, wanted, source.ignore)
     taken_target = _whole_modules(target, averaged, source.ignore)
     if not taken:
@@ -87,8 +87,8 @@ def fill(run: Run, state: TrainState, start: Start | None) -> TrainState:
         return state
     target = start.online | start.target
     params = _placed(state.params, run.shardings.params, start.online)
-    average = _placed(state.codes["ema"], run.shardings.codes["ema"], target)
-    return state.replace(params=params, codes=state.codes | {"ema": average})
+    average = _placed(state.slots["ema"], run.shardings.slots["ema"], target)
+    return state.replace(params=params, slots=state.slots | {"ema": average})
 
 
 def _placed(tree: Any, shardings: Any, leaves: Mapping[str, Any]) -> Any:

@@ -4,48 +4,59 @@ from typing import Any
 
 import flax.struct
 import jax.numpy as jnp
+import optax
+from jaxtyping import Int32, Key, PyTree
 
 from m3i_jax import framework as fw
+from m3i_jax.checkpoints.weights import SLOTS
+from m3i_jax.types import Array
 
 
 @flax.struct.dataclass
 class TrainState:
     """All state between steps; with the data position and the config it is the whole run.
 
-    step: int32, steps taken.  params: the online network.  optimizer: its state.
-    codes: states of the encoders by slot; `ema` is the moving average.
-    balance: state of the dynamic weighting.  skipped: int32, steps not applied (not finite).
+    step: steps taken.  params: the online network.  optimizer: its state.
+    slots: states of the encoders by slot; `ema` is the moving average.
+    balance: state of the dynamic weighting.  skipped: steps not applied (not finite).
     """
 
-    step: Any
-    params: Any
-    optimizer: Any
-    codes: Any
-    balance: Any
-    skipped: Any
+    step: Int32[Array, ""]
+    params: PyTree[Array]
+    optimizer: optax.OptState
+    slots: dict[str, PyTree[Array]]
+    balance: PyTree[Array]
+    skipped: Int32[Array, ""]
 
     def items(self) -> dict[str, Any]:
         """The state as a checkpoint holds it: online and EMA weights are items of their own."""
-        rest = self.replace(params=None, codes={k: v for k, v in self.codes.items() if k != "ema"})
-        state = {f: getattr(rest, f) for f in ("step", "optimizer", "codes", "balance", "skipped")}
-        return {"online": self.params, "ema": self.codes["ema"], "state": state}
+        state = {f: getattr(self, f) for f in ("step", "optimizer", "balance", "skipped")}
+        state[SLOTS] = {k: v for k, v in self.slots.items() if k != "ema"}
+        return {"online": self.params, "ema": self.slots["ema"], "state": state}
 
     @classmethod
     def of(cls, items: dict[str, Any]) -> "TrainState":
         """Inverse of `items`."""
         state = dict(items["state"])
-        codes = {"ema": items["ema"], **state.pop("codes")}
-        return cls(params=items["online"], codes=codes, **state)
+        slots = {"ema": items["ema"], **state.pop(SLOTS)}
+        return cls(params=items["online"], slots=slots, **state)
 
 
-def create(key: Any, *, network: Any, method: fw.Method, weighting: fw.Weighting, optimizer: Any):
+def create(
+    key: Key[Array, ""],
+    *,
+    network: Any,
+    method: fw.Method,
+    weighting: fw.Weighting,
+    optimizer: optax.GradientTransformation,
+) -> TrainState:
     """The state before the first step; trace it with `jax.eval_shape` to know it without memory."""
-    params, codes = fw.init(method, network, key)
+    params, slots = fw.init(method, network, key)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         optimizer=optimizer.init(params),
-        codes=codes,
+        slots=slots,
         balance=weighting.init(),
         skipped=jnp.zeros((), jnp.int32),
     )

@@ -1,7 +1,7 @@
 """The training step: a pure function of (state, batch), compiled once.
 
 augment → derive views → encode every code once → score every term → weigh → differentiate →
-optimise → update codes. Randomness is fold_in(fold_in(seed, step), name): any step can be
+optimise → update slots. Randomness is fold_in(fold_in(seed, step), name): any step can be
 replayed, and no random state is kept.
 """
 
@@ -72,12 +72,12 @@ def make_step(
         # For the whole batch, before it is cut: partners of mixes, masks and weights of rows are
         # the same however many micro-batches there are.
         prepared = fw.prepare(
-            method, network, given, key=key, params=state.params, states=state.codes
+            method, network, given, key=key, params=state.params, states=state.slots
         )
         # The step counts itself, so that the last one is at 1.
         progress = (state.step + 1).astype(jnp.float32) / total
         differentiate = lambda part, key: fw.gradients(  # noqa: E731
-            method, network, weighting, state.params, state.codes, part,
+            method, network, weighting, state.params, state.slots, part,
             balance=state.balance, progress=progress, key=key,
         )  # fmt: skip
         result = _accumulated(differentiate, prepared, key, accumulate, group)
@@ -87,9 +87,9 @@ def make_step(
         def move(state):
             changes, moments = optimizer.update(result.params, state.optimizer, state.params)
             params = optax.apply_updates(state.params, changes)
-            codes = fw.update(method, params, state.codes, result.reports, progress)
+            slots = fw.update(method, params, state.slots, result.reports, progress)
             return state.replace(
-                params=params, optimizer=moments, codes=codes, balance=result.weighting
+                params=params, optimizer=moments, slots=slots, balance=result.weighting
             )
 
         # A branch, not a select: it lets the state be updated in place.

@@ -53,7 +53,7 @@ def test_usage_counts_the_words_that_the_engine_chooses(workdir):
     source = data.source(trained.config.data, split="test")
     rows = next(iter(pipeline.epoch(source, batch=len(source), size=16)))
     images = normalize.channels(rows.batch.images["a"].astype(np.float32) / 255.0)
-    method, book = objective(trained.config), weights.load_code_state(workdir, "codebook")
+    method, book = objective(trained.config), weights.load_slot(workdir, "codebook")
     only = dataclasses.replace(method, codes={"x": method.codes["x"]}, terms={})
     states = {"codebook": jax.tree.map(jnp.asarray, book)}
     views = framework.prepare(only, trained.network, {"a": View(images)}, key=jax.random.key(0))

@@ -91,10 +91,10 @@ def test_heads_and_code_states(workdir):
     assert_same(heads, items(7)["online"]["decoders"])
     before = weights.load_heads(workdir / "checkpoints" / "3", ["pixels"], "online")
     assert list(before) == ["pixels"] and (before["pixels"]["kernel"] == 3).all()
-    book = weights.load_code_state(workdir, "tokenizer")
+    book = weights.load_slot(workdir, "tokenizer")
     assert_same(book, dict(items(7)["state"]["codes"]["tokenizer"]._asdict()))
-    assert (weights.load_code_state(workdir / "checkpoints" / "3", "queue/image") == 3).all()
-    assert_same(weights.load_code_state(workdir, "ema"), items(7)["ema"])
+    assert (weights.load_slot(workdir / "checkpoints" / "3", "queue/image") == 3).all()
+    assert_same(weights.load_slot(workdir, "ema"), items(7)["ema"])
 
 
 def test_everything_that_does_not_fit_is_listed_at_once(workdir):
@@ -142,10 +142,10 @@ def test_positions_of_another_grid_of_as_many_cells_are_refused(workdir):
         (lambda w: weights.load_heads(w, ["pixel"], "online"), "did you mean 'pixels'"),
         (lambda w: weights.load_heads(w, ["pixels"], "ema"), "'ema' .* no decoders/pixels"),
         (
-            lambda w: weights.load_code_state(w, "online/image"),
+            lambda w: weights.load_slot(w, "online/image"),
             "no state of encoder 'online/image'",
         ),
-        (lambda w: weights.load_code_state(w, "queue/image/x"), "did you mean 'queue/image'"),
+        (lambda w: weights.load_slot(w, "queue/image/x"), "did you mean 'queue/image'"),
     ],
 )
 def test_what_is_not_there_is_said(workdir, call, sentence):
@@ -224,12 +224,12 @@ def test_the_checkpoint_of_a_real_run_and_its_export_hold_the_same_encoder(
     mesh, devices = one_device
     run = assemble(shrunk("mae", mesh=mesh), images=24, devices=devices)
     state = run.create()
-    state = state.replace(codes=state.codes | {"ema": jax.tree.map(jnp.cos, state.codes["ema"])})
+    state = state.replace(slots=state.slots | {"ema": jax.tree.map(jnp.cos, state.slots["ema"])})
     with Checkpoints(tmp_path / "checkpoints") as kept:
         kept.save(0, state.items(), {}, wait=True)
     image = run.abstract.params["encoders"]["image"]
     averaged = weights.load(tmp_path, image)
-    assert_same(averaged, jax.device_get(state.codes["ema"]["encoders"]["image"]))
+    assert_same(averaged, jax.device_get(state.slots["ema"]["encoders"]["image"]))
     online = weights.load(tmp_path, image, branch="online")
     assert_same(online, jax.device_get(state.params["encoders"]["image"]))
     heads = weights.load_heads(tmp_path, run.abstract.params["decoders"], "online")

@@ -89,7 +89,7 @@ def begun(state, start, late, given):
             return np.float32(1e-4 + 1e-4 * noise**2 if moment[1] == "nu" else 1e-2 * noise)
         if path.endswith("/var"):
             return x + noise**2
-        return x + 0.1 * noise if path.startswith(("params", "codes/ema")) else x
+        return x + 0.1 * noise if path.startswith(("params", "slots/ema")) else x
 
     return trees.map_with_name(draw, state)
 
@@ -135,9 +135,9 @@ def play():
         for path, x in leaves.items():
             if found := MOMENT.match(path):
                 moments.setdefault(found[1], {})[found[2]] = x
-        slots = {p: x for p, x in part("codes/").items() if not p.startswith("ema/")}
+        slots = {p: x for p, x in part("slots/").items() if not p.startswith("ema/")}
         loss, norm = (float(metrics.get(k, 0)) for k in ("train/loss", "optim/grad_norm"))
-        return replay64.StepResult(loss, norm, part("params/"), part("codes/ema/"), moments, slots)
+        return replay64.StepResult(loss, norm, part("params/"), part("slots/ema/"), moments, slots)
 
     ready = {}
 

@@ -107,7 +107,7 @@ def test_losses_fall_and_everything_moves(any_row, trained):
     ]
     # Keys' biases shift every logit alike, so softmax hides them but for rounding.
     assert not still, still
-    moved = jax.tree.map(lambda a, b: (a != b).any(), start.codes["ema"], end.codes["ema"])
+    moved = jax.tree.map(lambda a, b: (a != b).any(), start.slots["ema"], end.slots["ema"])
     assert all(leaf for path, leaf in trees.named_leaves(moved) if not path.startswith(frozen))
     assert int(end.step) == 12 and int(end.skipped) == 0
 
@@ -143,7 +143,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_counters(trained):
     after = jax.tree.unflatten(jax.tree.structure(before), jax.device_get(leaves))
     assert int(after.step) == 13 and int(after.skipped) == 1
     assert not np.isfinite(metrics["train/loss"])
-    for name in ("params", "optimizer", "codes", "balance"):
+    for name in ("params", "optimizer", "slots", "balance"):
         same = jax.tree.map(np.array_equal, getattr(before, name), getattr(after, name))
         assert all(jax.tree.leaves(same)), name
 

@@ -37,7 +37,7 @@ def test_a_teacher_is_loaded_to_the_bit_and_is_not_trained(shrunk, one_device, t
     run = distilled(shrunk, one_device, path, seed=1)
     frozen.check(run.config, run.method)
     state = frozen.fill(run, run.create())
-    found = state.codes["frozen/teacher"]["encoders"]["teacher"]
+    found = state.slots["frozen/teacher"]["encoders"]["teacher"]
     jax.tree.map(np.testing.assert_array_equal, found, source.params["encoders"]["image"])
     assert "teacher" not in state.params["encoders"]
     moments = jax.tree_util.tree_leaves_with_path(state.optimizer)
@@ -47,7 +47,7 @@ def test_a_teacher_is_loaded_to_the_bit_and_is_not_trained(shrunk, one_device, t
 def test_random_weights_have_to_be_asked_for(shrunk, one_device, teacher):
     run = distilled(shrunk, one_device, frozen.UNTRAINED)
     state = run.create()
-    assert frozen.fill(run, state).codes["frozen/teacher"] is state.codes["frozen/teacher"]
+    assert frozen.fill(run, state).slots["frozen/teacher"] is state.slots["frozen/teacher"]
 
 
 def test_missing_and_unknown_weights_are_named(shrunk, one_device, teacher):
@@ -74,15 +74,15 @@ def test_a_teacher_comes_from_a_file_of_clip(shrunk, one_device, tmp_path):
     fields = {f"towers.teacher.{k}": v for k, v in fields.items()}
     path = tmp_path / "clip.safetensors"
     run = distilled(shrunk, one_device, path, **fields)
-    wanted = run.abstract.codes["frozen/teacher"]["encoders"]["teacher"]
+    wanted = run.abstract.slots["frozen/teacher"]["encoders"]["teacher"]
     rng = np.random.default_rng(0)
     drawn = jax.tree.map(lambda x: np.float32(rng.normal(size=x.shape)), wanted)
     flat = {f"encoders/image/{path}": x for path, x in trees.named_leaves(drawn)}
     state, unknown = to_theirs(flat, layouts.lookup("clip"))
     assert not unknown
     save_file(state, path)
-    found = frozen.fill(run, run.create()).codes["frozen/teacher"]["encoders"]["teacher"]
+    found = frozen.fill(run, run.create()).slots["frozen/teacher"]["encoders"]["teacher"]
     jax.tree.map(np.testing.assert_array_equal, found, drawn)
     save_file(state | {"visual.positional_embedding": np.zeros((17, 64), np.float32)}, path)
-    moved = frozen.fill(run, run.create()).codes["frozen/teacher"]["encoders"]["teacher"]
+    moved = frozen.fill(run, run.create()).slots["frozen/teacher"]["encoders"]["teacher"]
     assert moved["pos_embed"].shape == (1, 5, 64)

@@ -50,17 +50,17 @@ def workdir(mae, tmp_path_factory):
     """A run whose average differs from its online network, on disk."""
     run, path = mae(seed=5), tmp_path_factory.mktemp("origin")
     state = run.create()
-    state = state.replace(codes=state.codes | {"ema": jax.tree.map(np.cos, state.codes["ema"])})
+    state = state.replace(slots=state.slots | {"ema": jax.tree.map(np.cos, state.slots["ema"])})
     with Checkpoints(path / "checkpoints") as kept:
         kept.save(3, state.items(), {}, wait=True)
-    return path, flat(state.params), flat(state.codes["ema"])
+    return path, flat(state.params), flat(state.slots["ema"])
 
 
 def test_another_run_gives_network_and_target(mae, workdir, caplog):
     path, params, average = workdir
     caplog.set_level("INFO")
     state = started(mae({"path": str(path)}))
-    for ours, theirs in ((state.params, params), (state.codes["ema"], average)):
+    for ours, theirs in ((state.params, params), (state.slots["ema"], average)):
         assert flat(ours).keys() == theirs.keys()
         for name, x in flat(ours).items():
             np.testing.assert_array_equal(x, theirs[name])
@@ -86,7 +86,7 @@ def test_a_foreign_file_with_its_decoder(mae, tmp_path):
     found = started(run)
     for name, x in flat(found.params).items():
         np.testing.assert_array_equal(x, params[name])
-    for name, x in flat(found.codes["ema"]).items():  # no target in the file: it starts as online
+    for name, x in flat(found.slots["ema"]).items():  # no target in the file: it starts as online
         np.testing.assert_array_equal(x, params[name])
 
 
@@ -154,11 +154,11 @@ def test_another_run_of_another_encoder_is_refused(mae, workdir):
 def test_a_target_in_a_file_is_the_target(mae, tmp_path):
     run = mae({"path": str(tmp_path)})
     params = drawn(run.abstract.params)
-    target = drawn(run.abstract.codes["ema"], seed=1)
+    target = drawn(run.abstract.slots["ema"], seed=1)
     own = params | {f"ema/{name}": x for name, x in target.items()}
     save_file(own, tmp_path / files.WEIGHTS)
     state = started(run)
-    for name, x in flat(state.codes["ema"]).items():
+    for name, x in flat(state.slots["ema"]).items():
         np.testing.assert_array_equal(x, target[name])
     np.testing.assert_array_equal(
         flat(state.params)[ENCODER + "cls_token"], params[ENCODER + "cls_token"]

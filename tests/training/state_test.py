@@ -11,7 +11,7 @@ def test_items_hold_online_and_ema_apart_and_come_back():
         step=np.int32(3),
         params={"w": np.ones(2)},
         optimizer=(np.zeros(2),),
-        codes={"ema": {"w": np.full(2, 5.0)}, "queue": np.arange(3)},
+        slots={"ema": {"w": np.full(2, 5.0)}, "queue": np.arange(3)},
         balance={},
         skipped=np.int32(0),
     )

@@ -42,7 +42,7 @@ def _kept(run: Run, rows: int) -> int:
 
         return jax.vjp(loss, params)[1]
 
-    given = run.abstract.params, run.abstract.codes, run.batch_shape(rows)
+    given = run.abstract.params, run.abstract.slots, run.batch_shape(rows)
     with jax.set_mesh(run.mesh):
         held = jax.tree.leaves(jax.eval_shape(derivative, *given))
     arrays = [x for x in held if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)]

@@ -22,8 +22,8 @@ def plan(config: Config) -> str:
     run = assemble(config, images=config.epoch_size)
     with jax.set_mesh(run.mesh):
         _, metrics = jax.eval_shape(run.step(), run.abstract, run.batch_shape())
-    parts = {"online": run.abstract.params, "EMA": run.abstract.codes["ema"]}
-    parts |= {name: state for name, state in run.abstract.codes.items() if name != "ema"}
+    parts = {"online": run.abstract.params, "EMA": run.abstract.slots["ema"]}
+    parts |= {name: state for name, state in run.abstract.slots.items() if name != "ema"}
     parts |= {"optimizer": run.abstract.optimizer}
     ways = run.mesh.shape["data"] * run.mesh.shape["fsdp"]
     rows = config.batch / config.accumulate / ways
@@ -71,7 +71,7 @@ def _parameters(run: Run) -> list[str]:
     rows.append(("trained", sum(count for _, count in rows)))
     for name, slot in run.method.slots.items():
         if slot.frozen:
-            rows.append((name, trees.count(run.abstract.codes[name])))
+            rows.append((name, trees.count(run.abstract.slots[name])))
     return [f"  {name:<18} {count:>15,}" for name, count in rows]
 
 

@@ -29,6 +29,9 @@ def source(block: Mapping[str, Any], *, split: str, classes: Sequence[str] | Non
       ConfigError: an unknown name or argument (with the nearest right one), or missing data.
     """
     made = build.build(SOURCES, block, what="config.data", split=split, classes=classes)
-    for note in protocol.account(made).notes:
+    account = protocol.account(made)
+    for note in account.notes:
         LOG.info("%s data: %s", split, note)
+    for warning in account.warnings:
+        LOG.warning("%s data: %s", split, warning)
     return made

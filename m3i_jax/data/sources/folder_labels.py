@@ -1,15 +1,15 @@
 """The images of one split of a folder, and the class that each is of, by name."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import folder_names, ilsvrc
-from m3i_jax.data.sources.folder_tree import SUFFIXES, Tree, filled, has_images, tree
+from m3i_jax.data.sources import folder_names, ilsvrc, overlap
+from m3i_jax.data.sources.folder_tree import SUFFIXES, Tree, below, filled, has_images, tree
 from m3i_jax.data.sources.protocol import Account, NoSplit, listed
 
 
@@ -51,19 +51,29 @@ def look(
         one = _label(_unwrapped(folder), classes, captions=captions, inside=inside, lists=lists)
         if found is None or one.account.labelled and not found.account.labelled:
             found = one
+    if split == "test" and (training := _training(root)):
+        account = found.account._replace(
+            warnings=tuple(filter(None, [overlap.warning(below(training), found.files)]))
+        )
+        found = found._replace(account=account)
     return found
 
 
 def _trained(root: Path) -> tuple[str, ...] | None:
     """The classes of the training split below `root`; None where there is no such split."""
+    if (folder := _training(root)) is None:
+        return None
+    names = filled(_unwrapped(folder))
+    return () if _plain(names) else tuple(names)
+
+
+def _training(root: Path) -> Path | None:
+    """The folder of the training split below `root`; None where there is none."""
     try:
         (folder,) = folder_names.candidates(root, "train")
     except NoSplit:
         return None
-    if folder == root:
-        return None
-    names = filled(_unwrapped(folder))
-    return () if _plain(names) else tuple(names)
+    return None if folder == root else folder
 
 
 def _unwrapped(folder: Path) -> Path:
@@ -74,9 +84,9 @@ def _unwrapped(folder: Path) -> Path:
     return inner if len(names) > 1 and not has_images(inner) else folder
 
 
-def _plain(names: Sequence[str]) -> bool:
+def _plain(names: Collection[str]) -> bool:
     """Whether the folders of images are one that is called so, and no class."""
-    return len(names) == 1 and bool(folder_names.PLAIN.fullmatch(names[0].casefold()))
+    return len(names) == 1 and bool(folder_names.PLAIN.fullmatch(next(iter(names)).casefold()))
 
 
 def _label(
@@ -100,13 +110,14 @@ def _label(
             f"and in its subfolders (one per class)"
             + (f"; there are {there}" if str(there) else "")
         )
-    labels, flat = None, there.flat
+    labels, flat, inner = None, there.flat, {}
     if _plain(list(full)) and next(iter(full)) not in (classes or ()):
         ((name, flat),) = full.items()
         files, names = flat, [None] * len(flat)
         place = folder / name
     elif full:
-        folder_names.not_splits(full, folder, inside=inside, known=classes or ())
+        inner = {name: _inner(folder / name, files) for name, files in full.items()}
+        folder_names.not_splits(inner, folder, inside=inside, known=classes or ())
         files = [file for files in full.values() for file in files]
         names = [name for name, files in full.items() for _ in files]
     else:
@@ -114,7 +125,32 @@ def _label(
     if flat and lists:
         labels = ilsvrc.find(place, flat, root=lists, classes=classes or ())
         names = labels.names if labels else names
-    return _numbered(folder, there, files, names, classes, labels)
+    found = _numbered(folder, there, files, names, classes, labels)
+    return _saying(found, _depth(inner))
+
+
+def _saying(found: Labelled, *said: str) -> Labelled:
+    """The split, of which its account says something more."""
+    account = found.account
+    return found._replace(account=account._replace(notes=(*account.notes, *filter(None, said))))
+
+
+def _inner(folder: Path, files: Sequence[Path]) -> list[str]:
+    """The folders within that of a class that have its images, but one that is called so."""
+    names = {file.relative_to(folder).parts[0] for file in files if file.parent != folder}
+    return [] if _plain(names) else sorted(names)
+
+
+def _depth(inner: Mapping[str, Sequence[str]]) -> str:
+    """Which folders are the classes where there are folders in folders; "" where there are none."""
+    if not any(inner.values()):
+        return ""
+    outer = [name for name in inner if inner[name]]
+    within = sorted({name for names in inner.values() for name in names})
+    return (
+        f"the classes are the outer folders ({listed(outer)}), and not the folders within them "
+        f"({listed(within)}); to tell those apart, put them beside each other"
+    )
 
 
 def _numbered(folder, there: Tree, files, names, classes, lists) -> Labelled:

@@ -1,13 +1,14 @@
 """What the names of folders and files say: a split, a class, or what a system keeps for itself."""
 
+import collections
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.data.sources.protocol import NoSplit
-from m3i_jax.data.sources.split_words import folded, split_of
+from m3i_jax.data.sources.protocol import SHOWN, NoSplit
+from m3i_jax.data.sources.split_words import folded, is_piece, is_round, split_of
 
 ORDER = {"train": ("train",), "test": ("test", "val")}  # what may be read as a split, first to last
 ALIKE = {"train": "training_set and train2017", "test": "testing, validation_set and val2017"}
@@ -151,14 +152,20 @@ def candidates(root: Path, split: str | None) -> list[Path]:
 
 
 def not_splits(
-    names: Iterable[str], folder: Path, *, inside: bool, known: Collection[str] = ()
+    inner: Mapping[str, Collection[str]],
+    folder: Path,
+    *,
+    inside: bool,
+    known: Collection[str] = (),
 ) -> None:
-    """Refuses folders of images that look like splits where classes are expected.
+    """Refuses folders of images that look like splits, or pieces of one, and not like classes.
 
+    inner: {a folder of images: the folders of images within it}.
     inside: whether `folder` is a split itself; there "train" may be a class, the vehicle.
     known: classes of training.
     """
-    names = list(names)
+    names = list(inner)
+    _not_pieces([name for name in names if name not in known], inner, folder)
     alike = [name for name in names if split_of(name) and name not in known]
     if inside and len(names) > 1 and [name.casefold() for name in alike] == ["train"]:
         return
@@ -168,6 +175,23 @@ def not_splits(
             f"'{folder}' holds {_quoted(alike)}, which looks like a split and not like a class"
             + (f", beside {others}" if others else "")
             + "; splits are expected side by side in config.data.root, classes within them"
+        )
+
+
+def _not_pieces(names: list[str], inner: Mapping[str, Collection[str]], folder: Path) -> None:
+    """Refuses the folds of a cross-validation and the like."""
+    again = collections.Counter(name for one in inner.values() for name in set(one))
+    shared = any(count > 1 for count in again.values())
+    pieces = [name for name in names if is_piece(name) or shared and is_round(name)]
+    if pieces:
+        both = len(pieces) > 1
+        raise ConfigError(
+            f"'{folder}' holds {_quoted(pieces[:SHOWN])}"
+            + (f" and {len(pieces) - SHOWN} more" if len(pieces) > SHOWN else "")
+            + f", which look{'' if both else 's'} like {'pieces' if both else 'a piece'} of a data "
+            f"set and not like {'classes' if both else 'a class'}; put the images to train on into "
+            "one folder per class of config.data.root/train, others into those of "
+            "config.data.root/test"
         )
 
 

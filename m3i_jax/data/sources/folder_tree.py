@@ -71,6 +71,13 @@ def filled(folder: Path) -> list[str]:
     ]
 
 
+def below(folder: Path) -> list[Path]:
+    """What looks like an image in and below a folder, sorted by path; nothing is opened."""
+    walks = [_walk(folder, collections.Counter(), deep=False)]
+    walks += [_walk(one, collections.Counter()) for one in once(folder)[0]]
+    return sorted(image for walk in walks for images, _ in walk for image in images)
+
+
 def has_images(folder: Path) -> bool:
     """Whether there is an image in the folder itself."""
     ((images, _),) = _walk(folder, collections.Counter(), deep=False)

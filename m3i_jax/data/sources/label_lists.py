@@ -1,10 +1,10 @@
 """Which cells of a list name an image and which its class.
 
-A list is a table, its columns parted by tabs, commas, semicolons, bars or spaces, with quotes as
-spreadsheets set them. The column of images is the one in which most of them are found. That of the
-classes is told by a first line with names of columns, or by what is in it: the only one that has
-names of classes and nothing else, or the only one that is not of numbers. What is left open by both
-is refused.
+A list is a table, its columns parted by tabs, commas, semicolons, bars, colons (also those of
+Chinese and Japanese keyboards), arrows or spaces, with quotes as spreadsheets set them. The column
+of images is the one in which most of them are found. That of the classes is told by a first line
+with names of columns, or by what is in it: the only one that has names of classes and nothing
+else, or the only one that is not of numbers. What is left open by both is refused.
 """
 
 import csv
@@ -18,6 +18,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.folder_names import same
 from m3i_jax.data.sources.protocol import listed
 from m3i_jax.data.sources.split_words import split_of
+from m3i_jax.ranges import shown
 
 # Names of columns, without case, spaces and underscores.
 NAMED = frozenset(
@@ -30,10 +31,12 @@ CLASSES = frozenset(
     "categoryid target species breed tag wnid synset synsetid groundtruth gt truth diagnosis "
     "predictionstring klasse classe clase".split()
 )
-MARKS = "\t,;|"
+MARKS = "\t,;|:=，；：、｜＝"
+ARROW = re.compile(r"[ \t]*(?:[-=]+>|[→⇒⟶])[ \t]*")
 PROBED = 50  # lines that show which marks a list has
 MOST_WORDS = 24  # of a name with spaces
 _WORD = re.compile(r'"[^"]*"|\S+')
+_BEGINS = re.compile(r"[\"']?(\S*?\.[A-Za-z]{3,4})(?![A-Za-z])\W*\w")
 _NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 
 
@@ -63,13 +66,28 @@ def pairs(
     said = re.fullmatch(r"sep=(.)", lines[0].strip()) if lines else None  # Excel's own first line
     marks = [said[1]] if said else [m for m in MARKS if any(m in line for line in lines[:PROBED])]
     tables = [_examined(_cells(text, mark, path), stems) for mark in marks]
+    if any(ARROW.search(line) for line in lines[:PROBED]):
+        tables.append(_examined(_cells(ARROW.sub("\t", text), "\t", path), stems))
     tables.append(_examined([_spaced(line, stems) for line in lines], stems))
     best = max(tables, key=lambda table: table.hits)
     if not best.hits:
+        _refuse_unread(lines, stems, path)
         return []
     if best is tables[-1]:
         best = _in_columns(best, lines, stems, meant)
     return _pairs(best, stems, path, meant)
+
+
+def _refuse_unread(lines: Sequence[str], stems: Collection[str], path: Path) -> None:
+    """Refuses a list whose lines begin with images, parted from the rest in a way that is none."""
+    for number, line in enumerate(lines, 1):
+        named = _BEGINS.match(line)
+        if named and stem(named[1], stems) in stems:
+            raise ConfigError(
+                f"'{path}' has the line {number}, {shown(line[:60])}, which names an image, but "
+                "what its class is parted by cannot be told; expected are lines of NAME,CLASS, or "
+                "with a tab or a space in place of the comma"
+            )
 
 
 def stem(name: str, stems: Collection[str]) -> str:

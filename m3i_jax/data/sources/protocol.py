@@ -44,11 +44,13 @@ class Account(NamedTuple):
     labelled: records with a label.
     unknown: how many records are of each class that training lacks; these have no label.
     notes: sentences on what was found and what was left out, which `data.source` logs.
+    warnings: such as make numbers of this split worth less.
     """
 
     labelled: int
     unknown: Mapping[str, int] = MappingProxyType({})
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""What the splits of a data set are called, in the languages in which folders are named.
+"""What the splits of a data set, and parts of them, are called, in the languages of folders.
 
 A name is a word for a split, with words around it that do not say which: `Trainingsdaten`,
 `conjunto_de_prueba`, `训练集2`. Words that are as likely to name a class are left out: a list that
@@ -25,7 +25,8 @@ WORDS = {
         训练 訓練 学習 教師データ トレーニング 훈련 학습 트레이닝 ฝึก ฝึกสอน ฝึกฝน การฝึก
     """,
     "test": """
-        test testing tst prüf prüfung prüfungs teste testes prueba pruebas ensayo prova
+        test testing tst holdout hold_out heldout held_out prüf prüfung prüfungs
+        teste testes prueba pruebas ensayo prova
         collaudo essai essais testowy testowa testowe testovací testovanie testovaní testi testaus
         teszt tesztelő tesztelés testare sınama uji pengujian kiểm_tra kiểm_thử δοκιμή
         δοκιμής τεστ
@@ -46,6 +47,18 @@ WORDS = {
         バリデーション 評価 검증 평가 ตรวจสอบ การตรวจสอบ
     """,
 }
+# What pieces of a split are called, with a number: fold_1, cv0, k-fold 3, 第1折.
+PIECES = """
+    fold kfold k_fold cv_fold crossval cross_val cross_validation xval shard chunk partition subset
+    faltung pliegue фолд 折 フォールド 폴드
+"""
+# And, where folders of the same names are in each, these: part_1, batch2.
+ROUNDS = "part batch split set group session day run round box disk"
+# And what says which of the images have a label.
+KINDS = """
+    labeled labelled unlabeled unlabelled un_labeled un_labelled annotated unannotated supervised
+    unsupervised
+"""
 _BEFORE = """
     ilsvrc image images img imgs data set bilder daten datos imágenes conjunto jeu données
     ensemble
@@ -90,6 +103,24 @@ _SHAPES = {
     )
     for kind, words in WORDS.items()
 }
+
+_PIECE = re.compile(
+    rf"第?\d+{_GAP}*(?:st|nd|rd|th|º|ª)?{_GAP}*(?:{_any(PIECES)}){_GAP}*|"
+    rf"(?:\d+{_GAP}*)?(?:{_any(PIECES)}|cv){_GAP}*(?:\d+|{_GAP}[a-k])"
+    rf"(?:{_GAP}*(?:of|von|de|di|из|/)?{_GAP}*\d+)?{_GAP}*|"
+    rf"fold[a-k]|(?:{_any(KINDS)})(?:{_GAP}*(?:{_any(_BEHIND)}|\d))*"
+)
+_ROUND = re.compile(rf"(?:{_any(ROUNDS)}){_GAP}*\d+{_GAP}*")
+
+
+def is_round(name: str) -> bool:
+    """Whether a name may be that of a piece of a split, as part_1 is, and of a class as well."""
+    return bool(_ROUND.fullmatch(folded(name)[:LONGEST]))
+
+
+def is_piece(name: str) -> bool:
+    """Whether a name is that of a piece of a split, such as a fold of a cross-validation."""
+    return len(plain := folded(name)) <= LONGEST and bool(_PIECE.fullmatch(plain))
 
 
 def split_of(name: str) -> str | None:

@@ -165,3 +165,35 @@ def test_an_empty_test_folder_hides_no_val(three, left):
     (three / "val" / "cat" / "1.png").unlink()
     with pytest.raises(ConfigError, match="no images in '.*test'"):
         both(three)
+
+
+@pytest.mark.parametrize("place", ["train/", "", "data/"])
+@pytest.mark.parametrize("pieces", ["fold_{}", "cv{}", "Fold {}", "shard-0000{}", "part{}"])
+def test_pieces_of_a_data_set_are_no_classes(place, pieces, tmp_path):
+    names = [pieces.format(i) for i in (1, 2)]
+    put(tmp_path, *(f"{place}{name}/{c}/1.png" for name in names for c in "ab"))
+    with pytest.raises(ConfigError, match=f"holds '{names[0]}' and '{names[1]}', which look like"):
+        data.source({"name": "image_folder", "root": str(tmp_path)}, split="train")
+
+
+def test_many_pieces_are_counted_and_one_around_the_classes_is_only_a_folder(tmp_path):
+    put(tmp_path / "one", "train/fold_1/a/1.png", "train/fold_1/b/1.png")
+    block = {"name": "image_folder", "root": str(tmp_path / "one")}
+    assert data.source(block, split="train").classes == ("a", "b")
+    put(tmp_path / "five", *(f"fold{i}/1.png" for i in range(5)), "cat/1.png")
+    with pytest.raises(ConfigError, match="'fold0' and 'fold1' and 'fold2' and 2 more, which look"):
+        data.source(block | {"root": str(tmp_path / "five")}, split="train")
+    put(tmp_path / "own", "train/part1/1.png", "train/part2/1.png")  # may be names of classes
+    block["root"] = str(tmp_path / "own")
+    assert data.source(block, split="train").classes == ("part1", "part2")
+
+
+def test_the_depth_of_the_classes_is_said_where_there_are_several(tmp_path):
+    put(tmp_path, "train/animal/cat/1.png", "train/animal/dog/1.png", "train/car/1.png")
+    train = data.source({"name": "image_folder", "root": str(tmp_path)}, split="train")
+    assert train.classes == ("animal", "car")
+    said = "the classes are the outer folders ('animal'), and not the folders within them "
+    assert said + "('cat', 'dog'); to tell" in train.account.notes[1]
+    put(tmp_path / "tiny", "train/a/images/1.png", "train/b/images/1.png")
+    tiny = data.source({"name": "image_folder", "root": str(tmp_path / "tiny")}, split="train")
+    assert tiny.classes == ("a", "b") and len(tiny.account.notes) == 1

@@ -40,6 +40,17 @@ READ = {
     "quoted marks": 'path,label\n"x,y/a.png",cat\nb.png,"sea lion"',
     "backslashes": "label,path\ncat,val\\a.png\nsea lion,.\\b.png",
     "empty lines": "\n\na.png,cat\n\n,\nb.png,sea lion\n",
+    "full-width commas": "a.png，cat\nb.png，sea lion",
+    "commas of lists": "a.png、cat\nb.png、sea lion",
+    "full-width semicolons": "a.png； cat\nb.png； sea lion",
+    "colons": "a.png: cat\nb.png: sea lion",
+    "colons apart": "a.png : cat\nb.png : sea lion",
+    "full-width colons": "a.png：cat\nb.png：sea lion",
+    "a drive, a colon and backslashes": "C:\\x\\a.png, cat\nC:\\x\\b.png, sea lion",
+    "quoted, as YAML has it": '"a.png": "cat"\n"b.png": "sea lion"',
+    "equals signs": "a.png = cat\nb.png = sea lion",
+    "arrows": "a.png -> cat\nb.png -> sea lion",
+    "other arrows": "a.png→cat\nb.png => sea lion",
     "marks of another kind in it": "a.png;cat\nb.png;sea lion",
     "more images": "zz.png,dog,1\na.png,cat,1\nb.png,sea lion,1\nyy.png,dog,1",
 }
@@ -102,6 +113,13 @@ def test_what_is_left_open_is_refused(kind, tmp_path):
 def test_lists_of_other_images_have_no_pairs(tmp_path):
     for text in ("", "\n", "zz.png,cat", "one caption of a.png", "cat\ndog\n", "sep=;", '"'):
         assert pairs(text, tmp_path) == []
+
+
+@pytest.mark.parametrize("line", ["a.png~cat", "val/a.png#cat", "a.png…cat"])
+def test_a_list_that_cannot_be_read_is_refused_with_its_line(line, tmp_path):
+    with pytest.raises(ConfigError, match="has the line 2, .*, which names an image") as it:
+        pairs(f"# ours\n\n{line}\nb.png~dog", tmp_path / "val.txt")
+    assert repr(line) in str(it.value)
 
 
 def test_numbers_of_rows_are_no_images_where_names_are_there(tmp_path):

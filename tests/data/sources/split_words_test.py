@@ -5,13 +5,14 @@ import unicodedata
 
 import pytest
 
-from m3i_jax.data.sources.split_words import split_of
+from m3i_jax.data.sources.split_words import is_piece, is_round, split_of
 
 NAMES = {
     "train": "train Train TRAIN training Training_Set training_set "
     "trainset train2017 train-images "
     "ILSVRC2012_img_train images_train Train_Data train_256 imgs-train train.jpg",
-    "test": "test Test TEST testing test_set Test-Set testset test2014 TestImages tst",
+    "test": "test Test TEST testing test_set Test-Set testset test2014 TestImages tst "
+    "holdout Hold-Out held_out_set",
     "val": "val Val VAL valid validation Validation_Set "
     "dev DEV eval evaluation val2017 val_images "
     "ILSVRC2012_img_val",
@@ -94,6 +95,23 @@ def test_classes_are_no_splits_in_any_language():
     names += "data set Daten 数据 1 2017 entrenador trainer entraîneur trenér лес тестo"
     for name in names.split():
         assert split_of(name.replace("_", " ")) is None, name
+
+
+def test_pieces_of_a_split_are_known_and_classes_are_none():
+    pieces = "fold_1 fold1 Fold-01 cv0 CV_1 kfold3 k-fold-3 fold_a foldB 5fold 1st_fold fold1of5 "
+    pieces += "fold_1_of_5 第1折 折2 shard-00001-of-00010 partition1 subset0 unlabeled Unlabelled "
+    pieces += "labeled_data Faltung_2 фолд3 fold(1)"
+    for name in pieces.split():
+        assert is_piece(name) and is_piece(name.replace("_", " ")), name
+        assert split_of(name) is None, name
+    classes = "cat fold cv scaffold folded blindfold_1 class_1 cv_writer part1 set_1 1 chunk shard "
+    classes += "manifold_2 unlabeled_bottle cats 2cv CV folder1 train"
+    for name in classes.split():
+        assert not is_piece(name), name
+    for name in ("part1", "set_1", "Batch-02", "session 3"):
+        assert is_round(name)
+    for name in ("part", "1", "settee_1", "carpart1", "class_1", "person_1"):
+        assert not is_round(name)
 
 
 def test_long_names_take_no_time():

@@ -22,7 +22,7 @@ LONGEST = 1000  # letters of a pattern
 REACH, STOPS = 100, 10  # letters in a path; and how many of them end an open repeat, if one can
 MOST = 10**5  # ways through a path that a pattern may have
 REPEATS = (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT)
-# Of towers, decoders and rows: parts of paths, in which blocks and stages mean something.
+# Of towers, decoders and methods: parts of paths, in which blocks and stages mean something.
 NAME = re.compile(r"(?!(blocks?|stages?)_?\d*$)[A-Za-z0-9_-]{1,64}")
 NAMES = "up to 64 letters, digits, '_' and '-', and neither 'blocks' nor 'stages'"
 

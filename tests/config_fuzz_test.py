@@ -107,7 +107,7 @@ def misspelt_name(rng, config) -> Draw | None:
     path = rng.choice([path for path in functions(config) if "name" in block(config, path)])
     node = block(config, path)
     right, written = node["name"], slip(rng, node["name"])
-    there = (*encoders.names(), *decoders.names(), *methods.ROWS, *optimizer.offered(),
+    there = (*encoders.names(), *decoders.names(), *methods.METHODS, *optimizer.offered(),
              *compose.TARGETS, *data.SOURCES, *schema.WEIGHTINGS)  # fmt: skip
     if not written or written in there:
         return None

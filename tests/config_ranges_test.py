@@ -45,16 +45,16 @@ def reached():
     for name, fn in decoders._DECODERS.items():
         out = {"out": 8} if decoders._lacks(fn, "out") else {}
         found[f"decoder {name}"] = (fn, module, out)
-    rows = {f"row {name}": row for name, row in methods.ROWS.items()}
+    table = {f"method {name}": method for name, method in methods.METHODS.items()}
     targets = {f"target {name}": fn for name, fn in compose.TARGETS.items()}
     weightings = {f"weighting {name}": fn for name, fn in schema.WEIGHTINGS.items()}
     alone = {
-        **rows, **targets, **weightings, "average": framework.ema,
+        **table, **targets, **weightings, "average": framework.ema,
         "rand_augment": rand_augment.RandAugment, "log": schema.Log, "checkpoint": schema.Saves,
         "monitor": schema.Monitor,
     }  # fmt: skip
     found |= {name: (fn, {}, {}) for name, fn in alone.items()}
-    found["row combine"] = (methods.combine, {}, {"rows": {}})
+    found["method combine"] = (methods.combine, {}, {"rows": {}})
     found["weighting scheduled"] = (framework.scheduled, {}, {"groups": {}})
     for name, fn in optimizer.offered().items():
         found[f"optimizer {name}"] = (fn, steps(fn), {"lr": 0.1})

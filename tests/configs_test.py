@@ -1,4 +1,4 @@
-"""Every config file loads, fits together, says what it is and how to start it; no row is left."""
+"""Every config file loads, fits together, says what it is and how to start it; none is left."""
 
 import ast
 import pathlib
@@ -69,24 +69,24 @@ def test_it_says_what_it_is_and_how_to_start_it(name):
                 assert (FOLDER.parent / word.partition(":")[0]).is_file()
 
 
-def rows(published):
-    """The rows that configs of one kind have, those that are forms of Table 2 among them."""
+def offered(published):
+    """The methods that configs of one kind have, those that are forms of Table 2 among them."""
     chosen = [name for name in FILES if name.startswith(SMALL) != published]
     names = {load(name).objective["name"] for name in chosen}
     return names | (set(letters()) if "table2" in names else set())
 
 
 def letters():
-    """{row: the forms of Table 2 that say the same}, for the rows beside `table2`."""
+    """{method: the forms of Table 2 that say the same}, for the methods beside `table2`."""
     found = {}
-    for name, row in methods.ROWS.items():
-        if row.__module__ == forms.__name__ and name != "table2":
-            line = describe.lines(row())
+    for name, method in methods.METHODS.items():
+        if method.__module__ == forms.__name__ and name != "table2":
+            line = describe.lines(method())
             found[name] = [f for f in forms.FORMS if describe.lines(forms.table2(form=f)) == line]
     return found
 
 
-def test_the_rows_beside_table2_are_forms_of_it():
+def test_the_methods_beside_table2_are_forms_of_it():
     assert letters() == {
         "auto_encoder": ["a"],
         "global_distillation": ["c"],
@@ -96,12 +96,12 @@ def test_the_rows_beside_table2_are_forms_of_it():
     }
 
 
-def test_every_row_has_a_config_of_minutes():
-    assert not set(methods.ROWS) - {"combine"} - rows(published=False)
+def test_every_method_has_a_config_of_minutes():
+    assert not set(methods.METHODS) - {"combine"} - offered(published=False)
 
 
-def test_every_published_row_has_its_recipe():
-    assert not set(methods.PUBLISHED) - rows(published=True)
+def test_every_published_method_has_its_recipe():
+    assert not set(methods.PUBLISHED) - offered(published=True)
 
 
 def test_recipes_and_library_agree_on_what_has_one_dimension():

@@ -225,7 +225,7 @@ def told(config):
     blocks = config.to_dict() | {
         "crops": defaults(crops.Crops) | config.crops,
         "optimizer": defaults(optimizer.offered()[block["name"]]) | block,
-        "objective": defaults(methods.ROWS[config.objective["name"]]) | config.objective,
+        "objective": defaults(methods.METHODS[config.objective["name"]]) | config.objective,
         "encoder": fields(config.encoder, config.image),
         "target": defaults(framework.ema) | config.target,
     }

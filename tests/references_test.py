@@ -121,7 +121,7 @@ def test_what_comes_from_a_paper_says_which():
         + list(drawn(masks).values())
         + list(defined(targets).values())
         + list(defined(distributions).values())
-        + list(methods.ROWS.values())
+        + list(methods.METHODS.values())
     )
     assert len(public) > 90
     silent = [f"{fn.__module__}.{fn.__name__}" for fn in public if not SOURCE.search(fn.__doc__)]
@@ -174,7 +174,7 @@ def parsed(cell):
 
 
 def test_every_method_has_a_section_and_every_section_a_method():
-    assert set(SECTIONS) == set(methods.ROWS)
+    assert set(SECTIONS) == set(methods.METHODS)
 
 
 @pytest.mark.parametrize("method", SECTIONS)
@@ -191,7 +191,7 @@ def test_a_section_has_a_source_and_traps_and_names_a_config(method):
 def test_the_constants_of_the_page_are_those_of_the_config(method):
     name, lines = constants(SECTIONS[method])
     config = published.load(name)
-    assert methods.ROWS[config.objective["name"]] in (methods.ROWS[method], forms.table2)
+    assert methods.METHODS[config.objective["name"]] in (methods.METHODS[method], forms.table2)
     told = published.told(config)
     wrong = {
         key: (told.get(key, "nothing"), cell)
@@ -202,7 +202,7 @@ def test_the_constants_of_the_page_are_those_of_the_config(method):
 
 
 def test_what_a_config_or_method_reports_stands_in_its_section():
-    docs = {name: [row.__doc__] for name, row in methods.ROWS.items()}
+    docs = {name: [method.__doc__] for name, method in methods.METHODS.items()}
     for path, text in TEXTS.items():
         if "configs" in path.parts and (at := re.search(r"docs/methods\.md#(\w+)\.$", text, re.M)):
             said = re.search(r"(?:Reported|reports).*", ast.get_docstring(ast.parse(text)), re.S)
@@ -217,7 +217,7 @@ def test_what_a_config_or_method_reports_stands_in_its_section():
 
 def test_methods_without_constants_are_those_that_nobody_published():
     bare = {method for method, text in SECTIONS.items() if not constants(text)[0]}
-    assert bare == set(methods.ROWS) - set(methods.PUBLISHED) >= {"combine", "siamese_words"}
+    assert bare == set(methods.METHODS) - set(methods.PUBLISHED) >= {"combine", "siamese_words"}
 
 
 def test_the_forms_of_table_2_are_those_of_the_page():

@@ -21,7 +21,7 @@ BLOCKS = {
     "encoder": encoders._VARIANTS,
     "towers.text": encoders._VARIANTS,
     "towers.category": {"table": table.Table},
-    "objective": methods.ROWS,
+    "objective": methods.METHODS,
     "target": compose.TARGETS,
     "crops": {"": crops.Crops},
     "data": data.SOURCES,
@@ -141,7 +141,7 @@ VALUES = {
         bert-base-uncased bert_base""",
     tuple(optimizer.offered()): "AdamW adamw, adam adamw, momentum sgd, SGD sgd",
     tuple(optimizer.SCHEDULES): "cosine_annealing cosine, multistep milestones, step milestones",
-    tuple(methods.ROWS): """
+    tuple(methods.METHODS): """
         mocov3 moco_v3, moco_v2 moco, barlow barlow_twins, beitv2 beit_v2, supervised
         classification, SimMIM simmim""",
     tuple(data.SOURCES): "imagenet image_folder, ImageFolder image_folder, digits digit_scenes",

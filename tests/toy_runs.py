@@ -1,4 +1,4 @@
-"""One tiny run per row of the table: the embedded configs, shrunk."""
+"""One tiny run per method of the table: the embedded configs, shrunk."""
 
 import functools
 import pathlib
@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "configs"))
 
 CONFIGS = [name for name in shipped.names() if name.startswith("digit_scenes/")]
-ROWS = {name.removeprefix("digit_scenes/"): (name, {}) for name in CONFIGS} | {
+METHODS = {name.removeprefix("digit_scenes/"): (name, {}) for name in CONFIGS} | {
     "siamese_im without unigrad": ("digit_scenes/siamese_im", {"objective.negative_weight": 0.0}),
     "cim revdet": ("digit_scenes/cim:revdet", {}),
     "m3i images": ("digit_scenes/m3i:images", {}),
@@ -25,17 +25,19 @@ ROWS = {name.removeprefix("digit_scenes/"): (name, {}) for name in CONFIGS} | {
     # One form for each kind of target, and those with a P̂ of their own.
     **{f"table2 {form}": (f"digit_scenes/table2:{form}", {}) for form in "acfhk"},
 }
-del ROWS["table2"]  # forms are above
+del METHODS["table2"]  # forms are above
 # Compiled whenever the tests run; the others go through the same code and are slow together.
 OFTEN = ("classification", "mae", "siamese_im", "m3i", "m3i images", "byol")
 
 
 def pytest_generate_tests(metafunc):
-    """`any_row`: every row of the table, most of them slow."""
-    if "any_row" in metafunc.fixturenames:
+    """`any_method`: every method of the table, most of them slow."""
+    if "any_method" in metafunc.fixturenames:
         slow = pytest.mark.slow
-        rows = [row if row in OFTEN else pytest.param(row, marks=slow) for row in ROWS]
-        metafunc.parametrize("any_row", rows, scope="session")
+        rows = [
+            method if method in OFTEN else pytest.param(method, marks=slow) for method in METHODS
+        ]
+        metafunc.parametrize("any_method", rows, scope="session")
 
 
 # Sizes for a run that compiles in seconds, wherever a block has the key.
@@ -48,19 +50,19 @@ def tiny(block):
     """A block with everything in it made small."""
     small = {k: TINY[k] for k in block if k in TINY and isinstance(block[k], int)}
     if rows := block.get("rows"):
-        small["rows"] = {name: tiny(row) for name, row in rows.items()}
+        small["rows"] = {name: tiny(method) for name, method in rows.items()}
     narrow = "out" in block and block["name"] != "infill"  # what paints words makes all pixels
     return block | small | ({"out": min(block["out"], 32)} if narrow else {})
 
 
 @pytest.fixture(scope="session")
 def shrunk():
-    """shrunk(row, **{"block.key": value}) -> Config of a run that compiles in seconds."""
+    """shrunk(method, **{"block.key": value}) -> Config of a run that compiles in seconds."""
     from m3i_jax import cli, encoders
     from m3i_jax.training.config import Config
 
-    def make(row, **changes):
-        file, own = ROWS[row]
+    def make(method, **changes):
+        file, own = METHODS[method]
         name, _, argument = file.partition(":")
         config = cli.load(name + (f":{argument}" if argument else "")).to_dict()
         config.update(image=16, batch=8, duration="12 steps", warmup="2 steps")
@@ -117,7 +119,7 @@ def batch():
 
 @pytest.fixture(scope="session")
 def fits():
-    """fits(run, batch) -> the batch with only what the run's row looks at."""
+    """fits(run, batch) -> the batch with only what the run's method looks at."""
 
     def cut(run, batch):
         needed = run.method.sources
@@ -136,7 +138,7 @@ def one_device():
     return dict(data=1, fsdp=1), jax.devices()[:1]
 
 
-# What a row needs to learn something in `STEPS` steps. DINO falls to uniform assignments where
+# What a method needs to learn something in `STEPS` steps. DINO falls to uniform assignments where
 # prototypes are few; an untrained patch embedding of the size of a tile reads it already.
 PATCHES = {"encoder.patch": 8, "decoders.painter.out": 192}
 PAINTED = PATCHES | {"towers.generator.patch": 8, "towers.tokenizer.patch": 8}
@@ -161,30 +163,32 @@ class Ready(NamedTuple):
 
 @pytest.fixture(scope="session")
 def learner(shrunk):
-    """learner(row, mesh) -> Config of a run of batch `WIDE` that learns in `STEPS` steps.
+    """learner(method, mesh) -> Config of a run of batch `WIDE` that learns in `STEPS` steps.
 
-    needs: whether with what the row needs for that.
+    needs: whether with what the method needs for that.
     """
 
-    def config(row, mesh, *, needs=True):
+    def config(method, mesh, *, needs=True):
         length = dict(duration=f"{STEPS} steps", warmup="10 steps")
-        return shrunk(row, mesh=mesh, batch=WIDE, **length, **(NEEDS.get(row, {}) if needs else {}))
+        return shrunk(
+            method, mesh=mesh, batch=WIDE, **length, **(NEEDS.get(method, {}) if needs else {})
+        )
 
     return config
 
 
 @pytest.fixture(scope="session")
 def ready(learner, one_device):
-    """ready(row) -> Ready: one program for whatever is asked of a row, whose tests are neighbours.
+    """ready(method) -> Ready: one program for all that is asked of it; its tests are neighbours.
 
-    Two are kept: the rows that paint images look at a tokenizer beside their own.
+    Two are kept: the methods that paint images look at a tokenizer beside their own.
     """
     from m3i_jax.training.assemble import assemble
 
     @functools.lru_cache(maxsize=2)
-    def made(row, *, needs=True):
+    def made(method, *, needs=True):
         mesh, devices = one_device
-        run = assemble(learner(row, mesh, needs=needs), images=1000, devices=devices)
+        run = assemble(learner(method, mesh, needs=needs), images=1000, devices=devices)
         return Ready(run, jax.device_get(run.create()), run.compiled())
 
     return made

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 # little, the input much.
 TARGET_VIEW = dict(blur=0.1, solarize=0.2)
 INPUT_VIEW = dict(blur=1.0, solarize=0.0)
-# M3I whole (docs/methods.md#m3i), every argument of the row where a command line can reach it.
+# M3I whole (docs/methods.md#m3i), every argument of the method where a command line can reach it.
 M3I = dict(
     name="m3i",
     category=True,

@@ -24,7 +24,7 @@ from m3i_jax.training.step import views
 from m3i_jax.types import Array, Batch
 
 LOG = logging.getLogger(__name__)
-ROW = "cim"
+METHOD = "cim"
 
 
 class Subject(NamedTuple):
@@ -62,13 +62,13 @@ def restore(path: str | Path, *, step: int | None = None) -> Subject:
     """A run of CIM from its work directory, or from one of its checkpoint steps.
 
     Raises:
-      ConfigError: there is no such directory or checkpoint, or it is a run of another row.
+      ConfigError: there is no such directory or checkpoint, or it is a run of another method.
     """
     trained = models.restore(path, branch="online", step=step)
-    row = trained.config.objective.get("name")
-    if row != ROW:
+    name = trained.config.objective.get("name")
+    if name != METHOD:
         raise ConfigError(
-            f"'{trained.workdir}' is a run of '{row}'; only those of '{ROW}' corrupt images"
+            f"'{trained.workdir}' is a run of '{name}'; only those of '{METHOD}' corrupt images"
         )
     method = objective(trained.config)
     if "words" not in method.terms:
@@ -130,7 +130,7 @@ def measure(subject: Subject, *, limit: int = 0, batch: int = 100, seed: int = 0
     if not count:
         raise NotMeasurable(f"there is nothing to measure: none of {lost} images can be read")
     found = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
-    named = results.named(ROW, **_generator(found), **_enhancer(found))
+    named = results.named(METHOD, **_generator(found), **_enhancer(found))
     task = subject.trained.config.objective.get("task", "respix")
     protocol = dict(task=task, batch=batch, seed=seed, image=subject.trained.config.image)
     if lost:

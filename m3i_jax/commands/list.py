@@ -39,7 +39,7 @@ def _blocks() -> dict[str, str]:
 def _methods() -> dict[str, str]:
     from m3i_jax import methods
 
-    return _titles(methods.ROWS)
+    return _titles(methods.METHODS)
 
 
 def _encoders() -> dict[str, str]:

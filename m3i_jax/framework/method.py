@@ -1,4 +1,4 @@
-"""A method is data: views, codes and terms. A row of the table is one value of `Method`."""
+"""A method is data: views, codes and terms. Each of the table is one value of `Method`."""
 
 import re
 from collections.abc import Callable, Mapping

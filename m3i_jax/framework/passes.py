@@ -41,7 +41,7 @@ def looks(
     """What the encoder of a code is shown: (code, its view) -> Look.
 
     Codes share a pass, and its dropped paths, where view, mask, tower and weights are the same:
-    a global and a dense head, or the rows of a composition, cost one encoder.
+    a global and a dense head, or the methods of a composition, cost one encoder.
 
     moves: gets, by owner of weights that no gradient trains, how each pass by the batch moves their
       running statistics.

@@ -1,7 +1,7 @@
 """Tables of CLIP: the names of OpenAI and open_clip, and those of Hugging Face.
 
 Both towers and the two projections. The image projection and the temperature are the decoder
-`text` of our row, and a frozen teacher's head.
+`text` of our method, and a frozen teacher's head.
 """
 
 from m3i_jax.interop.parts import (

@@ -1,6 +1,6 @@
 """Tables of Vision Transformers: timm, DINO, DINOv2, MAE, SiameseIM, BEiT, SimMIM.
 
-The decoders are called as in the rows of our table: `image` of MAE and SiameseIM, `projector`,
+The decoders are called as in our methods: `image` of MAE and SiameseIM, `projector`,
 `pixels` of SimMIM, `words` of BEiT.
 """
 

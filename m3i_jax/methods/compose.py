@@ -1,4 +1,4 @@
-"""Rows from plain data, and several rows at once over shared encoders (M3I Eq. 4)."""
+"""Methods from plain data, and several at once over shared encoders (M3I Eq. 4)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,31 +11,31 @@ from m3i_jax.framework.alike import made_of
 TARGETS = {"ema": framework.ema, "pixels": framework.pixels, "frozen": framework.frozen}
 
 
-def create(rows: Mapping[str, Any], block: Mapping[str, Any], *, what: str) -> Method:
-    """The row of the table that a block names, with its own `target` block where it has one.
+def create(table: Mapping[str, Any], block: Mapping[str, Any], *, what: str) -> Method:
+    """The method of the table that a block names, with its own `target` block where it has one.
 
-    rows: {name: row}, the table.  what: how to name the block in errors.
+    table: {name: function}.  what: how to name the block in errors.
     """
-    row, block = build.choose(rows, block, what=what)
+    function, block = build.choose(table, block, what=what)
     given = {}
     if (target := block.pop("target", None)) not in (None, {}):
         given["target"] = build.build(TARGETS, target, what=f"{what}.target")
-    return build.call(row, block, what=what, others=("name", "target"), **given)
+    return build.call(function, block, what=what, others=("name", "target"), **given)
 
 
-def combine(rows: Mapping[str, Method], *, weights: Mapping[str, float] | None = None) -> Method:
-    """All terms of several rows, L = Σ_k w_k L_k (M3I Eq. 4); each row is a group of its own.
+def combine(methods: Mapping[str, Method], *, weights: Mapping[str, float] | None = None) -> Method:
+    """All terms of several methods, L = Σ_k w_k L_k (M3I Eq. 4); each is a group of its own.
 
-    Codes and terms get the name of their row in front. Codes that see the same view through the
+    Codes and terms get the name of their method in front. Codes that see the same view through the
     same mask share their pass through the encoder; equal decoder names are one decoder, equal
     states one state, but for states about the codes of other heads, which are named apart.
-    Derived views and guides of masks that are made alike are those of the first row that has them.
+    Derived views and guides of masks that are made alike are those of the first that has them.
     """
-    for name in set(weights or {}) - set(rows):
-        raise ConfigError(f"weights has '{name}'{build.nearest(name, rows)}")
+    for name in set(weights or {}) - set(methods):
+        raise ConfigError(f"weights has '{name}'{build.nearest(name, methods)}")
     codes, terms, views, known, owners = {}, {}, {}, {}, {}
-    for row, method in rows.items():
-        at = lambda name, row=row: f"{row}/{name}"  # noqa: E731
+    for own, method in methods.items():
+        at = lambda name, own=own: f"{own}/{name}"  # noqa: E731
         moved, apart = {}, _apart(method, at, owners)
         for name, view in method.views.items():
             view = _view(view, at, method.views, apart)
@@ -48,13 +48,13 @@ def combine(rows: Mapping[str, Method], *, weights: Mapping[str, float] | None =
         codes |= {
             at(name): _code(code, at, moved, guides, apart) for name, code in method.codes.items()
         }
-        weight = (weights or {}).get(row, 1.0)
-        terms |= {at(name): _term(term, at, row, weight) for name, term in method.terms.items()}
+        weight = (weights or {}).get(own, 1.0)
+        terms |= {at(name): _term(term, at, own, weight) for name, term in method.terms.items()}
     return Method(codes, terms, views)
 
 
 def _apart(method: Method, at, owners: dict[str, tuple]) -> dict[str, str]:
-    """{state: its new name} of those that rows before have about the codes of other heads."""
+    """{state: its new name} of those that methods before have about the codes of other heads."""
     apart = {}
     for name, slot in method.slots.items():
         if slot.behind and owners.setdefault(name, slot.behind) != slot.behind:
@@ -64,7 +64,7 @@ def _apart(method: Method, at, owners: dict[str, tuple]) -> dict[str, str]:
 
 def _view(view: Derived, at, derived: Mapping[str, Derived], apart: Mapping) -> Derived:
     if set(view.needs) & set(derived):
-        raise ValueError("a derived view of a derived view cannot be combined with other rows")
+        raise ValueError("a derived view of a derived view cannot be combined with other methods")
     if not view.codes:
         return view
 
@@ -87,5 +87,5 @@ def _code(code: Code | Part, at, moved, guides, apart: Mapping[str, str]) -> Cod
     return Code(moved.get(code.view, code.view), encoder, mask)
 
 
-def _term(term: Term, at, row: str, weight: float) -> Term:
-    return term._replace(x=at(term.x), y=at(term.y), group=row, weight=weight * term.weight)
+def _term(term: Term, at, group: str, weight: float) -> Term:
+    return term._replace(x=at(term.x), y=at(term.y), group=group, weight=weight * term.weight)

@@ -1,4 +1,4 @@
-"""The row that repairs what a generator corrupted: CIM.
+"""The method that repairs what a generator corrupted: CIM.
 
 Fang et al. 2022, https://arxiv.org/abs/2202.03382; docs/methods.md#cim.
 

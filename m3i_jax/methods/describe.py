@@ -1,15 +1,15 @@
-"""The table as the paper prints it (M3I Table 5), read off the rows themselves."""
+"""The table as the paper prints it (M3I Table 5), read off the methods themselves."""
 
 from typing import NamedTuple
 
 from m3i_jax.framework import Method, Part, Term
 
 VIEWS = {"a": "view 1", "b": "view 2", "label": "category", "text": "text"}
-HEADER = ("row", "input", "target", "representation", "P̂", "regularizer")
+HEADER = ("method", "input", "target", "representation", "P̂", "regularizer")
 
 
 class Line(NamedTuple):
-    """What one kind of term of a row says: a line of Table 5."""
+    """What one kind of term of a method says: a line of Table 5."""
 
     input: str
     target: str
@@ -19,15 +19,15 @@ class Line(NamedTuple):
 
 
 def lines(method: Method) -> list[Line]:
-    """The different lines of a row, in the order of its terms."""
+    """The different lines of a method, in the order of its terms."""
     found = [_line(method, term) for term in method.terms.values()]
     return list(dict.fromkeys(found))
 
 
-def markdown(rows: dict[str, Method]) -> str:
-    """The table of several rows by name."""
+def markdown(methods: dict[str, Method]) -> str:
+    """The table of several methods by name."""
     table = [HEADER, ("---",) * len(HEADER)]
-    for name, method in rows.items():
+    for name, method in methods.items():
         for i, line in enumerate(lines(method)):
             table.append((f"`{name}`" if i == 0 else "", *line))
     return "\n".join("| " + " | ".join(cells) + " |" for cells in table)

@@ -64,17 +64,17 @@ def table2(
     """
     if form not in FORMS:
         raise ValueError(f"Table 2 has no form '{form}'{nearest(form, FORMS)}")
-    row = FORMS[form]
-    mask = Masking(masks.blockwise, hidden) if row.masked else None
-    if row.target == "global":
-        return _global(row, mask, target, temperature, boltzmann=form != "f")
-    y = target or fw.pixels() if row.target == "pixels" else fw.standardize(target or fw.ema())
+    kind = FORMS[form]
+    mask = Masking(masks.blockwise, hidden) if kind.masked else None
+    if kind.target == "global":
+        return _global(kind, mask, target, temperature, boltzmann=form != "f")
+    y = target or fw.pixels() if kind.target == "pixels" else fw.standardize(target or fw.ema())
     predict = fw.dense_contrast(temperature=temperature) if form == "h" else fw.gaussian()
-    codes = {"x": Code(row.view, fw.online(), mask), "y": Code("a", y)}
-    return Method(codes, {row.target: Term("x", "y", "image", predict)})
+    codes = {"x": Code(kind.view, fw.online(), mask), "y": Code("a", y)}
+    return Method(codes, {kind.target: Term("x", "y", "image", predict)})
 
 
-def _global(row: Form, mask: Masking | None, target, temperature: float, *, boltzmann: bool):
+def _global(kind: Form, mask: Masking | None, target, temperature: float, *, boltzmann: bool):
     """A global code: the mean token, behind a projector where it is told apart from others."""
     heads = ("projector",) if boltzmann else ()
     y = target or fw.ema(heads=heads)
@@ -82,7 +82,7 @@ def _global(row: Form, mask: Masking | None, target, temperature: float, *, bolt
     predict = fw.gaussian(dense=False)
     if boltzmann:
         predict = fw.boltzmann(temperature=temperature, unit=True, candidates="samples")
-    codes = {"x": Code(row.view, fw.online(heads=heads), mask), "y": Code("a", y)}
+    codes = {"x": Code(kind.view, fw.online(heads=heads), mask), "y": Code("a", y)}
     return Method(codes, {"global": Term("x", "y", "predictor", predict)})
 
 

@@ -1,6 +1,6 @@
-"""Rows that predict a view of an image from another one (M3I Table 5, inter-view).
+"""Methods that predict a view of an image from another one (M3I Table 5, inter-view).
 
-`target` is the encoder that provides what is predicted, where the row leaves it open. Projectors
+`target` is the encoder that provides what is predicted, where the method leaves it open. Projectors
 are feature heads: part of the encoder, averaged with it, and thrown away after training.
 """
 

@@ -1,6 +1,6 @@
-"""Rows that predict a view from itself, whole or masked (M3I Table 5, intra-view).
+"""Methods that predict a view from itself, whole or masked (M3I Table 5, intra-view).
 
-`target` is the encoder that provides what is predicted, where the row leaves it open.
+`target` is the encoder that provides what is predicted, where the method leaves it open.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Rows that no paper has: what the table makes cheap to try."""
+"""Methods that no paper has: what the table makes cheap to try."""
 
 from m3i_jax import framework as fw
 from m3i_jax import masks

@@ -1,4 +1,4 @@
-"""Rows with categories and texts as targets (M3I Table 5, "supervised" and "weakly supervised")."""
+"""Methods whose targets are categories and texts (M3I Table 5, "supervised" and "weakly …")."""
 
 from typing import Annotated
 

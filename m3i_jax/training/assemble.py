@@ -104,15 +104,15 @@ def length(config: Config, *, images: int) -> int:
 
 
 def objective(config: Config, *, steps: int | None = None) -> Method:
-    """The row of the table that the config names, with its target.
+    """The method that the config names, with its target.
 
     steps: of the whole run, for the momentum of a moving average that the config names none for.
     """
     block = dict(config.objective)
     if config.target:
-        row = build.lookup(methods.ROWS, block.get("name", ""), what="config.objective")
-        if "target" not in inspect.signature(row).parameters:
-            raise ConfigError(f"objective '{row.__name__}' has no target to choose: leave "
+        function = build.lookup(methods.METHODS, block.get("name", ""), what="config.objective")
+        if "target" not in inspect.signature(function).parameters:
+            raise ConfigError(f"objective '{function.__name__}' has no target to choose: leave "
                               "config.target empty")  # fmt: skip
         if block.get("target"):
             raise ConfigError("config.objective.target and config.target both name a target")
@@ -158,8 +158,8 @@ def build_network(config: Config, method: Method) -> networks.Network:
         if code.mask is not None and not network.towers[code.encoder.tower].hides:
             raise ConfigError(
                 f"code '{name}' hides patches from '{_name(config, code.encoder.tower)}', a "
-                "convolution over every pixel: take a ViT, SwinV2 or a lifted stem, or a row that "
-                "mixes images (m3i) or hides nothing"
+                "convolution over every pixel: take a ViT, SwinV2 or a lifted stem, or a method "
+                "that mixes images (m3i) or hides nothing"
             )
     for name, width in method.decoders(network.stages).items():
         if heads.get(name, width) != width:
@@ -274,7 +274,7 @@ def _augment(config: Config, method: Method) -> dict[str, Augment]:
         if view not in VIEWS:
             raise ConfigError(f"config.augment has no view '{view}'{build.nearest(view, VIEWS)}")
         if view not in method.sources:
-            continue  # a recipe may name both views of a row that looks at one
+            continue  # a recipe may name both views of a method that looks at one
         made[view] = partial(_photometric, block, f"config.augment.{view}")
     if small is not None:
         local = partial(_photometric, small, "config.augment.local")

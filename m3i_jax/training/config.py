@@ -30,7 +30,7 @@ class Config:
     augment: colours of the views "a", "b" and "local", a block for each.
     encoder: the tower that sees images, and is trained.  towers: further ones: text, category, …
     decoders: what predicts from the encoder's code, a block for each name that the method uses.
-    objective: the method, a row of the table.
+    objective: the method, by its name in the table.
     target: what is predicted, where the method leaves it open.
     average: the moving average for evaluation, where the method has none of its own.
     weights: where the weights of frozen towers come from, a block for each tower.

@@ -155,7 +155,7 @@ class Block(NamedTuple):
 
 # Outer blocks stand before what is in them; "*" is any name.
 TARGET = Block(compose.TARGETS, empty=True)
-ROW = Block(methods.ROWS, beside=Aim)
+METHOD = Block(methods.METHODS, beside=Aim)
 STEPS = ("total", "warmup")
 OF_CONFIG = {"image": "config.image", "dtype": "config.dtype"}
 BLOCKS: dict[str, Block] = {
@@ -178,9 +178,9 @@ BLOCKS: dict[str, Block] = {
         lacking={"out": "what the objective asks for"},
         beside=Feeding,
     ),
-    "objective": ROW,
+    "objective": METHOD,
     "objective.target": TARGET,
-    "objective.rows.*": ROW,
+    "objective.rows.*": METHOD,
     "objective.rows.*.target": TARGET,
     "target": TARGET,
     "average": Block(

@@ -108,7 +108,7 @@ def start(
 
 
 def _inputs(config: Config, run: Run, source: data.Source, workdir: Path, bound: bool) -> Inputs:
-    """Checks that the data can give what the row looks at."""
+    """Checks that the data can give what the method looks at."""
     needed = run.method.sources
     table = config.towers.get("category", {}).get("size")
     if "label" in needed and table != len(source.classes):

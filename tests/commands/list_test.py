@@ -16,7 +16,7 @@ def test_everything_has_a_name_and_a_line(kind):
 
 def test_configs_and_methods_are_all_there():
     assert command.KINDS["configs"]().keys() == shipped.names().keys()
-    assert command.KINDS["methods"]().keys() == methods.ROWS.keys()
+    assert command.KINDS["methods"]().keys() == methods.METHODS.keys()
     assert command.KINDS["encoders"]()["vit_s16"] == "ViT patch=16, width=384, depth=12, heads=6"
 
 

@@ -11,10 +11,10 @@ from m3i_jax.evaluation import categories
 
 def test_a_method_says_which_decoder_classifies():
     named = ("category", "category")
-    for row in ("classification", "mixed_classification", "m3i"):
-        assert categories.classifier(methods.ROWS[row]()) == named
-    for row in ("mae", "clip", "byol"):
-        assert categories.classifier(methods.ROWS[row]()) is None
+    for method in ("classification", "mixed_classification", "m3i"):
+        assert categories.classifier(methods.METHODS[method]()) == named
+    for method in ("mae", "clip", "byol"):
+        assert categories.classifier(methods.METHODS[method]()) is None
     assert categories.classifier(methods.m3i(category=False)) is None
 
 

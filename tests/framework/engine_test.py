@@ -18,7 +18,7 @@ def scores_of(method, toy, params, states, prepared, key):
     return fw.score(method, toy, params, codes, prepared, train=True, key=key)
 
 
-ROWS = {
+METHODS = {
     "classification": methods.classification,
     "mae": lambda: methods.mae(fw.pixels(normalization="raw")),
     "siamese_im": lambda: methods.siamese_im(projector=False),
@@ -27,9 +27,9 @@ ROWS = {
 }
 
 
-@pytest.fixture(params=ROWS, ids=str)
-def row(request, toy):
-    method = ROWS[request.param]()
+@pytest.fixture(params=METHODS, ids=str)
+def method(request, toy):
+    method = METHODS[request.param]()
     if request.param == "mae":  # the toy decoder predicts WIDTH dimensions only
         cut = lambda f: f._replace(tokens=f.tokens[..., :6])  # noqa: E731
         target = fw.then(fw.pixels(normalization="raw"), cut, name="six numbers")
@@ -37,15 +37,15 @@ def row(request, toy):
     return method
 
 
-def test_gradients_equal_those_of_the_plain_sum(row, toy, views, key):
-    params, states, prepared = start(row, toy, views, key)
+def test_gradients_equal_those_of_the_plain_sum(method, toy, views, key):
+    params, states, prepared = start(method, toy, views, key)
 
     def plain(params):
-        scores = scores_of(row, toy, params, states, prepared, key)
+        scores = scores_of(method, toy, params, states, prepared, key)
         return sum(s.loss for s in scores.values())
 
     loss, slopes = jax.value_and_grad(plain)(params)
-    found = fw.gradients(row, toy, fw.constant(), params, states, prepared, balance={}, key=key)
+    found = fw.gradients(method, toy, fw.constant(), params, states, prepared, balance={}, key=key)
     np.testing.assert_allclose(found.loss, loss, rtol=1e-6)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), found.params, slopes
@@ -102,11 +102,11 @@ def test_each_code_is_encoded_once_even_when_balanced(toy, views, key):
     assert sorted(toy.calls) == ["category", "image", "image", "text"]
 
 
-def test_no_gradient_reaches_a_moving_average(row, toy, views, key):
-    params, states, prepared = start(row, toy, views, key)
+def test_no_gradient_reaches_a_moving_average(method, toy, views, key):
+    params, states, prepared = start(method, toy, views, key)
 
     def through(states):
-        scores = scores_of(row, toy, params, states, prepared, key)
+        scores = scores_of(method, toy, params, states, prepared, key)
         return sum(s.loss for s in scores.values())
 
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(jax.grad(through)(states)))

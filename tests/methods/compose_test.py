@@ -1,4 +1,4 @@
-"""Rows from plain data, and several at once over shared encoders."""
+"""Methods from plain data, and several at once over shared encoders."""
 
 import pytest
 
@@ -12,7 +12,7 @@ MAE_CLIP = dict(
 )
 
 
-def test_terms_keep_their_row_and_get_its_weight():
+def test_terms_keep_their_method_and_get_its_weight():
     method = methods.create(MAE_CLIP)
     assert set(method.terms) == {"mae/pixels", "clip/text"}
     assert method.groups == ("clip", "mae")
@@ -32,7 +32,7 @@ def test_m3i_is_one_of_them():
     assert method.codes["m3i/first"].code == "m3i/x"
 
 
-def test_targets_belong_to_their_row():
+def test_targets_belong_to_their_method():
     rows = dict(
         one=dict(name="mae", target=dict(name="pixels", normalization="raw")),
         two=dict(name="siamese_im", target=dict(name="ema", momentum=0.9), projector=False),

@@ -1,4 +1,4 @@
-"""CIM as published, and beside other rows."""
+"""CIM as published, and beside other methods."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The table is read off the rows, and agrees with the paper where the paper has the row."""
+"""The table is read off the methods, and agrees with the paper where the paper has the method."""
 
 import pathlib
 
@@ -26,8 +26,8 @@ PAPER = {
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_rows_are_the_papers(name):
-    (line,) = lines(methods.ROWS[name]())
+def test_methods_are_the_papers(name):
+    (line,) = lines(methods.METHODS[name]())
     assert line[:4] == PAPER[name]
 
 

@@ -18,13 +18,13 @@ def test_every_combination_of_the_factors_is_there_once():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_form_sees_and_predicts_what_it_says(form):
-    row, method = FORMS[form], methods.table2(form=form)
+    kind, method = FORMS[form], methods.table2(form=form)
     (term,) = method.terms.values()
     x, y = method.codes[term.x], method.codes[term.y]
-    assert x.view == row.view and y.view == "a"
-    assert (x.mask is not None) == row.masked and (not row.masked or x.mask.hidden == 0.5)
-    assert y.encoder.name.startswith("pixels") == (row.target == "pixels")
-    assert term.predict.dense == (row.target != "global") and term.positions == "all"
+    assert x.view == kind.view and y.view == "a"
+    assert (x.mask is not None) == kind.masked and (not kind.masked or x.mask.hidden == 0.5)
+    assert y.encoder.name.startswith("pixels") == (kind.target == "pixels")
+    assert term.predict.dense == (kind.target != "global") and term.positions == "all"
     told_apart = form in "chil"
     assert (term.predict.name == "Boltzmann") == told_apart
 

@@ -5,9 +5,9 @@ import pytest
 from m3i_jax import methods
 
 
-@pytest.mark.parametrize("row", [methods.moco_v3, methods.byol, methods.simclr])
-def test_both_views_predict_each_other(row):
-    method = row()
+@pytest.mark.parametrize("build", [methods.moco_v3, methods.byol, methods.simclr])
+def test_both_views_predict_each_other(build):
+    method = build()
     ends = {(method.codes[t.x].view, method.codes[t.y].view) for t in method.terms.values()}
     assert ends == {("a", "b"), ("b", "a")}
 
@@ -49,6 +49,6 @@ def test_msn_asks_the_online_prototypes():
     assert method.codes["x_b"].encoder.heads == ("projector", "prototypes")
 
 
-def test_siamese_im_without_unigrad_is_the_row_of_table_5():
+def test_siamese_im_without_unigrad_is_that_of_table_5():
     assert methods.siamese_im().terms["dense"].regularize.name == "decorrelation"
     assert methods.siamese_im(negative_weight=0.0).terms["dense"].regularize is None

@@ -1,4 +1,4 @@
-"""Rows with categories and texts."""
+"""Methods with categories and texts."""
 
 import pytest
 

@@ -16,7 +16,7 @@ def refused(config):
 
 
 @pytest.mark.parametrize(
-    "row, changes, sentence",
+    "method, changes, sentence",
     [
         # 2 x 2 cells at 16 pixels.
         ("mae", {"objective.hidden": 0}, "hidden is 0, expected more than 0 and less than 1"),
@@ -32,12 +32,12 @@ def refused(config):
         ("simmim", {"objective.unit": 2, "objective.hidden": 0.9}, "hides 16 of 16 cells"),
     ],
 )
-def test_a_mask_that_hides_nothing_or_all_is_refused(row, changes, sentence, shrunk):
-    assert sentence in refused(shrunk(row, **changes))
+def test_a_mask_that_hides_nothing_or_all_is_refused(method, changes, sentence, shrunk):
+    assert sentence in refused(shrunk(method, **changes))
 
 
 @pytest.mark.parametrize(
-    "row, changes, sentence",
+    "method, changes, sentence",
     [
         ("m3i", {"batch": 1}, "which a batch of 1 cannot give; expected 2 or more"),
         ("mixed_classification", {"batch": 1}, "which a batch of 1 cannot give"),
@@ -55,12 +55,12 @@ def test_a_mask_that_hides_nothing_or_all_is_refused(row, changes, sentence, shr
         ("vq_kd", {"objective.codes": 33}, "'codebook' starts at 33 of the tokens of a batch"),
     ],
 )
-def test_a_batch_that_is_too_small_is_refused(row, changes, sentence, shrunk):
-    assert sentence in refused(shrunk(row, **changes, mesh=dict(data=1, tensor=8)))
+def test_a_batch_that_is_too_small_is_refused(method, changes, sentence, shrunk):
+    assert sentence in refused(shrunk(method, **changes, mesh=dict(data=1, tensor=8)))
 
 
 @pytest.mark.parametrize(
-    "row, changes, sentence",
+    "method, changes, sentence",
     [
         ("data2vec", {"objective.layers": 3}, "made of the last 3 blocks of 'image', which has 2"),
         ("dino", {"crops.local_size": 12}, "local_size is 12, which is not divisible by 8"),
@@ -163,16 +163,16 @@ def test_a_batch_that_is_too_small_is_refused(row, changes, sentence, shrunk):
         ("mae", {"encoder.mlp_ratio": 0.001}, "mlp_ratio 0.001 leaves no hidden layer at width 64"),
     ],
 )
-def test_what_does_not_meet_is_refused(row, changes, sentence, shrunk):
-    assert sentence in refused(shrunk(row, **changes))
+def test_what_does_not_meet_is_refused(method, changes, sentence, shrunk):
+    assert sentence in refused(shrunk(method, **changes))
 
 
-def test_every_row_passes_as_it_is(any_row, shrunk):
-    assemble.check(shrunk(any_row))
+def test_every_method_passes_as_it_is(any_method, shrunk):
+    assemble.check(shrunk(any_method))
 
 
 @pytest.mark.parametrize(
-    "row, changes",
+    "method, changes",
     [
         ("dino", {"objective.local": 64}),
         ("msn", {"objective.local": 64, "objective.sinkhorn": 100}),
@@ -182,8 +182,8 @@ def test_every_row_passes_as_it_is(any_row, shrunk):
         ("mae", {"batch": 2**20, "duration": "1e9 epochs", "epoch_size": 2**20}),
     ],
 )
-def test_the_check_of_the_largest_values_takes_no_time(row, changes, shrunk):
-    config, start = shrunk(row, **changes), time.process_time()
+def test_the_check_of_the_largest_values_takes_no_time(method, changes, shrunk):
+    config, start = shrunk(method, **changes), time.process_time()
     try:
         assemble.check(config)
     except ConfigError:

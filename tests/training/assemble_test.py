@@ -1,4 +1,4 @@
-"""Every row of the table as it is trained: 8 devices, learning, bad steps, refused configs."""
+"""Every method of the table as it is trained: 8 devices, learning, bad steps, refused configs."""
 
 import functools
 import re
@@ -39,7 +39,7 @@ FINE = ("cim revdet",)
 
 @pytest.fixture(scope="module")
 def trained(ready, fits):
-    """trained(row) -> Trained, each row once."""
+    """trained(method) -> Trained, each method once."""
 
     @functools.lru_cache(maxsize=2)
     def make(name):
@@ -64,9 +64,9 @@ def moments(state):
     return {p: x for p, x in leaves if "/mu/" in p or re.search(trees.STATISTICS, p)}
 
 
-def test_eight_devices_equal_one(any_row, trained, learner, fits, distance):
-    one = trained(any_row)
-    config = learner(any_row, dict(data=4, fsdp=2), needs=any_row not in FINE)
+def test_eight_devices_equal_one(any_method, trained, learner, fits, distance):
+    one = trained(any_method)
+    config = learner(any_method, dict(data=4, fsdp=2), needs=any_method not in FINE)
     many = assemble(config, images=1000)
     state = many.create()
     split = [x for x in jax.tree.leaves(state.params) if not x.sharding.is_fully_replicated]
@@ -82,7 +82,7 @@ def test_eight_devices_equal_one(any_row, trained, learner, fits, distance):
     left = [p for p in paths if not any(name.endswith("/" + p) for name in right)]
     assert all(p.startswith("encoders/image/patch_embed") for p in left), left  # MoCo v3's is drawn
     # MSN divides cosines by 0.1 and raises shares to the fourth power: rounding grows forty-fold.
-    limit = 4e-5 if any_row == "msn" else 1e-5
+    limit = 4e-5 if any_method == "msn" else 1e-5
     assert distance(found, right) <= limit
 
 
@@ -90,9 +90,9 @@ def test_eight_devices_equal_one(any_row, trained, learner, fits, distance):
 MOVING = ("moco", "densecl", "dino", "msn", "table2 h")
 
 
-def test_losses_fall_and_everything_moves(any_row, trained):
-    run, _, _, losses, start, _, _, end = trained(any_row)
-    terms = set() if any_row in MOVING else set(run.method.terms)
+def test_losses_fall_and_everything_moves(any_method, trained):
+    run, _, _, losses, start, _, _, end = trained(any_method)
+    terms = set() if any_method in MOVING else set(run.method.terms)
     for name in terms - {"commitment"}:  # to words that move
         first, last = losses[0][f"train/{name}"], losses[11][f"train/{name}"]
         assert last < first, f"{name}: {first} -> {last}"
@@ -112,15 +112,15 @@ def test_losses_fall_and_everything_moves(any_row, trained):
     assert int(end.step) == 12 and int(end.skipped) == 0
 
 
-def test_targets_keep_their_rank(any_row, trained):
-    losses = trained(any_row).losses
+def test_targets_keep_their_rank(any_method, trained):
+    losses = trained(any_method).losses
     for name in losses[0]:
         if name.endswith("/spread") and losses[0][name] > 0.1:
             assert losses[11][name] > 0.3 * losses[0][name], name
 
 
-def test_a_state_from_disk_goes_on_to_the_bit(any_row, trained, tmp_path):
-    run, advance, given, _, _, _, middle, end = trained(any_row)
+def test_a_state_from_disk_goes_on_to_the_bit(any_method, trained, tmp_path):
+    run, advance, given, _, _, _, middle, end = trained(any_method)
     with Checkpoints(tmp_path / "checkpoints") as kept:
         kept.save(6, middle.items(), {}, wait=True)
     with Checkpoints(tmp_path / "checkpoints") as kept:
@@ -148,13 +148,13 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_counters(trained):
         assert all(jax.tree.leaves(same)), name
 
 
-@pytest.mark.parametrize("row", ["m3i images", "mixed_classification"])
-def test_accumulated_steps_equal_whole_ones(row, shrunk, batch, fits, one_device):
+@pytest.mark.parametrize("method", ["m3i images", "mixed_classification"])
+def test_accumulated_steps_equal_whole_ones(method, shrunk, batch, fits, one_device):
     mesh, device = one_device
     states = []
     for parts in (1, 4):
         config = shrunk(
-            row,
+            method,
             mesh=mesh,
             accumulate=parts,
             **{"objective.mix_group": 2, "optimizer.eps": 1.0},
@@ -171,7 +171,7 @@ def test_accumulated_steps_equal_whole_ones(row, shrunk, batch, fits, one_device
 
 
 @pytest.mark.parametrize(
-    "row, changes, sentence",
+    "method, changes, sentence",
     [
         ("m3i", {"accumulate": 2}, "a gradient norm is of the whole batch"),
         ("m3i", {"accumulate": 2, "weighting": {"name": "constant"}},
@@ -205,9 +205,9 @@ def test_accumulated_steps_equal_whole_ones(row, shrunk, batch, fits, one_device
         ("cim", {"decoders.pixels.split": 2}, "decoder 'pixels' answers for 8x8"),
     ],
 )  # fmt: skip
-def test_what_cannot_run_is_refused_with_a_sentence(row, changes, sentence, shrunk):
+def test_what_cannot_run_is_refused_with_a_sentence(method, changes, sentence, shrunk):
     with pytest.raises(ConfigError) as error:
-        assemble(shrunk(row, **changes), images=100)
+        assemble(shrunk(method, **changes), images=100)
     assert sentence in str(error.value)
 
 

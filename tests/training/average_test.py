@@ -33,12 +33,12 @@ class _Averaged:
 
 @pytest.mark.parametrize("target", [{}, {"name": "ema"}])
 def test_a_config_that_names_no_momentum_gets_one_that_fits(shrunk, target):
-    row, changes = ("siamese_im", {"target": target}) if target else ("mae", {})
+    method, changes = ("siamese_im", {"target": target}) if target else ("mae", {})
     found = {}
     for duration in ("12 steps", "1000 steps", "9 epochs"):
-        config = shrunk(row, **changes, duration=duration, average={})
+        config = shrunk(method, **changes, duration=duration, average={})
         run = assemble(config, images=160)
         found[run.total] = run.method.slots["ema"].settings[0]
     assert found == {12: 0.0, 1000: 0.98, 180: 1 - 20 / 180}
-    named = shrunk(row, average={"momentum": 0.7}, target=target and dict(target, momentum=0.7))
+    named = shrunk(method, average={"momentum": 0.7}, target=target and dict(target, momentum=0.7))
     assert assemble(named, images=160).method.slots["ema"].settings[0] == 0.7

@@ -25,13 +25,13 @@ ENCODERS = {
         name="internimage_h", width=16, depths=(1, 1), groups=1, post_norms=(), fused=32
     ),
 }
-ROWS = ("classification", "m3i images", "simmim")
+METHODS = ("classification", "m3i images", "simmim")
 BLIND = ("resnet", "replknet", "internimage", "internimage fused")
 
 
-def config(shrunk, row, encoder, **changes):
-    unit = {"objective.unit": 1} if row == "simmim" else {}
-    return shrunk(row, encoder=ENCODERS[encoder], image=16, **unit, **changes)
+def config(shrunk, method, encoder, **changes):
+    unit = {"objective.unit": 1} if method == "simmim" else {}
+    return shrunk(method, encoder=ENCODERS[encoder], image=16, **unit, **changes)
 
 
 def images(given, side):
@@ -70,21 +70,21 @@ def trained(run, given, steps=3):
     return Trained(*(jax.tree.unflatten(treedef, kept) for kept in seen), losses)
 
 
-# The ViT is under every row elsewhere, and M3I over InternImage's fused map in shards, below.
+# The ViT is under every method elsewhere, and M3I over InternImage's fused map in shards, below.
 OFTEN = (("resnet", "classification"), ("swin_v2", "simmim"))
-ELSEWHERE = [("vit", row) for row in ROWS] + [("internimage fused", "m3i images")]
+ELSEWHERE = [("vit", method) for method in METHODS] + [("internimage fused", "m3i images")]
 PAIRS = [
-    pytest.param(encoder, row, marks=[] if (encoder, row) in OFTEN else pytest.mark.slow)
+    pytest.param(encoder, method, marks=[] if (encoder, method) in OFTEN else pytest.mark.slow)
     for encoder in ENCODERS
-    for row in ROWS
-    if (encoder, row) not in ELSEWHERE and not (row == "simmim" and encoder in BLIND)
+    for method in METHODS
+    if (encoder, method) not in ELSEWHERE and not (method == "simmim" and encoder in BLIND)
 ]
 
 
-@pytest.mark.parametrize("encoder, row", PAIRS)
-def test_a_step_moves_every_parameter(encoder, row, shrunk, batch, fits, one_device):
+@pytest.mark.parametrize("encoder, method", PAIRS)
+def test_a_step_moves_every_parameter(encoder, method, shrunk, batch, fits, one_device):
     mesh, devices = one_device
-    run = assemble(config(shrunk, row, encoder, mesh=mesh), images=100, devices=devices)
+    run = assemble(config(shrunk, method, encoder, mesh=mesh), images=100, devices=devices)
     before, _, after, losses = trained(run, fits(run, images(batch, run.config.image)))
     assert np.isfinite(losses).all() and int(after.skipped) == 0
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), before.params, after.params)
@@ -94,10 +94,10 @@ def test_a_step_moves_every_parameter(encoder, row, shrunk, batch, fits, one_dev
 
 
 @pytest.mark.parametrize("encoder", BLIND)
-@pytest.mark.parametrize("row", ["simmim", "mae"])
-def test_convolutions_cannot_hide(encoder, row, shrunk):
+@pytest.mark.parametrize("method", ["simmim", "mae"])
+def test_convolutions_cannot_hide(encoder, method, shrunk):
     with pytest.raises(ConfigError, match="hides patches from .* a convolution over every pixel"):
-        runs.check(config(shrunk, row, encoder))
+        runs.check(config(shrunk, method, encoder))
 
 
 # All of the billion's stages, its fused map and both of its norms, but narrow.

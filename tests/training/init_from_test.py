@@ -25,8 +25,8 @@ def mae(shrunk, one_device):
     """(block, **changes) -> a run of MAE that starts from `block`."""
     mesh, devices = one_device
 
-    def make(block=None, row="mae", **changes):
-        config = shrunk(row, mesh=mesh, init_from=block or {}, **changes)
+    def make(block=None, method="mae", **changes):
+        config = shrunk(method, mesh=mesh, init_from=block or {}, **changes)
         return assemble(config, images=100, devices=devices)
 
     return make
@@ -209,10 +209,10 @@ def test_a_text_tower_of_other_tokens_starts_anew(mae, tmp_path, caplog):
     caplog.set_level("INFO")
     same, other = ["a cat", "a dog"], ["ein hund", "eine katze"]
     mine, again, theirs = (captions.train(x, length=16) for x in (same, same, other))
-    run = mae(row="clip", seed=5)
+    run = mae(method="clip", seed=5)
     with Checkpoints(tmp_path / "checkpoints") as kept:
         kept.save(3, run.create().items(), {}, wait=True)
-    ours = mae({"path": str(tmp_path)}, row="clip")
+    ours = mae({"path": str(tmp_path)}, method="clip")
     for tokenizer, taken in ((again, True), (theirs, False)):
         tokenizer.save(tmp_path / "tokenizer.json")
         start = init_from.find(ours, tokenizer=mine)

@@ -1,4 +1,4 @@
-"""Every row learns: a probe of a toy world beats the untrained encoder where the row is meant to.
+"""Every method learns: a probe of a toy world beats the untrained encoder where it is meant to.
 
 In the toy world a category is a tile of ±1, repeated over the whole image, with a random sign for
 each sample, and for each view a random contrast, a random tint and more noise than signal. The sign
@@ -79,13 +79,13 @@ def test_pixels_say_nothing(data):
 def trained(fits):
     """trained(Ready, state) -> the state after all steps, each on new samples."""
 
-    def advanced(row, state):
+    def advanced(case, state):
         rng, treedef = np.random.default_rng(1), jax.tree.structure(state)
-        leaves = jax.tree.leaves(jax.device_put(state, row.run.shardings))
-        with jax.set_mesh(row.run.mesh):
+        leaves = jax.tree.leaves(jax.device_put(state, case.run.shardings))
+        with jax.set_mesh(case.run.mesh):
             for _ in range(STEPS):
-                given = sharding.put(fits(row.run, world(rng, WIDE)), row.run.mesh)
-                leaves, _ = row.advance(leaves, given)
+                given = sharding.put(fits(case.run, world(rng, WIDE)), case.run.mesh)
+                leaves, _ = case.advance(leaves, given)
         return jax.tree.unflatten(treedef, leaves)
 
     return advanced
@@ -94,23 +94,23 @@ def trained(fits):
 @pytest.fixture(scope="module")
 def painter(ready, trained, tmp_path_factory):
     """The work directory of a tokenizer of the toy world, for the rows whose images it paints."""
-    path, row = tmp_path_factory.mktemp("painter"), ready("vq_vae")
+    path, case = tmp_path_factory.mktemp("painter"), ready("vq_vae")
     with Checkpoints(path / "checkpoints") as kept:
-        items, meta = trained(row, row.first).items(), {"config": row.run.config.to_dict()}
+        items, meta = trained(case, case.first).items(), {"config": case.run.config.to_dict()}
         kept.save(STEPS, items, meta, wait=True)
     return str(path)
 
 
-def test_a_probe_beats_the_untrained_encoder(any_row, ready, trained, data, request):
-    row = ready(any_row)
-    first = row.first
-    if any_row.startswith("cim"):
+def test_a_probe_beats_the_untrained_encoder(any_method, ready, trained, data, request):
+    case = ready(any_method)
+    first = case.first
+    if any_method.startswith("cim"):
         path = request.getfixturevalue("painter")
-        weights = row.run.config.weights
+        weights = case.run.config.weights
         weights = weights | {"tokenizer": weights["tokenizer"] | {"path": path}}
-        config = replace(row.run.config, weights=weights)
-        first = frozen.fill(row.run._replace(config=config), first)
-    before, after = accuracies(row.run, (first, trained(row, first)), data)
+        config = replace(case.run.config, weights=weights)
+        first = frozen.fill(case.run._replace(config=config), first)
+    before, after = accuracies(case.run, (first, trained(case, first)), data)
     # Random features that are not linear see past the sign: 0.42 where chance is 0.25.
     assert 0.3 < before < 0.5
     assert after > before + MARGIN, (before, after)

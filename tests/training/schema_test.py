@@ -51,8 +51,8 @@ def test_what_no_function_takes_is_refused(changes, sentence, shrunk):
     assert sentence in str(error.value)
 
 
-def test_every_row_passes(any_row, shrunk):
-    schema.check(shrunk(any_row))
+def test_every_method_passes(any_method, shrunk):
+    schema.check(shrunk(any_method))
 
 
 def test_the_check_loads_neither_orbax_nor_grain():

@@ -61,15 +61,15 @@ def test_an_old_checkpoint_restores_bit_for_bit_and_goes_on(workdir):
         np.testing.assert_allclose([now[k] for k in losses], [was[k] for k in losses], rtol=1e-4)
 
 
-@pytest.mark.parametrize("row", sorted(LOSSES))
-def test_the_losses_of_five_methods_are_what_they_were(row, shrunk, batch, fits, one_device):
+@pytest.mark.parametrize("method", sorted(LOSSES))
+def test_the_losses_of_five_methods_are_what_they_were(method, shrunk, batch, fits, one_device):
     mesh, devices = one_device
-    run = assemble(shrunk(row, mesh=mesh), images=64, devices=devices)
+    run = assemble(shrunk(method, mesh=mesh), images=64, devices=devices)
     leaves, losses = jax.tree.leaves(run.create()), []
     advance = run.compiled()
     with jax.set_mesh(run.mesh):
         given = sharding.put(fits(run, batch), run.mesh)
-        for _ in LOSSES[row]:
+        for _ in LOSSES[method]:
             leaves, metrics = advance(leaves, given)
             losses.append(float(metrics["train/loss"]))
-    np.testing.assert_allclose(losses, LOSSES[row], rtol=2e-5)
+    np.testing.assert_allclose(losses, LOSSES[method], rtol=2e-5)

@@ -6,9 +6,9 @@ from m3i_jax.training.assemble import assemble
 from m3i_jax.training.planning import activations
 
 
-def kept(shrunk, one_device, row="classification", **changes):
+def kept(shrunk, one_device, method="classification", **changes):
     mesh, devices = one_device
-    run = assemble(shrunk(row, mesh=mesh, **changes), images=100, devices=devices)
+    run = assemble(shrunk(method, mesh=mesh, **changes), images=100, devices=devices)
     return activations.per_image(run), math.prod(run.network.towers["image"].grid)
 
 

@@ -111,9 +111,7 @@ def reliability(
     return Reliability(*ends, count[there], mean(confidence), mean(right))
 
 
-def fitted_temperature(
-    logits: Float[Array, "rows classes"], labels: Int[Array, " rows"]
-) -> float:
+def fitted_temperature(logits: Float[Array, "rows classes"], labels: Int[Array, " rows"]) -> float:
     """The temperature T whose softmax(logits/T) makes the labels likeliest (Guo et al., §4.2).
 
     Σ_i −log softmax(β z_i)[y_i] is convex in β = 1/T; its slope Σ_i (E_p z − z_y) has one root.

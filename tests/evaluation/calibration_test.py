@@ -67,9 +67,7 @@ def test_bins_of_equal_mass_have_as_many_rows():
 
 
 def test_who_is_calibrated_has_no_error_and_who_is_too_sure_has_one():
-    good, bad = (
-        calibration.judged(*drawn(n=200_000, sharp=sharp)) for sharp in (1.0, 3.0)
-    )
+    good, bad = (calibration.judged(*drawn(n=200_000, sharp=sharp)) for sharp in (1.0, 3.0))
     # √(p(1−p)/n) of a bin is at most 0.5/√13 000 = 0.004.
     assert calibration.reliability(good.confidence, good.right).expected_error < 0.004
     assert calibration.reliability(bad.confidence, bad.right).expected_error > 0.1

@@ -13,7 +13,7 @@ from m3i_jax.evaluation import tasks
 from m3i_jax.training import log
 from m3i_jax.training.config import Config
 from m3i_jax.training.session import train
-from tests.evaluation.toy_features import tables
+from tests.evaluation.toy_features import evaluation, tables
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_it_trains(config, numbers, tmp_path):
 def test_the_task_measures_features():
     (task,) = tasks.create(evaluate.parsed("class_mean"), what="--task")
     train_set, test_set = tables()
-    assert 0.4 < task.measure(train_set, test_set).metrics[task.headline] <= 1
+    assert 0.4 < task.measure(evaluation(train_set, test_set)).metrics[task.headline] <= 1

@@ -16,8 +16,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import weights
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources.subset import spread
-from m3i_jax.evaluation import models, results
-from m3i_jax.evaluation.extraction import opened
+from m3i_jax.evaluation import datasets, models, results
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.training.assemble import objective
 from m3i_jax.training.step import views
@@ -81,7 +80,7 @@ def restore(path: str | Path, *, step: int | None = None) -> Subject:
 
 def batches(subject: Subject, *, limit: int, batch: int) -> Iterator[pipeline.Rows]:
     """The test set in order; at most `limit` images, spread evenly, 0 takes all."""
-    source = opened(subject.trained, "test")
+    source = datasets.of_run(subject.trained).open("test", None)
     chosen = spread(source, limit or len(source))
     size = subject.trained.config.image
     return pipeline.epoch(chosen, batch=min(batch, len(chosen)), size=size)

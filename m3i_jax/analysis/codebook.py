@@ -11,8 +11,7 @@ from m3i_jax import metrics, normalize, quantize
 from m3i_jax.checkpoints import weights
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources.subset import spread
-from m3i_jax.evaluation import models
-from m3i_jax.evaluation.extraction import opened
+from m3i_jax.evaluation import datasets, models
 
 
 class Usage(NamedTuple):
@@ -43,7 +42,7 @@ def usage(path: str | Path, *, limit: int = 0, batch: int = 100) -> Usage:
     """
     model = models.restore(path, branch="online")
     words = weights.load_slot(path, "codebook")["words"]
-    source = opened(model, "test")
+    source = datasets.of_run(model).open("test", None)
     source = spread(source, limit or len(source))
     network, grid = model.network, model.network.towers["image"].grid
 

@@ -3,7 +3,7 @@ r"""Shows and measures a run of CIM: what its generator guesses and what its enh
     python experiments/analyze.py --workdir runs/cim
 
 Writes cim.png (images, masked, corrupted and repaired) and normalizations.png, and appends the
-measures on the test set to eval.jsonl.
+measures on the test set to results.jsonl.
 """
 
 import pathlib

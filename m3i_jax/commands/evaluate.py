@@ -5,7 +5,7 @@ r"""Evaluates a pre-trained encoder on frozen features.
         --task linear:recipe=lars,base_lr=100 --task "knn:k=(1,20)"
 
 --task NAME, or NAME,NAME, or NAME:SETTING=VALUE,...; several are measured on the same features.
---baselines also measures the encoder untrained, and the raw pixels. Results go to eval.jsonl.
+--baselines also measures the encoder untrained, and the raw pixels. Results go to results.jsonl.
 """
 
 import ast

@@ -1,18 +1,15 @@
 """Frozen features: one ordered pass over a data set, in which padding never counts."""
 
 import collections
-import functools
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from m3i_jax import normalize
 from m3i_jax.build import UserError
 from m3i_jax.data.pipeline import Rows
-from m3i_jax.networks import Network
 from m3i_jax.parallel import processes
 from m3i_jax.types import Array, Features
 
@@ -31,10 +28,12 @@ class FeatureSet(NamedTuple):
     """Features of a data set, one row per record in its order.
 
     features: (N, D) float32.   labels: (N,) int32, -1 = none.
+    index: (N,) int64, which records of the data set these are; None where nobody asks.
     """
 
     features: Array
     labels: Array
+    index: Array | None = None
 
 
 def require_tables(train: FeatureSet, test: FeatureSet, *, what: str) -> None:
@@ -90,6 +89,7 @@ def extract(
     length: int,
     put: Callable[[Array], Array] | None = None,
     view: str = "a",
+    change: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> FeatureSet:
     """Features and labels of exactly the `length` records of one pass; the same on every host.
 
@@ -102,6 +102,7 @@ def extract(
       put: places a host's rows on the devices, with what sharding they are wanted; plain
         `jnp.asarray` when None.
       view: which of the batch's images.
+      change: (images, their numbers in the data set) -> images, on the host.
 
     Raises:
       ValueError: the pass does not give `length` rows.
@@ -109,13 +110,15 @@ def extract(
     """
     put = jnp.asarray if put is None else put
     waiting, kept = collections.deque(), []
-    for rows in batches:
+    for step, rows in enumerate(batches):
         lost = np.zeros_like(rows.real) if rows.lost is None else rows.lost
-        waiting.append((apply(put(rows.batch.images[view])), rows.batch.label, rows.real, lost))
+        images, index = rows.batch.images[view], _numbers(step, len(rows.real))
+        images = change(images, index) if change else images
+        waiting.append((apply(put(images)), rows.batch.label, index, rows.real, lost))
         if len(waiting) > AHEAD:
             kept.append(_real_rows(*waiting.popleft()))
     kept += [_real_rows(*item) for item in waiting]
-    count, lost = sum(len(labels) for _, labels, _ in kept), sum(lost for *_, lost in kept)
+    count, lost = sum(len(labels) for _, labels, *_ in kept), sum(lost for *_, lost in kept)
     if count + lost != length:
         raise ValueError(
             f"the pass over the data gave {count + lost} rows, but the data set has {length}; "
@@ -126,10 +129,11 @@ def extract(
             "there is nothing to evaluate: "
             + (f"none of {lost} records can be read" if lost else "the data set is empty")
         )
-    features, labels = (np.concatenate(column) for column in list(zip(*kept, strict=True))[:2])
-    if bad := int((~np.isfinite(features).all(axis=1)).sum()):
+    *columns, _ = zip(*kept, strict=True)
+    found = FeatureSet(*map(np.concatenate, columns))
+    if bad := int((~np.isfinite(found.features.reshape(count, -1)).all(axis=1)).sum()):
         raise NotMeasurable(f"{bad} of {count} rows have features that are not finite")
-    return FeatureSet(features, labels)
+    return found
 
 
 def pooled(features: Features, how: str) -> Array:
@@ -152,32 +156,6 @@ def pooled(features: Features, how: str) -> Array:
     return found.mean(1) if how == "mean" else found
 
 
-def image_encoder(
-    network: Network,
-    params: Any,
-    *,
-    pool: str = "mean",
-    mean: tuple = normalize.IMAGENET_MEAN,
-    std: tuple = normalize.IMAGENET_STD,
-) -> Apply:
-    """The tower "image" as a compiled function of uint8 images: scale, normalise, encode, pool.
-
-    The parameters are an argument of the compiled program, not constants inside it.
-
-    Args:
-      network, params: whose image tower; give the moving average's parameters for the EMA branch.
-      pool: see `pooled`.
-      mean, std: per channel, of images in [0, 1].
-    """
-
-    @jax.jit
-    def encode(params, images):
-        data = normalize.channels(images.astype(jnp.float32) / 255.0, mean=mean, std=std)
-        return pooled(network.encode(params, "image", data), pool)
-
-    return functools.partial(encode, params)
-
-
 def raw_pixels(images: Array, *, side: int | None = None) -> Array:
     """The baseline that any encoder has to beat: the pixels themselves, in [0, 1].
 
@@ -195,11 +173,18 @@ def raw_pixels(images: Array, *, side: int | None = None) -> Array:
     return x.reshape(b, -1)
 
 
-def _real_rows(*columns: Array) -> tuple[np.ndarray, np.ndarray, int]:
+def _numbers(step: int, rows: int) -> np.ndarray:
+    """Which records of the data set the rows of this process are, in batch `step` of a pass."""
+    first = (step * jax.process_count() + jax.process_index()) * rows
+    return first + np.arange(rows)
+
+
+def _real_rows(*columns: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Host copies of the rows that are records, those of all processes in global order.
 
-    columns: features, labels, real, lost. Also counts the lost ones.
+    columns: features, labels, numbers, real, lost. Also counts the lost ones.
     """
-    features, labels, real, lost = (processes.gathered(x) for x in columns)
+    features, labels, index, real, lost = (processes.gathered(x) for x in columns)
     real = real.astype(bool)
-    return features[real].astype(np.float32), labels[real].astype(np.int32), int(lost.sum())
+    kept = features[real].astype(np.float32), labels[real].astype(np.int32), index[real]
+    return *kept, int(lost.sum())

@@ -16,18 +16,24 @@ PIXELS = "pixels"  # branch of the baseline that has no encoder
 
 
 class Model(NamedTuple):
-    """An encoder, or none, with the run that it is of.
+    """An encoder of images, or none, and where it is from.
 
-    workdir: of its run.  params: of the branch, as much of the network as that branch keeps.
+    name: in tables.  branch: "ema" or "online" of a run, "untrained", or "pixels".
+    image: side of the images that it sees, in pixels.
+    network: whose tower "image" it is, None = raw pixels.
+    params: of the branch, as much of the network as that branch keeps.
+    workdir, config: of the run that it is of.  step: of its checkpoint.
     note: what a user of this branch should know.
     """
 
-    workdir: Path
-    config: Config
-    network: networks.Network
-    params: Any
+    name: str
     branch: str
-    step: int
+    image: int
+    network: networks.Network | None = None
+    params: Any = None
+    workdir: Path | None = None
+    config: Config | None = None
+    step: int = 0
     note: str = ""
 
 
@@ -58,18 +64,19 @@ def restore(path: str | Path, *, branch: str = "ema", step: int | None = None) -
     config = Config.of(meta["config"])
     network = build_network(config, objective(config))
     params = kept.restore_item(step, branch)
-    return Model(path, config, network, params, branch, step, note)
+    name = f"{path.name}@{step}#{branch}"
+    return Model(name, branch, config.image, network, params, path, config, step, note)
 
 
 def untrained(model: Model) -> Model:
     """The same encoder with the parameters it started from."""
     params = model.network.init(jax.random.key(model.config.seed))
-    return model._replace(params=params, branch="untrained", step=0)
+    return model._replace(name="untrained", params=params, branch="untrained", step=0)
 
 
 def pixels(model: Model) -> Model:
     """The baseline of no encoder at all, on the same data."""
-    return model._replace(params=None, branch=PIXELS, step=0)
+    return model._replace(name=PIXELS, network=None, params=None, branch=PIXELS, step=0)
 
 
 def chosen(

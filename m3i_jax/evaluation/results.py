@@ -1,11 +1,11 @@
-"""What an evaluation found: one record, one line of `eval.jsonl`, one row of a table."""
+"""What an evaluation found: one record, one line of `results.jsonl`, one row of a table."""
 
 import fcntl
 import json
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,18 +15,23 @@ from m3i_jax.evaluation.tasks import defaults
 from m3i_jax.training.log import content
 
 LOG = logging.getLogger(__name__)
-FILE = "eval.jsonl"
-BRANCHES = ("ema", "online", "untrained", "pixels")  # the last two are baselines
+FILE = "results.jsonl"
+FORMER = "eval.jsonl"  # of versions before; read, and no longer written
+BRANCHES = ("ema", "online", "file", "untrained", "pixels")  # the last two are baselines
 NAME = re.compile(r"(eval|probe)(/[a-z0-9_]+){2,}")
 
 
 class Result(NamedTuple):
     """Numbers, and everything that is needed to compare them with other numbers.
 
-    metrics: by name, `eval/<protocol>/<measure>`, such as eval/linear/top1; shares, not percents.
+    metrics: by name, `eval/<task>/<measure>`, such as eval/linear/top1; shares, not percents.
     branch: whose features, one of `BRANCHES`.  step: of the checkpoint.
     protocol: the settings that decide the numbers: pool, l2, k, resolution, ...
     counts: rows that were counted, by set, such as {"train": 1437, "test": 360}.
+    model: its name.  weights: digest of them.
+    data: name of the data set.  records: digest of them.  task: its name.
+    intervals: (low, high) of metrics, 95 %.
+    versions: of this library, of jax, ... that found it.  time: when, in UTC.
     """
 
     metrics: dict[str, float]
@@ -34,6 +39,20 @@ class Result(NamedTuple):
     step: int
     protocol: dict[str, Any]
     counts: dict[str, int]
+    model: str = ""
+    weights: str = ""
+    data: str = ""
+    records: str = ""
+    task: str = ""
+    intervals: Mapping[str, Sequence[float]] = {}
+    versions: Mapping[str, str] = {}
+    time: str = ""
+
+
+KINDS = {
+    name: {dict: dict, str: str, int: int}.get(getattr(kind, "__origin__", kind), Mapping)
+    for name, kind in Result.__annotations__.items()
+}
 
 
 def named(protocol: str, **measures: float | None) -> dict[str, float]:
@@ -42,7 +61,10 @@ def named(protocol: str, **measures: float | None) -> dict[str, float]:
 
 
 def write(workdir: str | Path, results: Sequence[Result]) -> Path:
-    """Appends results to `workdir/eval.jsonl`, all or none of them; returns the file.
+    """Appends results to `workdir/results.jsonl`, all or none of them; returns the file.
+
+    workdir: a folder, or the file itself, whose name ends in .jsonl.
+
 
     The file is replaced as a whole under a lock: a crash leaves the old lines, and evaluations
     that run at once lose none.
@@ -52,10 +74,10 @@ def write(workdir: str | Path, results: Sequence[Result]) -> Path:
       Unwritable: the disk is full or read-only.
     """
     lines = [_line(result) for result in results]
-    path = Path(workdir) / FILE
+    path = file(workdir)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path.with_name(FILE + ".lock"), "a") as lock:
+        with open(path.with_name(path.name + ".lock"), "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             old = content(path)
             if old and not old.endswith(b"\n"):  # a line that was cut keeps to itself
@@ -64,36 +86,52 @@ def write(workdir: str | Path, results: Sequence[Result]) -> Path:
     return path
 
 
-def read(workdir: str | Path) -> list[Result]:
-    """The results of a work directory in the order in which they were written; [] if none.
+def file(place: str | Path) -> Path:
+    """The file of results in a folder, or the file itself."""
+    place = Path(place)
+    return place if place.suffix == ".jsonl" else place / FILE
 
-    A line that is no result, as others may have written it, is left out, and the log says so.
+
+def read(workdir: str | Path) -> list[Result]:
+    """The results of a work directory, or of a file, in the order in which they were written.
+
+    [] where there are none. A line that is no result, as others may have written it, is left out,
+    and the log says so.
     """
-    path, found = Path(workdir) / FILE, []
-    for number, line in enumerate(content(path).decode(errors="replace").splitlines(), 1):
-        try:
-            found.append(_parse(line))
-        except ValueError as error:
-            LOG.warning("%s: line %d is no result and left out: %s", path, number, error)
+    last, found = file(workdir), []
+    paths = [last] if last == Path(workdir) else [last.with_name(FORMER), last]
+    for path in paths:
+        for number, line in enumerate(content(path).decode(errors="replace").splitlines(), 1):
+            try:
+                found.append(_parse(line))
+            except ValueError as error:
+                LOG.warning("%s: line %d is no result and left out: %s", path, number, error)
     return found
 
 
 def _parse(line: str) -> Result:
     """The result of one line; ValueError where it is none."""
     fields = jsonfile.parse(line)
-    if not isinstance(fields, dict) or fields.keys() != set(Result._fields):
+    needed = set(Result._fields) - set(Result._field_defaults)
+    if not isinstance(fields, dict) or not needed <= fields.keys() <= set(Result._fields):
         raise ValueError(f"expected an object with {', '.join(Result._fields)}")
+    for name, value in fields.items():
+        if not isinstance(value, KINDS[name]):
+            raise ValueError(f"{name} is no {KINDS[name].__name__}")
     result = Result(**fields)
-    kinds = dict(metrics=dict, branch=str, step=int, protocol=dict, counts=dict)
-    for name, kind in kinds.items():
-        if not isinstance(fields[name], kind):
-            raise ValueError(f"{name} is no {kind.__name__}")
     if isinstance(result.step, bool) or result.step < 0:
         raise ValueError(f"step is {result.step}, expected a count")
     if not all(type(value) in (int, float) for value in result.metrics.values()):
         raise ValueError("a metric is no number")
+    if not all(map(_is_interval, result.intervals.values())):
+        raise ValueError("an interval is no two numbers")
     _line(result)
     return result
+
+
+def _is_interval(value: Any) -> bool:
+    numbers = isinstance(value, list | tuple) and all(type(x) in (int, float) for x in value)
+    return numbers and len(value) == 2
 
 
 def table(results: Sequence[Result]) -> str:
@@ -130,7 +168,7 @@ def _line(result: Result) -> str:
         raise ValueError(f"branch is '{result.branch}', expected one of {', '.join(BRANCHES)}")
     for name, value in result.metrics.items():
         if not NAME.fullmatch(name):
-            raise ValueError(f"'{name}' is no metric name; expected eval/<protocol>/<measure>")
+            raise ValueError(f"'{name}' is no metric name; expected eval/<task>/<measure>")
         if not math.isfinite(value):
             raise ValueError(f"{name} is {value}; only finite numbers are recorded")
     return json.dumps(result._asdict(), allow_nan=False)

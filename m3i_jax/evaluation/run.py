@@ -1,41 +1,50 @@
-"""Evaluates: models → features once → every task → results, written as they come."""
+"""Evaluates: every task on every model, on features that are made once, results as they come."""
 
+import datetime
+import importlib.metadata
 import logging
-from collections.abc import Sequence
+import platform
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from m3i_jax.evaluation import models
-from m3i_jax.evaluation.extraction import feature_sets
-from m3i_jax.evaluation.models import Model
+import jax
+
+import m3i_jax
+from m3i_jax.evaluation import datasets, models
+from m3i_jax.evaluation.evaluation import Evaluation
+from m3i_jax.evaluation.intervals import wilson
 from m3i_jax.evaluation.results import Result, named, write
-from m3i_jax.evaluation.tasks import Task
+from m3i_jax.evaluation.tasks import Measured, Task
 
 LOG = logging.getLogger(__name__)
 
 
-def measure(
-    tasks: Sequence[Task],
-    model: Model,
-    *,
-    pool: str = "mean",
-    train_limit: int = 0,
-    test_limit: int = 0,
-) -> list[Result]:
-    """One result per task, on the same features.
+def measured(tasks: Sequence[Task], evaluation: Evaluation) -> Iterator[Result]:
+    """One result per task, as they come, on the same features."""
+    model = evaluation.model
+    for number, task in enumerate(tasks, 1):
+        LOG.info("task %d of %d: %s", number, len(tasks), task.title)
+        found = task.measure(evaluation)
+        metrics = named(task.name, **found.metrics)
+        yield Result(
+            metrics,
+            model.branch,
+            model.step,
+            {**evaluation.settings, **task.settings, **found.protocol},
+            dict(found.counts),
+            model=model.name,
+            data=evaluation.data.name,
+            task=task.name,
+            intervals=_intervals(task, found),
+            versions=_versions(),
+            time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )
 
-    pool, train_limit, test_limit: see `extraction.feature_sets`.
-    """
-    how = dict(pool=pool, train_limit=train_limit, test_limit=test_limit)
-    train, test = feature_sets(model, **how)
-    counts = {"train": len(train.labels), "test": len(test.labels)}
-    results = []
-    for task in tasks:
-        metrics, settings = task.measure(train, test)
-        protocol = {**how, **task.settings, **settings, "image": model.config.image}
-        found = named(task.name, **metrics)
-        results.append(Result(found, model.branch, model.step, protocol, counts))
-    return results
+
+def measure(tasks: Sequence[Task], evaluation: Evaluation) -> list[Result]:
+    """All results of `measured`."""
+    return list(measured(tasks, evaluation))
 
 
 def evaluate(
@@ -47,16 +56,33 @@ def evaluate(
     baselines: bool = False,
     **how: Any,
 ) -> list[Result]:
-    """Measures the encoder of a work directory, and writes eval.jsonl there.
+    """Measures the encoder of a work directory, and writes results.jsonl there.
 
     baselines: also the same encoder untrained, and raw pixels.
-    how: `pool`, `train_limit`, `test_limit` of `measure`.
+    how: of `Evaluation`: `pool`, `train_limit`, `test_limit`.
     """
     results = []
     compared = models.chosen(path, branch=branch, step=step, baselines=baselines)
     for number, model in enumerate(compared, 1):
         LOG.info("model %d of %d: %s", number, len(compared), model.branch)
-        found = measure(tasks, model, **how)
-        write(model.workdir, found)  # what is measured survives what follows
-        results += found
+        for found in measured(tasks, Evaluation(model, datasets.of_run(model), **how)):
+            write(model.workdir, [found])  # what is measured survives what follows
+            results.append(found)
     return results
+
+
+def _intervals(task: Task, found: Measured) -> dict[str, list[float]]:
+    """(low, high) of the metrics that have an interval: Wilson's of shares of the test rows."""
+    rows, own = found.counts.get("test", 0), found.intervals
+    ends = dict(own)
+    if task.unit == "share" and rows:
+        shares = {k: v for k, v in found.metrics.items() if v is not None and k not in own}
+        ends |= {measure: wilson(share, rows) for measure, share in shares.items()}
+    return {f"eval/{task.name}/{measure}": [*map(float, pair)] for measure, pair in ends.items()}
+
+
+def _versions() -> dict[str, str]:
+    """What computed a number."""
+    packages = {name: importlib.metadata.version(name) for name in ("jax", "numpy")}
+    packages |= {"m3i_jax": m3i_jax.__version__, "python": platform.python_version()}
+    return packages | {"device": jax.devices()[0].device_kind}

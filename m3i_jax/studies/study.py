@@ -1,7 +1,7 @@
 """An ablation: cases trained with equal compute and several seeds, beside what a paper reports.
 
 A study is a table of a paper, a case one of its rows: a config. Every run has a work directory of
-its own, `WORKDIR/<case>/seed_<n>`, and its results lie there, in eval.jsonl; what is finished is
+its own, `WORKDIR/<case>/seed_<n>`, and its results lie there, in results.jsonl; what is finished is
 not repeated. `comparison` makes a table and a picture of them.
 """
 
@@ -15,7 +15,8 @@ from typing import NamedTuple
 import jax
 
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.evaluation import models, results, run, tasks
+from m3i_jax.evaluation import datasets, models, results, run, tasks
+from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
 from m3i_jax.training.planning import flops
@@ -206,7 +207,8 @@ def perform(
 def measure(model: models.Model, *, train_limit: int = 0, **protocol) -> results.Result:
     """All `PROBES` of one encoder as one result; `protocol` is written beside them."""
     metrics: dict[str, float] = {}
-    for found in run.measure(PROBES, model, train_limit=train_limit):
+    evaluation = Evaluation(model, datasets.of_run(model), train_limit=train_limit)
+    for found in run.measure(PROBES, evaluation):
         metrics |= found.metrics
         protocol |= found.protocol
     protocol |= {"jax": jax.__version__, "device": jax.devices()[0].device_kind}

@@ -82,7 +82,7 @@ def test_a_vote_that_cannot_be_checked_is_off_and_says_why(tmp_path, caplog, tes
         assert asked is None and "the monitor shows no kNN: " in caplog.text
         assert reason in caplog.text
     else:
-        assert asked[1].tolist() == [0] and not caplog.text
+        assert asked[1].tolist() == [0] and "shows no kNN" not in caplog.text
     assert len(monitor(context)) == 1  # the features themselves are watched all the same
 
 

@@ -38,7 +38,10 @@ def test_what_is_written_is_read_again(tmp_path):
 @pytest.mark.parametrize(
     "changes, sentence",
     [
-        ({"branch": "EMA"}, "branch is 'EMA', expected one of ema, online, untrained, pixels"),
+        (
+            {"branch": "EMA"},
+            "branch is 'EMA', expected one of ema, online, file, untrained, pixels",
+        ),
         ({"metrics": {"top1": 0.5}}, "'top1' is no metric name"),
         ({"metrics": {"eval/linear/top1": float("nan")}}, "eval/linear/top1 is nan"),
     ],
@@ -104,7 +107,9 @@ def test_what_is_no_file_is_a_sentence_and_nobody_waits_for_it(kind, tmp_path):
     odd(kind, tmp_path / results.FILE)
     result = Result({"eval/knn/top1_k20": 0.5}, "ema", 1, {}, {})
     for act in (lambda: results.read(tmp_path), lambda: results.write(tmp_path, [result])):
-        with pytest.raises(ConfigError, match="eval.jsonl' cannot be read: it is no ordinary file"):
+        with pytest.raises(
+            ConfigError, match="results.jsonl' cannot be read: it is no ordinary file"
+        ):
             act()
 
 

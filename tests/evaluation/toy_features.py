@@ -1,5 +1,7 @@
 """Features of three overlapping clouds, on scales that differ a thousandfold."""
 
+import types
+
 import numpy as np
 
 from m3i_jax.evaluation.features import FeatureSet
@@ -15,6 +17,14 @@ def tables(n=150, m=80, width=6, classes=3, noise=1.5, seed=0):
         x = centres[labels] + noise * rng.normal(size=(count, width))
         made.append(FeatureSet(((x + shift) * scale).astype(np.float32), labels))
     return made
+
+
+def evaluation(train, test):
+    """What tasks ask, of features that are there."""
+    sets = {"train": train, "test": test}
+    return types.SimpleNamespace(
+        labelled=lambda **how: (train, test), features=lambda split, **how: sets[split]
+    )
 
 
 def standardised(train, x):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import knn as neighbours
-from m3i_jax.evaluation.features import FeatureSet
+from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.ranges import Count, Range
 
@@ -27,9 +27,11 @@ def knn(
     ks = (k,) if isinstance(k, int) else tuple(k)
     shown = SHOWN if SHOWN in ks else max(ks)
 
-    def measure(train: FeatureSet, test: FeatureSet) -> Measured:
+    def measure(evaluation: Evaluation) -> Measured:
+        train, test = evaluation.labelled(what="kNN")
         found = neighbours.knn(train, test, k=ks, temperature=temperature)
-        return Measured({f"top1_k{k}": share for k, share in found.items()}, {})
+        counts = {"train": len(train.labels), "test": len(test.labels)}
+        return Measured({f"top1_k{k}": share for k, share in found.items()}, counts=counts)
 
     settings = {"temperature": temperature}
     return Task("knn", f"kNN, k = {shown}", f"top1_k{shown}", "share", settings, measure)

@@ -3,7 +3,7 @@
 import jax
 
 from m3i_jax.build import ConfigError
-from m3i_jax.evaluation.features import FeatureSet
+from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.lars import lars
 from m3i_jax.evaluation.logistic import lbfgs
 from m3i_jax.evaluation.tasks.task import Measured, Task
@@ -38,12 +38,15 @@ def linear(
     rate = BASE_LR if base_lr is None else base_lr
     settings = {"recipe": recipe} | ({"base_lr": rate} if recipe == "lars" else {})
 
-    def measure(train: FeatureSet, test: FeatureSet) -> Measured:
+    def measure(evaluation: Evaluation) -> Measured:
+        train, test = evaluation.labelled()
         if recipe == "lbfgs":
             probe = lbfgs(train, test)
         else:
             probe = lars(jax.random.key(seed), train, test, base_lr=rate)
         metrics = {"top1": probe.top1, "top5": probe.top5}
-        return Measured(metrics, {"l2": probe.l2, "iterations": probe.iterations})
+        protocol = {"l2": probe.l2, "iterations": probe.iterations}
+        counts = {"train": len(train.labels), "test": len(test.labels)}
+        return Measured(metrics, protocol, counts)
 
     return Task("linear", "linear probe", "top1", "share", settings, measure)

@@ -1,11 +1,12 @@
 """What an evaluation task is: a way to measure frozen features, as one record."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from m3i_jax.evaluation.features import FeatureSet
+from m3i_jax.evaluation.evaluation import Evaluation
 
 Metrics = dict[str, float | None]
+Interval = tuple[float, float]
 
 
 class Measured(NamedTuple):
@@ -13,20 +14,25 @@ class Measured(NamedTuple):
 
     metrics: by measure, such as {"top1": 0.83}; None where a measure has no meaning here.
     protocol: what the data decided, beside the task's own settings: a chosen penalty, ...
+    counts: rows by what they are for; the shares are of counts["test"] rows, which gives them
+      Wilson's 95 % interval.
+    intervals: (low, high) by measure, of those that have another one.
     """
 
     metrics: Metrics
-    protocol: dict[str, Any]
+    protocol: Mapping[str, Any] = {}
+    counts: Mapping[str, int] = {}
+    intervals: Mapping[str, Interval] = {}
 
 
 class Task(NamedTuple):
-    """One evaluation of features: its numbers are named `eval/<name>/<measure>`.
+    """One evaluation: its numbers are named `eval/<name>/<measure>`.
 
     title: in words, for pictures and tables.
     headline: the measure that says most, which pictures show.
     unit: of its measures: "share" is shown as percents, anything else as it is.
     settings: that decide the numbers, written beside them.
-    measure: (training set, test set) -> Measured.
+    measure: of a model on a data set; it asks that for the features that it needs.
     """
 
     name: str
@@ -34,7 +40,7 @@ class Task(NamedTuple):
     headline: str
     unit: str
     settings: dict[str, Any]
-    measure: Callable[[FeatureSet, FeatureSet], Measured]
+    measure: Callable[[Evaluation], Measured]
 
     @property
     def metric(self) -> str:

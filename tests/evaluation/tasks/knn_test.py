@@ -2,12 +2,12 @@
 
 from m3i_jax.evaluation.knn import knn as vote
 from m3i_jax.evaluation.tasks import knn
-from tests.evaluation.toy_features import tables
+from tests.evaluation.toy_features import evaluation, tables
 
 
 def test_every_k_is_the_share_of_its_vote():
     train, test = tables()
-    found = knn(k=(1, 7), temperature=0.1).measure(train, test)
+    found = knn(k=(1, 7), temperature=0.1).measure(evaluation(train, test))
     right = vote(train, test, k=(1, 7), temperature=0.1)
     assert found.metrics == {"top1_k1": right[1], "top1_k7": right[7]}
 

@@ -6,12 +6,12 @@ import pytest
 from m3i_jax.evaluation.lars import lars
 from m3i_jax.evaluation.logistic import lbfgs
 from m3i_jax.evaluation.tasks import linear
-from tests.evaluation.toy_features import tables
+from tests.evaluation.toy_features import evaluation, tables
 
 
 def test_the_default_is_the_exact_optimum():
     train, test = tables()
-    found, probe = linear().measure(train, test), lbfgs(train, test)
+    found, probe = linear().measure(evaluation(train, test)), lbfgs(train, test)
     assert found.metrics == {"top1": probe.top1, "top5": None}
     assert found.protocol == {"l2": probe.l2, "iterations": probe.iterations}
 
@@ -22,4 +22,4 @@ def test_lars_is_the_recipe_with_its_rate(base_lr, rate):
     task = linear(recipe="lars", base_lr=base_lr)
     assert task.settings == {"recipe": "lars", "base_lr": rate}
     probe = lars(jax.random.key(0), train, test, base_lr=rate)
-    assert task.measure(train, test).metrics["top1"] == probe.top1
+    assert task.measure(evaluation(train, test)).metrics["top1"] == probe.top1

@@ -1,16 +1,21 @@
-"""Features of both splits: which rows, which classes, what is left out."""
+"""One model on one data set: which rows, which classes, what is left out, what is made once."""
 
+import types
+
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
+from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.data.sources.unreadable import TooManyUnreadable
-from m3i_jax.evaluation import models
-from m3i_jax.evaluation.extraction import feature_sets
+from m3i_jax.evaluation import datasets, models
+from m3i_jax.evaluation.evaluation import Evaluation, Transform
 from m3i_jax.evaluation.knn import knn
 from m3i_jax.training.config import Config
+from m3i_jax.types import Features
 
 COLOURS = {"bird": (255, 0, 0), "cat": (0, 255, 0), "dog": (0, 0, 255), "fox": (255, 255, 0)}
 
@@ -27,7 +32,12 @@ def pixels_of(root, tmp_path, **changes):
     """The baseline of raw pixels, of a run on a folder."""
     plain = cli.load("digit_scenes/mae").to_dict()
     plain |= {"data": dict(name="image_folder", root=str(root)), "image": 8, **changes}
-    return models.Model(tmp_path / "run", Config.of(plain), None, None, "pixels", 0)
+    config = Config.of(plain)
+    return models.Model("pixels", "pixels", config.image, workdir=tmp_path / "run", config=config)
+
+
+def feature_sets(model, **how):
+    return Evaluation(model, datasets.of_run(model), **how).labelled()
 
 
 @pytest.mark.parametrize("names", [("train", "val"), ("Train", "Test"), ("TRAIN", "VAL")])
@@ -110,3 +120,75 @@ def test_classes_of_which_no_training_record_was_taken_are_told(tmp_path, caplog
     train, test = feature_sets(model)
     assert knn(train, test, k=1)[1] == 16 / 18
     assert "2 of 18 test records are of 'dog', of which no training record was taken" in caplog.text
+
+
+class Numbered:
+    """Images of 8 x 8 pixels, all of the number of the record."""
+
+    name, classes, evaluation_ratio = "numbered", ("even", "odd"), 1.0
+
+    def __init__(self, length=11):
+        self.length, self.read_count = length, 0
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, i):
+        self.read_count += 1
+        return Sample(np.full((8, 8, 3), i, np.uint8), i % 2)
+
+    def captions(self):
+        return ()
+
+    def fingerprint(self):
+        return f"numbered {self.length}"
+
+
+def numbered(**how):
+    source = Numbered()
+    model = models.Model("pixels", "pixels", 8)
+    of = datasets.Data("numbered", lambda split, classes: source)
+    return source, Evaluation(model, of, **how)
+
+
+def test_features_are_made_once_however_often_they_are_asked_for():
+    source, evaluation = numbered(batch=4)
+    first = evaluation.features("train")
+    assert evaluation.features("train") is first and source.read_count == 11
+    np.testing.assert_array_equal(first.index, np.arange(11))
+    np.testing.assert_allclose(first.features[:, 0], np.arange(11) / 255, rtol=1e-6)
+
+
+def test_images_are_transformed_with_their_numbers_and_kept_apart():
+    _, evaluation = numbered(batch=4, test_limit=5)
+    add = Transform(
+        "add their number", lambda x, index: x + index[:, None, None, None].astype("u1")
+    )
+    changed = evaluation.features("train", transform=add)
+    np.testing.assert_allclose(changed.features[:, 0], 2 * np.arange(11) / 255, rtol=1e-6)
+    assert evaluation.features("train") is not changed
+    twice = evaluation.mapped("test", lambda params, x: x[:, 0, 0] * 2.0, name="twice")
+    assert twice.features.shape == (5, 3)
+
+
+def test_the_model_sees_normalised_images_and_its_parameters_are_arguments():
+    seen = []
+
+    def encode(params, tower, x):
+        seen.append((tower, isinstance(params["w"], jax.core.Tracer)))
+        return Features(tokens=x.reshape(x.shape[0], -1, 3) * params["w"])
+
+    network = types.SimpleNamespace(encode=encode)
+    _, evaluation = numbered()
+    evaluation.model = evaluation.model._replace(network=network, params={"w": 2.0})
+    found = evaluation.features("test").features
+    pixels = np.arange(11)[:, None] / 255
+    expected = 2 * (pixels - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert seen == [("image", True)]
+
+
+def test_a_split_that_is_none_is_a_sentence():
+    _, evaluation = numbered()
+    with pytest.raises(ConfigError, match="there is no split 'val', expected train or test"):
+        evaluation.features("val")

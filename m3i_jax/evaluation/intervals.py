@@ -1,0 +1,28 @@
+"""Confidence intervals of what an evaluation counts."""
+
+import math
+
+Z = 1.959963984540054  # of the normal distribution, 95 % of which lie within ±Z
+
+
+def wilson(share: float, count: int, *, z: float = Z) -> tuple[float, float]:
+    """The interval of a share of right answers among `count` rows, each right or wrong by itself.
+
+        (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n)
+
+    Wilson 1927, https://doi.org/10.2307/2276774. Never outside [0, 1], and not empty at 0 and 1.
+
+    Args:
+      share: p, from 0 to 1.
+      count: n, of one row or more.
+      z: half its width in standard deviations, 95 % by default.
+
+    Raises:
+      ValueError: a share or a count that is none.
+    """
+    if count < 1 or not 0 <= share <= 1:
+        raise ValueError(f"{share} of {count} rows is no share: expected 0 to 1, of 1 row or more")
+    square = z * z / count
+    middle = (share + square / 2) / (1 + square)
+    half = z * math.sqrt(share * (1 - share) / count + square / (4 * count)) / (1 + square)
+    return max(0.0, middle - half), min(1.0, middle + half)

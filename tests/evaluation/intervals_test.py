@@ -1,0 +1,29 @@
+"""Wilson's interval is where the score test just does not reject."""
+
+import math
+
+import pytest
+
+from m3i_jax.evaluation.intervals import Z, wilson
+
+
+@pytest.mark.parametrize("right, count", [(0, 1), (1, 1), (3, 10), (83, 360), (9999, 10000)])
+def test_its_ends_are_the_shares_that_the_score_test_just_accepts(right, count):
+    share = right / count
+    low, high = wilson(share, count)
+    assert 0 <= low <= share <= high <= 1
+    for end in (low, high):
+        if 0 < end < 1:  # |p − p₀| = z √(p₀(1−p₀)/n)
+            assert abs(share - end) == pytest.approx(Z * math.sqrt(end * (1 - end) / count))
+    assert (low > 0) == (right > 0) and (high < 1) == (right < count)
+
+
+def test_a_published_example():
+    # Newcombe 1998, Table I, 81 of 263: 0.2553 to 0.3662; https://doi.org/10.1002/(SICI)1097-0258
+    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+@pytest.mark.parametrize("share, count", [(0.5, 0), (1.1, 5), (-0.1, 5), (float("nan"), 5)])
+def test_what_is_no_share_is_refused(share, count):
+    with pytest.raises(ValueError, match="is no share"):
+        wilson(share, count)

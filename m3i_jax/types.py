@@ -103,9 +103,9 @@ class Features(NamedTuple):
     pooled: (B, D), class token, text feature or row of a table.
     index: (B, n) int32, the grid cell of each token; None = all cells in order.
     candidates: (M, D), every code that `pooled` could have been (a class table); None = the batch.
-    choice: (B,) int32, which candidate `pooled` is; None = the row's own number. (B, n) int32 for
-      tokens that are words of a vocabulary.
-    base: (B, n, D0), the tokens that a head made `tokens` and `pooled` of.
+    target_index: (B,) int32, which candidate `pooled` is; None = the row's own number. (B, n) int32
+      for tokens that are words of a vocabulary.
+    pre_head_tokens: (B, n, D0), the tokens that a head made `tokens` and `pooled` of.
     layers: (depth, B, n, D) patch tokens after every block, on request; encoders with stages return
       a tuple with one (B, n, D) of its own shape for each block.
     attention: (depth, B, heads, q, k) after softmax, class token first, on request; of windows, a
@@ -116,8 +116,8 @@ class Features(NamedTuple):
     pooled: Float[Array, "batch dim"] | None = None
     index: Int[Array, "batch tokens"] | None = None
     candidates: Float[Array, "candidates dim"] | None = None
-    choice: Int[Array, " batch"] | Int[Array, "batch tokens"] | None = None
-    base: Float[Array, "batch tokens _dim"] | None = None
+    target_index: Int[Array, " batch"] | Int[Array, "batch tokens"] | None = None
+    pre_head_tokens: Float[Array, "batch tokens _dim"] | None = None
     layers: (
         Float[Array, "depth batch _tokens _dim"]
         | tuple[Float[Array, "batch _tokens _dim"], ...]

@@ -178,9 +178,9 @@ def _observe(subject: Subject, params, states, batch: Batch, key: Array) -> Foun
         errors = jnp.stack(means, axis=-1)
     return Found(
         hidden=~seen.prepared.visible["guess"].reshape(size, -1),
-        right=metrics.hits(logits, words.choice),
+        right=metrics.hits(logits, words.target_index),
         replaced=seen.prepared.views["corrupted"].regions["replaced"].cells.reshape(size, -1),
-        golden=words.choice,
+        golden=words.target_index,
         nats=method.terms["words"].predict.score(logits, words),
         odds=odds,
         errors=errors,

@@ -69,8 +69,8 @@ class DalleDecoder(nn.Module):
         """Words of all cells, row-major -> (B, n, p·p·3) float32, as `geometry.patchify` cuts them.
 
         Args:
-          x: `choice` (B, n) int32, the words; or without it `tokens` (B, n, vocabulary), the share
-            of every word (one-hot, or probabilities, through which gradients pass).
+          x: `target_index` (B, n) int32, the words; or without it `tokens` (B, n, vocabulary), the
+            share of every word (one-hot, or probabilities, through which gradients pass).
           grid: (rows, columns) of the words.
 
         Raises:
@@ -102,8 +102,8 @@ class Words(nn.Module):
 
     @nn.compact
     def __call__(self, x: Features) -> Float[Array, "batch tokens dim"]:
-        """`choice` (B, n), or `tokens` (B, n, vocabulary) -> (B, n, features) float32."""
-        if x.choice is None and x.tokens.shape[-1] != self.vocabulary:
+        """`target_index` (B, n), or `tokens` (B, n, vocabulary) -> (B, n, features) float32."""
+        if x.target_index is None and x.tokens.shape[-1] != self.vocabulary:
             raise ConfigError(
                 f"the dalle_decoder reads {self.vocabulary} words, but its input has width "
                 f"{x.tokens.shape[-1]}; let it follow a tokenizer"
@@ -111,8 +111,8 @@ class Words(nn.Module):
         shape = self.vocabulary, self.features
         kernel = self.param("kernel", dalle.NORMAL, shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-        if x.choice is None:
+        if x.target_index is None:
             rows = dot(x.tokens.astype(jnp.float32), kernel)
         else:
-            rows = jnp.take(kernel, x.choice, axis=0)
+            rows = jnp.take(kernel, x.target_index, axis=0)
         return rows + bias.reshape(1, 1, -1)

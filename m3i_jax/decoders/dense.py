@@ -44,13 +44,13 @@ class DenseHeads(nn.Module):
     def __call__(self, x: Features, *, train: bool = False) -> Features:
         """Tokens (B, n, D) -> pooled (B, out), tokens (B, n, out) in the same cells, float32.
 
-        `base` are the tokens given, by which DenseCL matches the cells of two views.
+        `pre_head_tokens` are the tokens given, by which DenseCL matches the cells of two views.
         """
         return Features(
             tokens=self._mlp("dense", x.tokens),
             pooled=self._mlp("global", x.tokens.mean(1)),
             index=x.index,
-            base=x.tokens,
+            pre_head_tokens=x.tokens,
         )
 
     def _mlp(self, name: str, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions dim"]:

@@ -53,7 +53,7 @@ class Table(nn.Module):
 
     @nn.compact
     def __call__(self, labels: Int[Array, " batch"], *, train: bool = False) -> Features:
-        """labels (B,) int -> pooled (B, D), candidates (size, D), choice (B,), float32.
+        """labels (B,) int -> pooled (B, D), candidates (size, D), target_index (B,), float32.
 
         A label of -1 (none) reads row 0; the framework leaves such samples out of the loss.
         """
@@ -63,8 +63,9 @@ class Table(nn.Module):
         if self.bias:
             bias = self.param("bias", nn.initializers.zeros, (self.size,), jnp.float32)
             rows = jnp.concatenate([rows, bias[:, None]], axis=1)
-        choice = jnp.maximum(labels, 0).astype(jnp.int32)
-        return Features(pooled=jnp.take(rows, choice, axis=0), candidates=rows, choice=choice)
+        index = jnp.maximum(labels, 0).astype(jnp.int32)
+        chosen = jnp.take(rows, index, axis=0)
+        return Features(pooled=chosen, candidates=rows, target_index=index)
 
 
 VARIANTS = {"table": Table}

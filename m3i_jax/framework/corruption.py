@@ -25,8 +25,8 @@ Logits = Float[Array, "batch tokens vocabulary"]
 class Tokenizer(NamedTuple):
     """Images to words and back.
 
-    words: encoder whose codes' `choice` (B, n) are words.
-    paint: (made, choice) -> normalised images (B, h·s, w·s, 3), s pixels for each word.
+    words: encoder whose codes' `target_index` (B, n) are words.
+    paint: (made, tokens) -> normalised images (B, h·s, w·s, 3), s pixels for each word.
     """
 
     words: Encoder
@@ -42,9 +42,9 @@ def vq_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
     # direction.
     encoder = frozen(tower, heads="bottleneck", beside="painter")
 
-    def paint(made, choice):
-        tokens = made.states["codebook"]["words"][choice]
-        return _painted(made, tower, Features(tokens=tokens))
+    def paint(made, tokens):
+        vectors = made.states["codebook"]["words"][tokens]
+        return _painted(made, tower, Features(tokens=vectors))
 
     return Tokenizer(words(encoder, codes=codes), paint)
 
@@ -56,7 +56,7 @@ def dalle_words(*, codes: int = 8192, tower: str = "tokenizer", beside: tuple = 
     """
 
     def likeliest(features):
-        return Features(choice=features.tokens.argmax(-1).astype(jnp.int32))
+        return Features(target_index=features.tokens.argmax(-1).astype(jnp.int32))
 
     return then(frozen(tower, beside=beside), likeliest, width=lambda stages: codes)
 
@@ -67,8 +67,8 @@ def dalle_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer
     docs/methods.md#visual-tokens.
     """
 
-    def paint(made, choice):
-        return normalize.channels(_painted(made, tower, Features(choice=choice)))
+    def paint(made, tokens):
+        return normalize.channels(_painted(made, tower, Features(target_index=tokens)))
 
     return Tokenizer(dalle_words(codes=codes, tower=tower, beside=("painter",)), paint)
 
@@ -136,17 +136,17 @@ def corrupted(
     def make(
         key: Key[Array, ""], views: Mapping[str, View], made: Made, *, grid: Any, patch: int
     ) -> View:
-        image, right, seen = views[view], made.codes["golden"].choice, made.visible["guess"]
+        image, right, seen = views[view], made.codes["golden"].target_index, made.visible["guess"]
         # (B, h·w, vocabulary) -> (B, h·w)
         drawn = draw(key, made.decode(decoder, "guess") / temperature).astype(right.dtype)
         # Where the generator saw the cell it was asked nothing: the image keeps its word.
-        choice = jnp.where(seen.reshape(right.shape), right, drawn)
-        picture = tokenizer.paint(made, choice)
+        tokens = jnp.where(seen.reshape(right.shape), right, drawn)
+        picture = tokenizer.paint(made, tokens)
         # A word may be drawn with another number of pixels than the encoder's patches have.
         picture = jax.image.resize(picture, image.data.shape, "bilinear", antialias=False)
-        rows = jnp.arange(len(choice), dtype=jnp.int32)
+        rows = jnp.arange(len(tokens), dtype=jnp.int32)
         # Not ~seen: a guess that hits the golden word has replaced nothing, and looks like it.
-        replaced = Region((choice != right).reshape(seen.shape), rows, image.box)
+        replaced = Region((tokens != right).reshape(seen.shape), rows, image.box)
         return View(picture, image.box, regions={"replaced": replaced})
 
     return Derived((view,), make, lambda region, grid: grid[0] * grid[1], codes=roles)

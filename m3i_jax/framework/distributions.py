@@ -22,7 +22,7 @@ class Target(NamedTuple):
     """The code to predict, aligned so that row i belongs to row i of the prediction.
 
     tokens: (B, L, D).  pooled: (B, D), or (B, k, D), several of them.  candidates: (M, D).
-    choice: (B,) int32, `pooled` is row `choice` of `candidates`; (B, k) for each of them, or (B, L)
+    target_index: (B,) int32, the row of `candidates` that `pooled` is; (B, k) of k of them, (B, L)
       words of a vocabulary.
     valid: (M,) bool, candidates that exist.  box: of the target view.
     """
@@ -30,7 +30,7 @@ class Target(NamedTuple):
     tokens: Float[Array, "batch tokens dim"] | None = None
     pooled: Float[Array, "batch *choices dim"] | None = None
     candidates: Float[Array, "candidates dim"] | None = None
-    choice: Int[Array, " batch *choices"] | None = None
+    target_index: Int[Array, " batch *choices"] | None = None
     valid: Bool[Array, " candidates"] | None = None
     box: Box | None = None
 
@@ -141,7 +141,7 @@ def categorical() -> Distribution:
 
     BEiT (Bao et al. 2022, https://arxiv.org/abs/2106.08254).
     """
-    score = lambda logits, target: losses.categorical(logits, target.choice)  # noqa: E731
+    score = lambda logits, target: losses.categorical(logits, target.target_index)  # noqa: E731
     return Distribution("Boltzmann", score, evidence=information.of_words, candidates="words")
 
 
@@ -162,7 +162,7 @@ def boltzmann(
         return lambda prediction, target: losses.boltzmann(
             normalize.unit(prediction) if unit else prediction,
             normalize.unit(target.candidates) if unit else target.candidates,
-            target.choice,
+            target.target_index,
             temperature=temperature,
             label_smoothing=smoothing,
             valid=target.valid,
@@ -188,7 +188,7 @@ def binary() -> Distribution:
 
     def score(prediction, target):
         # (B,) of one category, or (B, k) of a blend, whose images show k.
-        shown = target.choice.reshape(len(prediction), -1)
+        shown = target.target_index.reshape(len(prediction), -1)
         return losses.binary(prediction, target.candidates, shown)
 
     return Distribution("Bernoulli", score, dense=False, candidates="categories")
@@ -204,7 +204,7 @@ def info_nce(*, temperature: float = 1.0, candidates: str = "texts") -> Distribu
         return losses.info_nce(
             prediction,
             target.candidates,
-            target.choice,
+            target.target_index,
             temperature=temperature,
             valid=target.valid,
         )
@@ -226,7 +226,7 @@ def pairwise_sigmoid() -> Distribution:
         return losses.pairwise_sigmoid(
             prediction[:, :-1],
             target.candidates,
-            target.choice,
+            target.target_index,
             bias=prediction[0, -1],
             valid=target.valid,
         )

@@ -271,7 +271,7 @@ def gradients(
 
 def _split(encoded: dict[str, Features]) -> tuple[dict, dict[str, Features]]:
     """What gradients flow through, {code: (tokens, pooled, candidates)}; and the rest."""
-    # A pull-back is of real numbers. Indices and choices are none, and `base` only serves to
+    # A pull-back is of real numbers. Indices are none, and `pre_head_tokens` only serve to
     # compare (`scoring._match`): they go round it as they are.
     representations = {n: (f.tokens, f.pooled, f.candidates) for n, f in encoded.items()}
     bare = dict(tokens=None, pooled=None, candidates=None)

@@ -101,7 +101,7 @@ def of_choice(score: Callable) -> Callable:
     """A table of candidates: the entropy of how often this batch chose each."""
 
     def found(prediction, target, rows):
-        shares = metrics.usage(target.choice, target.candidates.shape[0], weights=rows)
+        shares = metrics.usage(target.target_index, target.candidates.shape[0], weights=rows)
         entropy = metrics.entropy(shares)
         return Evidence(-_mean(score(prediction, target), rows), entropy)
 
@@ -112,9 +112,9 @@ def of_words(
     prediction: Float[Array, "batch tokens vocabulary"], target: Any, rows: Float[Array, " batch"]
 ) -> Evidence:
     """A vocabulary: the entropy of how often this batch used each word."""
-    shares = metrics.usage(target.choice.reshape(-1), prediction.shape[-1])
+    shares = metrics.usage(target.target_index.reshape(-1), prediction.shape[-1])
     entropy = metrics.entropy(shares)
-    likelihood = -_mean(losses.categorical(prediction, target.choice), rows)
+    likelihood = -_mean(losses.categorical(prediction, target.target_index), rows)
     # exp H: so many candidates, used equally often, would have this entropy.
     return Evidence(likelihood, entropy, used=jnp.exp(entropy))
 

@@ -102,11 +102,12 @@ def _planned(method: Method, known: Mapping[str, Features]) -> tuple[dict, dict]
 
 
 def _headed(network, weights, head, before, *, grid, train, key) -> Features:
-    """Features behind a head; `base` are the tokens of the tower, without gradient."""
+    """Features behind a head; `pre_head_tokens` are the tokens of the tower, without gradient."""
     # Of several heads in a row, the first keeps the tower's tokens for all.
-    base = before.tokens if before.base is None else before.base
+    first = before.tokens if before.pre_head_tokens is None else before.pre_head_tokens
     after = network.refine(weights, head, before, grid=grid, train=train, key=key)
-    return after._replace(base=jax.lax.stop_gradient(base), attention=before.attention)
+    first = jax.lax.stop_gradient(first)
+    return after._replace(pre_head_tokens=first, attention=before.attention)
 
 
 def _tracked(encode: Callable, weights: Any, tower: str) -> tuple[Features, Any]:

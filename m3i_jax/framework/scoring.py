@@ -209,18 +209,19 @@ def _target(method, codes, prepared, term: Term, x, owner, group) -> Target:
         return x if owner is None or x is None else mixing.take(x, owner, group=group)
 
     # A class table or a queue brings its candidates; the codes of a batch are each other's.
-    candidates, choice, valid = features.candidates, features.choice, None
-    if features.pooled is not None and candidates is None and choice is None:
+    candidates, target_index, valid = features.candidates, features.target_index, None
+    if features.pooled is not None and candidates is None and target_index is None:
         # The codes of the batch are what the right one is told apart from.
         batch = features.pooled.shape[0]
-        candidates, choice = features.pooled, jnp.arange(batch, dtype=jnp.int32)
+        candidates, target_index = features.pooled, jnp.arange(batch, dtype=jnp.int32)
         valid = view.present
     box = view.box and Box(*(align(x) for x in view.box))
     tokens, pooled = align(features.tokens), align(features.pooled)
     if term.positions == "matched":
         # (B, m, D) -> (B, n, D), in the order of the input's tokens
-        tokens = jnp.take_along_axis(tokens, _match(x.base, features.base)[..., None], axis=1)
-    return Target(tokens, pooled, candidates, align(choice), valid, box)
+        match = _match(x.pre_head_tokens, features.pre_head_tokens)
+        tokens = jnp.take_along_axis(tokens, match[..., None], axis=1)
+    return Target(tokens, pooled, candidates, align(target_index), valid, box)
 
 
 def _match(

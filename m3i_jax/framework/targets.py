@@ -235,16 +235,16 @@ def quantized(
     """Tokens replaced by their nearest word, straight through.
 
     The codebook starts at the k-means of the first batch and follows the means of the tokens that
-    chose each word. `choice` (B, n) are the words, `base` the tokens before. VQ-KD (Peng et al.
-    2022, §2.2, https://arxiv.org/abs/2208.06366).
+    chose each word. `target_index` (B, n) are the words, `pre_head_tokens` the tokens before.
+    VQ-KD (Peng et al. 2022, §2.2, https://arxiv.org/abs/2208.06366).
     """
 
     def update(owned, state, found, progress):
         # Not the state's: in the first step its words are still those of `init`, and the ones that
         # were chosen from come with the reports.
         words = found[0][0]
-        tokens, choice = (jnp.concatenate(parts) for parts in list(zip(*found, strict=True))[1:])
-        words = quantize.moved(words, tokens, choice, decay=decay)
+        tokens, nearest = (jnp.concatenate(parts) for parts in list(zip(*found, strict=True))[1:])
+        words = quantize.moved(words, tokens, nearest, decay=decay)
         return {"words": words, "started": jnp.ones((), bool)}
 
     def apply(look):
@@ -259,14 +259,17 @@ def quantized(
             lambda: state["words"],
             lambda: quantize.kmeans(jax.random.key(0), still, codes),
         )
-        choice = quantize.nearest(still, words)
-        through = quantize.straight_through(tokens, words[choice].reshape(tokens.shape))
-        # `base` lets the commitment pull the tokens to their words (`before`); a pooled token is
-        # not quantised, and nothing may predict it by mistake.
+        nearest = quantize.nearest(still, words)
+        through = quantize.straight_through(tokens, words[nearest].reshape(tokens.shape))
+        # `pre_head_tokens` let the commitment pull the tokens to their words (`before`); a pooled
+        # token is not quantised, and nothing may predict it by mistake.
         made = features._replace(
-            tokens=through, choice=choice.reshape(tokens.shape[:2]), base=tokens, pooled=None
+            tokens=through,
+            target_index=nearest.reshape(tokens.shape[:2]),
+            pre_head_tokens=tokens,
+            pooled=None,
         )
-        return made, found | {name: (words, still, choice)}
+        return made, found | {name: (words, still, nearest)}
 
     start, settings = _codebook(encoder, codes), (codes, decay)
     how = dict(batchwise=True, behind=behind(encoder), least=codes)
@@ -279,7 +282,7 @@ def before(quantized: Encoder) -> Encoder:
 
     What the commitment of docs/methods.md#vq_kd keeps near the words.
     """
-    return then(quantized, lambda f: f._replace(tokens=f.base))
+    return then(quantized, lambda f: f._replace(tokens=f.pre_head_tokens))
 
 
 def words(encoder: Encoder, *, codes: int = 8192, name: str = "codebook") -> Encoder:
@@ -292,8 +295,8 @@ def words(encoder: Encoder, *, codes: int = 8192, name: str = "codebook") -> Enc
         features, found = encoder.apply(look)
         words = look.states[name]["words"]
         # The codebook's place is filled with that of the tokenizer's file: `source` of the slot.
-        choice = quantize.nearest(jax.lax.stop_gradient(features.tokens), words)
-        return Features(choice=choice), found
+        nearest = quantize.nearest(jax.lax.stop_gradient(features.tokens), words)
+        return Features(target_index=nearest), found
 
     start, of = _codebook(encoder, codes), dict(source=encoder.tower, behind=behind(encoder))
     slot = Slot(name, start, _keep, (codes,), **of)

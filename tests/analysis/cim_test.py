@@ -85,7 +85,7 @@ def _arrays(run, params, states, batch, key, sampling):
     task = next(name for name in seen.predicted if name != "words")
     prediction, target = seen.predicted[task]
     visible = seen.prepared.visible["guess"]
-    return logits, words.choice, visible, cells, prediction, target.tokens
+    return logits, words.target_index, visible, cells, prediction, target.tokens
 
 
 def test_other_samples_are_drawn_under_the_same_mask(subject):

@@ -60,7 +60,7 @@ def test_usage_counts_the_words_that_the_engine_chooses(workdir):
     codes, *_ = framework.encode(
         only, trained.network, trained.params, states, views, train=False, key=None
     )
-    choice = np.asarray(codes["x"].choice)
+    choice = np.asarray(codes["x"].target_index)
     assert found.patches == choice.size == len(source) * 16 and found.words == 12
     assert found.used == len(np.unique(choice)) > 1
     shares = np.bincount(choice.ravel(), minlength=12) / choice.size

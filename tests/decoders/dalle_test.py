@@ -20,7 +20,7 @@ def tiny(**overrides):
 
 
 def words(key, grid, count=2):
-    return Features(choice=jax.random.randint(key, (count, grid[0] * grid[1]), 0, 12))
+    return Features(target_index=jax.random.randint(key, (count, grid[0] * grid[1]), 0, 12))
 
 
 def params_of(module, key, grid=(2, 3)):
@@ -38,7 +38,7 @@ def apply(module, params, x, grid):
 
 def test_published_size(key):
     module, grid = decoders.create(NAME), (14, 14)
-    x = Features(choice=jnp.zeros((1, 196), jnp.int32))
+    x = Features(target_index=jnp.zeros((1, 196), jnp.int32))
     shapes = jax.eval_shape(lambda k: module.init(k, x, grid=grid), key)["params"]
     assert trees.count(shapes) == 43_829_766
     out = jax.eval_shape(lambda p: module.apply({"params": p}, x, grid=grid), shapes)
@@ -75,7 +75,7 @@ def image_(p, hot, depths):
 def test_forward_in_float64(key):
     module, grid = tiny(), (2, 3)
     params, x = params_of(module, key), words(key, grid)
-    hot = np.eye(12)[np.asarray(x.choice)]
+    hot = np.eye(12)[np.asarray(x.target_index)]
     p = jax.tree.map(np.float64, params)
     want = image_(p, hot.reshape(2, *grid, 12), (1, 2))
     assert 0.2 < (np.abs(want - 0.5) < 0.5).mean()  # not all of them are clipped
@@ -92,13 +92,15 @@ def test_a_word_is_its_row_and_a_share_its_part_of_it(key):
     table, x = Words(12, 6), words(key, (2, 3))
     params = {"kernel": jax.random.normal(key, (12, 6)), "bias": jnp.arange(6.0)}
     rows = table.apply({"params": params}, x)
-    want = params["kernel"][x.choice] + params["bias"][None, None]
+    want = params["kernel"][x.target_index] + params["bias"][None, None]
     np.testing.assert_array_equal(rows, want)
     # One-hot shares are words, and a choice counts before shares.
-    shares = jax.nn.one_hot(x.choice, 12)
+    shares = jax.nn.one_hot(x.target_index, 12)
     soft = table.apply({"params": params}, Features(tokens=shares))
     np.testing.assert_allclose(soft, want, rtol=1e-6)
-    other = table.apply({"params": params}, Features(tokens=shares, choice=0 * x.choice))
+    other = table.apply(
+        {"params": params}, Features(tokens=shares, target_index=0 * x.target_index)
+    )
     np.testing.assert_array_equal(other[1, 2], params["kernel"][0] + params["bias"])
     loss = lambda s: table.apply({"params": params}, Features(tokens=s)).sum()  # noqa: E731
     slope = jnp.broadcast_to(params["kernel"].sum(-1)[None, None], shares.shape)
@@ -115,9 +117,11 @@ def test_images_of_112_are_14x14_words_and_back(key):
     def there_and_back(key, photo):
         images = normalize.channels(photo)
         logits = reads.apply(reads.init(key, images), images).tokens
-        x = Features(choice=jnp.argmax(logits, -1))
+        x = Features(target_index=jnp.argmax(logits, -1))
         params = writes.init(key, x, grid=reads.grid)
-        return x.choice, geometry.unpatchify(writes.apply(params, x, grid=reads.grid), 8, (14, 14))
+        return x.target_index, geometry.unpatchify(
+            writes.apply(params, x, grid=reads.grid), 8, (14, 14)
+        )
 
     choice, rgb = there_and_back(key, photo)
     assert choice.shape == (1, 196) and rgb.shape == (1, 112, 112, 3)
@@ -139,7 +143,7 @@ def test_it_is_a_head_behind_a_tokenizer(key):
     block = NAME | dict(vocabulary=64, embed=4, width=8, depths=(1, 1), input="tokenizer")
     net = networks.build(vit, towers, {"pixels": block}, image=32, dtype="bfloat16", out={})
     assert net.stages["pixels"].width == 12 and net.stages["pixels"].grid == (8, 8)
-    x = Features(choice=jnp.arange(64, dtype=jnp.int32)[None])
+    x = Features(target_index=jnp.arange(64, dtype=jnp.int32)[None])
     made = jax.eval_shape(lambda k: net.refine(net.init(k), "pixels", x, grid=(8, 8)), key)
     assert made.tokens.shape == (1, 64, 12) and made.tokens.dtype == jnp.float32
 

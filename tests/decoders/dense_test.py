@@ -33,7 +33,7 @@ def test_global_and_dense_heads(key, unit_norm):
     np.testing.assert_allclose(got.pooled, pooled, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(got.tokens, tokens, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(got.index, index)
-    np.testing.assert_array_equal(got.base, x.tokens)
+    np.testing.assert_array_equal(got.pre_head_tokens, x.tokens)
 
 
 def test_published_size(key):

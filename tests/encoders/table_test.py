@@ -14,7 +14,7 @@ def test_rows_and_candidates(key):
     params = module.init(key, module.example())["params"]
     z = module.apply({"params": params}, jnp.array([2, -1, 499]))
     np.testing.assert_array_equal(z.candidates, params["kernel"])
-    np.testing.assert_array_equal(z.choice, [2, 0, 499])
+    np.testing.assert_array_equal(z.target_index, [2, 0, 499])
     np.testing.assert_array_equal(z.pooled, params["kernel"][jnp.array([2, 0, 499])])
     # 16 000 draws: the deviation is known to 0.6 %.
     np.testing.assert_allclose(params["kernel"].std(), 0.02, rtol=0.03)

@@ -67,7 +67,7 @@ class ToyNetwork(NamedTuple):
         p = params["encoders"][tower]
         if tower == "category":
             choice = jnp.maximum(data, 0)
-            return Features(pooled=p["table"][choice], candidates=p["table"], choice=choice)
+            return Features(pooled=p["table"][choice], candidates=p["table"], target_index=choice)
         if tower == "text":
             return Features(pooled=p["table"][data].mean(1))
         tokens, index = geometry.patchify(data, PATCH) @ p["embed"], None

@@ -29,7 +29,7 @@ def corrupt(logits, key, *, size=GRID, **options):
     ones = jnp.ones(BATCH)
     view = View(jnp.zeros((BATCH, *size, 3)), Box(*(ones,) * 6))
     made = Made(
-        {"golden": Features(choice=jnp.asarray(GOLDEN)), "guess": Features()},
+        {"golden": Features(target_index=jnp.asarray(GOLDEN)), "guess": Features()},
         {"guess": jnp.asarray(VISIBLE)},
         lambda decoder, role: jnp.asarray(logits, jnp.float32),
         None,

@@ -18,7 +18,7 @@ def test_gaussian_compares_tokens(key):
 
 def test_boltzmann_evidence_ignores_the_smoothing(key):
     prediction, table = jax.random.normal(key, (4, 6)), jnp.eye(6)
-    target = Target(candidates=table, choice=jnp.arange(4))
+    target = Target(candidates=table, target_index=jnp.arange(4))
     plain, smooth = fw.boltzmann(), fw.boltzmann(label_smoothing=0.3)
     found = smooth.evidence(prediction, target, jnp.ones(4))
     loss = np.asarray(plain.score(prediction, target))
@@ -31,7 +31,9 @@ def test_boltzmann_evidence_ignores_the_smoothing(key):
 def test_information_is_at_most_log_of_the_valid_candidates(key):
     candidates = 50.0 * jnp.eye(4)
     valid = jnp.array([True, True, False, True])
-    target = Target(pooled=candidates, candidates=candidates, choice=jnp.arange(4), valid=valid)
+    target = Target(
+        pooled=candidates, candidates=candidates, target_index=jnp.arange(4), valid=valid
+    )
     rows = valid.astype(jnp.float32) * 4 / 3
     found = fw.info_nce().evidence(candidates, target, rows)
     np.testing.assert_allclose(found.information, np.log(3), rtol=1e-5)
@@ -40,8 +42,8 @@ def test_information_is_at_most_log_of_the_valid_candidates(key):
 
 def test_directions_are_what_instance_discrimination_compares(key):
     one, two = jax.random.normal(key, (2, 5, 6))
-    longer = Target(pooled=3.0 * two, candidates=two, choice=jnp.arange(5))
-    target = Target(pooled=two, candidates=two, choice=jnp.arange(5))
+    longer = Target(pooled=3.0 * two, candidates=two, target_index=jnp.arange(5))
+    target = Target(pooled=two, candidates=two, target_index=jnp.arange(5))
     for predict in (fw.cosine(), fw.contrast(), fw.nt_xent()):
         np.testing.assert_allclose(
             predict.score(2.0 * one, longer), predict.score(one, target), rtol=1e-5
@@ -60,7 +62,7 @@ def test_barlow_twins_is_invariance_and_redundancy(key):
 
 def test_siglip_takes_its_bias_from_the_last_dimension(key):
     one, two = jax.random.normal(key, (2, 5, 6))
-    target = Target(pooled=two, candidates=two, choice=jnp.arange(5))
+    target = Target(pooled=two, candidates=two, target_index=jnp.arange(5))
     given = jnp.concatenate([one, jnp.full((5, 1), -2.0)], axis=1)
     expected = losses.pairwise_sigmoid(one, two, jnp.arange(5), bias=-2.0)
     np.testing.assert_allclose(fw.pairwise_sigmoid().score(given, target), expected, rtol=1e-6)
@@ -69,7 +71,7 @@ def test_siglip_takes_its_bias_from_the_last_dimension(key):
 def test_binary_takes_one_category_or_several(key):
     z, table = jax.random.normal(key, (3, 4)), jax.random.normal(key, (5, 4))
     one = jnp.array([4, 0, 2])
-    score = lambda choice: fw.binary().score(z, Target(candidates=table, choice=choice))  # noqa: E731
+    score = lambda choice: fw.binary().score(z, Target(candidates=table, target_index=choice))  # noqa: E731
     np.testing.assert_array_equal(score(one), score(jnp.stack([one, one], 1)))
     # A further category c changes the mean over 5 by −a_c/5.
     more = score(jnp.stack([one, jnp.array([1, 1, 1])], 1))

@@ -27,8 +27,8 @@ def test_two_heads_cost_one_encoder(toy, views, key):
     }
     made, found = calls(codes, toy, views, key)
     assert made == ["image", "projector", "prototypes"]
-    np.testing.assert_array_equal(found["global"].base, found["plain"].tokens)
-    np.testing.assert_array_equal(found["shares"].base, found["plain"].tokens)
+    np.testing.assert_array_equal(found["global"].pre_head_tokens, found["plain"].tokens)
+    np.testing.assert_array_equal(found["shares"].pre_head_tokens, found["plain"].tokens)
 
 
 def test_equal_masks_of_a_view_are_one_mask(toy, views, key):
@@ -78,7 +78,7 @@ def test_views_that_are_encoded_together_are_one_pass(toy, views, key):
     _, wanted = calls(apart, toy, views, key)
     for v in "ab":
         assert not np.array_equal(found["a"].pooled, wanted["b"].pooled)
-        for part in ("tokens", "pooled", "base"):
+        for part in ("tokens", "pooled", "pre_head_tokens"):
             np.testing.assert_allclose(
                 getattr(found[v], part), getattr(wanted[v], part), rtol=1e-6, atol=1e-7
             )

@@ -119,12 +119,12 @@ def test_words_are_the_nearest_and_the_codebook_starts_at_the_tokens(toy, views,
     book = np.asarray(states["codebook"]["words"])
     assert bool(states["codebook"]["started"])
     np.testing.assert_allclose(np.linalg.norm(book, axis=1), 1.0, rtol=1e-5)
-    assert features.choice.shape == features.tokens.shape[:2]
+    assert features.target_index.shape == features.tokens.shape[:2]
     np.testing.assert_allclose(np.linalg.norm(features.tokens, axis=-1), 1.0, rtol=1e-5)
-    assert set(np.unique(features.choice)) <= {0, 1, 2}
+    assert set(np.unique(features.target_index)) <= {0, 1, 2}
     again, moved = code(encoder, toy, views, key, steps=3)
     # k-means has found its place already: the same tokens choose the same words.
-    assert (np.asarray(again.choice) == np.asarray(features.choice)).mean() > 0.9
+    assert (np.asarray(again.target_index) == np.asarray(features.target_index)).mean() > 0.9
 
 
 def test_the_gradient_goes_straight_through(toy, views, key):

@@ -58,7 +58,7 @@ def ours(half):
     if half == "decoder":
         module = decoders.create({"name": "dalle_decoder", "embed": EMBED, **sizes})
         x, how, prefix = (
-            Features(choice=jnp.zeros((1, 4), jnp.int32)),
+            Features(target_index=jnp.zeros((1, 4), jnp.int32)),
             {"grid": (2, 2)},
             dalle.PIXELS,
         )

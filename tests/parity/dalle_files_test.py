@@ -195,7 +195,7 @@ def test_the_runs_pictures_are_the_decoders(halves, run):
         want = ((made.sigmoid() - 0.1) / 0.8).clamp(0, 1).permute(0, 2, 3, 1).numpy()
     assert ((want > 0) & (want < 1)).mean() > 0.3 and want.std() > 0.05
     decode = jax.jit(lambda p, x: run[0].network.decode(p, "painter", x, grid=GRID))
-    got = decode(run[1], Features(choice=jnp.asarray(choice, jnp.int32)))
+    got = decode(run[1], Features(target_index=jnp.asarray(choice, jnp.int32)))
     close(geometry.unpatchify(got, 8, GRID), want)
 
 

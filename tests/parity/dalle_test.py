@@ -113,7 +113,7 @@ def test_decoder_is_the_official_formulation(same_shapes):
     assert ((want > 0) & (want < 1)).mean() > 0.3 and want.std() > 0.05
     params = ours(state, dalle.DECODER, "decoders/pixels")
     block = {"name": "dalle_decoder", "vocabulary": 24, "embed": 8, "width": 16}
-    module, x = decoders.create(block), Features(choice=jnp.asarray(choice))
+    module, x = decoders.create(block), Features(target_index=jnp.asarray(choice))
     same_shapes(module, params, x, grid=grid)
     got = jax.jit(lambda p, x: module.apply({"params": p}, x, grid=grid))(params, x)
     assert got.shape == (2, 12, 192)

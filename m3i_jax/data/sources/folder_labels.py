@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import folder_names, ilsvrc, overlap
+from m3i_jax.data.sources import folder_names, ilsvrc, metadata, overlap
 from m3i_jax.data.sources.folder_tree import SUFFIXES, Tree, below, filled, has_images, tree
 from m3i_jax.data.sources.protocol import Account, NoSplit, listed
 
@@ -17,6 +17,7 @@ class Labelled(NamedTuple):
     """A split: its folder, its files, (N,) labels (-1 = none), what they are numbers of.
 
     texts: the file of an image's captions, where there is one.
+    captions: of images that a file of `metadata` has some of.  metadata: these files.
     """
 
     folder: Path
@@ -25,6 +26,8 @@ class Labelled(NamedTuple):
     classes: tuple[str, ...]
     account: Account
     texts: dict[Path, Path]
+    captions: dict[Path, str]
+    metadata: tuple[Path, ...] = ()
 
 
 def look(
@@ -47,8 +50,8 @@ def look(
     # An empty test folder hides no val; where all are empty, the first says so.
     for folder in [d for d in places if has_images(d) or filled(d)] or places[:1]:
         inside = folder != root
-        lists = root if split == "test" else None
-        one = _label(_unwrapped(folder), classes, captions=captions, inside=inside, lists=lists)
+        how = dict(captions=captions, inside=inside, root=root, lists=split == "test")
+        one = _label(_unwrapped(folder), classes, **how)
         if found is None or one.account.labelled and not found.account.labelled:
             found = one
     if split == "test" and (training := _training(root)):
@@ -63,8 +66,12 @@ def _trained(root: Path) -> tuple[str, ...] | None:
     """The classes of the training split below `root`; None where there is no such split."""
     if (folder := _training(root)) is None:
         return None
-    names = filled(_unwrapped(folder))
-    return () if _plain(names) else tuple(names)
+    names = filled(inner := _unwrapped(folder))
+    if names and not _plain(names):
+        return tuple(names)
+    if not names and not has_images(inner):
+        return ()
+    return _label(inner, None, captions=False, inside=True, root=root, lists=False).classes
 
 
 def _training(root: Path) -> Path | None:
@@ -90,12 +97,18 @@ def _plain(names: Collection[str]) -> bool:
 
 
 def _label(
-    folder: Path, classes: Sequence[str] | None, *, captions: bool, inside: bool, lists: Path | None
+    folder: Path,
+    classes: Sequence[str] | None,
+    *,
+    captions: bool,
+    inside: bool,
+    root: Path,
+    lists: bool,
 ) -> Labelled:
     """The images of a folder with their labels.
 
-    inside: it is a split of something.
-    lists: the folder of the data set, in which a flat one may have a list of labels; None = none.
+    inside: it is a split of something.  root: of the data set.
+    lists: whether a flat one may have a list of labels below `root`.
     """
     there = tree(folder, captions=captions)
     full = {name: files for name, files in there.folders.items() if files}
@@ -122,11 +135,23 @@ def _label(
         names = [name for name, files in full.items() for _ in files]
     else:
         files, names, place = flat, [None] * len(flat), folder
-    if flat and lists:
-        labels = ilsvrc.find(place, flat, root=lists, classes=classes or ())
-        names = labels.names if labels else names
+    said = metadata.read([*there.metadata, *_above(folder, root)], files)
+    if flat and said.labels:
+        labels = ilsvrc.Labels(said.files[0], [said.labels.get(file) for file in flat])
+    elif flat and lists:
+        labels = ilsvrc.find(place, flat, root=root, classes=classes or ())
+    names = labels.names if labels else names
     found = _numbered(folder, there, files, names, classes, labels)
-    return _saying(found, _depth(inner))
+    found = _saying(found, *said.notes, _depth(inner))
+    told = said.captions if captions else {}
+    return found._replace(captions=told, metadata=said.files if told or labels else ())
+
+
+def _above(folder: Path, root: Path) -> list[Path]:
+    """Files of metadata around a folder, up to that of the data set."""
+    around = [place for place in folder.parents if place == root or root in place.parents]
+    return [file for place in around for file in sorted(place.iterdir())
+            if metadata.is_one(file.name) and file.is_file()]  # fmt: skip
 
 
 def _saying(found: Labelled, *said: str) -> Labelled:
@@ -166,7 +191,7 @@ def _numbered(folder, there: Tree, files, names, classes, lists) -> Labelled:
     )
     note = _note(folder, there, labels, classes, unknown, lists)
     account = Account(int((labels >= 0).sum()), dict(unknown), (note,))
-    return Labelled(folder, files, labels, classes, account, there.texts)
+    return Labelled(folder, files, labels, classes, account, there.texts, {})
 
 
 def _note(folder, there: Tree, labels, classes, unknown, lists) -> str:

@@ -2,16 +2,15 @@
 
 import collections
 import os
-from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources.folder_names import is_system, once, same, subfolders
+from m3i_jax.data.sources import caption_files, metadata
+from m3i_jax.data.sources.folder_names import is_system, once, subfolders
 from m3i_jax.data.sources.split_words import split_of
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
-TEXT = ".txt"  # of captions
 SHOWN = 6  # kinds of files that a sentence names
 
 
@@ -21,12 +20,14 @@ class Tree(NamedTuple):
     flat: its own images.  folders: those in and below each of its subfolders, none where there are
     none; both sorted by path.  left_out: how many files and folders were not taken, by kind.
     texts: the file of an image's captions, where there is one.
+    metadata: files that say something of several images, see `metadata`.
     """
 
     flat: list[Path]
     folders: dict[str, list[Path]]
     left_out: collections.Counter
     texts: dict[Path, Path]
+    metadata: list[Path]
 
     def __str__(self) -> str:
         """Such as "3 '@eaDir', 12 '.tif', 1 of 2 folders without an image (ant)"; "" of nothing."""
@@ -39,15 +40,14 @@ class Tree(NamedTuple):
 def tree(folder: Path, *, captions: bool) -> Tree:
     """Lists a folder once.
 
-    captions: whether a text beside an image is used, and so not left out.
+    captions: whether a file of captions beside an image is used, and so not left out.
 
     Raises:
       ConfigError: it or something below it cannot be read, or a subfolder holds splits.
     """
     left_out: collections.Counter = collections.Counter()
-    texts: dict[Path, Path] | None = {} if captions else None
-    flat = _images(folder, left_out, texts, deep=False)
-    folders = {}
+    found = Tree([], {}, left_out, {}, [])
+    flat = _images(folder, found, captions, deep=False)
     own, again = once(folder)
     left_out.update(f"link to the folder '{other}'" for other in again.values())
     for one in own:
@@ -57,8 +57,8 @@ def tree(folder: Path, *, captions: bool) -> Tree:
                 f"'{one}' holds the splits {' and '.join(inner)}; give it as config.data.root, or "
                 "put its images into a folder of its name within each split"
             )
-        folders[one.name] = _images(one, left_out, texts, deep=True)
-    return Tree(flat, folders, left_out, texts or {})
+        found.folders[one.name] = _images(one, found, captions, deep=True)
+    return found._replace(flat=flat)
 
 
 def filled(folder: Path) -> list[str]:
@@ -67,7 +67,7 @@ def filled(folder: Path) -> list[str]:
     return [
         name
         for name, walk in walks.items()
-        if any(image.is_file() for images, _ in walk for image in images)
+        if any(image.is_file() for _, images, _ in walk for image in images)
     ]
 
 
@@ -75,53 +75,36 @@ def below(folder: Path) -> list[Path]:
     """What looks like an image in and below a folder, sorted by path; nothing is opened."""
     walks = [_walk(folder, collections.Counter(), deep=False)]
     walks += [_walk(one, collections.Counter()) for one in once(folder)[0]]
-    return sorted(image for walk in walks for images, _ in walk for image in images)
+    return sorted(image for walk in walks for _, images, _ in walk for image in images)
 
 
 def has_images(folder: Path) -> bool:
     """Whether there is an image in the folder itself."""
-    ((images, _),) = _walk(folder, collections.Counter(), deep=False)
+    ((_, images, _),) = _walk(folder, collections.Counter(), deep=False)
     return any(image.is_file() for image in images)
 
 
-def _images(folder: Path, left_out: collections.Counter, texts: dict | None, *, deep: bool):
-    """Regular image files, also through links, sorted by path; the rest is counted."""
-    found = []
-    for images, others in _walk(folder, left_out, deep=deep):
+def _images(folder: Path, there: Tree, captions: bool, *, deep: bool) -> list[Path]:
+    """Regular image files, also through links, sorted by path; the rest is put into `there`."""
+    found, left_out = [], there.left_out
+    for place, images, others in _walk(folder, left_out, deep=deep):
         taken = [image for image in images if image.is_file()]
         left_out["broken link or no regular file"] += len(images) - len(taken)
-        beside = {} if texts is None else _texts(taken, others)
-        if texts is not None:
-            texts.update(beside)
-        for name in others.difference(text.name for text in beside.values()):
+        beside = caption_files.beside(taken, others) if captions else {}
+        there.texts.update(beside)
+        tables = [n for n in others if metadata.is_one(n) and (place / n).is_file()]
+        there.metadata.extend(place / name for name in sorted(tables))
+        for name in others.difference(tables, (text.name for text in beside.values())):
             suffix = os.path.splitext(name)[1]
             left_out[f"'{suffix.lower()}'" if suffix else "without a suffix"] += 1
         found += taken
-    left_out += collections.Counter()  # forgets what is 0
+    for kind in [kind for kind, count in left_out.items() if not count]:
+        del left_out[kind]
     return sorted(found)
 
 
-def _texts(images: Sequence[Path], others: Collection[str]) -> dict[Path, Path]:
-    """NAME.txt of NAME.jpg, whatever the case of .TXT and the form of an accent in NAME.
-
-    Of several the one that is spelt as the image comes first.
-    """
-    beside: dict[str, list[str]] = {}
-    for name in others:
-        stem, suffix = os.path.splitext(name)
-        if suffix.lower() == TEXT:
-            beside.setdefault(same(stem), []).append(name)
-    found = {}
-    for image in images if beside else ():
-        texts = (image.with_name(name) for name in beside.get(same(image.stem), ()))
-        spelt = sorted(texts, key=lambda t: (t.stem != image.stem, t.suffix != TEXT, t.name))
-        if spelt and spelt[0].is_file():
-            found[image] = spelt[0]
-    return found
-
-
 def _walk(folder: Path, left_out: collections.Counter, *, deep: bool = True):
-    """Yields (images, names of other files) of each folder, without a system's own."""
+    """Yields (folder, images, names of other files) of each folder, without a system's own."""
     for parent, folders, files in os.walk(folder, onerror=_unreadable):
         for name in (name for name in (*folders, *files) if is_system(name)):
             left_out[_kind(name)] += 1
@@ -131,7 +114,8 @@ def _walk(folder: Path, left_out: collections.Counter, *, deep: bool = True):
         folders[:] = sorted(d for d in folders if deep and not is_system(d) and d not in links)
         files = [name for name in files if not is_system(name)]
         images = [name for name in files if os.path.splitext(name)[1].lower() in SUFFIXES]
-        yield [Path(parent, name) for name in images], set(files).difference(images)
+        others = set(files).difference(images)
+        yield Path(parent), [Path(parent, name) for name in images], others
 
 
 def _kind(name: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from m3i_jax.data.sources import texts
+from m3i_jax.data.sources import caption_files
 from m3i_jax.data.sources.folder_labels import Labelled, look
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.ranges import Count
@@ -26,7 +26,6 @@ MAX_SIDE = 65_500  # the largest JPEG; longer ones are attacks
 MAX_BYTES = 256 * 2**20
 SEEN_BYTES = 256 * 2**20  # of a folder whose contents are all looked at for a fingerprint
 SEEN_FILES = 512  # of a larger one
-MAX_CAPTION = 4096  # bytes of a caption file that are read
 
 Decoder = Callable[[bytes], np.ndarray]
 
@@ -53,9 +52,11 @@ def image_folder(
         test, val, validation_set, ...). Where `root` has none it is the training split itself.
       classes: of the training split, which another split is labelled with by name; None looks
         for them there. A flat test split may have a list of labels (`data.sources.ilsvrc`).
-      captions: reads the captions of NAME.jpg from NAME.txt beside it, if that exists, one a line:
-        UTF-8 or what a byte-order mark says, 4096 bytes at most. Lines that cannot be read are left
-        out, and the record says so.
+      captions: reads the captions of NAME.jpg from NAME.txt beside it (or another of the files of
+        `data.sources.caption_files`), one a line: UTF-8 or what a byte-order mark says, 4096 bytes
+        at most. Lines that cannot be read are left out, and the record says so. Without such a file
+        from metadata.csv or metadata.jsonl (`data.sources.metadata`), which give classes, too, to
+        a flat folder.
       orientation: turns photographs upright by their EXIF tag. Off, as in the reference pipelines.
       max_pixels: larger images are refused from their header.
       decode: bytes -> (H, W, 3) uint8, in place of `decode_image`.
@@ -81,6 +82,7 @@ class ImageFolder:
         self.folder, self.classes, self.account = found.folder, found.classes, found.account
         self._files, self._labels = found.files, found.labels
         self._texts, self._captions, self._decode = found.texts, captions, decode
+        self._said, self._metadata = found.captions, found.metadata
 
     def __len__(self) -> int:
         """Number of image files."""
@@ -112,13 +114,15 @@ class ImageFolder:
         return (self._caption(file)[0] for file in self._files)
 
     def fingerprint(self) -> str:
-        """Digest of the relative paths and sizes of all files and their captions, in order."""
+        """Digest of the paths and sizes of all files and their captions, and of metadata."""
         digest = hashlib.sha256(f"captions {self._captions}".encode())
         for file in self._files:
             line = f"{file.relative_to(self.folder).as_posix()}\0{file.stat().st_size}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
             if text := self._texts.get(file):
                 digest.update(f"caption {text.stat().st_size}\n".encode())
+        for file in self._metadata:
+            digest.update(_digest(file))
         return digest.hexdigest()[:16]
 
     def contents(self) -> dict[str, str]:
@@ -150,21 +154,9 @@ class ImageFolder:
         return str(self._files[index])
 
     def _caption(self, file: Path) -> tuple[str, str]:
-        """The lines of NAME.txt that have words, one caption each, and what of it was left out."""
-        if (text := self._texts.get(file)) is None:
-            return "", ""
-        try:
-            with text.open("rb") as stream:
-                data = stream.read(MAX_CAPTION + 1)
-        except OSError as error:
-            return "", f"cannot read '{text}': {error.strerror}"
-        cut = len(data) > MAX_CAPTION
-        lines, broken = texts.lines(data[:MAX_CAPTION], whole=not cut)
-        said = [f"{broken} of {len(lines) + broken} lines, which are no UTF-8"] if broken else []
-        said += [f"what is behind its first {MAX_CAPTION} bytes"] if cut else []
-        captions = (" ".join(line.split()) for line in lines)
-        left_out = f"left out of '{text}': {' and '.join(said)}" if said else ""
-        return "\n".join(filter(None, captions)), left_out
+        """The captions of an image, one a line, and what of them was left out."""
+        text = self._texts.get(file)
+        return caption_files.read(text) if text else (self._said.get(file, ""), "")
 
 
 def _digest(file: Path) -> bytes:

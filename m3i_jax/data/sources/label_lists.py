@@ -90,6 +90,15 @@ def _refuse_unread(lines: Sequence[str], stems: Collection[str], path: Path) -> 
             )
 
 
+def is_class(title: str) -> bool:
+    """Whether a column of this name has classes."""
+    return _plain(title) in CLASSES
+
+
+def _plain(title: str) -> str:
+    return re.sub(r"[\W_]+", "", title.casefold())
+
+
 def stem(name: str, stems: Collection[str]) -> str:
     """`val/NAME.JPEG` -> NAME, and NAME -> NAME, whatever dots it has."""
     last = slashed(name).rpartition("/")[2]
@@ -121,7 +130,7 @@ def _spaced(line: str, stems: Collection[str]) -> list[str]:
 
 def _examined(rows: list[list[str]], stems: Collection[str]) -> _Table:
     """Which column has the images: most full names, then by its own name, then most stems."""
-    header = [re.sub(r"[\W_]+", "", cell.casefold()) for cell in rows[0]] if rows else []
+    header = [_plain(cell) for cell in rows[0]] if rows else []
     if not set(header) & (NAMED | COUNTED | CLASSES) or any(
         stem(c, stems) in stems for c in rows[0]
     ):

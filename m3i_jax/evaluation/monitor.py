@@ -1,7 +1,7 @@
 """Evaluation beside a training run: online kNN, its own classifier, the rank of the features."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ from m3i_jax import data, metrics, normalize
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import NoSplit
-from m3i_jax.data.sources.subset import spread
+from m3i_jax.data.sources.subset import covering
 from m3i_jax.evaluation import categories
 from m3i_jax.evaluation.features import FeatureSet, pooled
 from m3i_jax.evaluation.knn import online_knn
@@ -36,6 +36,8 @@ def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
     cut = dict(size=wanted.size or config.image, ratio=wanted.ratio)
     known = _subset(context.inputs.source, wanted.bank, cut)
     asked = _asked(context, wanted.queries, cut)
+    if asked is not None:
+        _warn_lacking(known[1], asked[1], context.inputs.source.classes, wanted.bank)
     names = categories.classifier(run.method)
 
     @jax.jit
@@ -74,6 +76,20 @@ def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
             context.log.scalars(info.step, jax.device_get(found))
 
     return [hook]
+
+
+def _warn_lacking(known: np.ndarray, asked: np.ndarray, classes: Sequence[str], bank: int) -> None:
+    """Says which classes are asked about that the bank has no image of."""
+    lacking = sorted({*asked[asked >= 0].tolist()} - {*known.tolist()})
+    if lacking:
+        LOG.warning(
+            "%d of %d images that the monitor asks about are of %s, of which its bank has none: "
+            "its kNN never gets them right; config.monitor.bank is %d",
+            np.isin(asked, lacking).sum(),
+            len(asked),
+            protocol.listed(classes[label] for label in lacking),
+            bank,
+        )
 
 
 def _asked(context: RunContext, count: int, cut: dict) -> tuple[np.ndarray, np.ndarray] | None:
@@ -117,10 +133,10 @@ def _normal(images: jax.Array) -> jax.Array:
 
 
 def _subset(source: data.Source, count: int, cut: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """(images, labels) of `count` records spread evenly over the source, but broken ones.
+    """(images, labels) of `count` records of all classes, spread over the source, but broken ones.
 
     cut: size and ratio, see `pipeline.epoch`.
     """
-    chosen = spread(source, count)
+    chosen = covering(source, count)
     rows = next(iter(pipeline.epoch(chosen, batch=len(chosen), **cut)))
     return rows.batch.images["a"][rows.real], rows.batch.label[rows.real]

@@ -86,6 +86,21 @@ def test_a_vote_that_cannot_be_checked_is_off_and_says_why(tmp_path, caplog, tes
     assert len(monitor(context)) == 1  # the features themselves are watched all the same
 
 
+def test_the_bank_has_every_class_or_says_which_it_lacks(tmp_path, caplog):
+    many = (f"train/cat/{i}.png" for i in range(400))
+    put(tmp_path, *many, "train/dog/1.png", "train/elk/1.png", "val/dog/1.png", "val/cat/1.png")
+    context = RunContext(tmp_path, every=1, bank=30)
+    _, labels = module._subset(context.inputs.source, 30, CUT)
+    assert sorted(set(labels.tolist())) == [0, 1, 2] and len(labels) == 30
+    monitor(context)
+    assert "of which its bank has none" not in caplog.text
+    (tmp_path / "train/dog/1.png").write_bytes(b"")  # its only one
+    monitor(RunContext(tmp_path, every=1, bank=30, k=20))
+    assert (
+        "1 of 2 images that the monitor asks about are of 'dog', of which its bank" in caplog.text
+    )
+
+
 def test_without_classes_in_training_there_is_no_vote(tmp_path, caplog):
     context = RunContext(put(tmp_path, "train/1.png", "val/cat/1.png"), every=1)
     assert module._asked(context, 8, CUT) is None and "train split has no classes" in caplog.text

@@ -80,7 +80,7 @@ class ImageFolder:
     def __init__(self, found: Labelled, *, captions: bool, decode: Decoder):
         """Of the files that were found; those that appear later are not seen."""
         self.folder, self.classes, self.account = found.folder, found.classes, found.account
-        self._files, self._labels = found.files, found.labels
+        self._files, self.labels = found.files, found.labels
         self._texts, self._captions, self._decode = found.texts, captions, decode
         self._said, self._metadata = found.captions, found.metadata
 
@@ -107,7 +107,7 @@ class ImageFolder:
         except Exception as error:  # Pillow alone raises six kinds for broken files
             raise ValueError(f"cannot read '{file}': {_reason(error)}") from error
         caption, left_out = self._caption(file)
-        return Sample(image, int(self._labels[index]), caption, left_out=left_out)
+        return Sample(image, int(self.labels[index]), caption, left_out=left_out)
 
     def captions(self) -> Iterator[str]:
         """All captions in order; no image is opened."""

@@ -39,6 +39,33 @@ def spread(source: Source, count: int) -> Subset:
     return Subset(source, places(len(source), count))
 
 
+def covering(source: Source, count: int) -> Subset:
+    """`spread`, in which every class has a record, where the source has so few classes.
+
+    A class that has none takes the place of a record of a class with most of them. Only a source
+    that says its `labels` without reading a record can be asked.
+    """
+    chosen = places(len(source), count)
+    labels = getattr(source, "labels", None)
+    if labels is None:
+        return Subset(source, chosen)
+    there, first = np.unique(labels, return_index=True)
+    lacking = first[(there >= 0) & ~np.isin(there, labels[chosen])]
+    surplus = _surplus(labels[chosen])[: len(lacking)]
+    kept = np.delete(chosen, surplus)
+    return Subset(source, np.sort(np.concatenate([kept, lacking[: len(surplus)]])))
+
+
+def _surplus(labels: np.ndarray) -> np.ndarray:
+    """Places of what can be left out, first what is of the largest classes; not the last of one."""
+    order = np.argsort(labels, kind="stable")
+    ordered = labels[order]
+    rank = np.arange(len(labels)) - np.searchsorted(ordered, ordered)  # within its class
+    rank = np.where(ordered < 0, len(labels), rank)  # without a label nobody votes
+    falling = np.argsort(-rank, kind="stable")
+    return order[falling][: int((rank > 0).sum())]
+
+
 def places(total: int, count: int) -> np.ndarray:
     """At most `count` of `total` indices in order: `BLOCK` drawn from each of equal stretches.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from m3i_jax.data.sources import subset
-from m3i_jax.data.sources.subset import spread
+from m3i_jax.data.sources.subset import covering, spread
 
 
 class Numbers:
@@ -66,3 +66,31 @@ def test_records_keep_their_names_and_their_faults():
     some = spread(Numbers(10), 10)
     assert some.read(3) is None and some.read(4) == 4
     assert some.where(2) == "record 2" and some.name == "numbers" and len(some) == 10
+
+
+@pytest.mark.parametrize("count", [40, 41, 100, 399])
+def test_every_class_has_a_record_where_there_is_room(count):
+    """Ten classes have 300 records each, thirty have one: a spread part lacks most of these."""
+    source = Numbers(3030)
+    source.labels = np.concatenate([np.arange(10, 40), np.repeat(np.arange(10), 300)])
+    source.labels[[50, 2000]] = -1
+    source.labels = source.labels[np.random.default_rng(0).permutation(3030)]
+    some, plain = covering(source, count), chosen(3030, count)
+    found = np.array([some[i] for i in range(len(some))])
+    assert len(set(found)) == count and (np.diff(found) > 0).all()
+    counts = np.bincount(source.labels[found] + 1, minlength=41)[1:]
+    assert (counts >= 1).all() and (counts[10:] == 1).all()
+    assert len(set(source.labels[plain].tolist())) < 40, "else this shows nothing"
+    # Large classes keep their shares, but for what the small ones have taken of the largest.
+    before = np.bincount(source.labels[plain] + 1, minlength=41)[1:11]
+    assert counts[:10].max() <= before.max() and (counts[:10] <= before).all() or count < 42
+
+
+def test_more_classes_than_records_and_no_labels_change_nothing_but_what_can_be():
+    source = Numbers(100)
+    assert covering(source, 7)._chosen.tolist() == chosen(100, 7).tolist()  # no labels
+    source.labels = np.arange(100) // 2
+    found = source.labels[covering(source, 20)._chosen]
+    assert len(found) == 20 == len(set(found.tolist()))
+    source.labels = np.full(100, -1)
+    assert covering(source, 7)._chosen.tolist() == chosen(100, 7).tolist()

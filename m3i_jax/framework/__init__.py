@@ -2,7 +2,7 @@
 
 from m3i_jax.framework.codes import (
     Encoder,
-    Look,
+    EncoderInput,
     Slot,
     ema,
     frozen,

@@ -21,11 +21,11 @@ from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features, Scalar, View
 
 
-class Look(NamedTuple):
-    """What an encoder is shown: one view, and the network to look at it with.
+class EncoderInput(NamedTuple):
+    """What an encoder gets: one view, and the network to pass it through.
 
     params: the online network's.  states: by slot.  progress: of the training, in [0, 1].
-    through: (owner, weights, tower, heads) -> Features of the view; passes that several codes have
+    forward: (owner, weights, tower, heads) -> Features of the view; passes that several codes have
       in common are made once. `owner` names the weights; only "online" ones are in training.
     """
 
@@ -34,7 +34,7 @@ class Look(NamedTuple):
     params: Any
     states: Mapping[str, Any]
     progress: Scalar
-    through: Callable[..., Features]
+    forward: Callable[..., Features]
 
 
 class Slot(NamedTuple):
@@ -69,7 +69,7 @@ class Encoder(NamedTuple):
 
     name: what it is, for plans and tables, such as "ema" or "pixels/patch".
     tower: the tower of the network whose grid its codes live on.
-    apply: (look) -> (Features, {slot: what its update wants to know}).
+    apply: (inputs) -> (Features, {slot: what its update wants to know}).
     width: (stages of the network by name) -> dimension of its codes.
     heads: feature heads behind the tower, in order.
     beside: further heads whose weights are of its state, for others to use.
@@ -83,7 +83,7 @@ class Encoder(NamedTuple):
 
     name: str
     tower: str
-    apply: Callable[[Look], tuple[Features, dict[str, Any]]]
+    apply: Callable[[EncoderInput], tuple[Features, dict[str, Any]]]
     width: Callable[[Mapping[str, Any]], int]
     heads: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
@@ -114,8 +114,8 @@ def online(tower: str = "image", *, heads: Heads = (), together: bool = False) -
     """
     heads = _names(heads)
 
-    def apply(look):
-        return look.through("online", look.params, tower, heads), {}
+    def apply(inputs):
+        return inputs.forward("online", inputs.params, tower, heads), {}
 
     name = "/".join(("online", tower, *heads))
     width = _last_width(tower, heads)
@@ -189,10 +189,10 @@ def ema(
         # have no say.
         return trees.overlay(moved, _followed(state, found)) if found else moved
 
-    def apply(look):
+    def apply(inputs):
         # The weights, too, and not the result alone: no backward pass is then planned at all.
-        weights = jax.lax.stop_gradient(look.states["ema"])
-        return jax.lax.stop_gradient(look.through("ema", weights, tower, heads)), {}
+        weights = jax.lax.stop_gradient(inputs.states["ema"])
+        return jax.lax.stop_gradient(inputs.forward("ema", weights, tower, heads)), {}
 
     def gauges(progress):
         return {"ema/momentum": at(progress)}
@@ -233,13 +233,13 @@ def frozen(
     heads = _names(heads)
     name = f"frozen/{tower}"
 
-    def apply(look):
-        weights = jax.lax.stop_gradient(look.states[name])
+    def apply(inputs):
+        weights = jax.lax.stop_gradient(inputs.states[name])
         # The class token has to be in its place before the heads see the tokens: the shared pass
         # ends at the tower, and the heads follow here.
-        features = look.through(name, weights, tower, () if class_token else heads)
+        features = inputs.forward(name, weights, tower, () if class_token else heads)
         if class_token:
-            features = refined(look, weights, heads, _class_first(features, tower), tower)
+            features = refined(inputs, weights, heads, _class_first(features, tower), tower)
         return jax.lax.stop_gradient(features), {}
 
     # Initialised only for its shapes: the weights come from a file (`training.frozen`).
@@ -249,11 +249,13 @@ def frozen(
     return Encoder(name, tower, apply, width, heads, beside, (slot,), stops=True, owner=name)
 
 
-def refined(look: Look, weights: Any, heads: Heads, features: Features, tower: str) -> Features:
+def refined(
+    inputs: EncoderInput, weights: Any, heads: Heads, features: Features, tower: str
+) -> Features:
     """Features of a tower behind heads, in evaluation, without a pass that others could share."""
-    grid, attention = look.network.towers[tower].grid, features.attention
+    grid, attention = inputs.network.towers[tower].grid, features.attention
     for head in _names(heads):
-        features = look.network.refine(weights, head, features, grid=grid, train=False)
+        features = inputs.network.refine(weights, head, features, grid=grid, train=False)
     return features._replace(attention=attention)
 
 
@@ -294,11 +296,11 @@ def pixels(tower: str = "image", *, normalization: PixelStatistics = "patch") ->
         kinds = ", ".join(sorted(PIXELS))
         raise ValueError(f"pixels are normalized by one of {kinds}, not '{normalization}'")
 
-    def apply(look):
+    def apply(inputs):
         # A target is in float32 whatever the network computes in: of a patch of nearly one colour,
         # what is divided by its deviation is the last digits.
-        patch = look.network.towers[tower].patch
-        images = PIXELS[normalization](look.view.data.astype(jnp.float32), patch)
+        patch = inputs.network.towers[tower].patch
+        images = PIXELS[normalization](inputs.view.data.astype(jnp.float32), patch)
         # (B, H, W, 3) -> (B, h·w, p·p·3)
         tokens = geometry.patchify(images, patch)
         return Features(tokens=jax.lax.stop_gradient(tokens)), {}
@@ -314,8 +316,8 @@ def pixels(tower: str = "image", *, normalization: PixelStatistics = "patch") ->
 def then(encoder: Encoder, fn: Callable[[Features], Features], **changes: Any) -> Encoder:
     """`encoder` followed by `fn`; its states stay its own. `changes`: fields to replace."""
 
-    def apply(look):
-        features, found = encoder.apply(look)
+    def apply(inputs):
+        features, found = encoder.apply(inputs)
         return fn(features), found
 
     return encoder._replace(apply=apply, **changes)
@@ -329,11 +331,11 @@ def behind(encoder: Encoder) -> tuple[str, ...]:
 def renamed(encoder: Encoder, names: Mapping[str, str]) -> Encoder:
     """`encoder` with other names for some of its states: {the old one: the new one}."""
 
-    def apply(look):
+    def apply(inputs):
         # The closure in `encoder.apply` knows its state by the old name only: states are renamed on
         # their way in, and reports on their way out.
-        known = {old: look.states[new] for old, new in names.items()}
-        features, found = encoder.apply(look._replace(states={**look.states, **known}))
+        known = {old: inputs.states[new] for old, new in names.items()}
+        features, found = encoder.apply(inputs._replace(states={**inputs.states, **known}))
         return features, {names.get(slot, slot): report for slot, report in found.items()}
 
     slots = tuple(s._replace(name=names.get(s.name, s.name)) for s in encoder.slots)

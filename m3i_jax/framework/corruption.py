@@ -195,8 +195,8 @@ def replaced(tower: str = "generator") -> Encoder:
     tower: on whose grid the words lie.
     """
 
-    def apply(look):
-        cells = look.view.regions["replaced"].cells
+    def apply(inputs):
+        cells = inputs.view.regions["replaced"].cells
         return Features(tokens=cells.reshape(len(cells), -1, 1).astype(jnp.float32)), {}
 
     return Encoder("replaced", tower, apply, lambda stages: 1, stops=True)

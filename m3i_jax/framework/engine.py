@@ -49,7 +49,7 @@ from m3i_jax import mixing
 from m3i_jax.framework.codes import behind
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.method import Method, Part, Term
-from m3i_jax.framework.passes import looks
+from m3i_jax.framework.passes import encoder_inputs
 from m3i_jax.framework.scoring import Prepared, Score, score
 from m3i_jax.framework.views import Made
 from m3i_jax.framework.weighting import Weighting
@@ -125,7 +125,7 @@ def prepare(
 
 def _guide(method, network, params, states, prepared, name):
     """Features of a guide; its class token's attention to patches, (B, h·w), mean over heads."""
-    inputs = looks(method, network, params, states, prepared, train=False, key=None)
+    inputs = encoder_inputs(method, network, params, states, prepared, train=False, key=None)
     code = method.codes[name]
     features, _ = code.encoder.apply(inputs(name, prepared.views[code.view]))
     # (depth, B, heads, q, k): the last block, the class token (0) looking at the patches (1:).
@@ -152,7 +152,7 @@ def encode(
     representations, reports, statistics, reported = {}, {}, {}, set()
     views = dict(prepared.views)
     how = dict(train=train, key=key, progress=progress, moves=statistics)
-    inputs = looks(method, network, params, states, prepared, **how)
+    inputs = encoder_inputs(method, network, params, states, prepared, **how)
     for name in method.order:
         code = method.wholes[name]
         if code.view not in views:

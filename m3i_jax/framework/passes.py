@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int, Key
 
 from m3i_jax import trees
-from m3i_jax.framework.codes import Look
+from m3i_jax.framework.codes import EncoderInput
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.method import Code, Masking, Method
 from m3i_jax.types import Array, Features, Scalar, View
@@ -26,7 +26,7 @@ class Place(NamedTuple):
     mask: Masking | None
 
 
-def looks(
+def encoder_inputs(
     method: Method,
     network: Any,
     params: Any,
@@ -37,8 +37,8 @@ def looks(
     key: Key[Array, ""] | None,
     progress: Scalar = 0.0,
     moves: dict[str, list] | None = None,
-) -> Callable[[str, View], Look]:
-    """What the encoder of a code is shown: (code, its view) -> Look.
+) -> Callable[[str, View], EncoderInput]:
+    """What the encoder of a code is shown: (code, its view) -> EncoderInput.
 
     Codes share a pass, and its dropped paths, where view, mask, tower and weights are the same:
     a global and a dense head, or the methods of a composition, cost one encoder.
@@ -51,10 +51,10 @@ def looks(
     made: dict[tuple, Features] = {}
     reads, passes = _planned(method, prepared.known)
 
-    def look(name: str, view: View) -> Look:
+    def inputs(name: str, view: View) -> EncoderInput:
         code, place = method.wholes[name], _place(method, name)
 
-        def through(owner, weights, tower, heads):
+        def forward(owner, weights, tower, heads):
             # An average or a teacher drops no paths: it is asked what it knows.
             training, at = train and owner == "online", (owner, tower, *place)
             how = {"train": training, "key": named(key, "encode/" + name) if training else None}
@@ -81,9 +81,9 @@ def looks(
                     made[at] = _headed(network, weights, head, before, grid=grid, **how)
             return _own(made[at], place, code)
 
-        return Look(view, network, params, states, progress, through)
+        return EncoderInput(view, network, params, states, progress, forward)
 
-    return look
+    return inputs
 
 
 def _planned(method: Method, known: Mapping[str, Features]) -> tuple[dict, dict]:

@@ -86,12 +86,12 @@ def shared_heads(encoder: Encoder, heads: str | tuple[str, ...]) -> Encoder:
     """
     heads = _names(heads)
 
-    def apply(look):
-        features, found = encoder.apply(look)
+    def apply(inputs):
+        features, found = encoder.apply(inputs)
         # The online heads as they are now, not their average: both branches have one set of
         # directions.
-        weights = jax.lax.stop_gradient(look.params)
-        return refined(look, weights, heads, features, encoder.tower), found
+        weights = jax.lax.stop_gradient(inputs.params)
+        return refined(inputs, weights, heads, features, encoder.tower), found
 
     return encoder._replace(apply=apply, width=lambda stages: stages[heads[-1]].width)
 
@@ -118,11 +118,11 @@ def queue(
         keys = state["keys"].at[places].set(fresh)
         return {"keys": keys, "next": (state["next"] + fresh.shape[0]) % size}
 
-    def apply(look):
-        features, found = encoder.apply(look)
+    def apply(inputs):
+        features, found = encoder.apply(inputs)
         # As earlier steps left them: what is new enters after the step, so no code is its own
         # negative.
-        keys = look.states[name]["keys"]
+        keys = inputs.states[name]["keys"]
         fresh = normalize.unit(features.tokens.mean(1) if dense else features.pooled)
         return features._replace(candidates=keys), found | {name: jax.lax.stop_gradient(fresh)}
 
@@ -189,11 +189,11 @@ def centred(
         mean = jnp.stack(found).mean(0)
         return momentum * state + (1.0 - momentum) * mean if centring else state
 
-    def apply(look):
-        features, found = encoder.apply(look)
+    def apply(inputs):
+        features, found = encoder.apply(inputs)
         logits = features.pooled
         # The centre of the last step, not of this batch, which would see itself in it.
-        shares = losses.centred(logits, look.states[name], temperature=tau(look.progress))
+        shares = losses.centred(logits, inputs.states[name], temperature=tau(inputs.progress))
         return Features(pooled=shares), found | {name: logits.mean(0)}
 
     settings = (momentum, centring)
@@ -247,12 +247,12 @@ def quantized(
         words = quantize.moved(words, tokens, nearest, decay=decay)
         return {"words": words, "started": jnp.ones((), bool)}
 
-    def apply(look):
-        features, found = encoder.apply(look)
+    def apply(inputs):
+        features, found = encoder.apply(inputs)
         tokens = normalize.unit(features.tokens)
         # (B, n, d) -> (B·n, d)
         still = jax.lax.stop_gradient(tokens.reshape(-1, tokens.shape[-1]))
-        state = look.states[name]
+        state = inputs.states[name]
         # A branch, so that the k-means costs nothing after the first step.
         words = jax.lax.cond(
             state["started"],
@@ -291,9 +291,9 @@ def words(encoder: Encoder, *, codes: int = 8192, name: str = "codebook") -> Enc
     BEiT v2 (Peng et al. 2022, §2.3, https://arxiv.org/abs/2208.06366).
     """
 
-    def apply(look):
-        features, found = encoder.apply(look)
-        words = look.states[name]["words"]
+    def apply(inputs):
+        features, found = encoder.apply(inputs)
+        words = inputs.states[name]["words"]
         # The codebook's place is filled with that of the tokenizer's file: `source` of the slot.
         nearest = quantize.nearest(jax.lax.stop_gradient(features.tokens), words)
         return Features(target_index=nearest), found

@@ -23,10 +23,10 @@ LIMITS = {
 }
 PATIENCE = 3  # logged steps in a row, as a batch may be poor by chance
 
-Look = Callable[[int, Mapping[str, float]], dict[str, float]]
+Watcher = Callable[[int, Mapping[str, float]], dict[str, float]]
 
 
-def watch(*, history: Iterable[Mapping[str, float]] = ()) -> Look:
+def watch(*, history: Iterable[Mapping[str, float]] = ()) -> Watcher:
     """A watch over one run: (step, metrics) -> {"health/alarm": 0 or 1}, and a warning in the log.
 
     The alarm is 1 while a target has been poor for `PATIENCE` calls.

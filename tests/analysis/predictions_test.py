@@ -27,7 +27,7 @@ def test_the_target_itself_becomes_the_image(kind, row, term):
     method = getattr(methods, row)(target=encoder)
     network = SimpleNamespace(towers={"image": Tower(8, (2, 3), 8, "image")})
     view = View(RNG.normal(size=(2, 16, 24, 3)).astype(np.float32))
-    tokens = encoder.apply(fw.Look(view, network, None, {}, 0.0, None))[0].tokens
+    tokens = encoder.apply(fw.EncoderInput(view, network, None, {}, 0.0, None))[0].tokens
     assert predictions.pixel_terms(method) == (term,)
     code = method.codes[method.terms[term].y]
     prepared = Prepared({code.view: view}, {}, {}, {})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from m3i_jax import framework as fw
-from m3i_jax.framework.passes import looks
+from m3i_jax.framework.passes import encoder_inputs
 from m3i_jax.framework.scoring import Prepared
 
 
@@ -34,12 +34,14 @@ def test_momentum_rises_linearly_to_where_1_25_times_the_run_would_end():
         fw.ema(schedule="linaer")
 
 
-def look(toy, view, *, params=None, states=None):
+def encoder_input(toy, view, *, params=None, states=None):
     """What an encoder of one code would be shown."""
     code = fw.Code("a", fw.online())
     method, prepared = fw.Method({"x": code}, {}), Prepared({"a": view}, {}, {}, {})
     key = jax.random.key(0)
-    return looks(method, toy, params, states or {}, prepared, train=True, key=key)("x", view)
+    return encoder_inputs(method, toy, params, states or {}, prepared, train=True, key=key)(
+        "x", view
+    )
 
 
 def test_ema_follows_three_steps_by_hand(toy, key):
@@ -86,22 +88,22 @@ def test_a_teachers_class_token_is_the_first_of_its_tokens(toy, views, key):
     network = WithClass(*toy)
     patches, whole = (fw.frozen("image", heads="projector", class_token=c) for c in (False, True))
     states = {"frozen/image": network.init(key)}
-    seen = look(network, views["a"], states=states)
+    seen = encoder_input(network, views["a"], states=states)
     patches, whole = (encoder.apply(seen)[0] for encoder in (patches, whole))
     assert whole.tokens.shape[1] == patches.tokens.shape[1] + 1 and whole.pooled.shape[1] == 6
     np.testing.assert_array_equal(whole.tokens[:, 1:], patches.tokens)
-    bare, _ = fw.frozen("image").apply(look(network, views["a"], states=states))
+    bare, _ = fw.frozen("image").apply(encoder_input(network, views["a"], states=states))
     kernel = np.float64(states["frozen/image"]["decoders"]["projector"]["kernel"])
     first = np.tanh(np.float64(bare.pooled) @ kernel)
     np.testing.assert_allclose(whole.tokens[:, 0], first, rtol=1e-5, atol=1e-6)
     assert whole.attention is not None, "a guide for masks still finds the attention"
     with pytest.raises(ValueError, match="tower 'image' has no class token"):
-        fw.frozen("image", class_token=True).apply(look(toy, views["a"], states=states))
+        fw.frozen("image", class_token=True).apply(encoder_input(toy, views["a"], states=states))
 
 
 def test_pixels_are_the_patches_of_the_image(toy, views):
     encoder = fw.pixels(normalization="raw")
-    features, _ = encoder.apply(look(toy, views["a"]))
+    features, _ = encoder.apply(encoder_input(toy, views["a"]))
     image = np.asarray(views["a"].data)
     np.testing.assert_array_equal(features.tokens[1, 6].reshape(2, 2, 3), image[1, 2:4, 4:6])
     assert encoder.width(toy.towers) == 12
@@ -111,7 +113,7 @@ def test_pixels_are_the_patches_of_the_image(toy, views):
 
 def test_stopped_codes_send_no_gradient(toy, views, key):
     def total(params, encoder):
-        features, _ = encoder.apply(look(toy, views["a"], params=params))
+        features, _ = encoder.apply(encoder_input(toy, views["a"], params=params))
         return features.tokens.sum()
 
     params = toy.init(key)

@@ -41,10 +41,10 @@ class Slot(NamedTuple):
     """State between steps, of all encoders that name it.
 
     init: (key, network, owned) -> state; `owned` are the parameters that its encoders pass through.
-    update: (owned, state, found, progress) -> state, after the optimiser's step; `found` is what
-      its codes reported, one entry each.
+    update: (owned, state, updates, progress) -> state, after the optimiser's step; `updates` is
+      what its codes say for it, one entry each.
     settings: what it was made with; slots of one name must agree.
-    gauges: (progress) -> {metric: scalar} worth a line in the log.
+    metrics: (progress) -> {metric: scalar} worth a line in the log.
     batchwise: whether its update is a statistic of the batch.
     frozen: its encoders' parameters live here, and are not trained.
     source: tower whose weights, loaded from a file, bring this state, too.
@@ -56,7 +56,7 @@ class Slot(NamedTuple):
     init: Callable[..., Any]
     update: Callable[..., Any]
     settings: tuple = ()
-    gauges: Callable[[Scalar], dict[str, Scalar]] = lambda progress: {}
+    metrics: Callable[[Scalar], dict[str, Scalar]] = lambda progress: {}
     batchwise: bool = False
     frozen: bool = False
     source: str | None = None
@@ -69,7 +69,7 @@ class Encoder(NamedTuple):
 
     name: what it is, for plans and tables, such as "ema" or "pixels/patch".
     tower: the tower of the network whose grid its codes live on.
-    apply: (inputs) -> (Features, {slot: what its update wants to know}).
+    apply: (inputs) -> (Features, {slot: its entry of `updates`}).
     width: (stages of the network by name) -> dimension of its codes.
     heads: feature heads behind the tower, in order.
     beside: further heads whose weights are of its state, for others to use.
@@ -182,22 +182,22 @@ def ema(
         # A copy: a buffer that stands in the state twice cannot be donated to the step.
         return jax.tree.map(jnp.array, owned)
 
-    def update(owned, state, found, progress):
+    def update(owned, state, updates, progress):
         mu = at(progress)
         moved = jax.tree.map(lambda phi, theta: mu * phi + (1.0 - mu) * theta, state, owned)
         # Running statistics are no weights: where passes of its own moved them, the online ones
         # have no say.
-        return trees.overlay(moved, _followed(state, found)) if found else moved
+        return trees.overlay(moved, _followed(state, updates)) if updates else moved
 
     def apply(inputs):
         # The weights, too, and not the result alone: no backward pass is then planned at all.
         weights = jax.lax.stop_gradient(inputs.states["ema"])
         return jax.lax.stop_gradient(inputs.forward("ema", weights, tower, heads)), {}
 
-    def gauges(progress):
+    def metrics(progress):
         return {"ema/momentum": at(progress)}
 
-    slot = Slot("ema", init, update, tuple(ramp.values()), gauges)
+    slot = Slot("ema", init, update, tuple(ramp.values()), metrics)
     width = _last_width(tower, heads)
     return Encoder("ema", tower, apply, width, heads, slots=(slot,), stops=True, owner="ema")
 
@@ -268,7 +268,7 @@ def _class_first(features: Features, tower: str) -> Features:
     return features._replace(tokens=tokens, pooled=None)
 
 
-def _keep(owned: Any, state: Any, found: Any, progress: Scalar) -> Any:
+def _keep(owned: Any, state: Any, updates: Any, progress: Scalar) -> Any:
     return state
 
 
@@ -317,8 +317,8 @@ def then(encoder: Encoder, fn: Callable[[Features], Features], **changes: Any) -
     """`encoder` followed by `fn`; its states stay its own. `changes`: fields to replace."""
 
     def apply(inputs):
-        features, found = encoder.apply(inputs)
-        return fn(features), found
+        features, updates = encoder.apply(inputs)
+        return fn(features), updates
 
     return encoder._replace(apply=apply, **changes)
 
@@ -333,10 +333,10 @@ def renamed(encoder: Encoder, names: Mapping[str, str]) -> Encoder:
 
     def apply(inputs):
         # The closure in `encoder.apply` knows its state by the old name only: states are renamed on
-        # their way in, and reports on their way out.
+        # their way in, and updates on their way out.
         known = {old: inputs.states[new] for old, new in names.items()}
-        features, found = encoder.apply(inputs._replace(states={**inputs.states, **known}))
-        return features, {names.get(slot, slot): report for slot, report in found.items()}
+        features, updates = encoder.apply(inputs._replace(states={**inputs.states, **known}))
+        return features, {names.get(slot, slot): update for slot, update in updates.items()}
 
     slots = tuple(s._replace(name=names.get(s.name, s.name)) for s in encoder.slots)
     return encoder._replace(apply=apply, slots=slots)

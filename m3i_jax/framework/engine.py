@@ -61,7 +61,7 @@ class Gradients(NamedTuple):
 
     params: like the parameters in training.  loss: the weighted sum.  scores: by term.
     weights, norms: by group of terms.  weighting: its next state.
-    reports: {slot: what its codes report}, for `update`.
+    updates: {slot: what its codes say}, for `update`.
     """
 
     params: Any
@@ -70,7 +70,7 @@ class Gradients(NamedTuple):
     weights: dict[str, Scalar]
     norms: dict[str, Float32[Array, ""]]
     weighting: Any
-    reports: dict[str, tuple]
+    updates: dict[str, tuple]
 
 
 def init(method: Method, network: Any, key: Key[Array, ""]) -> tuple[dict, dict]:
@@ -147,9 +147,9 @@ def encode(
 ) -> tuple[dict[str, Features], dict[str, tuple], Prepared]:
     """Encodes every code once, and makes the views that are made of codes on the way.
 
-    Returns ({code: Features}, {slot: what its codes report}, `prepared` with all views).
+    Returns ({code: Features}, {slot: what its codes say for `update`}, `prepared` with all views).
     """
-    representations, reports, statistics, reported = {}, {}, {}, set()
+    representations, updates, statistics, counted = {}, {}, {}, set()
     views = dict(prepared.views)
     how = dict(train=train, key=key, progress=progress, moves=statistics)
     inputs = encoder_inputs(method, network, params, states, prepared, **how)
@@ -162,19 +162,19 @@ def encode(
         if name in prepared.known:  # encoded for a mask already, by weights that do not train
             representations[name] = prepared.known[name]
             continue
-        features, news = code.encoder.apply(inputs(name, views[code.view]))
+        features, entries = code.encoder.apply(inputs(name, views[code.view]))
         # What encoders needed of every block is not kept for the backward pass of the terms.
         representations[name] = features._replace(layers=None, attention=None)
-        for slot, report in news.items():
-            # Two methods of a composition may have a code in common: it reports once, or its keys
+        for slot, entry in entries.items():
+            # Two methods of a composition may have a code in common: it counts once, or its keys
             # would enter a queue twice.
             source = (slot, code.view, code.mask, *behind(code.encoder))
-            if source not in reported:
-                reports[slot] = (*reports.get(slot, ()), report)
-            reported.add(source)
-    # Passes by the batch of an averaged encoder move its running statistics: they report, too.
-    reports |= {slot: tuple(passes) for slot, passes in statistics.items()}
-    return representations, reports, prepared._replace(views=views)
+            if source not in counted:
+                updates[slot] = (*updates.get(slot, ()), entry)
+            counted.add(source)
+    # Passes by the batch of an averaged encoder move its running statistics: an update, too.
+    updates |= {slot: tuple(passes) for slot, passes in statistics.items()}
+    return representations, updates, prepared._replace(views=views)
 
 
 def _deferred(method, network, params, states, prepared, representations, name, key) -> View:
@@ -203,11 +203,11 @@ def _deferred(method, network, params, states, prepared, representations, name, 
     return jax.lax.stop_gradient(derived.make(key, prepared.views, made, **where))
 
 
-def update(method: Method, params: Any, states: dict, reports: dict, progress: Scalar) -> dict:
+def update(method: Method, params: Any, states: dict, updates: dict, progress: Scalar) -> dict:
     """All states after the optimiser's step; progress is in [0, 1]."""
     # `params` are those after the step, so that an average is of the network that was reached.
     return {
-        name: slot.update(method.owned(params, name), states[name], reports.get(name, ()), progress)
+        name: slot.update(method.owned(params, name), states[name], updates.get(name, ()), progress)
         for name, slot in method.slots.items()
     }
 
@@ -234,14 +234,14 @@ def gradients(
     """
 
     def represent(params):
-        encoded, reports, complete = encode(
+        encoded, updates, complete = encode(
             method, network, params, states, prepared, train=train, key=key, progress=progress
         )
         representations, rest = _split(encoded)
-        return representations, (rest, reports, complete)
+        return representations, (rest, updates, complete)
 
     # The only forward pass of the encoders. `pullback` keeps what it needs to go back through them.
-    representations, pullback, (rest, reports, complete) = jax.vjp(represent, params, has_aux=True)
+    representations, pullback, (rest, updates, complete) = jax.vjp(represent, params, has_aux=True)
 
     def group_loss(params, representations, terms):
         how = dict(terms=terms, train=train, key=key)
@@ -266,7 +266,7 @@ def gradients(
     (encoder_grads,) = pullback(_weighted_sum(feature_grads, weights))
     grads = jax.tree.map(jnp.add, encoder_grads, _weighted_sum(head_grads, weights))
     loss = sum(weights.get(method.terms[n].group, 1.0) * s.loss for n, s in scores.items())
-    return Gradients(grads, loss, scores, weights, norms, balance, reports)
+    return Gradients(grads, loss, scores, weights, norms, balance, updates)
 
 
 def _split(encoded: dict[str, Features]) -> tuple[dict, dict[str, Features]]:

@@ -68,7 +68,7 @@ def encoder_inputs(
                 if train and owner in BY_THE_BATCH:
                     given["batch_stats"] = _left(passes.get((owner, tower), ()), place)
                 # No optimiser looks at these weights, so that what the pass says about its
-                # statistics is caught here, and becomes a report of their slot.
+                # statistics is caught here, and becomes an update of their slot.
                 if given["batch_stats"] and owner != "online" and moves is not None:
                     made[at], move = _tracked(encode, weights, tower)
                     moves.setdefault(owner, []).append(move)

@@ -87,11 +87,11 @@ def shared_heads(encoder: Encoder, heads: str | tuple[str, ...]) -> Encoder:
     heads = _names(heads)
 
     def apply(inputs):
-        features, found = encoder.apply(inputs)
+        features, updates = encoder.apply(inputs)
         # The online heads as they are now, not their average: both branches have one set of
         # directions.
         weights = jax.lax.stop_gradient(inputs.params)
-        return refined(inputs, weights, heads, features, encoder.tower), found
+        return refined(inputs, weights, heads, features, encoder.tower), updates
 
     return encoder._replace(apply=apply, width=lambda stages: stages[heads[-1]].width)
 
@@ -110,21 +110,21 @@ def queue(
         keys = jax.random.normal(key, (size, encoder.width(network.stages)), jnp.float32)
         return {"keys": normalize.unit(keys), "next": jnp.zeros((), jnp.int32)}
 
-    def update(owned, state, found, progress):
+    def update(owned, state, updates, progress):
         # Reports of several codes, (B, D) each; a small queue keeps the last of them.
-        fresh = jnp.concatenate(found)[-size:]
+        fresh = jnp.concatenate(updates)[-size:]
         # A ring: the oldest are overwritten.
         places = (state["next"] + jnp.arange(fresh.shape[0])) % size
         keys = state["keys"].at[places].set(fresh)
         return {"keys": keys, "next": (state["next"] + fresh.shape[0]) % size}
 
     def apply(inputs):
-        features, found = encoder.apply(inputs)
+        features, updates = encoder.apply(inputs)
         # As earlier steps left them: what is new enters after the step, so no code is its own
         # negative.
         keys = inputs.states[name]["keys"]
         fresh = normalize.unit(features.tokens.mean(1) if dense else features.pooled)
-        return features._replace(candidates=keys), found | {name: jax.lax.stop_gradient(fresh)}
+        return features._replace(candidates=keys), updates | {name: jax.lax.stop_gradient(fresh)}
 
     settings = (size, dense)
     slot = Slot(name, init, update, settings, batchwise=True, behind=behind(encoder))
@@ -184,17 +184,17 @@ def centred(
     def init(key, network, owned):
         return jnp.zeros((encoder.width(network.stages),), jnp.float32)
 
-    def update(owned, state, found, progress):
-        # One mean (K,) for each code that reported: their views count alike.
-        mean = jnp.stack(found).mean(0)
+    def update(owned, state, updates, progress):
+        # One mean (K,) for each code of the slot: their views count alike.
+        mean = jnp.stack(updates).mean(0)
         return momentum * state + (1.0 - momentum) * mean if centring else state
 
     def apply(inputs):
-        features, found = encoder.apply(inputs)
+        features, updates = encoder.apply(inputs)
         logits = features.pooled
         # The centre of the last step, not of this batch, which would see itself in it.
         shares = losses.centred(logits, inputs.states[name], temperature=tau(inputs.progress))
-        return Features(pooled=shares), found | {name: logits.mean(0)}
+        return Features(pooled=shares), updates | {name: logits.mean(0)}
 
     settings = (momentum, centring)
     slot = Slot(name, init, update, settings, batchwise=True, behind=behind(encoder))
@@ -239,16 +239,16 @@ def quantized(
     VQ-KD (Peng et al. 2022, §2.2, https://arxiv.org/abs/2208.06366).
     """
 
-    def update(owned, state, found, progress):
+    def update(owned, state, updates, progress):
         # Not the state's: in the first step its words are still those of `init`, and the ones that
-        # were chosen from come with the reports.
-        words = found[0][0]
-        tokens, nearest = (jnp.concatenate(parts) for parts in list(zip(*found, strict=True))[1:])
+        # were chosen from come with the updates.
+        words = updates[0][0]
+        tokens, nearest = (jnp.concatenate(parts) for parts in list(zip(*updates, strict=True))[1:])
         words = quantize.moved(words, tokens, nearest, decay=decay)
         return {"words": words, "started": jnp.ones((), bool)}
 
     def apply(inputs):
-        features, found = encoder.apply(inputs)
+        features, updates = encoder.apply(inputs)
         tokens = normalize.unit(features.tokens)
         # (B, n, d) -> (B·n, d)
         still = jax.lax.stop_gradient(tokens.reshape(-1, tokens.shape[-1]))
@@ -269,7 +269,7 @@ def quantized(
             pre_head_tokens=tokens,
             pooled=None,
         )
-        return made, found | {name: (words, still, nearest)}
+        return made, updates | {name: (words, still, nearest)}
 
     start, settings = _codebook(encoder, codes), (codes, decay)
     how = dict(batchwise=True, behind=behind(encoder), least=codes)
@@ -292,11 +292,11 @@ def words(encoder: Encoder, *, codes: int = 8192, name: str = "codebook") -> Enc
     """
 
     def apply(inputs):
-        features, found = encoder.apply(inputs)
+        features, updates = encoder.apply(inputs)
         words = inputs.states[name]["words"]
         # The codebook's place is filled with that of the tokenizer's file: `source` of the slot.
         nearest = quantize.nearest(jax.lax.stop_gradient(features.tokens), words)
-        return Features(target_index=nearest), found
+        return Features(target_index=nearest), updates
 
     start, of = _codebook(encoder, codes), dict(source=encoder.tower, behind=behind(encoder))
     slot = Slot(name, start, _keep, (codes,), **of)

@@ -30,7 +30,7 @@ def with_momentum(block: Mapping[str, Any], steps: int | None) -> dict[str, Any]
 def moved(method: Method, *, step: int, total: int) -> float:
     """1 − Π μ(s/T), s = 1 … step: the weight in the average of all that came after its start."""
     progress = np.arange(1, step + 1, dtype=np.float32) / total
-    momentum = method.slots["ema"].gauges(progress)["ema/momentum"]
+    momentum = method.slots["ema"].metrics(progress)["ema/momentum"]
     return 1.0 - float(np.prod(np.broadcast_to(np.asarray(momentum, np.float64), step)))
 
 

@@ -87,7 +87,7 @@ def make_step(
         def move(state):
             changes, moments = optimizer.update(result.params, state.optimizer, state.params)
             params = optax.apply_updates(state.params, changes)
-            slots = fw.update(method, params, state.slots, result.reports, progress)
+            slots = fw.update(method, params, state.slots, result.updates, progress)
             return state.replace(
                 params=params, optimizer=moments, slots=slots, balance=result.weighting
             )
@@ -153,7 +153,7 @@ def _metrics(result: fw.engine.Gradients, norm, rate, skipped) -> dict[str, Arra
 def _slot_metrics(method: fw.Method, progress: Scalar) -> dict[str, Scalar]:
     """What the slots tell about themselves, such as the momentum of an average."""
     slots = method.slots.values()
-    return {name: value for slot in slots for name, value in slot.gauges(progress).items()}
+    return {name: value for slot in slots for name, value in slot.metrics(progress).items()}
 
 
 def _evidence(name: str, evidence: fw.Evidence) -> dict[str, Array]:
@@ -191,8 +191,8 @@ def _accumulated(differentiate, prepared: Prepared, key, parts: int, group: int)
     def body(total, part):
         number, rows = part
         result = differentiate(rows, jax.random.fold_in(key, number))
-        # Integers have no mean: the last ones stand. Methods that report any (words that were
-        # chosen) keep statistics of the batch, and are refused with micro-batches.
+        # Integers have no mean: the last ones stand. Methods whose updates have any (words
+        # that were chosen) keep statistics of the batch, and are refused with micro-batches.
         share = lambda t, r: t + r / parts if jnp.issubdtype(r.dtype, jnp.inexact) else r  # noqa: E731
         return jax.tree.map(share, total, result), None
 

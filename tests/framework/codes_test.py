@@ -24,10 +24,10 @@ def test_momentum_rises_linearly_to_where_1_25_times_the_run_would_end():
             found = fw.momentum_at(p, momentum=0.996, schedule="linear", **end)
             assert found == pytest.approx(0.996 + 0.004 * p / 1.25, abs=1e-12)
     stretched = fw.ema(momentum=0.9, stretch=2.0)
-    gauge = fw.Method({"y": fw.Code("a", stretched)}, {}).slots["ema"].gauges(1.0)
-    assert gauge["ema/momentum"] == pytest.approx(0.95)  # half of the way after the whole run
+    logged = fw.Method({"y": fw.Code("a", stretched)}, {}).slots["ema"].metrics(1.0)
+    assert logged["ema/momentum"] == pytest.approx(0.95)  # half of the way after the whole run
     slot = fw.Method({"y": fw.Code("a", fw.ema(momentum=0.5, schedule="linear"))}, {}).slots["ema"]
-    assert slot.gauges(0.5)["ema/momentum"] == pytest.approx(0.75)
+    assert slot.metrics(0.5)["ema/momentum"] == pytest.approx(0.75)
     theta, phi = np.float32([2.0]), np.float32([1.0])
     np.testing.assert_allclose(slot.update(theta, phi, (), 0.5), 0.75 * 1.0 + 0.25 * 2.0)
     with pytest.raises(ValueError, match="no schedule 'linaer'; did you mean 'linear'"):
@@ -55,7 +55,7 @@ def test_ema_follows_three_steps_by_hand(toy, key):
         expected = mu * expected + (1 - mu) * np.asarray(params["encoders"]["image"]["mix"])
         states = fw.update(method, params, states, {}, jnp.float32(progress))
     np.testing.assert_allclose(states["ema"]["encoders"]["image"]["mix"], expected, rtol=1e-6)
-    assert method.slots["ema"].gauges(1.0)["ema/momentum"] == pytest.approx(0.9)
+    assert method.slots["ema"].metrics(1.0)["ema/momentum"] == pytest.approx(0.9)
 
 
 def test_ema_holds_what_its_codes_pass_through_and_nothing_else(toy, key):

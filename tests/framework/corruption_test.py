@@ -98,9 +98,9 @@ def test_wrong_options_are_refused():
 def test_replaced_cells_are_tokens_of_zeros_and_ones():
     region = Region(jnp.asarray(~VISIBLE), jnp.arange(BATCH), None)
     inputs = fw.EncoderInput(View(None, regions={"replaced": region}), None, None, {}, 0.0, None)
-    found, reports = fw.replaced().apply(inputs)
+    found, updates = fw.replaced().apply(inputs)
     np.testing.assert_array_equal(found.tokens[..., 0], ~VISIBLE.reshape(BATCH, -1))
-    assert reports == {} and fw.replaced().width({}) == 1
+    assert updates == {} and fw.replaced().width({}) == 1
 
 
 @pytest.mark.parametrize("hidden", [0.5, 0.1])

@@ -273,7 +273,7 @@ def test_a_recipe_has_the_published_numbers(name, source, wanted):
     if hidden is not None:
         method = assemble.objective(config)
         towers = assemble.build_network(config, method).towers
-        masked = [code for code in method.wholes.values() if code.mask is not None]
+        masked = [code for code in method.encoded.values() if code.mask is not None]
         for code in masked:
             grid = towers[code.encoder.tower].grid
             assert grid[0] * grid[1] - code.mask.count(grid) == hidden

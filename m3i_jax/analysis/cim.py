@@ -73,7 +73,7 @@ def restore(path: str | Path, *, step: int | None = None) -> Subject:
     if "words" not in method.terms:
         raise ConfigError(f"'{trained.workdir}' repairs erased pixels and has no generator to show")
     kept = trained.workdir / "checkpoints" / str(trained.step)
-    read = [slot for code in method.wholes.values() for slot in code.encoder.slots]
+    read = [slot for code in method.encoded.values() for slot in code.encoder.slots]
     states = {slot.name: weights.load_slot(kept, slot.name) for slot in read}
     return Subject(trained, method, states)
 

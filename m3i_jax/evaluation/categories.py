@@ -17,7 +17,7 @@ def classifier(method: Any) -> tuple[str, str] | None:
     None where no term does.
     """
     for term in method.terms.values():
-        x, y = method.whole(term.x)[1], method.codes[term.y]
+        x, y = method.source_of(term.x)[1], method.codes[term.y]
         if y.view == "label" and x.encoder.tower == "image" and term.decoder is not None:
             return term.decoder, y.encoder.tower
     return None

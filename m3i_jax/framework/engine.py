@@ -48,7 +48,7 @@ from jaxtyping import Float32, Key
 from m3i_jax import mixing
 from m3i_jax.framework.codes import behind
 from m3i_jax.framework.keys import named
-from m3i_jax.framework.method import Method, Part, Term
+from m3i_jax.framework.method import Method, RegionCode, Term
 from m3i_jax.framework.passes import encoder_inputs
 from m3i_jax.framework.scoring import Prepared, Score, score
 from m3i_jax.framework.views import Made
@@ -104,7 +104,7 @@ def prepare(
     # Masks are drawn here, not where they are used: gradients may be accumulated over slices of
     # the batch, and every slice must see what the whole batch would have.
     drawn = {}
-    for name, code in method.wholes.items():
+    for name, code in method.encoded.items():
         if code.mask is None:
             continue
         # Codes that look alike share the mask, so that they share the pass, too (`passes`).
@@ -154,7 +154,7 @@ def encode(
     how = dict(train=train, key=key, progress=progress, moves=statistics)
     inputs = encoder_inputs(method, network, params, states, prepared, **how)
     for name in method.order:
-        code = method.wholes[name]
+        code = method.encoded[name]
         if code.view not in views:
             # `order` puts what a view is made of before the code that looks at it.
             so_far = params, states, prepared._replace(views=views), representations
@@ -297,7 +297,7 @@ def _weighted_sum(grads: dict[str, Any], weights: dict[str, Scalar]) -> Any:
 
 def _cells(method: Method, network: Any, view: str) -> dict[str, Any]:
     """Grid and patch of the tower that looks at a derived view, which is made for them."""
-    for code in method.wholes.values():
+    for code in method.encoded.values():
         if code.view == view:
             tower = network.towers[code.encoder.tower]
             return {"grid": tower.grid, "patch": tower.patch}
@@ -313,10 +313,10 @@ def _row_weights(
     present = views[target].present if target in views else None
     if present is None:
         return None
-    _, code = method.whole(term.x)
-    part, share = method.codes[term.x], None
-    if isinstance(part, Part):
-        region, group = views[code.view].regions[part.region], method.views[code.view].group
+    _, code = method.source_of(term.x)
+    region_code, share = method.codes[term.x], None
+    if isinstance(region_code, RegionCode):
+        region, group = views[code.view].regions[region_code.region], method.views[code.view].group
         # Row i of a mix shows sample owner[i] there, whose target may be missing where i's is not.
         present, share = mixing.take(present, region.owner, group=group), region.share
         # owner (B, k) names the k samples of a blend: its target is whole if all of theirs are.
@@ -340,7 +340,7 @@ def _partition(method: Method, weighting: Weighting) -> list[tuple[str, tuple[st
 
 def _inputs(method: Method, terms) -> list[str]:
     """The encoded codes that the terms start from."""
-    return sorted({method.whole(method.terms[name].x)[0] for name in terms})
+    return sorted({method.source_of(method.terms[name].x)[0] for name in terms})
 
 
 def _norm(tree: Any) -> Float32[Array, ""]:

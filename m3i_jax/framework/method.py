@@ -59,7 +59,7 @@ class Code(NamedTuple):
     mask: Masking | None = None
 
 
-class Part(NamedTuple):
+class RegionCode(NamedTuple):
     """What a code of a mixed view says about one of its images.
 
     tokens: "own" keeps the tokens of the region itself; "all" keeps every token of the mix.
@@ -98,15 +98,15 @@ class Method:
     average: the moving average that is kept for evaluation where no code brings one.
     """
 
-    codes: Mapping[str, Code | Part]
+    codes: Mapping[str, Code | RegionCode]
     terms: Mapping[str, Term]
     views: Mapping[str, Derived] = field(default_factory=dict)
     average: Encoder = ema()
 
     def __post_init__(self):
         for name, code in self.codes.items():
-            if isinstance(code, Part):
-                self._check_part(name, code)
+            if isinstance(code, RegionCode):
+                self._check_region(name, code)
         for name, term in self.terms.items():
             for end in (term.x, term.y):
                 if end not in self.codes:
@@ -116,26 +116,28 @@ class Method:
                     f"term '{name}' scores positions '{term.positions}', "
                     f"expected {', '.join(map(repr, POSITIONS))}"
                 )
-            if isinstance(self.codes[term.y], Part):
-                raise ValueError(f"term '{name}' predicts '{term.y}', a part of a mixed code")
+            if isinstance(self.codes[term.y], RegionCode):
+                raise ValueError(f"term '{name}' predicts '{term.y}', a region of a mixed view")
 
         self.slots  # noqa: B018  raises where two codes want one state in two ways
         self.order  # noqa: B018  raises where codes and views wait for each other
 
-    def _check_part(self, name: str, part: Part) -> None:
-        whole = self.codes.get(part.code)
-        if not isinstance(whole, Code):
+    def _check_region(self, name: str, of: RegionCode) -> None:
+        source = self.codes.get(of.code)
+        if not isinstance(source, Code):
             raise ValueError(
-                f"part '{name}' wants code '{part.code}'{nearest(part.code, self.codes)}"
+                f"region code '{name}' wants code '{of.code}'{nearest(of.code, self.codes)}"
             )
-        if whole.view not in self.views:
-            raise ValueError(f"part '{name}' wants a mixed view, but '{whole.view}' is not derived")
-        if part.tokens not in ("own", "all"):
-            raise ValueError(f"part '{name}' takes tokens 'own' or 'all', not '{part.tokens}'")
+        if source.view not in self.views:
+            raise ValueError(
+                f"region code '{name}' wants a mixed view, but '{source.view}' is not derived"
+            )
+        if of.tokens not in ("own", "all"):
+            raise ValueError(f"region code '{name}' takes tokens 'own' or 'all', not '{of.tokens}'")
 
     @property
-    def wholes(self) -> dict[str, Code]:
-        """The codes that are encoded: all but the parts."""
+    def encoded(self) -> dict[str, Code]:
+        """The codes that are encoded: all but those of regions."""
         return {name: code for name, code in self.codes.items() if isinstance(code, Code)}
 
     @cached_property
@@ -152,9 +154,9 @@ class Method:
             # circle.
             if name in waiting:
                 raise ValueError(f"codes wait for each other: {' <- '.join((*waiting, name))}")
-            if name not in self.wholes:
-                raise ValueError(f"a view is made of code '{name}'{nearest(name, self.wholes)}")
-            code = self.wholes[name]
+            if name not in self.encoded:
+                raise ValueError(f"a view is made of code '{name}'{nearest(name, self.encoded)}")
+            code = self.encoded[name]
             derived = self.views.get(code.view)
             for before in derived.codes.values() if derived else ():
                 visit(before, (*waiting, name))
@@ -163,7 +165,7 @@ class Method:
                 raise ValueError(f"code '{name}' sees a view made of codes, which has no mask")
             made.setdefault(name)
 
-        for name in self.wholes:
+        for name in self.encoded:
             visit(name, ())
         return tuple(made)
 
@@ -175,7 +177,7 @@ class Method:
           ValueError: two codes want one state in two ways.
         """
         found = {}
-        for code in self.wholes.values():
+        for code in self.encoded.values():
             for slot in code.encoder.slots:
                 # Slots are known by name, and hold functions that cannot be compared: what must
                 # agree is said by these two fields.
@@ -205,7 +207,7 @@ class Method:
     def _scope(self, slot: str) -> str:
         """Pattern of the parameters of all towers and heads in front of a state."""
         users = [
-            c.encoder for c in self.wholes.values() if slot in {s.name for s in c.encoder.slots}
+            c.encoder for c in self.encoded.values() if slot in {s.name for s in c.encoder.slots}
         ]
         towers = {e.tower for e in users}
         heads = {h for e in users for h in (*e.heads, *e.beside)}
@@ -219,7 +221,7 @@ class Method:
     @property
     def sources(self) -> set[str]:
         """Views that the host has to give."""
-        seen = {code.view for code in self.wholes.values()}
+        seen = {code.view for code in self.encoded.values()}
         for name, derived in self.views.items():
             # A view that no code looks at is not made, so what it would be made of is not needed.
             if name in seen:
@@ -231,10 +233,10 @@ class Method:
         """Names of the groups of terms."""
         return tuple(sorted({term.group for term in self.terms.values()}))
 
-    def whole(self, name: str) -> tuple[str, Code]:
-        """The encoded code that `name` is, or is a part of."""
+    def source_of(self, name: str) -> tuple[str, Code]:
+        """The encoded code that `name` is, or is a region of."""
         code = self.codes[name]
-        return (code.code, self.codes[code.code]) if isinstance(code, Part) else (name, code)
+        return (code.code, self.codes[code.code]) if isinstance(code, RegionCode) else (name, code)
 
     def decoders(self, stages: Mapping) -> dict[str, int]:
         """Names of the decoders that the terms want, and the width each has to predict."""
@@ -253,7 +255,7 @@ class Method:
 
     def heads(self) -> set[str]:
         """Names of the feature heads that codes pass through, and of those beside them."""
-        encoders = [code.encoder for code in self.wholes.values()]
+        encoders = [code.encoder for code in self.encoded.values()]
         return {h for encoder in encoders for h in (*encoder.heads, *encoder.beside)}
 
     def batchwise(self, parts: frozenset[str] = frozenset()) -> dict[str, str]:
@@ -263,7 +265,7 @@ class Method:
         """
         found = {}
         for name, term in self.terms.items():
-            ends = [self.whole(end)[1].encoder for end in (term.x, term.y)]
+            ends = [self.source_of(end)[1].encoder for end in (term.x, term.y)]
             if term.predict.batchwise:
                 found[name] = "it contrasts each row with the others of the batch"
             elif term.regularize and term.regularize.batchwise:

@@ -52,7 +52,7 @@ def encoder_inputs(
     reads, passes = _planned(method, prepared.known)
 
     def inputs(name: str, view: View) -> EncoderInput:
-        code, place = method.wholes[name], _place(method, name)
+        code, place = method.encoded[name], _place(method, name)
 
         def forward(owner, weights, tower, heads):
             # An average or a teacher drops no paths: it is asked what it knows.
@@ -91,7 +91,7 @@ def _planned(method: Method, known: Mapping[str, Features]) -> tuple[dict, dict]
     reads: dict[Place, frozenset] = {}
     passes: dict[tuple, list[Place]] = {}
     for name in method.order:
-        encoder, place = method.wholes[name].encoder, _place(method, name)
+        encoder, place = method.encoded[name].encoder, _place(method, name)
         # A pass is made once, so its first code has to ask for what any of them needs.
         reads[place] = reads.get(place, frozenset()) | encoder.reads
         # In order, as batch norms move their running statistics once for each.
@@ -131,10 +131,10 @@ def _tracked(encode: Callable, weights: Any, tower: str) -> tuple[Features, Any]
 
 def _place(method: Method, name: str) -> Place:
     """The pass of a code; those that are encoded `together` have all their views in one."""
-    code = method.wholes[name]
+    code = method.encoded[name]
     views = [code.view]
     if code.encoder.together:
-        same = (c for c in method.wholes.values() if c.encoder.name == code.encoder.name)
+        same = (c for c in method.encoded.values() if c.encoder.name == code.encoder.name)
         views = sorted({c.view for c in same if c.encoder.together and c.mask == code.mask})
     return Place(code.encoder.tower, tuple(views), code.mask)
 

@@ -11,7 +11,7 @@ from m3i_jax import masks, mixing
 from m3i_jax.build import ConfigError
 from m3i_jax.framework.distributions import Evidence, Target
 from m3i_jax.framework.keys import named
-from m3i_jax.framework.method import Method, Part, Term
+from m3i_jax.framework.method import Method, RegionCode, Term
 from m3i_jax.types import Array, Box, Features, View
 
 
@@ -97,7 +97,7 @@ def predict(
             continue
         grids = tuple(
             network.towers[code.encoder.tower].grid
-            for code in (method.whole(term.x)[1], method.codes[term.y])
+            for code in (method.source_of(term.x)[1], method.codes[term.y])
         )
         # Which questions can be stacked: those of one decoder and of equal shapes, with and without
         # boxes alike (the structure of the tree).
@@ -185,15 +185,15 @@ def _score(method, prepared, name, prediction, target, shared) -> Score:
 
 def _input(method, network, codes, prepared, term: Term):
     """(Features, Box, owner, group) of a term's input; `owner` None means row i is sample i."""
-    name, code = method.whole(term.x)
+    name, code = method.source_of(term.x)
     view, features = prepared.views[code.view], codes[name]
-    part = method.codes[term.x]
-    if not isinstance(part, Part):
+    region_code = method.codes[term.x]
+    if not isinstance(region_code, RegionCode):
         return features, view.box, None, None
-    region, derived = view.regions[part.region], method.views[code.view]
-    if part.tokens == "own":
+    region, derived = view.regions[region_code.region], method.views[code.view]
+    if region_code.tokens == "own":
         grid = network.towers[code.encoder.tower].grid
-        index = masks.indices(region.cells, derived.count(part.region, grid))
+        index = masks.indices(region.cells, derived.count(region_code.region, grid))
         # (B, n, D) -> (B, k, D); every image shows as many cells of a region, so k is static.
         own = jnp.take_along_axis(features.tokens, index[..., None], axis=1)
         features = Features(tokens=own, index=index)
@@ -237,10 +237,10 @@ def _hidden(method: Method, prepared: Prepared, term: Term) -> Bool[Array, "batc
     """(B, L) bool: the target positions to score, None for all of them."""
     if term.positions != "hidden":
         return None
-    name, code = method.whole(term.x)
-    part = method.codes[term.x]
-    if isinstance(part, Part):
-        visible = prepared.views[code.view].regions[part.region].cells
+    name, code = method.source_of(term.x)
+    region_code = method.codes[term.x]
+    if isinstance(region_code, RegionCode):
+        visible = prepared.views[code.view].regions[region_code.region].cells
     else:
         visible = prepared.visible[name]
     # (B, h, w) -> (B, h·w)

@@ -5,7 +5,7 @@ from typing import Any
 
 from m3i_jax import build, framework
 from m3i_jax.build import ConfigError
-from m3i_jax.framework import Code, Derived, Masking, Method, Part, Term
+from m3i_jax.framework import Code, Derived, Masking, Method, RegionCode, Term
 from m3i_jax.framework.alike import made_of
 
 TARGETS = {"ema": framework.ema, "pixels": framework.pixels, "frozen": framework.frozen}
@@ -43,7 +43,7 @@ def combine(methods: Mapping[str, Method], *, weights: Mapping[str, float] | Non
             views.setdefault(moved[name], view)
         guides = {
             name: known.setdefault(made_of(code._replace(mask=None)), at(name))
-            for name, code in method.wholes.items()
+            for name, code in method.encoded.items()
         }
         codes |= {
             at(name): _code(code, at, moved, guides, apart) for name, code in method.codes.items()
@@ -76,8 +76,10 @@ def _view(view: Derived, at, derived: Mapping[str, Derived], apart: Mapping) -> 
     return view._replace(codes=codes, make=make if apart else view.make)
 
 
-def _code(code: Code | Part, at, moved, guides, apart: Mapping[str, str]) -> Code | Part:
-    if isinstance(code, Part):
+def _code(
+    code: Code | RegionCode, at, moved, guides, apart: Mapping[str, str]
+) -> Code | RegionCode:
+    if isinstance(code, RegionCode):
         return code._replace(code=at(code.code))
     mask, encoder = code.mask, code.encoder
     if isinstance(mask, Masking) and mask.guide is not None:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from m3i_jax.framework import Method, Part, Term
+from m3i_jax.framework import Method, RegionCode, Term
 
 VIEWS = {"a": "view 1", "b": "view 2", "label": "category", "text": "text"}
 HEADER = ("method", "input", "target", "representation", "P̂", "regularizer")
@@ -34,12 +34,12 @@ def markdown(methods: dict[str, Method]) -> str:
 
 
 def _line(method: Method, term: Term) -> Line:
-    _, x = method.whole(term.x)
+    _, x = method.source_of(term.x)
     y = method.codes[term.y]
-    part = method.codes[term.x]
+    region_code = method.codes[term.x]
     seen = _view(method, x.view)
-    if isinstance(part, Part):
-        seen = f"{part.region} of {seen}"
+    if isinstance(region_code, RegionCode):
+        seen = f"{region_code.region} of {seen}"
     elif x.mask is not None:
         seen = f"masked {seen}"
     parts = [_view(method, y.view), _representation(term, y), term.predict.name]

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from m3i_jax import framework as fw
 from m3i_jax import masks
-from m3i_jax.framework import Code, Encoder, Masking, Method, Part, Term
+from m3i_jax.framework import Code, Encoder, Masking, Method, RegionCode, Term
 from m3i_jax.ranges import CountOrOff, Hidden, NotNegative, Rate
 from m3i_jax.texts import OneOf
 
@@ -57,7 +57,7 @@ def m3i(
         first, second = (_input_view(choice) for choice in (target_view_first, target_view_second))
         views = {"mix": fw.mixed(first, second, hidden=hidden, group=mix_group or None)}
         codes = {"x": Code("mix", fw.online())}
-        codes |= {r: Part("x", r, decoder_tokens) for r in ("first", "second")}
+        codes |= {r: RegionCode("x", r, decoder_tokens) for r in ("first", "second")}
         names = {"first": "intra" if first == "a" else "inter_first",
                  "second": "inter" if second == "b" else "intra_second"}  # fmt: skip
     else:

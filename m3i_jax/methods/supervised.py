@@ -4,7 +4,7 @@ from typing import Annotated
 
 from m3i_jax import framework as fw
 from m3i_jax import masks
-from m3i_jax.framework import Code, Masking, Method, Part, Term
+from m3i_jax.framework import Code, Masking, Method, RegionCode, Term
 from m3i_jax.ranges import CountOrOff, Range, Rate
 from m3i_jax.texts import OneOf
 
@@ -66,7 +66,7 @@ def mixed_classification(
     codes = {"x": Code("mix", fw.online()), "category": Code("label", fw.online("category"))}
     predict, terms = _categories(binary, label_smoothing), {}
     for image in ("both",) if binary else ("first", "second"):
-        codes[image] = Part("x", image, "all")
+        codes[image] = RegionCode("x", image, "all")
         terms[f"category_{image}"] = Term(image, "category", "category", predict, group="sp")
     return Method(codes, terms, views)
 

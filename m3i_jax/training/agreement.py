@@ -53,7 +53,7 @@ def _check_sides(config: Config, method: Method, network: Network) -> None:
             "encoder"
         )
     small = config.crops.get("local_size", 96)
-    for code in (code for code in method.wholes.values() if re.fullmatch(r"l\d+", code.view)):
+    for code in (code for code in method.encoded.values() if re.fullmatch(r"l\d+", code.view)):
         if small > config.image:
             raise ConfigError(
                 f"config.crops.local_size is {small}, but these crops are the small ones: "
@@ -83,7 +83,7 @@ def _check_cells(config: Config, method: Method, network: Network) -> None:
                 f"{', '.join(there)}; choose their config.towers.*.patch so that these agree"
             )
     for name, term in method.terms.items():
-        block, x = config.decoders.get(term.decoder, {}), method.whole(term.x)[1]
+        block, x = config.decoders.get(term.decoder, {}), method.source_of(term.x)[1]
         if block.get("name") != "linear" or block.get("pool", "none") != "none":
             continue  # only these answer cell for cell, and not for cells of another grid
         asked, answered = cells(method.codes[term.y]), cells(x, term.decoder)
@@ -103,11 +103,11 @@ def _check_masks(method: Method, network: Network) -> None:
     """Refuses masks that hide no cell of their grid or all of them."""
     hiding = [
         (f"the mask of code '{name}'", code.mask.hidden, code.mask.count, code.encoder.tower)
-        for name, code in method.wholes.items()
+        for name, code in method.encoded.items()
         if code.mask is not None
     ]
     for name, view in method.views.items():
-        towers = [c.encoder.tower for c in method.wholes.values() if c.view == name]
+        towers = [c.encoder.tower for c in method.encoded.values() if c.view == name]
         if view.hidden is not None and towers:
             shown = lambda grid, view=view: view.count("first", grid)  # noqa: E731
             hiding.append((f"the mask of view '{name}'", view.hidden, shown, towers[0]))
@@ -126,7 +126,7 @@ def _check_masks(method: Method, network: Network) -> None:
 
 def _check_blocks(method: Method, network: Network) -> None:
     """Refuses codes of more blocks than the tower has."""
-    for name, code in method.wholes.items():
+    for name, code in method.encoded.items():
         tower, needed = network.towers[code.encoder.tower], code.encoder.blocks
         if needed > tower.depth:
             raise ConfigError(
@@ -152,14 +152,14 @@ def _check_rows(config: Config, method: Method, network: Network) -> None:
                 f"term '{name}' contrasts each image with the others of the batch, but the batch "
                 "is 1"
             )
-        heads = {h for end in (term.x, term.y) for h in method.whole(end)[1].encoder.heads}
+        heads = {h for end in (term.x, term.y) for h in method.source_of(end)[1].encoder.heads}
         alike = sorted({term.decoder, *heads} & network.batchwise)
         if rows == 1 and alike and not term.predict.dense:
             raise ConfigError(
                 f"config.decoders.{alike[0]} normalises over the batch, which has one row: all "
                 "codes would be the same; take a larger batch, or norm = 'layer' or 'none'"
             )
-    for code in method.wholes.values():
+    for code in method.encoded.values():
         cells = math.prod(network.towers[code.encoder.tower].grid or ())
         for slot in code.encoder.slots:
             if slot.least > rows * cells:
@@ -192,7 +192,7 @@ def _check_micro_batches(config: Config, method: Method, network: Network) -> No
 def _check_towers(method: Method, network: Network) -> None:
     """Refuses towers that see what they are not made for, and that are frozen and train."""
     frozen = {slot.source for slot in method.slots.values() if slot.frozen}
-    for name, code in method.wholes.items():
+    for name, code in method.encoded.items():
         tower = code.encoder.tower
         kind, seen = network.towers[tower].kind, SEEN_BY.get(code.view, "image")
         if kind != seen:
@@ -210,7 +210,7 @@ def _check_codes(method: Method, network: Network) -> None:
     A decoder is made to the width that its term wants.
     """
     for name, term in method.terms.items():
-        ends = [method.whole(end)[1].encoder for end in (term.x, term.y)]
+        ends = [method.source_of(end)[1].encoder for end in (term.x, term.y)]
         widths = [encoder.width(network.stages) for encoder in ends]
         if term.decoder is None and widths[0] != widths[1]:
             said = " and ".join(

@@ -129,7 +129,7 @@ def objective(config: Config, *, steps: int | None = None) -> Method:
 def build_network(config: Config, method: Method) -> networks.Network:
     """The network that the config describes; every decoder predicts what its terms want."""
     towers = {"image", *config.towers}
-    for name, code in method.wholes.items():
+    for name, code in method.encoded.items():
         if code.encoder.tower not in towers:
             raise ConfigError(
                 f"code '{name}' wants tower '{code.encoder.tower}'; "
@@ -154,7 +154,7 @@ def build_network(config: Config, method: Method) -> networks.Network:
     heads = {name: s.width for name, s in network.stages.items() if s.kind == "head"}
     for name in sorted(method.heads() - set(heads)):
         raise ConfigError(f"an encoder passes through '{name}': config.decoders.{name} needs 'out'")
-    for name, code in method.wholes.items():
+    for name, code in method.encoded.items():
         if code.mask is not None and not network.towers[code.encoder.tower].hides:
             raise ConfigError(
                 f"code '{name}' hides patches from '{_name(config, code.encoder.tower)}', a "

@@ -6,7 +6,7 @@ import pytest
 
 from m3i_jax import framework as fw
 from m3i_jax import masks, methods
-from m3i_jax.framework import Code, Masking, Method, Part, Term
+from m3i_jax.framework import Code, Masking, Method, RegionCode, Term
 
 
 def codes():
@@ -25,7 +25,7 @@ def test_positions_are_all_or_hidden():
 
 def test_a_part_needs_a_mixed_view():
     with pytest.raises(ValueError, match="'a' is not derived"):
-        Method(codes() | {"p": Part("x", "first")}, {})
+        Method(codes() | {"p": RegionCode("x", "first")}, {})
 
 
 def test_what_the_host_has_to_give():

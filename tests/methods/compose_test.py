@@ -62,14 +62,14 @@ def combined(**rows):
 def test_masks_views_and_guides_that_are_made_alike_are_one():
     method = combined(one=dict(name="simmim"), two=dict(name="simmim"))
     assert method.codes["one/x"].mask == method.codes["two/x"].mask
-    assert len({c.mask for c in method.wholes.values() if c.mask}) == 1
+    assert len({c.mask for c in method.encoded.values() if c.mask}) == 1
     other = combined(one=dict(name="simmim"), two=dict(name="simmim", hidden=0.5))
     assert other.codes["one/x"].mask != other.codes["two/x"].mask
     mixed = combined(one=dict(name="m3i"), two=dict(name="m3i"), three=dict(name="m3i", hidden=0.4))
     assert set(mixed.views) == {"one/mix", "three/mix"}
     assert mixed.codes["two/x"].view == "one/mix" and mixed.codes["three/x"].view == "three/mix"
     guided = combined(one=dict(name="milan"), two=dict(name="milan"))
-    assert len({c.mask for c in guided.wholes.values() if c.mask}) == 1
+    assert len({c.mask for c in guided.encoded.values() if c.mask}) == 1
 
 
 def test_states_about_other_heads_are_named_apart():

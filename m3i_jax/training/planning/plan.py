@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from m3i_jax import trees
-from m3i_jax.framework import Part
+from m3i_jax.framework import RegionCode
 from m3i_jax.parallel import sharding
 from m3i_jax.training.assemble import Run, assemble
 from m3i_jax.training.config import Config
@@ -47,7 +47,7 @@ def plan(config: Config) -> str:
 
 
 def _code(code) -> str:
-    if isinstance(code, Part):
+    if isinstance(code, RegionCode):
         return f"{code.region} image of {code.code}"
     hidden = f", {100 * code.mask.hidden:.0f} % hidden" if code.mask else ""
     return f"{code.encoder.name} of view {code.view}{hidden}"

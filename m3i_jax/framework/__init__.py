@@ -1,5 +1,7 @@
 """The framework: codes, terms, and how their losses are weighed. No Flax, no optax."""
 
+import warnings
+
 from m3i_jax.framework.codes import (
     Encoder,
     EncoderInput,
@@ -64,5 +66,20 @@ from m3i_jax.framework.targets import (
     standardize,
     words,
 )
-from m3i_jax.framework.views import Derived, Made, blended, mixed
+from m3i_jax.framework.views import DerivedInputs, DerivedView, blended, mixed
 from m3i_jax.framework.weighting import Weighting, constant, gradient_norm, scheduled
+
+_FORMER = {
+    "Look": "EncoderInput",
+    "Part": "RegionCode",
+    "Derived": "DerivedView",
+    "Made": "DerivedInputs",
+}
+
+
+def __getattr__(name: str) -> type:
+    """What had another name before, with a warning that says today's."""
+    if name not in _FORMER:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    warnings.warn(f"framework.{name} is called framework.{_FORMER[name]}", DeprecationWarning, 2)
+    return globals()[_FORMER[name]]

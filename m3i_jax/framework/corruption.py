@@ -15,7 +15,7 @@ from m3i_jax import geometry, normalize
 from m3i_jax.build import nearest
 from m3i_jax.framework.codes import Encoder, frozen, then
 from m3i_jax.framework.targets import words
-from m3i_jax.framework.views import Derived, Made
+from m3i_jax.framework.views import DerivedInputs, DerivedView
 from m3i_jax.types import Array, Features, Region, View
 
 Words = Int[Array, "batch tokens"]
@@ -26,11 +26,11 @@ class Tokenizer(NamedTuple):
     """Images to words and back.
 
     words: encoder whose codes' `target_index` (B, n) are words.
-    paint: (made, tokens) -> normalised images (B, h·s, w·s, 3), s pixels for each word.
+    paint: (inputs, tokens) -> normalised images (B, h·s, w·s, 3), s pixels for each word.
     """
 
     words: Encoder
-    paint: Callable[[Made, Words], Float[Array, "batch height width 3"]]
+    paint: Callable[[DerivedInputs, Words], Float[Array, "batch height width 3"]]
 
 
 def vq_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
@@ -42,9 +42,9 @@ def vq_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
     # direction.
     encoder = frozen(tower, heads="bottleneck", beside="painter")
 
-    def paint(made, tokens):
-        vectors = made.states["codebook"]["words"][tokens]
-        return _painted(made, tower, Features(tokens=vectors))
+    def paint(inputs, tokens):
+        vectors = inputs.states["codebook"]["words"][tokens]
+        return _painted(inputs, tower, Features(tokens=vectors))
 
     return Tokenizer(words(encoder, codes=codes), paint)
 
@@ -67,8 +67,8 @@ def dalle_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer
     docs/methods.md#visual-tokens.
     """
 
-    def paint(made, tokens):
-        return normalize.channels(_painted(made, tower, Features(target_index=tokens)))
+    def paint(inputs, tokens):
+        return normalize.channels(_painted(inputs, tower, Features(target_index=tokens)))
 
     return Tokenizer(dalle_words(codes=codes, tower=tower, beside=("painter",)), paint)
 
@@ -76,11 +76,13 @@ def dalle_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer
 TOKENIZERS = {"vq": vq_tokenizer, "dalle": dalle_tokenizer}
 
 
-def _painted(made: Made, tower: str, features: Features) -> Float[Array, "batch height width 3"]:
+def _painted(
+    inputs: DerivedInputs, tower: str, features: Features
+) -> Float[Array, "batch height width 3"]:
     """Pictures (B, h·s, w·s, 3) that the frozen painter makes of words."""
-    grid, weights = made.network.towers[tower].grid, made.states[f"frozen/{tower}"]
+    grid, weights = inputs.network.towers[tower].grid, inputs.states[f"frozen/{tower}"]
     # (B, h·w, s·s·3): each token holds the s x s pixels of its cell.
-    patches = made.network.refine(weights, "painter", features, grid=grid, train=False).tokens
+    patches = inputs.network.refine(weights, "painter", features, grid=grid, train=False).tokens
     side = round((patches.shape[-1] / 3) ** 0.5)
     return geometry.unpatchify(patches, side, grid)
 
@@ -114,7 +116,7 @@ def corrupted(
     tokenizer: Tokenizer,
     sampling: str = "softmax",
     temperature: float = 1.0,
-) -> Derived:
+) -> DerivedView:
     """c_j = ĝ_j at hidden cells, ĝ ~ P̂(words | visible), else the golden word; painted (CIM §2).
 
     The picture is brought to the size of `view` bilinearly. Its region "replaced" are the cells
@@ -134,14 +136,20 @@ def corrupted(
     draw, roles = SAMPLERS[sampling], {"golden": golden, "guess": guess}
 
     def make(
-        key: Key[Array, ""], views: Mapping[str, View], made: Made, *, grid: Any, patch: int
+        key: Key[Array, ""],
+        views: Mapping[str, View],
+        inputs: DerivedInputs,
+        *,
+        grid: Any,
+        patch: int,
     ) -> View:
-        image, right, seen = views[view], made.codes["golden"].target_index, made.visible["guess"]
+        image, seen = views[view], inputs.visible["guess"]
+        right = inputs.representations["golden"].target_index
         # (B, h·w, vocabulary) -> (B, h·w)
-        drawn = draw(key, made.decode(decoder, "guess") / temperature).astype(right.dtype)
+        drawn = draw(key, inputs.decode(decoder, "guess") / temperature).astype(right.dtype)
         # Where the generator saw the cell it was asked nothing: the image keeps its word.
         tokens = jnp.where(seen.reshape(right.shape), right, drawn)
-        picture = tokenizer.paint(made, tokens)
+        picture = tokenizer.paint(inputs, tokens)
         # A word may be drawn with another number of pixels than the encoder's patches have.
         picture = jax.image.resize(picture, image.data.shape, "bilinear", antialias=False)
         rows = jnp.arange(len(tokens), dtype=jnp.int32)
@@ -149,13 +157,13 @@ def corrupted(
         replaced = Region((tokens != right).reshape(seen.shape), rows, image.box)
         return View(picture, image.box, regions={"replaced": replaced})
 
-    return Derived((view,), make, lambda region, grid: grid[0] * grid[1], codes=roles)
+    return DerivedView((view,), make, lambda region, grid: grid[0] * grid[1], codes=roles)
 
 
 ASPECT = (0.3, 1 / 0.3)
 
 
-def erased(view: str, *, hidden: float = 0.5) -> Derived:
+def erased(view: str, *, hidden: float = 0.5) -> DerivedView:
     """Random erasing: a rectangle of noise, what CIM compares with (Table 8; docs/methods.md#cim).
 
     Its area is the share `hidden` of the image, up to whole pixels; its aspect log-uniform between
@@ -186,7 +194,7 @@ def erased(view: str, *, hidden: float = 0.5) -> Derived:
         noise = jax.random.normal(keys[3], images.shape, images.dtype)
         return View(jnp.where(cells, noise, images), views[view].box)
 
-    return Derived((view,), make, lambda region, grid: grid[0] * grid[1], mixes=False)
+    return DerivedView((view,), make, lambda region, grid: grid[0] * grid[1], mixes=False)
 
 
 def replaced(tower: str = "generator") -> Encoder:

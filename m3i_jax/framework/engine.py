@@ -51,7 +51,7 @@ from m3i_jax.framework.keys import named
 from m3i_jax.framework.method import Method, RegionCode, Term
 from m3i_jax.framework.passes import encoder_inputs
 from m3i_jax.framework.scoring import Prepared, Score, score
-from m3i_jax.framework.views import Made
+from m3i_jax.framework.views import DerivedInputs
 from m3i_jax.framework.weighting import Weighting
 from m3i_jax.types import Array, Features, Scalar, View
 
@@ -190,7 +190,7 @@ def _deferred(method, network, params, states, prepared, representations, name, 
         return network.decode(params, decoder, representations[code], **how, train=False)
 
     roles = derived.codes.items()
-    made = Made(
+    inputs = DerivedInputs(
         {role: representations[code] for role, code in roles},
         {role: prepared.visible[code] for role, code in roles if code in prepared.visible},
         decode,
@@ -200,7 +200,7 @@ def _deferred(method, network, params, states, prepared, representations, name, 
     # Evaluation gives no key, and wants the same view each time.
     key = named(jax.random.key(0) if key is None else key, name)
     where = _cells(method, network, name)
-    return jax.lax.stop_gradient(derived.make(key, prepared.views, made, **where))
+    return jax.lax.stop_gradient(derived.make(key, prepared.views, inputs, **where))
 
 
 def update(method: Method, params: Any, states: dict, updates: dict, progress: Scalar) -> dict:

@@ -13,7 +13,7 @@ from m3i_jax.build import nearest
 from m3i_jax.framework.alike import made_of
 from m3i_jax.framework.codes import Encoder, Slot, ema
 from m3i_jax.framework.distributions import Distribution, Regularizer
-from m3i_jax.framework.views import Derived
+from m3i_jax.framework.views import DerivedView
 from m3i_jax.types import Array, Grid
 
 POSITIONS = ("all", "hidden", "matched")
@@ -100,7 +100,7 @@ class Method:
 
     codes: Mapping[str, Code | RegionCode]
     terms: Mapping[str, Term]
-    views: Mapping[str, Derived] = field(default_factory=dict)
+    views: Mapping[str, DerivedView] = field(default_factory=dict)
     average: Encoder = ema()
 
     def __post_init__(self):

@@ -12,32 +12,32 @@ from m3i_jax import masks, mixing
 from m3i_jax.types import Array, Box, Features, Grid, Region, View
 
 
-class Made(NamedTuple):
+class DerivedInputs(NamedTuple):
     """What is known when a view is made of codes: no gradient flows through any of it.
 
-    codes: those that the view is made of, by role.  visible: the cells that each was shown.
-    decode: (decoder, role) -> what a decoder of the online network makes of a code.
+    representations: by role of the code.  visible: the cells that each code saw.
+    decode: (decoder, role) -> what a decoder of the online network makes of a representation.
     network, states: for what lives in them, such as the picture of a tokenizer's words.
     """
 
-    codes: Mapping[str, Features]
+    representations: Mapping[str, Features]
     visible: Mapping[str, Bool[Array, "batch _rows _columns"]]
     decode: Callable[[str, str], Float[Array, "batch tokens dim"]]
     network: Any
     states: Mapping[str, Any]
 
 
-class Derived(NamedTuple):
+class DerivedView(NamedTuple):
     """A view made of others, and possibly of codes, which then are encoded before it.
 
     needs: the views it is made of.
-    make: (key, views, *, grid, patch) -> View; with `codes`, (key, views, made, *, grid, patch).
+    make: (key, views, *, grid, patch) -> View; with `codes`, (key, views, inputs, *, grid, patch).
     count: (region, grid) -> number of cells of that region in every image.
     group: rows exchange images only within consecutive groups of this size (None = the batch).
     mixes: whether each region has cells of its own.
     partners: whether each row needs another one of its group.
     hidden: share of the cells that show the second image, where there are such.
-    codes: {role: code} that it is made of, see `Made`.
+    codes: {role: code} that it is made of, see `DerivedInputs`.
     """
 
     needs: tuple[str, ...]
@@ -57,7 +57,7 @@ def mixed(
     hidden: float = 0.5,
     mask: Callable[..., Bool[Array, "batch rows columns"]] = masks.blockwise,
     group: int | None = None,
-) -> Derived:
+) -> DerivedView:
     """M3I's input, mix_i = m_i ⊙ first_i + (1 − m_i) ⊙ second_σ(i) (docs/methods.md#mixed-images).
 
     The blocks of the mask (a share `hidden` of the grid) show the second image of a random
@@ -86,7 +86,7 @@ def mixed(
         blocks = masks.count(hidden, grid)
         return blocks if region == "second" else grid[0] * grid[1] - blocks
 
-    return Derived((first, second), make, count, group, partners=True, hidden=hidden)
+    return DerivedView((first, second), make, count, group, partners=True, hidden=hidden)
 
 
 def blended(
@@ -97,7 +97,7 @@ def blended(
     least: float = 0.0,
     per: str = "batch",
     group: int | None = None,
-) -> Derived:
+) -> DerivedView:
     """Each image with another one of the batch, by mixup or by cutmix (the multi-input case).
 
     mixup, cutmix: α of Beta(α, α), 0 switches one off; where both are on, each is as likely.
@@ -135,7 +135,7 @@ def blended(
         return View(data, regions=regions)
 
     everywhere = lambda region, grid: grid[0] * grid[1]  # noqa: E731
-    return Derived((view,), make, everywhere, group, mixes=False, partners=True)
+    return DerivedView((view,), make, everywhere, group, mixes=False, partners=True)
 
 
 def _blend(

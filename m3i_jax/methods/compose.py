@@ -5,7 +5,7 @@ from typing import Any
 
 from m3i_jax import build, framework
 from m3i_jax.build import ConfigError
-from m3i_jax.framework import Code, Derived, Masking, Method, RegionCode, Term
+from m3i_jax.framework import Code, DerivedView, Masking, Method, RegionCode, Term
 from m3i_jax.framework.alike import made_of
 
 TARGETS = {"ema": framework.ema, "pixels": framework.pixels, "frozen": framework.frozen}
@@ -62,15 +62,15 @@ def _apart(method: Method, at, owners: dict[str, tuple]) -> dict[str, str]:
     return apart
 
 
-def _view(view: Derived, at, derived: Mapping[str, Derived], apart: Mapping) -> Derived:
+def _view(view: DerivedView, at, derived: Mapping[str, DerivedView], apart: Mapping) -> DerivedView:
     if set(view.needs) & set(derived):
         raise ValueError("a derived view of a derived view cannot be combined with other methods")
     if not view.codes:
         return view
 
-    def make(key, views, made, **where):
-        states = {**made.states, **{old: made.states[new] for old, new in apart.items()}}
-        return view.make(key, views, made._replace(states=states), **where)
+    def make(key, views, inputs, **where):
+        states = {**inputs.states, **{old: inputs.states[new] for old, new in apart.items()}}
+        return view.make(key, views, inputs._replace(states=states), **where)
 
     codes = {role: at(code) for role, code in view.codes.items()}
     return view._replace(codes=codes, make=make if apart else view.make)

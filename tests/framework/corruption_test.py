@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from m3i_jax import framework as fw
-from m3i_jax.framework.views import Made
+from m3i_jax.framework.views import DerivedInputs
 from m3i_jax.types import Box, Features, Region, View
 
 GRID, WORDS = (2, 3), 5
@@ -28,7 +28,7 @@ TOKENIZER = fw.Tokenizer(None, painted)
 def corrupt(logits, key, *, size=GRID, **options):
     ones = jnp.ones(BATCH)
     view = View(jnp.zeros((BATCH, *size, 3)), Box(*(ones,) * 6))
-    made = Made(
+    made = DerivedInputs(
         {"golden": Features(target_index=jnp.asarray(GOLDEN)), "guess": Features()},
         {"guess": jnp.asarray(VISIBLE)},
         lambda decoder, role: jnp.asarray(logits, jnp.float32),

@@ -116,10 +116,10 @@ def made_of(code):
     """Codes and view of a method whose input is view a, brightened by what a code says of it."""
 
     def make(key, views, made, *, grid, patch):
-        bright = made.codes["light"].tokens.mean((1, 2))[:, None, None, None]
+        bright = made.representations["light"].tokens.mean((1, 2))[:, None, None, None]
         return views["a"]._replace(data=views["a"].data * (1.0 + bright))
 
-    painted = fw.Derived(("a",), make, lambda region, grid: 0, codes={"light": code})
+    painted = fw.DerivedView(("a",), make, lambda region, grid: 0, codes={"light": code})
     codes = {"late": fw.Code("painted", fw.online()), "guess": fw.Code("a", fw.online())}
     return codes | {"y": fw.Code("b", fw.ema())}, {"painted": painted}
 

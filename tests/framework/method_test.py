@@ -74,3 +74,19 @@ def test_masks_are_equal_where_they_draw_alike():
     make = lambda unit, hidden=0.5: Masking(partial(masks.units, unit=unit), hidden)  # noqa: E731
     assert make(2) == make(2) and len({make(2), make(2), make(3), make(2, 0.6)}) == 3
     assert make(2) != make(3) and make(2) != (2, 0.5)
+
+
+@pytest.mark.parametrize(
+    "former, record",
+    [
+        ("Look", fw.EncoderInput),
+        ("Part", RegionCode),
+        ("Derived", fw.DerivedView),
+        ("Made", fw.DerivedInputs),
+    ],
+)
+def test_a_record_that_was_renamed_answers_and_says_its_name(former, record):
+    with pytest.warns(DeprecationWarning, match=f"{former} is called framework.{record.__name__}"):
+        assert getattr(fw, former) is record
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        fw.Nothing  # noqa: B018

@@ -28,7 +28,7 @@ class Tower(NamedTuple):
     """An encoder, or a feature head, seen from outside; grid and patch are those of its images.
 
     kind: "image", "text", "table" or "head".
-    hides: what it does with hidden cells, "drop" or "mask"; "" = it must see every pixel.
+    masking: what it does with hidden cells, "drop" or "mask"; "" = it must see every pixel.
     stride: pixels that divide the sides of the images.  depth: blocks whose outputs it can return.
     """
 
@@ -36,7 +36,7 @@ class Tower(NamedTuple):
     grid: Grid | None
     patch: int | None
     kind: str
-    hides: str = ""
+    masking: str = ""
     stride: int = 1
     depth: int = 0
 
@@ -117,7 +117,7 @@ def build(
     records = {name: _tower(module) for name, module in modules.items()}
     width = out if callable(out) else lambda name, stages: out.get(name)
     heads = _heads(decoders, records, dtype=dtype, width=width)
-    coupling = {n for n, module in modules.items() if getattr(module, "tracks", False)}
+    coupling = {n for n, module in modules.items() if getattr(module, "has_batch_stats", False)}
     coupling |= {n for n, module in heads.modules.items() if getattr(module, "norm", "") == "batch"}
     return Network(
         # Traced once, whoever asks for shapes or values.
@@ -136,10 +136,10 @@ def build(
 
 def _tower(module: nn.Module) -> Tower:
     """What is seen of an encoder from outside."""
-    hides, patch = getattr(module, "hides", ""), module.patch
+    masking, patch = getattr(module, "masking", ""), module.patch
     stride = math.lcm(patch or 1, getattr(module, "stride", 1))
     depth = getattr(module, "depth", 0) or sum(getattr(module, "depths", ()))
-    return Tower(module.features, module.grid, patch, module.kind, hides, stride, depth)
+    return Tower(module.features, module.grid, patch, module.kind, masking, stride, depth)
 
 
 def _encoder(tower: str, block: Mapping[str, Any], given: Mapping[str, Any]) -> nn.Module:
@@ -330,7 +330,7 @@ def _encode(
         how = dict(visible=visible, keep=keep, layers=layers, attention=attention)
     elif visible is not None or layers or attention:
         raise ValueError(f"tower '{tower}' is a {module.kind}: it has no cells, layers or maps")
-    if getattr(module, "tracks", False):
+    if getattr(module, "has_batch_stats", False):
         # A number of passes, not a flag: an earlier pass fades by the momentum of those that follow
         # it (`nn.norms.TrackedBatchNorm`).
         how["batch_stats"] = int(train) if batch_stats is None else batch_stats

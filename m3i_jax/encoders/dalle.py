@@ -50,7 +50,7 @@ class DalleEncoder(nn.Module):
     dtype: Dtype = "float32"
 
     kind: ClassVar[str] = "image"
-    hides: ClassVar[str] = ""
+    masking: ClassVar[str] = ""
 
     @property
     def size(self) -> tuple[int, int]:

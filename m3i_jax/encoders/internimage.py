@@ -90,7 +90,7 @@ class InternImage(nn.Module):
     remat: Remat = "none"
 
     kind: ClassVar[str] = "image"
-    hides: ClassVar[str] = ""
+    masking: ClassVar[str] = ""
 
     @property
     def size(self) -> tuple[int, int]:

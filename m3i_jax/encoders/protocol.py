@@ -15,8 +15,8 @@ class ImageEncoder(Protocol):
     kind: "image".  size: (height, width) of the images in pixels.
     patch: side in pixels of a cell of the code.  grid: (rows, columns) of cells.
     features: width of the code.
-    hides: what it does with hidden cells, "drop" or "mask"; "" = it must see every pixel.
-    An encoder with batch norms says `tracks = True` and takes `batch_stats`.
+    masking: what it does with hidden cells, "drop" or "mask"; "" = it must see every pixel.
+    An encoder with batch norms says `has_batch_stats = True` and takes `batch_stats`.
     """
 
     kind: str
@@ -30,7 +30,7 @@ class ImageEncoder(Protocol):
     @property
     def features(self) -> int: ...  # noqa: D102
     @property
-    def hides(self) -> str: ...  # noqa: D102
+    def masking(self) -> str: ...  # noqa: D102
 
     def example(self) -> Float[Array, "1 height width 3"]:
         """A batch of one, for tracing."""

@@ -68,10 +68,10 @@ class RepLKNet(nn.Module):
     remat: Remat = "none"
 
     kind: ClassVar[str] = "image"
-    tracks: ClassVar[bool] = True
+    has_batch_stats: ClassVar[bool] = True
 
     @property
-    def hides(self) -> str:
+    def masking(self) -> str:
         """What becomes of hidden cells."""
         return "mask" if self.lifted else ""
 

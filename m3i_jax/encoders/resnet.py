@@ -62,8 +62,8 @@ class ResNet(nn.Module):
     remat: Remat = "none"
 
     kind: ClassVar[str] = "image"
-    hides: ClassVar[str] = ""
-    tracks: ClassVar[bool] = True
+    masking: ClassVar[str] = ""
+    has_batch_stats: ClassVar[bool] = True
 
     @property
     def size(self) -> tuple[int, int]:

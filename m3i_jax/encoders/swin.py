@@ -103,7 +103,7 @@ class SwinV2(nn.Module):
         return self.width * 2 ** (len(self.depths) - 1)
 
     @property
-    def hides(self) -> str:
+    def masking(self) -> str:
         """What becomes of hidden cells."""
         return self.hide
 

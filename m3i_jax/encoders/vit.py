@@ -113,7 +113,7 @@ class ViT(nn.Module):
         return self.width
 
     @property
-    def hides(self) -> str:
+    def masking(self) -> str:
         """What becomes of hidden cells."""
         return self.hide
 

@@ -155,7 +155,7 @@ def build_network(config: Config, method: Method) -> networks.Network:
     for name in sorted(method.heads() - set(heads)):
         raise ConfigError(f"an encoder passes through '{name}': config.decoders.{name} needs 'out'")
     for name, code in method.encoded.items():
-        if code.mask is not None and not network.towers[code.encoder.tower].hides:
+        if code.mask is not None and not network.towers[code.encoder.tower].masking:
             raise ConfigError(
                 f"code '{name}' hides patches from '{_name(config, code.encoder.tower)}', a "
                 "convolution over every pixel: take a ViT, SwinV2 or a lifted stem, or a method "

@@ -41,7 +41,7 @@ def test_published_size(key):
     out = jax.eval_shape(lambda p, x: module.apply({"params": p}, x), shapes, module.example())
     assert out.tokens.shape == (1, 196, 8192) and out.tokens.dtype == jnp.float32
     assert (module.patch, module.grid, module.features) == (16, (14, 14), 8192)
-    assert (module.kind, module.hides) == ("image", "")
+    assert (module.kind, module.masking) == ("image", "")
     assert set(shapes) == {"patch_embed", "head", *(f"stages_{i}" for i in range(4))}
     wider = [i for i in range(4) if "shortcut" in shapes[f"stages_{i}"]["blocks_0"]]
     assert wider == [1, 2, 3] and not any(

@@ -237,7 +237,7 @@ def test_names_that_the_optimiser_reads(key):
 def test_refusals(key):
     module = tiny()
     params, image = drawn(module, key), np.zeros((1, 32, 32, 3), np.float32)
-    assert module.hides == ""
+    assert module.masking == ""
     with pytest.raises(ValueError, match="needs no mask tokens"):
         module.apply({"params": params}, image, visible=np.ones((1, 1, 1), bool))
     with pytest.raises(ValueError, match="no attention"):

@@ -14,7 +14,7 @@ def test_every_encoder_of_images_keeps_to_the_protocol(name):
     assert isinstance(module, ImageEncoder) and module.kind == "image"
     (height, width), (rows, columns) = module.size, module.grid
     assert (rows * module.patch, columns * module.patch) == (height, width)
-    assert module.hides in ("", "drop", "mask")
+    assert module.masking in ("", "drop", "mask")
     assert module.example().shape == (1, height, width, 3)
 
 

@@ -176,7 +176,7 @@ def test_the_statistics_move_inside_the_scan(key):
 @pytest.mark.parametrize("batch_stats", [False, True])
 def test_hidden_pixels_have_no_influence(key, batch_stats):
     module = tiny(lifted=6)
-    assert (module.hides, tiny().hides) == ("mask", "")
+    assert (module.masking, tiny().masking) == ("mask", "")
     params = params_of(module, key)
     images = jax.random.normal(key, IMAGES)
     visible = jnp.arange(18).reshape(3, 2, 3) % 5 < 2

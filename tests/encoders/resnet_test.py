@@ -266,4 +266,4 @@ def test_mismatches_speak(key):
     ):
         with pytest.raises(ConfigError, match=words):
             tiny(**options)
-    assert module.hides == "" and module.tracks
+    assert module.masking == "" and module.has_batch_stats

@@ -74,7 +74,7 @@ def test_b_without_head_at_any_window(key):
     module = encoders.create("swin_v2_b", **moved)
     count = trees.count(jax.eval_shape(module.init, key, module.example()))
     assert count == 86_893_816 + 128  # the mask token
-    assert (module.features, module.grid, module.hides) == (1024, (7, 7), "mask")
+    assert (module.features, module.grid, module.masking) == (1024, (7, 7), "mask")
 
 
 def norm_(p, x):
@@ -362,7 +362,7 @@ def test_mistakes(overrides, words):
 
 def test_wrong_images_and_masks(key):
     module = tiny(hide="")
-    assert module.hides == ""
+    assert module.masking == ""
     shape = lambda *args, **how: jax.eval_shape(  # noqa: E731
         functools.partial(module.init, **how), key, *args
     )

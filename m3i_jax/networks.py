@@ -244,7 +244,7 @@ def _init(
 
     def example(name):
         """What decoder `name` is called with."""
-        how = _wanted(heads.modules[name], _example_geometry(modules, heads, name))
+        how = _geometry_for(heads.modules[name], _example_geometry(modules, heads, name))
         return made(heads.inputs[name]), how
 
     def visit(name):
@@ -284,14 +284,14 @@ def _example_geometry(modules, heads, name):
     while source not in modules:
         source = heads.inputs[source]
     grid = modules[source].grid
-    if grid is None and _wanted(heads.modules[name], {"grid": None}):
+    if grid is None and _geometry_for(heads.modules[name], {"grid": None}):
         raise ConfigError(f"config.decoders.{name} works on a grid, but {_block(source)} has none")
     return {"grid": grid, "source": None, "target": None, "target_grid": grid}
 
 
-def _wanted(module, how):
-    """The part of the keywords that a decoder wants; pooled ones ignore geometry."""
-    return {k: how[k] for k in module.wants if k in how}
+def _geometry_for(module, how):
+    """The part of the geometry that a decoder is called with; pooled ones ignore it."""
+    return {k: how[k] for k in module.geometry_inputs if k in how}
 
 
 def _weights(params: Params, tower: str, shares: Mapping[str, int]) -> Params:
@@ -357,7 +357,7 @@ def _decode(
     """See `Network.decode`."""
     module = _head(modules, name)
     geometry = {"grid": grid, "source": source, "target": target, "target_grid": target_grid}
-    how = _wanted(module, geometry)
+    how = _geometry_for(module, geometry)
     return module.apply({"params": params["decoders"][name]}, x, train=train, **how)
 
 
@@ -373,7 +373,7 @@ def _refine(
 ) -> Features:
     """See `Network.refine`."""
     module = _head(modules, name)
-    how = _wanted(module, {"grid": grid})
+    how = _geometry_for(module, {"grid": grid})
     y = module.apply({"params": params["decoders"][name]}, x, train=train, **how)
     return _features(y, x)
 

@@ -39,7 +39,7 @@ class ClassBranch(nn.Module):
     scan: bool = True
     remat: Remat = "none"
 
-    wants: ClassVar[tuple[str, ...]] = ("grid",)
+    geometry_inputs: ClassVar[tuple[str, ...]] = ("grid",)
 
     @nn.nowrap
     def check(self) -> None:

@@ -44,7 +44,7 @@ class DalleDecoder(nn.Module):
     depths: tuple[Blocks, ...] = (2, 2, 2, 2)
     dtype: Dtype = "float32"
 
-    wants: ClassVar[tuple[str, ...]] = ("grid",)
+    geometry_inputs: ClassVar[tuple[str, ...]] = ("grid",)
 
     @property
     def patch(self) -> int:

@@ -33,7 +33,7 @@ class DenseHeads(nn.Module):
     unit_norm: bool = True
     dtype: Dtype = "float32"
 
-    wants: ClassVar[tuple[str, ...]] = ()
+    geometry_inputs: ClassVar[tuple[str, ...]] = ()
 
     @nn.nowrap
     def check(self) -> None:

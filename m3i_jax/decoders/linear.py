@@ -67,7 +67,7 @@ class LinearHead(nn.Module):
     dtype: Dtype = "float32"
 
     @property
-    def wants(self) -> tuple[str, ...]:
+    def geometry_inputs(self) -> tuple[str, ...]:
         """Static geometry that `__call__` is to be given."""
         return ("grid",) if self.split > 1 else ()
 
@@ -149,7 +149,7 @@ class MlpHead(nn.Module):
     logit_scale: bool = False
     dtype: Dtype = "float32"
 
-    wants: ClassVar[tuple[str, ...]] = ()
+    geometry_inputs: ClassVar[tuple[str, ...]] = ()
 
     @nn.nowrap
     def check(self) -> None:

@@ -34,7 +34,7 @@ class Pooled(nn.Module):
     norm: NormOrNone = "none"
     dtype: Dtype = "float32"
 
-    wants: ClassVar[tuple[str, ...]] = ()
+    geometry_inputs: ClassVar[tuple[str, ...]] = ()
 
     @nn.nowrap
     def check(self) -> None:
@@ -81,7 +81,7 @@ class AttentionPool(nn.Module):
     logit_scale: bool = False
     dtype: Dtype = "float32"
 
-    wants: ClassVar[tuple[str, ...]] = ()
+    geometry_inputs: ClassVar[tuple[str, ...]] = ()
 
     @nn.nowrap
     def check(self) -> None:

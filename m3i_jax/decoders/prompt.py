@@ -43,7 +43,7 @@ class Prompt(nn.Module):
     scan: bool = True
     remat: Remat = "none"
 
-    wants: ClassVar[tuple[str, ...]] = ("grid",)
+    geometry_inputs: ClassVar[tuple[str, ...]] = ("grid",)
 
     @nn.nowrap
     def check(self) -> None:

@@ -36,7 +36,7 @@ class Prototypes(nn.Module):
     lengths: bool = False
     dtype: Dtype = "float32"
 
-    wants: ClassVar[tuple[str, ...]] = ()
+    geometry_inputs: ClassVar[tuple[str, ...]] = ()
 
     @nn.nowrap
     def check(self) -> None:

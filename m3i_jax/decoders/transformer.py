@@ -42,7 +42,7 @@ class Infill(nn.Module):
     scan: bool = True
     remat: Remat = "none"
 
-    wants: ClassVar[tuple[str, ...]] = ("grid",)
+    geometry_inputs: ClassVar[tuple[str, ...]] = ("grid",)
 
     @nn.nowrap
     def check(self) -> None:
@@ -103,7 +103,7 @@ class Query(nn.Module):
     scan: bool = True
     remat: Remat = "none"
 
-    wants: ClassVar[tuple[str, ...]] = ("grid", "source", "target", "target_grid")
+    geometry_inputs: ClassVar[tuple[str, ...]] = ("grid", "source", "target", "target_grid")
 
     @nn.nowrap
     def check(self) -> None:
@@ -196,7 +196,7 @@ class Projector(nn.Module):
     scan: bool = True
     remat: Remat = "none"
 
-    wants: ClassVar[tuple[str, ...]] = ()
+    geometry_inputs: ClassVar[tuple[str, ...]] = ()
 
     @nn.nowrap
     def check(self) -> None:

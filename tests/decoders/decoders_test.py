@@ -25,7 +25,7 @@ def test_names():
         # Those that return features say themselves how wide these are.
         heads = ("projector", "class_branch", "dalle_decoder", "dense_heads")
         given = {} if name in heads else {"out": 8}
-        assert isinstance(decoders.create({"name": name}, **given).wants, tuple)
+        assert isinstance(decoders.create({"name": name}, **given).geometry_inputs, tuple)
 
 
 def test_heads_say_how_wide_they_are():

@@ -52,7 +52,7 @@ class Network(NamedTuple):
       from dense decoders, (B, out) from pooled ones.
     refine: (params, name, x, *, grid, train, key) -> Features, decoder `name` as a feature head.
     towers, decoders: what there is.
-    stages: the towers, and the heads whose own width is known: where a code may come from.
+    nodes: the towers, and the heads whose own width is known: where a code may come from.
     batchwise: towers and decoders whose output couples the samples of a batch (batch norm).
     """
 
@@ -63,15 +63,15 @@ class Network(NamedTuple):
     towers: dict[str, Tower]
     decoders: tuple[str, ...]
     batchwise: frozenset[str]
-    stages: dict[str, Tower]
+    nodes: dict[str, Tower]
 
 
 class Heads(NamedTuple):
-    """Decoder modules, the tower or head whose features each is made for, and all stages."""
+    """Decoder modules, the tower or head whose features each is made for, and all nodes."""
 
     modules: dict[str, nn.Module]
     inputs: dict[str, str]
-    stages: dict[str, Tower]
+    nodes: dict[str, Tower]
 
 
 def build(
@@ -95,7 +95,7 @@ def build(
       image: side of the images, for towers that look at them.
       dtype: of matrix products.
       out: width of every other decoder's result, by name, or as a function of the name and the
-        stages.
+        nodes.
 
     Raises:
       ConfigError: for whatever no network can be built from.
@@ -115,7 +115,7 @@ def build(
     for name, count in shares.items():
         shared.check(name, modules[name], modules["image"], count)
     records = {name: _tower(module) for name, module in modules.items()}
-    width = out if callable(out) else lambda name, stages: out.get(name)
+    width = out if callable(out) else lambda name, nodes: out.get(name)
     heads = _heads(decoders, records, dtype=dtype, width=width)
     coupling = {n for n, module in modules.items() if getattr(module, "has_batch_stats", False)}
     coupling |= {n for n, module in heads.modules.items() if getattr(module, "norm", "") == "batch"}
@@ -130,7 +130,7 @@ def build(
         towers=records,
         decoders=tuple(heads.modules),
         batchwise=frozenset(coupling),
-        stages=heads.stages,
+        nodes=heads.nodes,
     )
 
 
@@ -171,7 +171,7 @@ def _heads(blocks, towers, *, dtype, width) -> Heads:
                 raise ConfigError(f"decoders feed each other: {' <- '.join([*chain, source])}")
             chain.append(source)
             source = inputs[source]
-    stages, modules = dict(towers), {}
+    nodes, modules = dict(towers), {}
 
     def create(name, **given):
         kwargs = {k: v for k, v in blocks[name].items() if k != "input"}
@@ -185,7 +185,7 @@ def _heads(blocks, towers, *, dtype, width) -> Heads:
             return
         visit(inputs[name]) if inputs[name] not in towers else None
         create(name)
-        before = stages.get(inputs[name])
+        before = nodes.get(inputs[name])
         if before is None:
             raise ConfigError(
                 f"config.decoders.{name} follows config.decoders.{inputs[name]}, which has no 'out'"
@@ -194,7 +194,7 @@ def _heads(blocks, towers, *, dtype, width) -> Heads:
             raise ConfigError(_named_alike(name, blocks[name]))
         # A projector says how wide it is; dense heads are as wide as what they are given.
         made = getattr(modules[name], "out", 0) or getattr(modules[name], "width", 0)
-        stages[name] = Tower(made or before.width, before.grid, None, "head")
+        nodes[name] = Tower(made or before.width, before.grid, None, "head")
 
     for name in blocks:
         visit(name)
@@ -202,14 +202,14 @@ def _heads(blocks, towers, *, dtype, width) -> Heads:
         if name in modules:
             continue
         # All heads are there by now, so the width of any code that may be predicted is known.
-        predicted = width(name, stages)
+        predicted = width(name, nodes)
         if predicted is None:
             raise ConfigError(
                 f"config.decoders.{name} predicts nothing: no term of the objective uses it; "
                 "a feature head states its own 'out'"
             )
         create(name, out=predicted)
-    return Heads({name: modules[name] for name in blocks}, inputs, stages)
+    return Heads({name: modules[name] for name in blocks}, inputs, nodes)
 
 
 def _named_alike(name: str, block: Mapping[str, Any]) -> str:

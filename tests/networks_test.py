@@ -191,7 +191,7 @@ def test_refine_is_a_head_on_features():
     assert decode("more", head).shape == (2, 4)
     assert decode("image", tokens).shape == (2, 16, 16)
     assert network.batchwise == {"head", "tokens", "more"}
-    assert network.stages["tokens"].width == 16 and network.stages["tokens"].kind == "head"
+    assert network.nodes["tokens"].width == 16 and network.nodes["tokens"].kind == "head"
 
 
 def test_training_needs_a_key_only_for_drop_path(key):

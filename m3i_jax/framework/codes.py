@@ -70,12 +70,12 @@ class Encoder(NamedTuple):
     name: what it is, for plans and tables, such as "ema" or "pixels/patch".
     tower: the tower of the network whose grid its codes live on.
     apply: (inputs) -> (Features, {slot: its entry of `updates`}).
-    width: (stages of the network by name) -> dimension of its codes.
+    width: (nodes of the network by name) -> dimension of its codes.
     heads: feature heads behind the tower, in order.
     beside: further heads whose weights are of its state, for others to use.
     slots: its states.
-    reads: what the tower has to return beside tokens: "layers", "attention".
-    stops: whether no gradient flows through its codes.
+    tower_outputs: what the tower has to return beside tokens: "layers", "attention".
+    stop_gradient: whether no gradient flows through its codes.
     owner: whose weights it passes its view through, "online", "ema" or a frozen state; "" = none's.
     together: its views are one batch, whose rows the batch norms see all at once (SimCLR).
     blocks: number of blocks that the tower needs at least.
@@ -88,8 +88,8 @@ class Encoder(NamedTuple):
     heads: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     slots: tuple[Slot, ...] = ()
-    reads: frozenset[str] = frozenset()
-    stops: bool = False
+    tower_outputs: frozenset[str] = frozenset()
+    stop_gradient: bool = False
     owner: str = ""
     together: bool = False
     blocks: int = 0
@@ -104,7 +104,7 @@ def _names(heads: Heads) -> tuple[str, ...]:
 
 
 def _last_width(tower: str, heads: tuple[str, ...]) -> Callable[[Mapping[str, Any]], int]:
-    return lambda stages: stages[(tower, *heads)[-1]].width
+    return lambda nodes: nodes[(tower, *heads)[-1]].width
 
 
 def online(tower: str = "image", *, heads: Heads = (), together: bool = False) -> Encoder:
@@ -199,7 +199,9 @@ def ema(
 
     slot = Slot("ema", init, update, tuple(ramp.values()), metrics)
     width = _last_width(tower, heads)
-    return Encoder("ema", tower, apply, width, heads, slots=(slot,), stops=True, owner="ema")
+    return Encoder(
+        "ema", tower, apply, width, heads, slots=(slot,), stop_gradient=True, owner="ema"
+    )
 
 
 def _followed(state: dict, moves: tuple) -> dict:
@@ -246,7 +248,9 @@ def frozen(
     slot = Slot(name, lambda key, network, owned: owned, _keep, frozen=True, source=tower)
     width = _last_width(tower, heads)
     beside = _names(beside)
-    return Encoder(name, tower, apply, width, heads, beside, (slot,), stops=True, owner=name)
+    return Encoder(
+        name, tower, apply, width, heads, beside, (slot,), stop_gradient=True, owner=name
+    )
 
 
 def refined(
@@ -305,12 +309,12 @@ def pixels(tower: str = "image", *, normalization: PixelStatistics = "patch") ->
         tokens = geometry.patchify(images, patch)
         return Features(tokens=jax.lax.stop_gradient(tokens)), {}
 
-    def width(stages):
-        if not stages[tower].patch:
+    def width(nodes):
+        if not nodes[tower].patch:
             raise ConfigError(f"pixels are those of the patches of a tower, but '{tower}' has none")
-        return 3 * stages[tower].patch ** 2
+        return 3 * nodes[tower].patch ** 2
 
-    return Encoder(f"pixels/{normalization}", tower, apply, width, stops=True)
+    return Encoder(f"pixels/{normalization}", tower, apply, width, stop_gradient=True)
 
 
 def then(encoder: Encoder, fn: Callable[[Features], Features], **changes: Any) -> Encoder:
@@ -344,4 +348,4 @@ def renamed(encoder: Encoder, names: Mapping[str, str]) -> Encoder:
 
 def stopped(encoder: Encoder) -> Encoder:
     """`encoder` with no gradient through its codes."""
-    return then(encoder, jax.lax.stop_gradient, stops=True)
+    return then(encoder, jax.lax.stop_gradient, stop_gradient=True)

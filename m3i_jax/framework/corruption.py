@@ -58,7 +58,7 @@ def dalle_words(*, codes: int = 8192, tower: str = "tokenizer", beside: tuple = 
     def likeliest(features):
         return Features(target_index=features.tokens.argmax(-1).astype(jnp.int32))
 
-    return then(frozen(tower, beside=beside), likeliest, width=lambda stages: codes)
+    return then(frozen(tower, beside=beside), likeliest, width=lambda nodes: codes)
 
 
 def dalle_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
@@ -207,4 +207,4 @@ def replaced(tower: str = "generator") -> Encoder:
         cells = inputs.view.regions["replaced"].cells
         return Features(tokens=cells.reshape(len(cells), -1, 1).astype(jnp.float32)), {}
 
-    return Encoder("replaced", tower, apply, lambda stages: 1, stops=True)
+    return Encoder("replaced", tower, apply, lambda nodes: 1, stop_gradient=True)

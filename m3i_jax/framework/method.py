@@ -238,13 +238,13 @@ class Method:
         code = self.codes[name]
         return (code.code, self.codes[code.code]) if isinstance(code, RegionCode) else (name, code)
 
-    def decoders(self, stages: Mapping) -> dict[str, int]:
+    def decoders(self, nodes: Mapping) -> dict[str, int]:
         """Names of the decoders that the terms want, and the width each has to predict."""
         wanted = {}
         for name, term in self.terms.items():
             if term.decoder is None:
                 continue
-            width = self.codes[term.y].encoder.width(stages)
+            width = self.codes[term.y].encoder.width(nodes)
             # Terms may share a decoder, whose last layer has one width.
             if wanted.setdefault(term.decoder, width) != width:
                 raise ValueError(

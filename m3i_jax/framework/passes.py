@@ -49,7 +49,7 @@ def encoder_inputs(
     # By (owner, tower, views, mask) and then the heads behind it, one longer for each: a code that
     # takes two of three heads finds the pass of the two made already.
     made: dict[tuple, Features] = {}
-    reads, passes = _planned(method, prepared.known)
+    outputs, passes = _planned(method, prepared.known)
 
     def inputs(name: str, view: View) -> EncoderInput:
         code, place = method.encoded[name], _place(method, name)
@@ -61,7 +61,7 @@ def encoder_inputs(
             if at not in made:
                 # The same number for every image, so that tokens have a static shape, (B, keep, D).
                 keep = code.mask and code.mask.count(network.towers[tower].grid)
-                given = how | {part: True for part in reads[place]}
+                given = how | {part: True for part in outputs[place]}
                 given |= {"visible": prepared.visible.get(name), "keep": keep, "batch_stats": 0}
                 data = _data(place, view, prepared.views)
                 encode = lambda weights: network.encode(weights, tower, data, **given)  # noqa: E731
@@ -88,17 +88,17 @@ def encoder_inputs(
 
 def _planned(method: Method, known: Mapping[str, Features]) -> tuple[dict, dict]:
     """What each pass has to return, {place: names}; the passes by (owner, tower), in order."""
-    reads: dict[Place, frozenset] = {}
+    outputs: dict[Place, frozenset] = {}
     passes: dict[tuple, list[Place]] = {}
     for name in method.order:
         encoder, place = method.encoded[name].encoder, _place(method, name)
         # A pass is made once, so its first code has to ask for what any of them needs.
-        reads[place] = reads.get(place, frozenset()) | encoder.reads
+        outputs[place] = outputs.get(place, frozenset()) | encoder.tower_outputs
         # In order, as batch norms move their running statistics once for each.
         before = passes.setdefault((encoder.owner, place.tower), [])
         if name not in known and place not in before:
             before.append(place)
-    return reads, passes
+    return outputs, passes
 
 
 def _headed(network, weights, head, before, *, grid, train, key) -> Features:

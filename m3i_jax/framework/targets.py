@@ -49,7 +49,7 @@ def last_layers(encoder: Encoder, *, count: int) -> Encoder:
     if encoder.heads:
         raise ValueError("the outputs of blocks are those of the tower: no heads behind it")
     # Asking for the layers is all it takes: `passes` makes the tower return them.
-    return then(encoder, mean, reads=encoder.reads | {"layers"}, blocks=count)
+    return then(encoder, mean, tower_outputs=encoder.tower_outputs | {"layers"}, blocks=count)
 
 
 def _alike(
@@ -71,12 +71,12 @@ def _alike(
 
 def attentive(encoder: Encoder) -> Encoder:
     """`encoder` with its attention weights at hand: a guide for masks (docs/methods.md#milan)."""
-    return encoder._replace(reads=encoder.reads | {"attention"})
+    return encoder._replace(tower_outputs=encoder.tower_outputs | {"attention"})
 
 
 def layered(encoder: Encoder) -> Encoder:
     """`encoder` whose heads get the outputs of all blocks, too (docs/methods.md#beit_v2)."""
-    return encoder._replace(reads=encoder.reads | {"layers"})
+    return encoder._replace(tower_outputs=encoder.tower_outputs | {"layers"})
 
 
 def shared_heads(encoder: Encoder, heads: str | tuple[str, ...]) -> Encoder:
@@ -93,7 +93,7 @@ def shared_heads(encoder: Encoder, heads: str | tuple[str, ...]) -> Encoder:
         weights = jax.lax.stop_gradient(inputs.params)
         return refined(inputs, weights, heads, features, encoder.tower), updates
 
-    return encoder._replace(apply=apply, width=lambda stages: stages[heads[-1]].width)
+    return encoder._replace(apply=apply, width=lambda nodes: nodes[heads[-1]].width)
 
 
 def queue(
@@ -107,7 +107,7 @@ def queue(
     """
 
     def init(key, network, owned):
-        keys = jax.random.normal(key, (size, encoder.width(network.stages)), jnp.float32)
+        keys = jax.random.normal(key, (size, encoder.width(network.nodes)), jnp.float32)
         return {"keys": normalize.unit(keys), "next": jnp.zeros((), jnp.int32)}
 
     def update(owned, state, updates, progress):
@@ -182,7 +182,7 @@ def centred(
     tau = temperature_at(temperature)
 
     def init(key, network, owned):
-        return jnp.zeros((encoder.width(network.stages),), jnp.float32)
+        return jnp.zeros((encoder.width(network.nodes),), jnp.float32)
 
     def update(owned, state, updates, progress):
         # One mean (K,) for each code of the slot: their views count alike.
@@ -222,7 +222,7 @@ def _codebook(encoder: Encoder, codes: int):
     """init of the state of a vector quantiser: unit vectors, and whether they have been set."""
 
     def init(key, network, owned):
-        width = encoder.width(network.stages)
+        width = encoder.width(network.nodes)
         words = normalize.unit(jax.random.normal(key, (codes, width), jnp.float32))
         return {"words": words, "started": jnp.zeros((), bool)}
 
@@ -301,5 +301,5 @@ def words(encoder: Encoder, *, codes: int = 8192, name: str = "codebook") -> Enc
     start, of = _codebook(encoder, codes), dict(source=encoder.tower, behind=behind(encoder))
     slot = Slot(name, start, _keep, (codes,), **of)
     return encoder._replace(
-        apply=apply, width=lambda stages: codes, slots=(*encoder.slots, slot), stops=True
+        apply=apply, width=lambda nodes: codes, slots=(*encoder.slots, slot), stop_gradient=True
     )

@@ -74,6 +74,6 @@ def _regularizer(term: Term, y) -> str:
         names.append("centring")
     if term.regularize:
         names.append(term.regularize.name)
-    if y.encoder.stops and not y.encoder.name.startswith("pixels"):
+    if y.encoder.stop_gradient and not y.encoder.name.startswith("pixels"):
         names.append("stop-gradient")
     return ", ".join(names) or "–"

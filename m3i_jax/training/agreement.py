@@ -211,7 +211,7 @@ def _check_codes(method: Method, network: Network) -> None:
     """
     for name, term in method.terms.items():
         ends = [method.source_of(end)[1].encoder for end in (term.x, term.y)]
-        widths = [encoder.width(network.stages) for encoder in ends]
+        widths = [encoder.width(network.nodes) for encoder in ends]
         if term.decoder is None and widths[0] != widths[1]:
             said = " and ".join(
                 f"{width} dimensions of '{'/'.join(('', e.tower, *e.heads)[1:])}'"

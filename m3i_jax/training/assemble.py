@@ -149,9 +149,9 @@ def build_network(config: Config, method: Method) -> networks.Network:
         config.decoders,
         image=config.image,
         dtype=config.dtype,
-        out=lambda name, stages: method.decoders(stages).get(name),
+        out=lambda name, nodes: method.decoders(nodes).get(name),
     )
-    heads = {name: s.width for name, s in network.stages.items() if s.kind == "head"}
+    heads = {name: s.width for name, s in network.nodes.items() if s.kind == "head"}
     for name in sorted(method.heads() - set(heads)):
         raise ConfigError(f"an encoder passes through '{name}': config.decoders.{name} needs 'out'")
     for name, code in method.encoded.items():
@@ -161,7 +161,7 @@ def build_network(config: Config, method: Method) -> networks.Network:
                 "convolution over every pixel: take a ViT, SwinV2 or a lifted stem, or a method "
                 "that mixes images (m3i) or hides nothing"
             )
-    for name, width in method.decoders(network.stages).items():
+    for name, width in method.decoders(network.nodes).items():
         if heads.get(name, width) != width:
             raise ConfigError(
                 f"config.decoders.{name}.out is {heads[name]}, "

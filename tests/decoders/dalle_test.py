@@ -142,7 +142,7 @@ def test_it_is_a_head_behind_a_tokenizer(key):
     vit = {"name": "vit_nano", "width": 16, "depth": 1, "heads": 2}
     block = NAME | dict(vocabulary=64, embed=4, width=8, depths=(1, 1), input="tokenizer")
     net = networks.build(vit, towers, {"pixels": block}, image=32, dtype="bfloat16", out={})
-    assert net.stages["pixels"].width == 12 and net.stages["pixels"].grid == (8, 8)
+    assert net.nodes["pixels"].width == 12 and net.nodes["pixels"].grid == (8, 8)
     x = Features(target_index=jnp.arange(64, dtype=jnp.int32)[None])
     made = jax.eval_shape(lambda k: net.refine(net.init(k), "pixels", x, grid=(8, 8)), key)
     assert made.tokens.shape == (1, 64, 12) and made.tokens.dtype == jnp.float32

@@ -25,7 +25,7 @@ class ToyNetwork(NamedTuple):
     batchwise: frozenset = frozenset()
 
     @property
-    def stages(self):
+    def nodes(self):
         return {**self.towers, "projector": Tower(WIDTH), "prototypes": Tower(WIDTH)}
 
     def init(self, key):

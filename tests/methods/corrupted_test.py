@@ -32,7 +32,7 @@ def test_cim_as_published():
 def test_revdet_asks_every_cell_whether_it_was_replaced():
     method = methods.cim(task="revdet", tokenizer="dalle")
     assert method.terms["revdet"].weight == 1.0 and method.terms["revdet"].positions == "all"
-    assert method.codes["y"].view == "corrupted" and method.codes["y"].encoder.stops
+    assert method.codes["y"].view == "corrupted" and method.codes["y"].encoder.stop_gradient
     assert methods.cim(task="revdet", weight=3.0).terms["revdet"].weight == 3.0
 
 
@@ -94,7 +94,7 @@ def moved(task, term, generator):
         dict(heads, bottleneck=dict(bottleneck, input="tokenizer"), painter=painter),
         image=16,
         dtype="float32",
-        out=lambda name, stages: method.decoders(stages).get(name, 8),
+        out=lambda name, nodes: method.decoders(nodes).get(name, 8),
     )
     key = jax.random.key(0)
     pixels = jax.random.normal(key, (4, 16, 16, 3))

@@ -19,7 +19,7 @@ def test_moco_v3_counts_each_direction_two_tau_times():
 
 def test_only_contrast_without_an_average_leaves_gradient_to_the_target():
     stops = {
-        name: {m.codes[t.y].encoder.stops for t in m.terms.values()}
+        name: {m.codes[t.y].encoder.stop_gradient for t in m.terms.values()}
         for name, m in ((r, getattr(methods, r)()) for r in ("simclr", "barlow_twins", "byol"))
     }
     assert stops == {"simclr": {False}, "barlow_twins": {False}, "byol": {True}}

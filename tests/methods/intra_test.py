@@ -24,7 +24,7 @@ def test_beit_hides_75_of_196_and_data2vec_120():
 
 def test_data2vec_reads_layers_of_the_average():
     method = methods.data2vec(layers=6)
-    assert method.codes["y"].encoder.reads == {"layers"}
+    assert method.codes["y"].encoder.tower_outputs == {"layers"}
     assert method.slots["ema"].settings[:3] == (0.9998, 0.9998, "cosine")
 
 
@@ -37,7 +37,7 @@ def test_beit_v2_asks_the_same_words_twice_of_one_pass():
 def test_milan_is_guided_by_its_teacher():
     method = methods.milan()
     assert method.codes["x"].mask.guide == "y"
-    assert method.codes["y"].encoder.reads == {"attention"}
+    assert method.codes["y"].encoder.tower_outputs == {"attention"}
     assert method.terms["dense"].positions == "all"
 
 

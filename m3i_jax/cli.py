@@ -33,7 +33,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from m3i_jax import shipped, usage
+from m3i_jax import renamed, shipped, usage
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.ranges import refusal, shown
 from m3i_jax.spelling import meant, nearest
@@ -49,7 +49,7 @@ TWINS = frozenset("weight_decay weight_decay_end head heads dtype types encoder 
 # Keys that a file may leave out: those of a config, and blocks in blocks.
 OPEN = re.compile(
     rf"config\.({'|'.join(HOMES[''][''].split())}|(augment|towers|decoders|weights)\.\w+"
-    r"|objective\.(target|rows(\.\w+(\.target)?)?)|optimizer\.schedule|crops\.rand_augment)"
+    r"|objective\.(target|methods(\.\w+(\.target)?)?)|optimizer\.schedule|crops\.rand_augment)"
 )
 
 
@@ -160,6 +160,7 @@ def check_overrides(argv: Sequence[str], default: str) -> tuple[list[str], Confi
         else:
             words.append(word)
     config = load(chosen)
+    words = [*words[:1], *map(_today, words[1:])]
     for word, after in itertools.pairwise([*words[1:], ""]):
         name, equals, value = word.lstrip("-").partition("=")
         name = name.removeprefix("no")  # --noconfig.key is False
@@ -196,7 +197,7 @@ def load(path: str) -> ConfigDict:
             config = module.get_config(argument) if argument else module.get_config()
             if not isinstance(config, Mapping | ConfigDict):
                 raise TypeError(f"get_config returns {shown(config)}, expected a ConfigDict")
-            return ConfigDict(config)
+            return renamed.config(ConfigDict(config))
     except UserError:
         raise
     except Exception as error:
@@ -221,6 +222,14 @@ def located(path: str) -> str:
     if there := [file for file in files if file.endswith(".py")]:
         raise ConfigError(f"no config file '{name}'{nearest(os.path.basename(name), there)}")
     raise ConfigError(f"no config '{name}'{nearest(name, shipped.names())}")
+
+
+def _today(word: str) -> str:
+    """A flag of a key of the config under the key's name of today."""
+    name, equals, value = word.partition("=")
+    flag, dot, path = name.partition("config.")
+    asks = dot and flag in ("-", "--", "-no", "--no")  # --noconfig.key is False
+    return f"{flag}{dot}{renamed.key(path)}{equals}{value}" if asks else word
 
 
 def _said(error: Exception) -> str:

@@ -207,8 +207,11 @@ WORDS: tuple[tuple[str, str], ...] = (
     ("window", "window_size"),
     ("pretrained_window", "pretrained_window_size pretrained_window_sizes"),
     ("weight_init", "init initializer init_method initialization weight_initializer"),
-    ("vocabulary codes", "vocab_size n_vocab num_tokens vocab"),
-    ("codes", "codebook_size n_embed num_embeddings num_codes codebook_n_emb"),
+    ("vocabulary", "vocab_size n_vocab num_tokens vocab"),
+    (
+        "vocabulary",
+        "codebook_size n_embed num_embeddings num_codes codebook_n_emb codes",
+    ),
     (
         "length",
         "max_length seq_len context_length max_position_embeddings sequence_length seq_length "
@@ -369,7 +372,7 @@ HOMES: dict[str, dict[str, str]] = {
         "barlow_twins": "off_diagonal",
         "msn": "sharpen entropy_weight",
         "vq_kd vq_vae": "commitment",
-        "vq_kd vq_vae beit beit_v2 cim siamese_words": "codes",
+        "vq_kd vq_vae beit beit_v2 cim siamese_words": "vocabulary",
     },
     "target": {"ema": "momentum", "pixels": "normalization"},
     "crops": {"": "scale ratio flip local_size local_scale rand_augment repeats interpolation"},

@@ -54,7 +54,7 @@ def reached():
         "monitor": schema.Monitor,
     }  # fmt: skip
     found |= {name: (fn, {}, {}) for name, fn in alone.items()}
-    found["method combine"] = (methods.combine, {}, {"rows": {}})
+    found["method combine"] = (methods.combine, {}, {"methods": {}})
     found["weighting scheduled"] = (framework.scheduled, {}, {"groups": {}})
     for name, fn in optimizer.offered().items():
         found[f"optimizer {name}"] = (fn, steps(fn), {"lr": 0.1})

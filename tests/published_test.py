@@ -131,7 +131,8 @@ PUBLISHED = [
                                  "encoder.class_token": True}),
     ("imagenet/vq_kd_vit_b16", "microsoft/unilm beit2/TOKENIZER.md, run_vqkd_training.py",
      IMAGENET | ADAMW | CLOSED | BICUBIC | rates(2e-4, end=1e-5) | steps(0.99, 1e-4)
-     | lengths(512, 100, 10) | {"crops.scale": (0.08, 1.0), "augment": {}, "objective.codes": 8192,
+     | lengths(512, 100, 10) | {"crops.scale": (0.08, 1.0), "augment": {},
+                                "objective.vocabulary": 8192,
                                 "objective.decay": 0.99, "objective.commitment": 1.0,
                                 "encoder.drop_path": 0.0, "encoder.layer_scale": None,
                                 "encoder.weight_init": "vq_kd",

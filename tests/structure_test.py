@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "shipped": "",
     "meanings": "",
     "usage": "meanings",
-    "cli": "build ranges spelling synonyms shipped usage",
+    "renamed": "build",
+    "cli": "build ranges spelling synonyms shipped usage renamed",
     "geometry": "types",
     "losses": NUMERICS + " normalize",
     "masks": NUMERICS,
@@ -47,8 +48,8 @@ MAY_IMPORT = {
     "interop": "types build ranges jsonfile trees geometry normalize nn encoders",
     "checkpoints": "types build ranges jsonfile trees parallel data interop",
     "training": NUMERICS
-    + " trees jsonfile meanings augment normalize metrics pictures parallel encoders decoders"
-    + " networks framework methods data interop checkpoints",
+    + " trees jsonfile renamed meanings augment normalize metrics pictures parallel encoders"
+    + " decoders networks framework methods data interop checkpoints",
     "evaluation": NUMERICS
     + " trees jsonfile normalize metrics parallel networks checkpoints training data",
     "analysis": NUMERICS

@@ -22,7 +22,7 @@ def corrupting(tmp_path_factory):
                 block.update(width=32, depth=2, heads=2)
             config["decoders"]["bottleneck"].update(hidden=16, out=8)
             config["decoders"]["painter"].update(width=32, heads=2)
-            config["objective"]["codes"] = 6
+            config["objective"]["vocabulary"] = 6
             config["weights"]["tokenizer"]["path"] = "untrained"
             config["data"]["length"] = 60
             config["mesh"] = dict(data=1, fsdp=1)

@@ -41,16 +41,14 @@ def pytest_generate_tests(metafunc):
 
 
 # Sizes for a run that compiles in seconds, wherever a block has the key.
-TINY = dict(
-    width=64, depth=1, heads=2, hidden=32, layer=1, size=32, codes=16, layers=2, local_size=8
-)
+TINY = dict(width=64, depth=1, heads=2, hidden=32, layer=1, size=32, layers=2, local_size=8)
 
 
-def tiny(block):
+def tiny(block, *, sizes=TINY):
     """A block with everything in it made small."""
-    small = {k: TINY[k] for k in block if k in TINY and isinstance(block[k], int)}
-    if rows := block.get("rows"):
-        small["rows"] = {name: tiny(method) for name, method in rows.items()}
+    small = {k: sizes[k] for k in block if k in sizes and isinstance(block[k], int)}
+    if combined := block.get("methods"):
+        small["methods"] = {name: tiny(method, sizes=sizes) for name, method in combined.items()}
     narrow = "out" in block and block["name"] != "infill"  # what paints words makes all pixels
     return block | small | ({"out": min(block["out"], 32)} if narrow else {})
 
@@ -78,7 +76,7 @@ def shrunk():
                 tower.update(width=64, depth=2, heads=2)
                 config["weights"].get(name, {})["path"] = "untrained"
         config["decoders"] = {name: tiny(block) for name, block in config["decoders"].items()}
-        config["objective"] = tiny(config["objective"])
+        config["objective"] = tiny(config["objective"], sizes=TINY | dict(vocabulary=16))
         config["crops"] = tiny(config["crops"])
         config["log"] = dict(every=1, images=0)
         config["checkpoint"] = dict(every=4, keep=2)

@@ -11,7 +11,7 @@ from m3i_jax.configs import recipes
 def get_config():
     return recipes.with_tokenizer(
         encoder=dict(recipes.SMALL_VIT, hide="mask"),
-        objective=dict(name="beit", hidden=0.4, codes=256),
+        objective=dict(name="beit", hidden=0.4, vocabulary=256),
         decoders=dict(words=dict(name="linear")),
         optimizer=dict(recipes.SMALL_ADAMW, no_decay=recipes.WITHOUT_CLASS),
     )

@@ -11,7 +11,7 @@ from m3i_jax.configs import recipes
 def get_config():
     return recipes.with_tokenizer(
         encoder=dict(recipes.SMALL_VIT, hide="mask", final_norm=False),
-        objective=dict(name="beit_v2", hidden=0.4, codes=256),
+        objective=dict(name="beit_v2", hidden=0.4, vocabulary=256),
         decoders=dict(
             words=dict(name="linear", norm_in=True),
             class_branch=dict(name="class_branch", layer=3, depth=2, heads=4),

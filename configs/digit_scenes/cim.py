@@ -33,7 +33,7 @@ def get_config(variant="respix"):
         objective = dict(name="cim", corruption="erasing", hidden=0.5)
         return recipes.digit_scenes(objective=objective, **blocks)
     blocks["decoders"]["words"] = dict(name="linear", input="generator")
-    objective = dict(name="cim", task=task, codes=256, hidden=0.5)
+    objective = dict(name="cim", task=task, vocabulary=256, hidden=0.5)
     return recipes.with_painter(
         objective=objective, towers=dict(generator=recipes.GENERATOR | shares), **blocks
     )

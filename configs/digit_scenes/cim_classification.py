@@ -14,8 +14,8 @@ def get_config():
         augment=dict(),
         objective=dict(
             name="combine",
-            rows=dict(
-                cim=dict(name="cim", codes=256, hidden=0.5),
+            methods=dict(
+                cim=dict(name="cim", vocabulary=256, hidden=0.5),
                 supervised=dict(name="classification"),
             ),
             # CIM's own weight of 10 for pixels would leave labels a tenth of the direction.

@@ -12,7 +12,7 @@ def get_config():
     return recipes.with_captions(
         objective=dict(
             name="combine",
-            rows=dict(mae=dict(name="mae", hidden=0.5), clip=dict(name="clip", hidden=0.5)),
+            methods=dict(mae=dict(name="mae", hidden=0.5), clip=dict(name="clip", hidden=0.5)),
         ),
         weighting=dict(name="scheduled", groups=dict(mae=(1.0, 0.5), clip=(0.1, 0.5))),
         decoders=dict(

@@ -11,7 +11,7 @@ def get_config():
     return recipes.digit_scenes(
         objective=dict(
             name="combine",
-            rows=dict(
+            methods=dict(
                 moco=dict(
                     name="moco_v3",
                     target=dict(name="ema", heads="projector", momentum=0.98, end=1.0),

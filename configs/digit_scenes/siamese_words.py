@@ -11,6 +11,6 @@ from m3i_jax.configs import recipes
 
 def get_config():
     return recipes.with_tokenizer(
-        objective=dict(name="siamese_words", hidden=0.5, codes=256),
+        objective=dict(name="siamese_words", hidden=0.5, vocabulary=256),
         decoders=dict(image=recipes.QUERY),
     )

@@ -12,7 +12,7 @@ from m3i_jax.configs import recipes
 
 def get_config():
     return recipes.with_teacher(
-        objective=dict(name="vq_kd", codes=256, decay=0.99, commitment=0.02),
+        objective=dict(name="vq_kd", vocabulary=256, decay=0.99, commitment=0.02),
         decoders=dict(
             bottleneck=recipes.BOTTLENECK,
             dense=dict(name="infill", width=128, depth=1, heads=4, head="tanh", input="bottleneck"),

@@ -11,7 +11,7 @@ def get_config():
     return recipes.digit_scenes(
         encoder=recipes.FINE_VIT,
         augment=dict(),
-        objective=dict(name="vq_vae", codes=256, decay=0.99, commitment=0.02),
+        objective=dict(name="vq_vae", vocabulary=256, decay=0.99, commitment=0.02),
         decoders=dict(bottleneck=recipes.BOTTLENECK, painter=recipes.PAINTER),
         optimizer=dict(
             name="adamw", lr=1e-3, b2=0.99, weight_decay=1e-4, no_decay=recipes.WITHOUT_CLASS

@@ -16,7 +16,7 @@ def get_config():
         duration="1600 epochs",
         crops=dict(scale=(0.2, 1.0), flip=0.5),
         encoder=dict(recipes.MASKED_VIT, final_norm=False),
-        objective=dict(name="beit_v2", hidden=75 / 196, codes=8192),
+        objective=dict(name="beit_v2", hidden=75 / 196, vocabulary=8192),
         decoders=dict(
             words=dict(name="linear", norm_in=True),
             class_branch=dict(

@@ -18,11 +18,11 @@ from m3i_jax.configs import recipes
 def get_config(tokenizer="dalle"):
     decoders = dict(words=dict(name="linear"))
     if tokenizer == "vq_kd":
-        objective = dict(name="beit", hidden=75 / 196, codes=8192)
+        objective = dict(name="beit", hidden=75 / 196, vocabulary=8192)
         return recipes.beit_with_words(objective=objective, decoders=decoders)
     return recipes.beit(
         towers=dict(tokenizer=dict(name="dalle_encoder")),
         weights=dict(tokenizer=dict(path="weights/dalle")),
-        objective=dict(name="beit", hidden=75 / 196, codes=8192, tokenizer="dalle"),
+        objective=dict(name="beit", hidden=75 / 196, vocabulary=8192, tokenizer="dalle"),
         decoders=decoders,
     )

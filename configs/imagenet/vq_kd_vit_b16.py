@@ -19,7 +19,7 @@ def get_config():
         duration="100 epochs",
         warmup="10 epochs",
         encoder=recipes.TOKENIZER_VIT,
-        objective=dict(name="vq_kd", codes=8192, decay=0.99, commitment=1.0),
+        objective=dict(name="vq_kd", vocabulary=8192, decay=0.99, commitment=1.0),
         target=dict(name="frozen", heads="teacher_head"),
         decoders=dict(
             teacher_head=recipes.CLIP_PROJECTION,

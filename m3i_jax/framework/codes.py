@@ -72,7 +72,7 @@ class Encoder(NamedTuple):
     apply: (inputs) -> (Features, {slot: its entry of `updates`}).
     width: (nodes of the network by name) -> dimension of its codes.
     heads: feature heads behind the tower, in order.
-    beside: further heads whose weights are of its state, for others to use.
+    extra_heads: further heads whose weights are of its state, for others to use.
     slots: its states.
     tower_outputs: what the tower has to return beside tokens: "layers", "attention".
     stop_gradient: whether no gradient flows through its codes.
@@ -86,7 +86,7 @@ class Encoder(NamedTuple):
     apply: Callable[[EncoderInput], tuple[Features, dict[str, Any]]]
     width: Callable[[Mapping[str, Any]], int]
     heads: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
+    extra_heads: tuple[str, ...] = ()
     slots: tuple[Slot, ...] = ()
     tower_outputs: frozenset[str] = frozenset()
     stop_gradient: bool = False
@@ -219,7 +219,7 @@ def _followed(state: dict, moves: tuple) -> dict:
 
 
 def frozen(
-    tower: str = "teacher", *, heads: Heads = (), class_token: bool = False, beside: Heads = ()
+    tower: str = "teacher", *, heads: Heads = (), class_token: bool = False, extra_heads: Heads = ()
 ) -> Encoder:
     """A teacher whose weights are loaded and stay as they are (docs/methods.md#regularisers).
 
@@ -229,7 +229,7 @@ def frozen(
     tower: of config.towers.  heads: feature heads behind it, in order.
     class_token: puts that token in front of the patches', in front of the heads (FD, MILAN):
       (B, 1 + h·w, D).
-    beside: heads that are loaded with it and that no code passes through (what paints a
+    extra_heads: heads that are loaded with it and that no code passes through (what paints a
       tokenizer's words).
     """
     heads = _names(heads)
@@ -247,9 +247,9 @@ def frozen(
     # Initialised only for its shapes: the weights come from a file (`training.frozen`).
     slot = Slot(name, lambda key, network, owned: owned, _keep, frozen=True, source=tower)
     width = _last_width(tower, heads)
-    beside = _names(beside)
+    extra_heads = _names(extra_heads)
     return Encoder(
-        name, tower, apply, width, heads, beside, (slot,), stop_gradient=True, owner=name
+        name, tower, apply, width, heads, extra_heads, (slot,), stop_gradient=True, owner=name
     )
 
 

@@ -25,7 +25,7 @@ Logits = Float[Array, "batch tokens vocabulary"]
 class Tokenizer(NamedTuple):
     """Images to words and back.
 
-    words: encoder whose codes' `target_index` (B, n) are words.
+    words: encoder whose `target_index` (B, n) are words.
     paint: (inputs, tokens) -> normalised images (B, h·s, w·s, 3), s pixels for each word.
     """
 
@@ -33,23 +33,25 @@ class Tokenizer(NamedTuple):
     paint: Callable[[DerivedInputs, Words], Float[Array, "batch height width 3"]]
 
 
-def vq_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
+def vq_tokenizer(*, vocabulary: int = 8192, tower: str = "tokenizer") -> Tokenizer:
     """Words of a codebook that this library trained with a picture as the target (`vq_vae`).
 
     `bottleneck` leads from the tower to the words, `painter` from the words to normalised pixels.
     """
     # The painter is loaded with the rest, but no code passes through it: it paints in the other
     # direction.
-    encoder = frozen(tower, heads="bottleneck", beside="painter")
+    encoder = frozen(tower, heads="bottleneck", extra_heads="painter")
 
     def paint(inputs, tokens):
         vectors = inputs.states["codebook"]["words"][tokens]
         return _painted(inputs, tower, Features(tokens=vectors))
 
-    return Tokenizer(words(encoder, codes=codes), paint)
+    return Tokenizer(words(encoder, vocabulary=vocabulary), paint)
 
 
-def dalle_words(*, codes: int = 8192, tower: str = "tokenizer", beside: tuple = ()) -> Encoder:
+def dalle_words(
+    *, vocabulary: int = 8192, tower: str = "tokenizer", extra_heads: tuple = ()
+) -> Encoder:
     """The likeliest word of each cell by DALL-E's dVAE, `dalle_encoder`.
 
     Ramesh et al. 2021, appendix A, https://arxiv.org/abs/2102.12092.
@@ -58,10 +60,10 @@ def dalle_words(*, codes: int = 8192, tower: str = "tokenizer", beside: tuple = 
     def likeliest(features):
         return Features(target_index=features.tokens.argmax(-1).astype(jnp.int32))
 
-    return then(frozen(tower, beside=beside), likeliest, width=lambda nodes: codes)
+    return then(frozen(tower, extra_heads=extra_heads), likeliest, width=lambda nodes: vocabulary)
 
 
-def dalle_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer:
+def dalle_tokenizer(*, vocabulary: int = 8192, tower: str = "tokenizer") -> Tokenizer:
     """DALL-E's dVAE: `dalle_encoder` as the tower, `dalle_decoder` as `painter`.
 
     docs/methods.md#visual-tokens.
@@ -70,7 +72,9 @@ def dalle_tokenizer(*, codes: int = 8192, tower: str = "tokenizer") -> Tokenizer
     def paint(inputs, tokens):
         return normalize.channels(_painted(inputs, tower, Features(target_index=tokens)))
 
-    return Tokenizer(dalle_words(codes=codes, tower=tower, beside=("painter",)), paint)
+    return Tokenizer(
+        dalle_words(vocabulary=vocabulary, tower=tower, extra_heads=("painter",)), paint
+    )
 
 
 TOKENIZERS = {"vq": vq_tokenizer, "dalle": dalle_tokenizer}

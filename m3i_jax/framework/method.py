@@ -210,7 +210,7 @@ class Method:
             c.encoder for c in self.encoded.values() if slot in {s.name for s in c.encoder.slots}
         ]
         towers = {e.tower for e in users}
-        heads = {h for e in users for h in (*e.heads, *e.beside)}
+        heads = {h for e in users for h in (*e.heads, *e.extra_heads)}
         # The encoder is evaluated by its average whether or not a code passes through that.
         towers |= {"image"} if slot == "ema" else set()
         either = lambda names: "|".join(sorted(map(re.escape, names)))  # noqa: E731
@@ -256,7 +256,7 @@ class Method:
     def heads(self) -> set[str]:
         """Names of the feature heads that codes pass through, and of those beside them."""
         encoders = [code.encoder for code in self.encoded.values()]
-        return {h for encoder in encoders for h in (*encoder.heads, *encoder.beside)}
+        return {h for encoder in encoders for h in (*encoder.heads, *encoder.extra_heads)}
 
     def batchwise(self, parts: frozenset[str] = frozenset()) -> dict[str, str]:
         """Terms whose loss over a batch is not the mean over its parts, each with the reason.

@@ -218,19 +218,19 @@ def assigned(encoder: Encoder, *, sharpen: float = 0.25, iterations: int = 3) ->
     return then(encoder, assign)
 
 
-def _codebook(encoder: Encoder, codes: int):
+def _codebook(encoder: Encoder, vocabulary: int):
     """init of the state of a vector quantiser: unit vectors, and whether they have been set."""
 
     def init(key, network, owned):
         width = encoder.width(network.nodes)
-        words = normalize.unit(jax.random.normal(key, (codes, width), jnp.float32))
+        words = normalize.unit(jax.random.normal(key, (vocabulary, width), jnp.float32))
         return {"words": words, "started": jnp.zeros((), bool)}
 
     return init
 
 
 def quantized(
-    encoder: Encoder, *, codes: int = 8192, decay: float = 0.99, name: str = "codebook"
+    encoder: Encoder, *, vocabulary: int = 8192, decay: float = 0.99, name: str = "codebook"
 ) -> Encoder:
     """Tokens replaced by their nearest word, straight through.
 
@@ -257,7 +257,7 @@ def quantized(
         words = jax.lax.cond(
             state["started"],
             lambda: state["words"],
-            lambda: quantize.kmeans(jax.random.key(0), still, codes),
+            lambda: quantize.kmeans(jax.random.key(0), still, vocabulary),
         )
         nearest = quantize.nearest(still, words)
         through = quantize.straight_through(tokens, words[nearest].reshape(tokens.shape))
@@ -271,8 +271,8 @@ def quantized(
         )
         return made, updates | {name: (words, still, nearest)}
 
-    start, settings = _codebook(encoder, codes), (codes, decay)
-    how = dict(batchwise=True, behind=behind(encoder), least=codes)
+    start, settings = _codebook(encoder, vocabulary), (vocabulary, decay)
+    how = dict(batchwise=True, behind=behind(encoder), least=vocabulary)
     slot = Slot(name, start, update, settings, **how)
     return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
 
@@ -285,7 +285,7 @@ def before(quantized: Encoder) -> Encoder:
     return then(quantized, lambda f: f._replace(tokens=f.pre_head_tokens))
 
 
-def words(encoder: Encoder, *, codes: int = 8192, name: str = "codebook") -> Encoder:
+def words(encoder: Encoder, *, vocabulary: int = 8192, name: str = "codebook") -> Encoder:
     """The word of each token in a codebook that is loaded and stays: visual tokens.
 
     BEiT v2 (Peng et al. 2022, §2.3, https://arxiv.org/abs/2208.06366).
@@ -298,8 +298,11 @@ def words(encoder: Encoder, *, codes: int = 8192, name: str = "codebook") -> Enc
         nearest = quantize.nearest(jax.lax.stop_gradient(features.tokens), words)
         return Features(target_index=nearest), updates
 
-    start, of = _codebook(encoder, codes), dict(source=encoder.tower, behind=behind(encoder))
-    slot = Slot(name, start, _keep, (codes,), **of)
+    start, of = _codebook(encoder, vocabulary), dict(source=encoder.tower, behind=behind(encoder))
+    slot = Slot(name, start, _keep, (vocabulary,), **of)
     return encoder._replace(
-        apply=apply, width=lambda nodes: codes, slots=(*encoder.slots, slot), stop_gradient=True
+        apply=apply,
+        width=lambda nodes: vocabulary,
+        slots=(*encoder.slots, slot),
+        stop_gradient=True,
     )

@@ -7,7 +7,7 @@ several. Every public function of these modules is a method. What is called alik
 
 hidden: share of the patches that are hidden.
 temperature: what similarities are divided by in front of the softmax.
-size: codes in the queue.  codes: words in the vocabulary of the tokenizer.
+size: codes in the queue.  vocabulary: visual tokens that the tokenizer knows.
 local: small views of each image.
 label_smoothing: share of a category's probability that all of them have in equal parts.
 negative_weight: of the alignment with the directions of other samples (UniGrad); 0 = none.
@@ -33,18 +33,19 @@ from m3i_jax.ranges import NotNegative
 from m3i_jax.texts import NAME, NAMES
 
 
-def combine(*, rows: dict[str, dict], weights: dict[str, NotNegative] | None = None) -> Method:
+def combine(*, methods: dict[str, dict], weights: dict[str, NotNegative] | None = None) -> Method:
     """Several methods at once, L = Σ_k w_k L_k over shared encoders (M3I Eq. 4), by config alone.
 
-    rows: {a name of yours: {"name": method, **arguments, "target": block}}.
+    methods: {a name of yours: {"name": method, **arguments, "target": block}}.
     weights: {that name: w}, 1 where left out. For weights that change, or that follow gradient
     norms, see `framework.scheduled` and `framework.gradient_norm`: each is a group
     (docs/methods.md#combine).
     """
-    if strange := [name for name in rows if not NAME.fullmatch(name)]:
-        raise ValueError(f"rows has the name {strange[0]!r}, expected {NAMES}")
+    if strange := [name for name in methods if not NAME.fullmatch(name)]:
+        raise ValueError(f"methods has the name {strange[0]!r}, expected {NAMES}")
     made = {
-        name: create(block, what=f"config.objective.rows.{name}") for name, block in rows.items()
+        name: create(block, what=f"config.objective.methods.{name}")
+        for name, block in methods.items()
     }
     return compose.combine(made, weights=weights)
 

@@ -23,7 +23,7 @@ def cim(
     task: Annotated[str, OneOf("respix", "revdet")] = "respix",
     weight: Positive | None = None,
     tokenizer: Annotated[str, OneOf(*fw.TOKENIZERS)] = "vq",
-    codes: Words = 8192,
+    vocabulary: Words = 8192,
     hidden: Hidden = 100 / 196,
     blockwise: bool = False,
     sampling: Annotated[str, OneOf("softmax", "argmax", "uniform")] = "softmax",
@@ -51,7 +51,7 @@ def cim(
             raise ValueError(f"erased pixels are repaired by task 'respix', not by '{task}'")
         view = {"erased": fw.erased("a", hidden=hidden)}
         return Method({"x": Code("erased", fw.online()), "y": y}, {task: enhance}, view)
-    tokens = lookup(fw.TOKENIZERS, tokenizer, what="tokenizer")(codes=codes)
+    tokens = lookup(fw.TOKENIZERS, tokenizer, what="tokenizer")(vocabulary=vocabulary)
     draw = masks.blockwise if blockwise else masks.random
     corrupted = fw.corrupted(
         "a",

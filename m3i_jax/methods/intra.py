@@ -30,7 +30,7 @@ def feature_distillation(target: Encoder | None = None) -> Method:
 def vq_kd(
     target: Encoder | None = None,
     *,
-    codes: Words = 8192,
+    vocabulary: Words = 8192,
     decay: Memory = 0.99,
     commitment: NotNegative = 1.0,
 ) -> Method:
@@ -42,14 +42,16 @@ def vq_kd(
 
     decay: what a word keeps of itself in a step.  commitment: weight of tokens staying near.
     """
-    found, near = _quantizer(codes, decay, commitment)
+    found, near = _quantizer(vocabulary, decay, commitment)
     found["y"] = Code("a", target or fw.frozen())
     # 1 − cos is half of a Gaussian with σ² = ½ on unit vectors.
     return Method(found, {"dense": Term("x", "y", "dense", fw.cosine(dense=True), weight=0.5),
                           "commitment": near})  # fmt: skip
 
 
-def vq_vae(*, codes: Words = 8192, decay: Memory = 0.99, commitment: NotNegative = 1.0) -> Method:
+def vq_vae(
+    *, vocabulary: Words = 8192, decay: Memory = 0.99, commitment: NotNegative = 1.0
+) -> Method:
     """VQ-VAE: view a → 32-d words → its pixels, a tokenizer that can paint (van den Oord 2017).
 
     L = mean e² + E mean_d (sg(z_q) − z)²: VQ-KD's words of unit length, of which the decoder
@@ -58,14 +60,14 @@ def vq_vae(*, codes: Words = 8192, decay: Memory = 0.99, commitment: NotNegative
 
     decay: what a word keeps of itself in a step.  commitment: weight of tokens staying near.
     """
-    found, near = _quantizer(codes, decay, commitment)
+    found, near = _quantizer(vocabulary, decay, commitment)
     found["y"] = Code("a", fw.pixels(normalization="raw"))
     return Method(found, {"pixels": Term("x", "y", "painter", fw.gaussian()), "commitment": near})
 
 
-def _quantizer(codes: int, decay: float, commitment: float):
+def _quantizer(vocabulary: int, decay: float, commitment: float):
     """Codes of view a rounded to words, and the term that keeps them near."""
-    quantized = fw.quantized(fw.online(heads="bottleneck"), codes=codes, decay=decay)
+    quantized = fw.quantized(fw.online(heads="bottleneck"), vocabulary=vocabulary, decay=decay)
     found = {
         "x": Code("a", quantized),
         "before": Code("a", fw.before(quantized)),
@@ -137,7 +139,7 @@ def milan(target: Encoder | None = None, *, hidden: Hidden = 0.75) -> Method:
 def beit(
     *,
     hidden: Hidden = 75 / 196,
-    codes: Words = 8192,
+    vocabulary: Words = 8192,
     tokenizer: Annotated[str, OneOf(*fw.TOKENIZERS)] = "vq",
 ) -> Method:
     """BEiT: masked view a → the words of its hidden patches in a tokenizer (Bao et al. 2022).
@@ -148,32 +150,32 @@ def beit(
 
     tokenizer: whose words: "dalle" or "vq".
     """
-    return Method(*_words(hidden, codes, lookup(WORDS, tokenizer, what="tokenizer")))
+    return Method(*_words(hidden, vocabulary, lookup(WORDS, tokenizer, what="tokenizer")))
 
 
-def beit_v2(*, hidden: Hidden = 75 / 196, codes: Words = 8192) -> Method:
+def beit_v2(*, hidden: Hidden = 75 / 196, vocabulary: Words = 8192) -> Method:
     """BEiT v2: BEiT with VQ-KD words, asked of the class token, too (Peng et al. 2022).
 
     L = CE + CE_class: `class_branch` lets the last class token and the patches of an early block
     speak through two extra blocks and the same head. ViT-B, 1600 epochs: 85.5 % fine-tuned.
     https://arxiv.org/abs/2208.06366, §2.3; docs/methods.md#beit_v2.
     """
-    found, terms = _words(hidden, codes)
+    found, terms = _words(hidden, vocabulary)
     branch = fw.layered(fw.online(heads="class_branch"))
     found["branch"] = Code("a", branch, found["x"].mask)
     terms["words_class"] = terms["words"]._replace(x="branch")
     return Method(found, terms)
 
 
-def _vq_words(*, codes: int) -> Encoder:
-    return fw.words(fw.frozen("tokenizer", heads="bottleneck"), codes=codes)
+def _vq_words(*, vocabulary: int) -> Encoder:
+    return fw.words(fw.frozen("tokenizer", heads="bottleneck"), vocabulary=vocabulary)
 
 
 WORDS = {"vq": _vq_words, "dalle": fw.dalle_words}
 
 
-def _words(hidden: float, codes: int, tokenizer: Callable[..., Encoder] = _vq_words):
+def _words(hidden: float, vocabulary: int, tokenizer: Callable[..., Encoder] = _vq_words):
     """Codes and terms of a prediction of visual words at hidden positions."""
     mask = Masking(masks.blockwise, hidden)
-    found = {"x": Code("a", fw.online(), mask), "y": Code("a", tokenizer(codes=codes))}
+    found = {"x": Code("a", fw.online(), mask), "y": Code("a", tokenizer(vocabulary=vocabulary))}
     return found, {"words": Term("x", "y", "words", fw.categorical(), positions="hidden")}

@@ -6,14 +6,14 @@ from m3i_jax.framework import Code, Masking, Method, Term
 from m3i_jax.ranges import Hidden, Words
 
 
-def siamese_words(*, hidden: Hidden = 0.5, codes: Words = 8192) -> Method:
+def siamese_words(*, hidden: Hidden = 0.5, vocabulary: Words = 8192) -> Method:
     """Visible patches of view b → the words of view a in a tokenizer, at their relative places.
 
     SiameseIM's input and decoder with BEiT's target: −log P̂ = softmax cross-entropy over the
     vocabulary at all positions. No paper has it; nothing is claimed for it
     (docs/methods.md#siamese_words).
     """
-    tokenizer = fw.words(fw.frozen("tokenizer", heads="bottleneck"), codes=codes)
+    tokenizer = fw.words(fw.frozen("tokenizer", heads="bottleneck"), vocabulary=vocabulary)
     mask = Masking(masks.blockwise, hidden)
     found = {"x": Code("b", fw.online(), mask), "y": Code("a", tokenizer)}
     return Method(found, {"words": Term("x", "y", "image", fw.categorical())})

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
-from m3i_jax import build
+from m3i_jax import build, renamed
 from m3i_jax.build import ConfigError
 from m3i_jax.ranges import Pixels, Range, Rate, Seed, shown
 from m3i_jax.texts import NAME, NAMES, Filled, OneOf
@@ -76,7 +76,7 @@ class Config:
         """Reads a ConfigDict or a plain dict; refuses unknown keys, wrong types, NaN."""
         if hasattr(data, "to_dict"):
             data = data.to_dict()
-        plain = _plain(data, "config")
+        plain = renamed.config(_plain(data, "config"))
         with build.knowing(plain):
             config = build.call(cls, plain, what="config")
         config.check()

@@ -19,7 +19,7 @@ import numpy as np
 import tensorboardX
 from PIL import Image
 
-from m3i_jax import jsonfile
+from m3i_jax import jsonfile, renamed
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import storage
 from m3i_jax.ranges import shown
@@ -269,7 +269,7 @@ def guard_config(
             raise ConfigError(f"{path} is not readable JSON: {error}{AWAY}") from error
         if not isinstance(old, dict):
             raise ConfigError(f"{path} is no config but {shown(old)}{AWAY}")
-        changes = _changes(old, new)
+        changes = _changes(renamed.config(old), new)
         safe = tuple(safe)
         unsafe = [t for key, t in changes if not any(_within(key, name) for name in safe)]
         if unsafe:

@@ -180,8 +180,8 @@ BLOCKS: dict[str, Block] = {
     ),
     "objective": METHOD,
     "objective.target": TARGET,
-    "objective.rows.*": METHOD,
-    "objective.rows.*.target": TARGET,
+    "objective.methods.*": METHOD,
+    "objective.methods.*.target": TARGET,
     "target": TARGET,
     "average": Block(
         framework.ema, ("tower", "heads"), filled={"momentum": "what fits the length of the run"}

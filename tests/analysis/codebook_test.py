@@ -38,7 +38,7 @@ def workdir(tmp_path_factory):
     config["weights"]["teacher"]["path"] = "untrained"
     config["decoders"]["bottleneck"].update(hidden=16, out=8)
     config["decoders"]["dense"].update(width=32, heads=2)
-    config["objective"].update(codes=12)
+    config["objective"].update(vocabulary=12)
     config["data"]["length"] = 60
     config.update(log=dict(every=1, images=0), checkpoint=dict(every=4, keep=2))
     path = tmp_path_factory.mktemp("run") / "tokenizer"

@@ -114,7 +114,7 @@ def test_assigned_shares_are_sharper_and_balanced(toy, views, key):
 
 
 def test_words_are_the_nearest_and_the_codebook_starts_at_the_tokens(toy, views, key):
-    encoder = fw.quantized(fw.online(), codes=3)
+    encoder = fw.quantized(fw.online(), vocabulary=3)
     features, states = code(encoder, toy, views, key)
     book = np.asarray(states["codebook"]["words"])
     assert bool(states["codebook"]["started"])
@@ -128,7 +128,7 @@ def test_words_are_the_nearest_and_the_codebook_starts_at_the_tokens(toy, views,
 
 
 def test_the_gradient_goes_straight_through(toy, views, key):
-    method = fw.Method({"y": fw.Code("a", fw.quantized(fw.online(), codes=3))}, {})
+    method = fw.Method({"y": fw.Code("a", fw.quantized(fw.online(), vocabulary=3))}, {})
     params, states = fw.init(method, toy, key)
     prepared = fw.prepare(method, toy, views, key=key)
 
@@ -157,7 +157,7 @@ def test_keys_that_two_rows_have_in_common_enter_their_queue_once(toy, views, ke
 
 
 def test_a_codebook_follows_the_tokens_of_all_its_views(toy, views, key):
-    codes = {v: fw.Code(v, fw.quantized(fw.online(), codes=3)) for v in "ab"}
+    codes = {v: fw.Code(v, fw.quantized(fw.online(), vocabulary=3)) for v in "ab"}
     method = fw.Method(codes, {})
     params, states = fw.init(method, toy, key)
     states |= {"codebook": states["codebook"] | {"started": jnp.ones((), bool)}}

@@ -7,7 +7,7 @@ from m3i_jax.build import ConfigError
 
 MAE_CLIP = dict(
     name="combine",
-    rows=dict(mae=dict(name="mae"), clip=dict(name="clip", hidden=0.75)),
+    methods=dict(mae=dict(name="mae"), clip=dict(name="clip", hidden=0.75)),
     weights=dict(clip=0.1),
 )
 
@@ -27,7 +27,7 @@ def test_m3i_is_one_of_them():
         m3i=dict(name="m3i", target=ema),
         moco=dict(name="moco_v3", target=dict(ema, heads="projector")),
     )
-    method = methods.create(dict(name="combine", rows=rows))
+    method = methods.create(dict(name="combine", methods=rows))
     assert "m3i/mix" in method.views and method.codes["m3i/x"].view == "m3i/mix"
     assert method.codes["m3i/first"].code == "m3i/x"
 
@@ -37,7 +37,7 @@ def test_targets_belong_to_their_method():
         one=dict(name="mae", target=dict(name="pixels", normalization="raw")),
         two=dict(name="siamese_im", target=dict(name="ema", momentum=0.9), projector=False),
     )
-    method = methods.create(dict(name="combine", rows=rows))
+    method = methods.create(dict(name="combine", methods=rows))
     assert method.codes["one/y"].encoder.name == "pixels/raw"
     assert method.slots["ema"].settings[:3] == (0.9, 1.0, "cosine")
 
@@ -45,18 +45,18 @@ def test_targets_belong_to_their_method():
 def test_one_average_cannot_move_in_two_ways():
     rows = dict(byol=dict(name="byol"), moco=dict(name="moco_v3"))
     with pytest.raises(ConfigError, match="'ema' is one state"):
-        methods.create(dict(name="combine", rows=rows))
+        methods.create(dict(name="combine", methods=rows))
 
 
 def test_mistakes_are_answered_with_the_place():
-    with pytest.raises(ConfigError, match=r"config.objective.rows.x 'maee'; did you mean 'mae'"):
-        methods.create(dict(name="combine", rows=dict(x=dict(name="maee"))))
+    with pytest.raises(ConfigError, match=r"config.objective.methods.x 'maee'; did you mean 'mae'"):
+        methods.create(dict(name="combine", methods=dict(x=dict(name="maee"))))
     with pytest.raises(ConfigError, match="config.objective.form is 'z', expected one of a, b"):
         methods.create(dict(name="table2", form="z"))
 
 
 def combined(**rows):
-    return methods.create(dict(name="combine", rows=rows))
+    return methods.create(dict(name="combine", methods=rows))
 
 
 def test_masks_views_and_guides_that_are_made_alike_are_one():

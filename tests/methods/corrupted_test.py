@@ -52,7 +52,7 @@ def test_the_painter_lives_with_the_tokenizer():
 
 def test_beside_categories_by_config_alone():
     rows = {"cim": dict(name="cim", task="revdet"), "category": dict(name="classification")}
-    method = methods.create(dict(name="combine", rows=rows))
+    method = methods.create(dict(name="combine", methods=rows))
     view = method.views["cim/corrupted"]
     assert view.codes == {"golden": "cim/golden", "guess": "cim/guess"}
     assert method.codes["cim/x"].view == "cim/corrupted"
@@ -82,7 +82,7 @@ def test_wrong_names_are_refused():
 
 def moved(task, term, generator):
     """Paths of the parameters on which one term of CIM alone depends, by its gradient."""
-    method = methods.cim(task=task, codes=8)
+    method = methods.cim(task=task, vocabulary=8)
     method = fw.Method(method.codes, {term: method.terms[term]}, method.views)
     bottleneck = dict(name="mlp", hidden=16, out=4, layers=2, norm="none", pool="none")
     painter = dict(name="infill", width=16, depth=1, heads=2, input="bottleneck", out=48)

@@ -42,10 +42,10 @@ def test_milan_is_guided_by_its_teacher():
 
 
 def test_a_tokenizer_is_frozen_and_brings_its_codebook():
-    dalle = methods.beit(codes=512, tokenizer="dalle")
+    dalle = methods.beit(vocabulary=512, tokenizer="dalle")
     assert set(dalle.slots) == {"ema", "frozen/tokenizer"} and not dalle.heads()
     with pytest.raises(ConfigError, match="did you mean 'dalle'"):
         methods.beit(tokenizer="dale")
-    method = methods.beit(codes=512)
+    method = methods.beit(vocabulary=512)
     assert set(method.slots) == {"ema", "frozen/tokenizer", "codebook"}
     assert method.codes["y"].encoder.width({}) == 512

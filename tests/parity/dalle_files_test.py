@@ -160,7 +160,7 @@ def run(halves):
     config["towers"]["generator"].update(patch=8, width=32, depth=3, heads=2)
     config["towers"]["tokenizer"].update(width=WIDTH, vocabulary=WORDS, reduce=1)
     config["decoders"]["painter"].update(width=WIDTH, vocabulary=WORDS, embed=EMBED)
-    config["objective"]["codes"] = WORDS
+    config["objective"]["vocabulary"] = WORDS
     config["weights"]["tokenizer"]["path"] = str(folder / "weights")
     run = assemble(Config.of(config), images=100, devices=jax.devices()[:1])
     frozen.check(run.config, run.method)

@@ -52,7 +52,7 @@ def test_a_mask_that_hides_nothing_or_all_is_refused(method, changes, sentence, 
         # A batch norm of one row is 0 whatever the row.
         ("byol", {"batch": 1}, "normalises over the batch, which has one row"),
         ("msn", {"batch": 1}, "config.decoders.projector normalises over the batch"),
-        ("vq_kd", {"objective.codes": 33}, "'codebook' starts at 33 of the tokens of a batch"),
+        ("vq_kd", {"objective.vocabulary": 33}, "'codebook' starts at 33 of the tokens of a batch"),
     ],
 )
 def test_a_batch_that_is_too_small_is_refused(method, changes, sentence, shrunk):
@@ -159,7 +159,7 @@ def test_a_batch_that_is_too_small_is_refused(method, changes, sentence, shrunk)
             {"weighting": {"name": "scheduled", "groups": {"mae": (0, 0), "clip": (0, 0)}}},
             "config.weighting gives every group the weight 0",
         ),
-        ("mae_clip", {"objective.rows": {"a/b": {"name": "mae"}}}, "rows has the name 'a/b'"),
+        ("mae_clip", {"objective.methods": {"a/b": {"name": "mae"}}}, "methods has the name 'a/b'"),
         ("mae", {"encoder.mlp_ratio": 0.001}, "mlp_ratio 0.001 leaves no hidden layer at width 64"),
     ],
 )

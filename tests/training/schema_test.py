@@ -73,7 +73,7 @@ def test_the_walk_looks_at_every_block_once(monkeypatch):
     blocks = {key for key, value in config.to_dict().items() if isinstance(value, dict) and value}
     named = {"augment", "towers", "decoders", "weights"}
     inner = {f"{key}.{name}" for key in named & blocks for name in getattr(config, key)}
-    assert (blocks - named) | inner | {"objective.rows.mae", "objective.rows.clip"} <= paths
+    assert (blocks - named) | inner | {"objective.methods.mae", "objective.methods.clip"} <= paths
     assert paths - blocks - inner >= {"crops", "log", "monitor", "mesh", "captions"} - blocks
 
 

@@ -77,6 +77,7 @@ class Checkpoints:
         self._keep, self._keep_every, self._deadline = keep, keep_every, deadline
         self._read_only, self._write = read_only, write
         self._storage = disk.patient(storage, pauses)
+        self.marked: list[int] = []  # steps to keep, of which the last that is there stays
         self.failures = 0  # saves that have failed since one last went well
         self._damaged: set[int] = set()
         self._newest: int | None = None
@@ -214,9 +215,12 @@ class Checkpoints:
         )
 
     def _delete_old(self) -> None:
-        """Deletes steps older than the newest `keep` sound ones; the newest was just sealed."""
+        """Deletes steps older than the newest `keep` sound ones; the newest was just sealed.
+
+        Of those that are `marked` the last stays: the best so far, until a better one is sealed.
+        """
         sound = [step for step in self.steps() if self._looks_sound(step)]
-        kept = set(sound[-self._keep :])
+        kept = set(sound[-self._keep :]) | set([s for s in self.marked if s in sound][-1:])
         if self._keep_every:
             kept |= {step for step in sound if step % self._keep_every == 0}
         for step in self.steps():

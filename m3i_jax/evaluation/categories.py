@@ -11,30 +11,25 @@ import jax.numpy as jnp
 from m3i_jax.types import Array
 
 
-def classifier(method: Any) -> tuple[str, str] | None:
-    """(decoder, tower) of the first term that tells a label's row from the other rows of a table.
+def logits(network: Any, params: Any, names: tuple[str, str], images: Array) -> Array:
+    """Scores of all categories: (B, H, W, 3), normalised; not mixed, nothing hidden -> (B, C).
 
-    None where no term does.
-    """
-    for term in method.terms.values():
-        x, y = method.source_of(term.x)[1], method.codes[term.y]
-        if y.view == "label" and x.encoder.tower == "image" and term.decoder is not None:
-            return term.decoder, y.encoder.tower
-    return None
-
-
-def top1(network: Any, params: Any, names: tuple[str, str], images: Array, labels: Array) -> Array:
-    """Share of the labelled images whose own category has the highest logit.
-
-    Args:
-      names: of the decoder and of the table, see `classifier`.
-      images: (B, H, W, 3), normalised; not mixed, nothing hidden.
-      labels: (B,) int, -1 = none, which does not count.
+    names: of the decoder and of the table, see `Method.classifier`.
     """
     decoder, tower = names
     grid = network.towers["image"].grid
     how = dict(grid=grid, source=None, target=None, target_grid=grid, train=False)
     answer = network.decode(params, decoder, network.encode(params, "image", images), **how)
     rows = network.encode(params, tower, jnp.zeros(1, jnp.int32)).candidates
-    right = (answer @ rows.T).argmax(-1) == labels
+    return answer @ rows.T
+
+
+def top1(network: Any, params: Any, names: tuple[str, str], images: Array, labels: Array) -> Array:
+    """Share of the labelled images whose own category has the highest logit.
+
+    Args:
+      names, images: see `logits`.
+      labels: (B,) int, -1 = none, which does not count.
+    """
+    right = logits(network, params, names, images).argmax(-1) == labels
     return right.sum() / jnp.maximum((labels >= 0).sum(), 1)

@@ -38,7 +38,7 @@ def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
     asked = _asked(context, wanted.queries, cut)
     if asked is not None:
         _warn_lacking(known[1], asked[1], context.inputs.source.classes, wanted.bank)
-    names = categories.classifier(run.method)
+    names = run.method.classifier
 
     @jax.jit
     def encode(params, images):

@@ -122,8 +122,14 @@ def objective(config: Config, *, steps: int | None = None) -> Method:
         block["target"] = with_momentum(block["target"], steps)
     method = methods.create(block, what="config.objective")
     block, whole = with_momentum(config.average, steps), dict(tower="image", heads=())
+    classifier = block.pop("classifier", False)
+    if classifier and not method.classifier:
+        raise ConfigError(
+            f"config.average.classifier is {classifier}, but objective "
+            f"'{config.objective['name']}' has no classifier"
+        )
     average = build.call(framework.ema, block, what="config.average", **whole)
-    return replace(method, average=average)
+    return replace(method, average=average, averages_classifier=classifier)
 
 
 def build_network(config: Config, method: Method) -> networks.Network:

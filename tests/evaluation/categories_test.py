@@ -5,18 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax import methods, networks
+from m3i_jax import networks
 from m3i_jax.evaluation import categories
-
-
-def test_a_method_says_which_decoder_classifies():
-    named = ("category", "category")
-    for method in ("classification", "mixed_classification", "m3i"):
-        assert categories.classifier(methods.METHODS[method]()) == named
-    for method in ("mae", "clip", "byol"):
-        assert categories.classifier(methods.METHODS[method]()) is None
-    assert categories.classifier(methods.m3i(category=False)) is None
-
 
 HEADS = dict(name="pooled", norm="layer"), dict(name="linear", pool="mean")
 

@@ -24,7 +24,7 @@ class Config:
 
 
 class Run:
-    method = SimpleNamespace(classifier=None)
+    method = SimpleNamespace(terms={})
 
     def __init__(self, config):
         self.config = config

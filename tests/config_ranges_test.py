@@ -51,7 +51,7 @@ def reached():
     alone = {
         **table, **targets, **weightings, "average": framework.ema,
         "rand_augment": rand_augment.RandAugment, "log": schema.Log, "checkpoint": schema.Saves,
-        "monitor": schema.Monitor,
+        "monitor": schema.Monitor, "validation": schema.Validation,
     }  # fmt: skip
     found |= {name: (fn, {}, {}) for name, fn in alone.items()}
     found["method combine"] = (methods.combine, {}, {"methods": {}})
@@ -62,7 +62,7 @@ def reached():
         found[f"schedule {name}"] = (fn, steps(fn), {})
     images = jax.ShapeDtypeStruct((1, 8, 8, 3), "float32")
     found["augment"] = (photometric, dict(key=None, images=images), {})
-    beside = (schema.Sharing, schema.Feeding, schema.Aim, schema.Tokenizer)
+    beside = (schema.Sharing, schema.Feeding, schema.Aim, schema.Tokenizer, schema.Averaging)
     found |= {f"beside {record.__name__}": (record, {}, {}) for record in beside}
     found["mesh"] = (sharding.axes, dict(count=8), {})
     found["weights"] = (schema.Source, {}, {"path": "x"})

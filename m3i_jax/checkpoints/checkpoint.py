@@ -77,6 +77,7 @@ class Checkpoints:
         self._keep, self._keep_every, self._deadline = keep, keep_every, deadline
         self._read_only, self._write = read_only, write
         self._storage = disk.patient(storage, pauses)
+        self.marked: list[int] = []  # steps to keep, of which the last that is there stays
         self.failures = 0  # saves that have failed since one last went well
         self._damaged: set[int] = set()
         self._newest: int | None = None
@@ -142,7 +143,7 @@ class Checkpoints:
             return False
         described = {name: serialize.describe(tree) for name, tree in items.items()}
         record = {"step": step, "meta": json.loads(json.dumps(meta)), "items": described}
-        arrays = {name: serialize.pack(tree) for name, tree in items.items()}
+        arrays = {name: serialize.to_dict(tree) for name, tree in items.items()}
         bad = serialize.not_finite(arrays)
         if processes.anywhere(bool(bad)):
             raise NotFinite(
@@ -214,9 +215,12 @@ class Checkpoints:
         )
 
     def _delete_old(self) -> None:
-        """Deletes steps older than the newest `keep` sound ones; the newest was just sealed."""
+        """Deletes steps older than the newest `keep` sound ones; the newest was just sealed.
+
+        Of those that are `marked` the last stays: the best so far, until a better one is sealed.
+        """
         sound = [step for step in self.steps() if self._looks_sound(step)]
-        kept = set(sound[-self._keep :])
+        kept = set(sound[-self._keep :]) | set([s for s in self.marked if s in sound][-1:])
         if self._keep_every:
             kept |= {step for step in sound if step % self._keep_every == 0}
         for step in self.steps():
@@ -371,7 +375,7 @@ class Checkpoints:
             step, {name: serialize.template(tree) for name, tree in abstract.items()}
         )
         items = {
-            name: serialize.unpack(found[name], tree, recorded[name])
+            name: serialize.from_dict(found[name], tree, recorded[name])
             for name, tree in abstract.items()
         }
         return Restored(step, items, manifest["meta"])

@@ -46,11 +46,12 @@ def main() -> int:
     parts = assemble.check(config)  # before the rest is loaded
     from m3i_jax.analysis.gallery import drawing
     from m3i_jax.evaluation.monitor import monitor
+    from m3i_jax.evaluation.validation import check, validation
     from m3i_jax.training.session import start
 
     with processes.together() if DISTRIBUTED.value else contextlib.nullcontext():
-        watch = lambda context: [*monitor(context), *drawing(context)]  # noqa: E731
-        return start(parts, WORKDIR.value, watch=watch)
+        watch = lambda run: [*monitor(run), *validation(run), *drawing(run)]  # noqa: E731
+        return start(parts, WORKDIR.value, watch=watch, before=check)
 
 
 def show(data: ConfigDict) -> str:

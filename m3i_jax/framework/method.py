@@ -96,12 +96,14 @@ class Method:
     views: views that are derived inside the step.  codes: by name; each is computed once.
     terms: by name; the loss is their weighted sum.
     average: the moving average that is kept for evaluation where no code brings one.
+    averages_classifier: whether that is of the classifier, too, which can be evaluated then.
     """
 
     codes: Mapping[str, Code | RegionCode]
     terms: Mapping[str, Term]
     views: Mapping[str, DerivedView] = field(default_factory=dict)
     average: Encoder = ema()
+    averages_classifier: bool = False
 
     def __post_init__(self):
         for name, code in self.codes.items():
@@ -213,6 +215,8 @@ class Method:
         heads = {h for e in users for h in (*e.heads, *e.extra_heads)}
         # The encoder is evaluated by its average whether or not a code passes through that.
         towers |= {"image"} if slot == "ema" else set()
+        if slot == "ema" and self.averages_classifier and self.classifier:
+            heads, towers = heads | {self.classifier[0]}, towers | {self.classifier[1]}
         either = lambda names: "|".join(sorted(map(re.escape, names)))  # noqa: E731
         pattern = rf"^encoders/({either(towers)})/"
         # Paths are of the network's own tree, {"encoders": {tower: …}, "decoders": {name: …}}.
@@ -227,6 +231,18 @@ class Method:
             if name in seen:
                 seen |= set(derived.needs)
         return seen - set(self.views)
+
+    @property
+    def classifier(self) -> tuple[str, str] | None:
+        """(decoder, tower) of the first term that tells a label's row from the others of a table.
+
+        None where no term does.
+        """
+        for term in self.terms.values():
+            x, y = self.source_of(term.x)[1], self.codes[term.y]
+            if y.view == "label" and x.encoder.tower == "image" and term.decoder is not None:
+                return term.decoder, y.encoder.tower
+        return None
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from m3i_jax.nn.resample import cubic_weights, resample
 from m3i_jax.types import Grid
 
 POSITIONS, RELATIVE = "pos_embed", "relative_position/table"
+OF_BLOCKS = "blocks/attn/" + RELATIVE  # fine-tuned, each block has its own (BEiT, SimMIM)
 CLOSE = 1e-4  # between two float32 tables of the same sines, of values up to 1
 
 Flat = dict[str, np.ndarray]
@@ -37,6 +38,10 @@ def fit(
         rows is a square, else that of the wanted encoder.
     """
     found, notes = dict(params), []
+    if RELATIVE in found and RELATIVE not in wanted and OF_BLOCKS in wanted:
+        depth = wanted[OF_BLOCKS].shape[0]
+        found[OF_BLOCKS] = np.repeat(found.pop(RELATIVE)[None], depth, axis=0)
+        notes.append(f"{RELATIVE} became that of each of {depth} blocks")
     for path in sorted(found.keys() & wanted.keys()):
         before, shape = found[path], wanted[path].shape
         if path.startswith("patch_embed/") and before.ndim == 4 and before.shape != shape:

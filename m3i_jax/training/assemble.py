@@ -73,7 +73,7 @@ class Run(NamedTuple):
             accumulate=self.config.accumulate,
             group=max((d.group or 1 for d in self.method.views.values()), default=1),
         )
-        return agreement.told(step)
+        return agreement.explained(step)
 
     def batch_shape(self, rows: int | None = None) -> Batch:
         """Shapes of a batch of `rows` samples, the config's global batch by default."""
@@ -122,8 +122,14 @@ def objective(config: Config, *, steps: int | None = None) -> Method:
         block["target"] = with_momentum(block["target"], steps)
     method = methods.create(block, what="config.objective")
     block, whole = with_momentum(config.average, steps), dict(tower="image", heads=())
+    classifier = block.pop("classifier", False)
+    if classifier and not method.classifier:
+        raise ConfigError(
+            f"config.average.classifier is {classifier}, but objective "
+            f"'{config.objective['name']}' has no classifier"
+        )
     average = build.call(framework.ema, block, what="config.average", **whole)
-    return replace(method, average=average)
+    return replace(method, average=average, averages_classifier=classifier)
 
 
 def build_network(config: Config, method: Method) -> networks.Network:

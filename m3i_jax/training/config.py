@@ -40,6 +40,7 @@ class Config:
     unreadable: share of the data set that may be broken before the run stops.
     log: what is written down of a run, and how often.  checkpoint: when its state is saved.
     monitor: evaluation beside the training.
+    validation: accuracy on all of the test split, which checkpoint is best, when to end early.
     """
 
     batch: Batch
@@ -70,6 +71,7 @@ class Config:
     log: dict = field(default_factory=dict)
     checkpoint: dict = field(default_factory=dict)
     monitor: dict = field(default_factory=dict)
+    validation: dict = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: Any) -> "Config":

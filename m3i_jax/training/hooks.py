@@ -99,9 +99,10 @@ def saving(
     state: Callable[[Any], TrainState],
     meta: Callable[[StepInfo], dict[str, Any]],
     every: int = 1000,
+    wanted: Callable[[int], bool] = lambda step: False,
     pause: float = 1.0,
 ) -> Hook:
-    """A checkpoint every `every` steps and at the end; meta is saved with it.
+    """A checkpoint every `every` steps, where one is `wanted`, and at the end; meta goes with it.
 
     One that fails is made up for by a later state, after an eighth, a quarter and half of the
     interval; the last one is tried again after `pause`, 2·pause, 4·pause, … seconds. The steps on
@@ -121,7 +122,8 @@ def saving(
 
     def hook(info: StepInfo) -> None:
         late = every > 0 and info.step % every in (every // 8, every // 4, every // 2)
-        if due(info.step, every) or info.last or (late and checkpoints.failed()):
+        now = due(info.step, every) or wanted(info.step) or info.last
+        if now or (late and checkpoints.failed()):
             done(checkpoints.settle)  # the one before
             items = state(info.leaves).items()
             save = partial(checkpoints.save, info.step, items, meta(info), wait=info.last)

@@ -28,7 +28,7 @@ LOG = logging.getLogger(__name__)
 
 # Keys that change what is written or where it runs, not what is computed. Another number of
 # devices is another order of summation, so `mesh` is here on purpose: equal but for rounding.
-SAFE = ("log", "checkpoint", "monitor", "mesh")
+SAFE = ("log", "checkpoint", "monitor", "validation", "mesh")
 
 # What to say to somebody who wants a run to go on for longer.
 LONGER = (

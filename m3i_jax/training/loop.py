@@ -55,6 +55,8 @@ def fit(
     hooks: Sequence[Hook] = (),
     parting: Sequence[Hook] = (),
     stop: Callable[[], bool] = lambda: False,
+    ended: Callable[[], bool] = lambda: False,
+    closing: Sequence[Hook] = (),
 ) -> tuple[Any, int]:
     """Steps from `start` to `total`, or until `stop()`; returns the state and the steps taken.
 
@@ -62,11 +64,13 @@ def fit(
       it ends, as it does when data stall and somebody asks to leave, the loop ends, too.
     hooks: run in order after every step.  parting: those of them that run once more for the last
       step, with `last` set, where the stream ends or fails, or another hook does.
+    ended: whether a hook wants no step behind this one, as there is nothing to gain (early stop).
+    closing: hooks that run once more then, with `last` set.
     Nothing here waits for the device except to keep the host from running more than a few steps
     ahead of it.
     """
     queued: deque = deque()
-    step, waited, stopped, info = start, 0.0, start < total and stop(), None
+    step, waited, stopped, info = start, 0.0, start < total and (ended() or stop()), None
     source = iter(stream)
     while step < total and not stopped:
         before = time.perf_counter()
@@ -88,6 +92,9 @@ def fit(
         for hook in hooks:
             with _parting(() if hook in parting else parting, info):
                 hook(info)
+        if ended() and not last:
+            stopped = True
+            _part(closing, info)
     return leaves, step
 
 

@@ -98,6 +98,7 @@ def warmup_cosine(
     end: LearningRateOrZero = 0.0,
     start: LearningRateOrZero = 0.0,
     closed: bool = False,
+    whole: bool = False,
     stairs: Stairs = 0,
     stretch: Stretch = 1.0,
 ) -> Schedule:
@@ -111,19 +112,22 @@ def warmup_cosine(
     start: the rate at step 0.
     closed: the last step of the warm-up has the peak already, t/(w − 1), as the published code of
       DINO and BEiT draws its line.
+    whole: the cosine has begun at step 0, t/T, and the warm-up hides its first part: timm's without
+      a prefix, and so Swin's, SimMIM's and InternImage's. The peak is never reached.
     stairs: the rate changes that many times in the run, at equal distances: once an epoch where the
       published code sets it there (MoCo v2, DenseCL).
     stretch: T is so many times the run, whose end then comes before that of the cosine (MSN).
     """
     check_lengths(total, warmup)
-    rise, length = max(1, warmup - closed), max(1, round(stretch * total) - warmup)
+    begin = 0 if whole else warmup
+    rise, length = max(1, warmup - closed), max(1, round(stretch * total) - begin)
     stair = total / stairs if stairs else 0.0
 
     def schedule(step: Array) -> Array:
         step = jnp.asarray(step, jnp.float32)
         if stair:  # half a step of margin for the rounding of the division
             step = jnp.floor((step + 0.5) / stair) * stair
-        progress = jnp.clip((step - warmup) / length, 0.0, 1.0)
+        progress = jnp.clip((step - begin) / length, 0.0, 1.0)
         decayed = end + (peak - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
         return jnp.where(step < warmup, start + (peak - start) * step / rise, decayed)
 

@@ -24,6 +24,8 @@ from m3i_jax.training.config import Config
 
 Images = Annotated[int, Range(1, 2**24, why="features of all of them are in memory")]
 Branch = Annotated[str, OneOf("ema", "online")]  # of a work directory
+METRICS = ("top1", "top5", "mean_per_class")
+PREDICTIONS = ("npz", "jsonl", "none")
 Layout = Annotated[str, OneOf(layouts.AUTO, *(layout.name for layout in layouts.LAYOUTS))]
 
 
@@ -64,6 +66,36 @@ class Monitor(NamedTuple):
     k: Images = 20
     size: Annotated[int, Range(0, 4096)] = 0
     ratio: Annotated[float, Range(0.1, 1)] | None = None
+
+
+class Validation(NamedTuple):
+    """Accuracy on all of the test split, beside the training and at its end: fine-tuning.
+
+    every: a length from one to the next, such as "1 epochs"; "0 steps" = at the end only.
+    metric: what decides which is the best, whose checkpoint stays: share of right answers, of
+      labels among the best five, or the mean of the classes' shares.
+    branch: whose metric decides; "ema" wants config.average.classifier.
+    patience: so many in a row without a better one end the run; 0 = never.
+    size: side of the images, 0 = config.image.
+    ratio: of the short side that is kept, see `pipeline.epoch`.
+    batch: images at once.
+    predictions: what the answers of the best are written to, "npz", "jsonl" or "none".
+    """
+
+    every: Filled = "1 epochs"
+    metric: Annotated[str, OneOf(*METRICS)] = "top1"
+    branch: Branch = "online"
+    patience: CountOrOff = 0
+    size: Annotated[int, Range(0, 4096)] = 0
+    ratio: Annotated[float, Range(0.1, 1)] | None = None
+    batch: Annotated[int, Range(1, 2**16)] = 256
+    predictions: Annotated[str, OneOf(*PREDICTIONS)] = "npz"
+
+
+class Averaging(NamedTuple):
+    """classifier: whether the classifier behind the encoder is averaged, too."""
+
+    classifier: bool = False
 
 
 class Source(NamedTuple):
@@ -184,7 +216,10 @@ BLOCKS: dict[str, Block] = {
     "objective.methods.*.target": TARGET,
     "target": TARGET,
     "average": Block(
-        framework.ema, ("tower", "heads"), filled={"momentum": "what fits the length of the run"}
+        framework.ema,
+        ("tower", "heads"),
+        filled={"momentum": "what fits the length of the run"},
+        beside=Averaging,
     ),
     "weights.*": Block(Source),
     "init_from": Block(Origin, empty=True),
@@ -195,6 +230,7 @@ BLOCKS: dict[str, Block] = {
     "log": Block(Log),
     "checkpoint": Block(Saves),
     "monitor": Block(Monitor),
+    "validation": Block(Validation, empty=True),
 }
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,14 +41,31 @@ class Inputs(NamedTuple):
     fingerprint: dict[str, Any]
 
 
+@dataclass
+class Wishes:
+    """What a hook wants of the run; heard behind the hooks of the step.
+
+    best: steps whose checkpoints are to be made and kept, the last of them for ever.
+    end: no step behind this one, and the run is done.
+    """
+
+    best: list[int] = field(default_factory=list)
+    end: bool = False
+
+
 class RunContext(NamedTuple):
-    """What a hook can know about the run that it watches."""
+    """What a hook can know about the run that it watches, and what it may ask of it.
+
+    start: the state before the first step, which donates it.
+    """
 
     run: Run
     inputs: Inputs
     workdir: Path
     log: Log
     state: Callable[[Any], TrainState]
+    start: TrainState
+    wishes: Wishes
     asked: Callable[[], bool] = lambda: False  # to leave; what can wait asks on its way
 
 
@@ -56,9 +74,10 @@ def train(
     workdir: str | Path,
     *,
     watch: Callable[[RunContext], Sequence[Hook]] = lambda context: (),
+    before: Callable[[Run, Inputs, Path], None] = lambda run, inputs, workdir: None,
 ) -> int:
     """Checks a config and trains in `workdir` until the run is done: see `start`."""
-    return start(check(config), workdir, watch=watch)
+    return start(check(config), workdir, watch=watch, before=before)
 
 
 def start(
@@ -66,12 +85,14 @@ def start(
     workdir: str | Path,
     *,
     watch: Callable[[RunContext], Sequence[Hook]] = lambda context: (),
+    before: Callable[[Run, Inputs, Path], None] = lambda run, inputs, workdir: None,
 ) -> int:
     """Trains in `workdir` until the run is done, and returns the exit status of the program.
 
-    0 when it is done, 75 when a signal asked it to leave: everything is saved, and the same
-    command goes on where it was.
+    0 when it is done, which a hook may say before the last step; 75 when a signal asked it to
+    leave: everything is saved, and the same command goes on where it was.
     watch: hooks of the caller's, such as evaluation on the side, and pictures.
+    before: refuses what these could not do, before anything compiles.
     """
     config, workdir = parts.config, Path(workdir)
     frozen.check(config, parts.method)
@@ -84,6 +105,7 @@ def start(
         run = finish(parts, images=len(source))
         bound = bool(kept.steps())  # a start without a checkpoint binds nobody
         inputs = _inputs(config, run, source, workdir, bound)
+        before(run, inputs, workdir)
         if getattr(source, "on_disk", False):
             source.survey(threads=config.threads)
         first = jax.process_index() == 0
@@ -96,15 +118,18 @@ def start(
             LOG.info("step %d of %d: this run is done already", step, run.total)
             return 0
         with Log(workdir, total=run.total, start=step, active=first) as log:
-            context = RunContext(run, inputs, workdir, log, _unflatten(state), preemption.at_once)
+            wishes = Wishes(kept.marked)
+            seen = (run, inputs, workdir, log, _unflatten(state), state, wishes)
+            context = RunContext(*seen, preemption.at_once)
             logs, puts_back, saves = _hooks(context, kept, every=block.every)
             after_each = [preemption.hold, logs, *watch(context), puts_back, saves]
-            parting = [logs, puts_back, saves]
+            parting = closing = [logs, puts_back, saves]
             if jax.process_count() > 1:  # all leave together, or somebody stands still
                 dog, parting = Watchdog(), []
                 after_each = [dog.rest, *after_each, dog.watch]
-            step = _fit(context, state, position, after_each, parting, preemption)
-        return 0 if step == run.total else EXIT_PREEMPTED
+            how = dict(hooks=after_each, parting=parting, closing=closing, stop=preemption.agreed)
+            step = _fit(context, state, position, **how)
+        return 0 if step == run.total or wishes.end else EXIT_PREEMPTED
 
 
 def _inputs(config: Config, run: Run, source: data.Source, workdir: Path, bound: bool) -> Inputs:
@@ -198,6 +223,7 @@ def _hooks(context: RunContext, kept: Checkpoints, *, every: int) -> list[Hook]:
             state=context.state,
             meta=lambda info: meta | {"data": info.position},
             every=every,
+            wanted=lambda step: step in context.wishes.best,
         ),
     ]
 
@@ -220,8 +246,8 @@ def _putting_back(context: RunContext, *, every: int) -> Hook:
     return hook
 
 
-def _fit(context: RunContext, state, position, after_each, parting, preemption: Preemption) -> int:
-    """Runs the loop; returns the steps taken in all."""
+def _fit(context: RunContext, state, position, **how: Any) -> int:
+    """Runs the loop, `how` as `loop.fit` has it; returns the steps taken in all."""
     run, inputs = context.run, context.inputs
     stream = pipeline.batches(
         inputs.source,
@@ -233,7 +259,7 @@ def _fit(context: RunContext, state, position, after_each, parting, preemption: 
         start=position,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
-        leave=preemption.at_once,
+        leave=context.asked,
     )
     feed = pipeline.prefetch(stream, lambda batch: sharding.put(batch, run.mesh))
     start = int(state.step)
@@ -246,9 +272,8 @@ def _fit(context: RunContext, state, position, after_each, parting, preemption: 
                 feed,
                 start=start,
                 total=run.total,
-                hooks=after_each,
-                parting=parting,
-                stop=preemption.agreed,
+                ended=lambda: context.wishes.end,
+                **how,
             )
     finally:
         feed.close()

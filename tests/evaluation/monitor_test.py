@@ -24,7 +24,7 @@ class Config:
 
 
 class Run:
-    method = SimpleNamespace(terms={})
+    method = SimpleNamespace(classifier=None)
 
     def __init__(self, config):
         self.config = config

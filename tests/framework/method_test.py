@@ -1,5 +1,6 @@
 """A method checks itself when it is built, and knows what it needs."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -90,3 +91,23 @@ def test_a_record_that_was_renamed_answers_and_says_its_name(former, record):
         assert getattr(fw, former) is record
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         fw.Nothing  # noqa: B018
+
+
+def test_a_method_says_which_decoder_classifies():
+    for row in ("classification", "mixed_classification", "m3i"):
+        assert methods.METHODS[row]().classifier == ("category", "category")
+    for row in ("mae", "clip", "byol"):
+        assert methods.METHODS[row]().classifier is None
+    assert methods.m3i(category=False).classifier is None
+
+
+def test_an_average_is_of_the_classifier_where_that_is_asked_for():
+    leaves = {"encoders": {"image": {"w": 1}, "category": {"kernel": 2}, "text": {"w": 3}},
+              "decoders": {"category": {"norm": 4}, "image": {"w": 5}}}  # fmt: skip
+    alone = {"encoders": {"image": {"w": 1}}}
+    assert methods.mixed_classification().owned(leaves, "ema") == alone
+    whole = replace(methods.mixed_classification(), averages_classifier=True)
+    assert whole.owned(leaves, "ema") == {
+        "encoders": {"image": {"w": 1}, "category": {"kernel": 2}},
+        "decoders": {"category": {"norm": 4}},
+    }

@@ -202,3 +202,15 @@ def test_a_fixed_table_that_is_no_square_is_known():
     for kind, roll in (("rows", 0), ("columns", 4)):
         sines = np.roll(np.asarray(geometry.sincos((2, 8), 8)), roll, -1)
         assert adapt.fixed(np.float32(sines)[None], (2, 8)) == kind
+
+
+def test_a_shared_table_of_positions_becomes_that_of_each_block(drawn):
+    """As BEiT and SimMIM fine-tune: the network computes what it did."""
+    shared, params = drawn(depth=3, positions="none", relative_bias="shared")
+    layer, wanted = drawn(depth=3, positions="none", relative_bias="layer")
+    fit, notes = adapt.fit(within(params), shapes(within(wanted)), grid=layer.grid)
+    assert notes == ["relative_position/table became that of each of 3 blocks"]
+    assert fit.keys() == within(wanted).keys()
+    images = np.random.default_rng(1).normal(size=(2, *layer.size, 3)).astype(np.float32)
+    want = shared.apply(tree(within(params)), images).tokens
+    np.testing.assert_allclose(layer.apply(tree(fit), images).tokens, want, rtol=1e-6, atol=1e-6)

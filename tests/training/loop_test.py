@@ -97,3 +97,16 @@ def test_nothing_is_read_where_nothing_is_left_to_do():
 
     leaves, step = fit(advance, [1], never(), start=5, total=5)
     assert (leaves, step) == ([1], 5)
+
+
+def test_a_loop_that_a_hook_ends_closes_behind_that_step():
+    seen, closed = [], []
+    hooks = [lambda info: seen.append(info.step)]
+    close = [lambda info: closed.append((info.step, info.last))]
+    advance = lambda leaves, batch: (leaves, {})  # noqa: E731
+    stream = ((None, None) for _ in range(9))
+    how = dict(start=0, total=9, hooks=hooks, closing=close)
+    assert fit(advance, (), stream, ended=lambda: len(seen) >= 4, **how) == ((), 4)
+    assert seen == [1, 2, 3, 4] and closed == [(4, True)]
+    assert fit(advance, (), stream, ended=lambda: True, **how) == ((), 0), "no step at all"
+    assert closed == [(4, True)]

@@ -169,3 +169,18 @@ def test_peak_rate():
     for kwargs, word in (({}, "neither"), ({"lr": 1.0, "base_lr": 1.0}, "both")):
         with pytest.raises(ConfigError, match=f"got {word}"):
             schedules.peak_rate(batch=1, **kwargs)
+
+
+def test_a_whole_cosine_has_begun_before_its_warmup_ends():
+    """timm's `CosineLRScheduler` with `warmup_prefix=False`, in its own terms and float64."""
+    peak, total, warmup, least, first = 5e-3, 50, 10, 1e-6, 1e-6
+    found = schedules.warmup_cosine(
+        peak, total=total, warmup=warmup, end=least, start=first, whole=True
+    )
+    rising = [first + t * (peak - first) / warmup for t in range(warmup)]
+    falling = [
+        least + 0.5 * (peak - least) * (1 + math.cos(math.pi * t / total))
+        for t in range(warmup, total)
+    ]
+    np.testing.assert_allclose(found(jnp.arange(total)), rising + falling, rtol=2e-6, atol=1e-9)
+    assert float(found(warmup)) < 0.91 * peak

@@ -1,0 +1,254 @@
+"""Accuracy on all of the test split beside the training: what fine-tuning is judged by.
+
+The classifier that is trained answers every test image once, online and averaged; the best
+checkpoint stays, and a run that no longer gains can end (`config.validation`). How far it has come
+is read from the log, so that a run that was killed goes on as if it had not been.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from m3i_jax import data, normalize
+from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import storage
+from m3i_jax.checkpoints.faults import Unwritable
+from m3i_jax.data import pipeline
+from m3i_jax.data.sources import protocol
+from m3i_jax.evaluation.answers import BEST, Answers, answers, measures, write
+from m3i_jax.evaluation.categories import logits
+from m3i_jax.parallel import processes, sharding
+from m3i_jax.training import hooks, reading, schedules, schema
+from m3i_jax.training.assemble import Run
+from m3i_jax.training.log import METRICS, read
+from m3i_jax.training.loop import Hook, StepInfo
+from m3i_jax.training.session import Inputs, RunContext
+from m3i_jax.training.state import TrainState
+
+LOG = logging.getLogger(__name__)
+NOTE, PREDICTIONS = "best.json", "predictions"
+# (parameters) -> answers, and the number of each record; None once somebody wants to leave.
+Ask = Callable[[Any], tuple[Answers, np.ndarray] | None]
+
+
+class Progress(NamedTuple):
+    """How far a run has come: its best step, that step's metric, validations since, the last."""
+
+    best: int = 0
+    value: float = -1.0
+    since: int = 0
+    last: int = 0
+
+    def then(self, step: int, value: float) -> "Progress":
+        """After one more validation; of equal ones the first is the best."""
+        if value > self.value:
+            return Progress(step, value, 0, step)
+        return self._replace(since=self.since + 1, last=step)
+
+
+class Validator(NamedTuple):
+    """What is asked of whom, every so many steps."""
+
+    wanted: schema.Validation
+    source: data.Source
+    ask: Ask
+    every: int
+
+    @property
+    def metric(self) -> str:
+        """The name in the log of what decides."""
+        return f"validation/{self.wanted.branch}/{self.wanted.metric}"
+
+
+def check(run: Run, inputs: Inputs, workdir: Path) -> None:
+    """Refuses a validation in which nothing could be counted, before anything compiles.
+
+    Raises:
+      ConfigError: no classifier, no test split, no labels, one class, or a class that training
+        lacks.
+    """
+    if run.config.validation:
+        wanted = schema.Validation(**run.config.validation)
+        _opened(run, wanted, inputs.source, workdir)
+
+
+def validation(context: RunContext) -> list[Hook]:
+    """Hooks that a run's `config.validation` asks for; for `training.session.train(watch=...)`."""
+    run = context.run
+    if not run.config.validation:
+        return []
+    wanted = schema.Validation(**run.config.validation)
+    source = _opened(run, wanted, context.inputs.source, context.workdir)
+    epoch = run.config.epoch_size or len(context.inputs.source)
+    every = schedules.parse(wanted.every, batch=run.config.batch, total=run.total, epoch=epoch)
+    return [_hook(context, Validator(wanted, source, _asking(context, wanted, source), every))]
+
+
+def _refuse(run: Run, wanted: schema.Validation) -> None:
+    """What the method and the network cannot do."""
+    if run.method.classifier is None:
+        raise ConfigError(
+            "config.validation counts right answers, but objective "
+            f"'{run.config.objective['name']}' has no classifier; set config.validation={{}}"
+        )
+    decoder, _ = run.method.classifier
+    if decoder in run.network.batchwise:
+        raise ConfigError(
+            f"config.validation asks about each image by itself, but config.decoders.{decoder} "
+            "normalises over the batch; set config.validation={}, and m3i evaluate measures it"
+        )
+    if wanted.branch == "ema" and not run.method.averages_classifier:
+        raise ConfigError(
+            "config.validation.branch is ema, which has no classifier; set "
+            "config.average.classifier=True"
+        )
+
+
+def _opened(run: Run, wanted: schema.Validation, train: data.Source, workdir: Path) -> data.Source:
+    """The test split, labelled with the classes of training."""
+    _refuse(run, wanted)
+    protocol.require_labels(train, split="train", what="config.validation")
+    if wanted.metric == "top5" and len(train.classes) <= BEST:
+        raise ConfigError(
+            f"config.validation.metric is top5, but there are {len(train.classes)} classes"
+        )
+    try:
+        test = reading.read(run.config, workdir, split="test", classes=train.classes)
+    except protocol.NoSplit as error:
+        raise ConfigError(
+            f"config.validation wants a test split, but {error}; to train without, set "
+            "config.validation={}"
+        ) from error
+    protocol.require_labels(test, split="test", what="config.validation")
+    return test
+
+
+def _asking(context: RunContext, wanted: schema.Validation, source: data.Source) -> Ask:
+    """Answers of the classifier, of given weights, to every image that can be read."""
+    run, config = context.run, context.run.config
+    binary = bool(config.objective.get("binary"))
+    ways = run.mesh.shape["data"] * run.mesh.shape["fsdp"]
+    batch = -(-min(wanted.batch, len(source)) // ways) * ways  # every device has as many rows
+    cut = dict(batch=batch, size=wanted.size or config.image, ratio=wanted.ratio)
+    place = dict(process_index=jax.process_index(), process_count=jax.process_count())
+
+    @jax.jit
+    def answer(params, images, labels):
+        images = normalize.channels(images.astype(jnp.float32) / 255.0)
+        scores = logits(run.network, params, run.method.classifier, images)
+        return answers(scores, labels, binary=binary)
+
+    def ask(params):
+        found, numbers = [], []
+        for step, rows in enumerate(pipeline.epoch(source, threads=config.threads, **cut, **place)):
+            if context.asked():
+                return None
+            given = sharding.put((rows.batch.images["a"], rows.batch.label), run.mesh)
+            said = jax.tree.map(processes.gathered, answer(params, *given))
+            real = processes.gathered(rows.real).astype(bool)  # padding and what is broken is not
+            found.append(jax.tree.map(lambda x, real=real: x[real], said))
+            numbers.append(step * batch + np.flatnonzero(real))
+        columns = (np.concatenate(column) for column in zip(*found, strict=True))
+        return Answers(*columns), np.concatenate(numbers)
+
+    return ask
+
+
+def _hook(context: RunContext, validator: Validator) -> Hook:
+    """Validates when it is due and at the end; keeps the best, and ends what no longer gains."""
+    begin = int(context.start.step)
+    at = [_so_far(context, validator, begin)]
+
+    def validate(step: int, state: TrainState) -> None:
+        at[0] = _validated(context, validator, at[0], step, state)
+        _wish(context, validator, at[0])
+
+    _wish(context, validator, at[0])
+    # A run that was asked to leave in a step that was due validates it when it goes on.
+    if begin > at[0].last and hooks.due(begin, validator.every):
+        with jax.set_mesh(context.run.mesh):
+            validate(begin, context.start)
+
+    def hook(info: StepInfo) -> None:
+        if not info.leaving and (hooks.due(info.step, validator.every) or info.done):
+            validate(info.step, context.state(info.leaves))
+
+    return hook
+
+
+def _so_far(context: RunContext, validator: Validator, begin: int) -> Progress:
+    """What the log of the run says of its validations, up to the step that it goes on from."""
+    at = Progress()
+    for line in read(context.workdir / METRICS):
+        if validator.metric in line and line["step"] <= begin:
+            at = at.then(line["step"], line[validator.metric])
+    return at
+
+
+def _validated(
+    context: RunContext, validator: Validator, at: Progress, step: int, state: TrainState
+) -> Progress:
+    """Asks all weights that can classify, logs what is found, and writes down the best answers."""
+    start, run, found, said = time.perf_counter(), context.run, {}, {}
+    weights = {"online": state.params}
+    weights |= {"ema": state.slots["ema"]} if run.method.averages_classifier else {}
+    for branch, params in weights.items():
+        if (answer := validator.ask(params)) is None:
+            return at  # it is validated when the run goes on
+        said[branch] = answer
+        shares = measures(answer[0], classes=len(validator.source.classes))
+        found |= {f"validation/{branch}/{name}": share for name, share in shares.items()}
+    at = at.then(step, found[validator.metric])
+    if at.best == step and not jax.process_index():
+        _write(context.workdir, validator, *said[validator.wanted.branch])
+    seconds = {"perf/validation_seconds": time.perf_counter() - start}
+    context.log.scalars(step, found | {"validation/best": at.value} | seconds)
+    LOG.info("step %d: %s %.2f %%", step, validator.metric, 100 * found[validator.metric])
+    return at
+
+
+def _write(workdir: Path, validator: Validator, found: Answers, numbers: np.ndarray) -> None:
+    """The answers of the best step; what cannot be written is said, and the training goes on."""
+    if (kind := validator.wanted.predictions) == "none":
+        return
+    source = validator.source
+    where = getattr(source, "where", str)
+    names = [where(int(number)) for number in numbers]
+    try:
+        write(workdir / f"{PREDICTIONS}.{kind}", found, names, source.classes)
+    except Unwritable as error:
+        LOG.warning("%s", error)
+
+
+def _wish(context: RunContext, validator: Validator, at: Progress) -> None:
+    """Has the best checkpoint kept, and says when there is nothing more to gain."""
+    wishes, patience = context.wishes, validator.wanted.patience
+    if at.best and at.best not in wishes.best:
+        wishes.best.append(at.best)
+        _note(context.workdir, validator, at)
+    if patience and at.since >= patience and not wishes.end:
+        wishes.end = True
+        LOG.info(
+            "the run ends: none of %d validations was better than step %d's, %.2f %%",
+            *(at.since, at.best, 100 * at.value),
+        )
+
+
+def _note(workdir: Path, validator: Validator, at: Progress) -> None:
+    """best.json: which checkpoint is the best so far."""
+    if jax.process_index():
+        return
+    note = {"step": at.best, "metric": validator.metric, "value": at.value}
+    note["checkpoint"] = f"checkpoints/{at.best}"
+    try:
+        with storage.writing(workdir / NOTE):
+            storage.publish(workdir / NOTE, (json.dumps(note) + "\n").encode())
+    except Unwritable as error:
+        LOG.warning("%s", error)

@@ -1,0 +1,219 @@
+"""Validation through the engine: exact counts, the best checkpoint, early ends, resuming."""
+
+import json
+import os
+import signal
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from m3i_jax import data, normalize, trees
+from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints.checkpoint import Checkpoints
+from m3i_jax.data import pipeline
+from m3i_jax.evaluation import validation as module
+from m3i_jax.evaluation.categories import logits
+from m3i_jax.evaluation.validation import Progress, check, validation
+from m3i_jax.parallel.signals import EXIT_PREEMPTED
+from m3i_jax.training import log
+from m3i_jax.training.assemble import assemble
+from m3i_jax.training.session import train
+
+STEPS, IMAGES = 12, 61  # images: of no batch and no number of devices a multiple
+
+
+def small(shrunk, **changes):
+    """A run of `classification` on a few scenes that validates every 3 steps."""
+    own = {
+        "data.length": IMAGES, "validation.every": "3 steps", "validation.batch": 16,
+        "average.classifier": True, "average.momentum": 0.5, "average.end": 0.5,
+        "checkpoint.every": 4,
+    }  # fmt: skip
+    return shrunk("classification", **(own | changes))
+
+
+@pytest.fixture(scope="module")
+def config(shrunk):
+    return small(shrunk)
+
+
+@pytest.fixture(scope="module")
+def run(config, tmp_path_factory):
+    """The work directory of a run with validation, on eight devices."""
+    workdir = tmp_path_factory.mktemp("validated") / "run"
+    assert train(config, workdir, watch=validation, before=check) == 0
+    return workdir
+
+
+def validated(workdir):
+    lines = log.read(workdir / "metrics.jsonl")
+    return {x["step"]: x for x in lines if "validation/online/top1" in x}
+
+
+def recount(config, workdir, step, branch):
+    """Shares of a checkpoint, image by image in float32 and counted in Python."""
+    built = assemble(config, images=IMAGES)
+    params = Checkpoints(workdir / "checkpoints", read_only=True).restore_item(step, branch)
+    source = data.source(config.data, split="test")
+    answer = jax.jit(lambda x: logits(built.network, params, built.method.classifier, x))
+    right = {label: [] for label in range(10)}
+    within = []
+    for rows in pipeline.epoch(source, batch=1, size=config.image):
+        image = jnp.asarray(rows.batch.images["a"], jnp.float32) / 255.0
+        scores, label = np.asarray(answer(normalize.channels(image)))[0], int(rows.batch.label[0])
+        order = np.argsort(-scores, kind="stable")
+        right[label].append(order[0] == label)
+        within.append(label in order[:5])
+    every = sum(right.values(), [])
+    there = [np.mean(x) for x in right.values() if x]
+    assert len(every) == IMAGES
+    return {"top1": np.mean(every), "top5": np.mean(within), "mean_per_class": np.mean(there)}
+
+
+def test_exactly_the_test_images_are_counted_online_and_averaged(config, run):
+    lines = validated(run)
+    assert sorted(lines) == [3, 6, 9, 12]
+    for branch in ("online", "ema"):
+        for name, share in recount(config, run, 12, branch).items():
+            np.testing.assert_allclose(lines[12][f"validation/{branch}/{name}"], share, rtol=1e-12)
+    averaged = Checkpoints(run / "checkpoints", read_only=True).restore_item(12, "ema")
+    assert averaged["encoders"].keys() == {"image", "category"}
+    assert averaged["decoders"].keys() == {"category"}
+
+
+def test_the_best_checkpoint_stays_beside_the_newest(run):
+    lines = validated(run)
+    found = {step: line["validation/online/top1"] for step, line in lines.items()}
+    best = min(found, key=lambda step: (-found[step], step))
+    note = json.loads((run / "best.json").read_text())
+    assert (note["step"], note["value"]) == (best, found[best])
+    kept = Checkpoints(run / "checkpoints", read_only=True)
+    assert best in kept.steps() and {8, 12} <= set(kept.steps())
+    assert set(kept.steps()) <= {best, *[s for s in (8, 9, 12)]}
+    assert lines[12]["validation/best"] == found[best]
+
+
+def test_the_predictions_are_those_of_the_best_step(config, run):
+    best = json.loads((run / "best.json").read_text())
+    with np.load(run / "predictions.npz") as file:
+        assert len(file["labels"]) == IMAGES == len(set(file["names"]))
+        assert np.mean(file["best"][:, 0] == file["labels"]) == best["value"]
+
+
+def test_one_device_counts_as_eight_do(config, run, one_device, tmp_path):
+    """The weights of eight devices, asked on one: the same answers."""
+    mesh, devices = one_device
+    alone = assemble(config, images=IMAGES, devices=devices)
+    step = json.loads((run / "best.json").read_text())["step"]
+    params = Checkpoints(run / "checkpoints", read_only=True).restore_item(step, "online")
+    source = data.source(config.data, split="test")
+    context = SimpleNamespace(run=alone, asked=lambda: False)
+    wanted = module.schema.Validation(**config.validation)
+    with jax.set_mesh(alone.mesh):
+        found, numbers = module._asking(context, wanted, source)(params)
+    with np.load(run / "predictions.npz") as file:
+        np.testing.assert_array_equal(found.best[:, 0], file["best"][:, 0])
+        np.testing.assert_allclose(found.probability, file["probability"], rtol=1e-4, atol=1e-6)
+    assert numbers.tolist() == list(range(IMAGES))
+
+
+def logged(workdir):
+    """{step: everything that was logged of it}, but how fast it went."""
+    found = {}
+    for line in log.read(workdir / "metrics.jsonl"):
+        own = {name: x for name, x in line.items() if not name.startswith("perf/")}
+        assert not (found.setdefault(line["step"], {}).keys() & own.keys() - {"step"})
+        found[line["step"]] |= own
+    return found
+
+
+@pytest.mark.parametrize("asked", [5, 6])
+def test_a_run_that_was_asked_to_leave_is_the_same_to_the_bit(config, run, tmp_path, asked):
+    """Asked in step 5 it leaves in step 6, which was due, and validates it when it goes on."""
+
+    def asking(context):
+        ask = lambda info: os.kill(os.getpid(), signal.SIGTERM) if info.step == asked else None  # noqa: E731
+        return [*validation(context), ask]
+
+    assert train(config, tmp_path, watch=asking, before=check) == EXIT_PREEMPTED
+    assert (6 in validated(tmp_path)) == (asked == 6)
+    assert train(config, tmp_path, watch=validation, before=check) == 0
+    assert logged(run) == logged(tmp_path)
+    kept = [Checkpoints(w / "checkpoints", read_only=True) for w in (run, tmp_path)]
+    for item in ("online", "ema", "state"):
+        one, two = (dict(trees.named_leaves(k.restore_item(STEPS, item))) for k in kept)
+        for path, leaf in one.items():
+            np.testing.assert_array_equal(leaf, two[path], err_msg=path)
+    assert (run / "best.json").read_text() == (tmp_path / "best.json").read_text()
+
+
+def test_a_run_that_gains_nothing_ends_and_is_done(shrunk, tmp_path, caplog):
+    """At a rate of nothing every validation is as good as the first; two more, and it ends."""
+    still = {"optimizer.lr": 1e-12, "validation.patience": 2, "warmup": "0 steps"}
+    config = small(shrunk, **still)
+    caplog.set_level("INFO")
+    assert train(config, tmp_path, watch=validation, before=check) == 0
+    assert sorted(validated(tmp_path)) == [3, 6, 9]
+    assert "the run ends: none of 2 validations was better than step 3's" in caplog.text
+    steps = Checkpoints(tmp_path / "checkpoints", read_only=True).steps()
+    assert steps == [3, 8, 9], "the best, and the newest two"
+    assert max(line["step"] for line in log.read(tmp_path / "metrics.jsonl")) == 9
+    before = (tmp_path / "metrics.jsonl").read_text()
+    assert train(config, tmp_path, watch=validation, before=check) == 0
+    assert (tmp_path / "metrics.jsonl").read_text() == before, "no step more"
+
+
+def test_of_equal_validations_the_first_is_the_best():
+    at = Progress()
+    for step, value in ((3, 0.2), (6, 0.2), (9, 0.5), (12, 0.4), (15, 0.5)):
+        at = at.then(step, value)
+    assert at == Progress(best=9, value=0.5, since=2, last=15)
+
+
+def folders(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(root / name)
+    return {"name": "image_folder", "root": str(root)}
+
+
+TWO = ("train/cat/1.png", "train/dog/1.png")
+
+
+@pytest.mark.parametrize(
+    "changes, names, said",
+    [
+        ({}, ("train/1.png", "val/1.png"), "needs classes, but the train split has no classes"),
+        ({}, ("train/cat/1.png", "val/cat/1.png"), "training has one only, 'cat'"),
+        ({}, TWO, "wants a test split, but .* set config.validation={}"),
+        ({}, (*TWO, "val/1.png"), "no image of the test split has a label"),
+        ({}, (*TWO, "val/cat/1.png", "val/cow/1.png"), "training has no class 'cow'"),
+        ({"metric": "top5"}, (*TWO, "val/cat/1.png"), "metric is top5, but there are 2 classes"),
+        ({"branch": "ema"}, (*TWO, "val/cat/1.png"), "set config.average.classifier=True"),
+    ],
+)
+def test_what_cannot_be_counted_is_a_sentence(config, tmp_path, changes, names, said):
+    from m3i_jax import methods
+    from m3i_jax.training import reading
+
+    plain = config.to_dict()
+    plain |= {"data": folders(tmp_path, *names), "validation": plain["validation"] | changes}
+    other = type(config).of(plain)
+    network = SimpleNamespace(batchwise=frozenset())
+    built = SimpleNamespace(config=other, method=methods.classification(), network=network)
+    source = reading.read(other, tmp_path, split="train")
+    with pytest.raises(ConfigError, match=said):
+        check(built, SimpleNamespace(source=source), tmp_path)
+
+
+def test_a_method_without_a_classifier_is_refused(shrunk, tmp_path):
+    config = shrunk("mae", **{"validation.every": "3 steps"})
+    with pytest.raises(ConfigError, match="objective 'mae' has no classifier"):
+        train(config, tmp_path, watch=validation, before=check)
+    config = shrunk("mae", **{"average.classifier": True})
+    with pytest.raises(ConfigError, match="config.average.classifier is True, but objective 'mae'"):
+        train(config, tmp_path)

@@ -35,10 +35,13 @@ def by_former_name(stem: str) -> Path | None:
     return next((path for new, path in names().items() if former(new) == stem), None)
 
 
-def former(name: str) -> str:
-    """What a config was called in the flat folder: `imagenet/mae_vit_b16` -> `mae_vit_b16_in1k`."""
+def former(name: str) -> str | None:
+    """What a config was called in the flat folder: `imagenet/mae_vit_b16` -> `mae_vit_b16_in1k`.
+
+    None in a folder that is younger.
+    """
     folder, _, stem = name.partition("/")
     if folder == "finetune":
         start = "" if stem.startswith("linear") else "finetune_"
         return f"{start}{stem}" + ("" if stem == "digit_scenes" else "_in1k")
-    return stem + ENDINGS[folder]
+    return stem + ENDINGS[folder] if folder in ENDINGS else None

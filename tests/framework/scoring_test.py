@@ -151,11 +151,11 @@ def test_msn_asks_for_one_even_use_of_prototypes_by_all_its_anchors(toy, views, 
         scores = fw.score(method, toy, params, codes | seen, prepared)
         return sum(s.loss - method.terms[n].weight * s.prediction for n, s in scores.items())
 
-    grad = jax.grad(loss)(jnp.stack([codes[name].pooled for name in names]))
+    slope = jax.grad(loss)(jnp.stack([codes[name].pooled for name in names]))
     # dR/da = p ⊙ (ln p̄ − Σ p ln p̄) / N for each of the N anchors.
     excess = np.log(mean) - (shares * np.log(mean)).sum(-1, keepdims=True)
     wanted = 0.7 * shares * excess / (len(names) * len(logits[0]))
-    np.testing.assert_allclose(grad, wanted, atol=1e-6 * np.abs(wanted).max())
+    np.testing.assert_allclose(slope, wanted, atol=1e-6 * np.abs(wanted).max())
 
 
 def test_rows_of_a_composition_do_not_share_a_regulariser(toy, views, key):

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from m3i_jax import build
-from m3i_jax.data.sources import digit_scenes, image_folder, protocol
+from m3i_jax.data.sources import digit_scenes, idx, image_folder, protocol
 from m3i_jax.data.sources.protocol import Sample, Source
 
 LOG = logging.getLogger(__name__)
 SOURCES = {
     "digit_scenes": digit_scenes.digit_scenes,
     "image_folder": image_folder.image_folder,
+    "fashion_mnist": idx.fashion_mnist,
+    "mnist": idx.mnist,
 }
 GIVEN = ("split", "classes")  # what the program says to a source, and no config
 
@@ -20,7 +22,7 @@ def source(block: Mapping[str, Any], *, split: str, classes: Sequence[str] | Non
     """Builds the source that a config block describes, and logs what it found and left out.
 
     Args:
-      block: {"name": "digit_scenes" or "image_folder", **arguments of that function}.
+      block: {"name": one of `SOURCES`, **arguments of that function}.
       split: "train" or "test"; which of the two a program reads is not the config's to say.
       classes: `Source.classes` of the training split, for any other; None lets the source look
         for them itself.

@@ -1,0 +1,1 @@
+"""Small runs on Fashion-MNIST."""

@@ -8,6 +8,7 @@ import inspect
 import re
 
 import jax
+import numpy as np
 import pytest
 
 from m3i_jax import cli, encoders, framework, methods, shipped, trees
@@ -71,6 +72,20 @@ FINE = IMAGENET | ADAMW | BICUBIC | lengths(1024, 100, 5) | {
 ERASED = {"encoder.positions": "tuned", "augment.a.erasing": 0.25,
           "augment.a.jitter": 0.0, "augment.a.grayscale": 0.0,
           "augment.a.blur": 0.0, "optimizer.layer_decay": 0.65}  # fmt: skip
+WHOLE = {"optimizer.schedule.whole": True}  # timm's CosineLRScheduler without a prefix
+TIMM = {k: x for k, x in FINE.items() if k[:5] in ("crops", "objec")} | {
+    "augment.a.erasing": 0.25,
+    "augment.a.jitter": 0.0,
+}  # a RandAugment takes the colours' place
+SIMMIM_FINE = IMAGENET | ADAMW | WHOLE | TIMM | rates(5e-3, start=1e-6, end=1e-6) | steps(
+    0.999, 0.05, clip=5.0) | lengths(2048, 100, 20) | {"encoder.drop_path": 0.1}  # fmt: skip
+WINDOWS = {"encoder.window": 14, "encoder.pretrained_window": (12, 12, 12, 6)}
+SECRETS = ADAMW | TIMM | WINDOWS | {
+    "image": 224, "augment.a.brightness": 0.4, "augment.a.contrast": 0.4,
+    "augment.a.saturation": 0.4}  # fmt: skip
+INTERN = ADAMW | WHOLE | {
+    "augment": {}, "crops.scale": (0.08, 1.0), "crops.rand_augment.magnitude": 9.0,
+    "crops.rand_augment.deviation": 0.5, "objective.label_smoothing": 0.3}  # fmt: skip
 CROP = {"monitor.ratio": 0.95}
 RESNET = IMAGENET | ADAMW | CLOSED | BICUBIC | CROP | rates(12e-3, end=1e-6) | {
     "batch": 2048, "warmup": "5 epochs", "objective.cutmix": 1.0, "objective.binary": True,
@@ -193,6 +208,55 @@ PUBLISHED = [
      FINE | ERASED | rates(2e-3, end=1e-6) | steps(0.999, 0.05)),
     ("finetune/vit_b16:siamese_im", "OpenGVLab/Siamese-Image-Modeling configs/finetune",
      FINE | ERASED | rates(1e-3, end=1e-6) | steps(0.999, 0.05)),
+    *[(f"finetune/mae_vit_l16:{size}", "facebookresearch/mae FINETUNE.md", FINE | ERASED
+       | rates(4e-3, end=1e-6) | steps(0.999, 0.05) | lengths(1024, 50, 5) | {
+           "optimizer.layer_decay": 0.75, "encoder.drop_path": drop, "encoder.width": width})
+      for size, drop, width in (("large", 0.2, 1024), ("huge", 0.3, 1280))],
+    *[(f"finetune/beit_vit_b16:{size}",
+       "microsoft/unilm beit/get_started_for_image_classification.md, run_class_finetuning.py",
+       FINE | CLOSED | rates(rate, end=1e-6) | steps(0.999, 0.05) | lengths(1024, *epochs) | {
+           "augment.a.erasing": 0.25, "optimizer.layer_decay": layers, "encoder.drop_path": drop,
+           "encoder.layer_scale": scale, "encoder.relative_bias": "layer",
+           "encoder.positions": "none", "encoder.qkv_bias": "qv"})
+      for size, rate, epochs, layers, drop, scale in (
+          ("base", 4e-3, (100, 20), 0.65, 0.1, 0.1), ("large", 1e-3, (50, 5), 0.75, 0.2, 1e-5))],
+    ("finetune/simmim_vit_b16", "microsoft/SimMIM configs/vit_base__800ep, config.py",
+     SIMMIM_FINE | {"optimizer.layer_decay": 0.65, "encoder.relative_bias": "layer",
+                    "encoder.layer_scale": 0.1, "decoders.category.norm": "layer"}),
+    ("finetune/simmim_swin_v2_b", "microsoft/Swin-Transformer configs/simmim, config.py",
+     SIMMIM_FINE | WINDOWS | {"optimizer.layer_decay": 0.75}),
+    ("finetune/replknet_31b", "Xie et al. (2023), supplement C.1; microsoft/SimMIM config.py",
+     SIMMIM_FINE | {"optimizer.layer_decay": 0.8, "encoder.small_kernel": None}),
+    ("finetune/internimage_h", "M3I appendix B.2; OpenGVLab/InternImage classification/configs",
+     INTERN | rates(3e-5, start=3e-8, end=3e-7) | steps(0.999, 1e-8, clip=5.0)
+     | lengths(512, 30, 0) | {
+         "image": 224, "optimizer.layer_decay": 0.8, "encoder.drop_path": 0.6,
+         "average.momentum": 0.9998, "average.end": 0.9998}),
+    ("finetune/internimage_h:640", "OpenGVLab/InternImage classification/configs",
+     INTERN | rates(2e-5) | steps(0.999, 0.05, clip=5.0) | lengths(512, 20, 2) | {
+         "image": 640, "optimizer.layer_decay": 0.9, "encoder.drop_path": 0.2,
+         "average.momentum": 0.9999, "average.end": 0.9999}),
+    *[(f"finetune/dark_secrets_swin_v2_b:{name}", "Xie et al. (2023), supplement, Table 6",
+       SECRETS | rates(rate) | steps(0.999, decay, clip=5.0) | lengths(2048, epochs, 20) | {
+           "optimizer.layer_decay": layers, "encoder.drop_path": drop,
+           "epoch_size": 437_513 if "inat" in name else 0,
+           "towers.category.size": 8142 if "inat" in name else 1000})
+      for name, epochs, layers, rate, decay, drop in (
+          ("rand_cog", 300, 1.0, 2e-3, 0.05, 0.5), ("rand_inat", 300, 1.0, 4e-3, 0.1, 0.5),
+          ("sup_cog", 100, 0.85, 2e-4, 0.05, 0.2), ("sup_inat", 100, 0.9, 1.6e-3, 0.1, 0.2),
+          ("mim_cog", 100, 0.8, 5e-3, 0.05, 0.2), ("mim_inat", 100, 0.75, 1.6e-2, 0.1, 0.2))],
+    *[(f"finetune/dark_secrets_swin_v2_b:{name}", "Xie et al. (2023), supplement E, Table 3",
+       SECRETS | steps(0.999, 0.05, clip=5.0) | {
+           "towers.category.size": size, "encoder.drop_path": drop, "validation.metric": metric,
+           "optimizer.layer_decay": 0.85})
+      for name, size, drop, metric in (
+          ("mim_aircraft", 100, 0.0, "mean_per_class"),
+          ("sup_aircraft", 100, 0.2, "mean_per_class"),
+          ("mim_pets", 37, 0.0, "mean_per_class"), ("mim_flowers", 102, 0.0, "mean_per_class"),
+          ("mim_caltech101", 102, 0.0, "mean_per_class"), ("mim_cars", 196, 0.0, "top1"),
+          ("mim_dtd", 47, 0.0, "top1"), ("mim_food101", 101, 0.2, "top1"),
+          ("mim_birdsnap", 500, 0.2, "top1"), ("sup_sun397", 397, 0.2, "top1"),
+          ("mim_cifar10", 10, 0.2, "top1"), ("mim_cifar100", 100, 0.2, "top1"))],
     ("finetune/linear_vit_b16", "M3I Table 9", LINEAR | rates(3.2)),
     ("finetune/linear_vit_b16:mae", "facebookresearch/mae main_linprobe.py",
      LINEAR | rates(6.4) | {"decoders.category.pool": "class"}),
@@ -297,3 +361,12 @@ def test_a_fine_tuned_vit_has_the_parameters_of_the_published_one(key):
     network = assemble.build_network(config, assemble.objective(config))
     shapes = jax.eval_shape(network.init, key)
     assert trees.count(shapes) == 86_567_656
+
+
+def test_the_grid_of_kornblith_s_sets_is_the_published_one():
+    """Five rates about equally spaced in their logarithm, three layer decays (supplement E)."""
+    from m3i_jax.configs.finetune import dark_secrets_swin_v2_b as grid
+
+    np.testing.assert_allclose(grid.RATES["mim"], np.geomspace(1.25e-4, 2.5e-3, 5), rtol=1e-12)
+    np.testing.assert_allclose(grid.RATES["sup"], np.geomspace(2.5e-5, 5e-4, 5), rtol=1e-12)
+    assert grid.LAYERS == (0.75, 0.85, 0.95) and len(grid.SETS) == 11

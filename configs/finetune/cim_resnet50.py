@@ -37,6 +37,8 @@ def get_config(epochs="100"):
             # share · (1 − smoothing) + smoothing / 1000 > 0.2
             least=(0.2 - smoothing / 1000) / (1 - smoothing),
         ),
+        average=dict(classifier=True),
+        validation=dict(every="1 epochs", size=224, ratio=0.95),
         monitor=dict(recipes.MONITOR, size=224, ratio=0.95),
         **recipes.classifier(1000, 2048),
         # The schedule is as in the code of BEiT, which Table 11 follows.

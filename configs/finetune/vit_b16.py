@@ -32,6 +32,7 @@ def get_config(name="m3i"):
         encoder=dict(recipes.FINE_TUNED, name="vit_b16", positions="tuned"),
         init_from=dict(path=path, ignore=recipes.WITHOUT_NORM),
         objective=recipes.MIXED,
+        **recipes.COUNTED,
         **recipes.classifier(1000, 768, norm="layer", deviation=2e-5),
         optimizer=dict(recipes.FINE_ADAMW, lr=rate, weight_decay=decay),
     )

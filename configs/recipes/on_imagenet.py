@@ -8,11 +8,18 @@ from m3i_jax.configs.recipes.parts import (
     BOTTLENECK,
     CIM_ADAMW,
     CLOSED,
+    COUNTED,
+    ERASING,
+    FINE_ADAMW,
     INPUT_VIEW,
+    MIXED,
     NOTHING,
     RESNET,
     TARGET_VIEW,
+    WHOLE,
+    WITHOUT_NORM,
     WITHOUT_TOKENS,
+    rand_augment,
     run,
 )
 
@@ -165,6 +172,30 @@ def moco_v2(**blocks) -> ConfigDict:
         ),
     )  # fmt: skip
     return imagenet(**{**settings, **blocks})
+
+
+def fine_tuned(path: str, **blocks) -> ConfigDict:
+    """Fine-tuning as BEiT, MAE and their followers do it, from the run in `path`."""
+    settings = dict(
+        batch=1024,
+        warmup="5 epochs",
+        crops=rand_augment(9.0, scale=(0.08, 1.0), flip=0.5),
+        augment=dict(a=ERASING),
+        init_from=dict(path=path, ignore=WITHOUT_NORM),
+        objective=MIXED,
+        **COUNTED,
+    )
+    return imagenet(**{**settings, **blocks})
+
+
+def simmim_fine_tuned(path: str, *, layer_decay: float, head: dict, **blocks) -> ConfigDict:
+    """SimMIM's fine-tuning, 100 epochs at batch 2048; its rates are per 512 images."""
+    optimizer = dict(
+        FINE_ADAMW, lr=5e-3, end_lr=1e-6, schedule=dict(WHOLE, start=1e-6), weight_decay=0.05,
+        layer_decay=layer_decay, clip=5.0,
+    )  # fmt: skip
+    settings = dict(batch=2048, duration="100 epochs", warmup="20 epochs", optimizer=optimizer)
+    return fine_tuned(path, **{**settings, **head, **blocks})
 
 
 def large_batch(**blocks) -> ConfigDict:

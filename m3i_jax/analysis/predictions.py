@@ -17,12 +17,12 @@ class Seen(NamedTuple):
     """What a method made of a batch.
 
     prepared: all views, those made of codes too, and masks.
-    codes: by name, none where neither a term nor a view wants any.
+    representations: by code, none where neither a term nor a view wants any.
     predicted: {term: (prediction, what was to be predicted)}.
     """
 
     prepared: Prepared
-    codes: dict[str, Features]
+    representations: dict[str, Features]
     predicted: dict[str, tuple[Array, Target]]
 
 
@@ -47,8 +47,9 @@ def look(
     if not (terms or any(view.codes for view in method.views.values())):
         return Seen(prepared, {}, {})  # nothing that is asked for needs a code
     how = dict(train=False, key=key if sampling is None else sampling)
-    codes, _, prepared = fw.encode(method, network, params, states, prepared, **how)
-    return Seen(prepared, codes, fw.predict(method, network, params, codes, prepared, terms))
+    representations, _, prepared = fw.encode(method, network, params, states, prepared, **how)
+    answers = fw.predict(method, network, params, representations, prepared, terms)
+    return Seen(prepared, representations, answers)
 
 
 # Mean and deviation that each kind of pixel target was normalised with, see `framework.pixels`.

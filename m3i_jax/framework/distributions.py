@@ -93,9 +93,9 @@ def cosine(*, dense: bool = False) -> Distribution:
 
     BYOL (Grill et al. 2020, Eq. 2, https://arxiv.org/abs/2006.07733), MILAN.
     """
-    made = (tokenwise if dense else _pooled)("Gaussian", losses.cosine)
+    cosine_ = (tokenwise if dense else _pooled)("Gaussian", losses.cosine)
     # The loss sees directions only, so lengths say nothing about what was predicted.
-    return made._replace(evidence=information.on_sphere(made.evidence))
+    return cosine_._replace(evidence=information.on_sphere(cosine_.evidence))
 
 
 def laplace() -> Distribution:
@@ -169,13 +169,13 @@ def boltzmann(
         )
 
     # A table has the same rows for every sample; samples of the batch are each other's candidates.
-    found = information.of_choice if candidates == "categories" else information.of_batch
+    evidence = information.of_choice if candidates == "categories" else information.of_batch
     return Distribution(
         "Boltzmann",
         smoothed(label_smoothing),
         batchwise=candidates == "samples",
         dense=False,
-        evidence=found(smoothed(0.0)),
+        evidence=evidence(smoothed(0.0)),
         candidates=candidates,
     )
 
@@ -209,9 +209,9 @@ def info_nce(*, temperature: float = 1.0, candidates: str = "texts") -> Distribu
             valid=target.valid,
         )
 
-    found = information.of_batch(score)
+    evidence = information.of_batch(score)
     return Distribution(
-        "Boltzmann", score, batchwise=True, dense=False, evidence=found, candidates=candidates
+        "Boltzmann", score, batchwise=True, dense=False, evidence=evidence, candidates=candidates
     )
 
 
@@ -266,9 +266,9 @@ def nt_xent(*, temperature: float = 0.1) -> Distribution:
         )
 
     # A batch of B images has 2B − 1 others: both views of every other image, and its own other one.
-    found = information.of_batch(score, per_row=2)
+    evidence = information.of_batch(score, per_row=2)
     return Distribution(
-        "Boltzmann", score, batchwise=True, dense=False, evidence=found, candidates="samples"
+        "Boltzmann", score, batchwise=True, dense=False, evidence=evidence, candidates="samples"
     )
 
 
@@ -286,8 +286,8 @@ def dense_contrast(*, temperature: float = 0.2) -> Distribution:
             normalize.unit(prediction), tokens, others, temperature=temperature
         )
 
-    found = information.of_batch(score, tokens=True)
-    return Distribution("Boltzmann", score, batchwise=True, evidence=found, candidates="samples")
+    evidence = information.of_batch(score, tokens=True)
+    return Distribution("Boltzmann", score, batchwise=True, evidence=evidence, candidates="samples")
 
 
 def cross_entropy(*, temperature: float = 0.1) -> Distribution:
@@ -299,8 +299,8 @@ def cross_entropy(*, temperature: float = 0.1) -> Distribution:
     def score(prediction, target):
         return losses.cross_entropy(prediction, target.pooled, temperature=temperature)
 
-    found = information.of_shares(score)
-    return Distribution("Boltzmann", score, dense=False, evidence=found, candidates="prototypes")
+    evidence = information.of_shares(score)
+    return Distribution("Boltzmann", score, dense=False, evidence=evidence, candidates="prototypes")
 
 
 def invariance() -> Distribution:

@@ -37,8 +37,8 @@ class Evidence(NamedTuple):
         return self.prediction + self.entropy
 
 
-def _health(codes: Float[Array, "rows dim"]) -> dict[str, Float32[Array, ""]]:
-    return {"spread": metrics.feature_std(codes), "rank": metrics.participation(codes)}
+def _health(z: Float[Array, "rows dim"]) -> dict[str, Float32[Array, ""]]:
+    return {"spread": metrics.feature_std(z), "rank": metrics.participation(z)}
 
 
 def _of_codes(prediction: Float[Array, "rows dim"], target: Float[Array, "rows dim"]) -> Evidence:
@@ -81,12 +81,12 @@ def on_sphere(evidence: Callable) -> Callable:
 
     unit = lambda x: None if x is None else normalize.unit(x)  # noqa: E731
 
-    def found(prediction, target, rows):
+    def estimate(prediction, target, rows):
         # `target` is a Target; the one of its fields that is not there stays None.
         target = target._replace(tokens=unit(target.tokens), pooled=unit(target.pooled))
         return evidence(unit(prediction), target, rows)
 
-    return found
+    return estimate
 
 
 def _mean(
@@ -100,12 +100,12 @@ def _mean(
 def of_choice(score: Callable) -> Callable:
     """A table of candidates: the entropy of how often this batch chose each."""
 
-    def found(prediction, target, rows):
+    def estimate(prediction, target, rows):
         shares = metrics.usage(target.target_index, target.candidates.shape[0], weights=rows)
         entropy = metrics.entropy(shares)
         return Evidence(-_mean(score(prediction, target), rows), entropy)
 
-    return found
+    return estimate
 
 
 def of_words(
@@ -122,43 +122,43 @@ def of_words(
 def of_batch(score: Callable, *, per_row: int = 1, tokens: bool = False) -> Callable:
     """M equally likely candidates of the batch: the bound cannot exceed log M (InfoNCE)."""
 
-    def found(prediction, target, rows):
-        codes = target.tokens if tokens else target.pooled
+    def estimate(prediction, target, rows):
+        z = target.tokens if tokens else target.pooled
         # The right one and all that the loss puts beside it; the log of their number is H(z_y).
-        count = per_row * codes.shape[0] - (per_row - 1)
+        count = per_row * z.shape[0] - (per_row - 1)
         if tokens:
             # Own tokens, and one mean token for each other image (`distributions.dense_contrast`).
-            count = codes.shape[0] - 1 + codes.shape[1]
+            count = z.shape[0] - 1 + z.shape[1]
         elif target.valid is not None:
             # Captions that are missing are no candidates.
             count = target.valid.sum()
         entropy = jnp.log(jnp.asarray(count, jnp.float32))
-        flat = codes.reshape(-1, codes.shape[-1])
+        flat = z.reshape(-1, z.shape[-1])
         return Evidence(-_mean(score(prediction, target), rows), entropy, **_health(flat))
 
-    return found
+    return estimate
 
 
 def of_queue(score: Callable) -> Callable:
     """The right code and those of a queue, equally likely."""
 
-    def found(prediction, target, rows):
+    def estimate(prediction, target, rows):
         entropy = jnp.log(jnp.float32(target.candidates.shape[0] + 1))
-        codes = target.pooled if target.tokens is None else target.tokens
-        flat = codes.reshape(-1, codes.shape[-1])
+        z = target.pooled if target.tokens is None else target.tokens
+        flat = z.reshape(-1, z.shape[-1])
         return Evidence(-_mean(score(prediction, target), rows), entropy, **_health(flat))
 
-    return found
+    return estimate
 
 
 def of_shares(score: Callable) -> Callable:
     """Shares of prototypes: the entropy of their mean over the batch."""
 
-    def found(prediction, target, rows):
+    def estimate(prediction, target, rows):
         # The mean over the batch, not the mean of the entropies: shares that are all the same
         # choose nothing, however soft they are.
         entropy = metrics.entropy(target.pooled.mean(0))
         likelihood = -_mean(score(prediction, target), rows)
         return Evidence(likelihood, entropy, used=jnp.exp(entropy))
 
-    return found
+    return estimate

@@ -1,4 +1,4 @@
-"""What the terms say about codes that are already computed: predictions, targets, scores."""
+"""What the terms say about representations already computed: predictions, targets, scores."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -53,16 +53,16 @@ def score(
     method: Method,
     network: Any,
     params: Any,
-    codes: Mapping[str, Features],
+    representations: Mapping[str, Features],
     prepared: Prepared,
     *,
     terms: Sequence[str] | None = None,
     train: bool = False,
     key: Key[Array, ""] | None = None,
 ) -> dict[str, Score]:
-    """The Score of each term (all of them by default) from codes already computed."""
+    """The Score of each term (all by default) from representations already computed."""
     names = tuple(method.terms if terms is None else terms)
-    found = predict(method, network, params, codes, prepared, names, train=train, key=key)
+    found = predict(method, network, params, representations, prepared, names, train=train, key=key)
     shared = _pooled(method, {name: prediction for name, (prediction, _) in found.items()})
     return {
         name: _score(method, prepared, name, prediction, target, shared)
@@ -74,7 +74,7 @@ def predict(
     method: Method,
     network: Any,
     params: Any,
-    codes: Mapping[str, Features],
+    representations: Mapping[str, Features],
     prepared: Prepared,
     names: Sequence[str],
     *,
@@ -90,8 +90,8 @@ def predict(
     found, asked = {}, {}
     for name in names:
         term = method.terms[name]
-        x, box, owner, group = _input(method, network, codes, prepared, term)
-        target = _target(method, codes, prepared, term, x, owner, group)
+        x, box, owner, group = _input(method, network, representations, prepared, term)
+        target = _target(method, representations, prepared, term, x, owner, group)
         if term.decoder is None:
             found[name] = (x.tokens if term.predict.dense else x.pooled), target
             continue
@@ -183,10 +183,10 @@ def _score(method, prepared, name, prediction, target, shared) -> Score:
     return Score(term.weight * loss, expected, regularizer, evidence)
 
 
-def _input(method, network, codes, prepared, term: Term):
+def _input(method, network, representations, prepared, term: Term):
     """(Features, Box, owner, group) of a term's input; `owner` None means row i is sample i."""
     name, code = method.source_of(term.x)
-    view, features = prepared.views[code.view], codes[name]
+    view, features = prepared.views[code.view], representations[name]
     region_code = method.codes[term.x]
     if not isinstance(region_code, RegionCode):
         return features, view.box, None, None
@@ -200,9 +200,9 @@ def _input(method, network, codes, prepared, term: Term):
     return features, region.box, region.owner, derived.group
 
 
-def _target(method, codes, prepared, term: Term, x, owner, group) -> Target:
+def _target(method, representations, prepared, term: Term, x, owner, group) -> Target:
     """The code to predict, its rows in the order of the input's samples."""
-    code, features = method.codes[term.y], codes[term.y]
+    code, features = method.codes[term.y], representations[term.y]
     view = prepared.views[code.view]
 
     def align(x):

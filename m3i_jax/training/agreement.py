@@ -165,7 +165,7 @@ def _check_rows(config: Config, method: Method, network: Network) -> None:
             if slot.least > rows * cells:
                 raise ConfigError(
                     f"'{slot.name}' starts at {slot.least} of the tokens of a batch, which has "
-                    f"{rows} x {cells} only: take a larger batch or fewer codes"
+                    f"{rows} x {cells} only: take a larger batch or a smaller vocabulary"
                 )
 
 

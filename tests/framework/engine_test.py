@@ -14,8 +14,8 @@ def start(method, toy, views, key):
 
 
 def scores_of(method, toy, params, states, prepared, key):
-    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
-    return fw.score(method, toy, params, codes, prepared, train=True, key=key)
+    representations, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    return fw.score(method, toy, params, representations, prepared, train=True, key=key)
 
 
 METHODS = {
@@ -77,14 +77,14 @@ def test_balanced_gradient_is_that_of_ssp_plus_lambda_sp(toy, views, key):
 def test_norm_is_taken_at_the_input_features(toy, views, key):
     method, weighting = methods.m3i(), fw.gradient_norm()
     params, states, prepared = start(method, toy, views, key)
-    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    representations, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
 
     def ssp(tokens):
-        moved = codes | {"x": codes["x"]._replace(tokens=tokens)}
+        moved = representations | {"x": representations["x"]._replace(tokens=tokens)}
         scores = fw.score(method, toy, params, moved, prepared, train=True, key=key)
         return scores["intra"].loss + scores["inter"].loss
 
-    norm = np.linalg.norm(jax.grad(ssp)(codes["x"].tokens))
+    norm = np.linalg.norm(jax.grad(ssp)(representations["x"].tokens))
     found = fw.gradients(
         method, toy, weighting, params, states, prepared, balance=weighting.init(), key=key
     )

@@ -18,21 +18,21 @@ def start(method, toy, views, key):
 
 
 def scores_of(method, toy, params, states, prepared, key):
-    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
-    return fw.score(method, toy, params, codes, prepared, train=True, key=key)
+    representations, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    return fw.score(method, toy, params, representations, prepared, train=True, key=key)
 
 
 def test_a_role_sees_only_its_own_region(toy, views, key):
     method = methods.m3i(category=False, text=False)
     params, states, prepared = start(method, toy, views, key)
-    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    representations, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
     cells = prepared.views["mix"].regions["first"].cells.reshape(4, -1)
 
     def predict(tokens, term):
-        moved = codes | {"x": codes["x"]._replace(tokens=tokens)}
+        moved = representations | {"x": representations["x"]._replace(tokens=tokens)}
         return fw.predict(method, toy, params, moved, prepared, (term,))[term][0]
 
-    tokens = codes["x"].tokens
+    tokens = representations["x"].tokens
     foreign = jnp.where(cells[..., None], tokens, 100.0)
     own = jnp.where(cells[..., None], 100.0, tokens)
     np.testing.assert_array_equal(predict(tokens, "intra"), predict(foreign, "intra"))
@@ -43,22 +43,22 @@ def test_a_role_sees_only_its_own_region(toy, views, key):
 def test_role_two_predicts_its_own_sample(toy, views, key):
     method = methods.m3i(category=False, text=False)
     params, states, prepared = start(method, toy, views, key)
-    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    representations, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
     owner = prepared.views["mix"].regions["second"].owner
     assert (owner != jnp.arange(4)).all()
-    _, target = fw.predict(method, toy, params, codes, prepared, ("inter",))["inter"]
-    np.testing.assert_array_equal(target.tokens, codes["y"].tokens[owner])
+    _, target = fw.predict(method, toy, params, representations, prepared, ("inter",))["inter"]
+    np.testing.assert_array_equal(target.tokens, representations["y"].tokens[owner])
     np.testing.assert_array_equal(target.box.left, mixing.take(views["a"].box.left, owner))
-    _, target = fw.predict(method, toy, params, codes, prepared, ("intra",))["intra"]
-    np.testing.assert_array_equal(target.tokens, codes["y"].tokens)
+    _, target = fw.predict(method, toy, params, representations, prepared, ("intra",))["intra"]
+    np.testing.assert_array_equal(target.tokens, representations["y"].tokens)
 
 
 def test_absent_labels_and_texts_neither_count_nor_lead(toy, views, key):
     method = methods.m3i(image=False, label_smoothing=0.0)
     params, states, prepared = start(method, toy, views, key)
     scores = scores_of(method, toy, params, states, prepared, key)
-    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
-    prediction, _ = fw.predict(method, toy, params, codes, prepared, ("category_first",))[
+    representations, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    prediction, _ = fw.predict(method, toy, params, representations, prepared, ("category_first",))[
         "category_first"
     ]
     logits = np.asarray(prediction @ params["encoders"]["category"]["table"].T, np.float64)
@@ -82,8 +82,8 @@ def test_both_categories_of_a_blend_are_asked_for_one_by_one(group, toy, views, 
     method = methods.mixed_classification(binary=True, label_smoothing=0.0, mix_group=group)
     params, states, prepared = start(method, toy, views, key)
     scores = scores_of(method, toy, params, states, prepared, key)
-    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
-    prediction, _ = fw.predict(method, toy, params, codes, prepared, ("category_both",))[
+    representations, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    prediction, _ = fw.predict(method, toy, params, representations, prepared, ("category_both",))[
         "category_both"
     ]
     partner = np.asarray(prepared.views["mix"].regions["second"].owner)
@@ -102,9 +102,11 @@ def test_both_categories_of_a_blend_are_asked_for_one_by_one(group, toy, views, 
 def test_a_class_token_on_one_side_is_a_sentence(toy, views, key):
     method = methods.create({"name": "mae"})
     params, states, prepared = start(method, toy, views, key)
-    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
-    tokens = codes["y"].tokens
-    more = codes | {"y": codes["y"]._replace(tokens=jnp.concatenate([tokens[:, :1], tokens], 1))}
+    representations, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    tokens = representations["y"].tokens
+    more = representations | {
+        "y": representations["y"]._replace(tokens=jnp.concatenate([tokens[:, :1], tokens], 1))
+    }
     with pytest.raises(ConfigError, match="predicts 16 tokens of a target that has 17"):
         fw.score(method, toy, params, more, prepared, key=key)
 
@@ -112,7 +114,7 @@ def test_a_class_token_on_one_side_is_a_sentence(toy, views, key):
 def test_questions_asked_together_are_answered_as_if_alone(toy, views, key):
     method = methods.m3i()
     params, states, prepared = start(method, toy, views, key)
-    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    representations, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
     asked = []
     counting = toy._replace(calls=toy.calls)
 
@@ -122,10 +124,10 @@ def test_questions_asked_together_are_answered_as_if_alone(toy, views, key):
             return super().decode(params, name, *args, **how)
 
     network = Counting(*counting)
-    together = fw.predict(method, network, params, codes, prepared, tuple(method.terms))
+    together = fw.predict(method, network, params, representations, prepared, tuple(method.terms))
     assert sorted(asked) == ["category", "image", "text"]
     for name, (prediction, _) in together.items():
-        alone, _ = fw.predict(method, toy, params, codes, prepared, (name,))[name]
+        alone, _ = fw.predict(method, toy, params, representations, prepared, (name,))[name]
         np.testing.assert_allclose(prediction, alone, rtol=1e-6, atol=1e-7)
 
 
@@ -134,28 +136,30 @@ def test_msn_asks_for_one_even_use_of_prototypes_by_all_its_anchors(toy, views, 
     method = methods.msn(local=2, hidden=0.3, entropy_weight=0.7)
     views = views | {"l0": views["a"], "l1": views["b"]}
     params, states, prepared = start(method, toy, views, key)
-    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    representations, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
     names = ("x_b", "x_l0", "x_l1")
-    logits = np.float64(np.stack([codes[name].pooled for name in names]))
+    logits = np.float64(np.stack([representations[name].pooled for name in names]))
 
     shares = np.exp(logits - logits.max(-1, keepdims=True))
     shares /= shares.sum(-1, keepdims=True)
     mean = shares.mean((0, 1))
     expected = 0.7 * (np.log(mean.size) + (mean * np.log(mean)).sum())
-    scores = fw.score(method, toy, params, codes, prepared)
+    scores = fw.score(method, toy, params, representations, prepared)
     for name in names:
         np.testing.assert_allclose(scores[name].regularizer, expected, atol=1e-7)
 
     def loss(pooled):
-        seen = {n: codes[n]._replace(pooled=p) for n, p in zip(names, pooled, strict=True)}
-        scores = fw.score(method, toy, params, codes | seen, prepared)
+        seen = {
+            n: representations[n]._replace(pooled=p) for n, p in zip(names, pooled, strict=True)
+        }
+        scores = fw.score(method, toy, params, representations | seen, prepared)
         return sum(s.loss - method.terms[n].weight * s.prediction for n, s in scores.items())
 
-    slope = jax.grad(loss)(jnp.stack([codes[name].pooled for name in names]))
+    grad = jax.grad(loss)(jnp.stack([representations[name].pooled for name in names]))
     # dR/da = p ⊙ (ln p̄ − Σ p ln p̄) / N for each of the N anchors.
     excess = np.log(mean) - (shares * np.log(mean)).sum(-1, keepdims=True)
     wanted = 0.7 * shares * excess / (len(names) * len(logits[0]))
-    np.testing.assert_allclose(slope, wanted, atol=1e-6 * np.abs(wanted).max())
+    np.testing.assert_allclose(grad, wanted, atol=1e-6 * np.abs(wanted).max())
 
 
 def test_rows_of_a_composition_do_not_share_a_regulariser(toy, views, key):
@@ -164,10 +168,10 @@ def test_rows_of_a_composition_do_not_share_a_regulariser(toy, views, key):
     whole = replace(row, codes=row.codes | {"x_b": row.codes["x_b"]._replace(mask=None)})
     method = methods.compose.combine({"one": row, "two": whole}, weights={"two": 3.0})
     params, states, prepared = start(method, toy, views, key)
-    codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
-    scores = fw.score(method, toy, params, codes, prepared)
+    representations, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    scores = fw.score(method, toy, params, representations, prepared)
     for name, weight in (("one/x_b", 1.0), ("two/x_b", 3.0)):
-        own = losses.mean_entropy(codes[name].pooled)
+        own = losses.mean_entropy(representations[name].pooled)
         np.testing.assert_allclose(scores[name].regularizer, own, rtol=1e-6)
         expected = weight * (scores[name].prediction + own)
         np.testing.assert_allclose(scores[name].loss, expected, rtol=1e-6)

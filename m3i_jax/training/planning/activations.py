@@ -36,8 +36,8 @@ def _kept(run: Run, rows: int) -> int:
 
         def loss(params):
             how = dict(train=True, key=key)
-            codes, _, seen = fw.encode(method, network, params, states, prepared, **how)
-            scores = fw.score(method, network, params, codes, seen, **how)
+            representations, _, seen = fw.encode(method, network, params, states, prepared, **how)
+            scores = fw.score(method, network, params, representations, seen, **how)
             return sum(score.loss for score in scores.values())
 
         return jax.vjp(loss, params)[1]

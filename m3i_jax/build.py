@@ -29,13 +29,13 @@ class ConfigError(UserError, ValueError):
 
 
 class UnknownKey(ConfigError):
-    """A key that a block does not take; `told` finds the right one in the whole config, too."""
+    """A key that a block does not take; `sentence` finds the right one in the whole config, too."""
 
     def __init__(self, what: str, key: str, names: Iterable[str]):
         self.what, self.key, self.names = what, key, tuple(names)
-        super().__init__(self.told({}))
+        super().__init__(self.sentence({}))
 
-    def told(self, config: Mapping[str, Any]) -> str:
+    def sentence(self, config: Mapping[str, Any]) -> str:
         """The sentence, with a hint that holds for this config."""
         hint = meant(self.key, self.names, block=self.what, config=config)
         return f"{self.what} has no key {shown(self.key)}{hint}"
@@ -47,7 +47,7 @@ def knowing(config: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except UnknownKey as error:
-        raise ConfigError(error.told(config)) from error
+        raise ConfigError(error.sentence(config)) from error
 
 
 @contextlib.contextmanager

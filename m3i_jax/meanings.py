@@ -19,7 +19,7 @@ ENTRY = re.compile(rf"(?:^|(?<=\S)\s{{2,}})({NAMES}): +(?=\S)")
 def of(fn: Callable) -> dict[str, str]:
     """{parameter: its meaning, in a line}, of those that have one.
 
-    What the function leaves unsaid, its module may say for all that is in it, or the package.
+    What the function leaves out, its module may say for all that is in it, or the package.
     """
     fn = getattr(fn, "func", fn)  # a partial
     wanted = inspect.signature(fn).parameters

@@ -129,14 +129,14 @@ def inputs(key, batch=8):
 
 def test_eight_devices_give_the_values_of_one(small, key, by_norm):
     network, params = small
-    slope = jax.jit(jax.value_and_grad(lambda p, *x: everything(network, p, *x)))
-    one = slope(params, *inputs(key))
+    grad = jax.jit(jax.value_and_grad(lambda p, *x: everything(network, p, *x)))
+    one = grad(params, *inputs(key))
     mesh = jax.make_mesh((4, 2), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
     with jax.set_mesh(mesh):
         split = [jax.device_put(x, NamedSharding(mesh, P(("data", "fsdp")))) for x in inputs(key)]
-        many = slope(params, *split)
+        many = grad(params, *split)
     np.testing.assert_allclose(many[0], one[0], rtol=1e-5)
-    found, right = (dict(trees.named_leaves(slopes)) for _, slopes in (many, one))
+    found, right = (dict(trees.named_leaves(grads)) for _, grads in (many, one))
     blind = {n for n in right if n.endswith("k/bias")}
     # Sums over the batch in another order.
     by_norm(*({n: g[n] for n in g.keys() - blind} for g in (found, right)), 5e-6)

@@ -193,8 +193,8 @@ def ready(learner, one_device):
 
 
 @pytest.fixture(scope="session")
-def slopes(fits):
-    """slopes(run, batch) -> (state, loss, gradient) of one step, on the run's own mesh."""
+def grads(fits):
+    """grads(run, batch) -> (state, loss, gradient) of one step, on the run's own mesh."""
     from m3i_jax import framework as fw
     from m3i_jax.parallel import sharding
     from m3i_jax.training.step import views

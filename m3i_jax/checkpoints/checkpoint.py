@@ -143,7 +143,7 @@ class Checkpoints:
             return False
         described = {name: serialize.describe(tree) for name, tree in items.items()}
         record = {"step": step, "meta": json.loads(json.dumps(meta)), "items": described}
-        arrays = {name: serialize.pack(tree) for name, tree in items.items()}
+        arrays = {name: serialize.to_dict(tree) for name, tree in items.items()}
         bad = serialize.not_finite(arrays)
         if processes.anywhere(bool(bad)):
             raise NotFinite(
@@ -375,7 +375,7 @@ class Checkpoints:
             step, {name: serialize.template(tree) for name, tree in abstract.items()}
         )
         items = {
-            name: serialize.unpack(found[name], tree, recorded[name])
+            name: serialize.from_dict(found[name], tree, recorded[name])
             for name, tree in abstract.items()
         }
         return Restored(step, items, manifest["meta"])

@@ -94,7 +94,7 @@ def _extremes(part: Any) -> tuple:
     return part.min(), part.max()
 
 
-def pack(tree: Any) -> dict[str, Any]:
+def to_dict(tree: Any) -> dict[str, Any]:
     """The arrays of a tree as a nested dict, NumPy ones copied."""
 
     def one(leaf):
@@ -106,7 +106,7 @@ def pack(tree: Any) -> dict[str, Any]:
 
 
 def template(tree: Any) -> dict[str, Any]:
-    """What `pack` would make of a tree of arrays or shapes, as shapes with shardings.
+    """What `to_dict` would make of a tree of arrays or shapes, as shapes with shardings.
 
     Leaves without a sharding go to the first device; NumPy leaves stay in NumPy.
     """
@@ -122,8 +122,8 @@ def template(tree: Any) -> dict[str, Any]:
     return _nest({path: one(_leaf(leaf)) for path, leaf in trees.named_leaves(tree)})
 
 
-def unpack(nested: dict[str, Any], tree: Any, stored: Description) -> Any:
-    """The arrays of `nested` in the structure of `tree`; inverse of `pack`."""
+def from_dict(nested: dict[str, Any], tree: Any, stored: Description) -> Any:
+    """The arrays of `nested` in the structure of `tree`; inverse of `to_dict`."""
     flat = dict(trees.named_leaves(nested))
 
     def one(path, leaf):

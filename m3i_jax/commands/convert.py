@@ -44,7 +44,7 @@ def main() -> None:
     imported = conversion.read(INPUT.value, layout=LAYOUT.value, torch=TORCH.value, part=PART.value)
     block = conversion.block(imported, ENCODER.value or "", fields)
     beside = conversion.read(BESIDE.value, torch=TORCH.value) if BESIDE.value else None
-    imported = conversion.joined(imported, beside) if beside else imported
+    imported = conversion.merged(imported, beside) if beside else imported
     params, report = conversion.encoder(imported, block, ignore=IGNORE.value, chosen=fields)
     print(f"{INPUT.value}: layout {imported.layout.name}\n{report}")
     if beside:

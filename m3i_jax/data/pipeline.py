@@ -92,14 +92,14 @@ class Stream:
 
     def _ready(self, order: Future) -> bool:
         """Waits for a batch; False where somebody wants to leave instead."""
-        start, told = time.monotonic(), False
+        start, warned = time.monotonic(), False
         while not order.done():
             wait([order], LATE)
             if not order.done() and self._leave():
                 return False
-            if not told and time.monotonic() - start > STALLED:
+            if not warned and time.monotonic() - start > STALLED:
                 LOG.warning("no batch for %g s: the data stalls", STALLED)
-                told = True
+                warned = True
         return True
 
     def state(self) -> State:

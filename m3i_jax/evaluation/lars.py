@@ -110,8 +110,8 @@ def _epoch(tx, batch: int, state, key: Array, x: Array, y: Array):
     def step(state, rows):
         params, memory = state
         index, real = rows
-        slope = jax.grad(loss)(params, x[index], y[index], real)
-        updates, memory = tx.update(slope, memory, params)
+        grad = jax.grad(loss)(params, x[index], y[index], real)
+        updates, memory = tx.update(grad, memory, params)
         return (optax.apply_updates(params, updates), memory), None
 
     rows = order.reshape(steps, batch), real.reshape(steps, batch)

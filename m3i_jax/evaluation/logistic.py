@@ -117,8 +117,8 @@ def _search(
     last: dict[str, float] = {}
 
     def objective(v):
-        value, slope, last["steepest"] = _warped(v.reshape(theta.shape), root, *data, l2)
-        return float(value), np.asarray(slope).ravel()
+        value, grad, last["steepest"] = _warped(v.reshape(theta.shape), root, *data, l2)
+        return float(value), np.asarray(grad).ravel()
 
     def callback(intermediate_result):
         count = last["count"] = last.get("count", 0) + 1
@@ -162,32 +162,32 @@ def _unwarped(v: Array, root: Array | None) -> Array:
 @jax.jit
 def _warped(v: Array, root: Array | None, x: Array, y: Array, weight: Array, l2: Array) -> tuple:
     """The loss, its gradient in the search's coordinates, and the largest component of W's own."""
-    value, slope = _loss_and_slope(_unwarped(v, root), x, y, weight, l2)
-    steepest = jnp.abs(slope).max()
+    value, grad = _loss_and_grad(_unwarped(v, root), x, y, weight, l2)
+    steepest = jnp.abs(grad).max()
     if root is None:
-        return value, slope, steepest
-    kernel = solve_triangular(root, slope[:-1], lower=True)
-    return value, jnp.concatenate([kernel, jnp.sqrt(2.0) * slope[-1:]]), steepest
+        return value, grad, steepest
+    kernel = solve_triangular(root, grad[:-1], lower=True)
+    return value, jnp.concatenate([kernel, jnp.sqrt(2.0) * grad[-1:]]), steepest
 
 
 @jax.jit
-def _loss_and_slope(theta: Array, x: Array, y: Array, weight: Array, l2: Array) -> tuple:
+def _loss_and_grad(theta: Array, x: Array, y: Array, weight: Array, l2: Array) -> tuple:
     """Σ w·CE + (l2/2)‖W‖² and its gradient in one pass; x (m, chunk, D), theta (D + 1, C)."""
     kernel, bias = theta[:-1], theta[-1]
 
     def add(sums, rows):
-        loss, slope, slope_bias = sums
+        loss, grad, grad_bias = sums
         x, y, weight = rows
         log_p = jax.nn.log_softmax(x @ kernel + bias[None])
         picked = jax.nn.one_hot(y, bias.shape[0], dtype=theta.dtype)
         residual = (jnp.exp(log_p) - picked) * weight[:, None]
         loss -= ((log_p * picked).sum(1) * weight).sum()
-        return (loss, slope + x.T @ residual, slope_bias + residual.sum(0)), None
+        return (loss, grad + x.T @ residual, grad_bias + residual.sum(0)), None
 
     zero = jnp.zeros((), theta.dtype), jnp.zeros_like(kernel), jnp.zeros_like(bias)
-    (loss, slope, slope_bias), _ = jax.lax.scan(add, zero, (x, y, weight))
+    (loss, grad, grad_bias), _ = jax.lax.scan(add, zero, (x, y, weight))
     loss += 0.5 * l2 * jnp.square(kernel).sum()
-    return loss, jnp.concatenate([slope + l2 * kernel, slope_bias[None]])
+    return loss, jnp.concatenate([grad + l2 * kernel, grad_bias[None]])
 
 
 def _device() -> jax.Device:

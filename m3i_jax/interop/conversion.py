@@ -33,7 +33,7 @@ def read(
     return importing.with_stated(importing.renamed(state, layout=layout, what=f"'{path}'"), path)
 
 
-def joined(imported: Imported, second: Imported) -> Imported:
+def merged(imported: Imported, second: Imported) -> Imported:
     """The file, with the decoders of another beside it: the two halves of an autoencoder.
 
     Raises:

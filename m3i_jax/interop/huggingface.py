@@ -82,7 +82,7 @@ VIT = Layout(
     under(_VIT, ours=IMAGE) + PIXELS,
     drops=DROPS,
     prefixes=("", "vit."),
-    unsaid="/mask_token$",
+    omitted="/mask_token$",
     encoder=LEARNED | {"eps": 1e-12},
 )
 MAE = Layout(

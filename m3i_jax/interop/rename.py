@@ -41,7 +41,7 @@ class Layout(NamedTuple):
     rules: the first one that fits a name counts.
     drops: patterns of keys that are known, and have no use here (heads, index buffers).
     prefixes: of all their keys, alternatives; the first is written.
-    unsaid: pattern of our paths that have no place there and are left out when written.
+    omitted: pattern of our paths that have no place there and are left out when written.
     encoder: fields of our encoder that such files need.
     """
 
@@ -49,7 +49,7 @@ class Layout(NamedTuple):
     rules: tuple[Rule, ...]
     drops: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ("",)
-    unsaid: str = "$^"
+    omitted: str = "$^"
     encoder: Mapping[str, Any] = {}
 
 
@@ -91,7 +91,7 @@ def to_theirs(
     """Their state dict from our leaves by path, and the paths that have no name there."""
     state, unknown = {}, []
     for path, leaf in params.items():
-        if re.search(layout.unsaid, path):
+        if re.search(layout.omitted, path):
             continue
         hit = _first(_by_ours(layout.rules), path)
         if hit is None:

@@ -82,9 +82,9 @@ TIMM = Layout(
         (*_STEM, *_BLOCK, *_merging("layers.{i+1}.downsample"), *norm("norm", "norm")), ours=IMAGE
     ),
     drops=_HEADS,
-    unsaid="/mask_token$",
+    omitted="/mask_token$",
 )
-OFFICIAL = Layout("swin_v2", under(_OFFICIAL, ours=IMAGE), drops=_HEADS, unsaid="/mask_token$")
+OFFICIAL = Layout("swin_v2", under(_OFFICIAL, ours=IMAGE), drops=_HEADS, omitted="/mask_token$")
 SIMMIM = Layout(
     "simmim_swin_v2",
     (
@@ -110,6 +110,6 @@ HUGGING_FACE = Layout(
     + PIXELS,
     drops=(r"(classifier|pooler)\..*", *BUFFERS),
     prefixes=("", "swinv2."),
-    unsaid="/mask_token$",
+    omitted="/mask_token$",
 )
 LAYOUTS = (TIMM, OFFICIAL, SIMMIM, HUGGING_FACE)

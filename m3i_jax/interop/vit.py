@@ -94,7 +94,7 @@ TIMM = Layout(
     under(TRUNK, ours=IMAGE),
     drops=(*HEADS, r"(momentum_encoder|predictor)\..*"),
     prefixes=("", "backbone.", "encoder.", MOCO_V3, "trunk."),
-    unsaid="/mask_token$",
+    omitted="/mask_token$",
     encoder=LEARNED,
 )
 DINOV2 = Layout(
@@ -133,7 +133,7 @@ BEIT = Layout(
     + under(linear("head", "lm_head"), ours="decoders/words/"),
     drops=_BEIT_DROPS,
     prefixes=("", "encoder."),
-    unsaid="/mask_token$",
+    omitted="/mask_token$",
     encoder=_BEIT_FIELDS,
 )
 BEIT_V2 = Layout(

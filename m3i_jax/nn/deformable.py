@@ -146,21 +146,21 @@ def _scatter(window, values, offsets, masks, g, *, unroll):
     corners = jnp.asarray(places.corners, jnp.int32)
     weights = places.weights.reshape(-1, len(g))
 
-    def add(pair, slope):
+    def add(pair, grad):
         row = places.row[pair // 4] + corners[pair % 4]
-        return slope.at[row].add(g * weights[pair][:, None], mode="promise_in_bounds")
+        return grad.at[row].add(g * weights[pair][:, None], mode="promise_in_bounds")
 
     def dot(_, pair):
         row = places.row[pair // 4] + corners[pair % 4]
         return None, (_rows(table, row) * g).sum(-1)
 
-    slope = lax.fori_loop(0, len(weights), add, jnp.zeros(table.shape, g.dtype))
+    grad = lax.fori_loop(0, len(weights), add, jnp.zeros(table.shape, g.dtype))
     _, dots = lax.scan(dot, None, jnp.arange(len(weights)), unroll=unroll)
     d_offsets, d_masks = _weight_gradients(window, places, dots)
     height, width, channels = values.shape
-    slope = slope.reshape(height + 2 * PAD, width + 2 * PAD, channels)
+    grad = grad.reshape(height + 2 * PAD, width + 2 * PAD, channels)
     return (
-        slope[PAD:-PAD, PAD:-PAD].astype(values.dtype),
+        grad[PAD:-PAD, PAD:-PAD].astype(values.dtype),
         jnp.moveaxis(d_offsets, 2, 0).reshape(offsets.shape),
         d_masks.T.reshape(masks.shape),
     )
@@ -210,8 +210,8 @@ def _weight_gradients(window, places, dots):
     x, y, mask = places.x, places.y, places.mask
     a, b, c, d = jnp.moveaxis(dots.reshape(-1, 4, dots.shape[1]), 1, 0)
     top, bottom = a + x * (b - a), c + x * (d - c)
-    slopes = jnp.stack([(b - a) + y * ((d - c) - (b - a)), bottom - top], 1)
-    return window.offset_scale * mask[:, None] * slopes, top + y * (bottom - top)
+    grads = jnp.stack([(b - a) + y * ((d - c) - (b - a)), bottom - top], 1)
+    return window.offset_scale * mask[:, None] * grads, top + y * (bottom - top)
 
 
 def _table(values, groups):

@@ -63,8 +63,8 @@ def from_first(*numbers: int) -> tuple[int, ...]:
     """The numbers that process 0 gives; all must ask together."""
     if jax.process_count() == 1:
         return numbers
-    told = multihost_utils.broadcast_one_to_all(np.asarray(numbers))
-    return tuple(int(number) for number in told)
+    received = multihost_utils.broadcast_one_to_all(np.asarray(numbers))
+    return tuple(int(number) for number in received)
 
 
 def leave(sentence: str, *, status: int = GONE) -> None:
@@ -128,7 +128,7 @@ def beat(
             timer.start()
         try:
             store.key_value_set(f"{BEATS}{me}", DONE if ending else str(number), True)
-            told = dict(store.key_value_dir_get(BEATS))
+            received = dict(store.key_value_dir_get(BEATS))
         except Exception as error:  # noqa: BLE001, a store that is gone, in the words of its client
             return None if ending else leave(f"the coordinator, process 0, is gone ({error})")
         finally:
@@ -137,7 +137,7 @@ def beat(
             return None
         now = time.monotonic()
         for rank, (last, then) in heard.items():
-            value = told.get(f"{BEATS}{rank}", "")
+            value = received.get(f"{BEATS}{rank}", "")
             if value != last or value == DONE:
                 heard[rank] = (value, now)
             elif now - then > silent:

@@ -81,8 +81,8 @@ class Preemption:
         self._left -= 1
         if self._left > 0:
             return False
-        told = multihost_utils.process_allgather(np.float32([self.requested, self._pace]))
-        asked, pace = np.max(told, axis=0)
+        received = multihost_utils.process_allgather(np.float32([self.requested, self._pace]))
+        asked, pace = np.max(received, axis=0)
         now, steps = time.monotonic(), self._steps
         # From end to end, as only then the devices have done the steps in between.
         self._pace = (now - self._asked) / steps if steps else math.inf

@@ -1,7 +1,7 @@
 """What method, network and batch have to agree on, asked of sizes alone: nothing is traced.
 
 Each refusal names what cannot be: a mask that hides nothing, cells that do not meet, a batch in
-which nobody has a partner. What only a step can tell, it tells when it is traced (`told`).
+which nobody has a partner. What only a step can tell, it tells when it is traced (`explained`).
 """
 
 import functools
@@ -236,7 +236,7 @@ def _check_named(config: Config, method: Method) -> None:
         )
 
 
-def told(step: Callable) -> Callable:
+def explained(step: Callable) -> Callable:
     """`step`, of which whatever keeps it from being traced is a sentence for the user.
 
     A step is traced once, on shapes, and compiled only after that.

@@ -73,7 +73,7 @@ class Run(NamedTuple):
             accumulate=self.config.accumulate,
             group=max((d.group or 1 for d in self.method.views.values()), default=1),
         )
-        return agreement.told(step)
+        return agreement.explained(step)
 
     def batch_shape(self, rows: int | None = None) -> Batch:
         """Shapes of a batch of `rows` samples, the config's global batch by default."""

@@ -81,7 +81,7 @@ def make_step(
             balance=state.balance, progress=progress, key=key,
         )  # fmt: skip
         result = _accumulated(differentiate, prepared, key, accumulate, group)
-        # What running statistics have in place of a gradient is a distance, and no slope.
+        # What running statistics have in place of a gradient is a distance, and no gradient.
         norm = optax.tree.norm(trees.drop(result.params, trees.STATISTICS))
 
         def move(state):

@@ -23,10 +23,10 @@ TREE = {
 
 
 def test_pack_and_unpack_are_inverse():
-    packed = serialize.pack(TREE)
+    packed = serialize.to_dict(TREE)
     assert set(packed) == {"a", "key", "rows", "scalar"}
     assert packed["a"]["b"]["first"].shape == (2, 3) and packed["key"].shape == (4, 2)
-    back = serialize.unpack(packed, TREE, serialize.describe(TREE))
+    back = serialize.from_dict(packed, TREE, serialize.describe(TREE))
     assert jax.tree.structure(back) == jax.tree.structure(TREE)
     assert serialize.describe(back) == serialize.describe(TREE)
     np.testing.assert_array_equal(
@@ -36,7 +36,7 @@ def test_pack_and_unpack_are_inverse():
 
 def test_template_has_the_shapes_of_pack():
     abstract = jax.eval_shape(lambda: {k: v for k, v in TREE.items() if k in ("a/b", "key")})
-    shapes, arrays = serialize.template(abstract), serialize.pack(TREE)
+    shapes, arrays = serialize.template(abstract), serialize.to_dict(TREE)
     assert shapes["key"].shape == arrays["key"].shape and shapes["key"].dtype == arrays["key"].dtype
     assert shapes["a"]["b"]["first"].sharding is not None
     kept = serialize.describe(abstract)

@@ -41,9 +41,9 @@ def test_late_patch_tokens_have_no_influence(key):
     def total(x):
         return jnp.sin(module.apply({"params": params}, x, grid=GRID).tokens).sum()
 
-    slope = jax.jit(jax.grad(total))(x)
-    assert not slope.tokens.any() and slope.pooled.any()
-    np.testing.assert_array_equal(slope.layers.any((1, 2, 3)), [False, True, False, False, False])
+    grad = jax.jit(jax.grad(total))(x)
+    assert not grad.tokens.any() and grad.pooled.any()
+    np.testing.assert_array_equal(grad.layers.any((1, 2, 3)), [False, True, False, False, False])
 
 
 def test_relative_bias(key):

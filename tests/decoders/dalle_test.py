@@ -103,8 +103,8 @@ def test_a_word_is_its_row_and_a_share_its_part_of_it(key):
     )
     np.testing.assert_array_equal(other[1, 2], params["kernel"][0] + params["bias"])
     loss = lambda s: table.apply({"params": params}, Features(tokens=s)).sum()  # noqa: E731
-    slope = jnp.broadcast_to(params["kernel"].sum(-1)[None, None], shares.shape)
-    np.testing.assert_allclose(jax.grad(loss)(shares), slope, rtol=1e-5)
+    grad = jnp.broadcast_to(params["kernel"].sum(-1)[None, None], shares.shape)
+    np.testing.assert_allclose(jax.grad(loss)(shares), grad, rtol=1e-5)
 
 
 def test_images_of_112_are_14x14_words_and_back(key):

@@ -89,11 +89,11 @@ def test_the_class_token_is_read_off_like_a_kept_cell(key):
 def test_a_kept_cell_depends_on_its_own_token_alone(key):
     x = features(key)
     decode, _ = ready(key, x)
-    slope = jax.jit(jax.jacobian(lambda t: decode(x._replace(tokens=t))[0, 2].sum()))(x.tokens)
+    grad = jax.jit(jax.jacobian(lambda t: decode(x._replace(tokens=t))[0, 2].sum()))(x.tokens)
     # Cell 2 of the first image is its second token.
-    np.testing.assert_array_equal(slope.any(-1), np.eye(9, dtype=bool)[1].reshape(3, 3))
-    slope = jax.jit(jax.jacobian(lambda t: decode(x._replace(tokens=t))[0, 3].sum()))(x.tokens)
-    np.testing.assert_array_equal(slope.any(-1), [[True] * 3, [False] * 3, [False] * 3])
+    np.testing.assert_array_equal(grad.any(-1), np.eye(9, dtype=bool)[1].reshape(3, 3))
+    grad = jax.jit(jax.jacobian(lambda t: decode(x._replace(tokens=t))[0, 3].sum()))(x.tokens)
+    np.testing.assert_array_equal(grad.any(-1), [[True] * 3, [False] * 3, [False] * 3])
 
 
 def test_nothing_removed_asks_nothing(key):

@@ -192,9 +192,9 @@ def test_compilation_has_no_effect(key, how):
         return (jnp.sin(y) ** 2).sum()
 
     run = lambda m: jax.jit(jax.value_and_grad(functools.partial(loss, m)))(params)  # noqa: E731
-    (value, slope), (want, want_slope) = run(module.clone(**how)), run(module)
+    (value, grad), (want, want_grad) = run(module.clone(**how)), run(module)
     np.testing.assert_allclose(value, want, rtol=1e-6)
-    for (path, x), y in zip(trees.named_leaves(slope), jax.tree.leaves(want_slope), strict=True):
+    for (path, x), y in zip(trees.named_leaves(grad), jax.tree.leaves(want_grad), strict=True):
         scale = max(1e-3, np.abs(y).max())
         np.testing.assert_allclose(x / scale, y / scale, atol=2e-5, err_msg=path)
         assert np.asarray(y).any(), path

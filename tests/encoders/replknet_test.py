@@ -157,13 +157,13 @@ def test_the_statistics_move_inside_the_scan(key):
     one = functools.partial(tiny, depths=(2,), kernels=(3,), channels=(4,), small_kernel=None)
     params = params_of(one(), key)
 
-    def slope(**options):
+    def grad(**options):
         run = lambda p: one(**options).apply({"params": p}, images, batch_stats=True)  # noqa: E731
         return jax.jit(jax.grad(lambda p: jnp.sin(run(p).tokens).mean()))(params)
 
-    plain = slope(scan=False)
+    plain = grad(scan=False)
     for options in ({"remat": "dots"}, {"remat": "full"}):
-        for a, b in zip(jax.tree.leaves(slope(**options)), jax.tree.leaves(plain), strict=True):
+        for a, b in zip(jax.tree.leaves(grad(**options)), jax.tree.leaves(plain), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 + 1e-4 * np.abs(b).max())
     # The first norm of the second unit sees what the first unit returns.
     seen = encode(one(), params, images, layers=True, batch_stats=True).layers[0]
@@ -186,11 +186,11 @@ def test_hidden_pixels_have_no_influence(key, batch_stats):
         features = module.apply({"params": params}, images, **how)
         return sum(jnp.sin(x).sum() for x in (features.tokens, *features.layers))
 
-    slope = np.asarray(jax.jit(jax.grad(total))(images))
+    grad = np.asarray(jax.jit(jax.grad(total))(images))
     pixels = np.repeat(np.repeat(np.asarray(visible), 8, axis=1), 8, axis=2)
-    assert not slope[~pixels].any()
+    assert not grad[~pixels].any()
     # The ReLUs are deaf to some of the visible ones.
-    assert (slope[pixels] != 0).mean() > 0.3
+    assert (grad[pixels] != 0).mean() > 0.3
 
 
 def test_the_mask_token_stands_for_hidden_pixels(key, by_norm):

@@ -159,11 +159,11 @@ def test_the_gradient_of_a_pass_by_the_batch_moves_the_statistics(key):
     images = jax.random.normal(key, (4, 16, 24, 3))
 
     @functools.partial(jax.jit, static_argnums=1)
-    def slope(p, batch_stats):
+    def grad(p, batch_stats):
         run = lambda p: module.apply({"params": p}, images, batch_stats=batch_stats)  # noqa: E731
         return jax.grad(lambda p: run(p).tokens.mean())(p)
 
-    by_batch, by_memory = slope(params, True), slope(params, False)
+    by_batch, by_memory = grad(params, True), grad(params, False)
     x = conv_(jax.tree.map(np.float64, params["patch_embed"]["conv"]), np.float64(images))
     norm, moved = params["patch_embed"]["norm"], by_batch["patch_embed"]["norm"]
     for name, found in (("mean", x.mean((0, 1, 2))), ("var", x.var((0, 1, 2), ddof=1))):
@@ -180,14 +180,14 @@ def test_gradients_are_those_of_one_device_on_eight(key):
     images = jax.random.normal(key, (8, 16, 24, 3)) * jnp.arange(1.0, 9)[:, None, None, None]
 
     @jax.jit
-    def slope(p, x):
+    def grad(p, x):
         loss = lambda p: jnp.sin(module.apply({"params": p}, x, batch_stats=True).tokens).mean()  # noqa: E731
         return jax.value_and_grad(loss)(p)
 
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     with jax.set_mesh(mesh):
-        sharded = slope(params, jax.device_put(images, NamedSharding(mesh, P("data"))))
-    for a, b in zip(*map(jax.tree.leaves, (sharded, slope(params, images))), strict=True):
+        sharded = grad(params, jax.device_put(images, NamedSharding(mesh, P("data"))))
+    for a, b in zip(*map(jax.tree.leaves, (sharded, grad(params, images))), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 + 1e-4 * np.abs(b).max())
 
 
@@ -214,13 +214,13 @@ def test_remat_changes_nothing(key):
     images = jax.random.normal(key, (2, 16, 24, 3))
     params = params_of(shallow(), key)
 
-    def slope(remat):
+    def grad(remat):
         run = lambda p: shallow(remat=remat).apply({"params": p}, images, batch_stats=True)  # noqa: E731
         return jax.jit(jax.grad(lambda p: jnp.sin(run(p).tokens).mean()))(params)
 
-    plain = slope("none")
+    plain = grad("none")
     for remat in ("dots", "full"):
-        for a, b in zip(jax.tree.leaves(slope(remat)), jax.tree.leaves(plain), strict=True):
+        for a, b in zip(jax.tree.leaves(grad(remat)), jax.tree.leaves(plain), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 + 1e-4 * np.abs(b).max())
 
 

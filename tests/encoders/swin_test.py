@@ -260,14 +260,14 @@ def test_scan_and_remat_change_nothing():
     stage = functools.partial(tiny, depths=(3,), heads=(2,))
     params, images = params_of(stage()), pictures((40, 24))
 
-    def slopes(**how):
+    def gradients(**how):
         module = stage(**how)
         loss = lambda p: jnp.square(module.apply({"params": p}, images).tokens).mean()  # noqa: E731
         return jax.jit(jax.value_and_grad(loss))(params)
 
-    want = slopes()
+    want = gradients()
     for how in (dict(scan=False), dict(remat="full"), dict(remat="dots", scan=False)):
-        got = slopes(**how)
+        got = gradients(**how)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), got, want)
 
 
@@ -277,14 +277,14 @@ def test_bfloat16_stays_close_with_finite_gradients():
     exact = encode(module, params, images).tokens
 
     @jax.jit
-    def slopes(p):
+    def gradients(p):
         def loss(p):
             tokens = half.apply({"params": p}, images).tokens
             return jnp.square(tokens).mean(), tokens
 
         return jax.grad(loss, has_aux=True)(p)
 
-    grads, tokens = slopes(params)
+    grads, tokens = gradients(params)
     assert tokens.dtype == jnp.float32
     error = jnp.linalg.norm(tokens - exact) / jnp.linalg.norm(exact)
     assert 1e-4 < error < 0.03  # about ten roundings of 2^-9 each

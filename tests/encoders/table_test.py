@@ -24,8 +24,8 @@ def test_gradient_reaches_the_chosen_row_only(key):
     module = encoders.create("table", size=5, width=4)
     params = module.init(key, module.example())
     total = lambda p: module.apply(p, jnp.array([3, 3])).pooled.sum()  # noqa: E731
-    slope = jax.grad(total)(params)["params"]["kernel"]
-    np.testing.assert_array_equal(slope, 2.0 * (np.arange(5) == 3)[:, None] * np.ones((5, 4)))
+    grad = jax.grad(total)(params)["params"]["kernel"]
+    np.testing.assert_array_equal(grad, 2.0 * (np.arange(5) == 3)[:, None] * np.ones((5, 4)))
 
 
 def test_unit_rows(key):

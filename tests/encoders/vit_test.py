@@ -112,10 +112,10 @@ def test_hidden_pixels_have_no_influence(key, hide):
         arrays = [x for x in features._replace(index=None) if x is not None]
         return sum(jnp.sin((i + 1) * x).sum() for i, x in enumerate(arrays))
 
-    slope = np.asarray(jax.jit(jax.grad(total))(images))
+    grad = np.asarray(jax.jit(jax.grad(total))(images))
     pixels = np.repeat(np.repeat(np.asarray(visible), 4, axis=1), 4, axis=2)
-    assert not slope[~pixels].any()
-    assert (slope[pixels] != 0).all()
+    assert not grad[~pixels].any()
+    assert (grad[pixels] != 0).all()
 
 
 def test_dropping_is_encoding_the_visible_cells_alone(key):
@@ -179,8 +179,8 @@ def test_tuned_positions_start_as_the_fixed_ones_and_learn(key):
     np.testing.assert_array_equal(
         encode(tuned, params, images).tokens, encode(fixed, rest, images).tokens
     )
-    slope = jax.grad(lambda p: encode(tuned, p, images).tokens[..., 0].sum())(params)
-    assert float(abs(slope["pos_embed"]).max()) > 0
+    grad = jax.grad(lambda p: encode(tuned, p, images).tokens[..., 0].sum())(params)
+    assert float(abs(grad["pos_embed"]).max()) > 0
 
 
 @pytest.mark.parametrize("name", ["imagenet", "clip", "inception"])
@@ -299,11 +299,11 @@ def test_frozen_patch_embedding_has_no_gradient(key):
     images = jax.random.normal(key, (2, 8, 12, 3))
     params = params_of(tiny(), key)
 
-    def slope(**options):
+    def grad(**options):
         module = tiny(**options)
         return jax.jit(jax.grad(lambda p: module.apply({"params": p}, images).tokens.std()))(params)
 
-    frozen, free = slope(frozen_patch=True), slope()
+    frozen, free = grad(frozen_patch=True), grad()
     assert not any(g.any() for g in jax.tree.leaves(frozen.pop("patch_embed")))
     assert all(g.any() for g in jax.tree.leaves(free.pop("patch_embed")))
     for a, b in zip(jax.tree.leaves(frozen), jax.tree.leaves(free), strict=True):

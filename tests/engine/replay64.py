@@ -78,10 +78,10 @@ def replay(played, loss, optimizer, *, momentum=None, frozen=r"(?!)", limits=(),
         online, average = net.Passes(), net.Passes()
         value, slots = loss(nested(live), nested(tensors(ema)), slots, batch, online, average)
         wanted = sorted(trained)
-        slopes = torch.autograd.grad(value, [live[p] for p in wanted], allow_unused=True)
+        found = torch.autograd.grad(value, [live[p] for p in wanted], allow_unused=True)
         grads = {
             p: np.zeros_like(params[p]) if g is None else g.numpy()
-            for p, g in zip(wanted, slopes, strict=True)
+            for p, g in zip(wanted, found, strict=True)
         }
         params = params | optimizer.step(count, params, grads)
         for pattern, least, most in limits:

@@ -25,8 +25,8 @@ def test_one_step_of_lars_is_the_formula():
     memory = np.zeros_like(w)
     expected_w, expected_b, memory_b = w.copy(), b.copy(), np.zeros_like(b)
     for rate, g in zip(rates, (g1, g2), strict=True):
-        slope = {"kernel": jnp.asarray(g, jnp.float32), "bias": jnp.asarray(g[0], jnp.float32)}
-        updates, state = tx.update(slope, state, params)
+        grad = {"kernel": jnp.asarray(g, jnp.float32), "bias": jnp.asarray(g[0], jnp.float32)}
+        updates, state = tx.update(grad, state, params)
         params = optax.apply_updates(params, updates)
         decayed = g + 0.1 * expected_w
         ratio = 0.001 * np.linalg.norm(expected_w) / np.linalg.norm(decayed)

@@ -34,8 +34,8 @@ def test_lbfgs_meets_the_condition_of_the_optimum(monkeypatch):
     x = standardised(train, train.features)
     p = np.exp(x @ fit.kernel + fit.bias)
     residual = p / p.sum(1, keepdims=True) - np.eye(3)[train.labels]
-    slope = x.T @ residual / len(x) + l2 * fit.kernel
-    assert abs(slope).max() < 1.1e-6  # the default tolerance, and rounding
+    grad = x.T @ residual / len(x) + l2 * fit.kernel
+    assert abs(grad).max() < 1.1e-6  # the default tolerance, and rounding
     assert abs(residual.mean(0)).max() < 1.1e-6
     assert abs(fit.kernel).max() > 0.1
 
@@ -45,16 +45,14 @@ def test_the_slope_is_the_derivative_of_the_loss():
     with jax.enable_x64(True):
         x, weight = rng.normal(size=(2, 4, 3)), rng.uniform(size=(2, 4))
         y, theta = rng.integers(0, 5, (2, 4)), rng.normal(size=(4, 5))
-        slope = logistic._loss_and_slope(theta, x, y, weight, 0.3)[1]
+        grad = logistic._loss_and_grad(theta, x, y, weight, 0.3)[1]
         for _ in range(3):
             along = rng.normal(size=theta.shape)
             up, down = (
-                logistic._loss_and_slope(theta + e * along, x, y, weight, 0.3)[0]
+                logistic._loss_and_grad(theta + e * along, x, y, weight, 0.3)[0]
                 for e in (1e-6, -1e-6)
             )
-            assert float((up - down) / 2e-6) == pytest.approx(
-                float((slope * along).sum()), rel=1e-7
-            )
+            assert float((up - down) / 2e-6) == pytest.approx(float((grad * along).sum()), rel=1e-7)
 
 
 def test_lbfgs_is_deterministic_and_blind_to_scale():
@@ -101,8 +99,8 @@ def test_correlated_features_do_not_make_the_search_long(caplog):
     z = standardised(made[0], made[0].features)
     p = np.exp(z @ probe.classifier.kernel + probe.classifier.bias)
     residual = p / p.sum(1, keepdims=True) - np.eye(2)[made[0].labels]
-    slope = z.T @ residual / len(z) + 1e-6 * probe.classifier.kernel
-    assert abs(slope).max() < 1.1e-6, "the optimum of the same problem"
+    grad = z.T @ residual / len(z) + 1e-6 * probe.classifier.kernel
+    assert abs(grad).max() < 1.1e-6, "the optimum of the same problem"
     assert "strength of the penalty 1 of 1: l2 1e-06, iteration 1" in caplog.text
 
 

@@ -44,11 +44,11 @@ def test_gradients_equal_those_of_the_plain_sum(method, toy, views, key):
         scores = scores_of(method, toy, params, states, prepared, key)
         return sum(s.loss for s in scores.values())
 
-    loss, slopes = jax.value_and_grad(plain)(params)
+    loss, grads = jax.value_and_grad(plain)(params)
     found = fw.gradients(method, toy, fw.constant(), params, states, prepared, balance={}, key=key)
     np.testing.assert_allclose(found.loss, loss, rtol=1e-6)
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), found.params, slopes
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), found.params, grads
     )
 
 
@@ -65,10 +65,10 @@ def test_balanced_gradient_is_that_of_ssp_plus_lambda_sp(toy, views, key):
         group = lambda g: sum(s.loss for n, s in scores.items() if method.terms[n].group == g)  # noqa: E731
         return group("ssp") + balance * group("sp")
 
-    loss, slopes = jax.value_and_grad(plain)(params)
+    loss, grads = jax.value_and_grad(plain)(params)
     np.testing.assert_allclose(found.loss, loss, rtol=1e-6)
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), found.params, slopes
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), found.params, grads
     )
     # After one step the averages are the norms themselves.
     np.testing.assert_allclose(balance, 0.7 * found.norms["ssp"] / found.norms["sp"], rtol=1e-5)

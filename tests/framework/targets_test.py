@@ -136,8 +136,8 @@ def test_the_gradient_goes_straight_through(toy, views, key):
         codes, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
         return codes["y"].tokens[..., 0].sum()
 
-    slopes = jax.grad(total)(params)
-    assert any(np.any(leaf) for leaf in jax.tree.leaves(slopes["encoders"]["image"]))
+    grads = jax.grad(total)(params)
+    assert any(np.any(leaf) for leaf in jax.tree.leaves(grads["encoders"]["image"]))
 
 
 def test_layers_cannot_be_read_behind_heads():

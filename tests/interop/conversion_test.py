@@ -76,7 +76,7 @@ def test_decoders_of_a_second_file_are_kept_beside_the_encoder(drawn, tmp_path, 
     _, params = drawn(positions="learned")
     save_file(params, tmp_path / files.WEIGHTS)
     first = conversion.read(tmp_path)
-    both = conversion.joined(first, imported("b", decoders__pixels__w=1, decoders__more__w=2))
+    both = conversion.merged(first, imported("b", decoders__pixels__w=1, decoders__more__w=2))
     assert first.params.keys() == params.keys() and both.layout is first.layout
     converted, _ = conversion.encoder(both, BLOCK)
     conversion.save(tmp_path / "out", both, converted, BLOCK)
@@ -94,7 +94,7 @@ def test_a_second_file_that_does_not_go_with_the_first_is_refused():
         (dict(decoders__pixels__b=1), "'a' and 'b' both have decoders/pixels"),
     ):
         with pytest.raises(ConfigError, match=sentence):
-            conversion.joined(first, imported("b", **leaves))
+            conversion.merged(first, imported("b", **leaves))
 
 
 def test_what_we_wrote_says_which_encoder_it_is(file):

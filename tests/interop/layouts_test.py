@@ -30,7 +30,7 @@ def written(layout, params):
 def test_there_and_back_is_bitwise(name, example, same):
     layout, (_, params) = layouts.lookup(name), example(name)
     state = written(layout, params)
-    kept = {path: x for path, x in params.items() if not re.search(layout.unsaid, path)}
+    kept = {path: x for path, x in params.items() if not re.search(layout.omitted, path)}
     for prefix in layout.prefixes:
         prefixed = {prefix + key.removeprefix(layout.prefixes[0]): x for key, x in state.items()}
         places = sort(prefixed, layout)

@@ -29,7 +29,7 @@ LAYOUT = Layout(
     ),
     drops=(r"head\..*",),
     prefixes=("", "net."),
-    unsaid="secret",
+    omitted="secret",
 )
 
 

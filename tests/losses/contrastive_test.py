@@ -272,8 +272,8 @@ def test_the_sigmoid_is_precise_where_it_is_sure():
 
 def test_an_image_never_meets_its_own_average():
     fn = lambda others: losses.dense_contrast(TOKENS, TARGETS, others)  # noqa: E731
-    slopes = jax.jacobian(lambda others: fn(others).sum(1))(jnp.asarray(OTHERS, jnp.float32))
-    met = np.abs(slopes).max(-1) > 0
+    grads = jax.jacobian(lambda others: fn(others).sum(1))(jnp.asarray(OTHERS, jnp.float32))
+    met = np.abs(grads).max(-1) > 0
     np.testing.assert_array_equal(met, ~np.eye(B, dtype=bool))
 
 
@@ -289,14 +289,14 @@ TEMPERATURES = {
 @pytest.mark.parametrize("name", TEMPERATURES)
 def test_the_temperature_can_be_learned(name):
     fn, reference, args = TEMPERATURES[name]
-    slope = jax.grad(lambda t: fn(*args, temperature=t).sum())(0.5)
+    grad = jax.grad(lambda t: fn(*args, temperature=t).sum())(0.5)
     step = 1e-5
     ends = [reference(*args, temperature=0.5 + s * step).sum() for s in (1, -1)]
-    np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=1e-4)
+    np.testing.assert_allclose(grad, (ends[0] - ends[1]) / (2 * step), rtol=1e-4)
 
 
 def test_the_sigmoids_bias_can_be_learned():
-    slope = jax.grad(lambda b: losses.pairwise_sigmoid(*TABLE, bias=b).sum())(-2.0)
+    grad = jax.grad(lambda b: losses.pairwise_sigmoid(*TABLE, bias=b).sum())(-2.0)
     step = 1e-5
     ends = [pairwise_sigmoid(*TABLE, bias=-2.0 + s * step).sum() for s in (1, -1)]
-    np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=1e-4)
+    np.testing.assert_allclose(grad, (ends[0] - ends[1]) / (2 * step), rtol=1e-4)

@@ -101,7 +101,7 @@ def moved(task, term, generator):
     views = {"a": View(pixels, Box(*(jnp.ones(4),) * 6))}
 
     @jax.jit
-    def slopes(key):
+    def grads(key):
         params, states = fw.init(method, network, key)
         # Linear heads start at small weights; zeros would hide what flows through them.
         params = jax.tree.map(lambda x: x + 0.01, params)
@@ -110,11 +110,11 @@ def moved(task, term, generator):
         how = dict(balance=weighting.init(), key=key)
         return fw.gradients(method, network, weighting, params, states, prepared, **how).params
 
-    found = jax.device_get(slopes(key))
+    found = jax.device_get(grads(key))
     parts = {}
-    for path, slope in trees.named_leaves(found):
+    for path, grad in trees.named_leaves(found):
         tower = "/".join(path.split("/")[:2])
-        layers = slope if "/blocks/" in path else slope[None]
+        layers = grad if "/blocks/" in path else grad[None]
         for i, layer in enumerate(layers):
             where = f"{tower}/blocks/{i}" if "/blocks/" in path else tower
             where = f"{tower}/patch_embed" if "/patch_embed/" in path else where

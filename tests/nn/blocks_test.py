@@ -120,12 +120,12 @@ def test_bias_on_the_scores_and_its_gradient(key):
         y = y + mlp_(p["mlp"], norm_(p["norm2"], y), gelu_)
     run = jax.jit(lambda bias: module.apply({"params": params}, x, None, False, bias)[0])
     np.testing.assert_allclose(run(bias), y, rtol=1e-5, atol=1e-5)
-    slope = jax.jit(jax.grad(lambda bias: jnp.sin(run(bias)).sum()))(bias)
+    grad = jax.jit(jax.grad(lambda bias: jnp.sin(run(bias)).sum()))(bias)
     step = 1e-2 * jnp.zeros_like(bias).at[0, 1, 2, 3].set(1.0)
     rise = (jnp.sin(run(bias + step)).sum() - jnp.sin(run(bias - step)).sum()) / 2e-2
     # Sums of 120 float32 numbers, differenced over 0.02.
-    np.testing.assert_allclose(slope[0, 1, 2, 3], rise, rtol=2e-2, atol=2e-3)
-    assert abs(slope[0, 1, 2, 3]) > 1e-2
+    np.testing.assert_allclose(grad[0, 1, 2, 3], rise, rtol=2e-2, atol=2e-3)
+    assert abs(grad[0, 1, 2, 3]) > 1e-2
 
 
 def test_context_is_attended_to_and_never_changes(key):

@@ -107,15 +107,13 @@ def test_the_loops_have_the_slopes_of_finite_differences():
     *arrays, g = (np.float64(x) for x in draw((4, 5), (4, 5)))
     rng = np.random.default_rng(1)
     steps = [1e-6 * rng.normal(size=x.shape) for x in arrays]
-    _, *slopes = loops(*arrays, g, **PLAIN)
-    for which, (slope, step) in enumerate(zip(slopes, steps, strict=True)):
+    _, *grads = loops(*arrays, g, **PLAIN)
+    for which, (grad, step) in enumerate(zip(grads, steps, strict=True)):
         moved = lambda sign, i=which, s=step: [  # noqa: E731
             x + sign * s if j == i else x for j, x in enumerate(arrays)
         ]
         after, before = (loops(*moved(sign), g, **PLAIN)[0] for sign in (1, -1))
-        np.testing.assert_allclose(
-            (slope * step).sum(), ((after - before) * g).sum() / 2, rtol=1e-5
-        )
+        np.testing.assert_allclose((grad * step).sum(), ((after - before) * g).sum() / 2, rtol=1e-5)
 
 
 def test_places_on_borders_and_outside():
@@ -126,8 +124,8 @@ def test_places_on_borders_and_outside():
         with_gradients(values, np.float32(whole), masks, g), loops(values, whole, masks, g, **PLAIN)
     )
     far = np.where(rng.random(offsets.shape) < 0.5, 1e4, -3e9).astype(np.float32)
-    y, *slopes = with_gradients(values, far, masks, g)
-    assert not any(np.asarray(x).any() for x in (y, *slopes))
+    y, *grads = with_gradients(values, far, masks, g)
+    assert not any(np.asarray(x).any() for x in (y, *grads))
 
 
 def test_what_is_not_finite_stays_where_it_is():

@@ -49,8 +49,8 @@ def test_gradient_by_finite_differences(key):
             (reference(np.asarray(x) + t * step, axes, norm.eps) * np.asarray(weights)).sum()
             for t in (1e-5, -1e-5)
         )
-        slope = (after - before) / 2e-5
-        np.testing.assert_allclose((np.asarray(grad) * step).sum(), slope, rtol=1e-4)
+        rise = (after - before) / 2e-5
+        np.testing.assert_allclose((np.asarray(grad) * step).sum(), rise, rtol=1e-4)
 
 
 def test_batch_norm_is_global_over_devices(key):
@@ -69,9 +69,9 @@ TRACKED = {
 }
 
 
-def moved(params, slope):
+def moved(params, grad):
     """The running statistics one step of 1 later."""
-    return {name: params[name] - slope[name] for name in ("mean", "var")}
+    return {name: params[name] - grad[name] for name in ("mean", "var")}
 
 
 def after(x, params, momentum=0.9):
@@ -114,21 +114,21 @@ def test_running_statistics_move_as_in_pytorch_whatever_the_loss(key, loss):
     norm = TrackedBatchNorm()
 
     @jax.jit
-    def slope(params):
+    def grad(params):
         return jax.grad(lambda p: loss * jnp.sin(norm.apply({"params": p}, x, True)).sum())(params)
 
     for name, want in after(x, TRACKED).items():
-        np.testing.assert_allclose(moved(TRACKED, slope(TRACKED))[name], want, rtol=1e-5)
+        np.testing.assert_allclose(moved(TRACKED, grad(TRACKED))[name], want, rtol=1e-5)
 
 
 @pytest.mark.parametrize("momentum", [0.9, 0.99, 1.0])
 def test_running_statistics_after_several_steps(key, momentum):
     norm = TrackedBatchNorm(momentum=momentum)
-    slope = jax.jit(jax.grad(lambda p, x: norm.apply({"params": p}, x, True).sum()))
+    grad = jax.jit(jax.grad(lambda p, x: norm.apply({"params": p}, x, True).sum()))
     params, want = TRACKED, {name: TRACKED[name] for name in ("mean", "var")}
     for step in range(5):
         x = (step + 1) * jax.random.normal(jax.random.fold_in(key, step), (4, 5, 3)) + step
-        params = params | moved(params, slope(params, x))
+        params = params | moved(params, grad(params, x))
         want = after(x, want, momentum)
     for name in want:
         np.testing.assert_allclose(params[name], want[name], rtol=1e-5)
@@ -158,9 +158,9 @@ def test_running_statistics_have_no_gradient_where_they_normalise(key):
     x = jax.random.normal(key, (4, 3))
     norm = TrackedBatchNorm()
     run = lambda p, x: jnp.sin(norm.apply({"params": p}, x, False)).sum()  # noqa: E731
-    slope, at_input = jax.grad(run, argnums=(0, 1))(TRACKED, x)
-    assert not slope["mean"].any() and not slope["var"].any()
-    assert slope["scale"].all() and slope["bias"].all()
+    grad, at_input = jax.grad(run, argnums=(0, 1))(TRACKED, x)
+    assert not grad["mean"].any() and not grad["var"].any()
+    assert grad["scale"].all() and grad["bias"].all()
     # By hand: d sin(y)/dx = cos(y) · scale / √(var + eps).
     y = norm.apply({"params": TRACKED}, x, False)
     want = jnp.cos(y) * (TRACKED["scale"] / jnp.sqrt(TRACKED["var"] + 1e-5))[None]
@@ -191,9 +191,9 @@ def test_running_statistics_move_in_every_layer_of_a_scan(key):
         module = nn.scan(body, **how)()
         params = module.init(key, x, None)["params"]
         _, inputs = module.apply({"params": params}, x, None)
-        slope = jax.grad(lambda p, m=module: m.apply({"params": p}, x, None)[0].sum())(params)
+        grad = jax.grad(lambda p, m=module: m.apply({"params": p}, x, None)[0].sum())(params)
         for i in range(3):
-            layer, change = (jax.tree.map(lambda a, i=i: a[i], t["norm"]) for t in (params, slope))
+            layer, change = (jax.tree.map(lambda a, i=i: a[i], t["norm"]) for t in (params, grad))
             for name, want in after(inputs[i], layer).items():
                 np.testing.assert_allclose(moved(layer, change)[name], want, rtol=1e-5, atol=1e-6)
 
@@ -208,23 +208,21 @@ def test_tracked_statistics_are_global_over_devices(key):
         return run(p), jax.grad(lambda p: jnp.sin(run(p)).mean())(p)
 
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
-    y, slope = both(TRACKED, jax.device_put(x, NamedSharding(mesh, P("data"))))
+    y, grad = both(TRACKED, jax.device_put(x, NamedSharding(mesh, P("data"))))
     alone = both(TRACKED, x)
     np.testing.assert_allclose(y, alone[0], rtol=1e-5, atol=1e-5)
-    for name in slope:
-        np.testing.assert_allclose(slope[name], alone[1][name], rtol=1e-4, atol=1e-6)
+    for name in grad:
+        np.testing.assert_allclose(grad[name], alone[1][name], rtol=1e-4, atol=1e-6)
     for name, want in after(x, TRACKED).items():
-        np.testing.assert_allclose(moved(TRACKED, slope)[name], want, rtol=1e-5)
+        np.testing.assert_allclose(moved(TRACKED, grad)[name], want, rtol=1e-5)
 
 
 def test_a_batch_of_one_value_is_finite():
     # PyTorch refuses it; here the variance of one value is 0.
-    slope = jax.grad(
-        lambda p: TrackedBatchNorm().apply({"params": p}, jnp.ones((1, 3)), True).sum()
-    )
-    for leaf in slope(TRACKED).values():
+    grad = jax.grad(lambda p: TrackedBatchNorm().apply({"params": p}, jnp.ones((1, 3)), True).sum())
+    for leaf in grad(TRACKED).values():
         assert jnp.isfinite(leaf).all()
-    np.testing.assert_allclose(moved(TRACKED, slope(TRACKED))["var"], 0.9 * TRACKED["var"])
+    np.testing.assert_allclose(moved(TRACKED, grad(TRACKED))["var"], 0.9 * TRACKED["var"])
 
 
 def test_unit_norm_and_its_scale(key):

@@ -197,9 +197,9 @@ def test_the_scale_stops_at_100_and_can_come_back(key):
     aim = attend(jnp.full(2, 2.0, jnp.float32))
     for sign in (1, -1):
         loss = lambda s, sign=sign: sign * jnp.square(attend(s) - aim).sum()  # noqa: E731
-        slope = np.asarray(jax.jit(jax.grad(loss))(jnp.full(2, 6.0, jnp.float32)))
-        assert (slope >= 0).all()
-        assert slope.any() == (sign == 1)
+        grad = np.asarray(jax.jit(jax.grad(loss))(jnp.full(2, 6.0, jnp.float32)))
+        assert (grad >= 0).all()
+        assert grad.any() == (sign == 1)
 
 
 def test_the_scale_starts_at_10(key):

@@ -48,6 +48,6 @@ def test_result_and_gradients(how):
     tensors = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in arrays]
     want = by_grid_sample(*tensors, **how)
     want.backward(torch.tensor(g, dtype=torch.float64))
-    slopes = (x.grad for x in tensors)
-    for got, other in zip((y, *pull(g)), (want.detach(), *slopes), strict=True):
+    grads = (x.grad for x in tensors)
+    for got, other in zip((y, *pull(g)), (want.detach(), *grads), strict=True):
         np.testing.assert_allclose(got, other.numpy(), rtol=2e-5, atol=2e-5)

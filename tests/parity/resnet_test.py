@@ -80,10 +80,10 @@ def test_resnet_by_both_statistics_and_what_it_remembers(images, same_shapes, ki
         got = jax.jit(run, static_argnums=1)(params, batch_stats)
         np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-4)
     # The pass in training mode has moved torch's buffers: ours move by the gradient.
-    slope = jax.jit(jax.grad(lambda p: jnp.sin(run(p, True)).mean()))(params)
+    grad = jax.jit(jax.grad(lambda p: jnp.sin(run(p, True)).mean()))(params)
     state = {name: leaf.numpy() for name, leaf in model.state_dict().items()}
     after = dict(trees.named_leaves(resnet_params(state, depths, kind)))
-    moved = dict(trees.named_leaves(jax.tree.map(lambda p, g: p - g, params, slope)))
+    moved = dict(trees.named_leaves(jax.tree.map(lambda p, g: p - g, params, grad)))
     statistics = [path for path in after if path.endswith(("/mean", "/var"))]
     assert len(statistics) == 2 * sum("norm" in p and p.endswith("scale") for p in after)
     for path in statistics:

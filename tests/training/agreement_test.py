@@ -196,11 +196,11 @@ def test_a_step_that_cannot_be_traced_is_a_sentence():
         def step(x):
             raise error
 
-        return agreement.told(step)
+        return agreement.explained(step)
 
     for error in (ValueError("3 is not 4"), TypeError("no shape"), KeyError("pooled")):
         with pytest.raises(ConfigError, match="the parts of this config do not go together"):
             jax.eval_shape(failing(error), jax.ShapeDtypeStruct((), "float32"))
     with pytest.raises(ConfigError, match="^as it is$"):
         failing(ConfigError("as it is"))(0)
-    assert agreement.told(lambda x: x + 1)(1) == 2
+    assert agreement.explained(lambda x: x + 1)(1) == 2

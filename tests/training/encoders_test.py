@@ -120,14 +120,14 @@ def split(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder", WIDE)
-def test_eight_devices_equal_one(encoder, shrunk, batch, slopes, distance, one_device):
+def test_eight_devices_equal_one(encoder, shrunk, batch, grads, distance, one_device):
     mesh, devices = one_device
     given, how = images(batch, 32), dict(encoder=WIDE[encoder], image=32)
     single = assemble(shrunk("classification", mesh=mesh, **how), images=100, devices=devices)
     many = assemble(shrunk("classification", mesh=SHARDED, **how), images=100)
     assert split(many), "nothing was sharded, so the comparison would show nothing"
-    _, loss, found = slopes(single, given)
-    _, loss8, found8 = slopes(many, given)
+    _, loss, found = grads(single, given)
+    _, loss8, found8 = grads(many, given)
     np.testing.assert_allclose(loss8, loss, rtol=1e-5)
     assert distance(found8, found) <= 1e-5
 

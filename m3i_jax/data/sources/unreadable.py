@@ -136,13 +136,13 @@ class Robust:
         """
         total, start, read = len(self), time.monotonic(), 0
         chosen = places(total, most)
-        told, error = start + 1, None
+        warned, error = start + 1, None
         with ThreadPoolExecutor(threads, thread_name_prefix="m3i-survey") as pool:
             for done, (_, met) in enumerate(_ahead(pool, self._try, chosen.tolist()), 1):
                 error, now, read = met or error, time.monotonic(), done
-                if now > told:
+                if now > warned:
                     LOG.info("reading the data once: %d of %d records", done, len(chosen))
-                    told = now + TELL
+                    warned = now + TELL
                 if total > most and now > start + seconds:
                     break
         if error:

@@ -56,9 +56,9 @@ def test_convolutions():
     )
     one = 2 * (2 * 8 * 8 * 5) * 27
     assert flops.count(conv, image, kernel) == one
-    slopes = jax.grad(lambda x, k: conv(x, k).sum(), argnums=(0, 1))
+    grads = jax.grad(lambda x, k: conv(x, k).sum(), argnums=(0, 1))
     # For the kernel, zeros at the border are counted like any other input: 2·B·H·W·9·3·5.
-    assert flops.count(slopes, image, kernel) == 2 * one
+    assert flops.count(grads, image, kernel) == 2 * one
     strided = jax.grad(lambda x: conv(x, kernel, 2).sum())
     assert flops.count(strided, image) == one // 4
 

@@ -357,7 +357,7 @@ def _note(ax, text: str, at: tuple, offset: tuple, where: str | tuple, **how) ->
 
 @contextlib.contextmanager
 def _style() -> Iterator[Callable]:
-    """The house style, as a maker of figures of a size in inches; leaves no global state behind."""
+    """The style of our figures, as a maker of them by size in inches; leaves no global state."""
     try:
         import matplotlib
         from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""The records that every room speaks: boxes, batches, views, features; and the names of axes.
+"""The records that every package speaks: boxes, batches, views, features; and the names of axes.
 
 All fields are arrays (or `None`), so each record is a pytree that passes through `jit`.
 Boolean masks everywhere: True = visible, or first image of a mix.

@@ -112,7 +112,7 @@ def test_it_costs_what_contributing_says(title):
 
 
 @pytest.mark.slow
-def test_with_all_of_them_the_house_stands_and_they_work(tree):
+def test_with_all_of_them_the_structure_stands_and_they_work(tree):
     for title in DIFFS:
         apply(title, tree)
     there = os.environ | {"PYTHONPATH": str(tree)}

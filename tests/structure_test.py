@@ -1,4 +1,4 @@
-"""The house itself: who may know whom, mirrored tests, lengths, docstrings, import cost."""
+"""The layers of the package: who may know whom, mirrored tests, lengths, docstrings, costs."""
 
 import ast
 import pathlib
@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "m3i_jax"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# Floors from the ground up: a room may import rooms of its own line and of lower floors as listed.
+# Layers from the ground up: a package may import itself, and those of lower layers that are listed.
 NUMERICS = "types build geometry ranges texts"
 MAY_IMPORT = {
     "types": "",
@@ -75,7 +75,7 @@ ONLY_IN = {
 ONLY_PARALLEL = ("jax.experimental.multihost_utils", "jax.sharding", "jax.distributed")
 
 
-def room(path):
+def package(path):
     relative = path.relative_to(PACKAGE)
     return relative.parts[0].removesuffix(".py")
 
@@ -104,7 +104,7 @@ def name(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_arrows_point_down(path):
-    here = room(path)
+    here = package(path)
     if here == "__init__":
         return
     for module in imported(path):
@@ -118,7 +118,7 @@ def test_arrows_point_down(path):
             assert here in ONLY_IN[top].split(), f"{name(path)} ({here}) may not know {top}"
 
 
-def test_the_floors_have_no_circle():
+def test_the_layers_have_no_circle():
     done = set()
     while remaining := [r for r in MAY_IMPORT if r not in done]:
         free = [r for r in remaining if set(MAY_IMPORT[r].split()) <= done]
@@ -154,12 +154,14 @@ def test_public_names_are_documented_and_called_alike(path):
             continue
         assert ast.get_docstring(node), f"{name(path)}:{node.lineno} {node.name} has no docstring"
         if isinstance(node, ast.FunctionDef):
-            free = room(path) in ("methods", "framework") or node.name in DEFAULTS
+            free = package(path) in ("methods", "framework") or node.name in DEFAULTS
             assert free or not node.args.defaults, f"{name(path)}: {node.name} has a default"
 
 
 # Where a reader needs to be told why; nanodo has 103 comment lines per 1000, diffrax 81.
-HARD = [p for p in MODULES if room(p) in ("framework", "networks")] + [PACKAGE / "training/step.py"]
+HARD = [p for p in MODULES if package(p) in ("framework", "networks")] + [
+    PACKAGE / "training/step.py"
+]
 
 
 def comments(path):
@@ -175,12 +177,12 @@ def test_the_hard_part_says_why():
     assert 1000 * said >= 50 * lines, f"{said} comment lines in {lines}, at least 50 per 1000"
 
 
-NUMERIC_ROOMS = ("geometry", "losses", "masks", "mixing", "normalize", "quantize", "augment")
+NUMERIC_PACKAGES = ("geometry", "losses", "masks", "mixing", "normalize", "quantize", "augment")
 # Anything with a default is keyword-only, but for the rows' papers' numbers and these public names.
 DEFAULTS = ("sliding_window", "mesh", "digit_scenes")
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if room(p) in NUMERIC_ROOMS], ids=name)
+@pytest.mark.parametrize("path", [p for p in MODULES if package(p) in NUMERIC_PACKAGES], ids=name)
 def test_the_key_comes_first(path):
     for node in functions(path):
         arguments = [a.arg for a in node.args.args + node.args.kwonlyargs]

@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 METHOD = "cim"
 
 
-class Subject(NamedTuple):
+class CimModel(NamedTuple):
     """A run of CIM, whole: its generator and heads are in the branch "online" alone.
 
     states: by slot, those that its codes read (the tokenizer, its codebook).
@@ -57,7 +57,7 @@ class Found(NamedTuple):
     errors: Array | None
 
 
-def restore(path: str | Path, *, step: int | None = None) -> Subject:
+def restore(path: str | Path, *, step: int | None = None) -> CimModel:
     """A run of CIM from its work directory, or from one of its checkpoint steps.
 
     Raises:
@@ -75,19 +75,19 @@ def restore(path: str | Path, *, step: int | None = None) -> Subject:
     kept = trained.workdir / "checkpoints" / str(trained.step)
     read = [slot for code in method.encoded.values() for slot in code.encoder.slots]
     states = {slot.name: weights.load_slot(kept, slot.name) for slot in read}
-    return Subject(trained, method, states)
+    return CimModel(trained, method, states)
 
 
-def batches(subject: Subject, *, limit: int, batch: int) -> Iterator[pipeline.Rows]:
+def batches(model: CimModel, *, limit: int, batch: int) -> Iterator[pipeline.Rows]:
     """The test set in order; at most `limit` images, spread evenly, 0 takes all."""
-    source = datasets.of_run(subject.trained).open("test", None)
+    source = datasets.of_run(model.trained).open("test", None)
     chosen = spread(source, limit or len(source))
-    size = subject.trained.config.image
+    size = model.trained.config.image
     return pipeline.epoch(chosen, batch=min(batch, len(chosen)), size=size)
 
 
 def look(
-    subject: Subject,
+    model: CimModel,
     params: Any,
     states: Any,
     batch: Batch,
@@ -96,13 +96,13 @@ def look(
     sampling: Array | None = None,
 ) -> predictions.Seen:
     """What the run makes of a batch, its prediction of every term included."""
-    method, network = subject.method, subject.trained.network
+    method, network = model.method, model.trained.network
     given = views(key, batch, {})
     how = dict(key=key, sampling=sampling, terms=tuple(method.terms))
     return predictions.look(method, network, params, states, given, **how)
 
 
-def measure(subject: Subject, *, limit: int = 0, batch: int = 100, seed: int = 0) -> results.Result:
+def measure(model: CimModel, *, limit: int = 0, batch: int = 100, seed: int = 0) -> results.Result:
     """Measures of generator and enhancer on the test set, whose images no step has seen.
 
     generator_top1, generator_nats: of golden words at hidden cells.
@@ -115,26 +115,26 @@ def measure(subject: Subject, *, limit: int = 0, batch: int = 100, seed: int = 0
       a prediction of 0, the mean of every window.
 
     Args:
-      subject: see `restore`.
+      model: see `restore`.
       limit: at most so many images, spread evenly; 0 takes all.
       batch: images at once.   seed: of masks and samples.
     """
-    observe = jax.jit(partial(_observe, subject))
+    observe = jax.jit(partial(_observe, model))
     found, count, lost = [], 0, 0
-    for i, rows in enumerate(batches(subject, limit=limit, batch=batch)):
+    for i, rows in enumerate(batches(model, limit=limit, batch=batch)):
         key = jax.random.fold_in(jax.random.key(seed), i)
-        one = jax.device_get(observe(subject.trained.params, subject.states, rows.batch, key))
+        one = jax.device_get(observe(model.trained.params, model.states, rows.batch, key))
         found.append(jax.tree.map(lambda x, real=rows.real: x[real], one))
         count, lost = count + int(rows.real.sum()), lost + int(rows.lost.sum())
     if not count:
         raise NotMeasurable(f"there is nothing to measure: none of {lost} images can be read")
     found = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     named = results.named(METHOD, **_generator(found), **_enhancer(found))
-    task = subject.trained.config.objective.get("task", "respix")
-    protocol = dict(task=task, batch=batch, seed=seed, image=subject.trained.config.image)
+    task = model.trained.config.objective.get("task", "respix")
+    protocol = dict(task=task, batch=batch, seed=seed, image=model.trained.config.image)
     if lost:
         LOG.warning("%d of %d test images cannot be read: in no number", lost, lost + count)
-    return results.Result(named, "online", subject.trained.step, protocol, {"test": count})
+    return results.Result(named, "online", model.trained.step, protocol, {"test": count})
 
 
 def auc(scores: Array, positive: Array) -> float | None:
@@ -162,10 +162,10 @@ def constant(words: np.ndarray) -> tuple[float, float]:
     return float(shares.max()), float(-(shares * np.log(shares)).sum())
 
 
-def _observe(subject: Subject, params, states, batch: Batch, key: Array) -> Found:
+def _observe(model: CimModel, params, states, batch: Batch, key: Array) -> Found:
     """What is measured of one batch, compiled."""
-    method, network = subject.method, subject.trained.network
-    seen = look(subject, params, states, batch, key=key)
+    method, network = model.method, model.trained.network
+    seen = look(model, params, states, batch, key=key)
     size = len(batch.images["a"])
     logits, words = seen.predicted["words"]
     odds = errors = None

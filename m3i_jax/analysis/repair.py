@@ -42,22 +42,22 @@ class Shown(NamedTuple):
 
 
 def observe(
-    subject: cim.Subject, *, images: int = 6, samples: int = SAMPLES, seed: int = 0
+    model: cim.CimModel, *, images: int = 6, samples: int = SAMPLES, seed: int = 0
 ) -> Shown:
     """Corrupts and repairs test images spread evenly over the set."""
-    rows = next(cim.batches(subject, limit=images, batch=images))
+    rows = next(cim.batches(model, limit=images, batch=images))
     if not rows.real.any():
         raise NotMeasurable(f"none of the {images} images to show can be read")
     batch = jax.tree.map(lambda column: column[rows.real], rows.batch)
     key = jax.random.key(seed)
-    compiled = jax.jit(partial(_observe, subject, samples))
-    return jax.device_get(compiled(subject.trained.params, subject.states, batch, key))
+    compiled = jax.jit(partial(_observe, model, samples))
+    return jax.device_get(compiled(model.trained.params, model.states, batch, key))
 
 
-def _observe(subject, samples: int, params, states, batch: Batch, key: Array) -> Shown:
-    method, network = subject.method, subject.trained.network
+def _observe(model, samples: int, params, states, batch: Batch, key: Array) -> Shown:
+    method, network = model.method, model.trained.network
     sampling = jax.random.split(key, samples)
-    draw = partial(cim.look, subject, params, states, batch, key=key)
+    draw = partial(cim.look, model, params, states, batch, key=key)
     seen = [draw(sampling=sampling[i]) for i in range(samples)]
     first = seen[0]
     views = first.prepared.views

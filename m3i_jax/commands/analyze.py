@@ -34,18 +34,18 @@ def main() -> None:
     from m3i_jax.analysis import cim, repair
     from m3i_jax.evaluation import results
 
-    subject = cim.restore(WORKDIR.value, step=STEP.value)
-    result = cim.measure(subject, limit=TEST.value, seed=SEED.value)
-    shown = repair.observe(subject, images=SAMPLES.value, seed=SEED.value)
-    patch = subject.trained.network.towers["image"].patch
-    folder = pathlib.Path(OUT.value or subject.trained.workdir)
+    model = cim.restore(WORKDIR.value, step=STEP.value)
+    result = cim.measure(model, limit=TEST.value, seed=SEED.value)
+    shown = repair.observe(model, images=SAMPLES.value, seed=SEED.value)
+    patch = model.trained.network.towers["image"].patch
+    folder = pathlib.Path(OUT.value or model.trained.workdir)
     drawn = {
         "cim.png": repair.repairs(shown),
         "normalizations.png": repair.templates(shown.images, patch),
     }
     for name, picture in drawn.items():
         print(pictures.save(picture, folder / name))
-    results.write(subject.trained.workdir, [result])
+    results.write(model.trained.workdir, [result])
     results.show([result])
 
 

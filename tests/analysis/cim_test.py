@@ -38,8 +38,8 @@ def test_the_best_constant_word():
 
 
 @pytest.fixture(scope="module")
-def subject(corrupting):
-    """subject(task) -> the run, and `look` at its test set, compiled once."""
+def model(corrupting):
+    """model(task) -> the run, and `look` at its test set, compiled once."""
     made = {}
 
     def of(task):
@@ -52,13 +52,13 @@ def subject(corrupting):
 
 
 @pytest.fixture(scope="module")
-def measured(subject):
+def measured(model):
     """measured(task) -> (metrics without their prefix, what they are made of, the result)."""
     made = {}
 
     def of(task):
         if task not in made:
-            run, look = subject(task)
+            run, look = model(task)
             result = cim.measure(run, limit=LIMIT, batch=BATCH, seed=SEED)
             metrics = {name.removeprefix("eval/cim/"): x for name, x in result.metrics.items()}
             made[task] = metrics, look(), result
@@ -88,8 +88,8 @@ def _arrays(run, params, states, batch, key, sampling):
     return logits, words.target_index, visible, cells, prediction, target.tokens
 
 
-def test_other_samples_are_drawn_under_the_same_mask(subject):
-    _, look = subject("revdet")
+def test_other_samples_are_drawn_under_the_same_mask(model):
+    _, look = model("revdet")
     (logits, golden, visible, cells, *_), other = look(), look(jax.random.key(9))
     for one, two in ((logits, other[0]), (golden, other[1]), (visible, other[2])):
         np.testing.assert_array_equal(one, two)

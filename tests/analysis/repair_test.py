@@ -17,8 +17,8 @@ def observed(corrupting):
 
     def of(task):
         if task not in made:
-            subject = cim.restore(corrupting(task))
-            made[task] = subject, repair.observe(subject, images=N, samples=2, seed=1)
+            model = cim.restore(corrupting(task))
+            made[task] = model, repair.observe(model, images=N, samples=2, seed=1)
         return made[task]
 
     return of

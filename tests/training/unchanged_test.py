@@ -1,4 +1,4 @@
-"""What was written and measured before the house was rearranged is read and found again."""
+"""What was written and measured before the packages were rearranged is read and found again."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The records of the data room and the shape of a source."""
+"""The records of the data package and the shape of a source."""
 
 import numpy as np
 

@@ -93,9 +93,9 @@ def cosine(*, dense: bool = False) -> Distribution:
 
     BYOL (Grill et al. 2020, Eq. 2, https://arxiv.org/abs/2006.07733), MILAN.
     """
-    cosine_ = (tokenwise if dense else _pooled)("Gaussian", losses.cosine)
+    distribution = (tokenwise if dense else _pooled)("Gaussian", losses.cosine)
     # The loss sees directions only, so lengths say nothing about what was predicted.
-    return cosine_._replace(evidence=information.on_sphere(cosine_.evidence))
+    return distribution._replace(evidence=information.on_sphere(distribution.evidence))
 
 
 def laplace() -> Distribution:

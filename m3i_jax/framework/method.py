@@ -149,7 +149,7 @@ class Method:
         Raises:
           ValueError: a view is made of a code that is not there, or of one that sees it.
         """
-        made: dict[str, None] = {}
+        ordered: dict[str, None] = {}
 
         def visit(name: str, waiting: tuple[str, ...]) -> None:
             # `waiting` is the way from the code that was asked for: to meet one of it again is a
@@ -165,11 +165,11 @@ class Method:
             # Masks are drawn for the whole batch before anything is encoded (`engine.prepare`).
             if derived and derived.codes and code.mask is not None:
                 raise ValueError(f"code '{name}' sees a view made of codes, which has no mask")
-            made.setdefault(name)
+            ordered.setdefault(name)
 
         for name in self.encoded:
             visit(name, ())
-        return tuple(made)
+        return tuple(ordered)
 
     @cached_property
     def slots(self) -> dict[str, Slot]:
@@ -178,12 +178,12 @@ class Method:
         Raises:
           ValueError: two codes want one state in two ways.
         """
-        found = {}
+        slots = {}
         for code in self.encoded.values():
             for slot in code.encoder.slots:
                 # Slots are known by name, and hold functions that cannot be compared: what must
                 # agree is said by these two fields.
-                first = found.setdefault(slot.name, slot)
+                first = slots.setdefault(slot.name, slot)
                 for what in ("settings", "behind"):
                     one, other = getattr(first, what), getattr(slot, what)
                     if one != other:
@@ -193,7 +193,7 @@ class Method:
                             + ("; give one of them a `name` of its own" * (slot.behind != ()))
                         )
         # A code's own average, with its momentum, takes the place of the one for evaluation.
-        return {slot.name: slot for slot in self.average.slots} | found
+        return {slot.name: slot for slot in self.average.slots} | slots
 
     def owned(self, params: dict, slot: str) -> dict:
         """The parameters that the encoders with this state pass through."""
@@ -279,15 +279,15 @@ class Method:
 
         parts: towers and decoders of the network that couple the rows of a batch (batch norm).
         """
-        found = {}
+        reasons = {}
         for name, term in self.terms.items():
             ends = [self.source_of(end)[1].encoder for end in (term.x, term.y)]
             if term.predict.batchwise:
-                found[name] = "it contrasts each row with the others of the batch"
+                reasons[name] = "it contrasts each row with the others of the batch"
             elif term.regularize and term.regularize.batchwise:
-                found[name] = "its regulariser is a statistic of the batch"
+                reasons[name] = "its regulariser is a statistic of the batch"
             elif any(slot.batchwise for encoder in ends for slot in encoder.slots):
-                found[name] = "its target keeps a statistic of the batch"
+                reasons[name] = "its target keeps a statistic of the batch"
             elif parts & {term.decoder, *(part for e in ends for part in (e.tower, *e.heads))}:
-                found[name] = "its encoder or decoder normalises over the batch"
-        return found
+                reasons[name] = "its encoder or decoder normalises over the batch"
+        return reasons

@@ -48,7 +48,7 @@ def encoder_inputs(
     """
     # By (owner, tower, views, mask) and then the heads behind it, one longer for each: a code that
     # takes two of three heads finds the pass of the two made already.
-    made: dict[tuple, Features] = {}
+    encoded: dict[tuple, Features] = {}
     outputs, passes = _planned(method, prepared.known)
 
     def inputs(name: str, view: View) -> EncoderInput:
@@ -57,29 +57,29 @@ def encoder_inputs(
         def forward(owner, weights, tower, heads):
             # An average or a teacher drops no paths: it is asked what it knows.
             training, at = train and owner == "online", (owner, tower, *place)
-            how = {"train": training, "key": named(key, "encode/" + name) if training else None}
-            if at not in made:
+            mode = {"train": training, "key": named(key, "encode/" + name) if training else None}
+            if at not in encoded:
                 # The same number for every image, so that tokens have a static shape, (B, keep, D).
                 keep = code.mask and code.mask.count(network.towers[tower].grid)
-                given = how | {part: True for part in outputs[place]}
-                given |= {"visible": prepared.visible.get(name), "keep": keep, "batch_stats": 0}
+                options = mode | {part: True for part in outputs[place]}
+                options |= {"visible": prepared.visible.get(name), "keep": keep, "batch_stats": 0}
                 data = _data(place, view, prepared.views)
-                encode = lambda weights: network.encode(weights, tower, data, **given)  # noqa: E731
+                encode = lambda weights: network.encode(weights, tower, data, **options)  # noqa: E731
                 if train and owner in BY_THE_BATCH:
-                    given["batch_stats"] = _left(passes.get((owner, tower), ()), place)
+                    options["batch_stats"] = _left(passes.get((owner, tower), ()), place)
                 # No optimiser looks at these weights, so that what the pass says about its
                 # statistics is caught here, and becomes an update of their slot.
-                if given["batch_stats"] and owner != "online" and moves is not None:
-                    made[at], move = _tracked(encode, weights, tower)
+                if options["batch_stats"] and owner != "online" and moves is not None:
+                    encoded[at], move = _tracked(encode, weights, tower)
                     moves.setdefault(owner, []).append(move)
                 else:
-                    made[at] = encode(weights)
+                    encoded[at] = encode(weights)
             for head in heads:
-                before, at = made[at], (*at, head)
-                if at not in made:
+                before, at = encoded[at], (*at, head)
+                if at not in encoded:
                     grid = network.towers[tower].grid
-                    made[at] = _headed(network, weights, head, before, grid=grid, **how)
-            return _own(made[at], place, code)
+                    encoded[at] = _headed(network, weights, head, before, grid=grid, **mode)
+            return _own(encoded[at], place, code)
 
         return EncoderInput(view, network, params, states, progress, forward)
 

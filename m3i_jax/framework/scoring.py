@@ -62,11 +62,13 @@ def score(
 ) -> dict[str, Score]:
     """The Score of each term (all by default) from representations already computed."""
     names = tuple(method.terms if terms is None else terms)
-    found = predict(method, network, params, representations, prepared, names, train=train, key=key)
-    shared = _pooled(method, {name: prediction for name, (prediction, _) in found.items()})
+    predicted = predict(
+        method, network, params, representations, prepared, names, train=train, key=key
+    )
+    shared = _pooled(method, {name: prediction for name, (prediction, _) in predicted.items()})
     return {
         name: _score(method, prepared, name, prediction, target, shared)
-        for name, (prediction, target) in found.items()
+        for name, (prediction, target) in predicted.items()
     }
 
 
@@ -87,13 +89,13 @@ def predict(
     call, row by row beside each other, so that no row leaves its device. A decoder that normalises
     over the batch answers each of them by itself: the statistics are of one view (BYOL, MoCo v3).
     """
-    found, asked = {}, {}
+    predicted, asked = {}, {}
     for name in names:
         term = method.terms[name]
         x, box, owner, group = _input(method, network, representations, prepared, term)
         target = _target(method, representations, prepared, term, x, owner, group)
         if term.decoder is None:
-            found[name] = (x.tokens if term.predict.dense else x.pooled), target
+            predicted[name] = (x.tokens if term.predict.dense else x.pooled), target
             continue
         grids = tuple(
             network.towers[code.encoder.tower].grid
@@ -122,10 +124,10 @@ def predict(
         )
         # (B·k, …) -> (B, k, …), the inverse of `_beside`: answer i is of question i.
         answers = answer.reshape(-1, len(names), *answer.shape[1:])
-        found |= {
+        predicted |= {
             n: (answers[:, i], t) for i, (n, t) in enumerate(zip(names, targets, strict=True))
         }
-    return {name: found[name] for name in method.terms if name in found}
+    return {name: predicted[name] for name in method.terms if name in predicted}
 
 
 def _beside(*rows: Shaped[Array, " batch *shape"]) -> Shaped[Array, " rows *shape"]:
@@ -147,11 +149,11 @@ def _pooled(
         if term.regularize is not None and term.regularize.pooled:
             # Terms of different groups are differentiated apart, so they cannot share a value.
             sharing.setdefault((term.group, term.regularize), []).append(name)
-    found = {}
+    values = {}
     for (_, regularize), names in sharing.items():
         rows = _beside(*(predictions[name] for name in names))
-        found |= dict.fromkeys(names, regularize.score(rows, None))
-    return found
+        values |= dict.fromkeys(names, regularize.score(rows, None))
+    return values
 
 
 def _score(method, prepared, name, prediction, target, shared) -> Score:

@@ -27,7 +27,7 @@ def views(key: Array, batch: Batch, augment: Mapping[str, Augment]) -> dict[str,
 
     Categories are absent where the label is −1, texts where every token is padding.
     """
-    made = {}
+    views = {}
     for name, images in batch.images.items():
         # uint8 up to here: a quarter of the bytes on the way from the host.
         images = images.astype(jnp.float32) / 255.0
@@ -36,13 +36,13 @@ def views(key: Array, batch: Batch, augment: Mapping[str, Augment]) -> dict[str,
         else:
             images = normalize.channels(images)
         box = Box.of(batch.boxes[name]) if name in batch.boxes else None
-        made[name] = View(images, box)
+        views[name] = View(images, box)
     if batch.label is not None:
         # Absent, not zero: rows without a target drop out of its terms (`engine._row_weights`).
-        made["label"] = View(batch.label, present=batch.label >= 0)
+        views["label"] = View(batch.label, present=batch.label >= 0)
     if batch.text is not None:
-        made["text"] = View(batch.text, present=(batch.text != 0).any(-1))
-    return made
+        views["text"] = View(batch.text, present=(batch.text != 0).any(-1))
+    return views
 
 
 def make_step(
@@ -68,11 +68,11 @@ def make_step(
     def step(state: TrainState, batch: Batch):
         # No random state is kept: the step number is all that a replay needs.
         key = jax.random.fold_in(jax.random.key(seed), state.step)
-        given = views(key, batch, augment)
+        sources = views(key, batch, augment)
         # For the whole batch, before it is cut: partners of mixes, masks and weights of rows are
         # the same however many micro-batches there are.
         prepared = fw.prepare(
-            method, network, given, key=key, params=state.params, states=state.slots
+            method, network, sources, key=key, params=state.params, states=state.slots
         )
         # The step counts itself, so that the last one is at 1.
         progress = (state.step + 1).astype(jnp.float32) / total
@@ -129,25 +129,25 @@ def compile_step(step: Callable, state: TrainState, *, shardings: Any, batch_sha
 
 def _metrics(result: fw.engine.Gradients, norm, rate, skipped) -> dict[str, Array]:
     """Scalars of one step under their public names."""
-    found = {
+    metrics = {
         "train/loss": result.loss,
         "optim/grad_norm": norm,
         "optim/lr": rate,
         "optim/skipped": skipped,
     }
     for name, score in result.scores.items():
-        found[f"train/{name}"] = score.prediction
+        metrics[f"train/{name}"] = score.prediction
         if score.regularizer is not None:
-            found[f"train/{name}/regularizer"] = score.regularizer
+            metrics[f"train/{name}/regularizer"] = score.regularizer
         if score.evidence is not None:
-            found |= _evidence(name, score.evidence)
-    found |= {f"balance/norm_{group}": value for group, value in result.norms.items()}
+            metrics |= _evidence(name, score.evidence)
+    metrics |= {f"balance/norm_{group}": value for group, value in result.norms.items()}
     if "sp" in result.weights:
         # The public name of M3I's one λ; weightings with other groups have a name for each.
-        found["balance/lambda"] = result.weights["sp"]
+        metrics["balance/lambda"] = result.weights["sp"]
     else:
-        found |= {f"balance/weight_{g}": jnp.asarray(w) for g, w in result.weights.items()}
-    return found
+        metrics |= {f"balance/weight_{g}": jnp.asarray(w) for g, w in result.weights.items()}
+    return metrics
 
 
 def _slot_metrics(method: fw.Method, progress: Scalar) -> dict[str, Scalar]:
@@ -158,13 +158,13 @@ def _slot_metrics(method: fw.Method, progress: Scalar) -> dict[str, Scalar]:
 
 def _evidence(name: str, evidence: fw.Evidence) -> dict[str, Array]:
     """What a term says about the information it carries, in nats, and the health of its target."""
-    found = {
+    information = {
         f"information/{name}": evidence.information,
         f"information/{name}/prediction": evidence.prediction,
         f"information/{name}/entropy": evidence.entropy,
     }
     health = {"spread": evidence.spread, "rank": evidence.rank, "used": evidence.used}
-    return found | {f"health/{name}/{k}": v for k, v in health.items() if v is not None}
+    return information | {f"health/{name}/{k}": v for k, v in health.items() if v is not None}
 
 
 def _accumulated(differentiate, prepared: Prepared, key, parts: int, group: int):

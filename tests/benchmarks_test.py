@@ -105,3 +105,16 @@ def test_rows_without_a_peer_are_refused():
     plain = peers.comparable(load("imagenet/classification_vit_b16"))
     assert plain.augment == {} and plain.encoder["drop_path"] == 0.0
     assert plain.decoders["category"]["name"] == "linear"
+
+
+def test_the_linear_probe_beside_scikit_learn(tmp_path):
+    pytest.importorskip("sklearn")
+    file = tmp_path / "figures.json"
+    words = ("--rows=400", "--width=16", "--classes=3", "--apart=0.8", "--json", str(file))
+    done = benchmark(*words, program="linear_probe")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(file.read_text())
+    ours, peer = found["ours"], found["scikit-learn"]
+    assert ours["l2"] == peer["l2"] and abs(ours["top1"] - peer["top1"]) <= 1 / 80
+    assert all(row["wall"] > 0 and row["cpu"] > 0 for row in found.values())
+    assert "scikit-learn / ours by wall" in done.stdout

@@ -1,22 +1,28 @@
-"""The exact optimum of a linear probe: multinomial logistic regression in float64."""
+"""The exact optimum of a linear probe: multinomial logistic regression.
+
+Searched in float32, where most of the way lies, and finished in float64.
+"""
 
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
-from jax.scipy.linalg import solve_triangular
+from jaxtyping import Float, Int
 
+from m3i_jax.evaluation import quasi_newton
 from m3i_jax.evaluation.features import FeatureSet
-from m3i_jax.evaluation.probe import CHUNK, Classifier, Probe, class_count, score, statistics
+from m3i_jax.evaluation.probe import Classifier, Probe, class_count, score, statistics
 from m3i_jax.evaluation.progress import ticker
 from m3i_jax.types import Array
 
 STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # l2 that `lbfgs` chooses from
 WIDEST = 4096  # features of which the correlations are worth a matrix
+SINGLE = 1e-6  # gradient that float32 resolves
+SMALL = 10**8  # rows · features · classes up to which float32 saves less than it takes to compile
+CHUNK = 1024  # rows at once: what a core's cache holds; 16 times as many on an accelerator
+BLOCK = 10  # iterations between two looks at the clock
 
 
 def lbfgs(
@@ -29,7 +35,7 @@ def lbfgs(
     iterations: int = 2000,
     seed: int = 0,
 ) -> Probe:
-    """Multinomial logistic regression, solved to its unique optimum in float64.
+    """Multinomial logistic regression, solved to its unique optimum.
 
         min_{W,b}  −(1/n) Σ_i log softmax(W'x_i + b)[y_i] + (l2/2)‖W‖²
 
@@ -41,21 +47,31 @@ def lbfgs(
       l2: strength; None chooses it from `STRENGTHS` by the accuracy on a held-out fifth of the
         *training* set (of equals the strongest) and then fits the whole of it.
       classes: how many there are; the largest label decides when None.
-      tolerance: of the largest component of the gradient.
+      tolerance: of the largest component of the gradient, which is computed in float64.
       iterations: at most; `Probe.converged` tells whether they were enough.
       seed: of the choice of the fifth.
     """
     classes = class_count(train, test, classes)
-    if l2 is None:
-        l2 = _choose(train, classes, tolerance=max(tolerance, 1e-4), limit=iterations, seed=seed)
-    elif not 0 < l2 < np.inf:
+    if l2 is not None and not 0 < l2 < np.inf:
         raise ValueError(f"l2 is {l2}, expected a positive number (the optimum may else not exist)")
-    (fit,) = _fit(train, classes, (l2,), tolerance=tolerance, limit=iterations)
+    features, labels, start = np.asarray(train.features), np.asarray(train.labels), None
+    if l2 is None:
+        order = np.random.default_rng(seed).permutation(len(labels))
+        cut = max(1, len(labels) // 5)
+        features, labels = features[order], labels[order]
+        held = FeatureSet(features[:cut], labels[:cut])
+        rest = FeatureSet(features[cut:], labels[cut:])
+        how = dict(tolerance=max(tolerance, 1e-4), limit=iterations, rows=len(labels))
+        fits = path(rest, classes, STRENGTHS, **how)
+        best = int(np.argmax([score(fit.classifier, held)[0] for fit in fits]))
+        l2, start = STRENGTHS[best], fits[best].classifier
+    how = dict(tolerance=tolerance, limit=iterations, rows=len(labels), exact=True)
+    (fit,) = path(FeatureSet(features, labels), classes, (l2,), start=start, **how)
     top1, top5 = score(fit.classifier, test)
     return Probe(top1, top5, fit.classifier, float(l2), fit.iterations, fit.converged)
 
 
-class _Fit(NamedTuple):
+class Fit(NamedTuple):
     """An optimum, and how it was reached."""
 
     classifier: Classifier
@@ -63,131 +79,180 @@ class _Fit(NamedTuple):
     converged: bool
 
 
-def _choose(train: FeatureSet, classes: int, *, tolerance: float, limit: int, seed: int) -> float:
-    """The strength of `STRENGTHS` that does best on a fifth that it has not been fitted to."""
-    n = len(train.labels)
-    order = np.random.default_rng(seed).permutation(n)
-    cut = max(1, n // 5)
-    features, labels = np.asarray(train.features), np.asarray(train.labels)
-    held, rest = (FeatureSet(features[i], labels[i]) for i in (order[:cut], order[cut:]))
-    fits = _fit(rest, classes, STRENGTHS, tolerance=tolerance, limit=limit)
-    scores = [score(fit.classifier, held)[0] for fit in fits]
-    return STRENGTHS[int(np.argmax(scores))]
+class Problem(NamedTuple):
+    """What is minimised: rows in chunks, of which the first `chunks` count.
+
+    x: standardised features.  y: labels.  weight: of the rows; what fills a chunk has none.
+    basis, spread: W = basis·(spread·V), V being what is searched; None = W itself is.
+    """
+
+    x: Float[Array, "chunks_all chunk width"]
+    y: Int[Array, "chunks_all chunk"]
+    weight: Float[Array, "chunks_all chunk"]
+    chunks: Int[Array, ""]
+    basis: Float[Array, "width rank"] | None
+    spread: Float[Array, " rank"]
+    l2: Float[Array, ""]
 
 
-def _fit(
-    train: FeatureSet, classes: int, strengths: tuple[float, ...], *, tolerance: float, limit: int
-) -> list[_Fit]:
-    """Optima for each strength, each search starting from the optimum before it."""
+def path(
+    train: FeatureSet,
+    classes: int,
+    strengths: tuple[float, ...],
+    *,
+    tolerance: float,
+    limit: int,
+    rows: int,
+    exact: bool = False,
+    start: Classifier | None = None,
+) -> list[Fit]:
+    """Optima for each strength, each search starting from the optimum before it.
+
+    The search is in coordinates V of W = Q(½Λ + l2·I)^−½V with X'X/n = QΛQ': Böhning's bound of
+    the curvature (1992) is there 1 in all directions, so that correlated features do not make it
+    long; one decomposition serves all strengths.
+
+    Args:
+      rows: for which it is compiled, at least those of `train`.
+      exact: whether float64 has the last word.
+      start: of the first search, a classifier on other rows of the same features.
+    """
     mean, scale = statistics(train.features)
-    n, width = train.features.shape
-    chunk = min(CHUNK, n)
-    fill = -n % chunk
-    weight = np.pad(np.full(n, 1.0 / n), (0, fill)).reshape(-1, chunk)
-    x = np.pad((np.asarray(train.features, np.float64) - mean) * scale, ((0, fill), (0, 0)))
-    y = np.pad(np.asarray(train.labels), (0, fill)).reshape(-1, chunk)
-    fits, theta = [], np.zeros((width + 1, classes))
-    tick = ticker("strength of the penalty", total=len(strengths))
-    with jax.enable_x64(True), jax.default_device(_device()):
-        data = tuple(jnp.asarray(a) for a in (x.reshape(-1, chunk, width), y, weight))
-        gram = _gram(data[0], data[2]) if width <= WIDEST else None
+    problem, eigenvalues = _problem(train, mean, scale, rows)
+    theta = np.zeros((problem.x.shape[-1] + 1, classes))
+    if start is not None:  # the same function of features that are standardised otherwise
+        theta[:-1] = start.kernel * (start.scale / scale)[:, None]
+        theta[-1] = start.bias + ((mean - start.mean) * start.scale) @ start.kernel
+    fits, tick = [], ticker("strength of the penalty", total=len(strengths))
+    with jax.enable_x64(True):
         for number, l2 in enumerate(strengths):
+            one = problem._replace(spread=1 / np.sqrt(0.5 * eigenvalues + l2), l2=np.float64(l2))
             tell = functools.partial(tick, number)
-            theta, count, steepest = _search(theta, data, gram, l2, tolerance, limit, tell)
-            classifier = Classifier(mean, scale, theta[:-1], theta[-1])
-            fits.append(_Fit(classifier, count, steepest <= tolerance))
+            theta, count, steepest = _searched(theta, one, tolerance, limit, exact, tell)
+            made = Classifier(mean, scale, theta[:-1], theta[-1])
+            fits.append(Fit(made, count, steepest <= tolerance))
     return fits
 
 
-def _search(
-    theta: np.ndarray,
-    data: tuple,
-    gram: Array | None,
-    l2: float,
-    tolerance: float,
-    limit: int,
-    tell: Callable[[str], None],
-) -> tuple[np.ndarray, int, float]:
-    """(optimum, iterations, largest component of the gradient there), by L-BFGS from `theta`.
+def _problem(
+    train: FeatureSet, mean: np.ndarray, scale: np.ndarray, rows: int
+) -> tuple[Problem, np.ndarray]:
+    """The rows in chunks, without a penalty yet, and the eigenvalues of X'X/n."""
+    n, width = train.features.shape
+    chunk = CHUNK if jax.default_backend() == "cpu" else 16 * CHUNK
+    chunk = -(-rows // -(-rows // chunk))
+    shape = -(-rows // chunk), chunk
+    x, y = np.zeros((*shape, width), np.float32), np.zeros(shape, np.int32)
+    weight = np.zeros(shape, np.float32)
+    y.ravel()[:n], weight.ravel()[:n] = train.labels, 1 / n
+    flat = x.reshape(-1, width)
+    for i in range(0, n, chunk):
+        flat[i : i + chunk][: n - i] = (train.features[i : i + chunk] - mean) * scale
+    basis, eigenvalues = _directions(jnp.asarray(x), flat[:n])
+    chunks = np.int32(-(-n // chunk))
+    return Problem(x, y, weight, chunks, basis, eigenvalues, np.float64(0.0)), eigenvalues
 
-    The search is in coordinates V = L'W, LL' = ½X'X/n + l2·I: a bound of the curvature (Böhning
-    1992), so that correlated features do not make it long.
+
+def _directions(x: Array, rows: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """Q and Λ of X'X/n = QΛQ', without the directions that have no row; (None, 1) if too many.
+
+    x: the rows in chunks, what fills them being 0.
     """
-    root = None if gram is None else jnp.linalg.cholesky(0.5 * gram + l2 * jnp.eye(len(gram)))
-    last: dict[str, float] = {}
-
-    def objective(v):
-        value, grad, last["steepest"] = _warped(v.reshape(theta.shape), root, *data, l2)
-        return float(value), np.asarray(grad).ravel()
-
-    def callback(intermediate_result):
-        count = last["count"] = last.get("count", 0) + 1
-        tell(f"l2 {l2:g}, iteration {count}, gradient {float(last['steepest']):.1e}")
-        if last["steepest"] <= tolerance:
-            raise StopIteration
-
-    start = np.array(theta)
-    if root is not None:
-        start[:-1] = np.asarray(root).T @ theta[:-1]
-        start[-1] /= np.sqrt(2.0)
-    # Only the gradient with respect to W decides, so the search has no tolerance of its own.
-    options = {"gtol": 0.0, "ftol": 0.0, "maxcor": 20, "maxiter": limit, "maxfun": 2 * limit + 20}
-    found = scipy.optimize.minimize(
-        objective, start.ravel(), method="L-BFGS-B", jac=True, options=options, callback=callback
-    )
-    v = found.x.reshape(theta.shape)
-    steepest = float(_warped(v, root, *data, l2)[2])
-    return np.asarray(_unwarped(jnp.asarray(v), root)), int(found.nit), steepest
+    n, width = rows.shape
+    if min(n, width) * width > WIDEST**2:
+        return None, np.ones(1)
+    if width <= n:
+        values, basis = np.linalg.eigh(np.asarray(_gram(x)) / n)
+        return basis, np.maximum(values, 0.0)
+    rows = rows.astype(np.float64)
+    values, vectors = np.linalg.eigh(rows @ rows.T / n)
+    some = values > 1e-12 * values[-1]  # float64 does not tell the others from 0
+    values, vectors = values[some], vectors[:, some]
+    return rows.T @ (vectors / np.sqrt(n * values)), values
 
 
 @jax.jit
-def _gram(x: Array, weight: Array) -> Array:
-    """Σ w·xx' over rows in chunks: x (m, chunk, D), weight (m, chunk) -> (D, D)."""
-
-    def add(total, rows):
-        x, weight = rows
-        return total + (x * weight[:, None]).T @ x, None
-
-    return jax.lax.scan(add, jnp.zeros((x.shape[-1],) * 2, x.dtype), (x, weight))[0]
+def _gram(x: Float[Array, "chunks chunk width"]) -> Float[Array, "width width"]:
+    """Σ xx' over rows in chunks."""
+    zero = jnp.zeros((x.shape[-1],) * 2, x.dtype)
+    add = lambda total, x: (total + jnp.matmul(x.T, x, precision="highest"), None)  # noqa: E731
+    return jax.lax.scan(add, zero, x)[0]
 
 
-def _unwarped(v: Array, root: Array | None) -> Array:
+def _searched(theta, problem: Problem, tolerance: float, limit: int, exact: bool, tell):
+    """(optimum, iterations, largest component of the gradient there) of a search from `theta`."""
+    v = np.array(theta)
+    if problem.basis is not None:
+        v = np.concatenate([problem.basis.T @ theta[:-1], theta[-1:]])
+    v /= np.append(problem.spread * np.ones(len(v) - 1), np.sqrt(2.0))[:, None]
+    small = problem.y.size * theta.size <= SMALL
+    single = (jnp.float32, None, max(tolerance, SINGLE) if exact else tolerance)
+    double = (jnp.float64, _device(), tolerance)
+    stages = ([] if small else [single]) + ([double] if small or exact else [])
+    search, point = None, v
+    for dtype, device, enough in stages:
+        with jax.default_device(device):
+            data = _placed(problem, dtype)
+            search = quasi_newton.begin(point, dtype, old=search)
+            limits = dict(tolerance=np.dtype(dtype).type(enough))
+            while True:
+                until = np.int32(min(limit, int(search.count) + BLOCK))
+                search = quasi_newton.advance(_objective, search, data, **limits, limit=until)
+                count, size = int(search.count), float(search.size)
+                tell(f"l2 {float(problem.l2):g}, iteration {count}, gradient {size:.1e}")
+                if size <= enough or count >= limit or search.stuck:
+                    break
+            search = jax.device_get(search)
+            point = search.point
+    kernel = problem.spread[:, None] * point[:-1]
+    kernel = kernel if problem.basis is None else problem.basis @ kernel
+    return np.concatenate([kernel, np.sqrt(2.0) * point[-1:]]), count, size
+
+
+def _placed(problem: Problem, dtype: Any) -> Problem:
+    """On the device; what is not per row in a precision."""
+    cast = lambda x: None if x is None else jnp.asarray(np.asarray(x, dtype))  # noqa: E731
+    rows = (jnp.asarray(a) for a in problem[:4])
+    return Problem(*rows, *(cast(a) for a in problem[4:]))
+
+
+def _unwarped(v: Array, data: Problem) -> Array:
     """W and bias, (D + 1, C), of their coordinates in the search."""
-    if root is None:
-        return v
-    kernel = solve_triangular(root, v[:-1], lower=True, trans=1)
-    return jnp.concatenate([kernel, jnp.sqrt(2.0) * v[-1:]])
+    kernel = data.spread[:, None] * v[:-1]
+    if data.basis is not None:
+        kernel = jnp.matmul(data.basis, kernel, precision="highest")
+    return jnp.concatenate([kernel, jnp.sqrt(2.0).astype(v.dtype) * v[-1:]])
 
 
-@jax.jit
-def _warped(v: Array, root: Array | None, x: Array, y: Array, weight: Array, l2: Array) -> tuple:
+def _objective(v: Array, data: Problem) -> tuple[Array, Array, Array]:
     """The loss, its gradient in the search's coordinates, and the largest component of W's own."""
-    value, grad = _loss_and_grad(_unwarped(v, root), x, y, weight, l2)
-    steepest = jnp.abs(grad).max()
-    if root is None:
-        return value, grad, steepest
-    kernel = solve_triangular(root, grad[:-1], lower=True)
-    return value, jnp.concatenate([kernel, jnp.sqrt(2.0) * grad[-1:]]), steepest
+    value, grad = _loss_and_grad(_unwarped(v, data), data)
+    kernel = grad[:-1]
+    if data.basis is not None:
+        kernel = jnp.matmul(data.basis.T, kernel, precision="highest")
+    warped = [data.spread[:, None] * kernel, jnp.sqrt(2.0).astype(v.dtype) * grad[-1:]]
+    return value, jnp.concatenate(warped), jnp.abs(grad).max()
 
 
-@jax.jit
-def _loss_and_grad(theta: Array, x: Array, y: Array, weight: Array, l2: Array) -> tuple:
-    """Σ w·CE + (l2/2)‖W‖² and its gradient in one pass; x (m, chunk, D), theta (D + 1, C)."""
+def _loss_and_grad(theta: Array, data: Problem) -> tuple[Array, Array]:
+    """Σ w·CE + (l2/2)‖W‖² and its gradient, (D + 1, C), in one pass and theta's precision."""
     kernel, bias = theta[:-1], theta[-1]
+    product = functools.partial(jnp.matmul, precision="highest")
 
-    def add(sums, rows):
+    def add(i, sums):
         loss, grad, grad_bias = sums
-        x, y, weight = rows
-        log_p = jax.nn.log_softmax(x @ kernel + bias[None])
-        picked = jax.nn.one_hot(y, bias.shape[0], dtype=theta.dtype)
-        residual = (jnp.exp(log_p) - picked) * weight[:, None]
-        loss -= ((log_p * picked).sum(1) * weight).sum()
-        return (loss, grad + x.T @ residual, grad_bias + residual.sum(0)), None
+        x, y, weight = (a[i] for a in data[:3])
+        x, weight = x.astype(theta.dtype), weight.astype(theta.dtype)
+        log_p = jax.nn.log_softmax(product(x, kernel) + bias[None])
+        is_y = y[:, None] == jnp.arange(len(bias))[None]
+        residual = (jnp.exp(log_p) - is_y) * weight[:, None]
+        loss -= (jnp.where(is_y, log_p, 0).sum(1) * weight).sum()
+        return loss, grad + product(residual.T, x), grad_bias + residual.sum(0)
 
-    zero = jnp.zeros((), theta.dtype), jnp.zeros_like(kernel), jnp.zeros_like(bias)
-    (loss, grad, grad_bias), _ = jax.lax.scan(add, zero, (x, y, weight))
-    loss += 0.5 * l2 * jnp.square(kernel).sum()
-    return loss, jnp.concatenate([grad + l2 * kernel, grad_bias[None]])
+    zero = jnp.zeros((), theta.dtype), jnp.zeros_like(kernel.T), jnp.zeros_like(bias)
+    loss, grad, grad_bias = jax.lax.fori_loop(0, data.chunks, add, zero)
+    loss += 0.5 * data.l2 * jnp.square(kernel).sum()
+    return loss, jnp.concatenate([grad.T + data.l2 * kernel, grad_bias[None]])
 
 
 def _device() -> jax.Device:

@@ -1,6 +1,7 @@
 """The optimum is scikit-learn's, and the condition of an optimum holds."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -26,8 +27,11 @@ def test_lbfgs_equals_scikit_learn(l2):
     assert probe.converged and 5 < probe.iterations < 500 and probe.top5 is None
 
 
-def test_lbfgs_meets_the_condition_of_the_optimum(monkeypatch):
+@pytest.mark.parametrize("small", [True, False])
+def test_lbfgs_meets_the_condition_of_the_optimum(monkeypatch, small):
     monkeypatch.setattr(logistic, "CHUNK", 32)  # 150 rows: five chunks, the last one padded
+    if not small:  # float32 first
+        monkeypatch.setattr(logistic, "SMALL", 0)
     l2 = 1e-2
     train, test = tables()
     fit = lbfgs(train, test, l2=l2).classifier
@@ -43,16 +47,48 @@ def test_lbfgs_meets_the_condition_of_the_optimum(monkeypatch):
 def test_the_slope_is_the_derivative_of_the_loss():
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
-        x, weight = rng.normal(size=(2, 4, 3)), rng.uniform(size=(2, 4))
-        y, theta = rng.integers(0, 5, (2, 4)), rng.normal(size=(4, 5))
-        grad = logistic._loss_and_grad(theta, x, y, weight, 0.3)[1]
+        x, weight = rng.normal(size=(3, 4, 3)), rng.uniform(size=(3, 4))
+        y, v = rng.integers(0, 5, (3, 4)), jnp.asarray(rng.normal(size=(4, 5)))
+        basis, spread = np.linalg.qr(rng.normal(size=(3, 3)))[0], np.array([0.5, 1.0, 2.0])
+        data = logistic.Problem(x, y, weight, np.int32(2), basis, spread, np.float64(0.3))
+        data = jax.tree.map(jnp.asarray, data)
+        value, grad, size = logistic._objective(v, data)
+        shifted = logistic._objective(v, data._replace(x=data.x.at[2].add(9.0)))[0]
+        assert value == shifted, "a chunk behind the last one counts for nothing"
         for _ in range(3):
-            along = rng.normal(size=theta.shape)
-            up, down = (
-                logistic._loss_and_grad(theta + e * along, x, y, weight, 0.3)[0]
-                for e in (1e-6, -1e-6)
-            )
+            along = rng.normal(size=v.shape)
+            up, down = (logistic._objective(v + e * along, data)[0] for e in (1e-6, -1e-6))
             assert float((up - down) / 2e-6) == pytest.approx(float((grad * along).sum()), rel=1e-7)
+        own = np.concatenate([basis @ (grad[:3] / spread[:, None]), grad[3:] / np.sqrt(2)])
+        assert float(size) == pytest.approx(abs(own).max(), rel=1e-12)
+
+
+def test_fewer_rows_than_features_have_the_same_optimum():
+    """The search is among combinations of the rows, where the optimum lies."""
+    rng = np.random.default_rng(1)
+    made = []
+    for count in (40, 30):
+        y = rng.integers(0, 3, count).astype(np.int32)
+        x = rng.normal(size=(count, 90)) + np.eye(3)[y] @ rng.normal(size=(3, 90))
+        made.append(FeatureSet(x.astype(np.float32), y))
+    probe = lbfgs(*made, l2=1e-3, tolerance=1e-8)
+    peer = LogisticRegression(C=1 / (1e-3 * 40), tol=1e-10, max_iter=10_000)
+    peer.fit(standardised(made[0], made[0].features), made[0].labels)
+    np.testing.assert_allclose(probe.classifier.kernel, peer.coef_.T, atol=1e-4)
+    assert probe.converged and probe.iterations < 60
+
+
+def test_a_search_that_began_elsewhere_ends_at_the_same_optimum():
+    train, _ = tables()
+    half = FeatureSet(train.features[:75], train.labels[:75])
+    how = dict(tolerance=1e-8, limit=500, rows=150, exact=True)
+    (start,) = logistic.path(half, 3, (1e-2,), **how)
+    (cold,), (warm,) = (
+        logistic.path(train, 3, (1e-2,), start=s, **how) for s in (None, start.classifier)
+    )
+    np.testing.assert_allclose(warm.classifier.kernel, cold.classifier.kernel, atol=1e-5)
+    (still,) = logistic.path(train, 3, (1e-2,), start=cold.classifier, **how)
+    assert still.iterations == 0 < cold.iterations
 
 
 def test_lbfgs_is_deterministic_and_blind_to_scale():
@@ -101,7 +137,7 @@ def test_correlated_features_do_not_make_the_search_long(caplog):
     residual = p / p.sum(1, keepdims=True) - np.eye(2)[made[0].labels]
     grad = z.T @ residual / len(z) + 1e-6 * probe.classifier.kernel
     assert abs(grad).max() < 1.1e-6, "the optimum of the same problem"
-    assert "strength of the penalty 1 of 1: l2 1e-06, iteration 1" in caplog.text
+    assert "strength of the penalty 1 of 1: l2 1e-06, iteration 10" in caplog.text
 
 
 def test_too_few_iterations_are_admitted():

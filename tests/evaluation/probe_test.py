@@ -6,6 +6,7 @@ import pytest
 from m3i_jax.evaluation import probe as probes
 from m3i_jax.evaluation.features import FeatureSet
 from m3i_jax.evaluation.logistic import lbfgs
+from m3i_jax.metrics import hits
 from tests.evaluation.toy_features import tables
 
 
@@ -27,3 +28,11 @@ def test_scores_are_exact_counts(m, monkeypatch):
     probe = lbfgs(train, test, l2=1e-2)
     found = probes.logits(probe.classifier, test.features).argmax(1)
     assert probe.top1 == (found == test.labels).sum() / m
+
+
+def test_ranks_are_the_hits_of_a_training_run():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 4, (50, 7)).astype(np.float32)  # many are equal
+    scores[3, 2], labels = np.nan, rng.integers(0, 7, 50)
+    for k in (1, 2, 5):
+        np.testing.assert_array_equal(probes.ranks(scores, labels) < k, hits(scores, labels, k=k))

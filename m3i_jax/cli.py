@@ -16,41 +16,25 @@ Exit status of a program:
    130  interrupted where nothing waits to be saved
 """
 
-import contextlib
-import difflib
 import errno
-import importlib.machinery
-import importlib.util
 import itertools
 import os
 import re
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from logging import LogRecord, getLogger
-from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from m3i_jax import renamed, shipped, usage
+from m3i_jax import command_flags, config_file, usage
 from m3i_jax.build import ConfigError, UserError
-from m3i_jax.ranges import refusal, shown
-from m3i_jax.spelling import meant, nearest
-from m3i_jax.synonyms import HOMES
 
 USAGE = ConfigError.status
 INTERRUPTED = 128 + 2
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-ALIKE = 0.8  # similarity of a new key to one that is there from which it counts as misspelt
+load = config_file.load  # as scripts know it
 WORD = 200  # letters of a word in a message, which is cut if it is longer
-# Keys that are alike and both right.
-TWINS = frozenset("weight_decay weight_decay_end head heads dtype types encoder decoders".split())
-# Keys that a file may leave out: those of a config, and blocks in blocks.
-OPEN = re.compile(
-    rf"config\.({'|'.join(HOMES[''][''].split())}|(augment|towers|decoders|weights)\.\w+"
-    r"|objective\.(target|methods(\.\w+(\.target)?)?)|optimizer\.schedule|crops\.rand_augment)"
-)
 
 
 def run(
@@ -89,9 +73,10 @@ def run(
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
+        command_flags.define(command_flags.of(sys.modules[main.__module__]))
         argv = flags.FLAGS.read_flags_from_files(sys.argv, force_gnu=False)
         if config is not None:
-            argv, chosen = check_overrides(argv, config)
+            argv, chosen = config_file.check_overrides(argv, config)
             how = dict(lock_config=False, accept_new_attributes=True, sys_argv=argv)
             config_flags.DEFINE_config_dict("config", chosen, "What to run.", **how)
             flags.FLAGS["config"].default_as_str = f"'{config}'"  # not all of what is in it
@@ -129,46 +114,6 @@ def _leave(sentence: str, status: int) -> None:
     sys.exit(status)
 
 
-def hold(
-    flag: flags.FlagHolder, annotation: Any, *, flag_values: flags.FlagValues = flags.FLAGS
-) -> None:
-    """Holds the value of a flag to a range as configs are: absl's own bounds let NaN pass."""
-
-    def inside(value: Any) -> bool:
-        if value is not None and (wrong := refusal(value, annotation, f"--{flag.name}")):
-            raise flags.ValidationError(wrong)
-        return True
-
-    flags.register_validator(flag.name, inside, flag_values=flag_values)
-
-
-def check_overrides(argv: Sequence[str], default: str) -> tuple[list[str], ConfigDict]:
-    """The words without `--config FILE`, and the config of that file with the blocks they need.
-
-    Refuses a missing file, and keys that nothing in it can have. A key may be one of the file's,
-    or a new one in one of its blocks.
-    """
-    words, chosen = [], default
-    rest = iter(argv)
-    for word in rest:
-        if word in ("--config", "-config"):
-            chosen = next(rest, "")
-            if not chosen or chosen.startswith("--"):
-                raise ConfigError("--config lacks its value; expected --config=FILE")
-        elif word.startswith(("--config=", "-config=")):
-            chosen = word.split("=", 1)[1]
-        else:
-            words.append(word)
-    config = load(chosen)
-    words = [*words[:1], *map(_today, words[1:])]
-    for word, after in itertools.pairwise([*words[1:], ""]):
-        name, equals, value = word.lstrip("-").partition("=")
-        name = name.removeprefix("no")  # --noconfig.key is False
-        if word.startswith("-") and name.startswith("config."):
-            _check_key(config, name.removeprefix("config."), value if equals else after)
-    return words, config
-
-
 def check_values(argv: Sequence[str], *, flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Refuses a flag in front of another one that it would take for its value."""
     for word, after in itertools.pairwise([*argv[1:], "--"]):
@@ -176,150 +121,3 @@ def check_values(argv: Sequence[str], *, flag_values: flags.FlagValues = flags.F
         if word.startswith("-") and after.startswith("--") and name in flag_values:
             if not flag_values[name].boolean:
                 raise ConfigError(f"--{name} lacks its value; expected --{name}=VALUE")
-
-
-def load(path: str) -> ConfigDict:
-    """The config that a file's `get_config` returns; `FILE:ARG` passes ARG to it.
-
-    The file may import what lies beside it, or else what is in our own folder of configs.
-
-    Raises:
-      ConfigError: there is no such file, or it fails; the message names the line.
-    """
-    path, _, argument = located(path).partition(":")
-    if not path.endswith(".py"):
-        raise ConfigError(f"the config file '{path}' is no Python file, whose name ends in .py")
-    spec = importlib.util.spec_from_file_location("config", path)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        with _importing_beside(path):
-            spec.loader.exec_module(module)
-            config = module.get_config(argument) if argument else module.get_config()
-            if not isinstance(config, Mapping | ConfigDict):
-                raise TypeError(f"get_config returns {shown(config)}, expected a ConfigDict")
-            return renamed.config(ConfigDict(config))
-    except UserError:
-        raise
-    except Exception as error:
-        raise ConfigError(
-            f"the config file '{path}' fails{_line(error, path)}: {_said(error)}"
-        ) from error
-
-
-def located(path: str) -> str:
-    """The file of `FILE[:ARG]`, which is a path or the name of a config that comes with us.
-
-    Raises:
-      ConfigError: there is none; the message names the nearest one.
-    """
-    name, mark, argument = path.partition(":")
-    if os.path.isfile(name):
-        return path
-    if found := shipped.find(name):
-        return f"{found}{mark}{argument}"
-    folder = os.path.dirname(name) or "."
-    files = os.listdir(folder) if os.path.isdir(folder) else []
-    if there := [file for file in files if file.endswith(".py")]:
-        raise ConfigError(f"no config file '{name}'{nearest(os.path.basename(name), there)}")
-    raise ConfigError(f"no config '{name}'{nearest(name, shipped.names())}")
-
-
-def _today(word: str) -> str:
-    """A flag of a key of the config under the key's name of today."""
-    name, equals, value = word.partition("=")
-    flag, dot, path = name.partition("config.")
-    asks = dot and flag in ("-", "--", "-no", "--no")  # --noconfig.key is False
-    return f"{flag}{dot}{renamed.key(path)}{equals}{value}" if asks else word
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _line(error: Exception, path: str) -> str:
-    """The last line of a file that an error passed through, in words."""
-    if isinstance(error, SyntaxError):
-        return f" in line {error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    here = os.path.abspath(path)
-    lines = [frame.lineno for frame in frames if os.path.abspath(frame.filename) == here]
-    return f" in line {lines[-1]}" if lines else ""
-
-
-class _Beside:
-    """A finder of modules in some folders only, in front of all others."""
-
-    def __init__(self, *folders: str):
-        self._folders, self.found = folders, []
-
-    def find_spec(self, name, path=None, target=None):
-        """Top-level modules; those of the standard library keep their names."""
-        if path is not None or name in sys.stdlib_module_names:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, self._folders)
-        if spec is None and (file := shipped.by_former_name(name)):
-            spec = importlib.util.spec_from_file_location(name, file)
-        if spec is None or spec.loader is None:  # a folder that is no package
-            return None
-        self.found.append(name)
-        return spec
-
-
-@contextlib.contextmanager
-def _importing_beside(path: str) -> Iterator[None]:
-    """Inside, imports look beside a file first and then among our configs; nothing of it stays.
-
-    Modules of other folders that have the same names are out of the way for that time.
-    """
-    folders = os.path.dirname(os.path.abspath(path)), str(shipped.FOLDER)
-    finder = _Beside(*folders)
-    mine = {
-        file.removesuffix(".py")
-        for folder in folders
-        if os.path.isdir(folder)
-        for file in os.listdir(folder)
-        if file.endswith(".py") or os.path.isfile(os.path.join(folder, file, "__init__.py"))
-    }
-    hidden = {name: sys.modules.pop(name) for name in mine & sys.modules.keys() if _foreign(name)}
-    sys.meta_path.insert(0, finder)
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)
-        for name in list(sys.modules):
-            if name.partition(".")[0] in finder.found:
-                del sys.modules[name]
-        sys.modules.update(hidden)
-
-
-def _foreign(name: str) -> bool:
-    """Whether a loaded module is a file of somebody's, and not part of what is installed."""
-    file = getattr(sys.modules[name], "__file__", None) or ""
-    return name not in (*sys.stdlib_module_names, "__main__") and "site-packages" not in file
-
-
-def _check_key(config: ConfigDict, key: str, value: str) -> None:
-    """Refuses a key that the file lacks, unless it is in a block and like no other key there.
-
-    Blocks that a file may leave out are made, as only what is there can be set.
-    """
-    node, walked, parts = config, "config", key.split(".")
-    for depth, part in enumerate(parts, 1):
-        if not isinstance(node, ConfigDict):
-            raise ConfigError(f"{walked} is a single value and has no key {shown(part)}")
-        last = depth == len(parts)
-        if part not in node:
-            path = f"{walked}.{part}"
-            alike = difflib.get_close_matches(part, set(node) - {part}, n=1, cutoff=ALIKE)
-            free = OPEN.fullmatch(path) or last and depth > 1
-            if not part.isidentifier() or not free or alike and part not in TWINS:
-                hint = meant(part, node.keys(), block=walked, config=config)
-                raise ConfigError(f"{walked} has no key {shown(part)}{hint}")
-            if last:
-                return
-            node[part] = ConfigDict()
-        node, walked = node[part], f"{walked}.{part}"
-    if isinstance(node, ConfigDict) and not value.strip().startswith(("{", "dict(")):
-        how = f"--{walked}.name={value}" if "name" in node else f"--{walked}.KEY=VALUE"
-        raise ConfigError(f"{walked} is a block of keys, not {shown(value)}; write {how}")

@@ -4,11 +4,10 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from types import ModuleType
 
 from absl import flags
 
-from m3i_jax import meanings
+from m3i_jax import command_flags, meanings
 
 ASKED = ("--help", "-help", "-h", "--helpshort", "--helpfull")
 CONFIG = """
@@ -37,12 +36,9 @@ def text(main: Callable, *, config: str | None = None, schema: Callable | None =
     """
     module = sys.modules[main.__module__]
     parts = [(module.__doc__ or "").strip(), "\nflags:"]
-    # A command may start another one, whose flags are its own then.
-    used = [other for other in vars(module).values() if isinstance(other, ModuleType)]
-    defined = flags.FLAGS.flags_by_module_dict()
-    for other in (module, *used):
-        if other is module or other.__name__.startswith(f"{module.__package__}."):
-            parts += [_flag(flag) for flag in defined.get(other.__name__, ())]
+    own, defined = command_flags.of(module), flags.FlagValues()
+    command_flags.define(own, flag_values=defined)
+    parts += [_flag(defined[flag.name]) for flag in own]
     if config is not None:
         parts.append(CONFIG.format(config))
     if schema is not None:

@@ -4,13 +4,10 @@ import json
 import subprocess
 import sys
 import time
-import types
 
 import pytest
-from absl import flags
 
-from m3i_jax import cli, ranges, shipped
-from m3i_jax.build import ConfigError
+from m3i_jax import cli
 
 CONFIG = """
 from ml_collections import ConfigDict
@@ -180,17 +177,6 @@ def test_other_faults_of_the_user_have_a_status_of_their_own():
     assert done.returncode == 73 and done.stderr == "error: somebody is there\n"
 
 
-def test_a_missing_config_names_the_nearest_file(config, tmp_path):
-    with pytest.raises(ConfigError, match="no config file .*; did you mean 'some.py'?"):
-        cli.load(str(tmp_path / "sme.py"))
-
-
-def test_a_file_that_is_no_python_is_a_sentence(tmp_path):
-    (tmp_path / "some.safetensors").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match="some.safetensors' is no Python file"):
-        cli.load(str(tmp_path / "some.safetensors"))
-
-
 RECIPES = """
 def get_config():
     from ml_collections import ConfigDict
@@ -198,34 +184,6 @@ def get_config():
     config = recipes.digit_scenes(objective=dict(name="mae"))
     return ConfigDict(dict(config, whose=recipes.__file__))
 """
-
-
-def test_a_config_anywhere_imports_what_lies_beside_it_or_else_ours(tmp_path):
-    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    for folder in (ours, theirs):
-        folder.mkdir()
-        (folder / "mine.py").write_text(RECIPES)
-    (theirs / "recipes.py").write_text("def digit_scenes(objective): return objective")
-    left = lambda: [name for name in sys.modules if not name.startswith("m3i_jax.")]  # noqa: E731
-    before = left(), list(sys.path), list(sys.meta_path)
-    found = [cli.load(str(folder / "mine.py")) for folder in (ours, theirs, ours)]
-    configs = str(shipped.FOLDER / "recipes" / "__init__.py")
-    assert [config.whose for config in found] == [configs, str(theirs / "recipes.py"), configs]
-    assert found[1].name == "mae" and found[0].objective.name == found[2].objective.name == "mae"
-    assert before == (left(), sys.path, sys.meta_path), "nothing of them stays"
-
-
-def test_a_module_that_somebody_else_has_loaded_is_not_taken(tmp_path, monkeypatch):
-    foreign = types.ModuleType("recipes")
-    foreign.__file__ = str(tmp_path / "recipes.py")
-    monkeypatch.setitem(sys.modules, "recipes", foreign)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "recipes.py").write_text("raise RuntimeError")
-    (tmp_path / "elsewhere").mkdir()
-    path = tmp_path / "elsewhere" / "mine.py"
-    path.write_text(RECIPES)
-    assert cli.load(str(path)).whose.endswith("configs/recipes/__init__.py")
-    assert sys.modules["recipes"] is foreign
 
 
 def test_the_program_finds_them_too(tmp_path):
@@ -237,22 +195,6 @@ def test_the_program_finds_them_too(tmp_path):
     line += [f"--config={tmp_path}/mine.py", "--config.batch=4"]
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.stdout.split()[0].endswith("configs/recipes/__init__.py"), done.stderr
-
-
-@pytest.mark.parametrize(
-    "text, sentence",
-    [
-        ("import nothing_there", "fails in line 1: ModuleNotFoundError: No module named 'nothing"),
-        ("x = (", "fails in line 1: SyntaxError"),
-        ("\ndef get_config():\n    return 1 / 0", "fails in line 3: ZeroDivisionError"),
-        ("def get_config(): return 3", "fails: TypeError: get_config returns 3, expected a Conf"),
-        ("x = 1", "fails: AttributeError: module 'config' has no attribute 'get_config'"),
-    ],
-)
-def test_a_config_that_fails_is_one_sentence(tmp_path, text, sentence):
-    (tmp_path / "mine.py").write_text(text)
-    with pytest.raises(ConfigError, match=sentence):
-        cli.load(str(tmp_path / "mine.py"))
 
 
 NOISY = """
@@ -302,13 +244,3 @@ def test_disks_and_ctrl_c_end_without_a_traceback(act, status, sentence, tmp_pat
     assert done.returncode == status, done.stderr
     assert done.stderr.startswith("error: " + sentence.format(tmp=tmp_path))
     assert done.stderr.count("\n") == 1
-
-
-def test_a_flag_is_held_to_its_range():
-    values = flags.FlagValues()
-    flag = flags.DEFINE_float("rate", 1.0, "A rate.", flag_values=values)
-    cli.hold(flag, ranges.Positive, flag_values=values)
-    values(["program", "--rate=0.5"])
-    for wrong in ("nan", "inf", "0", "-1"):
-        with pytest.raises(flags.Error, match="--rate is"):
-            values(["program", f"--rate={wrong}"])

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from absl import flags
 
 from m3i_jax import cli, data
 from m3i_jax.commands import evaluate
@@ -28,7 +27,6 @@ from tests.evaluation.toy_features import evaluation, tables
     ],
 )
 def test_it_is_listed(kind, name, capsys):
-    flags.FLAGS(["m3i list"])
     listing.main(kind, name)
     assert capsys.readouterr().out.startswith(f"{name}  ")
 

@@ -25,9 +25,11 @@ MAY_IMPORT = {
     "trees": "types",
     "shipped": "",
     "meanings": "",
-    "usage": "meanings",
+    "usage": "meanings command_flags",
     "renamed": "build",
-    "cli": "build ranges spelling synonyms shipped usage renamed",
+    "command_flags": "ranges",
+    "config_file": "build ranges spelling synonyms shipped renamed",
+    "cli": "build usage command_flags config_file",
     "geometry": "types",
     "losses": NUMERICS + " normalize",
     "masks": NUMERICS,
@@ -55,9 +57,9 @@ MAY_IMPORT = {
     "analysis": NUMERICS
     + " trees normalize metrics quantize pictures parallel networks framework checkpoints training"
     + " data evaluation",
-    "studies": NUMERICS + " cli pictures methods training evaluation analysis",
-    "commands": "types build ranges jsonfile shipped cli pictures encoders decoders methods"
-    + " parallel data interop checkpoints training evaluation analysis studies",
+    "studies": NUMERICS + " config_file pictures methods training evaluation analysis",
+    "commands": "types build ranges jsonfile shipped cli command_flags pictures encoders decoders"
+    + " methods parallel data interop checkpoints training evaluation analysis studies",
     "__main__": "build spelling",
 }
 ONLY_IN = {

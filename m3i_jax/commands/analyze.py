@@ -9,21 +9,20 @@ measures on the test set to results.jsonl.
 import pathlib
 from typing import Annotated
 
-from absl import flags
-
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
+from m3i_jax.command_flags import text, whole
 from m3i_jax.ranges import CountOrOff, Range, Seed
 
 Few = Annotated[int, Range(1, 256)]
-WORKDIR = flags.DEFINE_string("workdir", "runs/cim", "Work directory, or one checkpoint step.")
-STEP = flags.DEFINE_integer("step", None, "Which checkpoint; the newest sound one if not given.")
-SAMPLES = flags.DEFINE_integer("samples", 6, "Images in each picture.")
-TEST = flags.DEFINE_integer("test_limit", 0, "Images measured, spread evenly; 0 = all.")
-SEED = flags.DEFINE_integer("seed", 0, "Of masks and samples.")
-for flag, limits in ((STEP, CountOrOff), (SAMPLES, Few), (TEST, CountOrOff), (SEED, Seed)):
-    cli.hold(flag, limits)
-OUT = flags.DEFINE_string("out", None, "Folder of the pictures; the work directory if not given.")
+WORKDIR = text("workdir", "runs/cim", "Work directory, or one checkpoint step.")
+STEP = whole(
+    "step", None, "Which checkpoint; the newest sound one if not given.", limits=CountOrOff
+)
+SAMPLES = whole("samples", 6, "Images in each picture.", limits=Few)
+TEST = whole("test_limit", 0, "Images measured, spread evenly; 0 = all.", limits=CountOrOff)
+SEED = whole("seed", 0, "Of masks and samples.", limits=Seed)
+OUT = text("out", None, "Folder of the pictures; the work directory if not given.")
 
 
 def main() -> None:

@@ -17,21 +17,20 @@ decoders of a second file in the same folder.
 
 import json
 
-from absl import flags
-
 from m3i_jax import cli, jsonfile
 from m3i_jax.build import ConfigError
+from m3i_jax.command_flags import switch, text
 
-INPUT = flags.DEFINE_string("input", None, "File of weights, or its folder.", required=True)
-BESIDE = flags.DEFINE_string("beside", None, "File of decoders to keep with the encoder.")
-OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
-LAYOUT = flags.DEFINE_string("layout", "auto", "Layout of the input, see docs/weights.md.")
-ENCODER = flags.DEFINE_string("encoder", None, "Our encoder of this shape; not needed if stated.")
-FIELDS = flags.DEFINE_string("fields", "{}", "Further fields of the encoder, as JSON.")
-TO = flags.DEFINE_string("to", "m3i_jax", "m3i_jax, timm, huggingface, or a layout of interop.")
-IGNORE = flags.DEFINE_string("ignore", "mask_token$", "Parameters that may be missing or extra.")
-TORCH = flags.DEFINE_bool("torch", False, "Inputs are torch files (.pth, .bin, .pkl).")
-PART = flags.DEFINE_string("part", "", "Which state dict of a torch file, such as teacher.")
+INPUT = text("input", None, "File of weights, or its folder.", required=True)
+BESIDE = text("beside", None, "File of decoders to keep with the encoder.")
+OUTPUT = text("output", None, "Folder to write.", required=True)
+LAYOUT = text("layout", "auto", "Layout of the input, see docs/weights.md.")
+ENCODER = text("encoder", None, "Our encoder of this shape; not needed if stated.")
+FIELDS = text("fields", "{}", "Further fields of the encoder, as JSON.")
+TO = text("to", "m3i_jax", "m3i_jax, timm, huggingface, or a layout of interop.")
+IGNORE = text("ignore", "mask_token$", "Parameters that may be missing or extra.")
+TORCH = switch("torch", "Inputs are torch files (.pth, .bin, .pkl).")
+PART = text("part", "", "Which state dict of a torch file, such as teacher.")
 
 
 def main() -> None:

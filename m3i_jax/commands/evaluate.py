@@ -12,22 +12,21 @@ import ast
 import re
 from typing import Any
 
-from absl import flags
-
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
+from m3i_jax.command_flags import one_of, repeated, switch, text, whole
 from m3i_jax.ranges import CountOrOff
 
-WORKDIR = flags.DEFINE_string("workdir", "runs/m3i", "Work directory, or one checkpoint step.")
-TASK = flags.DEFINE_multi_string("task", ["linear,knn"], "What is measured, see above.")
-BRANCH = flags.DEFINE_string("branch", "ema", "ema or online.")
-STEP = flags.DEFINE_integer("step", None, "Which checkpoint; the newest sound one if not given.")
-POOL = flags.DEFINE_enum("pool", "mean", ["mean", "cls"], "Patch tokens' mean, or class token.")
-BASELINES = flags.DEFINE_bool("baselines", False, "Also the untrained encoder and raw pixels.")
-TRAIN = flags.DEFINE_integer("train_limit", 0, "Training images, spread evenly; 0 = all.")
-TEST = flags.DEFINE_integer("test_limit", 0, "Test images, spread evenly; 0 = all.")
-for flag in (STEP, TRAIN, TEST):
-    cli.hold(flag, CountOrOff)
+WORKDIR = text("workdir", "runs/m3i", "Work directory, or one checkpoint step.")
+TASK = repeated("task", ["linear,knn"], "What is measured, see above.")
+BRANCH = text("branch", "ema", "ema or online.")
+STEP = whole(
+    "step", None, "Which checkpoint; the newest sound one if not given.", limits=CountOrOff
+)
+POOL = one_of("pool", "mean", ["mean", "cls"], "Patch tokens' mean, or class token.")
+BASELINES = switch("baselines", "Also the untrained encoder and raw pixels.")
+TRAIN = whole("train_limit", 0, "Training images, spread evenly; 0 = all.", limits=CountOrOff)
+TEST = whole("test_limit", 0, "Test images, spread evenly; 0 = all.", limits=CountOrOff)
 
 COMMA = re.compile(r",(?![^(\[]*[)\]])")  # not one inside brackets
 

@@ -6,17 +6,17 @@ python experiments/export.py --workdir runs/m3i --branch online --to huggingface
 
 import pathlib
 
-from absl import flags
-
 from m3i_jax import cli
+from m3i_jax.command_flags import text, whole
 from m3i_jax.ranges import CountOrOff
 
-WORKDIR = flags.DEFINE_string("workdir", "runs/m3i", "Work directory, or one checkpoint step.")
-BRANCH = flags.DEFINE_string("branch", "ema", "ema or online.")
-STEP = flags.DEFINE_integer("step", None, "Which checkpoint; the newest sound one if not given.")
-cli.hold(STEP, CountOrOff)
-TO = flags.DEFINE_string("to", "timm", "timm, huggingface, m3i_jax, or a layout of interop.")
-OUTPUT = flags.DEFINE_string("output", None, "Folder to write; WORKDIR/export if not given.")
+WORKDIR = text("workdir", "runs/m3i", "Work directory, or one checkpoint step.")
+BRANCH = text("branch", "ema", "ema or online.")
+STEP = whole(
+    "step", None, "Which checkpoint; the newest sound one if not given.", limits=CountOrOff
+)
+TO = text("to", "timm", "timm, huggingface, m3i_jax, or a layout of interop.")
+OUTPUT = text("output", None, "Folder to write; WORKDIR/export if not given.")
 
 
 def main() -> None:

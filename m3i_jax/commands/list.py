@@ -15,12 +15,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from absl import flags
-
 from m3i_jax import cli, shipped
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.command_flags import switch
 
-MARKDOWN = flags.DEFINE_bool("markdown", False, "Methods as the table of their terms.")
+MARKDOWN = switch("markdown", "Methods as the table of their terms.")
 
 
 def _configs() -> dict[str, str]:

@@ -13,11 +13,16 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from m3i_jax import cli
+from m3i_jax.command_flags import whole
 from m3i_jax.ranges import Range
 from m3i_jax.training.config import Config
 
-DEVICES = flags.DEFINE_integer("devices", 1, "Devices to plan for; none of them is needed.")
-cli.hold(DEVICES, Annotated[int, Range(1, 4096)])
+DEVICES = whole(
+    "devices",
+    1,
+    "Devices to plan for; none of them is needed.",
+    limits=Annotated[int, Range(1, 4096)],
+)
 
 
 def main() -> None:

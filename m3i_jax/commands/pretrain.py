@@ -21,13 +21,15 @@ from ml_collections import ConfigDict
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
+from m3i_jax.command_flags import switch, text, whole
+from m3i_jax.ranges import Count, CountOrOff
 from m3i_jax.training.config import Config
 
-WORKDIR = flags.DEFINE_string("workdir", "runs/m3i", "Where everything of the run is kept.")
-DISTRIBUTED = flags.DEFINE_bool("distributed", False, "One process of many: a pod, a cluster.")
-COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, if not found.")
-PROCESSES = flags.DEFINE_integer("processes", None, "How many there are.", lower_bound=1)
-PROCESS = flags.DEFINE_integer("process", None, "Which one this is, from 0.", lower_bound=0)
+WORKDIR = text("workdir", "runs/m3i", "Where everything of the run is kept.")
+DISTRIBUTED = switch("distributed", "One process of many: a pod, a cluster.")
+COORDINATOR = text("coordinator", None, "HOST:PORT of process 0, if not found.")
+PROCESSES = whole("processes", None, "How many there are.", limits=Count)
+PROCESS = whole("process", None, "Which one this is, from 0.", limits=CountOrOff)
 
 
 def main() -> int:

@@ -5,11 +5,10 @@ r"""Draws a run: loss and probe curves, a bar per probed encoder, and one page t
 Writes WORKDIR/report/{curves,probes}.png and WORKDIR/report.html.
 """
 
-from absl import flags
-
 from m3i_jax import cli
+from m3i_jax.command_flags import text
 
-WORKDIR = flags.DEFINE_string("workdir", "runs/m3i", "Work directory of a run.")
+WORKDIR = text("workdir", "runs/m3i", "Work directory of a run.")
 
 
 def main() -> None:

@@ -20,25 +20,22 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from absl import flags
-
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
+from m3i_jax.command_flags import one_of, switch, text, texts, whole
 from m3i_jax.ranges import Count, CountOrOff
 
-STUDY = flags.DEFINE_enum("study", "m3i", ["m3i", "cim"], "Whose tables.")
-WORKDIR = flags.DEFINE_string("workdir", None, "Where all runs are kept; runs/ablation[_cim].")
-FORMS = flags.DEFINE_list("forms", [], "Rows of the table by their names; all if empty.")
-SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each form.")
-STEPS = flags.DEFINE_integer("steps", 1000, "Length of the form of reference.")
-BUDGET = flags.DEFINE_enum("budget", None, ["compute", "images"], "What all runs get alike.")
-LIMIT = flags.DEFINE_integer("train_limit", 5000, "Images that probes are fitted on; 0 = all.")
-BRANCH = flags.DEFINE_enum("branch", None, ["ema", "online"], "Which one the table shows.")
-for flag, limits in ((SEEDS, Count), (STEPS, Count), (LIMIT, CountOrOff)):
-    cli.hold(flag, limits)
-TABLE_ONLY = flags.DEFINE_bool("table_only", False, "Only make the table of what has been run.")
-DOCS = flags.DEFINE_string("docs", None, "Document to put the table into, beside WORKDIR/table.md.")
-TOKENIZER = flags.DEFINE_string("tokenizer", "runs/painter", "Work directory of CIM's words.")
+STUDY = one_of("study", "m3i", ["m3i", "cim"], "Whose tables.")
+WORKDIR = text("workdir", None, "Where all runs are kept; runs/ablation[_cim].")
+FORMS = texts("forms", [], "Rows of the table by their names; all if empty.")
+SEEDS = whole("seeds", 3, "Runs of each form.", limits=Count)
+STEPS = whole("steps", 1000, "Length of the form of reference.", limits=Count)
+BUDGET = one_of("budget", None, ["compute", "images"], "What all runs get alike.")
+LIMIT = whole("train_limit", 5000, "Images that probes are fitted on; 0 = all.", limits=CountOrOff)
+BRANCH = one_of("branch", None, ["ema", "online"], "Which one the table shows.")
+TABLE_ONLY = switch("table_only", "Only make the table of what has been run.")
+DOCS = text("docs", None, "Document to put the table into, beside WORKDIR/table.md.")
+TOKENIZER = text("tokenizer", "runs/painter", "Work directory of CIM's words.")
 
 
 class Plan(NamedTuple):

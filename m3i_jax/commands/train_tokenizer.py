@@ -18,10 +18,12 @@ from m3i_jax.build import ConfigError
 from m3i_jax.commands import pretrain
 from m3i_jax.training.config import Config
 
+WORKDIR = pretrain.WORKDIR.with_default("runs/tokenizer")
+
 
 def main() -> int:
     """Trains, then looks at the codebook."""
-    workdir = pathlib.Path(pretrain.WORKDIR.value)
+    workdir = pathlib.Path(WORKDIR.value)
     teacher = flags.FLAGS.config.weights.get("teacher", {}).get("path", "untrained")
     started = (workdir / "checkpoints").exists()  # then the teacher is in the checkpoint
     if not (started or teacher == "untrained" or pathlib.Path(teacher).exists()):
@@ -45,5 +47,4 @@ def main() -> int:
 
 def run() -> None:
     """The command."""
-    flags.set_default(pretrain.WORKDIR, "runs/tokenizer")
     cli.run(main, config="digit_scenes/vq_kd", schema=Config, show=pretrain.show)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from m3i_jax import cli
+from m3i_jax import config_file
 from m3i_jax.analysis import cim
 from m3i_jax.build import ConfigError
 from m3i_jax.studies.study import Case, Job, Study
@@ -46,7 +46,7 @@ def _case(
     words: str, name: str, title: str, top1: Any, variant: str = "respix", **changes: Any
 ) -> Case:
     """A case that differs from a variant of the config in some fields of its blocks."""
-    config = cli.load(f"{CONFIG}:{variant}")
+    config = config_file.load(f"{CONFIG}:{variant}")
     if config.weights:
         config.weights.tokenizer.path = words
     with config.unlocked():

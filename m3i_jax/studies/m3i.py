@@ -1,6 +1,6 @@
 """The 12 forms of M3I's Table 2 and the target views of its Table 14, on digit scenes."""
 
-from m3i_jax import cli
+from m3i_jax import config_file
 from m3i_jax.methods.forms import FORMS
 from m3i_jax.studies.study import Case, Study
 from m3i_jax.training.config import Config
@@ -21,7 +21,7 @@ def tables() -> list[Study]:
     """Table 2 and Table 14 as cases with their configs."""
 
     def load(name, **objective):
-        config = cli.load(name)
+        config = config_file.load(name)
         config.objective.update(objective)
         return Config.of(config)
 

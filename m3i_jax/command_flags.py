@@ -1,0 +1,98 @@
+"""Flags of a command, as values: they are defined when their command runs.
+
+absl knows one flag of a name, and two commands that both have a --workdir could not be imported
+into one process if each defined its flags when it is.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from m3i_jax.ranges import refusal
+
+
+class Flag(NamedTuple):
+    """One flag.
+
+    define: of absl, such as `flags.DEFINE_string`.  name, rest: its first, and its other arguments.
+    options: its keywords.  limits: annotation that values are held to (absl's own bounds let NaN
+      pass); None = none.
+    """
+
+    define: Callable[..., flags.FlagHolder]
+    name: str
+    rest: tuple
+    options: dict[str, Any]
+    limits: Any
+
+    @property
+    def value(self) -> Any:
+        """What the command line says; the default where none was read."""
+        return flags.FLAGS[self.name].value if self.name in flags.FLAGS else self.rest[0]
+
+    def with_default(self, value: Any) -> "Flag":
+        """The same flag of another command, which has another default."""
+        return self._replace(rest=(value, *self.rest[1:]))
+
+
+def text(name: str, default: str | None, meaning: str, *, required: bool = False) -> Flag:
+    """A flag whose value is a text."""
+    return Flag(flags.DEFINE_string, name, (default, meaning), {"required": required}, None)
+
+
+def whole(name: str, default: int | None, meaning: str, *, limits: Any) -> Flag:
+    """A flag whose value is a whole number, held to a range as those of configs are."""
+    return Flag(flags.DEFINE_integer, name, (default, meaning), {}, limits)
+
+
+def switch(name: str, meaning: str) -> Flag:
+    """A flag that is on where it is said."""
+    return Flag(flags.DEFINE_bool, name, (False, meaning), {}, None)
+
+
+def one_of(name: str, default: str | None, values: Sequence[str], meaning: str) -> Flag:
+    """A flag whose value is one of some words."""
+    return Flag(flags.DEFINE_enum, name, (default, list(values), meaning), {}, None)
+
+
+def texts(name: str, default: Sequence[str], meaning: str) -> Flag:
+    """A flag whose value is texts with commas between them."""
+    return Flag(flags.DEFINE_list, name, (list(default), meaning), {}, None)
+
+
+def repeated(name: str, default: Sequence[str], meaning: str) -> Flag:
+    """A flag that may be said several times, each time with a text."""
+    return Flag(flags.DEFINE_multi_string, name, (list(default), meaning), {}, None)
+
+
+def of(module: ModuleType) -> list[Flag]:
+    """The flags of a command, and those of another one that it starts, in their order."""
+    used = [other for other in vars(module).values() if isinstance(other, ModuleType)]
+    beside = [other for other in used if other.__name__.startswith(f"{module.__package__}.")]
+    found: dict[str, Flag] = {}
+    for other in (module, *beside):
+        for value in vars(other).values():
+            if isinstance(value, Flag):
+                found.setdefault(value.name, value)
+    return list(found.values())
+
+
+def define(wanted: Iterable[Flag], *, flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines flags, each with what holds its values."""
+    for one in wanted:
+        one.define(one.name, *one.rest, **one.options, flag_values=flag_values)
+        if one.limits is not None:
+            hold(one.name, one.limits, flag_values=flag_values)
+
+
+def hold(name: str, annotation: Any, *, flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Holds the value of a flag to a range."""
+
+    def inside(value: Any) -> bool:
+        if value is not None and (wrong := refusal(value, annotation, f"--{name}")):
+            raise flags.ValidationError(wrong)
+        return True
+
+    flags.register_validator(name, inside, flag_values=flag_values)

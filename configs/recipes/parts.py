@@ -115,6 +115,8 @@ JITTER_OFF = dict(ERASING, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.0
 def images_only(config: ConfigDict) -> ConfigDict:
     """An M3I config without categories and captions: self-supervised."""
     config.objective.category = config.objective.text = False
+    if "text_weight" in config.objective:
+        del config.objective.text_weight
     config.weighting = ConfigDict(dict(name="constant"))
     config.captions, config.towers = ConfigDict(), ConfigDict()
     config.decoders = ConfigDict(dict(image=config.decoders.image))

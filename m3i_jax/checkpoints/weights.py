@@ -131,6 +131,22 @@ def is_file(path: str | Path) -> bool:
     return files.located(path) is not None
 
 
+def require(path: str | Path, *, what: str) -> None:
+    """Refuses a path at which there are no weights, before anything is read or compiled.
+
+    what: the key that names it, such as "config.init_from.path".
+    """
+    try:
+        if not is_file(path):
+            _checkpoint(Path(path), look=False)
+    except (ConfigError, OSError) as error:
+        place, names = Path(path), []
+        if not place.exists() and place.parent.is_dir() and place.parent.name != "checkpoints":
+            names = sorted(other.name for other in place.parent.iterdir())
+        hint = nearest(place.name, names) if names else ""
+        raise ConfigError(f"{what}: {error}{hint}") from error
+
+
 def load_file_heads(path: str | Path, wanted: Tree, *, layout: str = layouts.AUTO) -> Tree:
     """Parameters of decoders by name, from a file: each of its own name, or the only one there.
 
@@ -215,8 +231,11 @@ def _part(path: Path, branch: str, kind: str, name: str) -> Tree:
     return there[name]
 
 
-def _checkpoint(path: Path) -> tuple[Checkpoints, int]:
-    """The checkpoints of a work directory, and the step that `path` names or the newest sound."""
+def _checkpoint(path: Path, *, look: bool = True) -> tuple[Checkpoints, int]:
+    """The checkpoints of a work directory, and the step that `path` names or the newest sound.
+
+    look: whether every byte is compared; the newest that is there is enough otherwise.
+    """
     step = None
     if path.parent.name == "checkpoints" and path.name.isdecimal():
         path, step = path.parent.parent, int(path.name)
@@ -226,7 +245,14 @@ def _checkpoint(path: Path) -> tuple[Checkpoints, int]:
             f"WORKDIR/checkpoints/STEP, or a file of weights ({files.WEIGHTS})"
         )
     kept = Checkpoints(path / "checkpoints", read_only=True)
-    step = kept.latest() if step is None else step
+    there = kept.steps()
+    if step is not None and step not in there and not look:
+        raise ConfigError(
+            f"there is no step {step} in '{path}/checkpoints'; it has "
+            f"{', '.join(map(str, there)) or 'none'}"
+        )
+    if step is None:
+        step = kept.latest() if look else next(reversed(there), None)
     if step is None:
         raise ConfigError(f"'{path}' has no sound checkpoint yet")
     return kept, step

@@ -13,6 +13,7 @@ from typing import Any
 from m3i_jax.build import ConfigError, UserError, nearest
 from m3i_jax.framework import Method
 from m3i_jax.networks import Network
+from m3i_jax.training import advice
 from m3i_jax.training.config import Config
 
 SEEN_BY = {"text": "text", "label": "table"}  # views, and the kinds of towers for them
@@ -183,9 +184,11 @@ def _check_micro_batches(config: Config, method: Method, network: Network) -> No
     for name, view in method.views.items():
         rows = config.batch // config.accumulate
         if view.group is None or rows % view.group:
+            (place,) = advice.places(config, "mix_group", of=name)
+            least = next(k for k in range(2, rows + 1) if not rows % k)
             raise ConfigError(
-                f"config.accumulate cuts through the partners of view '{name}'; set "
-                f"config.objective.mix_group to a divisor of {rows}"
+                f"config.accumulate cuts through the partners of view '{name}'; "
+                f"set config.{place}={least}, or to another divisor of {rows} above 1"
             )
 
 

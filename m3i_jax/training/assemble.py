@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from m3i_jax import augment, build, framework, methods, networks, normalize, trees
+from m3i_jax import decoders as decoding
 from m3i_jax.build import ConfigError
 from m3i_jax.framework import Method, Weighting
 from m3i_jax.parallel import sharding
@@ -147,15 +148,23 @@ def build_network(config: Config, method: Method) -> networks.Network:
                 f"term '{name}' wants decoder '{term.decoder}'; "
                 f"config.decoders has {', '.join(sorted(config.decoders)) or 'none'}"
             )
+    wanted = method.heads() | {term.decoder for term in method.terms.values()}
     for name in sorted(method.heads() - set(config.decoders)):
         raise ConfigError(f"an encoder passes through '{name}', which config.decoders lacks")
+    # What predicts nothing cannot be made, and is left out: `unused` says so.
+    read = {block.get("input") for block in config.decoders.values()}
+    decoders = {
+        name: block
+        for name, block in config.decoders.items()
+        if name in wanted | read or decoding.is_head(block, what=f"config.decoders.{name}")
+    }
     network = networks.build(
         config.encoder,
         config.towers,
-        config.decoders,
+        decoders,
         image=config.image,
         dtype=config.dtype,
-        out=lambda name, nodes: method.decoders(nodes).get(name),
+        out=lambda name, nodes: _wanted(method, nodes).get(name),
     )
     heads = {name: s.width for name, s in network.nodes.items() if s.kind == "head"}
     for name in sorted(method.heads() - set(heads)):
@@ -174,6 +183,14 @@ def build_network(config: Config, method: Method) -> networks.Network:
                 f"but the objective wants it to predict {width} dimensions"
             )
     return network
+
+
+def _wanted(method: Method, nodes: Mapping[str, Any]) -> dict[str, int]:
+    """How wide each decoder's prediction has to be."""
+    try:
+        return method.decoders(nodes)
+    except ValueError as error:  # terms of different widths share one
+        raise ConfigError(f"config.objective: {error}") from error
 
 
 def _name(config: Config, tower: str) -> str:
@@ -207,7 +224,8 @@ def _weighting(config: Config, method: Method) -> Weighting:
     if set(weighting.groups) - set(method.groups):
         raise ConfigError(
             f"config.weighting balances {' and '.join(weighting.groups)}, "
-            f"but the objective has {' and '.join(method.groups)} only; name 'constant' instead"
+            f"but the objective has {' and '.join(method.groups)} only; "
+            "set config.weighting={'name': 'constant'}"
         )
     if not weighting.measures:
         at = [weighting.weigh(weighting.init(), {}, progress)[0] for progress in (0.0, 0.5, 1.0)]

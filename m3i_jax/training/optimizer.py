@@ -269,7 +269,10 @@ def _clipped(rules: Rules, clip, by) -> list[optax.GradientTransformation]:
 def _kind(clip: float | None, by: str | Sequence[str]) -> Callable | None:
     """What clips by one of `CLIPS`; None for a list of patterns."""
     if clip is None and by != "all":
-        raise ConfigError(f"config.optimizer.clip_by is {by!r}, but clip is off; set 'clip' too")
+        raise ConfigError(
+            f"config.optimizer.clip_by is {by!r}, but clip is off; "
+            "set config.optimizer.clip=1.0, say"
+        )
     if not by:
         raise ConfigError("config.optimizer.clip_by is empty, expected one pattern or more")
     if isinstance(by, str) and by not in CLIPS:

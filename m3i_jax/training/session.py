@@ -12,7 +12,7 @@ import jax
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError
-from m3i_jax.checkpoints import storage
+from m3i_jax.checkpoints import storage, weights
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.data import captions, pipeline
@@ -20,7 +20,7 @@ from m3i_jax.data.views import crops
 from m3i_jax.parallel import sharding
 from m3i_jax.parallel.processes import Watchdog
 from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
-from m3i_jax.training import frozen, hooks, init_from, reading, schema
+from m3i_jax.training import advice, frozen, hooks, init_from, reading, schema, unused
 from m3i_jax.training.assemble import Parts, Run, check, finish
 from m3i_jax.training.config import Config
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
@@ -96,14 +96,18 @@ def start(
     """
     config, workdir = parts.config, Path(workdir)
     frozen.check(config, parts.method)
+    for sentence in unused.sentences(config, parts.method):
+        LOG.warning("%s", sentence)
     block = schema.Saves(**config.checkpoint)
     # Opening the checkpoints holds the directory, so that a second run leaves it as it is.
     how = dict(keep=block.keep, keep_every=block.keep_every or None)
     hold = partial(Checkpoints, workdir / "checkpoints", **how)
     with Preemption(holds=jax.process_count() > 1) as preemption, hold() as kept:
+        bound = bool(kept.steps())  # a start without a checkpoint binds nobody
+        if not bound:  # one that goes on has what it started from in its checkpoint
+            _require_weights(config)
         source = reading.read(config, workdir, split="train")
         run = finish(parts, images=len(source))
-        bound = bool(kept.steps())  # a start without a checkpoint binds nobody
         inputs = _inputs(config, run, source, workdir, bound)
         before(run, inputs, workdir)
         if getattr(source, "on_disk", False):
@@ -132,14 +136,26 @@ def start(
         return 0 if step == run.total or wishes.end else EXIT_PREEMPTED
 
 
+def _require_weights(config: Config) -> None:
+    """Refuses a first state that is to be made of weights that are not there."""
+    blocks = {f"weights.{name}": block for name, block in config.weights.items()}
+    blocks |= {"init_from": config.init_from} if config.init_from else {}
+    for name, block in blocks.items():
+        if block["path"] != frozen.UNTRAINED or name == "init_from":
+            weights.require(block["path"], what=f"config.{name}.path")
+
+
 def _inputs(config: Config, run: Run, source: data.Source, workdir: Path, bound: bool) -> Inputs:
     """Checks that the data can give what the method looks at."""
     needed = run.method.sources
     table = config.towers.get("category", {}).get("size")
     if "label" in needed and table != len(source.classes):
+        without = advice.switching_off(config, "category", check=check)
         raise ConfigError(
             f"the data set has {len(source.classes)} categories, "
-            f"but config.towers.category.size is {table}"
+            f"but config.towers.category.size is {table}; "
+            + (f"set it to {len(source.classes)}" if source.classes else "sort it into folders")
+            + (f", or {without}" if without else "")
         )
     tokenizer = None
     if "text" in needed:
@@ -167,9 +183,10 @@ def _tokenizer(
         tokenizer = captions.load(path)
     else:
         if not any(source.captions()):
+            without = advice.switching_off(config, "text", check=check)
             raise ConfigError(
                 "the objective predicts texts, but the data set has no captions; put NAME.txt "
-                "beside NAME.jpg, or set config.objective.text=False"
+                f"beside NAME.jpg, or {without or 'take an objective that reads none'}"
             )
         if file:
             tokenizer = captions.load(file, **block)

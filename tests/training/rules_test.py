@@ -36,7 +36,7 @@ def late(**block):
         ({"lr_scale": [["head", 0.5], ["head", 0.1]]}, "lr_scale has 'head' twice"),
         ({"clip": 1.0, "clip_by": "leaves"}, "did you mean 'leaf'?; patterns stand in a list"),
         ({"clip": 1.0, "clip_by": []}, "clip_by is empty"),
-        ({"clip_by": ["head"]}, "but clip is off; set 'clip' too"),
+        ({"clip_by": ["head"]}, "but clip is off; set config.optimizer.clip=1.0"),
         ({"clip": 1e-30}, "clip is 1e-30, expected 1e-06 to"),
         ({"layer_decay": 1e-30}, "layer_decay is 1e-30, expected 0.1 to 1"),
         ({"no_decay": ""}, "no_decay is '', expected a pattern: an empty one matches everything"),

@@ -13,10 +13,12 @@ import time
 import numpy as np
 import pytest
 
-from m3i_jax import trees
+from m3i_jax import cli, trees
+from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel.signals import EXIT_PREEMPTED
-from m3i_jax.training import log
+from m3i_jax.training import log, session
+from m3i_jax.training.config import Config
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Two devices have shards as eight have, and leave the cores to the run.
@@ -207,3 +209,29 @@ def test_a_wrong_start_is_answered_at_once(words, sentence, tmp_path):
     # Of the process itself: what else the machine does is not its fault.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"init_from": {"path": "runs/frist"}}, r"^config.init_from.path: there are no weights at"),
+        ({"init_from": {"path": "HERE/empty"}}, r"path: '.*empty' has no sound checkpoint yet"),
+        ({"init_from": {"path": "HERE/empyt"}}, r"'.*empyt'; expected .* did you mean 'empty'\?"),
+        ({"init_from": {"path": "HERE/old/checkpoints/9"}}, r"no step 9 in .*; it has 3$"),
+        (
+            {"weights": {"teacher": {"path": "HERE/none"}}},
+            r"^config.weights.teacher.path: there are",
+        ),
+    ],
+)
+def test_weights_that_are_not_there_are_refused_before_the_data_is_opened(
+    changes, sentence, tmp_path, monkeypatch
+):
+    for name in ("empty/checkpoints", "old/checkpoints/3"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.setattr(session.reading, "read", lambda *_, **__: pytest.fail("opened"))
+    name = "digit_scenes/feature_distillation" if "weights" in changes else "digit_scenes/mae"
+    text = json.dumps(cli.load(name).to_dict() | changes).replace("HERE", str(tmp_path))
+    with pytest.raises(ConfigError, match=sentence):
+        session.train(Config.of(json.loads(text)), tmp_path / "run")
+    assert not (tmp_path / "run" / log.CONFIG).exists()

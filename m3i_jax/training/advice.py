@@ -14,9 +14,9 @@ def places(config: Config, key: str, *, of: str = "") -> list[str]:
 
     key: of the function of a method.  of: a view, code or term, whose method alone is meant.
     """
-    row = ["objective", "rows", of.partition("/")[0]] if "/" in of else []
+    own = ["objective", "methods", of.partition("/")[0]] if "/" in of else []
     found = (place for place in schema.places(config.to_dict()) if _is_method(place.path))
-    found = (place for place in found if row in ([], place.path.split(".")))
+    found = (place for place in found if own in ([], place.path.split(".")))
     return [f"{p.path}.{key}" for p in found if key in inspect.signature(p.function).parameters]
 
 
@@ -38,7 +38,7 @@ def switching_off(config: Config, key: str, *, check: Callable[[Config], Any]) -
 
 def _is_method(path: str) -> bool:
     parts = path.split(".")
-    return parts == ["objective"] or parts[:2] == ["objective", "rows"] and len(parts) == 3
+    return parts == ["objective"] or parts[:2] == ["objective", "methods"] and len(parts) == 3
 
 
 def _with(config: Config, changes: Mapping[str, Any]) -> Config:

@@ -19,7 +19,7 @@ from m3i_jax.training.config import Config
 
 SETTING = re.compile(r"config\.([\w.]+?)(?:=| to )({[^}]*}|\[[^\]]*\]|[\w.']+)")
 ALONE = {"name": "m3i", "category": False, "text": False}
-COMBINED = {"name": "combine", "rows": {"one": ALONE, "two": {**ALONE, "hidden": 0.25}}}
+COMBINED = {"name": "combine", "methods": {"one": ALONE, "two": {**ALONE, "hidden": 0.25}}}
 
 
 def changed(config, changes):
@@ -123,6 +123,7 @@ def test_every_place_that_advises_a_setting_is_tried_here():
             said[file.relative_to(root).as_posix()] = count
     assert said == {
         "decoders/pooling.py": 1,
+        "evaluation/validation.py": 2,  # tests/evaluation/validation_test.py
         "training/advice.py": 1,  # its docstring
         "training/agreement.py": 1,
         "training/assemble.py": 1,

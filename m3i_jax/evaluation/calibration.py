@@ -112,7 +112,7 @@ def reliability(
 
 
 def fitted_temperature(logits: Float[Array, "rows classes"], labels: Int[Array, " rows"]) -> float:
-    """The temperature T whose softmax(logits/T) makes the labels likeliest (Guo et al., §4.2).
+    """The temperature T whose softmax(logits/T) makes the labels likeliest (Guo et al. 2017, §4.2).
 
     Σ_i −log softmax(β z_i)[y_i] is convex in β = 1/T; its slope Σ_i (E_p z − z_y) has one root.
     Rows that are all right want T = 0, and those that are no better than chance T = ∞: the answer

@@ -2,6 +2,11 @@
 
 import math
 
+import numpy as np
+from jaxtyping import Float
+
+from m3i_jax.types import Array
+
 Z = 1.959963984540054  # of the normal distribution, 95 % of which lie within ±Z
 
 
@@ -26,3 +31,18 @@ def wilson(share: float, count: int, *, z: float = Z) -> tuple[float, float]:
     middle = (share + square / 2) / (1 + square)
     half = z * math.sqrt(share * (1 - share) / count + square / (4 * count)) / (1 + square)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def of_mean(values: Float[Array, " rows"], *, z: float = Z) -> tuple[float, float]:
+    """The interval of the mean of observations that are drawn by themselves: x̄ ± z s/√n.
+
+    s² is the unbiased variance. Of one observation, the mean itself twice: it says nothing.
+
+    Args:
+      values: one for each row.
+      z: half its width in standard deviations of the mean, 95 % by default.
+    """
+    values = np.asarray(values, np.float64)
+    mean = float(values.mean())
+    half = z * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return mean - half, mean + half

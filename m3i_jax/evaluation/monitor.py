@@ -13,7 +13,7 @@ from m3i_jax.data import pipeline
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import NoSplit
 from m3i_jax.data.sources.subset import covering
-from m3i_jax.evaluation import categories
+from m3i_jax.evaluation import terms
 from m3i_jax.evaluation.features import FeatureSet, pooled
 from m3i_jax.evaluation.knn import online_knn
 from m3i_jax.training import hooks, reading, schema
@@ -38,7 +38,7 @@ def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
     asked = _asked(context, wanted.queries, cut)
     if asked is not None:
         _warn_lacking(known[1], asked[1], context.inputs.source.classes, wanted.bank)
-    names = run.method.classifier
+    pair = terms.pair(run.method, "label")
 
     @jax.jit
     def encode(params, images):
@@ -58,9 +58,10 @@ def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
                     FeatureSet(of_bank, known[1]), FeatureSet(query, asked[1]), k=wanted.k
                 )
                 found[f"probe/{branch}_knn/top1"] = top1
-        if asked is not None and names is not None:
-            right = categories.top1(run.network, params, names, _normal(asked[0]), asked[1])
-            found["probe/online_category/top1"] = right
+        if asked is not None and pair is not None:
+            whole = run.network.encode(params, "image", _normal(asked[0]))
+            scores = terms.logits(run.network, params, pair, whole)
+            found["probe/online_category/top1"] = terms.top1(scores, asked[1])
         return found
 
     shown = [known[0]] if asked is None else [known[0], asked[0]]

@@ -22,8 +22,8 @@ from m3i_jax.checkpoints import storage
 from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources import protocol
+from m3i_jax.evaluation import terms
 from m3i_jax.evaluation.answers import BEST, Answers, answers, measures, write
-from m3i_jax.evaluation.categories import logits
 from m3i_jax.parallel import processes, sharding
 from m3i_jax.training import hooks, reading, schedules, schema
 from m3i_jax.training.assemble import Run
@@ -133,7 +133,7 @@ def _opened(run: Run, wanted: schema.Validation, train: data.Source, workdir: Pa
 def _asking(context: RunContext, wanted: schema.Validation, source: data.Source) -> Ask:
     """Answers of the classifier, of given weights, to every image that can be read."""
     run, config = context.run, context.run.config
-    binary = bool(config.objective.get("binary"))
+    pair, binary = terms.pair(run.method, "label"), bool(config.objective.get("binary"))
     ways = run.mesh.shape["data"] * run.mesh.shape["fsdp"]
     batch = -(-min(wanted.batch, len(source)) // ways) * ways  # every device has as many rows
     cut = dict(batch=batch, size=wanted.size or config.image, ratio=wanted.ratio)
@@ -142,7 +142,8 @@ def _asking(context: RunContext, wanted: schema.Validation, source: data.Source)
     @jax.jit
     def answer(params, images, labels):
         images = normalize.channels(images.astype(jnp.float32) / 255.0)
-        scores = logits(run.network, params, run.method.classifier, images)
+        whole = run.network.encode(params, "image", images)
+        scores = terms.logits(run.network, params, pair, whole)
         return answers(scores, labels, binary=binary)
 
     def ask(params):

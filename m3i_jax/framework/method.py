@@ -238,10 +238,15 @@ class Method:
 
         None where no term does.
         """
+        term = self.telling("label")
+        return term and (term.decoder, self.codes[term.y].encoder.tower)
+
+    def telling(self, view: str) -> Term | None:
+        """The first term that predicts a "label", or a "text", of an image by a decoder."""
         for term in self.terms.values():
             x, y = self.source_of(term.x)[1], self.codes[term.y]
-            if y.view == "label" and x.encoder.tower == "image" and term.decoder is not None:
-                return term.decoder, y.encoder.tower
+            if y.view == view and x.encoder.tower == "image" and term.decoder is not None:
+                return term
         return None
 
     @property

@@ -1,10 +1,12 @@
-"""Wilson's interval is where the score test just does not reject."""
+"""Wilson's interval is where the score test just does not reject; a mean has a normal one."""
 
 import math
 
+import numpy as np
 import pytest
+import scipy.stats
 
-from m3i_jax.evaluation.intervals import Z, wilson
+from m3i_jax.evaluation.intervals import Z, of_mean, wilson
 
 
 @pytest.mark.parametrize("right, count", [(0, 1), (1, 1), (3, 10), (83, 360), (9999, 10000)])
@@ -27,3 +29,10 @@ def test_a_published_example():
 def test_what_is_no_share_is_refused(share, count):
     with pytest.raises(ValueError, match="is no share"):
         wilson(share, count)
+
+
+def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
+    x = np.random.default_rng(0).normal(2.0, 3.0, 500)
+    expected = scipy.stats.norm.interval(0.95, x.mean(), scipy.stats.sem(x))
+    np.testing.assert_allclose(of_mean(x), expected, rtol=1e-12)
+    assert of_mean(np.array([4.0])) == (4.0, 4.0)

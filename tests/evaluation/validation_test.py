@@ -15,8 +15,8 @@ from m3i_jax import data, normalize, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.data import pipeline
+from m3i_jax.evaluation import terms
 from m3i_jax.evaluation import validation as module
-from m3i_jax.evaluation.categories import logits
 from m3i_jax.evaluation.validation import Progress, check, validation
 from m3i_jax.parallel.signals import EXIT_PREEMPTED
 from m3i_jax.training import log
@@ -59,7 +59,9 @@ def recount(config, workdir, step, branch):
     built = assemble(config, images=IMAGES)
     params = Checkpoints(workdir / "checkpoints", read_only=True).restore_item(step, branch)
     source = data.source(config.data, split="test")
-    answer = jax.jit(lambda x: logits(built.network, params, built.method.classifier, x))
+    network, pair = built.network, terms.pair(built.method, "label")
+    encode = lambda x: network.encode(params, "image", x)  # noqa: E731
+    answer = jax.jit(lambda x: terms.logits(network, params, pair, encode(x)))
     right = {label: [] for label in range(10)}
     within = []
     for rows in pipeline.epoch(source, batch=1, size=config.image):

@@ -1,5 +1,6 @@
 """A part of a source, spread evenly over it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,11 @@ class Subset:
     def read(self, index: int) -> Sample | None:
         """The record itself, or None; see `Source`."""
         return protocol.read(self._source, int(self._chosen[index]))
+
+    def captions(self) -> Iterator[str]:
+        """Those of the chosen records, in order."""
+        said = list(self._source.captions())
+        return (said[int(index)] for index in self._chosen)
 
     def where(self, index: int) -> str:
         """How the source names the record."""

@@ -4,13 +4,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from m3i_jax import build
+from m3i_jax.evaluation.tasks.calibration import calibration
+from m3i_jax.evaluation.tasks.corruptions import corruptions
 from m3i_jax.evaluation.tasks.knn import knn
 from m3i_jax.evaluation.tasks.linear import linear
+from m3i_jax.evaluation.tasks.retrieval import retrieval
 from m3i_jax.evaluation.tasks.task import Measured, Task
+from m3i_jax.evaluation.tasks.without_fine_tuning import without_fine_tuning
+from m3i_jax.evaluation.tasks.zero_shot import zero_shot
 
 TASKS = {
     "linear": linear,
     "knn": knn,
+    "without_fine_tuning": without_fine_tuning,
+    "zero_shot": zero_shot,
+    "retrieval": retrieval,
+    "calibration": calibration,
+    "corruptions": corruptions,
 }
 
 __all__ = ["TASKS", "Measured", "Task", "create", "defaults"]

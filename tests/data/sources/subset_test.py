@@ -25,6 +25,9 @@ class Numbers:
     def where(self, i):
         return f"record {i}"
 
+    def captions(self):
+        return (f"caption {i}" for i in range(self.total))
+
 
 def chosen(total, count):
     some = spread(Numbers(total), count)
@@ -94,3 +97,8 @@ def test_more_classes_than_records_and_no_labels_change_nothing_but_what_can_be(
     assert len(found) == 20 == len(set(found.tolist()))
     source.labels = np.full(100, -1)
     assert covering(source, 7)._chosen.tolist() == chosen(100, 7).tolist()
+
+
+def test_captions_are_those_of_the_chosen_records():
+    some = spread(Numbers(500), 70)
+    assert list(some.captions()) == [f"caption {some[i]}" for i in range(70)]

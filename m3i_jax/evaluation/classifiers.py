@@ -1,0 +1,166 @@
+"""What gives scores of the classes of a data set to images: three ways, seen alike."""
+
+import functools
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from m3i_jax import metrics
+from m3i_jax.data.sources import protocol
+from m3i_jax.evaluation import image_text, probe, prompts, terms, zero_shot
+from m3i_jax.evaluation.evaluation import Evaluation, Transform
+from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
+from m3i_jax.evaluation.logistic import lbfgs
+from m3i_jax.texts import OneOf
+from m3i_jax.training import reading
+from m3i_jax.types import Array, Features
+
+CHUNK = 4096  # rows whose scores are compared at once
+
+
+class Scored(NamedTuple):
+    """Images with a label, and what each class scores; softmax makes probabilities of them.
+
+    scores: (N, C).   labels: (N,), each 0 … C − 1.
+    """
+
+    scores: Float[np.ndarray, "rows classes"]
+    labels: Int[np.ndarray, " rows"]
+
+
+class Classifier(NamedTuple):
+    """A classifier of the images of a data set's test split.
+
+    scored: (transform of the images, or None) -> Scored.
+    protocol: what decided it, for the results.  counts: rows that it was made of.
+    """
+
+    scored: Callable[[Transform | None], Scored]
+    protocol: dict[str, Any]
+    counts: dict[str, int]
+
+
+def linear(evaluation: Evaluation, *, what: str) -> Classifier:
+    """The exact logistic regression on frozen features of the training split."""
+    train, test = evaluation.labelled(what=what)
+    found = lbfgs(train, test)
+
+    def scored(transform: Transform | None) -> Scored:
+        rows = _labelled(evaluation.features("test", transform=transform))
+        return Scored(probe.logits(found.classifier, rows.features), rows.labels)
+
+    return Classifier(scored, {"l2": found.l2}, {"train": len(train.labels)})
+
+
+def own_head(evaluation: Evaluation, *, what: str) -> Classifier:
+    """The head that the run's labels have trained; of its classes those of the data set count.
+
+    Raises:
+      NotMeasurable: the model has none, or lacks a class of the data set.
+    """
+    pair = image_text.own_pair(evaluation, "label", what=what)
+    protocol.require_labels(evaluation.source("test"), split="test", what=what)
+    network, own = evaluation.model.network, own_classes(evaluation)
+    if unknown := [name for name in evaluation.classes if name not in own]:
+        raise NotMeasurable(
+            f"{what} needs the classes of the data set among those that '{evaluation.model.name}' "
+            f"was trained on, which lack {protocol.listed(unknown)}"
+        )
+    columns = np.array([own.index(name) for name in evaluation.classes])
+
+    how = {"classes": len(columns), "own_classes": len(own)}
+    if {pair.decoder, *pair.heads} & network.batchwise:
+        how["statistics"] = "of the test set"
+        scores_of = functools.partial(_by_the_batch, evaluation, pair)
+    else:
+        scores_of = functools.partial(_one_by_one, evaluation, pair)
+
+    def scored(transform: Transform | None) -> Scored:
+        rows = _labelled(scores_of(transform))
+        return Scored(rows.features[:, columns], rows.labels)
+
+    return Classifier(scored, how, {})
+
+
+def _one_by_one(
+    evaluation: Evaluation, pair: terms.Pair, transform: Transform | None
+) -> FeatureSet:
+    """Scores of all categories of the run."""
+
+    def scores(params: Any, images: Array) -> Array:
+        features = evaluation.encode(params, images)
+        return terms.logits(evaluation.model.network, params, pair, features)
+
+    name = f"label by {pair.decoder}"
+    return evaluation.mapped("test", scores, name=name, transform=transform)
+
+
+def _by_the_batch(
+    evaluation: Evaluation, pair: terms.Pair, transform: Transform | None
+) -> FeatureSet:
+    """The same of a head with batch norms, whose batch is the test set: padding never counts."""
+
+    def summary(params: Any, images: Array) -> Array:
+        found = evaluation.encode(params, images)
+        pooled = found.tokens.mean(1) if found.pooled is None else found.pooled
+        return jnp.stack([found.tokens.mean(1), pooled], 1)
+
+    rows = evaluation.mapped("test", summary, name="mean, class", transform=transform)
+    # A mean of one token is that token, so whatever is pooled is what it was.
+    mean, pooled = jnp.asarray(rows.features[:, :1]), jnp.asarray(rows.features[:, 1])
+    model = evaluation.model
+    scores = terms.logits(model.network, model.params, pair, Features(tokens=mean, pooled=pooled))
+    return rows._replace(features=np.asarray(scores))
+
+
+def by_names(
+    evaluation: Evaluation, *, what: str, templates: str = "ensemble", names: str = ""
+) -> Classifier:
+    """Zero-shot: the names of the classes in sentences, see `zero_shot` and `prompts`."""
+    compared = image_text.of(evaluation, what=what)
+    protocol.require_labels(evaluation.source("test"), split="test", what=what)
+    called = prompts.class_names(evaluation.classes, file=names)
+    frames = prompts.templates(templates)
+    texts = compared.text(zero_shot.sentences(called, frames))
+    classes = zero_shot.prototypes(texts.reshape(len(called), len(frames), -1))
+
+    def scored(transform: Transform | None) -> Scored:
+        found = evaluation.mapped("test", compared.image, name=compared.name, transform=transform)
+        rows = _labelled(found)
+        return Scored(zero_shot.scores(rows.features, classes), rows.labels)
+
+    how = {"sentences": len(frames), "classes": len(called), "tokens": compared.tokens}
+    return Classifier(scored, how, {})
+
+
+CLASSIFIERS = {"linear": linear, "own_head": own_head, "zero_shot": by_names}
+Name = Annotated[str, OneOf(*CLASSIFIERS)]
+
+
+def own_classes(evaluation: Evaluation) -> tuple[str, ...]:
+    """Names of the classes that the rows of the run's own table are of, in order."""
+    model = evaluation.model
+    return reading.read(model.config, model.workdir, split="train").classes
+
+
+def hits(found: Scored, *, k: int = 1) -> Bool[np.ndarray, " rows"]:
+    """Whether each row's label is among its k highest scores; of equal ones the lower class is."""
+    chunks = range(0, len(found.labels), CHUNK)
+    parts = ([x[i : i + CHUNK] for x in found] for i in chunks)
+    right = [metrics.hits(jnp.asarray(z, jnp.float32), jnp.asarray(y), k=k) for z, y in parts]
+    return np.concatenate([np.asarray(part) for part in right])
+
+
+def shares(found: Scored) -> dict[str, float | None]:
+    """Top-1 and, of more than 5 classes, top-5."""
+    top5 = float(hits(found, k=5).mean()) if found.scores.shape[1] > 5 else None
+    return {"top1": float(hits(found).mean()), "top5": top5}
+
+
+def _labelled(found: FeatureSet) -> FeatureSet:
+    """The rows with a label."""
+    kept = found.labels >= 0
+    return FeatureSet(found.features[kept], found.labels[kept])

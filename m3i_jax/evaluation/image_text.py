@@ -1,0 +1,108 @@
+"""Images and texts as vectors that are compared, by the towers of a run that was trained to."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from m3i_jax import normalize
+from m3i_jax.data import captions
+from m3i_jax.data.captions import Captions
+from m3i_jax.evaluation import terms
+from m3i_jax.evaluation.evaluation import Evaluation
+from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.evaluation.progress import counted
+from m3i_jax.training.assemble import objective
+from m3i_jax.training.session import TOKENIZER
+from m3i_jax.types import Array
+
+BATCH = 256  # texts that are encoded at once
+
+
+class ImageText(NamedTuple):
+    """How a model compares images with texts.
+
+    name: says all that decides the vectors, beside the model.
+    image: (parameters, (B, H, W, 3) uint8) -> (B, D), times the scale that the model has learned;
+      compiled by whoever calls it.
+    text: texts -> (N, D) of length 1.
+    tokens: of every text, as the text tower was trained.
+    """
+
+    name: str
+    image: Callable[[Any, UInt8[Array, "batch height width 3"]], Float[Array, "batch dim"]]
+    text: Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]
+    tokens: int
+
+
+def of(evaluation: Evaluation, *, what: str) -> ImageText:
+    """How the model of an evaluation compares images with texts.
+
+    what: that needs it, for sentences, such as "zero-shot classification".
+
+    Raises:
+      NotMeasurable: it does not, its branch keeps no text tower, or its tokenizer is gone.
+    """
+    model = evaluation.model
+    pair = own_pair(evaluation, "text", what=what)
+    file = model.workdir / TOKENIZER
+    if not file.is_file():
+        raise NotMeasurable(
+            f"{what} needs the tokenizer that the text tower was trained with, and there is no "
+            f"'{file}'"
+        )
+    tokenizer = captions.load(file)
+    width = model.network.nodes[pair.tower].width
+
+    def image(params: Any, images: Array) -> Array:
+        # What is behind a text's width is SigLIP's bias, the same for every pair.
+        features = evaluation.encode(params, images)
+        return terms.told(model.network, params, pair, features)[:, :width]
+
+    encode = jax.jit(lambda params, x: model.network.encode(params, pair.tower, x).pooled)
+    text = functools.partial(encoded, functools.partial(encode, model.params), tokenizer)
+    return ImageText(f"text by {pair.decoder}", image, text, tokenizer.length)
+
+
+def own_pair(evaluation: Evaluation, view: str, *, what: str) -> terms.Pair:
+    """The decoder and the tower by which a run tells images by a "label" or a "text".
+
+    Raises:
+      NotMeasurable: there are none, or the branch keeps none of their parameters.
+    """
+    model = evaluation.model
+    lacks = f"{what} needs a model that was trained to predict a {view} from an image, and "
+    if model.network is None or model.config is None:
+        raise NotMeasurable(f"{lacks}'{model.name}' is no run of ours")
+    found = terms.pair(objective(model.config), view)
+    if found is None:
+        row = model.config.objective.get("name")
+        raise NotMeasurable(f"{lacks}'{model.name}' has no such term: it is of method '{row}'")
+    if missing := terms.lacking(model.params, found):
+        raise NotMeasurable(
+            f"{what} needs the {' and the '.join(missing)} of '{model.name}', which its branch "
+            f"'{model.branch}' does not keep; take --branch online"
+        )
+    return found
+
+
+def encoded(
+    encode: Callable[[Int[Array, "batch length"]], Float[Array, "batch dim"]],
+    tokenizer: Captions,
+    sentences: Sequence[str],
+) -> Float[np.ndarray, "texts dim"]:
+    """Unit vectors of texts: (N, D) float32; equal texts are encoded once.
+
+    encode: (B, T) int32 tokens -> (B, D), compiled.
+    """
+    distinct, place = np.unique(np.asarray(sentences, object), return_inverse=True)
+    tokens = np.stack([tokenizer.encode(text) for text in distinct])
+    rows = min(BATCH, len(tokens))
+    filled = np.pad(tokens, ((0, -len(tokens) % rows), (0, 0))).reshape(-1, rows, tokens.shape[1])
+    batches = counted(filled, "texts: batch", total=len(filled))
+    found = np.concatenate([np.asarray(encode(jnp.asarray(batch))) for batch in batches])
+    return np.asarray(normalize.unit(found[: len(tokens)]))[place]

@@ -3,9 +3,10 @@
 import json
 import math
 import os
-import stat
 from pathlib import Path
 from typing import Any
+
+from m3i_jax import ordinary
 
 DEPTH = 64  # of lists and objects in each other; ours have six
 SIZE = 1 << 26  # bytes; the index of the largest published model has 2 MB
@@ -32,15 +33,14 @@ def content(path: str | Path, *, size: int = -1) -> bytes:
       OSError: there is no such file, or it cannot be read.
       ValueError: it is no ordinary file.
     """
-    _check_ordinary(os.stat(path))  # opening some devices does something
-    with open(path, "rb", opener=lambda name, how: os.open(name, how | os.O_NONBLOCK)) as file:
-        _check_ordinary(os.fstat(file.fileno()))
+    try:
+        descriptor = ordinary.opened(path, os.O_RDONLY)
+    except OSError as error:
+        if error.strerror != ordinary.WHY:
+            raise
+        raise ValueError(ordinary.WHY) from error
+    with open(descriptor, "rb") as file:
         return file.read(size)
-
-
-def _check_ordinary(found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise ValueError("it is no ordinary file")
 
 
 def parse(text: str | bytes) -> Any:

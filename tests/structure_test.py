@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "synonyms": "",
     "spelling": "synonyms",
     "texts": "spelling",
-    "jsonfile": "",
+    "ordinary": "",
+    "jsonfile": "ordinary",
     "build": "ranges spelling",
     "trees": "types",
     "shipped": "",
@@ -46,20 +47,20 @@ MAY_IMPORT = {
     "networks": NUMERICS + " nn encoders decoders",
     "framework": NUMERICS + " trees losses masks mixing normalize metrics quantize",
     "methods": "types build ranges texts losses framework masks",
-    "data": "types build ranges texts jsonfile",
-    "interop": "types build ranges jsonfile trees geometry normalize nn encoders",
-    "checkpoints": "types build ranges jsonfile trees parallel data interop",
+    "data": "types build ranges texts ordinary jsonfile",
+    "interop": "types build ranges ordinary jsonfile trees geometry normalize nn encoders",
+    "checkpoints": "types build ranges ordinary jsonfile trees parallel data interop",
     "training": NUMERICS
-    + " trees jsonfile renamed meanings augment normalize metrics pictures parallel encoders"
-    + " decoders networks framework methods data interop checkpoints",
+    + " trees ordinary jsonfile renamed meanings augment normalize metrics pictures parallel"
+    + " encoders decoders networks framework methods data interop checkpoints",
     "evaluation": NUMERICS
-    + " trees jsonfile normalize metrics parallel networks checkpoints training data",
+    + " trees ordinary jsonfile normalize metrics parallel networks checkpoints training data",
     "analysis": NUMERICS
     + " trees normalize metrics quantize pictures parallel networks framework checkpoints training"
     + " data evaluation",
     "studies": NUMERICS + " config_file pictures methods training evaluation analysis",
-    "commands": "types build ranges jsonfile shipped cli command_flags pictures encoders decoders"
-    + " methods parallel data interop checkpoints training evaluation analysis studies",
+    "commands": "types build ranges ordinary jsonfile shipped cli command_flags pictures encoders"
+    + " decoders methods parallel data interop checkpoints training evaluation analysis studies",
     "__main__": "build spelling",
 }
 ONLY_IN = {

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from m3i_jax import jsonfile
+from m3i_jax import jsonfile, ordinary
 from m3i_jax.checkpoints.faults import Damage, Locked, Unwritable
 
 LOG = logging.getLogger(__name__)
@@ -51,10 +51,7 @@ def publish(path: Path, data: bytes) -> None:
     """Writes `path` so that a crash leaves the old content or the new one, never a part."""
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    ordinary.written(partial, data, sync=True)
     os.replace(partial, path)
     sync_directory(path.parent)
 
@@ -85,7 +82,7 @@ class Lines:
         os.close(self._file)
 
     def _open(self) -> None:
-        self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        self._file = ordinary.opened(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
 
     def _bring_back(self) -> None:
         content = os.pread(self._file, os.fstat(self._file).st_size, 0)
@@ -107,7 +104,7 @@ def sync_directory(path: Path) -> None:
 
 def digest(path: Path, *, sync: bool = False) -> str:
     """SHA-256 of a file as hex; with `sync` the file is also made durable."""
-    with open(path, "rb") as file:
+    with open(ordinary.opened(path, os.O_RDONLY), "rb") as file:
         if sync:
             os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -318,7 +315,7 @@ def lock(path: Path) -> Iterator[Callable[[], bool]]:
 def _acquire(path: Path) -> int:
     """An open descriptor of `path` that holds its lock."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = ordinary.opened(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

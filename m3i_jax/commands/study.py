@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from m3i_jax import cli
+from m3i_jax import cli, ordinary
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import one_of, switch, text, texts, whole
 from m3i_jax.ranges import Count, CountOrOff
@@ -115,7 +115,7 @@ def _write(plan: Plan, chosen: Sequence[Any], docs: pathlib.Path | None) -> None
     workdir = pathlib.Path(plan.workdir)
     found = study.collect(workdir, chosen, branch=plan.branch)
     text = comparison.markdown(chosen, found)
-    (workdir / "table.md").write_text(text + "\n")
+    ordinary.written(workdir / "table.md", (text + "\n").encode())
     comparison.plot(chosen, found, workdir / "table.png")
     print(text)
     if docs:

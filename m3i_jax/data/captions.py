@@ -21,6 +21,7 @@ from typing import Annotated
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
+from m3i_jax import ordinary
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.data import words
 from m3i_jax.ranges import Range
@@ -88,7 +89,7 @@ class Captions:
     def save(self, path: str | os.PathLike) -> None:
         """Writes tokenizer.json, the format of the `tokenizers` library; all of it or nothing."""
         partial = Path(f"{os.fspath(path)}.partial")
-        partial.write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
+        ordinary.written(partial, self._tokenizer.to_str(pretty=True).encode())
         os.replace(partial, path)
 
     def digest(self) -> str:

@@ -4,12 +4,13 @@ import fcntl
 import json
 import logging
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from m3i_jax import jsonfile
+from m3i_jax import jsonfile, ordinary
 from m3i_jax.checkpoints.storage import publish, writing
 from m3i_jax.evaluation.tasks import defaults
 from m3i_jax.training.log import content
@@ -77,7 +78,8 @@ def write(workdir: str | Path, results: Sequence[Result]) -> Path:
     path = file(workdir)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path.with_name(path.name + ".lock"), "a") as lock:
+        lock = path.with_name(path.name + ".lock")
+        with open(ordinary.opened(lock, os.O_WRONLY | os.O_CREAT), "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             old = content(path)
             if old and not old.endswith(b"\n"):  # a line that was cut keeps to itself

@@ -7,6 +7,7 @@ on a thread that is given up with one warning when it fails or falls behind.
 import json
 import logging
 import math
+import os
 import queue
 import sys
 import threading
@@ -19,7 +20,7 @@ import numpy as np
 import tensorboardX
 from PIL import Image
 
-from m3i_jax import jsonfile, renamed
+from m3i_jax import jsonfile, ordinary, renamed
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import storage
 from m3i_jax.ranges import shown
@@ -190,7 +191,8 @@ class _Background:
         for name, picture in pictures.items():
             path = self._folder / f"{name}-{step:08d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(path)
+            with open(ordinary.opened(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), "wb") as file:
+                Image.fromarray(picture).save(file, format="PNG")
             if writer:
                 writer.add_image(name, picture, step, dataformats="HWC")
 

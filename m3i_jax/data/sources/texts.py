@@ -1,9 +1,11 @@
 """Text files of others: UTF-8, or what their byte-order mark says, and nothing that is guessed."""
 
 import codecs
+import os
 import re
 from pathlib import Path
 
+from m3i_jax import ordinary
 from m3i_jax.build import ConfigError
 
 MARKS = {  # that of UTF-32 begins as that of UTF-16 does
@@ -55,7 +57,8 @@ def read(path: Path) -> str:
       ConfigError: it cannot be read, or is of an encoding that it does not say.
     """
     try:
-        data = path.read_bytes()
+        with open(ordinary.opened(path, os.O_RDONLY), "rb") as file:
+            data = file.read()
         text = data.decode(encoding(data)).replace("\ufeff", "")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1

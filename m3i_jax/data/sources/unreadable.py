@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from m3i_jax import jsonfile
+from m3i_jax import jsonfile, ordinary
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.sources.subset import places
@@ -211,8 +211,7 @@ class Robust:
         line = json.dumps(row | {"reason": reason}) + "\n"
         try:
             self._report.parent.mkdir(parents=True, exist_ok=True)
-            with self._report.open("a", encoding="utf-8") as stream:
-                stream.write(line)
+            ordinary.written(self._report, line.encode(), append=True)
         except OSError as error:  # what can be trained on can be trained on without a list
             LOG.warning("cannot add to %s: %s", self._report, error.strerror)
 

@@ -1,0 +1,48 @@
+"""Files by name, opened only where they are ordinary: a pipe or a device is never waited for."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+WHY = "it is no ordinary file"
+
+
+def opened(path: str | Path, how: int, *, mode: int = 0o644) -> int:
+    """A descriptor of a file, which is made where `how` says so.
+
+    how: as for `os.open`.  mode: of a file that is made.
+
+    Raises:
+      OSError: it cannot be opened, or something else has its name: a pipe, a socket, a device.
+    """
+    try:
+        _check(os.stat(path), path)  # opening some devices does something
+    except FileNotFoundError:
+        pass  # to be made, or to be missed by what opens it
+    # A pipe that has come since is not waited for, either: it is opened at once, or not at all.
+    descriptor = os.open(path, how | os.O_NONBLOCK, mode)
+    try:
+        _check(os.fstat(descriptor), path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def written(path: str | Path, data: bytes, *, append: bool = False, sync: bool = False) -> None:
+    """Writes a file, or adds to it in one write; as `opened` does, it waits for nobody.
+
+    sync: whether the file is made durable.
+    """
+    how = os.O_APPEND if append else os.O_TRUNC
+    with open(opened(path, os.O_WRONLY | os.O_CREAT | how), "wb") as file:
+        file.write(data)
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
+
+
+def _check(found: os.stat_result, path: str | Path) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, WHY, os.fspath(path))

@@ -1,8 +1,10 @@
 """Confidence intervals of what an evaluation counts."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import scipy.stats
 from jaxtyping import Float
 
 from m3i_jax.types import Array
@@ -45,4 +47,33 @@ def of_mean(values: Float[Array, " rows"], *, z: float = Z) -> tuple[float, floa
     values = np.asarray(values, np.float64)
     mean = float(values.mean())
     half = z * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return mean - half, mean + half
+
+
+def mean_of_shares(hits: np.ndarray, counts: np.ndarray, *, z: float = Z) -> tuple[float, float]:
+    """The interval of the mean over classes of the share of right answers in each.
+
+        mean ± z √(Σ_c p̃_c(1 − p̃_c)/n_c) / C,   p̃_c = (hits_c + 2)/(n_c + 4)
+
+    Normal approximation; p̃ is Agresti & Coull's (1998, https://doi.org/10.2307/2685469), so that
+    classes without an error have a width too.
+
+    Args:
+      hits, counts: (C,), right answers and rows of each class; every class has a row.
+    """
+    hits, counts = np.asarray(hits, np.float64), np.asarray(counts, np.float64)
+    mean, near = float((hits / counts).mean()), (hits + 2) / (counts + 4)
+    half = z * math.sqrt(float((near * (1 - near) / counts).sum())) / len(counts)
+    return max(0.0, mean - half), min(1.0, mean + half)
+
+
+def student(values: Sequence[float]) -> tuple[float, float]:
+    """Student's 95 % interval of the mean of repeated draws: mean ± t₀.₉₇₅(n−1) s/√n, n ≥ 2.
+
+    It says what other draws would give on the same test rows, not what other test rows would.
+    """
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} values have no spread; expected 2 or more")
+    mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
+    half = float(scipy.stats.t.ppf(0.975, len(values) - 1)) * deviation / math.sqrt(len(values))
     return mean - half, mean + half

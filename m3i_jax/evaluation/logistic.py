@@ -84,6 +84,7 @@ class Problem(NamedTuple):
 
     x: standardised features.  y: labels.  weight: of the rows; what fills a chunk has none.
     basis, spread: W = basis·(spread·V), V being what is searched; None = W itself is.
+    offset: the bias over what is searched; 0 = there is no bias.
     """
 
     x: Float[Array, "chunks_all chunk width"]
@@ -93,6 +94,7 @@ class Problem(NamedTuple):
     basis: Float[Array, "width rank"] | None
     spread: Float[Array, " rank"]
     l2: Float[Array, ""]
+    offset: Float[Array, ""]
 
 
 def path(
@@ -105,6 +107,7 @@ def path(
     rows: int,
     exact: bool = False,
     start: Classifier | None = None,
+    plain: bool = False,
 ) -> list[Fit]:
     """Optima for each strength, each search starting from the optimum before it.
 
@@ -116,10 +119,13 @@ def path(
       rows: for which it is compiled, at least those of `train`.
       exact: whether float64 has the last word.
       start: of the first search, a classifier on other rows of the same features.
+      plain: features as they are, not standardised, and no bias.
     """
-    mean, scale = statistics(train.features)
+    width = train.features.shape[1]
+    mean, scale = (np.zeros(width), np.ones(width)) if plain else statistics(train.features)
     problem, eigenvalues = _problem(train, mean, scale, rows)
-    theta = np.zeros((problem.x.shape[-1] + 1, classes))
+    theta = np.zeros((width + 1, classes))
+    problem = problem._replace(offset=np.float64(0.0 if plain else np.sqrt(2.0)))
     if start is not None:  # the same function of features that are standardised otherwise
         theta[:-1] = start.kernel * (start.scale / scale)[:, None]
         theta[-1] = start.bias + ((mean - start.mean) * start.scale) @ start.kernel
@@ -150,7 +156,8 @@ def _problem(
         flat[i : i + chunk][: n - i] = (train.features[i : i + chunk] - mean) * scale
     basis, eigenvalues = _directions(jnp.asarray(x), flat[:n])
     chunks = np.int32(-(-n // chunk))
-    return Problem(x, y, weight, chunks, basis, eigenvalues, np.float64(0.0)), eigenvalues
+    none = np.float64(0.0)
+    return Problem(x, y, weight, chunks, basis, eigenvalues, none, none), eigenvalues
 
 
 def _directions(x: Array, rows: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
@@ -184,7 +191,8 @@ def _searched(theta, problem: Problem, tolerance: float, limit: int, exact: bool
     v = np.array(theta)
     if problem.basis is not None:
         v = np.concatenate([problem.basis.T @ theta[:-1], theta[-1:]])
-    v /= np.append(problem.spread * np.ones(len(v) - 1), np.sqrt(2.0))[:, None]
+    v[:-1] /= np.broadcast_to(problem.spread, len(v) - 1)[:, None]
+    v[-1] = v[-1] / problem.offset if problem.offset else 0.0
     small = problem.y.size * theta.size <= SMALL
     single = (jnp.float32, None, max(tolerance, SINGLE) if exact else tolerance)
     double = (jnp.float64, _device(), tolerance)
@@ -206,7 +214,7 @@ def _searched(theta, problem: Problem, tolerance: float, limit: int, exact: bool
             point = search.point
     kernel = problem.spread[:, None] * point[:-1]
     kernel = kernel if problem.basis is None else problem.basis @ kernel
-    return np.concatenate([kernel, np.sqrt(2.0) * point[-1:]]), count, size
+    return np.concatenate([kernel, problem.offset * point[-1:]]), count, size
 
 
 def _placed(problem: Problem, dtype: Any) -> Problem:
@@ -221,16 +229,17 @@ def _unwarped(v: Array, data: Problem) -> Array:
     kernel = data.spread[:, None] * v[:-1]
     if data.basis is not None:
         kernel = jnp.matmul(data.basis, kernel, precision="highest")
-    return jnp.concatenate([kernel, jnp.sqrt(2.0).astype(v.dtype) * v[-1:]])
+    return jnp.concatenate([kernel, data.offset * v[-1:]])
 
 
 def _objective(v: Array, data: Problem) -> tuple[Array, Array, Array]:
     """The loss, its gradient in the search's coordinates, and the largest component of W's own."""
     value, grad = _loss_and_grad(_unwarped(v, data), data)
+    grad = grad.at[-1].multiply(jnp.where(data.offset > 0, 1, 0).astype(v.dtype))
     kernel = grad[:-1]
     if data.basis is not None:
         kernel = jnp.matmul(data.basis.T, kernel, precision="highest")
-    warped = [data.spread[:, None] * kernel, jnp.sqrt(2.0).astype(v.dtype) * grad[-1:]]
+    warped = [data.spread[:, None] * kernel, data.offset * grad[-1:]]
     return value, jnp.concatenate(warped), jnp.abs(grad).max()
 
 

@@ -4,11 +4,13 @@ Each feature is standardised by its mean and variance over the training set, (x 
 what batch norm without affine computes at evaluation, in the limit of its running statistics.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from m3i_jax.evaluation.features import FeatureSet, require_tables
+from m3i_jax.evaluation.intervals import mean_of_shares
 from m3i_jax.types import Array
 
 EPS = 1e-6  # of the variance, as in MAE's main_linprobe.py
@@ -57,15 +59,44 @@ def statistics(features: Array) -> tuple[np.ndarray, np.ndarray]:
 
 def score(classifier: Classifier, test: FeatureSet) -> tuple[float, float | None]:
     """Top-1 and, of more than 5 classes, top-5: exact counts over exact numbers of rows."""
-    ks = (1, 5) if len(classifier.bias) > 5 else (1,)
-    counts = dict.fromkeys(ks, 0)
+    found = tally(lambda x: logits(classifier, x), test)
+    return found.metrics["top1"], found.metrics["top5"]
+
+
+class Tally(NamedTuple):
+    """How often a classifier is right.
+
+    metrics: top1; top5 of more than 5 classes; mean_per_class, the mean of the classes' own shares.
+    hits, counts: (K,) right answers and rows of each class that has any.
+    """
+
+    metrics: dict[str, float | None]
+    hits: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Of what is no share of all rows."""
+        return {"mean_per_class": mean_of_shares(self.hits, self.counts)}
+
+
+def tally(scores: Callable[[Array], np.ndarray], test: FeatureSet) -> Tally:
+    """Exact counts over exactly the test rows, of which few are scored at once.
+
+    scores: (B, D) features -> (B, C), compared in float32; of equal ones the lower class wins.
+    """
+    found = []
     for i in range(0, len(test.labels), CHUNK):
-        scores = logits(classifier, test.features[i : i + CHUNK]).astype(np.float32)
-        rank = ranks(scores, np.asarray(test.labels[i : i + CHUNK]))
-        for k in ks:
-            counts[k] += int((rank < k).sum())
-    shares = {k: count / len(test.labels) for k, count in counts.items()}
-    return shares[1], shares.get(5)
+        x, y = test.features[i : i + CHUNK], np.asarray(test.labels[i : i + CHUNK])
+        made = np.asarray(scores(x), np.float32)
+        found.append(ranks(made, y))
+    rank, labels = np.concatenate(found), np.asarray(test.labels)
+    counts = np.bincount(labels)
+    hits = np.bincount(labels[rank < 1], minlength=len(counts))[counts > 0]
+    counts = counts[counts > 0]
+    top5 = float((rank < 5).mean()) if made.shape[1] > 5 else None
+    shares = {"top1": float((rank < 1).mean()), "top5": top5}
+    return Tally(shares | {"mean_per_class": float((hits / counts).mean())}, hits, counts)
 
 
 def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from m3i_jax.evaluation.intervals import Z, of_mean, wilson
+from m3i_jax.evaluation.intervals import Z, mean_of_shares, of_mean, student, wilson
 
 
 @pytest.mark.parametrize("right, count", [(0, 1), (1, 1), (3, 10), (83, 360), (9999, 10000)])
@@ -36,3 +36,24 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
     expected = scipy.stats.norm.interval(0.95, x.mean(), scipy.stats.sem(x))
     np.testing.assert_allclose(of_mean(x), expected, rtol=1e-12)
     assert of_mean(np.array([4.0])) == (4.0, 4.0)
+
+
+def test_the_interval_of_a_mean_over_classes_holds_it_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    shares, counts = np.array([0.9, 0.6, 0.3]), np.array([20, 50, 30])
+    inside = 0
+    for _ in range(2000):
+        low, high = mean_of_shares(rng.binomial(counts, shares), counts)
+        inside += low <= shares.mean() <= high
+    assert abs(inside / 2000 - 0.95) < 0.015  # three standard deviations of 2000 draws
+    low, high = mean_of_shares(np.array([5, 5]), np.array([5, 5]))
+    assert 0.6 < low < 1 and high == 1.0
+
+
+def test_students_interval_is_scipys():
+    values = [0.31, 0.42, 0.37, 0.35]
+    error = scipy.stats.sem(values)
+    expected = scipy.stats.t.interval(0.95, 3, loc=np.mean(values), scale=error)
+    assert student(values) == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="1 values have no spread"):
+        student([0.5])

@@ -50,7 +50,9 @@ def test_the_slope_is_the_derivative_of_the_loss():
         x, weight = rng.normal(size=(3, 4, 3)), rng.uniform(size=(3, 4))
         y, v = rng.integers(0, 5, (3, 4)), jnp.asarray(rng.normal(size=(4, 5)))
         basis, spread = np.linalg.qr(rng.normal(size=(3, 3)))[0], np.array([0.5, 1.0, 2.0])
-        data = logistic.Problem(x, y, weight, np.int32(2), basis, spread, np.float64(0.3))
+        data = logistic.Problem(
+            x, y, weight, np.int32(2), basis, spread, np.float64(0.3), np.sqrt(2)
+        )
         data = jax.tree.map(jnp.asarray, data)
         value, grad, size = logistic._objective(v, data)
         shifted = logistic._objective(v, data._replace(x=data.x.at[2].add(9.0)))[0]

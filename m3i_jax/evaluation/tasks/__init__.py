@@ -6,8 +6,10 @@ from typing import Any
 from m3i_jax import build
 from m3i_jax.evaluation.tasks.calibration import calibration
 from m3i_jax.evaluation.tasks.corruptions import corruptions
+from m3i_jax.evaluation.tasks.few_shot import few_shot
 from m3i_jax.evaluation.tasks.knn import knn
 from m3i_jax.evaluation.tasks.linear import linear
+from m3i_jax.evaluation.tasks.ncm import ncm
 from m3i_jax.evaluation.tasks.retrieval import retrieval
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.evaluation.tasks.without_fine_tuning import without_fine_tuning
@@ -16,6 +18,8 @@ from m3i_jax.evaluation.tasks.zero_shot import zero_shot
 TASKS = {
     "linear": linear,
     "knn": knn,
+    "few_shot": few_shot,
+    "ncm": ncm,
     "without_fine_tuning": without_fine_tuning,
     "zero_shot": zero_shot,
     "retrieval": retrieval,

@@ -6,6 +6,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.lars import lars
 from m3i_jax.evaluation.logistic import lbfgs
+from m3i_jax.evaluation.probe import logits, tally
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.ranges import Positive, Seed
 
@@ -44,9 +45,9 @@ def linear(
             probe = lbfgs(train, test)
         else:
             probe = lars(jax.random.key(seed), train, test, base_lr=rate)
-        metrics = {"top1": probe.top1, "top5": probe.top5}
+        found = tally(lambda x: logits(probe.classifier, x), test)
         protocol = {"l2": probe.l2, "iterations": probe.iterations}
         counts = {"train": len(train.labels), "test": len(test.labels)}
-        return Measured(metrics, protocol, counts)
+        return Measured(found.metrics, protocol, counts, found.intervals)
 
     return Task("linear", "linear probe", "top1", "share", settings, measure)

@@ -1,10 +1,12 @@
 """The linear task is the probe that its settings name."""
 
 import jax
+import numpy as np
 import pytest
 
 from m3i_jax.evaluation.lars import lars
 from m3i_jax.evaluation.logistic import lbfgs
+from m3i_jax.evaluation.probe import logits
 from m3i_jax.evaluation.tasks import linear
 from tests.evaluation.toy_features import evaluation, tables
 
@@ -12,7 +14,10 @@ from tests.evaluation.toy_features import evaluation, tables
 def test_the_default_is_the_exact_optimum():
     train, test = tables()
     found, probe = linear().measure(evaluation(train, test)), lbfgs(train, test)
-    assert found.metrics == {"top1": probe.top1, "top5": None}
+    assert found.metrics["top1"] == probe.top1 and found.metrics["top5"] is None
+    answers = logits(probe.classifier, test.features).argmax(1)
+    own = [np.mean(answers[test.labels == c] == c) for c in range(3)]
+    assert found.metrics["mean_per_class"] == pytest.approx(np.mean(own), abs=1e-12)
     assert found.protocol == {"l2": probe.l2, "iterations": probe.iterations}
 
 

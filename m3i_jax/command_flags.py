@@ -47,6 +47,11 @@ def whole(name: str, default: int | None, meaning: str, *, limits: Any) -> Flag:
     return Flag(flags.DEFINE_integer, name, (default, meaning), {}, limits)
 
 
+def number(name: str, default: float | None, meaning: str, *, limits: Any) -> Flag:
+    """A flag whose value is a number, held to a range."""
+    return Flag(flags.DEFINE_float, name, (default, meaning), {}, limits)
+
+
 def switch(name: str, meaning: str) -> Flag:
     """A flag that is on where it is said."""
     return Flag(flags.DEFINE_bool, name, (False, meaning), {}, None)

@@ -110,6 +110,7 @@ class Features(NamedTuple):
       a tuple with one (B, n, D) of its own shape for each block.
     attention: (depth, B, heads, q, k) after softmax, class token first, on request; of windows, a
       tuple with one (B, windows, heads, q, k) for each block.
+    layers_pooled: (depth, B, D) class tokens after every block, with `layers` where there are any.
     """
 
     tokens: Float[Array, "batch tokens dim"] | None = None
@@ -128,3 +129,4 @@ class Features(NamedTuple):
         | tuple[Float[Array, "batch _windows _heads _queries _keys"], ...]
         | None
     ) = None
+    layers_pooled: Float[Array, "depth batch dim"] | None = None

@@ -7,7 +7,9 @@ import pytest
 
 from m3i_jax import __main__ as program
 
-VERBS = "analyze convert evaluate export list plan pretrain report study train_tokenizer".split()
+VERBS = (
+    "analyze convert embed evaluate export list plan pretrain report study train_tokenizer".split()
+)
 
 
 def m3i(*words, cwd):

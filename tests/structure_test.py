@@ -54,7 +54,8 @@ MAY_IMPORT = {
     + " trees ordinary jsonfile renamed meanings augment normalize metrics pictures parallel"
     + " encoders decoders networks framework methods data interop checkpoints",
     "evaluation": NUMERICS
-    + " trees ordinary jsonfile normalize metrics parallel networks checkpoints training data",
+    + " trees ordinary jsonfile normalize metrics parallel encoders networks interop checkpoints"
+    + " training data",
     "analysis": NUMERICS
     + " trees normalize metrics quantize pictures parallel networks framework checkpoints training"
     + " data evaluation",
@@ -72,6 +73,7 @@ ONLY_IN = {
     "torch": "interop",
     "sklearn": "data",
     "skimage": "data",
+    "pyarrow": "evaluation",
     "tensorflow": "",
 }
 # What splits arrays over a mesh, and what asks other processes, is asked for there.

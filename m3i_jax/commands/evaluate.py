@@ -1,83 +1,83 @@
-r"""Evaluates a pre-trained encoder on frozen features.
+r"""Evaluates encoders on frozen features: any model, on any data, by any tasks, in one table.
 
-    python experiments/evaluate.py --workdir runs/m3i --baselines
-    python experiments/evaluate.py --workdir runs/m3i/checkpoints/1500 --branch online \
-        --task linear:recipe=lars,base_lr=100 --task "knn:k=(1,20)"
+    m3i evaluate --workdir runs/m3i --baselines
+    m3i evaluate --model runs/mae --model runs/mae@5000#online --model untrained:vit_b16 \
+        --model pixels --data fashion_mnist --task linear,knn
+    m3i evaluate --model vit/model.safetensors --model mae_vit_b.pth --data photos/ --image 224 \
+        --task linear:recipe=lars,base_lr=100 --task "knn:k=(1,20)" --results found.jsonl
 
---task NAME, or NAME,NAME, or NAME:SETTING=VALUE,...; several are measured on the same features.
---baselines also measures the encoder untrained, and the raw pixels. Results go to results.jsonl.
+--model is a work directory (its newest checkpoint, @STEP, #online), a checkpoint step, an export, a
+file of timm's, transformers' or a reference's, untrained:ENCODER, or pixels; what a file does not
+say follows its name, FILE:encoder=swin_v2_b. --data is a folder, or a source with its settings,
+digit_scenes:clutter=0; the run's own if left out. --task NAME, or NAME,NAME, or
+NAME:SETTING=VALUE,...; m3i list tasks and m3i list sources show what there is. Each can be given
+several times. Results go to results.jsonl, of the work directory or else here, as they are found;
+m3i report compares files of them.
 """
 
-import ast
-import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
-from m3i_jax.command_flags import one_of, repeated, switch, text, whole
-from m3i_jax.ranges import CountOrOff
+from m3i_jax.command_flags import number, repeated, switch, text, whole
+from m3i_jax.commands import _subject as subject
+from m3i_jax.ranges import CountOrOff, Range
 
-WORKDIR = text("workdir", "runs/m3i", "Work directory, or one checkpoint step.")
+Share = Annotated[float, Range(0, 1, below=True)]
 TASK = repeated("task", ["linear,knn"], "What is measured, see above.")
-BRANCH = text("branch", "ema", "ema or online.")
-STEP = whole(
-    "step", None, "Which checkpoint; the newest sound one if not given.", limits=CountOrOff
-)
-POOL = one_of("pool", "mean", ["mean", "cls"], "Patch tokens' mean, or class token.")
 BASELINES = switch("baselines", "Also the untrained encoder and raw pixels.")
+HOLDOUT = number(
+    "holdout",
+    0.0,
+    "Share of training that is held out to test on, where there is no test split, or with "
+    "--split=train.",
+    limits=Share,
+)
 TRAIN = whole("train_limit", 0, "Training images, spread evenly; 0 = all.", limits=CountOrOff)
 TEST = whole("test_limit", 0, "Test images, spread evenly; 0 = all.", limits=CountOrOff)
-
-COMMA = re.compile(r",(?![^(\[]*[)\]])")  # not one inside brackets
+RESULTS = text("results", None, "File of the results, see above.")
 
 
 def main() -> None:
     """Measures every model by every task; writes and prints what was found."""
-    blocks = [block for text in TASK.value for block in parsed(text)]
+    blocks = [block for said in TASK.value for block in parsed(said)]
     if not blocks:
         raise ConfigError("--task names no task; m3i list tasks shows them")
-    from m3i_jax.evaluation import results, run, tasks
+    if RESULTS.value and not RESULTS.value.endswith(".jsonl"):
+        raise ConfigError(f"--results is '{RESULTS.value}', expected a file that ends in .jsonl")
+    from m3i_jax.evaluation import run, tables, tasks
     from m3i_jax.parallel.signals import Preemption
 
     chosen = tasks.create(blocks, what="--task")
-    with Preemption(holds=False):  # every model is written when it is measured
-        found = run.evaluate(
-            chosen,
-            WORKDIR.value,
-            branch=BRANCH.value,
-            step=STEP.value,
-            baselines=BASELINES.value,
-            pool=POOL.value,
-            train_limit=TRAIN.value,
-            test_limit=TEST.value,
-        )
-    print(results.table(found))
+    on = subject.held_out(subject.data_sets(), HOLDOUT.value)
+    how = subject.how() | dict(train_limit=TRAIN.value, test_limit=TEST.value)
+    with Preemption(holds=False):  # every result is written when it is known
+        found = run.evaluate(chosen, compared(), on=on, place=RESULTS.value, **how)
+    print(tables.compared(found))
 
 
-def parsed(text: str) -> list[dict[str, Any]]:
+def compared() -> Iterator[Any]:
+    """The models, and with --baselines each untrained and the raw pixels."""
+    from m3i_jax.evaluation import models
+
+    for found in subject.models():
+        several = BASELINES.value and found.network is not None
+        yield from models.with_baselines(found) if several else [found]
+
+
+def parsed(said: str) -> list[dict[str, Any]]:
     """Blocks of "linear,knn", or the one of "knn:k=(1,20),temperature=0.1".
 
     Raises:
       ConfigError: a setting without a value.
     """
-    name, given, settings = text.partition(":")
-    if not given:
-        return [{"name": name.strip()} for name in text.split(",") if name.strip()]
-    block: dict[str, Any] = {"name": name.strip()}
-    for setting in filter(None, map(str.strip, COMMA.split(settings))):
-        key, given, value = setting.partition("=")
-        if not given:
-            raise ConfigError(f"--task is '{text}', expected {name}:SETTING=VALUE,SETTING=VALUE")
-        block[key.strip()] = _value(value.strip())
-    return [block]
+    from m3i_jax.evaluation import spec
 
-
-def _value(text: str) -> Any:
-    """A number, a tuple or a list as Python writes them; any other text is itself."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return text
+    if ":" not in said:
+        return [{"name": name.strip()} for name in said.split(",") if name.strip()]
+    name, settings = spec.parsed(said, what="--task")
+    return [{"name": name, **settings}]
 
 
 def run() -> None:

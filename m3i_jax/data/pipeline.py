@@ -36,6 +36,7 @@ VERSION = 1  # part of the fingerprint: count up whenever the same settings give
 AHEAD = 2  # batches that each stream keeps ready beyond those its threads are working on
 LATE = 0.1  # seconds after which somebody who waits for a batch looks whether to leave
 STALLED = 60.0  # seconds without a batch after which that is said
+RATIO = 0.875  # of the short side that an evaluation keeps, where a source says no other
 PATIENCE = 2.0  # seconds that closing waits for threads; a read that hangs is left behind
 
 State = dict[str, int]
@@ -309,7 +310,7 @@ def epoch(
     """
     if batch < 1 or batch % process_count:
         raise ConfigError(f"a batch of {batch} cannot be divided among {process_count} processes")
-    ratio = getattr(source, "evaluation_ratio", 0.875) if ratio is None else ratio
+    ratio = getattr(source, "evaluation_ratio", RATIO) if ratio is None else ratio
     local, total = batch // process_count, len(source)
 
     def row(index: int) -> Rows:

@@ -169,7 +169,7 @@ class ViT(nn.Module):
           visible: (B, h, w) bool; hidden patches have no influence on anything returned.
           keep: static number of visible patches, the same in every image; needed to drop.
           train: whether paths and weights are dropped, with keys from the stream "droppath".
-          layers: also return the patch tokens behind every block, before the final norm.
+          layers: also return the tokens behind every block, before the final norm.
           attention: also return the attention weights of every block.
 
         Returns:
@@ -191,6 +191,7 @@ class ViT(nn.Module):
             index=index,
             layers=outputs[:, :, first:] if layers else None,
             attention=weights,
+            layers_pooled=outputs[:, :, 0] if layers and self.class_token else None,
         )
 
     def _grid(self, images):

@@ -1,13 +1,29 @@
 """What a model is evaluated on: a training and a test set, opened when they are asked for."""
 
-from collections.abc import Callable, Sequence
+import functools
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from m3i_jax import data
+from m3i_jax.build import ConfigError, nearest
+from m3i_jax.data.sources.protocol import NoSplit
+from m3i_jax.data.sources.subset import Subset, places
+from m3i_jax.data.sources.unreadable import robust
+from m3i_jax.evaluation import spec
 from m3i_jax.evaluation.models import Model
 from m3i_jax.training import reading
 
-SPLITS = ("train", "test")
+LOG = logging.getLogger(__name__)
+LARGEST = 64  # pixels of the side of raw images: what a baseline can be fitted to
+OWN = "run"  # how the data of a model's own run are called
+
+Open = Callable[[str, Sequence[str] | None], data.Source]
 
 
 class Data(NamedTuple):
@@ -19,14 +35,115 @@ class Data(NamedTuple):
     """
 
     name: str
-    open: Callable[[str, Sequence[str] | None], data.Source]
+    open: Open
 
 
 def of_run(model: Model) -> Data:
-    """The data that a run was trained on, broken records forgiven as in training."""
-    block: dict[str, Any] = model.config.data
+    """The data that a run was trained on, broken records forgiven as in training.
+
+    Raises:
+      ConfigError: the model is of no run.
+    """
+    if model.config is None:
+        raise ConfigError(
+            f"'{model.name}' is of no run, so nothing says on which data: give --data, a folder "
+            f"or one of {', '.join(data.SOURCES)}"
+        )
 
     def opened(split: str, classes: Sequence[str] | None) -> data.Source:
         return reading.read(model.config, model.workdir, split=split, classes=classes)
 
-    return Data(str(block.get("name", "data")), opened)
+    return Data(_title(model.config.data), opened)
+
+
+def named(text: str) -> Data:
+    """The data set that a text names: a folder of images, or a source with its settings.
+
+        photos/   fashion_mnist   digit_scenes:clutter=0,length=500   image_folder:root=photos
+
+    Raises:
+      ConfigError: there is none such; the message names the nearest.
+    """
+    name, settings = spec.parsed(text, what="--data")
+    if Path(name).expanduser().is_dir():
+        name, settings = "image_folder", {"root": name, **settings}
+    elif name not in data.SOURCES:
+        if "/" in name:
+            raise ConfigError(f"--data: there is no folder '{name}'")
+        raise ConfigError(
+            f"--data: there is no source or folder '{name}'{nearest(name, data.SOURCES)}"
+        )
+    block = {"name": name, **settings}
+
+    def opened(split: str, classes: Sequence[str] | None) -> data.Source:
+        return robust(data.source(block, split=split, classes=classes), split=split)
+
+    return Data(text.strip(), opened)
+
+
+def _title(block: Mapping[str, Any]) -> str:
+    """A block of a config as it is written on a command line."""
+    rest = ",".join(f"{key}={value}" for key, value in block.items() if key != "name")
+    return str(block.get("name", OWN)) + (f":{rest}" if rest else "")
+
+
+def holding_out(of: Data, share: float, *, always: bool = False) -> Data:
+    """The data set with a part of its training split held out, spread evenly over it.
+
+    It is the test split where there is none, or `always`; no record is in both.
+
+    Args:
+      of: the data set.
+      share: of the training split that is held out, above 0 and below 1.
+      always: also where there is a test split, which then nobody reads.
+    """
+
+    @functools.cache
+    def parts() -> tuple[data.Source, data.Source]:
+        source = of.open("train", None)
+        count = round(share * len(source))
+        if not 0 < count < len(source):
+            raise ConfigError(
+                f"--holdout={share:g} of {len(source)} records leaves none to train or to test on"
+            )
+        held = places(len(source), count)
+        rest = np.setdiff1d(np.arange(len(source)), held)
+        LOG.info(
+            "%s: %d of %d training records are held out to test on", of.name, count, len(source)
+        )
+        return Subset(source, rest), Subset(source, held)
+
+    @functools.cache
+    def has_test() -> bool:
+        if not always:
+            try:
+                of.open("test", of.open("train", None).classes)
+            except NoSplit:
+                return False
+        return not always
+
+    def opened(split: str, classes: Sequence[str] | None) -> data.Source:
+        return of.open(split, classes) if has_test() else parts()[split == "test"]
+
+    return Data(of.name, opened)
+
+
+def side(source: data.Source) -> int:
+    """Side of the images of a source, as far as the first one tells: its short one, 64 at most."""
+    return min(*source[0].image.shape[:2], LARGEST)
+
+
+def digest(source: data.Source) -> str:
+    """Of the records of a source: its name, classes, length and fingerprint, and what it says of
+    the contents of its files and of its labels, whichever of them are taken."""
+    said = {
+        "name": source.name,
+        "classes": list(source.classes),
+        "fingerprint": source.fingerprint(),
+        "contents": getattr(source, "contents", dict)(),
+        "length": len(source),
+    }
+    found = hashlib.sha256(json.dumps(said, sort_keys=True).encode("utf-8", "surrogateescape"))
+    if (labels := getattr(source, "labels", None)) is not None:
+        found.update(np.ascontiguousarray(labels, "<i8"))
+    return found.hexdigest()[:16]

@@ -2,26 +2,32 @@
 
 import functools
 import logging
-from collections.abc import Callable
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from m3i_jax import data, normalize
+import m3i_jax
+from m3i_jax import data
 from m3i_jax.build import ConfigError
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.subset import spread
+from m3i_jax.evaluation import cache, datasets, models
 from m3i_jax.evaluation.datasets import Data
-from m3i_jax.evaluation.features import FeatureSet, extract, pooled, raw_pixels
+from m3i_jax.evaluation.features import FeatureSet, passed, raw_pixels
 from m3i_jax.evaluation.models import Model
+from m3i_jax.evaluation.pooling import pooled
 from m3i_jax.evaluation.progress import counted
+from m3i_jax.parallel import sharding
 from m3i_jax.types import Array, Features
 
 LOG = logging.getLogger(__name__)
-POOLS = ("mean", "cls")
+Apply = Callable[[Any, Array], Array]
 
 
 class Transform(NamedTuple):
@@ -40,7 +46,8 @@ class Evaluation:
     """A model on a data set; what a task measures.
 
     model: see `Model`.  data: see `Data`.
-    pool: how features are pooled where a task does not say it, see `pooled`.
+    pool: how features are pooled where a task does not say it, see `pooling`.
+    image: side of the images in pixels.
     settings: that decide all numbers, whatever the task: pool, limits, size of the images.
     """
 
@@ -49,32 +56,54 @@ class Evaluation:
         model: Model,
         of: Data,
         *,
-        pool: str = "mean",
+        pool: str | None = None,
         train_limit: int = 0,
         test_limit: int = 0,
+        ratio: float | None = None,
         batch: int = 100,
+        cache: Path | None = None,
     ):
         """Opens nothing yet.
 
+        pool: None = as the model's features usually are.
         train_limit, test_limit: at most so many records, spread evenly; 0 takes all.
+        ratio: of the short side that is kept, see `pipeline.epoch`; None = as the data say.
         batch: images that are encoded at once.
+        cache: folder in which features are kept; None keeps none beyond this object.
         """
-        self.model, self.data, self.pool = model, of, pool
+        self.model, self.data, self.pool = model, of, pool or model.pool
         self._limits = {"train": train_limit, "test": test_limit}
-        self._batch = batch
+        self._ratio, self._batch, self._cache = ratio, batch, cache
         self._sources: dict[str, data.Source] = {}
+        self._digests: dict[str, str] = {}
         self._made: dict[Any, FeatureSet] = {}
-        self.settings = {
-            "pool": pool,
-            "train_limit": train_limit,
-            "test_limit": test_limit,
-            "image": model.image,
-        }
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, those of training; () where there are none."""
         return self.source("train").classes
+
+    @functools.cached_property
+    def image(self) -> int:
+        """Side of the images in pixels: the model's, or for raw pixels that of the first image."""
+        return self.model.image or datasets.side(self.source("train"))
+
+    @functools.cached_property
+    def weights(self) -> str:
+        """Digest of the model."""
+        return models.digest(self.model)
+
+    @functools.cached_property
+    def ratio(self) -> float:
+        """Share of the short side that is kept: resized to round(image / ratio), its middle cut."""
+        own = getattr(self.source("train"), "evaluation_ratio", pipeline.RATIO)
+        return own if self._ratio is None else self._ratio
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides all numbers, whatever the task."""
+        limits = {f"{split}_limit": limit for split, limit in self._limits.items()}
+        return {"pool": self.pool, **limits, "image": self.image, "ratio": self.ratio}
 
     def source(self, split: str) -> data.Source:
         """The records of "train" or "test" that are taken, labelled with training's classes."""
@@ -85,6 +114,16 @@ class Evaluation:
             found, limit = self.data.open(split, classes), self._limits[split]
             self._sources[split] = spread(found, limit) if limit else found
         return self._sources[split]
+
+    @property
+    def records(self) -> dict[str, str]:
+        """Digest of the records of each split that has been opened."""
+        return {split: self._digest(split) for split in self._sources}
+
+    def _digest(self, split: str) -> str:
+        if split not in self._digests:
+            self._digests[split] = datasets.digest(self.source(split))
+        return self._digests[split]
 
     def labelled(self, *, what: str = "a probe", **how: Any) -> tuple[FeatureSet, FeatureSet]:
         """Features of the labelled records of the training and of the test set, for classifiers.
@@ -108,37 +147,42 @@ class Evaluation:
         return train, test
 
     def features(
-        self, split: str, *, pool: str | None = None, transform: Transform | None = None
+        self,
+        split: str,
+        *,
+        pool: str | None = None,
+        blocks: int = 1,
+        transform: Transform | None = None,
     ) -> FeatureSet:
         """Features of the records that can be read, in order, each once; -1 = without a label.
 
         Args:
           split: "train" or "test".
-          pool: "mean" of the patch tokens or "cls"; without meaning for raw pixels.
+          pool: "mean", "cls", "both" or "tokens", see `pooling.pooled`; without meaning for raw
+            pixels, which are what they are.
+          blocks: of how many last blocks.
           transform: of the images.
         """
         pool = self.pool if pool is None else pool
         if self.model.network is None:
-            return self.mapped(
-                split, lambda params, x: raw_pixels(x), name=PIXELS, transform=transform
-            )
-        encode = lambda params, x: pooled(self.encode(params, x), pool)  # noqa: E731
-        return self.mapped(split, encode, name=pool, transform=transform)
+            pixels = lambda params, x: raw_pixels(x)  # noqa: E731
+            return self.mapped(split, pixels, name=models.PIXELS, transform=transform)
+
+        def apply(params, images):
+            made = self.encode(params, images, **({"layers": True} if blocks > 1 else {}))
+            norm = functools.partial(models.last_norm, self.model, params)
+            return pooled(made, pool, blocks=blocks, norm=norm)
+
+        return self.mapped(split, apply, name=f"{pool} of {blocks} blocks", transform=transform)
 
     def encode(self, params: Any, images: Array, **how: Any) -> Features:
         """What the model makes of (B, H, W, 3) uint8 images; how: of `Network.encode`."""
-        x = normalize.channels(jnp.asarray(images).astype(jnp.float32) / 255.0)
-        return self.model.network.encode(params, "image", x, **how)
+        return models.encode(self.model, params, images, **how)
 
     def mapped(
-        self,
-        split: str,
-        apply: Callable[[Any, Array], Array],
-        *,
-        name: str,
-        transform: Transform | None = None,
+        self, split: str, apply: Apply, *, name: str, transform: Transform | None = None
     ) -> FeatureSet:
-        """Any function of the images, as features are.
+        """Any function of the images, as features are: made on all devices, once, and kept.
 
         Args:
           split: "train" or "test".
@@ -148,25 +192,65 @@ class Evaluation:
         """
         key = split, name, transform and transform.name
         if key not in self._made:
-            self._made[key] = self._extracted(split, apply, transform)
+            self._made[key] = self._kept(apply, *key, transform)
         return self._made[key]
 
-    def _extracted(self, split, apply, transform) -> FeatureSet:
-        source = self.source(split)
-        batch = min(self._batch, len(source))
-        rows = pipeline.epoch(source, batch=batch, size=self.model.image)
-        rows = counted(rows, f"features of {split}: batch", total=-(-len(source) // batch))
-        compiled = functools.partial(jax.jit(apply), self.model.params)
+    def _kept(self, apply: Apply, split: str, name: str, changed: str, transform) -> FeatureSet:
+        """From the cache, or made: in memory, or on disk where it does not fit there."""
+        make = functools.partial(self._passes, apply, split, transform)
+        if (folder := self._folder(apply, split)) is None:
+            return FeatureSet(*map(np.concatenate, zip(*make(), strict=True)))
+        key = {
+            "weights": self.weights,
+            "records": self._digest(split),
+            "function": name,
+            "transform": changed,
+            "image": self.image,
+            "ratio": self.ratio,
+            "m3i_jax": m3i_jax.__version__,
+            "platform": jax.default_backend(),
+        }
+        return cache.kept(folder, key, make)
+
+    def _folder(self, apply: Apply, split: str) -> Path | None:
+        """Where features of a split are written; None keeps them in memory."""
+        if self._cache is not None and jax.process_count() == 1:
+            return self._cache
+        images = jax.ShapeDtypeStruct((1, self.image, self.image, 3), np.uint8)
+        row = math.prod(jax.eval_shape(apply, self.model.params, images).shape)
+        if 4 * row * len(self.source(split)) <= cache.LARGE:
+            return None
+        return Path(self._scratch.name)
+
+    @functools.cached_property
+    def _scratch(self) -> tempfile.TemporaryDirectory:
+        """A folder as long-lived as this object, for what does not fit into memory."""
+        return tempfile.TemporaryDirectory(prefix="m3i_jax-features-")
+
+    def _passes(self, apply: Apply, split: str, transform) -> Iterator[FeatureSet]:
+        """The features batch by batch, each batch shared by all devices."""
+        source, count, read = self.source(split), jax.device_count(), 0
+        batch = -(-min(self._batch, len(source)) // count) * count
+        mesh = sharding.mesh(batch=batch)
+        params = jax.device_put(self.model.params, sharding.replicated(mesh))
+        compiled = functools.partial(jax.jit(apply), params)
+        hosts = dict(process_index=jax.process_index(), process_count=jax.process_count())
+        how = dict(batch=batch, size=self.image, ratio=self.ratio, **hosts)
+        rows = counted(
+            pipeline.epoch(source, **how),
+            f"features of {split}: batch",
+            total=-(-len(source) // batch),
+            unit=(batch, "images"),
+        )
         change = transform and transform.apply
-        found = extract(compiled, rows, length=len(source), change=change)
-        if lost := len(source) - len(found.labels):
-            LOG.warning(
-                "%d of %d %s records cannot be read: in no number", lost, len(source), split
-            )
-        return found
-
-
-PIXELS = "pixels"
+        put = functools.partial(sharding.put, mesh=mesh)
+        with jax.set_mesh(mesh):
+            for found in passed(compiled, rows, length=len(source), put=put, change=change):
+                read += len(found.labels)
+                yield found
+        if lost := len(source) - read:
+            total = len(source)
+            LOG.warning("%d of %d %s records cannot be read: in no number", lost, total, split)
 
 
 def _with_labels(found: FeatureSet, split: str) -> FeatureSet:

@@ -1,8 +1,8 @@
 """Frozen features: one ordered pass over a data set, in which padding never counts."""
 
 import collections
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import numpy as np
 from m3i_jax.build import UserError
 from m3i_jax.data.pipeline import Rows
 from m3i_jax.parallel import processes
-from m3i_jax.types import Array, Features
+from m3i_jax.types import Array
 
 AHEAD = 2  # batches on the device before the host waits for the oldest one
 
@@ -82,7 +82,13 @@ def _unusable(table: FeatureSet) -> str:
     return f"has {bad} rows with features that are not finite" if bad else ""
 
 
-def extract(
+def extract(apply: Apply, batches: Iterable[Rows], *, length: int, **how: Any) -> FeatureSet:
+    """Features, labels and numbers of exactly the `length` records of one pass, see `passed`."""
+    columns = zip(*passed(apply, batches, length=length, **how), strict=True)
+    return FeatureSet(*map(np.concatenate, columns))
+
+
+def passed(
     apply: Apply,
     batches: Iterable[Rows],
     *,
@@ -90,13 +96,13 @@ def extract(
     put: Callable[[Array], Array] | None = None,
     view: str = "a",
     change: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
-) -> FeatureSet:
-    """Features and labels of exactly the `length` records of one pass; the same on every host.
+) -> Iterator[FeatureSet]:
+    """Features of exactly the `length` records of one pass, batch by batch; the same on every host.
 
     Those of them that cannot be read have no row.
 
     Args:
-      apply: (B, H, W, 3) uint8 images -> (B, D) features, compiled.
+      apply: (B, H, W, 3) uint8 images -> (B, ...) features, compiled.
       batches: `data.pipeline.epoch(...)`, in order; rows that are not `real` are dropped.
       length: how many records the data set has.
       put: places a host's rows on the devices, with what sharding they are wanted; plain
@@ -109,51 +115,47 @@ def extract(
       NotMeasurable: there are none, or some have features that are not finite.
     """
     put = jnp.asarray if put is None else put
-    waiting, kept = collections.deque(), []
+    counts = {"rows": 0, "lost": 0, "bad": 0}
+    for found, lost in _ahead(apply, batches, put, view, change):
+        counts["rows"] += len(found.labels)
+        counts["lost"] += lost
+        counts["bad"] += _not_finite(found.features)
+        yield found
+    if counts["rows"] + counts["lost"] != length:
+        raise ValueError(
+            f"the pass over the data gave {counts['rows'] + counts['lost']} rows, but the data set "
+            f"has {length}; every record must be seen once and padding must be marked as not real"
+        )
+    if not counts["rows"]:
+        lost = counts["lost"]
+        raise NotMeasurable(
+            "there is nothing to evaluate: "
+            + (f"none of {lost} records can be read" if lost else "the data set is empty")
+        )
+    if counts["bad"]:
+        raise NotMeasurable(
+            f"{counts['bad']} of {counts['rows']} rows have features that are not finite"
+        )
+
+
+def _ahead(apply, batches, put, view, change) -> Iterator[tuple[FeatureSet, int]]:
+    """The records of each batch and how many were lost, while the devices work on the next ones."""
+    waiting = collections.deque()
     for step, rows in enumerate(batches):
         lost = np.zeros_like(rows.real) if rows.lost is None else rows.lost
         images, index = rows.batch.images[view], _numbers(step, len(rows.real))
         images = change(images, index) if change else images
         waiting.append((apply(put(images)), rows.batch.label, index, rows.real, lost))
         if len(waiting) > AHEAD:
-            kept.append(_real_rows(*waiting.popleft()))
-    kept += [_real_rows(*item) for item in waiting]
-    count, lost = sum(len(labels) for _, labels, *_ in kept), sum(lost for *_, lost in kept)
-    if count + lost != length:
-        raise ValueError(
-            f"the pass over the data gave {count + lost} rows, but the data set has {length}; "
-            "every record must be seen once and padding must be marked as not real"
-        )
-    if not count:
-        raise NotMeasurable(
-            "there is nothing to evaluate: "
-            + (f"none of {lost} records can be read" if lost else "the data set is empty")
-        )
-    *columns, _ = zip(*kept, strict=True)
-    found = FeatureSet(*map(np.concatenate, columns))
-    if bad := int((~np.isfinite(found.features.reshape(count, -1)).all(axis=1)).sum()):
-        raise NotMeasurable(f"{bad} of {count} rows have features that are not finite")
-    return found
+            yield _real_rows(*waiting.popleft())
+    for item in waiting:
+        yield _real_rows(*item)
 
 
-def pooled(features: Features, how: str) -> Array:
-    """One vector per image, (B, D) float32: the mean of the patch tokens, or the class token.
-
-    Args:
-      features: what an image encoder returned.
-      how: "mean" (SiameseIM, M3I) or "cls" (MAE); docs/methods.md#linear-probe.
-
-    Raises:
-      ValueError: another way of pooling, or one that this encoder has no tokens for.
-    """
-    if how not in ("mean", "cls"):
-        raise ValueError(f"cannot pool features by '{how}'; expected 'mean' or 'cls'")
-    found = features.tokens if how == "mean" else features.pooled
-    if found is None:
-        what, other = ("patch tokens", "cls") if how == "mean" else ("class token", "mean")
-        raise ValueError(f"the encoder has no {what}; pool by '{other}' instead")
-    found = jnp.asarray(found, jnp.float32)
-    return found.mean(1) if how == "mean" else found
+def _not_finite(features: np.ndarray) -> int:
+    """How many rows have a number that is not finite."""
+    within = tuple(range(1, features.ndim))
+    return int((~np.isfinite(features).all(axis=within)).sum())
 
 
 def raw_pixels(images: Array, *, side: int | None = None) -> Array:
@@ -179,7 +181,7 @@ def _numbers(step: int, rows: int) -> np.ndarray:
     return first + np.arange(rows)
 
 
-def _real_rows(*columns: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def _real_rows(*columns: Array) -> tuple[FeatureSet, int]:
     """Host copies of the rows that are records, those of all processes in global order.
 
     columns: features, labels, numbers, real, lost. Also counts the lost ones.
@@ -187,4 +189,4 @@ def _real_rows(*columns: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray, int
     features, labels, index, real, lost = (processes.gathered(x) for x in columns)
     real = real.astype(bool)
     kept = features[real].astype(np.float32), labels[real].astype(np.int32), index[real]
-    return *kept, int(lost.sum())
+    return FeatureSet(*kept), int(lost.sum())

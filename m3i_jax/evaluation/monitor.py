@@ -14,8 +14,9 @@ from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import NoSplit
 from m3i_jax.data.sources.subset import covering
 from m3i_jax.evaluation import terms
-from m3i_jax.evaluation.features import FeatureSet, pooled
+from m3i_jax.evaluation.features import FeatureSet
 from m3i_jax.evaluation.knn import online_knn
+from m3i_jax.evaluation.pooling import pooled
 from m3i_jax.training import hooks, reading, schema
 from m3i_jax.training.loop import Hook, StepInfo
 from m3i_jax.training.session import RunContext

@@ -37,9 +37,22 @@ def ticker(
     return tick
 
 
-def counted(items: Iterable[T], what: str, *, total: int, **how) -> Iterator[T]:
-    """The same items, with a line in the log now and then."""
-    tick = ticker(what, total=total, **how)
+def counted(
+    items: Iterable[T],
+    what: str,
+    *,
+    total: int,
+    unit: tuple[int, str] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    **how,
+) -> Iterator[T]:
+    """The same items, with a line in the log now and then.
+
+    unit: what there is in an item, such as (100, "images"), of which the line says how many a
+      second.
+    """
+    tick, start = ticker(what, total=total, clock=clock, **how), clock()
     for done, item in enumerate(items):
-        tick(done)
+        rate = done * unit[0] / max(clock() - start, 1e-9) if unit and done else 0
+        tick(done, f"{rate:.3g} {unit[1]} a second" if rate else "")
         yield item

@@ -30,7 +30,8 @@ class Result(NamedTuple):
     protocol: the settings that decide the numbers: pool, l2, k, resolution, ...
     counts: rows that were counted, by set, such as {"train": 1437, "test": 360}.
     model: its name.  weights: digest of them.
-    data: name of the data set.  records: digest of them.  task: its name.
+    data: name of the data set.  records: digest of those of each split.
+    task: as a command line says it.
     intervals: (low, high) of metrics, 95 %.
     versions: of this library, of jax, ... that found it.  time: when, in UTC.
     """
@@ -43,7 +44,7 @@ class Result(NamedTuple):
     model: str = ""
     weights: str = ""
     data: str = ""
-    records: str = ""
+    records: Mapping[str, str] = {}
     task: str = ""
     intervals: Mapping[str, Sequence[float]] = {}
     versions: Mapping[str, str] = {}

@@ -4,18 +4,20 @@ import datetime
 import importlib.metadata
 import logging
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 import m3i_jax
-from m3i_jax.evaluation import datasets, models
+from m3i_jax.evaluation import datasets
+from m3i_jax.evaluation.datasets import Data
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.intervals import wilson
+from m3i_jax.evaluation.models import Model
 from m3i_jax.evaluation.results import Result, named, write
-from m3i_jax.evaluation.tasks import Measured, Task
+from m3i_jax.evaluation.tasks import Measured, Task, written
 
 LOG = logging.getLogger(__name__)
 
@@ -34,8 +36,10 @@ def measured(tasks: Sequence[Task], evaluation: Evaluation) -> Iterator[Result]:
             {**evaluation.settings, **task.settings, **found.protocol},
             dict(found.counts),
             model=model.name,
+            weights=evaluation.weights,
             data=evaluation.data.name,
-            task=task.name,
+            records=evaluation.records,
+            task=written(task),
             intervals=_intervals(task, found),
             versions=_versions(),
             time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -49,25 +53,30 @@ def measure(tasks: Sequence[Task], evaluation: Evaluation) -> list[Result]:
 
 def evaluate(
     tasks: Sequence[Task],
-    path: str | Path,
+    compared: Iterable[Model],
     *,
-    branch: str = "ema",
-    step: int | None = None,
-    baselines: bool = False,
+    on: Sequence[Data] = (),
+    place: str | Path | None = None,
     **how: Any,
 ) -> list[Result]:
-    """Measures the encoder of a work directory, and writes results.jsonl there.
+    """Measures every model on every data set by every task; writes each result when it is known.
 
-    baselines: also the same encoder untrained, and raw pixels.
-    how: of `Evaluation`: `pool`, `train_limit`, `test_limit`.
+    Args:
+      tasks: see `tasks.create`.
+      compared: the models, one after another.
+      on: data sets; none = that of the run that a model is of.
+      place: file or folder of the results; None = the work directory of the run that a model is
+        of, and else the folder of the process.
+      how: of `Evaluation`: `pool`, `train_limit`, `test_limit`, ...
     """
-    results = []
-    compared = models.chosen(path, branch=branch, step=step, baselines=baselines)
-    for number, model in enumerate(compared, 1):
-        LOG.info("model %d of %d: %s", number, len(compared), model.branch)
-        for found in measured(tasks, Evaluation(model, datasets.of_run(model), **how)):
-            write(model.workdir, [found])  # what is measured survives what follows
-            results.append(found)
+    results, first = [], jax.process_index() == 0
+    for model in compared:
+        for of in on or [datasets.of_run(model)]:
+            LOG.info("%s on %s", model.name, of.name)
+            for found in measured(tasks, Evaluation(model, of, **how)):
+                if first:  # all processes have found the same
+                    write(place or model.workdir or ".", [found])
+                results.append(found)
     return results
 
 

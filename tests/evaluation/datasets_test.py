@@ -1,11 +1,87 @@
-"""Data sets are opened as training opens them."""
+"""Data sets: of a run, by name, with a part of training held out."""
 
+import numpy as np
+import pytest
+from PIL import Image
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data.sources.protocol import NoSplit
 from m3i_jax.evaluation import datasets, models
+
+SMALL = "digit_scenes:length=30"
 
 
 def test_the_data_of_a_run_are_what_it_was_trained_on(finished_run):
     found = datasets.of_run(models.restore(finished_run))
-    assert found.name == "digit_scenes"
+    assert found.name == "digit_scenes:length=60"
     train = found.open("train", None)
     test = found.open("test", train.classes)
     assert len(train) == 60 and train.classes == test.classes
+    with pytest.raises(
+        ConfigError, match="'pixels' is of no run, .*: give --data, a folder or one"
+    ):
+        datasets.of_run(models.RAW)
+
+
+def test_a_source_by_name_has_its_settings():
+    found = datasets.named(SMALL)
+    assert found.name == SMALL and len(found.open("train", None)) == 30
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("digit_scene", "there is no source or folder 'digit_scene'; did you mean 'digit_scenes'"),
+        ("no/where", "there is no folder 'no/where'"),
+        ("digit_scenes:lenght=3", "has no key 'lenght'; did you mean 'length'"),
+        ("fashion_mnist:root=no/where", "no/where"),
+    ],
+)
+def test_what_is_not_there_is_a_sentence(text, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        datasets.named(text).open("train", None)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of classes, without a test split."""
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(10):
+            image = np.full((8, 8, 3), 20 * i + (name == "cat"), np.uint8)
+            Image.fromarray(image).save(tmp_path / name / f"{i}.png")
+    return tmp_path
+
+
+def test_a_part_of_training_is_held_out_where_there_is_no_test_split(folder):
+    of = datasets.named(str(folder))
+    with pytest.raises(NoSplit):
+        of.open("test", of.open("train", None).classes)
+    held = datasets.holding_out(of, 0.25)
+    train = held.open("train", None)
+    test = held.open("test", train.classes)
+    assert (len(train), len(test)) == (15, 5)
+    names = [source.where(i) for source in (train, test) for i in range(len(source))]
+    assert len(set(names)) == 20, "no record is in both"
+    assert sorted(test.labels.tolist()) == sorted(test[i].label for i in range(5))
+    assert datasets.digest(train) != datasets.digest(test)
+    with pytest.raises(ConfigError, match="--holdout=0.01 of 20 records leaves none"):
+        datasets.holding_out(of, 0.01).open("train", None)
+
+
+def test_a_test_split_that_is_there_is_taken_unless_it_is_not_wanted():
+    of = datasets.named(SMALL)
+    whole = len(of.open("test", None))
+    assert len(datasets.holding_out(of, 0.5).open("test", None)) == whole
+    assert len(datasets.holding_out(of, 0.5, always=True).open("test", None)) == 15
+
+
+def test_the_digest_changes_with_records_labels_and_classes(folder):
+    found = {datasets.digest(datasets.named(str(folder)).open("train", None))}
+    (folder / "cat" / "9.png").unlink()
+    found.add(datasets.digest(datasets.named(str(folder)).open("train", None)))
+    Image.fromarray(np.full((8, 8, 3), 7, np.uint8)).save(folder / "cat" / "8.png")
+    found.add(datasets.digest(datasets.named(str(folder)).open("train", None)))
+    (folder / "dog").rename(folder / "hen")
+    found.add(datasets.digest(datasets.named(str(folder)).open("train", None)))
+    assert len(found) == 4

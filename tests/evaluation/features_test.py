@@ -13,7 +13,7 @@ from m3i_jax.evaluation import features
 from m3i_jax.evaluation.knn import knn
 from m3i_jax.evaluation.lars import lars
 from m3i_jax.evaluation.logistic import lbfgs
-from m3i_jax.types import Batch, Features
+from m3i_jax.types import Batch
 
 
 def passes(images, labels, batch, *, extra=0):
@@ -182,22 +182,6 @@ def test_one_and_eight_devices_give_equal_features(key):
     np.testing.assert_allclose(one.features, eight.features, rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(one.labels, eight.labels)
     assert len(jax.device_put(images[:8], rows).sharding.device_set) == 8
-
-
-def test_pooled_by_mean_and_by_class_token():
-    tokens = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-    x = Features(tokens=tokens, pooled=tokens[:, 0] + 100)
-    np.testing.assert_allclose(features.pooled(x, "mean"), tokens.mean(1))
-    np.testing.assert_array_equal(features.pooled(x, "cls"), tokens[:, 0] + 100)
-    assert features.pooled(x._replace(tokens=jnp.asarray(tokens, jnp.bfloat16)), "mean").dtype == (
-        jnp.float32
-    )
-    with pytest.raises(ValueError, match="no class token; pool by 'mean'"):
-        features.pooled(x._replace(pooled=None), "cls")
-    with pytest.raises(ValueError, match="no patch tokens; pool by 'cls'"):
-        features.pooled(x._replace(tokens=None), "mean")
-    with pytest.raises(ValueError, match="'mean' or 'cls'"):
-        features.pooled(x, "max")
 
 
 def test_raw_pixels():

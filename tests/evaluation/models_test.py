@@ -1,9 +1,11 @@
 """A work directory is read back: which branch, which step, which baselines."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from m3i_jax import encoders, normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import models
 
@@ -22,11 +24,53 @@ def test_the_newest_step_and_the_moving_average_are_the_default(finished_run):
 
 @pytest.mark.parametrize(
     "where, branch, sentence",
-    [("", "emma", "has the branches ema and online, not 'emma'"), ("no", "ema", "no checkpoints")],
+    [
+        ("", "emma", "has the branches ema and online, not 'emma'; did you mean 'ema'"),
+        ("no", "ema", "no checkpoints"),
+    ],
 )
 def test_what_is_not_there_is_said(finished_run, where, branch, sentence):
     with pytest.raises(ConfigError, match=sentence):
         models.restore(finished_run / where, branch=branch)
+
+
+def test_a_step_that_is_not_there_names_the_nearest(finished_run):
+    with pytest.raises(ConfigError, match="no checkpoint of step 7; the nearest one is 8"):
+        models.restore(finished_run, step=7)
+
+
+def test_an_encoder_sees_larger_images_with_tables_for_them(finished_run):
+    small, large = models.restore(finished_run), models.restore(finished_run, image=32)
+    assert (small.image, large.image, large.config.image) == (16, 32, 32)
+    assert large.network.towers["image"].grid == (8, 8)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    found = models.encode(large, large.params, images)
+    # A fixed table of sines is made for the larger grid, and every weight is the same.
+    fields = {**small.config.encoder, "image": 32}
+    module = encoders.create(fields.pop("name"), **fields)
+    x = normalize.channels(jnp.float32(images) / 255)
+    expected = module.apply({"params": small.params["encoders"]["image"]}, x)
+    np.testing.assert_allclose(found.tokens, expected.tokens, rtol=1e-5, atol=1e-5)
+
+
+def test_digests_tell_weights_blocks_and_sizes_apart():
+    block = {"name": "vit_nano", "image": 8, "patch": 4, "width": 16, "depth": 1}
+    made = [
+        models.fresh(block),
+        models.fresh(block, seed=1),
+        models.fresh(block | {"heads": 2}),
+        models.fresh(block | {"image": 16}),
+    ]
+    assert len({models.digest(model) for model in made}) == 4
+    assert models.digest(models.fresh(block)) == models.digest(made[0])
+    assert models.digest(models.RAW) == models.digest(models.pixels(made[0])) == ""
+
+
+def test_what_is_no_encoder_of_square_images_is_a_sentence():
+    with pytest.raises(ConfigError, match="'text_nano' is no encoder of images"):
+        models.fresh({"name": "text_nano"})
+    with pytest.raises(ConfigError, match="sees images of 8x16; expected squares: give --image=8"):
+        models.fresh({"name": "vit_nano", "image": (8, 16), "patch": 4})
 
 
 def test_the_untrained_model_is_what_the_run_started_from(finished_run):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from m3i_jax.evaluation import results, run
+from m3i_jax.evaluation import datasets, models, results, run
 from m3i_jax.evaluation.tasks import Measured, Task
 
 
@@ -21,8 +21,9 @@ def test_every_model_is_measured_on_the_rows_asked_for(finished_run):
         return Measured({"rows": 3.0, "none": None}, {"found": "it"}, {"test": len(test.labels)})
 
     tasks = [task("linear", measure), task("other", measure)]
-    how = dict(baselines=True, train_limit=23, test_limit=11)
-    found = run.evaluate(tasks, finished_run, **how)
+    how = dict(train_limit=23, test_limit=11)
+    compared = models.chosen(finished_run, baselines=True)
+    found = run.evaluate(tasks, compared, **how)
     assert [r.branch for r in found] == ["ema"] * 2 + ["untrained"] * 2 + ["pixels"] * 2
     shapes = [(train.features.shape, test.features.shape) for train, test in seen]
     assert shapes == [((23, 32), (11, 32))] * 4 + [((23, 768), (11, 768))] * 2
@@ -44,10 +45,46 @@ def test_what_is_measured_survives_what_follows(finished_run, tmp_path, caplog):
             raise KeyboardInterrupt
         return Measured({"rows": 1.0})
 
-    how = dict(baselines=True, train_limit=10, test_limit=10)
+    how = dict(train_limit=10, test_limit=10)
+    compared = models.chosen(tmp_path, baselines=True)
     with pytest.raises(KeyboardInterrupt):
-        run.evaluate([task("count", measure)], tmp_path, **how)
+        run.evaluate([task("count", measure)], compared, **how)
     assert [result.branch for result in results.read(tmp_path)] == ["ema"]
     said = [r.message for r in caplog.records]
-    for start in ("model 1 of 3: ema", "task 1 of 1: count", "model 2 of 3"):
+    for start in (f"{tmp_path}@8 on digit_scenes", "task 1 of 1: count", "untrained on digit_sce"):
         assert any(line.startswith(start) for line in said), said
+
+
+class Nothing:
+    """A data set of which nobody reads a record."""
+
+    name, classes, evaluation_ratio = "nothing", ("a", "b"), 1.0
+
+    def __len__(self):
+        return 0
+
+    def fingerprint(self):
+        return ""
+
+
+def test_models_on_other_data_go_where_they_are_told_with_intervals_and_versions(tmp_path):
+    made_up = Nothing()
+    fashion = datasets.Data("made up", lambda split, classes: made_up)
+
+    def measure(evaluation):
+        shares = {"top1": 0.75, "ece": 0.1, "none": None}
+        return Measured(shares, {}, {"train": 9, "test": 20}, {"ece": (0.05, 0.2)})
+
+    share = Task("share", "a share", "top1", "share", {}, measure)
+    pixels = models.RAW._replace(image=8)
+    made = [pixels, pixels._replace(name="other")]
+    place = tmp_path / "found" / "all.jsonl"
+    found = run.evaluate([share], made, on=[fashion, fashion._replace(name="2nd")], place=place)
+    assert [(r.model, r.data) for r in found] == [
+        ("pixels", "made up"), ("pixels", "2nd"), ("other", "made up"), ("other", "2nd"),
+    ]  # fmt: skip
+    low, high = found[0].intervals["eval/share/top1"]
+    assert (low, high) == pytest.approx((0.5313, 0.8881), abs=1e-4)  # 15 of 20
+    assert found[0].intervals["eval/share/ece"] == [0.05, 0.2] and found[0].task == "share"
+    assert {"m3i_jax", "jax", "device"} <= found[0].versions.keys() and "T" in found[0].time
+    assert results.read(place) == found and results.read(tmp_path) == []

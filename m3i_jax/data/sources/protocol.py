@@ -69,7 +69,8 @@ class Source(Protocol):
     evaluation_ratio: float, the share of the short side that an evaluation crop keeps
       (`crops.center_crop`; 0.875 where a source does not say).
     account: `Account`; without it every record has a label wherever there are classes.
-    labels: (N,) integers, those of all records, where they are known without reading one.
+    labels: (N,) integers, those of all records, where they are known without reading one;
+      else None, or no member.
     on_disk: True where records are files, which may be broken; a small source of them is read
       through before a run.
     contents() -> dict[str, str]: digests of what the records hold, by "contents", and of when they

@@ -1,5 +1,6 @@
 """A part of a source, spread evenly over it."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +35,17 @@ class Subset:
         """Those of the chosen records, in order."""
         said = list(self._source.captions())
         return (said[int(index)] for index in self._chosen)
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """The labels of these records, of a source that says its own."""
+        found = getattr(self._source, "labels", None)
+        return None if found is None else np.asarray(found)[self._chosen]
+
+    def fingerprint(self) -> str:
+        """A digest of the source's own and of which records these are."""
+        chosen = np.ascontiguousarray(self._chosen, "<i8")
+        return hashlib.sha256(self._source.fingerprint().encode() + bytes(chosen)).hexdigest()[:16]
 
     def where(self, index: int) -> str:
         """How the source names the record."""

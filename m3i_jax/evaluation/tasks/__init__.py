@@ -27,7 +27,7 @@ TASKS = {
     "corruptions": corruptions,
 }
 
-__all__ = ["TASKS", "Measured", "Task", "create", "defaults"]
+__all__ = ["TASKS", "Measured", "Task", "create", "defaults", "written"]
 
 
 def create(blocks: Sequence[dict[str, Any]], *, what: str = "task") -> list[Task]:
@@ -37,6 +37,13 @@ def create(blocks: Sequence[dict[str, Any]], *, what: str = "task") -> list[Task
       ConfigError: an unknown name or setting, with the nearest right one.
     """
     return [build.build(TASKS, block, what=what) for block in blocks]
+
+
+def written(task: Task) -> str:
+    """A task as a command line says it: its name, and the settings that are not the usual ones."""
+    usual = TASKS[task.name]().settings if task.name in TASKS else task.settings
+    others = {key: x for key, x in task.settings.items() if key not in usual or usual[key] != x}
+    return task.name + ":" * bool(others) + ",".join(f"{key}={x}" for key, x in others.items())
 
 
 def defaults() -> list[Task]:

@@ -33,6 +33,7 @@ class Task(NamedTuple):
     unit: of its measures: "share" is shown as percents, anything else as it is.
     settings: that decide the numbers, written beside them.
     measure: of a model on a data set; it asks that for the features that it needs.
+    lower: whether less of the headline is better.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Task(NamedTuple):
     unit: str
     settings: dict[str, Any]
     measure: Callable[[Evaluation], Measured]
+    lower: bool = False
 
     @property
     def metric(self) -> str:

@@ -1,0 +1,71 @@
+"""What is evaluated and on what: the flags that several commands have in common."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from m3i_jax.build import ConfigError
+from m3i_jax.command_flags import number, one_of, repeated, text, whole
+from m3i_jax.ranges import Count, CountOrOff, Pixels, Range
+
+Kept = Annotated[float, Range(0.1, 1)]
+OWN = 0.2  # of training that is held out where --split=train says no share
+
+MODEL = repeated("model", [], "An encoder, see above.")
+WORKDIR = text("workdir", None, "The same as --model, of one run; runs/m3i.")
+DATA = repeated("data", [], "A data set, see above; the run's own if left out.")
+SPLIT = one_of("split", "test", ["test", "train"], "Whose images these are.")
+BRANCH = text("branch", "ema", "ema or online, of runs whose --model has no #.")
+STEP = whole(
+    "step", None, "Which checkpoint; the newest sound one if not given.", limits=CountOrOff
+)
+POOL = one_of(
+    "pool",
+    None,
+    ["mean", "cls", "both"],
+    "Patch tokens' mean, class token, or both; cls of files whose class token was trained, else "
+    "mean.",
+)
+IMAGE = whole("image", None, "Side of the images; the model's own if not given.", limits=Pixels)
+CROP = number("crop", None, "Share of the short side that is kept; the data's own.", limits=Kept)
+BATCH = whole("batch", 100, "Images that are encoded at once.", limits=Count)
+CACHE = text("cache", "", "Folder in which features are kept, or none; the user's.")
+
+
+def models() -> Iterator[Any]:
+    """The models, one after another: only one of them is in memory."""
+    from m3i_jax.evaluation import named
+
+    if MODEL.value and WORKDIR.value:
+        raise ConfigError("--workdir and --model both say what is evaluated; give --model alone")
+    for said in MODEL.value or [WORKDIR.value or "runs/m3i"]:
+        yield named.model(said, branch=BRANCH.value, step=STEP.value, image=IMAGE.value)
+
+
+def data_sets() -> list[Any]:
+    """The data sets; [] for those of each model's own run."""
+    from m3i_jax.evaluation import datasets
+
+    return [datasets.named(said) for said in DATA.value]
+
+
+def held_out(sets: list[Any], share: float) -> list[Any]:
+    """Data sets with a part of training held out: to test on, where there is no test split.
+
+    With --split=train this part is tested on in any case.
+    """
+    from m3i_jax.evaluation import datasets
+
+    always = SPLIT.value == "train"
+    share = share or OWN * always
+    if share and not sets:
+        raise ConfigError("--holdout and --split are of --data; name the data, too")
+    return [datasets.holding_out(of, share, always=always) if share else of for of in sets]
+
+
+def how() -> dict[str, Any]:
+    """Keywords of `Evaluation` that all commands have."""
+    from m3i_jax.evaluation import cache
+
+    kept = {"none": None, "": cache.home()}.get(CACHE.value, pathlib.Path(CACHE.value))
+    return dict(pool=POOL.value, ratio=CROP.value, batch=BATCH.value, cache=kept)

@@ -1,0 +1,45 @@
+r"""Writes the features of images to a file: npz or parquet, with names, labels and classes.
+
+    m3i embed --model runs/mae --out features.npz
+    m3i embed --model vit/model.safetensors --data photos/ --split train --pool cls --out f.parquet
+
+--model and --data are those of m3i evaluate. An npz has the arrays features (N, D), labels, names
+and classes; a parquet file has a row for each image. Rows are in the order of the data set.
+"""
+
+from m3i_jax import cli
+from m3i_jax.build import ConfigError
+from m3i_jax.command_flags import text, whole
+from m3i_jax.commands import _subject as subject
+from m3i_jax.ranges import Count, CountOrOff
+
+OUT = text("out", None, "File to write, .npz or .parquet.", required=True)
+LIMIT = whole("limit", 0, "Images, spread evenly; 0 = all.", limits=CountOrOff)
+BLOCKS = whole("blocks", 1, "Last blocks whose features are put side by side.", limits=Count)
+
+
+def main() -> None:
+    """Encodes a split, and writes it."""
+    if max(len(subject.MODEL.value), len(subject.DATA.value)) > 1:
+        raise ConfigError("one file has the features of one --model on one --data")
+    from m3i_jax.evaluation import datasets, embedding
+    from m3i_jax.evaluation.evaluation import Evaluation
+    from m3i_jax.parallel.signals import Preemption
+
+    embedding.check(OUT.value)
+    (model,), split = subject.models(), subject.SPLIT.value
+    (of,) = subject.data_sets() or [datasets.of_run(model)]
+    limits = {f"{split}_limit": LIMIT.value}
+    with Preemption(holds=False):
+        found = embedding.write(
+            OUT.value, Evaluation(model, of, **limits, **subject.how()), split, blocks=BLOCKS.value
+        )
+    count, *width = found.features.shape
+    print(
+        f"{OUT.value}: {count} x {'x'.join(map(str, width))} of {model.name} on {of.name}, {split}"
+    )
+
+
+def run() -> None:
+    """The command."""
+    cli.run(main)

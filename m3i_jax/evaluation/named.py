@@ -1,0 +1,74 @@
+"""What a flag names: models to evaluate."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from m3i_jax import encoders
+from m3i_jax.build import ConfigError, nearest
+from m3i_jax.checkpoints import weights
+from m3i_jax.evaluation import foreign, models, spec
+from m3i_jax.evaluation.models import Model
+
+UNTRAINED = "untrained:"
+STEP = re.compile(r"(?P<path>.+?)(?:@(?P<step>\d+))?(?:#(?P<branch>\w+))?")
+
+
+def model(
+    text: str, *, branch: str = "ema", step: int | None = None, image: int | None = None
+) -> Model:
+    """The model of a text.
+
+        runs/mae   runs/mae@5000   runs/mae#online   runs/mae/checkpoints/5000   of a run
+        runs/mae/export   vit/model.safetensors   mae_vit_b.pth:part=model       of a file
+        untrained:vit_b16   untrained:vit_b16:patch=8,seed=1   untrained:runs/mae
+        pixels
+
+    Args:
+      text: as above; settings behind a file are those of `foreign.of_file`.
+      branch, step: of a run, where the text does not say them.
+      image: side of the images, None = the model's own.
+
+    Raises:
+      ConfigError: there is none such; the message names the nearest.
+    """
+    if text.strip() == models.PIXELS:
+        return models.RAW._replace(image=image or 0)
+    if text.startswith(UNTRAINED):
+        return _untrained(text.removeprefix(UNTRAINED), image)
+    name, settings = spec.parsed(text, what="--model")
+    match = STEP.fullmatch(name)
+    if not Path(name).exists() and match and Path(match["path"]).exists():
+        name, branch = match["path"], match["branch"] or branch
+        step = int(match["step"]) if match["step"] else step
+        if weights.is_file(name):
+            raise ConfigError(f"--model is '{text}', but '{name}' is a file: it has no steps")
+    if not Path(name).exists():
+        raise ConfigError(f"--model: there is no '{name}'{_beside(name)}")
+    if weights.is_file(name):
+        return foreign.of_file(name, image=image, **settings)
+    if settings:
+        raise ConfigError(f"--model is '{text}', but settings are of files, and '{name}' is none")
+    return models.restore(name, branch=branch, step=step, image=image)
+
+
+def _untrained(text: str, image: int | None) -> Model:
+    """An encoder of its name, of a run or of a file, with parameters as they are drawn."""
+    name, settings = spec.parsed(text, what="--model")
+    if Path(name).exists():
+        found = model(text, image=image)
+        return models.untrained(found)._replace(name=f"{UNTRAINED}{text}")
+    if name not in encoders.names():
+        raise ConfigError(f"there is no encoder '{name}'{nearest(name, encoders.names())}")
+    seed: Any = settings.pop("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise ConfigError(f"--model: seed is {seed!r}, expected a whole number from 0 on")
+    block = {"name": name, **settings, **({} if image is None else {"image": image})}
+    return models.fresh(block, seed=seed)._replace(name=f"{UNTRAINED}{text}")
+
+
+def _beside(name: str) -> str:
+    """What else lies where a path was looked for."""
+    folder = Path(name).parent
+    there = [str(folder / path.name) for path in folder.iterdir()] if folder.is_dir() else []
+    return nearest(name, there) if there else "; expected a work directory or a file of weights"

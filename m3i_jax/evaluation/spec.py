@@ -1,0 +1,45 @@
+"""`NAME:KEY=VALUE,KEY=VALUE`: how tasks, models and data sets are written on a command line."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+from m3i_jax.build import ConfigError
+
+COMMA = re.compile(r",(?![^(\[]*[)\]])")  # not one inside brackets
+# Behind the name, a colon and the first setting: paths may have colons, too.
+NAMED = re.compile(r"(?P<name>[^:]*(?::(?![A-Za-z_]\w*\s*=)[^:]*)*):(?P<settings>\s*\w+\s*=.*)")
+
+
+def parsed(text: str, *, what: str) -> tuple[str, dict[str, Any]]:
+    """("knn", {"k": (1, 20)}) of "knn:k=(1,20)"; what is a path that is there has no settings.
+
+    what: the flag, for sentences.
+
+    Raises:
+      ConfigError: a setting without a value.
+    """
+    text = text.strip()
+    if Path(text).exists():
+        return text, {}
+    if (match := NAMED.fullmatch(text)) is None:
+        name, colon, rest = text.partition(":")
+        if colon and re.fullmatch(r"\w+", rest):
+            raise ConfigError(f"{what} is '{text}', expected {name}:SETTING=VALUE,SETTING=VALUE")
+        return text, {}
+    name, found = match["name"].strip(), {}
+    for setting in filter(None, map(str.strip, COMMA.split(match["settings"]))):
+        key, given, value = setting.partition("=")
+        if not given:
+            raise ConfigError(f"{what} is '{text}', expected {name}:SETTING=VALUE,SETTING=VALUE")
+        found[key.strip()] = _value(value.strip())
+    return name, found
+
+
+def _value(text: str) -> Any:
+    """A number, a tuple or a list as Python writes them; any other text is itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return text

@@ -1,0 +1,80 @@
+"""Results side by side: models × tasks, in percent, with their intervals; the best is marked."""
+
+from collections.abc import Sequence
+
+from m3i_jax.evaluation.results import Result
+from m3i_jax.evaluation.tasks import defaults
+
+BEST = "*"
+Column = tuple[str, str]  # task, metric
+Cells = dict[tuple[tuple[str, str], Column], tuple[float, Sequence[float] | None]]
+
+
+def compared(results: Sequence[Result]) -> str:
+    """A row for every model on every data set, a column for every task; the latest number of each.
+
+    model             data            linear top1           knn top1_k20
+    runs/mae@5000     fashion_mnist   83.1* (82.3–83.8)     80.2* (79.4–81.0)
+    pixels            fashion_mnist   81.4  (80.6–82.1)     77.8  (77.0–78.6)
+
+    The best of a column on its data set has a star, and so have those whose numbers are equal.
+    """
+    cells, columns = _cells(results), _columns(results)
+    rows = [("model", "data", *(f"{task} {name.split('/', 2)[2]}" for task, name in columns))]
+    for model, of in dict.fromkeys((_model(r), r.data) for r in results):
+        row = (_cell(cells, (model, of), column) for column in columns)
+        rows.append((model, of, *row))
+    if not any(row[1] for row in rows[1:]):  # of before there was more than one data set
+        rows = [(model, *rest) for model, _, *rest in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _columns(results: Sequence[Result]) -> list[Column]:
+    """(task, metric) of what is shown: of a task its headline, of what no task is, everything."""
+    known = {task.name: task.metric for task in defaults()}
+    found = {name for result in results for name in result.metrics}
+    columns = {}
+    for result in results:
+        for name in result.metrics:
+            headline = known.get(_task(name))
+            if headline not in found or name == headline:  # k may be another one
+                columns[result.task or _task(name), name] = None
+    return [*columns]
+
+
+def _cells(results: Sequence[Result]) -> Cells:
+    """(value, interval) by row and column, the latest of each."""
+    return {
+        ((_model(r), r.data), (r.task or _task(name), name)): (value, r.intervals.get(name))
+        for r in results
+        for name, value in r.metrics.items()
+    }
+
+
+def _task(metric: str) -> str:
+    return metric.split("/")[1]
+
+
+def _model(result: Result) -> str:
+    """What a row is called; results of before had no names of models."""
+    return result.model or f"{result.branch}@{result.step}"
+
+
+def _cell(cells: Cells, row: tuple[str, str], column: Column) -> str:
+    """The number with its mark and interval."""
+    if (row, column) not in cells:
+        return "–"
+    value, interval = cells[row, column]
+    on_same = [x for ((_, of), name), (x, _) in cells.items() if (of, name) == (row[1], column)]
+    known = {task.name: task for task in defaults()}
+    task = known.get(_task(column[1]))
+    best = min(on_same) if task and task.lower else max(on_same)
+    percent = task is not None and task.unit == "share"
+    shown = (lambda x: f"{100 * x:.1f}") if percent else (lambda x: f"{x:.4g}")
+    mark = BEST if value == best and len(on_same) > 1 else " "
+    ends = "" if interval is None else " ({}–{})".format(*map(shown, interval))
+    return f"{shown(value)}{mark}{ends}"

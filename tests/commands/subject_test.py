@@ -1,0 +1,46 @@
+"""What is evaluated and on what, as flags say it."""
+
+import pytest
+from absl import flags
+
+from m3i_jax import command_flags
+from m3i_jax.build import ConfigError
+from m3i_jax.commands import _subject as subject
+from m3i_jax.evaluation import cache
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """said(words...): the flags of a command line."""
+
+    def say(*words):
+        found = flags.FlagValues()
+        command_flags.define(command_flags.of(subject), flag_values=found)
+        found(["m3i", *words])
+        monkeypatch.setattr(command_flags.flags, "FLAGS", found)
+
+    return say
+
+
+def test_models_come_one_after_another(said):
+    said("--model=pixels", "--model=untrained:vit_nano:depth=1,width=16", "--image=16")
+    assert [model.image for model in subject.models()] == [16, 16]
+    said("--model=pixels", "--workdir=runs/mae")
+    with pytest.raises(ConfigError, match="--workdir and --model both say what is evaluated"):
+        list(subject.models())
+
+
+def test_data_sets_have_a_part_held_out_where_it_is_asked_for(said):
+    said("--data=digit_scenes:length=40", "--split=train")
+    (held,) = subject.held_out(subject.data_sets(), 0.0)
+    assert len(held.open("train", None)) == 32 and len(held.open("test", None)) == 8
+    said("--split=train")
+    with pytest.raises(ConfigError, match="--holdout and --split are of --data; name the data"):
+        subject.held_out(subject.data_sets(), 0.0)
+
+
+@pytest.mark.parametrize("word, folder", [("none", None), ("", cache.home()), ("here", "here")])
+def test_features_are_kept_where_the_flag_says(said, word, folder):
+    said(f"--cache={word}")
+    found = subject.how()["cache"]
+    assert str(found) == str(folder)

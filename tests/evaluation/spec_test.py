@@ -1,0 +1,33 @@
+"""Names with settings, as a command line has them."""
+
+import pytest
+
+from m3i_jax.build import ConfigError
+from m3i_jax.evaluation.spec import parsed
+
+
+@pytest.mark.parametrize(
+    "text, name, settings",
+    [
+        ("knn", "knn", {}),
+        ("knn:k=(1,20),temperature=0.1", "knn", {"k": (1, 20), "temperature": 0.1}),
+        ("digit_scenes:clutter=0, shade=0", "digit_scenes", {"clutter": 0, "shade": 0}),
+        ("image_folder:root=a/b:c", "image_folder", {"root": "a/b:c"}),
+        ("C:\\runs\\vit.pth:encoder=vit_b16", "C:\\runs\\vit.pth", {"encoder": "vit_b16"}),
+        ("a:b/c", "a:b/c", {}),
+    ],
+)
+def test_a_name_and_its_settings(text, name, settings):
+    assert parsed(text, what="--data") == (name, settings)
+
+
+def test_a_path_that_is_there_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a:k=1").mkdir()
+    assert parsed("a:k=1", what="--data") == ("a:k=1", {})
+
+
+@pytest.mark.parametrize("text", ["knn:k", "knn:k=1,t"])
+def test_a_setting_without_a_value_is_a_sentence(text):
+    with pytest.raises(ConfigError, match="--task is '.*', expected knn:SETTING=VALUE"):
+        parsed(text, what="--task")

@@ -97,8 +97,10 @@ def call(
     return made(fn, kwargs, what=what, **given)
 
 
-def made(fn: Callable, kwargs: Mapping[str, Any], *, what: str, **given: Any) -> Any:
-    """Calls `fn(**given, **kwargs)`, which has been checked; its ValueErrors are of `what`."""
+def made(
+    fn: Callable, kwargs: Mapping[str, Any], *, what: str, others: Iterable[str] = (), **given: Any
+) -> Any:
+    """As `call`, of what has been checked; ValueErrors of `fn` are ConfigErrors of `what`."""
     try:
         return fn(**given, **kwargs)
     except ValueError as error:
@@ -140,11 +142,20 @@ def check(
 
 
 def build(
-    module: Any, block: Mapping[str, Any], *, what: str, others: Iterable[str] = (), **given: Any
+    module: Any,
+    block: Mapping[str, Any],
+    *,
+    what: str,
+    others: Iterable[str] = (),
+    make: Callable = call,
+    **given: Any,
 ) -> Any:
-    """Calls the function of `module` that `block["name"]` names with the rest of the block."""
+    """Calls the function of `module` that `block["name"]` names with the rest of the block.
+
+    make: `call`, or `made` for a block that has been checked.
+    """
     fn, kwargs = choose(module, block, what=what)
-    return call(fn, kwargs, what=what, others=("name", *others), **given)
+    return make(fn, kwargs, what=what, others=("name", *others), **given)
 
 
 def choose(module: Any, block: Mapping[str, Any], *, what: str) -> tuple[Callable, dict[str, Any]]:

@@ -17,7 +17,7 @@ from jaxtyping import Float, Key
 
 from m3i_jax import decoders as decoding
 from m3i_jax import encoders as encoding
-from m3i_jax.build import ConfigError, nearest
+from m3i_jax.build import ConfigError, call, nearest
 from m3i_jax.encoders import shared
 from m3i_jax.types import Array, Features, Grid
 
@@ -82,6 +82,7 @@ def build(
     image: int,
     dtype: str,
     out: Mapping[str, int] | Callable[[str, dict[str, Tower]], int | None],
+    make: Callable = call,
 ) -> Network:
     """Builds a network from blocks of plain data `{name, **kwargs}`.
 
@@ -96,6 +97,7 @@ def build(
       dtype: of matrix products.
       out: width of every other decoder's result, by name, or as a function of the name and the
         nodes.
+      make: `build.call`; `build.made` for blocks that have been checked.
 
     Raises:
       ConfigError: for whatever no network can be built from.
@@ -110,13 +112,13 @@ def build(
             "config.encoder.shares: the encoder shares no blocks; a further tower may share its own"
         )
     given = {"image": image, "dtype": dtype}
-    modules = {name: _encoder(name, block, given) for name, block in blocks.items()}
+    modules = {name: _encoder(name, block, given, make) for name, block in blocks.items()}
     shares = {name: block["shares"] for name, block in blocks.items() if block.get("shares")}
     for name, count in shares.items():
         shared.check(name, modules[name], modules["image"], count)
     records = {name: _tower(module) for name, module in modules.items()}
     width = out if callable(out) else lambda name, nodes: out.get(name)
-    heads = _heads(decoders, records, dtype=dtype, width=width)
+    heads = _heads(decoders, records, dtype=dtype, width=width, make=make)
     coupling = {n for n, module in modules.items() if getattr(module, "has_batch_stats", False)}
     coupling |= {n for n, module in heads.modules.items() if getattr(module, "norm", "") == "batch"}
     return Network(
@@ -142,14 +144,16 @@ def _tower(module: nn.Module) -> Tower:
     return Tower(module.features, module.grid, patch, module.kind, masking, stride, depth)
 
 
-def _encoder(tower: str, block: Mapping[str, Any], given: Mapping[str, Any]) -> nn.Module:
+def _encoder(
+    tower: str, block: Mapping[str, Any], given: Mapping[str, Any], make: Callable
+) -> nn.Module:
     """Module of a tower; `given` fills the options that it has and its block leaves open."""
     what = _block(tower)
     _, kwargs = encoding.choose(block, what=what)
     name = block["name"]
     kwargs = {k: v for k, v in given.items() if encoding.accepts(name, k)} | kwargs
     kwargs.pop("shares", None)
-    return encoding.create(name, what=what, others=("shares",), **kwargs)
+    return encoding.create(name, what=what, others=("shares",), make=make, **kwargs)
 
 
 def _block(tower: str) -> str:
@@ -157,7 +161,7 @@ def _block(tower: str) -> str:
     return "config.encoder" if tower == "image" else f"config.towers.{tower}"
 
 
-def _heads(blocks, towers, *, dtype, width) -> Heads:
+def _heads(blocks, towers, *, dtype, width, make) -> Heads:
     """Modules of all decoders, feature heads first, as the others may predict what they make."""
     inputs = {name: str(block.get("input", "image")) for name, block in blocks.items()}
     for name, source in inputs.items():
@@ -177,7 +181,7 @@ def _heads(blocks, towers, *, dtype, width) -> Heads:
         kwargs = {k: v for k, v in blocks[name].items() if k != "input"}
         given |= {"dtype": dtype} if "dtype" not in kwargs else {}
         given |= {"what": f"config.decoders.{name}", "others": ("input",)}
-        modules[name] = decoding.create(kwargs, **given)
+        modules[name] = decoding.create(kwargs, make=make, **given)
 
     def visit(name):
         """Creates feature head `name`, after the one that feeds it."""

@@ -1,12 +1,12 @@
 """Decoders ψ: from the code of the input to a prediction of the code of the target, by name."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flax import linen as nn
 
-from m3i_jax.build import build, choose, lookup, said_of
+from m3i_jax.build import build, call, choose, lookup, said_of
 from m3i_jax.decoders.branch import ClassBranch
 from m3i_jax.decoders.dalle import DalleDecoder
 from m3i_jax.decoders.dense import DenseHeads
@@ -43,7 +43,12 @@ def variant(name: str) -> Any:
 
 
 def create(
-    block: Mapping[str, Any], *, what: str = "decoder", others: Iterable[str] = (), **given: Any
+    block: Mapping[str, Any],
+    *,
+    what: str = "decoder",
+    others: Iterable[str] = (),
+    make: Callable = call,
+    **given: Any,
 ) -> nn.Module:
     """The Linen module of a block `{name, **kwargs}`; `given` are fields the block may not set.
 
@@ -52,7 +57,8 @@ def create(
         fit together.
     """
     # `parent` and `name` are fields of every Linen module, and no options of a decoder.
-    module = build(_DECODERS, block, what=what, others=others, parent=None, name=None, **given)
+    fields = dict(parent=None, name=None, **given)
+    module = build(_DECODERS, block, what=what, others=others, make=make, **fields)
     with said_of(what):
         module.check()
     return module

@@ -39,22 +39,29 @@ def choose(block: Mapping[str, Any], *, what: str) -> tuple[Callable, dict[str, 
 
 
 def create(
-    name: str, /, *, what: str = "", others: Iterable[str] = (), **overrides: Any
+    name: str,
+    /,
+    *,
+    what: str = "",
+    others: Iterable[str] = (),
+    make: Callable = call,
+    **overrides: Any,
 ) -> nn.Module:
     """The Linen module of the encoder called `name`, with any of its fields overridden.
 
     what: how to name the block in errors, such as `config.encoder`.
     others: keys that a block has beside them, of which one may be misspelt.
+    make: `build.call`; `build.made` for fields that have been checked.
 
     Raises:
       ConfigError: for an unknown name or option, naming the nearest, and for sizes that do not
         fit together.
     """
-    made = variant(name)
+    kind = variant(name)
     overrides = {key: _hashable(x) for key, x in overrides.items()}
     # `parent` and `name` are fields of every Linen module, and no options of an encoder.
     given = dict(others=others, parent=None, name=None)
-    module = call(made, overrides, what=what or f"encoder '{name}'", **given)
+    module = make(kind, overrides, what=what or f"encoder '{name}'", **given)
     with said_of(what):
         module.check()
     return module

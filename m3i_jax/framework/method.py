@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -194,6 +194,17 @@ class Method:
                         )
         # A code's own average, with its momentum, takes the place of the one for evaluation.
         return {slot.name: slot for slot in self.average.slots} | slots
+
+    def with_slot(self, slot: Slot) -> "Method":
+        """This method with `slot` in the place of the state of its name, in all its codes."""
+
+        def exchanged(code: Code | RegionCode) -> Code | RegionCode:
+            if isinstance(code, RegionCode):
+                return code
+            slots = tuple(slot if s.name == slot.name else s for s in code.encoder.slots)
+            return code._replace(encoder=code.encoder._replace(slots=slots))
+
+        return replace(self, codes={name: exchanged(code) for name, code in self.codes.items()})
 
     def owned(self, params: dict, slot: str) -> dict:
         """The parameters that the encoders with this state pass through."""

@@ -14,9 +14,10 @@ negative_weight: of the alignment with the directions of other samples (UniGrad)
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from m3i_jax import build
 from m3i_jax.framework import Method
 from m3i_jax.methods import (
     compose,
@@ -68,9 +69,14 @@ METHODS = PUBLISHED | _public(recombined) | {"combine": combine}
 __all__ = list(METHODS)
 
 
-def create(block: Mapping[str, Any], *, what: str = "config.objective") -> Method:
-    """The method that a block `{name, **arguments, target}` names."""
-    return compose.create(METHODS, block, what=what)
+def create(
+    block: Mapping[str, Any], *, what: str = "config.objective", make: Callable = build.call
+) -> Method:
+    """The method that a block `{name, **arguments, target}` names.
+
+    make: `build.call`; `build.made` for a block that has been checked.
+    """
+    return compose.create(METHODS, block, what=what, make=make)
 
 
 def table() -> str:

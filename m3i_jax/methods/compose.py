@@ -1,6 +1,6 @@
 """Methods from plain data, and several at once over shared encoders (M3I Eq. 4)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from m3i_jax import build, framework
@@ -11,16 +11,19 @@ from m3i_jax.framework.alike import made_of
 TARGETS = {"ema": framework.ema, "pixels": framework.pixels, "frozen": framework.frozen}
 
 
-def create(table: Mapping[str, Any], block: Mapping[str, Any], *, what: str) -> Method:
+def create(
+    table: Mapping[str, Any], block: Mapping[str, Any], *, what: str, make: Callable
+) -> Method:
     """The method of the table that a block names, with its own `target` block where it has one.
 
     table: {name: function}.  what: how to name the block in errors.
+    make: see `methods.create`.
     """
     function, block = build.choose(table, block, what=what)
     given = {}
     if (target := block.pop("target", None)) not in (None, {}):
-        given["target"] = build.build(TARGETS, target, what=f"{what}.target")
-    return build.call(function, block, what=what, others=("name", "target"), **given)
+        given["target"] = build.build(TARGETS, target, what=f"{what}.target", make=make)
+    return make(function, block, what=what, others=("name", "target"), **given)
 
 
 def combine(methods: Mapping[str, Method], *, weights: Mapping[str, float] | None = None) -> Method:

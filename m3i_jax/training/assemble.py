@@ -17,7 +17,7 @@ from m3i_jax.framework import Method, Weighting
 from m3i_jax.parallel import sharding
 from m3i_jax.training import agreement, schedules, schema
 from m3i_jax.training import optimizer as optimizers
-from m3i_jax.training.average import with_momentum
+from m3i_jax.training.average import average, fitted_to, with_momentum
 from m3i_jax.training.config import Config
 from m3i_jax.training.state import TrainState, create
 from m3i_jax.training.step import Augment, compile_step, make_step
@@ -104,10 +104,12 @@ def length(config: Config, *, images: int) -> int:
     return schedules.parse(config.duration, batch=config.batch, epoch=config.epoch_size or images)
 
 
-def objective(config: Config, *, steps: int | None = None) -> Method:
+def objective(config: Config, *, make: Callable = build.call) -> Method:
     """The method that the config names, with its target.
 
-    steps: of the whole run, for the momentum of a moving average that the config names none for.
+    A moving average that the config names no momentum for has that of a long run, see
+    `average.fitted_to`.
+    make: `build.call`; `build.made` for a config that has been checked.
     """
     block = dict(config.objective)
     if config.target:
@@ -120,21 +122,24 @@ def objective(config: Config, *, steps: int | None = None) -> Method:
         block["target"] = config.target
     target = block.get("target")
     if isinstance(target, Mapping) and target.get("name") == "ema":
-        block["target"] = with_momentum(block["target"], steps)
-    method = methods.create(block, what="config.objective")
-    block, whole = with_momentum(config.average, steps), dict(tower="image", heads=())
-    classifier = block.pop("classifier", False)
+        block["target"] = with_momentum(block["target"], None)
+    method = methods.create(block, what="config.objective", make=make)
+    classifier = config.average.get("classifier", False)
     if classifier and not method.classifier:
         raise ConfigError(
             f"config.average.classifier is {classifier}, but objective "
             f"'{config.objective['name']}' has no classifier"
         )
-    average = build.call(framework.ema, block, what="config.average", **whole)
-    return replace(method, average=average, averages_classifier=classifier)
+    return replace(method, average=average(config), averages_classifier=classifier)
 
 
-def build_network(config: Config, method: Method) -> networks.Network:
-    """The network that the config describes; every decoder predicts what its terms want."""
+def build_network(
+    config: Config, method: Method, *, make: Callable = build.call
+) -> networks.Network:
+    """The network that the config describes; every decoder predicts what its terms want.
+
+    make: see `objective`.
+    """
     towers = {"image", *config.towers}
     for name, code in method.encoded.items():
         if code.encoder.tower not in towers:
@@ -165,6 +170,7 @@ def build_network(config: Config, method: Method) -> networks.Network:
         image=config.image,
         dtype=config.dtype,
         out=lambda name, nodes: _wanted(method, nodes).get(name),
+        make=make,
     )
     heads = {name: s.width for name, s in network.nodes.items() if s.kind == "head"}
     for name in sorted(method.heads() - set(heads)):
@@ -206,8 +212,8 @@ def check(config: Config, *, devices: Sequence[Any] | None = None) -> Parts:
     """
     schema.check(config)
     with build.knowing(config.to_dict()):
-        method = objective(config)
-        network = build_network(config, method)
+        method = objective(config, make=build.made)
+        network = build_network(config, method, make=build.made)
         weighting = _weighting(config, method)
     agreement.check(config, method, network)
     augment = _augment(config, method)
@@ -259,7 +265,7 @@ def finish(parts: Parts, *, images: int) -> Run:
     epoch = config.epoch_size or images
     total = length(config, images=images)
     warmup = schedules.parse(config.warmup, batch=config.batch, epoch=epoch, total=total)
-    method = objective(config, steps=max(total, 1))  # whose moving average fits the length
+    method = fitted_to(parts.method, config, max(total, 1))
     key = jax.random.key(config.seed)
     with jax.set_mesh(mesh):  # as where the state is made, whose trace this is then
         params, _ = jax.eval_shape(partial(framework.init, method, network), key)
@@ -269,6 +275,7 @@ def finish(parts: Parts, *, images: int) -> Run:
         batch=config.batch,
         total=total,
         warmup=warmup,
+        make=build.made,
     )
     count = trees.count(params)
     if count > MOST:

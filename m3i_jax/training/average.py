@@ -1,11 +1,14 @@
 """The moving average and the length of a run: a momentum that fits it, and how far it has come."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from m3i_jax.framework import Method
+from m3i_jax import build, framework
+from m3i_jax.framework import Encoder, Method
+from m3i_jax.training.config import Config
 
 LONG = 0.995  # momentum at the start of a run that is long enough for it
 TURNS = 20.0  # Σ(1 − μ₀) over a shorter one
@@ -25,6 +28,21 @@ def with_momentum(block: Mapping[str, Any], steps: int | None) -> dict[str, Any]
     """Arguments of `framework.ema`, with a momentum that fits where they name none."""
     momentum, end = LONG if steps is None else fitted(steps), block.get("end", 1.0)
     return {"momentum": min(momentum, end) if isinstance(end, int | float) else momentum, **block}
+
+
+def fitted_to(method: Method, config: Config, steps: int) -> Method:
+    """A method whose moving averages fit a run of so many steps, where no momentum is named."""
+    target = config.target or config.objective.get("target") or {}
+    if target.get("name") == "ema":
+        own = {key: value for key, value in target.items() if key != "name"}
+        method = method.with_slot(framework.ema(**with_momentum(own, steps)).slots[0])
+    return replace(method, average=average(config, steps=steps))
+
+
+def average(config: Config, *, steps: int | None = None) -> Encoder:
+    """The moving average for evaluation that a config describes."""
+    own = {key: value for key, value in config.average.items() if key != "classifier"}
+    return build.made(framework.ema, with_momentum(own, steps), what="config.average")
 
 
 def moved(method: Method, *, step: int, total: int) -> float:

@@ -22,7 +22,7 @@ def advise(meta: dict[str, Any], *, branch: str, step: int) -> str:
     try:
         config = Config.of(meta["config"])
         total = length(config, images=images)
-        method = objective(config, steps=max(total, 1))
+        method = average.fitted_to(objective(config), config, max(total, 1))
     except (ConfigError, KeyError):  # weights of a run that only another version could train
         return ""
     if said := average.hardly_moved(method, step=step, total=total):

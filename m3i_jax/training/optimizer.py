@@ -53,7 +53,13 @@ class Optimizer(NamedTuple):
 
 
 def create(
-    block: Mapping[str, Any], *, params: Any, batch: int, total: int, warmup: int = 0
+    block: Mapping[str, Any],
+    *,
+    params: Any,
+    batch: int,
+    total: int,
+    warmup: int = 0,
+    make: Callable = build.call,
 ) -> Optimizer:
     """The optimiser that a config block `{name, **kwargs}` names: `adamw`, `lamb`, `lars`, `sgd`.
 
@@ -62,15 +68,18 @@ def create(
       params: the parameters or their shapes; every pattern is checked against their paths.
       batch: images per step, for `base_lr`.
       total, warmup: steps, for the schedule.
+      make: `build.call`; `build.made` for a block that has been checked.
     """
     given = {"params": params, "batch": batch, "total": total, "warmup": warmup}
-    return build.build(offered(), block, what="config.optimizer", **given)
+    return build.build(offered(), block, what="config.optimizer", make=make, **given)
 
 
 def check(block: Mapping[str, Any], *, batch: int, total: int, warmup: int) -> None:
-    """Refuses what `create` would refuse, but for patterns that no parameter matches."""
-    fn, own = choose(offered(), block, what="config.optimizer")
-    build.check(fn, own, what="config.optimizer", given=STEPS)
+    """Refuses what does not go together in a block whose keys and values have been checked.
+
+    Patterns that no parameter matches are left to `create`.
+    """
+    _, own = choose(offered(), block, what="config.optimizer")
     field = {n: p.default for n, p in inspect.signature(optimizer).parameters.items()} | own
     shape, rates = ("schedule", "end_lr", "stretch"), ("lr", "base_lr")
     _rate(*map(field.get, shape), total, warmup, batch, *map(field.get, rates))

@@ -111,3 +111,19 @@ def test_an_average_is_of_the_classifier_where_that_is_asked_for():
         "encoders": {"image": {"w": 1}, "category": {"kernel": 2}},
         "decoders": {"category": {"norm": 4}},
     }
+
+
+def test_a_state_is_exchanged_in_all_codes_that_have_it():
+    average = fw.ema(momentum=0.5)
+    first = fw.Method(
+        {
+            "x": Code("a", fw.online()),
+            "y": Code("a", fw.standardize(average)),
+            "z": Code("b", average),
+        },
+        {"t": Term("x", "y", None, fw.gaussian())},
+    )
+    slot = fw.ema(momentum=0.7).slots[0]
+    method = first.with_slot(slot)
+    assert method.slots["ema"] is slot and first.slots["ema"].settings[0] == 0.5
+    assert method.codes["x"] is not None and method.codes["x"].encoder == first.codes["x"].encoder

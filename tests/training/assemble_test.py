@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax import networks, trees
+from m3i_jax import build, methods, networks, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel import sharding
@@ -222,3 +222,27 @@ def test_a_network_is_built_once_on_the_way_to_a_start(shrunk, monkeypatch):
     assert run.mesh is parts.mesh and run.config is parts.config
     long, short = (finish(parts, images=n).method.slots["ema"].settings for n in (10**6, 100))
     assert long != short, "the moving average fits the length of the run"
+
+
+def test_what_a_config_describes_is_checked_once_and_built_once(shrunk, monkeypatch):
+    config, checked, built = shrunk("siamese_im", target={"name": "ema"}), [], []
+    check, siamese_im = build.check, methods.METHODS["siamese_im"]
+
+    def counted(fn, kwargs, *, what, **how):
+        checked.append((what, fn))
+        return check(fn, kwargs, what=what, **how)
+
+    @functools.wraps(siamese_im)
+    def building(**arguments):
+        built.append(arguments)
+        return siamese_im(**arguments)
+
+    monkeypatch.setattr(build, "check", counted)
+    monkeypatch.setitem(methods.METHODS, "siamese_im", building)
+    run = assemble(config, images=100)
+    blocks = ("encoder", "decoders", "objective", "target", "optimizer", "weighting", "average")
+    twice = {what for what, fn in checked if checked.count((what, fn)) > 1}
+    twice -= {"config.optimizer.schedule"}  # `optimizer` takes it as data, also from elsewhere
+    assert not [what for what in twice if what.startswith(tuple(f"config.{b}" for b in blocks))]
+    assert {f"config.{block}" for block in blocks} - {"config.decoders"} <= {w for w, _ in checked}
+    assert len(built) == 1 and run.method.slots["ema"].settings[0] == 0.0  # μ₀ of 12 steps

@@ -75,16 +75,21 @@ Share = Annotated[float, Range(0, 1)]
 PositiveShare = Annotated[float, Range(1e-3, 1, why="a share that is seen")]
 Rate = Annotated[float, Range(0, 1, below=True, why="at 1 nothing is left")]  # that is dropped
 Memory = Annotated[float, Range(0, 1, below=True, why="at 1 a mean of the past never moves")]
+Dropped = Annotated[float, Range(0, 0.9, why="with more hardly anything is left to train")]
+Smoothing = Annotated[float, Range(0, 0.9, why="with more hardly anything of the label is left")]
 Positive = Annotated[float, Range(1e-9, LARGEST, why="with less it is 0 for float32")]
+Gain = Annotated[float, Range(1e-9, 10, why="what is multiplied by it is of about 1")]
 NotNegative = Annotated[float, Range(0, LARGEST)]
+Weight = Annotated[float, Range(0, 10_000, why="with more nothing else counts for float32")]
+PositiveWeight = Annotated[float, Range(1e-6, 10_000, why="beyond it only one of two counts")]
 Signed = Annotated[float, Range(-LARGEST, LARGEST)]
 Stretch = Annotated[float, Range(1, 100, why="a schedule outlasts the run, or ends with it")]
 Hidden = Annotated[
     float, Range(0, 1, above=True, below=True, why="a mask that hides nothing, or all, is none")
 ]
 # Of a softmax. Below, float32 has no exponential; above, all is alike.
-Temperature = Annotated[float, Range(1e-3, 100, why="logits are divided by it")]
-Epsilon = Annotated[float, Range(1e-15, 1, why="it keeps what is divided by from 0")]
+Temperature = Annotated[float, Range(1e-3, 20, why="logits are divided by it")]
+Epsilon = Annotated[float, Range(1e-15, 0.01, why="it keeps what is divided by from 0")]
 
 Count = Annotated[int, Range(1, INT32)]
 Queue = Annotated[int, Range(1, 2**22, why="a device holds all of it")]  # of codes
@@ -94,6 +99,7 @@ Depth = Annotated[int, Range(1, 1000)]  # of blocks that are stacked, and compil
 Blocks = Annotated[int, Range(1, 64)]  # that are compiled one by one
 Local = Annotated[int, Range(0, 64)]  # small views of an image
 Width = Annotated[int, Range(1, 2**17)]
+Head = Annotated[int, Range(2, 2**17, why="a code of one number is its sign")]  # width of codes
 Words = Annotated[int, Range(2, 2**22, why="a vocabulary has two words or more")]
 Heads = Annotated[int, Range(1, 1024)]
 Ratio = Annotated[float, Range(1e-3, 64)]  # of a hidden layer to the width

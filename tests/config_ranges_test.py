@@ -261,3 +261,37 @@ def test_a_range_of_each_kind_is_drawn_from():
     assert [1.0, 0] in bad or [1, 0] in bad
     assert any(isinstance(x, list) and math.nextafter(1, 2) in x for x in bad)
     assert list(beyond(int, Range(1, 8))) == [-999, -(10**300), 0, 1008, 10**300, 9]
+
+
+NOBODY = [  # each was accepted, and trained on nothing or on one number alone
+    ("digit_scenes/vq_kd", "decoders.bottleneck.out", 1, "a code of one number is its sign"),
+    ("digit_scenes/moco", "decoders.projector.out", 1, "a code of one number is its sign"),
+    ("digit_scenes/mae", "optimizer.lr", 50, "a step moves each parameter by about it"),
+    ("digit_scenes/mae", "optimizer.eps", 1.0, "with more than a gradient's root it is SGD"),
+    ("digit_scenes/mae", "optimizer.b1", 0.9999999, "never follows"),
+    ("digit_scenes/mae", "optimizer.b2", 0.9999999, "never follows"),
+    ("digit_scenes/mae", "encoder.drop_path", 0.9999999, "hardly anything is left to train"),
+    ("digit_scenes/mae", "encoder.attention_dropout", 0.99, "hardly anything is left to train"),
+    ("digit_scenes/mae", "encoder.eps", 1.0, "from 0"),
+    ("digit_scenes/mae", "encoder.layer_scale", 1e6, "of about 1"),
+    ("digit_scenes/clip", "objective.hidden", 0.9999, "hardly anything is left"),
+    ("digit_scenes/m3i", "objective.label_smoothing", 0.999, "hardly anything of the label"),
+    ("digit_scenes/m3i", "objective.text_weight", 1e6, "nothing else counts"),
+    ("digit_scenes/m3i", "weighting.gamma", 1e-9, "only one of two counts"),
+    ("digit_scenes/barlow_twins", "objective.off_diagonal", 1e6, "nothing else counts"),
+    ("digit_scenes/moco", "objective.temperature", 100, "logits are divided by it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name,path,value,why", NOBODY)
+def test_numbers_that_nobody_can_mean_are_refused_with_the_reason(name, path, value, why):
+    from m3i_jax import cli
+
+    config = cli.load(name).to_dict()
+    *inner, key = path.split(".")
+    node = config
+    for part in inner:
+        node = node[part]
+    node[key] = value
+    with pytest.raises(ConfigError, match=rf"^config\.{path} is .*{why}"):
+        assemble.check(Config.of(config))

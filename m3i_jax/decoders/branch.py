@@ -9,7 +9,7 @@ from m3i_jax.decoders.tokens import blocks, with_class
 from m3i_jax.nn.blocks import check_blocks
 from m3i_jax.nn.choices import Dtype, QkvBias, Remat
 from m3i_jax.nn.relative import RelativeBias
-from m3i_jax.ranges import Depth, Heads, Positive, Ratio
+from m3i_jax.ranges import Depth, Gain, Heads, Ratio
 from m3i_jax.types import Features, Grid
 
 
@@ -34,7 +34,7 @@ class ClassBranch(nn.Module):
     mlp_ratio: Ratio = 4.0
     relative_bias: bool = False
     qkv_bias: QkvBias = True
-    layer_scale: Positive | None = None
+    layer_scale: Gain | None = None
     dtype: Dtype = "float32"
     scan: bool = True
     remat: Remat = "none"

@@ -14,7 +14,7 @@ from m3i_jax.nn.blocks import DTYPES, check_choice
 from m3i_jax.nn.choices import Dtype
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import UnitNorm
-from m3i_jax.ranges import Width
+from m3i_jax.ranges import Head, Width
 from m3i_jax.types import Array, Features
 
 
@@ -28,7 +28,7 @@ class DenseHeads(nn.Module):
       dtype: of the products.
     """
 
-    out: Width = 128
+    out: Head = 128
     hidden: Width = 2048
     unit_norm: bool = True
     dtype: Dtype = "float32"

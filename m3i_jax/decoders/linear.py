@@ -13,7 +13,7 @@ from m3i_jax.nn.blocks import DTYPES, check_choice, gelu
 from m3i_jax.nn.choices import Dtype, NormOrNone
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import MAX_LOGIT_SCALE, NORMS, LayerNorm, UnitNorm
-from m3i_jax.ranges import Blocks, Range, Width
+from m3i_jax.ranges import Blocks, Head, Range, Width
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features, Grid
 
@@ -55,7 +55,7 @@ class LinearHead(nn.Module):
       dtype: of the product.
     """
 
-    out: Width
+    out: Head
     pool: Pool = "none"
     split: Annotated[int, Range(1, 16)] = 1
     norm_in: bool = False
@@ -136,7 +136,7 @@ class MlpHead(nn.Module):
       dtype: of the products.
     """
 
-    out: Width
+    out: Head
     hidden: Width = 4096
     layers: Blocks = 2
     norm: NormOrNone = "batch"

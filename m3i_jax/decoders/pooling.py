@@ -12,7 +12,7 @@ from m3i_jax.nn.blocks import DTYPES, check_choice, softmax
 from m3i_jax.nn.choices import Dtype, NormOrNone
 from m3i_jax.nn.linear import Linear, einsum
 from m3i_jax.nn.norms import NORMS, LayerNorm, UnitNorm
-from m3i_jax.ranges import Heads, Width
+from m3i_jax.ranges import Head, Heads
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features
 
@@ -29,7 +29,7 @@ class Pooled(nn.Module):
       dtype: of nothing here; every decoder has it.
     """
 
-    out: Width
+    out: Head
     pool: Annotated[str, OneOf("mean", "class")] = "mean"
     norm: NormOrNone = "none"
     dtype: Dtype = "float32"
@@ -74,7 +74,7 @@ class AttentionPool(nn.Module):
       dtype: of the products.
     """
 
-    out: Width
+    out: Head
     heads: Heads = 16
     norm_out: bool = True
     unit_norm: bool = False

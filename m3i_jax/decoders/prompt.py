@@ -15,7 +15,7 @@ from m3i_jax.decoders.tokens import absolute, blocks, check_sizes, fill, mask_to
 from m3i_jax.nn.choices import Dtype, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
-from m3i_jax.ranges import Depth, Heads, Ratio, Width
+from m3i_jax.ranges import Depth, Head, Heads, Ratio, Width
 from m3i_jax.types import Array, Features, Grid
 
 
@@ -33,7 +33,7 @@ class Prompt(nn.Module):
       dtype, scan, remat: see `blocks.stack`.
     """
 
-    out: Width
+    out: Head
     width: Width = 512
     depth: Depth = 8
     heads: Heads = 16

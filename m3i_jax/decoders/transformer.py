@@ -14,7 +14,7 @@ from m3i_jax.nn.blocks import check_choice
 from m3i_jax.nn.choices import Dtype, Norm, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import NORMS, LayerNorm
-from m3i_jax.ranges import Depth, Heads, Range, Ratio, Width
+from m3i_jax.ranges import Depth, Head, Heads, Range, Ratio, Width
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Box, Features, Grid
 
@@ -32,7 +32,7 @@ class Infill(nn.Module):
       dtype, scan, remat: see `blocks.stack`.
     """
 
-    out: Width
+    out: Head
     width: Width = 512
     depth: Depth = 8
     heads: Heads = 16
@@ -90,7 +90,7 @@ class Query(nn.Module):
       dtype, scan, remat: see `blocks.stack`.
     """
 
-    out: Width
+    out: Head
     width: Width = 768
     depth: Depth = 4
     heads: Heads = 16

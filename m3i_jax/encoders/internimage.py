@@ -27,13 +27,13 @@ from m3i_jax.normalize import Normalization
 from m3i_jax.ranges import (
     CountOrOff,
     Depth,
+    Dropped,
     Epsilon,
+    Gain,
     Heads,
     Kernel,
     Pixels,
-    Positive,
     Range,
-    Rate,
     Ratio,
     Width,
 )
@@ -74,7 +74,7 @@ class InternImage(nn.Module):
     depths: tuple[Depth, ...]
     image: Pixels | tuple[Pixels, Pixels] = 224
     norm: NormPlace = "pre"
-    layer_scale: Positive | None = None
+    layer_scale: Gain | None = None
     post_norms: tuple[CountOrOff, ...] = ()
     centre_scale: bool = False
     dw_kernel: Kernel = 3
@@ -83,7 +83,7 @@ class InternImage(nn.Module):
     fused: Width | None = None
     eps: Epsilon = 1e-6
     normalization: Normalization = "imagenet"
-    drop_path: Rate = 0.0
+    drop_path: Dropped = 0.0
     drop_path_schedule: DropPathSchedule = "linear"
     dtype: Dtype = "float32"
     scan: bool = True

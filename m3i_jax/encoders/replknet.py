@@ -24,7 +24,7 @@ from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import TrackedBatchNorm
 from m3i_jax.normalize import Normalization
 from m3i_jax.parallel.constrain import batch_sharded
-from m3i_jax.ranges import Depth, Kernel, Pixels, Rate, Ratio, Width
+from m3i_jax.ranges import Depth, Dropped, Kernel, Pixels, Ratio, Width
 from m3i_jax.types import Array, Features, Grid
 
 STEM = 4  # pixels per cell behind the stem
@@ -61,7 +61,7 @@ class RepLKNet(nn.Module):
     lifted: Width | None = None
     image: Pixels | tuple[Pixels, Pixels] = 224
     normalization: Normalization = "imagenet"
-    drop_path: Rate = 0.0
+    drop_path: Dropped = 0.0
     drop_path_schedule: DropPathSchedule = "linear"
     dtype: Dtype = "float32"
     scan: bool = True

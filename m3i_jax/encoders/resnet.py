@@ -21,7 +21,7 @@ from m3i_jax.nn.convolution import ConvNorm, cells, convolve
 from m3i_jax.nn.norms import TrackedBatchNorm
 from m3i_jax.normalize import Normalization
 from m3i_jax.parallel.constrain import batch_sharded
-from m3i_jax.ranges import Blocks, Pixels, Rate, Width
+from m3i_jax.ranges import Blocks, Dropped, Pixels, Width
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features, Grid
 
@@ -56,7 +56,7 @@ class ResNet(nn.Module):
     zero_init: bool = False
     image: Pixels | tuple[Pixels, Pixels] = 224
     normalization: Normalization = "imagenet"
-    drop_path: Rate = 0.0
+    drop_path: Dropped = 0.0
     drop_path_schedule: DropPathSchedule = "linear"
     dtype: Dtype = "float32"
     remat: Remat = "none"

@@ -24,7 +24,7 @@ from m3i_jax.nn.norms import LayerNorm, standardize
 from m3i_jax.nn.windows import WindowAttention, Windows
 from m3i_jax.normalize import Normalization
 from m3i_jax.parallel.constrain import batch_sharded
-from m3i_jax.ranges import Depth, Heads, Pixels, Range, Rate, Ratio, Width
+from m3i_jax.ranges import Depth, Dropped, Heads, Pixels, Range, Ratio, Width
 from m3i_jax.types import Array, Features, Grid
 
 EPS = 1e-5
@@ -74,7 +74,7 @@ class SwinV2(nn.Module):
     final_norm: bool = True
     hide: HideOrNot = "mask"
     normalization: Normalization = "imagenet"
-    drop_path: Rate = 0.0
+    drop_path: Dropped = 0.0
     drop_path_schedule: DropPathSchedule = "linear"
     dtype: Dtype = "float32"
     scan: bool = True

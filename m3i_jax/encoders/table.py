@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from m3i_jax.build import ConfigError
 from m3i_jax.nn.norms import UnitNorm
-from m3i_jax.ranges import Positive, Range, Width
+from m3i_jax.ranges import Gain, Range, Width
 from m3i_jax.types import Array, Features
 
 
@@ -29,7 +29,7 @@ class Table(nn.Module):
     width: Width
     unit_norm: bool = False
     bias: bool = False
-    deviation: Positive = 0.02
+    deviation: Gain = 0.02
 
     kind: ClassVar[str] = "table"
     grid: ClassVar[None] = None

@@ -25,7 +25,7 @@ from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.nn.relative import RelativeBias
 from m3i_jax.nn.resample import resample
 from m3i_jax.normalize import Normalization
-from m3i_jax.ranges import Depth, Epsilon, Heads, Pixels, Positive, Rate, Ratio, Width
+from m3i_jax.ranges import Depth, Dropped, Epsilon, Gain, Heads, Pixels, Ratio, Width
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features, Grid
 
@@ -86,10 +86,10 @@ class ViT(nn.Module):
     pre_norm: bool = False
     eps: Epsilon = 1e-6
     activation: Activation = "gelu"
-    layer_scale: Positive | None = None
-    drop_path: Rate = 0.0
+    layer_scale: Gain | None = None
+    drop_path: Dropped = 0.0
     drop_path_schedule: DropPathSchedule = "linear"
-    attention_dropout: Rate = 0.0
+    attention_dropout: Dropped = 0.0
     weight_init: WeightInit = "mae"
     dtype: Dtype = "float32"
     scan: bool = True

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float32
 
-from m3i_jax.ranges import Memory, NotNegative, Positive
+from m3i_jax.ranges import Memory, PositiveWeight, Weight
 from m3i_jax.types import Array, Scalar
 
 
@@ -26,7 +26,7 @@ class Weighting(NamedTuple):
     groups: tuple[str, ...] = ()
 
 
-def constant(*, groups: dict[str, NotNegative] | None = None) -> Weighting:
+def constant(*, groups: dict[str, Weight] | None = None) -> Weighting:
     """L = Σ w_group L_group; without `groups` the static weights of the terms are all there is.
 
     groups: {group: w}, 1 where left out.
@@ -35,7 +35,7 @@ def constant(*, groups: dict[str, NotNegative] | None = None) -> Weighting:
     return Weighting(dict, lambda state, norms, p: (weights, state), False, tuple(weights))
 
 
-def scheduled(*, groups: dict[str, tuple[NotNegative, NotNegative]]) -> Weighting:
+def scheduled(*, groups: dict[str, tuple[Weight, Weight]]) -> Weighting:
     """L = Σ w_group(p) L_group, w a cosine from the first to the second of its two numbers.
 
     groups: {group: (weight at the start, weight at the end)}; p is the progress of the training.
@@ -51,7 +51,7 @@ def scheduled(*, groups: dict[str, tuple[NotNegative, NotNegative]]) -> Weightin
 
 def gradient_norm(
     *,
-    gamma: Positive = 1.0,
+    gamma: PositiveWeight = 1.0,
     decay: Memory = 0.99,
     reference: str = "ssp",
     balanced: str | tuple[str, ...] = "sp",

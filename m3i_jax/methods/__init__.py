@@ -30,11 +30,11 @@ from m3i_jax.methods import (
     recombined,
     supervised,
 )
-from m3i_jax.ranges import NotNegative
+from m3i_jax.ranges import Weight
 from m3i_jax.texts import NAME, NAMES
 
 
-def combine(*, methods: dict[str, dict], weights: dict[str, NotNegative] | None = None) -> Method:
+def combine(*, methods: dict[str, dict], weights: dict[str, Weight] | None = None) -> Method:
     """Several methods at once, L = Σ_k w_k L_k over shared encoders (M3I Eq. 4), by config alone.
 
     methods: {a name of yours: {"name": method, **arguments, "target": block}}.

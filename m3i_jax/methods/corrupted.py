@@ -13,7 +13,7 @@ from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.build import lookup
 from m3i_jax.framework import Code, Encoder, Masking, Method, Term
-from m3i_jax.ranges import Hidden, Positive, Temperature, Words
+from m3i_jax.ranges import Hidden, PositiveWeight, Temperature, Words
 from m3i_jax.texts import OneOf
 
 
@@ -21,7 +21,7 @@ def cim(
     target: Encoder | None = None,
     *,
     task: Annotated[str, OneOf("respix", "revdet")] = "respix",
-    weight: Positive | None = None,
+    weight: PositiveWeight | None = None,
     tokenizer: Annotated[str, OneOf(*fw.TOKENIZERS)] = "vq",
     vocabulary: Words = 8192,
     hidden: Hidden = 100 / 196,

@@ -13,11 +13,11 @@ from m3i_jax.ranges import (
     INT32,
     Hidden,
     Local,
-    NotNegative,
     PositiveShare,
     Queue,
     Range,
     Temperature,
+    Weight,
 )
 
 # (start, end, share of the training), and in how many equal steps.
@@ -88,7 +88,7 @@ def byol(target: Encoder | None = None) -> Method:
     return _both_ways(fw.online(heads="projector"), target, "predictor", fw.cosine())
 
 
-def barlow_twins(*, off_diagonal: NotNegative = 0.0051) -> Method:
+def barlow_twins(*, off_diagonal: Weight = 0.0051) -> Method:
     """Barlow Twins: codes of both views are to agree, dimension by dimension (Zbontar et al. 2021).
 
     L = Σ_d (1 − C_dd)² + λ Σ_{d≠e} C_de², C the cross-correlation over the global batch; projector
@@ -165,7 +165,7 @@ def msn(
     local: Local = 10,
     sharpen: Temperature = 0.25,
     sinkhorn: Annotated[int, Range(0, 100)] = 3,
-    entropy_weight: NotNegative = 1.0,
+    entropy_weight: Weight = 1.0,
 ) -> Method:
     """MSN: a masked view and small crops → the prototypes of the whole other view (Assran 2022).
 
@@ -198,7 +198,7 @@ def siamese_im(
     *,
     hidden: Hidden = 0.6,
     projector: bool = True,
-    negative_weight: NotNegative = 0.02,
+    negative_weight: Weight = 0.02,
 ) -> Method:
     """SiameseIM: visible patches of view b → dense features of view a (Tao et al. 2023).
 

@@ -11,7 +11,7 @@ from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.build import lookup
 from m3i_jax.framework import Code, Encoder, Masking, Method, Term
-from m3i_jax.ranges import Depth, Hidden, Memory, NotNegative, Range, Words
+from m3i_jax.ranges import Depth, Hidden, Memory, Range, Weight, Words
 from m3i_jax.texts import OneOf
 
 
@@ -32,7 +32,7 @@ def vq_kd(
     *,
     vocabulary: Words = 8192,
     decay: Memory = 0.99,
-    commitment: NotNegative = 1.0,
+    commitment: Weight = 1.0,
 ) -> Method:
     """VQ-KD, BEiT v2's tokenizer: view a → 32-d words → features of a frozen teacher (Peng 2022).
 
@@ -49,9 +49,7 @@ def vq_kd(
                           "commitment": near})  # fmt: skip
 
 
-def vq_vae(
-    *, vocabulary: Words = 8192, decay: Memory = 0.99, commitment: NotNegative = 1.0
-) -> Method:
+def vq_vae(*, vocabulary: Words = 8192, decay: Memory = 0.99, commitment: Weight = 1.0) -> Method:
     """VQ-VAE: view a → 32-d words → its pixels, a tokenizer that can paint (van den Oord 2017).
 
     L = mean e² + E mean_d (sg(z_q) − z)²: VQ-KD's words of unit length, of which the decoder

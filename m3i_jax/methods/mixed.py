@@ -15,7 +15,7 @@ from typing import Annotated
 from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.framework import Code, Encoder, Masking, Method, RegionCode, Term
-from m3i_jax.ranges import CountOrOff, Hidden, NotNegative, Rate
+from m3i_jax.ranges import CountOrOff, Hidden, Smoothing, Weight
 from m3i_jax.texts import OneOf
 
 InputView = Annotated[str, OneOf("same", "different")]
@@ -33,10 +33,10 @@ def m3i(
     target_view_second: InputView = "different",
     decoder_tokens: Annotated[str, OneOf("own", "all")] = "own",
     positions: str = "all",
-    negative_weight: NotNegative = 0.0,
-    label_smoothing: Rate = 0.1,
-    category_weight: NotNegative = 1.0,
-    text_weight: NotNegative = 1.0,
+    negative_weight: Weight = 0.0,
+    label_smoothing: Smoothing = 0.1,
+    category_weight: Weight = 1.0,
+    text_weight: Weight = 1.0,
     mix_group: CountOrOff = 0,
 ) -> Method:
     """M3I: two images mixed by patches; own view, other view, category and text predicted at once.

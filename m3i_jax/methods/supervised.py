@@ -5,7 +5,7 @@ from typing import Annotated
 from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.framework import Code, Masking, Method, RegionCode, Term
-from m3i_jax.ranges import CountOrOff, Range, Rate
+from m3i_jax.ranges import CountOrOff, Dropped, Range, Smoothing
 from m3i_jax.texts import OneOf
 
 # α of Beta(α, α); 0 switches off.
@@ -19,7 +19,7 @@ def _categories(binary: bool, label_smoothing: float):
     return fw.binary() if binary else fw.boltzmann(label_smoothing=label_smoothing)
 
 
-def classification(*, label_smoothing: Rate = 0.1, binary: bool = False) -> Method:
+def classification(*, label_smoothing: Smoothing = 0.1, binary: bool = False) -> Method:
     """Supervised classification: view a → category (M3I Table 5, row 1).
 
     −log P̂ = softmax cross-entropy over all rows of the class table, or `binary` cross-entropy of
@@ -36,7 +36,7 @@ def mixed_classification(
     *,
     mixup: Alpha = 0.8,
     cutmix: Alpha = 1.0,
-    label_smoothing: Rate = 0.1,
+    label_smoothing: Smoothing = 0.1,
     binary: bool = False,
     least: Annotated[
         float, Range(0, 0.5, below=True, why="one share is always half or more")
@@ -71,7 +71,7 @@ def mixed_classification(
     return Method(codes, terms, views)
 
 
-def clip(*, hidden: Rate = 0.0) -> Method:
+def clip(*, hidden: Dropped = 0.0) -> Method:
     """CLIP: view a → text (Radford et al. 2021; M3I Table 5, row 2).
 
     L = mean of both directions of InfoNCE over the global batch, unit features, temperature
@@ -84,7 +84,7 @@ def clip(*, hidden: Rate = 0.0) -> Method:
     return Method(codes, {"text": Term("x", "text", "text", fw.info_nce(), group="sp")})
 
 
-def siglip(*, hidden: Rate = 0.0) -> Method:
+def siglip(*, hidden: Dropped = 0.0) -> Method:
     """SigLIP: CLIP with a sigmoid for every pair instead of a softmax (Zhai et al. 2023).
 
     L_i = Σ_j softplus(−y_ij (t ẑ_iᵀz_j + b)), y = ±1; t and b learned from 10 and −10. No sum over

@@ -17,7 +17,7 @@ import optax
 
 from m3i_jax import build, trees
 from m3i_jax.build import ConfigError, choose, nearest
-from m3i_jax.ranges import Epsilon, Memory, Range, Stretch
+from m3i_jax.ranges import Range, Stretch
 from m3i_jax.texts import Pattern
 from m3i_jax.training import rules, schedules, transforms
 from m3i_jax.training.rules import Limits, Rules, Scale, Wait
@@ -32,7 +32,12 @@ WITHOUT_CLASS = NO_DECAY + r"|(^|/)(cls_token|pos_embed)$"
 WITHOUT_TOKENS = NO_DECAY + r"|(^|/)(cls_token|mask_token|pos_embed)$|relative_position"
 
 Norm = Annotated[float, Range(1e-6, 1e6, why="gradients have norms of about 1")]
-Trust = Annotated[float, Range(1e-6, 100, why="a share of the norm of the parameters")]
+Trust = Annotated[float, Range(1e-6, 1, why="a share of the norm of the parameters")]
+Inertia = Annotated[float, Range(0, 0.99999, why="a mean over 100 000 steps never follows")]
+# Of Adam, whose steps are of the size of the rate, whatever the gradients are.
+Small = Annotated[float, Range(1e-15, 0.1, why="with more than a gradient's root it is SGD")]
+AdamRate = Annotated[float, Range(1e-12, 1, why="a step moves each parameter by about it")]
+RATES = {"lr": AdamRate | None, "base_lr": AdamRate | None}
 LayerDecay = Annotated[float, Range(0.1, 1, why="the rate of a layer over that of the next")]
 Decay = Annotated[float, Range(0, 10, why="rate times decay is the share that every step takes")]
 
@@ -150,9 +155,9 @@ def adamw(
     ramp: Callable[[float, float], schedules.Schedule],
     rate: schedules.Schedule,
     *,
-    b1: Memory = 0.9,
-    b2: Memory = 0.95,
-    eps: Epsilon = 1e-8,
+    b1: Inertia = 0.9,
+    b2: Inertia = 0.95,
+    eps: Small = 1e-8,
     weight_decay: Decay = 0.05,
     weight_decay_end: Decay | None = None,
 ) -> list[optax.GradientTransformation]:
@@ -175,9 +180,9 @@ def lamb(
     ramp: Callable[[float, float], schedules.Schedule],
     rate: schedules.Schedule,
     *,
-    b1: Memory = 0.9,
-    b2: Memory = 0.999,
-    eps: Epsilon = 1e-6,
+    b1: Inertia = 0.9,
+    b2: Inertia = 0.999,
+    eps: Small = 1e-6,
     weight_decay: Decay = 0.01,
 ) -> list[optax.GradientTransformation]:
     """LAMB (You et al. 2020): AdamW's u; θ ← θ − η·u·‖θ‖/‖u‖ per layer.
@@ -196,7 +201,7 @@ def lars(
     ramp: Callable[[float, float], schedules.Schedule],
     rate: schedules.Schedule,
     *,
-    momentum: Memory = 0.9,
+    momentum: Inertia = 0.9,
     trust: Trust = 0.001,
     weight_decay: Decay = 0.0,
     rate_inside: bool = False,
@@ -228,7 +233,7 @@ def sgd(
     ramp: Callable[[float, float], schedules.Schedule],
     rate: schedules.Schedule,
     *,
-    momentum: Memory = 0.9,
+    momentum: Inertia = 0.9,
     weight_decay: Decay = 0.0,
 ) -> list[optax.GradientTransformation]:
     """SGD with momentum: v ← m·v + g + λθ; θ ← θ − η·v (MoCo, DenseCL).
@@ -261,7 +266,12 @@ def _along(direction: Callable[..., list]) -> Callable[..., Optimizer]:
         return optimizer(params, direction=partial(direction, **chosen), **fields)
 
     first = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    common = [p for p in keywords(optimizer) if p.name != "direction"]
+    rates = RATES if direction in (adamw, lamb) else {}
+    common = [
+        p.replace(annotation=rates.get(p.name, p.annotation))
+        for p in keywords(optimizer)
+        if p.name != "direction"
+    ]
     along.__doc__ = f"{inspect.getdoc(direction)}\n\n{inspect.getdoc(optimizer)}"
     along.__signature__ = inspect.Signature([first, *common, *keywords(direction)])
     return along

@@ -30,6 +30,8 @@ from m3i_jax.training.state import TrainState
 
 LOG = logging.getLogger(__name__)
 TOKENIZER = "tokenizer.json"
+# Of a run that goes on. Which record takes the place of a broken one hangs on the files alone.
+MAY_CHANGE = (*SAFE, "threads", "unreadable", "init_from")
 
 
 class Inputs(NamedTuple):
@@ -113,8 +115,8 @@ def start(
         if getattr(source, "on_disk", False):
             source.survey(threads=config.threads)
         first = jax.process_index() == 0
-        safe = (*SAFE, "threads", "init_from")
-        for phrase in guard_config(workdir, config, safe=safe, write=first, bound=bound):
+        how = dict(safe=MAY_CHANGE, write=first, bound=bound)
+        for phrase in guard_config(workdir, config, **how):
             LOG.info("config: %s", phrase)
         state, position = _start(run, kept, inputs)
         step = int(state.step)

@@ -48,8 +48,8 @@ def late(**block):
             {"schedule": {"name": "milestones", "milestones": []}},
             "is [], expected 1 or more",
         ),
-        ({"lr": 100}, "lr is 100, expected 1e-12 to 50"),
-        ({"lr": None, "base_lr": 50.0}, None),
+        ({"lr": 100}, "lr is 100, expected 1e-12 to 1: a step moves"),
+        ({"lr": None, "base_lr": 1.0}, None),
     ],
 )
 def test_what_no_parameters_could_mean_is_refused_without_them(block, sentence):

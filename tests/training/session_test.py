@@ -235,3 +235,24 @@ def test_weights_that_are_not_there_are_refused_before_the_data_is_opened(
     with pytest.raises(ConfigError, match=sentence):
         session.train(Config.of(json.loads(text)), tmp_path / "run")
     assert not (tmp_path / "run" / log.CONFIG).exists()
+
+
+SAFE = {"log", "checkpoint", "monitor", "validation", "mesh", "threads", "unreadable", "init_from"}
+
+
+@pytest.mark.parametrize("key", Config.__dataclass_fields__)
+def test_each_key_alone_either_may_change_or_is_refused_by_name(key, tmp_path):
+    """What a finished step hangs on stays as it was; nothing is changed without a word."""
+    before = cli.load("digit_scenes/m3i").to_dict()
+    log.guard_config(tmp_path, Config.of(before), bound=False)
+    value = Config.of(before).to_dict()[key]
+    other = {**value, "odd": 1} if isinstance(value, dict) else f"{value}1" if key != "seed" else 7
+    after = Config.of(before).to_dict() | {key: other}
+    guard = lambda: log.guard_config(tmp_path, after, safe=session.MAY_CHANGE)  # noqa: E731
+    if key not in SAFE:
+        with pytest.raises(ConfigError, match=rf"made by another config: {key}\b"):
+            guard()
+        return
+    assert [phrase.split(" ")[0].split(".")[0] for phrase in guard()] == [key]
+    assert json.loads((tmp_path / log.CONFIG).read_text())[key] == other
+    assert guard() == []

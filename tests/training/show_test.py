@@ -36,7 +36,8 @@ def test_a_key_has_value_range_and_meaning(pages):
         "  keep_every = 0 (default)               int, 0 to 2147483647\n      multiples of" in page
     )
     assert "  image = (config.image)                 int, 1 to 4096; or 2 of (int" in page
-    assert "  out = (what the objective asks for)    int, 1 to 131072\n" in page
+    said = "  out = (what the objective asks for)    int, 2 to 131072: a code of one number is"
+    assert said in page
     assert "encoder = vit_nano: the tower that sees images, and is trained.\n    Pre-norm" in page
     assert "left empty:\n  weights: where the weights of frozen towers come from" in page
 

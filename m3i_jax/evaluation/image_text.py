@@ -1,6 +1,7 @@
 """Images and texts as vectors that are compared, by the towers of a run that was trained to."""
 
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from m3i_jax import normalize
+from m3i_jax import normalize, trees
 from m3i_jax.data import captions
 from m3i_jax.data.captions import Captions
-from m3i_jax.evaluation import terms
+from m3i_jax.evaluation import foreign_text, terms
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.evaluation.models import Model
 from m3i_jax.evaluation.progress import counted
 from m3i_jax.training.assemble import objective
 from m3i_jax.training.session import TOKENIZER
@@ -47,7 +49,28 @@ def of(evaluation: Evaluation, *, what: str) -> ImageText:
     Raises:
       NotMeasurable: it does not, its branch keeps no text tower, or its tokenizer is gone.
     """
+    model, pair, tokenizer = _with_tokenizer(evaluation, what=what)
+    width = model.network.nodes[pair.tower].width
+
+    def image(params: Any, images: Array) -> Array:
+        # A file's head is not among the parameters of its encoder.
+        whole = params if pair.decoder in params.get("decoders", {}) else model.params
+        # What is behind a text's width is SigLIP's bias, the same for every pair.
+        features = evaluation.encode(params, images)
+        return terms.told(model.network, whole, pair, features)[:, :width]
+
+    encode = jax.jit(lambda params, x: model.network.encode(params, pair.tower, x).pooled)
+    text = functools.partial(encoded, functools.partial(encode, model.params), tokenizer)
+    name = f"text by {pair.decoder} {_digest(model.params['decoders'][pair.decoder])}"
+    return ImageText(name, image, text, tokenizer.length)
+
+
+def _with_tokenizer(evaluation: Evaluation, *, what: str) -> tuple[Model, terms.Pair, Captions]:
+    """The model with its text tower, what tells its images by texts, and its tokenizer."""
     model = evaluation.model
+    if model.branch == "file":
+        whole, tokenizer = foreign_text.with_text(model, what=what)
+        return whole, foreign_text.PAIR, tokenizer
     pair = own_pair(evaluation, "text", what=what)
     file = model.workdir / TOKENIZER
     if not file.is_file():
@@ -55,17 +78,15 @@ def of(evaluation: Evaluation, *, what: str) -> ImageText:
             f"{what} needs the tokenizer that the text tower was trained with, and there is no "
             f"'{file}'"
         )
-    tokenizer = captions.load(file)
-    width = model.network.nodes[pair.tower].width
+    return model, pair, captions.load(file)
 
-    def image(params: Any, images: Array) -> Array:
-        # What is behind a text's width is SigLIP's bias, the same for every pair.
-        features = evaluation.encode(params, images)
-        return terms.told(model.network, params, pair, features)[:, :width]
 
-    encode = jax.jit(lambda params, x: model.network.encode(params, pair.tower, x).pooled)
-    text = functools.partial(encoded, functools.partial(encode, model.params), tokenizer)
-    return ImageText(f"text by {pair.decoder}", image, text, tokenizer.length)
+def _digest(params: Any) -> str:
+    """Of a head: of two files with one image encoder, each may have its own."""
+    found = hashlib.sha256()
+    for path, leaf in trees.named_leaves(params):
+        found.update(path.encode() + np.ascontiguousarray(leaf).tobytes())
+    return found.hexdigest()[:8]
 
 
 def own_pair(evaluation: Evaluation, view: str, *, what: str) -> terms.Pair:

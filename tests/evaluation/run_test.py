@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from m3i_jax.evaluation import datasets, models, results, run
+from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.tasks import Measured, Task
 
 
@@ -88,3 +89,19 @@ def test_models_on_other_data_go_where_they_are_told_with_intervals_and_versions
     assert found[0].intervals["eval/share/ece"] == [0.05, 0.2] and found[0].task == "share"
     assert {"m3i_jax", "jax", "device"} <= found[0].versions.keys() and "T" in found[0].time
     assert results.read(place) == found and results.read(tmp_path) == []
+
+
+def test_raw_pixels_that_no_task_can_tell_end_no_evaluation(finished_run, caplog):
+    def measure(evaluation):
+        if evaluation.model.branch == refused:
+            raise NotMeasurable("the task wants heads")
+        return Measured({"rows": 1.0})
+
+    compared = models.chosen(finished_run, baselines=True)
+    refused = "pixels"
+    found = run.evaluate([task("count", measure)], compared)
+    assert [result.branch for result in found] == ["ema", "untrained"]
+    assert "the task wants heads" in caplog.text
+    refused = "ema"
+    with pytest.raises(NotMeasurable, match="the task wants heads"):
+        run.evaluate([task("count", measure)], compared)

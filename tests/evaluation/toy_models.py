@@ -1,5 +1,7 @@
 """Models of images, labels and texts that have never been trained, on a few digit scenes."""
 
+import pathlib
+
 import jax
 import numpy as np
 
@@ -37,6 +39,12 @@ def of(workdir, name="m3i", **changes):
     table |= {k: 50 * x for k, x in table.items()}
     how = dict(network=network, params=params, workdir=workdir, config=run)
     return models.Model("toy", "online", run.image, **how)
+
+
+def of_config(name):
+    """What stands for the run of such a config where only its data are wanted."""
+    run = config(name)
+    return models.Model("data", "pixels", run.image, workdir=pathlib.Path("unused"), config=run)
 
 
 def evaluation(workdir, name="m3i", *, changes=None, **how):

@@ -57,7 +57,7 @@ def calibration(*, classifier: Name = "linear", bins: Bins = scores.BINS, seed: 
         return Measured(metrics, protocol, {**made.counts, "test": len(found.labels)}, intervals)
 
     settings = {"classifier": classifier, "bins": bins, "seed": seed}
-    return Task("calibration", "calibration", "ece", "number", settings, measure)
+    return Task("calibration", "calibration", "ece", "number", settings, measure, lower=True)
 
 
 def _scaled(found: Scored, seed: int) -> tuple[scores.Judged, float]:

@@ -47,11 +47,12 @@ def retrieval(
         if ks[0] == 1:
             metrics["mean_r1"] = sum(rights[way, 1] for way in WAYS) / len(WAYS)
         counts = {"test": len(images), "captions": len(texts)}
-        protocol = {"distinct_captions": len(set(texts)), "tokens": compared.tokens}
+        protocol = {"distinct_captions": len(set(texts)), "ties": "against"}
+        protocol |= {"tokens": compared.tokens}
         return Measured(metrics, protocol, counts, intervals)
 
     headline = "mean_r1" if ks[0] == 1 else f"{WAYS[0]}_r{ks[0]}"
-    settings = {"captions": captions, "ties": "against"}
+    settings = {"k": ks, "captions": captions}
     return Task("retrieval", "image-text retrieval", headline, "share", settings, measure)
 
 

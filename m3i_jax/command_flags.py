@@ -52,9 +52,9 @@ def number(name: str, default: float | None, meaning: str, *, limits: Any) -> Fl
     return Flag(flags.DEFINE_float, name, (default, meaning), {}, limits)
 
 
-def switch(name: str, meaning: str) -> Flag:
-    """A flag that is on where it is said."""
-    return Flag(flags.DEFINE_bool, name, (False, meaning), {}, None)
+def switch(name: str, meaning: str, *, on: bool = False) -> Flag:
+    """A flag that is on where it is said; one that is `on` anyway is off by --noNAME."""
+    return Flag(flags.DEFINE_bool, name, (on, meaning), {}, None)
 
 
 def one_of(name: str, default: str | None, values: Sequence[str], meaning: str) -> Flag:

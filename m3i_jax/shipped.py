@@ -9,6 +9,24 @@ SHARED = "recipes"  # what configs are made of, no configs themselves
 # Former file names: one flat folder, the data set behind an underscore.
 ENDINGS = {"digit_scenes": "_digit_scenes", "imagenet": "_in1k", "yfcc": "_yfcc", "mixture": ""}
 
+# What `m3i finetune --recipe` stands for.
+RECIPES = {
+    "small": "finetune/small",
+    "mae": "finetune/vit_b16:mae",
+    "m3i": "finetune/vit_b16:m3i",
+    "siamese_im": "finetune/vit_b16:siamese_im",
+    "beit": "finetune/beit_vit_b16",
+    "cim": "finetune/cim_vit_b16",
+    "simmim": "finetune/simmim_vit_b16",
+    "swin": "finetune/simmim_swin_v2_b",
+    "replknet": "finetune/replknet_31b",
+    "internimage": "finetune/internimage_h",
+    "resnet": "finetune/cim_resnet50",
+    "cog": "finetune/dark_secrets_swin_v2_b:mim_cog",
+    "inat": "finetune/dark_secrets_swin_v2_b:mim_inat",
+    "k12": "finetune/dark_secrets_swin_v2_b:mim_cifar10",
+}
+
 
 def names() -> dict[str, Path]:
     """Name -> file of every config, such as `imagenet/mae_vit_b16`, sorted."""

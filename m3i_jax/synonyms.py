@@ -141,7 +141,10 @@ WORDS: tuple[tuple[str, str], ...] = (
         "log_every log_freq log_interval print_freq logging_steps log_every_n_steps print_every "
         "log_steps log_every_steps log_training_steps logging_interval log_frequency",
     ),
-    ("monitor", "evaluation eval validation knn evals validate evaluate"),
+    ("monitor", "evaluation eval knn evals evaluate"),
+    ("validation", "validate val accuracy"),
+    ("validation.patience", "early_stop early_stopping early_stopping_patience"),
+    ("validation.metric", "metric_for_best_model monitor_metric best_metric"),
     (
         "monitor.every",
         "eval_every eval_freq eval_interval val_interval eval_steps evaluate_every validate_every "
@@ -335,7 +338,7 @@ HOMES: dict[str, dict[str, str]] = {
     "": {
         "": "batch duration warmup seed image dtype accumulate epoch_size threads unreadable data "
         "crops captions augment encoder towers decoders objective target average weights "
-        "init_from weighting optimizer mesh log checkpoint monitor"
+        "init_from weighting optimizer mesh log checkpoint monitor validation"
     },
     "optimizer": {
         "": "lr base_lr end_lr schedule weight_decay clip clip_by layer_decay lr_scale freeze "
@@ -386,4 +389,5 @@ HOMES: dict[str, dict[str, str]] = {
     "log": {"": "every"},
     "checkpoint": {"": "every keep keep_every"},
     "monitor": {"": "every bank queries k"},
+    "validation": {"": "every metric branch patience size ratio batch predictions"},
 }

@@ -8,8 +8,8 @@ import pytest
 from m3i_jax import __main__ as program
 
 VERBS = (
-    "analyze convert embed evaluate export list plan pretrain report study train_tokenizer".split()
-)
+    "analyze convert embed evaluate export finetune list plan pretrain report study train_tokenizer"
+).split()
 
 
 def m3i(*words, cwd):
@@ -47,7 +47,7 @@ def test_help_shows_what_a_command_does_and_all_its_flags(verb, tmp_path):
     assert done.returncode == 0 and done.stdout.startswith(program.verbs()[verb]), done.stderr
     if verb not in ("list", "plan", "convert"):
         assert "--workdir=WORKDIR" in done.stdout
-    takes_config = verb in ("pretrain", "plan", "train_tokenizer")
+    takes_config = verb in ("finetune", "pretrain", "plan", "train_tokenizer")
     assert ("--config=FILE[:ARGUMENT]" in done.stdout) == takes_config
 
 

@@ -32,6 +32,7 @@ BLOCKS = {
     "log": {"": schema.Log},
     "checkpoint": {"": schema.Saves},
     "monitor": {"": schema.Monitor},
+    "validation": {"": schema.Validation},
     "decoders.x": decoders._DECODERS,
 }
 GIVEN = {

@@ -34,8 +34,11 @@ PROCESS = whole("process", None, "Which one this is, from 0.", limits=CountOrOff
 
 def main() -> int:
     """Checks the config, then trains."""
+    return train(Config.of(flags.FLAGS.config))
 
-    config = Config.of(flags.FLAGS.config)
+
+def train(config: Config) -> int:
+    """Trains what a config describes in --workdir, with all that watches a run."""
     from m3i_jax.parallel import processes
     from m3i_jax.training import assemble
 

@@ -1,0 +1,92 @@
+r"""Fine-tunes any encoder on any labelled images, and says how often it is right.
+
+    m3i finetune --model runs/mae --data FOLDER --workdir runs/finetuned
+    m3i finetune --model vit/model.safetensors --data FOLDER --recipe mae --epochs 20 --batch 256
+    m3i finetune --model runs/mae/export --data digit_scenes:length=2000 --recipe small \
+        --config.optimizer.layer_decay=0.65 --config.validation.patience=5 --show
+
+--model is a work directory, one of its checkpoints, an export, or a file of timm or Hugging Face
+with its config.json; --data a folder with a subfolder for each category (train/ and val/), or a
+source, with settings. Categories, encoder, sizes and positions come from these two; the recipe, a
+config of `finetune/` by --recipe or --config, gives the rest, and --config.KEY=VALUE what is to be
+other. An ordinary run: the same command goes on where it was. The accuracy on the test split is in
+the log, best.json names the best checkpoint, predictions.npz has its answers.
+"""
+
+import re
+import sys
+from typing import Annotated, Any
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from m3i_jax import cli
+from m3i_jax.build import ConfigError
+from m3i_jax.command_flags import number, one_of, switch, text, whole
+from m3i_jax.commands import pretrain
+from m3i_jax.ranges import Count, Pixels, Range
+from m3i_jax.shipped import RECIPES
+from m3i_jax.training.config import Config
+from m3i_jax.training.schedules import LearningRate
+
+DEFAULT = "small"
+Epochs = Annotated[float, Range(0, 1e6, above=True)]
+
+MODEL = text("model", None, "Work directory, checkpoint, export or file of weights.")
+DATA = text("data", None, "Folder or source, NAME:KEY=VALUE; the run's own if not given.")
+RECIPE = one_of("recipe", DEFAULT, [*RECIPES], "Whose way to fine-tune.")
+BRANCH = one_of("branch", "online", ["online", "ema"], "Of a work directory.")
+IMAGE = whole("image", None, "Side in pixels; the encoder's own if not given.", limits=Pixels)
+EPOCHS = number("epochs", None, "Length; the recipe's if not given.", limits=Epochs)
+BATCH = whole("batch", None, "Images per step; the rate follows in proportion.", limits=Count)
+LR = number("lr", None, "Peak rate of the last layer, for this batch.", limits=LearningRate)
+VALIDATION = switch("validation", "Whether there is a test split to count on.", on=True)
+WORKDIR = pretrain.WORKDIR.with_default("runs/finetuned")
+
+
+def main() -> int:
+    """Makes the config, then trains."""
+    return pretrain.train(Config.of(resolved(flags.FLAGS.config.to_dict())))
+
+
+def resolved(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The config of the flags, over a recipe."""
+    if not MODEL.value:
+        raise ConfigError("--model is needed: a work directory, an export or a file of weights")
+    from m3i_jax.training import fine_tuning
+
+    origin = fine_tuning.origin(MODEL.value, branch=BRANCH.value)
+    block = origin.data
+    if DATA.value:
+        block = fine_tuning.data_block(DATA.value)
+    elif not block:
+        raise ConfigError("--data is needed: a folder of labelled images, or a source")
+    size = fine_tuning.classes(block)
+    given = dict(image=IMAGE.value, epochs=EPOCHS.value, batch=BATCH.value, lr=LR.value)
+    made = fine_tuning.config(recipe, origin, block, size=size, **given)
+    return made if VALIDATION.value else made | {"validation": {}}
+
+
+def show(data: ConfigDict) -> str:
+    """The config in words."""
+    from m3i_jax.training.show import page
+
+    return page(resolved(data.to_dict()))
+
+
+def _with_recipe(argv: list[str]) -> list[str]:
+    """The command line, with the config that --recipe stands for."""
+    words = [word for word in argv if re.match(r"--?config(=|$)", word)]
+    chosen = DEFAULT
+    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+        if match := re.fullmatch(r"--?recipe(?:=(.*))?", word):
+            chosen = match[1] if match[1] is not None else after
+    if words or chosen not in RECIPES:
+        return argv
+    return [argv[0], f"--config={RECIPES[chosen]}", *argv[1:]]
+
+
+def run() -> None:
+    """The command."""
+    sys.argv = _with_recipe(sys.argv)
+    cli.run(main, config=RECIPES[DEFAULT], schema=Config, show=show)

@@ -1,0 +1,188 @@
+"""A config that fine-tunes any encoder on any labelled data: what both say, over a recipe.
+
+Number of categories, encoder, sizes and positions come from the data and from the run or the file;
+the recipe gives the rest: lengths, rates, decay, augmentation, what is mixed.
+"""
+
+import ast
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from m3i_jax import data, encoders
+from m3i_jax.build import ConfigError, nearest
+from m3i_jax.checkpoints import weights
+from m3i_jax.data.sources import protocol
+from m3i_jax.interop import beside, conversion
+
+COMMA = re.compile(r",(?![^(\[]*[)\]])")  # not one inside brackets
+# Of a recipe's encoder, what any other may have instead of its own.
+OF_RECIPE = ("drop_path", "drop_path_schedule", "remat")
+# Of an encoder, what is of its pre-training alone.
+OF_PRETRAINING = ("image", "dtype", "hide", "fused", "shares", *OF_RECIPE)
+# Parameters that only one of the two may have, and fields that differ on purpose.
+IGNORE = r"mask_token$|^encoders/image/projection/|^(positions|relative_bias|hide|fused|window)$"
+IGNORE_NORM = IGNORE + r"|/norm/|pos_embed$"
+
+
+class Origin(NamedTuple):
+    """What is fine-tuned.
+
+    path: a work directory, one of its checkpoints, or a file of weights or its folder.
+    branch: of a work directory.
+    block: `{name, **kwargs}` of its encoder, with the side of its images.
+    data: block of the data that a run was trained on, {} of a file.
+    """
+
+    path: str
+    branch: str
+    block: dict[str, Any]
+    data: dict[str, Any]
+
+
+def origin(path: str | Path, *, branch: str = "online") -> Origin:
+    """Reads what a run or a file says of its encoder; no weights of a run are read.
+
+    Raises:
+      ConfigError: nothing there, or nobody says which encoder it is.
+    """
+    if not weights.is_file(path):
+        config = weights.meta(path)[1]["config"]
+        block = {"image": config.get("image", 224), **config["encoder"]}
+        return Origin(str(path), branch, block, dict(config.get("data", {})))
+    try:
+        block = conversion.block(conversion.read(path), "", {})
+    except ConfigError as error:
+        if "--encoder" not in str(error):
+            raise
+        raise ConfigError(
+            f"nothing beside '{path}' says which encoder it is; m3i convert --input {path} "
+            "--encoder NAME --output FOLDER writes that down, then take --model FOLDER"
+        ) from error
+    return Origin(str(path), branch, block, {})
+
+
+def data_block(text: str) -> dict[str, Any]:
+    """The block of a folder of images, or of a source: NAME, or NAME:KEY=VALUE,KEY=VALUE.
+
+    Raises:
+      ConfigError: neither a folder nor a source, or a setting without a value.
+    """
+    if Path(text).expanduser().is_dir():
+        return {"name": "image_folder", "root": text}
+    name, _, settings = text.partition(":")
+    if name not in data.SOURCES:
+        raise ConfigError(
+            f"--data is '{text}', which is no folder and no source{nearest(name, data.SOURCES)}"
+        )
+    block = {"name": name}
+    for setting in filter(None, COMMA.split(settings)):
+        key, given, value = setting.partition("=")
+        if not given:
+            raise ConfigError(f"--data is '{text}', expected {name}:KEY=VALUE,KEY=VALUE")
+        block[key.strip()] = _value(value.strip())
+    return block
+
+
+def _value(text: str) -> Any:
+    """A number or a tuple as Python writes them; any other text is itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return text
+
+
+def classes(block: Mapping[str, Any]) -> int:
+    """Number of categories of the training split.
+
+    Raises:
+      ConfigError: it has no labels, or one category only.
+    """
+    train = data.source(block, split="train")
+    protocol.require_labels(train, split="train", what="fine-tuning")
+    return len(train.classes)
+
+
+def config(
+    recipe: Mapping[str, Any],
+    origin: Origin,
+    block: Mapping[str, Any],
+    *,
+    size: int,
+    image: int | None = None,
+    epochs: float | None = None,
+    batch: int | None = None,
+    lr: float | None = None,
+) -> dict[str, Any]:
+    """The recipe with this encoder, on this data.
+
+    Args:
+      recipe: a whole config that fine-tunes, as plain data.
+      origin: the encoder.  block: of the data, of `size` categories.
+      image: side in pixels; None = the encoder's own.
+      epochs: the warm-up is the same share of them as in the recipe.
+      batch: the rate follows it in proportion, where `lr` does not say it.
+      lr: the peak rate.
+    """
+    made = {key: dict(x) if isinstance(x, Mapping) else x for key, x in recipe.items()}
+    side = image or origin.block.get("image") or made["image"]
+    own = encoder(origin.block, made["encoder"], image=side)
+    module = beside.create({**own, "image": side})
+    of_vit = own.get("final_norm") is False
+    made |= {"image": side, "encoder": own, "data": dict(block), "epoch_size": 0}
+    made["monitor"] = {**made.get("monitor", {}), "every": 0}  # it is validated, and by all images
+    table = {"size": size, "width": module.features, "deviation": 2e-5 if of_vit else 0.02}
+    made["towers"] = {"category": {**made["towers"]["category"], **table}}
+    pool = made["decoders"]["category"].get("pool", "mean")
+    pool = pool if getattr(module, "class_token", False) else "mean"
+    norm = "layer" if of_vit else "none"
+    made["decoders"] = {"category": {"name": "pooled", "pool": pool, "norm": norm}}
+    ignore = IGNORE_NORM if of_vit else IGNORE
+    made["init_from"] = {"path": origin.path, "branch": origin.branch, "ignore": ignore}
+    return made | _lengths(made, epochs=epochs, batch=batch, lr=lr)
+
+
+def encoder(theirs: Mapping[str, Any], recipe: Mapping[str, Any], *, image: Any) -> dict[str, Any]:
+    """The block of an encoder as it is fine-tuned: its own, without what is of its pre-training.
+
+    A ViT ends without its last norm, as the mean token gets a new one (MAE); fixed positions learn,
+    and each block gets the position bias that all shared (BEiT).
+    """
+    name = theirs["name"]
+    module = beside.create(theirs)
+    own = {key: x for key, x in theirs.items() if key not in OF_PRETRAINING}
+    own |= {k: recipe[k] for k in OF_RECIPE if k in recipe and encoders.accepts(name, k)}
+    if encoders.accepts(name, "window"):
+        own["hide"] = ""
+        if image != theirs.get("image", image):
+            sides = beside.of_block(theirs, where="").windows
+            own["pretrained_window"] = tuple(max(side) for side in sides)
+    if encoders.accepts(name, "class_token"):
+        own["final_norm"] = False
+        if module.positions == "sincos":
+            own["positions"] = "tuned"
+        if module.relative_bias == "shared":
+            own["relative_bias"] = "layer"
+    return own
+
+
+def _lengths(made: Mapping[str, Any], *, epochs, batch, lr) -> dict[str, Any]:
+    """The keys of a config that length, batch and rate change."""
+    optimizer, found = dict(made["optimizer"]), {}
+    if batch is not None and lr is None and "lr" in optimizer:
+        factor = batch / made["batch"]
+        optimizer["lr"] *= factor
+        if "end_lr" in optimizer:
+            optimizer["end_lr"] *= factor
+    if lr is not None:
+        optimizer.pop("base_lr", None)
+        optimizer["lr"] = lr
+        if optimizer.get("end_lr", 0.0) > lr:
+            optimizer["end_lr"] = 0.0
+    if epochs is not None:
+        whole, rising = made["duration"].split(), made["warmup"].split()
+        if whole[1:] == rising[1:] and float(whole[0]):
+            found["warmup"] = f"{100 * float(rising[0]) / float(whole[0]):g} percent"
+        found["duration"] = f"{epochs:g} epochs"
+    return found | {"optimizer": optimizer, "batch": batch or made["batch"]}

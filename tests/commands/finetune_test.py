@@ -1,0 +1,72 @@
+"""`m3i finetune` from a run on a folder: learns, resumes, shows, refuses."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from m3i_jax import shipped
+from m3i_jax.training import log
+from tests.commands.starts import ROOT, refused
+
+PROGRAM = [sys.executable, str(ROOT / "experiments" / "finetune.py")]
+
+
+@pytest.fixture(scope="module")
+def stripes(tmp_path_factory):
+    """Pictures of lines, of two kinds and any colours: train/ and val/, lying/ and standing/."""
+    root, rng = tmp_path_factory.mktemp("stripes"), np.random.default_rng(0)
+    for split, count in (("train", 64), ("val", 21)):
+        for kind in ("lying", "standing"):
+            (root / split / kind).mkdir(parents=True)
+            for i in range(count):
+                on = np.roll(np.arange(16) % 4 < 2, rng.integers(4))[:, None, None]
+                low, high = rng.integers(0, 90, 3), rng.integers(160, 256, 3)
+                image = np.where(on, low, high) + np.zeros((16, 16, 1), int)
+                image = image if kind == "lying" else image.swapaxes(0, 1)
+                Image.fromarray(image.astype(np.uint8)).save(root / split / kind / f"{i}.png")
+    return root
+
+
+def test_it_learns_from_a_run_and_says_how_well(finished_run, stripes, tmp_path):
+    line = f"--model={finished_run} --data={stripes} --workdir={tmp_path}/ft --epochs=6 --batch=16"
+    line += " --lr=5e-3 --config.validation.predictions=jsonl"
+    done = subprocess.run([*PROGRAM, *line.split()], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    best = json.loads((tmp_path / "ft" / "best.json").read_text())
+    assert best["value"] > 0.75, "chance is one half"
+    lines = log.read(tmp_path / "ft" / "metrics.jsonl")
+    shares = [x["validation/online/top1"] for x in lines if "validation/online/top1" in x]
+    np.testing.assert_allclose(np.round(np.multiply(42, shares)), np.multiply(42, shares))
+    assert len(shares) == 6
+    said = [json.loads(x) for x in (tmp_path / "ft" / "predictions.jsonl").read_text().splitlines()]
+    assert {x["name"] for x in said} == {str(p) for p in (stripes / "val").glob("*/*.png")}
+    assert all(x["label"] in x["name"] for x in said)
+    right = np.mean([x["best"][0][0] == x["label"] for x in said])
+    assert right == best["value"]
+    config = json.loads((tmp_path / "ft" / "config.json").read_text())
+    assert config["towers"]["category"]["size"] == 2 and config["image"] == 16
+    again = subprocess.run([*PROGRAM, *line.split()], capture_output=True, text=True)
+    assert again.returncode == 0 and "this run is done already" in again.stderr
+
+
+def test_a_recipe_is_known_by_a_short_name(finished_run):
+    line = [f"--model={finished_run}", "--recipe", "beit", "--epochs=10", "--show"]
+    done = subprocess.run([*PROGRAM, *line], capture_output=True, text=True)
+    for said in ("batch = 1024", "duration = '10 epochs'", "warmup = '20 percent'", "lr = 0.004"):
+        assert said in done.stdout, done.stderr
+    assert set(shipped.RECIPES.values()) >= {"finetune/small"}
+    for name in shipped.RECIPES.values():
+        assert shipped.find(name.partition(":")[0])
+
+
+def test_wrong_starts_are_sentences(finished_run, tmp_path):
+    say = lambda line: refused("finetune", f"{line} --workdir={{tmp}}/x", tmp_path)  # noqa: E731
+    assert "--model is needed" in say("")
+    assert "there are no weights at" in say("--model=nothing")
+    run = f"--model={finished_run}"
+    assert "no folder and no source" in say(f"{run} --data=digits")
+    assert "--epochs is 0.0" in say(f"{run} --epochs=0")

@@ -13,7 +13,7 @@ import numpy as np
 from m3i_jax import metrics
 from m3i_jax.analysis import predictions
 from m3i_jax.build import ConfigError
-from m3i_jax.checkpoints import weights
+from m3i_jax.checkpoints import place, weights
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources.subset import spread
 from m3i_jax.evaluation import datasets, models, results
@@ -72,7 +72,7 @@ def restore(path: str | Path, *, step: int | None = None) -> CimModel:
     method = objective(trained.config)
     if "words" not in method.terms:
         raise ConfigError(f"'{trained.workdir}' repairs erased pixels and has no generator to show")
-    kept = trained.workdir / "checkpoints" / str(trained.step)
+    kept = place.folder(trained.workdir) / str(trained.step)
     read = [slot for code in method.encoded.values() for slot in code.encoder.slots]
     states = {slot.name: weights.load_slot(kept, slot.name) for slot in read}
     return CimModel(trained, method, states)

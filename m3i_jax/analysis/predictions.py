@@ -83,7 +83,9 @@ def pixels(method: Method, network: Any, prepared: Prepared, term: str, tokens: 
 def replaced_terms(method: Method) -> tuple[str, ...]:
     """The terms that predict which cells of a view were replaced."""
     encoders = {name: method.codes[term.y].encoder for name, term in method.terms.items()}
-    return tuple(name for name, encoder in encoders.items() if encoder.name == "replaced")
+    return tuple(
+        name for name, encoder in encoders.items() if encoder.represents == "replaced cells"
+    )
 
 
 def cells(method: Method, network: Any, seen: Seen, term: str) -> tuple[Array, Array]:
@@ -96,5 +98,5 @@ def cells(method: Method, network: Any, seen: Seen, term: str) -> tuple[Array, A
 
 def _normalization(method: Method, term: str) -> str | None:
     """How the pixels that a term predicts are normalised; None where it predicts something else."""
-    kind, _, normalization = method.codes[method.terms[term].y].encoder.name.partition("/")
-    return normalization if kind == "pixels" else None
+    encoder = method.codes[method.terms[term].y].encoder
+    return encoder.normalization if encoder.represents == "pixels" else None

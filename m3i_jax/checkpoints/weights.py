@@ -13,7 +13,7 @@ from typing import Any
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.checkpoints import serialize
+from m3i_jax.checkpoints import place, serialize
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.token_rows import aligned
 from m3i_jax.data import captions
@@ -108,8 +108,7 @@ def stated(path: str | Path, tower: str) -> Stated:
 
 def _home(path: str | Path) -> Path:
     """The work directory of a path into it."""
-    path = Path(path)
-    return path.parent.parent if path.parent.name == "checkpoints" else path
+    return place.parted(path)[0]
 
 
 def other_tokens(path: str | Path, tokenizer: Captions | None) -> str:
@@ -140,10 +139,10 @@ def require(path: str | Path, *, what: str) -> None:
         if not is_file(path):
             _checkpoint(Path(path), look=False)
     except (ConfigError, OSError) as error:
-        place, names = Path(path), []
-        if not place.exists() and place.parent.is_dir() and place.parent.name != "checkpoints":
-            names = sorted(other.name for other in place.parent.iterdir())
-        hint = nearest(place.name, names) if names else ""
+        here, names = Path(path), []
+        if not here.exists() and here.parent.is_dir() and here.parent.name != place.FOLDER:
+            names = sorted(other.name for other in here.parent.iterdir())
+        hint = nearest(here.name, names) if names else ""
         raise ConfigError(f"{what}: {error}{hint}") from error
 
 
@@ -236,15 +235,13 @@ def _checkpoint(path: Path, *, look: bool = True) -> tuple[Checkpoints, int]:
 
     look: whether every byte is compared; the newest that is there is enough otherwise.
     """
-    step = None
-    if path.parent.name == "checkpoints" and path.name.isdecimal():
-        path, step = path.parent.parent, int(path.name)
-    if not (path / "checkpoints").is_dir():
+    path, step = place.parted(path)
+    if not place.folder(path).is_dir():
         raise ConfigError(
             f"there are no weights at '{path}'; expected the --workdir of a run, "
             f"WORKDIR/checkpoints/STEP, or a file of weights ({files.WEIGHTS})"
         )
-    kept = Checkpoints(path / "checkpoints", read_only=True)
+    kept = Checkpoints(place.folder(path), read_only=True)
     there = kept.steps()
     if step is not None and step not in there and not look:
         raise ConfigError(

@@ -15,6 +15,7 @@ from absl import flags
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import place
 from m3i_jax.commands import pretrain
 from m3i_jax.training.config import Config
 
@@ -25,7 +26,7 @@ def main() -> int:
     """Trains, then looks at the codebook."""
     workdir = pathlib.Path(WORKDIR.value)
     teacher = flags.FLAGS.config.weights.get("teacher", {}).get("path", "untrained")
-    started = (workdir / "checkpoints").exists()  # then the teacher is in the checkpoint
+    started = place.folder(workdir).exists()  # then the teacher is in the checkpoint
     if not (started or teacher == "untrained" or pathlib.Path(teacher).exists()):
         raise ConfigError(
             f"the teacher of the tokenizer, '{teacher}', is not there yet; this makes it: python "

@@ -13,7 +13,7 @@ import numpy as np
 
 from m3i_jax import networks, normalize, trees
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.checkpoints import weights
+from m3i_jax.checkpoints import place, weights
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.interop import beside, importing, layouts
 from m3i_jax.interop.importing import Imported
@@ -112,15 +112,14 @@ def restore(
     Raises:
       ConfigError: there is no such directory, checkpoint or branch, or no such encoder.
     """
-    path = Path(path)
+    path, named = place.parted(path)
+    step = step if named is None else named
     if branch not in weights.BRANCHES:
         hint = nearest(branch, weights.BRANCHES)
         raise ConfigError(f"a checkpoint has the branches ema and online, not '{branch}'{hint}")
-    if path.parent.name == "checkpoints" and path.name.isdecimal():
-        path, step = path.parent.parent, int(path.name)
-    if not (path / "checkpoints").is_dir():
+    if not place.folder(path).is_dir():
         raise ConfigError(f"'{path}' has no checkpoints; expected the --workdir of a pretrain run")
-    kept = Checkpoints(path / "checkpoints", read_only=True)
+    kept = Checkpoints(place.folder(path), read_only=True)
     there, step = kept.steps(), kept.latest() if step is None else step
     if step is None:
         raise ConfigError(f"'{path}' has no sound checkpoint yet")

@@ -50,6 +50,7 @@ class Slot(NamedTuple):
     source: tower whose weights, loaded from a file, bring this state, too.
     behind: weights, tower and heads whose codes it is about; () = of whatever names it.
     least: tokens that the first batch has to bring.
+    keeps: how it keeps the target from collapsing, in a word; "" = not at all.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Slot(NamedTuple):
     source: str | None = None
     behind: tuple = ()
     least: int = 0
+    keeps: str = ""
 
 
 class Encoder(NamedTuple):
@@ -79,6 +81,8 @@ class Encoder(NamedTuple):
     owner: whose weights it passes its view through, "online", "ema" or a frozen state; "" = none's.
     together: its views are one batch, whose rows the batch norms see all at once (SimCLR).
     blocks: number of blocks that the tower needs at least.
+    represents: "features" of a network, or what else: "pixels", "replaced cells".
+    normalization: of the pixels, see `pixels`.
     """
 
     name: str
@@ -93,6 +97,8 @@ class Encoder(NamedTuple):
     owner: str = ""
     together: bool = False
     blocks: int = 0
+    represents: str = "features"
+    normalization: str = ""
 
 
 LastMomentum = Annotated[float, Range(0.5, 1, why="with less it is the network of a few steps")]
@@ -314,7 +320,8 @@ def pixels(tower: str = "image", *, normalization: PixelStatistics = "patch") ->
             raise ConfigError(f"pixels are those of the patches of a tower, but '{tower}' has none")
         return 3 * nodes[tower].patch ** 2
 
-    return Encoder(f"pixels/{normalization}", tower, apply, width, stop_gradient=True)
+    what = dict(represents="pixels", normalization=normalization)
+    return Encoder(f"pixels/{normalization}", tower, apply, width, stop_gradient=True, **what)
 
 
 def then(encoder: Encoder, fn: Callable[[Features], Features], **changes: Any) -> Encoder:

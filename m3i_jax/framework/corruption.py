@@ -211,4 +211,5 @@ def replaced(tower: str = "generator") -> Encoder:
         cells = inputs.view.regions["replaced"].cells
         return Features(tokens=cells.reshape(len(cells), -1, 1).astype(jnp.float32)), {}
 
-    return Encoder("replaced", tower, apply, lambda nodes: 1, stop_gradient=True)
+    what = dict(stop_gradient=True, represents="replaced cells")
+    return Encoder("replaced", tower, apply, lambda nodes: 1, **what)

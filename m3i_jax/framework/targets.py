@@ -197,7 +197,8 @@ def centred(
         return Features(pooled=shares), updates | {name: logits.mean(0)}
 
     settings = (momentum, centring)
-    slot = Slot(name, init, update, settings, batchwise=True, behind=behind(encoder))
+    about = dict(behind=behind(encoder), keeps="centring")
+    slot = Slot(name, init, update, settings, batchwise=True, **about)
     return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
 
 

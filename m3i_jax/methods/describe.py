@@ -55,9 +55,8 @@ def _view(method: Method, name: str) -> str:
 
 
 def _representation(term: Term, y) -> str:
-    kind = y.encoder.name.partition("/")[0]
-    if kind in ("pixels", "replaced"):
-        return {"pixels": "pixels", "replaced": "replaced cells"}[kind]
+    if y.encoder.represents != "features":
+        return y.encoder.represents
     if y.view in ("label", "text"):
         return {"label": "category", "text": "text"}[y.view] + " embedding"
     if term.predict.candidates in ("words", "prototypes"):
@@ -70,10 +69,9 @@ def _regularizer(term: Term, y) -> str:
     names = []
     if term.predict.candidates in ("categories", "texts", "samples"):
         names.append(f"negative {term.predict.candidates}")
-    if any(slot.name.split("/")[-1] == "centre" for slot in y.encoder.slots):
-        names.append("centring")
+    names += [slot.keeps for slot in y.encoder.slots if slot.keeps]
     if term.regularize:
         names.append(term.regularize.name)
-    if y.encoder.stop_gradient and not y.encoder.name.startswith("pixels"):
+    if y.encoder.stop_gradient and y.encoder.represents != "pixels":
         names.append("stop-gradient")
     return ", ".join(names) or "–"

@@ -12,7 +12,7 @@ import jax
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError
-from m3i_jax.checkpoints import storage, weights
+from m3i_jax.checkpoints import place, storage, weights
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.data import captions, pipeline
@@ -103,7 +103,7 @@ def start(
     block = schema.Saves(**config.checkpoint)
     # Opening the checkpoints holds the directory, so that a second run leaves it as it is.
     how = dict(keep=block.keep, keep_every=block.keep_every or None)
-    hold = partial(Checkpoints, workdir / "checkpoints", **how)
+    hold = partial(Checkpoints, place.folder(workdir), **how)
     with Preemption(holds=jax.process_count() > 1) as preemption, hold() as kept:
         bound = bool(kept.steps())  # a start without a checkpoint binds nobody
         if not bound:  # one that goes on has what it started from in its checkpoint

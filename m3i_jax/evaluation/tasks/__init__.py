@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from m3i_jax import build
+from m3i_jax.evaluation.tasks.attentive import attentive
 from m3i_jax.evaluation.tasks.calibration import calibration
 from m3i_jax.evaluation.tasks.corruptions import corruptions
 from m3i_jax.evaluation.tasks.few_shot import few_shot
 from m3i_jax.evaluation.tasks.knn import knn
 from m3i_jax.evaluation.tasks.linear import linear
+from m3i_jax.evaluation.tasks.linear_grid import linear_grid
 from m3i_jax.evaluation.tasks.ncm import ncm
 from m3i_jax.evaluation.tasks.retrieval import retrieval
 from m3i_jax.evaluation.tasks.task import Measured, Task
@@ -20,6 +22,8 @@ TASKS = {
     "knn": knn,
     "few_shot": few_shot,
     "ncm": ncm,
+    "linear_grid": linear_grid,
+    "attentive": attentive,
     "without_fine_tuning": without_fine_tuning,
     "zero_shot": zero_shot,
     "retrieval": retrieval,

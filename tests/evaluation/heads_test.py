@@ -1,0 +1,103 @@
+"""Every head of a grid takes the steps that torch's optimisers take."""
+
+import functools
+
+import jax
+import numpy as np
+import optax
+import pytest
+import torch
+
+from m3i_jax.evaluation import heads
+from m3i_jax.evaluation.features import FeatureSet
+from tests.evaluation.toy_features import standardised, tables
+
+
+def reference(x, y, start, make, factors, order):
+    """The same head by torch in float64, step by step."""
+    kernel, bias = (
+        torch.tensor(start[n], dtype=torch.float64, requires_grad=True) for n in ("kernel", "bias")
+    )
+    optimizer = make([kernel, bias])
+    base = [group["lr"] for group in optimizer.param_groups]
+    for factor, rows in zip(factors, order, strict=True):
+        for group, rate in zip(optimizer.param_groups, base, strict=True):
+            group["lr"] = factor * rate
+        scores = torch.tensor(x[rows]) @ kernel + bias
+        loss = torch.nn.functional.cross_entropy(scores, torch.tensor(y[rows], dtype=torch.long))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return kernel.detach().numpy(), bias.detach().numpy()
+
+
+def sgd(rate, decay):
+    return lambda leaves: torch.optim.SGD(leaves, lr=rate, momentum=0.9)
+
+
+def adamw(rate, decay):
+    def make(leaves):
+        groups = [{"params": leaves[:1], "weight_decay": decay}, {"params": leaves[1:]}]
+        return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "rule, peer, decays",
+    [
+        (optax.trace(0.9), sgd, (0.0, 0.0, 0.0)),
+        (optax.scale_by_adam(0.9, 0.95), adamw, (0, 0.3, 2)),
+    ],
+)
+def test_each_head_is_torchs(rule, peer, decays, key):
+    train, _ = tables(n=50)
+    x, y = standardised(train, train.features), train.labels
+    rates, factors = (1e-3, 1e-2, 0.1), heads.cosine(12)
+    order = [rows for _, rows in heads.shuffled(50, batch=16, steps=12)]
+    batches = ((x[rows].astype(np.float32), y[rows]) for rows in order)
+    start = functools.partial(heads.linear_start, width=6, classes=3)
+    optimizer = heads.Optimizer(rule, factors)
+    found = heads.fit(
+        heads.linear, start, optimizer, batches, key, rates=rates, decays=decays, what="test"
+    )
+    for i, one in enumerate(jax.random.split(key, 3)):
+        begun = jax.device_get(start(one))
+        kernel, bias = reference(x, y, begun, peer(rates[i], decays[i]), factors, order)
+        # Twelve steps in float32.
+        np.testing.assert_allclose(found.params["kernel"][i], kernel, atol=3e-6)
+        np.testing.assert_allclose(found.params["bias"][i], bias, atol=3e-6)
+        assert abs(kernel - begun["kernel"]).max() > 3e-3
+    only = found.only(1)
+    np.testing.assert_array_equal(only.params["kernel"], found.params["kernel"][1:2])
+
+
+def test_the_cosine_is_torchs():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    peer = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 7, eta_min=0)
+    for factor in heads.cosine(7):
+        assert factor == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
+        optimizer.step()
+        peer.step()
+
+
+def test_an_epoch_is_every_row_once():
+    found = list(heads.shuffled(10, batch=3, steps=7))
+    assert [epoch for epoch, _ in found] == [0, 0, 0, 1, 1, 1, 2]
+    first = np.concatenate([rows for epoch, rows in found if epoch == 0])
+    assert len(set(first)) == 9 and set(first) <= set(range(10))
+    assert len(next(heads.shuffled(2, batch=3, steps=1))[1]) == 2, "no more rows than there are"
+
+
+def test_shares_are_exact_and_a_head_that_diverged_gets_none(monkeypatch):
+    monkeypatch.setattr(heads, "SCORED", 18)  # two rows at a time
+    _, test = tables(m=31)
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(3, 6, 3)).astype(np.float32)
+    kernel[2] = np.nan
+    table = heads.Table({"kernel": kernel, "bias": np.zeros((3, 3), np.float32)}, np.ones(3), None)
+    found = heads.top1(heads.linear, table, test)
+    right = [(test.features.astype(np.float64) @ k).argmax(1) == test.labels for k in kernel[:2]]
+    assert found.tolist() == [np.mean(right[0]), np.mean(right[1]), 0.0]
+    one = FeatureSet(test.features[:1], test.labels[:1])
+    assert set(heads.top1(heads.linear, table, one)) <= {0.0, 1.0}

@@ -9,7 +9,8 @@ from jaxtyping import Float
 
 from m3i_jax.build import ConfigError
 from m3i_jax.decoders.tokens import with_class
-from m3i_jax.nn.blocks import DTYPES, check_choice, gelu
+from m3i_jax.nn.activations import gelu
+from m3i_jax.nn.blocks import DTYPES, check_choice
 from m3i_jax.nn.choices import Dtype, NormOrNone
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import MAX_LOGIT_SCALE, NORMS, LayerNorm, UnitNorm

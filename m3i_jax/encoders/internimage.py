@@ -17,7 +17,8 @@ from jaxtyping import Bool, Float
 from m3i_jax import normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
-from m3i_jax.nn.blocks import REMAT, check_blocks, check_choice, drop_rates, gelu
+from m3i_jax.nn.activations import gelu
+from m3i_jax.nn.blocks import REMAT, check_blocks, check_choice, drop_rates
 from m3i_jax.nn.choices import DropPathSchedule, Dtype, NormPlace, Remat
 from m3i_jax.nn.convolution import TORCH, cells, convolve
 from m3i_jax.nn.dcn import NORMS, Block, Extra, Form

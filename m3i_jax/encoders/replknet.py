@@ -18,7 +18,8 @@ from m3i_jax import normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import convolution
-from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, drop_rates, gelu
+from m3i_jax.nn.activations import gelu
+from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, drop_rates
 from m3i_jax.nn.choices import DropPathSchedule, Dtype, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import TrackedBatchNorm

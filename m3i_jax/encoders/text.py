@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Int
 
-from m3i_jax.nn.blocks import ACTIVATIONS, Init, check_blocks, check_choice, stack
+from m3i_jax.nn.activations import ACTIVATIONS
+from m3i_jax.nn.blocks import Init, check_blocks, check_choice, stack
 from m3i_jax.nn.choices import Activation, Dtype, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, UnitNorm

@@ -5,14 +5,17 @@ sum (post-norm). The residual stream, norms and softmax are float32; products ar
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Bool, Float, Int
 
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.nn.activations import gelu
 from m3i_jax.nn.linear import SAVED, Linear, einsum
 from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.parallel.constrain import batch_sharded
@@ -44,7 +47,7 @@ class Init(NamedTuple):
         """One initialiser for all four."""
         return cls(init, init, init, init, shrink)
 
-    def of_block(self, number: Array) -> "Init":
+    def of_block(self, number: Int[Array, ""]) -> "Init":
         """The initialisers of the block of this number, from 1, which may be traced."""
         if not self.shrink:
             return self
@@ -65,42 +68,8 @@ INITS = {
 }
 
 
-@functools.partial(jax.checkpoint, prevent_cse=False)
-def gelu(x: Array) -> Array:
-    """x Φ(x), exact, evaluated in float32; only `x` is kept for the backward pass."""
-    return jax.nn.gelu(x.astype(jnp.float32), approximate=False).astype(x.dtype)
-
-
-@functools.partial(jax.checkpoint, prevent_cse=False)
-def quick_gelu(x: Array) -> Array:
-    """x σ(1.702 x), CLIP's approximation, evaluated in float32."""
-    wide = x.astype(jnp.float32)
-    return (wide * jax.nn.sigmoid(1.702 * wide)).astype(x.dtype)
-
-
-@functools.partial(jax.checkpoint, prevent_cse=False)
-def gelu_tanh(x: Array) -> Array:
-    """x (1 + tanh(√(2/π) (x + 0.044715 x³)))/2, BERT's approximation, evaluated in float32."""
-    return jax.nn.gelu(x.astype(jnp.float32), approximate=True).astype(x.dtype)
-
-
-@functools.partial(jax.checkpoint, prevent_cse=False)
-def silu(x: Array) -> Array:
-    """x σ(x), evaluated in float32."""
-    return jax.nn.silu(x.astype(jnp.float32)).astype(x.dtype)
-
-
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "gelu": gelu,
-    "quick_gelu": quick_gelu,
-    "gelu_tanh": gelu_tanh,
-    "relu": jax.nn.relu,
-    "silu": silu,
-}
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def softmax(scores: Array, dtype: Any) -> Array:
+def softmax(scores: Float[Array, "*rows keys"], dtype: DTypeLike) -> Float[Array, "*rows keys"]:
     """Softmax of float32 scores over the last axis, rounded to `dtype`.
 
     Only the rounded result is kept for the backward pass, ds = p (g - Σ g p) in float32.
@@ -121,6 +90,19 @@ def _softmax_backward(dtype, p, g):
 softmax.defvjp(_softmax_forward, _softmax_backward)
 
 
+Tokens = Float[Array, "batch tokens dim"]
+Mask = Bool[Array, "#batch #heads #queries keys"]
+Bias = Float[Array, "#batch #heads queries keys"]
+Cells = Int[Array, "batch tokens"]
+Context = Float[Array, "batch more dim"]
+Attended = Float[Array, "batch heads queries keys"]
+# Of every block, where they are asked for: tokens, and the weights of attention.
+Reports = tuple[
+    Float[Array, "depth batch tokens dim"] | None,
+    Float[Array, "depth batch heads queries keys"] | None,
+]
+
+
 class Shared(NamedTuple):
     """What every block of a stack is given beside its tokens; q and k count queries and keys.
 
@@ -130,10 +112,10 @@ class Shared(NamedTuple):
     context: (B, c, D) float32, keys and values in front of the tokens; no block changes them.
     """
 
-    mask: Array | None = None
-    bias: Array | None = None
-    cells: Array | None = None
-    context: Array | None = None
+    mask: Mask | None = None
+    bias: Bias | None = None
+    cells: Cells | None = None
+    context: Context | None = None
 
 
 class Attention(nn.Module):
@@ -151,10 +133,10 @@ class Attention(nn.Module):
     kernel_init: Init = Init()
     report: bool = False
     dropout: float = 0.0
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, shared: Shared) -> tuple[Array, Array | None]:
+    def __call__(self, x: Tokens, shared: Shared) -> tuple[Tokens, Attended | None]:
         """x (B, n, D) -> (B, n, D) in `dtype`, and with `report` the weights (B, heads, q, k)."""
         batch, count, width = x.shape
         given = x
@@ -201,10 +183,10 @@ class Mlp(nn.Module):
     ratio: float = 4.0
     activation: Callable = gelu
     kernel_init: Init = Init()
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions dim"]:
         """x (..., D) -> (..., D) in `dtype`."""
         hidden = round(self.ratio * x.shape[-1])
         y = Linear(hidden, True, self.kernel_init.fc1, self.dtype, name="fc1")(x)
@@ -220,7 +202,9 @@ class DropPath(nn.Module):
     """
 
     @nn.compact
-    def __call__(self, x: Array, rate: Array) -> Array:
+    def __call__(
+        self, x: Float[Array, " batch *rest"], rate: Float[Array, ""]
+    ) -> Float[Array, " batch *rest"]:
         """x (B, ...), rate a scalar in [0, 1) that may be traced."""
         keep = 1.0 - rate
         shape = x.shape[:1] + (1,) * (x.ndim - 1)
@@ -234,7 +218,7 @@ class LayerScale(nn.Module):
     value: float
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions dim"]:
         """x (..., D) float32 -> the same."""
         start = nn.initializers.constant(self.value)
         gamma = self.param("gamma", start, x.shape[-1:], jnp.float32)
@@ -254,13 +238,19 @@ class TransformerBlock(nn.Module):
     activation: Callable = gelu
     kernel_init: Init = Init()
     attention_dropout: float = 0.0
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     drop: bool = False
     keep_layers: bool = False
     keep_attention: bool = False
 
     @nn.compact
-    def __call__(self, x: Array, rate: Array, number: Array, shared: Shared) -> tuple[Array, tuple]:
+    def __call__(
+        self,
+        x: Tokens,
+        rate: Float[Array, ""],
+        number: Int[Array, ""],
+        shared: Shared,
+    ) -> tuple[Tokens, tuple]:
         """x (B, n, D) float32, drop-path rate, number from 1 -> x and (x, weights) if kept."""
         x, init = batch_sharded(x), self.kernel_init.of_block(number)
         attention = Attention(
@@ -296,13 +286,13 @@ class TransformerBlock(nn.Module):
 
 
 def stack(
-    x: Array,
+    x: Tokens,
     *,
     depth: int,
-    mask: Array | None = None,
-    bias: Array | None = None,
-    cells: Array | None = None,
-    context: Array | None = None,
+    mask: Mask | None = None,
+    bias: Bias | None = None,
+    cells: Cells | None = None,
+    context: Context | None = None,
     drop_path: float = 0.0,
     schedule: str = "linear",
     attention_dropout: float = 0.0,
@@ -311,7 +301,7 @@ def stack(
     remat: str = "none",
     name: str = "blocks",
     **block: Any,
-) -> tuple[Array, tuple[Array | None, Array | None]]:
+) -> tuple[Tokens, Reports]:
     """`depth` blocks applied to x (B, n, D), inside a compact method of the calling module.
 
     Parameters are stacked: every leaf below `name` has a leading depth axis, whatever `scan` and
@@ -353,7 +343,7 @@ def stack(
     return blocks(x.astype(jnp.float32), rates, numbers, shared)
 
 
-def drop_rates(rate: float, schedule: str, depth: int) -> Array:
+def drop_rates(rate: float, schedule: str, depth: int) -> Float[Array, " depth"]:
     """Drop-path rates (depth,) float32: "linear" from 0 to `rate`, or "uniform"."""
     return jnp.linspace(0.0 if schedule == "linear" else rate, rate, depth, dtype=jnp.float32)
 
@@ -394,7 +384,7 @@ def check_blocks(
     check_choice(what, "drop_path_schedule", schedule, SCHEDULES)
 
 
-def check_choice(what: str, key: str, value: str, choices: Any) -> None:
+def check_choice(what: str, key: str, value: str, choices: Iterable[str]) -> None:
     """Refuses a `value` of `key` that is not among the `choices`."""
     if value not in choices:
         raise ConfigError(f"{what} has no {key} '{value}'{nearest(str(value), choices)}")

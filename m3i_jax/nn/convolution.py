@@ -1,11 +1,12 @@
 """Convolutions of encoders: padded as in PyTorch, without bias where a batch norm follows."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
+from jax.typing import DTypeLike
+from jaxtyping import Float
 
 from m3i_jax.nn.linear import SAVED
 from m3i_jax.nn.norms import TrackedBatchNorm
@@ -16,7 +17,7 @@ KAIMING = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 TORCH = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
-def cells(images: Array, stride: int) -> Grid:
+def cells(images: Float[Array, "batch height width channels"], stride: int) -> Grid:
     """(rows, columns) of the map to which `stride` brings images (B, H, W, 3).
 
     Raises:
@@ -29,7 +30,7 @@ def cells(images: Array, stride: int) -> Grid:
 
 
 def convolve(
-    x: Array,
+    x: Float[Array, "batch height width channels"],
     features: int,
     size: int,
     *,
@@ -37,9 +38,9 @@ def convolve(
     groups: int = 1,
     bias: bool = False,
     kernel_init: Callable = KAIMING,
-    dtype: Any = jnp.float32,
+    dtype: DTypeLike = jnp.float32,
     name: str,
-) -> Array:
+) -> Float[Array, "batch rows columns out"]:
     """x (B, H, W, C) -> (B, ⌈H/stride⌉, ⌈W/stride⌉, features) in `dtype`, in a compact method.
 
     size // 2 zeros on every side, which "SAME" does not give where it strides.
@@ -67,10 +68,12 @@ class ConvNorm(nn.Module):
     stride: int = 1
     groups: int = 1
     kernel_init: Callable = KAIMING
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, batch_stats: int) -> Array:
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], batch_stats: int
+    ) -> Float[Array, "batch rows columns out"]:
         """x (B, H, W, C) -> (B, ⌈H/stride⌉, ⌈W/stride⌉, features) float32."""
         y = convolve(
             x,

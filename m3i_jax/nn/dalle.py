@@ -3,10 +3,10 @@
 Ramesh et al. 2021, appendix A, https://arxiv.org/abs/2102.12092; docs/methods.md#visual-tokens.
 """
 
-from typing import Any
-
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Float
 
 from m3i_jax.build import ConfigError
 from m3i_jax.nn.blocks import DTYPES, check_choice
@@ -20,12 +20,12 @@ EPS = 0.1
 NORMAL = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 
 
-def map_pixels(x: Array) -> Array:
+def map_pixels(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """x' = (1 − 2ε) x + ε, any shape: [0, 1] -> [0.1, 0.9]."""
     return (1 - 2 * EPS) * x + EPS
 
 
-def unmap_pixels(x: Array) -> Array:
+def unmap_pixels(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """x = clip((x' − ε)/(1 − 2ε), 0, 1), the inverse of `map_pixels`."""
     return jnp.clip((x - EPS) / (1 - 2 * EPS), 0.0, 1.0)
 
@@ -49,10 +49,12 @@ class Stage(nn.Module):
     width: int
     kernels: tuple
     gain: float
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> list[Array]:
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> list[Float[Array, "batch height width out"]]:
         """x (B, H, W, C) -> what each block returns, (B, H, W, width) float32."""
         outputs = []
         for i in range(self.depth):
@@ -71,10 +73,12 @@ class Block(nn.Module):
     width: int
     kernels: tuple
     gain: float
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch height width out"]:
         """x (B, H, W, C) -> (B, H, W, width) float32."""
         how = dict(bias=True, kernel_init=NORMAL, dtype=self.dtype)
         x = y = batch_sharded(x)

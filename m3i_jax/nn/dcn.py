@@ -1,14 +1,17 @@
 """The DCNv3 layer, which draws up its own offsets, and the block that InternImage makes of it."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Bool, Float
 
-from m3i_jax.nn.blocks import DropPath, Init, Mlp, gelu
+from m3i_jax.nn.activations import gelu
+from m3i_jax.nn.blocks import DropPath, Init, Mlp
 from m3i_jax.nn.convolution import TORCH
 from m3i_jax.nn.deformable import dcnv3
 from m3i_jax.nn.linear import Linear
@@ -21,7 +24,9 @@ NORMS = ("pre", "post", "res_post")
 
 
 @functools.partial(jax.checkpoint, prevent_cse=False)
-def depthwise(x: Array, kernel: Array) -> Array:
+def depthwise(
+    x: Float[Array, "batch height width channels"], kernel: Float[Array, "rows columns 1 channels"]
+) -> Float[Array, "batch height width channels"]:
     """x (B, H, W, C) convolved channel by channel with kernel (k, k, 1, C), k odd, in float32.
 
     As k² shifted multiply-adds, which XLA makes one loop of: for 3x3 on a CPU 50 times as fast as
@@ -41,10 +46,12 @@ class Depthwise(nn.Module):
     """A depth-wise convolution with bias, its parameters as those of `nn.Conv`."""
 
     size: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch height width channels"]:
         """x (B, H, W, C) -> (B, H, W, C) in `dtype`."""
         shape, zeros = (self.size, self.size, 1, x.shape[-1]), nn.initializers.zeros
         kernel = self.param("kernel", TORCH, shape, jnp.float32)
@@ -75,10 +82,12 @@ class DCNv3(nn.Module):
     offset_scale: float = 1.0
     centre_scale: bool = False
     eps: float = 1e-6
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch height width channels"]:
         """x (B, H, W, C) -> (B, H, W, C) in `dtype`."""
         width, points = x.shape[-1], (*x.shape[:-1], self.groups, KERNEL**2)
         values = Linear(width, dtype=self.dtype, name="input_proj")(x)
@@ -115,16 +124,16 @@ class Form(NamedTuple):
     offset_scale: float
     centre_scale: bool
     eps: float
-    dtype: Any
+    dtype: DTypeLike
 
 
 class Extra(NamedTuple):
     """Per block: the drop-path rate, and the layer norm behind it where `on`."""
 
-    rate: Array
-    on: Array
-    scale: Array
-    bias: Array
+    rate: Float[Array, "*depth"]
+    on: Bool[Array, "*depth"]
+    scale: Float[Array, "*depth channels"]
+    bias: Float[Array, "*depth channels"]
 
 
 class Block(nn.Module):
@@ -137,7 +146,12 @@ class Block(nn.Module):
     keep: bool = False
 
     @nn.compact
-    def __call__(self, x: Array, extra: Extra) -> tuple[Array, Array | None]:
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], extra: Extra
+    ) -> tuple[
+        Float[Array, "batch height width channels"],
+        Float[Array, "batch height width channels"] | None,
+    ]:
         """x (B, H, W, C) float32 -> x, and x again if it is kept."""
         form = self.form
         x = batch_sharded(x)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float, Int
 
 from m3i_jax.parallel.constrain import by_rows
 from m3i_jax.types import Array, Grid
@@ -36,12 +37,12 @@ class Window(NamedTuple):
         height, width = ((n + 2 * self.padding - reach) // self.stride + 1 for n in grid)
         return height, width
 
-    def taps(self) -> np.ndarray:
+    def taps(self) -> Int[np.ndarray, "taps 2"]:
         """(K, 2) of [x, y] from the centre, x-major: (-1, -1), (-1, 0), (-1, 1), (0, -1), ..."""
         line = self.dilation * np.arange(self.kernel) - self._half()
         return np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
 
-    def centres(self, count: int) -> np.ndarray:
+    def centres(self, count: int) -> Float[np.ndarray, " count"] | Int[np.ndarray, " count"]:
         """(count,) centres of the windows along one side of the map."""
         return self.stride * np.arange(count) - self.padding + self._half()
 
@@ -50,16 +51,16 @@ class Window(NamedTuple):
 
 
 def dcnv3(
-    values: Array,
-    offsets: Array,
-    masks: Array,
+    values: Float[Array, "batch height width channels"],
+    offsets: Float[Array, "batch rows columns places"],
+    masks: Float[Array, "batch rows columns taps"],
     *,
     kernel: int = 3,
     stride: int = 1,
     padding: int = 1,
     dilation: int = 1,
     offset_scale: float = 1.0,
-) -> Array:
+) -> Float[Array, "batch rows columns channels"]:
     """Deformable convolution, y_g(p) = Σ_k a_gk(p) v_g(p + s (r_k + Δ_gk(p))).
 
     v is read bilinearly and is zero outside the map. Taps r_k are in x-major order. Reverse-mode

@@ -8,13 +8,14 @@ costs a third of a training step there.
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
+from jax.typing import DTypeLike
+from jaxtyping import Float
 
 from m3i_jax.types import Array
 
@@ -23,7 +24,9 @@ SAVED = "linear"
 
 
 @jax.custom_vjp
-def dot(x: Array, w: Array) -> Array:
+def dot(
+    x: Float[Array, "*positions dim"], w: Float[Array, "dim out"]
+) -> Float[Array, "*positions out"]:
     """y = x w, for x (..., k) in the compute dtype and w (k, m) float32; y (..., m) like x.
 
     dW = x^T g is summed over all leading dimensions and stays in the dtype of w.
@@ -48,7 +51,7 @@ dot.defvjp(_dot_forward, _dot_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def einsum(spec: str, x: Array, y: Array) -> Array:
+def einsum(spec: str, x: Float[Array, "*one"], y: Float[Array, "*other"]) -> Float[Array, "*out"]:
     """Two-operand einsum of x and y in their compute dtype; the result is float32.
 
     Every index of one operand must occur in the other or in the result.
@@ -91,10 +94,10 @@ class Linear(nn.Module):
     features: int
     bias: bool = True
     kernel_init: Callable = nn.initializers.xavier_uniform()
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions out"]:
         """x (..., k) -> (..., features) in `dtype`."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
         y = dot(x.astype(self.dtype), kernel)

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Float
 
 from m3i_jax.types import Array
 
@@ -15,7 +17,9 @@ MAX_LOGIT_SCALE = math.log(100.0)
 
 
 @functools.partial(jax.checkpoint, prevent_cse=False, static_argnums=(1, 2))
-def moments(x: Array, axes: tuple[int, ...], eps: float) -> tuple[Array, Array, Array]:
+def moments(
+    x: Float[Array, "*shape"], axes: tuple[int, ...], eps: float
+) -> tuple[Float[Array, "*shape"], Float[Array, "*kept"], Float[Array, "*kept"]]:
     """(x - mean) / sqrt(var + eps), mean and biased var over `axes`, in float32, in two passes.
 
     Only `x` is kept for the backward pass.
@@ -26,7 +30,9 @@ def moments(x: Array, axes: tuple[int, ...], eps: float) -> tuple[Array, Array, 
     return (x - mean) * jax.lax.rsqrt(variance + eps), mean, variance
 
 
-def standardize(x: Array, axes: tuple[int, ...], eps: float) -> Array:
+def standardize(
+    x: Float[Array, "*shape"], axes: tuple[int, ...], eps: float
+) -> Float[Array, "*shape"]:
     """(x - mean) / sqrt(var + eps) over `axes`, see `moments`."""
     return moments(x, axes, eps)[0]
 
@@ -39,10 +45,10 @@ class LayerNorm(nn.Module):
 
     eps: float = 1e-6
     affine: bool | str = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions dim"]:
         """x (..., D) -> (..., D) in `dtype`."""
         y = standardize(x, (x.ndim - 1,), self.eps)
         y = _affine(self, y, bias=self.affine is True) if self.affine else y
@@ -60,10 +66,10 @@ class BatchNorm(nn.Module):
 
     eps: float = 1e-5
     affine: bool | str = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions dim"]:
         """x (B, ..., D) -> (B, ..., D) in `dtype`."""
         y = standardize(x, tuple(range(x.ndim - 1)), self.eps)
         y = _affine(self, y, bias=self.affine is True) if self.affine else y
@@ -85,10 +91,12 @@ class TrackedBatchNorm(nn.Module):
     momentum: float = 0.9
     eps: float = 1e-5
     zero_scale: bool = False
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, batch_stats: int) -> Array:
+    def __call__(
+        self, x: Float[Array, "*positions dim"], batch_stats: int
+    ) -> Float[Array, "*positions dim"]:
         """x (B, ..., D) -> (B, ..., D) in `dtype`.
 
         batch_stats: 0 normalises by the running statistics; 1 by this batch; k by this batch, which
@@ -154,7 +162,7 @@ class UnitNorm(nn.Module):
     limit: float | None = MAX_LOGIT_SCALE
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions dim"]:
         """x (..., D) -> (..., D) float32; a zero vector stays zero."""
         x = x.astype(jnp.float32)
         square = jnp.square(x).sum(-1, keepdims=True)
@@ -168,7 +176,7 @@ class UnitNorm(nn.Module):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def at_most(x: Array, limit: float) -> Array:
+def at_most(x: Float[Array, "*shape"], limit: float) -> Float[Array, "*shape"]:
     """min(x, limit), whose gradient can always lead back to the limit.
 
     Beyond the limit only a gradient that would lower x passes, as if x were clipped after every

@@ -5,6 +5,7 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jaxtyping import Float, Int
 
 from m3i_jax.build import ConfigError
 from m3i_jax.nn.resample import resample
@@ -35,7 +36,9 @@ class RelativeBias(nn.Module):
     class_token: bool = True
 
     @nn.compact
-    def __call__(self, cells: Array | None) -> Array:
+    def __call__(
+        self, cells: Int[Array, "batch tokens"] | None
+    ) -> Float[Array, "#batch heads queries keys"]:
         """cells (B, n) int32, None = the whole grid -> (B or 1, heads, n', n') float32.
 
         n' counts the class token.
@@ -73,7 +76,7 @@ def bias_rows(grid: Grid, *, class_token: bool) -> int:
 
 
 @functools.lru_cache(maxsize=16)
-def relative_index(grid: Grid, *, class_token: bool) -> np.ndarray:
+def relative_index(grid: Grid, *, class_token: bool) -> Int[np.ndarray, "tokens tokens"]:
     """Row of the table for every pair (query, key), (n, n) int32, class token first.
 
     The offset (Δr, Δc) = query - key has row (Δr + h-1)(2w-1) + Δc + w-1; the rows behind those

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from m3i_jax.types import Array, Grid
 
@@ -9,7 +10,9 @@ from m3i_jax.types import Array, Grid
 SHARPNESS = -0.75
 
 
-def resample(table: Array, grid: Grid) -> Array:
+def resample(
+    table: Float[Array, "rows columns dim"], grid: Grid
+) -> Float[Array, "height width dim"]:
     """A table (h, w, D) on another grid, (h', w', D) float32; on its own grid it is unchanged.
 
     y = R_h x R_w^T with cubic weights of a = -0.75, centres of cells aligned, edges repeated, and
@@ -24,7 +27,7 @@ def resample(table: Array, grid: Grid) -> Array:
     return jnp.einsum("ih,jw,hwd->ijd", rows, columns, table, precision="highest")
 
 
-def cubic_weights(size: int, to: int) -> np.ndarray:
+def cubic_weights(size: int, to: int) -> Float[np.ndarray, "to size"]:
     """R (to, size) float64, rows sum to 1: `to` samples at (i + ½) size/to - ½ of `size` cells."""
     place = (np.arange(to) + 0.5) * size / to - 0.5
     first = np.floor(place).astype(int)

@@ -5,12 +5,15 @@ other in row-major order, and so do the cells of a window.
 """
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Bool, Float, Int
 
 from m3i_jax.build import ConfigError
 from m3i_jax.nn.blocks import Init, softmax
@@ -65,7 +68,9 @@ def fit(grid: Grid, window: int, *, shift: bool) -> Windows:
     return Windows(grid, size, half)
 
 
-def partition(x: Array, windows: Windows, *, shifted: Array | bool) -> Array:
+def partition(
+    x: Float[Array, "batch height width dim"], windows: Windows, *, shifted: Bool[Array, ""] | bool
+) -> Float[Array, "batch windows tokens dim"]:
     """Cuts a map (B, h, w, D) into windows (B, n, t, D), padded with zeros.
 
     `shifted` may be traced: whether the map is rolled first.
@@ -75,7 +80,12 @@ def partition(x: Array, windows: Windows, *, shifted: Array | bool) -> Array:
     return _cut(_rolled(x, windows, shifted, -1), windows)
 
 
-def merge(x: Array, windows: Windows, *, shifted: Array | bool) -> Array:
+def merge(
+    x: Float[Array, "batch windows tokens dim"],
+    windows: Windows,
+    *,
+    shifted: Bool[Array, ""] | bool,
+) -> Float[Array, "batch height width dim"]:
     """Inverse of `partition`: (B, n, t, D) -> (B, h, w, D), without the padding."""
     (rows, columns), (height, width) = windows.counts, windows.size
     x = x.reshape(x.shape[0], rows, columns, height, width, x.shape[-1])
@@ -83,7 +93,7 @@ def merge(x: Array, windows: Windows, *, shifted: Array | bool) -> Array:
     return _rolled(x, windows, shifted, 1)[:, : windows.grid[0], : windows.grid[1]]
 
 
-def cells(windows: Windows) -> np.ndarray:
+def cells(windows: Windows) -> Int[np.ndarray, "windows tokens"]:
     """(n, t) int32: which cell of the map, in row-major order, is where; -1 = padding."""
     rows, columns = (
         (np.arange(padded) + shift) % padded
@@ -95,7 +105,7 @@ def cells(windows: Windows) -> np.ndarray:
     return _cut(cell[None, :, :, None], windows)[0, :, :, 0]
 
 
-def regions(windows: Windows) -> np.ndarray:
+def regions(windows: Windows) -> Int[np.ndarray, "windows tokens"]:
     """(n, t) int32: the piece of the map that a cell lies in; only cells of one piece may meet.
 
     The roll brings the first rows behind the last and the first columns behind the last: bit 1 and
@@ -110,7 +120,9 @@ def regions(windows: Windows) -> np.ndarray:
     return np.where(cells(windows) == PAD, PAD, piece)
 
 
-def together(windows: Windows, *, shifted: Array | bool) -> Array | None:
+def together(
+    windows: Windows, *, shifted: Bool[Array, ""] | bool
+) -> Bool[Array, "windows queries keys"] | None:
     """(n, t, t) bool: which pairs (query, key) of a window may meet; None = all of them."""
     if not any(windows.shift) and windows.padded == windows.grid:
         return None
@@ -136,7 +148,7 @@ def _cut(x, windows):
     )
 
 
-def offsets(size: Grid, reference: Grid) -> np.ndarray:
+def offsets(size: Grid, reference: Grid) -> Float[np.ndarray, "pairs 2"]:
     """Log-spaced offsets between the cells of a window, ((2h-1)(2w-1), 2) float32, rows first.
 
         sign(u) log2(1 + |u|) / log2(8),   u = 8 Δ / (r - 1)
@@ -164,10 +176,10 @@ class ContinuousBias(nn.Module):
     heads: int
     size: Grid
     reference: Grid
-    kernel_init: Any = nn.initializers.normal(0.02)
+    kernel_init: Callable = nn.initializers.normal(0.02)
 
     @nn.compact
-    def __call__(self) -> Array:
+    def __call__(self) -> Float[Array, "heads queries keys"]:
         """(heads, t, t) float32."""
         x = jnp.asarray(offsets(self.size, self.reference))
         x = jax.nn.relu(Linear(HIDDEN, True, self.kernel_init, name="fc1")(x))
@@ -190,10 +202,17 @@ class WindowAttention(nn.Module):
     reference: Grid
     kernel_init: Init = Init.same(nn.initializers.normal(0.02))
     report: bool = False
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, pairs: Array | None) -> tuple[Array, Array | None]:
+    def __call__(
+        self,
+        x: Float[Array, "batch windows tokens dim"],
+        pairs: Bool[Array, "windows queries keys"] | None,
+    ) -> tuple[
+        Float[Array, "batch windows tokens dim"],
+        Float[Array, "batch windows heads queries keys"] | None,
+    ]:
         """x (B, n, t, D) -> (B, n, t, D), and with `report` the weights (B, n, heads, q, k).
 
         pairs: (n, t, t) bool, which may meet; None = all.

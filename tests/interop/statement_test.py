@@ -5,7 +5,7 @@ import pytest
 from m3i_jax.build import ConfigError
 from m3i_jax.interop import statement
 from m3i_jax.interop.statement import Fact, Stated
-from m3i_jax.nn.blocks import ACTIVATIONS
+from m3i_jax.nn.activations import ACTIVATIONS
 from m3i_jax.normalize import CHANNELS
 
 

@@ -13,7 +13,7 @@ from m3i_jax.data.captions import Captions
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.models import Model
 from m3i_jax.evaluation.terms import Pair
-from m3i_jax.interop import files, importing
+from m3i_jax.interop import clip, files, importing
 from m3i_jax.interop.importing import Imported
 from m3i_jax.interop.rename import nested
 from m3i_jax.training.session import TOKENIZER
@@ -39,9 +39,10 @@ def with_text(model: Model, *, what: str) -> tuple[Model, Captions]:
         raise NotMeasurable(f"{what} reads texts by a safetensors file, and '{path}' is none")
     imported = importing.read(found)
     modules = importing.by_module(imported.params)
-    if not {TOWER, HEAD} <= modules.keys():
+    if imported.layout not in (clip.OPENAI, clip.HUGGING_FACE) or TOWER not in modules:
         raise NotMeasurable(
-            f"{what} needs a model of images and texts, and '{path}' has no text tower"
+            f"{what} needs a model of images and texts, and '{path}' has no text tower of CLIP's; "
+            "of a run of ours, evaluate the work directory"
         )
     file = found.parent / TOKENIZER
     if not file.is_file():
@@ -64,7 +65,9 @@ def _network(model: Model, imported: Imported, modules: Mapping[str, Any]) -> ne
     """The network of both towers and of the head."""
     sizes = _sizes(modules[TOWER])
     said = {field: fact.value for field, fact in imported.stated.text.items()}
-    text = {"name": "clip_text", "heads": max(1, sizes["width"] // 64), **sizes, **said}
+    text = {"name": "clip_text", "heads": max(1, sizes["width"] // 64), **sizes}
+    # Of a file that says it once, both towers have the same (open_clip's quick_gelu).
+    text |= {"activation": model.block.get("activation", "quick_gelu"), **said}
     bias = "head/bias" in modules[HEAD]
     head = {"name": "linear", "pool": "class", "bias": bias, "logit_scale": True}
     out = {"text": sizes["projection"] or sizes["width"]}

@@ -7,7 +7,7 @@ from safetensors.numpy import save_file
 
 from m3i_jax import networks, trees
 from m3i_jax.data import captions
-from m3i_jax.evaluation import datasets, image_text, terms
+from m3i_jax.evaluation import datasets, foreign_text, image_text, terms
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.foreign import of_file
@@ -20,6 +20,8 @@ IMAGE = dict(
     name="vit_nano", image=16, patch=8, width=64, depth=1, heads=1, positions="learned",
     patch_bias=False, pre_norm=True, eps=1e-5, activation="quick_gelu", normalization="clip",
 )  # fmt: skip
+TEXT = dict(name="clip_text", width=64, depth=1, heads=1, projection=8, length=9, unit_norm=True)
+KNOWN = {field: x for field, x in IMAGE.items() if field != "name"}
 HEAD = dict(name="linear", pool="class", bias=False, logit_scale=True)
 
 
@@ -27,9 +29,7 @@ HEAD = dict(name="linear", pool="class", bias=False, logit_scale=True)
 def saved(tmp_path):
     """(folder, network, parameters, tokenizer) of a CLIP in transformers' names."""
     tokenizer = captions.train(["a small red two on a photograph of a cup, a blue seven"], length=9)
-    text = dict(name="clip_text", width=64, depth=1, heads=1, projection=8, length=9)
-    text |= dict(vocabulary=tokenizer.vocabulary, unit_norm=True)
-    towers, heads = {"text": text}, {"text": HEAD}
+    towers, heads = {"text": dict(TEXT, vocabulary=tokenizer.vocabulary)}, {"text": HEAD}
     network = networks.build(IMAGE, towers, heads, image=16, dtype="float32", out={"text": 8})
     params = jax.tree.map(np.asarray, network.init(jax.random.key(0)))
     rng = np.random.default_rng(0)
@@ -67,6 +67,26 @@ def test_images_and_texts_are_what_its_towers_make_of_them(saved):
     assert compared.tokens == 9
 
 
+def test_both_towers_have_the_activation_that_is_said_once(saved):
+    folder = saved[0]
+    for said in ("gelu", "quick_gelu"):
+        model = of_file(folder, activation=said)
+        whole, tokenizer = foreign_text.with_text(model, what="it")
+        network = networks.build(
+            IMAGE | {"activation": said},
+            {"text": dict(TEXT, vocabulary=tokenizer.vocabulary, activation=said)},
+            {"text": HEAD},
+            image=16,
+            dtype="float32",
+            out={"text": 8},
+        )
+        tokens = np.stack([tokenizer.encode(text) for text in TEXTS])
+        codes = [
+            net.encode(whole.params, "text", tokens).pooled for net in (network, whole.network)
+        ]
+        np.testing.assert_array_equal(*codes)
+
+
 def test_a_file_without_texts_or_without_a_tokenizer_is_a_sentence(saved, tmp_path):
     folder, _, params, _ = saved
     (folder / "tokenizer.json").unlink()
@@ -79,3 +99,9 @@ def test_a_file_without_texts_or_without_a_tokenizer_is_a_sentence(saved, tmp_pa
     save_file(state, tmp_path / "alone" / "model.safetensors")
     with pytest.raises(NotMeasurable, match="images and texts, and '.*alone' has no text tower"):
         image_text.of(on_scenes(of_file(tmp_path / "alone")), what="it")
+    own = tmp_path / "own"
+    own.mkdir()
+    both = {path: np.array(x) for path, x in trees.named_leaves(params)}
+    save_file(both, own / "model.safetensors")
+    with pytest.raises(NotMeasurable, match="no text tower of CLIP's; of a run of ours, evaluate"):
+        image_text.of(on_scenes(of_file(own, **{"encoder": "vit_nano", **KNOWN})), what="it")

@@ -74,10 +74,7 @@ def parsed(said: str) -> list[dict[str, Any]]:
     """
     from m3i_jax.evaluation import spec
 
-    if ":" not in said:
-        return [{"name": name.strip()} for name in said.split(",") if name.strip()]
-    name, settings = spec.parsed(said, what="--task")
-    return [{"name": name, **settings}]
+    return spec.blocks(said, what="--task")
 
 
 def run() -> None:

@@ -62,6 +62,7 @@ class Evaluation:
         ratio: float | None = None,
         batch: int = 100,
         cache: Path | None = None,
+        quiet: bool = False,
     ):
         """Opens nothing yet.
 
@@ -70,13 +71,21 @@ class Evaluation:
         ratio: of the short side that is kept, see `pipeline.epoch`; None = as the data say.
         batch: images that are encoded at once.
         cache: folder in which features are kept; None keeps none beyond this object.
+        quiet: says nothing of how far it is, as beside a training run.
         """
         self.model, self.data, self.pool = model, of, pool or model.pool
         self._limits = {"train": train_limit, "test": test_limit}
-        self._ratio, self._batch, self._cache = ratio, batch, cache
+        self._ratio, self._batch, self._cache, self._quiet = ratio, batch, cache, quiet
         self._sources: dict[str, data.Source] = {}
         self._digests: dict[str, str] = {}
         self._made: dict[Any, FeatureSet] = {}
+        self._programs: dict[str, Callable] = {}
+
+    def renew(self, params: Any) -> None:
+        """The same model with other weights: features are made anew, programs stay compiled."""
+        self.model = self.model._replace(params=params)
+        self._made.clear()
+        vars(self).pop("weights", None)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -197,8 +206,9 @@ class Evaluation:
 
     def _kept(self, apply: Apply, split: str, name: str, changed: str, transform) -> FeatureSet:
         """From the cache, or made: in memory, or on disk where it does not fit there."""
-        make = functools.partial(self._passes, apply, split, transform)
-        if (folder := self._folder(apply, split)) is None:
+        program = self._programs.setdefault(name, jax.jit(apply))
+        make = functools.partial(self._passes, program, split, transform)
+        if (folder := self._folder(program, split)) is None:
             return FeatureSet(*map(np.concatenate, zip(*make(), strict=True)))
         key = {
             "weights": self.weights,
@@ -212,12 +222,12 @@ class Evaluation:
         }
         return cache.kept(folder, key, make)
 
-    def _folder(self, apply: Apply, split: str) -> Path | None:
+    def _folder(self, program: Any, split: str) -> Path | None:
         """Where features of a split are written; None keeps them in memory."""
         if self._cache is not None and jax.process_count() == 1:
             return self._cache
         images = jax.ShapeDtypeStruct((1, self.image, self.image, 3), np.uint8)
-        row = math.prod(jax.eval_shape(apply, self.model.params, images).shape)
+        row = math.prod(program.eval_shape(self.model.params, images).shape)
         if 4 * row * len(self.source(split)) <= cache.LARGE:
             return None
         return Path(self._scratch.name)
@@ -227,21 +237,19 @@ class Evaluation:
         """A folder as long-lived as this object, for what does not fit into memory."""
         return tempfile.TemporaryDirectory(prefix="m3i_jax-features-")
 
-    def _passes(self, apply: Apply, split: str, transform) -> Iterator[FeatureSet]:
+    def _passes(self, program: Apply, split: str, transform) -> Iterator[FeatureSet]:
         """The features batch by batch, each batch shared by all devices."""
         source, count, read = self.source(split), jax.device_count(), 0
         batch = -(-min(self._batch, len(source)) // count) * count
         mesh = sharding.mesh(batch=batch)
         params = jax.device_put(self.model.params, sharding.replicated(mesh))
-        compiled = functools.partial(jax.jit(apply), params)
+        compiled = functools.partial(program, params)
         hosts = dict(process_index=jax.process_index(), process_count=jax.process_count())
         how = dict(batch=batch, size=self.image, ratio=self.ratio, **hosts)
-        rows = counted(
-            pipeline.epoch(source, **how),
-            f"features of {split}: batch",
-            total=-(-len(source) // batch),
-            unit=(batch, "images"),
-        )
+        rows = pipeline.epoch(source, **how)
+        if not self._quiet:
+            what, unit = f"features of {split}: batch", (batch, "images")
+            rows = counted(rows, what, total=-(-len(source) // batch), unit=unit)
         change = transform and transform.apply
         put = functools.partial(sharding.put, mesh=mesh)
         with jax.set_mesh(mesh):

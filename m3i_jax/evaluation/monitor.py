@@ -1,6 +1,12 @@
-"""Evaluation beside a training run: online kNN, its own classifier, the rank of the features."""
+"""Evaluation beside a training run: kNN, its own classifier, the rank of the features, any task.
+
+What it costs is logged as monitor/seconds, and as monitor/share of the run's time; where that would
+be more than `config.monitor.most`, it looks less often.
+"""
 
 import logging
+import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,10 +19,11 @@ from m3i_jax.data import pipeline
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import NoSplit
 from m3i_jax.data.sources.subset import covering
-from m3i_jax.evaluation import terms
+from m3i_jax.evaluation import terms, watched
 from m3i_jax.evaluation.features import FeatureSet
 from m3i_jax.evaluation.knn import online_knn
 from m3i_jax.evaluation.pooling import pooled
+from m3i_jax.parallel import processes
 from m3i_jax.training import hooks, reading, schema
 from m3i_jax.training.loop import Hook, StepInfo
 from m3i_jax.training.session import RunContext
@@ -66,18 +73,73 @@ def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
         return found
 
     shown = [known[0]] if asked is None else [known[0], asked[0]]
+    tasks, pace = watched.measuring(context, wanted), Pace(wanted.every, most=wanted.most)
 
     def hook(info: StepInfo) -> None:
-        if info.leaving or not (hooks.due(info.step, wanted.every) or info.last):
+        if info.leaving or not (pace.due(info.step) or info.last):
             return
+        jax.block_until_ready(info.leaves)  # steps that are still on their way cost nothing here
+        pace.begin(info.step)
         state, features = context.state(info.leaves), {}
         for branch, params in (("online", state.params), ("ema", state.slots["ema"])):
             features[branch] = [_features(encode, params, x, context.asked) for x in shown]
         if not context.asked():
-            found = measure(state.params, features, known, asked)
-            context.log.scalars(info.step, jax.device_get(found))
+            found = jax.device_get(measure(state.params, features, known, asked))
+            found |= tasks(state)
+            context.log.scalars(info.step, found | pace.end(info.step))
 
     return [hook]
+
+
+class Pace:
+    """When to look: every so many steps, or less often where that costs too much of the time.
+
+    The first look compiles, so it is the second one that tells what the others will cost:
+
+        n steps between two looks:  seconds / (seconds + n · seconds per step) ≤ most
+    """
+
+    def __init__(self, every: int, *, most: float, clock: Callable[[], float] = time.monotonic):
+        """most: share of the time; 0 = any.  clock: seconds; tests pass another."""
+        self._every, self._most, self._clock = every, most, clock
+        self._start = self._began = self._ended = clock()
+        self._spent, self._last, self._next, self._looks = 0.0, None, 0, 0
+
+    def due(self, step: int) -> bool:
+        """Whether this is a step to look at."""
+        return hooks.due(step, self._every) and step >= self._next
+
+    def begin(self, step: int) -> None:
+        """A look begins."""
+        self._began = self._clock()
+
+    def end(self, step: int) -> dict[str, float]:
+        """The look has ended: what it cost, of itself and of all of the run so far."""
+        now, before = self._clock(), self._ended
+        seconds = now - self._began
+        self._spent, self._ended, self._looks = self._spent + seconds, now, self._looks + 1
+        if self._most and self._looks > 1 and step > self._last:
+            self._stretch(step, seconds, (self._began - before) / (step - self._last))
+        self._last = step
+        share = self._spent / max(now - self._start, 1e-9)
+        return {"monitor/seconds": seconds, "monitor/share": share}
+
+    def _stretch(self, step: int, seconds: float, per_step: float) -> None:
+        """Puts off the next look until it is paid for; the same on all processes."""
+        wanted = seconds * (1 - self._most) / self._most / max(per_step, 1e-9)
+        times = max(1, math.ceil(wanted / self._every))
+        (times,) = processes.from_first(min(times, 2**20))
+        if times > 1 and not self._next:
+            LOG.warning(
+                "the monitor takes %.2g s, as long as %d steps: it looks every %d steps and not "
+                "every %d, to stay below config.monitor.most = %g of the time",
+                seconds,
+                round(seconds / max(per_step, 1e-9)),
+                times * self._every,
+                self._every,
+                self._most,
+            )
+        self._next = (step // self._every + times) * self._every
 
 
 def _warn_lacking(known: np.ndarray, asked: np.ndarray, classes: Sequence[str], bank: int) -> None:

@@ -37,6 +37,20 @@ def parsed(text: str, *, what: str) -> tuple[str, dict[str, Any]]:
     return name, found
 
 
+def blocks(text: str, *, what: str) -> list[dict[str, Any]]:
+    """Blocks {name, **settings} of "linear,knn", or the one of "knn:k=(1,20),temperature=0.1".
+
+    what: the flag, for sentences.
+
+    Raises:
+      ConfigError: a setting without a value.
+    """
+    if ":" not in text:
+        return [{"name": name.strip()} for name in text.split(",") if name.strip()]
+    name, settings = parsed(text, what=what)
+    return [{"name": name, **settings}]
+
+
 def _value(text: str) -> Any:
     """A number, a tuple or a list as Python writes them; any other text is itself."""
     try:

@@ -52,12 +52,16 @@ class Saves(NamedTuple):
 
 
 class Monitor(NamedTuple):
-    """Evaluation beside the training: nearest neighbours in a bank, online and averaged.
+    """Evaluation beside the training: nearest neighbours in a bank, and tasks, online and averaged.
 
     every: steps from one to the next; 0 = off.  bank: images whose neighbours are sought among.
     queries: images that are asked about.  k: neighbours that vote.
     size: side of the images, 0 = config.image.
     ratio: of the short side that is kept, see `pipeline.epoch`.
+    tasks: evaluation tasks besides, as m3i evaluate --task says them: "linear", "knn:k=(1,20)".
+    data: what these are measured on, as m3i evaluate --data says it; None = the run's own.
+    most: share of the run's time that all of it may take; it looks less often, by whole multiples
+      of `every`, where it would take more. 0 = as much as it takes.
     """
 
     every: CountOrOff = 0
@@ -66,6 +70,9 @@ class Monitor(NamedTuple):
     k: Images = 20
     size: Annotated[int, Range(0, 4096)] = 0
     ratio: Annotated[float, Range(0.1, 1)] | None = None
+    tasks: Filled | tuple[Filled, ...] = ()
+    data: Filled | None = None
+    most: Annotated[float, Range(0, 1, below=True)] = 0.03
 
 
 class Validation(NamedTuple):

@@ -239,3 +239,19 @@ def test_blocks_and_pools_are_those_of_the_encoder(key):
     found = evaluation.features("train", pool="both", blocks=2).features
     np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-5)
     assert evaluation.features("train", pool="tokens").features.shape == (3, 4, 16)
+
+
+def test_other_weights_give_other_features_by_the_same_program():
+    traced = []
+
+    def encode(params, tower, x):
+        traced.append(tower)
+        return Features(tokens=x.reshape(x.shape[0], -1, 3) * params["w"])
+
+    _, evaluation = numbered(quiet=True)
+    network = types.SimpleNamespace(encode=encode)
+    evaluation.model = evaluation.model._replace(network=network, params={"w": np.float32(2)})
+    first, count = evaluation.features("train").features, len(traced)
+    evaluation.renew({"w": np.float32(4)})
+    np.testing.assert_allclose(evaluation.features("train").features, 2 * first, rtol=1e-6)
+    assert len(traced) == count

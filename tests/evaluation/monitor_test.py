@@ -130,3 +130,46 @@ def test_the_monitor_wrote_probe_and_health(finished_run):
     for line in lines:
         assert 0 <= line["probe/online_knn/top1"] <= 1 and 0 <= line["probe/ema_knn/top1"] <= 1
         assert 1 <= line["health/effective_rank"] <= 32 and line["health/feature_std"] > 0
+        assert line["monitor/seconds"] > 0 and 0 < line["monitor/share"] < 1
+
+
+def run_of(pace, clock, *, steps, step_seconds, look_seconds, first=0.0):
+    """The steps that are looked at, and the last share, of a run whose seconds are known."""
+    seen, said = [], {}
+    for step in range(1, steps + 1):
+        clock[0] += step_seconds
+        if pace.due(step):
+            pace.begin(step)
+            clock[0] += look_seconds + (first if not seen else 0.0)
+            said = pace.end(step)
+            seen.append(step)
+    return seen, said
+
+
+def test_a_monitor_that_is_cheap_looks_every_time():
+    clock = [0.0]
+    pace = module.Pace(10, most=0.03, clock=lambda: clock[0])
+    seen, said = run_of(pace, clock, steps=100, step_seconds=1.0, look_seconds=0.3)
+    assert seen == list(range(10, 101, 10))
+    assert said == pytest.approx({"monitor/seconds": 0.3, "monitor/share": 3 / 103})
+
+
+def test_one_that_costs_more_than_it_may_looks_less_often_and_says_so(caplog):
+    clock = [0.0]
+    pace = module.Pace(10, most=0.03, clock=lambda: clock[0])
+    seen, said = run_of(pace, clock, steps=3000, step_seconds=1.0, look_seconds=4.0, first=9.0)
+    # 4 s are 3 % of 4 + 129.3 s: 130 steps is the first multiple of ten that pays for them.
+    assert seen[:5] == [10, 20, 150, 280, 410]
+    spent = 4.0 * len(seen) + 9.0  # the first look compiles, and the second tells what looks cost
+    assert said["monitor/share"] == pytest.approx(spent / (seen[-1] + spent))
+    later = 4.0 * (len(seen) - 2)
+    assert later / (seen[-1] - seen[1] + later) < 0.03
+    assert caplog.text.count("it looks every 130 steps and not every 10") == 1
+
+
+def test_without_a_bound_nothing_is_put_off():
+    clock = [0.0]
+    pace = module.Pace(10, most=0.0, clock=lambda: clock[0])
+    assert run_of(pace, clock, steps=50, step_seconds=1.0, look_seconds=50.0)[0] == [
+        10, 20, 30, 40, 50,
+    ]  # fmt: skip

@@ -127,7 +127,7 @@ def logged(workdir):
     """{step: everything that was logged of it}, but how fast it went."""
     found = {}
     for line in log.read(workdir / "metrics.jsonl"):
-        own = {name: x for name, x in line.items() if not name.startswith("perf/")}
+        own = {name: x for name, x in line.items() if not name.startswith(("perf/", "monitor/"))}
         assert not (found.setdefault(line["step"], {}).keys() & own.keys() - {"step"})
         found[line["step"]] |= own
     return found

@@ -73,7 +73,9 @@ def straight(config, tmp_path_factory):
 def logged(workdir):
     """Everything in metrics.jsonl but how fast it went."""
     lines = log.read(workdir / "metrics.jsonl")
-    return [{k: v for k, v in line.items() if not k.startswith("perf/")} for line in lines]
+    return [
+        {k: v for k, v in line.items() if not k.startswith(("perf/", "monitor/"))} for line in lines
+    ]
 
 
 def assert_same_run(one, two):

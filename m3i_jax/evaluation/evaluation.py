@@ -3,6 +3,7 @@
 import functools
 import logging
 import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from m3i_jax.types import Array, Features
 
 LOG = logging.getLogger(__name__)
 Apply = Callable[[Any, Array], Array]
+THREADS = 16  # at most, that read images
 
 
 class Transform(NamedTuple):
@@ -245,7 +247,8 @@ class Evaluation:
         params = jax.device_put(self.model.params, sharding.replicated(mesh))
         compiled = functools.partial(program, params)
         hosts = dict(process_index=jax.process_index(), process_count=jax.process_count())
-        how = dict(batch=batch, size=self.image, ratio=self.ratio, **hosts)
+        threads = min(THREADS, max(2, os.cpu_count() or 2))
+        how = dict(batch=batch, size=self.image, ratio=self.ratio, threads=threads, **hosts)
         rows = pipeline.epoch(source, **how)
         if not self._quiet:
             what, unit = f"features of {split}: batch", (batch, "images")

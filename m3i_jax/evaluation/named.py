@@ -55,7 +55,7 @@ def model(
 def _untrained(text: str, image: int | None) -> Model:
     """An encoder of its name, of a run or of a file, with parameters as they are drawn."""
     name, settings = spec.parsed(text, what="--model")
-    if Path(name).exists():
+    if Path(name).exists() or Path(STEP.fullmatch(name)["path"]).exists():
         found = model(text, image=image)
         return models.untrained(found)._replace(name=f"{UNTRAINED}{text}")
     if name not in encoders.names():

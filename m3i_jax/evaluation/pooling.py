@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
+from m3i_jax.build import ConfigError
 from m3i_jax.types import Array, Features
 
 POOLS = ("mean", "cls", "both", "tokens")
@@ -30,10 +31,10 @@ def pooled(
       norm: the encoder's own last norm, which the outputs of its other blocks get, too.
 
     Raises:
-      ValueError: another way of pooling, or one that this encoder has no tokens for.
+      ConfigError: another way of pooling, or one that this encoder has no tokens for.
     """
     if how not in POOLS:
-        raise ValueError(f"cannot pool features by '{how}'; expected one of {', '.join(POOLS)}")
+        raise ConfigError(f"cannot pool features by '{how}'; expected one of {', '.join(POOLS)}")
     parts = []
     if how in ("cls", "both"):
         parts += _each(features.pooled, features.layers_pooled, blocks, norm, "class token", "mean")
@@ -47,12 +48,12 @@ def pooled(
 def _each(last, layers, blocks, norm, what, other) -> list[Array]:
     """What the last blocks have, in float32; the last one's behind the encoder's own norm."""
     if last is None:
-        raise ValueError(f"the encoder has no {what}; pool by '{other}' instead")
+        raise ConfigError(f"the encoder has no {what}; pool by '{other}' instead")
     if blocks == 1:
         return [jnp.asarray(last, jnp.float32)]
     there = 0 if layers is None else len(layers)
     if not 1 <= blocks <= there:
-        raise ValueError(
+        raise ConfigError(
             f"the {what} of {blocks} blocks are wanted, and the encoder gives those of {there}"
         )
     before = [norm(jnp.asarray(layers[i], jnp.float32)) for i in range(there - blocks, there - 1)]

@@ -11,8 +11,9 @@ from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.data.sources.unreadable import TooManyUnreadable
-from m3i_jax.evaluation import cache, datasets, models
+from m3i_jax.evaluation import cache, datasets, models, tasks
 from m3i_jax.evaluation.evaluation import Evaluation, Transform
+from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.knn import knn
 from m3i_jax.training.config import Config
 from m3i_jax.types import Features
@@ -255,3 +256,12 @@ def test_other_weights_give_other_features_by_the_same_program():
     evaluation.renew({"w": np.float32(4)})
     np.testing.assert_allclose(evaluation.features("train").features, 2 * first, rtol=1e-6)
     assert len(traced) == count
+
+
+def test_one_image_is_measured_or_refused_in_a_sentence():
+    (task,) = tasks.create([{"name": "knn", "k": 1}])
+    _, evaluation = numbered(test_limit=1)
+    assert task.measure(evaluation).counts == {"train": 11, "test": 1}
+    _, evaluation = numbered(train_limit=1)
+    with pytest.raises(NotMeasurable, match="kNN tells classes apart, but the training set has on"):
+        task.measure(evaluation)

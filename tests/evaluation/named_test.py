@@ -1,11 +1,13 @@
 """What --model may say, and what it answers where there is none such."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.evaluation import models, named
+from m3i_jax.evaluation import datasets, models, named, results, run, tasks
 from m3i_jax.interop import exporting
 
 
@@ -33,6 +35,37 @@ def test_an_export_of_a_run(finished_run, tmp_path):
     np.testing.assert_allclose(made, right, rtol=1e-5, atol=1e-5)
 
 
+def test_every_kind_of_model_gives_the_same_numbers_of_the_same_encoder(finished_run, tmp_path):
+    """A run, an export of it, and the same in timm's and transformers' names without our note."""
+    run_model = models.restore(finished_run)
+    texts, params = [str(finished_run)], run_model.params["encoders"]["image"]
+    for to in ("m3i_jax", "timm", "huggingface"):
+        exporting.save(tmp_path / to, params, {"encoder": run_model.block}, to=to)
+        texts.append(str(tmp_path / to))
+        if to != "m3i_jax":
+            file = tmp_path / to / "config.json"
+            config = json.loads(file.read_text())
+            file.write_text(json.dumps({k: x for k, x in config.items() if k != "m3i_jax"}))
+    chosen = tasks.create([{"name": "knn"}, {"name": "linear"}])
+    how = dict(on=[datasets.named("digit_scenes:length=60")], pool="mean", place=tmp_path)
+    found = run.evaluate(chosen, map(named.model, texts), test_limit=30, **how)
+    assert [r.branch for r in found[::2]] == ["ema", "file", "file", "file"]
+    for kind in (0, 1):
+        numbers = [r.metrics for r in found[kind::2]]
+        assert all(other == pytest.approx(numbers[0], abs=1e-9) for other in numbers), numbers
+    assert results.read(tmp_path) == found
+
+
+@pytest.mark.parametrize("what", ["run", "file", "untrained"])
+def test_a_size_that_does_not_divide_is_a_sentence(finished_run, tmp_path, what):
+    run_model = models.restore(finished_run)
+    params = run_model.params["encoders"]["image"]
+    exporting.save(tmp_path, params, {"encoder": run_model.block}, to="timm")
+    text = {"run": finished_run, "file": tmp_path, "untrained": "untrained:vit_nano"}[what]
+    with pytest.raises(ConfigError, match="18x18 is not divisible by patch 4"):
+        named.model(str(text), image=18)
+
+
 def test_untrained_encoders_by_name_and_of_a_run(finished_run):
     text = "untrained:vit_nano:image=8,patch=4,width=16,depth=1,seed=3"
     found = named.model(text)
@@ -40,7 +73,8 @@ def test_untrained_encoders_by_name_and_of_a_run(finished_run):
     fresh = found.network.init(jax.random.key(3))
     assert all(jax.tree.leaves(jax.tree.map(np.array_equal, fresh, found.params)))
     assert named.model("untrained:vit_nano", image=64).image == 64
-    assert named.model(f"untrained:{finished_run}").branch == "untrained"
+    for text in (f"untrained:{finished_run}", f"untrained:{finished_run}@4"):
+        assert named.model(text).branch == "untrained" and named.model(text).name == text
     assert named.model("pixels") == models.RAW
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from m3i_jax import encoders
+from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.pooling import pooled
 from m3i_jax.types import Features
 
@@ -35,7 +36,7 @@ def test_pooled_by_mean_and_by_class_token():
 )
 def test_what_the_encoder_has_not_is_a_sentence(lacking, how, sentence):
     x = Features(tokens=TOKENS, pooled=TOKENS[:, 0])._replace(**{lacking: None})
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ConfigError, match=sentence):
         pooled(x, how)
 
 

@@ -128,3 +128,19 @@ def test_a_line_that_was_cut_does_not_spoil_the_next_one(tmp_path):
     result = Result({"eval/knn/top1_k20": 0.5}, "ema", 1, {}, {})
     results.write(tmp_path, [result])
     assert results.read(tmp_path) == [result]
+
+
+def test_lines_of_earlier_versions_are_read_before_the_new_ones(tmp_path):
+    old = {"metrics": {"eval/knn/top1_k20": 0.5}, "branch": "ema", "step": 5}
+    (tmp_path / results.FORMER).write_text(json.dumps(old | {"protocol": {}, "counts": {}}) + "\n")
+    results.write(tmp_path, [result(model="runs/mae@5000", task="linear")])
+    found = results.read(tmp_path)
+    assert [r.step for r in found] == [5, 5000] and found[0].model == ""
+    assert results.read(tmp_path / results.FORMER) == found[:1]
+
+
+@pytest.mark.parametrize("interval", [[0.1], ["a", "b"], 0.5, [True, False]])
+def test_an_interval_is_two_numbers(tmp_path, caplog, interval):
+    line = result()._asdict() | {"intervals": {"eval/linear/top1": interval}}
+    (tmp_path / results.FILE).write_text(json.dumps(line) + "\n")
+    assert results.read(tmp_path) == [] and "an interval is no two numbers" in caplog.text

@@ -46,3 +46,11 @@ def test_settings_of_a_task_are_columns_of_their_own():
 def test_results_of_before_have_no_names():
     old = Result({"eval/cim/nats": 1.23456}, "online", 7, {}, {})
     assert compared([old]).splitlines() == ["model      cim nats", "online@7   1.235"]
+
+
+def test_less_is_better_where_the_task_says_so():
+    found = [
+        result(model, "", value, task="calibration", name="eval/calibration/ece")
+        for model, value in (("a", 0.125), ("b", 0.25))
+    ]
+    assert compared(found).splitlines()[1:] == ["a       0.125*", "b       0.25"]

@@ -44,14 +44,14 @@ def retrieval(
         rights = {(way, k): found[way][k] / totals[way] for way in WAYS for k in ks}
         metrics = {f"{way}_r{k}": share for (way, k), share in rights.items()}
         intervals = {f"{w}_r{k}": wilson(share, totals[w]) for (w, k), share in rights.items()}
-        if ks[0] == 1:
+        if 1 in ks:
             metrics["mean_r1"] = sum(rights[way, 1] for way in WAYS) / len(WAYS)
         counts = {"test": len(images), "captions": len(texts)}
         protocol = {"distinct_captions": len(set(texts)), "ties": "against"}
         protocol |= {"tokens": compared.tokens}
         return Measured(metrics, protocol, counts, intervals)
 
-    headline = "mean_r1" if ks[0] == 1 else f"{WAYS[0]}_r{ks[0]}"
+    headline = "mean_r1" if 1 in ks else f"{WAYS[0]}_r{ks[0]}"
     settings = {"k": ks, "captions": captions}
     return Task("retrieval", "image-text retrieval", headline, "share", settings, measure)
 

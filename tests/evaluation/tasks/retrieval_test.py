@@ -97,4 +97,5 @@ def test_bad_input_is_a_sentence(tmp_path):
 
 
 def test_the_headline_is_there():
-    assert retrieval().headline == "mean_r1" and retrieval(k=5).headline == "image_to_text_r5"
+    assert retrieval().headline == retrieval(k=(5, 1)).headline == "mean_r1"
+    assert retrieval(k=5).headline == "image_to_text_r5"

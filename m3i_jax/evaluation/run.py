@@ -51,7 +51,7 @@ def measured(tasks: Sequence[Task], evaluation: Evaluation) -> Iterator[Result]:
             records=evaluation.records,
             task=written(task),
             intervals=_intervals(task, found),
-            versions=_versions(),
+            versions=versions(),
             time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
 
@@ -100,7 +100,7 @@ def _intervals(task: Task, found: Measured) -> dict[str, list[float]]:
     return {f"eval/{task.name}/{measure}": [*map(float, pair)] for measure, pair in ends.items()}
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """What computed a number."""
     packages = {name: importlib.metadata.version(name) for name in ("jax", "numpy")}
     packages |= {"m3i_jax": m3i_jax.__version__, "python": platform.python_version()}

@@ -5,6 +5,7 @@ checkpoint stays, and a run that no longer gains can end (`config.validation`). 
 is read from the log, so that a run that was killed goes on as if it had not been.
 """
 
+import datetime
 import json
 import logging
 import time
@@ -22,8 +23,10 @@ from m3i_jax.checkpoints import storage
 from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources import protocol
-from m3i_jax.evaluation import terms
+from m3i_jax.evaluation import results, terms
 from m3i_jax.evaluation.answers import BEST, Answers, answers, measures, write
+from m3i_jax.evaluation.intervals import wilson
+from m3i_jax.evaluation.run import versions
 from m3i_jax.parallel import processes, sharding
 from m3i_jax.training import hooks, reading, schedules, schema
 from m3i_jax.training.assemble import Run
@@ -168,8 +171,13 @@ def _hook(context: RunContext, validator: Validator) -> Hook:
     at = [_so_far(context, validator, begin)]
 
     def validate(step: int, state: TrainState) -> None:
-        at[0] = _validated(context, validator, at[0], step, state)
+        found = _validated(context, validator, at[0], step, state)
+        if found is None:  # somebody asks to leave; it is validated when the run goes on
+            return
+        at[0], answered = found
         _wish(context, validator, at[0])
+        if (context.wishes.end or step == context.run.total) and not jax.process_index():
+            _record(context, validator, at[0], answered)
 
     _wish(context, validator, at[0])
     # A run that was asked to leave in a step that was due validates it when it goes on.
@@ -195,14 +203,14 @@ def _so_far(context: RunContext, validator: Validator, begin: int) -> Progress:
 
 def _validated(
     context: RunContext, validator: Validator, at: Progress, step: int, state: TrainState
-) -> Progress:
+) -> tuple[Progress, dict[str, Answers]] | None:
     """Asks all weights that can classify, logs what is found, and writes down the best answers."""
     start, run, found, said = time.perf_counter(), context.run, {}, {}
     weights = {"online": state.params}
     weights |= {"ema": state.slots["ema"]} if run.method.averages_classifier else {}
     for branch, params in weights.items():
         if (answer := validator.ask(params)) is None:
-            return at  # it is validated when the run goes on
+            return None
         said[branch] = answer
         shares = measures(answer[0], classes=len(validator.source.classes))
         found |= {f"validation/{branch}/{name}": share for name, share in shares.items()}
@@ -212,7 +220,38 @@ def _validated(
     seconds = {"perf/validation_seconds": time.perf_counter() - start}
     context.log.scalars(step, found | {"validation/best": at.value} | seconds)
     LOG.info("step %d: %s %.2f %%", step, validator.metric, 100 * found[validator.metric])
-    return at
+    return at, {branch: answer for branch, (answer, _) in said.items()}
+
+
+def _record(
+    context: RunContext, validator: Validator, at: Progress, answered: dict[str, Answers]
+) -> None:
+    """A line of results.jsonl for the network and one for its average, behind the last step."""
+    config, wanted, lines = context.run.config, validator.wanted, []
+    protocol = {"image": wanted.size or config.image, "ratio": wanted.ratio}
+    protocol |= {"best_step": at.best, "best": at.value, "metric": validator.metric}
+    for branch, answer in answered.items():
+        shares = measures(answer, classes=len(validator.source.classes))
+        rows = int((answer.labels >= 0).sum())
+        ends = {name: wilson(shares[name], rows) for name in ("top1", "top5") if name in shares}
+        found = results.Result(
+            results.named(results.FINE_TUNE, **shares),
+            branch,
+            at.last,
+            protocol,
+            {"train": len(context.inputs.source), "test": rows},
+            model=f"{context.workdir.name}@{at.last}#{branch}",
+            data=str(config.data.get("name", "")),
+            task=results.FINE_TUNE,
+            intervals={f"eval/{results.FINE_TUNE}/{name}": [*pair] for name, pair in ends.items()},
+            versions=versions(),
+            time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )
+        lines.append(found)
+    try:
+        results.write(context.workdir, lines)
+    except Unwritable as error:
+        LOG.warning("%s", error)
 
 
 def _write(workdir: Path, validator: Validator, found: Answers, numbers: np.ndarray) -> None:

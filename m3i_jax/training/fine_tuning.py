@@ -4,8 +4,6 @@ Number of categories, encoder, sizes and positions come from the data and from t
 the recipe gives the rest: lengths, rates, decay, augmentation, what is mixed.
 """
 
-import ast
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +14,6 @@ from m3i_jax.checkpoints import weights
 from m3i_jax.data.sources import protocol
 from m3i_jax.interop import beside, conversion
 
-COMMA = re.compile(r",(?![^(\[]*[)\]])")  # not one inside brackets
 # Of a recipe's encoder, what any other may have instead of its own.
 OF_RECIPE = ("drop_path", "drop_path_schedule", "remat")
 # Of an encoder, what is of its pre-training alone.
@@ -63,34 +60,19 @@ def origin(path: str | Path, *, branch: str = "online") -> Origin:
     return Origin(str(path), branch, block, {})
 
 
-def data_block(text: str) -> dict[str, Any]:
-    """The block of a folder of images, or of a source: NAME, or NAME:KEY=VALUE,KEY=VALUE.
+def data_block(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The block of a folder of images, or of a source by its name, with settings.
 
     Raises:
-      ConfigError: neither a folder nor a source, or a setting without a value.
+      ConfigError: neither a folder nor a source.
     """
-    if Path(text).expanduser().is_dir():
-        return {"name": "image_folder", "root": text}
-    name, _, settings = text.partition(":")
+    if Path(name).expanduser().is_dir():
+        return {"name": "image_folder", "root": name, **settings}
     if name not in data.SOURCES:
         raise ConfigError(
-            f"--data is '{text}', which is no folder and no source{nearest(name, data.SOURCES)}"
+            f"--data is '{name}', which is no folder and no source{nearest(name, data.SOURCES)}"
         )
-    block = {"name": name}
-    for setting in filter(None, COMMA.split(settings)):
-        key, given, value = setting.partition("=")
-        if not given:
-            raise ConfigError(f"--data is '{text}', expected {name}:KEY=VALUE,KEY=VALUE")
-        block[key.strip()] = _value(value.strip())
-    return block
-
-
-def _value(text: str) -> Any:
-    """A number or a tuple as Python writes them; any other text is itself."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return text
+    return {"name": name, **settings}
 
 
 def classes(block: Mapping[str, Any]) -> int:

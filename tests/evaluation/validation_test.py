@@ -15,7 +15,7 @@ from m3i_jax import data, normalize, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.data import pipeline
-from m3i_jax.evaluation import terms
+from m3i_jax.evaluation import results, terms
 from m3i_jax.evaluation import validation as module
 from m3i_jax.evaluation.validation import Progress, check, validation
 from m3i_jax.parallel.signals import EXIT_PREEMPTED
@@ -106,6 +106,26 @@ def test_the_predictions_are_those_of_the_best_step(config, run):
         assert np.mean(file["best"][:, 0] == file["labels"]) == best["value"]
 
 
+def test_the_last_accuracy_is_a_line_of_results(run):
+    """Of the network and of its average, with Wilson's interval of 61 rows."""
+    lines = {found.branch: found for found in results.read(run)}
+    assert lines.keys() == {"online", "ema"} and len(results.read(run)) == 2
+    last, best = validated(run)[STEPS], json.loads((run / "best.json").read_text())
+    for branch, found in lines.items():
+        names = ("top1", "top5", "mean_per_class")
+        wanted = {f"eval/fine_tune/{x}": last[f"validation/{branch}/{x}"] for x in names}
+        assert found.metrics == wanted and found.step == STEPS and found.task == "fine_tune"
+        assert found.counts == {"train": IMAGES, "test": IMAGES}
+        assert found.protocol["best_step"] == best["step"]
+        share = wanted["eval/fine_tune/top1"]
+        low, high = found.intervals["eval/fine_tune/top1"]
+        for end in (low, high):  # Wilson's ends solve (p̂ − p)² = z² p (1 − p) / n
+            gap = (share - end) ** 2 - 1.959964**2 * end * (1 - end) / IMAGES
+            np.testing.assert_allclose(gap, 0, atol=1e-6)
+        assert low < share < high
+    assert f"{100 * last['validation/ema/top1']:.2f}%" in results.table(results.read(run))
+
+
 def test_one_device_counts_as_eight_do(config, run, one_device, tmp_path):
     """The weights of eight devices, asked on one: the same answers."""
     mesh, devices = one_device
@@ -160,6 +180,7 @@ def test_a_run_that_gains_nothing_ends_and_is_done(shrunk, tmp_path, caplog):
     caplog.set_level("INFO")
     assert train(config, tmp_path, watch=validation, before=check) == 0
     assert sorted(validated(tmp_path)) == [3, 6, 9]
+    assert {found.step for found in results.read(tmp_path)} == {9}
     assert "the run ends: none of 2 validations was better than step 3's" in caplog.text
     steps = Checkpoints(tmp_path / "checkpoints", read_only=True).steps()
     assert steps == [3, 8, 9], "the best, and the newest two"

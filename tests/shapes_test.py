@@ -24,12 +24,12 @@ MODULES = [
     )
 ]
 # What holds no call to its shapes, as modules are called in traces, and says them all the same.
-STATED = sorted((PACKAGE / "nn").rglob("*.py"))
+STATED = [p for name in ("nn", "encoders", "decoders") for p in (PACKAGE / name).rglob("*.py")]
 ARRAYS = {"Array", "ArrayLike", "ndarray"}
 # What may be Any: networks and parameters of whatever kind, states, and records of later modules.
 OPAQUE = set(
     "network params states state owned found balance weighting prepared target "
-    "weights changes tree thing block".split()
+    "weights changes tree thing block overrides given options".split()
 )
 
 
@@ -61,6 +61,8 @@ def bare(annotation):
         kind = getattr(annotation.value, "id", "")
         if issubclass(getattr(jaxtyping, kind, object), jaxtyping.AbstractDtype):
             return False
+        if kind == "Annotated":  # what is behind the type is no annotation
+            return bare(annotation.slice.elts[0])
     if getattr(annotation, "id", getattr(annotation, "attr", "")) in ARRAYS:
         return True
     return any(bare(child) for child in ast.iter_child_nodes(annotation))

@@ -37,7 +37,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_DECODERS))
 
 
-def variant(name: str) -> Any:
+def variant(name: str) -> Callable:
     """The module of the decoder called `name`."""
     return lookup(_DECODERS, name, what="decoder")
 

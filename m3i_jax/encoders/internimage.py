@@ -8,10 +8,11 @@ downsample/{conv, norm}}, and projection/{x3, x4} of M3I's map.
 """
 
 import functools
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Bool, Float
 
 from m3i_jax import normalize
@@ -326,7 +327,7 @@ class Projection(nn.Module):
     """M3I's map of stride 16: PixelShuffle(Linear(x4), 2) + Linear(x3) (docs/methods.md#m3i)."""
 
     width: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x3: Array, x4: Array) -> Array:
@@ -336,7 +337,9 @@ class Projection(nn.Module):
         return pixel_shuffle(coarse.astype(jnp.float32), 2) + fine.astype(jnp.float32)
 
 
-def pixel_shuffle(x: Array, factor: int) -> Array:
+def pixel_shuffle(
+    x: Float[Array, "batch rows columns channels"], factor: int
+) -> Float[Array, "batch height width dim"]:
     """(B, h, w, C·r²) -> (B, h·r, w·r, C), channel (c, i, j) to pixel (i, j), as torch does."""
     batch, height, width, channels = x.shape
     x = x.reshape(batch, height, width, channels // factor**2, factor, factor)

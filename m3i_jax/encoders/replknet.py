@@ -8,10 +8,12 @@ Ding et al. 2022, https://arxiv.org/abs/2203.06717.
 """
 
 import functools
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Bool, Float
 
 from m3i_jax import normalize
@@ -239,7 +241,7 @@ class Stem(nn.Module):
 
     width: int
     lifted: int | None
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Array, hidden: Array | None, token: Array | None, batch_stats: int):
@@ -258,10 +260,10 @@ class Stem(nn.Module):
 class Stage(nn.Module):
     """Units at one size, and the transition to the next stage, if there is one."""
 
-    units: Any
+    units: Callable[..., nn.Module]
     after: int | None
     batch_stats: int
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Array, rates: Array) -> tuple[Array, Array | None]:
@@ -276,7 +278,7 @@ class Transition(nn.Module):
     """1×1 to the new width, then depth-wise 3×3 to half the size, each with norm and ReLU."""
 
     width: int
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Array, batch_stats: int) -> Array:
@@ -296,7 +298,7 @@ class Unit(nn.Module):
     drop: bool
     keep_layers: bool
     batch_stats: int
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Array, rate: Array) -> tuple[Array, Array | None]:
@@ -328,7 +330,7 @@ class LargeKernel(nn.Module):
     size: int
     small: int | None
     merged: bool
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Array, batch_stats: int) -> Array:
@@ -348,7 +350,7 @@ class Mlp(nn.Module):
     """fc2(gelu(fc1(x))) of 1×1 convolutions with norms."""
 
     ratio: float
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Array, batch_stats: int) -> Array:

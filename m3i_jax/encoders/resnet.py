@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Bool, Float
 
 from m3i_jax import normalize
@@ -198,7 +199,7 @@ class Block(nn.Module):
     zero_init: bool
     drop: bool
     batch_stats: int
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Array, rate: Array) -> Array:

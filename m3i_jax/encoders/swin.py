@@ -7,28 +7,27 @@ https://arxiv.org/abs/2111.09883
 """
 
 import functools
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Bool, Float
 
 from m3i_jax import geometry, normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import windows
-from m3i_jax.nn.blocks import REMAT, DropPath, Init, Mlp, check_blocks, check_choice, drop_rates
+from m3i_jax.nn.blocks import REMAT, check_blocks, check_choice, drop_rates
 from m3i_jax.nn.choices import DropPathSchedule, Dtype, HideOrNot, Remat
 from m3i_jax.nn.linear import Linear
-from m3i_jax.nn.norms import LayerNorm, standardize
-from m3i_jax.nn.windows import WindowAttention, Windows
+from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.nn.swin import EPS, NORMAL, PatchMerging, SwinBlock
+from m3i_jax.nn.windows import Windows
 from m3i_jax.normalize import Normalization
-from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.ranges import Depth, Dropped, Heads, Pixels, Range, Ratio, Width
 from m3i_jax.types import Array, Features, Grid
 
-EPS = 1e-5
-NORMAL = nn.initializers.normal(0.02)
 # U(±1/√fan-in), how PyTorch draws a convolution.
 CONVOLUTION = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
@@ -263,7 +262,7 @@ class PatchEmbed(nn.Module):
 
     width: int
     stride: int
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, images: Float[Array, "batch height width 3"]) -> Array:
@@ -289,7 +288,7 @@ class Stage(nn.Module):
     remat: str
     keep_layers: bool
     keep_attention: bool
-    dtype: Any
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Array, rates: Array) -> tuple[Array, tuple[tuple, tuple]]:
@@ -324,72 +323,6 @@ class Stage(nn.Module):
         if self.downsample:
             x = PatchMerging(self.dtype, name="downsample")(x)
         return x, kept
-
-
-class SwinBlock(nn.Module):
-    """x + norm1(attention(x)), then x + norm2(mlp(x)): the norms are behind the branches."""
-
-    heads: int
-    windows: Windows
-    reference: Grid
-    mlp_ratio: float
-    drop: bool
-    keep_layers: bool
-    keep_attention: bool
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Array, rate: Array, shifted: Array) -> tuple[Array, tuple]:
-        """x (B, h, w, D) float32, drop-path rate, whether windows shift -> x, (x, weights)."""
-        x, cut = batch_sharded(x), self.windows
-        attention = WindowAttention(
-            self.heads,
-            cut.size,
-            self.reference,
-            report=self.keep_attention,
-            dtype=self.dtype,
-            name="attn",
-        )
-        y = windows.partition(x.astype(self.dtype), cut, shifted=shifted)
-        y, weights = attention(y, windows.together(cut, shifted=shifted))
-        x = x + self._branch(windows.merge(y, cut, shifted=shifted), rate, 1)
-        mlp = Mlp(self.mlp_ratio, kernel_init=Init.same(NORMAL), dtype=self.dtype, name="mlp")
-        x = x + self._branch(mlp(x), rate, 2)
-        return x, (x.reshape(x.shape[0], -1, x.shape[-1]) if self.keep_layers else None, weights)
-
-    def _branch(self, y, rate, number):
-        """The branch `y` as it is added to the float32 residual stream."""
-        y = BranchNorm(name=f"norm{number}")(y)
-        return DropPath(name=f"drop_path{number}")(y, rate) if self.drop else y
-
-
-class BranchNorm(nn.Module):
-    """A layer norm whose scale starts at zero, so that the block starts as the identity."""
-
-    @nn.compact
-    def __call__(self, y: Array) -> Array:
-        """y (..., D) -> the same in float32."""
-        zeros, shape = nn.initializers.zeros, (1,) * (y.ndim - 1) + y.shape[-1:]
-        scale, bias = (
-            self.param(name, zeros, y.shape[-1:], jnp.float32).reshape(shape)
-            for name in ("scale", "bias")
-        )
-        return standardize(y, (y.ndim - 1,), EPS) * scale + bias
-
-
-class PatchMerging(nn.Module):
-    """Four neighbours in one cell of twice the width: a linear layer, and the norm behind it."""
-
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x (B, h, w, D) -> (B, h/2, w/2, 2D) float32; neighbours are joined column by column."""
-        batch, height, width, channels = x.shape
-        x = x.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 4, 2, 5)
-        x = x.reshape(batch, height // 2, width // 2, 4 * channels)
-        x = Linear(2 * channels, False, NORMAL, self.dtype, name="reduction")(x)
-        return LayerNorm(EPS, name="norm")(x)
 
 
 VARIANTS = {

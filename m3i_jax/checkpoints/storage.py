@@ -59,8 +59,8 @@ def publish(path: Path, data: bytes) -> None:
 class Lines:
     """A file that lines are appended to, each in one write where the disk has room for it.
 
-    What could not be written is written before the next line; a file that was deleted comes back
-    with all that was in it.
+    What could not be written is written before the next line; a file that was deleted, or moved
+    away with its folder, comes back with all that was in it.
     """
 
     def __init__(self, path: Path):
@@ -70,7 +70,7 @@ class Lines:
     def write(self, line: bytes) -> None:
         """Appends a line; OSError where that has to wait for the next one."""
         self._owed += line
-        if os.fstat(self._file).st_nlink == 0:
+        if os.fstat(self._file).st_nlink == 0 or not os.path.lexists(self._path):
             self._bring_back()
         while self._owed:
             self._owed = self._owed[os.write(self._file, self._owed) :]

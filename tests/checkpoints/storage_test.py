@@ -226,3 +226,14 @@ def test_a_manifest_of_another_shape_is_damage_and_names_nothing_elsewhere(chang
     (folder / storage.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(Damage):
         storage.verify(folder)
+
+
+def test_lines_come_back_where_their_folder_was_renamed(tmp_path):
+    (tmp_path / "run").mkdir()
+    lines = storage.Lines(tmp_path / "run" / "metrics.jsonl")
+    lines.write(b"one\n")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    lines.write(b"two\n")
+    lines.close()
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == b"one\ntwo\n"
+    assert (tmp_path / "moved" / "metrics.jsonl").read_bytes() == b"one\n"

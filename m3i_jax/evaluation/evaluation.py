@@ -202,6 +202,8 @@ class Evaluation:
           transform: of the images.
         """
         key = split, name, transform and transform.name
+        if transform is not None:  # there may be a hundred, each of which is asked for once
+            return self._kept(apply, *key, transform)
         if key not in self._made:
             self._made[key] = self._kept(apply, *key, transform)
         return self._made[key]

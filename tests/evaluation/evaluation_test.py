@@ -168,6 +168,9 @@ def test_images_are_transformed_with_their_numbers_and_kept_apart():
     changed = evaluation.features("train", transform=add)
     np.testing.assert_allclose(changed.features[:, 0], 2 * np.arange(11) / 255, rtol=1e-6)
     assert evaluation.features("train") is not changed
+    again = evaluation.features("train", transform=add)
+    assert again is not changed, "memory holds none of them"
+    np.testing.assert_array_equal(again.features, changed.features)
     twice = evaluation.mapped("test", lambda params, x: x[:, 0, 0] * 2.0, name="twice")
     assert twice.features.shape == (5, 3)
 

@@ -108,6 +108,7 @@ def path(
     exact: bool = False,
     start: Classifier | None = None,
     plain: bool = False,
+    quiet: bool = False,
 ) -> list[Fit]:
     """Optima for each strength, each search starting from the optimum before it.
 
@@ -120,8 +121,11 @@ def path(
       exact: whether float64 has the last word.
       start: of the first search, a classifier on other rows of the same features.
       plain: features as they are, not standardised, and no bias.
+      quiet: says nothing of how far it is.
     """
     width = train.features.shape[1]
+    tick = ticker("strength of the penalty", total=len(strengths), every=np.inf if quiet else 5.0)
+    tick(0, f"correlations of {width} features")
     mean, scale = (np.zeros(width), np.ones(width)) if plain else statistics(train.features)
     problem, eigenvalues = _problem(train, mean, scale, rows)
     theta = np.zeros((width + 1, classes))
@@ -129,7 +133,7 @@ def path(
     if start is not None:  # the same function of features that are standardised otherwise
         theta[:-1] = start.kernel * (start.scale / scale)[:, None]
         theta[-1] = start.bias + ((mean - start.mean) * start.scale) @ start.kernel
-    fits, tick = [], ticker("strength of the penalty", total=len(strengths))
+    fits: list[Fit] = []
     with jax.enable_x64(True):
         for number, l2 in enumerate(strengths):
             one = problem._replace(spread=1 / np.sqrt(0.5 * eigenvalues + l2), l2=np.float64(l2))

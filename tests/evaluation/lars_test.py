@@ -58,6 +58,32 @@ def test_an_epoch_sees_every_row_once_and_padding_never():
     np.testing.assert_allclose(found["bias"] / 1e-3, -np.sum(means, axis=0), atol=5e-3)
 
 
+def test_a_whole_training_is_the_formula_step_by_step(key):
+    """Three epochs of 4 steps: warm-up, cosine, orders, the short last batch; float64 beside it."""
+    train, test = tables(n=50)
+    found = train_lars(key, train, test, base_lr=3e4, batch=16, epochs=3, warmup=1)
+    x, y = standardised(train, train.features), np.eye(3)[train.labels]
+    key_init, key_order = jax.random.split(key)
+    w = 0.01 * np.asarray(jax.random.truncated_normal(key_init, -2.0, 2.0, (6, 3)), np.float64)
+    first, b, m, m_b = w.copy(), np.zeros(3), np.zeros((6, 3)), np.zeros(3)
+    for step in range(12):
+        epoch, part = divmod(step, 4)
+        order = np.asarray(jax.random.permutation(jax.random.fold_in(key_order, epoch), 50))
+        rows = order[16 * part : 16 * (part + 1)]
+        peak = 3e4 * 16 / 16384
+        rate = peak * step / 4 if step < 4 else peak * (1 + np.cos(np.pi * (step - 4) / 8)) / 2
+        p = np.exp(x[rows] @ w + b)
+        residual = (p / p.sum(1, keepdims=True) - y[rows]) / len(rows)
+        g = x[rows].T @ residual
+        m = 0.9 * m + 0.001 * np.linalg.norm(w) / np.linalg.norm(g) * g
+        m_b = 0.9 * m_b + residual.sum(0)
+        w, b = w - rate * m, b - rate * m_b
+    # Twelve steps in float32.
+    np.testing.assert_allclose(found.classifier.kernel, w, rtol=0, atol=1e-4 * abs(w).max())
+    np.testing.assert_allclose(found.classifier.bias, b, rtol=0, atol=1e-4 * abs(b).max())
+    assert abs(w - first).max() > 0.5 * abs(first).max() and found.iterations == 12
+
+
 def test_lars_comes_near_the_optimum(key):
     train, test = tables(n=512, m=200, noise=0.4)
     exact = lbfgs(train, test, l2=1e-4)

@@ -139,7 +139,7 @@ def test_correlated_features_do_not_make_the_search_long(caplog):
     residual = p / p.sum(1, keepdims=True) - np.eye(2)[made[0].labels]
     grad = z.T @ residual / len(z) + 1e-6 * probe.classifier.kernel
     assert abs(grad).max() < 1.1e-6, "the optimum of the same problem"
-    assert "strength of the penalty 1 of 1: l2 1e-06, iteration 10" in caplog.text
+    assert "strength of the penalty 1 of 1: correlations of 40 features" in caplog.text
 
 
 def test_too_few_iterations_are_admitted():

@@ -124,11 +124,9 @@ def build(
     return Network(
         # Traced once, whoever asks for shapes or values.
         init=jax.jit(lambda key: _init(key, modules, shares, heads), inline=True),
-        encode=lambda params, tower, data, **how: _encode(
-            modules, shares, params, tower, data, **how
-        ),
-        decode=lambda params, name, x, **how: _decode(heads.modules, params, name, x, **how),
-        refine=lambda params, name, x, **how: _refine(heads.modules, params, name, x, **how),
+        encode=functools.partial(_encode, modules, shares),
+        decode=functools.partial(_decode, heads.modules),
+        refine=functools.partial(_refine, heads.modules),
         towers=records,
         decoders=tuple(heads.modules),
         batchwise=frozenset(coupling),

@@ -108,7 +108,7 @@ def config(
       lr: the peak rate.
     """
     made = {key: dict(x) if isinstance(x, Mapping) else x for key, x in recipe.items()}
-    side = image or origin.block.get("image") or made["image"]
+    side = image or _side(origin) or made["image"]
     own = encoder(origin.block, made["encoder"], image=side)
     module = beside.create({**own, "image": side})
     of_vit = own.get("final_norm") is False
@@ -125,6 +125,18 @@ def config(
     return made | _lengths(made, epochs=epochs, batch=batch, lr=lr)
 
 
+def _side(origin: Origin) -> int | None:
+    """The side of the images that an encoder has seen, which are squares; None = nobody says."""
+    said = origin.block.get("image")
+    sides = {*said} if isinstance(said, list | tuple) else {said}
+    if len(sides) != 1:
+        raise ConfigError(
+            f"'{origin.path}' has seen images of {said[0]}x{said[1]} pixels, and views are "
+            f"squares; name their side, --image {max(sides)}"
+        )
+    return sides.pop()
+
+
 def encoder(theirs: Mapping[str, Any], recipe: Mapping[str, Any], *, image: Any) -> dict[str, Any]:
     """The block of an encoder as it is fine-tuned: its own, without what is of its pre-training.
 
@@ -137,7 +149,7 @@ def encoder(theirs: Mapping[str, Any], recipe: Mapping[str, Any], *, image: Any)
     own |= {k: recipe[k] for k in OF_RECIPE if k in recipe and encoders.accepts(name, k)}
     if encoders.accepts(name, "window"):
         own["hide"] = ""
-        if image != theirs.get("image", image):
+        if (image, image) != module.size:
             sides = beside.of_block(theirs, where="").windows
             own["pretrained_window"] = tuple(max(side) for side in sides)
     if encoders.accepts(name, "class_token"):

@@ -1,5 +1,6 @@
 """Any encoder of a run or a file, on any data, with nothing typed twice."""
 
+import json
 import shutil
 
 import jax
@@ -41,13 +42,21 @@ def leaves(tree):
     return {path: x for path, x in trees.named_leaves(tree) if path.startswith(IMAGE)}
 
 
-@pytest.mark.parametrize("to", ["run", "m3i_jax", "timm", "huggingface"])
-def test_a_run_and_its_exports_give_the_same_encoder(finished_run, tmp_path, to):
+@pytest.mark.parametrize("to, ours", [
+    ("run", True), ("m3i_jax", True), ("timm", True), ("huggingface", True),
+    ("timm", False), ("huggingface", False),
+])  # fmt: skip
+def test_a_run_and_its_exports_give_the_same_encoder(finished_run, tmp_path, to, ours):
+    """Without what we say in its config.json an export is a file of timm or Hugging Face."""
     path, online = finished_run, weights.load_branch(finished_run, "online")
     if to != "run":
         block = {"image": 16, **weights.meta(finished_run)[1]["config"]["encoder"]}
         exporting.save(tmp_path, online["encoders"]["image"], {"encoder": block}, to=to)
-        path = tmp_path
+        path, note = tmp_path, tmp_path / "config.json"
+        said = json.loads(note.read_text())
+        note.write_text(
+            json.dumps(said if ours else {k: said[k] for k in said.keys() - {"m3i_jax"}})
+        )
     origin = fine_tuning.origin(path)
     run, start = started(resolved(origin))
     table = run.abstract.params["encoders"]["category"]
@@ -147,6 +156,9 @@ def test_what_cannot_be_fine_tuned_is_a_sentence(finished_run, tmp_path):
         fine_tuning.classes(one)
     two = folder(tmp_path / "two", "train/cat/1.png", "train/dog/1.png")
     assert fine_tuning.classes(fine_tuning.data_block(two, {})) == 2
+    wide = fine_tuning.Origin("wide", "online", {"name": "vit_nano", "image": (16, 32)}, {})
+    with pytest.raises(ConfigError, match="'wide' has seen images of 16x32 pixels.*--image 32"):
+        resolved(wide)
     with pytest.raises(ConfigError, match="image 18x18 is not divisible by patch 4"):
         resolved(fine_tuning.origin(finished_run), image=18)
 

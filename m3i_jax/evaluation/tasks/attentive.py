@@ -76,7 +76,7 @@ def attentive(
 
     settings = dict(form=form, rates=list(rates), decays=list(decays), views=views, steps=steps)
     settings |= dict(warmup=warmup, batch=batch, choose=choose, seed=seed)
-    settings["optimizer"] = "adamw, betas 0.9 and 0.95"
+    settings |= {"optimizer": "adamw, betas 0.9 and 0.95", "pool": "tokens"}
     return Task("attentive", "attentive probe", "top1", "share", settings, measure)
 
 

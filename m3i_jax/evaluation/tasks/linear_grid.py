@@ -70,8 +70,9 @@ def linear_grid(
         tally = grid.measured(plan, trained, test)
         return Measured(tally.metrics, {"chosen": chosen}, counts, tally.intervals)
 
-    settings = dict(rates=list(rates), views=views, steps=steps, batch=batch, choose=choose)
-    settings |= {"seed": seed, "optimizer": "sgd, momentum 0.9"}
+    settings = dict(rates=list(rates), blocks=list(blocks), pool=list(pools) or "auto")
+    settings |= dict(views=views, steps=steps, batch=batch, choose=choose, seed=seed)
+    settings["optimizer"] = "sgd, momentum 0.9"
     return Task("linear_grid", "linear probe, best of a grid", "top1", "share", settings, measure)
 
 

@@ -41,6 +41,7 @@ def test_a_token_is_found_that_the_mean_hides(form):
     assert lbfgs(*mean).top1 < 0.75
     assert found.protocol["chosen"]["rate"] == 0.1
     assert found.counts == {"train": 360, "test": 300} and task.settings["form"] == form
+    assert task.settings["pool"] == "tokens", "and not how others of the same call pool"
 
 
 def test_pixels_have_no_tokens():

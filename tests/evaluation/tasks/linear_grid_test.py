@@ -56,6 +56,7 @@ def test_the_best_of_all_is_measured(monkeypatch):
     trained = grid.train(plan, made["cls"], views=(), what="x")
     assert found.metrics == grid.measured(plan, trained, made["cls"][1]).metrics
     assert found.metrics["top1"] > 0.5
+    assert task.settings["pool"] == ["mean", "cls"] and task.settings["blocks"] == [1]
     assert found.counts == {"train": 135, "test": 80}
     assert chosen["held_out_top1"]["cls of 1 blocks"] == trained.shares.max()
 

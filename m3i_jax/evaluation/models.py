@@ -163,8 +163,10 @@ def untrained(model: Model, *, seed: int | None = None) -> Model:
     """The same encoder with the parameters that it started from, or of another seed."""
     seed = (model.config.seed if model.config else 0) if seed is None else seed
     params = model.network.init(jax.random.key(seed))
-    name = f"untrained:{model.block.get('name', '')}" if model.config is None else "untrained"
-    return model._replace(name=name, params=params, branch="untrained", step=0, note="")
+    of = model.workdir or model.name or model.block.get("name", "")
+    return model._replace(
+        name=f"untrained:{of}", params=params, branch="untrained", step=0, note=""
+    )
 
 
 def fresh(block: Mapping[str, Any], *, seed: int = 0) -> Model:

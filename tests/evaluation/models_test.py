@@ -77,3 +77,11 @@ def test_the_untrained_model_is_what_the_run_started_from(finished_run):
     fresh_model = models.untrained(models.restore(finished_run))
     fresh = fresh_model.network.init(jax.random.key(0))
     assert all(jax.tree.leaves(jax.tree.map(np.array_equal, fresh_model.params, fresh)))
+
+
+def test_baselines_of_two_models_have_names_of_their_own(finished_run):
+    run, fresh = models.restore(finished_run), models.fresh({"name": "vit_nano", "depth": 1})
+    names = [model.name for model in models.with_baselines(run)]
+    assert names == [f"{finished_run}@8", f"untrained:{finished_run}", "pixels"]
+    file = fresh._replace(name="a/model.safetensors", branch="file")
+    assert models.untrained(file).name == "untrained:a/model.safetensors"

@@ -52,7 +52,11 @@ def test_what_is_measured_survives_what_follows(finished_run, tmp_path, caplog):
         run.evaluate([task("count", measure)], compared, **how)
     assert [result.branch for result in results.read(tmp_path)] == ["ema"]
     said = [r.message for r in caplog.records]
-    for start in (f"{tmp_path}@8 on digit_scenes", "task 1 of 1: count", "untrained on digit_sce"):
+    for start in (
+        f"{tmp_path}@8 on digit_scenes",
+        "task 1 of 1: count",
+        f"untrained:{tmp_path} on digit_sce",
+    ):
         assert any(line.startswith(start) for line in said), said
 
 

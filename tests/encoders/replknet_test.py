@@ -211,7 +211,7 @@ def test_the_mask_token_stands_for_hidden_pixels(key, by_norm):
 
 
 def test_drop_path_rises_through_the_stages(key, by_norm):
-    module = tiny(depths=(1, 1), drop_path=0.999)
+    module = tiny(depths=(1, 1)).clone(drop_path=0.999)  # more than a config may say
     params = params_of(module, key)
     images = jax.random.normal(key, IMAGES)
     rngs = {"droppath": jax.random.key(1)}

@@ -352,7 +352,7 @@ def test_the_first_blocks_are_a_network_of_their_own():
         (dict(heads=(3, 6, 12)), "one number of each per stage"),
         (dict(heads=(3, 8, 16, 32)), "stage 0 of the encoder: width 128 is not divisible by 3"),
         (dict(dtype="bf16"), "dtype is 'bf16'"),
-        (dict(drop_path=1.0), "less than 1"),
+        (dict(drop_path=1.0), "drop_path is 1.0, expected 0 to 0.9"),
     ],
 )
 def test_mistakes(overrides, words):

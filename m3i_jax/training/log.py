@@ -24,6 +24,7 @@ from m3i_jax import jsonfile, ordinary, renamed
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import storage
 from m3i_jax.ranges import shown
+from m3i_jax.training.resolved import resolved
 
 LOG = logging.getLogger(__name__)
 
@@ -259,7 +260,8 @@ def guard_config(
       One phrase for every safe change, such as "log.every was 50, is now 10".
 
     Raises:
-      ConfigError: another config made the directory; the message names the keys.
+      ConfigError: another config made the directory; the message names the keys. Writing a default out
+        is no change.
     """
     path = Path(workdir) / CONFIG
     new = _as_json(config)
@@ -271,7 +273,7 @@ def guard_config(
             raise ConfigError(f"{path} is not readable JSON: {error}{AWAY}") from error
         if not isinstance(old, dict):
             raise ConfigError(f"{path} is no config but {shown(old)}{AWAY}")
-        changes = _changes(renamed.config(old), new)
+        changes = _real_changes(renamed.config(old), new)
         safe = tuple(safe)
         unsafe = [t for key, t in changes if not any(_within(key, name) for name in safe)]
         if unsafe:
@@ -308,6 +310,23 @@ def _as_json(config: Any) -> Any:
     if hasattr(config, "to_dict"):
         config = config.to_dict()
     return json.loads(json.dumps(config))
+
+
+def _real_changes(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str]]:
+    """`_changes` without those that write a default out, or leave it out: the run is the same."""
+    whole = resolved(old), resolved(new)
+    return [
+        (key, text)
+        for key, text in _changes(old, new)
+        if _changes(*(_at(config, key) for config in whole))
+    ]
+
+
+def _at(config: Any, key: str) -> Any:
+    """What a config has under a dotted key; None where it has nothing."""
+    for name in key.split("."):
+        config = config.get(name) if isinstance(config, dict) else None
+    return config
 
 
 def _changes(old: Any, new: Any, prefix: str = "") -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ functions, whose annotations are the schema: `check` holds one to the other, and
 prints the same. Behind the check a block is a plain call, such as `Log(**config.log)`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
@@ -265,13 +265,16 @@ class Place(NamedTuple):
             build.check(extra, self.beside, what=what)
 
 
-def places(config: Mapping[str, Any]) -> Iterator[Place]:
+def places(config: Mapping[str, Any], *, patterns: Iterable[str] = BLOCKS) -> Iterator[Place]:
     """The blocks of a config that are there, one by one: those in a block after it.
+
+    patterns: of the blocks that are looked for.
 
     Raises:
       ConfigError: a block names no function, or one that is not there.
     """
-    for pattern, block in BLOCKS.items():
+    for pattern in patterns:
+        block = BLOCKS[pattern]
         for path, found in _matching(config, pattern.split(".")):
             if found or not (block.empty or found is None):
                 yield _place(".".join(path), block, found)

@@ -260,8 +260,8 @@ def guard_config(
       One phrase for every safe change, such as "log.every was 50, is now 10".
 
     Raises:
-      ConfigError: another config made the directory; the message names the keys. Writing a default out
-        is no change.
+      ConfigError: another config made the directory; the message names the keys; writing
+        a default out is no change.
     """
     path = Path(workdir) / CONFIG
     new = _as_json(config)

@@ -4,9 +4,11 @@ r"""What a config would run, without data, memory or compilation: parts, paramet
     python experiments/plan.py --config configs/imagenet/m3i_vit_b16.py --devices 64 \
         --config.mesh.fsdp=8
 
-Shapes are checked as a run would check them: one step is traced on the config's own batch.
+Shapes are checked as a run would check them: one step is traced on the config's own batch. What a
+start would warn of is warned of here; weights that are not there yet are no hindrance.
 """
 
+import logging
 from typing import Annotated
 
 from absl import flags
@@ -17,6 +19,7 @@ from m3i_jax.command_flags import whole
 from m3i_jax.ranges import Range
 from m3i_jax.training.config import Config
 
+LOG = logging.getLogger(__name__)
 DEVICES = whole(
     "devices",
     1,
@@ -29,11 +32,13 @@ def main() -> None:
     """Assembles the run on abstract devices and prints it."""
     import jax
 
-    from m3i_jax.training.planning.plan import plan
+    from m3i_jax.training.planning.plan import doubts, plan
 
     config = Config.of(flags.FLAGS.config)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", DEVICES.value)
+    for sentence in doubts(config):
+        LOG.warning("%s", sentence)
     print(plan(config))
 
 

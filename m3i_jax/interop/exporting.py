@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from m3i_jax import encoders, trees
+from m3i_jax import encoders, ordinary, trees
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.encoders.vit import fixed_positions
 from m3i_jax.interop import clip, convolutional, describe, files, huggingface, layouts, swin, vit
@@ -80,6 +80,7 @@ def save(
 
     Raises:
       ConfigError: the encoder is none of images, or has parameters without a name there.
+      OSError: the directory cannot be made, or a file in it cannot be written; it is named.
     """
     block = dict(config["encoder"])
     module = encoders.create(block.pop("name"), **block)
@@ -98,8 +99,7 @@ def save(
 
 
 def _write(folder: str | os.PathLike, name: str, content: Mapping[str, Any]) -> None:
-    with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2)
+    ordinary.written(os.path.join(folder, name), json.dumps(content, indent=2).encode())
 
 
 def _poolers(layout: Layout, module: Any) -> dict[str, np.ndarray]:

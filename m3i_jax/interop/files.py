@@ -1,5 +1,6 @@
 """Files of weights: safetensors, whole or in shards, as name -> array."""
 
+import errno
 import os
 import shutil
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from m3i_jax import jsonfile
+from m3i_jax import jsonfile, ordinary
 from m3i_jax.build import ConfigError
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -113,8 +114,15 @@ def write(folder: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
     """Writes the weights beside a folder's config.json, for the same readers.
 
     safetensors itself leaves a file that its owner alone can read.
+
+    Raises:
+      OSError: the file cannot be written, or something else has its name: a pipe, a folder.
     """
     file = Path(folder) / WEIGHTS
+    os.close(ordinary.opened(file, os.O_WRONLY | os.O_CREAT))  # safetensors waits for a pipe
     tensors = {name: np.asarray(x, order="C") for name, x in tensors.items()}
-    save_file(tensors, file, metadata={"format": "pt"})
+    try:
+        save_file(tensors, file, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error), os.fspath(file)) from error
     shutil.copymode(file.with_name(CONFIG), file)

@@ -1,6 +1,6 @@
 """Frozen towers of a run: where their weights come from, and how they get into the first state."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -28,12 +28,33 @@ def check(config: Config, method: Method) -> None:
         )
 
 
-def fill(run: Run, state: TrainState, *, tokenizer: Captions | None = None) -> TrainState:
-    """The first state of a run with the weights of its frozen towers loaded.
+def require(config: Config) -> None:
+    """Refuses a first state that is to be made of weights that are not there."""
+    for sentence in missing(config):
+        raise ConfigError(sentence)
+
+
+def missing(config: Config) -> Iterator[str]:
+    """A sentence on each path of `weights` and of `init_from` at which there are no weights."""
+    blocks = {f"weights.{name}": block for name, block in config.weights.items()}
+    blocks |= {"init_from": config.init_from} if config.init_from else {}
+    for name, block in blocks.items():
+        if block["path"] != UNTRAINED or name == "init_from":
+            try:
+                weights.require(block["path"], what=f"config.{name}.path")
+            except ConfigError as error:
+                yield str(error)
+
+
+def find(run: Run, *, tokenizer: Captions | None = None) -> dict[str, Any]:
+    """The states of a run's frozen towers by slot, read and held against the run's shapes.
 
     tokenizer: of the run's captions, whose ids the rows of a text table have to follow.
+
+    Raises:
+      ConfigError: nothing to read, or weights of another tower; nothing has been compiled yet.
     """
-    slots = dict(state.slots)
+    found = {}
     for name, slot in run.method.slots.items():
         block = run.config.weights.get(slot.source or "", {})
         if slot.source and block["path"] != UNTRAINED:
@@ -41,9 +62,14 @@ def fill(run: Run, state: TrainState, *, tokenizer: Captions | None = None) -> T
             source = Source(**block)
             grid = run.network.towers[slot.source].grid
             block = weights.block(run.config, slot.source)
-            loaded = _load(source, slot, abstract, grid=grid, block=block, tokenizer=tokenizer)
-            slots[name] = jax.device_put(loaded, run.shardings.slots[name])
-    return state.replace(slots=slots)
+            found[name] = _load(source, slot, abstract, grid=grid, block=block, tokenizer=tokenizer)
+    return found
+
+
+def fill(run: Run, state: TrainState, found: Mapping[str, Any]) -> TrainState:
+    """The first state of a run with the states of its frozen towers in their places."""
+    placed = {name: jax.device_put(x, run.shardings.slots[name]) for name, x in found.items()}
+    return state.replace(slots=state.slots | placed)
 
 
 def _load(source: Source, slot: Slot, wanted: Mapping[str, Any], **made: Any) -> Any:

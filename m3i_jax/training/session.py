@@ -12,7 +12,7 @@ import jax
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError
-from m3i_jax.checkpoints import place, storage, weights
+from m3i_jax.checkpoints import place, storage
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.data import captions, pipeline
@@ -107,7 +107,7 @@ def start(
     with Preemption(holds=jax.process_count() > 1) as preemption, hold() as kept:
         bound = bool(kept.steps())  # a start without a checkpoint binds nobody
         if not bound:  # one that goes on has what it started from in its checkpoint
-            _require_weights(config)
+            frozen.require(config)
         source = reading.read(config, workdir, split="train")
         run = finish(parts, images=len(source))
         inputs = _inputs(config, run, source, workdir, bound)
@@ -136,15 +136,6 @@ def start(
             how = dict(hooks=after_each, parting=parting, closing=closing, stop=preemption.agreed)
             step = _fit(context, state, position, **how)
         return 0 if step == run.total or wishes.end else EXIT_PREEMPTED
-
-
-def _require_weights(config: Config) -> None:
-    """Refuses a first state that is to be made of weights that are not there."""
-    blocks = {f"weights.{name}": block for name, block in config.weights.items()}
-    blocks |= {"init_from": config.init_from} if config.init_from else {}
-    for name, block in blocks.items():
-        if block["path"] != frozen.UNTRAINED or name == "init_from":
-            weights.require(block["path"], what=f"config.{name}.path")
 
 
 def _inputs(config: Config, run: Run, source: data.Source, workdir: Path, bound: bool) -> Inputs:
@@ -211,9 +202,10 @@ def _start(run: Run, kept: Checkpoints, inputs: Inputs) -> tuple[TrainState, dic
     found = kept.restore(wanted)
     if found is None:
         words = inputs.tokenizer
-        start = init_from.find(run, tokenizer=words)  # before anything compiles
+        start = init_from.find(run, tokenizer=words)  # both before anything compiles
+        towers = frozen.find(run, tokenizer=words)
         state = init_from.fill(run, run.create(), start)
-        return frozen.fill(run, state, tokenizer=words), None
+        return frozen.fill(run, state, towers), None
     changed = pipeline.changes(found.meta["fingerprint"], inputs.fingerprint)
     if changed:
         raise ConfigError(f"the data changed under the checkpoint: {'; '.join(changed)}")

@@ -1,6 +1,8 @@
 """Exports: what is written is read again, bit for bit, and says how to build the model."""
 
 import json
+import os
+import threading
 
 import jax
 import numpy as np
@@ -85,3 +87,46 @@ def test_what_has_no_name_is_listed(drawn, tmp_path):
     with pytest.raises(ConfigError, match="'vit' is an encoder with final_norm=True"):
         exporting.save(tmp_path / "x", tree, {"encoder": block}, to="huggingface")
     assert not (tmp_path / "x").exists()
+
+
+NAMES = ("config.json", "preprocessor_config.json", "model.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_no_file_is_refused_by_name_and_nobody_waits_for_it(name, kind, drawn, tmp_path):
+    _, tree, _, block = encoder(drawn)
+    place, met = tmp_path / name, []
+    make = {"pipe": os.mkfifo, "folder": os.mkdir, "device": lambda p: p.symlink_to("/dev/full")}
+    make[kind](place)
+
+    def act():
+        try:
+            exporting.save(tmp_path, tree, {"encoder": block, "step": 7}, to="huggingface")
+        except Exception as error:  # noqa: BLE001
+            met.append(error)
+
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    (error,) = met
+    assert isinstance(error, OSError) and error.filename == str(place), repr(error)
+    assert place.is_fifo() or place.is_dir() or place.is_symlink(), "it is still there"
+
+
+def test_a_target_that_cannot_be_a_folder_or_is_full_is_named(drawn, tmp_path, monkeypatch):
+    _, tree, _, block = encoder(drawn)
+    (tmp_path / "file").write_text("")
+    for target in (tmp_path / "file", tmp_path / "file" / "in it"):
+        with pytest.raises(OSError) as met:
+            exporting.save(target, tree, {"encoder": block, "step": 7})
+        assert met.value.filename == str(target)
+
+    def full(*given, **how):
+        raise files.SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr(files, "save_file", full)
+    with pytest.raises(OSError, match="No space left") as met:
+        exporting.save(tmp_path / "full", tree, {"encoder": block, "step": 7})
+    assert met.value.filename == str(tmp_path / "full" / files.WEIGHTS)

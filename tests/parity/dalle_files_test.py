@@ -165,7 +165,7 @@ def run(halves):
     run = assemble(Config.of(config), images=100, devices=jax.devices()[:1])
     frozen.check(run.config, run.method)
     # Nothing but the tokenizer has to be made: its weights come to lie beside shapes of the rest.
-    return run, frozen.fill(run, run.abstract).slots["frozen/tokenizer"]
+    return run, frozen.find(run)["frozen/tokenizer"]
 
 
 def close(got, want):

@@ -11,7 +11,8 @@ from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.interop import layouts
 from m3i_jax.interop.rename import to_theirs
 from m3i_jax.training import frozen, schema
-from m3i_jax.training.assemble import assemble
+from m3i_jax.training.assemble import Run, assemble
+from m3i_jax.training.session import train
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,10 @@ def teacher(shrunk, tmp_path_factory, one_device):
     return path, state
 
 
+def filled(run):
+    return frozen.fill(run, run.create(), frozen.find(run))
+
+
 def distilled(shrunk, one_device, path, **changes):
     mesh, device = one_device
     block = {"weights.teacher": {"path": str(path)}}
@@ -36,7 +41,7 @@ def test_a_teacher_is_loaded_to_the_bit_and_is_not_trained(shrunk, one_device, t
     path, source = teacher
     run = distilled(shrunk, one_device, path, seed=1)
     frozen.check(run.config, run.method)
-    state = frozen.fill(run, run.create())
+    state = filled(run)
     found = state.slots["frozen/teacher"]["encoders"]["teacher"]
     jax.tree.map(np.testing.assert_array_equal, found, source.params["encoders"]["image"])
     assert "teacher" not in state.params["encoders"]
@@ -47,7 +52,8 @@ def test_a_teacher_is_loaded_to_the_bit_and_is_not_trained(shrunk, one_device, t
 def test_random_weights_have_to_be_asked_for(shrunk, one_device, teacher):
     run = distilled(shrunk, one_device, frozen.UNTRAINED)
     state = run.create()
-    assert frozen.fill(run, state).slots["frozen/teacher"] is state.slots["frozen/teacher"]
+    assert frozen.find(run) == {}
+    assert frozen.fill(run, state, {}).slots["frozen/teacher"] is state.slots["frozen/teacher"]
 
 
 def test_missing_and_unknown_weights_are_named(shrunk, one_device, teacher):
@@ -65,7 +71,32 @@ def test_missing_and_unknown_weights_are_named(shrunk, one_device, teacher):
 def test_a_teacher_of_another_shape_is_refused(shrunk, one_device, teacher):
     run = distilled(shrunk, one_device, teacher[0], **{"towers.teacher.width": 32})
     with pytest.raises(ConfigError, match="does not fit this run"):
-        frozen.fill(run, run.create())
+        frozen.find(run)
+
+
+def test_weights_of_another_shape_are_found_before_anything_compiles(shrunk, teacher, tmp_path):
+    """Of a run and of a file: both shapes, which parameter, and where it lies."""
+    path, state = teacher
+    flat = {p: np.asarray(x) for p, x in trees.named_leaves(state.params["encoders"]["image"])}
+    save_file({f"encoders/image/{p}": x for p, x in flat.items()}, tmp_path / "w.safetensors")
+    table = flat["patch_embed/kernel"].shape
+    other = (*table[:-1], 32)
+    for where in (path, tmp_path / "w.safetensors"):
+        config = shrunk(
+            "feature_distillation",
+            **{"weights.teacher": {"path": str(where)}, "towers.teacher.width": 32},
+        )
+
+        def never(self):
+            raise AssertionError("the first state was compiled")
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(ConfigError) as met:
+            patch.setattr(Run, "create", never)
+            train(config, tmp_path / "run")
+        said = str(met.value)
+        assert str(where) in said and "patch_embed/kernel" in said and "\n" not in said
+        assert str(table) in said or str(list(table)) in said, said
+        assert str(other) in said or str(list(other)) in said, said
 
 
 def test_a_teacher_comes_from_a_file_of_clip(shrunk, one_device, tmp_path):
@@ -81,8 +112,8 @@ def test_a_teacher_comes_from_a_file_of_clip(shrunk, one_device, tmp_path):
     state, unknown = to_theirs(flat, layouts.lookup("clip"))
     assert not unknown
     save_file(state, path)
-    found = frozen.fill(run, run.create()).slots["frozen/teacher"]["encoders"]["teacher"]
+    found = filled(run).slots["frozen/teacher"]["encoders"]["teacher"]
     jax.tree.map(np.testing.assert_array_equal, found, drawn)
     save_file(state | {"visual.positional_embedding": np.zeros((17, 64), np.float32)}, path)
-    moved = frozen.fill(run, run.create()).slots["frozen/teacher"]["encoders"]["teacher"]
+    moved = filled(run).slots["frozen/teacher"]["encoders"]["teacher"]
     assert moved["pos_embed"].shape == (1, 5, 64)

@@ -109,7 +109,8 @@ def test_a_probe_beats_the_untrained_encoder(any_method, ready, trained, data, r
         weights = case.run.config.weights
         weights = weights | {"tokenizer": weights["tokenizer"] | {"path": path}}
         config = replace(case.run.config, weights=weights)
-        first = frozen.fill(case.run._replace(config=config), first)
+        run = case.run._replace(config=config)
+        first = frozen.fill(run, first, frozen.find(run))
     before, after = accuracies(case.run, (first, trained(case, first)), data)
     # Random features that are not linear see past the sign: 0.42 where chance is 0.25.
     assert 0.3 < before < 0.5

@@ -1,14 +1,17 @@
 """What a run would be, from its config alone: shapes are checked, nothing is allocated."""
 
 import math
+from collections.abc import Iterator
 
 import jax
 import numpy as np
 
 from m3i_jax import trees
+from m3i_jax.build import ConfigError
 from m3i_jax.framework import RegionCode
 from m3i_jax.parallel import sharding
-from m3i_jax.training.assemble import Run, assemble
+from m3i_jax.training import frozen, unused
+from m3i_jax.training.assemble import Run, assemble, check
 from m3i_jax.training.config import Config
 from m3i_jax.training.planning import activations
 
@@ -44,6 +47,20 @@ def plan(config: Config) -> str:
         f"logged every step: {', '.join(sorted(metrics))}",
     ]
     return "\n".join(lines)
+
+
+def doubts(config: Config) -> Iterator[str]:
+    """What a start of this config would warn of, or refuse for weights that are not there yet.
+
+    A plan is made where there need not be any, so nothing here refuses it.
+    """
+    parts = check(config)
+    yield from unused.sentences(config, parts.method)
+    try:
+        frozen.check(config, parts.method)
+    except ConfigError as error:
+        yield str(error)
+    yield from frozen.missing(config)
 
 
 def _code(code) -> str:

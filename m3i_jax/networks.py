@@ -179,6 +179,7 @@ def _heads(blocks, towers, *, dtype, width, make) -> Heads:
         kwargs = {k: v for k, v in blocks[name].items() if k != "input"}
         given |= {"dtype": dtype} if "dtype" not in kwargs else {}
         given |= {"what": f"config.decoders.{name}", "others": ("input",)}
+        given |= {"source": nodes.get(inputs[name])}
         modules[name] = decoding.create(kwargs, make=make, **given)
 
     def visit(name):

@@ -48,9 +48,12 @@ def create(
     what: str = "decoder",
     others: Iterable[str] = (),
     make: Callable = call,
+    source: Any = None,
     **given: Any,
 ) -> nn.Module:
     """The Linen module of a block `{name, **kwargs}`; `given` are fields the block may not set.
+
+    source: the tower or head that it reads, with `width` and `depth`, where that is known.
 
     Raises:
       ConfigError: for an unknown name or option, naming the nearest, and for sizes that do not
@@ -61,6 +64,8 @@ def create(
     module = build(_DECODERS, block, what=what, others=others, make=make, **fields)
     with said_of(what):
         module.check()
+        if source is not None and hasattr(module, "check_input"):
+            module.check_input(width=source.width, depth=source.depth)
     return module
 
 

@@ -54,14 +54,13 @@ class ClassBranch(nn.Module):
             qkv_bias=self.qkv_bias,
         )
 
-    @nn.compact
-    def __call__(self, x: Features, *, grid: Grid, train: bool = False) -> Features:
-        """Features with layers (depth, B, n, D) and pooled (B, D) -> tokens, pooled, float32."""
-        if x.layers is None or x.pooled is None:
-            lacking = "a class token" if x.pooled is None else "the outputs of all blocks"
-            raise ConfigError(f"the class_branch needs {lacking}, which its input does not have")
-        depth, width = x.layers.shape[0], x.layers.shape[-1]
-        if self.layer > depth:
+    @nn.nowrap
+    def check_input(self, *, width: int, depth: int) -> None:
+        """Raises ConfigError for an encoder without its layer, or of a width of other heads.
+
+        depth: of the encoder in blocks, 0 = not known.
+        """
+        if depth and self.layer > depth:
             raise ConfigError(
                 f"the class_branch has layer {self.layer}, the encoder {depth} blocks"
             )
@@ -69,6 +68,15 @@ class ClassBranch(nn.Module):
             raise ConfigError(
                 f"the class_branch: width {width} is not divisible by {self.heads} heads"
             )
+
+    @nn.compact
+    def __call__(self, x: Features, *, grid: Grid, train: bool = False) -> Features:
+        """Features with layers (depth, B, n, D) and pooled (B, D) -> tokens, pooled, float32."""
+        if x.layers is None or x.pooled is None:
+            lacking = "a class token" if x.pooled is None else "the outputs of all blocks"
+            raise ConfigError(f"the class_branch needs {lacking}, which its input does not have")
+        depth, width = x.layers.shape[0], x.layers.shape[-1]
+        self.check_input(width=width, depth=depth)
         tokens, _ = with_class(x.layers[self.layer - 1], x.pooled)
         bias = None
         if self.relative_bias:

@@ -88,16 +88,21 @@ class AttentionPool(nn.Module):
         """Raises ConfigError for an unknown option."""
         check_choice("the attention_pool decoder", "dtype", self.dtype, DTYPES)
 
-    @nn.compact
-    def __call__(self, x: Features, *, train: bool = False) -> Float[Array, "batch dim"]:
-        """Features with tokens (B, n, D) -> (B, out) float32."""
-        tokens, dtype = x.tokens, jnp.dtype(self.dtype)
-        batch, _, width = tokens.shape
+    @nn.nowrap
+    def check_input(self, *, width: int, depth: int = 0) -> None:
+        """Raises ConfigError for tokens of a width that its heads do not divide."""
         if width % self.heads:
             raise ConfigError(
                 f"the attention_pool decoder gets tokens of width {width}, "
                 f"not divisible by its {self.heads} heads"
             )
+
+    @nn.compact
+    def __call__(self, x: Features, *, train: bool = False) -> Float[Array, "batch dim"]:
+        """Features with tokens (B, n, D) -> (B, out) float32."""
+        tokens, dtype = x.tokens, jnp.dtype(self.dtype)
+        batch, _, width = tokens.shape
+        self.check_input(width=width)
         q = self._project("q", tokens.mean(1, keepdims=True), dtype)
         k = self._project("k", tokens, dtype)
         v = self._project("v", tokens, dtype)

@@ -204,6 +204,15 @@ class Projector(nn.Module):
         check_sizes("the projector", self)
         check_choice("the projector", "norm", self.norm, NORMS)
 
+    @nn.nowrap
+    def check_input(self, *, width: int, depth: int = 0) -> None:
+        """Raises ConfigError for an input of a width that no such blocks have."""
+        width = self.width or width
+        if width % self.heads:
+            raise ConfigError(
+                f"the projector: width {width} is not divisible by {self.heads} heads"
+            )
+
     @nn.compact
     def __call__(self, x: Features, *, train: bool = False) -> Features:
         """Features of width D -> Features of width W in the same cells, float32."""
@@ -211,10 +220,7 @@ class Projector(nn.Module):
             raise ConfigError("the projector has class_token, but its input has none")
         tokens, first = with_class(x.tokens, x.pooled if self.class_token else None)
         width = self.width or tokens.shape[-1]
-        if width % self.heads:
-            raise ConfigError(
-                f"the projector: width {width} is not divisible by {self.heads} heads"
-            )
+        self.check_input(width=width)
         y = Linear(width, dtype=jnp.dtype(self.dtype), name="embed")(tokens)
         y, _ = blocks(self, y, norm=self.norm)
         return Features(tokens=y[:, first:], pooled=y[:, 0] if first else None, index=x.index)

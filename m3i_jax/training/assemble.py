@@ -259,6 +259,17 @@ def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = Non
     return finish(check(config, devices=devices), images=images)
 
 
+def shapes(parts: Parts) -> Any:
+    """Shapes of the parameters; refuses what only a trace of all parts shows, without data."""
+    make, key = partial(framework.init, parts.method, parts.network), jax.random.key(0)
+    with jax.set_mesh(parts.mesh):  # as where the state is made, whose trace this is then
+        params, _ = jax.eval_shape(make, key)
+    count = trees.count(params)
+    if count > MOST:
+        raise ConfigError(f"the network has {count:.3g} parameters, expected at most {MOST:.0e}")
+    return params
+
+
 def finish(parts: Parts, *, images: int) -> Run:
     """The run that has these parts, over a training set of so many images."""
     config, network, mesh = parts.config, parts.network, parts.mesh
@@ -267,8 +278,7 @@ def finish(parts: Parts, *, images: int) -> Run:
     warmup = schedules.parse(config.warmup, batch=config.batch, epoch=epoch, total=total)
     method = fitted_to(parts.method, config, max(total, 1))
     key = jax.random.key(config.seed)
-    with jax.set_mesh(mesh):  # as where the state is made, whose trace this is then
-        params, _ = jax.eval_shape(partial(framework.init, method, network), key)
+    params = shapes(parts._replace(method=method))
     optimizer, schedule = optimizers.create(
         config.optimizer,
         params=params,
@@ -277,9 +287,6 @@ def finish(parts: Parts, *, images: int) -> Run:
         warmup=warmup,
         make=build.made,
     )
-    count = trees.count(params)
-    if count > MOST:
-        raise ConfigError(f"the network has {count:.3g} parameters, expected at most {MOST:.0e}")
     own = dict(network=network, method=method, weighting=parts.weighting, optimizer=optimizer)
     make = partial(create, **own)
     with jax.set_mesh(mesh):

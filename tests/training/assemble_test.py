@@ -211,6 +211,26 @@ def test_what_cannot_run_is_refused_with_a_sentence(method, changes, sentence, s
     assert sentence in str(error.value)
 
 
+OFTEN_WITH_HEADS = ("m3i", "mae", "siamese_im", "beit_v2")
+
+
+@pytest.mark.parametrize("heads", [1024, 7])
+def test_heads_that_divide_no_width_are_refused_before_the_data_is_asked_for(heads, shrunk):
+    """By the check itself, of every kind of decoder and tower that has heads."""
+    refused = set()
+    for method in OFTEN_WITH_HEADS:
+        plain = shrunk(method)
+        blocks = {f"decoders.{name}": block for name, block in plain.decoders.items()}
+        blocks |= {f"towers.{name}": block for name, block in plain.towers.items()}
+        blocks |= {"encoder": plain.encoder}
+        for path, block in blocks.items():
+            if "heads" in block or block["name"] in ("attention_pool", "projector"):
+                with pytest.raises(ConfigError, match=f"config.{path}.*divisible by .*{heads}"):
+                    check(shrunk(method, **{f"{path}.heads": heads}))
+                refused.add(block["name"])
+    assert {"attention_pool", "projector", "class_branch", "infill"} <= refused
+
+
 def test_a_network_is_built_once_on_the_way_to_a_start(shrunk, monkeypatch):
     """What was checked is what runs."""
     built, build = [], networks.build

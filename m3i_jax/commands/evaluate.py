@@ -15,7 +15,7 @@ several times. Results go to results.jsonl, of the work directory or else here, 
 m3i report compares files of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 from m3i_jax import cli
@@ -46,15 +46,27 @@ def main() -> None:
         raise ConfigError("--task names no task; m3i list tasks shows them")
     if RESULTS.value and not RESULTS.value.endswith(".jsonl"):
         raise ConfigError(f"--results is '{RESULTS.value}', expected a file that ends in .jsonl")
-    from m3i_jax.evaluation import run, tables, tasks
+    from m3i_jax.evaluation import run, tasks
     from m3i_jax.parallel.signals import Preemption
 
     chosen = tasks.create(blocks, what="--task")
     on = subject.held_out(subject.data_sets(), HOLDOUT.value)
     how = subject.how() | dict(train_limit=TRAIN.value, test_limit=TEST.value)
     with Preemption(holds=False):  # every result is written when it is known
-        found = run.evaluate(chosen, compared(), on=on, place=RESULTS.value, **how)
-    print(tables.compared(found))
+        show(run.evaluated(chosen, compared(), on=on, place=RESULTS.value, **how))
+
+
+def show(results: Iterable[Any]) -> None:
+    """Prints the table of results; where an error ends them, of those before it."""
+    from m3i_jax.evaluation import tables
+
+    found = []
+    try:
+        for result in results:
+            found.append(result)
+    finally:
+        if found:
+            print(tables.compared(found), flush=True)
 
 
 def compared() -> Iterator[Any]:

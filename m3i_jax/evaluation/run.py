@@ -61,15 +61,20 @@ def measure(tasks: Sequence[Task], evaluation: Evaluation) -> list[Result]:
     return list(measured(tasks, evaluation))
 
 
-def evaluate(
+def evaluate(tasks: Sequence[Task], compared: Iterable[Model], **how: Any) -> list[Result]:
+    """All results of `evaluated`."""
+    return list(evaluated(tasks, compared, **how))
+
+
+def evaluated(
     tasks: Sequence[Task],
     compared: Iterable[Model],
     *,
     on: Sequence[Data] = (),
     place: str | Path | None = None,
     **how: Any,
-) -> list[Result]:
-    """Measures every model on every data set by every task; writes each result when it is known.
+) -> Iterator[Result]:
+    """Measures every model on every data set by every task; gives each result when it is written.
 
     Args:
       tasks: see `tasks.create`.
@@ -79,15 +84,14 @@ def evaluate(
         of, and else the folder of the process.
       how: of `Evaluation`: `pool`, `train_limit`, `test_limit`, ...
     """
-    results, first = [], jax.process_index() == 0
+    first = jax.process_index() == 0
     for model in compared:
         for of in on or [datasets.of_run(model)]:
             LOG.info("%s on %s", model.name, of.name)
             for found in measured(tasks, Evaluation(model, of, **how)):
                 if first:  # all processes have found the same
                     write(place or model.workdir or ".", [found])
-                results.append(found)
-    return results
+                yield found
 
 
 def _intervals(task: Task, found: Measured) -> dict[str, list[float]]:

@@ -43,11 +43,17 @@ def blocks(text: str, *, what: str) -> list[dict[str, Any]]:
     what: the flag, for sentences.
 
     Raises:
-      ConfigError: a setting without a value.
+      ConfigError: a setting without a value, or a list with settings in it.
     """
     if ":" not in text:
         return [{"name": name.strip()} for name in text.split(",") if name.strip()]
     name, settings = parsed(text, what=what)
+    before, comma, _ = name.rpartition(",")
+    if comma:
+        raise ConfigError(
+            f"{what} is '{text}', but what has settings has a {what} of its own: {what} {before} "
+            f"{what} {text.removeprefix(before + comma).strip()}"
+        )
     return [{"name": name, **settings}]
 
 

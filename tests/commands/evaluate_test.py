@@ -3,7 +3,9 @@
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.commands.evaluate import parsed
+from m3i_jax.commands.evaluate import parsed, show
+from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.evaluation.results import Result
 from tests.commands.starts import refused
 
 
@@ -40,3 +42,13 @@ def test_a_setting_without_a_value_is_a_sentence():
 def test_a_wrong_start_is_one_sentence(line, sentence, tmp_path):
     said = refused("evaluate", line, tmp_path)
     assert sentence.format(tmp=tmp_path) in said
+
+
+def test_what_was_found_before_an_error_is_shown(capsys):
+    def found():
+        yield Result({"eval/ncm/top1": 0.75}, "file", 0, {}, {}, model="vit", data="photos")
+        raise NotMeasurable("there is no text tower")
+
+    with pytest.raises(NotMeasurable):
+        show(found())
+    assert "vit     photos   75.0" in capsys.readouterr().out

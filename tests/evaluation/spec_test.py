@@ -3,7 +3,7 @@
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.evaluation.spec import parsed
+from m3i_jax.evaluation.spec import blocks, parsed
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,10 @@ def test_a_path_that_is_there_is_a_path(tmp_path, monkeypatch):
 def test_a_setting_without_a_value_is_a_sentence(text):
     with pytest.raises(ConfigError, match="--task is '.*', expected knn:SETTING=VALUE"):
         parsed(text, what="--task")
+
+
+def test_a_list_with_settings_in_it_is_told_how_it_is_written():
+    assert blocks("linear, knn", what="--task") == [{"name": "linear"}, {"name": "knn"}]
+    assert blocks("knn:k=(1,2)", what="--task") == [{"name": "knn", "k": (1, 2)}]
+    with pytest.raises(ConfigError, match="own: --task ncm,linear --task knn:k=3,chunk=2$"):
+        blocks("ncm,linear,knn:k=3,chunk=2", what="--task")

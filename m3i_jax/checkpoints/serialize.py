@@ -15,6 +15,7 @@ import numpy as np
 
 from m3i_jax import trees
 
+SLOTS = "codes"  # what a checkpoint calls the states of encoders: an old name on disk
 SHOWN = 8  # differences listed in a message
 Description = dict[str, dict[str, Any]]  # path -> dtype, shape (and impl, words for random keys)
 

@@ -25,7 +25,6 @@ from m3i_jax.types import Grid
 
 LOG = logging.getLogger(__name__)
 BRANCHES = ("ema", "online")
-SLOTS = "codes"  # what a checkpoint calls the states of encoders: an old name on disk
 
 Tree = dict[str, Any]
 
@@ -187,7 +186,7 @@ def load_slot(path: str | Path, name: str) -> Any:
     kept, step = _checkpoint(Path(path))
     if name == "ema":  # an item of its own, see TrainState.items
         return kept.restore_item(step, "ema")
-    slots = kept.restore_item(step, "state").get(SLOTS, {})
+    slots = kept.restore_item(step, "state").get(serialize.SLOTS, {})
     found = slots
     for part in name.split("/"):  # names with a slash are nested on disk
         found = found.get(part) if isinstance(found, dict) else None

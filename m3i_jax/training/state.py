@@ -8,7 +8,7 @@ import optax
 from jaxtyping import Int32, Key, PyTree
 
 from m3i_jax import framework as fw
-from m3i_jax.checkpoints.weights import SLOTS
+from m3i_jax.checkpoints.serialize import SLOTS
 from m3i_jax.types import Array
 
 

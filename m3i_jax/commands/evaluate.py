@@ -46,9 +46,11 @@ def main() -> None:
         raise ConfigError("--task names no task; m3i list tasks shows them")
     if RESULTS.value and not RESULTS.value.endswith(".jsonl"):
         raise ConfigError(f"--results is '{RESULTS.value}', expected a file that ends in .jsonl")
-    from m3i_jax.evaluation import run, tasks
+    from m3i_jax.evaluation import results, run, tasks
     from m3i_jax.parallel.signals import Preemption
 
+    if RESULTS.value:
+        results.check(RESULTS.value)
     chosen = tasks.create(blocks, what="--task")
     on = subject.held_out(subject.data_sets(), HOLDOUT.value)
     how = subject.how() | dict(train_limit=TRAIN.value, test_limit=TEST.value)

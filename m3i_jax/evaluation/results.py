@@ -1,5 +1,6 @@
 """What an evaluation found: one record, one line of `results.jsonl`, one row of a table."""
 
+import errno
 import fcntl
 import json
 import logging
@@ -88,6 +89,23 @@ def write(workdir: str | Path, results: Sequence[Result]) -> Path:
                 old += b"\n"
             publish(path, old + "".join(line + "\n" for line in lines).encode())
     return path
+
+
+def check(place: str | Path) -> None:
+    """Refuses a place where no results can be written, before anything is measured.
+
+    Raises:
+      ConfigError: what is there is no ordinary file.
+      Unwritable: its folder is read-only, or none.
+    """
+    path = file(place)
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    with writing(path):
+        content(path)
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def file(place: str | Path) -> Path:

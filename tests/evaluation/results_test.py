@@ -1,9 +1,11 @@
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.evaluation import results
 from m3i_jax.evaluation.results import Result
 from tests.jsonfile_test import odd
@@ -144,3 +146,21 @@ def test_an_interval_is_two_numbers(tmp_path, caplog, interval):
     line = result()._asdict() | {"intervals": {"eval/linear/top1": interval}}
     (tmp_path / results.FILE).write_text(json.dumps(line) + "\n")
     assert results.read(tmp_path) == [] and "an interval is no two numbers" in caplog.text
+
+
+def test_a_place_that_takes_no_results_is_refused_before_anything_is_measured(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "folder.jsonl").mkdir()
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for name in ("folder.jsonl", "pipe.jsonl"):
+        with pytest.raises(ConfigError, match="it is no ordinary file"):
+            results.check(tmp_path / name)
+    (tmp_path / "text").write_text("")
+    with pytest.raises(Unwritable, match="Not a directory"):
+        results.check(tmp_path / "text" / "new.jsonl")
+    results.check(tmp_path / "new" / "deep" / "new.jsonl")
+    assert not (tmp_path / "new").exists()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(Unwritable, match="Permission denied"):
+        results.check(tmp_path / "new.jsonl")

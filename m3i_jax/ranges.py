@@ -100,7 +100,7 @@ Blocks = Annotated[int, Range(1, 64)]  # that are compiled one by one
 Local = Annotated[int, Range(0, 64)]  # small views of an image
 Width = Annotated[int, Range(1, 2**17)]
 Head = Annotated[int, Range(2, 2**17, why="a code of one number is its sign")]  # width of codes
-Words = Annotated[int, Range(2, 2**22, why="a vocabulary has two words or more")]
+Vocabulary = Annotated[int, Range(2, 2**22, why="a vocabulary has two tokens or more")]
 Heads = Annotated[int, Range(1, 1024)]
 Ratio = Annotated[float, Range(1e-3, 64)]  # of a hidden layer to the width
 Pixels = Annotated[int, Range(1, 4096)]  # side of an image or of a patch

@@ -1,7 +1,9 @@
-"""Keys of a config that had another name before: the old names go on working, and say the new."""
+"""Keys and arguments that had another name before: the old ones go on working, and say the new."""
 
+import functools
 import logging
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from m3i_jax.build import ConfigError
@@ -48,6 +50,28 @@ def config(data: Any, *, within: Sequence[str] = ()) -> Any:
         if hasattr(data[new], "keys"):
             config(data[new], within=(*within, new))
     return data
+
+
+def arguments(**names: str) -> Callable[[Callable], Callable]:
+    """A function that takes arguments under former names, too, with a warning: {former: today}.
+
+    Its signature, which is the schema of a config, has the names of today.
+    """
+
+    def wrap(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for former in names.keys() & kwargs.keys():
+                new, what = names[former], f"{function.__name__}({former}=)"
+                if new in kwargs:
+                    raise TypeError(f"{what} is called '{new}' now, and that is given, too")
+                warnings.warn(f"{what} is called '{new}' now", DeprecationWarning, stacklevel=2)
+                kwargs[new] = kwargs.pop(former)
+            return function(*args, **kwargs)
+
+        return call
+
+    return wrap
 
 
 def _today(path: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-r"""BEiT on the embedded digit scenes: the words of hidden patches.
+r"""BEiT on the embedded digit scenes: the visual tokens of hidden patches.
 
     python experiments/pretrain.py --config configs/digit_scenes/beit.py --workdir runs/beit
 

@@ -1,4 +1,4 @@
-r"""BEiT v2 on the embedded digit scenes: words, asked of the class token, too.
+r"""BEiT v2 on the embedded digit scenes: visual tokens, asked of the class token, too.
 
     python experiments/pretrain.py --config configs/digit_scenes/beit_v2.py --workdir runs/beit_v2
 

@@ -5,14 +5,14 @@ r"""CIM on the embedded digit scenes: repairs a corrupted image, or finds what w
     python experiments/pretrain.py --config configs/digit_scenes/cim.py --workdir runs/cim
     python experiments/analyze.py --workdir runs/cim
 
-The first command makes words and their painter, the last one shows what became of them. Other
-arguments: revdet; erasing, without generator and words (CIM Table 8); and respix_resnet,
+The first command makes visual tokens and their decoder, the last one shows what became of them.
+Other arguments: revdet; erasing, without generator and tokens (CIM Table 8); and respix_resnet,
 revdet_resnet, erasing_resnet, where a ResNet repairs or finds (docs/methods.md#cim).
 """
 
 from m3i_jax.configs import recipes
 
-# 4 x 4 cells of 8 pixels answer for 8 x 8 words.
+# 4 x 4 cells of 8 pixels answer for 8 x 8 tokens.
 RESNET = dict(name="resnet_nano", depths=(1, 1, 1, 1))
 HEADS = {"respix": "pixels", "revdet": "replaced", "erasing": "pixels"}
 

@@ -1,4 +1,4 @@
-r"""SiameseIM with BEiT's target on the embedded digit scenes: the words of another view.
+r"""SiameseIM with BEiT's target on the embedded digit scenes: the visual tokens of another view.
 
     python experiments/pretrain.py --config configs/digit_scenes/siamese_words.py \
         --workdir runs/siamese_words

@@ -1,4 +1,4 @@
-r"""VQ-VAE, a tokenizer of digit scenes that can paint its words: the first half of CIM.
+r"""VQ-VAE, a tokenizer of digit scenes that can decode its tokens: the first half of CIM.
 
     python experiments/train_tokenizer.py --config configs/digit_scenes/vq_vae.py \
         --workdir runs/painter

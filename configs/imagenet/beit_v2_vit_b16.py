@@ -12,7 +12,7 @@ from m3i_jax.configs import recipes
 
 
 def get_config():
-    return recipes.beit_with_words(
+    return recipes.beit_with_vq_kd(
         duration="1600 epochs",
         crops=dict(scale=(0.2, 1.0), flip=0.5),
         encoder=dict(recipes.MASKED_VIT, final_norm=False),

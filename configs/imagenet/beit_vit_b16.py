@@ -1,4 +1,4 @@
-r"""BEiT, ViT-B/16, ImageNet-1k, 800 epochs on DALL-E's words (Bao et al. 2022).
+r"""BEiT, ViT-B/16, ImageNet-1k, 800 epochs on DALL-E's tokens (Bao et al. 2022).
 
     python experiments/plan.py --config configs/imagenet/beit_vit_b16.py
     python experiments/plan.py --config configs/imagenet/beit_vit_b16.py:vq_kd
@@ -7,7 +7,7 @@ weights/dalle is to hold the encoder of OpenAI's dVAE in names of docs/weights.m
 of it has been loaded by us. It reads the view reduced to 112 pixels, where BEiT cuts that from the
 photograph by Lanczos. Colours change behind the crop (published: in front of it), and always 75
 patches are hidden, where the published generator may stop below.
-`:vq_kd` takes the words of `imagenet/vq_kd_vit_b16.py`.
+`:vq_kd` takes the tokens of `imagenet/vq_kd_vit_b16.py`.
 Reported: 83.2 fine-tuned; not yet run by us.
 Constants and sources: docs/methods.md#beit.
 """
@@ -19,7 +19,7 @@ def get_config(tokenizer="dalle"):
     decoders = dict(words=dict(name="linear"))
     if tokenizer == "vq_kd":
         objective = dict(name="beit", hidden=75 / 196, vocabulary=8192)
-        return recipes.beit_with_words(objective=objective, decoders=decoders)
+        return recipes.beit_with_vq_kd(objective=objective, decoders=decoders)
     return recipes.beit(
         towers=dict(tokenizer=dict(name="dalle_encoder")),
         weights=dict(tokenizer=dict(path="weights/dalle")),

@@ -1,4 +1,4 @@
-r"""CIM, ResNet-50, ImageNet-1k, 300 epochs on DALL-E's words (CIM Table 9).
+r"""CIM, ResNet-50, ImageNet-1k, 300 epochs on DALL-E's tokens (CIM Table 9).
 
     python experiments/plan.py --config configs/imagenet/cim_resnet50.py
     python experiments/plan.py --config configs/imagenet/cim_resnet50.py:revdet
@@ -13,7 +13,7 @@ from m3i_jax.configs import recipes
 
 
 def get_config(task="respix"):
-    # 7 x 7 cells of 32 pixels answer for 14 x 14 words, or for all their pixels.
+    # 7 x 7 cells of 32 pixels answer for 14 x 14 tokens, or for all their pixels.
     heads = {
         "respix": dict(pixels=dict(name="linear")),
         "revdet": dict(replaced=dict(name="linear", split=2)),

@@ -1,4 +1,4 @@
-r"""CIM, ViT-B/16, ImageNet-1k, 300 epochs on DALL-E's words (CIM Table 9).
+r"""CIM, ViT-B/16, ImageNet-1k, 300 epochs on DALL-E's tokens (CIM Table 9).
 
     python experiments/plan.py --config configs/imagenet/cim_vit_b16.py
     python experiments/plan.py --config configs/imagenet/cim_vit_b16.py:revdet

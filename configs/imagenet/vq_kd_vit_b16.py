@@ -6,7 +6,7 @@ r"""VQ-KD, BEiT v2's tokenizer, ViT-B/16, ImageNet-1k, 100 epochs (Peng et al. 2
 
 You put the teacher, CLIP's ViT-B/16, in weights/clip_vit_b16, with its projection as
 `teacher_head`. The decoder's positions are fixed (published: learned).
-BEiT v2 on these words: 85.5 fine-tuned; not yet run by us.
+BEiT v2 on these tokens: 85.5 fine-tuned; not yet run by us.
 Constants and sources: docs/methods.md#vq_kd.
 """
 
@@ -23,7 +23,7 @@ def get_config():
         target=dict(name="frozen", heads="teacher_head"),
         decoders=dict(
             teacher_head=recipes.CLIP_PROJECTION,
-            bottleneck=recipes.WORDS,
+            bottleneck=recipes.VQ_KD_BOTTLENECK,
             dense=dict(
                 name="infill", width=768, depth=3, heads=12, head="tanh", input="bottleneck"
             ),

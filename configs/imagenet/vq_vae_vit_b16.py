@@ -1,8 +1,8 @@
-r"""VQ-VAE, ViT-B/16, ImageNet-1k: words that can be painted, by VQ-KD's recipe.
+r"""VQ-VAE, ViT-B/16, ImageNet-1k: visual tokens that can be decoded, by VQ-KD's recipe.
 
     python experiments/plan.py --config configs/imagenet/vq_vae_vit_b16.py
 
-CIM's own words are DALL-E's; these are for a tokenizer of one's own images, by a recipe that no
+CIM's own tokens are DALL-E's; these are for a tokenizer of one's own images, by a recipe that no
 paper has. Not run by us.
 Constants and sources: docs/methods.md#vq_vae.
 """
@@ -19,7 +19,7 @@ def get_config():
         encoder=dict(recipes.TOKENIZER_VIT),
         objective=dict(name="vq_vae"),
         decoders=dict(
-            bottleneck=recipes.WORDS,
+            bottleneck=recipes.VQ_KD_BOTTLENECK,
             painter=dict(name="infill", width=768, depth=3, heads=12, input="bottleneck", out=768),
         ),
         optimizer=dict(

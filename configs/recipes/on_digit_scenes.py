@@ -63,7 +63,7 @@ def with_teacher(run: str = "runs/classification", **blocks) -> ConfigDict:
 
 
 def with_tokenizer(**blocks) -> ConfigDict:
-    """A digit-scenes run on the words of a tokenizer from `experiments/train_tokenizer.py`."""
+    """A digit-scenes run on the visual tokens from `experiments/train_tokenizer.py`."""
     decoders = dict(blocks.pop("decoders"), bottleneck=BOTTLENECK | dict(input="tokenizer"))
     return digit_scenes(
         towers=dict(tokenizer=SMALL_VIT),
@@ -74,7 +74,7 @@ def with_tokenizer(**blocks) -> ConfigDict:
 
 
 def with_painter(**blocks) -> ConfigDict:
-    """A digit-scenes run on words that can be painted (`digit_scenes/vq_vae.py`)."""
+    """A digit-scenes run on visual tokens that can be decoded (`digit_scenes/vq_vae.py`)."""
     decoders = dict(
         blocks.pop("decoders"), bottleneck=BOTTLENECK | dict(input="tokenizer"), painter=PAINTER
     )
@@ -91,5 +91,5 @@ def with_painter(**blocks) -> ConfigDict:
 FINE_VIT = dict(name="vit_nano", patch=4)
 # CIM's, of two blocks; and its rates (CIM Table 9), for digit scenes.
 GENERATOR = dict(FINE_VIT, depth=2, hide="mask", positions="learned")
-# From words to the 4 x 4 pixels of each.
+# From visual tokens to the 4 x 4 pixels of each.
 PAINTER = dict(name="infill", width=128, depth=1, heads=4, input="bottleneck", out=48)

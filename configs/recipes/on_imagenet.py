@@ -67,8 +67,8 @@ TOKENIZER_VIT = dict(
     name="vit_b16", positions="learned", normalization="inception", weight_init="vq_kd"
 )
 MASKED_VIT = dict(BEIT_VIT, hide="mask")
-# The bottleneck of VQ-KD as published: 32-dimensional words, in float32.
-WORDS = dict(BOTTLENECK, hidden=768, out=32, dtype="float32")
+# The bottleneck of VQ-KD as published: 32-dimensional tokens, in float32.
+VQ_KD_BOTTLENECK = dict(BOTTLENECK, hidden=768, out=32, dtype="float32")
 
 
 def simmim(**blocks) -> ConfigDict:
@@ -100,7 +100,7 @@ CIM_VIT = dict(positions="learned", weight_init="beit")
 
 
 def cim(generator, heads, **blocks) -> ConfigDict:
-    """CIM's pre-training, 300 epochs at batch 2048 on DALL-E's words (CIM Table 9).
+    """CIM's pre-training, 300 epochs at batch 2048 on DALL-E's tokens (CIM Table 9).
 
     What the table leaves open, such as the rate at the end, is as in the code of BEiT
     (docs/methods.md#cim).
@@ -143,9 +143,9 @@ def beit(**blocks) -> ConfigDict:
     return imagenet(**{**settings, **blocks})
 
 
-def beit_with_words(**blocks) -> ConfigDict:
-    """BEiT's recipe on the words of the tokenizer of `imagenet/vq_kd_vit_b16.py`."""
-    decoders = dict(blocks.pop("decoders"), bottleneck=dict(WORDS, input="tokenizer"))
+def beit_with_vq_kd(**blocks) -> ConfigDict:
+    """BEiT's recipe on the visual tokens of the tokenizer of `imagenet/vq_kd_vit_b16.py`."""
+    decoders = dict(blocks.pop("decoders"), bottleneck=dict(VQ_KD_BOTTLENECK, input="tokenizer"))
     return beit(
         towers=dict(tokenizer=TOKENIZER_VIT),
         weights=dict(tokenizer=dict(path="runs/vq_kd_vit_b16", branch="online")),

@@ -1,4 +1,4 @@
-"""How well a run of CIM guesses hidden words, and how well it repairs or finds the guesses."""
+"""How well a run of CIM predicts hidden visual tokens, and how well it repairs or finds them."""
 
 import logging
 from collections.abc import Iterator
@@ -38,11 +38,11 @@ class CimModel(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was found of B images of n words.
+    """What was found of B images of n visual tokens.
 
-    hidden, right, replaced: (B, n) bool: hidden from the generator; its likeliest word is the
-      golden one; the word drawn in its place is another.
-    golden: (B, n) int32.  nats: (B, n), −log P̂(golden word).
+    hidden, right, replaced: (B, n) bool: hidden from the generator; its likeliest token is the
+      target; the token drawn in its place is another.
+    target: (B, n) int32.  nats: (B, n), −log P̂(target token).
     odds: (B, n), the enhancer's log-odds that a cell was replaced; None for ResPix.
     errors: (B, 4), means over pixels of |e|, e² and, for a prediction of 0, |t|, t²; None for
       RevDet.
@@ -51,7 +51,7 @@ class Found(NamedTuple):
     hidden: Array
     right: Array
     replaced: Array
-    golden: Array
+    target: Array
     nats: Array
     odds: Array | None
     errors: Array | None
@@ -105,12 +105,12 @@ def look(
 def measure(model: CimModel, *, limit: int = 0, batch: int = 100, seed: int = 0) -> results.Result:
     """Measures of generator and enhancer on the test set, whose images no step has seen.
 
-    generator_top1, generator_nats: of golden words at hidden cells.
-    unigram_top1, unigram_nats: what the best constant guess makes of the same words, their most
+    generator_top1, generator_nats: of target tokens at hidden cells.
+    unigram_top1, unigram_nats: what the best constant makes of the same tokens, their most
       frequent one and their entropy: counted on them, so that no constant can do better.
-    replaced: share of hidden cells whose drawn word is not the golden one.
+    replaced: share of hidden cells whose drawn token is not the target.
     RevDet: `auc` of replaced cells among all, `auc_hidden` among the hidden ones alone: those that
-      were not replaced were guessed right, so that how hard a cell is to guess tells much there.
+      were not replaced were predicted right, so that how hard a cell is tells much there.
     ResPix: `respix_l1`, `respix_l2`, means of |e| and e² over all pixels, and `…_zero` of them for
       a prediction of 0, the mean of every window.
 
@@ -155,9 +155,9 @@ def auc(scores: Array, positive: Array) -> float | None:
     return float((total - many * (many + 1) / 2) / (many * few))
 
 
-def constant(words: np.ndarray) -> tuple[float, float]:
-    """Share of the most frequent of the words (n,), and their entropy in nats."""
-    shares = np.bincount(words) / words.size
+def constant(tokens: np.ndarray) -> tuple[float, float]:
+    """Share of the most frequent of the tokens (n,), and their entropy in nats."""
+    shares = np.bincount(tokens) / tokens.size
     shares = shares[shares > 0]
     return float(shares.max()), float(-(shares * np.log(shares)).sum())
 
@@ -167,7 +167,7 @@ def _observe(model: CimModel, params, states, batch: Batch, key: Array) -> Found
     method, network = model.method, model.trained.network
     seen = look(model, params, states, batch, key=key)
     size = len(batch.images["a"])
-    logits, words = seen.predicted["words"]
+    logits, tokens = seen.predicted["words"]
     odds = errors = None
     for name in predictions.replaced_terms(method):
         odds = predictions.cells(method, network, seen, name)[0].reshape(size, -1)
@@ -178,19 +178,19 @@ def _observe(model: CimModel, params, states, batch: Batch, key: Array) -> Found
         errors = jnp.stack(means, axis=-1)
     return Found(
         hidden=~seen.prepared.visible["guess"].reshape(size, -1),
-        right=metrics.hits(logits, words.target_index),
+        right=metrics.hits(logits, tokens.target_index),
         replaced=seen.prepared.views["corrupted"].regions["replaced"].cells.reshape(size, -1),
-        golden=words.target_index,
-        nats=method.terms["words"].predict.score(logits, words),
+        target=tokens.target_index,
+        nats=method.terms["words"].predict.score(logits, tokens),
         odds=odds,
         errors=errors,
     )
 
 
 def _generator(found: Found) -> dict[str, float]:
-    """Measures at hidden cells, beside those of a constant guess."""
+    """Measures at hidden cells, beside those of a constant prediction."""
     where = found.hidden
-    top1, nats = constant(found.golden[where])
+    top1, nats = constant(found.target[where])
     return {
         "generator_top1": found.right[where].mean(),
         "unigram_top1": top1,

@@ -15,23 +15,23 @@ from m3i_jax.evaluation import datasets, models
 
 
 class Usage(NamedTuple):
-    """Words in use.
+    """Visual tokens in use.
 
-    used: words that some patch chose.  effective: exp(H) of how often each was, as many equally
-    frequent words say as much.  words: in the codebook.  patches: that chose.
+    used: tokens that some patch chose.  effective: exp(H) of how often each was, as many equally
+    frequent tokens say as much.  vocabulary: in the codebook.  patches: that chose.
     """
 
     used: int
     effective: float
-    words: int
+    vocabulary: int
     patches: int
 
 
-def of_choices(choice: np.ndarray, words: int) -> Usage:
-    """Usage of a codebook of so many words, from the words chosen: (...) int."""
-    shares = metrics.usage(jnp.asarray(choice), words)
+def of_choices(choice: np.ndarray, vocabulary: int) -> Usage:
+    """Usage of a codebook of so many entries, from the tokens chosen: (...) int."""
+    shares = metrics.usage(jnp.asarray(choice), vocabulary)
     effective = float(jnp.exp(metrics.entropy(shares)))
-    return Usage(int((shares > 0).sum()), effective, words, choice.size)
+    return Usage(int((shares > 0).sum()), effective, vocabulary, choice.size)
 
 
 def usage(path: str | Path, *, limit: int = 0, batch: int = 100) -> Usage:
@@ -41,18 +41,18 @@ def usage(path: str | Path, *, limit: int = 0, batch: int = 100) -> Usage:
     that cannot be read choose nothing.
     """
     model = models.restore(path, branch="online")
-    words = weights.load_slot(path, "codebook")["words"]
+    codebook = weights.load_slot(path, "codebook")["words"]
     source = datasets.of_run(model).open("test", None)
     source = spread(source, limit or len(source))
     network, grid = model.network, model.network.towers["image"].grid
 
     @jax.jit
-    def chosen(params, words, images):
+    def chosen(params, codebook, images):
         x = normalize.channels(images.astype(jnp.float32) / 255.0)
         features = network.encode(params, "image", x)
         features = network.refine(params, "bottleneck", features, grid=grid, train=False)
-        return quantize.nearest(features.tokens, words)
+        return quantize.nearest(features.tokens, codebook)
 
     rows = pipeline.epoch(source, batch=min(batch, len(source)), size=model.config.image)
-    found = [np.asarray(chosen(model.params, words, r.batch.images["a"]))[r.real] for r in rows]
-    return of_choices(np.concatenate(found), len(words))
+    found = [np.asarray(chosen(model.params, codebook, r.batch.images["a"]))[r.real] for r in rows]
+    return of_choices(np.concatenate(found), len(codebook))

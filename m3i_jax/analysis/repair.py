@@ -26,7 +26,7 @@ class Shown(NamedTuple):
 
     images: (N, H, W, 3).  visible: (N, h, w) bool, cells that the generator saw.
     corrupted: (k, N, H, W, 3), samples under that one mask.
-    replaced: (N, h, w) bool, cells of the first sample whose word has changed.
+    replaced: (N, h, w) bool, cells of the first sample whose token has changed.
     chance: (N, h, w), that the enhancer gives to it, by RevDet; None for ResPix.
     repaired, blank: (N, H, W, 3), pixels that the enhancer predicts of the first sample, and those
       of a prediction of 0, which owes all it shows to the original's mean; None for RevDet.

@@ -1,4 +1,4 @@
-r"""Shows and measures a run of CIM: what its generator guesses and what its enhancer makes of it.
+r"""Shows and measures a run of CIM: what its generator predicts and what its enhancer makes of it.
 
     python experiments/analyze.py --workdir runs/cim
 

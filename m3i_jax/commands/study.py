@@ -35,7 +35,7 @@ LIMIT = whole("train_limit", 5000, "Images that probes are fitted on; 0 = all.",
 BRANCH = one_of("branch", None, ["ema", "online"], "Which one the table shows.")
 TABLE_ONLY = switch("table_only", "Only make the table of what has been run.")
 DOCS = text("docs", None, "Document to put the table into, beside WORKDIR/table.md.")
-TOKENIZER = text("tokenizer", "runs/painter", "Work directory of CIM's words.")
+TOKENIZER = text("tokenizer", "runs/painter", "Work directory of CIM's tokenizer.")
 
 
 class Plan(NamedTuple):

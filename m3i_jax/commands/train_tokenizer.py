@@ -39,8 +39,8 @@ def main() -> int:
 
     found = codebook.usage(workdir)
     print(
-        f"{found.used} of {found.words} words in use on {found.patches} held-out patches, worth "
-        f"{found.effective:.1f} equally frequent ones\n"
+        f"{found.used} of {found.vocabulary} visual tokens in use on {found.patches} held-out "
+        f"patches, worth {found.effective:.1f} equally frequent ones\n"
         f"to predict them: --config.weights.tokenizer.path={workdir}"
     )
     return 0

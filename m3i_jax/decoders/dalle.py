@@ -1,4 +1,4 @@
-"""The decoder of DALL-E's discrete VAE: words to images, for CIM.
+"""The decoder of DALL-E's discrete VAE: visual tokens to images, for CIM.
 
 Ramesh et al. 2021, appendix A, https://arxiv.org/abs/2102.12092; docs/methods.md#visual-tokens.
 
@@ -25,20 +25,20 @@ CHANNELS = 3
 
 
 class DalleDecoder(nn.Module):
-    """The image that words describe: rgb = unmap(sigmoid(location)), in [0, 1].
+    """The image that visual tokens describe: rgb = unmap(sigmoid(location)), in [0, 1].
 
     The network says the location and the log-scale of a logit-Laplace distribution of every pixel
     and channel; an image is made of the locations.
 
     Attributes:
-      vocabulary: number of words.
-      embed: width of a word's row in the table.
+      vocabulary: number of visual tokens.
+      embed: width of a token's row in the table.
       width: of the last stage; each stage before has twice that of the one behind.
       depths: blocks of the stages, between which every cell is doubled.
-      dtype: of the convolutions; the table of the words is float32.
+      dtype: of the convolutions; the table of the tokens is float32.
     """
 
-    vocabulary: ranges.Words = 8192
+    vocabulary: ranges.Vocabulary = 8192
     embed: Width = 128
     width: Width = 256
     depths: tuple[Blocks, ...] = (2, 2, 2, 2)
@@ -48,12 +48,12 @@ class DalleDecoder(nn.Module):
 
     @property
     def patch(self) -> int:
-        """Side of a word, in pixels of the image that is made."""
+        """Side of a token, in pixels of the image that is made."""
         return 2 ** (len(self.depths) - 1)
 
     @property
     def out(self) -> int:
-        """Width of the result: the values of a word's pixels."""
+        """Width of the result: the values of a token's pixels."""
         return self.patch**2 * CHANNELS
 
     @nn.nowrap
@@ -66,21 +66,23 @@ class DalleDecoder(nn.Module):
     def __call__(
         self, x: Features, *, grid: Grid, train: bool = False
     ) -> Float[Array, "batch tokens dim"]:
-        """Words of all cells, row-major -> (B, n, p·p·3) float32, as `geometry.patchify` cuts them.
+        """Tokens of all cells, by rows -> (B, n, p·p·3) float32, as `geometry.patchify` cuts them.
 
         Args:
-          x: `target_index` (B, n) int32, the words; or without it `tokens` (B, n, vocabulary), the
-            share of every word (one-hot, or probabilities, through which gradients pass).
-          grid: (rows, columns) of the words.
+          x: `target_index` (B, n) int32, visual tokens; or without it `tokens` (B, n, vocabulary),
+            the share of every one (one-hot, or probabilities, through which gradients pass).
+          grid: (rows, columns) of the tokens.
 
         Raises:
           ConfigError: tokens of another vocabulary.
-          ValueError: words that do not fill the grid.
+          ValueError: visual tokens that do not fill the grid.
         """
         dtype, stages = jnp.dtype(self.dtype), len(self.depths)
-        y = Words(self.vocabulary, self.embed, name="embed")(x)
+        y = TokenTable(self.vocabulary, self.embed, name="embed")(x)
         if y.shape[1] != grid[0] * grid[1]:
-            raise ValueError(f"{y.shape[1]} words do not fill a grid of {grid[0]}x{grid[1]}")
+            raise ValueError(
+                f"{y.shape[1]} visual tokens do not fill a grid of {grid[0]}x{grid[1]}"
+            )
         y = y.reshape(y.shape[0], *grid, self.embed)
         for i, depth in enumerate(self.depths):
             y = y.repeat(2, axis=1).repeat(2, axis=2) if i else y
@@ -94,8 +96,8 @@ class DalleDecoder(nn.Module):
         return geometry.patchify(dalle.unmap_pixels(nn.sigmoid(location)), self.patch)
 
 
-class Words(nn.Module):
-    """The 1×1 convolution of one-hot words: for a word that is known, a row of its kernel."""
+class TokenTable(nn.Module):
+    """The 1×1 convolution of one-hot visual tokens: for one that is known, a row of its kernel."""
 
     vocabulary: int
     features: int
@@ -105,7 +107,7 @@ class Words(nn.Module):
         """`target_index` (B, n), or `tokens` (B, n, vocabulary) -> (B, n, features) float32."""
         if x.target_index is None and x.tokens.shape[-1] != self.vocabulary:
             raise ConfigError(
-                f"the dalle_decoder reads {self.vocabulary} words, but its input has width "
+                f"the dalle_decoder reads {self.vocabulary} visual tokens, but its input has width "
                 f"{x.tokens.shape[-1]}; let it follow a tokenizer"
             )
         shape = self.vocabulary, self.features

@@ -45,7 +45,7 @@ class LinearHead(nn.Module):
       out: width of y.
       pool: "none" (dense), "all" (dense, the class token in front), "class" or "mean".
       split: each token answers for split × split cells of a finer grid, (B, h·s·w·s, out) in rows:
-        a convolution 1×1 and depth-to-space (CIM's ResNet-50, 7×7 tokens for 14×14 words).
+        a convolution 1×1 and depth-to-space (CIM's ResNet-50, 7×7 tokens for 14×14 tokens).
       norm_in: a layer norm in front of W (BEiT v2, whose two branches share norm and head).
       bias: whether there is b.
       unit_norm: y / |y|.

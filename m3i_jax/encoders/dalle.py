@@ -1,4 +1,4 @@
-"""The encoder of DALL-E's discrete VAE: images to words, for BEiT and CIM.
+"""The encoder of DALL-E's discrete VAE: images to visual tokens, for BEiT and CIM.
 
 Ramesh et al. 2021, appendix A, https://arxiv.org/abs/2102.12092; docs/methods.md#visual-tokens.
 
@@ -21,20 +21,20 @@ from m3i_jax.nn import dalle
 from m3i_jax.nn.choices import Dtype
 from m3i_jax.nn.convolution import cells, convolve
 from m3i_jax.nn.linear import Linear
-from m3i_jax.ranges import Blocks, Pixels, Range, Width, Words
+from m3i_jax.ranges import Blocks, Pixels, Range, Vocabulary, Width
 from m3i_jax.types import Array, Features, Grid
 
 KERNELS = (3, 3, 3, 1)
 
 
 class DalleEncoder(nn.Module):
-    """Logits of the words of a vocabulary, one word for each cell of 8×8 pixels of a small image.
+    """Logits of visual tokens, one for each cell of 8×8 pixels of a small image.
 
-    A network for images of 224 pixels in patches of 16 wants 14×14 words, hence the image at half
+    A network for images of 224 pixels in patches of 16 wants 14×14 tokens, hence the image at half
     the size. BEiT cuts that from the photograph by Lanczos; here it is the same view, reduced.
 
     Attributes:
-      vocabulary: number of words.
+      vocabulary: number of visual tokens.
       width: of the first stage; each further stage has twice that of the one before.
       depths: blocks of the stages, between which the map is halved by its maxima.
       reduce: by which the image is made smaller first.
@@ -42,7 +42,7 @@ class DalleEncoder(nn.Module):
       dtype: of the convolutions; the last, which makes the logits, is float32.
     """
 
-    vocabulary: Words = 8192
+    vocabulary: Vocabulary = 8192
     width: Width = 256
     depths: tuple[Blocks, ...] = (2, 2, 2, 2)
     reduce: Annotated[int, Range(1, 16)] = 2
@@ -59,12 +59,12 @@ class DalleEncoder(nn.Module):
 
     @property
     def patch(self) -> int:
-        """Pixels per word, of the image before it is reduced."""
+        """Pixels per token, of the image before it is reduced."""
         return self.reduce * 2 ** (len(self.depths) - 1)
 
     @property
     def grid(self) -> Grid:
-        """(rows, columns) of the words."""
+        """(rows, columns) of the tokens."""
         return self.size[0] // self.patch, self.size[1] // self.patch
 
     @property
@@ -106,8 +106,8 @@ class DalleEncoder(nn.Module):
           attention: refused.
 
         Returns:
-          float32 Features, tokens (B, n, vocabulary) the logits of the words in rows; argmax of
-          them is the word.
+          float32 Features, tokens (B, n, vocabulary) the logits of the visual tokens in rows;
+          argmax of them is the token.
         """
         if visible is not None:
             raise ValueError("a dalle_encoder sees every pixel; patches can be hidden from a ViT")

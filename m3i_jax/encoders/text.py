@@ -18,7 +18,7 @@ from m3i_jax.nn.blocks import Init, check_blocks, check_choice, stack
 from m3i_jax.nn.choices import Activation, Dtype, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, UnitNorm
-from m3i_jax.ranges import Depth, Epsilon, Heads, Range, Ratio, Width, Words
+from m3i_jax.ranges import Depth, Epsilon, Heads, Range, Ratio, Vocabulary, Width
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features
 
@@ -46,7 +46,7 @@ class Text(nn.Module):
     width: Width
     depth: Depth
     heads: Heads
-    vocabulary: Words = 49408
+    vocabulary: Vocabulary = 49408
     length: Annotated[int, Range(1, 4096)] = 77
     mlp_ratio: Ratio = 4.0
     causal: bool = False

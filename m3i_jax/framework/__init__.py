@@ -1,6 +1,7 @@
 """The framework: codes, terms, and how their losses are weighed. No Flax, no optax."""
 
 import warnings
+from typing import Any
 
 from m3i_jax.framework.codes import (
     Encoder,
@@ -19,7 +20,7 @@ from m3i_jax.framework.corruption import (
     TOKENIZERS,
     Tokenizer,
     corrupted,
-    dalle_words,
+    dalle_tokens,
     erased,
     replaced,
 )
@@ -64,7 +65,7 @@ from m3i_jax.framework.targets import (
     queue,
     shared_heads,
     standardize,
-    words,
+    visual_tokens,
 )
 from m3i_jax.framework.views import DerivedInputs, DerivedView, blended, mixed
 from m3i_jax.framework.weighting import Weighting, constant, gradient_norm, scheduled
@@ -74,10 +75,12 @@ _FORMER = {
     "Part": "RegionCode",
     "Derived": "DerivedView",
     "Made": "DerivedInputs",
+    "words": "visual_tokens",
+    "dalle_words": "dalle_tokens",
 }
 
 
-def __getattr__(name: str) -> type:
+def __getattr__(name: str) -> Any:
     """What had another name before, with a warning that says today's."""
     if name not in _FORMER:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from m3i_jax import geometry, normalize, trees
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.ranges import Memory, Range, Stretch
+from m3i_jax.renamed import arguments
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features, Scalar, View
 
@@ -224,6 +225,7 @@ def _followed(state: dict, moves: tuple) -> dict:
     return trees.map_with_name(lambda path, m: m - moved[path], tracked)
 
 
+@arguments(beside="extra_heads")
 def frozen(
     tower: str = "teacher", *, heads: Heads = (), class_token: bool = False, extra_heads: Heads = ()
 ) -> Encoder:
@@ -236,7 +238,7 @@ def frozen(
     class_token: puts that token in front of the patches', in front of the heads (FD, MILAN):
       (B, 1 + h·w, D).
     extra_heads: heads that are loaded with it and that no code passes through (what paints a
-      tokenizer's words).
+      tokenizer's visual tokens).
     """
     heads = _names(heads)
     name = f"frozen/{tower}"

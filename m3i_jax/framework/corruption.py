@@ -1,7 +1,7 @@
-"""CIM's corrupted image: hidden words replaced by what a generator guesses, and painted anew.
+"""CIM's corrupted image: hidden visual tokens replaced by a generator's, and decoded.
 
-A tokenizer turns an image into words and words into an image (docs/methods.md#cim). Its weights are
-frozen state; nothing here has a gradient.
+A tokenizer turns an image into visual tokens and those into an image (docs/methods.md#cim). Its
+weights are frozen state; nothing here has a gradient.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,48 +11,51 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int, Key
 
-from m3i_jax import geometry, normalize
+from m3i_jax import geometry, normalize, renamed
 from m3i_jax.build import nearest
 from m3i_jax.framework.codes import Encoder, frozen, then
-from m3i_jax.framework.targets import words
+from m3i_jax.framework.targets import visual_tokens
 from m3i_jax.framework.views import DerivedInputs, DerivedView
 from m3i_jax.types import Array, Features, Region, View
 
-Words = Int[Array, "batch tokens"]
+VisualTokens = Int[Array, "batch tokens"]
 Logits = Float[Array, "batch tokens vocabulary"]
 
 
 class Tokenizer(NamedTuple):
-    """Images to words and back.
+    """Images to visual tokens and back.
 
-    words: encoder whose `target_index` (B, n) are words.
-    paint: (inputs, tokens) -> normalised images (B, h·s, w·s, 3), s pixels for each word.
+    encode: encoder whose `target_index` (B, n) are visual tokens.
+    decode: (inputs, tokens) -> normalised images (B, h·s, w·s, 3), s pixels for each token.
     """
 
-    words: Encoder
-    paint: Callable[[DerivedInputs, Words], Float[Array, "batch height width 3"]]
+    encode: Encoder
+    decode: Callable[[DerivedInputs, VisualTokens], Float[Array, "batch height width 3"]]
 
 
+@renamed.arguments(codes="vocabulary")
 def vq_tokenizer(*, vocabulary: int = 8192, tower: str = "tokenizer") -> Tokenizer:
-    """Words of a codebook that this library trained with a picture as the target (`vq_vae`).
+    """Visual tokens of a codebook that this library trained with the image as target (`vq_vae`).
 
-    `bottleneck` leads from the tower to the words, `painter` from the words to normalised pixels.
+    `bottleneck` leads from the tower to the tokens, the token decoder `painter` from the tokens to
+    normalised pixels.
     """
-    # The painter is loaded with the rest, but no code passes through it: it paints in the other
-    # direction.
+    # The token decoder is loaded with the rest, but no code passes through it: it leads the other
+    # way.
     encoder = frozen(tower, heads="bottleneck", extra_heads="painter")
 
-    def paint(inputs, tokens):
+    def decode(inputs, tokens):
         vectors = inputs.states["codebook"]["words"][tokens]
-        return _painted(inputs, tower, Features(tokens=vectors))
+        return _decoded(inputs, tower, Features(tokens=vectors))
 
-    return Tokenizer(words(encoder, vocabulary=vocabulary), paint)
+    return Tokenizer(visual_tokens(encoder, vocabulary=vocabulary), decode)
 
 
-def dalle_words(
+@renamed.arguments(codes="vocabulary")
+def dalle_tokens(
     *, vocabulary: int = 8192, tower: str = "tokenizer", extra_heads: tuple = ()
 ) -> Encoder:
-    """The likeliest word of each cell by DALL-E's dVAE, `dalle_encoder`.
+    """The likeliest visual token of each cell by DALL-E's dVAE, `dalle_encoder`.
 
     Ramesh et al. 2021, appendix A, https://arxiv.org/abs/2102.12092.
     """
@@ -63,27 +66,28 @@ def dalle_words(
     return then(frozen(tower, extra_heads=extra_heads), likeliest, width=lambda nodes: vocabulary)
 
 
+@renamed.arguments(codes="vocabulary")
 def dalle_tokenizer(*, vocabulary: int = 8192, tower: str = "tokenizer") -> Tokenizer:
     """DALL-E's dVAE: `dalle_encoder` as the tower, `dalle_decoder` as `painter`.
 
     docs/methods.md#visual-tokens.
     """
 
-    def paint(inputs, tokens):
-        return normalize.channels(_painted(inputs, tower, Features(target_index=tokens)))
+    def decode(inputs, tokens):
+        return normalize.channels(_decoded(inputs, tower, Features(target_index=tokens)))
 
     return Tokenizer(
-        dalle_words(vocabulary=vocabulary, tower=tower, extra_heads=("painter",)), paint
+        dalle_tokens(vocabulary=vocabulary, tower=tower, extra_heads=("painter",)), decode
     )
 
 
 TOKENIZERS = {"vq": vq_tokenizer, "dalle": dalle_tokenizer}
 
 
-def _painted(
+def _decoded(
     inputs: DerivedInputs, tower: str, features: Features
 ) -> Float[Array, "batch height width 3"]:
-    """Pictures (B, h·s, w·s, 3) that the frozen painter makes of words."""
+    """Pictures (B, h·s, w·s, 3) that the frozen token decoder makes of visual tokens."""
     grid, weights = inputs.network.towers[tower].grid, inputs.states[f"frozen/{tower}"]
     # (B, h·w, s·s·3): each token holds the s x s pixels of its cell.
     patches = inputs.network.refine(weights, "painter", features, grid=grid, train=False).tokens
@@ -91,53 +95,56 @@ def _painted(
     return geometry.unpatchify(patches, side, grid)
 
 
-def _sampled(key: Key[Array, ""], logits: Logits) -> Words:
+def _sampled(key: Key[Array, ""], logits: Logits) -> VisualTokens:
     return jax.random.categorical(key, logits)
 
 
-def _likeliest(key: Key[Array, ""], logits: Logits) -> Words:
+def _likeliest(key: Key[Array, ""], logits: Logits) -> VisualTokens:
     return logits.argmax(-1)
 
 
-def _uniform(key: Key[Array, ""], logits: Logits) -> Words:
+def _uniform(key: Key[Array, ""], logits: Logits) -> VisualTokens:
     return jax.random.randint(key, logits.shape[:-1], 0, logits.shape[-1])
 
 
-# How words are drawn from a generator's logits (CIM Table 7).
-SAMPLERS: dict[str, Callable[[Key[Array, ""], Logits], Words]] = {
+# How visual tokens are drawn from a generator's logits (CIM Table 7).
+SAMPLERS: dict[str, Callable[[Key[Array, ""], Logits], VisualTokens]] = {
     "softmax": _sampled,
     "argmax": _likeliest,
     "uniform": _uniform,
 }
 
 
+@renamed.arguments(golden="target", guess="prediction")
 def corrupted(
     view: str,
     *,
-    golden: str,
-    guess: str,
+    target: str,
+    prediction: str,
     decoder: str,
     tokenizer: Tokenizer,
     sampling: str = "softmax",
     temperature: float = 1.0,
 ) -> DerivedView:
-    """c_j = ĝ_j at hidden cells, ĝ ~ P̂(words | visible), else the golden word; painted (CIM §2).
+    """c_j = ĝ_j at hidden cells, ĝ ~ P̂(tokens | visible), else the target token; decoded (CIM §2).
 
     The picture is brought to the size of `view` bilinearly. Its region "replaced" are the cells
-    whose word has changed: a sample that equals the golden word is no replacement.
+    whose token has changed: a sample that equals the target token is no replacement.
 
     Args:
       view: the image, whose crop the corrupted one keeps.
-      golden, guess: codes of the image's words, and of the generator that sees a part of it.
-      decoder: from the generator's code to logits over words.
-      tokenizer: whose words these are.
+      target, prediction: codes of the image's visual tokens, and of the generator that sees a part.
+      decoder: from the generator's code to logits over visual tokens.
+      tokenizer: whose tokens these are.
       sampling: "softmax", "argmax" or "uniform".  temperature: of the softmax.
     """
     if sampling not in SAMPLERS:
-        raise ValueError(f"words are not drawn by '{sampling}'{nearest(sampling, SAMPLERS)}")
+        raise ValueError(
+            f"visual tokens are not drawn by '{sampling}'{nearest(sampling, SAMPLERS)}"
+        )
     if temperature <= 0:
         raise ValueError(f"the temperature of a softmax is positive, not {temperature}")
-    draw, roles = SAMPLERS[sampling], {"golden": golden, "guess": guess}
+    draw, roles = SAMPLERS[sampling], {"target": target, "prediction": prediction}
 
     def make(
         key: Key[Array, ""],
@@ -147,18 +154,18 @@ def corrupted(
         grid: Any,
         patch: int,
     ) -> View:
-        image, seen = views[view], inputs.visible["guess"]
-        right = inputs.representations["golden"].target_index
+        image, visible = views[view], inputs.visible["prediction"]
+        targets = inputs.representations["target"].target_index
         # (B, h·w, vocabulary) -> (B, h·w)
-        drawn = draw(key, inputs.decode(decoder, "guess") / temperature).astype(right.dtype)
-        # Where the generator saw the cell it was asked nothing: the image keeps its word.
-        tokens = jnp.where(seen.reshape(right.shape), right, drawn)
-        picture = tokenizer.paint(inputs, tokens)
-        # A word may be drawn with another number of pixels than the encoder's patches have.
+        drawn = draw(key, inputs.decode(decoder, "prediction") / temperature).astype(targets.dtype)
+        # Where the generator saw the cell it was asked nothing: the image keeps its token.
+        tokens = jnp.where(visible.reshape(targets.shape), targets, drawn)
+        picture = tokenizer.decode(inputs, tokens)
+        # A token may be decoded to another number of pixels than the encoder's patches have.
         picture = jax.image.resize(picture, image.data.shape, "bilinear", antialias=False)
         rows = jnp.arange(len(tokens), dtype=jnp.int32)
-        # Not ~seen: a guess that hits the golden word has replaced nothing, and looks like it.
-        replaced = Region((tokens != right).reshape(seen.shape), rows, image.box)
+        # Not ~visible: a prediction that hits the target token has replaced nothing.
+        replaced = Region((tokens != targets).reshape(visible.shape), rows, image.box)
         return View(picture, image.box, regions={"replaced": replaced})
 
     return DerivedView((view,), make, lambda region, grid: grid[0] * grid[1], codes=roles)
@@ -202,9 +209,9 @@ def erased(view: str, *, hidden: float = 0.5) -> DerivedView:
 
 
 def replaced(tower: str = "generator") -> Encoder:
-    """RevDet's target: whether the word of each cell was replaced, 0 or 1, (B, h·w, 1).
+    """RevDet's target: whether the visual token of each cell was replaced, 0 or 1, (B, h·w, 1).
 
-    tower: on whose grid the words lie.
+    tower: on whose grid the tokens lie.
     """
 
     def apply(inputs):

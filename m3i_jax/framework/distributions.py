@@ -23,7 +23,7 @@ class Target(NamedTuple):
 
     tokens: (B, L, D).  pooled: (B, D), or (B, k, D), several of them.  candidates: (M, D).
     target_index: (B,) int32, the row of `candidates` that `pooled` is; (B, k) of k of them, (B, L)
-      words of a vocabulary.
+      tokens of a vocabulary.
     valid: (M,) bool, candidates that exist.  box: of the target view.
     """
 
@@ -142,7 +142,9 @@ def categorical() -> Distribution:
     BEiT (Bao et al. 2022, https://arxiv.org/abs/2106.08254).
     """
     score = lambda logits, target: losses.categorical(logits, target.target_index)  # noqa: E731
-    return Distribution("Boltzmann", score, evidence=information.of_words, candidates="words")
+    return Distribution(
+        "Boltzmann", score, evidence=information.of_vocabulary, candidates="visual tokens"
+    )
 
 
 def boltzmann(

@@ -108,10 +108,10 @@ def of_choice(score: Callable) -> Callable:
     return estimate
 
 
-def of_words(
+def of_vocabulary(
     prediction: Float[Array, "batch tokens vocabulary"], target: Any, rows: Float[Array, " batch"]
 ) -> Evidence:
-    """A vocabulary: the entropy of how often this batch used each word."""
+    """A vocabulary: the entropy of how often this batch used each token."""
     shares = metrics.usage(target.target_index.reshape(-1), prediction.shape[-1])
     entropy = metrics.entropy(shares)
     likelihood = -_mean(losses.categorical(prediction, target.target_index), rows)

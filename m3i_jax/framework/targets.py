@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from m3i_jax import losses, normalize, quantize
+from m3i_jax import losses, normalize, quantize, renamed
 from m3i_jax.build import ConfigError
 from m3i_jax.framework.codes import Encoder, Slot, _keep, _names, behind, refined, then
 from m3i_jax.types import Array, Features, Scalar
@@ -224,29 +224,31 @@ def _codebook(encoder: Encoder, vocabulary: int):
 
     def init(key, network, owned):
         width = encoder.width(network.nodes)
-        words = normalize.unit(jax.random.normal(key, (vocabulary, width), jnp.float32))
-        return {"words": words, "started": jnp.zeros((), bool)}
+        codebook = normalize.unit(jax.random.normal(key, (vocabulary, width), jnp.float32))
+        return {"words": codebook, "started": jnp.zeros((), bool)}
 
     return init
 
 
+@renamed.arguments(codes="vocabulary")
 def quantized(
     encoder: Encoder, *, vocabulary: int = 8192, decay: float = 0.99, name: str = "codebook"
 ) -> Encoder:
-    """Tokens replaced by their nearest word, straight through.
+    """Tokens replaced by the nearest entry of a codebook, straight through.
 
     The codebook starts at the k-means of the first batch and follows the means of the tokens that
-    chose each word. `target_index` (B, n) are the words, `pre_head_tokens` the tokens before.
+    chose each entry. `target_index` (B, n) are the visual tokens, numbers of entries;
+    `pre_head_tokens` the tokens before.
     VQ-KD (Peng et al. 2022, §2.2, https://arxiv.org/abs/2208.06366).
     """
 
     def update(owned, state, updates, progress):
-        # Not the state's: in the first step its words are still those of `init`, and the ones that
-        # were chosen from come with the updates.
-        words = updates[0][0]
+        # Not the state's: in the first step its entries are still those of `init`, and the ones
+        # that were chosen from come with the updates.
+        codebook = updates[0][0]
         tokens, nearest = (jnp.concatenate(parts) for parts in list(zip(*updates, strict=True))[1:])
-        words = quantize.moved(words, tokens, nearest, decay=decay)
-        return {"words": words, "started": jnp.ones((), bool)}
+        codebook = quantize.moved(codebook, tokens, nearest, decay=decay)
+        return {"words": codebook, "started": jnp.ones((), bool)}
 
     def apply(inputs):
         features, updates = encoder.apply(inputs)
@@ -255,22 +257,22 @@ def quantized(
         still = jax.lax.stop_gradient(tokens.reshape(-1, tokens.shape[-1]))
         state = inputs.states[name]
         # A branch, so that the k-means costs nothing after the first step.
-        words = jax.lax.cond(
+        codebook = jax.lax.cond(
             state["started"],
             lambda: state["words"],
             lambda: quantize.kmeans(jax.random.key(0), still, vocabulary),
         )
-        nearest = quantize.nearest(still, words)
-        through = quantize.straight_through(tokens, words[nearest].reshape(tokens.shape))
-        # `pre_head_tokens` let the commitment pull the tokens to their words (`before`); a pooled
+        nearest = quantize.nearest(still, codebook)
+        through = quantize.straight_through(tokens, codebook[nearest].reshape(tokens.shape))
+        # `pre_head_tokens` let the commitment pull the tokens to their entries (`before`); a pooled
         # token is not quantised, and nothing may predict it by mistake.
-        made = features._replace(
+        quantized_features = features._replace(
             tokens=through,
             target_index=nearest.reshape(tokens.shape[:2]),
             pre_head_tokens=tokens,
             pooled=None,
         )
-        return made, updates | {name: (words, still, nearest)}
+        return quantized_features, updates | {name: (codebook, still, nearest)}
 
     start, settings = _codebook(encoder, vocabulary), (vocabulary, decay)
     how = dict(batchwise=True, behind=behind(encoder), least=vocabulary)
@@ -281,22 +283,23 @@ def quantized(
 def before(quantized: Encoder) -> Encoder:
     """The tokens of a quantised code before they were replaced, with their gradient.
 
-    What the commitment of docs/methods.md#vq_kd keeps near the words.
+    What the commitment of docs/methods.md#vq_kd keeps near the codebook.
     """
     return then(quantized, lambda f: f._replace(tokens=f.pre_head_tokens))
 
 
-def words(encoder: Encoder, *, vocabulary: int = 8192, name: str = "codebook") -> Encoder:
-    """The word of each token in a codebook that is loaded and stays: visual tokens.
+@renamed.arguments(codes="vocabulary")
+def visual_tokens(encoder: Encoder, *, vocabulary: int = 8192, name: str = "codebook") -> Encoder:
+    """The nearest entry of each token in a codebook that is loaded and stays: visual tokens.
 
     BEiT v2 (Peng et al. 2022, §2.3, https://arxiv.org/abs/2208.06366).
     """
 
     def apply(inputs):
         features, updates = encoder.apply(inputs)
-        words = inputs.states[name]["words"]
+        codebook = inputs.states[name]["words"]
         # The codebook's place is filled with that of the tokenizer's file: `source` of the slot.
-        nearest = quantize.nearest(jax.lax.stop_gradient(features.tokens), words)
+        nearest = quantize.nearest(jax.lax.stop_gradient(features.tokens), codebook)
         return Features(target_index=nearest), updates
 
     start, of = _codebook(encoder, vocabulary), dict(source=encoder.tower, behind=behind(encoder))

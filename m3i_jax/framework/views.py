@@ -17,7 +17,7 @@ class DerivedInputs(NamedTuple):
 
     representations: by role of the code.  visible: the cells that each code saw.
     decode: (decoder, role) -> what a decoder of the online network makes of a representation.
-    network, states: for what lives in them, such as the picture of a tokenizer's words.
+    network, states: for what lives in them, such as the picture that a tokenizer decodes.
     """
 
     representations: Mapping[str, Features]

@@ -13,11 +13,13 @@ label_smoothing: share of a category's probability that all of them have in equa
 negative_weight: of the alignment with the directions of other samples (UniGrad); 0 = none.
 """
 
+import functools
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from m3i_jax import build
+from m3i_jax import build, renamed
 from m3i_jax.framework import Method
 from m3i_jax.methods import (
     compose,
@@ -34,6 +36,7 @@ from m3i_jax.ranges import Weight
 from m3i_jax.texts import NAME, NAMES
 
 
+@renamed.arguments(rows="methods")
 def combine(*, methods: dict[str, dict], weights: dict[str, Weight] | None = None) -> Method:
     """Several methods at once, L = Σ_k w_k L_k over shared encoders (M3I Eq. 4), by config alone.
 
@@ -42,13 +45,20 @@ def combine(*, methods: dict[str, dict], weights: dict[str, Weight] | None = Non
     norms, see `framework.scheduled` and `framework.gradient_norm`: each is a group
     (docs/methods.md#combine).
     """
+    return _combined(build.call, methods, weights)
+
+
+def _combined(
+    make: Callable, methods: Mapping[str, Mapping], weights: Mapping[str, float] | None = None
+) -> Method:
+    """`combine`, the methods of which are made by `make`."""
     if strange := [name for name in methods if not NAME.fullmatch(name)]:
         raise ValueError(f"methods has the name {strange[0]!r}, expected {NAMES}")
-    made = {
-        name: create(block, what=f"config.objective.methods.{name}")
+    parts = {
+        name: create(block, what=f"config.objective.methods.{name}", make=make)
         for name, block in methods.items()
     }
-    return compose.combine(made, weights=weights)
+    return compose.combine(parts, weights=weights)
 
 
 def _public(*modules: Any) -> dict[str, Any]:
@@ -76,7 +86,9 @@ def create(
 
     make: `build.call`; `build.made` for a block that has been checked.
     """
-    return compose.create(METHODS, block, what=what, make=make)
+    # `build` sees the arguments of `combine`: how its methods are made is no key of a config.
+    combined = functools.wraps(combine)(functools.partial(_combined, make))
+    return compose.create(METHODS | {"combine": combined}, block, what=what, make=make)
 
 
 def table() -> str:
@@ -86,7 +98,10 @@ def table() -> str:
 
 
 def __getattr__(name: str) -> Any:
-    """Methods by their name: `methods.mae()`."""
+    """Methods by their name: `methods.mae()`; `ROWS`, as METHODS was called, with a warning."""
+    if name == "ROWS":
+        warnings.warn("methods.ROWS is called methods.METHODS", DeprecationWarning, stacklevel=2)
+        return METHODS
     if name in METHODS:
         return METHODS[name]
     raise AttributeError(f"the table has no method '{name}'")

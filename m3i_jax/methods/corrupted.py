@@ -2,46 +2,47 @@
 
 Fang et al. 2022, https://arxiv.org/abs/2202.03382; docs/methods.md#cim.
 
-A small generator sees a part of the image and guesses the words of the rest; its guesses are
-painted into the image, which no longer shows where it was hidden; an enhancer of any kind repairs
-it, or finds the guesses. Both train at once, and no gradient flows from one to the other.
+A small generator sees a part of the image and predicts the visual tokens of the rest; these are
+decoded into the image, which no longer tells where it was hidden; an enhancer of any kind repairs
+it, or finds them. Both train at once, and no gradient flows from one to the other.
 """
 
 from typing import Annotated
 
 from m3i_jax import framework as fw
-from m3i_jax import masks
+from m3i_jax import masks, renamed
 from m3i_jax.build import lookup
 from m3i_jax.framework import Code, Encoder, Masking, Method, Term
-from m3i_jax.ranges import Hidden, PositiveWeight, Temperature, Words
+from m3i_jax.ranges import Hidden, PositiveWeight, Temperature, Vocabulary
 from m3i_jax.texts import OneOf
 
 
+@renamed.arguments(codes="vocabulary")
 def cim(
     target: Encoder | None = None,
     *,
     task: Annotated[str, OneOf("respix", "revdet")] = "respix",
     weight: PositiveWeight | None = None,
     tokenizer: Annotated[str, OneOf(*fw.TOKENIZERS)] = "vq",
-    vocabulary: Words = 8192,
+    vocabulary: Vocabulary = 8192,
     hidden: Hidden = 100 / 196,
     blockwise: bool = False,
     sampling: Annotated[str, OneOf("softmax", "argmax", "uniform")] = "softmax",
     temperature: Temperature = 1.0,
     corruption: Annotated[str, OneOf("generator", "erasing")] = "generator",
 ) -> Method:
-    """CIM: view a with words replaced by a generator's → its pixels, or which were (Fang 2022).
+    """CIM: view a with tokens replaced by a generator's → its pixels, or which were (Fang 2022).
 
-    L = CE(golden words | visible patches) + w·L_task; "respix": mean |e| + mean e² over all pixels
+    L = CE(target tokens | visible patches) + w·L_task; "respix": mean |e| + mean e² over all pixels
     by their windows, w = 10; "revdet": binary cross-entropy over all cells, w = 1. ViT-B, 300
     epochs: 83.3 % fine-tuned by ResPix (CIM Tables 4 to 6). `corruption` "erasing" repairs random
     erasing instead, without a generator, which the paper says fails (Table 8).
     https://arxiv.org/abs/2202.03382, §2; docs/methods.md#cim.
 
     task: "respix" or "revdet".  weight: w; None takes the paper's.
-    tokenizer: whose words: "dalle" or "vq".
-    hidden: share of the patches that the generator guesses.  blockwise: hidden in blocks.
-    sampling: how a word is drawn from the guess, "softmax", "argmax" or "uniform".
+    tokenizer: whose visual tokens: "dalle" or "vq".
+    hidden: share of the patches that the generator predicts.  blockwise: hidden in blocks.
+    sampling: how a token is drawn from the prediction, "softmax", "argmax" or "uniform".
     temperature: of that softmax.  corruption: by a "generator", or by "erasing".
     """
     y, enhance = lookup(TASKS, task, what="task")(target)
@@ -55,21 +56,22 @@ def cim(
     draw = masks.blockwise if blockwise else masks.random
     corrupted = fw.corrupted(
         "a",
-        golden="golden",
-        guess="guess",
+        target="golden",
+        prediction="guess",
         decoder="words",
         tokenizer=tokens,
         sampling=sampling,
         temperature=temperature,
     )
-    found = {
-        "golden": Code("a", tokens.words),
+    # The names of codes are seeds of their masks, and stay.
+    codes = {
+        "golden": Code("a", tokens.encode),
         "guess": Code("a", fw.online("generator"), Masking(draw, hidden)),
         "x": Code("corrupted", fw.online()),
         "y": y,
     }
-    words = Term("guess", "golden", "words", fw.categorical(), positions="hidden")
-    return Method(found, {"words": words, task: enhance}, {"corrupted": corrupted})
+    predicted = Term("guess", "golden", "words", fw.categorical(), positions="hidden")
+    return Method(codes, {"words": predicted, task: enhance}, {"corrupted": corrupted})
 
 
 def _respix(target):

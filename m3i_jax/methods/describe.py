@@ -59,7 +59,7 @@ def _representation(term: Term, y) -> str:
         return y.encoder.represents
     if y.view in ("label", "text"):
         return {"label": "category", "text": "text"}[y.view] + " embedding"
-    if term.predict.candidates in ("words", "prototypes"):
+    if term.predict.candidates in ("visual tokens", "prototypes"):
         return term.predict.candidates
     return "dense feature" if term.predict.dense else "global feature"
 

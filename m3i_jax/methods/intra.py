@@ -8,10 +8,10 @@ from functools import partial
 from typing import Annotated
 
 from m3i_jax import framework as fw
-from m3i_jax import masks
+from m3i_jax import masks, renamed
 from m3i_jax.build import lookup
 from m3i_jax.framework import Code, Encoder, Masking, Method, Term
-from m3i_jax.ranges import Depth, Hidden, Memory, Range, Weight, Words
+from m3i_jax.ranges import Depth, Hidden, Memory, Range, Vocabulary, Weight
 from m3i_jax.texts import OneOf
 
 
@@ -27,51 +27,55 @@ def feature_distillation(target: Encoder | None = None) -> Method:
     return Method(codes, {"dense": Term("x", "y", "dense", fw.huber(delta=2.0))})
 
 
+@renamed.arguments(codes="vocabulary")
 def vq_kd(
     target: Encoder | None = None,
     *,
-    vocabulary: Words = 8192,
+    vocabulary: Vocabulary = 8192,
     decay: Memory = 0.99,
     commitment: Weight = 1.0,
 ) -> Method:
-    """VQ-KD, BEiT v2's tokenizer: view a → 32-d words → features of a frozen teacher (Peng 2022).
+    """VQ-KD, BEiT v2's tokenizer: view a → 32-d tokens → features of a frozen teacher (Peng 2022).
 
-    L = E(1 − cos) + E mean_d (sg(z_q) − z)²: what the decoder makes of the words is to have the
-    teacher's direction, and tokens stay near their words. Codebook by moving averages, no gradient.
+    L = E(1 − cos) + E mean_d (sg(z_q) − z)²: what the decoder makes of the tokens is to have the
+    teacher's direction, and they stay near their entries. Codebook by moving averages, no gradient.
     https://arxiv.org/abs/2208.06366, §2.2; docs/methods.md#vq_kd.
 
-    decay: what a word keeps of itself in a step.  commitment: weight of tokens staying near.
+    decay: what an entry keeps of itself in a step.  commitment: weight of tokens staying near.
     """
-    found, near = _quantizer(vocabulary, decay, commitment)
-    found["y"] = Code("a", target or fw.frozen())
+    codes, near = _quantizer(vocabulary, decay, commitment)
+    codes["y"] = Code("a", target or fw.frozen())
     # 1 − cos is half of a Gaussian with σ² = ½ on unit vectors.
-    return Method(found, {"dense": Term("x", "y", "dense", fw.cosine(dense=True), weight=0.5),
+    return Method(codes, {"dense": Term("x", "y", "dense", fw.cosine(dense=True), weight=0.5),
                           "commitment": near})  # fmt: skip
 
 
-def vq_vae(*, vocabulary: Words = 8192, decay: Memory = 0.99, commitment: Weight = 1.0) -> Method:
-    """VQ-VAE: view a → 32-d words → its pixels, a tokenizer that can paint (van den Oord 2017).
+@renamed.arguments(codes="vocabulary")
+def vq_vae(
+    *, vocabulary: Vocabulary = 8192, decay: Memory = 0.99, commitment: Weight = 1.0
+) -> Method:
+    """VQ-VAE: view a → 32-d tokens → its pixels, a tokenizer that can decode (van den Oord 2017).
 
-    L = mean e² + E mean_d (sg(z_q) − z)²: VQ-KD's words of unit length, of which the decoder
-    `painter` makes the image again. CIM trained offline takes its golden words and pictures from
-    it. https://arxiv.org/abs/1711.00937, Eq. 3; docs/methods.md#vq_vae.
+    L = mean e² + E mean_d (sg(z_q) − z)²: VQ-KD's tokens of unit length, of which the token
+    decoder, `painter`, makes the image again; CIM takes both from it.
+    https://arxiv.org/abs/1711.00937, Eq. 3; docs/methods.md#vq_vae.
 
-    decay: what a word keeps of itself in a step.  commitment: weight of tokens staying near.
+    decay: what an entry keeps of itself in a step.  commitment: weight of tokens staying near.
     """
-    found, near = _quantizer(vocabulary, decay, commitment)
-    found["y"] = Code("a", fw.pixels(normalization="raw"))
-    return Method(found, {"pixels": Term("x", "y", "painter", fw.gaussian()), "commitment": near})
+    codes, near = _quantizer(vocabulary, decay, commitment)
+    codes["y"] = Code("a", fw.pixels(normalization="raw"))
+    return Method(codes, {"pixels": Term("x", "y", "painter", fw.gaussian()), "commitment": near})
 
 
 def _quantizer(vocabulary: int, decay: float, commitment: float):
-    """Codes of view a rounded to words, and the term that keeps them near."""
+    """Codes of view a rounded to visual tokens, and the term that keeps them near."""
     quantized = fw.quantized(fw.online(heads="bottleneck"), vocabulary=vocabulary, decay=decay)
-    found = {
+    codes = {
         "x": Code("a", quantized),
         "before": Code("a", fw.before(quantized)),
         "words": Code("a", fw.stopped(quantized)),
     }
-    return found, Term("before", "words", None, fw.gaussian(), weight=commitment)
+    return codes, Term("before", "words", None, fw.gaussian(), weight=commitment)
 
 
 def mae(target: Encoder | None = None, *, hidden: Hidden = 0.75) -> Method:
@@ -134,46 +138,50 @@ def milan(target: Encoder | None = None, *, hidden: Hidden = 0.75) -> Method:
     return Method(codes, {"dense": Term("x", "y", "image", fw.cosine(dense=True))})
 
 
+@renamed.arguments(codes="vocabulary")
 def beit(
     *,
     hidden: Hidden = 75 / 196,
-    vocabulary: Words = 8192,
+    vocabulary: Vocabulary = 8192,
     tokenizer: Annotated[str, OneOf(*fw.TOKENIZERS)] = "vq",
 ) -> Method:
-    """BEiT: masked view a → the words of its hidden patches in a tokenizer (Bao et al. 2022).
+    """BEiT: masked view a → visual tokens of its hidden patches (Bao et al. 2022).
 
     −log P̂ = softmax cross-entropy over the vocabulary, at hidden positions; 75 of 196 patches
     hidden blockwise. ViT-B, 800 epochs: 83.2 % fine-tuned. `tokenizer`: "dalle", as published, or
     "vq", one that this library trained. https://arxiv.org/abs/2106.08254, §2; docs/methods.md#beit.
 
-    tokenizer: whose words: "dalle" or "vq".
+    tokenizer: whose visual tokens: "dalle" or "vq".
     """
-    return Method(*_words(hidden, vocabulary, lookup(WORDS, tokenizer, what="tokenizer")))
+    return Method(
+        *_visual_tokens(hidden, vocabulary, lookup(TOKENIZERS, tokenizer, what="tokenizer"))
+    )
 
 
-def beit_v2(*, hidden: Hidden = 75 / 196, vocabulary: Words = 8192) -> Method:
-    """BEiT v2: BEiT with VQ-KD words, asked of the class token, too (Peng et al. 2022).
+@renamed.arguments(codes="vocabulary")
+def beit_v2(*, hidden: Hidden = 75 / 196, vocabulary: Vocabulary = 8192) -> Method:
+    """BEiT v2: BEiT with VQ-KD's tokens, asked of the class token, too (Peng et al. 2022).
 
     L = CE + CE_class: `class_branch` lets the last class token and the patches of an early block
     speak through two extra blocks and the same head. ViT-B, 1600 epochs: 85.5 % fine-tuned.
     https://arxiv.org/abs/2208.06366, §2.3; docs/methods.md#beit_v2.
     """
-    found, terms = _words(hidden, vocabulary)
+    codes, terms = _visual_tokens(hidden, vocabulary)
     branch = fw.layered(fw.online(heads="class_branch"))
-    found["branch"] = Code("a", branch, found["x"].mask)
+    codes["branch"] = Code("a", branch, codes["x"].mask)
     terms["words_class"] = terms["words"]._replace(x="branch")
-    return Method(found, terms)
+    return Method(codes, terms)
 
 
-def _vq_words(*, vocabulary: int) -> Encoder:
-    return fw.words(fw.frozen("tokenizer", heads="bottleneck"), vocabulary=vocabulary)
+def _vq_tokens(*, vocabulary: int) -> Encoder:
+    return fw.visual_tokens(fw.frozen("tokenizer", heads="bottleneck"), vocabulary=vocabulary)
 
 
-WORDS = {"vq": _vq_words, "dalle": fw.dalle_words}
+TOKENIZERS = {"vq": _vq_tokens, "dalle": fw.dalle_tokens}
 
 
-def _words(hidden: float, vocabulary: int, tokenizer: Callable[..., Encoder] = _vq_words):
-    """Codes and terms of a prediction of visual words at hidden positions."""
+def _visual_tokens(hidden: float, vocabulary: int, tokenizer: Callable[..., Encoder] = _vq_tokens):
+    """Codes and terms of a prediction of visual tokens at hidden positions."""
     mask = Masking(masks.blockwise, hidden)
-    found = {"x": Code("a", fw.online(), mask), "y": Code("a", tokenizer(vocabulary=vocabulary))}
-    return found, {"words": Term("x", "y", "words", fw.categorical(), positions="hidden")}
+    codes = {"x": Code("a", fw.online(), mask), "y": Code("a", tokenizer(vocabulary=vocabulary))}
+    return codes, {"words": Term("x", "y", "words", fw.categorical(), positions="hidden")}

@@ -97,5 +97,5 @@ def check_sizes(what: str, *, vocabulary: int, width: int, depths: tuple, dtype:
     if width < 4 or width % 4:
         raise ConfigError(f"{what} has width {width}, expected a multiple of 4")
     if vocabulary < 2:
-        raise ConfigError(f"{what} has a vocabulary of {vocabulary}, expected two words or more")
+        raise ConfigError(f"{what} has a vocabulary of {vocabulary}, expected two tokens or more")
     check_choice(what, "dtype", dtype, DTYPES)

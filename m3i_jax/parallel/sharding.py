@@ -6,7 +6,7 @@ three. Batches are split over every axis but `tensor`. Everything else is the co
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import jax
@@ -42,6 +42,7 @@ def mesh(
     *,
     batch: int | None = None,
     devices: Sequence[Any] | None = None,
+    make: Callable = call,
 ) -> Mesh:
     """The devices as a (data, fsdp, tensor) grid, all of them unless `devices` are given.
 
@@ -49,12 +50,13 @@ def mesh(
       block: sizes of the axes `data`, `fsdp`, `tensor`; -1, for one of them, takes what is left.
       batch: images per (micro-)batch, which the data and fsdp axes must divide.
       devices: default all devices of all processes.
+      make: `build.call`; `build.made` for a block that has been checked.
 
     Raises:
       ConfigError: the axes do not multiply to the number of devices, or do not divide the batch.
     """
     devices = list(jax.devices() if devices is None else devices)
-    shape = call(axes, block or {}, what="config.mesh", count=len(devices))
+    shape = make(axes, block or {}, what="config.mesh", count=len(devices))
     ways = shape[0] * shape[1]
     if batch is not None and batch % ways:
         below, above = batch // ways * ways, (batch // ways + 1) * ways

@@ -22,12 +22,12 @@ MEASURES = {
 }
 
 
-def tables(words: str) -> list[Study]:
+def tables(tokenizer: str) -> list[Study]:
     """Tables 4 to 8, all but the last of ResPix and a ViT.
 
-    words: work directory of the tokenizer that all runs have in common.
+    tokenizer: work directory of the one that all runs have in common.
     """
-    case = partial(_case, words)
+    case = partial(_case, tokenizer)
     base = case(REFERENCE, "half of the cells at random; two blocks, one shared; softmax", 83.3)
     return [
         Study(title, tuple(cases), ("ImageNet, paper",), MEASURES)
@@ -43,12 +43,12 @@ def tables(words: str) -> list[Study]:
 
 
 def _case(
-    words: str, name: str, title: str, top1: Any, variant: str = "respix", **changes: Any
+    tokenizer: str, name: str, title: str, top1: Any, variant: str = "respix", **changes: Any
 ) -> Case:
     """A case that differs from a variant of the config in some fields of its blocks."""
     config = config_file.load(f"{CONFIG}:{variant}")
     if config.weights:
-        config.weights.tokenizer.path = words
+        config.weights.tokenizer.path = tokenizer
     with config.unlocked():
         config.update(changes)
     baselines = "baselines_resnet" if variant.endswith("resnet") else "baselines"
@@ -76,7 +76,7 @@ def _depths(case, base):
     for depth, theirs, top1 in ((3, 5, 83.2), (4, 7, 83.1)):
         title = f"{depth} blocks, one shared (paper: {theirs}, two)"
         found.append((f"shared_{depth}", title, top1, dict(depth=depth)))
-    made = [case(*words, towers=dict(generator=fields)) for *words, fields in found]
+    made = [case(*texts, towers=dict(generator=fields)) for *texts, fields in found]
     return [made[0], base, *made[1:]]
 
 
@@ -90,10 +90,10 @@ def _targets(case):
 
 
 def _sampling(case):
-    """How words are drawn instead."""
+    """How visual tokens are drawn instead."""
     return [
         case(kind, title, "diverged", objective=dict(sampling=kind))
-        for kind, title in (("uniform", "any word"), ("argmax", "the likeliest word"))
+        for kind, title in (("uniform", "any token"), ("argmax", "the likeliest token"))
     ]
 
 
@@ -104,7 +104,7 @@ def _corruptions(case):
         ("respix_resnet", "ResPix behind the generator", None),
         ("revdet_resnet", "RevDet behind the generator", 80.6),
     )
-    return [case(*words, variant=words[0]) for words in rows]
+    return [case(*texts, variant=texts[0]) for texts in rows]
 
 
 def _task(case):
@@ -112,19 +112,19 @@ def _task(case):
     return case("revdet", "RevDet", 83.1, variant="revdet")
 
 
-def ready(words: str, cases: Sequence[Case]) -> None:
-    """Raises ConfigError where the words are not there yet."""
-    path = pathlib.Path(words)
+def ready(tokenizer: str, cases: Sequence[Case]) -> None:
+    """Raises ConfigError where the tokenizer is not there yet."""
+    path = pathlib.Path(tokenizer)
     if any(case.config.weights for case in cases) and not path.exists():
         raise ConfigError(
-            f"the words of the ablation, '{path}', are not there yet; this makes them: python "
+            f"the tokenizer of the ablation, '{path}', is not there yet; this makes it: python "
             "experiments/train_tokenizer.py --config configs/digit_scenes/vq_vae.py "
             f"--workdir {path}"
         )
 
 
 def measure(job: Job) -> Mapping[str, float]:
-    """What the generator of a run guesses and its enhancer finds."""
+    """What the generator of a run predicts and its enhancer finds."""
     if not job.config.weights:  # nothing but erasing
         return {}
     return cim.measure(cim.restore(job.workdir)).metrics

@@ -220,7 +220,8 @@ def check(config: Config, *, devices: Sequence[Any] | None = None) -> Parts:
     total, warmup = _lengths(config, config.epoch_size)
     steps = dict(batch=config.batch, total=max(total, warmup), warmup=warmup)
     optimizers.check(config.optimizer, **steps)
-    mesh = sharding.mesh(config.mesh, batch=config.batch // config.accumulate, devices=devices)
+    batch = config.batch // config.accumulate
+    mesh = sharding.mesh(config.mesh, batch=batch, devices=devices, make=build.made)
     return Parts(config, method, network, weighting, augment, mesh)
 
 

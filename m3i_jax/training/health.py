@@ -19,7 +19,7 @@ LOG = getLogger(__name__)
 LIMITS = {
     "spread": (0.2, 0.0),  # about 1 where directions fill the sphere, 0 where all are alike
     "rank": (2.5, 0.0),  # directions that are filled
-    "used": (2.5, 0.2),  # prototypes or words in use
+    "used": (2.5, 0.2),  # prototypes or visual tokens in use
 }
 PATIENCE = 3  # logged steps in a row, as a batch may be poor by chance
 

@@ -76,7 +76,8 @@ def create(
       make: `build.call`; `build.made` for a block that has been checked.
     """
     given = {"params": params, "batch": batch, "total": total, "warmup": warmup}
-    return build.build(offered(), block, what="config.optimizer", make=make, **given)
+    functions = offered(make=make)
+    return build.build(functions, block, what="config.optimizer", make=make, **given)
 
 
 def check(block: Mapping[str, Any], *, batch: int, total: int, warmup: int) -> None:
@@ -87,14 +88,18 @@ def check(block: Mapping[str, Any], *, batch: int, total: int, warmup: int) -> N
     _, own = choose(offered(), block, what="config.optimizer")
     field = {n: p.default for n, p in inspect.signature(optimizer).parameters.items()} | own
     shape, rates = ("schedule", "end_lr", "stretch"), ("lr", "base_lr")
-    _rate(*map(field.get, shape), total, warmup, batch, *map(field.get, rates))
+    of = total, warmup, batch
+    _rate(*map(field.get, shape), *of, *map(field.get, rates), make=build.made)
     _kind(field["clip"], field["clip_by"])
     rules.check(**{key: field[key] for key in ("freeze", "lr_scale", "late", "limits")})
 
 
-def offered() -> dict[str, Callable[..., Optimizer]]:
-    """The optimisers that a config may name: `optimizer` along each direction."""
-    return {name: _along(direction) for name, direction in DIRECTIONS.items()}
+def offered(*, make: Callable = build.call) -> dict[str, Callable[..., Optimizer]]:
+    """The optimisers that a config may name: `optimizer` along each direction.
+
+    make: see `create`.
+    """
+    return {name: _along(direction, make) for name, direction in DIRECTIONS.items()}
 
 
 def optimizer(
@@ -117,6 +122,7 @@ def optimizer(
     freeze: Pattern | None = None,
     late: tuple[Wait, ...] = (),
     limits: tuple[Limits, ...] = (),
+    make: Callable = build.call,
 ) -> Optimizer:
     """What all optimisers have in common: rate, clipping, and rules by path.
 
@@ -135,19 +141,20 @@ def optimizer(
       of the run (DINO's last layer).
     limits: (pattern, least, most) rules: what parameters are cut to behind every step, such as the
       logarithm of CLIP's scale.
+    make: how a schedule is made of its block, see `create`.
     """
     by_path = dict(no_decay=no_decay, lr_scale=lr_scale, freeze=freeze, late=late)
     rules.check(freeze=freeze, lr_scale=lr_scale, late=late, limits=limits)
-    rate = _rate(schedule, end_lr, stretch, total, warmup, batch, lr, base_lr)
-    found = Rules(params, **by_path, layer_decay=layer_decay, total=total)
+    rate = _rate(schedule, end_lr, stretch, total, warmup, batch, lr, base_lr, make=make)
+    by_leaf = Rules(params, **by_path, layer_decay=layer_decay, total=total)
 
     def directed(start: int) -> list[optax.GradientTransformation]:
         ramp = partial(_ramp, total=total, stretch=stretch, start=start)
-        return direction(found.decays, ramp, lambda step: rate(step + start))
+        return direction(by_leaf.decays, ramp, lambda step: rate(step + start))
 
-    train = [*_clipped(found, clip, clip_by), *_started(found, directed)]
-    bounds = [transforms.within(found.limits(limits))] if limits else []
-    return Optimizer(_assemble(found, train, rate, bounds), rate)
+    train = [*_clipped(by_leaf, clip, clip_by), *_started(by_leaf, directed)]
+    bounds = [transforms.within(by_leaf.limits(limits))] if limits else []
+    return Optimizer(_assemble(by_leaf, train, rate, bounds), rate)
 
 
 def adamw(
@@ -254,7 +261,7 @@ DIRECTIONS: dict[str, Callable[..., list]] = {
 }
 
 
-def _along(direction: Callable[..., list]) -> Callable[..., Optimizer]:
+def _along(direction: Callable[..., list], make: Callable) -> Callable[..., Optimizer]:
     """`optimizer` along a direction; its signature, a config's schema, has the keywords of both."""
     keywords = lambda fn: [  # noqa: E731
         p for p in inspect.signature(fn).parameters.values() if p.kind is p.KEYWORD_ONLY
@@ -263,14 +270,14 @@ def _along(direction: Callable[..., list]) -> Callable[..., Optimizer]:
 
     def along(params, **fields):
         chosen = {name: fields.pop(name) for name in own & fields.keys()}
-        return optimizer(params, direction=partial(direction, **chosen), **fields)
+        return optimizer(params, direction=partial(direction, **chosen), make=make, **fields)
 
     first = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     rates = RATES if direction in (adamw, lamb) else {}
     common = [
         p.replace(annotation=rates.get(p.name, p.annotation))
         for p in keywords(optimizer)
-        if p.name != "direction"
+        if p.name not in ("direction", "make")
     ]
     along.__doc__ = f"{inspect.getdoc(direction)}\n\n{inspect.getdoc(optimizer)}"
     along.__signature__ = inspect.Signature([first, *common, *keywords(direction)])
@@ -326,7 +333,9 @@ def _ramp(first: float, last: float, *, total: int, stretch: float, start: int):
     return lambda step: whole(step + start)
 
 
-def _rate(schedule, end_lr, stretch, total, warmup, batch, lr, base_lr) -> schedules.Schedule:
+def _rate(
+    schedule, end_lr, stretch, total, warmup, batch, lr, base_lr, *, make: Callable
+) -> schedules.Schedule:
     """The schedule that the config names, from the peak rate."""
     block = {"name": schedule} if isinstance(schedule, str) else dict(schedule)
     given = {"total": total, "warmup": warmup}
@@ -338,14 +347,15 @@ def _rate(schedule, end_lr, stretch, total, warmup, batch, lr, base_lr) -> sched
         raise ConfigError(
             f"config.optimizer.{key} has no meaning for the schedule '{block.get('name')}'"
         )
-    made = build.build(SCHEDULES, block, what="config.optimizer.schedule", **given)
-    for key, rate in (("end_lr", end_lr), ("schedule.start", block.get("start", 0.0))):
-        if rate > given["peak"]:
+    what = "config.optimizer.schedule"
+    rate = build.build(SCHEDULES, block, what=what, make=make, **given)
+    for key, least in (("end_lr", end_lr), ("schedule.start", block.get("start", 0.0))):
+        if least > given["peak"]:
             raise ConfigError(
-                f"config.optimizer.{key} is {rate:g}, more than the peak of {given['peak']:g}: "
+                f"config.optimizer.{key} is {least:g}, more than the peak of {given['peak']:g}: "
                 "a rate rises in the warm-up and falls behind it"
             )
-    return made
+    return rate
 
 
 def _float32() -> optax.GradientTransformation:

@@ -202,9 +202,9 @@ def _start(run: Run, kept: Checkpoints, inputs: Inputs) -> tuple[TrainState, dic
     wanted = sharding.abstract(run.abstract.items(), run.shardings.items())
     found = kept.restore(wanted)
     if found is None:
-        words = inputs.tokenizer
-        start = init_from.find(run, tokenizer=words)  # both before anything compiles
-        towers = frozen.find(run, tokenizer=words)
+        tokenizer = inputs.tokenizer
+        start = init_from.find(run, tokenizer=tokenizer)  # both before anything compiles
+        towers = frozen.find(run, tokenizer=tokenizer)
         state = init_from.fill(run, run.create(), start)
         return frozen.fill(run, state, towers), None
     changed = pipeline.changes(found.meta["fingerprint"], inputs.fingerprint)

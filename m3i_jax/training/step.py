@@ -191,7 +191,7 @@ def _accumulated(differentiate, prepared: Prepared, key, parts: int, group: int)
     def body(total, part):
         number, rows = part
         result = differentiate(rows, jax.random.fold_in(key, number))
-        # Integers have no mean: the last ones stand. Methods whose updates have any (words
+        # Integers have no mean: the last ones stand. Methods whose updates have any (tokens
         # that were chosen) keep statistics of the batch, and are refused with micro-batches.
         share = lambda t, r: t + r / parts if jnp.issubdtype(r.dtype, jnp.inexact) else r  # noqa: E731
         return jax.tree.map(share, total, result), None

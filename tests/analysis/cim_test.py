@@ -68,7 +68,7 @@ def measured(model):
 
 
 def _look(run, arrays, sampling=None):
-    """Logits, golden words, visible and replaced cells, prediction and target of every image."""
+    """Logits, target tokens, visible and replaced cells, prediction and target of every image."""
     found = []
     for i, rows in enumerate(cim.batches(run, limit=LIMIT, batch=BATCH)):
         key = jax.random.fold_in(jax.random.key(SEED), i)
@@ -90,18 +90,18 @@ def _arrays(run, params, states, batch, key, sampling):
 
 def test_other_samples_are_drawn_under_the_same_mask(model):
     _, look = model("revdet")
-    (logits, golden, visible, cells, *_), other = look(), look(jax.random.key(9))
-    for one, two in ((logits, other[0]), (golden, other[1]), (visible, other[2])):
+    (logits, target_tokens, visible, cells, *_), other = look(), look(jax.random.key(9))
+    for one, two in ((logits, other[0]), (target_tokens, other[1]), (visible, other[2])):
         np.testing.assert_array_equal(one, two)
     assert (cells != other[3]).any() and not (other[3] & visible).any()
 
 
 @pytest.mark.parametrize("task", ["respix", "revdet"])
 def test_the_generator_is_measured_at_hidden_cells(measured, task):
-    metrics, (logits, golden, visible, cells, *_), _ = measured(task)
-    hidden = ~visible.reshape(golden.shape)
+    metrics, (logits, target_tokens, visible, cells, *_), _ = measured(task)
+    hidden = ~visible.reshape(target_tokens.shape)
     assert hidden.mean() == 0.5
-    logits, words = logits[hidden].astype(np.float64), golden[hidden]
+    logits, words = logits[hidden].astype(np.float64), target_tokens[hidden]
     shares = np.bincount(words) / len(words)
     assert 0.2 < shares.max() < 0.95  # or a constant would be the whole truth
     assert metrics["unigram_top1"] == shares.max()
@@ -113,7 +113,7 @@ def test_the_generator_is_measured_at_hidden_cells(measured, task):
     wanted = -np.take_along_axis(logs, words[:, None], -1).mean()
     assert metrics["generator_nats"] == pytest.approx(wanted, rel=1e-5)
     assert metrics["replaced"] == pytest.approx(
-        cells.reshape(golden.shape)[hidden].mean(), abs=1e-7
+        cells.reshape(target_tokens.shape)[hidden].mean(), abs=1e-7
     )
     assert not cells[visible].any()
 

@@ -47,7 +47,7 @@ def workdir(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_usage_counts_the_words_that_the_engine_chooses(workdir):
+def test_usage_counts_the_tokens_that_the_engine_chooses(workdir):
     found = codebook.usage(workdir, batch=7)
     trained = models.restore(workdir, branch="online")
     source = data.source(trained.config.data, split="test")
@@ -61,7 +61,7 @@ def test_usage_counts_the_words_that_the_engine_chooses(workdir):
         only, trained.network, trained.params, states, views, train=False, key=None
     )
     choice = np.asarray(codes["x"].target_index)
-    assert found.patches == choice.size == len(source) * 16 and found.words == 12
+    assert found.patches == choice.size == len(source) * 16 and found.vocabulary == 12
     assert found.used == len(np.unique(choice)) > 1
     shares = np.bincount(choice.ravel(), minlength=12) / choice.size
     entropy = -(shares[shares > 0] * np.log(shares[shares > 0])).sum()

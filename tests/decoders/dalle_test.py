@@ -1,4 +1,4 @@
-"""DALL-E's decoder: exact count, its equations in float64, words and shares, its protocol."""
+"""DALL-E's decoder: exact count, its equations in float64, tokens and shares, its protocol."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from m3i_jax import decoders, encoders, geometry, networks, normalize, trees
 from m3i_jax.build import ConfigError
-from m3i_jax.decoders.dalle import Words
+from m3i_jax.decoders.dalle import TokenTable
 from m3i_jax.types import Features
 
 NAME = {"name": "dalle_decoder"}
@@ -19,13 +19,13 @@ def tiny(**overrides):
     return decoders.create(NAME | SMALL | overrides)
 
 
-def words(key, grid, count=2):
+def tokens(key, grid, count=2):
     return Features(target_index=jax.random.randint(key, (count, grid[0] * grid[1]), 0, 12))
 
 
 def params_of(module, key, grid=(2, 3)):
     """Parameters whose branches outweigh the gain, and pixels that lie between 0 and 1."""
-    params = jax.jit(lambda k: module.init(k, words(key, grid), grid=grid))(key)["params"]
+    params = jax.jit(lambda k: module.init(k, tokens(key, grid), grid=grid))(key)["params"]
     keys = iter(jax.random.split(key, len(jax.tree.leaves(params))))
     draw = lambda p: 2 * p + 0.1 * jax.random.normal(next(keys), p.shape)  # noqa: E731
     params = jax.tree.map(draw, params)
@@ -58,7 +58,7 @@ def conv_(p, x):
 
 
 def image_(p, hot, depths):
-    """One-hot words (B, h, w, vocabulary) -> (B, H, W, 3), in float64."""
+    """One-hot tokens (B, h, w, vocabulary) -> (B, H, W, 3), in float64."""
     x = hot @ p["embed"]["kernel"] + p["embed"]["bias"]
     for i, depth in enumerate(depths):
         x = np.kron(x, np.ones((1, 2, 2, 1))) if i else x
@@ -74,7 +74,7 @@ def image_(p, hot, depths):
 
 def test_forward_in_float64(key):
     module, grid = tiny(), (2, 3)
-    params, x = params_of(module, key), words(key, grid)
+    params, x = params_of(module, key), tokens(key, grid)
     hot = np.eye(12)[np.asarray(x.target_index)]
     p = jax.tree.map(np.float64, params)
     want = image_(p, hot.reshape(2, *grid, 12), (1, 2))
@@ -89,12 +89,12 @@ def test_forward_in_float64(key):
 
 
 def test_a_word_is_its_row_and_a_share_its_part_of_it(key):
-    table, x = Words(12, 6), words(key, (2, 3))
+    table, x = TokenTable(12, 6), tokens(key, (2, 3))
     params = {"kernel": jax.random.normal(key, (12, 6)), "bias": jnp.arange(6.0)}
     rows = table.apply({"params": params}, x)
     want = params["kernel"][x.target_index] + params["bias"][None, None]
     np.testing.assert_array_equal(rows, want)
-    # One-hot shares are words, and a choice counts before shares.
+    # One-hot shares are tokens, and a choice counts before shares.
     shares = jax.nn.one_hot(x.target_index, 12)
     soft = table.apply({"params": params}, Features(tokens=shares))
     np.testing.assert_allclose(soft, want, rtol=1e-6)
@@ -107,8 +107,8 @@ def test_a_word_is_its_row_and_a_share_its_part_of_it(key):
     np.testing.assert_allclose(jax.grad(loss)(shares), grad, rtol=1e-5)
 
 
-def test_images_of_112_are_14x14_words_and_back(key):
-    """224 -> 112 -> 14×14 words -> 112, by four stages."""
+def test_images_of_112_are_14x14_tokens_and_back(key):
+    """224 -> 112 -> 14×14 tokens -> 112, by four stages."""
     reads = encoders.create("dalle_encoder", width=4, vocabulary=12, depths=(1, 1, 1, 1))
     writes = tiny(depths=(1, 1, 1, 1), width=4)
     photo = jax.random.uniform(key, (1, 224, 224, 3))
@@ -130,7 +130,7 @@ def test_images_of_112_are_14x14_words_and_back(key):
 
 def test_bfloat16_stays_close_and_returns_float32(key):
     grid = (2, 3)
-    params, x = params_of(tiny(), key), words(key, grid)
+    params, x = params_of(tiny(), key), tokens(key, grid)
     exact, half = (apply(tiny(dtype=t), params, x, grid) for t in ("float32", "bfloat16"))
     assert half.dtype == jnp.float32
     # Pixels have a range of 1; the location is rounded to 2^-9 of itself, about ten times.
@@ -151,10 +151,10 @@ def test_it_is_a_head_behind_a_tokenizer(key):
 def test_mismatches_speak(key):
     module, grid = tiny(), (2, 3)
     start = lambda x, grid: jax.eval_shape(lambda k: module.init(k, x, grid=grid), key)  # noqa: E731
-    with pytest.raises(ConfigError, match="reads 12 words, but its input has width 7"):
+    with pytest.raises(ConfigError, match="reads 12 visual tokens, but its input has width 7"):
         start(Features(tokens=jnp.zeros((1, 6, 7))), grid)
-    with pytest.raises(ValueError, match="4 words do not fill a grid of 2x3"):
-        start(words(key, (2, 2)), grid)
+    with pytest.raises(ValueError, match="4 visual tokens do not fill a grid of 2x3"):
+        start(tokens(key, (2, 2)), grid)
     for options, message in (
         ({"embed": 0}, "embed is 0, expected 1 to"),
         ({"width": 6}, "dalle_decoder has width 6"),

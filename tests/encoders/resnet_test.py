@@ -261,7 +261,7 @@ def test_mismatches_speak(key):
         ({"image": 20}, "image 20x20 is not divisible by stride 8"),
         ({"depths": ()}, "depth is 0, expected at least 1"),
         ({"depths": (2, 0)}, r"depths\[1\] is 0, expected 1 to"),
-        ({"drop_path": 1.0}, "less than 1"),
+        ({"drop_path": 1.0}, "drop_path is 1.0, expected 0 to 0.9"),
         ({"remat": "ful"}, "did you mean 'full'"),
     ):
         with pytest.raises(ConfigError, match=words):

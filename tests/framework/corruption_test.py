@@ -9,15 +9,15 @@ from m3i_jax import framework as fw
 from m3i_jax.framework.views import DerivedInputs
 from m3i_jax.types import Box, Features, Region, View
 
-GRID, WORDS = (2, 3), 5
+GRID, VOCABULARY = (2, 3), 5
 BATCH, CELLS = 4, 6
 RNG = np.random.default_rng(0)
-GOLDEN = RNG.integers(0, WORDS, (BATCH, CELLS)).astype(np.int32)
+TARGET = RNG.integers(0, VOCABULARY, (BATCH, CELLS)).astype(np.int32)
 VISIBLE = RNG.random((BATCH, *GRID)) < 0.5
 
 
 def painted(made, choice):
-    """A picture that shows every word as the brightness of its cell."""
+    """A picture that shows every token as the brightness of its cell."""
     cells = choice.reshape(-1, *GRID, 1).astype(jnp.float32)
     return jnp.broadcast_to(cells, (*cells.shape[:3], 3))
 
@@ -29,48 +29,48 @@ def corrupt(logits, key, *, size=GRID, **options):
     ones = jnp.ones(BATCH)
     view = View(jnp.zeros((BATCH, *size, 3)), Box(*(ones,) * 6))
     made = DerivedInputs(
-        {"golden": Features(target_index=jnp.asarray(GOLDEN)), "guess": Features()},
-        {"guess": jnp.asarray(VISIBLE)},
+        {"target": Features(target_index=jnp.asarray(TARGET)), "prediction": Features()},
+        {"prediction": jnp.asarray(VISIBLE)},
         lambda decoder, role: jnp.asarray(logits, jnp.float32),
         None,
         {},
     )
     derived = fw.corrupted(
-        "a", golden="y", guess="x", decoder="words", tokenizer=TOKENIZER, **options
+        "a", target="y", prediction="x", decoder="words", tokenizer=TOKENIZER, **options
     )
-    assert derived.codes == {"golden": "y", "guess": "x"} and derived.needs == ("a",)
+    assert derived.codes == {"target": "y", "prediction": "x"} and derived.needs == ("a",)
     found = derived.make(key, {"a": view}, made, grid=GRID, patch=1)
     assert found.box is view.box
     return found
 
 
-def test_visible_cells_keep_their_word_and_hidden_ones_get_the_guess(key):
-    logits = RNG.normal(size=(BATCH, CELLS, WORDS))
+def test_visible_cells_keep_their_token_and_hidden_ones_get_the_prediction(key):
+    logits = RNG.normal(size=(BATCH, CELLS, VOCABULARY))
     found = corrupt(logits, key, sampling="argmax")
-    want = np.where(VISIBLE.reshape(BATCH, -1), GOLDEN, logits.argmax(-1)).reshape(BATCH, *GRID)
+    want = np.where(VISIBLE.reshape(BATCH, -1), TARGET, logits.argmax(-1)).reshape(BATCH, *GRID)
     np.testing.assert_array_equal(found.data[..., 0], want)
     cells = found.regions["replaced"].cells
-    np.testing.assert_array_equal(cells, want != GOLDEN.reshape(want.shape))
+    np.testing.assert_array_equal(cells, want != TARGET.reshape(want.shape))
     assert not (cells & VISIBLE).any() and cells.any()
 
 
-def test_a_guess_that_is_right_replaces_nothing(key):
-    right = 50.0 * np.eye(WORDS)[GOLDEN]
+def test_a_prediction_that_is_right_replaces_nothing(key):
+    right = 50.0 * np.eye(VOCABULARY)[TARGET]
     for sampling in ("argmax", "softmax"):
         found = corrupt(right, key, sampling=sampling)
         assert not found.regions["replaced"].cells.any()
-    np.testing.assert_array_equal(found.data[..., 0], GOLDEN.reshape(BATCH, *GRID))
+    np.testing.assert_array_equal(found.data[..., 0], TARGET.reshape(BATCH, *GRID))
 
 
 def frequencies(logits, **options):
-    """How often each word is drawn for hidden cells, over many keys."""
+    """How often each token is drawn for hidden cells, over many keys."""
     draw = jax.vmap(lambda key: corrupt(logits, key, **options).data[..., 0])
     drawn = np.asarray(draw(jax.random.split(jax.random.key(1), 2000)))[:, ~VISIBLE]
-    return np.bincount(drawn.astype(int).ravel(), minlength=WORDS) / drawn.size
+    return np.bincount(drawn.astype(int).ravel(), minlength=VOCABULARY) / drawn.size
 
 
-def test_words_are_drawn_by_the_softmax_or_evenly():
-    logits = np.broadcast_to(np.log([0.1, 0.2, 0.3, 0.4, 1e-9]), (BATCH, CELLS, WORDS))
+def test_tokens_are_drawn_by_the_softmax_or_evenly():
+    logits = np.broadcast_to(np.log([0.1, 0.2, 0.3, 0.4, 1e-9]), (BATCH, CELLS, VOCABULARY))
     # 2000 draws of some 12 cells: a standard error is at most 0.0033.
     np.testing.assert_allclose(frequencies(logits), [0.1, 0.2, 0.3, 0.4, 0.0], atol=0.013)
     np.testing.assert_allclose(frequencies(logits, sampling="uniform"), [0.2] * 5, atol=0.013)
@@ -79,16 +79,16 @@ def test_words_are_drawn_by_the_softmax_or_evenly():
 
 
 def test_the_picture_is_brought_to_the_size_of_the_view(key):
-    found = corrupt(np.zeros((BATCH, CELLS, WORDS)), key, size=(8, 12))
+    found = corrupt(np.zeros((BATCH, CELLS, VOCABULARY)), key, size=(8, 12))
     assert found.data.shape == (BATCH, 8, 12, 3)
     # Bilinear: corners are those of the cells.
-    small = corrupt(np.zeros((BATCH, CELLS, WORDS)), key).data
+    small = corrupt(np.zeros((BATCH, CELLS, VOCABULARY)), key).data
     np.testing.assert_allclose(found.data[:, 0, 0], small[:, 0, 0], atol=1e-6)
     np.testing.assert_allclose(found.data[:, -1, -1], small[:, -1, -1], atol=1e-6)
 
 
 def test_wrong_options_are_refused():
-    how = dict(golden="y", guess="x", decoder="words", tokenizer=TOKENIZER)
+    how = dict(target="y", prediction="x", decoder="words", tokenizer=TOKENIZER)
     with pytest.raises(ValueError, match="not drawn by 'softmx'; did you mean 'softmax'"):
         fw.corrupted("a", **how, sampling="softmx")
     with pytest.raises(ValueError, match="positive, not 0"):

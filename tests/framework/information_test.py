@@ -38,7 +38,7 @@ def test_collapse_shows(key):
 def test_words_count_by_their_use():
     choice = jnp.array([[0, 1], [0, 1]])
     logits = 50.0 * jax.nn.one_hot(choice, 5)
-    found = information.of_words(logits, Target(target_index=choice), jnp.ones(2))
+    found = information.of_vocabulary(logits, Target(target_index=choice), jnp.ones(2))
     np.testing.assert_allclose(found.information, np.log(2), rtol=1e-5)
     np.testing.assert_allclose(found.used, 2.0, rtol=1e-5)
 

@@ -60,7 +60,7 @@ def test_an_average_is_always_kept():
     assert "ema" in methods.m3i().slots
 
 
-@pytest.mark.parametrize("state", [fw.queue, fw.centred, fw.quantized, fw.words])
+@pytest.mark.parametrize("state", [fw.queue, fw.centred, fw.quantized, fw.visual_tokens])
 def test_one_state_is_not_about_the_codes_of_two_heads(state):
     one, other = (Code("a", state(fw.ema(heads=h))) for h in ("projector", "prototypes"))
     with pytest.raises(ValueError, match="wanted for the codes of .*projector.*prototypes.*`name`"):
@@ -84,9 +84,11 @@ def test_masks_are_equal_where_they_draw_alike():
         ("Part", RegionCode),
         ("Derived", fw.DerivedView),
         ("Made", fw.DerivedInputs),
+        ("words", fw.visual_tokens),
+        ("dalle_words", fw.dalle_tokens),
     ],
 )
-def test_a_record_that_was_renamed_answers_and_says_its_name(former, record):
+def test_what_was_renamed_answers_and_says_its_name(former, record):
     with pytest.warns(DeprecationWarning, match=f"{former} is called framework.{record.__name__}"):
         assert getattr(fw, former) is record
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):

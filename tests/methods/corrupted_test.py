@@ -25,7 +25,7 @@ def test_cim_as_published():
     assert method.terms["respix"].predict.name == "Laplace · Gaussian"
     assert method.codes["guess"].mask.count((14, 14)) == 96  # 100 of 196 are hidden
     assert method.codes["y"].encoder.name == "pixels/window"
-    # Golden words and guesses come before the image that is made of them.
+    # Target tokens and predictions come before the image that is made of them.
     assert method.order.index("golden") < method.order.index("x") > method.order.index("guess")
 
 
@@ -54,7 +54,7 @@ def test_beside_categories_by_config_alone():
     rows = {"cim": dict(name="cim", task="revdet"), "category": dict(name="classification")}
     method = methods.create(dict(name="combine", methods=rows))
     view = method.views["cim/corrupted"]
-    assert view.codes == {"golden": "cim/golden", "guess": "cim/guess"}
+    assert view.codes == {"target": "cim/golden", "prediction": "cim/guess"}
     assert method.codes["cim/x"].view == "cim/corrupted"
     assert {t.group for t in method.terms.values()} == {"cim", "category"}
 

@@ -28,7 +28,7 @@ def test_data2vec_reads_layers_of_the_average():
     assert method.slots["ema"].settings[:3] == (0.9998, 0.9998, "cosine")
 
 
-def test_beit_v2_asks_the_same_words_twice_of_one_pass():
+def test_beit_v2_asks_the_same_tokens_twice_of_one_pass():
     method = methods.beit_v2()
     assert method.terms["words"].decoder == method.terms["words_class"].decoder
     assert method.codes["x"].mask == method.codes["branch"].mask

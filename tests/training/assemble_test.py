@@ -1,5 +1,6 @@
 """Every method of the table as it is trained: 8 devices, learning, bad steps, refused configs."""
 
+import dataclasses
 import functools
 import re
 from collections.abc import Callable
@@ -261,8 +262,34 @@ def test_what_a_config_describes_is_checked_once_and_built_once(shrunk, monkeypa
     monkeypatch.setitem(methods.METHODS, "siamese_im", building)
     run = assemble(config, images=100)
     blocks = ("encoder", "decoders", "objective", "target", "optimizer", "weighting", "average")
+    blocks += ("mesh",)
     twice = {what for what, fn in checked if checked.count((what, fn)) > 1}
-    twice -= {"config.optimizer.schedule"}  # `optimizer` takes it as data, also from elsewhere
     assert not [what for what in twice if what.startswith(tuple(f"config.{b}" for b in blocks))]
     assert {f"config.{block}" for block in blocks} - {"config.decoders"} <= {w for w, _ in checked}
     assert len(built) == 1 and run.method.slots["ema"].settings[0] == 0.0  # μ₀ of 12 steps
+
+
+def test_methods_inside_a_method_the_schedule_and_the_mesh_are_checked_once(shrunk, monkeypatch):
+    config, checked, check = shrunk("mae"), [], build.check
+    inner = {"a": {"name": "mae", "target": {"name": "pixels"}}, "b": {"name": "simmim", "unit": 1}}
+    decoders = {**config.decoders, "pixels": {"name": "linear"}}
+    config = dataclasses.replace(
+        config,
+        objective={"name": "combine", "methods": inner},
+        optimizer={**config.optimizer, "schedule": {"name": "constant"}, "end_lr": 0.0},
+        mesh={"data": 1},
+        target={},
+        decoders=decoders,
+    )
+
+    def counted(fn, kwargs, *, what, **how):
+        checked.append(what)
+        return check(fn, kwargs, what=what, **how)
+
+    monkeypatch.setattr(build, "check", counted)
+    assert set(assemble(config, images=100, devices=jax.devices()[:1]).method.groups) == {"a", "b"}
+    at = "config.objective.methods."
+    # A method is held to its function, and to the record of what is said beside it.
+    wanted = {f"{at}a": 2, f"{at}b": 2, f"{at}a.target": 1}
+    wanted |= {"config.optimizer.schedule": 1, "config.mesh": 1}
+    assert {what: checked.count(what) for what in wanted} == wanted

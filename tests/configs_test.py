@@ -129,6 +129,7 @@ EXEMPT = {
     "imagenet/mixed_classification_vit_b16": TOKENS,
     "finetune/cim": TOKENS,
     "finetune/digit_scenes": TOKENS,
+    "finetune/small": TOKENS,
     "finetune/vit": TOKENS,
     "finetune/mae": TOKENS,
     "finetune/replknet": {"mask_token"},

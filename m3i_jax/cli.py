@@ -17,12 +17,15 @@ Exit status of a program:
 """
 
 import errno
+import functools
 import itertools
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from logging import LogRecord, getLogger
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -34,6 +37,7 @@ USAGE = ConfigError.status
 INTERRUPTED = 128 + 2
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 load = config_file.load  # as scripts know it
+LATE = "Event loop is closed"
 WORD = 200  # letters of a word in a message, which is cut if it is longer
 
 
@@ -58,6 +62,7 @@ def run(
         logging.set_verbosity(logging.WARNING)
         getLogger("m3i_jax").setLevel("INFO")
         logging.get_absl_logger().addFilter(_told_once)
+        sys.unraisablehook = functools.partial(_unraisable, sys.unraisablehook)
         if words:
             return main(*argv[1:])
         if argv[1:]:
@@ -98,6 +103,13 @@ def run(
 def _told_once(record: LogRecord) -> bool:
     """False for tracebacks of Orbax's threads: each raises what it logs, and we say it."""
     return not (record.exc_info and f"{os.sep}orbax{os.sep}" in record.pathname)
+
+
+def _unraisable(print_it: Callable[[Any], None], met: Any) -> None:
+    """Leaves out what threads of TensorStore meet behind a save that has failed, and been told."""
+    late = isinstance(met.exc_value, RuntimeError) and str(met.exc_value) == LATE
+    if not late or threading.current_thread() is threading.main_thread():
+        print_it(met)
 
 
 def _print(text: str) -> None:

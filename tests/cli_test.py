@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+import threading
 import time
+import types
 
 import pytest
 
@@ -244,3 +246,22 @@ def test_disks_and_ctrl_c_end_without_a_traceback(act, status, sentence, tmp_pat
     assert done.returncode == status, done.stderr
     assert done.stderr.startswith("error: " + sentence.format(tmp=tmp_path))
     assert done.stderr.count("\n") == 1
+
+
+def test_a_failed_save_is_told_once_and_other_errors_are_printed():
+    """TensorStore's threads meet the loop of a save that is over, each with a traceback."""
+    late, told = RuntimeError("Event loop is closed"), []
+
+    def raised(error):
+        cli._unraisable(told.append, types.SimpleNamespace(exc_value=error))
+
+    def behind(error):
+        thread = threading.Thread(target=raised, args=(error,))
+        thread.start()
+        thread.join()
+
+    behind(late)
+    assert not told
+    raised(late)
+    behind(RuntimeError("another"))
+    assert [str(met.exc_value) for met in told] == ["Event loop is closed", "another"]

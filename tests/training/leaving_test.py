@@ -13,6 +13,7 @@ import pytest
 from m3i_jax import data, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
+from m3i_jax.checkpoints.faults import CheckpointError
 from m3i_jax.parallel.signals import EXIT_PREEMPTED
 from m3i_jax.training import log
 from m3i_jax.training.session import train
@@ -115,6 +116,27 @@ def test_a_directory_deleted_under_a_run_comes_back(config, straight, tmp_path, 
     assert (workdir / "config.json").read_text() == (straight / "config.json").read_text()
     assert not (workdir / "checkpoints" / ".lock").exists()
     assert Checkpoints(workdir / "checkpoints", read_only=True).steps() == [8, 12]
+
+
+@pytest.mark.parametrize("kind", ["removed", "renamed", "a file"])
+def test_a_directory_that_is_gone_at_the_end_is_no_good_end(config, tmp_path, kind, monkeypatch):
+    """Behind the last save, which waits for its step: nothing is left to make it again."""
+    workdir, close = tmp_path / "run", log.Log.close
+
+    def go(self):
+        close(self)
+        workdir.rename(tmp_path / "elsewhere")
+        if kind == "removed":
+            shutil.rmtree(tmp_path / "elsewhere")
+        if kind == "a file":
+            workdir.write_text("")
+
+    monkeypatch.setattr(log.Log, "close", go)
+    with pytest.raises(
+        CheckpointError, match="step 12 was saved, but .* was deleted or moved"
+    ) as met:
+        train(config, workdir)
+    assert met.value.status == 74
 
 
 def test_what_fails_beside_the_training_loses_no_step(config, tmp_path):

@@ -142,11 +142,11 @@ def start(
 
 def _still_there(kept: Checkpoints, step: int) -> None:
     """Refuses to end well where the last step was saved, and its directory is gone since."""
-    there = kept.steps() if jax.process_index() == 0 else [step]
+    there = [0, *kept.steps()] if jax.process_index() == 0 else [step]  # 0: none was taken
     if processes.anywhere(step not in there):
         raise CheckpointError(
             f"step {step} was saved, but '{kept.directory}' was deleted or moved since; steps on "
-            f"disk: {', '.join(map(str, there)) or 'none'}"
+            f"disk: {', '.join(map(str, there[1:])) or 'none'}"
         )
 
 

@@ -183,15 +183,15 @@ def boltzmann(
 
 
 def binary() -> Distribution:
-    """Bernoulli for every category of a table by itself: is it shown?
+    """Bernoulli for every category of a table by itself: is it in the image?
 
     DeiT III (Touvron et al. 2022, https://arxiv.org/abs/2204.07118).
     """
 
     def score(prediction, target):
         # (B,) of one category, or (B, k) of a blend, whose images show k.
-        shown = target.target_index.reshape(len(prediction), -1)
-        return losses.binary(prediction, target.candidates, shown)
+        present = target.target_index.reshape(len(prediction), -1)
+        return losses.binary(prediction, target.candidates, present)
 
     return Distribution("Bernoulli", score, dense=False, candidates="categories")
 

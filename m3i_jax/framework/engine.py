@@ -156,7 +156,7 @@ def encode(
     for name in method.order:
         code = method.encoded[name]
         if code.view not in views:
-            # `order` puts what a view is made of before the code that looks at it.
+            # `order` puts what a view is made of before the code that sees it.
             so_far = params, states, prepared._replace(views=views), representations
             views[code.view] = _deferred(method, network, *so_far, code.view, key)
         if name in prepared.known:  # encoded for a mask already, by weights that do not train
@@ -296,12 +296,12 @@ def _weighted_sum(grads: dict[str, Any], weights: dict[str, Scalar]) -> Any:
 
 
 def _cells(method: Method, network: Any, view: str) -> dict[str, Any]:
-    """Grid and patch of the tower that looks at a derived view, which is made for them."""
+    """Grid and patch of the tower that sees a derived view, which is made for them."""
     for code in method.encoded.values():
         if code.view == view:
             tower = network.towers[code.encoder.tower]
             return {"grid": tower.grid, "patch": tower.patch}
-    raise ValueError(f"no code looks at the derived view '{view}'")
+    raise ValueError(f"no code sees the derived view '{view}'")
 
 
 def _row_weights(

@@ -238,7 +238,7 @@ class Method:
         """Views that the host has to give."""
         seen = {code.view for code in self.encoded.values()}
         for name, derived in self.views.items():
-            # A view that no code looks at is not made, so what it would be made of is not needed.
+            # A view that no code sees is not made, so what it would be made of is not needed.
             if name in seen:
                 seen |= set(derived.needs)
         return seen - set(self.views)

@@ -38,7 +38,7 @@ def encoder_inputs(
     progress: Scalar = 0.0,
     moves: dict[str, list] | None = None,
 ) -> Callable[[str, View], EncoderInput]:
-    """What the encoder of a code is shown: (code, its view) -> EncoderInput.
+    """What the encoder of a code gets: (code, its view) -> EncoderInput.
 
     Codes share a pass, and its dropped paths, where view, mask, tower and weights are the same:
     a global and a dense head, or the methods of a composition, cost one encoder.
@@ -67,7 +67,7 @@ def encoder_inputs(
                 encode = lambda weights: network.encode(weights, tower, data, **options)  # noqa: E731
                 if train and owner in BY_THE_BATCH:
                     options["batch_stats"] = _left(passes.get((owner, tower), ()), place)
-                # No optimiser looks at these weights, so that what the pass says about its
+                # No optimiser reads these weights, so that what the pass says about its
                 # statistics is caught here, and becomes an update of their slot.
                 if options["batch_stats"] and owner != "online" and moves is not None:
                     encoded[at], move = _tracked(encode, weights, tower)
@@ -142,7 +142,7 @@ def _place(method: Method, name: str) -> Place:
 def _data(
     place: Place, view: View, views: dict[str, View]
 ) -> Float[Array, "rows height width channels"] | Int[Array, "rows ..."]:
-    """What the tower is shown; of several views, the rows of a sample next to each other."""
+    """What the tower gets; of several views, the rows of a sample next to each other."""
     if len(place.views) == 1:
         return view.data
     # V views of (B, …) -> (B, V, …) -> (B·V, …): the rows of a sample stay on its device.

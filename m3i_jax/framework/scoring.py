@@ -16,7 +16,7 @@ from m3i_jax.types import Array, Box, Features, View
 
 
 class Prepared(NamedTuple):
-    """What a step looks at; every array has the batch as its first axis.
+    """What a step reads; every array has the batch as its first axis.
 
     views: by name.  visible: per code, the cells its encoder may see.
     rows: per term, (B,) weights with mean 1 over the batch; none where every row counts alike.

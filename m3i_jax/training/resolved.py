@@ -47,7 +47,8 @@ def _whole(place: schema.Place, config: Mapping[str, Any]) -> dict[str, Any]:
     """The block of a place with the keys that it leaves open."""
     hidden = {*place.block.given, *place.block.filled, *place.block.lacking}
     block = {**_defaults(place.function, hidden), **_filled(place, config), **place.keywords}
-    block |= {**_defaults(place.block.beside, ()), **place.beside} if place.block.beside else {}
+    other = place.block.read_elsewhere
+    block |= {**_defaults(other, ()), **place.elsewhere} if other else {}
     return block | ({"name": place.name} if place.name else {})
 
 

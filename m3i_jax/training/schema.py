@@ -178,7 +178,7 @@ class Block(NamedTuple):
     given: arguments that the program says, and no config.
     filled: {argument: in words, what the program says where the block does not}.
     lacking: the same for functions that have no default.
-    beside: the keys of the block that something else reads, as the fields of a record.
+    read_elsewhere: the keys of the block that something else reads, as the fields of a record.
     empty: whether the block may be left empty, which asks for nothing.
     named: (block) -> name of its function, where no key says it.
     """
@@ -187,14 +187,14 @@ class Block(NamedTuple):
     given: Sequence[str] = ()
     filled: Mapping[str, str] = MappingProxyType({})
     lacking: Mapping[str, str] = MappingProxyType({})
-    beside: Callable | None = None
+    read_elsewhere: Callable | None = None
     empty: bool = False
     named: Callable[[Mapping[str, Any]], str] | None = None
 
 
 # Outer blocks stand before what is in them; "*" is any name.
 TARGET = Block(compose.TARGETS, empty=True)
-METHOD = Block(methods.METHODS, beside=Aim)
+METHOD = Block(methods.METHODS, read_elsewhere=Aim)
 STEPS = ("total", "warmup")
 OF_CONFIG = {"image": "config.image", "dtype": "config.dtype"}
 BLOCKS: dict[str, Block] = {
@@ -204,18 +204,18 @@ BLOCKS: dict[str, Block] = {
     "captions": Block(
         {"train": captions.train, "load": captions.load},
         ("captions", "path"),
-        beside=Tokenizer,
+        read_elsewhere=Tokenizer,
         named=lambda block: "load" if block.get("file") else "train",
     ),
     "augment.*": Block(photometric, ("key", "images", "normalize")),
     "encoder": Block(ENCODERS, MODULE, OF_CONFIG),
-    "towers.*": Block(ENCODERS, MODULE, OF_CONFIG, beside=Sharing),
+    "towers.*": Block(ENCODERS, MODULE, OF_CONFIG, read_elsewhere=Sharing),
     "decoders.*": Block(
         DECODERS,
         MODULE,
         filled={"dtype": "config.dtype"},
         lacking={"out": "what the objective asks for"},
-        beside=Feeding,
+        read_elsewhere=Feeding,
     ),
     "objective": METHOD,
     "objective.target": TARGET,
@@ -226,7 +226,7 @@ BLOCKS: dict[str, Block] = {
         framework.ema,
         ("tower", "heads"),
         filled={"momentum": "what fits the length of the run"},
-        beside=Averaging,
+        read_elsewhere=Averaging,
     ),
     "weights.*": Block(Source),
     "init_from": Block(Origin, empty=True),
@@ -245,7 +245,7 @@ class Place(NamedTuple):
     """A block of a config, with what it is the keywords of.
 
     path: such as "decoders.predictor".  pattern: its name in `BLOCKS`.  name: of the function.
-    keywords, beside: the block, without that name, for the function and for the other reader.
+    keywords, elsewhere: the block, without that name, for the function and for the other reader.
     """
 
     path: str
@@ -253,16 +253,16 @@ class Place(NamedTuple):
     name: str
     function: Callable
     keywords: dict[str, Any]
-    beside: dict[str, Any]
+    elsewhere: dict[str, Any]
 
     def check(self) -> None:
         """Refuses a key or a value that neither the function nor the other reader takes."""
-        kind, what, extra = self.block, f"config.{self.path}", self.block.beside
+        kind, what, extra = self.block, f"config.{self.path}", self.block.read_elsewhere
         others = (*(["name"] if self.name else []), *(extra._fields if extra else ()))
         given = {*kind.given, *kind.filled, *kind.lacking} - {*self.keywords} | {*kind.given}
         build.check(self.function, self.keywords, what=what, given=given, others=others)
         if extra:
-            build.check(extra, self.beside, what=what)
+            build.check(extra, self.elsewhere, what=what)
 
 
 def places(config: Mapping[str, Any], *, patterns: Iterable[str] = BLOCKS) -> Iterator[Place]:
@@ -303,8 +303,8 @@ def _place(path: str, block: Block, found: Any) -> Place:
     else:
         function, keywords = build.choose(block.functions, found, what=what)
         name = found["name"]
-    beside = block.beside._fields if block.beside else ()
-    apart = {key: keywords.pop(key) for key in beside if key in keywords}
+    other_keys = block.read_elsewhere._fields if block.read_elsewhere else ()
+    apart = {key: keywords.pop(key) for key in other_keys if key in keywords}
     return Place(path, block, name, function, keywords, apart)
 
 

@@ -30,7 +30,7 @@ def page(data: Any) -> str:
         name, own = f" = {place.name}" if place.name else "", meanings.title(place.function)
         lines += ["", *_wrapped(f"{place.path}{name}: {said.get(place.path, own)}", "    ")]
         lines += _wrapped(f"    {own}", "    ") if name and place.path in said else []
-        lines += _block(place.function, place.block, place.keywords, place.beside)
+        lines += _block(place.function, place.block, place.keywords, place.elsewhere)
     empty = [key for key in Config.__dataclass_fields__ if plain[key] == {} and _asks_nothing(key)]
     lines += ["", "left empty:"] if empty else []
     lines += [line for key in empty for line in _wrapped(f"  {key}: {said[key]}", "    ")]
@@ -66,7 +66,7 @@ def _of_key(block: str, key: str) -> str:
     """What a key of a block means to the first function that has it."""
     found = schema.BLOCKS[block]
     functions = [found.functions] if callable(found.functions) else [*found.functions.values()]
-    readers = [found.beside, *functions] if found.beside else functions
+    readers = [found.read_elsewhere, *functions] if found.read_elsewhere else functions
     return next(filter(None, (meanings.of(fn).get(key) for fn in readers)), "")
 
 
@@ -79,12 +79,12 @@ def _block(
     fn: Callable,
     block: schema.Block,
     keywords: Mapping[str, Any] = NONE,
-    beside: Mapping[str, Any] = NONE,
+    elsewhere: Mapping[str, Any] = NONE,
 ) -> Iterator[str]:
     """Lines on the keys of a block, first those that are looked at beside its function."""
-    if block.beside:
-        yield from _keys(block.beside, beside)
-    hidden = {*block.given, *(block.beside._fields if block.beside else ())}
+    if block.read_elsewhere:
+        yield from _keys(block.read_elsewhere, elsewhere)
+    hidden = {*block.given, *(block.read_elsewhere._fields if block.read_elsewhere else ())}
     yield from _keys(fn, keywords, hidden=hidden, filled=block.filled, lacking=block.lacking)
 
 

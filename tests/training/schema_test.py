@@ -93,7 +93,7 @@ def test_places_pair_blocks_with_functions():
     assert found["weights.other"].keywords == {"path": "y"}
     words = {"captions": {"file": "x", "length": 8}}
     (place,) = schema.places(words)
-    assert place.function is schema.captions.load and place.beside == {"file": "x"}
+    assert place.function is schema.captions.load and place.elsewhere == {"file": "x"}
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_every_key_that_a_config_can_have_says_what_it_means():
     for path, block in schema.BLOCKS.items():
         alone = callable(block.functions)
         functions = [block.functions] if alone else list(block.functions.values())
-        for fn in [*functions, *([block.beside] if block.beside else [])]:
+        for fn in [*functions, *([block.read_elsewhere] if block.read_elsewhere else [])]:
             fields, said = inspect.signature(fn).parameters, meanings.of(fn)
             known = {*block.given, *said} | {n for n, p in fields.items() if not _sayable(p)}
             silent |= {(f"{path}: {getattr(fn, '__name__', fn)}", n) for n in fields.keys() - known}

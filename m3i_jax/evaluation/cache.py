@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ LOG = logging.getLogger(__name__)
 LARGE = 2**30  # bytes of features above which they stay on disk, and are mapped
 VERSION = 1  # of the extraction: count up whenever the same key gives other numbers
 UNFINISHED = ".making-"
+ABANDONED = 24 * 3600  # seconds without a byte, from which on nobody is making an entry any more
 
 
 class Table:
@@ -90,6 +92,7 @@ def kept(
         return found
     with storage.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as made:
             entry = Path(made) / place.name
             entry.mkdir()
@@ -100,6 +103,15 @@ def kept(
     size = sum(file.stat().st_size for file in place.iterdir())
     LOG.info("features kept in %s: %s", place, storage.size(size))
     return found
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what programs that were killed have left unfinished."""
+    for made in folder.glob(f"{UNFINISHED}*"):
+        with contextlib.suppress(FileNotFoundError):  # its maker has just ended
+            last = max(path.stat().st_mtime for path in [made, *made.rglob("*")])
+            if time.time() - last > ABANDONED:
+                storage.remove(made)
 
 
 def _write(entry: Path, key: Mapping[str, Any], parts: Iterable[FeatureSet]) -> None:

@@ -1,11 +1,14 @@
 """Results side by side: models × tasks, in percent, with their intervals; the best is marked."""
 
+import collections
 from collections.abc import Sequence
 
 from m3i_jax.evaluation.results import Result
 from m3i_jax.evaluation.tasks import defaults
 
 BEST = "*"
+# What of an evaluation decides all its numbers, whatever the task; see `Evaluation.settings`.
+SETTINGS = {"pool", "train_limit", "test_limit", "image", "ratio"}
 Column = tuple[str, str]  # task, metric
 Cells = dict[tuple[tuple[str, str], Column], tuple[float, Sequence[float] | None]]
 
@@ -17,8 +20,10 @@ def compared(results: Sequence[Result]) -> str:
     runs/mae@5000     fashion_mnist   83.1* (82.3–83.8)     80.2* (79.4–81.0)
     pixels            fashion_mnist   81.4  (80.6–82.1)     77.8  (77.0–78.6)
 
-    The best of a column on its data set has a star, and so have those whose numbers are equal.
+    The best of a column on its data set has a star, and so have those whose numbers are equal. What
+    was measured in several ways has a row for each: `runs/mae@5000 pool=cls`.
     """
+    results = _apart(results)
     cells, columns = _cells(results), _columns(results)
     rows = [("model", "data", *(f"{task} {name.split('/', 2)[2]}" for task, name in columns))]
     for model, of in dict.fromkeys((_model(r), r.data) for r in results):
@@ -31,6 +36,20 @@ def compared(results: Sequence[Result]) -> str:
         "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
+
+
+def _apart(results: Sequence[Result]) -> list[Result]:
+    """The same results, in whose names is what else was varied of a model on its data."""
+    values = collections.defaultdict(set)
+    for r in results:
+        for key in SETTINGS & r.protocol.keys():
+            values[_model(r), r.data, key].add(str(r.protocol[key]))
+    named = []
+    for r in results:
+        varied = [key for key in sorted(SETTINGS) if len(values[_model(r), r.data, key]) > 1]
+        said = [f"{key}={r.protocol[key]}" for key in varied if key in r.protocol]
+        named.append(r._replace(model=" ".join([_model(r), *said])))
+    return named
 
 
 def _columns(results: Sequence[Result]) -> list[Column]:

@@ -1,6 +1,8 @@
 """Features on disk: streamed, read back to the bit, made anew where they were changed."""
 
+import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -100,3 +102,14 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
 def test_it_lies_where_the_user_keeps_such_things(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert str(cache.home()) == "/somewhere/m3i_jax/features"
+
+
+def test_what_a_killed_program_left_is_swept_and_what_is_being_made_stays(tmp_path):
+    for name, age in ((".making-dead", 2 * cache.ABANDONED), (".making-alive", 60)):
+        file = tmp_path / name / "entry" / "features.npy"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"half")
+        for path in (file, file.parent, tmp_path / name):
+            os.utime(path, (time.time() - age,) * 2)
+    cache.kept(tmp_path, {"a": 1}, parts)
+    assert [path.name for path in tmp_path.glob(".making-*")] == [".making-alive"]

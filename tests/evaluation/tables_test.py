@@ -54,3 +54,17 @@ def test_less_is_better_where_the_task_says_so():
         for model, value in (("a", 0.125), ("b", 0.25))
     ]
     assert compared(found).splitlines()[1:] == ["a       0.125*", "b       0.25"]
+
+
+def test_what_was_measured_in_several_ways_is_not_mixed_up():
+    """A number of the class token is no newer one of the mean; what is the same is not said."""
+    found = [
+        result("a", "", value)._replace(protocol={"pool": pool, "image": 32, "l2": value})
+        for pool, value in (("mean", 0.5), ("cls", 0.25), ("mean", 0.75))
+    ]
+    assert compared([*found, result("b", "", 0.125)]).splitlines() == [
+        "model         linear top1",
+        "a pool=mean   75.0*",
+        "a pool=cls    25.0",
+        "b             12.5",
+    ]

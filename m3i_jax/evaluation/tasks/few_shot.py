@@ -53,8 +53,9 @@ def few_shot(
         raise ConfigError("strength is the penalty of method=logistic; ridge chooses its own")
     wanted = _wanted(shots, shares)
     names = list(wanted)
-    shown = f"{SHOWN}shot" if f"{SHOWN}shot" in names else names[-1]
-    settings: dict[str, Any] = {"method": method, "draws": draws, "seed": seed}
+    shown = f"{SHOWN}shot" if f"{SHOWN}shot" in names and shares == () else names[-1]
+    asked = {"shots": _each(shots), "shares": _each(shares)}
+    settings: dict[str, Any] = {**asked, "method": method, "draws": draws, "seed": seed}
     settings |= {"l2": 0.1 if strength is None else strength} if method == "logistic" else {}
 
     def measure(evaluation: Evaluation) -> Measured:
@@ -81,11 +82,15 @@ def few_shot(
     return Task("few_shot", title, f"top1_{shown}", "share", settings, measure)
 
 
+def _each(numbers: Any) -> tuple:
+    """Those of a tuple or list, or the one."""
+    return tuple(numbers) if isinstance(numbers, tuple | list) else (numbers,)
+
+
 def _wanted(shots: Any, shares: Any) -> dict[str, dict[str, float]]:
     """What is drawn for each number, by its name, such as {"5shot": {"shots": 5}}."""
-    shots, shares = (x if isinstance(x, tuple | list) else (x,) for x in (shots, shares))
-    wanted = {f"{count}shot": {"shots": count} for count in shots}
-    wanted |= {f"{100 * part:g}pct".replace(".", "p"): {"share": part} for part in shares}
+    wanted = {f"{count}shot": {"shots": count} for count in _each(shots)}
+    wanted |= {f"{100 * part:g}pct".replace(".", "p"): {"share": part} for part in _each(shares)}
     if not wanted:
         raise ConfigError("shots and shares are empty, expected a number of images for one of them")
     return wanted

@@ -8,7 +8,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import few_shot as fits
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.intervals import student
-from m3i_jax.evaluation.tasks import create, few_shot
+from m3i_jax.evaluation.tasks import create, few_shot, written
 from tests.evaluation.toy_features import evaluation, standardised, tables
 
 
@@ -39,6 +39,8 @@ def test_logistic_regression_of_a_share_is_scikit_learns():
     assert found.metrics == {"top1_10pct": pytest.approx(expected, abs=1e-12)}
     assert found.intervals == {} and task.headline == "top1_10pct"
     assert task.settings["l2"] == 0.1
+    assert written(task).startswith("few_shot:shots=(),shares=(0.1,),method=logistic")
+    assert few_shot(shares=(0.01, 0.1)).headline == "top1_10pct", "what was asked for is shown"
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ class Network(NamedTuple):
     towers, decoders: what there is.
     nodes: the towers, and the heads whose own width is known: where a code may come from.
     batchwise: towers and decoders whose output couples the samples of a batch (batch norm).
+    untracked: decoders among them that do so in every pass, as they keep no running statistics.
     """
 
     init: Callable[[Key[Array, ""]], Params]
@@ -63,6 +64,7 @@ class Network(NamedTuple):
     towers: dict[str, Tower]
     decoders: tuple[str, ...]
     batchwise: frozenset[str]
+    untracked: frozenset[str]
     nodes: dict[str, Tower]
 
 
@@ -120,7 +122,8 @@ def build(
     width = out if callable(out) else lambda name, nodes: out.get(name)
     heads = _heads(decoders, records, dtype=dtype, width=width, make=make)
     coupling = {n for n, module in modules.items() if getattr(module, "has_batch_stats", False)}
-    coupling |= {n for n, module in heads.modules.items() if getattr(module, "norm", "") == "batch"}
+    norms = {n: getattr(module, "norm", "") for n, module in heads.modules.items()}
+    coupling |= {n for n, norm in norms.items() if norm in ("batch", "running")}
     return Network(
         # Traced once, whoever asks for shapes or values.
         init=jax.jit(lambda key: _init(key, modules, shares, heads), inline=True),
@@ -130,6 +133,7 @@ def build(
         towers=records,
         decoders=tuple(heads.modules),
         batchwise=frozenset(coupling),
+        untracked=frozenset(n for n, norm in norms.items() if norm == "batch"),
         nodes=heads.nodes,
     )
 

@@ -25,6 +25,9 @@ RECIPES = {
     "cog": "finetune/dark_secrets_swin_v2_b:mim_cog",
     "inat": "finetune/dark_secrets_swin_v2_b:mim_inat",
     "k12": "finetune/dark_secrets_swin_v2_b:mim_cifar10",
+    "linear": "finetune/linear_vit_b16",
+    "linear_mae": "finetune/linear_vit_b16:mae",
+    "linear_siamese_im": "finetune/linear_vit_b16:siamese_im",
 }
 
 

@@ -46,6 +46,12 @@ def test_siamese_im_total(key):
     assert network.batchwise == {"projector", "image"}
 
 
+def test_running_statistics_couple_rows_in_training_alone():
+    pooled = {"image": dict(name="pooled", norm="running")}
+    network = built(dict(name="vit_b16"), {}, pooled, out={"image": 768}, image=224)
+    assert network.batchwise == {"image"} and network.untracked == frozenset()
+
+
 def test_mae_total(key):
     # As published; the output width is derived from the tower.
     out = lambda name, towers: 3 * towers["image"].patch ** 2  # noqa: E731
@@ -190,7 +196,7 @@ def test_refine_is_a_head_on_features():
     assert tokens.pooled.shape == (2, 16) and tokens.tokens.shape == (2, 16, 16)
     assert decode("more", head).shape == (2, 4)
     assert decode("image", tokens).shape == (2, 16, 16)
-    assert network.batchwise == {"head", "tokens", "more"}
+    assert network.batchwise == network.untracked == {"head", "tokens", "more"}
     assert network.nodes["tokens"].width == 16 and network.nodes["tokens"].kind == "head"
 
 

@@ -94,7 +94,7 @@ RESNET = IMAGENET | ADAMW | CLOSED | BICUBIC | CROP | rates(12e-3, end=1e-6) | {
 LINEAR = IMAGENET | lengths(16384, 90, 10) | {
     "optimizer.name": "lars", "optimizer.momentum": 0.9, "optimizer.trust": 0.001,
     "optimizer.weight_decay": 0.0, "augment": {}, "encoder.drop_path": 0.0,
-    "towers.category.deviation": 0.01, "decoders.category.norm": "batch",
+    "towers.category.deviation": 0.01, "decoders.category.norm": "running",
 }  # fmt: skip
 
 CIM_FINE = FINE | CLOSED | CROP | {"optimizer.layer_decay": 0.8}

@@ -9,12 +9,14 @@ from jaxtyping import Float
 from m3i_jax.build import ConfigError
 from m3i_jax.decoders.linear import pooled
 from m3i_jax.nn.blocks import DTYPES, check_choice, softmax
-from m3i_jax.nn.choices import Dtype, NormOrNone
+from m3i_jax.nn.choices import Dtype
 from m3i_jax.nn.linear import Linear, einsum
-from m3i_jax.nn.norms import NORMS, LayerNorm, UnitNorm
+from m3i_jax.nn.norms import NORMS, LayerNorm, TrackedBatchNorm, UnitNorm
 from m3i_jax.ranges import Head, Heads
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features
+
+POOLED_NORMS = (*NORMS, "running", "none")
 
 
 class Pooled(nn.Module):
@@ -24,14 +26,15 @@ class Pooled(nn.Module):
       out: width of what is predicted: that of the tokens, or one more, which is then a 1 in front
         of the bias of a table.
       pool: "mean" of the patch tokens, or the "class" token.
-      norm: behind the pooling, "layer" (the `fc_norm` of MAE and BEiT, fine-tuned), "batch" without
-        affine, by the statistics of the batch (linear probing), or "none".
+      norm: behind the pooling, "layer" (the `fc_norm` of MAE and BEiT, fine-tuned); "running"
+        without affine, by the statistics of the batch in training and by their running means
+        (momentum .9) otherwise (linear probing); "batch" by those of the batch always; or "none".
       dtype: of nothing here; every decoder has it.
     """
 
     out: Head
     pool: Annotated[str, OneOf("mean", "class")] = "mean"
-    norm: NormOrNone = "none"
+    norm: Annotated[str, OneOf(*POOLED_NORMS)] = "none"
     dtype: Dtype = "float32"
 
     geometry_inputs: ClassVar[tuple[str, ...]] = ()
@@ -40,7 +43,7 @@ class Pooled(nn.Module):
     def check(self) -> None:
         """Raises ConfigError for an unknown option."""
         check_choice("the pooled decoder", "pool", self.pool, ("mean", "class"))
-        check_choice("the pooled decoder", "norm", self.norm, (*NORMS, "none"))
+        check_choice("the pooled decoder", "norm", self.norm, POOLED_NORMS)
         check_choice("the pooled decoder", "dtype", self.dtype, DTYPES)
 
     @nn.compact
@@ -53,7 +56,9 @@ class Pooled(nn.Module):
                 f"the pooled decoder has vectors of width {width}, but is to predict {self.out} "
                 f"numbers: set config.towers.category.width to {width}"
             )
-        if self.norm != "none":
+        if self.norm == "running":
+            y = TrackedBatchNorm(eps=1e-6, affine=False, name="norm")(y, int(train))
+        elif self.norm != "none":
             y = NORMS[self.norm](eps=1e-6, affine=self.norm == "layer", name="norm")(y)
         return y if self.out == width else jnp.pad(y, ((0, 0), (0, 1)), constant_values=1.0)
 

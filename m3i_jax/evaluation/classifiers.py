@@ -72,7 +72,7 @@ def own_head(evaluation: Evaluation, *, what: str) -> Classifier:
     columns = np.array([own.index(name) for name in evaluation.classes])
 
     how = {"classes": len(columns), "own_classes": len(own)}
-    if {pair.decoder, *pair.heads} & network.batchwise:
+    if {pair.decoder, *pair.heads} & network.untracked:
         how["statistics"] = "of the test set"
         scores_of = functools.partial(_by_the_batch, evaluation, pair)
     else:

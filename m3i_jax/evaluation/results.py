@@ -20,7 +20,8 @@ LOG = logging.getLogger(__name__)
 FILE = "results.jsonl"
 FORMER = "eval.jsonl"  # of versions before; read, and no longer written
 BRANCHES = ("ema", "online", "file", "untrained", "pixels")  # the last two are baselines
-FINE_TUNE = "fine_tune"  # what a run with `config.validation` writes at its end
+# What a run with `config.validation` writes at its end: its encoder has trained, or was frozen.
+FINE_TUNE, LINEAR_PROBE = "fine_tune", "linear_probe"
 NAME = re.compile(r"(eval|probe)(/[a-z0-9_]+){2,}")
 
 
@@ -162,7 +163,7 @@ def table(results: Sequence[Result]) -> str:
     metric             branch   step    value   rows
     eval/linear/top1   ema      5000   83.06%    360
     """
-    shares = {FINE_TUNE} | {task.name for task in defaults() if task.unit == "share"}
+    shares = {FINE_TUNE, LINEAR_PROBE} | {task.name for task in defaults() if task.unit == "share"}
     rows = [("metric", "branch", "step", "value", "rows")]
     for result in results:
         count = result.counts.get("test", "")

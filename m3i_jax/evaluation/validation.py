@@ -8,6 +8,7 @@ is read from the log, so that a run that was killed goes on as if it had not bee
 import datetime
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from m3i_jax import data, normalize
+from m3i_jax import data, normalize, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import storage
 from m3i_jax.checkpoints.faults import Unwritable
@@ -101,11 +102,12 @@ def _refuse(run: Run, wanted: schema.Validation) -> None:
             "config.validation counts right answers, but objective "
             f"'{run.config.objective['name']}' has no classifier; set config.validation={{}}"
         )
-    decoder, _ = run.method.classifier
-    if decoder in run.network.batchwise:
+    pair = terms.pair(run.method, "label")
+    for name in sorted({pair.decoder, *pair.heads} & run.network.untracked):
         raise ConfigError(
-            f"config.validation asks about each image by itself, but config.decoders.{decoder} "
-            "normalises over the batch; set config.validation={}, and m3i evaluate measures it"
+            f"config.validation asks about each image by itself, but config.decoders.{name} "
+            "normalises over the batch; set its norm to 'running', a pooled decoder's, or set "
+            "config.validation={}, and m3i evaluate measures it"
         )
     if wanted.branch == "ema" and not run.method.averages_classifier:
         raise ConfigError(
@@ -227,23 +229,26 @@ def _record(
     context: RunContext, validator: Validator, at: Progress, answered: dict[str, Answers]
 ) -> None:
     """A line of results.jsonl for the network and one for its average, behind the last step."""
+    task = results.LINEAR_PROBE if _is_frozen(context.run) else results.FINE_TUNE
     config, wanted, lines = context.run.config, validator.wanted, []
     protocol = {"image": wanted.size or config.image, "ratio": wanted.ratio}
     protocol |= {"best_step": at.best, "best": at.value, "metric": validator.metric}
+    if context.run.method.classifier[0] in context.run.network.batchwise:
+        protocol["statistics"] = "running means of the training batches"
     for branch, answer in answered.items():
         shares = measures(answer, classes=len(validator.source.classes))
         rows = int((answer.labels >= 0).sum())
         ends = {name: wilson(shares[name], rows) for name in ("top1", "top5") if name in shares}
         found = results.Result(
-            results.named(results.FINE_TUNE, **shares),
+            results.named(task, **shares),
             branch,
             at.last,
             protocol,
             {"train": len(context.inputs.source), "test": rows},
             model=f"{context.workdir.name}@{at.last}#{branch}",
             data=str(config.data.get("name", "")),
-            task=results.FINE_TUNE,
-            intervals={f"eval/{results.FINE_TUNE}/{name}": [*pair] for name, pair in ends.items()},
+            task=task,
+            intervals={f"eval/{task}/{name}": [*pair] for name, pair in ends.items()},
             versions=versions(),
             time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
@@ -252,6 +257,14 @@ def _record(
         results.write(context.workdir, lines)
     except Unwritable as error:
         LOG.warning("%s", error)
+
+
+def _is_frozen(run: Run) -> bool:
+    """Whether nothing of the encoder trains, so that the classifier is a probe of it."""
+    if not (freeze := run.config.optimizer.get("freeze")):
+        return False
+    image = run.abstract.params["encoders"]["image"]
+    return all(re.search(freeze, f"encoders/image/{path}") for path, _ in trees.named_leaves(image))
 
 
 def _write(workdir: Path, validator: Validator, found: Answers, numbers: np.ndarray) -> None:

@@ -85,11 +85,13 @@ class TrackedBatchNorm(nn.Module):
     averages, shards, checkpoints and exports hold them without knowing. A pass by the batch gives
     them the gradient (1 − momentum)(m − m_batch), whatever the loss, and the optimiser takes it as
     a plain step of 1 (`trees.STATISTICS`). Several passes of one step move m one after the other:
-    what an earlier one adds fades by the momentum of those that follow.
+    what an earlier one adds fades by the momentum of those that follow. affine: whether there are a
+    `scale` and a `bias`.
     """
 
     momentum: float = 0.9
     eps: float = 1e-5
+    affine: bool = True
     zero_scale: bool = False
     dtype: DTypeLike = jnp.float32
 
@@ -117,7 +119,7 @@ class TrackedBatchNorm(nn.Module):
             mean, var = (jax.lax.stop_gradient(m).reshape(shape) for m in (mean, var))
             y = (x.astype(jnp.float32) - mean) * jax.lax.rsqrt(var + self.eps)
         start = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
-        return _affine(self, y, start).astype(self.dtype)
+        return (_affine(self, y, start) if self.affine else y).astype(self.dtype)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -4,6 +4,7 @@ Number of categories, encoder, sizes and positions come from the data and from t
 the recipe gives the rest: lengths, rates, decay, augmentation, what is mixed.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,20 +110,31 @@ def config(
     """
     made = {key: dict(x) if isinstance(x, Mapping) else x for key, x in recipe.items()}
     side = image or _side(origin) or made["image"]
-    own = encoder(origin.block, made["encoder"], image=side)
+    frozen = bool(re.search(made["optimizer"].get("freeze") or "$^", "encoders/image/"))
+    own = encoder(origin.block, made["encoder"], image=side, frozen=frozen)
     module = beside.create({**own, "image": side})
-    of_vit = own.get("final_norm") is False
     made |= {"image": side, "encoder": own, "data": dict(block), "epoch_size": 0}
     made["monitor"] = {**made.get("monitor", {}), "every": 0}  # it is validated, and by all images
-    table = {"size": size, "width": module.features, "deviation": 2e-5 if of_vit else 0.02}
-    made["towers"] = {"category": {**made["towers"]["category"], **table}}
-    pool = made["decoders"]["category"].get("pool", "mean")
-    pool = pool if getattr(module, "class_token", False) else "mean"
+    of_vit = own.get("final_norm") is False
     norm = "layer" if of_vit else "none"
-    made["decoders"] = {"category": {"name": "pooled", "pool": pool, "norm": norm}}
+    made |= _classifier(made, module, size=size, norm=norm, probe=frozen)
     ignore = IGNORE_NORM if of_vit else IGNORE
     made["init_from"] = {"path": origin.path, "branch": origin.branch, "ignore": ignore}
     return made | _lengths(made, epochs=epochs, batch=batch, lr=lr)
+
+
+def _classifier(
+    recipe: Mapping[str, Any], module: Any, *, size: int, norm: str, probe: bool
+) -> dict[str, Any]:
+    """Blocks of the classifier behind an encoder; of a probe all but the sizes is the recipe's."""
+    table, head = recipe["towers"]["category"], recipe["decoders"]["category"]
+    start = {} if probe else {"deviation": 2e-5 if norm == "layer" else 0.02}
+    pool = head.get("pool", "mean") if getattr(module, "class_token", False) else "mean"
+    norm = head.get("norm", "none") if probe else norm
+    return {
+        "towers": {"category": {**table, "size": size, "width": module.features, **start}},
+        "decoders": {"category": {"name": "pooled", "pool": pool, "norm": norm}},
+    }
 
 
 def _side(origin: Origin) -> int | None:
@@ -137,11 +149,18 @@ def _side(origin: Origin) -> int | None:
     return sides.pop()
 
 
-def encoder(theirs: Mapping[str, Any], recipe: Mapping[str, Any], *, image: Any) -> dict[str, Any]:
+def encoder(
+    theirs: Mapping[str, Any], recipe: Mapping[str, Any], *, image: Any, frozen: bool = False
+) -> dict[str, Any]:
     """The block of an encoder as it is fine-tuned: its own, without what is of its pre-training.
 
     A ViT ends without its last norm, as the mean token gets a new one (MAE); fixed positions learn,
     and each block gets the position bias that all shared (BEiT).
+
+    frozen: it is probed, so that a ViT stays as it is, but for a last norm that the recipe lacks.
+
+    Raises:
+      ConfigError: a frozen encoder with batch norms, which a step would ask by its batch.
     """
     name = theirs["name"]
     module = beside.create(theirs)
@@ -152,7 +171,14 @@ def encoder(theirs: Mapping[str, Any], recipe: Mapping[str, Any], *, image: Any)
         if (image, image) != module.size:
             sides = beside.of_block(theirs, where="").windows
             own["pretrained_window"] = tuple(max(side) for side in sides)
-    if encoders.accepts(name, "class_token"):
+    if frozen and getattr(module, "has_batch_stats", False):
+        raise ConfigError(
+            f"a recipe of frozen encoders cannot take '{name}', whose norms go by the batch in "
+            "training; m3i evaluate --task linear measures it by its running statistics"
+        )
+    if encoders.accepts(name, "class_token") and frozen:
+        own |= {"final_norm": False} if recipe.get("final_norm") is False else {}
+    elif encoders.accepts(name, "class_token"):
         own["final_norm"] = False
         if module.positions == "sincos":
             own["positions"] = "tuned"

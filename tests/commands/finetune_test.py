@@ -53,6 +53,17 @@ def test_it_learns_from_a_run_and_says_how_well(finished_run, stripes, tmp_path)
     assert again.returncode == 0 and "this run is done already" in again.stderr
 
 
+def test_a_linear_probe_says_its_accuracy(finished_run, stripes, tmp_path):
+    line = f"--model={finished_run} --data={stripes} --workdir={tmp_path}/probe --recipe=linear"
+    line += " --epochs=2 --batch=16 --lr=1"
+    done = subprocess.run([*PROGRAM, *line.split()], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = json.loads((tmp_path / "probe" / "results.jsonl").read_text())
+    assert (said["task"], said["counts"]) == ("linear_probe", {"train": 128, "test": 42})
+    right = 42 * said["metrics"]["eval/linear_probe/top1"]
+    assert said["protocol"]["statistics"] and abs(right - round(right)) < 1e-9
+
+
 def test_a_recipe_is_known_by_a_short_name(finished_run):
     line = [f"--model={finished_run}", "--recipe", "beit", "--epochs=10", "--show"]
     done = subprocess.run([*PROGRAM, *line], capture_output=True, text=True)

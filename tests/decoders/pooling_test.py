@@ -82,6 +82,27 @@ def test_a_pooled_vector_and_a_table_with_a_bias_are_one_linear_layer(key, pool,
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
 
 
+def test_a_pooled_norm_that_keeps_statistics_is_that_of_pytorch(key):
+    """MAE's BatchNorm1d(affine=False, eps=1e-6), trained on three batches and then asked."""
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.BatchNorm1d(8, affine=False, eps=1e-6).double()
+    ours = decoders.create({"name": "pooled", "norm": "running"}, out=8)
+    draw = lambda i: 2 * jax.random.normal(jax.random.fold_in(key, i), (6, 5, 8)) + i  # noqa: E731
+    params = ours.init(key, Features(draw(0)))["params"]
+    apply = lambda p, x: ours.apply({"params": p}, Features(x), train=True)  # noqa: E731
+    for i in range(3):
+        want = theirs(torch.tensor(np.float64(draw(i)).mean(1)))
+        np.testing.assert_allclose(apply(params, draw(i)), want, rtol=1e-5, atol=1e-5)
+        moved = jax.grad(lambda p, x: apply(p, x).sum())(params, draw(i))
+        params = jax.tree.map(jnp.subtract, params, moved)
+    np.testing.assert_allclose(params["norm"]["mean"], theirs.running_mean, rtol=1e-5)
+    np.testing.assert_allclose(params["norm"]["var"], theirs.running_var, rtol=1e-5)
+    theirs.eval()
+    want = theirs(torch.tensor(np.float64(draw(9)).mean(1)))
+    got = ours.apply({"params": params}, Features(draw(9)))
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
 def test_a_pooled_vector_without_a_bias_is_as_wide_as_the_tokens(key):
     x = Features(jax.random.normal(key, (2, 3, 8)))
     got = decoders.create({"name": "pooled"}, out=8).apply({}, x)

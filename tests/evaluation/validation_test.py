@@ -226,7 +226,7 @@ def test_what_cannot_be_counted_is_a_sentence(config, tmp_path, changes, names, 
     plain = config.to_dict()
     plain |= {"data": folders(tmp_path, *names), "validation": plain["validation"] | changes}
     other = type(config).of(plain)
-    network = SimpleNamespace(batchwise=frozenset())
+    network = SimpleNamespace(untracked=frozenset())
     built = SimpleNamespace(config=other, method=methods.classification(), network=network)
     source = reading.read(other, tmp_path, split="train")
     with pytest.raises(ConfigError, match=said):
@@ -240,3 +240,145 @@ def test_a_method_without_a_classifier_is_refused(shrunk, tmp_path):
     config = shrunk("mae", **{"average.classifier": True})
     with pytest.raises(ConfigError, match="config.average.classifier is True, but objective 'mae'"):
         train(config, tmp_path)
+
+
+def probing(shrunk, **changes):
+    """A linear probe of a frozen encoder by LARS, with running statistics, as `small`."""
+    from m3i_jax.configs import recipes
+
+    lars = dict(recipes.LARS, lr=0.5, trust=0.1, weight_decay=0.0, freeze="^encoders/image/")
+    head = recipes.classifier(10, 64, norm="running", deviation=0.01)
+    plain = small(shrunk, **{"average.classifier": False, "objective.label_smoothing": 0.0})
+    plain = plain.to_dict() | dict(optimizer=lars, augment={}) | head
+    return type(small(shrunk)).of(plain | changes)
+
+
+def probed(config, workdir):
+    """Trains a probe; returns what its watch saw: the context, and the weights of the start."""
+    seen = []
+
+    def watch(context):
+        seen.append((context, jax.device_get(context.start.params)))
+        return validation(context)
+
+    assert train(config, workdir, watch=watch, before=check) == 0
+    return seen[0]
+
+
+@pytest.fixture(scope="module")
+def probe(shrunk, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("probe") / "run"
+    config = probing(shrunk)
+    return config, workdir, *probed(config, workdir)
+
+
+def pooled(run, params, images):
+    """Mean tokens of images, as the frozen encoder makes them, (N, 64) float64."""
+    images = normalize.channels(jnp.asarray(images, jnp.float32) / 255.0)
+    return np.float64(run.network.encode(params, "image", images).tokens).mean(1)
+
+
+def steps_by_hand(config, context, params):
+    """MAE's main_linprobe.py in float64: the table, and mean and variance behind the last step.
+
+    BatchNorm1d(affine=False, eps=1e-6) with momentum .1 of the new, and LARS, whose trust ratio
+    biases have none of.
+    """
+    table = params["encoders"]["category"]
+    w, b = np.float64(table["kernel"]), np.float64(table["bias"])
+    mean, var, v, vb = np.zeros(64), np.ones(64), 0.0, 0.0
+    how = dict(batch=config.batch, seed=config.seed, crops=context.inputs.crops)
+    with pipeline.batches(context.inputs.source, **how) as stream:
+        for step in range(STEPS):
+            batch, _ = next(stream)
+            x = pooled(context.run, params, batch.images["a"])
+            m, s = x.mean(0), x.var(0)
+            y = (x - m) / np.sqrt(s + 1e-6)
+            z = y @ w.T + b
+            p = np.exp(z - z.max(1, keepdims=True))
+            g = (p / p.sum(1, keepdims=True) - np.eye(10)[batch.label]) / len(x)
+            dw, db, rate = g.T @ y, g.sum(0), float(context.run.schedule(step))
+            dw *= 0.1 * np.linalg.norm(w) / np.linalg.norm(dw)
+            v, vb = 0.9 * v + dw, 0.9 * vb + db
+            w, b = w - rate * v, b - rate * vb
+            mean, var = 0.9 * mean + 0.1 * m, 0.9 * var + 0.1 * s * len(x) / (len(x) - 1)
+    return w, b, mean, var
+
+
+def test_a_probe_behind_running_statistics_is_that_of_float64(probe):
+    """12 steps on crops over 8 devices: weights, statistics and the count on 61 test images."""
+    config, workdir, context, start = probe
+    w, b, mean, var = steps_by_hand(config, context, start)
+    last = Checkpoints(workdir / "checkpoints", read_only=True).restore_item(STEPS, "online")
+    table, norm = last["encoders"]["category"], last["decoders"]["category"]["norm"]
+    assert norm.keys() == {"mean", "var"}
+    # float32 features, and sums of 8 rows: parts in 1e6 of what the leaves are.
+    wanted = {"kernel": w, "bias": b, "mean": mean, "var": var}
+    for name, right in wanted.items():
+        off = np.linalg.norm(np.float64((table | norm)[name]) - right) / np.linalg.norm(right)
+        assert off < 1e-4, (name, off)
+    for path, leaf in trees.named_leaves(start["encoders"]["image"]):
+        kept = dict(trees.named_leaves(last["encoders"]["image"]))[path]
+        np.testing.assert_array_equal(kept, leaf, err_msg=f"{path} is frozen")
+    rows = [*pipeline.epoch(data.source(config.data, split="test"), batch=1, size=config.image)]
+    x = pooled(context.run, start, np.concatenate([r.batch.images["a"] for r in rows]))
+    labels = np.concatenate([r.batch.label for r in rows])
+    scores = (x - mean) / np.sqrt(var + 1e-6) @ w.T + b
+    gap = np.sort(scores, 1)
+    assert len(rows) == IMAGES and (gap[:, -1] - gap[:, -2]).min() > 1e-4, "no row is in doubt"
+    right = int((scores.argmax(1) == labels).sum())
+    found = validated(workdir)[STEPS]["validation/online/top1"]
+    assert found * IMAGES == pytest.approx(right, abs=1e-9)
+    by_batch = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-6) @ w.T + b
+    assert (by_batch.argmax(1) != scores.argmax(1)).any(), "the test set has no say in it"
+
+
+def test_a_probe_is_a_line_of_results_that_says_how(probe):
+    _, workdir, *_ = probe
+    (line,) = results.read(workdir)
+    assert (line.task, line.branch, line.step) == ("linear_probe", "online", STEPS)
+    top1 = validated(workdir)[STEPS]["validation/online/top1"]
+    assert line.metrics["eval/linear_probe/top1"] == top1
+    assert line.protocol["statistics"] == "running means of the training batches"
+    assert line.counts == {"train": IMAGES, "test": IMAGES}
+    assert f"{100 * top1:.2f}%" in results.table([line])
+
+
+def test_one_device_counts_a_probe_as_eight_do_whatever_the_batch(probe, one_device):
+    config, workdir, context, _ = probe
+    last = Checkpoints(workdir / "checkpoints", read_only=True).restore_item(STEPS, "online")
+    source, found = data.source(config.data, split="test"), []
+    alone = assemble(config, images=IMAGES, devices=one_device[1])
+    for run, batch in ((context.run, 16), (context.run, 64), (alone, 7)):
+        wanted = module.schema.Validation(batch=batch)
+        with jax.set_mesh(run.mesh):
+            asked = SimpleNamespace(run=run, asked=lambda: False)
+            answered, numbers = module._asking(asked, wanted, source)(last)
+        assert numbers.tolist() == list(range(IMAGES))
+        found.append(answered)
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.best[:, 0], found[0].best[:, 0])
+        np.testing.assert_allclose(other.probability, found[0].probability, rtol=1e-4, atol=1e-6)
+
+
+def test_a_probe_that_goes_on_is_the_same_to_the_bit(probe, tmp_path):
+    config, workdir, *_ = probe
+
+    def asking(context):
+        ask = lambda info: os.kill(os.getpid(), signal.SIGTERM) if info.step == 7 else None  # noqa: E731
+        return [*validation(context), ask]
+
+    assert train(config, tmp_path, watch=asking, before=check) == EXIT_PREEMPTED
+    assert train(config, tmp_path, watch=validation, before=check) == 0
+    assert logged(workdir) == logged(tmp_path)
+    one, two = (Checkpoints(w / "checkpoints", read_only=True) for w in (workdir, tmp_path))
+    for item in ("online", "state"):
+        right = dict(trees.named_leaves(one.restore_item(STEPS, item)))
+        for path, leaf in trees.named_leaves(two.restore_item(STEPS, item)):
+            np.testing.assert_array_equal(leaf, right[path], err_msg=path)
+
+
+def test_a_head_that_keeps_no_statistics_is_refused(shrunk, tmp_path):
+    head = {"decoders": {"category": {"name": "pooled", "norm": "batch"}}}
+    with pytest.raises(ConfigError, match="normalises over the batch; set its norm to 'running'"):
+        train(probing(shrunk, **head), tmp_path, watch=validation, before=check)

@@ -7,6 +7,7 @@ import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.training import agreement, assemble
+from m3i_jax.training.config import Config
 
 
 def refused(config):
@@ -165,6 +166,18 @@ def test_a_batch_that_is_too_small_is_refused(method, changes, sentence, shrunk)
 )
 def test_what_does_not_meet_is_refused(method, changes, sentence, shrunk):
     assert sentence in refused(shrunk(method, **changes))
+
+
+@pytest.mark.parametrize("objective", ["classification", "mixed_classification"])
+def test_running_statistics_are_of_one_term(objective, shrunk):
+    """Both images of a mix ask the classifier, which would move them twice."""
+    head = dict(name="pooled", norm="running")
+    plain = shrunk("classification", **{"decoders.category": head}).to_dict()
+    config = Config.of(plain | {"objective": {"name": objective}})
+    if objective == "classification":
+        assemble.check(config)
+    else:
+        assert "'running', whose statistics move once in a step" in refused(config)
 
 
 def test_every_method_passes_as_it_is(any_method, shrunk):

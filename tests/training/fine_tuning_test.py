@@ -106,7 +106,7 @@ def test_every_encoder_is_taken_whole_at_its_size_and_at_another(tmp_path, name,
 
 RECIPES = (
     "small", "vit_b16:mae", "beit_vit_b16", "cim_vit_b16", "simmim_swin_v2_b", "replknet_31b",
-    "internimage_h", "cim_resnet50", "dark_secrets_swin_v2_b:mim_cog",
+    "internimage_h", "cim_resnet50", "dark_secrets_swin_v2_b:mim_cog", "linear_vit_b16",
 )  # fmt: skip
 
 
@@ -118,6 +118,35 @@ def test_every_recipe_fits_another_encoder(finished_run, recipe):
     for key in ("objective", "crops", "augment", "optimizer", "duration", "warmup", "batch"):
         assert config[key] == published[key], key
     assert run.total > 0 and config["epoch_size"] == 0
+
+
+@pytest.mark.parametrize("recipe", ["m3i", "mae"])
+@pytest.mark.parametrize("block", ["shared bias", "learned", "swin"])
+def test_a_probe_leaves_the_encoder_as_it_is(tmp_path, block, recipe):
+    """Every weight of it, and what it says: no norm, no bias and no position becomes another."""
+    block = {"image": 32, **BLOCKS[block]}
+    module = beside.create(block)
+    shapes = jax.eval_shape(module.init, jax.random.key(0), module.example())["params"]
+    params = jax.tree.map(lambda x: np.full(x.shape, 0.5, np.float32), shapes)
+    exporting.save(tmp_path, params, {"encoder": block}, to="m3i_jax")
+    made = resolved(fine_tuning.origin(tmp_path), recipe=f"finetune/linear_vit_b16:{recipe}")
+    own, theirs = made["encoder"], {k: x for k, x in block.items() if k not in ("image", "hide")}
+    theirs = json.loads(json.dumps(theirs))  # as a file says it
+    assert {k: own[k] for k in theirs} == theirs and not own.get("drop_path")
+    run, start = started(made)
+    assert leaves_of(start) == leaves(run.abstract.params).keys()
+    wanted = {path.removeprefix(IMAGE) for path in leaves_of(start)}
+    assert {path for path, _ in trees.named_leaves(params)} - wanted <= {"mask_token"}
+    token = block["name"] != "swin_v2_t" and block.get("class_token", True)
+    pool = "class" if recipe == "mae" and token else "mean"
+    assert made["decoders"]["category"] == {"name": "pooled", "pool": pool, "norm": "running"}
+    assert made["towers"]["category"]["deviation"] == 0.01 and run.config.validation["every"]
+
+
+def test_a_probe_of_batch_norms_is_refused(tmp_path):
+    origin = fine_tuning.Origin("x", "online", {"image": 32, **BLOCKS["resnet"]}, {})
+    with pytest.raises(ConfigError, match="cannot take 'resnet_nano'.*m3i evaluate --task linear"):
+        resolved(origin, recipe="finetune/linear_vit_b16")
 
 
 def test_length_batch_and_rate_change_what_follows_from_them(finished_run):

@@ -96,6 +96,23 @@ def test_padding_does_not_count_in_a_head_with_batch_norms(tmp_path, batch):
     assert found.protocol["statistics"] == "of the test set"
 
 
+def test_a_head_that_keeps_running_statistics_takes_those(tmp_path):
+    head = dict(category=dict(name="pooled", norm="running"))
+    model = toy_models.of(tmp_path, "classification", decoders=head)
+    rng = np.random.default_rng(0)
+    mean, var = np.float32(rng.normal(size=16) / 9), np.float32(rng.uniform(0.5, 2.0, 16))
+    model.params["decoders"]["category"]["norm"] = {"mean": mean, "var": var}
+    evaluation = Evaluation(model, datasets.of_run(model), batch=43)
+    found = without_fine_tuning().measure(evaluation)
+    source = evaluation.source("test")
+    y = np.float64(model.network.encode(model.params, "image", toy_models.images(source)).tokens)
+    y = (y.mean(1) - mean) / np.sqrt(np.float64(var) + 1e-6)
+    scores = y @ np.float64(model.params["encoders"]["category"]["kernel"]).T
+    labels = np.array([source[i].label for i in range(len(source))])
+    assert found.metrics["top1"] == (scores.argmax(1) == labels).mean()
+    assert "statistics" not in found.protocol
+
+
 def test_who_has_no_label_head_is_told(tmp_path):
     task = without_fine_tuning()
     with pytest.raises(NotMeasurable, match="predict a label .* no such term: it is of method 'ma"):

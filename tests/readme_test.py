@@ -3,6 +3,8 @@
 import pathlib
 import re
 
+import pytest
+
 from m3i_jax import __main__ as program
 from m3i_jax import shipped
 
@@ -32,10 +34,12 @@ def test_ci_runs_the_command_of_the_readme():
     assert command in ci
 
 
-def test_every_command_and_config_of_m3i_is_there():
+@pytest.mark.parametrize("page, least", [("README", 6), ("docs/fashion_mnist", 3)])
+def test_every_command_and_config_of_m3i_is_there(page, least):
     verbs, configs = program.verbs(), shipped.names()
-    lines = re.findall(r"^m3i ([\w-]+)(.*?)(?:#|$)", TEXT.replace("\\\n", " "), re.MULTILINE)
-    assert len(lines) >= 6
+    text = (ROOT / f"{page}.md").read_text().replace("\\\n", " ")
+    lines = re.findall(r"^m3i ([\w-]+)(.*?)(?:#|$)", text, re.MULTILINE)
+    assert len(lines) >= least
     for verb, rest in lines:
         assert verb in verbs
         for name in re.findall(r"--config (\S+)", rest):

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from flax import linen as nn
 
@@ -37,6 +37,13 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_DECODERS))
 
 
+class Node(Protocol):
+    """A tower or a head, as a decoder that reads it has to know it."""
+
+    width: int
+    depth: int
+
+
 def variant(name: str) -> Callable:
     """The module of the decoder called `name`."""
     return lookup(_DECODERS, name, what="decoder")
@@ -48,7 +55,7 @@ def create(
     what: str = "decoder",
     others: Iterable[str] = (),
     make: Callable = call,
-    source: Any = None,
+    source: Node | None = None,
     **given: Any,
 ) -> nn.Module:
     """The Linen module of a block `{name, **kwargs}`; `given` are fields the block may not set.

@@ -27,7 +27,7 @@ def check(config: Config, method: Method, network: Network) -> None:
     _check_masks(method, network)
     _check_blocks(method, network)
     _check_rows(config, method, network)
-    _check_running(method, network)
+    _check_running(config, method)
     _check_micro_batches(config, method, network)
     _check_towers(method, network)
     _check_codes(method, network)
@@ -171,12 +171,12 @@ def _check_rows(config: Config, method: Method, network: Network) -> None:
                 )
 
 
-def _check_running(method: Method, network: Network) -> None:
+def _check_running(config: Config, method: Method) -> None:
     """Refuses running statistics of a decoder that several passes of a step would move at once."""
     asked = [term.decoder for term in method.terms.values()]
-    tracked = (network.batchwise - network.untracked) & set(network.decoders)
-    for name in sorted(tracked):
-        if asked.count(name) > 1 or name in method.heads():
+    for name, block in sorted(config.decoders.items()):
+        tracked = block.get("norm") == "running"
+        if tracked and (asked.count(name) > 1 or name in method.heads()):
             raise ConfigError(
                 f"config.decoders.{name}.norm is 'running', whose statistics move once in a step: "
                 "expected a decoder of one term, which is no feature head; take 'layer' or 'batch'"

@@ -192,8 +192,9 @@ def peak_rate(*, batch: int, lr: float | None = None, base_lr: float | None = No
         )
     peak = float(lr) if lr is not None else base_lr * batch / 256
     if peak > HIGHEST:
+        of_batch = f"base_lr is {base_lr}, a peak of {peak:g} at a batch of {batch}"
         raise ConfigError(
-            f"config.optimizer.base_lr is {base_lr:g}, a peak of {peak:g} at a batch of {batch}; "
+            f"config.optimizer.{of_batch if lr is None else f'lr is {lr:g}'}; "
             f"expected at most {HIGHEST}"
         )
     return peak

@@ -82,7 +82,7 @@ def tiny(name, method=None):
             block.update(hidden=64)
     with pytest.MonkeyPatch.context() as patched:
         if method is not None:
-            patched.setattr(assemble, "objective", lambda config, *, steps=None: method())
+            patched.setattr(assemble, "objective", lambda config, **how: method())
         one = dict(images=len(scenes()), devices=jax.devices()[:1])
         made = assemble.assemble(Config.of(config), **one)
     treedef = jax.tree.structure(made.abstract)

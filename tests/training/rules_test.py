@@ -5,6 +5,7 @@ import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.training import optimizer as optimizers
+from m3i_jax.training import schema
 
 LEAF = jnp.ones((2, 2))
 PARAMS = {
@@ -15,7 +16,11 @@ STEPS = dict(batch=8, total=10, warmup=0)
 
 
 def early(**block):
-    optimizers.check({"name": "adamw", "lr": 0.1, **block}, **STEPS)
+    """What the walk over a config does with its block, and then those that make no parameters."""
+    block = {"name": "adamw", "lr": 0.1, **block}
+    for place in schema.places({"optimizer": block}, patterns=("optimizer", "optimizer.schedule")):
+        place.check()
+    optimizers.check(block, **STEPS)
 
 
 def late(**block):

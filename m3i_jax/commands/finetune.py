@@ -53,6 +53,7 @@ def resolved(recipe: dict[str, Any]) -> dict[str, Any]:
     """The config of the flags, over a recipe."""
     if not MODEL.value:
         raise ConfigError("--model is needed: a work directory, an export or a file of weights")
+    refuse_twice_said(sys.argv)
     from m3i_jax.evaluation import spec
     from m3i_jax.training import fine_tuning
 
@@ -66,6 +67,18 @@ def resolved(recipe: dict[str, Any]) -> dict[str, Any]:
     given = dict(image=IMAGE.value, epochs=EPOCHS.value, batch=BATCH.value, lr=LR.value)
     made = fine_tuning.config(recipe, origin, block, size=size, **given)
     return made if VALIDATION.value else made | {"validation": {}}
+
+
+def refuse_twice_said(argv: list[str]) -> None:
+    """Refuses keys of a config that are what --model and --data say, and would be lost.
+
+    Raises:
+      ConfigError: there is one; the message names the flag in its place.
+    """
+    for word in argv:
+        if match := re.match(r"--?config\.(init_from|data)\b", word):
+            flag = {"init_from": "--model", "data": "--data"}[match[1]]
+            raise ConfigError(f"config.{match[1]} is what {flag} says here; leave {word} out")
 
 
 def show(data: ConfigDict) -> str:

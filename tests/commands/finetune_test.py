@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from m3i_jax import shipped
+from m3i_jax.build import ConfigError
+from m3i_jax.commands import finetune
 from m3i_jax.training import log
 from tests.commands.starts import ROOT, refused
 
@@ -81,3 +83,14 @@ def test_wrong_starts_are_sentences(finished_run, tmp_path):
     run = f"--model={finished_run}"
     assert "no folder and no source" in say(f"{run} --data=digits")
     assert "--epochs is 0.0" in say(f"{run} --epochs=0")
+
+
+@pytest.mark.parametrize(
+    "word, flag", [("--config.init_from={}", "--model"), ("--config.data.root=photos", "--data")]
+)
+def test_what_a_flag_says_is_not_said_by_a_key_that_would_be_lost(word, flag):
+    with pytest.raises(ConfigError, match=f"is what {flag} says here; leave {word} out"):
+        finetune.refuse_twice_said(["finetune", "--model=a", word])
+    finetune.refuse_twice_said(
+        ["finetune", "--model=a", "--config.optimizer.lr=1", "--data=photos"]
+    )

@@ -20,12 +20,20 @@ def check(path: str | Path) -> None:
     """Refuses a file that nothing here can write, before anything is encoded.
 
     Raises:
-      ConfigError: another ending, or a parquet file without pyarrow.
+      ConfigError: another ending, something that is no file, or parquet without pyarrow.
     """
     if Path(path).suffix not in ENDINGS:
         raise ConfigError(f"--out is '{path}', expected a file that ends in .npz or .parquet")
+    for there in (Path(path), _partial(path)):  # a pipe would be waited for
+        if there.exists() and not there.is_file():
+            raise ConfigError(f"'{there}' is no ordinary file, and --out would take its place")
     if Path(path).suffix == ".parquet":
         _pyarrow()
+
+
+def _partial(path: str | Path) -> Path:
+    """Where a file is written before it gets its name."""
+    return Path(path).with_name(Path(path).name + ".partial")
 
 
 def write(path: str | Path, evaluation: Evaluation, split: str, **how: Any) -> FeatureSet:
@@ -46,7 +54,7 @@ def write(path: str | Path, evaluation: Evaluation, split: str, **how: Any) -> F
     found, source = evaluation.features(split, **how), evaluation.source(split)
     named = getattr(source, "where", None) or "record {}".format
     names = [named(int(i)) for i in found.index]
-    partial = path.with_name(path.name + ".partial")
+    partial = _partial(path)
     with storage.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

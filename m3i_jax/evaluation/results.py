@@ -157,19 +157,23 @@ def _is_interval(value: Any) -> bool:
     return numbers and len(value) == 2
 
 
+def is_share(metric: str) -> bool:
+    """Whether a number is a share, which is shown as percents; it may be a training run's own."""
+    shares = {FINE_TUNE, LINEAR_PROBE} | {task.name for task in defaults() if task.unit == "share"}
+    return metric.split("/")[1] in shares
+
+
 def table(results: Sequence[Result]) -> str:
     """Results as text, one row per metric.
 
     metric             branch   step    value   rows
     eval/linear/top1   ema      5000   83.06%    360
     """
-    shares = {FINE_TUNE, LINEAR_PROBE} | {task.name for task in defaults() if task.unit == "share"}
     rows = [("metric", "branch", "step", "value", "rows")]
     for result in results:
         count = result.counts.get("test", "")
         for name, value in result.metrics.items():
-            share = name.split("/")[1] in shares
-            shown = f"{100 * value:.2f}%" if share else f"{value:.4g}"
+            shown = f"{100 * value:.2f}%" if is_share(name) else f"{value:.4g}"
             rows.append((name, result.branch, str(result.step), shown, str(count)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     left = (str.ljust, str.ljust, str.rjust, str.rjust, str.rjust)

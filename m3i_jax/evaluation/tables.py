@@ -3,7 +3,7 @@
 import collections
 from collections.abc import Sequence
 
-from m3i_jax.evaluation.results import Result
+from m3i_jax.evaluation.results import Result, is_share
 from m3i_jax.evaluation.tasks import defaults
 
 BEST = "*"
@@ -92,8 +92,7 @@ def _cell(cells: Cells, row: tuple[str, str], column: Column) -> str:
     known = {task.name: task for task in defaults()}
     task = known.get(_task(column[1]))
     best = min(on_same) if task and task.lower else max(on_same)
-    percent = task is not None and task.unit == "share"
-    shown = (lambda x: f"{100 * x:.1f}") if percent else (lambda x: f"{x:.4g}")
+    shown = (lambda x: f"{100 * x:.1f}") if is_share(column[1]) else (lambda x: f"{x:.4g}")
     mark = BEST if value == best and len(on_same) > 1 else " "
     ends = "" if interval is None else " ({}–{})".format(*map(shown, interval))
     return f"{shown(value)}{mark}{ends}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from m3i_jax import data
-from m3i_jax.build import UserError
+from m3i_jax.build import ConfigError, UserError
 from m3i_jax.checkpoints import weights
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources.protocol import Sample
@@ -72,6 +72,11 @@ def measuring(context: RunContext, wanted: schema.Monitor) -> Measure:
     left = tasks.create(_blocks(wanted.tasks), what="config.monitor.tasks")
     if not left:
         return lambda state: {}
+    names = [task.name for task in left]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(
+            f"config.monitor.tasks has {twice[0]} twice, and its numbers one name in the log"
+        )
     of = _data(context, wanted)
     made = {
         branch: Evaluation(_model(context, wanted, branch), of, quiet=True) for branch in BRANCHES

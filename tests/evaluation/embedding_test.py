@@ -1,5 +1,7 @@
 """Features in a file: rows in order, with names, labels and classes; whole, or not there."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -56,3 +58,12 @@ def test_a_disk_that_takes_nothing_is_a_sentence_and_leaves_nothing(evaluation, 
     with pytest.raises(Unwritable, match="cannot be written"):
         embedding.write(tmp_path / "file" / "f.npz", evaluation, "test")
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["f.npz", "f.npz.partial"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, name, make):
+    make(tmp_path / name)
+    with pytest.raises(ConfigError, match="is no ordinary file"):
+        embedding.check(tmp_path / "f.npz")
+    assert (tmp_path / name).exists()

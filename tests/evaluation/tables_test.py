@@ -68,3 +68,8 @@ def test_what_was_measured_in_several_ways_is_not_mixed_up():
         "a pool=cls    25.0",
         "b             12.5",
     ]
+
+
+def test_the_accuracy_of_a_training_run_is_in_percent_as_others_are():
+    found = result("a", "", 0.75, task="fine_tune", name="eval/fine_tune/top1")
+    assert compared([found]).splitlines() == ["model   fine_tune top1", "a       75.0"]

@@ -92,3 +92,9 @@ def test_records_in_memory_are_read_once_with_their_captions():
             assert (sample.image == i).all() and sample.image.shape == (4, 4, 3)
             assert (sample.label, sample.caption) == (i % 2, str(i))
     assert source.read_count == 5 and len(held) == 5 and list(held.captions()) == list("01234")
+
+
+def test_two_forms_of_a_task_have_one_name_in_the_log_and_are_refused():
+    wanted = schema.Monitor(tasks=("knn", "knn:k=5"))
+    with pytest.raises(ConfigError, match="config.monitor.tasks has knn twice"):
+        watched.measuring(None, wanted)

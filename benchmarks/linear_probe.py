@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import timing
 
     from m3i_jax.evaluation.features import FeatureSet
-    from m3i_jax.evaluation.logistic import lbfgs
+    from m3i_jax.evaluation.probes.logistic import lbfgs
 
     train, test = (FeatureSet(*table) for table in tables(given))
     load = os.getloadavg()[0]
@@ -101,8 +101,8 @@ def peer(train, test) -> dict[str, Any]:
     """The same by scikit-learn."""
     from sklearn.linear_model import LogisticRegression
 
-    from m3i_jax.evaluation.logistic import STRENGTHS
-    from m3i_jax.evaluation.probe import statistics
+    from m3i_jax.evaluation.probes.logistic import STRENGTHS
+    from m3i_jax.evaluation.probes.probe import statistics
 
     def standardised(rows, *others):
         mean, scale = statistics(rows)

@@ -10,10 +10,11 @@ from jaxtyping import Bool, Float, Int
 
 from m3i_jax import metrics
 from m3i_jax.data.sources import protocol
-from m3i_jax.evaluation import image_text, probe, prompts, terms, zero_shot
+from m3i_jax.evaluation import image_text, prompts, terms, zero_shot
 from m3i_jax.evaluation.evaluation import Evaluation, Transform
 from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
-from m3i_jax.evaluation.logistic import lbfgs
+from m3i_jax.evaluation.probes import probe
+from m3i_jax.evaluation.probes.logistic import lbfgs
 from m3i_jax.texts import OneOf
 from m3i_jax.training import reading
 from m3i_jax.types import Array, Features

@@ -21,8 +21,8 @@ from m3i_jax.data.sources.protocol import NoSplit
 from m3i_jax.data.sources.subset import covering
 from m3i_jax.evaluation import terms, watched
 from m3i_jax.evaluation.features import FeatureSet
-from m3i_jax.evaluation.knn import online_knn
 from m3i_jax.evaluation.pooling import pooled
+from m3i_jax.evaluation.probes.knn import online_knn
 from m3i_jax.parallel import processes
 from m3i_jax.training import hooks, reading, schema
 from m3i_jax.training.loop import Hook, StepInfo

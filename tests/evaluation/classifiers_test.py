@@ -6,8 +6,8 @@ import pytest
 from m3i_jax.evaluation import classifiers
 from m3i_jax.evaluation.classifiers import CLASSIFIERS, Scored
 from m3i_jax.evaluation.evaluation import Transform
-from m3i_jax.evaluation.logistic import lbfgs
-from m3i_jax.evaluation.probe import logits
+from m3i_jax.evaluation.probes.logistic import lbfgs
+from m3i_jax.evaluation.probes.probe import logits
 from tests.evaluation import toy_models
 
 

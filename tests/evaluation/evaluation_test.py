@@ -14,7 +14,7 @@ from m3i_jax.data.sources.unreadable import TooManyUnreadable
 from m3i_jax.evaluation import cache, datasets, models, tasks
 from m3i_jax.evaluation.evaluation import Evaluation, Transform
 from m3i_jax.evaluation.features import NotMeasurable
-from m3i_jax.evaluation.knn import knn
+from m3i_jax.evaluation.probes.knn import knn
 from m3i_jax.training.config import Config
 from m3i_jax.types import Features
 

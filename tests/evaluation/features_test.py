@@ -10,9 +10,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 from m3i_jax.data.pipeline import Rows
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.evaluation import features
-from m3i_jax.evaluation.knn import knn
-from m3i_jax.evaluation.lars import lars
-from m3i_jax.evaluation.logistic import lbfgs
+from m3i_jax.evaluation.probes.knn import knn
+from m3i_jax.evaluation.probes.lars import lars
+from m3i_jax.evaluation.probes.logistic import lbfgs
 from m3i_jax.types import Batch
 
 

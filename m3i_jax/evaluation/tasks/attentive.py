@@ -8,11 +8,11 @@ import numpy as np
 import optax
 
 from m3i_jax.build import ConfigError
-from m3i_jax.evaluation import attentive as probe
-from m3i_jax.evaluation import grid, heads
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
-from m3i_jax.evaluation.probe import statistics
+from m3i_jax.evaluation.probes import attentive as probe
+from m3i_jax.evaluation.probes import grid, heads
+from m3i_jax.evaluation.probes.probe import statistics
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.ranges import Count, CountOrOff, NotNegative, Positive, Seed
 from m3i_jax.texts import OneOf

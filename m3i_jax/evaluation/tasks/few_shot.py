@@ -5,11 +5,11 @@ from typing import Annotated, Any
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.evaluation import few_shot as fits
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import FeatureSet, require_tables
 from m3i_jax.evaluation.intervals import student
-from m3i_jax.evaluation.probe import logits, tally
+from m3i_jax.evaluation.probes import few_shot as fits
+from m3i_jax.evaluation.probes.probe import logits, tally
 from m3i_jax.evaluation.progress import ticker
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.ranges import Positive, Range, Seed

@@ -3,8 +3,8 @@
 from typing import Annotated
 
 from m3i_jax.build import ConfigError
-from m3i_jax.evaluation import knn as neighbours
 from m3i_jax.evaluation.evaluation import Evaluation
+from m3i_jax.evaluation.probes import knn as neighbours
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.ranges import Count, Range
 

@@ -4,9 +4,9 @@ import jax
 
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.evaluation import Evaluation
-from m3i_jax.evaluation.lars import lars
-from m3i_jax.evaluation.logistic import lbfgs
-from m3i_jax.evaluation.probe import logits, tally
+from m3i_jax.evaluation.probes.lars import lars
+from m3i_jax.evaluation.probes.logistic import lbfgs
+from m3i_jax.evaluation.probes.probe import logits, tally
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.ranges import Positive, Seed
 

@@ -7,8 +7,8 @@ import numpy as np
 import optax
 
 from m3i_jax.build import ConfigError
-from m3i_jax.evaluation import grid, heads
 from m3i_jax.evaluation.evaluation import Evaluation
+from m3i_jax.evaluation.probes import grid, heads
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.ranges import Blocks, Count, CountOrOff, Positive, Seed
 from m3i_jax.texts import OneOf

@@ -1,7 +1,7 @@
 """Nearest class mean: one mean for each class, nothing is trained or tuned."""
 
 from m3i_jax.evaluation.evaluation import Evaluation
-from m3i_jax.evaluation.ncm import nearest_class_mean
+from m3i_jax.evaluation.probes.ncm import nearest_class_mean
 from m3i_jax.evaluation.tasks.task import Measured, Task
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
-from m3i_jax.evaluation.logistic import lbfgs
+from m3i_jax.evaluation.probes.logistic import lbfgs
 from m3i_jax.evaluation.tasks import attentive, create
 
 

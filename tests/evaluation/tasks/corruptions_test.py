@@ -6,8 +6,8 @@ import pytest
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import corruptions as common
 from m3i_jax.evaluation import tasks
-from m3i_jax.evaluation.logistic import lbfgs
-from m3i_jax.evaluation.probe import logits
+from m3i_jax.evaluation.probes.logistic import lbfgs
+from m3i_jax.evaluation.probes.probe import logits
 from m3i_jax.evaluation.tasks import corruptions
 from m3i_jax.evaluation.tasks.corruptions import _summary
 from tests.evaluation import toy_models

@@ -5,9 +5,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
 
 from m3i_jax.build import ConfigError
-from m3i_jax.evaluation import few_shot as fits
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.intervals import student
+from m3i_jax.evaluation.probes import few_shot as fits
 from m3i_jax.evaluation.tasks import create, few_shot, written
 from tests.evaluation.toy_features import evaluation, standardised, tables
 

@@ -1,6 +1,6 @@
 """The kNN task reports every k."""
 
-from m3i_jax.evaluation.knn import knn as vote
+from m3i_jax.evaluation.probes.knn import knn as vote
 from m3i_jax.evaluation.tasks import knn
 from tests.evaluation.toy_features import evaluation, tables
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.evaluation import grid, heads
 from m3i_jax.evaluation.features import FeatureSet
+from m3i_jax.evaluation.probes import grid, heads
 from m3i_jax.evaluation.tasks import create, linear_grid
 from m3i_jax.evaluation.tasks.linear_grid import RULE, inputs
 from m3i_jax.types import Features

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from m3i_jax.evaluation.lars import lars
-from m3i_jax.evaluation.logistic import lbfgs
-from m3i_jax.evaluation.probe import logits
+from m3i_jax.evaluation.probes.lars import lars
+from m3i_jax.evaluation.probes.logistic import lbfgs
+from m3i_jax.evaluation.probes.probe import logits
 from m3i_jax.evaluation.tasks import linear
 from tests.evaluation.toy_features import evaluation, tables
 

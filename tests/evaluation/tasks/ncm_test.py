@@ -1,7 +1,7 @@
 """The task is the numeric, with counts and an interval of its own."""
 
 from m3i_jax.evaluation.intervals import mean_of_shares
-from m3i_jax.evaluation.ncm import nearest_class_mean
+from m3i_jax.evaluation.probes.ncm import nearest_class_mean
 from m3i_jax.evaluation.tasks import ncm
 from tests.evaluation.toy_features import evaluation, tables
 

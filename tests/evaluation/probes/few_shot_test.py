@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifierCV
 
-from m3i_jax.evaluation import few_shot
 from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
-from m3i_jax.evaluation.probe import logits
+from m3i_jax.evaluation.probes import few_shot
+from m3i_jax.evaluation.probes.probe import logits
 from tests.evaluation.toy_features import standardised, tables
 
 

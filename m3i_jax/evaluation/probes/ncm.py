@@ -7,7 +7,7 @@ et al. 2017, §3.1, https://arxiv.org/abs/1611.07725.
 import numpy as np
 
 from m3i_jax.evaluation.features import FeatureSet, require_tables
-from m3i_jax.evaluation.probe import CHUNK, Tally, tally
+from m3i_jax.evaluation.probes.probe import CHUNK, Tally, tally
 from m3i_jax.types import Array
 
 

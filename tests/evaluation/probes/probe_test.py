@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from m3i_jax.evaluation import probe as probes
 from m3i_jax.evaluation.features import FeatureSet
-from m3i_jax.evaluation.logistic import lbfgs
+from m3i_jax.evaluation.probes import probe as probes
+from m3i_jax.evaluation.probes.logistic import lbfgs
 from m3i_jax.metrics import hits
 from tests.evaluation.toy_features import tables
 

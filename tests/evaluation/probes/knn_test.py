@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from m3i_jax.evaluation.features import FeatureSet
-from m3i_jax.evaluation.knn import knn, online_knn
+from m3i_jax.evaluation.probes.knn import knn, online_knn
 
 online = jax.jit(online_knn)
 

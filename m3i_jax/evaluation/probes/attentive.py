@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from m3i_jax.evaluation.heads import Params
+from m3i_jax.evaluation.probes.heads import Params
 from m3i_jax.types import Array
 
 HEAD = 64  # features of a head of attention

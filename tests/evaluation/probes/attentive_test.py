@@ -8,7 +8,7 @@ import optax
 import pytest
 import torch
 
-from m3i_jax.evaluation import attentive, heads
+from m3i_jax.evaluation.probes import attentive, heads
 
 
 class Peer(torch.nn.Module):

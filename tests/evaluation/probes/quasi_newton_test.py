@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 
-from m3i_jax.evaluation import quasi_newton
+from m3i_jax.evaluation.probes import quasi_newton
 
 
 def bowl(point, data):

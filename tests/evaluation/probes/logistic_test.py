@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from m3i_jax.evaluation import logistic
 from m3i_jax.evaluation.features import FeatureSet
-from m3i_jax.evaluation.logistic import lbfgs
+from m3i_jax.evaluation.probes import logistic
+from m3i_jax.evaluation.probes.logistic import lbfgs
 from tests.evaluation.toy_features import standardised, tables
 
 

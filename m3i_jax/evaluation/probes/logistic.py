@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from m3i_jax.evaluation import quasi_newton
 from m3i_jax.evaluation.features import FeatureSet
-from m3i_jax.evaluation.probe import Classifier, Probe, class_count, score, statistics
+from m3i_jax.evaluation.probes import quasi_newton
+from m3i_jax.evaluation.probes.probe import Classifier, Probe, class_count, score, statistics
 from m3i_jax.evaluation.progress import ticker
 from m3i_jax.types import Array
 

@@ -9,8 +9,8 @@ import optax
 import pytest
 from PIL import Image
 
-from m3i_jax.evaluation import grid, heads
 from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
+from m3i_jax.evaluation.probes import grid, heads
 from tests.evaluation.toy_features import standardised, tables
 
 RULE = optax.trace(0.9)

@@ -9,7 +9,7 @@ import optax
 
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.features import FeatureSet
-from m3i_jax.evaluation.probe import Classifier, Probe, class_count, score, statistics
+from m3i_jax.evaluation.probes.probe import Classifier, Probe, class_count, score, statistics
 from m3i_jax.types import Array
 
 

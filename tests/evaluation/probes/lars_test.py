@@ -7,9 +7,9 @@ import optax
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.evaluation import lars
-from m3i_jax.evaluation.lars import lars as train_lars
-from m3i_jax.evaluation.logistic import lbfgs
+from m3i_jax.evaluation.probes import lars
+from m3i_jax.evaluation.probes.lars import lars as train_lars
+from m3i_jax.evaluation.probes.logistic import lbfgs
 from tests.evaluation.toy_features import standardised, tables
 
 

@@ -8,11 +8,11 @@ import jax
 import numpy as np
 
 from m3i_jax.data.views.crops import random_resized_crop
-from m3i_jax.evaluation import heads
 from m3i_jax.evaluation.evaluation import Evaluation, Transform
 from m3i_jax.evaluation.features import FeatureSet, require_tables
-from m3i_jax.evaluation.heads import Head, Optimizer, Table
-from m3i_jax.evaluation.probe import Tally, tally
+from m3i_jax.evaluation.probes import heads
+from m3i_jax.evaluation.probes.heads import Head, Optimizer, Table
+from m3i_jax.evaluation.probes.probe import Tally, tally
 from m3i_jax.types import Array
 
 HELD_OUT, TEST = "held_out", "test"  # what the best head is chosen on

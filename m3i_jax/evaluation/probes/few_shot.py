@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from m3i_jax.evaluation import logistic
 from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
-from m3i_jax.evaluation.ncm import unit
-from m3i_jax.evaluation.probe import Classifier, statistics
+from m3i_jax.evaluation.probes import logistic
+from m3i_jax.evaluation.probes.ncm import unit
+from m3i_jax.evaluation.probes.probe import Classifier, statistics
 
 PENALTIES = tuple(10.0**i for i in range(-3, 6))  # α that `ridge` chooses from
 

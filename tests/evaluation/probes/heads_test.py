@@ -8,8 +8,8 @@ import optax
 import pytest
 import torch
 
-from m3i_jax.evaluation import heads
 from m3i_jax.evaluation.features import FeatureSet
+from m3i_jax.evaluation.probes import heads
 from tests.evaluation.toy_features import standardised, tables
 
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.neighbors import NearestCentroid
 
 from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
-from m3i_jax.evaluation.ncm import nearest_class_mean, unit
+from m3i_jax.evaluation.probes.ncm import nearest_class_mean, unit
 from tests.evaluation.toy_features import standardised, tables
 
 
@@ -16,7 +16,7 @@ def clouds(**how):
 
 
 def test_the_answers_are_scikit_learns(monkeypatch):
-    monkeypatch.setattr("m3i_jax.evaluation.ncm.CHUNK", 32)
+    monkeypatch.setattr("m3i_jax.evaluation.probes.ncm.CHUNK", 32)
     train, test = clouds(classes=7)
     found = nearest_class_mean(train, test)
     # Of unit vectors the nearest is the one of highest cosine, but for the length of the means.

@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Float, Int
 
 from m3i_jax.evaluation.features import FeatureSet
-from m3i_jax.evaluation.probe import ranks
+from m3i_jax.evaluation.probes.probe import ranks
 from m3i_jax.evaluation.progress import ticker
 from m3i_jax.types import Array
 

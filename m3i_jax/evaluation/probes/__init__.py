@@ -1,0 +1,1 @@
+"""What is fitted to frozen features: neighbours, linear and attentive heads, and their solvers."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 import numpy as np
@@ -24,7 +25,7 @@ from m3i_jax import jsonfile, ordinary, renamed
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import storage
 from m3i_jax.ranges import shown
-from m3i_jax.training.resolved import resolved
+from m3i_jax.training.resolved import resolved, under
 
 LOG = logging.getLogger(__name__)
 
@@ -245,6 +246,7 @@ def guard_config(
     safe: Iterable[str] = SAFE,
     write: bool = True,
     bound: bool = True,
+    of_run: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[str]:
     """Writes workdir/config.json, or compares it with the config that is there.
 
@@ -255,6 +257,7 @@ def guard_config(
       write: False only compares (processes other than the first).
       bound: whether steps were saved there. Without any nothing is compared: a start that was
         refused, or that ended before its first checkpoint, left nothing that a config would spoil.
+      of_run: what the run takes for keys that its config leaves open, see `resolved.of_run`.
 
     Returns:
       One phrase for every safe change, such as "log.every was 50, is now 10".
@@ -273,7 +276,7 @@ def guard_config(
             raise ConfigError(f"{path} is not readable JSON: {error}{AWAY}") from error
         if not isinstance(old, dict):
             raise ConfigError(f"{path} is no config but {shown(old)}{AWAY}")
-        changes = _real_changes(renamed.config(old), new)
+        changes = _real_changes(renamed.config(old), new, of_run)
         safe = tuple(safe)
         unsafe = [t for key, t in changes if not any(_within(key, name) for name in safe)]
         if unsafe:
@@ -312,21 +315,16 @@ def _as_json(config: Any) -> Any:
     return json.loads(json.dumps(config))
 
 
-def _real_changes(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str]]:
+def _real_changes(
+    old: dict[str, Any], new: dict[str, Any], of_run: Mapping[str, Any]
+) -> list[tuple[str, str]]:
     """`_changes` without those that write a default out, or leave it out: the run is the same."""
-    whole = resolved(old), resolved(new)
+    whole = [resolved(config, of_run=of_run) for config in (old, new)]
     return [
         (key, text)
         for key, text in _changes(old, new)
-        if _changes(*(_at(config, key) for config in whole))
+        if _changes(*(under(config, key) for config in whole))
     ]
-
-
-def _at(config: Any, key: str) -> Any:
-    """What a config has under a dotted key; None where it has nothing."""
-    for name in key.split("."):
-        config = config.get(name) if isinstance(config, dict) else None
-    return config
 
 
 def _changes(old: Any, new: Any, prefix: str = "") -> list[tuple[str, str]]:

@@ -26,6 +26,7 @@ from m3i_jax.training.config import Config
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, StepInfo, fit
 from m3i_jax.training.planning import flops
+from m3i_jax.training.resolved import of_run
 from m3i_jax.training.state import TrainState
 
 LOG = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ def start(
         if getattr(source, "on_disk", False):
             source.survey(threads=config.threads)
         first = jax.process_index() == 0
-        how = dict(safe=MAY_CHANGE, write=first, bound=bound)
+        how = dict(safe=MAY_CHANGE, write=first, bound=bound, of_run=of_run(run))
         for phrase in guard_config(workdir, config, **how):
             LOG.info("config: %s", phrase)
         state, position = _start(run, kept, inputs)

@@ -7,9 +7,9 @@ import pytest
 
 from m3i_jax import cli, shipped
 from m3i_jax.build import ConfigError
-from m3i_jax.training import log, schema, session
+from m3i_jax.training import assemble, log, schema, session
 from m3i_jax.training.config import Config
-from m3i_jax.training.resolved import resolved
+from m3i_jax.training.resolved import of_run, resolved
 
 
 def plain(name, **changes):
@@ -76,6 +76,42 @@ def test_a_key_of_the_config_fills_those_of_its_blocks(tmp_path):
     log.guard_config(tmp_path, config, bound=False)
     with pytest.raises(ConfigError, match="encoder.image was absent, is now 48"):
         log.guard_config(tmp_path, plain("digit_scenes/mae", **{"encoder.image": 48}))
+
+
+# By hand: 1 − 20/steps, at most 0.995 and at most the end; as wide as what is predicted.
+DECIDED = [
+    ("digit_scenes/mae", "100 steps", "average.momentum", 0.8, 0.7),
+    ("digit_scenes/mae", "8000 steps", "average.momentum", 0.995, 0.9),
+    ("digit_scenes/byol", "100 steps", "decoders.predictor.out", 64, None),
+    ("digit_scenes/m3i", "50 steps", "target.momentum", 0.6, 0.5),
+    ("digit_scenes/m3i", "8000 steps", "target.momentum", 0.995, 0.9),
+]
+
+
+@pytest.mark.parametrize("name, duration, key, taken, other", DECIDED)
+def test_what_a_run_decides_is_no_change_when_it_is_written_out(
+    name, duration, key, taken, other, tmp_path
+):
+    bare = plain(name, duration=duration, warmup="0 steps")
+    assert _under(bare, key) is None
+    written = plain(name, duration=duration, warmup="0 steps", **{key: taken})
+    runs = [assemble.assemble(Config.of(config), images=1000) for config in (bare, written)]
+    assert of_run(runs[0])[key] == pytest.approx(taken, rel=1e-12)
+    for decided in map(of_run, runs):
+        for one, two in ((bare, written), (written, bare)):
+            log.guard_config(tmp_path, one, bound=False)
+            assert log.guard_config(tmp_path, two, safe=(), of_run=decided) == []
+    if other is not None:
+        log.guard_config(tmp_path, bare, bound=False)
+        changed = plain(name, duration=duration, warmup="0 steps", **{key: other})
+        with pytest.raises(ConfigError, match=f"{key} was absent, is now {other}"):
+            log.guard_config(tmp_path, changed, safe=(), of_run=of_run(runs[0]))
+
+
+def _under(config, key):
+    for name in key.split("."):
+        config = config.get(name, None) if config else None
+    return config
 
 
 def test_old_work_directories_are_read(tmp_path):

@@ -1,9 +1,12 @@
 """Files by name, opened only where they are ordinary: a pipe or a device is never waited for."""
 
 import errno
+import io
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 WHY = "it is no ordinary file"
 
@@ -43,6 +46,14 @@ def written(path: str | Path, data: bytes, *, append: bool = False, sync: bool =
             os.fsync(file.fileno())
 
 
-def _check(found: os.stat_result, path: str | Path) -> None:
-    if not stat.S_ISREG(found.st_mode):
+def written_by(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
+    """Writes what `write` puts into a buffer, as `written` does; returns the path."""
+    content = io.BytesIO()
+    write(content)
+    written(path, content.getvalue())
+    return Path(path)
+
+
+def _check(status: os.stat_result, path: str | Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, WHY, os.fspath(path))

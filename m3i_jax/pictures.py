@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from m3i_jax.normalize import IMAGENET_MEAN, IMAGENET_STD
+from m3i_jax.ordinary import written_by
 from m3i_jax.types import Array, Box
 
 PAPER, INK, FAINT = (255, 255, 255), (40, 44, 52), (140, 146, 156)
@@ -232,8 +233,8 @@ def views(
 
 def save(image: Array, path: str | Path) -> Path:
     """Writes a picture as PNG and returns its path."""
-    Image.fromarray(as_uint8(image)).save(path, format="PNG", optimize=True)
-    return Path(path)
+    picture = Image.fromarray(as_uint8(image))
+    return written_by(path, functools.partial(picture.save, format="PNG", optimize=True))
 
 
 def curves(
@@ -273,7 +274,7 @@ def curves(
                 ax.axhline(100 * chance, color="0.35", lw=1, ls=DASHES, zorder=1.9)
                 where = ("axes fraction", "data")
                 _note(ax, "chance", (1, 100 * chance), (-2, 3), where, ha="right")
-        return _save(figure, path, title)
+        return save_figure(figure, path, title=title)
 
 
 def bars(
@@ -312,7 +313,7 @@ def bars(
         ax.grid(axis="x")
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
-        return _save(figure, path, title)
+        return save_figure(figure, path, title=title)
 
 
 def _lines(ax, lines: Mapping[str, tuple[np.ndarray, np.ndarray]], *, smooth: int) -> None:
@@ -329,9 +330,8 @@ def _lines(ax, lines: Mapping[str, tuple[np.ndarray, np.ndarray]], *, smooth: in
         finite = np.flatnonzero(np.isfinite(values))
         if len(finite):
             ends.append((values[finite[-1]], steps[finite[-1]], label, colour))
-    low, high = ax.get_ylim()
     order = sorted(ends, key=lambda end: end[0])
-    heights = _apart([end[0] for end in order], least=0.075 * (high - low))
+    heights = _apart([end[0] for end in order], least=0.075 * np.ptp(ax.get_ylim()))
     for (_, step, label, colour), height in zip(order, heights, strict=True):
         _note(ax, label, (step, height), (6, 0), "data", va="center", color=colour)
 
@@ -367,12 +367,12 @@ def _style() -> Iterator[Callable]:
         yield lambda size: Figure(figsize=size, layout="constrained")
 
 
-def _save(figure, path: str | Path, title: str) -> Path:
+def save_figure(figure, path: str | Path, *, title: str = "") -> Path:
     """Writes a figure with its title; a Figure without pyplot draws by Agg, without a display."""
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold", color="0.15")
-    figure.savefig(path, dpi=200, facecolor="white")
-    return Path(path)
+    how = dict(format=Path(path).suffix.removeprefix(".") or "png", dpi=200, facecolor="white")
+    return written_by(path, functools.partial(figure.savefig, **how))
 
 
 def _pixels(mask: Array, image: np.ndarray) -> np.ndarray:

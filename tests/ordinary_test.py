@@ -6,9 +6,10 @@ import socket
 import threading
 import time
 
+import numpy as np
 import pytest
 
-from m3i_jax import ordinary
+from m3i_jax import ordinary, pictures
 from m3i_jax.checkpoints import storage
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.data import captions
@@ -68,6 +69,8 @@ WRITES = {  # name in a work directory: what opens it
     "results.jsonl.partial": lambda w: results.write(w, [result()]),
     "lines.txt": lambda w: texts.read(w / "lines.txt"),
     "unreadable.txt": told,
+    "views.png": lambda w: pictures.save(np.zeros((4, 4, 3)), w / "views.png"),
+    "curves.svg": lambda w: pictures.curves({"train/loss": ([1, 2], [2.0, 1.0])}, w / "curves.svg"),
 }
 
 
@@ -111,6 +114,9 @@ def test_ordinary_files_are_made_written_and_read(tmp_path):
     assert path.read_bytes() == b"onetwo" and path.stat().st_mode & 0o777 == 0o644
     ordinary.written(path, b"x")
     assert path.read_bytes() == b"x"
+    assert ordinary.written_by(path, lambda file: file.write(b"y")) == path
+    assert path.read_bytes() == b"y"
+    ordinary.written(path, b"x")
     with pytest.raises(FileNotFoundError):
         ordinary.opened(tmp_path / "none", os.O_RDONLY)
     link = tmp_path / "link"

@@ -123,7 +123,7 @@ def _write(plan: Plan, chosen: Sequence[Any], docs: pathlib.Path | None) -> None
         picture.parent.mkdir(exist_ok=True)
         comparison.plot(chosen, found, picture)
         block = f"{text}\n\n![Linear probes, forms in the paper's order](images/{picture.name})"
-        docs.write_text(comparison.paste(_text(docs), block))
+        ordinary.written(docs, comparison.paste(_text(docs), block).encode())
 
 
 def _text(docs: pathlib.Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from m3i_jax import ordinary
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import storage
 from m3i_jax.evaluation.evaluation import Evaluation
@@ -79,7 +80,8 @@ def _npz(path: Path, found: FeatureSet, names: list[str], classes: tuple[str, ..
     """Arrays by name; those that lie on disk pass through memory in parts."""
     columns = dict(features=found.features, labels=found.labels)
     columns |= dict(names=np.array(names, np.str_), classes=np.array(classes, np.str_))
-    with open(path, "wb") as file:  # a name of its own would get another ending
+    how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with open(ordinary.opened(path, how), "wb") as file:  # a path would get another ending
         np.savez(file, **columns)
 
 
@@ -90,7 +92,11 @@ def _parquet(path: Path, found: FeatureSet, names: list[str], classes, said) -> 
     fields = [("name", pa.string()), ("label", pa.int32()), ("class", pa.string())]
     fields.append(("features", pa.list_(pa.float32(), width)))
     schema = pa.schema(fields, metadata={k: str(v) for k, v in said.items()})
-    with pa.parquet.ParquetWriter(path, schema) as writer:
+    how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with (
+        open(ordinary.opened(path, how), "wb") as file,
+        pa.parquet.ParquetWriter(file, schema) as writer,
+    ):
         for part in _parts(len(names)):
             flat = pa.array(np.asarray(found.features[part], np.float32).reshape(-1))
             labels = found.labels[part]

@@ -75,8 +75,7 @@ def plot(studies: Sequence[Study], found: Found, path: str | Path) -> Path:
             _panel(ax, study, found)
         for ax in axes[len(studies) :]:
             ax.remove()
-        figure.savefig(path, dpi=200, facecolor="white")
-    return Path(path)
+        return pictures.save_figure(figure, path)
 
 
 def paste(document: str, block: str) -> str:

@@ -19,7 +19,7 @@ from m3i_jax import decoders as decoding
 from m3i_jax import encoders as encoding
 from m3i_jax.build import ConfigError, call, nearest
 from m3i_jax.encoders import shared
-from m3i_jax.types import Array, Features, Grid
+from m3i_jax.types import Array, Features, Grid, ObserveAttention, ObserveLayers
 
 Params = dict[str, Any]
 
@@ -47,7 +47,8 @@ class Network(NamedTuple):
     init: (key) -> params. Each module's depend on its own name only; runs under `eval_shape`.
     encode: (params, tower, data, *, visible, keep, train, batch_stats, key, layers, attention) ->
       Features; `train` drops paths, `batch_stats` (None = as `train`): norms by the batch, which
-      so many passes of the step move, this one included.
+      so many passes of the step move, this one included. `layers` and `attention` add those of
+      every block, or what a function makes of each, see `encoders.protocol.ImageEncoder`.
     decode: (params, name, x, *, grid, source, target, target_grid, train, key) -> (B, L, out)
       from dense decoders, (B, out) from pooled ones.
     refine: (params, name, x, *, grid, train, key) -> Features, decoder `name` as a feature head.
@@ -325,8 +326,8 @@ def _encode(
     train: bool = False,
     batch_stats: int | None = None,
     key: Array | None = None,
-    layers: bool = False,
-    attention: bool = False,
+    layers: ObserveLayers = False,
+    attention: ObserveAttention = False,
 ) -> Features:
     """See `Network.encode`."""
     if tower not in modules:

@@ -19,7 +19,8 @@ starts with _ has the length that it has. The same words mean the same everywher
     vocabulary   codes of a codebook, words of a text      length       of a text, padding included
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -96,6 +97,31 @@ class View(NamedTuple):
     regions: dict[str, Region] | None = None
 
 
+class Scores(NamedTuple):
+    """The attention of one block as an observer of it is told, in front of the softmax.
+
+    logits: (B, heads, q, k) float32 with bias and mask added, or of windows (B, windows, heads, q,
+      k). What is masked is finfo.min, between the parts of a shifted window −100 is added. More
+      keys than queries: those of a context come first.
+    cells: (windows, q) int32, which cell of the map, in row-major order, each position of a window
+      is, −1 = padding; None = the encoder's tokens in their order, class token first.
+    real: (windows, q) bool, which positions are cells of the map and no padding; None = all.
+    """
+
+    logits: (
+        Float[Array, "batch heads queries keys"] | Float[Array, "batch windows heads queries keys"]
+    )
+    cells: Int[Array, "windows queries"] | None = None
+    real: Bool[Array, "windows queries"] | None = None
+
+
+# What is kept of every block: all (True), nothing, or what a function makes of it, any arrays. The
+# function is called where the block is, so no more than one block's tokens or scores are in memory.
+Observed = Any
+ObserveLayers = bool | Callable[[Float[Array, "batch tokens dim"]], Observed]
+ObserveAttention = bool | Callable[[Scores], Observed]
+
+
 class Features(NamedTuple):
     """What an encoder returns.
 
@@ -111,6 +137,9 @@ class Features(NamedTuple):
     attention: (depth, B, heads, q, k) after softmax, class token first, on request; of windows, a
       tuple with one (B, windows, heads, q, k) for each block.
     layers_pooled: (depth, B, D) class tokens after every block, with `layers` where there are any.
+
+    Where a function was handed in as `layers` or `attention`, what it made of each block is there
+    instead, with a depth axis in front, or in a tuple of all blocks of an encoder with stages.
     """
 
     tokens: Float[Array, "batch tokens dim"] | None = None
@@ -122,11 +151,13 @@ class Features(NamedTuple):
     layers: (
         Float[Array, "depth batch _tokens _dim"]
         | tuple[Float[Array, "batch _tokens _dim"], ...]
+        | Observed
         | None
     ) = None
     attention: (
         Float[Array, "depth batch heads queries keys"]
         | tuple[Float[Array, "batch _windows _heads _queries _keys"], ...]
+        | Observed
         | None
     ) = None
     layers_pooled: Float[Array, "depth batch dim"] | None = None

@@ -21,8 +21,9 @@ from m3i_jax.nn import dalle
 from m3i_jax.nn.choices import Dtype
 from m3i_jax.nn.convolution import cells, convolve
 from m3i_jax.nn.linear import Linear
+from m3i_jax.nn.observe import kept
 from m3i_jax.ranges import Blocks, Pixels, Range, Vocabulary, Width
-from m3i_jax.types import Array, Features, Grid
+from m3i_jax.types import Array, Features, Grid, ObserveAttention, ObserveLayers
 
 KERNELS = (3, 3, 3, 1)
 
@@ -94,8 +95,8 @@ class DalleEncoder(nn.Module):
         visible: Bool[Array, "batch rows columns"] | None = None,
         keep: int | None = None,
         train: bool = False,
-        layers: bool = False,
-        attention: bool = False,
+        layers: ObserveLayers = False,
+        attention: ObserveAttention = False,
     ) -> Features:
         """Encodes images (B, H, W, 3), normalised, of any size that the patch divides.
 
@@ -130,9 +131,8 @@ class DalleEncoder(nn.Module):
             outputs += stage(x)
             x = outputs[-1]
         logits = Linear(self.vocabulary, kernel_init=dalle.NORMAL, name="head")(nn.relu(x))
-        in_rows = lambda y: y.reshape(y.shape[0], -1, y.shape[-1])  # noqa: E731
-        inner = tuple(in_rows(y) for y in outputs) if layers else None
-        return Features(tokens=in_rows(logits), layers=inner)
+        observed = tuple(kept(layers, y) for y in outputs) if layers else None
+        return Features(tokens=kept(True, logits), layers=observed)
 
     @nn.nowrap
     def _pixels(self, images):

@@ -25,6 +25,7 @@ from m3i_jax.nn.convolution import TORCH, cells, convolve
 from m3i_jax.nn.dcn import NORMS, Block, Extra, Form
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.nn.observe import kept, per_block
 from m3i_jax.normalize import Normalization
 from m3i_jax.ranges import (
     CountOrOff,
@@ -39,7 +40,7 @@ from m3i_jax.ranges import (
     Ratio,
     Width,
 )
-from m3i_jax.types import Array, Features, Grid
+from m3i_jax.types import Array, Features, Grid, ObserveAttention, Observed, ObserveLayers
 
 
 class InternImage(nn.Module):
@@ -170,8 +171,8 @@ class InternImage(nn.Module):
         visible: Bool[Array, "batch rows columns"] | None = None,
         keep: int | None = None,
         train: bool = False,
-        layers: bool = False,
-        attention: bool = False,
+        layers: ObserveLayers = False,
+        attention: ObserveAttention = False,
     ) -> Features:
         """Encodes images (B, H, W, 3), normalised, of any size that the last stride divides.
 
@@ -211,13 +212,12 @@ class InternImage(nn.Module):
                 name=f"stages_{number}",
             )
             before = sum(self.depths[:number])
-            y, x, kept = stage(x, rates[before : before + depth])
+            y, x, behind = stage(x, rates[before : before + depth])
             maps.append(y)
-            outputs.extend(kept if layers else ())
+            outputs.extend(per_block(behind, depth) if layers else ())
         if self.fused:
             x = Projection(self.fused, form.dtype, name="projection")(*maps[-2:])
-        rows = [y.reshape(y.shape[0], -1, y.shape[-1]) for y in (x, *outputs)]
-        return Features(tokens=rows[0], layers=tuple(rows[1:]) if layers else None)
+        return Features(tokens=kept(True, x), layers=tuple(outputs) if layers else None)
 
     def _form(self):
         return Form(
@@ -261,13 +261,13 @@ class Stage(nn.Module):
     normed_after: tuple[int, ...] = ()
     downsample: bool = True
     drop: bool = False
-    keep: bool = False
+    keep: ObserveLayers = False
     scan: bool = True
     remat: Remat = "none"
 
     @nn.compact
-    def __call__(self, x: Array, rates: Array) -> tuple[Array, Array, Array | None]:
-        """x (B, H, W, C) float32 -> the result, it at half the size, blocks (depth, B, H, W, C)."""
+    def __call__(self, x: Array, rates: Array) -> tuple[Array, Array, Observed | None]:
+        """x (B, H, W, C) float32 -> the result, it at half the size, cells (depth, B, n, C)."""
         form = self.form
         empty = jnp.zeros((self.depth, 0))
         extra = Extra(rates, empty, empty, empty)

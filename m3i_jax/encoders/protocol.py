@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Float32
 
-from m3i_jax.types import Array, Features, Grid
+from m3i_jax.types import Array, Features, Grid, ObserveAttention, ObserveLayers
 
 
 @runtime_checkable
@@ -45,10 +45,15 @@ class ImageEncoder(Protocol):
         visible: Bool[Array, "batch rows columns"] | None = None,
         keep: int | None = None,
         train: bool = False,
-        layers: bool = False,
-        attention: bool = False,
+        layers: ObserveLayers = False,
+        attention: ObserveAttention = False,
     ) -> Features:
-        """Codes of normalised images (B, H, W, 3), seen through a mask (B, h, w)."""
+        """Codes of normalised images (B, H, W, 3), seen through a mask (B, h, w).
+
+        layers, attention: True adds those of every block to the Features. A function is called with
+        the tokens (B, n, D), class token first, or with the `Scores` of each block, and what it
+        returns is kept instead.
+        """
 
 
 def sides(image: int | tuple) -> tuple[int, int]:

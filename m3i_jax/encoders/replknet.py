@@ -25,10 +25,11 @@ from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, drop_rates
 from m3i_jax.nn.choices import DropPathSchedule, Dtype, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import TrackedBatchNorm
+from m3i_jax.nn.observe import kept, per_block
 from m3i_jax.normalize import Normalization
 from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.ranges import Depth, Dropped, Kernel, Pixels, Ratio, Width
-from m3i_jax.types import Array, Features, Grid
+from m3i_jax.types import Array, Features, Grid, ObserveAttention, Observed, ObserveLayers
 
 STEM = 4  # pixels per cell behind the stem
 EPS = 1e-5
@@ -144,8 +145,8 @@ class RepLKNet(nn.Module):
         keep: int | None = None,
         train: bool = False,
         batch_stats: int = 0,
-        layers: bool = False,
-        attention: bool = False,
+        layers: ObserveLayers = False,
+        attention: ObserveAttention = False,
     ) -> Features:
         """Encodes images (B, H, W, 3), normalised, of any size that the last stride divides.
 
@@ -179,9 +180,9 @@ class RepLKNet(nn.Module):
             )
             first = sum(self.depths[:number])
             x, made = stage(x, rates[first : first + depth])
-            outputs += [_cells(y) for y in made] if layers else []
+            outputs += per_block(made, depth) if layers else ()
         x = TrackedBatchNorm(eps=EPS, name="norm")(x, batch_stats)
-        return Features(tokens=_cells(x), layers=tuple(outputs) if layers else None)
+        return Features(tokens=kept(True, x), layers=tuple(outputs) if layers else None)
 
     def _hidden(self, images, visible):
         """(B, H, W, 1) bool, which pixels are hidden, or None."""
@@ -231,11 +232,6 @@ class RepLKNet(nn.Module):
         )
 
 
-def _cells(x):
-    """(B, h, w, D) -> (B, h·w, D)."""
-    return x.reshape(x.shape[0], -1, x.shape[-1])
-
-
 class Stem(nn.Module):
     """To a quarter of the size: 3×3, depth-wise 3×3, 1×1, depth-wise 3×3, strides 2, 1, 1, 2."""
 
@@ -266,7 +262,7 @@ class Stage(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: Array, rates: Array) -> tuple[Array, Array | None]:
+    def __call__(self, x: Array, rates: Array) -> tuple[Array, Observed | None]:
         """x (B, h, w, C) -> (B, h/2, w/2, after) float32 and what the units return."""
         x, outputs = self.units(name="blocks")(x, rates)
         if self.after is not None:
@@ -296,13 +292,13 @@ class Unit(nn.Module):
     merged: bool
     mlp_ratio: float
     drop: bool
-    keep_layers: bool
+    keep_layers: ObserveLayers
     batch_stats: int
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: Array, rate: Array) -> tuple[Array, Array | None]:
-        """x (B, h, w, C) float32 and the drop-path rate -> x, and x again if it is kept."""
+    def __call__(self, x: Array, rate: Array) -> tuple[Array, Observed | None]:
+        """x (B, h, w, C) float32 and the drop-path rate -> x, and its cells if they are kept."""
         x, width = batch_sharded(x), x.shape[-1]
         y = nn.relu(self._conv(self._norm(x, "norm1"), width, "pw1"))
         y = LargeKernel(self.kernel, self.small_kernel, self.merged, self.dtype, name="large")(
@@ -312,7 +308,7 @@ class Unit(nn.Module):
         x = x + self._branch(y, rate, 1)
         y = Mlp(self.mlp_ratio, self.dtype, name="mlp")(self._norm(x, "norm2"), self.batch_stats)
         x = x + self._branch(y, rate, 2)
-        return x, x if self.keep_layers else None
+        return x, kept(self.keep_layers, x)
 
     def _norm(self, x, name):
         return TrackedBatchNorm(eps=EPS, dtype=self.dtype, name=name)(x, self.batch_stats)

@@ -20,11 +20,12 @@ from m3i_jax.nn.blocks import REMAT, DropPath, check_blocks, check_choice, drop_
 from m3i_jax.nn.choices import DropPathSchedule, Dtype, Remat
 from m3i_jax.nn.convolution import ConvNorm, cells, convolve
 from m3i_jax.nn.norms import TrackedBatchNorm
+from m3i_jax.nn.observe import kept
 from m3i_jax.normalize import Normalization
 from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.ranges import Blocks, Dropped, Pixels, Width
 from m3i_jax.texts import OneOf
-from m3i_jax.types import Array, Features, Grid
+from m3i_jax.types import Array, Features, Grid, ObserveAttention, ObserveLayers
 
 # Width of a block's result over that of its 3×3 convolutions; pixels per cell behind the stem.
 EXPANSION = {"bottleneck": 4, "basic": 1}
@@ -120,8 +121,8 @@ class ResNet(nn.Module):
         keep: int | None = None,
         train: bool = False,
         batch_stats: int = 0,
-        layers: bool = False,
-        attention: bool = False,
+        layers: ObserveLayers = False,
+        attention: ObserveAttention = False,
     ) -> Features:
         """Encodes images (B, H, W, 3), normalised, of any size that the last stride divides.
 
@@ -160,8 +161,8 @@ class ResNet(nn.Module):
             )
             made = stage(x, rates[len(outputs) : len(outputs) + depth])
             x, outputs = made[-1], outputs + made
-        tokens = [y.reshape(y.shape[0], -1, y.shape[-1]) for y in outputs]
-        return Features(tokens=tokens[-1], layers=tuple(tokens) if layers else None)
+        observed = tuple(kept(layers, y) for y in outputs) if layers else None
+        return Features(tokens=kept(True, x), layers=observed)
 
     def _stem(self, images, batch_stats):
         """(B, H, W, 3) -> (B, H/4, W/4, width), or at full size."""

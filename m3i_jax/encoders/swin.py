@@ -22,11 +22,12 @@ from m3i_jax.nn.blocks import REMAT, check_blocks, check_choice, drop_rates
 from m3i_jax.nn.choices import DropPathSchedule, Dtype, HideOrNot, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.nn.observe import per_block
 from m3i_jax.nn.swin import EPS, NORMAL, PatchMerging, SwinBlock
 from m3i_jax.nn.windows import Windows
 from m3i_jax.normalize import Normalization
 from m3i_jax.ranges import Depth, Dropped, Heads, Pixels, Range, Ratio, Width
-from m3i_jax.types import Array, Features, Grid
+from m3i_jax.types import Array, Features, Grid, ObserveAttention, ObserveLayers
 
 # U(±1/√fan-in), how PyTorch draws a convolution.
 CONVOLUTION = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -169,8 +170,8 @@ class SwinV2(nn.Module):
         visible: Bool[Array, "batch rows columns"] | None = None,
         keep: int | None = None,
         train: bool = False,
-        layers: bool = False,
-        attention: bool = False,
+        layers: ObserveLayers = False,
+        attention: ObserveAttention = False,
     ) -> Features:
         """Encodes images, seen through a mask.
 
@@ -182,7 +183,8 @@ class SwinV2(nn.Module):
           layers: also return the tokens behind every block, (B, n, D) in row-major order of the
             map (whatever its windows), before the final norm.
           attention: also return the attention weights of every block, (B, windows, heads, q, k);
-            `windows` says where they are.
+            `windows` says where they are. A function, here or there, is an observer, see
+            `ImageEncoder`; `Scores` say where the windows are.
 
         Returns:
           float32 Features of the last stage; `layers` and `attention` are tuples, one per block.
@@ -286,8 +288,8 @@ class Stage(nn.Module):
     drop: bool
     scan: bool
     remat: str
-    keep_layers: bool
-    keep_attention: bool
+    keep_layers: ObserveLayers
+    keep_attention: ObserveAttention
     dtype: DTypeLike
 
     @nn.compact
@@ -317,8 +319,8 @@ class Stage(nn.Module):
         )
         x, (outputs, weights) = blocks(x, rates, jnp.arange(self.depth) % 2 == 1)
         kept = (
-            tuple(outputs) if self.keep_layers else (),
-            tuple(weights) if self.keep_attention else (),
+            per_block(outputs, self.depth) if self.keep_layers else (),
+            per_block(weights, self.depth) if self.keep_attention else (),
         )
         if self.downsample:
             x = PatchMerging(self.dtype, name="downsample")(x)

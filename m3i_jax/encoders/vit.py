@@ -28,7 +28,7 @@ from m3i_jax.nn.resample import resample
 from m3i_jax.normalize import Normalization
 from m3i_jax.ranges import Depth, Dropped, Epsilon, Gain, Heads, Pixels, Ratio, Width
 from m3i_jax.texts import OneOf
-from m3i_jax.types import Array, Features, Grid
+from m3i_jax.types import Array, Features, Grid, ObserveAttention, ObserveLayers
 
 POSITIONS = ("sincos", "tuned", "learned", "none")
 RELATIVE = ("none", "shared", "layer")
@@ -159,8 +159,8 @@ class ViT(nn.Module):
         visible: Bool[Array, "batch rows columns"] | None = None,
         keep: int | None = None,
         train: bool = False,
-        layers: bool = False,
-        attention: bool = False,
+        layers: ObserveLayers = False,
+        attention: ObserveAttention = False,
     ) -> Features:
         """Encodes images, seen through a mask.
 
@@ -171,7 +171,8 @@ class ViT(nn.Module):
           keep: static number of visible patches, the same in every image; needed to drop.
           train: whether paths and weights are dropped, with keys from the stream "droppath".
           layers: also return the tokens behind every block, before the final norm.
-          attention: also return the attention weights of every block.
+          attention: also return the attention weights of every block. A function, here or there, is
+            an observer, see `ImageEncoder`.
 
         Returns:
           float32 Features; `index` says which cells the tokens are where patches were dropped.
@@ -185,14 +186,17 @@ class ViT(nn.Module):
         x, (outputs, weights) = self._blocks(x, index, grid, train, **how)
         if self.final_norm:
             x = LayerNorm(self.eps, name="norm")(x)
-        first = int(self.class_token)
+        first, pooled = int(self.class_token), None
+        if layers is True:
+            pooled = outputs[:, :, 0] if first else None
+            outputs = outputs[:, :, first:]
         return Features(
             tokens=x[:, first:],
-            pooled=x[:, 0] if self.class_token else None,
+            pooled=x[:, 0] if first else None,
             index=index,
-            layers=outputs[:, :, first:] if layers else None,
+            layers=outputs,
             attention=weights,
-            layers_pooled=outputs[:, :, 0] if layers and self.class_token else None,
+            layers_pooled=pooled,
         )
 
     def _grid(self, images):

@@ -18,8 +18,9 @@ from m3i_jax.build import ConfigError, nearest
 from m3i_jax.nn.activations import gelu
 from m3i_jax.nn.linear import SAVED, Linear, einsum
 from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.nn.observe import attended, kept
 from m3i_jax.parallel.constrain import batch_sharded
-from m3i_jax.types import Array
+from m3i_jax.types import Array, ObserveAttention, Observed, ObserveLayers, Scores
 
 DTYPES = ("float32", "bfloat16", "float16")
 SCHEDULES = ("linear", "uniform")
@@ -98,8 +99,8 @@ Context = Float[Array, "batch more dim"]
 Attended = Float[Array, "batch heads queries keys"]
 # Of every block, where they are asked for: tokens, and the weights of attention.
 Reports = tuple[
-    Float[Array, "depth batch tokens dim"] | None,
-    Float[Array, "depth batch heads queries keys"] | None,
+    Float[Array, "depth batch tokens dim"] | Observed | None,
+    Float[Array, "depth batch heads queries keys"] | Observed | None,
 ]
 
 
@@ -131,12 +132,12 @@ class Attention(nn.Module):
     qkv_bias: bool | str = True
     relative: Callable[..., nn.Module] | None = None
     kernel_init: Init = Init()
-    report: bool = False
+    report: ObserveAttention = False
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Tokens, shared: Shared) -> tuple[Tokens, Attended | None]:
+    def __call__(self, x: Tokens, shared: Shared) -> tuple[Tokens, Attended | Observed | None]:
         """x (B, n, D) -> (B, n, D) in `dtype`, and with `report` the weights (B, heads, q, k)."""
         batch, count, width = x.shape
         given = x
@@ -152,7 +153,7 @@ class Attention(nn.Module):
         if shared.mask is not None:
             # Finite, so that a row with nothing to attend to (an empty text) is not NaN.
             scores = jnp.where(shared.mask, scores, jnp.finfo(jnp.float32).min)
-        weights = jax.nn.softmax(scores, axis=-1) if self.report else None
+        weights = attended(self.report, Scores(scores))
         used = softmax(scores, self.dtype)
         if self.dropout:
             keep = 1.0 - self.dropout
@@ -240,8 +241,8 @@ class TransformerBlock(nn.Module):
     attention_dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
     drop: bool = False
-    keep_layers: bool = False
-    keep_attention: bool = False
+    keep_layers: ObserveLayers = False
+    keep_attention: ObserveAttention = False
 
     @nn.compact
     def __call__(
@@ -275,7 +276,7 @@ class TransformerBlock(nn.Module):
             y, weights = attention(norm1(x), shared)
             x = x + self._branch(y, rate, 1)
             x = x + self._branch(mlp(norm2(x)), rate, 2)
-        return x, (x if self.keep_layers else None, weights)
+        return x, (kept(self.keep_layers, x), weights)
 
     def _branch(self, y: Array, rate: Array, number: int) -> Array:
         """The branch `y` as it is added to the float32 residual stream."""
@@ -322,7 +323,8 @@ def stack(
       **block: fields of `TransformerBlock`.
 
     Returns:
-      x and (layers (depth, B, n, D), attention (depth, B, heads, q, k)), None unless kept.
+      x and (layers (depth, B, n, D), attention (depth, B, heads, q, k)), None unless kept; what
+      functions that are handed in as `keep_layers`, `keep_attention` make of each, (depth, ...).
     """
     body = TransformerBlock
     if REMAT[remat] is not None:

@@ -16,8 +16,9 @@ from m3i_jax.nn.convolution import TORCH
 from m3i_jax.nn.deformable import dcnv3
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, standardize
+from m3i_jax.nn.observe import kept
 from m3i_jax.parallel.constrain import batch_sharded
-from m3i_jax.types import Array
+from m3i_jax.types import Array, Observed, ObserveLayers
 
 KERNEL = 3
 NORMS = ("pre", "post", "res_post")
@@ -143,16 +144,16 @@ class Block(nn.Module):
     form: Form
     drop: bool = False
     normed: bool = False
-    keep: bool = False
+    keep: ObserveLayers = False
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], extra: Extra
     ) -> tuple[
         Float[Array, "batch height width channels"],
-        Float[Array, "batch height width channels"] | None,
+        Float[Array, "batch tokens channels"] | Observed | None,
     ]:
-        """x (B, H, W, C) float32 -> x, and x again if it is kept."""
+        """x (B, H, W, C) float32 -> x, and its cells if they are kept."""
         form = self.form
         x = batch_sharded(x)
         dcn = DCNv3(
@@ -170,7 +171,7 @@ class Block(nn.Module):
         x = x + self._branch(mlp, x, extra.rate, 2)
         if self.normed:
             x = jax.lax.cond(extra.on, self._normalise, lambda x, _: x, x, extra)
-        return x, x if self.keep else None
+        return x, kept(self.keep, x)
 
     def _branch(self, f, x, rate, number):
         """f between its norms, as it is added to the float32 stream."""

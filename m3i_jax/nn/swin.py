@@ -3,6 +3,8 @@
 Liu et al. 2022, https://arxiv.org/abs/2111.09883.
 """
 
+import functools
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
@@ -11,9 +13,10 @@ from jaxtyping import Bool, Float
 from m3i_jax.nn.blocks import DropPath, Init, Mlp
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, standardize
-from m3i_jax.nn.windows import WindowAttention, Windows, merge, partition, together
+from m3i_jax.nn.observe import kept
+from m3i_jax.nn.windows import WindowAttention, Windows, merge, partition, places, together
 from m3i_jax.parallel.constrain import batch_sharded
-from m3i_jax.types import Array, Grid
+from m3i_jax.types import Array, Grid, ObserveAttention, ObserveLayers
 
 EPS = 1e-5
 NORMAL = nn.initializers.normal(0.02)
@@ -29,8 +32,8 @@ class SwinBlock(nn.Module):
     reference: Grid
     mlp_ratio: float
     drop: bool
-    keep_layers: bool
-    keep_attention: bool
+    keep_layers: ObserveLayers
+    keep_attention: ObserveAttention
     dtype: DTypeLike
 
     @nn.compact
@@ -48,11 +51,12 @@ class SwinBlock(nn.Module):
             name="attn",
         )
         y = partition(x.astype(self.dtype), cut, shifted=shifted)
-        y, weights = attention(y, together(cut, shifted=shifted))
+        where = functools.partial(places, cut, shifted=shifted)
+        y, weights = attention(y, together(cut, shifted=shifted), where)
         x = x + self._branch(merge(y, cut, shifted=shifted), rate, 1)
         mlp = Mlp(self.mlp_ratio, kernel_init=Init.same(NORMAL), dtype=self.dtype, name="mlp")
         x = x + self._branch(mlp(x), rate, 2)
-        return x, (x.reshape(x.shape[0], -1, x.shape[-1]) if self.keep_layers else None, weights)
+        return x, (kept(self.keep_layers, x), weights)
 
     def _branch(self, y, rate, number):
         """The branch `y` as it is added to the float32 residual stream."""

@@ -19,8 +19,9 @@ from m3i_jax.build import ConfigError
 from m3i_jax.nn.blocks import Init, softmax
 from m3i_jax.nn.linear import Linear, einsum
 from m3i_jax.nn.norms import MAX_LOGIT_SCALE, UnitNorm, at_most
+from m3i_jax.nn.observe import attended
 from m3i_jax.nn.relative import relative_index
-from m3i_jax.types import Array, Grid
+from m3i_jax.types import Array, Grid, ObserveAttention, Observed, Scores
 
 # Added to the score of cells that only the roll or the padding brought together. Up to e^s = 30
 # that leaves e^-24; heads near the limit of 100 can see across, in the official code too.
@@ -131,6 +132,14 @@ def together(
     return piece[:, :, None] == piece[:, None, :]
 
 
+def places(
+    windows: Windows, *, shifted: Bool[Array, ""] | bool
+) -> tuple[Int[Array, "windows tokens"], Bool[Array, "windows tokens"] | None]:
+    """Which cell of the map is where, −1 = padding, and which are no padding; None = all."""
+    where = jnp.where(shifted, cells(windows), cells(windows._replace(shift=(0, 0))))
+    return where, None if windows.padded == windows.grid else where != PAD
+
+
 def _rolled(x, windows, shifted, direction):
     """A map (B, H, W, D), rolled if `shifted`; both rolls are static, which compiles to copies."""
     if not any(windows.shift):
@@ -201,7 +210,7 @@ class WindowAttention(nn.Module):
     size: Grid
     reference: Grid
     kernel_init: Init = Init.same(nn.initializers.normal(0.02))
-    report: bool = False
+    report: ObserveAttention = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -209,13 +218,15 @@ class WindowAttention(nn.Module):
         self,
         x: Float[Array, "batch windows tokens dim"],
         pairs: Bool[Array, "windows queries keys"] | None,
+        where: Callable[[], tuple[Array, Array | None]] | None = None,
     ) -> tuple[
         Float[Array, "batch windows tokens dim"],
-        Float[Array, "batch windows heads queries keys"] | None,
+        Float[Array, "batch windows heads queries keys"] | Observed | None,
     ]:
         """x (B, n, t, D) -> (B, n, t, D), and with `report` the weights (B, n, heads, q, k).
 
-        pairs: (n, t, t) bool, which may meet; None = all.
+        pairs: (n, t, t) bool, which may meet; None = all.  where: makes what `places` says, for a
+        function that is handed in as `report`.
         """
         q, k, v = self._project(x)
         start = nn.initializers.constant(math.log(10.0))
@@ -228,7 +239,8 @@ class WindowAttention(nn.Module):
         scores = einsum("bnhqd,bnhkd->bnhqk", q, k) + bias[None, None]
         if pairs is not None:
             scores = scores + jnp.where(pairs, 0.0, APART)[None, :, None]
-        weights = jax.nn.softmax(scores, axis=-1) if self.report else None
+        told = where() if where and callable(self.report) else ()
+        weights = attended(self.report, Scores(scores, *told))
         y = einsum("bnhqk,bnhkd->bnhqd", softmax(scores, self.dtype), v).astype(self.dtype)
         y = y.transpose(0, 1, 3, 2, 4).reshape(x.shape)
         y = Linear(x.shape[-1], True, self.kernel_init.proj, self.dtype, name="proj")(y)

@@ -1,51 +1,60 @@
-r"""Shows and measures a run of CIM: what its generator predicts and what its enhancer makes of it.
+r"""Looks inside encoders: attention, similarity of layers, tokens, and what a run of CIM repairs.
 
-    python experiments/analyze.py --workdir runs/cim
+    m3i analyze --workdir runs/m3i
+    m3i analyze --model runs/mae --model runs/dino@5000 --model untrained:vit_b16 \
+        --data fashion_mnist --measure attention_distance,cka
+    m3i analyze --workdir runs/cim --measure cim:samples=6
 
-Writes cim.png (images, masked, corrupted and repaired) and normalizations.png, and appends the
-measures on the test set to results.jsonl.
+Models and data are named as by `m3i evaluate`; `m3i list measures` shows the measures. All that are
+asked for together share one pass over the images. Every finding is a line of analysis.jsonl, with
+its pictures in analysis/ beside it: in the work directory of a run, else in this folder, or where
+--out says. `m3i report` draws them.
 """
 
-import pathlib
-from typing import Annotated
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
-from m3i_jax.command_flags import text, whole
-from m3i_jax.ranges import CountOrOff, Range, Seed
+from m3i_jax.command_flags import repeated, text, whole
+from m3i_jax.commands import _subject as subject
+from m3i_jax.ranges import CountOrOff
 
-Few = Annotated[int, Range(1, 256)]
-WORKDIR = text("workdir", "runs/cim", "Work directory, or one checkpoint step.")
-STEP = whole(
-    "step", None, "Which checkpoint; the newest sound one if not given.", limits=CountOrOff
+ALL = "all"
+MEASURE = repeated("measure", [ALL], "NAME,NAME or NAME:SETTING=VALUE; all that apply.")
+TEST = whole(
+    "test_limit", 1000, "Images, spread evenly over the test set; 0 = all.", limits=CountOrOff
 )
-SAMPLES = whole("samples", 6, "Images in each picture.", limits=Few)
-TEST = whole("test_limit", 0, "Images measured, spread evenly; 0 = all.", limits=CountOrOff)
-SEED = whole("seed", 0, "Of masks and samples.", limits=Seed)
-OUT = text("out", None, "Folder of the pictures; the work directory if not given.")
+OUT = text("out", None, "Folder of the findings, see above.")
 
 
 def main() -> None:
-    """Draws, measures, writes and prints."""
-    if OUT.value is not None and not pathlib.Path(OUT.value).is_dir():
-        raise ConfigError(f"--out is '{OUT.value}', which is no folder")
-    from m3i_jax import pictures
-    from m3i_jax.analysis import cim, repair
-    from m3i_jax.evaluation import results
+    """Looks into every model by every measure; writes and prints what was found."""
+    from m3i_jax.evaluation import spec
 
-    model = cim.restore(WORKDIR.value, step=STEP.value)
-    result = cim.measure(model, limit=TEST.value, seed=SEED.value)
-    shown = repair.observe(model, images=SAMPLES.value, seed=SEED.value)
-    patch = model.trained.network.towers["image"].patch
-    folder = pathlib.Path(OUT.value or model.trained.workdir)
-    drawn = {
-        "cim.png": repair.repairs(shown),
-        "normalizations.png": repair.templates(shown.images, patch),
-    }
-    for name, picture in drawn.items():
-        print(pictures.save(picture, folder / name))
-    results.write(model.trained.workdir, [result])
-    results.show([result])
+    blocks = [block for said in MEASURE.value for block in spec.blocks(said, what="--measure")]
+    if not blocks:
+        raise ConfigError("--measure names none; m3i list measures shows them")
+    if OUT.value is not None and not Path(OUT.value).is_dir():
+        raise ConfigError(f"--out is '{OUT.value}', which is no folder")
+    from m3i_jax.analysis import measures, run
+    from m3i_jax.parallel.signals import Preemption
+
+    every = blocks == [{"name": ALL}]
+    chosen = measures.every() if every else measures.create(blocks, what="--measure")
+    how = subject.how() | dict(test_limit=TEST.value)
+    with Preemption(holds=False):  # every finding is written when it is known
+        models, on = subject.models(), subject.data_sets()
+        show(run.analyzed(chosen, models, on=on, place=OUT.value, **how))
+
+
+def show(findings: Iterable[Any]) -> None:
+    """Prints each finding as it comes."""
+    from m3i_jax.analysis import tables
+
+    for finding in findings:
+        print(tables.table(finding), flush=True)
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""Lists what there is: configs, blocks of a config, methods, encoders, decoders, sources, tasks.
+"""Lists what there is: configs, their blocks, methods, encoders, sources, tasks, measures, ...
 
     python experiments/list.py                  # how many of each
     python experiments/list.py configs imagenet # those whose name has the word
@@ -65,6 +65,12 @@ def _tasks() -> dict[str, str]:
     return _titles(TASKS)
 
 
+def _measures() -> dict[str, str]:
+    from m3i_jax.analysis.measures import MEASURES
+
+    return _titles(MEASURES)
+
+
 KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "configs": _configs,
     "blocks": _blocks,
@@ -73,6 +79,7 @@ KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "decoders": _decoders,
     "sources": _sources,
     "tasks": _tasks,
+    "measures": _measures,
 }
 
 

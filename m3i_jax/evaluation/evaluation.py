@@ -136,6 +136,11 @@ class Evaluation:
             self._digests[split] = datasets.digest(self.source(split))
         return self._digests[split]
 
+    def batch(self, split: str) -> int:
+        """How many images of a split are encoded at once, as many on each device."""
+        devices = jax.device_count()
+        return -(-min(self._batch, len(self.source(split))) // devices) * devices
+
     def labelled(self, *, what: str = "a probe", **how: Any) -> tuple[FeatureSet, FeatureSet]:
         """Features of the labelled records of the training and of the test set, for classifiers.
 
@@ -230,8 +235,8 @@ class Evaluation:
         """Where features of a split are written; None keeps them in memory."""
         if self._cache is not None and jax.process_count() == 1:
             return self._cache
-        images = jax.ShapeDtypeStruct((1, self.image, self.image, 3), np.uint8)
-        row = math.prod(program.eval_shape(self.model.params, images).shape)
+        images = jax.ShapeDtypeStruct((self.batch(split), self.image, self.image, 3), np.uint8)
+        row = math.prod(program.eval_shape(self.model.params, images).shape[1:])
         if 4 * row * len(self.source(split)) <= cache.LARGE:
             return None
         return Path(self._scratch.name)
@@ -243,8 +248,7 @@ class Evaluation:
 
     def _passes(self, program: Apply, split: str, transform) -> Iterator[FeatureSet]:
         """The features batch by batch, each batch shared by all devices."""
-        source, count, read = self.source(split), jax.device_count(), 0
-        batch = -(-min(self._batch, len(source)) // count) * count
+        source, batch, read = self.source(split), self.batch(split), 0
         mesh = sharding.mesh(batch=batch)
         params = jax.device_put(self.model.params, sharding.replicated(mesh))
         compiled = functools.partial(program, params)

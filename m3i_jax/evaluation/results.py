@@ -70,7 +70,6 @@ def write(workdir: str | Path, results: Sequence[Result]) -> Path:
 
     workdir: a folder, or the file itself, whose name ends in .jsonl.
 
-
     The file is replaced as a whole under a lock: a crash leaves the old lines, and evaluations
     that run at once lose none.
 
@@ -78,8 +77,13 @@ def write(workdir: str | Path, results: Sequence[Result]) -> Path:
       ValueError: a result with an unknown branch, a malformed name or a number that is not finite.
       Unwritable: the disk is full or read-only.
     """
-    lines = [_line(result) for result in results]
     path = file(workdir)
+    append(path, [_line(result) for result in results])
+    return path
+
+
+def append(path: Path, lines: Sequence[str]) -> None:
+    """Adds lines to a file that others may be adding to, all or none of them."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_name(path.name + ".lock")
@@ -89,7 +93,6 @@ def write(workdir: str | Path, results: Sequence[Result]) -> Path:
             if old and not old.endswith(b"\n"):  # a line that was cut keeps to itself
                 old += b"\n"
             publish(path, old + "".join(line + "\n" for line in lines).encode())
-    return path
 
 
 def check(place: str | Path) -> None:

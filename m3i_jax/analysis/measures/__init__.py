@@ -1,0 +1,35 @@
+"""Measures of what encoders look like inside, by name: one file and one line here for each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from m3i_jax import build
+from m3i_jax.analysis.measures.cim import cim
+from m3i_jax.analysis.measures.measure import Look, Measure, Picture, Rows, Shown
+
+MEASURES = {
+    "cim": cim,
+}
+
+__all__ = ["MEASURES", "Look", "Measure", "Picture", "Rows", "Shown", "create", "every", "written"]
+
+
+def create(blocks: Sequence[dict[str, Any]], *, what: str = "measure") -> list[Measure]:
+    """The measures that blocks `{name, **settings}` describe.
+
+    Raises:
+      ConfigError: an unknown name or setting, with the nearest right one.
+    """
+    return [build.build(MEASURES, block, what=what) for block in blocks]
+
+
+def every() -> list[Measure]:
+    """Each measure as it is without settings."""
+    return [make() for make in MEASURES.values()]
+
+
+def written(measure: Measure) -> str:
+    """A measure as a command line says it: its name, and the settings that are its own."""
+    usual = MEASURES[measure.name]().settings if measure.name in MEASURES else measure.settings
+    own = {key: x for key, x in measure.settings.items() if key not in usual or usual[key] != x}
+    return measure.name + ":" * bool(own) + ",".join(f"{key}={x}" for key, x in own.items())

@@ -1,0 +1,158 @@
+"""Analyses: every measure of every model, in one forward pass; findings as they come."""
+
+import datetime
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from m3i_jax.analysis import finding as findings
+from m3i_jax.analysis.finding import Finding
+from m3i_jax.analysis.measures import Measure, Rows, Shown, written
+from m3i_jax.analysis.rows import observed
+from m3i_jax.evaluation import datasets, results
+from m3i_jax.evaluation.datasets import Data
+from m3i_jax.evaluation.evaluation import Evaluation
+from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.evaluation.models import Model
+from m3i_jax.evaluation.run import versions
+
+LOG = logging.getLogger(__name__)
+SPLIT = "test"
+
+
+class Seen(NamedTuple):
+    """What is left of a model when the next one takes its place in memory.
+
+    finding: of no measure yet, which says what was looked at.  place: of its findings.
+    rows: by measure.
+    """
+
+    finding: Finding
+    place: Path
+    rows: dict[str, Rows]
+
+
+def analyzed(
+    measures: Sequence[Measure],
+    compared: Iterable[Model],
+    *,
+    on: Sequence[Data] = (),
+    place: str | Path | None = None,
+    **how: Any,
+) -> Iterator[Finding]:
+    """Looks into every model on every data set; gives each finding when it is written.
+
+    What a model has nothing to show for is said and left out.
+
+    Args:
+      measures: see `measures.create`.
+      compared: the models, one after another; measures that compare get every pair.
+      on: data sets; none = that of the run that a model is of.
+      place: folder or file of the findings; None = the work directory of the run that a model is
+        of, and else the folder of the process.
+      how: of `Evaluation`.
+
+    Raises:
+      NotMeasurable: no model has anything to show.
+    """
+    before: list[Seen] = []
+    count = 0
+    for model in compared:
+        for of in on or [datasets.of_run(model)]:
+            evaluation = Evaluation(model, of, **how)
+            where = Path(place or model.workdir or ".")
+            seen = Seen(_of(evaluation), where, _rows(measures, evaluation))
+            alone = _alone(measures, evaluation, seen)
+            for one in itertools.chain(alone, _pairs(measures, before, seen)):
+                count += 1
+                yield one
+            before.append(seen)
+    if not count:
+        asked = ", ".join(written(measure) for measure in measures)
+        raise NotMeasurable(f"there is nothing to show of {asked}; the log says why")
+
+
+def _rows(measures: Sequence[Measure], evaluation: Evaluation) -> dict[str, Rows]:
+    """What all looks bring back, by measure, of one pass."""
+    looks, model = {}, evaluation.model
+    for measure in measures:
+        if measure.look is not None:
+            try:
+                if model.network is None:
+                    raise NotMeasurable("raw pixels have no blocks")
+                looks[written(measure)] = measure.look(evaluation)
+            except NotMeasurable as error:
+                LOG.warning("%s of %s: %s", measure.title, model.name, error)
+    return observed(evaluation, looks, split=SPLIT)
+
+
+def _alone(measures: Sequence[Measure], evaluation: Evaluation, seen: Seen) -> Iterator[Finding]:
+    """Findings of one model."""
+    for number, measure in enumerate(measures, 1):
+        said = written(measure)
+        if measure.look is not None and said not in seen.rows:
+            continue  # it has been said why
+        LOG.info("measure %d of %d: %s", number, len(measures), measure.title)
+        try:
+            shown = measure.measure(evaluation, seen.rows.get(said))
+        except NotMeasurable as error:
+            LOG.warning("%s of %s: %s", measure.title, evaluation.model.name, error)
+            continue
+        yield _written(measure, shown, seen)
+
+
+def _pairs(measures: Sequence[Measure], before: Sequence[Seen], seen: Seen) -> Iterator[Finding]:
+    """Findings of a model and each one before it on the same records, by measures that compare."""
+    for first, measure in itertools.product(before, measures):
+        said = written(measure)
+        if measure.across is None or not {said} <= first.rows.keys() & seen.rows.keys():
+            continue
+        if first.finding.records != seen.finding.records:
+            continue
+        try:
+            shown = measure.across(first.rows[said], seen.rows[said])
+        except NotMeasurable as error:
+            names = first.finding.model, seen.finding.model
+            LOG.warning("%s of %s and %s: %s", measure.title, *names, error)
+            continue
+        pair = first.finding._replace(other=seen.finding.model, other_weights=seen.finding.weights)
+        yield _written(measure, shown, seen._replace(finding=pair))
+
+
+def _of(evaluation: Evaluation) -> Finding:
+    """A finding of no measure: which model on which records."""
+    model, _ = evaluation.model, evaluation.source(SPLIT)
+    empty: dict[str, Any] = dict(measure="", title="", unit="", form="", values={}, labels={})
+    return Finding(
+        **empty,
+        protocol={},
+        counts={},
+        model=model.name,
+        weights=evaluation.weights,
+        branch=model.branch,
+        step=model.step,
+        image=evaluation.image,
+        data=evaluation.data.name,
+        records=evaluation.records[SPLIT],
+        versions=versions(),
+    )
+
+
+def _written(measure: Measure, shown: Shown, seen: Seen) -> Finding:
+    """The finding that a line now says."""
+    if shown.results:
+        results.write(seen.place, shown.results)
+    new = seen.finding._replace(
+        measure=written(measure),
+        title=measure.title,
+        unit=measure.unit,
+        form=shown.form,
+        values=shown.values,
+        labels=shown.labels,
+        protocol={**measure.settings, **shown.protocol},
+        counts=dict(shown.counts),
+        time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    return findings.write(seen.place, new, drawn=shown.pictures)

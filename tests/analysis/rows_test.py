@@ -50,7 +50,7 @@ def test_rows_are_those_of_what_blocks_return_whole(encoder, tmp_path):
     assert len(means.layers) == len(peaks.layers) == len(peaks.attention) == depth
     assert means.attention == () and means.batch == evaluation.batch("test")
     count = len(means.index)
-    assert count == len(evaluation.source("test")) and count % means.batch  # the last batch is padded
+    assert count == len(evaluation.source("test")) and count % means.batch  # it is padded
     got = [
         *(x.reshape(count, -1) for x in peaks.attention),
         *(block["mean"][:, None] for block in means.layers),

@@ -7,7 +7,7 @@ Nothing above this file knows that there is Flax. Parameters are
 import functools
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -328,8 +328,9 @@ def _encode(
     key: Array | None = None,
     layers: ObserveLayers = False,
     attention: ObserveAttention = False,
+    settled: Collection[str] = (),
 ) -> Features:
-    """See `Network.encode`."""
+    """See `Network.encode`; settled: towers whose norms never go by the batch."""
     if tower not in modules:
         raise ValueError(f"the network has no tower '{tower}'{nearest(tower, modules)}")
     module, how = modules[tower], {}
@@ -339,9 +340,9 @@ def _encode(
     elif visible is not None or layers or attention:
         raise ValueError(f"tower '{tower}' is a {module.kind}: it has no cells, layers or maps")
     if getattr(module, "has_batch_stats", False):
-        # A number of passes, not a flag: an earlier pass fades by the momentum of those that follow
-        # it (`nn.norms.TrackedBatchNorm`).
-        how["batch_stats"] = int(train) if batch_stats is None else batch_stats
+        # A number of passes: an earlier one fades by the momentum of those that follow it.
+        passes = int(train) if batch_stats is None else batch_stats
+        how["batch_stats"] = 0 if tower in settled else passes
     if train and key is None and getattr(module, "drop_path", 0.0):
         raise ValueError(f"training tower '{tower}' with drop path needs a key")
     rngs = None if key is None else {"droppath": key}

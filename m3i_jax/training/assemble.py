@@ -213,7 +213,7 @@ def check(config: Config, *, devices: Sequence[Any] | None = None) -> Parts:
     schema.check(config)
     with build.knowing(config.to_dict()):
         method = objective(config, make=build.made)
-        network = build_network(config, method, make=build.made)
+        network = _settled(config, build_network(config, method, make=build.made))
         weighting = _weighting(config, method)
     agreement.check(config, method, network)
     augment = _augment(config, method)
@@ -223,6 +223,26 @@ def check(config: Config, *, devices: Sequence[Any] | None = None) -> Parts:
     batch = config.batch // config.accumulate
     mesh = sharding.mesh(config.mesh, batch=batch, devices=devices, make=build.made)
     return Parts(config, method, network, weighting, augment, mesh)
+
+
+def _settled(config: Config, network: networks.Network) -> networks.Network:
+    """The network, whose towers with batch norms go by their running statistics where all of such
+    a tower is frozen: its features are then those that any other batch would have."""
+    freeze = config.optimizer.get("freeze")
+    norms = network.batchwise & network.towers.keys()
+    if not freeze or not norms:
+        return network
+    params = jax.eval_shape(network.init, jax.random.key(0))["encoders"]
+    still = frozenset(
+        tower
+        for tower in norms
+        if all(
+            re.search(freeze, f"encoders/{tower}/{path}")
+            for path, _ in trees.named_leaves(params[tower])
+        )
+    )
+    encode = partial(network.encode, settled=still)
+    return network._replace(encode=encode, batchwise=network.batchwise - still)
 
 
 def _weighting(config: Config, method: Method) -> Weighting:

@@ -158,9 +158,6 @@ def encoder(
     and each block gets the position bias that all shared (BEiT).
 
     frozen: it is probed, so that a ViT stays as it is, but for a last norm that the recipe lacks.
-
-    Raises:
-      ConfigError: a frozen encoder with batch norms, which a step would ask by its batch.
     """
     name = theirs["name"]
     module = beside.create(theirs)
@@ -171,11 +168,6 @@ def encoder(
         if (image, image) != module.size:
             sides = beside.of_block(theirs, where="").windows
             own["pretrained_window"] = tuple(max(side) for side in sides)
-    if frozen and getattr(module, "has_batch_stats", False):
-        raise ConfigError(
-            f"a recipe of frozen encoders cannot take '{name}', whose norms go by the batch in "
-            "training; m3i evaluate --task linear measures it by its running statistics"
-        )
     if encoders.accepts(name, "class_token") and frozen:
         own |= {"final_norm": False} if recipe.get("final_norm") is False else {}
     elif encoders.accepts(name, "class_token"):

@@ -1,8 +1,7 @@
 """Sentences that names of classes are put into, so that a text tower reads what it was trained on.
 
-Radford et al. 2021, §3.1.4, https://arxiv.org/abs/2103.00020, average 80 of them. These are ours
-and of the same form; numbers that are to be compared with published ones want the published
-sentences, in a file (docs/methods.md#zero-shot).
+Radford et al. 2021, §3.1.4, https://arxiv.org/abs/2103.00020, average 80 of them, which are "clip"
+here; "ensemble" are 80 of ours of the same form (docs/methods.md#zero-shot).
 """
 
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.data.sources import texts
+from m3i_jax.evaluation.clip_prompts import CLIP
 
 _QUALITIES = (
     "blurry bright clear close-up cropped dark faded good grainy noisy sharp tilted".split()
@@ -32,7 +32,11 @@ ENSEMBLE = (
     "a snapshot with a {} in it.",
     "a scene in which there is a {}.",
 )
-TEMPLATES: dict[str, tuple[str, ...]] = {"ensemble": ENSEMBLE, "plain": (PLAIN,)}
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    "ensemble": ENSEMBLE,
+    "clip": CLIP,
+    "plain": (PLAIN,),
+}
 
 
 def templates(name: str) -> tuple[str, ...]:

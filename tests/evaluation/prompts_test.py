@@ -9,6 +9,7 @@ from m3i_jax.evaluation import prompts
 def test_every_sentence_of_ours_says_where_the_name_goes():
     assert len(set(prompts.ENSEMBLE)) == len(prompts.ENSEMBLE) == 80
     assert all(line.count("{}") == 1 for line in prompts.ENSEMBLE)
+    assert len(prompts.templates("clip")) == 80
     assert prompts.templates("plain") == ("a photo of a {}.",)
 
 
@@ -45,7 +46,7 @@ def test_a_file_that_is_no_list_of_templates_is_a_sentence(tmp_path, text, sente
 
 def test_no_such_list_or_file_is_a_sentence(tmp_path):
     with pytest.raises(
-        ConfigError, match="templates is 'ensembel', expected ensemble or plain, or"
+        ConfigError, match="templates is 'ensembel', expected ensemble or clip or plain, or"
     ):
         prompts.templates("ensembel")
     with pytest.raises(ConfigError, match="names is '/no/file', expected a file with one a line"):

@@ -17,7 +17,8 @@ def zero_shot(
     with the highest cosine. https://arxiv.org/abs/2103.00020; docs/methods.md#zero-shot.
 
     Args:
-      templates: "ensemble", 80 sentences of ours, "plain", a photo of a NAME, or a file with a
+      templates: "clip", CLIP's 80 sentences for ImageNet, "ensemble", 80 of ours, "plain", a photo
+        of a NAME, or a file with a
         template a line, {} standing for the name.
       names: a file with what classes are called, see `prompts.class_names`; "" = as the data
         set calls them, underscores as spaces.

@@ -20,11 +20,11 @@ import numpy as np
 
 from m3i_jax import data, normalize, trees
 from m3i_jax.build import ConfigError
-from m3i_jax.checkpoints import storage
+from m3i_jax.checkpoints import storage, weights
 from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources import protocol
-from m3i_jax.evaluation import results, terms
+from m3i_jax.evaluation import datasets, models, results, terms
 from m3i_jax.evaluation.answers import BEST, Answers, answers, measures, write
 from m3i_jax.evaluation.intervals import wilson
 from m3i_jax.evaluation.run import versions
@@ -178,8 +178,8 @@ def _hook(context: RunContext, validator: Validator) -> Hook:
             return
         at[0], answered = found
         _wish(context, validator, at[0])
-        if (context.wishes.end or step == context.run.total) and not jax.process_index():
-            _record(context, validator, at[0], answered)
+        if context.wishes.end or step == context.run.total:
+            _record(context, validator, at[0], answered, state)
 
     _wish(context, validator, at[0])
     # A run that was asked to leave in a step that was due validates it when it goes on.
@@ -208,9 +208,9 @@ def _validated(
 ) -> tuple[Progress, dict[str, Answers]] | None:
     """Asks all weights that can classify, logs what is found, and writes down the best answers."""
     start, run, found, said = time.perf_counter(), context.run, {}, {}
-    weights = {"online": state.params}
-    weights |= {"ema": state.slots["ema"]} if run.method.averages_classifier else {}
-    for branch, params in weights.items():
+    branches = {"online": state.params}
+    branches |= {"ema": state.slots["ema"]} if run.method.averages_classifier else {}
+    for branch, params in branches.items():
         if (answer := validator.ask(params)) is None:
             return None
         said[branch] = answer
@@ -226,9 +226,18 @@ def _validated(
 
 
 def _record(
-    context: RunContext, validator: Validator, at: Progress, answered: dict[str, Answers]
+    context: RunContext,
+    validator: Validator,
+    at: Progress,
+    answered: dict[str, Answers],
+    state: TrainState,
 ) -> None:
     """A line of results.jsonl for the network and one for its average, behind the last step."""
+    digests = {branch: _digest(context, branch, state) for branch in answered}  # by all processes
+    if jax.process_index():
+        return
+    sources = {"train": context.inputs.source, "test": validator.source}
+    records = {split: datasets.digest(source) for split, source in sources.items()}
     task = results.LINEAR_PROBE if _is_frozen(context.run) else results.FINE_TUNE
     config, wanted, lines = context.run.config, validator.wanted, []
     protocol = {"image": wanted.size or config.image, "ratio": wanted.ratio}
@@ -246,7 +255,9 @@ def _record(
             protocol,
             {"train": len(context.inputs.source), "test": rows},
             model=f"{context.workdir.name}@{at.last}#{branch}",
+            weights=digests[branch],
             data=str(config.data.get("name", "")),
+            records=records,
             task=task,
             intervals={f"eval/{task}/{name}": [*pair] for name, pair in ends.items()},
             versions=versions(),
@@ -257,6 +268,16 @@ def _record(
         results.write(context.workdir, lines)
     except Unwritable as error:
         LOG.warning("%s", error)
+
+
+def _digest(context: RunContext, branch: str, state: TrainState) -> str:
+    """Of the weights of a branch: what `m3i evaluate` says of its last checkpoint."""
+    run = context.run
+    params = state.params if branch == "online" else state.slots["ema"]
+    whole = jax.tree.map(processes.gathered, params)
+    block = weights.block(run.config, "image")
+    how = dict(block=block, config=run.config)
+    return models.digest(models.Model("", branch, run.config.image, run.network, whole, **how))
 
 
 def _is_frozen(run: Run) -> bool:

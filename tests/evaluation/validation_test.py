@@ -15,8 +15,9 @@ from m3i_jax import data, normalize, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.data import pipeline
-from m3i_jax.evaluation import results, terms
+from m3i_jax.evaluation import datasets, models, results, terms
 from m3i_jax.evaluation import validation as module
+from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.validation import Progress, check, validation
 from m3i_jax.parallel.signals import EXIT_PREEMPTED
 from m3i_jax.training import log
@@ -124,6 +125,16 @@ def test_the_last_accuracy_is_a_line_of_results(run):
             np.testing.assert_allclose(gap, 0, atol=1e-6)
         assert low < share < high
     assert f"{100 * last['validation/ema/top1']:.2f}%" in results.table(results.read(run))
+
+
+@pytest.mark.parametrize("branch", ["online", "ema"])
+def test_its_digests_are_those_that_an_evaluation_of_the_last_checkpoint_writes(run, branch):
+    (line,) = (found for found in results.read(run) if found.branch == branch)
+    model = models.restore(run, branch=branch)
+    evaluation = Evaluation(model, datasets.of_run(model))
+    for split in ("train", "test"):
+        evaluation.source(split)
+    assert line.weights == evaluation.weights and line.records == evaluation.records
 
 
 def test_one_device_counts_as_eight_do(config, run, one_device, tmp_path):

@@ -334,20 +334,19 @@ def _encode(
     if tower not in modules:
         raise ValueError(f"the network has no tower '{tower}'{nearest(tower, modules)}")
     module, how = modules[tower], {}
-    # Only images have cells to hide; a text or a table would ignore a mask in silence.
+    # Only images have cells to hide: a text would ignore a mask in silence.
     if module.kind == "image":
         how = dict(visible=visible, keep=keep, layers=layers, attention=attention)
     elif visible is not None or layers or attention:
         raise ValueError(f"tower '{tower}' is a {module.kind}: it has no cells, layers or maps")
     if getattr(module, "has_batch_stats", False):
-        # A number of passes: an earlier one fades by the momentum of those that follow it.
-        passes = int(train) if batch_stats is None else batch_stats
-        how["batch_stats"] = 0 if tower in settled else passes
+        batch_stats = int(train) if batch_stats is None else batch_stats
+        how["batch_stats"] = 0 if tower in settled else batch_stats
     if train and key is None and getattr(module, "drop_path", 0.0):
         raise ValueError(f"training tower '{tower}' with drop path needs a key")
     rngs = None if key is None else {"droppath": key}
-    weights = _weights(params, tower, shares)
-    return module.apply({"params": weights}, data, train=train, rngs=rngs, **how)
+    params = {"params": _weights(params, tower, shares)}
+    return module.apply(params, data, train=train, rngs=rngs, **how)
 
 
 def _decode(

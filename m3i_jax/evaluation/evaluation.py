@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ from m3i_jax import data
 from m3i_jax.build import ConfigError
 from m3i_jax.data import pipeline
 from m3i_jax.data.sources import protocol
-from m3i_jax.data.sources.subset import spread
+from m3i_jax.data.sources.subset import Subset, spread
+from m3i_jax.data.views.crops import Crops
 from m3i_jax.evaluation import cache, datasets, models
 from m3i_jax.evaluation.datasets import Data
 from m3i_jax.evaluation.features import FeatureSet, passed, raw_pixels
@@ -29,6 +30,7 @@ from m3i_jax.types import Array, Features
 
 LOG = logging.getLogger(__name__)
 Apply = Callable[[Any, Array], Array]
+See = Callable[[Any, Array], dict[str, Array]]  # (parameters, images) -> features by kind
 THREADS = 16  # at most, that read images
 
 
@@ -138,8 +140,11 @@ class Evaluation:
 
     def batch(self, split: str) -> int:
         """How many images of a split are encoded at once, as many on each device."""
+        return self._at_once(self.source(split))
+
+    def _at_once(self, source: data.Source) -> int:
         devices = jax.device_count()
-        return -(-min(self._batch, len(self.source(split))) // devices) * devices
+        return -(-min(self._batch, len(source)) // devices) * devices
 
     def labelled(self, *, what: str = "a probe", **how: Any) -> tuple[FeatureSet, FeatureSet]:
         """Features of the labelled records of the training and of the test set, for classifiers.
@@ -180,16 +185,30 @@ class Evaluation:
           transform: of the images.
         """
         pool = self.pool if pool is None else pool
+        see = self.seeing({"": dict(pool=pool, blocks=blocks)})
+        pixels = self.model.network is None
+        name = models.PIXELS if pixels else f"{pool} of {blocks} blocks"
+        return self.mapped(split, lambda *x: see(*x)[""], name=name, transform=transform)
+
+    def seeing(self, kinds: Mapping[str, Mapping[str, Any]]) -> See:
+        """Several kinds of features of images, by name, of one forward pass.
+
+        kinds: `pool` and `blocks` of each, see `features`.
+        """
         if self.model.network is None:
-            pixels = lambda params, x: raw_pixels(x)  # noqa: E731
-            return self.mapped(split, pixels, name=models.PIXELS, transform=transform)
+            return lambda params, images: dict.fromkeys(kinds, raw_pixels(images))
+        layers = any(how.get("blocks", 1) > 1 for how in kinds.values())
 
-        def apply(params, images):
-            made = self.encode(params, images, **({"layers": True} if blocks > 1 else {}))
+        def see(params, images):
+            made = self.encode(params, images, **({"layers": True} if layers else {}))
             norm = functools.partial(models.last_norm, self.model, params)
-            return pooled(made, pool, blocks=blocks, norm=norm)
+            how = {name: dict(how) for name, how in kinds.items()}
+            return {
+                name: pooled(made, one.pop("pool", self.pool), norm=norm, **one)
+                for name, one in how.items()
+            }
 
-        return self.mapped(split, apply, name=f"{pool} of {blocks} blocks", transform=transform)
+        return see
 
     def encode(self, params: Any, images: Array, **how: Any) -> Features:
         """What the model makes of (B, H, W, 3) uint8 images; how: of `Network.encode`."""
@@ -213,11 +232,47 @@ class Evaluation:
             self._made[key] = self._kept(apply, *key, transform)
         return self._made[key]
 
+    def streamed(
+        self, split: str, program: Apply, *, rows: np.ndarray | None = None, what: str = "a pass"
+    ) -> Iterator[FeatureSet]:
+        """Any function of the images, batch by batch on all devices; nothing is kept.
+
+        Args:
+          split: "train" or "test".
+          program: (parameters of the model, (B, H, W, 3) uint8 images) -> (B, ...), compiled.
+          rows: of which records; None = of all of them.
+          what: this is, for the log.
+        """
+        source = self.source(split)
+        part = source if rows is None else Subset(source, rows)
+        return self._passes(program, part, None, split=split, what=what)
+
+    def drawn(self, rows: np.ndarray, *, batch: int, seed: int) -> Iterator[tuple[Array, Array]]:
+        """(images, labels) of training records on all devices, without end: in each epoch each
+        record once, in another order and cut anew.
+
+        Area .08 to 1 of the whole image, ratio ¾ to 4/3, mirrored by halves, bicubic: the random
+        resized crop of torchvision.
+
+        rows: which records.  batch: images of a step, of all processes; the devices divide it.
+        """
+        crops = Crops(size=self.image, views=("a",))
+        how = dict(batch=batch, seed=seed, crops=crops, threads=_threads(), **_host())
+        stream = pipeline.batches(Subset(self.source("train"), rows), **how)
+        mesh = sharding.mesh(batch=batch)
+
+        def put(made):
+            return sharding.put((made.images["a"], made.label), mesh)
+
+        for pair, _ in pipeline.prefetch(stream, put):
+            yield pair
+
     def _kept(self, apply: Apply, split: str, name: str, changed: str, transform) -> FeatureSet:
         """From the cache, or made: in memory, or on disk where it does not fit there."""
         program = self._programs.setdefault(name, jax.jit(apply))
-        make = functools.partial(self._passes, program, split, transform)
-        if (folder := self._folder(program, split)) is None:
+        how = dict(split=split, what=f"features of {split}")
+        make = functools.partial(self._passes, program, self.source(split), transform, **how)
+        if (folder := self._folder(program, split, keep=transform is None)) is None:
             return FeatureSet(*map(np.concatenate, zip(*make(), strict=True)))
         key = {
             "weights": self.weights,
@@ -231,9 +286,13 @@ class Evaluation:
         }
         return cache.kept(folder, key, make)
 
-    def _folder(self, program: Any, split: str) -> Path | None:
-        """Where features of a split are written; None keeps them in memory."""
-        if self._cache is not None and jax.process_count() == 1:
+    def _folder(self, program: Any, split: str, *, keep: bool) -> Path | None:
+        """Where features of a split are written; None keeps them in memory.
+
+        keep: also for the next program. Of changed images there may be a hundred sets, each of
+          which is asked for once, so that they would fill the disk.
+        """
+        if keep and self._cache is not None and jax.process_count() == 1:
             return self._cache
         images = jax.ShapeDtypeStruct((self.batch(split), self.image, self.image, 3), np.uint8)
         row = math.prod(program.eval_shape(self.model.params, images).shape[1:])
@@ -246,19 +305,25 @@ class Evaluation:
         """A folder as long-lived as this object, for what does not fit into memory."""
         return tempfile.TemporaryDirectory(prefix="m3i_jax-features-")
 
-    def _passes(self, program: Apply, split: str, transform) -> Iterator[FeatureSet]:
-        """The features batch by batch, each batch shared by all devices."""
-        source, batch, read = self.source(split), self.batch(split), 0
+    def _passes(
+        self,
+        program: Apply,
+        source: data.Source,
+        transform: Transform | None,
+        *,
+        split: str,
+        what: str,
+    ) -> Iterator[FeatureSet]:
+        """The features batch by batch, each batch shared by all devices; of a part of `split`."""
+        batch, read = self._at_once(source), 0
         mesh = sharding.mesh(batch=batch)
         params = jax.device_put(self.model.params, sharding.replicated(mesh))
         compiled = functools.partial(program, params)
-        hosts = dict(process_index=jax.process_index(), process_count=jax.process_count())
-        threads = min(THREADS, max(2, os.cpu_count() or 2))
-        how = dict(batch=batch, size=self.image, ratio=self.ratio, threads=threads, **hosts)
+        how = dict(batch=batch, size=self.image, ratio=self.ratio, threads=_threads(), **_host())
         rows = pipeline.epoch(source, **how)
         if not self._quiet:
-            what, unit = f"features of {split}: batch", (batch, "images")
-            rows = counted(rows, what, total=-(-len(source) // batch), unit=unit)
+            total, unit = -(-len(source) // batch), (batch, "images")
+            rows = counted(rows, f"{what}: batch", total=total, unit=unit)
         change = transform and transform.apply
         put = functools.partial(sharding.put, mesh=mesh)
         with jax.set_mesh(mesh):
@@ -268,6 +333,16 @@ class Evaluation:
         if lost := len(source) - read:
             total = len(source)
             LOG.warning("%d of %d %s records cannot be read: in no number", lost, total, split)
+
+
+def _threads() -> int:
+    """That read images."""
+    return min(THREADS, max(2, os.cpu_count() or 2))
+
+
+def _host() -> dict[str, int]:
+    """Which process of how many this is."""
+    return dict(process_index=jax.process_index(), process_count=jax.process_count())
 
 
 def _with_labels(found: FeatureSet, split: str) -> FeatureSet:

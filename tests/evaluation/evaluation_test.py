@@ -215,8 +215,10 @@ def test_features_on_disk_are_those_of_the_same_model_data_and_protocol(tmp_path
         first = evaluation.features("train")
         assert source.read_count == again and len(first.labels) == length
     add = Transform("add 1", lambda x, index: x + np.uint8(1))
+    before = sorted(tmp_path.iterdir())
     changed = evaluation.features("train", transform=add)
     assert source.read_count == 11
+    assert sorted(tmp_path.iterdir()) == before, "of changed images nothing stays on disk"
     np.testing.assert_allclose(changed.features - first.features, 1 / 255, rtol=1e-4)
     _, limited = numbered(length=11, train_limit=5, cache=tmp_path)
     assert len(limited.features("train").labels) == 5

@@ -1,131 +1,157 @@
-"""A grid of heads on the features of an evaluation: trained together, the best chosen, measured."""
+"""A grid of heads: trained together on several kinds of features, the best chosen, measured."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 
-from m3i_jax.data.views.crops import random_resized_crop
-from m3i_jax.evaluation.evaluation import Evaluation, Transform
-from m3i_jax.evaluation.features import FeatureSet, require_tables
-from m3i_jax.evaluation.probes import heads
-from m3i_jax.evaluation.probes.heads import Head, Optimizer, Table
+from m3i_jax.build import ConfigError
+from m3i_jax.evaluation.evaluation import Evaluation
+from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
+from m3i_jax.evaluation.probes import cached, drawn, heads
+from m3i_jax.evaluation.probes.heads import Head, Table
 from m3i_jax.evaluation.probes.probe import Tally, tally
+from m3i_jax.evaluation.probes.rows import HELD_OUT, TEST, Kinds, Rows
 from m3i_jax.types import Array
 
-HELD_OUT, TEST = "held_out", "test"  # what the best head is chosen on
+NEW = "new"  # crops: drawn in the step
+STEPS = 12500  # of 1024 images: ten epochs of ImageNet (DINOv2, CAPI)
 
 
 class Plan(NamedTuple):
     """How the heads of one kind are trained.
 
     head, start: the function, and (key, width, classes) -> its first parameters.
-    optimizer: see `heads.Optimizer`; it says how many steps there are.
+    rule: of the optimiser, without a rate.  schedule: steps -> factors of the rate.
     rates: per 256 images of a batch.  decays: of each head.  batch: images of a step.
+    steps: how many; None = `STEPS`, but no more than `epochs` take.
+    epochs: the most times that training is seen where nobody says the steps.
     choose: `HELD_OUT`, a tenth of training, or `TEST`, as DINOv2 does it.
+    normalise: features go through a batch norm without affine.
     """
 
     head: Head
     start: Callable[[Array, int, int], heads.Params]
-    optimizer: Optimizer
+    rule: optax.GradientTransformation
+    schedule: Callable[[int], Sequence[float]]
     rates: Sequence[float]
     decays: Sequence[float]
-    batch: int
+    batch: int = 1024
+    steps: int | None = None
+    epochs: float = 100
     choose: str = HELD_OUT
     seed: int = 0
+    normalise: bool = False
 
 
-class Trained(NamedTuple):
-    """The heads on one kind of features.
+class Found(NamedTuple):
+    """The heads that a plan has trained, and the one that was chosen.
 
-    table: all of them.  shares: of right answers, of each, on the rows that choose.
+    tables, shares: heads of each kind of features, and how often each is right where it counts.
+    kind, best: of the chosen head: its features, and its number.
+    tally: of the chosen head on the test rows, `tested` of them.
+    steps, batch: of training.
     """
 
-    table: Table
-    shares: np.ndarray
+    tables: dict[str, Table]
+    shares: dict[str, np.ndarray]
+    kind: str
+    best: int
+    tally: Tally
+    tested: int
+    steps: int
+    batch: int
 
-    @property
-    def best(self) -> int:
-        """The head that is right most often; of equals the first."""
-        return int(self.shares.argmax())
+
+def rows_of(
+    evaluation: Evaluation, kinds: Kinds, plan: Plan, *, views: int | str, what: str
+) -> Rows:
+    """What heads learn from: crops drawn in the step, or features that are made once.
+
+    views: `NEW`, or how many crops of each image are encoded beforehand; 0 = whole images.
+    """
+    how = dict(choose=plan.choose, seed=plan.seed, what=what)
+    if views == NEW:
+        return drawn.rows(evaluation, kinds, **how)
+    return cached.rows(evaluation, kinds, views=views, **how)
 
 
-def train(
-    plan: Plan, sets: tuple[FeatureSet, FeatureSet], *, views: Sequence[FeatureSet], what: str
-) -> Trained:
-    """Trains the heads of a plan, and says how often each is right.
+def length(plan: Plan, rows: Rows) -> int:
+    """Steps of training: those that were said, else the published ones, or fewer on less data."""
+    if plan.steps is not None:
+        return plan.steps
+    return min(STEPS, math.ceil(plan.epochs * rows.learn / rows.batch(plan.batch)))
 
-    Args:
-      sets: training and test features of whole images.
-      views: features of training under other crops, which epochs take in turn; () = whole images.
-      what: is trained, for the log and for sentences.
+
+def train(plan: Plan, rows: Rows, *, what: str) -> Found:
+    """Trains the heads of a plan, chooses the one that is right most often, and measures it.
 
     Raises:
-      NotMeasurable, ValueError: see `features.require_tables`.
+      ConfigError: no head has a finite score.
+      NotMeasurable: none of the rows that choose or test can be read.
     """
-    whole, test = sets
-    require_tables(*(flat(rows) for rows in sets), what=what)
-    learn, held = split(len(whole.labels), plan)
-    labels = np.asarray(whole.labels)
-    classes = 1 + int(max(labels.max(), np.max(test.labels)))
-    batch = min(plan.batch, len(learn))
-    epochs = views or (whole,)
-
-    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        how = dict(batch=batch, steps=len(plan.optimizer.factors), seed=plan.seed)
-        for epoch, rows in heads.shuffled(len(learn), **how):
-            numbers = np.sort(learn[rows])  # a file is read forwards
-            yield epochs[epoch % len(epochs)].features[numbers], labels[numbers]
-
-    start = functools.partial(plan.start, width=whole.features.shape[-1], classes=classes)
+    steps, batch = length(plan, rows), rows.batch(plan.batch)
+    starts = {
+        kind: functools.partial(plan.start, width=width, classes=rows.classes)
+        for kind, width in rows.widths.items()
+    }
+    optimizer = heads.Optimizer(plan.rule, plan.schedule(steps))
+    stream = rows.batches(batch, plan.seed)
+    batches = itertools.islice(stream, steps)
     rates = np.asarray(plan.rates) * batch / 256
-    key = jax.random.key(plan.seed)
-    how = dict(rates=rates, decays=plan.decays, what=what)
-    table = heads.fit(plan.head, start, plan.optimizer, batches(), key, **how)
-    judges = test if plan.choose == TEST else FeatureSet(whole.features[held], labels[held])
-    return Trained(table, heads.top1(plan.head, table, judges))
+    how = dict(rates=rates, decays=plan.decays, normalise=plan.normalise, sight=rows.sight)
+    try:
+        key = jax.random.key(plan.seed)
+        tables = heads.fit(plan.head, starts, optimizer, batches, key, what=what, **how)
+    finally:
+        stream.close()
+    shares = _shares(plan, rows, tables, what)
+    kind = max(shares, key=lambda kind: shares[kind].max())
+    best = int(shares[kind].argmax())
+    tested, scored = _measured(plan, rows, kind, tables[kind].only(best), what)
+    return Found(tables, shares, kind, best, scored, tested, steps, batch)
 
 
-def split(count: int, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """(rows that heads learn from, rows that choose one), a tenth of all and one at least."""
-    order = np.random.default_rng(plan.seed).permutation(count)
-    cut = max(1, count // 10) if plan.choose == HELD_OUT else 0
-    return np.sort(order[cut:]), np.sort(order[:cut])
+def _shares(plan: Plan, rows: Rows, tables: dict[str, Table], what: str) -> dict[str, Any]:
+    """Share of the rows that choose of which each head is right; of scores that are none, 0."""
+
+    order = [*tables]
+
+    @jax.jit
+    def chosen(tables, frozen, inputs):
+        seen = rows.sight.see(frozen, inputs)
+        each = [heads.choices(plan.head, tables[kind], seen[kind]) for kind in order]
+        return jnp.concatenate(each, axis=1)
+
+    said, labels = _all(rows, plan.choose, chosen, tables, what)
+    if (said < 0).all():
+        raise ConfigError(f"{what}: none has a finite score; try smaller rates")
+    right = (said == labels[:, None]).mean(0)
+    ends = np.cumsum([len(table.rates) for table in tables.values()])[:-1]
+    return dict(zip(order, np.split(right, ends), strict=True))
 
 
-def measured(plan: Plan, found: Trained, test: FeatureSet) -> Tally:
-    """How often the chosen head is right on the test rows."""
-    best = found.table.only(found.best)
-    return tally(lambda x: heads.scores(plan.head, best, x)[0], test)
+def _measured(plan: Plan, rows: Rows, kind: str, one: Table, what: str) -> tuple[int, Tally]:
+    """How often the chosen head is right on the test rows, and how many there are."""
+
+    @jax.jit
+    def scored(table, frozen, inputs):
+        return heads.scores(plan.head, table, rows.sight.see(frozen, inputs)[kind])[0]
+
+    scores, labels = _all(rows, TEST, scored, one, what)
+    return len(labels), tally(lambda x: x, FeatureSet(scores, labels))
 
 
-def crops(evaluation: Evaluation, count: int, *, seed: int, **how: Any) -> list[FeatureSet]:
-    """Features of the labelled training images under `count` random crops each, mirrored by halves.
-
-    Area .08 to 1, ratio ¾ to 4/3, bicubic (torchvision's defaults), of what the model sees of an
-    image otherwise.  how: of `Evaluation.features`.
-    """
-    found = []
-    for number in range(count):
-        change = functools.partial(_cropped, (seed, number))
-        transform = Transform(f"crop {number} of seed {seed}, .08 to 1, mirrored", change)
-        made = evaluation.features("train", transform=transform, **how)
-        kept = np.asarray(made.labels) >= 0
-        found.append(made if kept.all() else FeatureSet(made.features[kept], made.labels[kept]))
-    return found
-
-
-def _cropped(seed: tuple[int, int], images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """One crop of each image, of its own size, drawn by its number."""
-    made = []
-    for image, number in zip(images, numbers, strict=True):
-        rng = np.random.default_rng((*seed, int(max(0, number))))
-        made.append(random_resized_crop(image, rng, size=len(image), scale=(0.08, 1.0))[0])
-    return np.stack(made)
-
-
-def flat(rows: FeatureSet) -> FeatureSet:
-    """Tokens side by side, as rows of a table."""
-    return rows._replace(features=rows.features.reshape(len(rows.features), -1))
+def _all(rows: Rows, which: str, program: Any, tables: Any, what: str) -> tuple[Any, Any]:
+    """What a program makes of all rows that judge, and their labels."""
+    parts = [*rows.judged(which, program, rows.sight.place(tables))]
+    made, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+    if not len(labels):
+        raise NotMeasurable(f"{what}: none of the {which} images that can be read has a label")
+    return made, labels

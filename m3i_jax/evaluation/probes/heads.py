@@ -1,7 +1,13 @@
-"""Many heads on the same frozen features, trained at once: a grid of rates and decays."""
+"""Many heads on frozen features, trained at once: a grid of rates and decays.
 
+What the heads of a step look at is made in that step, of its images, or has been made before: `fit`
+is told by `see`, and several kinds of features of the same images are one forward pass.
+"""
+
+import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,12 +16,11 @@ import numpy as np
 import optax
 from jaxtyping import Float, Int
 
-from m3i_jax.evaluation.features import FeatureSet
-from m3i_jax.evaluation.probes.probe import ranks
 from m3i_jax.evaluation.progress import ticker
+from m3i_jax.parallel import sharding
 from m3i_jax.types import Array
 
-SCORED = 2**24  # scores that are in memory at once
+EPS, MOMENTUM = 1e-6, 0.1  # of AIM's batch norm; the momentum is torch's
 
 Params = dict[str, Array]
 Head = Callable[[Params, Array], Array]  # (parameters, (B, ...) features) -> (B, C) logits
@@ -31,18 +36,55 @@ class Optimizer(NamedTuple):
     factors: Sequence[float]
 
 
+class Sight(NamedTuple):
+    """How heads see the inputs of a step.
+
+    see: (frozen, inputs) -> {kind: (B, ...) features}; compiled with the step.
+    frozen: what `see` needs and no step changes, such as the parameters of an encoder.
+    mesh: of the devices that share a batch, see `parallel.sharding`; None = one.
+    """
+
+    see: Callable[[Any, Any], dict[str, Array]]
+    frozen: Any = None
+    mesh: Any = None
+
+    def place(self, tree: Any) -> Any:
+        """The same on every device."""
+        if self.mesh is None:
+            return tree
+        return jax.device_put(tree, sharding.replicated(self.mesh))
+
+
+def _inputs(frozen: Any, inputs: Any) -> Any:
+    return inputs
+
+
+GIVEN = Sight(_inputs)  # features that have been made before
+
+
+class Norm(NamedTuple):
+    """Running mean and unbiased variance of each feature, (D,), of a batch norm without affine."""
+
+    mean: Array
+    variance: Array
+
+
 class Table(NamedTuple):
-    """Heads of a grid. params: each leaf (H, ...).  rates, decays: (H,)."""
+    """Heads of a grid. params: each leaf (H, ...).  rates, decays: (H,).
+
+    norm: what is taken from all features before the heads see them; None = nothing.
+    """
 
     params: Params
     rates: np.ndarray
     decays: np.ndarray
+    norm: Norm | None = None
 
     def only(self, number: int) -> "Table":
         """The table of one of them."""
         one = slice(number, number + 1)
         params = {name: leaf[one] for name, leaf in self.params.items()}
-        return Table(params, self.rates[one], self.decays[one])
+        return self._replace(params=params, rates=self.rates[one], decays=self.decays[one])
 
 
 def linear(params: Params, x: Float[Array, "batch dim"]) -> Float[Array, "batch classes"]:
@@ -63,14 +105,14 @@ def cosine(steps: int) -> np.ndarray:
 
 
 def shuffled(
-    count: int, *, batch: int, steps: int, seed: int = 0
+    count: int, *, batch: int, seed: int = 0
 ) -> Iterator[tuple[int, Int[np.ndarray, " batch"]]]:
-    """(epoch, numbers of rows) for each step: every row once, in random order, then all again.
+    """(epoch, numbers of rows) without end: every row once, in random order, then all again.
 
     A batch never holds rows of two epochs; what is left of an epoch, less than a batch, is dropped.
     """
     batch, rng = min(batch, count), np.random.default_rng(seed)
-    for step in range(steps):
+    for step in itertools.count():
         epoch, place = divmod(step, count // batch)
         if place == 0:
             order = rng.permutation(count)
@@ -79,73 +121,120 @@ def shuffled(
 
 def fit(
     head: Head,
-    start: Callable[[Array], Params],
+    starts: Mapping[str, Callable[[Array], Params]],
     optimizer: Optimizer,
-    batches: Iterable[tuple[Array, Array]],
+    batches: Iterable[tuple[Any, Array]],
     key: Array,
     *,
     rates: Sequence[float],
     decays: Sequence[float] | None = None,
+    normalise: bool = False,
+    sight: Sight = GIVEN,
     what: str = "heads",
-) -> Table:
-    """Trains a head for each rate: softmax cross-entropy, the mean over a batch.
+) -> dict[str, Table]:
+    """Trains a head for each kind of features and rate: softmax cross-entropy, the mean of a batch.
 
     Args:
       head: a function of its own, as it is compiled for it.
-      start: key -> parameters of one head; what is called a bias does not decay.
+      starts: by kind of features, key -> parameters of one head; what is called a bias does not
+        decay.
       optimizer: see `Optimizer`; as many steps as it has factors.
-      batches: features and labels, of one shape.
-      key: each head starts from another one of it.
+      batches: inputs and labels, of one shape; a label of -1 weighs nothing.
+      key: each head starts from another one of it; the heads of all kinds from the same ones.
       rates, decays: of each head; decays of 0 if None.
+      normalise: features go through a batch norm without affine first (AIM).
+      sight: how heads see the inputs.
       what: is trained, for the log.
     """
     rates = np.asarray(rates, np.float32)
     decays = np.zeros_like(rates) if decays is None else np.asarray(decays, np.float32)
-    params = jax.vmap(start)(jax.random.split(key, len(rates)))
-    state = params, jax.vmap(optimizer.rule.init)(params)
+    keys, state = jax.random.split(key, len(rates)), {}
+    for kind, start in starts.items():
+        params = jax.vmap(start)(keys)
+        state[kind] = params, jax.vmap(optimizer.rule.init)(params), None
     tick = ticker(f"{what}: step", total=len(optimizer.factors))
-    for done, (factor, (x, y)) in enumerate(zip(optimizer.factors, batches, strict=True)):
-        tick(done)
-        now = np.float32(factor) * rates
-        state = _step(head, optimizer.rule.update, state, x, y, now, decays)
-    return Table(jax.device_get(state[0]), rates, decays)
+    rule = Rule(head, optimizer.rule.update, normalise, sight.see)
+    state = sight.place(state)
+    with jax.set_mesh(sight.mesh) if sight.mesh else contextlib.nullcontext():
+        for done, (factor, (x, y)) in enumerate(zip(optimizer.factors, batches, strict=True)):
+            tick(done)
+            if normalise and not done:
+                state = sight.place(_with_norms(rule, state, sight.frozen, x))
+            now = np.float32(factor) * rates
+            state = _step(rule, state, sight.frozen, x, y, now, decays)
+    held = jax.device_get(state)
+    return {kind: Table(params, rates, decays, norm) for kind, (params, _, norm) in held.items()}
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
-def _step(head: Head, update: Any, state: Any, x: Array, y: Array, rates: Array, decays: Array):
-    """One step of every head on one batch."""
+class Rule(NamedTuple):
+    """What a step is compiled for: the head, its optimiser, whether it normalises, what it sees."""
+
+    head: Head
+    update: Any
+    normalise: bool
+    see: Callable[[Any, Any], dict[str, Array]]
+
+
+def _with_norms(rule: Rule, state: Any, frozen: Any, x: Any) -> Any:
+    """The state with running statistics as torch starts them: 0 and 1."""
+    shapes, found = jax.eval_shape(rule.see, frozen, x), {}
+    for kind, (params, memory, _) in state.items():
+        width = shapes[kind].shape[-1]
+        found[kind] = params, memory, Norm(jnp.zeros(width), jnp.ones(width))
+    return found
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _step(rule: Rule, state: Any, frozen: Any, x: Any, y: Array, rates: Array, decays: Array):
+    """One step of every head of every kind on one batch."""
+    features, moved = rule.see(frozen, x), {}
+    for kind, (params, memory, norm) in state.items():
+        seen = features[kind]
+        if rule.normalise:
+            seen, norm = _by_the_batch(seen, norm)
+        how = functools.partial(_advance, rule, seen, y)
+        moved[kind] = *jax.vmap(how)(params, memory, rates, decays), norm
+    return moved
+
+
+def _advance(rule: Rule, x: Array, y: Array, params: Params, memory: Any, rate, decay):
+    """One step of one head."""
 
     def loss(params):
-        return optax.softmax_cross_entropy_with_integer_labels(head(params, x), y).mean()
+        each = optax.softmax_cross_entropy_with_integer_labels(rule.head(params, x), jnp.abs(y))
+        return (each * (y >= 0)).sum() / jnp.maximum((y >= 0).sum(), 1)
 
-    def advance(params, memory, rate, decay):
-        change, memory = update(jax.grad(loss)(params), memory, params)
-        moved = {}
-        for name, leaf in params.items():
-            shrink = 0.0 if name.endswith("bias") else decay
-            moved[name] = leaf - rate * (change[name] + shrink * leaf)
-        return moved, memory
-
-    return jax.vmap(advance)(*state, rates, decays)
+    change, memory = rule.update(jax.grad(loss)(params), memory, params)
+    moved = {}
+    for name, leaf in params.items():
+        shrink = 0.0 if name.endswith("bias") else decay
+        moved[name] = leaf - rate * (change[name] + shrink * leaf)
+    return moved, memory
 
 
-def top1(head: Head, table: Table, rows: FeatureSet) -> Float[np.ndarray, " heads"]:
-    """Share of rows that each head gets right; one whose scores are no numbers gets none."""
-    right = np.zeros(len(table.rates), np.int64)
-    classes = table.params["kernel"].shape[-1]
-    chunk = max(1, SCORED // (len(table.rates) * classes))
-    for i in range(0, len(rows.labels), chunk):
-        found = scores(head, table, rows.features[i : i + chunk])
-        labels = np.asarray(rows.labels[i : i + chunk])
-        right += np.array([(ranks(one, labels) < 1).sum() for one in found])
-    return right / len(rows.labels)
+def _by_the_batch(x: Float[Array, "batch *tokens dim"], norm: Norm) -> tuple[Array, Norm]:
+    """(x − mean)/√(variance + eps) of the batch, and the running statistics after it."""
+    axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
+    batch = Norm(x.mean(axes), x.var(axes))
+    unbiased = batch._replace(variance=batch.variance * count / max(count - 1, 1))
+    moved = (old + MOMENTUM * (new - old) for old, new in zip(norm, unbiased, strict=True))
+    return _normalised(x, batch), Norm(*moved)
 
 
-def scores(head: Head, table: Table, x: Array) -> Float[np.ndarray, "heads batch classes"]:
-    """Logits of every head."""
-    return np.asarray(_scores(head, table.params, np.asarray(x)))
+def _normalised(x: Float[Array, "batch *tokens dim"], norm: Norm) -> Array:
+    mean, variance = (jnp.broadcast_to(row, x.shape) for row in norm)
+    return (x - mean) * jax.lax.rsqrt(variance + EPS)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _scores(head: Head, params: Params, x: Array) -> Array:
-    return jax.vmap(head, (0, None))(params, x)
+def scores(head: Head, table: Table, x: Array) -> Float[Array, "heads batch classes"]:
+    """Logits of every head of (B, ...) features; can be compiled."""
+    x = x if table.norm is None else _normalised(x, table.norm)
+    return jax.vmap(head, (0, None))(table.params, x)
+
+
+def choices(head: Head, table: Table, x: Array) -> Int[Array, "batch heads"]:
+    """The class that each head gives each row, the lower of equal ones; -1 of scores that are no
+    numbers. Can be compiled."""
+    made = scores(head, table, x)
+    sound = jnp.isfinite(made).all(-1)
+    return jnp.where(sound, made.argmax(-1), -1).T

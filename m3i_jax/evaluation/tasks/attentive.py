@@ -9,10 +9,11 @@ import optax
 
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.evaluation import Evaluation
-from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
+from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.probes import attentive as probe
-from m3i_jax.evaluation.probes import grid, heads
-from m3i_jax.evaluation.probes.probe import statistics
+from m3i_jax.evaluation.probes import grid
+from m3i_jax.evaluation.probes.rows import HELD_OUT, TEST
+from m3i_jax.evaluation.tasks.linear_grid import Views, result
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.ranges import Count, CountOrOff, NotNegative, Positive, Seed
 from m3i_jax.texts import OneOf
@@ -20,6 +21,7 @@ from m3i_jax.texts import OneOf
 RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
 DECAYS = (5e-4, 1e-3, 5e-2)
 RULE = optax.scale_by_adam(0.9, 0.95)  # made once: programs are compiled for it
+WHAT, ADAMW = "attentive heads", "adamw, betas 0.9 and 0.95"
 
 
 def attentive(
@@ -27,11 +29,12 @@ def attentive(
     form: Annotated[str, OneOf("capi", "aim")] = "capi",
     rates: tuple[Positive, ...] = RATES,
     decays: tuple[NotNegative, ...] = DECAYS,
-    views: CountOrOff = 0,
-    steps: Count = 12500,
-    warmup: CountOrOff = 1250,
+    views: Views = grid.NEW,
+    steps: Count | None = None,
+    epochs: Positive = 100,
+    warmup: CountOrOff | None = None,
     batch: Count = 1024,
-    choose: Annotated[str, OneOf(grid.HELD_OUT, grid.TEST)] = grid.HELD_OUT,
+    choose: Annotated[str, OneOf(HELD_OUT, TEST)] = HELD_OUT,
     seed: Seed = 0,
 ) -> Task:
     """Heads that attend to patch tokens, one for each rate and decay, trained at once.
@@ -39,12 +42,17 @@ def attentive(
     AdamW (0.9, 0.95), linear warm-up, cosine to 0: CAPI (https://arxiv.org/abs/2502.08769).
 
     Args:
-      form: "capi", with biases; "aim", without, tokens normalised (https://arxiv.org/abs/2401.08541).
+      form: "capi", with biases; "aim", without, tokens behind a batch norm without affine
+        (https://arxiv.org/abs/2401.08541).
       rates: per 256 images of a batch.
       decays: of all weights but biases.
-      views: random crops of each training image, of which each epoch takes the next; 0 = whole
-        images. The paper has a new crop in each epoch.
-      steps, warmup, batch: of training.
+      views: "new" draws a crop of each image in each epoch, as published. A number encodes so many
+        crops of each image once, which epochs take in turn; 0 = whole images: steps without an
+        encoder, and the patch tokens of all images on disk.
+      steps: of training; None = 12 500, as published, but no more than `epochs` take.
+      epochs: the most times that training is seen where `steps` does not say it.
+      warmup: steps; None = a tenth of them, as published.
+      batch: images of a step.
       choose: the best head on a tenth of training that none learns from, as CAPI, or on "test".
       seed: of starts, order, crops and the tenth.
 
@@ -53,35 +61,34 @@ def attentive(
     """
     if not rates or not decays:
         raise ConfigError("rates and decays are one or more numbers each")
-    if warmup >= steps:
-        raise ConfigError(f"a warm-up of {warmup} steps leaves nothing of {steps}")
+    schedule = functools.partial(_schedule, warmup)
+    if steps is not None:
+        schedule(steps)
     pairs = list(itertools.product(rates, decays))
     start = functools.partial(probe.start, biases=form == "capi")
-    optimizer = heads.Optimizer(RULE, probe.schedule(steps, warmup))
-    plan = grid.Plan(probe.attend, start, optimizer, *zip(*pairs, strict=True), batch, choose, seed)
+    length = dict(batch=batch, steps=steps, epochs=epochs)
+    how = dict(choose=choose, seed=seed, normalise=form == "aim", **length)
+    plan = grid.Plan(probe.attend, start, RULE, schedule, *zip(*pairs, strict=True), **how)
 
     def measure(evaluation: Evaluation) -> Measured:
         if evaluation.model.network is None:
             raise NotMeasurable("an attentive probe needs patch tokens, and raw pixels have none")
-        train, test = evaluation.labelled(what="an attentive probe", pool="tokens")
-        crops = grid.crops(evaluation, views, seed=seed, pool="tokens")
-        if form == "aim":
-            train, test, *crops = _normalised(train, test, *crops)
-        trained = grid.train(plan, (train, test), views=crops, what="attentive heads")
-        rate, decay = pairs[trained.best]
-        chosen = {"rate": rate, "decay": decay, f"{choose}_top1": float(trained.shares.max())}
-        counts = {"train": len(grid.split(len(train.labels), plan)[0]), "test": len(test.labels)}
-        tally = grid.measured(plan, trained, test)
-        return Measured(tally.metrics, {"chosen": chosen}, counts, tally.intervals)
+        kinds = {"tokens": {"pool": "tokens"}}
+        rows = grid.rows_of(evaluation, kinds, plan, views=views, what=WHAT)
+        found = grid.train(plan, rows, what=WHAT)
+        rate, decay = pairs[found.best]
+        share = float(found.shares["tokens"].max())
+        chosen = {"rate": rate, "decay": decay, f"{choose}_top1": share}
+        return result(found, rows, chosen)
 
-    settings = dict(form=form, rates=list(rates), decays=list(decays), views=views, steps=steps)
-    settings |= dict(warmup=warmup, batch=batch, choose=choose, seed=seed)
-    settings |= {"optimizer": "adamw, betas 0.9 and 0.95", "pool": "tokens"}
+    settings = dict(form=form, rates=list(rates), decays=list(decays), views=views, **length)
+    settings |= dict(warmup=warmup, choose=choose, seed=seed, pool="tokens", optimizer=ADAMW)
     return Task("attentive", "attentive probe", "top1", "share", settings, measure)
 
 
-def _normalised(train: FeatureSet, *others: FeatureSet) -> list[FeatureSet]:
-    """By mean and variance over all training tokens: AIM's batch norm, at its limit."""
-    width = train.features.shape[-1]
-    mean, scale = (x.astype(np.float32) for x in statistics(train.features.reshape(-1, width)))
-    return [t._replace(features=(t.features - mean) * scale) for t in (train, *others)]
+def _schedule(warmup: int | None, steps: int) -> np.ndarray:
+    """CAPI's factors of the rate."""
+    rising = steps // 10 if warmup is None else warmup
+    if rising >= steps:
+        raise ConfigError(f"a warm-up of {rising} steps leaves nothing of {steps}")
+    return probe.schedule(steps, rising)

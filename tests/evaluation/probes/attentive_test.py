@@ -1,6 +1,7 @@
 """The attentive head and its steps are those of CAPI's form, with keys and values, in torch."""
 
 import functools
+import itertools
 
 import jax
 import numpy as np
@@ -61,12 +62,11 @@ def test_steps_are_those_of_adamw_in_torch(key):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(40, 9, 24)), rng.integers(0, 4, 40)
     factors, rate, decay = attentive.schedule(6, 2), 0.01, 0.2
-    order = [rows for _, rows in heads.shuffled(40, batch=16, steps=6)]
-    batches = ((x[rows].astype(np.float32), y[rows]) for rows in order)
+    order = [rows for _, rows in itertools.islice(heads.shuffled(40, batch=16), 6)]
+    batches = (({"x": x[rows].astype(np.float32)}, y[rows]) for rows in order)
     optimizer = heads.Optimizer(optax.scale_by_adam(0.9, 0.95), factors)
-    found = heads.fit(
-        attentive.attend, start(24), optimizer, batches, key, rates=(rate,), decays=(decay,)
-    )
+    how = dict(rates=(rate,), decays=(decay,))
+    found = heads.fit(attentive.attend, {"x": start(24)}, optimizer, batches, key, **how)["x"]
     peer = Peer(jax.device_get(start(24)(jax.random.split(key, 1)[0])))
     groups = [
         {"params": [p], "weight_decay": 0.0 if "bias" in name else decay}

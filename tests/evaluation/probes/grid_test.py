@@ -1,16 +1,13 @@
 """The head is chosen where the plan says, on rows that no head has learnt from."""
 
-import functools
-import types
-
-import jax
 import numpy as np
 import optax
 import pytest
-from PIL import Image
 
-from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
-from m3i_jax.evaluation.probes import grid, heads
+from m3i_jax.build import ConfigError
+from m3i_jax.evaluation.features import FeatureSet
+from m3i_jax.evaluation.probes import cached, grid, heads
+from m3i_jax.evaluation.probes.rows import split
 from tests.evaluation.toy_features import standardised, tables
 
 RULE = optax.trace(0.9)
@@ -22,78 +19,67 @@ def sets(**how):
     return FeatureSet(z[0], train.labels), FeatureSet(z[1], test.labels)
 
 
-def plan(steps=40, batch=32, choose="held_out", rates=(1e-3, 0.1, 1.0)):
-    optimizer = heads.Optimizer(RULE, heads.cosine(steps))
-    still = np.zeros(len(rates))
-    return grid.Plan(heads.linear, heads.linear_start, optimizer, rates, still, batch, choose)
+def plan(steps=40, batch=32, choose="held_out", rates=(1e-3, 0.1, 1.0), **how):
+    still, rest = np.zeros(len(rates)), dict(batch=batch, steps=steps, choose=choose, **how)
+    return grid.Plan(heads.linear, heads.linear_start, RULE, heads.cosine, rates, still, **rest)
+
+
+def trained(plan, *kinds, cuts=()):
+    names = [f"kind {i}" for i in range(len(kinds))]
+    how = dict(choose=plan.choose, seed=plan.seed, what="heads")
+    each = dict.fromkeys(names, cuts)
+    rows = cached.of_sets(dict(zip(names, kinds, strict=True)), each, **how)
+    return grid.train(plan, rows, what="heads")
 
 
 def test_the_best_is_chosen_on_rows_that_none_learns_from():
     train, test = sets()
-    learn, held = grid.split(150, plan())
-    assert len(held) == 15 and sorted([*learn, *held]) == list(range(150))
-    found = grid.train(plan(), (train, test), views=(), what="heads")
-    scores = heads.scores(heads.linear, found.table, train.features[held])
+    _, held = split(150, choose="held_out", seed=0)
+    found = trained(plan(), (train, test))
+    scores = np.asarray(heads.scores(heads.linear, found.tables["kind 0"], train.features[held]))
     own = [(s.argmax(1) == train.labels[held]).mean() for s in scores]
-    assert found.shares.tolist() == own and found.best == int(np.argmax(own))
+    assert found.shares["kind 0"].tolist() == own and found.best == int(np.argmax(own))
     # Labels of the held-out rows move the choice and not the heads.
     wrong = train.labels.copy()
     wrong[held] = (wrong[held] + 1) % 3
-    again = grid.train(plan(), (train._replace(labels=wrong), test), views=(), what="heads")
-    np.testing.assert_array_equal(again.table.params["kernel"], found.table.params["kernel"])
-    assert (again.shares != found.shares).any()
-    np.testing.assert_allclose(found.table.rates, np.array(plan().rates) * 32 / 256, rtol=1e-6)
+    again = trained(plan(), (train._replace(labels=wrong), test))
+    kernels = [f.tables["kind 0"].params["kernel"] for f in (again, found)]
+    np.testing.assert_array_equal(*kernels)
+    assert (again.shares["kind 0"] != found.shares["kind 0"]).any()
+    rates = found.tables["kind 0"].rates
+    np.testing.assert_allclose(rates, np.array(plan().rates) * 32 / 256, rtol=1e-6)
+    assert (found.steps, found.batch, found.tested) == (40, 32, 80)
 
 
 def test_the_papers_choice_is_on_test_and_learns_from_all_rows():
+    found = trained(plan(choose="test"), sets())
+    assert found.tally.metrics["top1"] == found.shares["kind 0"].max()
+
+
+def test_kinds_are_trained_at_once_as_each_of_them_alone():
     train, test = sets()
-    found = grid.train(plan(choose="test"), (train, test), views=(), what="heads")
-    assert len(grid.split(150, plan(choose="test"))[0]) == 150
-    tally = grid.measured(plan(), found, test)
-    assert tally.metrics["top1"] == found.shares.max()
+    noise = np.random.default_rng(0).normal(size=(230, 9)).astype(np.float32)
+    other = FeatureSet(noise[:150], train.labels), FeatureSet(noise[150:], test.labels)
+    found = trained(plan(), other, (train, test))
+    for kind, pair in enumerate((other, (train, test))):
+        alone = trained(plan(), pair)
+        kernels = [found.tables[f"kind {kind}"], alone.tables["kind 0"]]
+        np.testing.assert_allclose(*(t.params["kernel"] for t in kernels), atol=1e-6)
+    assert found.kind == "kind 1" and found.tally.metrics == alone.tally.metrics
 
 
-def test_epochs_take_crops_in_turn():
-    train, test = sets()
-    noise = np.random.default_rng(0).normal(size=(2, *train.features.shape)).astype(np.float32)
-    views = [train._replace(features=n) for n in noise]
-    steps = plan(steps=12, batch=45)  # three of an epoch
-    found = grid.train(steps, (train, test), views=views, what="heads")
-    learn = grid.split(150, steps)[0]
-    batches = [
-        (noise[epoch % 2][learn[np.sort(rows)]], train.labels[learn[np.sort(rows)]])
-        for epoch, rows in heads.shuffled(135, batch=45, steps=12)
-    ]
-    start = functools.partial(heads.linear_start, width=6, classes=3)
-    how = dict(rates=np.array(steps.rates) * 45 / 256)
-    table = heads.fit(heads.linear, start, steps.optimizer, batches, jax.random.key(0), **how)
-    np.testing.assert_allclose(
-        found.table.params["kernel"], table.params["kernel"], rtol=1e-5, atol=1e-6
-    )
+def test_the_length_is_the_published_one_or_fewer_steps_on_less_data():
+    rows = cached.of_sets({"x": sets()}, {"x": ()}, choose="held_out", seed=0, what="heads")
+    assert rows.learn == 135 and rows.batch(1024) == 135 and rows.batch(50) == 50
+    assert grid.length(plan(steps=7), rows) == 7
+    assert grid.length(plan(steps=None, batch=1024), rows) == 100
+    assert grid.length(plan(steps=None, batch=50, epochs=2), rows) == 6  # 270 rows
+    large = rows._replace(learn=1_281_167)
+    assert grid.length(plan(steps=None, batch=1024), large) == grid.STEPS
+    on_eight = rows._replace(ways=8)
+    assert on_eight.batch(1024) == 128 and rows._replace(learn=3, ways=8).batch(1024) == 8
 
 
-def test_crops_are_of_the_image_by_its_number():
-    small = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
-    images = np.stack([np.asarray(Image.fromarray(image).resize((32, 32))) for image in small])
-    asked = []
-
-    def features(split, *, transform, **how):
-        asked.append((split, transform.name, how))
-        made = transform.apply(images, np.array([0, 1, 2]))
-        assert made.shape == images.shape and made.dtype == np.uint8
-        alone = transform.apply(images[1:2], np.array([1]))
-        np.testing.assert_array_equal(alone[0], made[1])
-        return FeatureSet(made.reshape(3, -1).astype(np.float32), np.array([0, -1, 1]))
-
-    evaluation = types.SimpleNamespace(features=features)
-    found = grid.crops(evaluation, 2, seed=3, pool="cls")
-    assert [len(f.labels) for f in found] == [2, 2], "rows without a label are left out"
-    assert abs(found[0].features - found[1].features).mean() > 5
-    assert asked[0][0] == "train" and asked[0][1] != asked[1][1] and asked[0][2] == {"pool": "cls"}
-
-
-def test_what_cannot_be_measured_is_a_sentence():
-    train, test = sets()
-    with pytest.raises(NotMeasurable, match="an attentive probe tells classes apart, but the tr"):
-        one = FeatureSet(train.features[:1, None], train.labels[:1])
-        grid.train(plan(), (one, one), views=(), what="an attentive probe")
+def test_heads_that_all_diverged_are_a_sentence():
+    with pytest.raises(ConfigError, match="heads: none has a finite score; try smaller rates"):
+        trained(plan(rates=(1e39, 1e39)), sets())

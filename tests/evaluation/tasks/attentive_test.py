@@ -9,6 +9,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
 from m3i_jax.evaluation.probes.logistic import lbfgs
 from m3i_jax.evaluation.tasks import attentive, create
+from tests.evaluation.probes.drawn_test import evaluation as shades
 
 
 def tokens(count, seed):
@@ -34,7 +35,8 @@ def evaluation(train, test, network=True):
 @pytest.mark.parametrize("form", ["capi", "aim"])
 def test_a_token_is_found_that_the_mean_hides(form):
     train, test = tokens(400, 0), tokens(300, 1)
-    task = attentive(form=form, rates=(1e-5, 0.1), decays=(1e-3,), steps=150, warmup=10, batch=128)
+    how = dict(rates=(1e-5, 0.1), decays=(1e-3,), steps=150, warmup=10, batch=128, views=0)
+    task = attentive(form=form, **how)
     found = task.measure(evaluation(train, test))
     assert found.metrics["top1"] > 0.95
     mean = [FeatureSet(t.features.mean(1), t.labels) for t in (train, test)]
@@ -42,6 +44,14 @@ def test_a_token_is_found_that_the_mean_hides(form):
     assert found.protocol["chosen"]["rate"] == 0.1
     assert found.counts == {"train": 360, "test": 300} and task.settings["form"] == form
     assert task.settings["pool"] == "tokens", "and not how others of the same call pool"
+
+
+@pytest.mark.parametrize("form", ["capi", "aim"])
+def test_the_encoder_may_be_in_the_step(form):
+    task = attentive(form=form, rates=(0.01,), decays=(0.0,), epochs=2, batch=16)
+    found = task.measure(shades())
+    assert found.counts == {"train": 36, "test": 18}
+    assert found.protocol["steps"] == 5 and found.protocol["batch"] == 16
 
 
 def test_pixels_have_no_tokens():
@@ -53,7 +63,7 @@ def test_pixels_have_no_tokens():
     "block, sentence",
     [
         ({"form": "vit"}, "form is 'vit'"),
-        ({"steps": 100}, "a warm-up of 1250 steps leaves nothing of 100"),
+        ({"steps": 100, "warmup": 1250}, "a warm-up of 1250 steps leaves nothing of 100"),
         ({"rates": []}, "rates and decays are one or more"),
         ({"decays": [-1.0]}, "decays"),
     ],

@@ -8,10 +8,11 @@ import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.features import FeatureSet
-from m3i_jax.evaluation.probes import grid, heads
+from m3i_jax.evaluation.probes import cached, grid, heads
 from m3i_jax.evaluation.tasks import create, linear_grid
 from m3i_jax.evaluation.tasks.linear_grid import RULE, inputs
 from m3i_jax.types import Features
+from tests.evaluation.probes.drawn_test import evaluation as shades
 from tests.evaluation.toy_features import standardised, tables
 
 
@@ -47,18 +48,32 @@ def test_the_best_of_all_is_measured(monkeypatch):
     }
     evaluation = encoder()
     evaluation.labelled = lambda what, pool, blocks: made[pool]
-    task = linear_grid(pools=("mean", "cls"), blocks=(1,), rates=(1e-6, 0.5), steps=60, batch=64)
+    how = dict(pools=("mean", "cls"), blocks=(1,), rates=(1e-6, 0.5), steps=60, batch=64, views=0)
+    task = linear_grid(**how)
     found = task.measure(evaluation)
     chosen = found.protocol["chosen"]
     assert chosen["features"] == "cls of 1 blocks" and chosen["rate"] == 0.5
-    optimizer = heads.Optimizer(RULE, heads.cosine(60))
-    plan = grid.Plan(heads.linear, heads.linear_start, optimizer, (1e-6, 0.5), np.zeros(2), 64)
-    trained = grid.train(plan, made["cls"], views=(), what="x")
-    assert found.metrics == grid.measured(plan, trained, made["cls"][1]).metrics
+    rest = dict(batch=64, steps=60)
+    still = np.zeros(2)
+    plan = grid.Plan(
+        heads.linear, heads.linear_start, RULE, heads.cosine, (1e-6, 0.5), still, **rest
+    )
+    of = dict(choose="held_out", seed=0, what="x")
+    trained = grid.train(plan, cached.of_sets({"x": made["cls"]}, {"x": ()}, **of), what="x")
+    assert found.metrics == trained.tally.metrics
     assert found.metrics["top1"] > 0.5
     assert task.settings["pool"] == ["mean", "cls"] and task.settings["blocks"] == [1]
     assert found.counts == {"train": 135, "test": 80}
-    assert chosen["held_out_top1"]["cls of 1 blocks"] == trained.shares.max()
+    assert chosen["held_out_top1"]["cls of 1 blocks"] == trained.shares["x"].max()
+    assert found.protocol["steps"] == 60 and found.protocol["batch"] == 64
+
+
+@pytest.mark.parametrize("views", ["new", 2])
+def test_crops_are_drawn_in_the_step_or_encoded_before(views):
+    task = linear_grid(rates=(0.01, 1.0), steps=6, batch=16, views=views)
+    found = task.measure(shades())
+    assert found.counts == {"train": 36, "test": 18} and found.protocol["steps"] == 6
+    assert 0 <= found.metrics["top1"] <= 1 and task.settings["views"] == views
 
 
 def test_wrong_settings_are_sentences():
@@ -68,6 +83,7 @@ def test_wrong_settings_are_sentences():
         ({"pools": ["max"]}, "max"),
         ({"choose": "train"}, "choose is 'train'"),
         ({"steps": 0}, "steps is 0"),
+        ({"views": "fresh"}, "views is 'fresh'"),
     ]:
         with pytest.raises(ConfigError, match=sentence):
             create([{"name": "linear_grid", **block}])

@@ -28,7 +28,7 @@ def cka(
     y: Float[Array, "batch _other"],
     *,
     unbiased: bool = False,
-    fraction: float | None = None,
+    rbf: float | None = None,
 ) -> Float[Array, ""]:
     """CKA of two sets of features of the same n images: (n, d1), (n, d2) -> scalar.
 
@@ -41,8 +41,8 @@ def cka(
     Args:
       x, y: features, one row per image; more axes are flattened.
       unbiased: HSIC₁ instead of HSIC, the debiased CKA.
-      fraction: of the median distance, the bandwidth of a Gaussian kernel (Kornblith et al., §5);
-        None = linear.
+      rbf: a Gaussian kernel, whose bandwidth is this share of the median distance
+        (Kornblith et al. 2019, §3); None = linear.
 
     Raises:
       ValueError: x and y are not of the same images, or are too few.
@@ -50,8 +50,8 @@ def cka(
     if x.shape[0] != y.shape[0]:
         raise ValueError(f"features of {x.shape[0]} and of {y.shape[0]} images have no CKA")
     k, l = gram(x), gram(y)  # noqa: E741
-    if fraction is not None:
-        k, l = (gaussian(g, fraction * median_distance(g)) for g in (k, l))  # noqa: E741
+    if rbf is not None:
+        k, l = (gaussian(g, rbf * median_distance(g)) for g in (k, l))  # noqa: E741
     kl, kk, ll = (hsic(*pair, unbiased=unbiased) for pair in ((k, l), (k, k), (l, l)))
     with np.errstate(invalid="ignore"):
         return kl / (_numpy(k).sqrt(kk) * _numpy(k).sqrt(ll))

@@ -74,6 +74,11 @@ def last_norm(model: Model, params: Any, x: Array) -> Array:
     return normalize.layer(x, eps=eps) * scale + bias
 
 
+def class_tokens(model: Model) -> int:
+    """How many tokens of a block are in front of those of the patches: 1 or 0."""
+    return int(getattr(beside.create(model.block), "class_token", False))
+
+
 def digest(model: Model) -> str:
     """Of everything that decides what the model computes: its weights, and the block of each part.
 

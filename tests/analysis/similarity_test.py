@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from m3i_jax import analysis
 from m3i_jax.analysis import similarity
 
 RNG = np.random.default_rng(0)
@@ -51,7 +52,7 @@ def turned(dim):
 def test_cka_is_its_formula(mode, hsic, fraction):
     kernels = [x @ x.T if fraction is None else rbf(x, fraction) for x in (X, Y)]
     right = ratio(hsic, *kernels)
-    how = dict(unbiased=mode, fraction=fraction)
+    how = dict(unbiased=mode, rbf=fraction)
     np.testing.assert_allclose(similarity.cka(X, Y, **how), right, rtol=1e-11)
     single = [jnp.asarray(x, jnp.float32) for x in (X, Y)]
     compiled = jax.jit(lambda x, y: similarity.cka(x, y, **how))(*single)
@@ -64,10 +65,10 @@ def test_linear_cka_is_what_the_products_of_features_say():
     x, y = X - X.mean(0), Y - Y.mean(0)
     norms = [np.linalg.norm(z.T @ z) for z in (x, y)]
     right = np.linalg.norm(y.T @ x) ** 2 / np.prod(norms)
-    np.testing.assert_allclose(similarity.cka(X, Y), right, rtol=1e-12)
+    np.testing.assert_allclose(analysis.cka(X, Y), right, rtol=1e-12)
 
 
-@pytest.mark.parametrize("how", [{}, {"unbiased": True}, {"unbiased": True, "fraction": 0.5}])
+@pytest.mark.parametrize("how", [{}, {"unbiased": True}, {"unbiased": True, "rbf": 0.5}])
 def test_turning_scaling_and_moving_change_nothing_and_other_maps_do(how):
     assert abs(similarity.cka(X, X, **how) - 1) < 1e-12
     assert abs(similarity.cka(X, 3 * X @ turned(30) - 7, **how) - 1) < 1e-10

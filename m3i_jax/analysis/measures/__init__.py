@@ -5,10 +5,12 @@ from typing import Any
 
 from m3i_jax import build
 from m3i_jax.analysis.measures.cim import cim
+from m3i_jax.analysis.measures.cka import cka
 from m3i_jax.analysis.measures.measure import Look, Measure, Picture, Rows, Shown
 
 MEASURES = {
     "cim": cim,
+    "cka": cka,
 }
 
 __all__ = ["MEASURES", "Look", "Measure", "Picture", "Rows", "Shown", "create", "every", "written"]

@@ -64,6 +64,17 @@ def encode(model: Model, params: Any, images: Array, **how: Any) -> Features:
     return model.network.encode(params, "image", x, **how)
 
 
+def module(model: Model) -> Any:
+    """The encoder of a model without its weights.
+
+    Raises:
+      ConfigError: raw pixels have none.
+    """
+    if model.network is None:
+        raise ConfigError("raw pixels have no encoder, and so no blocks")
+    return beside.create(model.block)
+
+
 def last_norm(model: Model, params: Any, x: Array) -> Array:
     """The norm behind the last block of a ViT, of (..., D); of other encoders nothing happens."""
     found = params["encoders"]["image"].get("norm")

@@ -7,7 +7,7 @@ from typing import Any
 from m3i_jax import encoders
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.checkpoints import weights
-from m3i_jax.evaluation import foreign, models, spec
+from m3i_jax.evaluation import foreign, models, spec, surgery
 from m3i_jax.evaluation.models import Model
 
 UNTRAINED = "untrained:"
@@ -22,10 +22,12 @@ def model(
         runs/mae   runs/mae@5000   runs/mae#online   runs/mae/checkpoints/5000   of a run
         runs/mae/export   vit/model.safetensors   mae_vit_b.pth:part=model       of a file
         untrained:vit_b16   untrained:vit_b16:patch=8,seed=1   untrained:runs/mae
+        runs/mae:blocks=9   runs/mae:sampled=(2,5,9)     with blocks taken out, see `surgery`
+        runs/mae:without_block=3   runs/mae:without_head=(3,2)
         pixels
 
     Args:
-      text: as above; settings behind a file are those of `foreign.of_file`.
+      text: as above; other settings behind a file are those of `foreign.of_file`.
       branch, step: of a run, where the text does not say them.
       image: side of the images, None = the model's own.
 
@@ -36,7 +38,7 @@ def model(
         return models.RAW._replace(image=image or 0)
     if text.startswith(UNTRAINED):
         return _untrained(text.removeprefix(UNTRAINED), image)
-    name, settings = spec.parsed(text, what="--model")
+    name, settings, operation = _parted(text)
     match = STEP.fullmatch(name)
     if not Path(name).exists() and match and Path(match["path"]).exists():
         name, branch = match["path"], match["branch"] or branch
@@ -46,15 +48,25 @@ def model(
     if not Path(name).exists():
         raise ConfigError(f"--model: there is no '{name}'{_beside(name)}")
     if weights.is_file(name):
-        return foreign.of_file(name, image=image, **settings)
+        return surgery.operated(foreign.of_file(name, image=image, **settings), operation)
     if settings:
         raise ConfigError(f"--model is '{text}', but settings are of files, and '{name}' is none")
-    return models.restore(name, branch=branch, step=step, image=image)
+    restored = models.restore(name, branch=branch, step=step, image=image)
+    return surgery.operated(restored, operation)
+
+
+def _parted(text: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The name, the settings of a file, and what is taken out of the model."""
+    name, settings = spec.parsed(text, what="--model")
+    operation = {key: settings.pop(key) for key in surgery.SETTINGS if key in settings}
+    # What changes nothing alone is a field of the encoder.
+    alone = not any(key in operation for key in surgery.OPERATIONS)
+    return (name, settings | operation, {}) if alone else (name, settings, operation)
 
 
 def _untrained(text: str, image: int | None) -> Model:
     """An encoder of its name, of a run or of a file, with parameters as they are drawn."""
-    name, settings = spec.parsed(text, what="--model")
+    name, settings, operation = _parted(text)
     if Path(name).exists() or Path(STEP.fullmatch(name)["path"]).exists():
         found = model(text, image=image)
         return models.untrained(found)._replace(name=f"{UNTRAINED}{text}")
@@ -64,7 +76,8 @@ def _untrained(text: str, image: int | None) -> Model:
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ConfigError(f"--model: seed is {seed!r}, expected a whole number from 0 on")
     block = {"name": name, **settings, **({} if image is None else {"image": image})}
-    return models.fresh(block, seed=seed)._replace(name=f"{UNTRAINED}{text}")
+    made = models.fresh(block, seed=seed)._replace(name=f"{UNTRAINED}{text}")
+    return surgery.operated(made, operation)._replace(name=made.name)
 
 
 def _beside(name: str) -> str:

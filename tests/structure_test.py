@@ -73,7 +73,7 @@ ONLY_IN = {
     "torch": "interop",
     "sklearn": "data",
     "skimage": "data",
-    "pyarrow": "evaluation",
+    "pyarrow": "data evaluation",
     "tensorflow": "",
 }
 # What splits arrays over a mesh, and what asks other processes, is asked for there.

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from m3i_jax import build
-from m3i_jax.data.sources import digit_scenes, idx, image_folder, protocol
+from m3i_jax.data.sources import digit_scenes, idx, image_folder, parquet, protocol, tar_shards
 from m3i_jax.data.sources.protocol import Sample, Source
 
 LOG = logging.getLogger(__name__)
 SOURCES = {
     "digit_scenes": digit_scenes.digit_scenes,
     "image_folder": image_folder.image_folder,
+    "tar_shards": tar_shards.tar_shards,
+    "parquet": parquet.parquet,
     "fashion_mnist": idx.fashion_mnist,
     "mnist": idx.mnist,
 }

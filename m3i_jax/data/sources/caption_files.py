@@ -52,20 +52,32 @@ def _order(name: Path, image: Path) -> tuple:
 def read(path: Path) -> tuple[str, str]:
     """The captions of a file, one a line, and what of it was left out, as words for a report."""
     table = path.suffix.lower() not in LINES
-    limit = MAX_JSON if table else MAX_BYTES
     try:
-        data = jsonfile.content(path, size=limit + 1)
-        if table:
-            return _of_table(data), ""
+        data = jsonfile.content(path, size=most(table=table) + 1)
     except OSError as error:
         return "", f"cannot read '{path}': {error.strerror}"
     except ValueError as error:
         return "", f"cannot read '{path}': {error}"
-    cut = len(data) > limit
-    lines, broken = texts.lines(data[:limit], whole=not cut)
+    return parsed(data, table=table, what=str(path))
+
+
+def most(*, table: bool) -> int:
+    """How many bytes of captions are read, of JSON or of lines; `parsed` wants one more."""
+    return MAX_JSON if table else MAX_BYTES
+
+
+def parsed(data: bytes, *, table: bool, what: str) -> tuple[str, str]:
+    """As `read`, of the bytes of a file that is called `what`; table: whether they are JSON."""
+    if table:
+        try:
+            return _of_table(data), ""
+        except ValueError as error:
+            return "", f"cannot read '{what}': {error}"
+    cut = len(data) > MAX_BYTES
+    lines, broken = texts.lines(data[:MAX_BYTES], whole=not cut)
     said = [f"{broken} of {len(lines) + broken} lines, which are no UTF-8"] if broken else []
-    said += [f"what is behind its first {limit} bytes"] if cut else []
-    left_out = f"left out of '{path}': {' and '.join(said)}" if said else ""
+    said += [f"what is behind its first {MAX_BYTES} bytes"] if cut else []
+    left_out = f"left out of '{what}': {' and '.join(said)}" if said else ""
     return listed(lines), left_out
 
 
@@ -82,11 +94,11 @@ def _of_table(data: bytes) -> str:
     if len(data) > MAX_JSON:
         raise ValueError(f"it has more than {MAX_JSON} bytes")
     table = jsonfile.parse(data)
-    key = _key(table)
-    return listed(table[key]) if key else ""
+    name = key(table)
+    return listed(table[name]) if name else ""
 
 
-def _key(table: Any) -> str | None:
+def key(table: Any) -> str | None:
     """The key of an object that has captions, if one has."""
     keys = {key.casefold(): key for key in table} if isinstance(table, Mapping) else {}
     return next((keys[key] for key in KEYS if key in keys), None)
@@ -95,6 +107,6 @@ def _key(table: Any) -> str | None:
 def _has_captions(path: Path) -> bool:
     """Whether a file of JSON has a key for captions; one that is broken may be the only such."""
     try:
-        return _key(jsonfile.read(path)) is not None
+        return key(jsonfile.read(path)) is not None
     except (OSError, ValueError):
         return True

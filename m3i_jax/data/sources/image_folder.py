@@ -1,33 +1,28 @@
 """Any folder of images: with a subfolder per class, or flat and unlabelled.
 
-Nothing about a file is believed but its content: the decoder reads the format, the size and the
-colour mode from the header, and refuses what is not an image, or too large, before it allocates.
+Nothing about a file is believed but its content, see `decoding`.
 """
 
-import functools
 import hashlib
-import io
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-
 from m3i_jax.data.sources import caption_files
+from m3i_jax.data.sources.decoding import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    Decoder,
+    bounded,
+    decoder,
+    unreadable,
+)
 from m3i_jax.data.sources.folder_labels import Labelled, look
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.ranges import Count
 from m3i_jax.texts import Filled
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-MAX_PIXELS = 64_000_000
-MAX_SIDE = 65_500  # the largest JPEG; longer ones are attacks
-MAX_BYTES = 256 * 2**20
 SEEN_BYTES = 256 * 2**20  # of a folder whose contents are all looked at for a fingerprint
 SEEN_FILES = 512  # of a larger one
-
-Decoder = Callable[[bytes], np.ndarray]
 
 
 def image_folder(
@@ -59,15 +54,13 @@ def image_folder(
         a flat folder.
       orientation: turns photographs upright by their EXIF tag. Off, as in the reference pipelines.
       max_pixels: larger images are refused from their header.
-      decode: bytes -> (H, W, 3) uint8, in place of `decode_image`.
+      decode: bytes -> (H, W, 3) uint8, in place of `decoding.decode_image`.
 
     Raises:
       ConfigError: the folder is missing, holds no images, or leaves open which are meant.
     """
     found = look(Path(root).expanduser(), split, classes=classes, captions=captions)
-    decode = decode or functools.partial(
-        decode_image, orientation=orientation, max_pixels=max_pixels
-    )
+    decode = decoder(decode, orientation=orientation, max_pixels=max_pixels)
     return ImageFolder(found, captions=captions, decode=decode)
 
 
@@ -96,16 +89,12 @@ class ImageFolder:
         """
         file = self._files[index]
         try:
-            size = file.stat().st_size
-            if not 0 < size <= MAX_BYTES:
-                raise ValueError(
-                    f"{size} bytes, more than {MAX_BYTES}" if size else "the file is empty"
-                )
+            bounded(file.stat().st_size)
             image = self._decode(file.read_bytes())
         except MemoryError:
             raise
-        except Exception as error:  # Pillow alone raises six kinds for broken files
-            raise ValueError(f"cannot read '{file}': {_reason(error)}") from error
+        except Exception as error:  # whatever a disk or a decoder raises
+            raise unreadable(str(file), error) from error
         caption, left_out = self._caption(file)
         return Sample(image, int(self.labels[index]), caption, left_out=left_out)
 
@@ -165,35 +154,3 @@ def _digest(file: Path) -> bytes:
         return hashlib.sha256(file.read_bytes()).digest()
     except OSError:
         return bytes(32)
-
-
-def _reason(error: Exception) -> str:
-    """What a decoder has met, in words for the user."""
-    if isinstance(error, UnidentifiedImageError):  # its own words show our buffer
-        return f"its content is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-    kind = "" if type(error) in (ValueError, OSError) else f"{type(error).__name__}: "
-    return kind + re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>", "the file", str(error))
-
-
-def decode_image(
-    data: bytes, *, orientation: bool = False, max_pixels: int = MAX_PIXELS
-) -> np.ndarray:
-    """Decodes JPEG, PNG, WebP, GIF (first frame) or BMP bytes to (H, W, 3) uint8.
-
-    Grey, palette and CMYK images become RGB, 16-bit ones keep their upper byte, alpha is dropped:
-    what torchvision's loader does, but for 16 bits, which that clips to white.
-
-    Raises:
-      ValueError, OSError, SyntaxError: not an image of these formats, broken, or too large.
-    """
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:  # reads the header only
-        width, height = image.size
-        if width * height > max_pixels or max(width, height) > MAX_SIDE:
-            raise ValueError(f"{width} x {height} pixels, more than {max_pixels} or {MAX_SIDE}")
-        image.load()
-        if orientation:
-            image = ImageOps.exif_transpose(image)
-        if image.mode == "I" or image.mode.startswith("I;16"):
-            grey = (np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8)
-            return np.repeat(grey[..., None], 3, axis=2)
-        return np.asarray(image.convert("RGB"))

@@ -1,0 +1,150 @@
+"""Encoded images that lie many in a file: what a container has to say of them, and the source."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from m3i_jax.data.sources import contents, naming, shards
+from m3i_jax.data.sources.decoding import Decoder, unreadable
+from m3i_jax.data.sources.protocol import Account, Sample, listed
+from m3i_jax.types import Array
+
+
+class Encoded(NamedTuple):
+    """A record before its image is decoded; `left_out` as of a `Sample`."""
+
+    image: bytes
+    caption: str = ""
+    left_out: str = ""
+
+
+class Records(Protocol):
+    """What is in the files of a split, by index. Reading is safe from several threads.
+
+    files: that they are read from.   codes: (N,) numbers of `names`, -1 = none.
+    names: of the classes, as the container has them; () where there are no labels.
+    notes, warnings: sentences, see `Account`.
+    """
+
+    files: Sequence[Path]
+    codes: Array
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def read(self, index: int) -> Encoded:
+        """One record; what cannot be read raises."""
+
+    def captions(self) -> Iterator[str]:
+        """The captions of all records in order."""
+
+    def where(self, index: int) -> str:
+        """How reports name a record."""
+
+    def digest(self) -> str:
+        """Changes with which records there are, as far as names and sizes tell."""
+
+
+def packed(
+    name: str,
+    root: str,
+    *,
+    suffixes: Sequence[str],
+    split: str | None,
+    classes: Sequence[str] | None,
+    read: Callable[[Sequence[Path]], Records],
+    decode: Decoder,
+) -> "Packed":
+    """A split of a data set that comes in files with these suffixes, see `shards.candidates`.
+
+    Of several that may be the test split the first one with a label is taken.
+
+    Args:
+      name: of the kind of source.
+      root: a folder, a file, or a pattern of files.
+      split: "train" or "test"; None is "train".
+      classes: of the training split, which labels are numbers of; None opens that for them.
+      read: opens the files of a split.
+      decode: bytes -> (H, W, 3) uint8.
+    """
+    if classes is None and split == "test":
+        (files, *_) = shards.candidates(root, "train", suffixes)
+        classes = read(files).names
+    chosen = None
+    for files in shards.candidates(root, split, suffixes):
+        source = Packed(name, read(files), classes, decode=decode)
+        if chosen is None or source.account.labelled and not chosen.account.labelled:
+            chosen = source
+        if chosen.account.labelled or chosen.account.unknown:
+            break
+    return chosen
+
+
+class Packed:
+    """A source of encoded images; see `packed`."""
+
+    on_disk = True
+
+    def __init__(
+        self, name: str, records: Records, classes: Sequence[str] | None, *, decode: Decoder
+    ):
+        """Of the records of a split; classes as for `packed`."""
+        self.name, self._records, self._decode = name, records, decode
+        self.labels, self.classes, unknown = naming.numbered(records.codes, records.names, classes)
+        labelled = int((self.labels >= 0).sum()) if records.names else 0
+        notes = (_note(self, labelled, unknown), *records.notes)
+        self.account = Account(labelled, unknown, notes, records.warnings)
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Reads and decodes one record.
+
+        Raises:
+          ValueError: naming the record and what is wrong with it.
+        """
+        try:
+            record = self._records.read(index)
+            image = self._decode(record.image)
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a reader or a decoder raises
+            raise unreadable(self.where(index), error) from error
+        return Sample(image, int(self.labels[index]), record.caption, left_out=record.left_out)
+
+    def captions(self) -> Iterator[str]:
+        """All captions in order; no image is decoded."""
+        return self._records.captions()
+
+    def fingerprint(self) -> str:
+        """Digest of which records there are, and of the names and sizes of the files."""
+        return contents.named(self._records.files, self._records.digest(), self.name)
+
+    def contents(self) -> dict[str, str]:
+        """Digests of the bytes of the files and of their times."""
+        return contents.looked_at(self._records.files)
+
+    def where(self, index: int) -> str:
+        """The file, and the record in it."""
+        return self._records.where(index)
+
+
+def _note(source: Packed, labelled: int, unknown: dict[str, int]) -> str:
+    """One sentence: how many records of how many files, and of which classes."""
+    files = source._records.files
+    said = f"{len(source)} records in {len(files)} file{'s' * (len(files) != 1)}"
+    if not labelled and not unknown:
+        return f"{said} of '{files[0].parent}', none of them labelled"
+    counts = np.bincount(source.labels[source.labels >= 0], minlength=len(source.classes))
+    absent = [name for name, count in zip(source.classes, counts, strict=True) if not count]
+    parts = [f"{said} of '{files[0].parent}', {labelled} of them labelled"]
+    parts += [f"none of {listed(absent)}"] if absent else []
+    parts += [naming.counts(unknown)] if unknown else []
+    return "; ".join(parts)

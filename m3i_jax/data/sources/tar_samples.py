@@ -1,0 +1,200 @@
+"""The samples of one tar file: members of one name but for what is behind its first full stop.
+
+    KEY.jpg   KEY.cls, the class: a number or a name   KEY.txt, captions   KEY.json, either of them
+
+As WebDataset (https://github.com/webdataset/webdataset) and img2dataset write them. Members of a
+key need not follow each other.
+"""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from m3i_jax import jsonfile, ordinary
+from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import caption_files, label_lists, naming, tar_members
+from m3i_jax.data.sources.contents import pread
+from m3i_jax.data.sources.folder_names import is_system
+from m3i_jax.data.sources.folder_tree import SUFFIXES
+from m3i_jax.data.sources.tar_members import Member
+from m3i_jax.types import Array
+
+RECORD = np.dtype(
+    [("shard", "<u4"), ("label", "<i4"), ("head", "<u8"), ("image", "<u8"), ("size", "<u8"),
+     ("text", "<u8"), ("length", "<u4"), ("kind", "u1")]
+)  # fmt: skip
+LINES, TABLE = 1, 2  # kinds of `text`: 0 is none
+CLASS = ("cls", "cls.txt", "class", "label")
+TEXTS = {
+    "txt": LINES,
+    "text": LINES,
+    "caption": LINES,
+    "json": TABLE,
+}  # in which order one is taken
+LONGEST = 4096  # bytes of a class
+MOST, LONG = 50, 200  # kinds of what is left out, and letters of a name in reports
+COMPRESSED = {
+    b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x28\xb5\x2f\xfd": "unzstd",
+}  # fmt: skip
+
+
+class Samples(NamedTuple):
+    """The samples of a file.
+
+    records: (N,) of `RECORD`; head is where the image's header is, image and size where its bytes
+      are, text and length those of its captions, label a number of `names`, shard is 0.
+    names: of the classes, in the order in which they were met.
+    left_out: what is no part of a sample, by kind: how often, and where first.
+    """
+
+    records: Array
+    names: tuple[str, ...]
+    left_out: dict[str, tuple[int, str]]
+
+
+class _Parts(NamedTuple):
+    """The members of a key, by what they are."""
+
+    images: list[Member]
+    classes: list[Member]
+    texts: list[tuple[int, Member]]
+
+
+def read(path: Path) -> Samples:
+    """Reads the headers of a tar file, and the classes in it.
+
+    Raises:
+      ConfigError: it is no tar, compressed, or cannot be read.
+    """
+    try:
+        descriptor = ordinary.opened(path, os.O_RDONLY)
+    except OSError as error:
+        raise ConfigError(f"cannot read '{path}': {error.strerror}") from error
+    try:
+        size = os.fstat(descriptor).st_size
+        return _samples(path, functools.partial(pread, descriptor), size)
+    except OSError as error:
+        raise ConfigError(f"cannot read '{path}': {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+
+
+def _samples(path: Path, at: Callable[[int, int], bytes], total: int) -> Samples:
+    _check(path, at(0, tar_members.BLOCK))
+    left_out: dict[str, tuple[int, str]] = {}
+
+    def leave(kind: str, name: str) -> None:
+        kind = kind if kind in left_out or len(left_out) < MOST else "of other kinds"
+        times, first = left_out.get(kind, (0, f"{path.name}: {name[:LONG]}"))
+        left_out[kind] = (times + 1, first)
+
+    keys: dict[str, _Parts] = {}
+    for member in tar_members.members(at, total):
+        _put(keys, member, leave)
+    names: dict[str, int] = {}
+    spoken = _spoken(keys, at)
+    rows = [
+        _row(parts, spoken, names, at, leave)
+        for key, parts in keys.items()
+        if _whole(key, parts, leave)
+    ]
+    return Samples(np.array(rows, RECORD), tuple(names), left_out)
+
+
+def _check(path: Path, block: bytes) -> None:
+    """Refuses a file that is no tar by its first bytes."""
+    for magic, how in COMPRESSED.items():
+        if block.startswith(magic):
+            raise ConfigError(
+                f"'{path}' is compressed, so nothing in it can be found without reading all "
+                f"before it; {how} it first"
+            )
+    if not tar_members.is_one(lambda at, size: block[at : at + size]):
+        raise ConfigError(f"'{path}' is no tar file" + ("; it is empty" if not block else ""))
+
+
+def _put(keys: dict[str, _Parts], member: Member, leave: Callable[[str, str], None]) -> None:
+    """Puts a member to those of its key."""
+    folder, _, base = member.name.rpartition("/")
+    stem, _, extension = base.partition(".")
+    extension = extension.lower()
+    if member.kind:
+        leave(member.kind, member.name or f"byte {member.head}")
+        if member.kind != tar_members.CUT:
+            return
+    if is_system(base) or not stem:
+        return leave("hidden or a system's own", base)
+    key = f"{folder}/{stem}"
+    parts = keys.setdefault(key, _Parts([], [], []))
+    if os.path.splitext(base)[1].lower() in SUFFIXES:
+        parts.images.append(member)
+    elif extension in CLASS:
+        parts.classes.append(member)
+    elif extension in TEXTS:
+        parts.texts.append((TEXTS[extension], member))
+    else:
+        leave(f"'.{extension[:LONG]}'", member.name)
+
+
+def _whole(key: str, parts: _Parts, leave: Callable[[str, str], None]) -> bool:
+    """Whether a key has an image; counts what it has twice, or for nothing."""
+    for member in parts.images[1:]:
+        leave("a second image of one key", member.name)
+    if not parts.images:
+        for member in (*parts.classes, *(text for _, text in parts.texts)):
+            leave("without an image of its key", member.name)
+    return bool(parts.images)
+
+
+def _row(parts: _Parts, spoken: tuple, names: dict[str, int], at, leave) -> tuple:
+    """The record of a key."""
+    captions, label = spoken
+    image = parts.images[0]
+    texts = sorted(parts.texts, key=lambda text: text[0])
+    kind, text = next((t for t in texts if t[0] == LINES or captions), (0, image))
+    name = _class(parts, label, at, leave)
+    code = -1 if name is None else names.setdefault(name, len(names))
+    where = (text.data, min(text.size, 2**32 - 1), kind) if kind else (0, 0, 0)
+    return (0, code, image.head, image.data, min(image.size, 2**63), *where)
+
+
+def _spoken(keys: dict[str, _Parts], at) -> tuple[bool, str | None]:
+    """Whether the JSON of this file has captions, and its key of the class: what the first has."""
+    tables = (text for parts in keys.values() for kind, text in parts.texts if kind == TABLE)
+    first = next(tables, None)
+    table = _table(first, at) if first else {}
+    if table is None:  # a broken one may be the only such
+        return True, None
+    labels = [key for key in table if label_lists.is_class(key)]
+    exact = [key for key in labels if key.casefold() == "label"]
+    return caption_files.key(table) is not None, next(iter(exact or labels), None)
+
+
+def _table(member: Member, at) -> dict[str, Any] | None:
+    """The object of a member of JSON; None of what is none."""
+    try:
+        table = jsonfile.parse(at(member.data, min(member.size, caption_files.MAX_JSON)))
+    except ValueError:
+        return None
+    return table if isinstance(table, dict) else None
+
+
+def _class(parts: _Parts, label: str | None, at, leave) -> str | None:
+    """The name or number of a key's class."""
+    if parts.classes:
+        member = parts.classes[0]
+        try:
+            name = at(member.data, min(member.size, LONGEST)).decode().strip()
+        except UnicodeDecodeError:
+            name = ""
+        if not name or len(name) > LONG or "\n" in name or "\0" in name:
+            return leave("no class", member.name)
+        return None if naming.NONE.fullmatch(name) else name
+    tables = [text for kind, text in parts.texts if kind == TABLE] if label else []
+    value = (_table(tables[0], at) or {}).get(label) if tables else None
+    name = str(value).strip()[:LONG] if isinstance(value, str | int) else ""
+    return None if not name or naming.NONE.fullmatch(name) else name

@@ -1,0 +1,148 @@
+"""Tar files of WebDataset and img2dataset, read at random through an index that is made once."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from m3i_jax import ordinary
+from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import caption_files, contents, naming, tar_index, tar_members
+from m3i_jax.data.sources.decoding import MAX_PIXELS, Decoder, bounded, decoder
+from m3i_jax.data.sources.packed import Encoded, Packed, packed
+from m3i_jax.data.sources.tar_index import Index
+from m3i_jax.data.sources.tar_samples import TABLE
+from m3i_jax.ranges import Count
+from m3i_jax.texts import Filled
+
+SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")  # the others are refused
+SHOWN = 6  # kinds of members that a sentence names
+
+
+def tar_shards(
+    root: Filled,
+    *,
+    split: str | None = None,
+    classes: Sequence[str] | None = None,
+    captions: bool = True,
+    names: Filled | None = None,
+    orientation: bool = False,
+    max_pixels: Count = MAX_PIXELS,
+    decode: Decoder | None = None,
+) -> Packed:
+    """Images in tar files: `KEY.jpg`, with its class in `KEY.cls`, captions in `KEY.txt`.
+
+    As WebDataset and img2dataset write them; `KEY.json` may have a `label` and a `caption`, too.
+    Members of one name but for what is behind its first full stop are a sample, in the order of
+    the images. The files themselves are never unpacked. Where samples lie is read once and kept.
+
+    Args:
+      root: a folder of tar files, or of folders of them for each split; or a pattern of them with
+        {00000..00099}, {train,val}, * or ?. What splits are called stands in the names.
+      split: "train" or "test".
+      classes: of the training split, which another split is labelled with by name; None looks
+        for them there.
+      captions: whether there are any to read: lines of `KEY.txt`, or `caption` in `KEY.json`.
+      names: a file with the name of class n in its line n, from 0 on, for classes that are
+        numbers; `classnames.txt`, `classes.txt` or `labels.txt` beside the files is one.
+      orientation: turns photographs upright by their EXIF tag.
+      max_pixels: larger images are refused from their header.
+      decode: bytes -> (H, W, 3) uint8, in place of `decoding.decode_image`.
+
+    Raises:
+      NoSplit: there is no such split.
+      ConfigError: files are missing, are no tars or compressed, or hold no image.
+    """
+    return packed(
+        "tar_shards",
+        root,
+        suffixes=SUFFIXES,
+        split=split,
+        classes=classes,
+        read=lambda files: TarRecords(files, captions=captions, names=names),
+        decode=decoder(decode, orientation=orientation, max_pixels=max_pixels),
+    )
+
+
+class TarRecords:
+    """The samples of tar files; see `packed.Records`. Reading opens one file and keeps nothing."""
+
+    def __init__(self, files: Sequence[Path], *, captions: bool, names: str | None):
+        """Of these files, whose index is made where there is none."""
+        self.files, self._captions = tuple(files), captions
+        self._index: Index = tar_index.opened(files)
+        if not len(self._index.records):
+            left_out = _left_out(self._index)
+            raise ConfigError(f"no images in the tar files of '{files[0].parent}'{left_out}")
+        called = naming.called(self._index.names, files[0].parent, names)
+        self.names = called.names
+        unlabelled = np.broadcast_to(np.int32(-1), len(self))
+        self.codes = called.places[self._index.records["label"]] if called.names else unlabelled
+        left_out = _left_out(self._index)
+        self.notes = (called.note,) if called.note else ()
+        broken = {*tar_members.BAD}.intersection(self._index.left_out)
+        self.notes += (left_out,) if left_out and not broken else ()
+        self.warnings = (left_out,) if broken else ()
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self._index.records)
+
+    def read(self, index: int) -> Encoded:
+        """Reads a sample where it lies."""
+        record = self._index.records[index]
+        size = bounded(int(record["size"]))
+        descriptor = ordinary.opened(self.files[record["shard"]], os.O_RDONLY)
+        try:
+            image = contents.pread(descriptor, int(record["image"]), size)
+            if len(image) < size:
+                raise ValueError(f"the file ends after {len(image)} of its {size} bytes")
+            return Encoded(image, *self._caption(record, descriptor, index))
+        finally:
+            os.close(descriptor)
+
+    def captions(self) -> Iterator[str]:
+        """Those of all samples; each file is opened once."""
+        records = self._index.records
+        ends = np.searchsorted(records["shard"], np.arange(len(self.files) + 1))
+        for file, first, last in zip(self.files, ends[:-1], ends[1:], strict=True):
+            descriptor = ordinary.opened(file, os.O_RDONLY)
+            try:
+                for index in range(first, last):
+                    yield self._caption(records[index], descriptor, index)[0]
+            finally:
+                os.close(descriptor)
+
+    def where(self, index: int) -> str:
+        """The file, and the name that the image has in it."""
+        record = self._index.records[index]
+        file, head = self.files[record["shard"]], int(record["head"])
+        try:
+            read = lambda offset, size: contents.at(file, offset, size)  # noqa: E731
+            member = tar_members.at(read, head, file.stat().st_size)
+        except OSError:
+            member = None
+        return f"{file}: {member.name if member and member.name else f'byte {head}'}"
+
+    def digest(self) -> str:
+        """Of where all samples are, and of what classes they have."""
+        return f"{self._index.digest} {self._captions} {self.names}"
+
+    def _caption(self, record: np.void, descriptor: int, index: int) -> tuple[str, str]:
+        """The captions of a sample, and what of them was left out."""
+        if not self._captions or not record["kind"]:
+            return "", ""
+        table = bool(record["kind"] == TABLE)
+        size = min(int(record["length"]), caption_files.most(table=table) + 1)
+        data = contents.pread(descriptor, int(record["text"]), size)
+        caption, left_out = caption_files.parsed(data, table=table, what="")
+        return caption, left_out.replace("''", f"'{self.where(index)}'") if left_out else ""
+
+
+def _left_out(index: Index) -> str:
+    """Such as "left out: 3 link (00000.tar: a.jpg), 2 '.xml' (1.tar: b.xml)"; "" of nothing."""
+    kinds = sorted(index.left_out.items(), key=lambda kind: -kind[1][0])
+    parts = [f"{times} {kind} ({first})" for kind, (times, first) in kinds[:SHOWN]]
+    parts += [f"{len(kinds) - SHOWN} more kinds"] if len(kinds) > SHOWN else []
+    return f"left out: {', '.join(parts)}" if parts else ""

@@ -1,0 +1,89 @@
+"""Which columns are which, and what they hold."""
+
+import json
+
+import numpy as np
+import pytest
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import table_columns
+from m3i_jax.data.sources.table_columns import Asked, chosen, encoded, labels
+
+pa = pytest.importorskip("pyarrow")
+STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def schema(features=None, **kinds):
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})} if features else None
+    return pa.schema(kinds, metadata=metadata)
+
+
+def test_metadata_and_names_and_types_say_which_is_which():
+    features = {
+        "photo": {"_type": "Image"},
+        "y": {"_type": "ClassLabel", "names": ["a", "b"]},
+        "text": {"_type": "Value"},
+    }
+    found = chosen(
+        schema(features, text=pa.string(), y=pa.int64(), photo=STRUCT), Asked(), what="x"
+    )
+    assert found == ("photo", True, "y", "text", ("a", "b"))
+    plain = schema(id=pa.int64(), thumbnail=pa.binary(), jpg=pa.large_binary(), species=pa.string())
+    assert chosen(plain, Asked(), what="x") == ("jpg", False, "species", "", ())
+    asked = Asked(image="thumbnail", captions=False)
+    assert chosen(plain, asked, what="x").image == "thumbnail"
+    several = schema(image=pa.binary(), captions=pa.list_(pa.string()), text=pa.string())
+    assert chosen(several, Asked(), what="x").caption == "captions"
+    assert chosen(several, Asked(captions=False), what="x").caption == ""
+    assert chosen(several, Asked(caption="text"), what="x").caption == "text"
+
+
+def test_a_wrong_column_is_a_sentence():
+    table = schema(image=STRUCT, label=pa.int64(), width=pa.int64())
+    with pytest.raises(ConfigError, match="x has no column 'lable'; did you mean 'label'"):
+        chosen(table, Asked(label="lable"), what="x")
+    with pytest.raises(ConfigError, match="column 'width' of x is int64, no image"):
+        chosen(table, Asked(image="width"), what="x")
+    with pytest.raises(ConfigError, match="no column of encoded images; there are: a .int64."):
+        chosen(schema(a=pa.int64()), Asked(), what="x")
+    broken = schema(image=STRUCT).with_metadata({"huggingface": "{"})
+    assert chosen(broken, Asked(), what="x").names == ()
+
+
+def column(*values, kind=None):
+    whole = pa.array(values, kind)
+    return pa.chunked_array([whole[:2], whole[2:]])
+
+
+def test_labels_are_numbers_of_names(tmp_path):
+    found = labels(column(1, None, 0, -1), ("a", "b"), tmp_path, None, what="x")
+    assert found.codes.tolist() == [1, -1, 0, -1] and found.names == ("a", "b")
+    found = labels(column(10, 2, None, -1, 10), (), tmp_path, None, what="x")
+    assert found.names == ("2", "10") and found.codes.tolist() == [1, 0, -1, -1, 1]
+    found = labels(column("b", "a", None, "b", ""), (), tmp_path, None, what="x")
+    assert found.names == ("a", "b") and found.codes.tolist() == [1, 0, -1, 1, -1]
+    words = column("b", "a", "b").dictionary_encode()
+    assert labels(words, (), tmp_path, None, what="x").codes.tolist() == [1, 0, 1]
+    with pytest.raises(ConfigError, match="x has the label 2, but 2 classes"):
+        labels(column(1, 2), ("a", "b"), tmp_path, None, what="x")
+    with pytest.raises(ConfigError, match="labels of x are double"):
+        labels(column(0.5, 1.0), (), tmp_path, None, what="x")
+    assert (
+        labels(column(0, 1, kind=pa.int8()), (), tmp_path, None, what="x").codes.dtype == np.int32
+    )
+
+
+def test_a_record_is_bytes_and_captions():
+    assert encoded({"bytes": b"1", "path": "a"}, ["x", "y  z"]) == (b"1", "x\ny z", "")
+    assert encoded(b"1", None) == (b"1", "", "")
+    for image in ({"bytes": None, "path": "a.jpg"}, {"path": "a.jpg"}, None, b""):
+        with pytest.raises(ValueError, match="no bytes of an image; a path alone is not followed"):
+            encoded(image, None)
+
+
+def test_the_library_is_asked_for(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(
+        ConfigError, match=r"reading x needs pyarrow: pip install 'm3i_jax.parquet.'"
+    ):
+        table_columns.pyarrow("x")

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from m3i_jax.analysis.measures.measure import Blocks, Look, Rows
-from m3i_jax.evaluation.evaluation import Evaluation
+from m3i_jax.evaluation.evaluation import Evaluation, Transform
 from m3i_jax.types import Array
 
 LOG = logging.getLogger(__name__)
@@ -20,7 +20,11 @@ KINDS = ("attention", "layers")
 
 
 def observed(
-    evaluation: Evaluation, looks: Mapping[str, Look], *, split: str = "test"
+    evaluation: Evaluation,
+    looks: Mapping[str, Look],
+    *,
+    split: str = "test",
+    transform: Transform | None = None,
 ) -> dict[str, Rows]:
     """What looks bring back from the images of a split, by name; {} where there are none.
 
@@ -28,6 +32,7 @@ def observed(
     on all devices, once, and padding never counts.
 
     looks: by a name that says all that decides it, beside the model and the data.
+    transform: of the images.
     """
     if not looks:
         return {}
@@ -36,7 +41,8 @@ def observed(
     images = jax.ShapeDtypeStruct((batch, evaluation.image, evaluation.image, 3), np.uint8)
     shapes = jax.eval_shape(blocks, evaluation.model.params, images)
     name = f"looks {sorted(looks)} in batches of {batch}"
-    packed = evaluation.mapped(split, lambda params, x: _packed(blocks(params, x)), name=name)
+    apply = lambda params, x: _packed(blocks(params, x))  # noqa: E731
+    packed = evaluation.mapped(split, apply, name=name, transform=transform)
     trees = _unpacked(packed.features, shapes)
     return {
         key: Rows(*(trees[kind].get(key, ()) for kind in KINDS), packed.index, packed.labels, batch)

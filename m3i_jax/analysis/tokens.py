@@ -6,6 +6,7 @@ Darcet et al. 2024, §2, https://arxiv.org/abs/2309.16588.
 
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,9 +16,11 @@ from m3i_jax import normalize
 from m3i_jax.evaluation import models
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Grid
 
 POOLS = ("mean", "cls")
+Pool = Annotated[str, OneOf(*POOLS)]
 NORMAL = 1.4826  # standard deviations of a normal distribution in its median absolute deviation
 
 

@@ -26,6 +26,12 @@ MEASURE = repeated("measure", [ALL], "NAME,NAME or NAME:SETTING=VALUE; all that 
 TEST = whole(
     "test_limit", 1000, "Images, spread evenly over the test set; 0 = all.", limits=CountOrOff
 )
+TRAIN = whole(
+    "train_limit",
+    5000,
+    "Training images that measures of accuracy learn from, spread evenly; 0 = all.",
+    limits=CountOrOff,
+)
 OUT = text("out", None, "Folder of the findings, see above.")
 
 
@@ -43,7 +49,7 @@ def main() -> None:
 
     every = blocks == [{"name": ALL}]
     chosen = measures.every() if every else measures.create(blocks, what="--measure")
-    how = subject.how() | dict(test_limit=TEST.value)
+    how = subject.how() | dict(test_limit=TEST.value, train_limit=TRAIN.value)
     with Preemption(holds=False):  # every finding is written when it is known
         models, on = subject.models(), subject.data_sets()
         show(run.analyzed(chosen, models, on=on, place=OUT.value, **how))

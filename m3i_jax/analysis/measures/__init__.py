@@ -6,11 +6,17 @@ from typing import Any
 from m3i_jax import build
 from m3i_jax.analysis.measures.cim import cim
 from m3i_jax.analysis.measures.cka import cka
+from m3i_jax.analysis.measures.layer_probes import layer_probes
 from m3i_jax.analysis.measures.measure import Look, Measure, Picture, Rows, Shown
+from m3i_jax.analysis.measures.norms import norms
+from m3i_jax.analysis.measures.rank import rank
 
 MEASURES = {
     "cim": cim,
     "cka": cka,
+    "rank": rank,
+    "norms": norms,
+    "layer_probes": layer_probes,
 }
 
 __all__ = ["MEASURES", "Look", "Measure", "Picture", "Rows", "Shown", "create", "every", "written"]

@@ -85,12 +85,16 @@ def crops(evaluation: Evaluation, count: int, *, seed: int, **how: Any) -> list[
     """
     found = []
     for number in range(count):
-        change = functools.partial(_cropped, (seed, number))
-        transform = Transform(f"crop {number} of seed {seed}, .08 to 1, mirrored", change)
-        made = evaluation.features("train", transform=transform, **how)
+        made = evaluation.features("train", transform=crop(number, seed=seed), **how)
         kept = np.asarray(made.labels) >= 0
         found.append(made if kept.all() else FeatureSet(made.features[kept], made.labels[kept]))
     return found
+
+
+def crop(number: int, *, seed: int) -> Transform:
+    """One of the random crops of each image, see `crops`."""
+    change = functools.partial(_cropped, (seed, number))
+    return Transform(f"crop {number} of seed {seed}, .08 to 1, mirrored", change)
 
 
 def _cropped(seed: tuple[int, int], images: np.ndarray, numbers: np.ndarray) -> np.ndarray:

@@ -8,7 +8,9 @@ from m3i_jax.analysis.measures.cim import cim
 from m3i_jax.analysis.measures.cka import cka
 from m3i_jax.analysis.measures.layer_probes import layer_probes
 from m3i_jax.analysis.measures.measure import Look, Measure, Picture, Rows, Shown
+from m3i_jax.analysis.measures.neighbours import neighbours
 from m3i_jax.analysis.measures.norms import norms
+from m3i_jax.analysis.measures.pca import pca
 from m3i_jax.analysis.measures.rank import rank
 
 MEASURES = {
@@ -17,6 +19,8 @@ MEASURES = {
     "rank": rank,
     "norms": norms,
     "layer_probes": layer_probes,
+    "pca": pca,
+    "neighbours": neighbours,
 }
 
 __all__ = ["MEASURES", "Look", "Measure", "Picture", "Rows", "Shown", "create", "every", "written"]

@@ -35,7 +35,7 @@ LAWS = (
 # Of those files, what is about the additions or the tree as a whole.
 CHOSEN = (
     "extending_uses or cauchy or lion or siamese_layers or robust_mae or mixer or class_mean"
-    " or arrays or (structure and not import) or minutes or section or paper or link or nobody"
+    " or cifar or (structure and not import) or minutes or section or paper or link or nobody"
     " or every_task or every_key"
 )
 

@@ -22,7 +22,7 @@ from tests.evaluation.toy_features import evaluation, tables
         ("methods", "robust_mae"),
         ("configs", "digit_scenes/simmim_mixer"),
         ("encoders", "mixer_s16"),
-        ("sources", "arrays"),
+        ("sources", "cifar"),
         ("tasks", "class_mean"),
     ],
 )
@@ -33,18 +33,20 @@ def test_it_is_listed(kind, name, capsys):
 
 @pytest.fixture
 def numbers(tmp_path):
-    """A folder with a data set in NumPy files."""
+    """A folder with a data set of CIFAR-10's form."""
     rng = np.random.default_rng(0)
-    for split, count in (("train", 24), ("test", 8)):
-        images = rng.integers(0, 256, (count, 20, 20, 3), dtype=np.uint8)
-        np.savez(tmp_path / f"{split}.npz", images=images, labels=np.arange(count) % 3)
+    for name, count in (("data_batch_1", 24), ("test_batch", 8)):
+        records = rng.integers(0, 256, (count, 3073), dtype=np.uint8)
+        records[:, 0] = np.arange(count) % 3
+        records.tofile(tmp_path / f"{name}.bin")
+    (tmp_path / "batches.meta.txt").write_text("cat dog emu")
     return str(tmp_path)
 
 
 def test_the_source_yields_samples(numbers):
-    source = data.source({"name": "arrays", "root": numbers}, split="test", classes=("0", "1", "2"))
+    source = data.source({"name": "cifar", "root": numbers}, split="test")
     sample = source[4]
-    assert len(source) == 8 and sample.label == 1 and sample.image.shape == (20, 20, 3)
+    assert len(source) == 8 and sample.label == 1 and sample.image.shape == (32, 32, 3)
 
 
 SCENES = {"name": "digit_scenes", "length": 40}
@@ -58,7 +60,7 @@ def test_it_trains(config, numbers, tmp_path):
     chosen.update(image=16, batch=8, duration="3 steps", warmup="1 steps", data=SCENES)
     chosen["encoder"].update(width=32, depth=2)
     if config == "simmim_mixer":
-        chosen.update(data={"name": "arrays", "root": numbers}, optimizer=LION)
+        chosen.update(data={"name": "cifar", "root": numbers}, optimizer=LION)
     for decoder in chosen["decoders"].values():
         decoder.update({k: v for k, v in dict(width=32, depth=1, heads=2).items() if k in decoder})
     chosen["log"], chosen["monitor"] = dict(every=1, images=0), dict(every=0)

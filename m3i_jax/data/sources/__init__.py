@@ -5,7 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from m3i_jax import build
-from m3i_jax.data.sources import digit_scenes, idx, image_folder, parquet, protocol, tar_shards
+from m3i_jax.data.sources import (
+    arrays,
+    digit_scenes,
+    idx,
+    image_folder,
+    parquet,
+    protocol,
+    tar_shards,
+)
 from m3i_jax.data.sources.protocol import Sample, Source
 
 LOG = logging.getLogger(__name__)
@@ -14,6 +22,7 @@ SOURCES = {
     "image_folder": image_folder.image_folder,
     "tar_shards": tar_shards.tar_shards,
     "parquet": parquet.parquet,
+    "arrays": arrays.arrays,
     "fashion_mnist": idx.fashion_mnist,
     "mnist": idx.mnist,
 }

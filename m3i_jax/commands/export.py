@@ -2,14 +2,17 @@ r"""Exports the image encoder of a work directory as safetensors in another's na
 
 python experiments/export.py --workdir runs/m3i
 python experiments/export.py --workdir runs/m3i --branch online --to huggingface --output hf
+python experiments/export.py --model runs/mae:blocks=9 --to m3i_jax --output mae9
 """
 
 import pathlib
 
 from m3i_jax import cli
+from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import text, whole
 from m3i_jax.ranges import CountOrOff
 
+MODEL = text("model", None, "What m3i evaluate calls so, instead of --workdir.")
 WORKDIR = text("workdir", "runs/m3i", "Work directory, or one checkpoint step.")
 BRANCH = text("branch", "ema", "ema or online.")
 STEP = whole(
@@ -21,14 +24,21 @@ OUTPUT = text("output", None, "Folder to write; WORKDIR/export if not given.")
 
 def main() -> None:
     """Restores the branch and writes it."""
-    from m3i_jax.evaluation import models
+    from m3i_jax.evaluation import models, named
     from m3i_jax.interop import exporting
 
-    model = models.restore(WORKDIR.value, branch=BRANCH.value, step=STEP.value)
+    if MODEL.value and not OUTPUT.value:
+        raise ConfigError("--model needs --output, the folder to write")
+    which = dict(branch=BRANCH.value, step=STEP.value)
+    if MODEL.value:
+        model = named.model(MODEL.value, **which)
+        models.module(model)  # refuses what has none
+    else:
+        model = models.restore(WORKDIR.value, **which)
     folder = pathlib.Path(OUTPUT.value or model.workdir / "export")
-    origin = {"branch": model.branch, "step": model.step, "image": model.config.image}
+    origin = {"branch": model.branch, "step": model.step, "image": model.image}
     origin |= {"note": model.note} if model.note else {}
-    config = {"encoder": {"image": model.config.image, **model.config.encoder}, **origin}
+    config = {"encoder": {"image": model.image, **model.block}, **origin}
     params = model.params["encoders"]["image"]
     layout = exporting.save(folder, params, config, to=TO.value)
     print(f"{folder}: branch {model.branch} of step {model.step}, layout {layout}")

@@ -1,4 +1,4 @@
-r"""Compares what a paper compares, on digit scenes: its tables, with equal compute and seeds.
+r"""Compares what a paper compares: its tables, with equal compute and seeds; encoders cut short.
 
     python experiments/study.py                                  # M3I: 16 forms x 3 seeds
     python experiments/study.py --forms=e,k --seeds=1 --steps=200
@@ -8,11 +8,18 @@ r"""Compares what a paper compares, on digit scenes: its tables, with equal comp
         --workdir runs/painter
     python experiments/study.py --study=cim                      # CIM, Tables 4 to 8
 
+    m3i study --study=layers --model runs/mae --model runs/labels --task linear,knn
+    m3i study --study=random_weights --model runs/mae --blocks 2,3 --seeds 5 --task knn
+
 Of M3I every run gets the model FLOPs of --steps steps of form k, so cheaper forms see more images
 (--budget=images: all see as many, as in CIM's, whose runs have the words of --tokenizer in common).
 Runs follow one another, each in WORKDIR/<form>/seed_<n>; the same command goes on where it was,
 after SIGTERM (status 75), too. At the end come WORKDIR/table.md and WORKDIR/table.png.
 docs/ablation.md and docs/cim.md say more.
+
+layers measures the first b blocks of each --model, what is behind them discarded; random_weights
+puts b blocks sampled from all in the places of the first b, --seeds times, beside the first ones
+and untrained ones. Models, data and tasks are those of m3i evaluate; docs/analysis.md says more.
 """
 
 import pathlib
@@ -23,15 +30,19 @@ from typing import Any, NamedTuple
 from m3i_jax import cli, ordinary
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import one_of, switch, text, texts, whole
+from m3i_jax.commands import _cuts as cut
+from m3i_jax.commands import _subject as subject  # noqa: F401 - its flags are ours
 from m3i_jax.ranges import Count, CountOrOff
 
-STUDY = one_of("study", "m3i", ["m3i", "cim"], "Whose tables.")
-WORKDIR = text("workdir", None, "Where all runs are kept; runs/ablation[_cim].")
+STUDIES = ["m3i", "cim", *cut.STUDIES]
+STUDY = one_of("study", "m3i", STUDIES, "Whose tables, or how encoders are cut.")
+WORKDIR = text("workdir", None, "Where all runs are kept; runs/ablation[_cim], or runs/STUDY.")
 FORMS = texts("forms", [], "Rows of the table by their names; all if empty.")
-SEEDS = whole("seeds", 3, "Runs of each form.", limits=Count)
+SEEDS = whole("seeds", 3, "Runs of each form, or draws of blocks.", limits=Count)
 STEPS = whole("steps", 1000, "Length of the form of reference.", limits=Count)
 BUDGET = one_of("budget", None, ["compute", "images"], "What all runs get alike.")
 LIMIT = whole("train_limit", 5000, "Images that probes are fitted on; 0 = all.", limits=CountOrOff)
+TEST = whole("test_limit", 0, "Images that they are tested on; 0 = all.", limits=CountOrOff)
 BRANCH = one_of("branch", None, ["ema", "online"], "Which one the table shows.")
 TABLE_ONLY = switch("table_only", "Only make the table of what has been run.")
 DOCS = text("docs", None, "Document to put the table into, beside WORKDIR/table.md.")
@@ -74,6 +85,8 @@ def main() -> int:
     """Trains and measures what is missing, then writes table and picture."""
     from m3i_jax.studies import comparison, study
 
+    if STUDY.value in cut.STUDIES:
+        return _cut()
     docs = pathlib.Path(DOCS.value) if DOCS.value else None
     if docs and not docs.is_file():
         raise ConfigError(f"--docs is '{docs}', which is no file")
@@ -92,6 +105,22 @@ def main() -> int:
     return 0
 
 
+def _cut() -> int:
+    """A study of encoders that are cut; 75 when asked to leave."""
+    from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
+
+    workdir = pathlib.Path(WORKDIR.value or f"runs/{STUDY.value}")
+    how = dict(branch=BRANCH.value or "ema", draws=SEEDS.value)
+    how |= dict(train_limit=LIMIT.value, test_limit=TEST.value)
+    with Preemption(holds=False) as preemption:
+        leave = lambda: EXIT_PREEMPTED if preemption.requested else 0  # noqa: E731
+        found = cut.points(STUDY.value, workdir, leave=leave, **how)
+        if status := leave():
+            return status
+    print(cut.write(STUDY.value, found, workdir))
+    return 0
+
+
 def _sweep(plan: Plan, cases: Sequence[Any], reference: Any) -> int:
     """Every run of the cases that is not finished; 75 when asked to leave."""
     from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
@@ -100,7 +129,7 @@ def _sweep(plan: Plan, cases: Sequence[Any], reference: Any) -> int:
     with Preemption(holds=False) as preemption:  # what a training holds is its own to save
         lengths = dict(steps=STEPS.value, seeds=SEEDS.value, budget=plan.budget)
         jobs = study.plan(cases, plan.workdir, reference=reference, **lengths)
-        how = dict(train_limit=LIMIT.value, also=plan.measure)
+        how = dict(train_limit=LIMIT.value, test_limit=TEST.value, also=plan.measure)
         return study.sweep(
             jobs,
             lambda job: study.perform(job, plan.workdir, **how),
@@ -109,21 +138,34 @@ def _sweep(plan: Plan, cases: Sequence[Any], reference: Any) -> int:
 
 
 def _write(plan: Plan, chosen: Sequence[Any], docs: pathlib.Path | None) -> None:
-    """The table and the picture of all that has been run, in the work directory and in the docs."""
-    from m3i_jax.studies import comparison, study
+    """The table and the pictures of all that has been run, there and in the docs."""
+    from m3i_jax.studies import comparison
 
     workdir = pathlib.Path(plan.workdir)
-    found = study.collect(workdir, chosen, branch=plan.branch)
-    text = comparison.markdown(chosen, found)
+    text, draw = _found(plan, chosen, workdir)
     ordinary.written(workdir / "table.md", (text + "\n").encode())
-    comparison.plot(chosen, found, workdir / "table.png")
+    draw(workdir, "table")
     print(text)
     if docs:
-        picture = docs.parent / "images" / f"{plan.picture}.png"
-        picture.parent.mkdir(exist_ok=True)
-        comparison.plot(chosen, found, picture)
-        block = f"{text}\n\n![Linear probes, forms in the paper's order](images/{picture.name})"
-        ordinary.written(docs, comparison.paste(_text(docs), block).encode())
+        folder = docs.parent / "images"
+        folder.mkdir(exist_ok=True)
+        drawn = draw(folder, plan.picture)
+        shown = [f"![{caption}](images/{path.name})" for caption, path in drawn]
+        ordinary.written(docs, comparison.paste(_text(docs), "\n\n".join([text, *shown])).encode())
+
+
+def _found(plan: Plan, chosen: Sequence[Any], workdir: pathlib.Path) -> tuple[str, Callable]:
+    """The tables, and what draws them: (folder, stem of the names) -> captions and paths."""
+    from m3i_jax.studies import comparison, study
+
+    found = study.collect(workdir, chosen, branch=plan.branch)
+    text = comparison.markdown(chosen, found)
+
+    def draw(folder: pathlib.Path, stem: str) -> list[tuple[str, pathlib.Path]]:
+        path = comparison.plot(chosen, found, folder / f"{stem}.png")
+        return [("Linear probes, forms in the paper's order", path)]
+
+    return text, draw
 
 
 def _text(docs: pathlib.Path) -> str:

@@ -135,7 +135,7 @@ def _table(study: Study, rows: Sequence[Sequence[str]]) -> str:
 
 def _correlations(study: Study, cases: Sequence[Case], found: Found) -> str:
     """A sentence: do our means rank the cases as the first column of the paper does?"""
-    cases, said = [case for case in cases if isinstance(case.paper[0], float)], []
+    cases, said = [c for c in cases if c.paper and isinstance(c.paper[0], float)], []
     if len(cases) < FEWEST:
         return ""
     paper = [case.paper[0] for case in cases]

@@ -177,6 +177,7 @@ def perform(
     workdir: str | Path,
     *,
     train_limit: int = 0,
+    test_limit: int = 0,
     also: Callable[[Job], Mapping[str, float]] = lambda job: {},
 ) -> int:
     """Trains and measures one run; returns the status of `session.train`.
@@ -184,9 +185,11 @@ def perform(
     workdir: of the ablation, with the folders of the baselines: raw pixels and, for each seed, the
       untrained encoder. Cases have them in common, as an encoder starts from the same parameters
       whatever predicts it.
+    train_limit, test_limit: images that probes are fitted and tested on; 0 = all.
     also: further metrics of a run, written beside those of its online branch.
     """
     baselines = Path(workdir) / job.case.baselines
+    limits = dict(train_limit=train_limit, test_limit=test_limit)
     if status := train(job.config, job.workdir):
         return status
     trained = [models.restore(job.workdir, branch=branch) for branch in TRAINED]
@@ -194,20 +197,23 @@ def perform(
     known = {(r.branch, r.protocol["seed"]) for r in results.read(baselines)}
     for model, seed in zip(compared, (job.seed, 0), strict=True):
         if (model.branch, seed) not in known:
-            results.write(baselines, [measure(model, train_limit=train_limit, seed=seed)])
+            results.write(baselines, [measure(model, **limits, seed=seed)])
     # Last, since this is what makes the run finished.
-    how = {"train_limit": train_limit, "seed": job.seed, "tera": job.tera}
-    found = [measure(model, **how) for model in trained]
+    how = {"seed": job.seed, "tera": job.tera}
+    found = [measure(model, **limits, **how) for model in trained]
     found[-1].metrics.update(also(job))
     results.write(job.workdir, found)
     jax.clear_caches()  # programs of this case are of no use to the next one
     return 0
 
 
-def measure(model: models.Model, *, train_limit: int = 0, **protocol) -> results.Result:
+def measure(
+    model: models.Model, *, train_limit: int = 0, test_limit: int = 0, **protocol
+) -> results.Result:
     """All `PROBES` of one encoder as one result; `protocol` is written beside them."""
     metrics: dict[str, float] = {}
-    evaluation = Evaluation(model, datasets.of_run(model), train_limit=train_limit)
+    limits = dict(train_limit=train_limit, test_limit=test_limit)
+    evaluation = Evaluation(model, datasets.of_run(model), **limits)
     for found in run.measure(PROBES, evaluation):
         metrics |= found.metrics
         protocol |= found.protocol

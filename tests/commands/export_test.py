@@ -9,6 +9,7 @@ from tests.commands.starts import refused
     "line, sentence",
     [
         ("--workdir={tmp}", "has no checkpoints; expected the --workdir of"),
+        ("--model=pixels", "--model needs --output"),
     ],
 )
 def test_a_wrong_start_is_one_sentence(line, sentence, tmp_path):

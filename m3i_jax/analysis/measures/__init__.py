@@ -6,9 +6,9 @@ from typing import Any
 from m3i_jax import build
 from m3i_jax.analysis.measures.cim import cim
 from m3i_jax.analysis.measures.cka import cka
-from m3i_jax.analysis.measures.layer_probes import layer_probes
 from m3i_jax.analysis.measures.drop_blocks import drop_blocks
 from m3i_jax.analysis.measures.drop_heads import drop_heads
+from m3i_jax.analysis.measures.layer_probes import layer_probes
 from m3i_jax.analysis.measures.measure import Look, Measure, Picture, Rows, Shown
 from m3i_jax.analysis.measures.neighbours import neighbours
 from m3i_jax.analysis.measures.norms import norms

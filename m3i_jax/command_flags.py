@@ -76,12 +76,12 @@ def of(module: ModuleType) -> list[Flag]:
     """The flags of a command, and those of another one that it starts, in their order."""
     used = [other for other in vars(module).values() if isinstance(other, ModuleType)]
     beside = [other for other in used if other.__name__.startswith(f"{module.__package__}.")]
-    found: dict[str, Flag] = {}
+    flags_by_name: dict[str, Flag] = {}
     for other in (module, *beside):
         for value in vars(other).values():
             if isinstance(value, Flag):
-                found.setdefault(value.name, value)
-    return list(found.values())
+                flags_by_name.setdefault(value.name, value)
+    return list(flags_by_name.values())
 
 
 def define(wanted: Iterable[Flag], *, flag_values: flags.FlagValues = flags.FLAGS) -> None:

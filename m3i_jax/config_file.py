@@ -70,8 +70,8 @@ def located(path: str) -> str:
     name, mark, argument = path.partition(":")
     if os.path.isfile(name):
         return path
-    if found := shipped.find(name):
-        return f"{found}{mark}{argument}"
+    if shipped_file := shipped.find(name):
+        return f"{shipped_file}{mark}{argument}"
     folder = os.path.dirname(name) or "."
     files = os.listdir(folder) if os.path.isdir(folder) else []
     if there := [file for file in files if file.endswith(".py")]:

@@ -26,10 +26,10 @@ def of(fn: Callable) -> dict[str, str]:
     module = getattr(fn, "__module__", None) or ""
     package = module.rpartition(".")[0]
     texts = [inspect.getdoc(fn), *(_doc(name) for name in (module, package))]
-    found: dict[str, str] = {}
+    meaning_of: dict[str, str] = {}
     for text in filter(None, texts):
-        found = {name: said for name, said in entries(text) if name in wanted} | found
-    return found
+        meaning_of = {name: said for name, said in entries(text) if name in wanted} | meaning_of
+    return meaning_of
 
 
 def entries(text: str) -> Iterator[tuple[str, str]]:

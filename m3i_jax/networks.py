@@ -114,8 +114,8 @@ def build(
         raise ConfigError(
             "config.encoder.shares: the encoder shares no blocks; a further tower may share its own"
         )
-    given = {"image": image, "dtype": dtype}
-    modules = {name: _encoder(name, block, given, make) for name, block in blocks.items()}
+    filling = {"image": image, "dtype": dtype}
+    modules = {name: _encoder(name, block, filling, make) for name, block in blocks.items()}
     shares = {name: block["shares"] for name, block in blocks.items() if block.get("shares")}
     for name, count in shares.items():
         shared.check(name, modules[name], modules["image"], count)
@@ -148,13 +148,13 @@ def _tower(module: nn.Module) -> Tower:
 
 
 def _encoder(
-    tower: str, block: Mapping[str, Any], given: Mapping[str, Any], make: Callable
+    tower: str, block: Mapping[str, Any], filling: Mapping[str, Any], make: Callable
 ) -> nn.Module:
-    """Module of a tower; `given` fills the options that it has and its block leaves open."""
+    """Module of a tower; `filling` is for the options that it has and its block leaves open."""
     what = _block(tower)
     _, kwargs = encoding.choose(block, what=what)
     name = block["name"]
-    kwargs = {k: v for k, v in given.items() if encoding.accepts(name, k)} | kwargs
+    kwargs = {k: v for k, v in filling.items() if encoding.accepts(name, k)} | kwargs
     kwargs.pop("shares", None)
     return encoding.create(name, what=what, others=("shares",), make=make, **kwargs)
 
@@ -180,12 +180,12 @@ def _heads(blocks, towers, *, dtype, width, make) -> Heads:
             source = inputs[source]
     nodes, modules = dict(towers), {}
 
-    def create(name, **given):
+    def create(name, **more):
         kwargs = {k: v for k, v in blocks[name].items() if k != "input"}
-        given |= {"dtype": dtype} if "dtype" not in kwargs else {}
-        given |= {"what": f"config.decoders.{name}", "others": ("input",)}
-        given |= {"source": nodes.get(inputs[name])}
-        modules[name] = decoding.create(kwargs, make=make, **given)
+        more |= {"dtype": dtype} if "dtype" not in kwargs else {}
+        more |= {"what": f"config.decoders.{name}", "others": ("input",)}
+        more |= {"source": nodes.get(inputs[name])}
+        modules[name] = decoding.create(kwargs, make=make, **more)
 
     def visit(name):
         """Creates feature head `name`, after the one that feeds it."""
@@ -201,8 +201,8 @@ def _heads(blocks, towers, *, dtype, width, make) -> Heads:
         if name in towers:
             raise ConfigError(_named_alike(name, blocks[name]))
         # A projector says how wide it is; dense heads are as wide as what they are given.
-        made = getattr(modules[name], "out", 0) or getattr(modules[name], "width", 0)
-        nodes[name] = Tower(made or before.width, before.grid, None, "head")
+        own = getattr(modules[name], "out", 0) or getattr(modules[name], "width", 0)
+        nodes[name] = Tower(own or before.width, before.grid, None, "head")
 
     for name in blocks:
         visit(name)

@@ -129,8 +129,8 @@ def refusal(value: Any, annotation: Any, what: str) -> str | None:
     if not long:
         counts = " or ".join(str(_length(inner)) for inner, _ in fitting)
         return f"{what} is {shown(value)}, expected {counts} values"
-    found = [_inside(value, inner, marks, what) for inner, marks in long]
-    return None if None in found else found[-1]
+    refusals = [_inside(value, inner, marks, what) for inner, marks in long]
+    return None if None in refusals else refusals[-1]
 
 
 def _inside(value: Any, inner: Any, marks: tuple, what: str) -> str | None:

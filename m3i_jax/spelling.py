@@ -123,8 +123,8 @@ def _homes(words: Iterable[str], block: str, config: Mapping[str, Any]) -> Itera
             named = _name(config, parent)
             for patterns, keys in functions.items():
                 if not patterns or any(fnmatch.fnmatchcase(named, p) for p in patterns.split()):
-                    found = (f"{path}.{k}" for k in keys.split() if _bare(k) == _bare(leaf))
-                    yield from (key for key in found if key != block)
+                    alike = (f"{path}.{k}" for k in keys.split() if _bare(k) == _bare(leaf))
+                    yield from (key for key in alike if key != block)
 
 
 def _near_homes(name: str) -> list[str]:
@@ -211,13 +211,13 @@ def _distance(a: str, b: str) -> int:
 
 def _also() -> dict[str, list[str]]:
     """{what others say, without underscores, and its words in order: ours, the likeliest first}."""
-    found: dict[str, list[str]] = {}
+    ours_of: dict[str, list[str]] = {}
     for ours, theirs in synonyms.WORDS:
         for word in theirs.split():
-            found.setdefault(_bare(word), []).extend(ours.split())
+            ours_of.setdefault(_bare(word), []).extend(ours.split())
             if "_" in word:
-                found.setdefault(_sorted(word), []).extend(ours.split())
-    return found
+                ours_of.setdefault(_sorted(word), []).extend(ours.split())
+    return ours_of
 
 
 ALSO = _also()

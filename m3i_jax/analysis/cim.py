@@ -97,9 +97,9 @@ def look(
 ) -> predictions.Seen:
     """What the run makes of a batch, its prediction of every term included."""
     method, network = model.method, model.trained.network
-    given = views(key, batch, {})
+    inputs = views(key, batch, {})
     how = dict(key=key, sampling=sampling, terms=tuple(method.terms))
-    return predictions.look(method, network, params, states, given, **how)
+    return predictions.look(method, network, params, states, inputs, **how)
 
 
 def measure(model: CimModel, *, limit: int = 0, batch: int = 100, seed: int = 0) -> results.Result:
@@ -120,16 +120,16 @@ def measure(model: CimModel, *, limit: int = 0, batch: int = 100, seed: int = 0)
       batch: images at once.   seed: of masks and samples.
     """
     observe = jax.jit(partial(_observe, model))
-    found, count, lost = [], 0, 0
+    observed, count, lost = [], 0, 0
     for i, rows in enumerate(batches(model, limit=limit, batch=batch)):
         key = jax.random.fold_in(jax.random.key(seed), i)
         one = jax.device_get(observe(model.trained.params, model.states, rows.batch, key))
-        found.append(jax.tree.map(lambda x, real=rows.real: x[real], one))
+        observed.append(jax.tree.map(lambda x, real=rows.real: x[real], one))
         count, lost = count + int(rows.real.sum()), lost + int(rows.lost.sum())
     if not count:
         raise NotMeasurable(f"there is nothing to measure: none of {lost} images can be read")
-    found = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
-    named = results.named(METHOD, **_generator(found), **_enhancer(found))
+    observed = jax.tree.map(lambda *parts: np.concatenate(parts), *observed)
+    named = results.named(METHOD, **_generator(observed), **_enhancer(observed))
     task = model.trained.config.objective.get("task", "respix")
     protocol = dict(task=task, batch=batch, seed=seed, image=model.trained.config.image)
     if lost:
@@ -187,26 +187,26 @@ def _observe(model: CimModel, params, states, batch: Batch, key: Array) -> Found
     )
 
 
-def _generator(found: Found) -> dict[str, float]:
+def _generator(cells: Found) -> dict[str, float]:
     """Measures at hidden cells, beside those of a constant prediction."""
-    where = found.hidden
-    top1, nats = constant(found.target[where])
+    where = cells.hidden
+    top1, nats = constant(cells.target[where])
     return {
-        "generator_top1": found.right[where].mean(),
+        "generator_top1": cells.right[where].mean(),
         "unigram_top1": top1,
-        "generator_nats": found.nats[where].mean(dtype=np.float64),
+        "generator_nats": cells.nats[where].mean(dtype=np.float64),
         "unigram_nats": nats,
-        "replaced": found.replaced[where].mean(),
+        "replaced": cells.replaced[where].mean(),
     }
 
 
-def _enhancer(found: Found) -> dict[str, float | None]:
+def _enhancer(cells: Found) -> dict[str, float | None]:
     """Measures of the task that the run was trained for."""
-    if found.errors is not None:
+    if cells.errors is not None:
         names = ("respix_l1", "respix_l2", "respix_l1_zero", "respix_l2_zero")
-        return dict(zip(names, found.errors.mean(0, dtype=np.float64), strict=True))
-    where = found.hidden
+        return dict(zip(names, cells.errors.mean(0, dtype=np.float64), strict=True))
+    where = cells.hidden
     return {
-        "auc": auc(found.odds, found.replaced),
-        "auc_hidden": auc(found.odds[where], found.replaced[where]),
+        "auc": auc(cells.odds, cells.replaced),
+        "auc_hidden": auc(cells.odds[where], cells.replaced[where]),
     }

@@ -54,5 +54,5 @@ def usage(path: str | Path, *, limit: int = 0, batch: int = 100) -> Usage:
         return quantize.nearest(features.tokens, codebook)
 
     rows = pipeline.epoch(source, batch=min(batch, len(source)), size=model.config.image)
-    found = [np.asarray(chosen(model.params, codebook, r.batch.images["a"]))[r.real] for r in rows]
-    return of_choices(np.concatenate(found), len(codebook))
+    words = [np.asarray(chosen(model.params, codebook, r.batch.images["a"]))[r.real] for r in rows]
+    return of_choices(np.concatenate(words), len(codebook))

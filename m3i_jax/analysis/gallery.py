@@ -67,10 +67,10 @@ def _columns(run: Run, state, batch, step, rows: int):
     """title -> (images, visible cells, predicted images), the last two where there are any."""
     method, network = run.method, run.network
     key = jax.random.fold_in(jax.random.key(run.config.seed), step)
-    given = views(key, batch, run.augment)
-    painted, found = predictions.pixel_terms(method), predictions.replaced_terms(method)
+    inputs = views(key, batch, run.augment)
+    painted, judged = predictions.pixel_terms(method), predictions.replaced_terms(method)
     seen = predictions.look(
-        method, network, state.params, state.slots, given, key=key, terms=painted + found
+        method, network, state.params, state.slots, inputs, key=key, terms=painted + judged
     )
     prepared = seen.prepared
     images = {n: v.data for n, v in prepared.views.items() if v.data.ndim == 4}
@@ -85,7 +85,7 @@ def _columns(run: Run, state, batch, step, rows: int):
             columns["mask"] = (images[method.views[name].needs[0]], cells)
     for name in painted:
         columns[f"predicted by {name}"] = _painted(run, seen, name)
-    for name in found:
+    for name in judged:
         image = images[method.codes[method.terms[name].y].view]
         odds, replaced = predictions.cells(method, network, seen, name)
         columns["replaced"], columns[f"found by {name}"] = (image, ~replaced), (image, odds <= 0)

@@ -32,9 +32,9 @@ def write(workdir: str | Path) -> Path:
     with storage.writing(folder):
         folder.mkdir(exist_ok=True)
     parts = [_image(pictures.curves(_series(lines), folder / "curves.png", smooth=5), workdir)]
-    if found := results.read(workdir):
-        parts += [_image(path, workdir) for path in _bars(found, folder)]
-        parts.append(f"<pre>{html.escape(results.table(found))}</pre>")
+    if measured := results.read(workdir):
+        parts += [_image(path, workdir) for path in _bars(measured, folder)]
+        parts.append(f"<pre>{html.escape(results.table(measured))}</pre>")
     newest = sorted((workdir / "images").glob("*.png"))[-1:]
     parts += [_image(path, workdir) for path in newest]
     page = workdir / "report.html"
@@ -50,21 +50,21 @@ def write(workdir: str | Path) -> Path:
 
 def _series(lines: list[dict]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Losses and online probes: name -> (steps, values)."""
-    found: dict[str, list[tuple[int, float]]] = {}
+    drawn: dict[str, list[tuple[int, float]]] = {}
     for line in lines:
         for name, value in line.items():
             wanted = name.startswith(("train/", "probe/")) and not name.endswith("regularizer")
             if wanted and name != "train/loss" and type(value) in (int, float):
-                found.setdefault(name, []).append((line["step"], value))
+                drawn.setdefault(name, []).append((line["step"], value))
     return {
-        name: tuple(map(np.asarray, zip(*points, strict=True))) for name, points in found.items()
+        name: tuple(map(np.asarray, zip(*points, strict=True))) for name, points in drawn.items()
     }
 
 
-def _bars(found: list[results.Result], folder: Path) -> list[Path]:
+def _bars(measured: list[results.Result], folder: Path) -> list[Path]:
     """One picture per task, one bar per measured model; of repeated measurements the latest."""
     latest: dict[str, dict[str, float]] = {}
-    for result in found:
+    for result in measured:
         label = LABELS.get(result.branch, result.branch)
         for name, value in result.metrics.items():
             latest.setdefault(name, {})[label] = value

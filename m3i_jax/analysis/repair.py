@@ -61,19 +61,19 @@ def _observe(model, samples: int, params, states, batch: Batch, key: Array) -> S
     seen = [draw(sampling=sampling[i]) for i in range(samples)]
     first = seen[0]
     views = first.prepared.views
-    found = dict(chance=None, repaired=None, blank=None)
+    parts = dict(chance=None, repaired=None, blank=None)
     for name in predictions.replaced_terms(method):
-        found["chance"] = jax.nn.sigmoid(predictions.cells(method, network, first, name)[0])
+        parts["chance"] = jax.nn.sigmoid(predictions.cells(method, network, first, name)[0])
     for name in predictions.pixel_terms(method):
         paint = partial(predictions.pixels, method, network, first.prepared, name)
         tokens = first.predicted[name][0]
-        found |= dict(repaired=paint(tokens), blank=paint(jnp.zeros_like(tokens)))
+        parts |= dict(repaired=paint(tokens), blank=paint(jnp.zeros_like(tokens)))
     return Shown(
         images=views["a"].data,
         visible=first.prepared.visible["guess"],
         corrupted=jnp.stack([s.prepared.views["corrupted"].data for s in seen]),
         replaced=views["corrupted"].regions["replaced"].cells,
-        **found,
+        **parts,
     )
 
 

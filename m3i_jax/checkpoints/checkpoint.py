@@ -303,20 +303,20 @@ class Checkpoints:
         self.wait()
         steps, faults = self.steps() if step is None else [step], []
         while steps:
-            found, damage = self._newest_sound(steps, tuple(abstract))
+            newest, damage = self._newest_sound(steps, tuple(abstract))
             faults += damage
-            if found is None:
+            if newest is None:
                 break
             try:
-                restored = self._load(found, abstract)
+                restored = self._load(newest, abstract)
             except (Damage, OSError, ValueError) as error:
-                faults.append(_fault(found, error))
-                self._damaged.add(found)
-                steps = [s for s in steps if s < found]
+                faults.append(_fault(newest, error))
+                self._damaged.add(newest)
+                steps = [s for s in steps if s < newest]
                 continue
             if faults:
-                LOG.warning("%s; going back to step %d", "; ".join(faults), found)
-            self._newest = found
+                LOG.warning("%s; going back to step %d", "; ".join(faults), newest)
+            self._newest = newest
             return restored
         if step is not None or faults:
             raise CheckpointError(
@@ -330,8 +330,8 @@ class Checkpoints:
         record = self._manifest(step, (name,))["items"]
         if name not in record:
             raise Mismatch(f"step {step} has no item '{name}', only {', '.join(sorted(record))}")
-        found = self._read(step, {name: serialize.as_numpy(record[name])})
-        return serialize.complete(found[name], record[name])
+        arrays = self._read(step, {name: serialize.as_numpy(record[name])})
+        return serialize.complete(arrays[name], record[name])
 
     def _verify(self, step: int, **how: Any) -> dict[str, Any]:
         """`storage.verify`, and that the directory is of the step that it is called after."""
@@ -351,7 +351,7 @@ class Checkpoints:
 
     def _newest_sound(self, steps: list[int], within: Any) -> tuple[int | None, list[str]]:
         """(newest sound step, the faults of newer ones); process 0 looks, the others are told."""
-        found, faults = None, []
+        sound, faults = None, []
         if self._primary:
             for step in reversed(steps):
                 try:
@@ -360,9 +360,9 @@ class Checkpoints:
                     faults.append(_fault(step, damage))
                     self._damaged.add(step)
                     continue
-                found = step
+                sound = step
                 break
-        step, count = processes.from_first(-1 if found is None else found, len(faults))
+        step, count = processes.from_first(-1 if sound is None else sound, len(faults))
         faults = faults or [f"{count} damaged (see process 0)"] * bool(count)
         return (None if step < 0 else step), faults
 
@@ -371,11 +371,11 @@ class Checkpoints:
         recorded = manifest["items"]
         if wrong := serialize.mismatch(recorded, abstract):
             raise Mismatch(f"checkpoint step {step} {wrong}")
-        found = self._read(
+        arrays = self._read(
             step, {name: serialize.template(tree) for name, tree in abstract.items()}
         )
         items = {
-            name: serialize.from_dict(found[name], tree, recorded[name])
+            name: serialize.from_dict(arrays[name], tree, recorded[name])
             for name, tree in abstract.items()
         }
         return Restored(step, items, manifest["meta"])
@@ -384,11 +384,11 @@ class Checkpoints:
         """Items as nested dicts, as Orbax reads them; empty ones are not on disk."""
         wanted = {name: tree for name, tree in shapes.items() if tree}
         try:
-            found = ocp.load_checkpointables(self.directory / str(step), wanted) if wanted else {}
+            arrays = ocp.load_checkpointables(self.directory / str(step), wanted) if wanted else {}
         except Exception as error:
             why = error.__cause__ or error
             raise Damage(f"it cannot be read ({type(why).__name__}: {why})") from error
-        return {name: found.get(name, {}) for name in shapes}
+        return {name: arrays.get(name, {}) for name in shapes}
 
 
 def _fault(step: int, damage: Exception) -> str:

@@ -23,12 +23,12 @@ Description = dict[str, dict[str, Any]]  # path -> dtype, shape (and impl, words
 def describe(tree: Any) -> Description:
     """Path, dtype and shape of every leaf of a tree of arrays or shapes; JSON-able."""
     leaves = trees.named_leaves(tree)
-    found = {path: _describe(_leaf(leaf)) for path, leaf in leaves}
-    if len(found) < len(leaves):
+    described = {path: _describe(_leaf(leaf)) for path, leaf in leaves}
+    if len(described) < len(leaves):
         paths = [path for path, _ in leaves]
         twice = next(path for path in paths if paths.count(path) > 1)
         raise ValueError(f"two leaves of a tree have the same path '{twice}'")
-    return found
+    return described
 
 
 def differences(stored: Description, wanted: Description) -> list[str]:

@@ -187,8 +187,8 @@ def seal(directory: Path, record: dict[str, Any], *, storage: Storage = Storage(
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         digests = list(pool.map(lambda p: storage.digest(p, sync=True), paths))
     files = {
-        str(path.relative_to(directory)): {"size": path.stat().st_size, "sha256": found}
-        for path, found in zip(paths, digests, strict=True)
+        str(path.relative_to(directory)): {"size": path.stat().st_size, "sha256": sha256}
+        for path, sha256 in zip(paths, digests, strict=True)
     }
     body = {"format": FORMAT, **record, "files": files}
     for folder in {path.parent for path in paths}:
@@ -275,10 +275,10 @@ def _verify_digests(directory: Path, files: dict[str, Any], storage: Storage) ->
 
     def differs(name: str) -> str | None:
         try:
-            found = storage.digest(directory / name)
+            sha256 = storage.digest(directory / name)
         except OSError as fault:
             return f"{name} cannot be read ({fault})"
-        return None if found == files[name]["sha256"] else f"{name} has changed bytes (SHA-256)"
+        return None if sha256 == files[name]["sha256"] else f"{name} has changed bytes (SHA-256)"
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for fault in pool.map(differs, files):

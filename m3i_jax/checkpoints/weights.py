@@ -67,14 +67,14 @@ def load(
         if "token_embed" in wanted:
             imported = aligned(imported, tokenizer, rows=wanted["token_embed"].shape[0])
         return _of_file(imported, wanted, tower, ignore, grid, held(imported.stated))
-    found, said = _part(path, branch, "encoders", tower), stated(path, tower)
+    params, said = _part(path, branch, "encoders", tower), stated(path, tower)
     for note in held(said):
         LOG.info("'%s': %s", path, note)
     if "token_embed" in wanted and (others := other_tokens(path, tokenizer)):
         raise ConfigError(others)
-    _check_grid(found, wanted, said, grid, what=f"tower '{tower}' of '{path}'")
-    check(found, wanted, what=f"tower '{tower}' of '{path}'")
-    return found
+    _check_grid(params, wanted, said, grid, what=f"tower '{tower}' of '{path}'")
+    check(params, wanted, what=f"tower '{tower}' of '{path}'")
+    return params
 
 
 def block(config: Any, tower: str) -> dict[str, Any]:
@@ -100,9 +100,9 @@ def stated(path: str | Path, tower: str) -> Stated:
     own = blocks.get(tower)
     if not isinstance(own, dict):
         return Stated()
-    given = {"image": config["image"]} if "image" in config and beside.takes_images(own) else {}
-    found = beside.of_block({**given, **own}, where=f"the config of '{path}', {tower}.")
-    return found._replace(decoders=config.get("decoders") or {})
+    size = {"image": config["image"]} if "image" in config and beside.takes_images(own) else {}
+    statement = beside.of_block({**size, **own}, where=f"the config of '{path}', {tower}.")
+    return statement._replace(decoders=config.get("decoders") or {})
 
 
 def _home(path: str | Path) -> Path:
@@ -153,15 +153,15 @@ def load_file_heads(path: str | Path, wanted: Tree, *, layout: str = layouts.AUT
     """
     imported = importing.read(path, layout=layout)
     there = nested(imported.params).get("decoders", {})
-    found = {}
+    heads = {}
     for name, tree in wanted.items():
         if name not in there and len(there) != 1:
             raise ConfigError(f"{imported.path} has no decoder '{name}'{nearest(name, there)}")
         head = there.get(name) or next(iter(there.values()))
         needed = dict(trees.named_leaves(tree))
-        found[name] = nested({p: x for p, x in trees.named_leaves(head) if p in needed})
-    check(found, wanted, what=f"heads of {imported.path}")
-    return found
+        heads[name] = nested({p: x for p, x in trees.named_leaves(head) if p in needed})
+    check(heads, wanted, what=f"heads of {imported.path}")
+    return heads
 
 
 def load_heads(path: str | Path, names: Iterable[str], branch: str) -> dict[str, Tree]:
@@ -187,18 +187,18 @@ def load_slot(path: str | Path, name: str) -> Any:
     if name == "ema":  # an item of its own, see TrainState.items
         return kept.restore_item(step, "ema")
     slots = kept.restore_item(step, "state").get(serialize.SLOTS, {})
-    found = slots
+    state = slots
     for part in name.split("/"):  # names with a slash are nested on disk
-        found = found.get(part) if isinstance(found, dict) else None
-    if found is None:
+        state = state.get(part) if isinstance(state, dict) else None
+    if state is None:
         there = [path for path, _ in trees.named_leaves(slots)]
         raise ConfigError(f"'{path}' keeps no state of encoder '{name}'{nearest(name, there)}")
-    return found
+    return state
 
 
-def check(found: Tree, wanted: Tree, *, what: str) -> None:
+def check(params: Tree, wanted: Tree, *, what: str) -> None:
     """Raises ConfigError listing every parameter in which the two trees differ."""
-    has, wants = serialize.describe(found), serialize.describe(wanted)
+    has, wants = serialize.describe(params), serialize.describe(wanted)
     lines = serialize.differences(has, wants)
     if not lines:
         return
@@ -254,11 +254,11 @@ def _checkpoint(path: Path, *, look: bool = True) -> tuple[Checkpoints, int]:
     return kept, step
 
 
-def _check_grid(found, wanted, said, grid, *, what) -> None:
+def _check_grid(params, wanted, said, grid, *, what) -> None:
     """Refuses tables of another grid of as many cells, which shapes do not tell."""
-    tables = [path for path, _ in trees.named_leaves(found) if path.endswith(importing.TABLES)]
+    tables = [path for path, _ in trees.named_leaves(params) if path.endswith(importing.TABLES)]
     if tables and grid and said.grid and said.grid != grid:
-        same = [x.shape for _, x in trees.named_leaves(found)] == [
+        same = [x.shape for _, x in trees.named_leaves(params)] == [
             x.shape for _, x in trees.named_leaves(wanted)
         ]
         if same:
@@ -276,11 +276,11 @@ def _of_file(imported, wanted, tower, ignore, grid, said) -> Tree:
             f"{imported.path} is of layout '{imported.layout.name}' and has no tower '{tower}'"
         )
     wanted = {module + path: shape for path, shape in shapes.items()}
-    found, notes = importing.fitted(imported, wanted, grid=grid)
-    found = {path: x for path, x in found.items() if path.startswith(module)}
-    account = importing.report(found, wanted, notes=notes, what=imported.path)
+    leaves, notes = importing.fitted(imported, wanted, grid=grid)
+    leaves = {path: x for path, x in leaves.items() if path.startswith(module)}
+    account = importing.report(leaves, wanted, notes=notes, what=imported.path)
     importing.complete(account, imported.layout, ignore=ignore, what=imported.path)
     for note in (importing.advice(imported.layout), *account.notes, *said):
         if note:
             LOG.info("%s: %s", imported.path, note)
-    return nested({path.removeprefix(module): found[path] for path in account.matched})
+    return nested({path.removeprefix(module): leaves[path] for path in account.matched})

@@ -31,10 +31,10 @@ def main() -> None:
     (of,) = subject.data_sets() or [datasets.of_run(model)]
     limits = {f"{split}_limit": LIMIT.value}
     with Preemption(holds=False):
-        found = embedding.write(
+        written = embedding.write(
             OUT.value, Evaluation(model, of, **limits, **subject.how()), split, blocks=BLOCKS.value
         )
-    count, *width = found.features.shape
+    count, *width = written.features.shape
     print(
         f"{OUT.value}: {count} x {'x'.join(map(str, width))} of {model.name} on {of.name}, {split}"
     )

@@ -62,22 +62,22 @@ def show(results: Iterable[Any]) -> None:
     """Prints the table of results; where an error ends them, of those before it."""
     from m3i_jax.evaluation import tables
 
-    found = []
+    shown = []
     try:
         for result in results:
-            found.append(result)
+            shown.append(result)
     finally:
-        if found:
-            print(tables.compared(found), flush=True)
+        if shown:
+            print(tables.compared(shown), flush=True)
 
 
 def compared() -> Iterator[Any]:
     """The models, and with --baselines each untrained and the raw pixels."""
     from m3i_jax.evaluation import models
 
-    for found in subject.models():
-        several = BASELINES.value and found.network is not None
-        yield from models.with_baselines(found) if several else [found]
+    for model in subject.models():
+        several = BASELINES.value and model.network is not None
+        yield from models.with_baselines(model) if several else [model]
 
 
 def parsed(said: str) -> list[dict[str, Any]]:

@@ -64,9 +64,9 @@ def resolved(recipe: dict[str, Any]) -> dict[str, Any]:
     elif not block:
         raise ConfigError("--data is needed: a folder of labelled images, or a source")
     size = fine_tuning.classes(block)
-    given = dict(image=IMAGE.value, epochs=EPOCHS.value, batch=BATCH.value, lr=LR.value)
-    made = fine_tuning.config(recipe, origin, block, size=size, **given)
-    return made if VALIDATION.value else made | {"validation": {}}
+    wishes = dict(image=IMAGE.value, epochs=EPOCHS.value, batch=BATCH.value, lr=LR.value)
+    config = fine_tuning.config(recipe, origin, block, size=size, **wishes)
+    return config if VALIDATION.value else config | {"validation": {}}
 
 
 def refuse_twice_said(argv: list[str]) -> None:

@@ -99,10 +99,10 @@ def main(*words: str) -> None:
     if kind == "blocks" and within:
         return _block(*within)
     there = KINDS[kind]()
-    found = {name: title for name, title in there.items() if all(w in name for w in within)}
-    if not found:
+    listed = {name: title for name, title in there.items() if all(w in name for w in within)}
+    if not listed:
         raise ConfigError(f"none of the {kind} has '{' '.join(within)}' in its name")
-    return _table(found)
+    return _table(listed)
 
 
 def _block(block: str, *words: str) -> None:

@@ -27,10 +27,10 @@ def main(*places: str) -> None:
     for place in places:
         if not Path(place).exists():
             raise ConfigError(f"there is no '{place}'; expected work directories or results.jsonl")
-    found = [result for place in places for result in results.read(place)]
-    if not found:
+    measured = [result for place in places for result in results.read(place)]
+    if not measured:
         raise ConfigError(f"{', '.join(places)}: there are no results; m3i evaluate writes them")
-    return print(tables.compared(found))
+    return print(tables.compared(measured))
 
 
 def run() -> None:

@@ -37,10 +37,10 @@ def main() -> int:
         return status
     from m3i_jax.analysis import codebook
 
-    found = codebook.usage(workdir)
+    usage = codebook.usage(workdir)
     print(
-        f"{found.used} of {found.vocabulary} visual tokens in use on {found.patches} held-out "
-        f"patches, worth {found.effective:.1f} equally frequent ones\n"
+        f"{usage.used} of {usage.vocabulary} visual tokens in use on {usage.patches} held-out "
+        f"patches, worth {usage.effective:.1f} equally frequent ones\n"
         f"to predict them: --config.weights.tokenizer.path={workdir}"
     )
     return 0

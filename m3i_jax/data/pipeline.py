@@ -314,9 +314,9 @@ def epoch(
     local, total = batch // process_count, len(source)
 
     def row(index: int) -> Rows:
-        found = read_record(source, index) if index < total else None
-        real = found is not None
-        sample = found if real else Sample(np.zeros((size, size, 3), np.uint8))
+        record = read_record(source, index) if index < total else None
+        real = record is not None
+        sample = record if real else Sample(np.zeros((size, size, 3), np.uint8))
         view, box = center_crop(sample.image, size=size, ratio=ratio)
         text = tokenizer.encode((*sample.captions, "")[0]) if tokenizer else None
         mask = None

@@ -84,5 +84,5 @@ def is_head(block: Mapping[str, Any], *, what: str = "decoder") -> bool:
 
 def _lacks(kind: type[nn.Module], field: str) -> bool:
     """Whether a module cannot be made without being told this field."""
-    found = kind.__dataclass_fields__.get(field)
-    return found is not None and found.default is dataclasses.MISSING
+    declared = kind.__dataclass_fields__.get(field)
+    return declared is not None and declared.default is dataclasses.MISSING

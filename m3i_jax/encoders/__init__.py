@@ -60,8 +60,8 @@ def create(
     kind = variant(name)
     overrides = {key: _hashable(x) for key, x in overrides.items()}
     # `parent` and `name` are fields of every Linen module, and no options of an encoder.
-    given = dict(others=others, parent=None, name=None)
-    module = make(kind, overrides, what=what or f"encoder '{name}'", **given)
+    ours = dict(others=others, parent=None, name=None)
+    module = make(kind, overrides, what=what or f"encoder '{name}'", **ours)
     with said_of(what):
         module.check()
     return module

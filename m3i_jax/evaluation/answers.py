@@ -44,15 +44,15 @@ def answers(scores: Array, labels: Array, *, binary: bool = False) -> Answers:
     return Answers(labels, jnp.where(sound, best, -1), jnp.where(sound, shown, 0.0))
 
 
-def measures(found: Answers, *, classes: int) -> dict[str, float]:
+def measures(answered: Answers, *, classes: int) -> dict[str, float]:
     """Shares over exactly the rows that have a label.
 
     top1, top5: whose label is the best category, or among the best five (of more than 5 only).
     mean_per_class: the mean over the categories that there are of the share of right answers in
       each: of sets that are not balanced (Kornblith et al. 2019, https://arxiv.org/abs/1805.08974).
     """
-    labelled = np.asarray(found.labels) >= 0
-    labels, best = np.asarray(found.labels)[labelled], np.asarray(found.best)[labelled]
+    labelled = np.asarray(answered.labels) >= 0
+    labels, best = np.asarray(answered.labels)[labelled], np.asarray(answered.best)[labelled]
     if not len(labels):
         raise NotMeasurable("none of the images that can be read has a label")
     right = best[:, 0] == labels
@@ -66,7 +66,7 @@ def measures(found: Answers, *, classes: int) -> dict[str, float]:
     return {name: float(share) for name, share in shares.items()}
 
 
-def write(path: Path, found: Answers, names: Sequence[str], classes: Sequence[str]) -> Path:
+def write(path: Path, answered: Answers, names: Sequence[str], classes: Sequence[str]) -> Path:
     """The answers as a file that is whole or not there; its suffix says which.
 
     .npz: names, labels, best, probability, and the categories' own names as classes.
@@ -76,10 +76,10 @@ def write(path: Path, found: Answers, names: Sequence[str], classes: Sequence[st
       Unwritable: the disk is full or read-only.
     """
     if path.suffix == ".jsonl":
-        data = "".join(line + "\n" for line in _lines(found, names, classes)).encode()
+        data = "".join(line + "\n" for line in _lines(answered, names, classes)).encode()
     else:
         buffer = io.BytesIO()
-        columns = {name: np.asarray(column) for name, column in found._asdict().items()}
+        columns = {name: np.asarray(column) for name, column in answered._asdict().items()}
         np.savez(buffer, names=np.asarray(names), classes=np.asarray(classes), **columns)
         data = buffer.getvalue()
     with storage.writing(path):
@@ -88,8 +88,8 @@ def write(path: Path, found: Answers, names: Sequence[str], classes: Sequence[st
     return path
 
 
-def _lines(found: Answers, names: Sequence[str], classes: Sequence[str]):
-    columns = (np.asarray(column).tolist() for column in found)
+def _lines(answered: Answers, names: Sequence[str], classes: Sequence[str]):
+    columns = (np.asarray(column).tolist() for column in answered)
     for name, label, best, probability in zip(names, *columns, strict=True):
         shown = [
             [classes[c], round(p, 6)] for c, p in zip(best, probability, strict=True) if c >= 0

@@ -87,31 +87,31 @@ def kept(
       Unwritable: the disk is full or read-only.
     """
     place = folder / digest(key)
-    if (found := read(place)) is not None:
+    if (features := read(place)) is not None:
         LOG.info("features from %s", place)
-        return found
+        return features
     with storage.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
-        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as made:
-            entry = Path(made) / place.name
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as unfinished:
+            entry = Path(unfinished) / place.name
             entry.mkdir()
             _write(entry, key, make())
             _publish(entry, place)
-    if (found := read(place)) is None:
+    if (features := read(place)) is None:
         raise Unwritable(f"'{place}' was changed while it was written")
     size = sum(file.stat().st_size for file in place.iterdir())
     LOG.info("features kept in %s: %s", place, storage.size(size))
-    return found
+    return features
 
 
 def _sweep(folder: Path) -> None:
     """Removes what programs that were killed have left unfinished."""
-    for made in folder.glob(f"{UNFINISHED}*"):
+    for unfinished in folder.glob(f"{UNFINISHED}*"):
         with contextlib.suppress(FileNotFoundError):  # its maker has just ended
-            last = max(path.stat().st_mtime for path in [made, *made.rglob("*")])
+            last = max(path.stat().st_mtime for path in [unfinished, *unfinished.rglob("*")])
             if time.time() - last > ABANDONED:
-                storage.remove(made)
+                storage.remove(unfinished)
 
 
 def _write(entry: Path, key: Mapping[str, Any], parts: Iterable[FeatureSet]) -> None:

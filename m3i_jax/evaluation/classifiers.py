@@ -47,13 +47,13 @@ class Classifier(NamedTuple):
 def linear(evaluation: Evaluation, *, what: str) -> Classifier:
     """The exact logistic regression on frozen features of the training split."""
     train, test = evaluation.labelled(what=what)
-    found = lbfgs(train, test)
+    fitted = lbfgs(train, test)
 
     def scored(transform: Transform | None) -> Scored:
         rows = _labelled(evaluation.features("test", transform=transform))
-        return Scored(probe.logits(found.classifier, rows.features), rows.labels)
+        return Scored(probe.logits(fitted.classifier, rows.features), rows.labels)
 
-    return Classifier(scored, {"l2": found.l2}, {"train": len(train.labels)})
+    return Classifier(scored, {"l2": fitted.l2}, {"train": len(train.labels)})
 
 
 def own_head(evaluation: Evaluation, *, what: str) -> Classifier:
@@ -105,9 +105,9 @@ def _by_the_batch(
     """The same of a head with batch norms, whose batch is the test set: padding never counts."""
 
     def summary(params: Any, images: Array) -> Array:
-        found = evaluation.encode(params, images)
-        pooled = found.tokens.mean(1) if found.pooled is None else found.pooled
-        return jnp.stack([found.tokens.mean(1), pooled], 1)
+        features = evaluation.encode(params, images)
+        pooled = features.tokens.mean(1) if features.pooled is None else features.pooled
+        return jnp.stack([features.tokens.mean(1), pooled], 1)
 
     rows = evaluation.mapped("test", summary, name="mean, class", transform=transform)
     # A mean of one token is that token, so whatever is pooled is what it was.
@@ -129,8 +129,8 @@ def by_names(
     classes = zero_shot.prototypes(texts.reshape(len(called), len(frames), -1))
 
     def scored(transform: Transform | None) -> Scored:
-        found = evaluation.mapped("test", compared.image, name=compared.name, transform=transform)
-        rows = _labelled(found)
+        vectors = evaluation.mapped("test", compared.image, name=compared.name, transform=transform)
+        rows = _labelled(vectors)
         return Scored(zero_shot.scores(rows.features, classes), rows.labels)
 
     how = {"sentences": len(frames), "classes": len(called), "tokens": compared.tokens}
@@ -147,21 +147,21 @@ def own_classes(evaluation: Evaluation) -> tuple[str, ...]:
     return reading.read(model.config, model.workdir, split="train").classes
 
 
-def hits(found: Scored, *, k: int = 1) -> Bool[np.ndarray, " rows"]:
+def hits(scored: Scored, *, k: int = 1) -> Bool[np.ndarray, " rows"]:
     """Whether each row's label is among its k highest scores; of equal ones the lower class is."""
-    chunks = range(0, len(found.labels), CHUNK)
-    parts = ([x[i : i + CHUNK] for x in found] for i in chunks)
+    chunks = range(0, len(scored.labels), CHUNK)
+    parts = ([x[i : i + CHUNK] for x in scored] for i in chunks)
     right = [metrics.hits(jnp.asarray(z, jnp.float32), jnp.asarray(y), k=k) for z, y in parts]
     return np.concatenate([np.asarray(part) for part in right])
 
 
-def shares(found: Scored) -> dict[str, float | None]:
+def shares(scored: Scored) -> dict[str, float | None]:
     """Top-1 and, of more than 5 classes, top-5."""
-    top5 = float(hits(found, k=5).mean()) if found.scores.shape[1] > 5 else None
-    return {"top1": float(hits(found).mean()), "top5": top5}
+    top5 = float(hits(scored, k=5).mean()) if scored.scores.shape[1] > 5 else None
+    return {"top1": float(hits(scored).mean()), "top5": top5}
 
 
-def _labelled(found: FeatureSet) -> FeatureSet:
+def _labelled(rows: FeatureSet) -> FeatureSet:
     """The rows with a label."""
-    kept = found.labels >= 0
-    return FeatureSet(found.features[kept], found.labels[kept])
+    kept = rows.labels >= 0
+    return FeatureSet(rows.features[kept], rows.labels[kept])

@@ -143,7 +143,7 @@ def digest(source: data.Source) -> str:
         "contents": getattr(source, "contents", dict)(),
         "length": len(source),
     }
-    found = hashlib.sha256(json.dumps(said, sort_keys=True).encode("utf-8", "surrogateescape"))
+    sha = hashlib.sha256(json.dumps(said, sort_keys=True).encode("utf-8", "surrogateescape"))
     if (labels := getattr(source, "labels", None)) is not None:
-        found.update(np.ascontiguousarray(labels, "<i8"))
-    return found.hexdigest()[:16]
+        sha.update(np.ascontiguousarray(labels, "<i8"))
+    return sha.hexdigest()[:16]

@@ -52,15 +52,15 @@ def write(path: str | Path, evaluation: Evaluation, split: str, **how: Any) -> F
     """
     path = Path(path)
     check(path)
-    found, source = evaluation.features(split, **how), evaluation.source(split)
+    features, source = evaluation.features(split, **how), evaluation.source(split)
     named = getattr(source, "where", None) or "record {}".format
-    names = [named(int(i)) for i in found.index]
+    names = [named(int(i)) for i in features.index]
     partial = _partial(path)
     with storage.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             if path.suffix == ".npz":
-                _npz(partial, found, names, evaluation.classes)
+                _npz(partial, features, names, evaluation.classes)
             else:
                 said = {
                     "model": evaluation.model.name,
@@ -68,27 +68,27 @@ def write(path: str | Path, evaluation: Evaluation, split: str, **how: Any) -> F
                     "split": split,
                 }
                 _parquet(
-                    partial, found, names, evaluation.classes, said | evaluation.settings | how
+                    partial, features, names, evaluation.classes, said | evaluation.settings | how
                 )
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
-    return found
+    return features
 
 
-def _npz(path: Path, found: FeatureSet, names: list[str], classes: tuple[str, ...]) -> None:
+def _npz(path: Path, features: FeatureSet, names: list[str], classes: tuple[str, ...]) -> None:
     """Arrays by name; those that lie on disk pass through memory in parts."""
-    columns = dict(features=found.features, labels=found.labels)
+    columns = dict(features=features.features, labels=features.labels)
     columns |= dict(names=np.array(names, np.str_), classes=np.array(classes, np.str_))
     how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     with open(ordinary.opened(path, how), "wb") as file:  # a path would get another ending
         np.savez(file, **columns)
 
 
-def _parquet(path: Path, found: FeatureSet, names: list[str], classes, said) -> None:
+def _parquet(path: Path, features: FeatureSet, names: list[str], classes, said) -> None:
     """A row for each image, some thousand at a time."""
     pa = _pyarrow()
-    width = int(np.prod(found.features.shape[1:]))
+    width = int(np.prod(features.features.shape[1:]))
     fields = [("name", pa.string()), ("label", pa.int32()), ("class", pa.string())]
     fields.append(("features", pa.list_(pa.float32(), width)))
     schema = pa.schema(fields, metadata={k: str(v) for k, v in said.items()})
@@ -98,8 +98,8 @@ def _parquet(path: Path, found: FeatureSet, names: list[str], classes, said) -> 
         pa.parquet.ParquetWriter(file, schema) as writer,
     ):
         for part in _parts(len(names)):
-            flat = pa.array(np.asarray(found.features[part], np.float32).reshape(-1))
-            labels = found.labels[part]
+            flat = pa.array(np.asarray(features.features[part], np.float32).reshape(-1))
+            labels = features.labels[part]
             words = [classes[label] if label >= 0 else None for label in labels]
             rows = [names[part], labels, words, pa.FixedSizeListArray.from_arrays(flat, width)]
             writer.write_table(

@@ -124,8 +124,8 @@ class Evaluation:
             raise ConfigError(f"there is no split '{split}', expected train or test")
         if split not in self._sources:
             classes = None if split == "train" else self.classes
-            found, limit = self.data.open(split, classes), self._limits[split]
-            self._sources[split] = spread(found, limit) if limit else found
+            records, limit = self.data.open(split, classes), self._limits[split]
+            self._sources[split] = spread(records, limit) if limit else records
         return self._sources[split]
 
     @property
@@ -327,9 +327,9 @@ class Evaluation:
         change = transform and transform.apply
         put = functools.partial(sharding.put, mesh=mesh)
         with jax.set_mesh(mesh):
-            for found in passed(compiled, rows, length=len(source), put=put, change=change):
-                read += len(found.labels)
-                yield found
+            for features in passed(compiled, rows, length=len(source), put=put, change=change):
+                read += len(features.labels)
+                yield features
         if lost := len(source) - read:
             total = len(source)
             LOG.warning("%d of %d %s records cannot be read: in no number", lost, total, split)
@@ -345,11 +345,11 @@ def _host() -> dict[str, int]:
     return dict(process_index=jax.process_index(), process_count=jax.process_count())
 
 
-def _with_labels(found: FeatureSet, split: str) -> FeatureSet:
+def _with_labels(rows: FeatureSet, split: str) -> FeatureSet:
     """The rows that have a label; the log says how many have none."""
-    kept = found.labels >= 0
+    kept = rows.labels >= 0
     if kept.all():
-        return found
+        return rows
     silent = int((~kept).sum())
     LOG.warning("%d of %d %s records have no label: in no number", silent, len(kept), split)
-    return FeatureSet(*(column[kept] for column in found))
+    return FeatureSet(*(column[kept] for column in rows))

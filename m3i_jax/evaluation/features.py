@@ -116,11 +116,11 @@ def passed(
     """
     put = jnp.asarray if put is None else put
     counts = {"rows": 0, "lost": 0, "bad": 0}
-    for found, lost in _ahead(apply, batches, put, view, change):
-        counts["rows"] += len(found.labels)
+    for features, lost in _ahead(apply, batches, put, view, change):
+        counts["rows"] += len(features.labels)
         counts["lost"] += lost
-        counts["bad"] += _not_finite(found.features)
-        yield found
+        counts["bad"] += _not_finite(features.features)
+        yield features
     if counts["rows"] + counts["lost"] != length:
         raise ValueError(
             f"the pass over the data gave {counts['rows'] + counts['lost']} rows, but the data set "

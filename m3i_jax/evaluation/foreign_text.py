@@ -34,17 +34,17 @@ def with_text(model: Model, *, what: str) -> tuple[Model, Captions]:
       NotMeasurable: the file has no text tower, or there is no tokenizer.json beside it.
     """
     path = Path(model.name)
-    found = files.located(path)
-    if found is None:
+    weights = files.located(path)
+    if weights is None:
         raise NotMeasurable(f"{what} reads texts by a safetensors file, and '{path}' is none")
-    imported = importing.read(found)
+    imported = importing.read(weights)
     modules = importing.by_module(imported.params)
     if imported.layout not in (clip.OPENAI, clip.HUGGING_FACE) or TOWER not in modules:
         raise NotMeasurable(
             f"{what} needs a model of images and texts, and '{path}' has no text tower of CLIP's; "
             "of a run of ours, evaluate the work directory"
         )
-    file = found.parent / TOKENIZER
+    file = weights.parent / TOKENIZER
     if not file.is_file():
         raise NotMeasurable(
             f"{what} needs the tokenizer of the text tower, and there is no '{file}'"

@@ -83,10 +83,10 @@ def _with_tokenizer(evaluation: Evaluation, *, what: str) -> tuple[Model, terms.
 
 def _digest(params: Any) -> str:
     """Of a head: of two files with one image encoder, each may have its own."""
-    found = hashlib.sha256()
+    sha = hashlib.sha256()
     for path, leaf in trees.named_leaves(params):
-        found.update(path.encode() + np.ascontiguousarray(leaf).tobytes())
-    return found.hexdigest()[:8]
+        sha.update(path.encode() + np.ascontiguousarray(leaf).tobytes())
+    return sha.hexdigest()[:8]
 
 
 def own_pair(evaluation: Evaluation, view: str, *, what: str) -> terms.Pair:
@@ -99,16 +99,16 @@ def own_pair(evaluation: Evaluation, view: str, *, what: str) -> terms.Pair:
     lacks = f"{what} needs a model that was trained to predict a {view} from an image, and "
     if model.network is None or model.config is None:
         raise NotMeasurable(f"{lacks}'{model.name}' is no run of ours")
-    found = terms.pair(objective(model.config), view)
-    if found is None:
+    pair = terms.pair(objective(model.config), view)
+    if pair is None:
         row = model.config.objective.get("name")
         raise NotMeasurable(f"{lacks}'{model.name}' has no such term: it is of method '{row}'")
-    if missing := terms.lacking(model.params, found):
+    if missing := terms.lacking(model.params, pair):
         raise NotMeasurable(
             f"{what} needs the {' and the '.join(missing)} of '{model.name}', which its branch "
             f"'{model.branch}' does not keep; take --branch online"
         )
-    return found
+    return pair
 
 
 def encoded(
@@ -125,5 +125,5 @@ def encoded(
     rows = min(BATCH, len(tokens))
     filled = np.pad(tokens, ((0, -len(tokens) % rows), (0, 0))).reshape(-1, rows, tokens.shape[1])
     batches = counted(filled, "texts: batch", total=len(filled))
-    found = np.concatenate([np.asarray(encode(jnp.asarray(batch))) for batch in batches])
-    return np.asarray(normalize.unit(found[: len(tokens)]))[place]
+    vectors = np.concatenate([np.asarray(encode(jnp.asarray(batch))) for batch in batches])
+    return np.asarray(normalize.unit(vectors[: len(tokens)]))[place]

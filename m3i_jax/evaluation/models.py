@@ -77,11 +77,11 @@ def module(model: Model) -> Any:
 
 def last_norm(model: Model, params: Any, x: Array) -> Array:
     """The norm behind the last block of a ViT, of (..., D); of other encoders nothing happens."""
-    found = params["encoders"]["image"].get("norm")
+    norm = params["encoders"]["image"].get("norm")
     eps = getattr(beside.create(model.block), "eps", None)
-    if found is None or eps is None or found["scale"].shape != x.shape[-1:]:
+    if norm is None or eps is None or norm["scale"].shape != x.shape[-1:]:
         return x
-    scale, bias = (jnp.broadcast_to(found[name], x.shape) for name in ("scale", "bias"))
+    scale, bias = (jnp.broadcast_to(norm[name], x.shape) for name in ("scale", "bias"))
     return normalize.layer(x, eps=eps) * scale + bias
 
 
@@ -98,10 +98,10 @@ def digest(model: Model) -> str:
     if model.network is None:
         return ""
     parts = [f"{path} {np.shape(x)} {x.dtype}" for path, x in trees.named_leaves(model.params)]
-    found = hashlib.sha256("\n".join([repr(_described(model)), *parts]).encode())
+    sha = hashlib.sha256("\n".join([repr(_described(model)), *parts]).encode())
     for _, leaf in trees.named_leaves(model.params):
-        found.update(np.asarray(leaf).tobytes())
-    return found.hexdigest()[:16]
+        sha.update(np.asarray(leaf).tobytes())
+    return sha.hexdigest()[:16]
 
 
 def _described(model: Model) -> Any:
@@ -162,16 +162,16 @@ def _resized(path: Path, config: Config, params: Any, image: int) -> tuple[Confi
     wanted = dict(trees.named_leaves(jax.eval_shape(network.init, jax.random.key(0))))
     flat, stated = dict(trees.named_leaves(params)), weights.stated(path, "image")
     imported = Imported(f"'{path}'", layouts.OWN, flat, (), stated)
-    found, notes = importing.fitted(imported, wanted, grid=network.towers["image"].grid)
+    fitted, notes = importing.fitted(imported, wanted, grid=network.towers["image"].grid)
     own, theirs = (
-        {p: x for p, x in leaves.items() if p.startswith(ENCODER)} for leaves in (found, wanted)
+        {p: x for p, x in leaves.items() if p.startswith(ENCODER)} for leaves in (fitted, wanted)
     )
     account = importing.report(own, theirs, notes=notes, what=imported.path)
     importing.complete(account, imported.layout, what=imported.path)
     for note in account.notes:
         LOG.info("%s for images of %d pixels: %s", path, image, note)
     # What predicts from another grid is left out: nobody evaluates it there.
-    fits = {p: x for p, x in found.items() if p in wanted and x.shape == wanted[p].shape}
+    fits = {p: x for p, x in fitted.items() if p in wanted and x.shape == wanted[p].shape}
     return config, nested(fits)
 
 

@@ -56,7 +56,7 @@ def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
     @jax.jit
     def measure(params, features, known, asked):
         own = features["online"][0]
-        found = {
+        numbers = {
             "health/feature_std": metrics.feature_std(own),
             "health/effective_rank": metrics.effective_rank(own),
         }
@@ -65,12 +65,12 @@ def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
                 top1 = online_knn(
                     FeatureSet(of_bank, known[1]), FeatureSet(query, asked[1]), k=wanted.k
                 )
-                found[f"probe/{branch}_knn/top1"] = top1
+                numbers[f"probe/{branch}_knn/top1"] = top1
         if asked is not None and pair is not None:
             whole = run.network.encode(params, "image", _normal(asked[0]))
             scores = terms.logits(run.network, params, pair, whole)
-            found["probe/online_category/top1"] = terms.top1(scores, asked[1])
-        return found
+            numbers["probe/online_category/top1"] = terms.top1(scores, asked[1])
+        return numbers
 
     shown = [known[0]] if asked is None else [known[0], asked[0]]
     tasks, pace = watched.measuring(context, wanted), Pace(wanted.every, most=wanted.most)
@@ -84,9 +84,9 @@ def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
         for branch, params in (("online", state.params), ("ema", state.slots["ema"])):
             features[branch] = [_features(encode, params, x, context.asked) for x in shown]
         if not context.asked():
-            found = jax.device_get(measure(state.params, features, known, asked))
-            found |= tasks(state)
-            context.log.scalars(info.step, found | pace.end(info.step))
+            numbers = jax.device_get(measure(state.params, features, known, asked))
+            numbers |= tasks(state)
+            context.log.scalars(info.step, numbers | pace.end(info.step))
 
     return [hook]
 
@@ -184,12 +184,12 @@ def _features(encode, params: Any, images: np.ndarray, asked: Callable[[], bool]
     """Features of all images, chunk by chunk; fewer of them once somebody asks to leave."""
     rows = min(CHUNK, len(images))
     filled = np.resize(images, (-(-len(images) // rows) * rows, *images.shape[1:]))
-    found = []
+    chunks = []
     for chunk in filled.reshape(-1, rows, *images.shape[1:]):
-        if asked() and found:
+        if asked() and chunks:
             break
-        found.append(jax.block_until_ready(encode(params, chunk)))
-    return jnp.concatenate(found)[: len(images)]
+        chunks.append(jax.block_until_ready(encode(params, chunk)))
+    return jnp.concatenate(chunks)[: len(images)]
 
 
 def _normal(images: jax.Array) -> jax.Array:

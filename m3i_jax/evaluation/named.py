@@ -68,8 +68,8 @@ def _untrained(text: str, image: int | None) -> Model:
     """An encoder of its name, of a run or of a file, with parameters as they are drawn."""
     name, settings, operation = _parted(text)
     if Path(name).exists() or Path(STEP.fullmatch(name)["path"]).exists():
-        found = model(text, image=image)
-        return models.untrained(found)._replace(name=f"{UNTRAINED}{text}")
+        trained = model(text, image=image)
+        return models.untrained(trained)._replace(name=f"{UNTRAINED}{text}")
     if name not in encoders.names():
         raise ConfigError(f"there is no encoder '{name}'{nearest(name, encoders.names())}")
     seed: Any = settings.pop("seed", 0)

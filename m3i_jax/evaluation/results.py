@@ -124,15 +124,15 @@ def read(workdir: str | Path) -> list[Result]:
     [] where there are none. A line that is no result, as others may have written it, is left out,
     and the log says so.
     """
-    last, found = file(workdir), []
+    last, lines = file(workdir), []
     paths = [last] if last == Path(workdir) else [last.with_name(FORMER), last]
     for path in paths:
         for number, line in enumerate(content(path).decode(errors="replace").splitlines(), 1):
             try:
-                found.append(_parse(line))
+                lines.append(_parse(line))
             except ValueError as error:
                 LOG.warning("%s: line %d is no result and left out: %s", path, number, error)
-    return found
+    return lines
 
 
 def _parse(line: str) -> Result:

@@ -44,14 +44,14 @@ def ranks(
     distinct, place = np.unique(np.asarray(candidates, np.float32), axis=0, return_inverse=True)
     bank, place = normalize.unit(jnp.asarray(distinct)), jnp.asarray(place.reshape(-1))
     chunk = max(1, min(chunk, len(queries)))
-    found = []
+    ahead = []
     for first in range(0, len(queries), chunk):
         rows, whom = (np.asarray(x)[first : first + chunk] for x in (queries, wanted))
         fill = chunk - len(rows)
         rows, whom = np.pad(rows, ((0, fill), (0, 0))), np.pad(whom, (0, fill))
         counts = _ahead(bank, place, jnp.asarray(owners), rows, whom)
-        found.append(np.asarray(counts)[: chunk - fill])
-    return np.concatenate(found)
+        ahead.append(np.asarray(counts)[: chunk - fill])
+    return np.concatenate(ahead)
 
 
 @jax.jit
@@ -91,11 +91,11 @@ def recalls(
     numbers = np.arange(len(images))
     _require(images, texts, owners)
     ranks_of = functools.partial(ranks, chunk=chunk)
-    found = {
+    by_way = {
         "image_to_text": ranks_of(images, texts, wanted=numbers, owners=owners),
         "text_to_image": ranks_of(texts, images, wanted=owners, owners=numbers),
     }
-    return {way: {k: int((rank < k).sum()) for k in ks} for way, rank in found.items()}
+    return {way: {k: int((rank < k).sum()) for k in ks} for way, rank in by_way.items()}
 
 
 def _require(images: Array, texts: Array, owners: Array) -> None:

@@ -32,25 +32,25 @@ def measured(tasks: Sequence[Task], evaluation: Evaluation) -> Iterator[Result]:
     for number, task in enumerate(tasks, 1):
         LOG.info("task %d of %d: %s", number, len(tasks), task.title)
         try:
-            found = task.measure(evaluation)
+            numbers = task.measure(evaluation)
         except NotMeasurable as error:
             if model.network is not None:
                 raise
             LOG.warning("%s", error)  # a baseline that cannot be told ends no evaluation
             continue
-        metrics = named(task.name, **found.metrics)
+        metrics = named(task.name, **numbers.metrics)
         yield Result(
             metrics,
             model.branch,
             model.step,
-            {**evaluation.settings, **task.settings, **found.protocol},
-            dict(found.counts),
+            {**evaluation.settings, **task.settings, **numbers.protocol},
+            dict(numbers.counts),
             model=model.name,
             weights=evaluation.weights,
             data=evaluation.data.name,
             records=evaluation.records,
             task=written(task),
-            intervals=_intervals(task, found),
+            intervals=_intervals(task, numbers),
             versions=versions(),
             time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
@@ -88,18 +88,18 @@ def evaluated(
     for model in compared:
         for of in on or [datasets.of_run(model)]:
             LOG.info("%s on %s", model.name, of.name)
-            for found in measured(tasks, Evaluation(model, of, **how)):
+            for result in measured(tasks, Evaluation(model, of, **how)):
                 if first:  # all processes have found the same
-                    write(place or model.workdir or ".", [found])
-                yield found
+                    write(place or model.workdir or ".", [result])
+                yield result
 
 
-def _intervals(task: Task, found: Measured) -> dict[str, list[float]]:
+def _intervals(task: Task, measures: Measured) -> dict[str, list[float]]:
     """(low, high) of the metrics that have an interval: Wilson's of shares of the test rows."""
-    rows, own = found.counts.get("test", 0), found.intervals
+    rows, own = measures.counts.get("test", 0), measures.intervals
     ends = dict(own)
     if task.unit == "share" and rows:
-        shares = {k: v for k, v in found.metrics.items() if v is not None and k not in own}
+        shares = {k: v for k, v in measures.metrics.items() if v is not None and k not in own}
         ends |= {measure: wilson(share, rows) for measure, share in shares.items()}
     return {f"eval/{task.name}/{measure}": [*map(float, pair)] for measure, pair in ends.items()}
 

@@ -28,13 +28,13 @@ def parsed(text: str, *, what: str) -> tuple[str, dict[str, Any]]:
         if colon and re.fullmatch(r"\w+", rest):
             raise ConfigError(f"{what} is '{text}', expected {name}:SETTING=VALUE,SETTING=VALUE")
         return text, {}
-    name, found = match["name"].strip(), {}
+    name, settings = match["name"].strip(), {}
     for setting in filter(None, map(str.strip, COMMA.split(match["settings"]))):
-        key, given, value = setting.partition("=")
-        if not given:
+        key, equals, value = setting.partition("=")
+        if not equals:
             raise ConfigError(f"{what} is '{text}', expected {name}:SETTING=VALUE,SETTING=VALUE")
-        found[key.strip()] = _value(value.strip())
-    return name, found
+        settings[key.strip()] = _value(value.strip())
+    return name, settings
 
 
 def blocks(text: str, *, what: str) -> list[dict[str, Any]]:

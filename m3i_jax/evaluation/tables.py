@@ -55,12 +55,12 @@ def _apart(results: Sequence[Result]) -> list[Result]:
 def _columns(results: Sequence[Result]) -> list[Column]:
     """(task, metric) of what is shown: of a task its headline, of what no task is, everything."""
     known = {task.name: task.metric for task in defaults()}
-    found = {name for result in results for name in result.metrics}
+    names = {name for result in results for name in result.metrics}
     columns = {}
     for result in results:
         for name in result.metrics:
             headline = known.get(_task(name))
-            if headline not in found or name == headline:  # k may be another one
+            if headline not in names or name == headline:  # k may be another one
                 columns[result.task or _task(name), name] = None
     return [*columns]
 

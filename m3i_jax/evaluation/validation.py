@@ -152,16 +152,16 @@ def _asking(context: RunContext, wanted: schema.Validation, source: data.Source)
         return answers(scores, labels, binary=binary)
 
     def ask(params):
-        found, numbers = [], []
+        parts, numbers = [], []
         for step, rows in enumerate(pipeline.epoch(source, threads=config.threads, **cut, **place)):
             if context.asked():
                 return None
-            given = sharding.put((rows.batch.images["a"], rows.batch.label), run.mesh)
-            said = jax.tree.map(processes.gathered, answer(params, *given))
+            arrays = sharding.put((rows.batch.images["a"], rows.batch.label), run.mesh)
+            said = jax.tree.map(processes.gathered, answer(params, *arrays))
             real = processes.gathered(rows.real).astype(bool)  # padding and what is broken is not
-            found.append(jax.tree.map(lambda x, real=real: x[real], said))
+            parts.append(jax.tree.map(lambda x, real=real: x[real], said))
             numbers.append(step * batch + np.flatnonzero(real))
-        columns = (np.concatenate(column) for column in zip(*found, strict=True))
+        columns = (np.concatenate(column) for column in zip(*parts, strict=True))
         return Answers(*columns), np.concatenate(numbers)
 
     return ask
@@ -173,10 +173,10 @@ def _hook(context: RunContext, validator: Validator) -> Hook:
     at = [_so_far(context, validator, begin)]
 
     def validate(step: int, state: TrainState) -> None:
-        found = _validated(context, validator, at[0], step, state)
-        if found is None:  # somebody asks to leave; it is validated when the run goes on
+        outcome = _validated(context, validator, at[0], step, state)
+        if outcome is None:  # somebody asks to leave; it is validated when the run goes on
             return
-        at[0], answered = found
+        at[0], answered = outcome
         _wish(context, validator, at[0])
         if context.wishes.end or step == context.run.total:
             _record(context, validator, at[0], answered, state)
@@ -207,7 +207,7 @@ def _validated(
     context: RunContext, validator: Validator, at: Progress, step: int, state: TrainState
 ) -> tuple[Progress, dict[str, Answers]] | None:
     """Asks all weights that can classify, logs what is found, and writes down the best answers."""
-    start, run, found, said = time.perf_counter(), context.run, {}, {}
+    start, run, numbers, said = time.perf_counter(), context.run, {}, {}
     branches = {"online": state.params}
     branches |= {"ema": state.slots["ema"]} if run.method.averages_classifier else {}
     for branch, params in branches.items():
@@ -215,13 +215,13 @@ def _validated(
             return None
         said[branch] = answer
         shares = measures(answer[0], classes=len(validator.source.classes))
-        found |= {f"validation/{branch}/{name}": share for name, share in shares.items()}
-    at = at.then(step, found[validator.metric])
+        numbers |= {f"validation/{branch}/{name}": share for name, share in shares.items()}
+    at = at.then(step, numbers[validator.metric])
     if at.best == step and not jax.process_index():
         _write(context.workdir, validator, *said[validator.wanted.branch])
     seconds = {"perf/validation_seconds": time.perf_counter() - start}
-    context.log.scalars(step, found | {"validation/best": at.value} | seconds)
-    LOG.info("step %d: %s %.2f %%", step, validator.metric, 100 * found[validator.metric])
+    context.log.scalars(step, numbers | {"validation/best": at.value} | seconds)
+    LOG.info("step %d: %s %.2f %%", step, validator.metric, 100 * numbers[validator.metric])
     return at, {branch: answer for branch, (answer, _) in said.items()}
 
 
@@ -248,7 +248,7 @@ def _record(
         shares = measures(answer, classes=len(validator.source.classes))
         rows = int((answer.labels >= 0).sum())
         ends = {name: wilson(shares[name], rows) for name in ("top1", "top5") if name in shares}
-        found = results.Result(
+        result = results.Result(
             results.named(task, **shares),
             branch,
             at.last,
@@ -263,7 +263,7 @@ def _record(
             versions=versions(),
             time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
-        lines.append(found)
+        lines.append(result)
     try:
         results.write(context.workdir, lines)
     except Unwritable as error:
@@ -288,7 +288,7 @@ def _is_frozen(run: Run) -> bool:
     return all(re.search(freeze, f"encoders/image/{path}") for path, _ in trees.named_leaves(image))
 
 
-def _write(workdir: Path, validator: Validator, found: Answers, numbers: np.ndarray) -> None:
+def _write(workdir: Path, validator: Validator, answered: Answers, numbers: np.ndarray) -> None:
     """The answers of the best step; what cannot be written is said, and the training goes on."""
     if (kind := validator.wanted.predictions) == "none":
         return
@@ -296,7 +296,7 @@ def _write(workdir: Path, validator: Validator, found: Answers, numbers: np.ndar
     where = getattr(source, "where", str)
     names = [where(int(number)) for number in numbers]
     try:
-        write(workdir / f"{PREDICTIONS}.{kind}", found, names, source.classes)
+        write(workdir / f"{PREDICTIONS}.{kind}", answered, names, source.classes)
     except Unwritable as error:
         LOG.warning("%s", error)
 

@@ -78,23 +78,23 @@ def measuring(context: RunContext, wanted: schema.Monitor) -> Measure:
             f"config.monitor.tasks has {twice[0]} twice, and its numbers one name in the log"
         )
     of = _data(context, wanted)
-    made = {
+    evaluations = {
         branch: Evaluation(_model(context, wanted, branch), of, quiet=True) for branch in BRANCHES
     }
 
     def measure(state: Any) -> dict[str, float]:
-        found: dict[str, float] = {}
+        numbers: dict[str, float] = {}
         for branch, params in (("online", state.params), ("ema", state.slots["ema"])):
-            made[branch].renew(params)
+            evaluations[branch].renew(params)
             for task in [*left]:
                 if context.asked():
                     return {}
-                measures = _measures(task, made[branch])
+                measures = _measures(task, evaluations[branch])
                 if measures is None:
                     left.remove(task)
                     continue
-                found |= {f"probe/{branch}_{task.name}/{name}": x for name, x in measures.items()}
-        return found
+                numbers |= {f"probe/{branch}_{task.name}/{name}": x for name, x in measures.items()}
+        return numbers
 
     return measure
 
@@ -134,8 +134,8 @@ def _data(context: RunContext, wanted: schema.Monitor) -> Data:
 def _measures(task: Task, evaluation: Evaluation) -> dict[str, float] | None:
     """What a task finds; None, and why, where it cannot be measured here."""
     try:
-        found = task.measure(evaluation).metrics
+        measures = task.measure(evaluation).metrics
     except (UserError, ValueError) as error:
         LOG.warning("the monitor leaves out %s: %s", tasks.written(task), error)
         return None
-    return {name: float(x) for name, x in found.items() if x is not None}
+    return {name: float(x) for name, x in measures.items() if x is not None}

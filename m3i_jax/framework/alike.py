@@ -6,31 +6,31 @@ from types import FunctionType
 from typing import Any
 
 
-def made_of(thing: Any) -> Hashable:
+def made_of(value: Any) -> Hashable:
     """A value that is equal for things that are made of the same parts, and do the same.
 
     A `partial` is its function and arguments; a function is its code and what it has closed over,
     so that two that one call of a factory made are equal where its arguments were. What cannot be
     looked into is itself alone.
     """
-    if isinstance(thing, partial):
-        return partial, made_of(thing.func), made_of(thing.args), made_of(thing.keywords)
-    if isinstance(thing, FunctionType):
+    if isinstance(value, partial):
+        return partial, made_of(value.func), made_of(value.args), made_of(value.keywords)
+    if isinstance(value, FunctionType):
         # Not by its name: what one factory makes is called alike, and closes over other things.
-        cells = tuple(made_of(_content(cell)) for cell in thing.__closure__ or ())
-        defaults = made_of(thing.__defaults__), made_of(thing.__kwdefaults__)
-        return thing.__module__, thing.__code__, defaults, cells
-    if isinstance(thing, Mapping):
-        return Mapping, frozenset((made_of(k), made_of(v)) for k, v in thing.items())
-    if isinstance(thing, list | tuple):
-        return type(thing), tuple(made_of(part) for part in thing)
+        cells = tuple(made_of(_content(cell)) for cell in value.__closure__ or ())
+        defaults = made_of(value.__defaults__), made_of(value.__kwdefaults__)
+        return value.__module__, value.__code__, defaults, cells
+    if isinstance(value, Mapping):
+        return Mapping, frozenset((made_of(k), made_of(v)) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return type(value), tuple(made_of(part) for part in value)
     try:
-        hash(thing)
+        hash(value)
     except TypeError:
         # An array, say. Comparing its numbers would cost more than taking it for another one.
-        return object, id(thing)
+        return object, id(value)
     # With its type: 1, 1.0 and True are equal to Python, and do not do the same.
-    return type(thing), thing
+    return type(value), value
 
 
 def _content(cell: Any) -> Any:

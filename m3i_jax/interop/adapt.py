@@ -37,32 +37,32 @@ def fit(
       source: of the encoder that they are from; where nobody says, a square one if the number of
         rows is a square, else that of the wanted encoder.
     """
-    found, notes = dict(params), []
-    if RELATIVE in found and RELATIVE not in wanted and OF_BLOCKS in wanted:
+    fitted, notes = dict(params), []
+    if RELATIVE in fitted and RELATIVE not in wanted and OF_BLOCKS in wanted:
         depth = wanted[OF_BLOCKS].shape[0]
-        found[OF_BLOCKS] = np.repeat(found.pop(RELATIVE)[None], depth, axis=0)
+        fitted[OF_BLOCKS] = np.repeat(fitted.pop(RELATIVE)[None], depth, axis=0)
         notes.append(f"{RELATIVE} became that of each of {depth} blocks")
-    for path in sorted(found.keys() & wanted.keys()):
-        before, shape = found[path], wanted[path].shape
+    for path in sorted(fitted.keys() & wanted.keys()):
+        before, shape = fitted[path], wanted[path].shape
         if path.startswith("patch_embed/") and before.ndim == 4 and before.shape != shape:
-            found[path] = _stem(before, shape)
+            fitted[path] = _stem(before, shape)
         elif path == POSITIONS and before.ndim == 3:
-            found[path] = _positions(before, shape, grid, source)
+            fitted[path] = _positions(before, shape, grid, source)
         elif path.endswith(RELATIVE):
-            found[path] = _relative(before, shape, grid, source, "cls_token" in params)
-        if found[path].size != before.size:
-            notes.append(f"{path} resized from {_by(before.shape)} to {_by(found[path].shape)}")
-        elif path.endswith((POSITIONS, RELATIVE)) and found[path] is not before:
+            fitted[path] = _relative(before, shape, grid, source, "cls_token" in params)
+        if fitted[path].size != before.size:
+            notes.append(f"{path} resized from {_by(before.shape)} to {_by(fitted[path].shape)}")
+        elif path.endswith((POSITIONS, RELATIVE)) and fitted[path] is not before:
             guess = "" if source else ", taken to be square as nobody says what it is,"
             notes.append(f"{path} resampled from its grid{guess} to {_by(grid)}, of as many cells")
-    if POSITIONS in found and POSITIONS not in wanted:
-        kind = fixed(found[POSITIONS], source or grid)
+    if POSITIONS in fitted and POSITIONS not in wanted:
+        kind = fixed(fitted[POSITIONS], source or grid)
         if kind is not None:
-            table = found.pop(POSITIONS)
+            table = fitted.pop(POSITIONS)
             notes.append(f"{POSITIONS} {_by(table.shape)} is the fixed table, {kind} first")
         if kind == "columns":
-            found = renumbered(found)
-    return found, notes
+            fitted = renumbered(fitted)
+    return fitted, notes
 
 
 def _stem(kernel, shape):

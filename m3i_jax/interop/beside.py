@@ -55,7 +55,7 @@ def read(path: str | Path, *, names: Stated = Stated()) -> Stated:
         note = own.get("note")  # such as that a moving average has hardly moved
         return stated._replace(notes=(*stated.notes, note)) if isinstance(note, str) else stated
     readers = (beside_transformers.model, beside_timm.model)
-    stated = next((found for reader in readers if (found := reader(config))), names)
+    stated = next((model for reader in readers if (model := reader(config))), names)
     for name, reader in (
         ("open_clip_config.json", beside_timm.open_clip),
         (files.PREPROCESSOR, beside_images.preprocessor),

@@ -228,8 +228,8 @@ def _kind(said: Mapping[str, Any]) -> str | None:
     if classes is None or classes == []:
         return None
     named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
-    found = [_CLASS.fullmatch(name) for name in classes] if named else []
-    kinds = {match[1] for match in found if match}
+    matches = [_CLASS.fullmatch(name) for name in classes] if named else []
+    kinds = {match[1] for match in matches if match}
     if len(kinds) != 1 or not kinds <= CLASSES.keys():
         raise ConfigError(
             f"{WHERE}architectures is {classes!r} and model_type is missing; expected a "
@@ -316,13 +316,13 @@ def _mlp_ratio(family: Family, said: Mapping[str, Any], where: str) -> dict[str,
         return {}
     width = count(said.get("hidden_size", 768), where + "hidden_size")
     own = "mlp_ratio" if "mlp_ratio" in family.fields else "intermediate_size"
-    found = {
+    ratio_of = {
         "mlp_ratio": lambda key: number(said.get(key, 4), where + key),
         "intermediate_size": lambda key: count(said.get(key, 3072), where + key) / width,
     }
-    ratio = found[own](own)
+    ratio = ratio_of[own](own)
     for key in _HIDDEN:
-        if said.get(key) is not None and abs(found[key](key) - ratio) > 0.5 / width:
+        if said.get(key) is not None and abs(ratio_of[key](key) - ratio) > 0.5 / width:
             raise ConfigError(
                 f"{where}{key} is {said[key]!r}, but its model takes {own}, which makes "
                 f"{round(ratio * width)} of {width}"

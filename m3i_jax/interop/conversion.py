@@ -105,12 +105,12 @@ def encoder(
     said = beside.agree(
         imported.stated, block, chosen=lambda field: field in chosen, what=imported.path
     )
-    found, notes = importing.fitted(imported, wanted, grid=module.grid)
+    fitted, notes = importing.fitted(imported, wanted, grid=module.grid)
     notes += said + importing.left(imported)
-    ours = {path: x for path, x in found.items() if path.startswith(ENCODER)}
+    ours = {path: x for path, x in fitted.items() if path.startswith(ENCODER)}
     report = importing.report(ours, wanted, notes=notes, what=imported.path)
     importing.complete(report, imported.layout, ignore=ignore, what=imported.path)
-    others = {path: x for path, x in found.items() if path not in ours}
+    others = {path: x for path, x in fitted.items() if path not in ours}
     return {path: ours[path] for path in report.matched} | others, report
 
 

@@ -89,12 +89,12 @@ def _shards(index: Path) -> dict[str, np.ndarray]:
     for shard in shards:
         if shard != os.path.basename(shard) or shard in ("", ".", ".."):
             raise ConfigError(f"'{index}' names the file '{shard}', which is not in its folder")
-    found = {shard: _read(index.parent / shard) for shard in shards}
-    elsewhere = [name for name, shard in places.items() if name not in found[shard]]
+    arrays = {shard: _read(index.parent / shard) for shard in shards}
+    elsewhere = [name for name, shard in places.items() if name not in arrays[shard]]
     if elsewhere:
         name = min(elsewhere)
         raise ValueError(f"'{places[name]}' has no '{name}', which the index says is there")
-    return {name: found[shard][name] for name, shard in places.items()}
+    return {name: arrays[shard][name] for name, shard in places.items()}
 
 
 def _read(file: Path) -> dict[str, np.ndarray]:

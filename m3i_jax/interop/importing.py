@@ -98,12 +98,12 @@ def renamed(state: Mapping[str, np.ndarray], *, layout: str = layouts.AUTO, what
     Raises:
       ConfigError: keys that the layout does not know, or weights that are no finite numbers.
     """
-    found, places = layouts.recognise(state, layout=layout, what=what)
+    of_layout, places = layouts.recognise(state, layout=layout, what=what)
     for _, slices in places.leaves.values():
         for key in itertools.chain(*slices.values()):
             _check_numbers(state[key], f"{what} has '{key}'")
     params = to_ours(state, places)
-    return Imported(what, found, params, places.dropped, beside.by_names(places.prefix, params))
+    return Imported(what, of_layout, params, places.dropped, beside.by_names(places.prefix, params))
 
 
 def _check_numbers(leaf: np.ndarray, what: str) -> None:
@@ -157,30 +157,30 @@ def fitted(
 
 def by_module(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Leaves by module and by path within: {"encoders/image": {"norm/bias": ...}, ...}."""
-    found: dict[str, dict[str, Any]] = {}
+    modules: dict[str, dict[str, Any]] = {}
     for path, leaf in flat.items():
         module, within = _MODULE.fullmatch(path).groups()
-        found.setdefault(module, {})[within] = leaf
-    return found
+        modules.setdefault(module, {})[within] = leaf
+    return modules
 
 
 def report(
-    found: Mapping[str, Any], wanted: Mapping[str, Any], *, notes: list[str], what: str
+    leaves: Mapping[str, Any], wanted: Mapping[str, Any], *, notes: list[str], what: str
 ) -> Report:
-    """What of `found` is wanted, by path.
+    """What of `leaves` is wanted, by path.
 
     Raises:
       ConfigError: leaves of different shapes, all of them.
     """
-    both = sorted(found.keys() & wanted.keys())
+    both = sorted(leaves.keys() & wanted.keys())
     wrong = [
-        f"{path} is {list(found[path].shape)}, wanted {list(wanted[path].shape)}"
+        f"{path} is {list(leaves[path].shape)}, wanted {list(wanted[path].shape)}"
         for path in both
-        if found[path].shape != wanted[path].shape
+        if leaves[path].shape != wanted[path].shape
     ]
     if wrong:
         raise ConfigError(f"{what} does not fit: {'; '.join(wrong)}")
-    missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
+    missing, extra = sorted(wanted.keys() - leaves.keys()), sorted(leaves.keys() - wanted.keys())
     return Report(tuple(both), tuple(missing), tuple(extra), tuple(notes))
 
 

@@ -52,14 +52,14 @@ def recognise(keys: Iterable[str], *, layout: str = AUTO, what: str) -> tuple[La
     """
     keys = tuple(keys)
     candidates = LAYOUTS if layout == AUTO else (lookup(layout),)
-    found = [(candidate, sort(keys, candidate)) for candidate in candidates]
-    for candidate, places in found:
+    attempts = [(candidate, sort(keys, candidate)) for candidate in candidates]
+    for candidate, places in attempts:
         if places.leaves and not places.unknown:
             return candidate, places
     if layout != AUTO:
-        unknown = ", ".join(sorted(found[0][1].unknown)) or "every key"
+        unknown = ", ".join(sorted(attempts[0][1].unknown)) or "every key"
         raise ConfigError(f"{what} has keys without a place in layout '{layout}': {unknown}")
-    near = sorted((pair for pair in found if pair[1].leaves), key=lambda x: len(x[1].unknown))
+    near = sorted((pair for pair in attempts if pair[1].leaves), key=lambda x: len(x[1].unknown))
     tried = "; ".join(f"'{x.name}' does not know {listed(p.unknown)}" for x, p in near[:SHOWN])
     raise ConfigError(
         f"no layout knows all {len(keys)} keys of {what}"

@@ -204,15 +204,15 @@ def _match(template: str, name: str) -> dict[str, Any] | None:
     match = pattern.fullmatch(name)
     if match is None:
         return None
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for (times, letter, plus), text in zip(places, match.groups(), strict=True):
         if letter == "path":
             value, rest = text, 0
         else:
             value, rest = divmod(int(text) - plus, times)
-        if rest or (letter != "path" and value < 0) or found.setdefault(letter, value) != value:
+        if rest or (letter != "path" and value < 0) or values.setdefault(letter, value) != value:
             return None
-    return found
+    return values
 
 
 def _filled(template: str, numbers: Mapping[str, Any]) -> str:

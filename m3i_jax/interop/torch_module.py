@@ -21,9 +21,9 @@ class StandIn:
 
     def __new__(cls, *_: Any) -> "StandIn":
         """Whatever an object is made of."""
-        made = super().__new__(cls)
-        made.state = None
-        return made
+        stand_in = super().__new__(cls)
+        stand_in.state = None
+        return stand_in
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
@@ -48,11 +48,11 @@ def state_dict(module: StandIn) -> dict[str, Any]:
         raise ValueError("a module in it has no parameters, buffers and modules")
     parameters, buffers, modules = (module.state[place] for place in PLACES)
     fleeting = module.state.get("_non_persistent_buffers_set", ())
-    found = {**parameters, **{name: x for name, x in buffers.items() if name not in fleeting}}
+    tensors = {**parameters, **{name: x for name, x in buffers.items() if name not in fleeting}}
     for child, inner in modules.items():
         if inner is not None:
-            found |= {f"{child}.{name}": x for name, x in state_dict(inner).items()}
-    return {name: x for name, x in found.items() if x is not None}
+            tensors |= {f"{child}.{name}": x for name, x in state_dict(inner).items()}
+    return {name: x for name, x in tensors.items() if x is not None}
 
 
 def _is_module(content: Any) -> bool:

@@ -20,10 +20,10 @@ def create(
     make: see `methods.create`.
     """
     function, block = build.choose(table, block, what=what)
-    given = {}
+    own = {}
     if (target := block.pop("target", None)) not in (None, {}):
-        given["target"] = build.build(TARGETS, target, what=f"{what}.target", make=make)
-    return make(function, block, what=what, others=("name", "target"), **given)
+        own["target"] = build.build(TARGETS, target, what=f"{what}.target", make=make)
+    return make(function, block, what=what, others=("name", "target"), **own)
 
 
 def combine(methods: Mapping[str, Method], *, weights: Mapping[str, float] | None = None) -> Method:

@@ -20,8 +20,8 @@ class Line(NamedTuple):
 
 def lines(method: Method) -> list[Line]:
     """The different lines of a method, in the order of its terms."""
-    found = [_line(method, term) for term in method.terms.values()]
-    return list(dict.fromkeys(found))
+    of_terms = [_line(method, term) for term in method.terms.values()]
+    return list(dict.fromkeys(of_terms))
 
 
 def markdown(methods: dict[str, Method]) -> str:

@@ -111,9 +111,9 @@ class TrackedBatchNorm(nn.Module):
             y, batch_mean, batch_var = moments(x, axes, self.eps)
             count = x.size // x.shape[-1]
             batch_var = batch_var * (count / max(count - 1, 1))
-            found = batch_mean.reshape(width), batch_var.reshape(width)
+            seen = batch_mean.reshape(width), batch_var.reshape(width)
             rate = (1.0 - self.momentum) * self.momentum ** (batch_stats - 1)
-            y = _remember(rate, y, (mean, var), found)
+            y = _remember(rate, y, (mean, var), seen)
         else:
             shape = (1,) * (x.ndim - 1) + width
             mean, var = (jax.lax.stop_gradient(m).reshape(shape) for m in (mean, var))

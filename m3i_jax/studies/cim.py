@@ -57,27 +57,27 @@ def _case(
 
 def _masks(case, base):
     """By blocks or cells, and how much."""
-    found = []
+    cases = []
     for share, blocks, cells in ((40, 82.8, 83.0), (50, 82.9, 83.3), (60, 82.8, 83.1)):
         hidden = share / 100
         objective = dict(hidden=hidden, blockwise=True)
-        found.append(
+        cases.append(
             case(f"blockwise_{share}", f"{share} % in blocks", blocks, objective=objective)
         )
         objective = dict(hidden=hidden)
         cell = case(f"random_{share}", f"{share} % at random", cells, objective=objective)
-        found.append(base if cell.name == base.name else cell)
-    return found
+        cases.append(base if cell.name == base.name else cell)
+    return cases
 
 
 def _depths(case, base):
     """Blocks of the generator; an enhancer of 4 has a third of the paper's."""
-    found = [("unshared_2", "two blocks, none shared (paper: 4)", 83.1, dict(shares=0))]
+    variants = [("unshared_2", "two blocks, none shared (paper: 4)", 83.1, dict(shares=0))]
     for depth, theirs, top1 in ((3, 5, 83.2), (4, 7, 83.1)):
         title = f"{depth} blocks, one shared (paper: {theirs}, two)"
-        found.append((f"shared_{depth}", title, top1, dict(depth=depth)))
-    made = [case(*texts, towers=dict(generator=fields)) for *texts, fields in found]
-    return [made[0], base, *made[1:]]
+        variants.append((f"shared_{depth}", title, top1, dict(depth=depth)))
+    cases = [case(*texts, towers=dict(generator=fields)) for *texts, fields in variants]
+    return [cases[0], base, *cases[1:]]
 
 
 def _targets(case):

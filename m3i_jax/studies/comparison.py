@@ -43,36 +43,36 @@ def spearman(x: Array, y: Array) -> float | None:
     return float(x @ y / norm) if norm > 0 else None
 
 
-def markdown(studies: Sequence[Study], found: Found) -> str:
+def markdown(studies: Sequence[Study], measured: Found) -> str:
     """One table per study, mean ± standard deviation over seeds in percent, and what they ran on.
 
     Rows without a run are left out; the baselines end every table.
     """
     parts = []
     for study in studies:
-        cases = [case for case in study.cases if found.cases[case.name]]
+        cases = [case for case in study.cases if measured.cases[case.name]]
         if cases:
-            rows = [_row(study, c.name, c.title, found.cases[c.name], c.paper) for c in cases]
-            for title, results in _baselines(study, found).items():
+            rows = [_row(study, c.name, c.title, measured.cases[c.name], c.paper) for c in cases]
+            for title, results in _baselines(study, measured).items():
                 rows.append(_row(study, "", title, results))
             parts += [f"**{study.title}**", _table(study, rows)]
-            parts += [_correlations(study, cases, found)]
-    return "\n\n".join(filter(None, [*parts, _protocol(found)]))
+            parts += [_correlations(study, cases, measured)]
+    return "\n\n".join(filter(None, [*parts, _protocol(measured)]))
 
 
-def plot(studies: Sequence[Study], found: Found, path: str | Path) -> Path:
+def plot(studies: Sequence[Study], measured: Found, path: str | Path) -> Path:
     """A panel per study, our linear probe over the paper's order of the cases; returns the path."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    studies = [s for s in studies if any(found.cases[case.name] for case in s.cases)]
+    studies = [s for s in studies if any(measured.cases[case.name] for case in s.cases)]
     columns = min(COLUMNS, len(studies))
     lines = -(-len(studies) // columns)
     with matplotlib.rc_context(pictures.STYLE):
         figure = Figure(figsize=(4.6 * columns + 0.4, 3.6 * lines), layout="constrained")
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         for ax, study in zip(axes, studies, strict=False):
-            _panel(ax, study, found)
+            _panel(ax, study, measured)
         for ax in axes[len(studies) :]:
             ax.remove()
         return pictures.save_figure(figure, path)
@@ -94,11 +94,11 @@ def paste(document: str, block: str) -> str:
     return f"{before}{first}\n{block}\n{last}{after}"
 
 
-def _baselines(study: Study, found: Found) -> dict[str, list[Result]]:
+def _baselines(study: Study, measured: Found) -> dict[str, list[Result]]:
     """Title -> results of the untrained encoder and of raw pixels."""
     folder = study.cases[0].baselines
     titles = {"untrained": "the encoder untrained", "pixels": "raw pixels"}
-    return {title: found.baselines[folder, branch] for branch, title in titles.items()}
+    return {title: measured.baselines[folder, branch] for branch, title in titles.items()}
 
 
 def _row(
@@ -133,7 +133,7 @@ def _table(study: Study, rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _correlations(study: Study, cases: Sequence[Case], found: Found) -> str:
+def _correlations(study: Study, cases: Sequence[Case], measured: Found) -> str:
     """A sentence: do our means rank the cases as the first column of the paper does?"""
     cases, said = [c for c in cases if c.paper and isinstance(c.paper[0], float)], []
     if len(cases) < FEWEST:
@@ -142,16 +142,16 @@ def _correlations(study: Study, cases: Sequence[Case], found: Found) -> str:
     for name, metric in study.measures.items():
         if name not in MEASURES:
             continue
-        means = [percents(found.cases[case.name], metric).mean() for case in cases]
+        means = [percents(measured.cases[case.name], metric).mean() for case in cases]
         if (rho := spearman(means, paper)) is not None:
             said.append(f"{name} {rho:+.2f}")
     what = f"Rank correlation (Spearman) with the paper's ImageNet column, {len(cases)} forms"
     return f"{what}: {'; '.join(said) or 'not defined'}."
 
 
-def _protocol(found: Found) -> str:
+def _protocol(measured: Found) -> str:
     """A sentence: what every number comes from."""
-    runs = [results for results in found.cases.values() if results]
+    runs = [results for results in measured.cases.values() if results]
     every = [result for results in runs for result in results]
     said = [f"Seeds per form: {_span([len(results) for results in runs], 'd')}"]
     said.append(f"{_span([r.protocol['tera'] for r in every], '.3f')} TFLOP per run")
@@ -167,20 +167,20 @@ def _span(values: Sequence[float], form: str) -> str:
     return " to ".join(dict.fromkeys(format(x, form) for x in (min(values), max(values))))
 
 
-def _panel(ax, study: Study, found: Found) -> None:
+def _panel(ax, study: Study, measured: Found) -> None:
     """Points with error bars in the paper's order, since accuracies of the paper lie too close."""
     (name, metric), *_ = study.measures.items()
-    cases = [case for case in study.cases if found.cases[case.name]]
+    cases = [case for case in study.cases if measured.cases[case.name]]
     # In front what has words only (it diverged), at the end what is not reported.
     order = lambda value: value if isinstance(value, float) else 0.0 if value else 100.0  # noqa: E731
     cases.sort(key=lambda case: order(case.paper[0]))
     for place, case in enumerate(cases):
-        mean, std = mean_std(percents(found.cases[case.name], metric))
+        mean, std = mean_std(percents(measured.cases[case.name], metric))
         ax.errorbar(place, mean, std, fmt="o", ms=4, color=pictures.PALETTE[0])
     theirs = (_reported(case.paper[0]) for case in cases)
     names = (case.name.replace("_", ",\n") for case in cases)
     ax.set_xticks(range(len(cases)), [f"{n}\n{t}" for n, t in zip(names, theirs, strict=True)])
-    for title, results in _baselines(study, found).items():
+    for title, results in _baselines(study, measured).items():
         if results:
             height, where = percents(results, metric).mean(), ("axes fraction", "data")
             ax.axhline(height, color="0.35", lw=1, ls=pictures.DASHES, zorder=1.9)

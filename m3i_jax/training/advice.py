@@ -15,9 +15,9 @@ def places(config: Config, key: str, *, of: str = "") -> list[str]:
     key: of the function of a method.  of: a view, code or term, whose method alone is meant.
     """
     own = ["objective", "methods", of.partition("/")[0]] if "/" in of else []
-    found = (place for place in schema.places(config.to_dict()) if _is_method(place.path))
-    found = (place for place in found if own in ([], place.path.split(".")))
-    return [f"{p.path}.{key}" for p in found if key in inspect.signature(p.function).parameters]
+    methods = (place for place in schema.places(config.to_dict()) if _is_method(place.path))
+    methods = (place for place in methods if own in ([], place.path.split(".")))
+    return [f"{p.path}.{key}" for p in methods if key in inspect.signature(p.function).parameters]
 
 
 def switching_off(config: Config, key: str, *, check: Callable[[Config], Any]) -> str:
@@ -27,12 +27,12 @@ def switching_off(config: Config, key: str, *, check: Callable[[Config], Any]) -
     """
     for place in places(config, key):
         for also in ({}, {"weighting": {"name": "constant"}}):  # as a group of terms may be gone
-            found = {place: False, **also}
+            changes = {place: False, **also}
             try:
-                check(_with(config, found))
+                check(_with(config, changes))
             except ConfigError:
                 continue
-            return "set " + " and ".join(f"config.{at}={value!r}" for at, value in found.items())
+            return "set " + " and ".join(f"config.{at}={value!r}" for at, value in changes.items())
     return ""
 
 

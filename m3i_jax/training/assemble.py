@@ -263,9 +263,9 @@ def _weighting(config: Config, method: Method) -> Weighting:
 
 def _lengths(config: Config, epoch: int) -> tuple[int, int]:
     """Steps of the run and of its warm-up; 0 images per epoch are not known yet."""
-    given = dict(batch=config.batch, epoch=epoch or config.batch)
-    total = schedules.parse(config.duration, **given)
-    warmup = schedules.parse(config.warmup, total=total, **given)
+    sizes = dict(batch=config.batch, epoch=epoch or config.batch)
+    total = schedules.parse(config.duration, **sizes)
+    warmup = schedules.parse(config.warmup, total=total, **sizes)
     if epoch or not total or "epoch" not in config.duration + config.warmup:
         schedules.check_lengths(total, warmup)
     return total, warmup
@@ -327,24 +327,24 @@ def finish(parts: Parts, *, images: int) -> Run:
 
 def _augment(config: Config, method: Method) -> dict[str, Augment]:
     """Per view, images -> normalised ones; the block "local" is that of every small crop."""
-    made, blocks = {}, dict(config.augment)
+    augments, blocks = {}, dict(config.augment)
     small = blocks.pop("local", None)
     for view, block in blocks.items():
         if view not in VIEWS:
             raise ConfigError(f"config.augment has no view '{view}'{build.nearest(view, VIEWS)}")
         if view not in method.sources:
             continue  # a recipe may name both views of a method that looks at one
-        made[view] = partial(_photometric, block, f"config.augment.{view}")
+        augments[view] = partial(_photometric, block, f"config.augment.{view}")
     if small is not None:
         local = partial(_photometric, small, "config.augment.local")
-        made |= {view: local for view in method.sources if re.fullmatch(r"l\d+", view)}
-    for apply in {id(apply): apply for apply in made.values()}.values():
+        augments |= {view: local for view in method.sources if re.fullmatch(r"l\d+", view)}
+    for apply in {id(apply): apply for apply in augments.values()}.values():
         # Checked by a call on shapes.
         shape = jax.ShapeDtypeStruct((1, config.image, config.image, 3), "float32")
         jax.eval_shape(apply, jax.random.key(0), shape)
-    return made
+    return augments
 
 
 def _photometric(block, what, key, images):
-    given = dict(key=key, images=images, normalize=normalize.channels)
-    return build.made(augment.photometric, block, what=what, **given)
+    inputs = dict(key=key, images=images, normalize=normalize.channels)
+    return build.made(augment.photometric, block, what=what, **inputs)

@@ -108,19 +108,19 @@ def config(
       batch: the rate follows it in proportion, where `lr` does not say it.
       lr: the peak rate.
     """
-    made = {key: dict(x) if isinstance(x, Mapping) else x for key, x in recipe.items()}
-    side = image or _side(origin) or made["image"]
-    frozen = bool(re.search(made["optimizer"].get("freeze") or "$^", "encoders/image/"))
-    own = encoder(origin.block, made["encoder"], image=side, frozen=frozen)
+    full = {key: dict(x) if isinstance(x, Mapping) else x for key, x in recipe.items()}
+    side = image or _side(origin) or full["image"]
+    frozen = bool(re.search(full["optimizer"].get("freeze") or "$^", "encoders/image/"))
+    own = encoder(origin.block, full["encoder"], image=side, frozen=frozen)
     module = beside.create({**own, "image": side})
-    made |= {"image": side, "encoder": own, "data": dict(block), "epoch_size": 0}
-    made["monitor"] = {**made.get("monitor", {}), "every": 0}  # it is validated, and by all images
+    full |= {"image": side, "encoder": own, "data": dict(block), "epoch_size": 0}
+    full["monitor"] = {**full.get("monitor", {}), "every": 0}  # it is validated, and by all images
     of_vit = own.get("final_norm") is False
     norm = "layer" if of_vit else "none"
-    made |= _classifier(made, module, size=size, norm=norm, probe=frozen)
+    full |= _classifier(full, module, size=size, norm=norm, probe=frozen)
     ignore = IGNORE_NORM if of_vit else IGNORE
-    made["init_from"] = {"path": origin.path, "branch": origin.branch, "ignore": ignore}
-    return made | _lengths(made, epochs=epochs, batch=batch, lr=lr)
+    full["init_from"] = {"path": origin.path, "branch": origin.branch, "ignore": ignore}
+    return full | _lengths(full, epochs=epochs, batch=batch, lr=lr)
 
 
 def _classifier(
@@ -179,11 +179,11 @@ def encoder(
     return own
 
 
-def _lengths(made: Mapping[str, Any], *, epochs, batch, lr) -> dict[str, Any]:
+def _lengths(recipe: Mapping[str, Any], *, epochs, batch, lr) -> dict[str, Any]:
     """The keys of a config that length, batch and rate change."""
-    optimizer, found = dict(made["optimizer"]), {}
+    optimizer, changes = dict(recipe["optimizer"]), {}
     if batch is not None and lr is None and "lr" in optimizer:
-        factor = batch / made["batch"]
+        factor = batch / recipe["batch"]
         optimizer["lr"] *= factor
         if "end_lr" in optimizer:
             optimizer["end_lr"] *= factor
@@ -193,8 +193,8 @@ def _lengths(made: Mapping[str, Any], *, epochs, batch, lr) -> dict[str, Any]:
         if optimizer.get("end_lr", 0.0) > lr:
             optimizer["end_lr"] = 0.0
     if epochs is not None:
-        whole, rising = made["duration"].split(), made["warmup"].split()
+        whole, rising = recipe["duration"].split(), recipe["warmup"].split()
         if whole[1:] == rising[1:] and float(whole[0]):
-            found["warmup"] = f"{100 * float(rising[0]) / float(whole[0]):g} percent"
-        found["duration"] = f"{epochs:g} epochs"
-    return found | {"optimizer": optimizer, "batch": batch or made["batch"]}
+            changes["warmup"] = f"{100 * float(rising[0]) / float(whole[0]):g} percent"
+        changes["duration"] = f"{epochs:g} epochs"
+    return changes | {"optimizer": optimizer, "batch": batch or recipe["batch"]}

@@ -54,7 +54,7 @@ def find(run: Run, *, tokenizer: Captions | None = None) -> dict[str, Any]:
     Raises:
       ConfigError: nothing to read, or weights of another tower; nothing has been compiled yet.
     """
-    found = {}
+    states = {}
     for name, slot in run.method.slots.items():
         block = run.config.weights.get(slot.source or "", {})
         if slot.source and block["path"] != UNTRAINED:
@@ -62,32 +62,34 @@ def find(run: Run, *, tokenizer: Captions | None = None) -> dict[str, Any]:
             source = Source(**block)
             grid = run.network.towers[slot.source].grid
             block = weights.block(run.config, slot.source)
-            found[name] = _load(source, slot, abstract, grid=grid, block=block, tokenizer=tokenizer)
-    return found
+            states[name] = _load(
+                source, slot, abstract, grid=grid, block=block, tokenizer=tokenizer
+            )
+    return states
 
 
-def fill(run: Run, state: TrainState, found: Mapping[str, Any]) -> TrainState:
+def fill(run: Run, state: TrainState, states: Mapping[str, Any]) -> TrainState:
     """The first state of a run with the states of its frozen towers in their places."""
-    placed = {name: jax.device_put(x, run.shardings.slots[name]) for name, x in found.items()}
+    placed = {name: jax.device_put(x, run.shardings.slots[name]) for name, x in states.items()}
     return state.replace(slots=state.slots | placed)
 
 
-def _load(source: Source, slot: Slot, wanted: Mapping[str, Any], **made: Any) -> Any:
-    """The state of a slot, of the shapes in `wanted`; `made`: see `weights.load`."""
+def _load(source: Source, slot: Slot, wanted: Mapping[str, Any], **fits: Any) -> Any:
+    """The state of a slot, of the shapes in `wanted`; `fits`: see `weights.load`."""
     if not slot.frozen:
-        found = weights.load_slot(source.path, slot.name)
-        weights.check(found, wanted, what=f"'{slot.name}' of '{source.path}'")
-        return found
+        state = weights.load_slot(source.path, slot.name)
+        weights.check(state, wanted, what=f"'{slot.name}' of '{source.path}'")
+        return state
     if not weights.is_file(source.path):
         step, meta = weights.meta(source.path)
         branches.advise(meta, branch=source.branch, step=step)
     how = source._asdict()
-    tower = weights.load(how.pop("path"), wanted["encoders"][slot.source], **how, **made)
-    found = {"encoders": {slot.source: tower}}
+    tower = weights.load(how.pop("path"), wanted["encoders"][slot.source], **how, **fits)
+    state = {"encoders": {slot.source: tower}}
     heads = wanted.get("decoders")
     if heads and weights.is_file(source.path):
-        found["decoders"] = weights.load_file_heads(source.path, heads, layout=source.layout)
+        state["decoders"] = weights.load_file_heads(source.path, heads, layout=source.layout)
     elif heads:
-        found["decoders"] = weights.load_heads(source.path, heads, source.branch)
-        weights.check(found["decoders"], heads, what=f"heads of '{source.path}'")
-    return found
+        state["decoders"] = weights.load_heads(source.path, heads, source.branch)
+        weights.check(state["decoders"], heads, what=f"heads of '{source.path}'")
+    return state

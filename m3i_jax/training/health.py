@@ -37,7 +37,7 @@ def watch(*, history: Iterable[Mapping[str, float]] = ()) -> Watcher:
 
     def take(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
         """Counts what is poor; returns what has just been so for long enough."""
-        found = []
+        alarms = []
         for name, value in metrics.items():
             kind = name.rpartition("/")[2]
             if kind not in LIMITS or not name.startswith("health/"):
@@ -50,8 +50,8 @@ def watch(*, history: Iterable[Mapping[str, float]] = ()) -> Watcher:
             bad = not np.isfinite(value) or value < low and _shrinks(name, metrics, most)
             poor[name] = poor.get(name, 0) + 1 if bad else 0
             if poor[name] == PATIENCE:
-                found.append((name.removeprefix("health/"), value))
-        return found
+                alarms.append((name.removeprefix("health/"), value))
+        return alarms
 
     def look(step: int, metrics: Mapping[str, float]) -> dict[str, float]:
         for what, value in take(metrics):

@@ -58,23 +58,23 @@ def find(run: Run, *, tokenizer: Captions | None = None) -> Start | None:
     wanted = dict(trees.named_leaves(run.abstract.params))
     if weights.is_file(source.path) and TOKENS in wanted:
         imported = aligned(imported, tokenizer, rows=wanted[TOKENS].shape[0])
-    found, notes = importing.fitted(imported, wanted, grid=run.network.towers["image"].grid)
+    arrays, notes = importing.fitted(imported, wanted, grid=run.network.towers["image"].grid)
     others = "" if weights.is_file(source.path) else weights.other_tokens(source.path, tokenizer)
-    if others and TOKENS in found:
-        found = {path: x for path, x in found.items() if TEXT not in path}
+    if others and TOKENS in arrays:
+        arrays = {path: x for path, x in arrays.items() if TEXT not in path}
         notes += [f"it starts anew: {others}"]
-    online = {path: x for path, x in found.items() if not path.startswith(TARGET)}
-    target = {p.removeprefix(TARGET): x for p, x in found.items() if p.startswith(TARGET)}
+    online = {path: x for path, x in arrays.items() if not path.startswith(TARGET)}
+    target = {p.removeprefix(TARGET): x for p, x in arrays.items() if p.startswith(TARGET)}
     _check_encoder(online, wanted, imported, source.ignore)
     averaged = dict(trees.named_leaves(run.abstract.slots["ema"]))
     taken = _whole_modules(online, wanted, source.ignore)
     taken_target = _whole_modules(target, averaged, source.ignore)
     if not taken:
-        raise ConfigError(f"nothing of {imported.path} fits this run: it has {_modules(found)}")
+        raise ConfigError(f"nothing of {imported.path} fits this run: it has {_modules(arrays)}")
     notes += _agreed(run.config, source, imported, importing.by_module(taken))
     notes += importing.left(imported)
     account = importing.report(taken, wanted, notes=notes, what=imported.path)
-    left = found.keys() - taken.keys() - {TARGET + path for path in taken_target}
+    left = arrays.keys() - taken.keys() - {TARGET + path for path in taken_target}
     account = account._replace(extra=tuple(sorted(left)))
     for line in filter(None, [*str(account).splitlines(), importing.advice(imported.layout)]):
         LOG.info("init_from %s (%s): %s", source.path, imported.layout.name, line)
@@ -126,19 +126,19 @@ def _agreed(config: Config, source: Origin, imported: Imported, taken: Iterable[
     return notes
 
 
-def _check_encoder(found, wanted, imported, ignore) -> None:
+def _check_encoder(arrays, wanted, imported, ignore) -> None:
     """Refuses an image encoder of which not everything fits."""
-    ours, theirs = (_of(ENCODER, leaves) for leaves in (wanted, found))
+    ours, theirs = (_of(ENCODER, leaves) for leaves in (wanted, arrays))
     if theirs:
         account = importing.report(theirs, ours, notes=[], what=imported.path)
         importing.complete(account, imported.layout, ignore=ignore, what=imported.path)
 
 
-def _whole_modules(found, wanted, ignore) -> dict[str, Any]:
+def _whole_modules(arrays, wanted, ignore) -> dict[str, Any]:
     """The leaves of the modules that are the same in both, by path and shape."""
     taken = {}
     for module in importing.by_module(wanted):
-        theirs, ours = (_of(module, leaves) for leaves in (found, wanted))
+        theirs, ours = (_of(module, leaves) for leaves in (arrays, wanted))
         shapes = [
             {path: x.shape for path, x in leaves.items() if not re.search(ignore or "$^", path)}
             for leaves in (theirs, ours)

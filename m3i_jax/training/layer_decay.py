@@ -127,23 +127,23 @@ def _tower(path: str) -> str:
 
 def _block_numbers(params: Any) -> tuple[dict[str, Any], dict[str, int]]:
     """Path -> layers of the blocks that the leaf is of; and the last layer of each encoder."""
-    found, depths = _places(params)
+    places, depths = _places(params)
     layers = {
-        tower: _numbering(tower, found)([depths[tower][stage] for stage in sorted(depths[tower])])
+        tower: _numbering(tower, places)([depths[tower][stage] for stage in sorted(depths[tower])])
         for tower in depths
     }
     place = {tower: sorted(stages) for tower, stages in depths.items()}
     numbers = {}
-    for path, (tower, stage, inside) in found.items():
+    for path, (tower, stage, inside) in places.items():
         at = place[tower].index(stage)
         of = layers[tower]
         numbers[path] = of.behind[at] if inside is None else of.blocks[at][inside]
     return numbers, {tower: of.last for tower, of in layers.items()}
 
 
-def _numbering(tower: str, found: dict[str, Any]) -> Callable[[Sequence[int]], Layers]:
+def _numbering(tower: str, places: dict[str, Any]) -> Callable[[Sequence[int]], Layers]:
     """How the blocks of an encoder are counted, by what they have."""
-    paths = [path for path in found if _tower(path) == tower]
+    paths = [path for path in places if _tower(path) == tower]
     for pattern, rule in NUMBERINGS:
         if any(re.search(pattern, path) for path in paths):
             return rule
@@ -152,7 +152,7 @@ def _numbering(tower: str, found: dict[str, Any]) -> Callable[[Sequence[int]], L
 
 def _places(params: Any) -> tuple[dict[str, tuple], dict[str, dict[int, int]]]:
     """Path -> (encoder, stage, numbers of its blocks there or None); and blocks per stage."""
-    found: dict[str, tuple] = {}
+    places: dict[str, tuple] = {}
     depths: dict[str, dict[int, int]] = {}
     for path, leaf in trees.named_leaves(params):
         if path.startswith("decoders/") or FREE.search(path):
@@ -169,5 +169,5 @@ def _places(params: Any) -> tuple[dict[str, tuple], dict[str, dict[int, int]]]:
             continue
         stages = depths.setdefault(tower, {})
         stages[stage] = max(stages.get(stage, 0), count)
-        found[path] = tower, stage, inside
-    return found, depths
+        places[path] = tower, stage, inside
+    return places, depths

@@ -330,16 +330,16 @@ def _real_changes(
 def _changes(old: Any, new: Any, prefix: str = "") -> list[tuple[str, str]]:
     """(dotted key, phrase) of every difference between two configs."""
     if isinstance(old, dict) and isinstance(new, dict):
-        found = []
+        changes = []
         for key in sorted(old.keys() | new.keys()):
             path = f"{prefix}.{key}" if prefix else key
             if key not in old:
-                found.append((path, f"{path} was absent, is now {shown(new[key])}"))
+                changes.append((path, f"{path} was absent, is now {shown(new[key])}"))
             elif key not in new:
-                found.append((path, f"{path} was {shown(old[key])}, is now absent"))
+                changes.append((path, f"{path} was {shown(old[key])}, is now absent"))
             else:
-                found += _changes(old[key], new[key], path)
-        return found
+                changes += _changes(old[key], new[key], path)
+        return changes
     same = old == new and isinstance(old, bool) == isinstance(new, bool)
     return [] if same else [(prefix, f"{prefix} was {shown(old)}, is now {shown(new)}")]
 

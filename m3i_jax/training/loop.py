@@ -75,11 +75,11 @@ def fit(
     while step < total and not stopped:
         before = time.perf_counter()
         with _parting(parting, info):
-            given = next(source, None)
-        if given is None:
+            following = next(source, None)
+        if following is None:
             _part(parting, info)
             break
-        batch, position = given
+        batch, position = following
         waited += time.perf_counter() - before
         leaves, metrics = advance(leaves, batch)
         step += 1

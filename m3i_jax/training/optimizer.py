@@ -75,9 +75,9 @@ def create(
       total, warmup: steps, for the schedule.
       make: `build.call`; `build.made` for a block that has been checked.
     """
-    given = {"params": params, "batch": batch, "total": total, "warmup": warmup}
+    lengths = {"params": params, "batch": batch, "total": total, "warmup": warmup}
     functions = offered(make=make)
-    return build.build(functions, block, what="config.optimizer", make=make, **given)
+    return build.build(functions, block, what="config.optimizer", make=make, **lengths)
 
 
 def check(block: Mapping[str, Any], *, batch: int, total: int, warmup: int) -> None:
@@ -338,21 +338,21 @@ def _rate(
 ) -> schedules.Schedule:
     """The schedule that the config names, from the peak rate."""
     block = {"name": schedule} if isinstance(schedule, str) else dict(schedule)
-    given = {"total": total, "warmup": warmup}
-    given["peak"] = schedules.peak_rate(batch=batch, lr=lr, base_lr=base_lr)
+    filling = {"total": total, "warmup": warmup}
+    filling["peak"] = schedules.peak_rate(batch=batch, lr=lr, base_lr=base_lr)
     if block.get("name") == "cosine":
-        given |= {"end": end_lr, "stretch": stretch}
+        filling |= {"end": end_lr, "stretch": stretch}
     elif end_lr or stretch != 1:
         key = "end_lr" if end_lr else "stretch"
         raise ConfigError(
             f"config.optimizer.{key} has no meaning for the schedule '{block.get('name')}'"
         )
     what = "config.optimizer.schedule"
-    rate = build.build(SCHEDULES, block, what=what, make=make, **given)
+    rate = build.build(SCHEDULES, block, what=what, make=make, **filling)
     for key, least in (("end_lr", end_lr), ("schedule.start", block.get("start", 0.0))):
-        if least > given["peak"]:
+        if least > filling["peak"]:
             raise ConfigError(
-                f"config.optimizer.{key} is {least:g}, more than the peak of {given['peak']:g}: "
+                f"config.optimizer.{key} is {least:g}, more than the peak of {filling['peak']:g}: "
                 "a rate rises in the warm-up and falls behind it"
             )
     return rate

@@ -48,9 +48,9 @@ def parse(
     if unit == "steps" and number != int(number):
         raise ConfigError(f"{length!r} is not a whole number of steps")
     needs = {"epochs": ("batch", "epoch"), "samples": ("batch",), "percent": ("total",)}
-    given = {"batch": batch, "epoch": epoch, "total": total}
+    sizes = {"batch": batch, "epoch": epoch, "total": total}
     for name in needs.get(unit, ()):
-        if not given[name]:
+        if not sizes[name]:
             raise ConfigError(f"{length!r} is counted in {unit}, which needs the {name} size")
     if unit == "percent" and number > 100:
         raise ConfigError(f"{length!r} is more than the whole run")
@@ -186,9 +186,9 @@ def peak_rate(*, batch: int, lr: float | None = None, base_lr: float | None = No
     scaling rule of Goyal et al. 2017, https://arxiv.org/abs/1706.02677.
     """
     if (lr is None) == (base_lr is None):
-        given = "both" if lr is not None else "neither"
+        which = "both" if lr is not None else "neither"
         raise ConfigError(
-            f"config.optimizer needs 'lr' (the peak) or 'base_lr' (per 256 images), got {given}"
+            f"config.optimizer needs 'lr' (the peak) or 'base_lr' (per 256 images), got {which}"
         )
     peak = float(lr) if lr is not None else base_lr * batch / 256
     if peak > HIGHEST:

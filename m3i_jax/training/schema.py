@@ -259,8 +259,8 @@ class Place(NamedTuple):
         """Refuses a key or a value that neither the function nor the other reader takes."""
         kind, what, extra = self.block, f"config.{self.path}", self.block.read_elsewhere
         others = (*(["name"] if self.name else []), *(extra._fields if extra else ()))
-        given = {*kind.given, *kind.filled, *kind.lacking} - {*self.keywords} | {*kind.given}
-        build.check(self.function, self.keywords, what=what, given=given, others=others)
+        provided = {*kind.given, *kind.filled, *kind.lacking} - {*self.keywords} | {*kind.given}
+        build.check(self.function, self.keywords, what=what, given=provided, others=others)
         if extra:
             build.check(extra, self.elsewhere, what=what)
 
@@ -275,9 +275,9 @@ def places(config: Mapping[str, Any], *, patterns: Iterable[str] = BLOCKS) -> It
     """
     for pattern in patterns:
         block = BLOCKS[pattern]
-        for path, found in _matching(config, pattern.split(".")):
-            if found or not (block.empty or found is None):
-                yield _place(".".join(path), block, found)
+        for path, node in _matching(config, pattern.split(".")):
+            if node or not (block.empty or node is None):
+                yield _place(".".join(path), block, node)
 
 
 def _matching(node: Any, pattern: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -287,22 +287,22 @@ def _matching(node: Any, pattern: Sequence[str]) -> Iterator[tuple[tuple[str, ..
     elif isinstance(node, Mapping):
         first, *rest = pattern
         for name in [*node] if first == "*" else {first} & node.keys():
-            yield from (((name, *path), found) for path, found in _matching(node[name], rest))
+            yield from (((name, *path), inner) for path, inner in _matching(node[name], rest))
 
 
-def _place(path: str, block: Block, found: Any) -> Place:
-    if path == "optimizer.schedule" and isinstance(found, str):
-        found = {"name": found}
+def _place(path: str, block: Block, keys: Any) -> Place:
+    if path == "optimizer.schedule" and isinstance(keys, str):
+        keys = {"name": keys}
     name, what = "", f"config.{path}"
-    if not hasattr(found, "keys"):
-        raise ConfigError(f"{what} is {build.shown(found)}, expected a block of keys")
+    if not hasattr(keys, "keys"):
+        raise ConfigError(f"{what} is {build.shown(keys)}, expected a block of keys")
     if block.named:
-        name, function, keywords = "", block.functions[block.named(found)], dict(found)
+        name, function, keywords = "", block.functions[block.named(keys)], dict(keys)
     elif callable(block.functions):
-        function, keywords = block.functions, dict(found)
+        function, keywords = block.functions, dict(keys)
     else:
-        function, keywords = build.choose(block.functions, found, what=what)
-        name = found["name"]
+        function, keywords = build.choose(block.functions, keys, what=what)
+        name = keys["name"]
     other_keys = block.read_elsewhere._fields if block.read_elsewhere else ()
     apart = {key: keywords.pop(key) for key in other_keys if key in keywords}
     return Place(path, block, name, function, keywords, apart)

@@ -212,18 +212,18 @@ def _save(tokenizer: captions.Captions, workdir: Path) -> None:
 def _start(run: Run, kept: Checkpoints, inputs: Inputs) -> tuple[TrainState, dict | None]:
     """The newest sound checkpoint and its data position, or the initial state."""
     wanted = sharding.abstract(run.abstract.items(), run.shardings.items())
-    found = kept.restore(wanted)
-    if found is None:
+    restored = kept.restore(wanted)
+    if restored is None:
         tokenizer = inputs.tokenizer
         start = init_from.find(run, tokenizer=tokenizer)  # both before anything compiles
         towers = frozen.find(run, tokenizer=tokenizer)
         state = init_from.fill(run, run.create(), start)
         return frozen.fill(run, state, towers), None
-    changed = pipeline.changes(found.meta["fingerprint"], inputs.fingerprint)
+    changed = pipeline.changes(restored.meta["fingerprint"], inputs.fingerprint)
     if changed:
         raise ConfigError(f"the data changed under the checkpoint: {'; '.join(changed)}")
-    LOG.info("going on from step %d", found.step)
-    return TrainState.of(found.items), found.meta["data"]
+    LOG.info("going on from step %d", restored.step)
+    return TrainState.of(restored.items), restored.meta["data"]
 
 
 def _unflatten(state: TrainState) -> Callable[[Any], TrainState]:
@@ -238,9 +238,9 @@ def _hooks(context: RunContext, kept: Checkpoints, *, every: int) -> list[Hook]:
     meta["fingerprint"] = context.inputs.fingerprint
     ceiling = flops.ceiling(run) if jax.process_index() == 0 else None  # only the first one logs
     history = read(context.workdir / METRICS)
-    given = dict(batch=config.batch, flush=every, ceiling=ceiling, history=history)
+    how = dict(batch=config.batch, flush=every, ceiling=ceiling, history=history)
     return [
-        hooks.logging(log, every=schema.Log(**config.log).every, **given),
+        hooks.logging(log, every=schema.Log(**config.log).every, **how),
         _putting_back(context, every=every),
         hooks.saving(
             kept,

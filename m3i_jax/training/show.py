@@ -48,25 +48,25 @@ def blocks() -> dict[str, str]:
 
 def functions(block: str) -> dict[str, str]:
     """{name: title} of what a block may name; {} where it is the keywords of one function."""
-    found = build.lookup(schema.BLOCKS, block, what="block of a config").functions
-    return {} if callable(found) else {name: meanings.title(fn) for name, fn in found.items()}
+    offered = build.lookup(schema.BLOCKS, block, what="block of a config").functions
+    return {} if callable(offered) else {name: meanings.title(fn) for name, fn in offered.items()}
 
 
 def keys(block: str, *, name: str = "") -> str:
     """The keys that a block can have, with their defaults, where it names this function."""
-    found = build.lookup(schema.BLOCKS, block, what="block of a config")
-    fn = found.functions
+    kind = build.lookup(schema.BLOCKS, block, what="block of a config")
+    fn = kind.functions
     if not callable(fn):
         fn = build.lookup(fn, name, what=block)
     title = f"{block}{f' = {name}' if name else ''}: {meanings.title(fn)}"
-    return "\n".join([*_wrapped(title, "    "), *_block(fn, found)])
+    return "\n".join([*_wrapped(title, "    "), *_block(fn, kind)])
 
 
 def _of_key(block: str, key: str) -> str:
     """What a key of a block means to the first function that has it."""
-    found = schema.BLOCKS[block]
-    functions = [found.functions] if callable(found.functions) else [*found.functions.values()]
-    readers = [found.read_elsewhere, *functions] if found.read_elsewhere else functions
+    kind = schema.BLOCKS[block]
+    functions = [kind.functions] if callable(kind.functions) else [*kind.functions.values()]
+    readers = [kind.read_elsewhere, *functions] if kind.read_elsewhere else functions
     return next(filter(None, (meanings.of(fn).get(key) for fn in readers)), "")
 
 

@@ -90,8 +90,8 @@ def starting_at(
 
     They neither move nor decay, no moments gather, and none of the steps count (DINO's last layer).
     """
-    made = optax.chain(*direction)
-    return optax.conditionally_mask(made, lambda step: step >= start) if start else made
+    chained = optax.chain(*direction)
+    return optax.conditionally_mask(chained, lambda step: step >= start) if start else chained
 
 
 class TraceOfSteps(NamedTuple):

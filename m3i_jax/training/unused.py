@@ -24,8 +24,8 @@ def sentences(config: Config, method: Method) -> list[str]:
 
     method: of the config, see `assemble.check`.
     """
-    found = (_modules(config, method), _inputs(config, method), _average(config, method))
-    return [*itertools.chain(*found), *_of_method(config)]
+    of_parts = (_modules(config, method), _inputs(config, method), _average(config, method))
+    return [*itertools.chain(*of_parts), *_of_method(config)]
 
 
 def _modules(config: Config, method: Method) -> Iterator[str]:
@@ -75,8 +75,8 @@ def _said(block: str, said: Mapping[str, Any], fn: Callable, keys, why: str) -> 
 
 
 def _default(fn: Callable, key: str) -> Any:
-    found = inspect.signature(fn).parameters.get(key)
-    default = found.default if found else None
+    parameter = inspect.signature(fn).parameters.get(key)
+    default = parameter.default if parameter else None
     return list(default) if isinstance(default, tuple) else default
 
 

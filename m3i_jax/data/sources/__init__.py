@@ -41,10 +41,10 @@ def source(block: Mapping[str, Any], *, split: str, classes: Sequence[str] | Non
     Raises:
       ConfigError: an unknown name or argument (with the nearest right one), or missing data.
     """
-    made = build.build(SOURCES, block, what="config.data", split=split, classes=classes)
-    account = protocol.account(made)
+    opened = build.build(SOURCES, block, what="config.data", split=split, classes=classes)
+    account = protocol.account(opened)
     for note in account.notes:
         LOG.info("%s data: %s", split, note)
     for warning in account.warnings:
         LOG.warning("%s data: %s", split, warning)
-    return made
+    return opened

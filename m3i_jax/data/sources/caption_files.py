@@ -30,17 +30,17 @@ def beside(images: Sequence[Path], others: Collection[str]) -> dict[Path, Path]:
     for name in map(Path, others):
         if name.suffix.lower() in KINDS:
             named.setdefault(same(name.stem), []).append(name)
-    found = {}
+    text_of = {}
     for image in images if named else ():
         about = [*named.get(same(image.stem), ()), *named.get(same(image.name), ())]
         spelt = sorted(about, key=lambda name, image=image: _order(name, image))
         files = (image.with_name(name.name) for name in spelt)
         if file := next((file for file in files if file.is_file()), None):
-            found[image] = file
-    tables = {image: file for image, file in found.items() if file.suffix.lower() not in LINES}
+            text_of[image] = file
+    tables = {image: file for image, file in text_of.items() if file.suffix.lower() not in LINES}
     if tables and not _has_captions(next(iter(tables.values()))):
-        return {image: file for image, file in found.items() if image not in tables}
-    return found
+        return {image: file for image, file in text_of.items() if image not in tables}
+    return text_of
 
 
 def _order(name: Path, image: Path) -> tuple:

@@ -45,21 +45,21 @@ def look(
     """
     if classes is None and split == "test":
         classes = _trained(root)
-    found = None
+    best = None
     places = folder_names.candidates(root, split)
     # An empty test folder hides no val; where all are empty, the first says so.
     for folder in [d for d in places if has_images(d) or filled(d)] or places[:1]:
         inside = folder != root
         how = dict(captions=captions, inside=inside, root=root, lists=split == "test")
         one = _label(_unwrapped(folder), classes, **how)
-        if found is None or one.account.labelled and not found.account.labelled:
-            found = one
+        if best is None or one.account.labelled and not best.account.labelled:
+            best = one
     if split == "test" and (training := _training(root)):
-        account = found.account._replace(
-            warnings=tuple(filter(None, [overlap.warning(below(training), found.files)]))
+        account = best.account._replace(
+            warnings=tuple(filter(None, [overlap.warning(below(training), best.files)]))
         )
-        found = found._replace(account=account)
-    return found
+        best = best._replace(account=account)
+    return best
 
 
 def _trained(root: Path) -> tuple[str, ...] | None:
@@ -141,10 +141,10 @@ def _label(
     elif flat and lists:
         labels = ilsvrc.find(place, flat, root=root, classes=classes or ())
     names = labels.names if labels else names
-    found = _numbered(folder, there, files, names, classes, labels)
-    found = _saying(found, *said.notes, _depth(inner))
+    labelled = _numbered(folder, there, files, names, classes, labels)
+    labelled = _saying(labelled, *said.notes, _depth(inner))
     told = said.captions if captions else {}
-    return found._replace(captions=told, metadata=said.files if told or labels else ())
+    return labelled._replace(captions=told, metadata=said.files if told or labels else ())
 
 
 def _above(folder: Path, root: Path) -> list[Path]:
@@ -154,10 +154,10 @@ def _above(folder: Path, root: Path) -> list[Path]:
             if metadata.is_one(file.name) and file.is_file()]  # fmt: skip
 
 
-def _saying(found: Labelled, *said: str) -> Labelled:
+def _saying(labelled: Labelled, *said: str) -> Labelled:
     """The split, of which its account says something more."""
-    account = found.account
-    return found._replace(account=account._replace(notes=(*account.notes, *filter(None, said))))
+    account = labelled.account
+    return labelled._replace(account=account._replace(notes=(*account.notes, *filter(None, said))))
 
 
 def _inner(folder: Path, files: Sequence[Path]) -> list[str]:

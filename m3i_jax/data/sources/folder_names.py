@@ -53,12 +53,12 @@ def once(folder: Path) -> tuple[list[Path], dict[str, str]]:
     A link to a folder beside it, into one, or to one around one would give images a second class.
     A folder goes before a link, of links the one to the innermost, and then the first by name.
     """
-    found = subfolders(folder)
-    links = {one: one.resolve() for one in found if one.is_symlink()}
+    folders = subfolders(folder)
+    links = {one: one.resolve() for one in folders if one.is_symlink()}
     if not links:
-        return found, {}
+        return folders, {}
     home = folder.resolve()
-    kept = {home / one.name: one for one in found if one not in links}
+    kept = {home / one.name: one for one in folders if one not in links}
     again: dict[str, str] = {}
     for one in sorted(links, key=lambda d: (-len(links[d].parts), d.name)):
         target = links[one]
@@ -78,26 +78,26 @@ def splits(folder: Path) -> dict[str, Path]:
     Raises:
       ConfigError: two look like the same one, or training and another are one folder.
     """
-    found: dict[str, Path] = {}
+    by_kind: dict[str, Path] = {}
     folders = subfolders(folder)
     for one in folders:
         kind = split_of(one.name)
-        if kind in found:
+        if kind in by_kind:
             raise ConfigError(
                 f"'{folder}' has two folders that look like its {kind} split, "
-                f"'{found[kind].name}' and '{one.name}'; leave one of them there"
+                f"'{by_kind[kind].name}' and '{one.name}'; leave one of them there"
             )
         if kind:
-            found[kind] = one
-    found = found or _paired(folder, folders)
-    places = {kind: one.resolve() for kind, one in found.items()}
+            by_kind[kind] = one
+    by_kind = by_kind or _paired(folder, folders)
+    places = {kind: one.resolve() for kind, one in by_kind.items()}
     for kind, place in places.items():
         if kind != "train" and place == places.get("train"):
             raise ConfigError(
-                f"'{found['train']}' and '{found[kind]}' are one folder; what is tested on must "
-                "not be what is trained on"
+                f"'{by_kind['train']}' and '{by_kind[kind]}' are one folder; what is tested on "
+                "must not be what is trained on"
             )
-    return found
+    return by_kind
 
 
 def _paired(root: Path, folders: list[Path]) -> dict[str, Path]:
@@ -115,9 +115,9 @@ def _paired(root: Path, folders: list[Path]) -> dict[str, Path]:
         rest = tuple(w for w, k in zip(words, kinds, strict=True) if not k and not w.isdecimal())
         for kind in filter(None, kinds):
             alike.setdefault(rest, {}).setdefault(kind, folder)
-    pairs = [found for found in alike.values() if len(found) > 1 and "train" in found]
+    pairs = [pair for pair in alike.values() if len(pair) > 1 and "train" in pair]
     if len(pairs) > 1:
-        several = " and ".join(_quoted(path.name for path in found.values()) for found in pairs)
+        several = " and ".join(_quoted(path.name for path in pair.values()) for pair in pairs)
         raise ConfigError(
             f"'{root}' holds the splits of several data sets, {several}; give the folders of one "
             "of them, called train and test, as config.data.root"
@@ -139,12 +139,12 @@ def candidates(root: Path, split: str | None) -> list[Path]:
     if split not in ORDER:
         raise ConfigError(f"split is '{split}'{nearest(split, ORDER)}")
     for inner in ("", *ILSVRC):
-        if found := splits(root / inner) if (root / inner).is_dir() else {}:
+        if by_kind := splits(root / inner) if (root / inner).is_dir() else {}:
             break
-    chosen = [_unwrapped(found[kind], kind) for kind in ORDER[split] if kind in found]
-    if chosen or split == "train" and not found:
+    chosen = [_unwrapped(by_kind[kind], kind) for kind in ORDER[split] if kind in by_kind]
+    if chosen or split == "train" and not by_kind:
         return chosen or [root]
-    there = f"; it has {_quoted(path.name for path in found.values())}" if found else ""
+    there = f"; it has {_quoted(path.name for path in by_kind.values())}" if by_kind else ""
     raise NoSplit(
         f"'{root}' has no {split} split: looked for {', '.join(ORDER[split])} in it, in any case, "
         f"and for names such as {ALIKE[split]}{there}"

@@ -46,8 +46,8 @@ def tree(folder: Path, *, captions: bool) -> Tree:
       ConfigError: it or something below it cannot be read, or a subfolder holds splits.
     """
     left_out: collections.Counter = collections.Counter()
-    found = Tree([], {}, left_out, {}, [])
-    flat = _images(folder, found, captions, deep=False)
+    listing = Tree([], {}, left_out, {}, [])
+    flat = _images(folder, listing, captions, deep=False)
     own, again = once(folder)
     left_out.update(f"link to the folder '{other}'" for other in again.values())
     for one in own:
@@ -57,8 +57,8 @@ def tree(folder: Path, *, captions: bool) -> Tree:
                 f"'{one}' holds the splits {' and '.join(inner)}; give it as config.data.root, or "
                 "put its images into a folder of its name within each split"
             )
-        found.folders[one.name] = _images(one, found, captions, deep=True)
-    return found._replace(flat=flat)
+        listing.folders[one.name] = _images(one, listing, captions, deep=True)
+    return listing._replace(flat=flat)
 
 
 def filled(folder: Path) -> list[str]:
@@ -86,7 +86,7 @@ def has_images(folder: Path) -> bool:
 
 def _images(folder: Path, there: Tree, captions: bool, *, deep: bool) -> list[Path]:
     """Regular image files, also through links, sorted by path; the rest is put into `there`."""
-    found, left_out = [], there.left_out
+    regular, left_out = [], there.left_out
     for place, images, others in _walk(folder, left_out, deep=deep):
         taken = [image for image in images if image.is_file()]
         left_out["broken link or no regular file"] += len(images) - len(taken)
@@ -97,10 +97,10 @@ def _images(folder: Path, there: Tree, captions: bool, *, deep: bool) -> list[Pa
         for name in others.difference(tables, (text.name for text in beside.values())):
             suffix = os.path.splitext(name)[1]
             left_out[f"'{suffix.lower()}'" if suffix else "without a suffix"] += 1
-        found += taken
+        regular += taken
     for kind in [kind for kind, count in left_out.items() if not count]:
         del left_out[kind]
-    return sorted(found)
+    return sorted(regular)
 
 
 def _walk(folder: Path, left_out: collections.Counter, *, deep: bool = True):

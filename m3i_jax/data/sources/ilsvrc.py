@@ -88,8 +88,8 @@ def _candidates(folder: Path, root: Path, stems: Collection[str]) -> list[Path]:
     kits = [kit / "data" for place in near for kit in sorted(place.glob("*devkit*"))]
     # ILSVRC/Data/CLS-LOC/val is four folders below the tables of Kaggle's archive.
     kaggle = above[2:4] if "CLS-LOC" in folder.parts else []
-    found = (p for place in (*near, *kits, *kaggle) for p in _matching(place, patterns))
-    return [p for p in dict.fromkeys(found) if p.is_file() and same(p.stem) not in stems]
+    lists = (p for place in (*near, *kits, *kaggle) for p in _matching(place, patterns))
+    return [p for p in dict.fromkeys(lists) if p.is_file() and same(p.stem) not in stems]
 
 
 def _matching(place: Path, patterns: Sequence[str]) -> list[Path]:
@@ -120,8 +120,8 @@ def _by_name(
         for image in images
     }
     # A list of all splits has a "0.png" in each: where its folders are ours, others are not meant.
-    exact = any(_shared(name, image) > 2 for image, found in about.items() for name, _ in found)
-    names = [_said(found, image, path, exact=exact) for image, found in about.items()]
+    exact = any(_shared(name, image) > 2 for image, lines in about.items() for name, _ in lines)
+    names = [_said(lines, image, path, exact=exact) for image, lines in about.items()]
     if "-1" in names and FLAGS.issuperset(name for name in names if name) and "-1" not in known:
         raise ConfigError(
             f"'{path}' says of each image whether it has a class (1 or -1), and not which; "
@@ -135,10 +135,10 @@ def _said(rows: Sequence[tuple[str, str]], image: Path, path: Path, *, exact: bo
     if exact:
         rows = [row for row in rows if "/" not in row[0] or _shared(row[0], image) > 2]
     most = max((_shared(name, image) for name, _ in rows), default=0)
-    found = sorted({name for where, name in rows if _shared(where, image) == most})
-    if len(found) > 1:
-        raise ConfigError(f"'{path}' says of '{image.name}' both '{found[0]}' and '{found[1]}'")
-    return found[0] if found else None
+    classes = sorted({name for where, name in rows if _shared(where, image) == most})
+    if len(classes) > 1:
+        raise ConfigError(f"'{path}' says of '{image.name}' both '{classes[0]}' and '{classes[1]}'")
+    return classes[0] if classes else None
 
 
 def _other_split(name: str, image: Path) -> bool:
@@ -224,8 +224,8 @@ def _annotated(folder: Path, images: Sequence[Path]) -> Labels | None:
         return None
     notes = {same(file.stem): file for file in place.glob("*.xml")}
     files = [notes.get(same(image.stem)) for image in images]
-    found = [_OBJECT.search(f.read_bytes()) if f and f.is_file() else None for f in files]
-    names = [one and one[1].decode("utf-8", "replace") for one in found]
+    objects = [_OBJECT.search(f.read_bytes()) if f and f.is_file() else None for f in files]
+    names = [one and one[1].decode("utf-8", "replace") for one in objects]
     return Labels(place, names) if any(names) else None
 
 

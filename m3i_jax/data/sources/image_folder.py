@@ -59,9 +59,9 @@ def image_folder(
     Raises:
       ConfigError: the folder is missing, holds no images, or leaves open which are meant.
     """
-    found = look(Path(root).expanduser(), split, classes=classes, captions=captions)
+    labelled = look(Path(root).expanduser(), split, classes=classes, captions=captions)
     decode = decoder(decode, orientation=orientation, max_pixels=max_pixels)
-    return ImageFolder(found, captions=captions, decode=decode)
+    return ImageFolder(labelled, captions=captions, decode=decode)
 
 
 class ImageFolder:
@@ -70,12 +70,12 @@ class ImageFolder:
     name = "image_folder"
     on_disk = True
 
-    def __init__(self, found: Labelled, *, captions: bool, decode: Decoder):
+    def __init__(self, labelled: Labelled, *, captions: bool, decode: Decoder):
         """Of the files that were found; those that appear later are not seen."""
-        self.folder, self.classes, self.account = found.folder, found.classes, found.account
-        self._files, self.labels = found.files, found.labels
-        self._texts, self._captions, self._decode = found.texts, captions, decode
-        self._said, self._metadata = found.captions, found.metadata
+        self.folder, self.classes, self.account = labelled.folder, labelled.classes, labelled.account
+        self._files, self.labels = labelled.files, labelled.labels
+        self._texts, self._captions, self._decode = labelled.texts, captions, decode
+        self._said, self._metadata = labelled.captions, labelled.metadata
 
     def __len__(self) -> int:
         """Number of image files."""

@@ -138,15 +138,15 @@ def _examined(rows: list[list[str]], stems: Collection[str]) -> _Table:
 
     def fit(column: int) -> tuple[int, int, int]:
         cells = [row[column] for row in rows if column < len(row)]
-        found = [cell for cell in cells if stem(cell, stems) in stems]
+        named = [cell for cell in cells if stem(cell, stems) in stems]
         title = header[column] if column < len(header) else ""
-        full = sum(slashed(cell).rpartition("/")[2] not in stems for cell in found)
-        return full, (title in NAMED) - (title in COUNTED), len(found)
+        full = sum(slashed(cell).rpartition("/")[2] not in stems for cell in named)
+        return full, (title in NAMED) - (title in COUNTED), len(named)
 
     width = max(map(len, rows), default=0)
     fits = [fit(column) for column in range(width)]
-    found = [column for column in range(width) if fits[column][2]]
-    name = max(found, key=lambda column: (*fits[column], -column), default=0)
+    columns = [column for column in range(width) if fits[column][2]]
+    name = max(columns, key=lambda column: (*fits[column], -column), default=0)
     return _Table(rows[1:] if header else rows, header, name, fits[name][2] if fits else 0)
 
 

@@ -51,12 +51,12 @@ def read(files: Sequence[Path], images: Sequence[Path]) -> Metadata:
       ConfigError: one is no text, no table, or no JSON.
     """
     known = {same(image.as_posix()): image for image in images} if files else {}
-    found = Metadata({}, {}, (), ())
+    merged = Metadata({}, {}, (), ())
     for file in files:
         one = _one(file, known)
-        labels, captions = found.labels | one.labels, one.captions | found.captions
-        found = Metadata(labels, captions, found.files + one.files, found.notes + one.notes)
-    return found
+        labels, captions = merged.labels | one.labels, one.captions | merged.captions
+        merged = Metadata(labels, captions, merged.files + one.files, merged.notes + one.notes)
+    return merged
 
 
 def _one(file: Path, known: Mapping[str, Path]) -> Metadata:

@@ -20,28 +20,28 @@ def warning(train: Sequence[Path], test: Sequence[Path]) -> str:
     chosen = [test[i] for i in places(len(test), TESTED).tolist()]
     known = _stated([train[i] for i in places(len(train), TRAINED).tolist()])
     asked = _stated(chosen)
-    found = _linked(asked, known)
-    found |= _alike({test: stat for test, stat in asked.items() if test not in found}, known)
-    if not found:
+    twins = _linked(asked, known)
+    twins |= _alike({test: stat for test, stat in asked.items() if test not in twins}, known)
+    if not twins:
         return ""
-    one, other = next(iter(found.items()))
+    one, other = next(iter(twins.items()))
     return (
-        f"{len(found)} of {len(chosen)} test images that were looked at are training images, too, "
+        f"{len(twins)} of {len(chosen)} test images that were looked at are training images, too, "
         f"as '{one}' is '{other}': what is measured on them has been trained on"
     )
 
 
 def _stated(files: Sequence[Path]) -> dict[Path, tuple[int, int, int]]:
     """(device, inode, size) of the files that are there."""
-    found = {}
+    stats = {}
     for file in files:
         try:
             stat = file.stat()
         except OSError:  # said where it is read
             continue
         if S_ISREG(stat.st_mode):
-            found[file] = (stat.st_dev, stat.st_ino, stat.st_size)
-    return found
+            stats[file] = (stat.st_dev, stat.st_ino, stat.st_size)
+    return stats
 
 
 def _linked(asked, known) -> dict[Path, Path]:
@@ -56,7 +56,7 @@ def _alike(asked, known) -> dict[Path, Path]:
     for file, (*_, size) in known.items():
         sizes.setdefault(size, []).append(file)
     digests: dict[int, dict[bytes, Path]] = {}
-    left, found = READ, {}
+    left, twins = READ, {}
     for test, (*_, size) in asked.items():
         if not size or size not in sizes:
             continue
@@ -67,8 +67,8 @@ def _alike(asked, known) -> dict[Path, Path]:
         if size not in digests:
             digests[size] = {_digest(file): file for file in sizes[size]}
         if other := digests[size].get(_digest(test)):
-            found[test] = other
-    return found
+            twins[test] = other
+    return twins
 
 
 def _digest(file: Path) -> bytes:

@@ -39,8 +39,8 @@ class Subset:
     @property
     def labels(self) -> np.ndarray | None:
         """The labels of these records, of a source that says its own."""
-        found = getattr(self._source, "labels", None)
-        return None if found is None else np.asarray(found)[self._chosen]
+        labels = getattr(self._source, "labels", None)
+        return None if labels is None else np.asarray(labels)[self._chosen]
 
     def fingerprint(self) -> str:
         """A digest of the source's own and of which records these are."""

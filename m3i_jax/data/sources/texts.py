@@ -41,13 +41,13 @@ def lines(data: bytes, *, whole: bool) -> tuple[list[str], int]:
         text, sound = codecs.getincrementaldecoder(name)().decode(data, final=whole), True
     except UnicodeDecodeError:
         text, sound = data.decode(name, "replace"), False
-    found = text.replace("\ufeff", "").splitlines(keepends=True)
-    if not whole and found and len(found[-1].splitlines()[0]) == len(found[-1]):
-        cut = found.pop()
-        if not found:
-            found = [cut.rpartition(" ")[0] or cut]
-    clear = [x for x in found if "\0" not in x and "\ufffd" not in x and (sound or x.isascii())]
-    return clear, len(found) - len(clear)
+    rows = text.replace("\ufeff", "").splitlines(keepends=True)
+    if not whole and rows and len(rows[-1].splitlines()[0]) == len(rows[-1]):
+        cut = rows.pop()
+        if not rows:
+            rows = [cut.rpartition(" ")[0] or cut]
+    clear = [x for x in rows if "\0" not in x and "\ufffd" not in x and (sound or x.isascii())]
+    return clear, len(rows) - len(clear)
 
 
 def read(path: Path) -> str:

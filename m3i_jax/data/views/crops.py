@@ -80,8 +80,8 @@ class Crops:
         for name in ("scale", "ratio", "views", "local_scale"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if isinstance(self.rand_augment, Mapping):
-            made = call(RandAugment, self.rand_augment, what="config.crops.rand_augment")
-            object.__setattr__(self, "rand_augment", made)
+            policy = call(RandAugment, self.rand_augment, what="config.crops.rand_augment")
+            object.__setattr__(self, "rand_augment", policy)
         for name, least in (("size", 1), ("local", 0), ("local_size", 1), ("repeats", 1)):
             if not getattr(self, name) >= least:
                 raise ConfigError(

@@ -58,9 +58,9 @@ def corrupted(
       seed: of what is drawn.
     """
     strength = TABLES[table][name][severity - 1]
-    made = []
+    changed = []
     for image, number in zip(images, numbers, strict=True):
         rng = np.random.default_rng((seed, zlib.crc32(name.encode()), severity, int(number)))
         x = CORRUPTIONS[name](rng, np.asarray(image, np.float64) / 255.0, *strength)
-        made.append(np.rint(255.0 * np.clip(x, 0.0, 1.0)).astype(np.uint8))
-    return np.stack(made)
+        changed.append(np.rint(255.0 * np.clip(x, 0.0, 1.0)).astype(np.uint8))
+    return np.stack(changed)

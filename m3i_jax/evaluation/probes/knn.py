@@ -56,9 +56,9 @@ def knn(
     for first in range(0, len(labels), chunk):
         rows = features[first : first + chunk]
         fill = np.zeros((min(chunk, len(labels)) - len(rows), rows.shape[1]), rows.dtype)
-        found = _vote_compiled(bank, np.concatenate([rows, fill]), ks, temperature)
-        found = np.asarray(found)[:, : len(rows)]
-        correct += (found == labels[None, first : first + chunk]).sum(axis=1)
+        voted = _vote_compiled(bank, np.concatenate([rows, fill]), ks, temperature)
+        voted = np.asarray(voted)[:, : len(rows)]
+        correct += (voted == labels[None, first : first + chunk]).sum(axis=1)
     return {k: int(c) / len(labels) for k, c in zip(ks, correct, strict=True)}
 
 
@@ -72,10 +72,10 @@ def online_knn(
     """
     labels = jnp.asarray(queries.labels)
     bank = FeatureSet(normalize.unit(bank.features), jnp.asarray(bank.labels))
-    found = vote(bank, queries.features, ks=(k,), temperature=temperature)[0]
+    voted = vote(bank, queries.features, ks=(k,), temperature=temperature)[0]
     counted = labels >= 0
     total = counted.sum()
-    return ((found == labels) & counted).sum() / jnp.maximum(total, 1).astype(jnp.float32)
+    return ((voted == labels) & counted).sum() / jnp.maximum(total, 1).astype(jnp.float32)
 
 
 def vote(bank: FeatureSet, queries: Array, *, ks: tuple[int, ...], temperature: float) -> Array:
@@ -96,12 +96,12 @@ def vote(bank: FeatureSet, queries: Array, *, ks: tuple[int, ...], temperature: 
     first = jnp.where(labels[:, :1] >= 0, near[:, :1], 0.0)
     weight = jnp.exp((near - first) / temperature)
     same = labels[:, :, None] == labels[:, None, :]
-    found = []
+    winners = []
     for k in ks:
         votes = jnp.where(same[:, :k, :k], weight[:, None, :k], 0.0).sum(-1)
         best = jnp.argmax(votes, axis=1)
-        found.append(jnp.take_along_axis(labels, best[:, None], axis=1)[:, 0])
-    return jnp.stack(found)
+        winners.append(jnp.take_along_axis(labels, best[:, None], axis=1)[:, 0])
+    return jnp.stack(winners)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))

@@ -139,8 +139,8 @@ def path(
             one = problem._replace(spread=1 / np.sqrt(0.5 * eigenvalues + l2), l2=np.float64(l2))
             tell = functools.partial(tick, number)
             theta, count, steepest = _searched(theta, one, tolerance, limit, exact, tell)
-            made = Classifier(mean, scale, theta[:-1], theta[-1])
-            fits.append(Fit(made, count, steepest <= tolerance))
+            optimum = Classifier(mean, scale, theta[:-1], theta[-1])
+            fits.append(Fit(optimum, count, steepest <= tolerance))
     return fits
 
 

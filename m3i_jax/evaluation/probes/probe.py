@@ -59,8 +59,8 @@ def statistics(features: Array) -> tuple[np.ndarray, np.ndarray]:
 
 def score(classifier: Classifier, test: FeatureSet) -> tuple[float, float | None]:
     """Top-1 and, of more than 5 classes, top-5: exact counts over exact numbers of rows."""
-    found = tally(lambda x: logits(classifier, x), test)
-    return found.metrics["top1"], found.metrics["top5"]
+    counted = tally(lambda x: logits(classifier, x), test)
+    return counted.metrics["top1"], counted.metrics["top5"]
 
 
 class Tally(NamedTuple):
@@ -85,16 +85,16 @@ def tally(scores: Callable[[Array], np.ndarray], test: FeatureSet) -> Tally:
 
     scores: (B, D) features -> (B, C), compared in float32; of equal ones the lower class wins.
     """
-    found = []
+    parts = []
     for i in range(0, len(test.labels), CHUNK):
         x, y = test.features[i : i + CHUNK], np.asarray(test.labels[i : i + CHUNK])
-        made = np.asarray(scores(x), np.float32)
-        found.append(ranks(made, y))
-    rank, labels = np.concatenate(found), np.asarray(test.labels)
+        scored = np.asarray(scores(x), np.float32)
+        parts.append(ranks(scored, y))
+    rank, labels = np.concatenate(parts), np.asarray(test.labels)
     counts = np.bincount(labels)
     hits = np.bincount(labels[rank < 1], minlength=len(counts))[counts > 0]
     counts = counts[counts > 0]
-    top5 = float((rank < 5).mean()) if made.shape[1] > 5 else None
+    top5 = float((rank < 5).mean()) if scored.shape[1] > 5 else None
     shares = {"top1": float((rank < 1).mean()), "top5": top5}
     return Tally(shares | {"mean_per_class": float((hits / counts).mean())}, hits, counts)
 
@@ -109,7 +109,7 @@ def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def class_count(train: FeatureSet, test: FeatureSet, classes: int | None) -> int:
     """The number of classes, of tables that a probe can be made of."""
     require_tables(train, test, what="a probe")
-    found = 1 + int(max(np.max(train.labels), np.max(test.labels)))
-    if classes is not None and found > classes:
-        raise ValueError(f"label {found - 1} is not among {classes} classes")
-    return found if classes is None else classes
+    seen = 1 + int(max(np.max(train.labels), np.max(test.labels)))
+    if classes is not None and seen > classes:
+        raise ValueError(f"label {seen - 1} is not among {classes} classes")
+    return seen if classes is None else classes

@@ -31,14 +31,14 @@ def calibration(*, classifier: Name = "linear", bins: Bins = scores.BINS, seed: 
 
     def measure(evaluation: Evaluation) -> Measured:
         what = "the task calibration"
-        made = CLASSIFIERS[classifier](evaluation, what=what)
-        found = made.scored(None)
-        if len(found.labels) < 2:
+        judge = CLASSIFIERS[classifier](evaluation, what=what)
+        scored = judge.scored(None)
+        if len(scored.labels) < 2:
             raise NotMeasurable(f"{what} needs two labelled test images or more, and there is one")
-        plain = scores.judged(*found)
+        plain = scores.judged(*scored)
         table = scores.reliability(plain.confidence, plain.right, bins=bins)
         mass = scores.reliability(plain.confidence, plain.right, bins=bins, equal="mass")
-        scaled, temperature = _scaled(found, seed)
+        scaled, temperature = _scaled(scored, seed)
         after = scores.reliability(scaled.confidence, scaled.right, bins=bins)
         metrics = {
             "ece": table.expected_error,
@@ -51,20 +51,20 @@ def calibration(*, classifier: Name = "linear", bins: Bins = scores.BINS, seed: 
             "nll_scaled": scaled.likelihood.mean(),
         }
         rows = zip(*(column.tolist() for column in table), strict=True)
-        protocol = {**made.protocol, "reliability": [list(row) for row in rows]}
+        protocol = {**judge.protocol, "reliability": [list(row) for row in rows]}
         means = {"nll": plain.likelihood, "brier": plain.brier, "nll_scaled": scaled.likelihood}
         intervals = {name: of_mean(values) for name, values in means.items()}
-        return Measured(metrics, protocol, {**made.counts, "test": len(found.labels)}, intervals)
+        return Measured(metrics, protocol, {**judge.counts, "test": len(scored.labels)}, intervals)
 
     settings = {"classifier": classifier, "bins": bins, "seed": seed}
     return Task("calibration", "calibration", "ece", "number", settings, measure, lower=True)
 
 
-def _scaled(found: Scored, seed: int) -> tuple[scores.Judged, float]:
+def _scaled(scored: Scored, seed: int) -> tuple[scores.Judged, float]:
     """Rows judged at the temperature of the other half; the geometric mean of the two."""
-    order = np.random.default_rng(seed).permutation(len(found.labels))
+    order = np.random.default_rng(seed).permutation(len(scored.labels))
     halves = order[: len(order) // 2], order[len(order) // 2 :]
-    of = lambda half: (found.scores[half], found.labels[half])  # noqa: E731
+    of = lambda half: (scored.scores[half], scored.labels[half])  # noqa: E731
     temperatures = [scores.fitted_temperature(*of(half)) for half in halves]
     judged = [
         scores.judged(*of(half), temperature=temperature)

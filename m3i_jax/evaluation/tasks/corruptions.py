@@ -52,19 +52,19 @@ def corruptions(
             raise ConfigError(f"kinds has '{name}', expected {nearest(name, common.CORRUPTIONS)}")
 
     def measure(evaluation: Evaluation) -> Measured:
-        made = CLASSIFIERS[classifier](evaluation, what="the task corruptions")
+        judge = CLASSIFIERS[classifier](evaluation, what="the task corruptions")
         side = evaluation.settings["image"]
         table = common.chosen(side) if strengths == "auto" else strengths
-        clean = hits(made.scored(None))
+        clean = hits(judge.scored(None))
         right = {}
         for number, (name, level) in enumerate((n, s) for n in chosen for s in levels):
             LOG.info(
                 "corruption %d of %d: %s %d", number + 1, len(chosen) * len(levels), name, level
             )
-            right[name, level] = hits(made.scored(_transform(name, level, table, seed)))
+            right[name, level] = hits(judge.scored(_transform(name, level, table, seed)))
         metrics, intervals = _summary(clean, right)
-        counts = {**made.counts, "test": len(clean)}
-        return Measured(metrics, {**made.protocol, "strengths": table}, counts, intervals)
+        counts = {**judge.counts, "test": len(clean)}
+        return Measured(metrics, {**judge.protocol, "strengths": table}, counts, intervals)
 
     settings = {"classifier": classifier, "severity": levels, "kinds": chosen, "seed": seed}
     title = "accuracy on corrupted images"

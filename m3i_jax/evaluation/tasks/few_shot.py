@@ -64,7 +64,7 @@ def few_shot(
         labels, classes = np.asarray(train.labels), getattr(evaluation, "classes", ())
         if method == "logistic":
             train, test = (t._replace(features=fits.msn_rows(t.features)) for t in (train, test))
-        counts, found = {"test": len(test.labels)}, {name: [] for name in names}
+        counts, shares = {"test": len(test.labels)}, {name: [] for name in names}
         tick = ticker("few-shot: classifier", total=len(names) * draws)
         plan = [(name, draw) for name in names for draw in range(draws)]
         for done, (name, draw) in enumerate(plan):
@@ -72,10 +72,10 @@ def few_shot(
             rows = fits.draw(labels, seed=seed + draw, names=classes, **wanted[name])
             counts[f"train_{name}"] = len(rows)
             few = FeatureSet(train.features[rows], labels[rows])
-            found[name].append(_top1(few, test, method, settings.get("l2")))
-        metrics = {f"top1_{name}": float(np.mean(values)) for name, values in found.items()}
-        ends = {f"top1_{k}": student(v) for k, v in found.items() if len(v) > 1}
-        every = {f"top1_{name}": values for name, values in found.items()}
+            shares[name].append(_top1(few, test, method, settings.get("l2")))
+        metrics = {f"top1_{name}": float(np.mean(values)) for name, values in shares.items()}
+        ends = {f"top1_{k}": student(v) for k, v in shares.items() if len(v) > 1}
+        every = {f"top1_{name}": values for name, values in shares.items()}
         return Measured(metrics, {"draws_top1": every}, counts, ends)
 
     title = f"few-shot, {shown.replace('shot', ' per class').replace('pct', ' %')}"

@@ -29,9 +29,9 @@ def knn(
 
     def measure(evaluation: Evaluation) -> Measured:
         train, test = evaluation.labelled(what="kNN")
-        found = neighbours.knn(train, test, k=ks, temperature=temperature)
+        shares = neighbours.knn(train, test, k=ks, temperature=temperature)
         counts = {"train": len(train.labels), "test": len(test.labels)}
-        return Measured({f"top1_k{k}": share for k, share in found.items()}, counts=counts)
+        return Measured({f"top1_k{k}": share for k, share in shares.items()}, counts=counts)
 
     settings = {"temperature": temperature}
     return Task("knn", f"kNN, k = {shown}", f"top1_k{shown}", "share", settings, measure)

@@ -45,9 +45,9 @@ def linear(
             probe = lbfgs(train, test)
         else:
             probe = lars(jax.random.key(seed), train, test, base_lr=rate)
-        found = tally(lambda x: logits(probe.classifier, x), test)
+        counted = tally(lambda x: logits(probe.classifier, x), test)
         protocol = {"l2": probe.l2, "iterations": probe.iterations}
         counts = {"train": len(train.labels), "test": len(test.labels)}
-        return Measured(found.metrics, protocol, counts, found.intervals)
+        return Measured(counted.metrics, protocol, counts, counted.intervals)
 
     return Task("linear", "linear probe", "top1", "share", settings, measure)

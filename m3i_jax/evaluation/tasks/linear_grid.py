@@ -67,10 +67,10 @@ def linear_grid(
             for how in inputs(evaluation, pools, blocks)
         }
         rows = grid.rows_of(evaluation, kinds, plan, views=views, what=WHAT)
-        found = grid.train(plan, rows, what=WHAT)
-        shares = {name: float(each.max()) for name, each in found.shares.items()}
-        chosen = {"features": found.kind, "rate": rates[found.best], f"{choose}_top1": shares}
-        return result(found, rows, chosen)
+        by_input = grid.train(plan, rows, what=WHAT)
+        shares = {name: float(each.max()) for name, each in by_input.shares.items()}
+        chosen = {"features": by_input.kind, "rate": rates[by_input.best], f"{choose}_top1": shares}
+        return result(by_input, rows, chosen)
 
     settings = dict(rates=list(rates), blocks=list(blocks), pool=list(pools) or "auto")
     settings |= dict(views=views, **length, choose=choose, seed=seed)

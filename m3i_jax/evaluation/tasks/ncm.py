@@ -10,9 +10,9 @@ def ncm() -> Task:
 
     def measure(evaluation: Evaluation) -> Measured:
         train, test = evaluation.labelled(what="the nearest class mean")
-        found = nearest_class_mean(train, test)
+        counted = nearest_class_mean(train, test)
         counts = {"train": len(train.labels), "test": len(test.labels)}
-        return Measured(found.metrics, {}, counts, found.intervals)
+        return Measured(counted.metrics, {}, counts, counted.intervals)
 
     settings = {"distance": "cosine"}
     return Task("ncm", "nearest class mean", "top1", "share", settings, measure)

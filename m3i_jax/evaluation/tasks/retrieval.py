@@ -39,9 +39,9 @@ def retrieval(
     def measure(evaluation: Evaluation) -> Measured:
         compared = image_text.of(evaluation, what="retrieval")
         images, texts, owners = _captioned(evaluation, compared.name, compared.image, captions)
-        found = numbers.recalls(images, compared.text(texts), owners, ks=ks)
+        right_of = numbers.recalls(images, compared.text(texts), owners, ks=ks)
         totals = {"image_to_text": len(images), "text_to_image": len(texts)}
-        rights = {(way, k): found[way][k] / totals[way] for way in WAYS for k in ks}
+        rights = {(way, k): right_of[way][k] / totals[way] for way in WAYS for k in ks}
         metrics = {f"{way}_r{k}": share for (way, k), share in rights.items()}
         intervals = {f"{w}_r{k}": wilson(share, totals[w]) for (w, k), share in rights.items()}
         if 1 in ks:

@@ -17,7 +17,7 @@ def without_fine_tuning() -> Task:
 
     def measure(evaluation: Evaluation) -> Measured:
         head = classifiers.own_head(evaluation, what="the task without_fine_tuning")
-        found = head.scored(None)
-        return Measured(classifiers.shares(found), head.protocol, {"test": len(found.labels)})
+        scored = head.scored(None)
+        return Measured(classifiers.shares(scored), head.protocol, {"test": len(scored.labels)})
 
     return Task("without_fine_tuning", TITLE, "top1", "share", {}, measure)

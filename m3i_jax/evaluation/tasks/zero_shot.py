@@ -32,8 +32,8 @@ def zero_shot(
     def measure(evaluation: Evaluation) -> Measured:
         what = "zero-shot classification"
         classifier = classifiers.by_names(evaluation, what=what, **settings)
-        found = classifier.scored(None)
-        counts = {"test": len(found.labels)}
-        return Measured(classifiers.shares(found), classifier.protocol, counts)
+        scored = classifier.scored(None)
+        counts = {"test": len(scored.labels)}
+        return Measured(classifiers.shares(scored), classifier.protocol, counts)
 
     return Task("zero_shot", "zero-shot", "top1", "share", settings, measure)

@@ -31,8 +31,8 @@ def _kept(run: Run, rows: int) -> int:
 
     def derivative(params: Any, states: dict, batch: Batch):
         key = jax.random.key(0)
-        given = views(key, batch, run.augment)
-        prepared = fw.prepare(method, network, given, key=key, params=params, states=states)
+        inputs = views(key, batch, run.augment)
+        prepared = fw.prepare(method, network, inputs, key=key, params=params, states=states)
 
         def loss(params):
             how = dict(train=True, key=key)
@@ -42,8 +42,8 @@ def _kept(run: Run, rows: int) -> int:
 
         return jax.vjp(loss, params)[1]
 
-    given = run.abstract.params, run.abstract.slots, run.batch_shape(rows)
+    shapes = run.abstract.params, run.abstract.slots, run.batch_shape(rows)
     with jax.set_mesh(run.mesh):
-        held = jax.tree.leaves(jax.eval_shape(derivative, *given))
+        held = jax.tree.leaves(jax.eval_shape(derivative, *shapes))
     arrays = [x for x in held if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)]
     return sum(math.prod(x.shape) * np.dtype(x.dtype).itemsize for x in arrays)

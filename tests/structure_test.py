@@ -208,7 +208,7 @@ def test_the_hard_part_says_why():
 
 
 NUMERIC_PACKAGES = ("geometry", "losses", "masks", "mixing", "normalize", "quantize", "augment")
-# Anything with a default is keyword-only, but for the rows' papers' numbers and these public names.
+# Anything with a default is keyword-only, but for the numbers of papers and these public names.
 DEFAULTS = ("sliding_window", "mesh", "digit_scenes")
 
 

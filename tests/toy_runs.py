@@ -34,10 +34,10 @@ def pytest_generate_tests(metafunc):
     """`any_method`: every method of the table, most of them slow."""
     if "any_method" in metafunc.fixturenames:
         slow = pytest.mark.slow
-        rows = [
+        names = [
             method if method in OFTEN else pytest.param(method, marks=slow) for method in METHODS
         ]
-        metafunc.parametrize("any_method", rows, scope="session")
+        metafunc.parametrize("any_method", names, scope="session")
 
 
 # Sizes for a run that compiles in seconds, wherever a block has the key.

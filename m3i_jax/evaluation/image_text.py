@@ -101,8 +101,8 @@ def own_pair(evaluation: Evaluation, view: str, *, what: str) -> terms.Pair:
         raise NotMeasurable(f"{lacks}'{model.name}' is no run of ours")
     pair = terms.pair(objective(model.config), view)
     if pair is None:
-        row = model.config.objective.get("name")
-        raise NotMeasurable(f"{lacks}'{model.name}' has no such term: it is of method '{row}'")
+        method = model.config.objective.get("name")
+        raise NotMeasurable(f"{lacks}'{model.name}' has no such term: it is of method '{method}'")
     if missing := terms.lacking(model.params, pair):
         raise NotMeasurable(
             f"{what} needs the {' and the '.join(missing)} of '{model.name}', which its branch "

@@ -21,10 +21,10 @@ def test_every_kind_of_pixel_target_can_be_undone():
 
 
 @pytest.mark.parametrize("kind", sorted(PIXELS))
-@pytest.mark.parametrize("row, term", [("cim", "respix"), ("mae", "pixels")])
-def test_the_target_itself_becomes_the_image(kind, row, term):
+@pytest.mark.parametrize("name, term", [("cim", "respix"), ("mae", "pixels")])
+def test_the_target_itself_becomes_the_image(kind, name, term):
     encoder = fw.pixels(normalization=kind)
-    method = getattr(methods, row)(target=encoder)
+    method = getattr(methods, name)(target=encoder)
     network = SimpleNamespace(towers={"image": Tower(8, (2, 3), 8, "image")})
     view = View(RNG.normal(size=(2, 16, 24, 3)).astype(np.float32))
     tokens = encoder.apply(fw.EncoderInput(view, network, None, {}, 0.0, None))[0].tokens

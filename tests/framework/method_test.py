@@ -96,10 +96,10 @@ def test_what_was_renamed_answers_and_says_its_name(former, record):
 
 
 def test_a_method_says_which_decoder_classifies():
-    for row in ("classification", "mixed_classification", "m3i"):
-        assert methods.METHODS[row]().classifier == ("category", "category")
-    for row in ("mae", "clip", "byol"):
-        assert methods.METHODS[row]().classifier is None
+    for name in ("classification", "mixed_classification", "m3i"):
+        assert methods.METHODS[name]().classifier == ("category", "category")
+    for name in ("mae", "clip", "byol"):
+        assert methods.METHODS[name]().classifier is None
     assert methods.m3i(category=False).classifier is None
 
 

@@ -162,11 +162,11 @@ def test_msn_asks_for_one_even_use_of_prototypes_by_all_its_anchors(toy, views, 
     np.testing.assert_allclose(grad, wanted, atol=1e-6 * np.abs(wanted).max())
 
 
-def test_rows_of_a_composition_do_not_share_a_regulariser(toy, views, key):
-    """One regulariser in two rows is pooled inside each, for each is a group."""
-    row = methods.msn(local=0, hidden=0.3)
-    whole = replace(row, codes=row.codes | {"x_b": row.codes["x_b"]._replace(mask=None)})
-    method = methods.compose.combine({"one": row, "two": whole}, weights={"two": 3.0})
+def test_methods_of_a_composition_do_not_share_a_regulariser(toy, views, key):
+    """One regulariser in two methods is pooled inside each, for each is a group."""
+    msn = methods.msn(local=0, hidden=0.3)
+    whole = replace(msn, codes=msn.codes | {"x_b": msn.codes["x_b"]._replace(mask=None)})
+    method = methods.compose.combine({"one": msn, "two": whole}, weights={"two": 3.0})
     params, states, prepared = start(method, toy, views, key)
     representations, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
     scores = fw.score(method, toy, params, representations, prepared)

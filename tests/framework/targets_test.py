@@ -77,10 +77,10 @@ def test_the_centred_temperature_warms_up(toy, views, key):
     params, states = fw.init(method(1.0), toy, key)
 
     def shares(temperature, progress):
-        row = method(temperature)
-        prepared = fw.prepare(row, toy, views, key=key)
+        of_centre = method(temperature)
+        prepared = fw.prepare(of_centre, toy, views, key=key)
         how = dict(train=True, key=key, progress=progress)
-        return fw.encode(row, toy, params, states, prepared, **how)[0]["y"].pooled
+        return fw.encode(of_centre, toy, params, states, prepared, **how)[0]["y"].pooled
 
     ramp, end = (0.04, 0.07, 30 / 800), 30 / 800
     for progress, tau in ((0.0, 0.04), (end / 3, 0.05), (end, 0.07), (0.5, 0.07)):
@@ -145,9 +145,9 @@ def test_layers_cannot_be_read_behind_heads():
         fw.last_layers(fw.ema(heads="projector"), count=2)
 
 
-def test_keys_that_two_rows_have_in_common_enter_their_queue_once(toy, views, key):
-    row = methods.moco(size=8)
-    method = methods.compose.combine({"one": row, "two": row})
+def test_keys_that_two_methods_have_in_common_enter_their_queue_once(toy, views, key):
+    moco = methods.moco(size=8)
+    method = methods.compose.combine({"one": moco, "two": moco})
     params, states = fw.init(method, toy, key)
     prepared = fw.prepare(method, toy, views, key=key)
     _, found, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)

@@ -23,29 +23,29 @@ def test_terms_keep_their_method_and_get_its_weight():
 
 def test_m3i_is_one_of_them():
     ema = dict(name="ema", momentum=0.99)
-    rows = dict(
+    blocks = dict(
         m3i=dict(name="m3i", target=ema),
         moco=dict(name="moco_v3", target=dict(ema, heads="projector")),
     )
-    method = methods.create(dict(name="combine", methods=rows))
+    method = methods.create(dict(name="combine", methods=blocks))
     assert "m3i/mix" in method.views and method.codes["m3i/x"].view == "m3i/mix"
     assert method.codes["m3i/first"].code == "m3i/x"
 
 
 def test_targets_belong_to_their_method():
-    rows = dict(
+    blocks = dict(
         one=dict(name="mae", target=dict(name="pixels", normalization="raw")),
         two=dict(name="siamese_im", target=dict(name="ema", momentum=0.9), projector=False),
     )
-    method = methods.create(dict(name="combine", methods=rows))
+    method = methods.create(dict(name="combine", methods=blocks))
     assert method.codes["one/y"].encoder.name == "pixels/raw"
     assert method.slots["ema"].settings[:3] == (0.9, 1.0, "cosine")
 
 
 def test_one_average_cannot_move_in_two_ways():
-    rows = dict(byol=dict(name="byol"), moco=dict(name="moco_v3"))
+    blocks = dict(byol=dict(name="byol"), moco=dict(name="moco_v3"))
     with pytest.raises(ConfigError, match="'ema' is one state"):
-        methods.create(dict(name="combine", methods=rows))
+        methods.create(dict(name="combine", methods=blocks))
 
 
 def test_mistakes_are_answered_with_the_place():
@@ -55,8 +55,8 @@ def test_mistakes_are_answered_with_the_place():
         methods.create(dict(name="table2", form="z"))
 
 
-def combined(**rows):
-    return methods.create(dict(name="combine", methods=rows))
+def combined(**blocks):
+    return methods.create(dict(name="combine", methods=blocks))
 
 
 def test_masks_views_and_guides_that_are_made_alike_are_one():

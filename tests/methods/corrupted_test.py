@@ -51,8 +51,8 @@ def test_the_painter_lives_with_the_tokenizer():
 
 
 def test_beside_categories_by_config_alone():
-    rows = {"cim": dict(name="cim", task="revdet"), "category": dict(name="classification")}
-    method = methods.create(dict(name="combine", methods=rows))
+    blocks = {"cim": dict(name="cim", task="revdet"), "category": dict(name="classification")}
+    method = methods.create(dict(name="combine", methods=blocks))
     view = method.views["cim/corrupted"]
     assert view.codes == {"target": "cim/golden", "prediction": "cim/guess"}
     assert method.codes["cim/x"].view == "cim/corrupted"

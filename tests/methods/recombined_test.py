@@ -1,4 +1,4 @@
-"""A recombination is made of parts that other rows have."""
+"""A recombination is made of parts that other methods have."""
 
 from m3i_jax import methods
 

@@ -1,4 +1,4 @@
-"""Every kind of encoder under rows of every kind, and the pairs that are refused."""
+"""Every kind of encoder under methods of every kind, and the pairs that are refused."""
 
 from typing import NamedTuple
 

@@ -93,7 +93,7 @@ def trained(fits):
 
 @pytest.fixture(scope="module")
 def painter(ready, trained, tmp_path_factory):
-    """The work directory of a tokenizer of the toy world, for the methods whose images it paints."""
+    """The work directory of a tokenizer of the toy world, for methods whose images it paints."""
     path, case = tmp_path_factory.mktemp("painter"), ready("vq_vae")
     with Checkpoints(path / "checkpoints") as kept:
         items, meta = trained(case, case.first).items(), {"config": case.run.config.to_dict()}

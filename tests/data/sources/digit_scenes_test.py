@@ -8,6 +8,7 @@ import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources import digit_scenes as module
+from m3i_jax.data.sources import scene_materials
 from m3i_jax.data.sources.digit_scenes import COLOURS, DIGITS, digit_scenes
 
 pytest.importorskip("sklearn")
@@ -39,30 +40,13 @@ def test_threads_render_what_one_thread_renders(scenes):
     assert all(np.array_equal(alone[i % 64], x) for i, x in enumerate(together))
 
 
-def test_train_and_test_share_no_digit_and_no_background_pixel():
-    train, test = (digit_scenes(s, length=3000) for s in ("train", "test"))
-    used = [{source.scene(i).digit for i in range(3000)} for source in (train, test)]
-    assert len(used[0]) > 1000 and max(used[0]) < module.TRAIN_DIGITS <= min(used[1])
-    everything = [np.sort(np.concatenate(s.by_class)) for s in (train, test)]
-    assert np.array_equal(np.concatenate(everything), np.arange(1797))
-    for photograph, left, right in zip(
-        module.PHOTOGRAPHS, train.backgrounds, test.backgrounds, strict=True
-    ):
-        width, height = module._load(photograph).size
-        for level, a, b in zip(module.LEVELS, left, right, strict=True):
-            # The two parts together are as wide as the photograph: they cannot overlap.
-            whole = width * round(level * 48) / min(width, height)
-            assert a.shape[1] + b.shape[1] == pytest.approx(whole, abs=1)
-            assert not a.flags.writeable
-
-
 def test_every_prefix_is_balanced_and_covers_every_word(scenes):
     assert [scenes.scene(i).label for i in range(20)] == list(range(10)) * 2
     captions = list(itertools.islice(scenes.captions(), 400))
     words = set(" ".join(captions).replace(",", "").split())
     assert words >= {"small", "medium", "large", "upper", "lower", "left", "right", *DIGITS}
     assert words >= set(COLOURS)
-    assert words >= {w for p in module.PHOTOGRAPHS for w in p.noun.split()}
+    assert words >= {w for p in scene_materials.PHOTOGRAPHS for w in p.noun.split()}
 
 
 def test_captions_agree_with_label_box_colour_and_photograph(scenes):
@@ -72,7 +56,7 @@ def test_captions_agree_with_label_box_colour_and_photograph(scenes):
         article, size, *colour, digit = caption.partition(" on a photograph")[0].split()
         row, column = caption.rpartition(", ")[2].split()
         assert article == "a" and digit == DIGITS[sample.label]
-        assert f"of {module.PHOTOGRAPHS[scene.photograph].noun}," in caption
+        assert f"of {scene_materials.PHOTOGRAPHS[scene.photograph].noun}," in caption
         top, left, height, width = sample.box
         # Two pixels: pen strokes end inside the 8 x 8 square, and the square may be turned.
         low, high = (48 * bound for bound in scenes.recipe.digit)
@@ -170,12 +154,3 @@ def test_records_outside_are_an_index_error(scenes):
     for i in (-1, 400):
         with pytest.raises(IndexError):
             scenes[i]
-
-
-def test_a_missing_package_names_the_extra(monkeypatch):
-    def missing(name):
-        raise ImportError(name)
-
-    monkeypatch.setattr(module.importlib, "import_module", missing)
-    with pytest.raises(ConfigError, match=r"pip install 'm3i_jax\[scenes\]'"):
-        module._package("skimage.data")

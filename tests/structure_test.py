@@ -71,6 +71,7 @@ ONLY_IN = {
     "grain": "data",
     "tensorflow_datasets": "data",
     "torch": "interop",
+    "onnx": "interop",
     "sklearn": "data",
     "skimage": "data",
     "pyarrow": "data evaluation",

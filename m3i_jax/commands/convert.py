@@ -5,14 +5,16 @@ r"""Converts weights of others to ours or to a third party's, and says what was 
         --output weights/mae
     python experiments/convert.py --input clip/model.safetensors --encoder vit_b16 \
         --fields '{"image": 384}' --output weights/clip_384 --to timm
+    python experiments/convert.py --input vit_s_focus.onnx --output weights/focus
     python experiments/convert.py --torch --input encoder.pkl --beside decoder.pkl \
         --encoder dalle_encoder --output weights/dalle
 
 The encoder gets the fields that its layout needs, those that its parameters show, those that files
 beside it state (config.json, preprocessor_config.json), and --fields over them; what nobody states
 is said to be a guess. Position tables, patches and channels are made to fit. --torch reads a torch
-file, weights only, of a state dict or a whole module: nothing in it is executed. --beside keeps the
-decoders of a second file in the same folder.
+file, weights only, of a state dict or a whole module: nothing in it is executed. Of an ONNX file
+the module that a layout knows is taken. --beside keeps the decoders of a second file in the same
+folder.
 """
 
 import json

@@ -5,16 +5,13 @@ file shows or that lie beside it. What nobody says is a guess, and said to be on
 """
 
 import logging
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.models import Model, of_block
-from m3i_jax.interop import conversion, files, importing, layouts
+from m3i_jax.interop import beside, conversion, files, importing, layouts
 from m3i_jax.interop.importing import Imported
 from m3i_jax.interop.rename import nested
 
@@ -28,7 +25,7 @@ def of_file(path: str | Path, *, image: int | None = None, **said: Any) -> Model
     """The image encoder of a file of weights, or of the folder of one.
 
     Args:
-      path: safetensors or a torch file (weights only), or a folder with model.safetensors.
+      path: safetensors, ONNX or a torch file (weights only), or a folder with model.safetensors.
       image: side of the images that it is to see, None = its own; positions are resampled.
       said: what is not in the file, over what is: `encoder`, our name of its family; `layout`
         and `part` of a torch file, as for `m3i convert`; any field of the encoder.
@@ -55,7 +52,7 @@ def _block(imported: Imported, fields: Mapping[str, Any], path: Path) -> dict[st
     fields, stated = dict(fields), imported.stated
     name = str(fields.pop("encoder", ""))
     if not name and not stated.block and not stated.encoder:
-        shown = sizes(importing.by_module(imported.params).get("encoders/image", {}))
+        shown = beside.sizes(importing.by_module(imported.params).get("encoders/image", {}))
         if not shown:
             raise ConfigError(
                 f"nothing beside '{path}' says which encoder it is (layout "
@@ -64,28 +61,6 @@ def _block(imported: Imported, fields: Mapping[str, Any], path: Path) -> dict[st
             )
         name, fields = "vit_b16", shown | fields
     return conversion.block(imported, name, fields)
-
-
-def sizes(params: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The fields of a ViT that the shapes of its parameters show, {} of another encoder.
-
-    Heads are in no shape: of 64 dimensions each, as in all ViTs of timm's and DINO's but a few.
-    """
-    kernel, hidden = params.get("patch_embed/kernel"), params.get("blocks/mlp/fc1/kernel")
-    if kernel is None or hidden is None or kernel.ndim != 4:
-        return {}
-    width, table = kernel.shape[-1], params.get("pos_embed")
-    fields = {
-        "width": width,
-        "depth": hidden.shape[0],
-        "patch": kernel.shape[0],
-        "mlp_ratio": hidden.shape[-1] / width,
-        "heads": max(1, width // 64),
-    }
-    if table is None:
-        return fields
-    side = math.isqrt(table.shape[1])  # a class token's row is less than one of the grid's
-    return fields | {"image": side * kernel.shape[0]}
 
 
 def _pool(imported: Imported, block: Mapping[str, Any]) -> str:

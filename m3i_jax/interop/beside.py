@@ -244,3 +244,25 @@ def shown(params: Mapping[str, Any]) -> dict[str, Any]:
         "qkv_bias": next((kind for path, kind in biased.items() if path in params), False),
         "relative_bias": next((kind for path, kind in relative.items() if path in params), "none"),
     }
+
+
+def sizes(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a ViT that the shapes of its parameters show, {} of another encoder.
+
+    Heads are in no shape: of 64 dimensions each, as in all ViTs of timm's and DINO's but a few.
+    """
+    kernel, hidden = params.get("patch_embed/kernel"), params.get("blocks/mlp/fc1/kernel")
+    if kernel is None or hidden is None or kernel.ndim != 4:
+        return {}
+    width, table = kernel.shape[-1], params.get("pos_embed")
+    fields = {
+        "width": width,
+        "depth": hidden.shape[0],
+        "patch": kernel.shape[0],
+        "mlp_ratio": hidden.shape[-1] / width,
+        "heads": max(1, width // 64),
+    }
+    if table is None:
+        return fields
+    side = math.isqrt(table.shape[1])  # a class token's row is less than one of the grid's
+    return fields | {"image": side * kernel.shape[0]}

@@ -1,7 +1,8 @@
 """Tables of transformers' vision models, in the names of their files: ViT, MAE, DINOv2, BEiT.
 
-These are the names on the hub, which `save_pretrained` writes and `from_pretrained` reads; in
-memory, versions of the library differ.
+These are the names on the hub, which `save_pretrained` writes and `from_pretrained` reads. In
+memory, versions of the library differ: `_MEMORY` has those of transformers 5, as state dicts that
+torch saved and exported graphs have them.
 """
 
 from m3i_jax.interop.parts import (
@@ -43,6 +44,17 @@ _BEIT_BLOCK = (
     *leaf("ls2/gamma", "lambda_2"),
     *_REST,
 )
+_MEMORY = (
+    *separate("attn", *(f"attention.{name}" for name in ("q_proj", "k_proj", "v_proj"))),
+    *linear("attn/proj", "attention.o_proj"),
+)
+_MEMORY_BLOCK = (
+    *_MEMORY,
+    *norm("norm1", "layernorm_before"),
+    *norm("norm2", "layernorm_after"),
+    *linear("mlp/fc1", "mlp.fc1"),
+    *linear("mlp/fc2", "mlp.fc2"),
+)
 _DINOV2_BLOCK = (
     *separate("attn", *QKV),
     *linear("attn/proj", "attention.output.dense"),
@@ -79,7 +91,7 @@ _BEIT = (
 
 VIT = Layout(
     "huggingface",
-    under(_VIT, ours=IMAGE) + PIXELS,
+    under((*_VIT, *_blocks(_MEMORY_BLOCK, "layers.{b}.")), ours=IMAGE) + PIXELS,
     drops=DROPS,
     prefixes=("", "vit."),
     omitted="/mask_token$",
@@ -98,6 +110,7 @@ DINOV2 = Layout(
             *_STEM,
             *leaf("mask_token", "embeddings.mask_token", how=TOKEN_ROW),
             *_blocks(_DINOV2_BLOCK),
+            *_blocks(_MEMORY),
             *_NORM,
         ),
         ours=IMAGE,

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.interop import adapt, beside, files, layouts
+from m3i_jax.interop import adapt, beside, files, layouts, onnx_file
 from m3i_jax.interop.rename import Layout, listed, to_ours
-from m3i_jax.interop.statement import Stated
+from m3i_jax.interop.statement import Fact, Stated
 from m3i_jax.types import Grid
 
 TABLES = (adapt.POSITIONS, adapt.RELATIVE)
@@ -59,7 +59,7 @@ class Report(NamedTuple):
 
 
 def read(path: str | Path, *, layout: str = layouts.AUTO, encoder: str = "ENCODER") -> Imported:
-    """A safetensors file, or the folder of one, in our names, and what is said beside it.
+    """A safetensors or ONNX file, or the folder of one, in our names, and what is said beside it.
 
     encoder: our name of the one that is to be filled, for the command that converts a torch file.
 
@@ -70,8 +70,27 @@ def read(path: str | Path, *, layout: str = layouts.AUTO, encoder: str = "ENCODE
     file = files.located(path)
     if file is None:
         raise ConfigError(f"there is no {files.WEIGHTS} at '{path}'")
+    if file.suffix == onnx_file.SUFFIX:
+        return with_stated(_of_graph(file, layout, what=f"'{path}'"), file)
     imported = renamed(files.read(file, encoder=encoder), layout=layout, what=f"'{path}'")
     return with_stated(imported, file)
+
+
+def _of_graph(file: Path, layout: str, *, what: str) -> Imported:
+    """The module of an ONNX file that a layout knows; the others are left out."""
+    graph = onnx_file.read(file)
+    prefix = layouts.module_of(graph.arrays, layout=layout)
+    own = {k.removeprefix(prefix): x for k, x in graph.arrays.items() if k.startswith(prefix)}
+    imported = renamed(own, layout=layout, what=what)
+    others = tuple(key for key in graph.arrays if not key.startswith(prefix))
+    imported = imported._replace(dropped=imported.dropped + others)
+    shown = beside.sizes(by_module(imported.params).get("encoders/image", {}))
+    if not shown:
+        return imported
+    told = onnx_file.facts(graph, prefix, width=shown["width"])
+    guess = () if "heads" in told else (f"heads={shown['heads']} is a guess: no node shows them",)
+    facts = {field: Fact(x, f"the shapes in {what}") for field, x in shown.items()} | told
+    return imported._replace(stated=Stated("vit_b16", facts, notes=guess))
 
 
 def with_stated(imported: Imported, path: str | Path) -> Imported:

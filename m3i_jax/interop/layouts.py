@@ -38,6 +38,24 @@ def lookup(name: str) -> Layout:
     raise ConfigError(f"unknown layout '{name}'{nearest(name, [x.name for x in LAYOUTS])}")
 
 
+def module_of(keys: Iterable[str], *, layout: str = AUTO) -> str:
+    """What stands in front of the keys of the module that a layout knows best, "backbone." say.
+
+    "" where that is the whole, or nothing is known.
+    """
+    keys = tuple(keys)
+    fronts = {".".join(key.split(".")[:depth]) + "." for key in keys for depth in (1, 2)}
+    candidates = LAYOUTS if layout == AUTO else (lookup(layout),)
+
+    def known(front: str) -> tuple[bool, int]:
+        """Whether a layout knows every key behind it, and how many some layout knows."""
+        own = [key.removeprefix(front) for key in keys if key.startswith(front)]
+        unknown = min(len(sort(own, candidate).unknown) for candidate in candidates)
+        return bool(own) and not unknown, len(own) - unknown
+
+    return max(("", *sorted(fronts)), key=known)
+
+
 def recognise(keys: Iterable[str], *, layout: str = AUTO, what: str) -> tuple[Layout, Sorted]:
     """The layout of a state dict and where its keys belong.
 

@@ -71,3 +71,14 @@ def test_what_is_unknown_is_listed():
 def test_heads_alone_are_no_encoder():
     with pytest.raises(ConfigError, match="no layout knows"):
         layouts.recognise(["head.weight", "head.bias"], what="it")
+
+
+def test_the_module_that_is_known_is_found_among_others(drawn):
+    state, _ = to_theirs(drawn(positions="learned")[1], layouts.lookup("timm"))
+    inner = [f"model.vit.{key}" for key in state]
+    others = ["decoder.conv.weight", "model.scale"]
+    assert layouts.module_of([*state]) == ""
+    assert layouts.module_of([*others, *inner]) == "model.vit."
+    assert layouts.module_of([*others, *inner, "model.vit.strange"]) == "model.vit."
+    assert layouts.module_of([*others, *inner], layout="timm") == "model.vit."
+    assert layouts.module_of(others) == layouts.module_of([]) == ""

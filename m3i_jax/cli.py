@@ -16,6 +16,7 @@ Exit status of a program:
    130  interrupted where nothing waits to be saved
 """
 
+import contextlib
 import errno
 import functools
 import itertools
@@ -38,6 +39,7 @@ INTERRUPTED = 128 + 2
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 load = config_file.load  # as scripts know it
 LATE = "Event loop is closed"
+PARTING = 10.0  # seconds from the end of the work to that of the program, at most
 WORD = 200  # letters of a word in a message, which is cut if it is longer
 
 
@@ -98,6 +100,30 @@ def run(
         _leave(f"{what} cannot be read or written: {error.strerror}", os.EX_IOERR)
     except KeyboardInterrupt:
         _leave("interrupted", INTERRUPTED)
+    finally:
+        _gone_soon()
+
+
+def _gone_soon() -> None:
+    """Sees to it that the program ends, `PARTING` seconds after its work.
+
+    Threads of Orbax wait five minutes for the folder of a save that failed as somebody deleted it,
+    and the interpreter waits for them. One process of many waits for the others, however long.
+    """
+    jax, error = sys.modules.get("jax"), sys.exc_info()[1]
+    if jax is None or jax.distributed.is_initialized():
+        return
+    code = error.code if isinstance(error, SystemExit) else int(error is not None)
+    timer = threading.Timer(PARTING, _end, [code if isinstance(code, int) else int(bool(code))])
+    timer.daemon = True
+    timer.start()
+
+
+def _end(status: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def _told_once(record: LogRecord) -> bool:

@@ -265,3 +265,29 @@ def test_a_failed_save_is_told_once_and_other_errors_are_printed():
     raised(late)
     behind(RuntimeError("another"))
     assert [str(met.exc_value) for met in told] == ["Event loop is closed", "another"]
+
+
+STUCK = """
+import threading, time
+import jax
+from m3i_jax import cli
+
+cli.PARTING = 1.0
+
+def main():
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    print("done", end="")
+    {act}
+
+cli.run(main)
+"""
+
+
+@pytest.mark.parametrize("act, status", [("pass", 0), ("return 75", 75), ("1 / 0", 1)])
+def test_a_thread_that_waits_for_nothing_holds_no_program(act, status):
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", STUCK.format(act=act)], capture_output=True, text=True
+    )
+    assert done.returncode == status and done.stdout == "done", done.stderr
+    assert time.perf_counter() - start < 40 and ("ZeroDivision" in done.stderr) == (status == 1)

@@ -24,7 +24,7 @@ from m3i_jax.training import advice, frozen, hooks, init_from, reading, schema, 
 from m3i_jax.training.assemble import Parts, Run, check, finish, shapes
 from m3i_jax.training.config import Config
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
-from m3i_jax.training.loop import Hook, StepInfo, fit
+from m3i_jax.training.loop import Hook, fit
 from m3i_jax.training.planning import flops
 from m3i_jax.training.resolved import of_run
 from m3i_jax.training.state import TrainState
@@ -137,6 +137,7 @@ def start(
                 after_each = [dog.rest, *after_each, dog.watch]
             how = dict(hooks=after_each, parting=parting, closing=closing, stop=preemption.agreed)
             step = _fit(context, state, position, **how)
+            _put_back(context)  # what was deleted while the last step was saved
         _still_there(kept, step)
         return 0 if step == run.total or wishes.end else EXIT_PREEMPTED
 
@@ -254,20 +255,21 @@ def _hooks(context: RunContext, kept: Checkpoints, *, every: int) -> list[Hook]:
 
 def _putting_back(context: RunContext, *, every: int) -> Hook:
     """Before every checkpoint: the papers of a work directory that was deleted under the run."""
+    return lambda info: _put_back(context) if info.last or hooks.due(info.step, every) else None
+
+
+def _put_back(context: RunContext) -> None:
+    """Writes the papers that are not there."""
     workdir, tokenizer = context.workdir, context.inputs.tokenizer
-
-    def hook(info: StepInfo) -> None:
-        if jax.process_index() or not (info.last or hooks.due(info.step, every)):
-            return
-        try:
-            if not (workdir / CONFIG).exists():
-                guard_config(workdir, context.run.config, bound=False)
-            if tokenizer and not (workdir / TOKENIZER).exists():
-                _save(tokenizer, workdir)
-        except Unwritable as error:  # the checkpoint counts, and says what is wrong
-            LOG.warning("%s", error)
-
-    return hook
+    if jax.process_index():
+        return
+    try:
+        if not (workdir / CONFIG).exists():
+            guard_config(workdir, context.run.config, bound=False)
+        if tokenizer and not (workdir / TOKENIZER).exists():
+            _save(tokenizer, workdir)
+    except Unwritable as error:  # the checkpoint counts, and says what is wrong
+        LOG.warning("%s", error)
 
 
 def _fit(context: RunContext, state, position, **how: Any) -> int:

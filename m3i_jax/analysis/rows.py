@@ -53,10 +53,10 @@ def observed(
 def _blocks(evaluation: Evaluation, looks: Mapping[str, Look], params: Any, images: Array) -> dict:
     """{kind: {name: one tree of (B, ...) for each block}} of a batch of uint8 images."""
     asked = {kind: _together(looks, kind) for kind in KINDS}
-    given = {kind: observer for kind, observer in asked.items() if observer is not None}
-    features = evaluation.encode(params, images, **given)
+    observers = {kind: observer for kind, observer in asked.items() if observer is not None}
+    features = evaluation.encode(params, images, **observers)
     return {
-        kind: _by_name(_each_block(getattr(features, kind)) if kind in given else [])
+        kind: _by_name(_each_block(getattr(features, kind)) if kind in observers else [])
         for kind in KINDS
     }
 

@@ -179,8 +179,8 @@ class RepLKNet(nn.Module):
                 name=f"stages_{number}",
             )
             first = sum(self.depths[:number])
-            x, made = stage(x, rates[first : first + depth])
-            outputs += per_block(made, depth) if layers else ()
+            x, of_stage = stage(x, rates[first : first + depth])
+            outputs += per_block(of_stage, depth) if layers else ()
         x = TrackedBatchNorm(eps=EPS, name="norm")(x, batch_stats)
         return Features(tokens=kept(True, x), layers=tuple(outputs) if layers else None)
 
@@ -364,7 +364,7 @@ def merge(params: dict) -> dict:
     The same codes from running statistics, to rounding. With the leaves of one encoder or of a
     whole network; what is merged already stays. Ding et al. 2022, https://arxiv.org/abs/2203.06717.
     """
-    made = {}
+    merged = {}
     for name, node in params.items():
         if name == "large" and "norm" in node:
             kernel, bias = _fused(node)
@@ -373,10 +373,10 @@ def merge(params: dict) -> dict:
                 margin = (kernel.shape[-3] - small.shape[-3]) // 2
                 beside = ((0, 0),) * (kernel.ndim - 4) + ((margin, margin),) * 2 + ((0, 0),) * 2
                 kernel, bias = kernel + jnp.pad(small, beside), bias + shift
-            made[name] = {"conv": {"kernel": kernel, "bias": bias}}
+            merged[name] = {"conv": {"kernel": kernel, "bias": bias}}
         else:
-            made[name] = merge(node) if isinstance(node, dict) else node
-    return made
+            merged[name] = merge(node) if isinstance(node, dict) else node
+    return merged
 
 
 def _fused(node):

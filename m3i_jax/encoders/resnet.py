@@ -159,8 +159,8 @@ class ResNet(nn.Module):
                 ),
                 name=f"stages_{number}",
             )
-            made = stage(x, rates[len(outputs) : len(outputs) + depth])
-            x, outputs = made[-1], outputs + made
+            blocks = stage(x, rates[len(outputs) : len(outputs) + depth])
+            x, outputs = blocks[-1], outputs + blocks
         observed = tuple(kept(layers, y) for y in outputs) if layers else None
         return Features(tokens=kept(True, x), layers=observed)
 

@@ -261,8 +261,8 @@ class Evaluation:
         stream = pipeline.batches(Subset(self.source("train"), rows), **how)
         mesh = sharding.mesh(batch=batch)
 
-        def put(made):
-            return sharding.put((made.images["a"], made.label), mesh)
+        def put(batch):
+            return sharding.put((batch.images["a"], batch.label), mesh)
 
         for pair, _ in pipeline.prefetch(stream, put):
             yield pair

@@ -76,8 +76,8 @@ def _untrained(text: str, image: int | None) -> Model:
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ConfigError(f"--model: seed is {seed!r}, expected a whole number from 0 on")
     block = {"name": name, **settings, **({} if image is None else {"image": image})}
-    made = models.fresh(block, seed=seed)._replace(name=f"{UNTRAINED}{text}")
-    return surgery.operated(made, operation)._replace(name=made.name)
+    fresh = models.fresh(block, seed=seed)._replace(name=f"{UNTRAINED}{text}")
+    return surgery.operated(fresh, operation)._replace(name=fresh.name)
 
 
 def _beside(name: str) -> str:

@@ -140,11 +140,11 @@ class Attention(nn.Module):
     def __call__(self, x: Tokens, shared: Shared) -> tuple[Tokens, Attended | Observed | None]:
         """x (B, n, D) -> (B, n, D) in `dtype`, and with `report` the weights (B, heads, q, k)."""
         batch, count, width = x.shape
-        given = x
+        seen = x
         if shared.context is not None:
-            given = jnp.concatenate([shared.context.astype(x.dtype), x], axis=1)
-        q, k, v = self._project(given)
-        q = q[:, :, given.shape[1] - count :]
+            seen = jnp.concatenate([shared.context.astype(x.dtype), x], axis=1)
+        q, k, v = self._project(seen)
+        q = q[:, :, seen.shape[1] - count :]
         scores = einsum("bhqd,bhkd->bhqk", q, k) * (width // self.heads) ** -0.5
         if shared.bias is not None:
             scores = scores + shared.bias

@@ -72,8 +72,8 @@ class ImageFolder:
 
     def __init__(self, labelled: Labelled, *, captions: bool, decode: Decoder):
         """Of the files that were found; those that appear later are not seen."""
-        self.folder, self.classes, self.account = labelled.folder, labelled.classes, labelled.account
-        self._files, self.labels = labelled.files, labelled.labels
+        self.folder, self.classes, self.labels = labelled.folder, labelled.classes, labelled.labels
+        self._files, self.account = labelled.files, labelled.account
         self._texts, self._captions, self._decode = labelled.texts, captions, decode
         self._said, self._metadata = labelled.captions, labelled.metadata
 

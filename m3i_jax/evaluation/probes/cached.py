@@ -83,12 +83,14 @@ def crops(evaluation: Evaluation, count: int, *, seed: int, **how: Any) -> list[
     Area .08 to 1, ratio ¾ to 4/3, bicubic (torchvision's defaults), of what the model sees of an
     image otherwise.  how: of `Evaluation.features`.
     """
-    found = []
+    cropped = []
     for number in range(count):
-        made = evaluation.features("train", transform=crop(number, seed=seed), **how)
-        kept = np.asarray(made.labels) >= 0
-        found.append(made if kept.all() else FeatureSet(made.features[kept], made.labels[kept]))
-    return found
+        features = evaluation.features("train", transform=crop(number, seed=seed), **how)
+        kept = np.asarray(features.labels) >= 0
+        cropped.append(
+            features if kept.all() else FeatureSet(features.features[kept], features.labels[kept])
+        )
+    return cropped
 
 
 def crop(number: int, *, seed: int) -> Transform:
@@ -99,11 +101,11 @@ def crop(number: int, *, seed: int) -> Transform:
 
 def _cropped(seed: tuple[int, int], images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """One crop of each image, of its own size, drawn by its number."""
-    made = []
+    cropped = []
     for image, number in zip(images, numbers, strict=True):
         rng = np.random.default_rng((*seed, int(max(0, number))))
-        made.append(random_resized_crop(image, rng, size=len(image), scale=(0.08, 1.0))[0])
-    return np.stack(made)
+        cropped.append(random_resized_crop(image, rng, size=len(image), scale=(0.08, 1.0))[0])
+    return np.stack(cropped)
 
 
 def _flat(rows: FeatureSet) -> FeatureSet:

@@ -75,11 +75,11 @@ def attentive(
             raise NotMeasurable("an attentive probe needs patch tokens, and raw pixels have none")
         kinds = {"tokens": {"pool": "tokens"}}
         rows = grid.rows_of(evaluation, kinds, plan, views=views, what=WHAT)
-        found = grid.train(plan, rows, what=WHAT)
-        rate, decay = pairs[found.best]
-        share = float(found.shares["tokens"].max())
+        trained = grid.train(plan, rows, what=WHAT)
+        rate, decay = pairs[trained.best]
+        share = float(trained.shares["tokens"].max())
         chosen = {"rate": rate, "decay": decay, f"{choose}_top1": share}
-        return result(found, rows, chosen)
+        return result(trained, rows, chosen)
 
     settings = dict(form=form, rates=list(rates), decays=list(decays), views=views, **length)
     settings |= dict(warmup=warmup, choose=choose, seed=seed, pool="tokens", optimizer=ADAMW)

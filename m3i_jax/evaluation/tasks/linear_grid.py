@@ -78,11 +78,11 @@ def linear_grid(
     return Task("linear_grid", "linear probe, best of a grid", "top1", "share", settings, measure)
 
 
-def result(found: grid.Found, rows: Rows, chosen: dict[str, Any]) -> Measured:
+def result(trained: grid.Found, rows: Rows, chosen: dict[str, Any]) -> Measured:
     """What a grid found; chosen: what the chosen head is."""
-    counts = {"train": rows.learn, "test": found.tested}
-    protocol = {"steps": found.steps, "batch": found.batch, "chosen": chosen}
-    return Measured(found.tally.metrics, protocol, counts, found.tally.intervals)
+    counts = {"train": rows.learn, "test": trained.tested}
+    protocol = {"steps": trained.steps, "batch": trained.batch, "chosen": chosen}
+    return Measured(trained.tally.metrics, protocol, counts, trained.tally.intervals)
 
 
 def inputs(

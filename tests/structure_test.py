@@ -2,9 +2,11 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
 import tokenize
+import tomllib
 
 import pytest
 
@@ -251,3 +253,31 @@ def test_import_costs_little_beyond_jax():
         for _ in range(3)
     ]
     assert min(runs) < 1.5
+
+
+# How distributions are called whose modules have another name.
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "absl": "absl-py",
+    "ml_collections": "ml-collections",
+    "orbax": "orbax-checkpoint",
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+}
+
+
+def _names(requirements):
+    return {re.match(r"[\w.-]+", one)[0] for one in requirements}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = _names(project["dependencies"])
+    extras = {name: _names(rows) for name, rows in project["optional-dependencies"].items()}
+    tops = {module.split(".")[0] for path in MODULES for module in imported(path)}
+    foreign = tops - sys.stdlib_module_names - {"m3i_jax"}
+    used = {DISTRIBUTIONS.get(name, name) for name in foreign}
+    assert needed <= used, f"nothing imports {needed - used}"
+    optional = set().union(*extras.values()) - needed
+    assert used <= needed | optional, f"not declared: {used - needed - optional}"
+    assert extras["parquet"] | extras["onnx"] <= used  # scenes are imported by their names

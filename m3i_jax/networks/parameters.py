@@ -1,0 +1,85 @@
+"""The first parameters of a network; each module's depend on its own name alone."""
+
+import functools
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from m3i_jax.build import ConfigError
+from m3i_jax.encoders import shared
+from m3i_jax.networks.heads import Heads, as_features, geometry_for
+from m3i_jax.networks.towers import place
+from m3i_jax.types import Array, Features
+
+Params = dict[str, Any]
+
+
+def initial(
+    key: Array, modules: dict[str, nn.Module], shares: Mapping[str, int], heads: Heads
+) -> Params:
+    """Parameters of every module, from a key of its own: fold_in(key, crc32(path))."""
+    # Only shapes pass between modules here: nothing is computed but the parameters themselves, and
+    # under `eval_shape` not even those.
+    encoders, decoders = {}, {}
+    for name, module in modules.items():
+        encoders[name] = _parameters(key, f"encoders/{name}", module, module.example())
+
+    @functools.cache  # a module that feeds others is traced once; one that feeds none, never
+    def zeros_of(name):
+        """Zeros like what tower or decoder `name` makes."""
+        if module := modules.get(name):
+            # Heads of several layers need them; for all others they are shapes that nobody reads.
+            how = {"layers": True} if module.kind == "image" else {}
+            return _zeros(_shapes(module, encoders[name], module.example(), **how))
+        x, how = example(name)
+        return _zeros(as_features(_shapes(heads.modules[name], visit(name), x, **how), x))
+
+    def example(name):
+        """What decoder `name` is called with."""
+        how = geometry_for(heads.modules[name], _example_geometry(modules, heads, name))
+        return zeros_of(heads.inputs[name]), how
+
+    def visit(name):
+        """Parameters of decoder `name`, made after whatever feeds it."""
+        if name not in decoders:
+            x, how = example(name)
+            decoders[name] = _parameters(key, f"decoders/{name}", heads.modules[name], x, **how)
+        return decoders[name]
+
+    for name in heads.modules:
+        visit(name)
+    # Made like any other, then without the blocks that are the encoder's: their initial values do
+    # not depend on what is shared.
+    encoders |= {name: shared.own(encoders[name], count) for name, count in shares.items()}
+    return {"encoders": encoders, "decoders": {name: decoders[name] for name in heads.modules}}
+
+
+def _shapes(module, params, x, **how):
+    """What a module returns, without computing it."""
+    return jax.eval_shape(lambda p, x: module.apply({"params": p}, x, **how), params, x)
+
+
+def _parameters(key, path, module, x, **how):
+    # By its path: adding a module, or leaving one out, changes no other's initial values.
+    key = jax.random.fold_in(key, zlib.crc32(path.encode()))
+    return module.lazy_init({"params": key}, x, **how).get("params", {})
+
+
+def _zeros(features: Features) -> Features:
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), features)
+
+
+def _example_geometry(modules, heads, name):
+    """Static geometry of the tower at the end of the decoder's chain of inputs."""
+    source = heads.inputs[name]
+    # Heads keep the cells of what they are given, so the grid is that of the tower in front.
+    while source not in modules:
+        source = heads.inputs[source]
+    grid = modules[source].grid
+    if grid is None and geometry_for(heads.modules[name], {"grid": None}):
+        raise ConfigError(f"config.decoders.{name} works on a grid, but {place(source)} has none")
+    return {"grid": grid, "source": None, "target": None, "target_grid": grid}

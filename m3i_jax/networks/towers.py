@@ -1,0 +1,52 @@
+"""Towers: encoders by their names in a network, and what is seen of them from outside."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from flax import linen as nn
+
+from m3i_jax import encoders
+from m3i_jax.types import Grid
+
+
+class Tower(NamedTuple):
+    """An encoder, or a feature head, seen from outside; grid and patch are those of its images.
+
+    kind: "image", "text", "table" or "head".
+    masking: what it does with hidden cells, "drop" or "mask"; "" = it must see every pixel.
+    stride: pixels that divide the sides of the images.  depth: blocks whose outputs it can return.
+    """
+
+    width: int
+    grid: Grid | None
+    patch: int | None
+    kind: str
+    masking: str = ""
+    stride: int = 1
+    depth: int = 0
+
+
+def described(module: nn.Module) -> Tower:
+    """What is seen of an encoder from outside."""
+    masking, patch = getattr(module, "masking", ""), module.patch
+    stride = math.lcm(patch or 1, getattr(module, "stride", 1))
+    depth = getattr(module, "depth", 0) or sum(getattr(module, "depths", ()))
+    return Tower(module.features, module.grid, patch, module.kind, masking, stride, depth)
+
+
+def encoder_module(
+    tower: str, block: Mapping[str, Any], filling: Mapping[str, Any], make: Callable
+) -> nn.Module:
+    """Module of a tower; `filling` is for the options that it has and its block leaves open."""
+    what = place(tower)
+    _, kwargs = encoders.choose(block, what=what)
+    name = block["name"]
+    kwargs = {k: v for k, v in filling.items() if encoders.accepts(name, k)} | kwargs
+    kwargs.pop("shares", None)
+    return encoders.create(name, what=what, others=("shares",), make=make, **kwargs)
+
+
+def place(tower: str) -> str:
+    """Where a config describes a tower."""
+    return "config.encoder" if tower == "image" else f"config.towers.{tower}"

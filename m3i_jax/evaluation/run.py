@@ -1,16 +1,13 @@
 """Evaluates: every task on every model, on features that are made once, results as they come."""
 
 import datetime
-import importlib.metadata
 import logging
-import platform
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
-import m3i_jax
 from m3i_jax.evaluation import datasets
 from m3i_jax.evaluation.datasets import Data
 from m3i_jax.evaluation.evaluation import Evaluation
@@ -19,6 +16,7 @@ from m3i_jax.evaluation.intervals import wilson
 from m3i_jax.evaluation.models import Model
 from m3i_jax.evaluation.results import Result, named, write
 from m3i_jax.evaluation.tasks import Measured, Task, written
+from m3i_jax.training.starts import versions
 
 LOG = logging.getLogger(__name__)
 
@@ -102,10 +100,3 @@ def _intervals(task: Task, measures: Measured) -> dict[str, list[float]]:
         shares = {k: v for k, v in measures.metrics.items() if v is not None and k not in own}
         ends |= {measure: wilson(share, rows) for measure, share in shares.items()}
     return {f"eval/{task.name}/{measure}": [*map(float, pair)] for measure, pair in ends.items()}
-
-
-def versions() -> dict[str, str]:
-    """What computed a number."""
-    packages = {name: importlib.metadata.version(name) for name in ("jax", "numpy")}
-    packages |= {"m3i_jax": m3i_jax.__version__, "python": platform.python_version()}
-    return packages | {"device": jax.devices()[0].device_kind}

@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from m3i_jax.evaluation.results import Result, is_share
 from m3i_jax.evaluation.tasks import defaults
@@ -10,7 +11,33 @@ BEST = "*"
 # What of an evaluation decides all its numbers, whatever the task; see `Evaluation.settings`.
 SETTINGS = {"pool", "train_limit", "test_limit", "image", "ratio"}
 Column = tuple[str, str]  # task, metric
-Cells = dict[tuple[tuple[str, str], Column], tuple[float, Sequence[float] | None]]
+Row = tuple[str, str]  # model, data
+Cells = dict[tuple[Row, Column], tuple[float, Sequence[float] | None]]
+
+
+class Table(NamedTuple):
+    """Results as rows and columns: the latest number of each, with its interval or None."""
+
+    rows: Sequence[Row]
+    columns: Sequence[Column]
+    cells: Cells
+
+    def best(self, row: Row, column: Column) -> bool:
+        """Whether no number of this column is better on this data, of two or more."""
+        same = [
+            x for ((_, of), name), (x, _) in self.cells.items() if (of, name) == (row[1], column)
+        ]
+        known = {task.name: task for task in defaults()}
+        task = known.get(_task(column[1]))
+        best = min(same) if task and task.lower else max(same)
+        return len(same) > 1 and self.cells[row, column][0] == best
+
+
+def arranged(results: Sequence[Result]) -> Table:
+    """A row for every model on every data set, a column for every task."""
+    results = _apart(results)
+    rows = [*dict.fromkeys((_model(r), r.data) for r in results)]
+    return Table(rows, _columns(results), _cells(results))
 
 
 def compared(results: Sequence[Result]) -> str:
@@ -23,12 +50,11 @@ def compared(results: Sequence[Result]) -> str:
     The best of a column on its data set has a star, and so have those whose numbers are equal. What
     was measured in several ways has a row for each: `runs/mae@5000 pool=cls`.
     """
-    results = _apart(results)
-    cells, columns = _cells(results), _columns(results)
-    rows = [("model", "data", *(f"{task} {name.split('/', 2)[2]}" for task, name in columns))]
-    for model, of in dict.fromkeys((_model(r), r.data) for r in results):
-        row = (_cell(cells, (model, of), column) for column in columns)
-        rows.append((model, of, *row))
+    table = arranged(results)
+    titles = (f"{task} {name.split('/', 2)[2]}" for task, name in table.columns)
+    rows = [("model", "data", *titles)]
+    for row in table.rows:
+        rows.append((*row, *(_cell(table, row, column) for column in table.columns)))
     if not any(row[1] for row in rows[1:]):  # of before there was more than one data set
         rows = [(model, *rest) for model, _, *rest in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -83,16 +109,12 @@ def _model(result: Result) -> str:
     return result.model or f"{result.branch}@{result.step}"
 
 
-def _cell(cells: Cells, row: tuple[str, str], column: Column) -> str:
+def _cell(table: Table, row: Row, column: Column) -> str:
     """The number with its mark and interval."""
-    if (row, column) not in cells:
+    if (row, column) not in table.cells:
         return "–"
-    value, interval = cells[row, column]
-    on_same = [x for ((_, of), name), (x, _) in cells.items() if (of, name) == (row[1], column)]
-    known = {task.name: task for task in defaults()}
-    task = known.get(_task(column[1]))
-    best = min(on_same) if task and task.lower else max(on_same)
+    value, interval = table.cells[row, column]
     shown = (lambda x: f"{100 * x:.1f}") if is_share(column[1]) else (lambda x: f"{x:.4g}")
-    mark = BEST if value == best and len(on_same) > 1 else " "
+    mark = BEST if table.best(row, column) else " "
     ends = "" if interval is None else " ({}–{})".format(*map(shown, interval))
     return f"{shown(value)}{mark}{ends}"

@@ -27,13 +27,13 @@ from m3i_jax.data.sources import protocol
 from m3i_jax.evaluation import datasets, models, results, terms
 from m3i_jax.evaluation.answers import BEST, Answers, answers, measures, write
 from m3i_jax.evaluation.intervals import wilson
-from m3i_jax.evaluation.run import versions
 from m3i_jax.parallel import processes, sharding
 from m3i_jax.training import hooks, reading, schedules, schema
 from m3i_jax.training.assemble import Run
 from m3i_jax.training.log import METRICS, read
 from m3i_jax.training.loop import Hook, StepInfo
 from m3i_jax.training.session import Inputs, RunContext
+from m3i_jax.training.starts import versions
 from m3i_jax.training.state import TrainState
 
 LOG = logging.getLogger(__name__)

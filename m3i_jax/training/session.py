@@ -20,7 +20,7 @@ from m3i_jax.data.views import crops
 from m3i_jax.parallel import processes, sharding
 from m3i_jax.parallel.processes import Watchdog
 from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
-from m3i_jax.training import advice, frozen, hooks, init_from, reading, schema, unused
+from m3i_jax.training import advice, frozen, hooks, init_from, reading, schema, starts, unused
 from m3i_jax.training.assemble import Parts, Run, check, finish, shapes
 from m3i_jax.training.config import Config
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
@@ -125,6 +125,8 @@ def start(
         if step >= run.total:
             LOG.info("step %d of %d: this run is done already", step, run.total)
             return 0
+        if first:
+            starts.record(workdir, step=step, total=run.total)
         with Log(workdir, total=run.total, start=step, active=first) as log:
             wishes = Wishes(kept.marked)
             seen = (run, inputs, workdir, log, _unflatten(state), state, wishes)

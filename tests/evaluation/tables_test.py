@@ -1,7 +1,7 @@
 """Results side by side: the latest of each, the best marked, with intervals."""
 
 from m3i_jax.evaluation.results import Result
-from m3i_jax.evaluation.tables import compared
+from m3i_jax.evaluation.tables import arranged, compared
 
 
 def result(model, data, value, task="linear", name="eval/linear/top1", **how):
@@ -73,3 +73,13 @@ def test_what_was_measured_in_several_ways_is_not_mixed_up():
 def test_the_accuracy_of_a_training_run_is_in_percent_as_others_are():
     found = result("a", "", 0.75, task="fine_tune", name="eval/fine_tune/top1")
     assert compared([found]).splitlines() == ["model   fine_tune top1", "a       75.0"]
+
+
+def test_a_table_says_what_is_where_and_which_is_best():
+    interval = {"eval/linear/top1": [0.5, 0.625]}
+    found = [result("a", "photos", 0.5625, intervals=interval), result("b", "photos", 0.25)]
+    table = arranged(found)
+    column = ("linear", "eval/linear/top1")
+    assert table.rows == [("a", "photos"), ("b", "photos")] and table.columns == [column]
+    assert table.cells[table.rows[0], column] == (0.5625, [0.5, 0.625])
+    assert [table.best(row, column) for row in table.rows] == [True, False]

@@ -104,7 +104,7 @@ def read(place: str | Path) -> list[Finding]:
     findings, path = [], file(place)
     for number, line in enumerate(content(path).decode(errors="replace").splitlines(), 1):
         try:
-            findings.append(_parsed(line))
+            findings.append(parsed(line))
         except ValueError as error:
             LOG.warning("%s: line %d is no finding and left out: %s", path, number, error)
     return findings
@@ -150,8 +150,12 @@ def _numbers(values: Any) -> list[float]:
     return [values] if isinstance(values, int | float) else []
 
 
-def _parsed(line: str) -> Finding:
-    """The finding of one line; ValueError where it is none."""
+def parsed(line: str) -> Finding:
+    """The finding of one line.
+
+    Raises:
+      ValueError: it is none.
+    """
     fields = jsonfile.parse(line)
     needed = set(Finding._fields) - set(Finding._field_defaults)
     if not isinstance(fields, dict) or not needed <= fields.keys() <= set(Finding._fields):

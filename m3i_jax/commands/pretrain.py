@@ -50,13 +50,22 @@ def train(config: Config) -> int:
         raise ConfigError("--coordinator, --processes and --process want --distributed")
     parts = assemble.check(config)  # before the rest is loaded
     from m3i_jax.analysis.gallery import drawing
+    from m3i_jax.analysis.report.live import Live
     from m3i_jax.evaluation.monitor import monitor
     from m3i_jax.evaluation.validation import check, validation
     from m3i_jax.training.session import start
 
+    report = Live(WORKDIR.value, config)
     with processes.together() if DISTRIBUTED.value else contextlib.nullcontext():
-        watch = lambda run: [*monitor(run), *validation(run), *drawing(run)]  # noqa: E731
-        return start(parts, WORKDIR.value, watch=watch, before=check)
+        watch = lambda run: [  # noqa: E731
+            *monitor(run),
+            *validation(run),
+            *drawing(run),
+            *report.hooks(),
+        ]
+        status = start(parts, WORKDIR.value, watch=watch, before=check)
+        report.final()
+        return status
 
 
 def show(data: ConfigDict) -> str:

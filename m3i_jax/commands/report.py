@@ -1,36 +1,71 @@
-r"""Draws a run, or compares what was measured: tables of results side by side.
+r"""Shows runs and results: one page of everything, or a table in the terminal.
 
-    m3i report --workdir runs/m3i              # curves, a bar per encoder, and one page of it all
-    m3i report runs/mae runs/m3i found.jsonl   # one table of their results, the best marked
+    m3i report runs/m3i                        # runs/m3i/report.html
+    m3i report runs/mae runs/m3i found.jsonl   # report.html here: models side by side
+    m3i report runs/m3i --serve                # the same page on http://127.0.0.1:8111, as it grows
+    m3i report --table runs/mae found.jsonl    # one table of their results, the best marked
 
-The page is WORKDIR/report.html, with WORKDIR/report/{curves,probes}.png. A table has a row for each
-model on each data set and a column for each task, in percent, with intervals of 95 %.
+The page is one file that asks nobody for anything: what was trained, losses, information, health
+and speed over steps, results with intervals, pictures by step, what `m3i analyze` has found. A
+place is a work directory, or a file of results or findings (.jsonl). docs/report.md says how to
+read it.
 """
 
 from pathlib import Path
+from typing import Annotated
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
-from m3i_jax.command_flags import text
+from m3i_jax.command_flags import switch, text, whole
+from m3i_jax.ranges import Range
 
-WORKDIR = text("workdir", "runs/m3i", "Work directory of a run.")
+Port = Annotated[int, Range(0, 65535, why="0 is any that is free")]
+WORKDIR = text("workdir", None, "The same as a place of one run; runs/m3i.")
+OUT = text("out", None, "The file; report.html in the work directory, of several places here.")
+TABLE = switch("table", "Print a table of the results instead.")
+SERVE = switch("serve", "Show the page on this machine alone, and anew as the runs go on.")
+PORT = whole("port", 8111, "Of --serve; 0 = any that is free.", limits=Port)
 
 
 def main(*places: str) -> None:
-    """Reads what runs and evaluations have written, and shows it."""
-    if not places:
-        from m3i_jax.analysis import page
-
-        return print(page.write(WORKDIR.value))
-    from m3i_jax.evaluation import results, tables
-
+    """Reads what runs, evaluations and analyses have written, and shows it."""
+    if places and WORKDIR.value:
+        raise ConfigError("--workdir and places both say what is shown; give the places alone")
+    places = places or (WORKDIR.value or "runs/m3i",)
     for place in places:
         if not Path(place).exists():
             raise ConfigError(f"there is no '{place}'; expected work directories or results.jsonl")
-    measured = [result for place in places for result in results.read(place)]
-    if not measured:
+    if TABLE.value:
+        return print(table(places))
+    if OUT.value and Path(OUT.value).is_dir():
+        raise ConfigError(f"--out is '{OUT.value}', which is a folder; expected a file")
+    if SERVE.value:
+        return serve(places)
+    from m3i_jax.analysis.report import page
+
+    return print(page.write(places, out=OUT.value))
+
+
+def table(places: tuple[str, ...]) -> str:
+    """A row for each model on each data set, a column for each task."""
+    from m3i_jax.evaluation import results, tables
+
+    found = [result for place in places for result in results.read(place)]
+    if not found:
         raise ConfigError(f"{', '.join(places)}: there are no results; m3i evaluate writes them")
-    return print(tables.compared(measured))
+    return tables.compared(found)
+
+
+def serve(places: tuple[str, ...]) -> None:
+    """Answers with the page until it is interrupted."""
+    from m3i_jax.analysis.report import serve as served
+
+    with served.server(places, port=PORT.value) as server:
+        print(f"http://{served.HOST}:{server.server_port}/ until Ctrl-C", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
 
 
 def run() -> None:

@@ -129,14 +129,18 @@ def read(workdir: str | Path) -> list[Result]:
     for path in paths:
         for number, line in enumerate(content(path).decode(errors="replace").splitlines(), 1):
             try:
-                lines.append(_parse(line))
+                lines.append(parsed(line))
             except ValueError as error:
                 LOG.warning("%s: line %d is no result and left out: %s", path, number, error)
     return lines
 
 
-def _parse(line: str) -> Result:
-    """The result of one line; ValueError where it is none."""
+def parsed(line: str) -> Result:
+    """The result of one line.
+
+    Raises:
+      ValueError: it is none.
+    """
     fields = jsonfile.parse(line)
     needed = set(Result._fields) - set(Result._field_defaults)
     if not isinstance(fields, dict) or not needed <= fields.keys() <= set(Result._fields):

@@ -208,7 +208,12 @@ class _Background:
 
 def read(path: str | Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl; a line cut short by a crash is left out."""
-    lines = content(path).decode(errors="replace").splitlines()
+    return parsed(content(path))
+
+
+def parsed(text: bytes) -> list[dict[str, Any]]:
+    """The same of what a metrics.jsonl holds."""
+    lines = text.decode(errors="replace").splitlines()
     return [entry for line in lines if (entry := _parse(line)) is not None]
 
 

@@ -33,10 +33,12 @@ class Log(NamedTuple):
     """What is logged of a run, and how often.
 
     every: steps from one line to the next.  images: from one set of pictures to the next; 0 = none.
+    report: whether report.html is written with every monitor and set of pictures, and at the end.
     """
 
     every: CountOrOff = 50
     images: CountOrOff = 0
+    report: bool = True
 
 
 class Saves(NamedTuple):

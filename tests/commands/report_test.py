@@ -1,36 +1,70 @@
-"""A page needs a run; its content is in analysis/page_test. Tables compare results of files."""
+"""The command: a page or a table; what is on them is in analysis/report and evaluation."""
 
+import signal
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
 from m3i_jax.evaluation import results
 from m3i_jax.evaluation.results import Result
+from tests.analysis.report.places import workdir
 from tests.commands.starts import ROOT, refused
 
 
 @pytest.mark.parametrize(
     "line, sentence",
     [
-        ("--workdir={tmp}", "has no metrics.jsonl"),
-        ("{tmp}", "there are no results; m3i evaluate writes them"),
+        ("--workdir={tmp}", "nothing to show; expected work directories"),
+        ("--table {tmp}", "there are no results; m3i evaluate writes them"),
         ("{tmp}/no.jsonl", "/no.jsonl'; expected work directories or results.jsonl"),
+        ("--workdir=a {tmp}", "--workdir and places both say what is shown"),
+        ("{tmp} --out={tmp}", "which is a folder; expected a file"),
+        ("{tmp} --port=70000 --serve", "--port"),
     ],
 )
 def test_a_wrong_start_is_one_sentence(line, sentence, tmp_path):
     assert sentence in refused("report", line, tmp_path)
 
 
-def test_files_and_work_directories_are_compared(tmp_path):
+def report(*words):
+    line = [sys.executable, "experiments/report.py", *map(str, words)]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_page_of_a_run_is_in_its_work_directory(tmp_path):
+    place = workdir(tmp_path / "run")
+    assert report("--workdir", place) == f"{place}/report.html\n"
+    assert "<h1>run</h1>" in (place / "report.html").read_text()
+    out = tmp_path / "both.html"
+    assert report(place, workdir(tmp_path / "other"), f"--out={out}") == f"{out}\n"
+    assert "<h1>run, other</h1>" in out.read_text()
+
+
+def test_a_table_of_files_and_work_directories(tmp_path):
     made = Result({"eval/linear/top1": 0.5}, "ema", 5, {}, {}, "runs/mae@5", task="linear")
     results.write(tmp_path / "run", [made])
     other = made._replace(model="pixels", metrics={"eval/linear/top1": 0.75})
     results.write(tmp_path / "found.jsonl", [other])
-    words = [sys.executable, "experiments/report.py", tmp_path / "run", tmp_path / "found.jsonl"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [
+    assert report("--table", tmp_path / "run", tmp_path / "found.jsonl").splitlines() == [
         "model        linear top1",
         "runs/mae@5   50.0",
         "pixels       75.0*",
     ]
+
+
+def test_a_served_page_is_there_until_it_is_interrupted(tmp_path):
+    words = [
+        sys.executable,
+        "experiments/report.py",
+        workdir(tmp_path / "run"),
+        "--serve",
+        "--port=0",
+    ]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as served:
+        address = served.stdout.readline().split()[0]
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            assert b"<h1>run</h1>" in answer.read()
+        served.send_signal(signal.SIGINT)
+        assert served.wait(60) == 0

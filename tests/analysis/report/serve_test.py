@@ -20,7 +20,7 @@ def place(tmp_path):
 def ask(place):
     """ask(path, method=, host=) -> (status, headers, content)."""
     with serve.server([place]) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
 
         def ask(path, *, method="GET", host=None):
             line = http.client.HTTPConnection(serve.HOST, server.server_port, timeout=10)

@@ -104,22 +104,19 @@ def _settings(material: Material) -> Markup | None:
 
 def _table(keys, of, runs: Sequence[Run], title: str) -> Markup:
     """A row for each setting: its value in every run, its default, what it means."""
+    wholes = [settings.whole(run.config) for run in runs]
     rows = []
     for key in keys:
         one = next(found[key] for found in of if key in found)
         cells = [
             element("td", element("code", found[key].value))
             if key in found
-            else element("td", element("code", one.default or "–"), class_="default")
-            for found in of
+            else element("td", element("code", every.get(key, "–")), class_="default")
+            for found, every in zip(of, wholes, strict=True)
         ]
-        default = element("td", element("code", one.default or "–"), class_="default")
-        meaning = element("td", one.meaning, class_="meaning")
-        rows.append(
-            element(
-                "tr", element("th", element("code", key), scope="row"), *cells, default, meaning
-            )
-        )
+        cells.append(element("td", element("code", one.default or "–"), class_="default"))
+        cells.append(element("td", one.meaning, class_="meaning"))
+        rows.append(element("tr", element("th", element("code", key), scope="row"), *cells))
     names = ["value"] if len(runs) == 1 else [clean(run.name) for run in runs]
     head = [element("th", said, scope="col") for said in ("setting", *names, "default", "meaning")]
     inside = element("table", element("thead", element("tr", *head)), element("tbody", *rows))

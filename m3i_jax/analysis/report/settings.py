@@ -11,6 +11,7 @@ from m3i_jax.analysis.report.scale import number
 from m3i_jax.build import ConfigError
 from m3i_jax.training import schema
 from m3i_jax.training.config import Config
+from m3i_jax.training.resolved import resolved
 
 LONG = 160  # letters of a value; longer ones are cut
 
@@ -40,6 +41,11 @@ def changed(config: Mapping[str, Any]) -> dict[str, Setting]:
         if isinstance(value, dict):
             found |= _flat(key, value, covered, known)
     return found
+
+
+def whole(config: Mapping[str, Any]) -> dict[str, str]:
+    """Every setting by its dotted key, defaults too, of blocks that a config has."""
+    return _flattened("", resolved(config))
 
 
 def facts(run: Run) -> dict[str, str]:
@@ -208,6 +214,14 @@ def _flat(
             found[name] = known[name]
         elif path not in covered:
             found[name] = Setting(_value(value), "", "")
+    return found
+
+
+def _flattened(path: str, block: Mapping[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in block.items():
+        name = f"{path}.{key}" if path else key
+        found |= _flattened(name, value) if isinstance(value, dict) else {name: _value(value)}
     return found
 
 

@@ -48,16 +48,15 @@ def test_settings_of_one_run_have_default_and_meaning(tmp_path):
 
 
 def test_settings_that_differ_come_first(tmp_path):
-    other = CONFIG | {"seed": 7, "encoder": {"name": "vit_nano"}}
+    other = CONFIG | {"seed": 7, "encoder": {"name": "vit_nano"}, "target": {"name": "ema"}}
     page, _ = parts(workdir(tmp_path / "a"), workdir(tmp_path / "b", config=other))
-    summaries = [s.text for s in page.all("summary")]
-    assert summaries[0] == "Settings that differ (2)" and summaries[1].startswith(
-        "Settings in common"
-    )
+    first, second = (s.text for s in page.all("summary"))
+    assert first == "Settings that differ (3)" and second.startswith("Settings in common")
     assert [row[:4] for row in rows(page)] == [
         ["setting", "a", "b", "default"],
         ["encoder.patch", "8", "4", "4"],
         ["seed", "0", "7", "0"],
+        ["target.name", "–", "ema", "–"],
     ]
 
 

@@ -58,6 +58,13 @@ def test_settings_are_those_that_differ_from_the_signature():
     assert "objective.hidden" not in found  # 0.75 is the method's own
 
 
+def test_the_whole_of_a_config_has_the_defaults_of_its_blocks_alone():
+    whole = settings.whole(CONFIG)
+    assert whole["objective.hidden"] == "0.75" and whole["image"] == "32"
+    assert whole["log.images"] == "0" and "objective.text_weight" not in whole
+    assert not any(key.startswith("towers.") for key in whole)
+
+
 @pytest.mark.parametrize(
     "odd",
     [

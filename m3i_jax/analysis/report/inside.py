@@ -11,14 +11,14 @@ from m3i_jax.analysis.report.heads import Heads, Layers
 from m3i_jax.analysis.report.markup import Markup, element
 from m3i_jax.analysis.report.material import Looked, Material
 from m3i_jax.analysis.report.overview import section
-from m3i_jax.analysis.report.scale import number
+from m3i_jax.analysis.report.scale import LARGEST, number
 from m3i_jax.analysis.report.sheet import Sheet
 
 BYTES = 330_000  # of all pictures of findings, as they are coded
 LEAST = 6_000  # of one of them
 PICTURES = 48  # of a page
 ENDS = ("low", "high")
-LARGEST = 128  # rows or columns of a map; of more, the first ones are shown
+SIDE = 128  # rows or columns of a map; of more, the first ones are shown
 
 
 def findings(material: Material, sheet: Sheet, notes: list[str]) -> Markup | None:
@@ -111,7 +111,8 @@ def _layers(found: Sequence[Finding], sheet: Sheet) -> list[Markup]:
 def _matrix(found: Sequence[Finding], sheet: Sheet) -> list[Markup]:
     made = []
     for of in found:
-        values = np.asarray(of.values["matrix"], np.float64)[:LARGEST, :LARGEST]
+        values = np.asarray(of.values["matrix"], np.float64)[:SIDE, :SIDE]
+        values = np.clip(values, -LARGEST, LARGEST)
         rows, columns = (
             _said(of.labels.get(axis), count)
             for axis, count in zip(("rows", "columns"), values.shape, strict=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from m3i_jax.types import Array
 
+LARGEST = 1e100  # beyond which no axis reaches: its ends have a finite difference
 WIDE = 50  # a positive range whose ends differ by this factor is shown by its logarithm
 MINUS = "\u2212"
 
@@ -38,7 +39,7 @@ def spanning(
     zero: whether 0 is on it, too.  linear: never of the logarithm.
     """
     values = np.asarray(values, np.float64)
-    values = values[np.isfinite(values)]
+    values = np.clip(values[np.isfinite(values)], -LARGEST, LARGEST)
     if not len(values):
         return Scale(0.0, 1.0, start, end)
     low, high = float(values.min()), float(values.max())

@@ -1,6 +1,5 @@
 """Metrics of runs as charts: which belong together, what they are called, how they are smoothed."""
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from jaxtyping import Float, Int
 
 from m3i_jax.analysis.report import wording
 from m3i_jax.analysis.report.material import Run
+from m3i_jax.analysis.report.scale import LARGEST
 from m3i_jax.training import health
 from m3i_jax.types import Array
 
@@ -122,7 +122,7 @@ def _line(
 ) -> Line | None:
     """A metric of a run; None where it has no finite value. Of equal steps the last one counts."""
     values = {line["step"]: line[name] for line in metrics if _is_number(line.get(name))}
-    finite = {step: float(x) for step, x in values.items() if math.isfinite(x)}
+    finite = {step: float(x) for step, x in values.items() if abs(x) < LARGEST}  # and no NaN
     if not finite:
         return None
     points = sorted(finite.items())

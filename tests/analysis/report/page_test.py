@@ -202,3 +202,45 @@ def test_the_page_of_a_trained_run(finished_run):
     np.testing.assert_allclose(line["values"], right, rtol=1e-4)
     facts = root.one("dl").text
     assert "jax" in facts and "digit_scenes" in facts
+
+
+ODD = [
+    None,
+    True,
+    -1,
+    2**62,
+    1e308,
+    -1e308,
+    "NaN",
+    "Infinity",
+    "x" * 400,
+    [],
+    {},
+    [[]],
+    EVIL,
+    {"a": 1},
+]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_the_files_hold_there_is_a_page(seed, tmp_path):
+    """Values of all files are exchanged for others that JSON has, here and there."""
+    rng = np.random.default_rng(seed)
+
+    def spoiled(value, share):
+        if rng.random() < share:
+            return ODD[rng.integers(len(ODD))]
+        if isinstance(value, dict):
+            return {key: spoiled(x, share) for key, x in value.items()}
+        return [spoiled(x, share) for x in value] if isinstance(value, list) else value
+
+    place = full(tmp_path / "run")
+    for name in ("metrics.jsonl", "results.jsonl", "analysis.jsonl", "starts.jsonl"):
+        lines = (place / name).read_text().splitlines() * 3
+        odd = [json.dumps(spoiled(json.loads(line), 0.02 * (seed + 1))) for line in lines]
+        (place / name).write_text("\n".join(odd))
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(spoiled(config, 0.04 * (seed + 1))))
+    root = parse(page.page([place]))
+    assert len(script(root)["charts"]) == len([*root.all("svg")])
+    assert "nan" not in " ".join(node.attributes["d"] for node in root.all("path"))

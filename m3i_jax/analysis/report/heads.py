@@ -9,7 +9,7 @@ from m3i_jax.analysis.report import frame
 from m3i_jax.analysis.report.curves import path
 from m3i_jax.analysis.report.frame import Box, Drawn
 from m3i_jax.analysis.report.markup import Markup, clean, element
-from m3i_jax.analysis.report.scale import Scale, number, spanning
+from m3i_jax.analysis.report.scale import Scale, measured, number, spanning
 
 WIDTH, HEIGHT = 340, 210
 FEW = 4  # blocks that have their names under them; of more, the numbers
@@ -85,7 +85,7 @@ def layers(lines: Sequence[Layers], *, title: str, unit: str, number_of: int) ->
         if room
     ]
     said = "; ".join(f"{line.model}: {_ends(line.values, line.blocks, unit)}" for line in lines)
-    inside = (frame.axes(of, x, y, name="block"), *strokes, *names)
+    inside = (frame.axes(of, x, y, unit=unit, name="block"), *strokes, *names)
     label = f"{title}, block by block. {said}."
     drawn = frame.drawing(of, *inside, label=label, data_kind="marks", data_chart=number_of)
     columns = {line.model: dict(zip(line.blocks, line.values, strict=True)) for line in lines}
@@ -94,7 +94,7 @@ def layers(lines: Sequence[Layers], *, title: str, unit: str, number_of: int) ->
         for line in lines
         for i, value in enumerate(line.values, 1)
     ]
-    figure = _figure(title, unit, drawn, table(columns, title))
+    figure = _figure(title, unit, drawn, table(columns, title, unit))
     return Drawn(figure, {"marks": script})
 
 
@@ -103,10 +103,10 @@ def blocks(of: Box, count: int) -> Scale:
     return Scale(0.5, count + 0.5, of.left, of.right)
 
 
-def table(columns: Mapping[str, Mapping[str, float]], title: str) -> Markup:
+def table(columns: Mapping[str, Mapping[str, float]], title: str, unit: str) -> Markup:
     """A table of numbers by block and by column."""
     rows = list(dict.fromkeys(name for column in columns.values() for name in column))
-    value = lambda of, name: number(of[name]) if name in of else "–"  # noqa: E731
+    value = lambda of, name: number(of[name], unit=unit) if name in of else "–"  # noqa: E731
     body = [
         element(
             "tr",
@@ -132,7 +132,7 @@ def _panel(panel, panels, x: Scale, y: Scale, of: Box, title: str, unit: str, nu
     dots = Markup("".join(f"M{frame.at(a)} {frame.at(b)}h0" for a, b in places))
     mean = element("path", d=_means(panel, x, y), class_=f"line {panel.tone}")
     inside = (
-        frame.axes(of, x, y, name="block"),
+        frame.axes(of, x, y, unit=unit, name="block"),
         *others,
         element("path", d=dots, class_=f"dots {panel.tone}"),
         mean,
@@ -140,7 +140,7 @@ def _panel(panel, panels, x: Scale, y: Scale, of: Box, title: str, unit: str, nu
     course = _ends(means(panel), panel.blocks, unit)
     label = f"{title} of {panel.model}: heads by block. Mean: {course}."
     drawn = frame.drawing(of, *inside, label=label, data_kind="heads", data_chart=number_of)
-    figure = _figure(panel.model, unit, drawn, _values(panel, title), tone=panel.tone)
+    figure = _figure(panel.model, unit, drawn, _values(panel, title, unit), tone=panel.tone)
     script = {
         "x": [x.low, x.high, x.start, x.end],
         "y": [y.low, y.high, y.start, y.end, 0],
@@ -153,14 +153,14 @@ def _panel(panel, panels, x: Scale, y: Scale, of: Box, title: str, unit: str, nu
     return Drawn(figure, script)
 
 
-def _values(panel: Heads, title: str) -> Markup:
+def _values(panel: Heads, title: str, unit: str) -> Markup:
     """Every head and their mean."""
     count = max(len(row) for row in panel.heads)
     columns = {"mean": dict(zip(panel.blocks, means(panel), strict=True))}
     for head in range(count):
         rows = zip(panel.blocks, panel.heads, strict=True)
         columns[f"head {head + 1}"] = {name: row[head] for name, row in rows if head < len(row)}
-    return table(columns, f"{title} of {panel.model}")
+    return table(columns, f"{title} of {panel.model}", unit)
 
 
 def _short(rows: Sequence[Sequence[float]]) -> list[list[float]]:
@@ -199,14 +199,15 @@ def _place(x: float, y: float) -> list[float]:
 
 def _said(line: Layers, i: int, unit: str) -> str:
     """What is said of a block of a model."""
-    said = f"{line.model}, block {line.blocks[i]}: {number(line.values[i])} {unit}".rstrip()
+    said = f"{line.model}, block {line.blocks[i]}: {measured(line.values[i], unit)}"
     if i < len(line.low) and i < len(line.high):
-        said += f" (95 %: {number(line.low[i])} to {number(line.high[i])})"
+        low, high = (number(end[i], unit=unit) for end in (line.low, line.high))
+        said += f" (95 %: {low} to {high})"
     return clean(said)
 
 
 def _ends(values: Sequence[float], names: Sequence[str], unit: str) -> str:
-    first, last = (f"{number(values[i])} {unit}".rstrip() for i in (0, -1))
+    first, last = (measured(values[i], unit) for i in (0, -1))
     return f"{first} in block {names[0]}, {last} in block {names[-1]}"
 
 
@@ -214,6 +215,6 @@ def _figure(
     title: str, unit: str, drawn: Markup, values: Markup, *, tone: str | None = None
 ) -> Markup:
     chip = None if tone is None else element("i", class_=f"chip {tone}", aria_hidden="true")
-    said = element("span", unit, class_="numbers") if unit else None
+    said = element("span", unit, class_="numbers") if unit and unit != "share" else None
     caption = element("figcaption", element("h4", chip, title), said)
     return element("figure", caption, drawn, values, class_="card", data_model=tone)

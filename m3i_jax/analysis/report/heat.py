@@ -38,7 +38,7 @@ class Table(NamedTuple):
 
 def draw(table: Table, *, span: tuple[float, float], number_of: int) -> Drawn:
     """A heat map with its scale; span: values of the first and the last colour."""
-    of = frame.box(340, SIDE + 52, left=48, right=44, bottom=44)
+    of = frame.box(340, SIDE + 52, left=58, right=44, bottom=44)
     picture = element(
         "image",
         href=inline.png(colours(table.values, span)),
@@ -67,11 +67,11 @@ def draw(table: Table, *, span: tuple[float, float], number_of: int) -> Drawn:
 
 
 def spanned(tables: Sequence[Table]) -> tuple[float, float]:
-    """A span for all of them: 0 to 1 where they lie there, else from the least to the greatest."""
+    """A span for all of them: of shares, from a tenth below the least to 1; else all they have."""
     low = min(float(table.values.min()) for table in tables)
     high = max(float(table.values.max()) for table in tables)
     if low >= -0.05 and high <= 1.05:
-        return 0.0, 1.0
+        return max(0.0, min(np.floor(10 * low) / 10, 0.9)), 1.0
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
@@ -96,8 +96,11 @@ def _names(table: Table, of: Box) -> list[Markup]:
         frame.text(of.left - 5, of.top + (i + 0.5) * down + 3.5, frame.cut(name, 42), anchor="end")
         for i, name in _thinned(table.rows, down, 14)
     ]
-    middle = (of.left + of.right) / 2
-    return [*said, frame.text(middle, of.bottom + 28, table.across, class_="tick axis-name")]
+    middle, height = (of.left + of.right) / 2, (of.top + of.bottom) / 2
+    turned = dict(class_="tick axis-name", transform=f"rotate(-90 10 {height:g})")
+    said.append(frame.text(10, height, frame.cut(table.down, of.bottom - of.top), **turned))
+    across_said = frame.cut(table.across, of.right - of.left)
+    return [*said, frame.text(middle, of.bottom + 28, across_said, class_="tick axis-name")]
 
 
 def _thinned(names: Sequence[str], room: float, least: float) -> list[tuple[int, str]]:

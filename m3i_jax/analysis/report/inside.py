@@ -17,6 +17,7 @@ from m3i_jax.analysis.report.sheet import Sheet
 BYTES = 330_000  # of all pictures of findings, as they are coded
 LEAST = 6_000  # of one of them
 PICTURES = 48  # of a page
+BROAD = 1.7  # times as wide as high: such pictures stand below each other
 ENDS = ("low", "high")
 SIDE = 128  # rows or columns of a map; of more, the first ones are shown
 
@@ -49,11 +50,16 @@ def _group(of: Sequence[Looked], sheet: Sheet, notes: list[str], most: int, left
     charts = element("div", *drawn, class_="charts") if drawn else None
     images = next((n for n in first.counts.values() if isinstance(n, int)), None)
     said = [f"on {first.data}" if first.data else "", f"{number(images)} images" if images else ""]
-    said += [f"in {first.unit}" if first.unit else "", _settings(first)]
+    said += [{"share": "in percent", "": ""}.get(first.unit, f"in {first.unit}"), _settings(first)]
     line = element("p", ", ".join(filter(None, said)), class_="lead")
-    return element(
-        "div", element("h3", first.title or first.measure), line, charts, *grids, class_="family"
-    )
+    pictures = element("div", *grids, class_="galleries") if grids else None
+    title = element("h3", _titled(first.title or first.measure))
+    return element("div", title, line, charts, pictures, class_="family")
+
+
+def _titled(said: str) -> str:
+    """A title as headings begin."""
+    return said[:1].upper() + said[1:]
 
 
 def _settings(of: Finding) -> str:
@@ -76,7 +82,7 @@ def _heads(found: Sequence[Finding], sheet: Sheet) -> list[Markup]:
         names = _blocks(of.labels, len(rows))
         means = means if len(means) == len(rows) else []
         panels.append(Heads(_name(of, sheet), sheet.tone(of.model), names, rows, *ends, means))
-    how = dict(title=found[0].title, unit=found[0].unit, number_of=sheet.next)
+    how = dict(title=_titled(found[0].title), unit=found[0].unit, number_of=sheet.next)
     return [sheet.take(drawn) for drawn in heads.heads(panels, **how)]
 
 
@@ -89,28 +95,44 @@ def _rows(values: Sequence[Any]) -> list[list[float]]:
 
 
 def _layers(found: Sequence[Finding], sheet: Sheet) -> list[Markup]:
-    """A drawing for each name, with all models that have it."""
+    """A drawing for each name, with all models that have it, and its intervals."""
     names = dict.fromkeys(name for of in found for name in of.values)
-    shown = [name for name in names if name not in ENDS] or list(names)
+    ends = {name: _ends(name, names) for name in names}
+    shown = [name for name in names if not any(name in of for of in ends.values())] or list(names)
     drawn = []
     for name in shown:
-        lines = []
-        for of in found:
-            if isinstance(of.values.get(name), list) and of.values[name]:
-                values = [float(x) for x in of.values[name]]
-                ends = [of.values.get(end, ()) if len(shown) == 1 else () for end in ENDS]
-                blocks = _blocks(of.labels, len(values))
-                lines.append(Layers(_name(of, sheet), sheet.tone(of.model), blocks, values, *ends))
+        lines = [
+            _line(of, name, ends[name], sheet)
+            for of in found
+            if isinstance(of.values.get(name), list) and of.values[name]
+        ]
         if lines:
-            title = found[0].title if len(shown) == 1 else name.replace("_", " ")
+            title = _titled(found[0].title) if len(shown) == 1 else name.replace("_", " ")
             how = dict(title=title, unit=found[0].unit, number_of=sheet.next)
             drawn.append(sheet.take(heads.layers(lines, **how)))
     return [*drawn, *_numbers(found, sheet)]
 
 
+def _ends(name: str, names: Mapping[str, None]) -> list[str]:
+    """What the ends of a name's intervals are called: knn_low and knn_high, or low and high."""
+    alone = len([one for one in names if one not in ENDS]) == 1
+    own = [f"{name}_{end}" for end in ENDS]
+    found = own if {*own} <= names.keys() else [*ENDS] if alone and {*ENDS} <= names.keys() else []
+    return [] if name in ENDS else found
+
+
+def _line(of: Finding, name: str, ends: Sequence[str], sheet: Sheet) -> Layers:
+    """The numbers of a model, block by block."""
+    values = [float(x) for x in of.values[name]]
+    both = [[float(x) for x in of.values.get(end, ())] for end in ends] or [(), ()]
+    return Layers(
+        _name(of, sheet), sheet.tone(of.model), _blocks(of.labels, len(values)), values, *both
+    )
+
+
 def _matrix(found: Sequence[Finding], sheet: Sheet) -> list[Markup]:
     made = []
-    for of in found:
+    for of in sorted(found, key=lambda one: bool(one.other)):  # pairs come last
         values = np.asarray(of.values["matrix"], np.float64)[:SIDE, :SIDE]
         values = np.clip(values, -LARGEST, LARGEST)
         rows, columns = (
@@ -151,7 +173,7 @@ def _numbers(found: Sequence[Finding], sheet: Sheet) -> list[Markup]:
 
 def _pictures(one: Looked, sheet: Sheet, notes: list[str], most: int, left: list[int]) -> Markup:
     """The pictures of a finding, each with what it shows."""
-    figures = []
+    figures, broad = [], False
     for caption, name in one.finding.pictures:
         if not left[0]:
             notes.append(f"{one.finding.title} has more pictures than the page holds")
@@ -162,13 +184,15 @@ def _pictures(one: Looked, sheet: Sheet, notes: list[str], most: int, left: list
         except ValueError as error:
             notes.append(f"{name} of {one.finding.title} cannot be shown: {error}")
             continue
-        alt = f"{one.finding.title} of {_name(one.finding, sheet)}: {caption}"
+        broad |= width > BROAD * height
+        alt = f"{_titled(one.finding.title)} of {_name(one.finding, sheet)}: {caption}"
         picture = element("img", src=uri, alt=alt, width=width, height=height)
         figures.append(element("figure", picture, element("figcaption", caption)))
     tone = sheet.tone(one.finding.model)
     chip = element("i", class_=f"chip {tone}", aria_hidden="true")
     head = element("h4", chip, _name(one.finding, sheet))
-    return element("div", head, element("div", *figures, class_="gallery"), data_model=tone)
+    kind = "gallery broad" if broad or len(figures) == 1 else "gallery"
+    return element("div", head, element("div", *figures, class_=kind), data_model=tone)
 
 
 def _blocks(labels: Mapping[str, Any], count: int) -> list[str]:

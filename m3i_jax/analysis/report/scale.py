@@ -100,6 +100,11 @@ def number(value: float, *, unit: str = "", digits: int = 4) -> str:
     return f"{mantissa}·10{_raised(int(power))}".replace("-", MINUS)
 
 
+def measured(value: float, unit: str) -> str:
+    """A number with its unit; shares are said in percent."""
+    return number(value, unit=unit) if unit == "share" else f"{number(value)} {unit}".rstrip()
+
+
 def tick(value: float, values: Sequence[float], *, unit: str = "") -> str:
     """A tick's label, with as many places as all of its axis need."""
     if unit == "share":

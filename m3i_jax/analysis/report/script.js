@@ -101,8 +101,10 @@
     const all = chart.heads.flatMap((row, i) => row.map((number, j) => [i, j, number]));
     const said = ([i, j, number]) => {
       const [low, high] = [chart.low[i]?.[j], chart.high[i]?.[j]];
-      const ends = low === undefined || high === undefined ? "" : ` (95 %: ${value(low)} to ${value(high)})`;
-      return `block ${chart.blocks[i]}, head ${j + 1}: ${value(number)} ${chart.unit}`.trimEnd() + ends;
+      const own = (x) => value(x, chart.unit);
+      const ends = high === undefined ? "" : ` (95 %: ${own(low)} to ${own(high)})`;
+      const unit = chart.unit && chart.unit !== "share" ? " " + chart.unit : "";
+      return `block ${chart.blocks[i]}, head ${j + 1}: ${own(number)}${unit}${ends}`;
     };
     const at = (one) => [place(chart.x, one[0] + 1), place(chart.y, one[2])];
     return marks({ marks: all.map((one) => [...at(one), said(one)]) });

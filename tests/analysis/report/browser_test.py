@@ -94,7 +94,8 @@ def test_it_prints(chromium, address):
     chromium.open(address, dark=True)
     assert chromium.printed()[:5] == b"%PDF-"
     chromium.open(address, dark=True, media="print")
-    assert chromium.run("getComputedStyle(document.querySelector('.tools')).display") == "none"
+    for what in ("nav", ".tools", ".values"):
+        assert chromium.run(f"getComputedStyle(document.querySelector('{what}')).display") == "none"
     assert chromium.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert chromium.run(CONTRAST) == []
     silent(chromium)

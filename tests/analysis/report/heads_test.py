@@ -54,6 +54,23 @@ def test_the_table_has_every_head_and_the_mean():
     ]
 
 
+def test_shares_are_said_in_percent():
+    made = heads.heads(
+        [FIRST._replace(heads=[[0.25], [0.5]], low=(), high=())],
+        title="x",
+        unit="share",
+        number_of=0,
+    )
+    page = parse(made[0].figure)
+    assert [t.text for t in page.all("text") if "%" in t.text] and not [
+        *page.all("span", class_="numbers")
+    ]
+    assert [cell.text for cell in [*page.all("tr")][1].inside] == ["1", "25.0 %", "25.0 %"]
+    line = Layers("a", "c0", ["x"], [0.25], [0.2], [0.3])
+    drawn = heads.layers([line], title="x", unit="share", number_of=0)
+    assert drawn.script["marks"][0][2] == "a, block x: 25.0 % (95 %: 20.0 % to 30.0 %)"
+
+
 def test_means_are_as_they_were_found():
     assert heads.means(FIRST) == [2.0, 4.0] and heads.means(FIRST._replace(means=[7, 8])) == [7, 8]
 

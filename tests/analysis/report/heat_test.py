@@ -47,7 +47,9 @@ def test_darker_is_more():
 
 
 def test_maps_that_are_compared_share_a_span():
-    assert heat.spanned([table([[0.2, 0.9]]), table([[0.1, 1.0]])]) == (0.0, 1.0)
+    assert heat.spanned([table([[0.52, 0.9]]), table([[0.47, 1.0]])]) == (0.4, 1.0)
+    assert heat.spanned([table([[0.99, 1.0]])]) == (0.9, 1.0)
+    assert heat.spanned([table([[0.02, 1.0]])]) == (0.0, 1.0)
     assert heat.spanned([table([[-3, 2]]), table([[0, 9]])]) == (-3.0, 9.0)
     assert heat.spanned([table([[4, 4]])]) == (3.5, 4.5)
 

@@ -35,6 +35,15 @@ def test_layers_have_a_drawing_for_each_name(tmp_path):
     assert len(charts[0]["marks"]) == 4 and "0.1" in page.one("div", class_="wide").text
 
 
+def test_names_have_intervals_of_their_own(tmp_path):
+    values = {"knn": [0.5], "knn_low": [0.4], "knn_high": [0.6], "linear": [0.75], "low": [1.0]}
+    looked(tmp_path, found("a", "probes", "layers", values=values, unit="share"))
+    page, charts, _ = made(tmp_path)
+    assert [h.text for h in page.all("h4")] == ["knn", "linear", "low"]
+    assert charts[0]["marks"][0][2] == "a, block 1: 50.0 % (95 %: 40.0 % to 60.0 %)"
+    assert "in percent" in page.one("div", class_="family").text
+
+
 def test_layers_with_intervals_are_one_drawing(tmp_path):
     values = {"rank": [1.0, 2.0], "low": [0.5, 1.5], "high": [1.5, 2.5]}
     looked(tmp_path, found("a", "rank", "layers", values=values, labels={"blocks": ["x", "y"]}))

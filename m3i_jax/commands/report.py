@@ -50,10 +50,10 @@ def table(places: tuple[str, ...]) -> str:
     """A row for each model on each data set, a column for each task."""
     from m3i_jax.evaluation import results, tables
 
-    found = [result for place in places for result in results.read(place)]
-    if not found:
+    measured = [result for place in places for result in results.read(place)]
+    if not measured:
         raise ConfigError(f"{', '.join(places)}: there are no results; m3i evaluate writes them")
-    return tables.compared(found)
+    return tables.compared(measured)
 
 
 def serve(places: tuple[str, ...]) -> None:

@@ -92,10 +92,10 @@ def apart(places: Sequence[float], *, least: float, low: float, high: float) -> 
         runs.append((mean, count))
     moved = [mean for mean, count in runs for _ in range(count)]
     room = high - least * (len(places) - 1)
-    found = [0.0] * len(places)
+    shifted = [0.0] * len(places)
     for rank, i in enumerate(order):
-        found[i] = max(low, min(moved[rank], room)) + rank * least
-    return found
+        shifted[i] = max(low, min(moved[rank], room)) + rank * least
+    return shifted
 
 
 def cut(said: str, width: float) -> str:

@@ -73,16 +73,16 @@ def _name(of: Finding, sheet: Sheet) -> str:
     return f"{name} and {sheet.short(of.other)}" if of.other else name
 
 
-def _heads(found: Sequence[Finding], sheet: Sheet) -> list[Markup]:
+def _heads(models: Sequence[Finding], sheet: Sheet) -> list[Markup]:
     panels = []
-    for of in found:
+    for of in models:
         rows = _rows(of.values["heads"])
         ends = [_rows(of.values.get(name, ())) for name in ENDS]
         means = [float(x) for x in of.values.get("mean", ())]
         names = _blocks(of.labels, len(rows))
         means = means if len(means) == len(rows) else []
         panels.append(Heads(_name(of, sheet), sheet.tone(of.model), names, rows, *ends, means))
-    how = dict(title=_titled(found[0].title), unit=found[0].unit, number_of=sheet.next)
+    how = dict(title=_titled(models[0].title), unit=models[0].unit, number_of=sheet.next)
     return [sheet.take(drawn) for drawn in heads.heads(panels, **how)]
 
 
@@ -94,31 +94,31 @@ def _rows(values: Sequence[Any]) -> list[list[float]]:
     return rows
 
 
-def _layers(found: Sequence[Finding], sheet: Sheet) -> list[Markup]:
+def _layers(models: Sequence[Finding], sheet: Sheet) -> list[Markup]:
     """A drawing for each name, with all models that have it, and its intervals."""
-    names = dict.fromkeys(name for of in found for name in of.values)
+    names = dict.fromkeys(name for of in models for name in of.values)
     ends = {name: _ends(name, names) for name in names}
     shown = [name for name in names if not any(name in of for of in ends.values())] or list(names)
     drawn = []
     for name in shown:
         lines = [
             _line(of, name, ends[name], sheet)
-            for of in found
+            for of in models
             if isinstance(of.values.get(name), list) and of.values[name]
         ]
         if lines:
-            title = _titled(found[0].title) if len(shown) == 1 else name.replace("_", " ")
-            how = dict(title=title, unit=found[0].unit, number_of=sheet.next)
+            title = _titled(models[0].title) if len(shown) == 1 else name.replace("_", " ")
+            how = dict(title=title, unit=models[0].unit, number_of=sheet.next)
             drawn.append(sheet.take(heads.layers(lines, **how)))
-    return [*drawn, *_numbers(found, sheet)]
+    return [*drawn, *_numbers(models, sheet)]
 
 
 def _ends(name: str, names: Mapping[str, None]) -> list[str]:
     """What the ends of a name's intervals are called: knn_low and knn_high, or low and high."""
     alone = len([one for one in names if one not in ENDS]) == 1
     own = [f"{name}_{end}" for end in ENDS]
-    found = own if {*own} <= names.keys() else [*ENDS] if alone and {*ENDS} <= names.keys() else []
-    return [] if name in ENDS else found
+    both = own if {*own} <= names.keys() else [*ENDS] if alone and {*ENDS} <= names.keys() else []
+    return [] if name in ENDS else both
 
 
 def _line(of: Finding, name: str, ends: Sequence[str], sheet: Sheet) -> Layers:
@@ -130,9 +130,9 @@ def _line(of: Finding, name: str, ends: Sequence[str], sheet: Sheet) -> Layers:
     )
 
 
-def _matrix(found: Sequence[Finding], sheet: Sheet) -> list[Markup]:
-    made = []
-    for of in sorted(found, key=lambda one: bool(one.other)):  # pairs come last
+def _matrix(models: Sequence[Finding], sheet: Sheet) -> list[Markup]:
+    maps = []
+    for of in sorted(models, key=lambda one: bool(one.other)):  # pairs come last
         values = np.asarray(of.values["matrix"], np.float64)[:SIDE, :SIDE]
         values = np.clip(values, -LARGEST, LARGEST)
         rows, columns = (
@@ -141,18 +141,18 @@ def _matrix(found: Sequence[Finding], sheet: Sheet) -> list[Markup]:
         )
         across = f"block of {sheet.short(of.other)}" if of.other else "block"
         down = f"block of {sheet.short(of.model)}" if of.other else "block"
-        made.append(heat.Table(_name(of, sheet), rows, columns, values, across, down))
-    span = heat.spanned(made)
+        maps.append(heat.Table(_name(of, sheet), rows, columns, values, across, down))
+    span = heat.spanned(maps)
     drawn = []
-    for table in made:
+    for table in maps:
         drawn.append(sheet.take(heat.draw(table, span=span, number_of=sheet.next)))
     return drawn
 
 
-def _numbers(found: Sequence[Finding], sheet: Sheet) -> list[Markup]:
+def _numbers(models: Sequence[Finding], sheet: Sheet) -> list[Markup]:
     """Single numbers, a row for each model."""
     single = lambda x: isinstance(x, int | float) and not isinstance(x, bool)  # noqa: E731
-    names = dict.fromkeys(name for of in found for name, x in of.values.items() if single(x))
+    names = dict.fromkeys(name for of in models for name, x in of.values.items() if single(x))
     if not names:
         return []
     head = [element("th", said.replace("_", " "), scope="col") for said in ("model", *names)]
@@ -165,7 +165,7 @@ def _numbers(found: Sequence[Finding], sheet: Sheet) -> list[Markup]:
                 for name in names
             ),
         )
-        for of in found
+        for of in models
     ]
     inside = element("table", element("thead", element("tr", *head)), element("tbody", *body))
     return [element("div", element("div", inside, class_="scroll"), class_="card wide")]

@@ -152,8 +152,8 @@ def _pictures(folder: Path) -> list[Picture]:
     if not folder.is_dir():
         return []
     matched = ((PICTURE.fullmatch(path.name), path) for path in folder.iterdir())
-    found = [Picture(m["name"], int(m["step"]), path) for m, path in matched if m]
-    return sorted(found, key=lambda picture: (picture.name, picture.step))
+    shots = [Picture(m["name"], int(m["step"]), path) for m, path in matched if m]
+    return sorted(shots, key=lambda picture: (picture.name, picture.step))
 
 
 def _numbers(place: Path, notes: list[str]) -> tuple[list[Result], list[Looked]]:

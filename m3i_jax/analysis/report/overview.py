@@ -107,12 +107,12 @@ def _table(keys, of, runs: Sequence[Run], title: str) -> Markup:
     wholes = [settings.whole(run.config) for run in runs]
     rows = []
     for key in keys:
-        one = next(found[key] for found in of if key in found)
+        one = next(own[key] for own in of if key in own)
         cells = [
-            element("td", element("code", found[key].value))
-            if key in found
+            element("td", element("code", own[key].value))
+            if key in own
             else element("td", element("code", every.get(key, "–")), class_="default")
-            for found, every in zip(of, wholes, strict=True)
+            for own, every in zip(of, wholes, strict=True)
         ]
         cells.append(element("td", element("code", one.default or "–"), class_="default"))
         cells.append(element("td", one.meaning, class_="meaning"))

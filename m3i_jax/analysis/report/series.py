@@ -82,15 +82,15 @@ def families(runs: Sequence[Run]) -> list[Family]:
     metrics.pop("step", None)
     most = max(LEAST, min(MOST, POINTS // max(1, len(metrics) * len(runs))))
     charts = _charts(runs, sorted(metrics, key=_order), most)[:CHARTS]
-    found = []
+    filled = []
     for kind in wording.KINDS:
         belong = lambda chart, p: re.fullmatch(p, chart.name, re.DOTALL)  # noqa: E731
         first = [chart for chart in charts if belong(chart, kind.first)]
         more = [c for c in charts if c not in first and belong(c, kind.rest)]
         charts = [chart for chart in charts if chart not in first and chart not in more]
         if first or more:
-            found.append(Family(kind.title, kind.said, first, more))
-    return found
+            filled.append(Family(kind.title, kind.said, first, more))
+    return filled
 
 
 def _charts(runs: Sequence[Run], metrics: Iterable[str], most: int) -> list[Chart]:
@@ -102,8 +102,8 @@ def _charts(runs: Sequence[Run], metrics: Iterable[str], most: int) -> list[Char
             line = _line(run.metrics, metric, model, branch, most)
             if line is not None:
                 lines.setdefault(base, []).append(line)
-    made = lambda name: (name, wording.title(name), wording.unit(name))  # noqa: E731
-    return [Chart(*made(name), of, _limit(name)) for name, of in lines.items()]
+    said = lambda name: (name, wording.title(name), wording.unit(name))  # noqa: E731
+    return [Chart(*said(name), of, _limit(name)) for name, of in lines.items()]
 
 
 def _limit(name: str) -> float | None:
@@ -161,8 +161,8 @@ def smooth(
     if constant <= 0:
         return values
     keep = np.exp(-np.diff(np.asarray(steps, np.float64)) / constant)
-    total, weight, found = values[0], 1.0, [values[0]]
+    total, weight, means = values[0], 1.0, [values[0]]
     for share, value in zip(keep, values[1:], strict=True):
         total, weight = share * total + value, share * weight + 1.0
-        found.append(total / weight)
-    return np.asarray(found)
+        means.append(total / weight)
+    return np.asarray(means)

@@ -122,7 +122,7 @@ def _files(place: Path) -> list[Path]:
 def _stamp(path: Path) -> tuple[int, ...]:
     """What changes where a file or a folder does."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return ()
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -36,11 +36,11 @@ def changed(config: Mapping[str, Any]) -> dict[str, Setting]:
             covered.add(place.path)
             known |= _block(place)
     scalars = {key: value for key, value in config.items() if not isinstance(value, dict)}
-    found = _keys("", Config, scalars)
+    different = _keys("", Config, scalars)
     for key, value in config.items():
         if isinstance(value, dict):
-            found |= _flat(key, value, covered, known)
-    return found
+            different |= _flat(key, value, covered, known)
+    return different
 
 
 def whole(config: Mapping[str, Any]) -> dict[str, str]:
@@ -51,7 +51,7 @@ def whole(config: Mapping[str, Any]) -> dict[str, str]:
 def facts(run: Run) -> dict[str, str]:
     """What one wants to know first, by what it is called; only what is known."""
     config, started = run.config, run.starts[-1] if run.starts else {}
-    found = {
+    known = {
         "Method": _function(config, "objective"),
         "Encoder": _encoder(config),
         "Data": _data(config),
@@ -62,7 +62,7 @@ def facts(run: Run) -> dict[str, str]:
         "Started": _times(run),
         "Command": _text(started.get("command")),
     }
-    return {name: said for name, said in found.items() if said}
+    return {name: said for name, said in known.items() if said}
 
 
 def total(run: Run) -> int | None:
@@ -179,50 +179,50 @@ def _places(config: Mapping[str, Any], pattern: str) -> list[schema.Place]:
 
 def _block(place: schema.Place) -> dict[str, Setting]:
     """The settings of a block by their whole keys, those with their default's value as None."""
-    found = _keys(place.path, place.function, place.keywords)
+    different = _keys(place.path, place.function, place.keywords)
     if place.block.read_elsewhere:
-        found |= _keys(place.path, place.block.read_elsewhere, place.elsewhere)
+        different |= _keys(place.path, place.block.read_elsewhere, place.elsewhere)
     if place.name:
-        found[f"{place.path}.name"] = Setting(place.name, "", meanings.title(place.function))
-    return found
+        different[f"{place.path}.name"] = Setting(place.name, "", meanings.title(place.function))
+    return different
 
 
 def _keys(path: str, function: Any, values: Mapping[str, Any]) -> dict[str, Setting]:
     """Settings of a function that differ from its defaults."""
     parameters, said = inspect.signature(function).parameters, meanings.of(function)
-    found = {}
+    different = {}
     for key, value in values.items():
         default = parameters[key].default if key in parameters else inspect.Parameter.empty
         none = default is inspect.Parameter.empty or not _plain(default)
         if none or _value(value) != _value(default):
             name = f"{path}.{key}" if path else key
             written = "" if none else _value(default)
-            found[name] = Setting(_value(value), written, said.get(key, ""))
-    return found
+            different[name] = Setting(_value(value), written, said.get(key, ""))
+    return different
 
 
 def _flat(
     path: str, block: Mapping[str, Any], covered: set[str], known: Mapping[str, Setting]
 ) -> dict[str, Setting]:
     """The settings in a block and in its blocks: as they are known, or all that are there."""
-    found: dict[str, Setting] = {}
+    flat: dict[str, Setting] = {}
     for key, value in block.items():
         name = f"{path}.{key}"
         if isinstance(value, dict):
-            found |= _flat(name, value, covered, known)
+            flat |= _flat(name, value, covered, known)
         elif name in known:
-            found[name] = known[name]
+            flat[name] = known[name]
         elif path not in covered:
-            found[name] = Setting(_value(value), "", "")
-    return found
+            flat[name] = Setting(_value(value), "", "")
+    return flat
 
 
 def _flattened(path: str, block: Mapping[str, Any]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    flat: dict[str, str] = {}
     for key, value in block.items():
         name = f"{path}.{key}" if path else key
-        found |= _flattened(name, value) if isinstance(value, dict) else {name: _value(value)}
-    return found
+        flat |= _flattened(name, value) if isinstance(value, dict) else {name: _value(value)}
+    return flat
 
 
 def _plain(value: Any) -> bool:
@@ -245,8 +245,8 @@ def _value(value: Any) -> str:
 
 
 def _name(config: Mapping[str, Any], block: str) -> str:
-    found = config.get(block)
-    return _text(found.get("name")) if isinstance(found, dict) else ""
+    inner = config.get(block)
+    return _text(inner.get("name")) if isinstance(inner, dict) else ""
 
 
 def _text(value: Any) -> str:

@@ -31,6 +31,9 @@ def main(*places: str) -> None:
     """Reads what runs, evaluations and analyses have written, and shows it."""
     if places and WORKDIR.value:
         raise ConfigError("--workdir and places both say what is shown; give the places alone")
+    ways = {"--table": TABLE.value, "--serve": SERVE.value, "--out": OUT.value}
+    if len(chosen := [way for way, value in ways.items() if value]) > 1:
+        raise ConfigError(f"{' and '.join(chosen)} are different ways to show it; choose one")
     places = places or (WORKDIR.value or "runs/m3i",)
     for place in places:
         if not Path(place).exists():

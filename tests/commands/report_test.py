@@ -22,6 +22,7 @@ from tests.commands.starts import ROOT, refused
         ("--workdir=a {tmp}", "--workdir and places both say what is shown"),
         ("{tmp} --out={tmp}", "which is a folder; expected a file"),
         ("{tmp} --port=70000 --serve", "--port"),
+        ("{tmp} --table --serve", "--table and --serve are different ways to show it"),
     ],
 )
 def test_a_wrong_start_is_one_sentence(line, sentence, tmp_path):

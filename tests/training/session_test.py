@@ -17,7 +17,7 @@ from m3i_jax import cli, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel.signals import EXIT_PREEMPTED
-from m3i_jax.training import log, session
+from m3i_jax.training import log, session, starts
 from m3i_jax.training.config import Config
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -119,6 +119,15 @@ def test_every_step_is_logged_and_pictures_are_drawn(straight):
     assert (straight / "images" / "views-00000001.png").stat().st_size > 1000
     assert any(straight.glob("events.out.tfevents*"))
     assert json.loads((straight / "config.json").read_text())["batch"] == 8
+
+
+def test_what_it_was_started_with_and_its_page_are_there(straight):
+    (start,) = starts.read(straight)
+    assert (start["step"], start["total"], start["devices"]) == (0, STEPS, 2)
+    assert "experiments/pretrain.py --config" in start["command"]
+    page = (straight / "report.html").read_text()
+    assert "<h1>run</h1>" in page and f'max="{STEPS}" value="{STEPS}"' in page
+    assert "views at step 60" in page  # the last picture, too, which a thread writes
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@
   const kept = { off: new Set(), smooth: 2, picked: new Map(), open: new Set() };
   const tip = document.getElementById("tip");
   let data = { steps: [], charts: [] };
+  let pointed = null; // the chart that a pointer, and not the keyboard, has asked
 
   // Scales, the same as those of the drawing.
   const place = ([low, high, start, end, log], value) => {
@@ -158,16 +159,22 @@
       hush(plot);
       kind.show(plot, at);
     };
-    const point = (event) => show(kind.nearest(inPlot(plot, event)));
+    const point = (event) => {
+      pointed = plot;
+      show(kind.nearest(inPlot(plot, event)));
+    };
     plot.addEventListener("pointermove", point);
     plot.addEventListener("pointerdown", point);
-    plot.addEventListener("pointerleave", () => hush(plot));
+    plot.addEventListener("pointerleave", (event) => {
+      if (event.pointerType === "mouse") hush(plot); // a finger that leaves has just been there
+    });
     plot.addEventListener("blur", () => hush(plot));
     plot.addEventListener("keydown", (event) => {
       const ends = { Home: 0, End: kind.count() - 1 };
       if (event.key === "Escape") return hush(plot);
       if (!event.key.startsWith("Arrow") && !(event.key in ends)) return;
       event.preventDefault();
+      pointed = null;
       show(ends[event.key] ?? (at < 0 ? kind.count() - 1 : kind.move(at, event.key)));
     });
   }
@@ -275,6 +282,7 @@
     setTimeout(follow, 2000);
   }
 
+  addEventListener("scroll", () => pointed && hush(pointed), { passive: true });
   theme(store());
   start();
   if ("follow" in document.body.dataset) follow();

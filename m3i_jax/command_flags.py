@@ -74,14 +74,18 @@ def repeated(name: str, default: Sequence[str], meaning: str) -> Flag:
 
 def of(module: ModuleType) -> list[Flag]:
     """The flags of a command, and those of another one that it starts, in their order."""
-    used = [other for other in vars(module).values() if isinstance(other, ModuleType)]
-    beside = [other for other in used if other.__name__.startswith(f"{module.__package__}.")]
-    flags_by_name: dict[str, Flag] = {}
-    for other in (module, *beside):
-        for value in vars(other).values():
-            if isinstance(value, Flag):
-                flags_by_name.setdefault(value.name, value)
-    return list(flags_by_name.values())
+    return list(_of(module, {}).values())
+
+
+def _of(module: ModuleType, flags_by_name: dict[str, Flag]) -> dict[str, Flag]:
+    """Its own first, then those of the modules of its package that it uses, and that these use."""
+    for value in vars(module).values():
+        if isinstance(value, Flag):
+            flags_by_name.setdefault(value.name, value)
+    for other in vars(module).values():
+        if isinstance(other, ModuleType) and other.__name__.startswith(f"{module.__package__}."):
+            _of(other, flags_by_name)
+    return flags_by_name
 
 
 def define(wanted: Iterable[Flag], *, flag_values: flags.FlagValues = flags.FLAGS) -> None:

@@ -12,7 +12,7 @@ say follows its name, FILE:encoder=swin_v2_b. --data is a folder, or a source wi
 digit_scenes:clutter=0; the run's own if left out. --task NAME, or NAME,NAME, or
 NAME:SETTING=VALUE,...; m3i list tasks and m3i list sources show what there is. Each can be given
 several times. Results go to results.jsonl, of the work directory or else here, as they are found;
-m3i report compares files of them.
+m3i report compares files of them. --distributed is one process of many, as of m3i pretrain.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,6 +21,7 @@ from typing import Annotated, Any
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import number, repeated, switch, text, whole
+from m3i_jax.commands import _processes as processes
 from m3i_jax.commands import _subject as subject
 from m3i_jax.ranges import CountOrOff, Range
 
@@ -46,6 +47,7 @@ def main() -> None:
         raise ConfigError("--task names no task; m3i list tasks shows them")
     if RESULTS.value and not RESULTS.value.endswith(".jsonl"):
         raise ConfigError(f"--results is '{RESULTS.value}', expected a file that ends in .jsonl")
+    processes.join()
     from m3i_jax.evaluation import results, run, tasks
     from m3i_jax.parallel.signals import Preemption
 
@@ -54,12 +56,15 @@ def main() -> None:
     chosen = tasks.create(blocks, what="--task")
     on = subject.held_out(subject.data_sets(), HOLDOUT.value)
     how = subject.how() | dict(train_limit=TRAIN.value, test_limit=TEST.value)
-    with Preemption(holds=False):  # every result is written when it is known
+    # Every result is written when it is known.
+    with processes.together(), Preemption(holds=False):
         show(run.evaluated(chosen, compared(), on=on, place=RESULTS.value, **how))
 
 
 def show(results: Iterable[Any]) -> None:
     """Prints the table of results; where an error ends them, of those before it."""
+    import jax
+
     from m3i_jax.evaluation import tables
 
     shown = []
@@ -67,7 +72,7 @@ def show(results: Iterable[Any]) -> None:
         for result in results:
             shown.append(result)
     finally:
-        if shown:
+        if shown and not jax.process_index():
             print(tables.compared(shown), flush=True)
 
 

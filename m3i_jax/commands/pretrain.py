@@ -14,22 +14,17 @@ work directory is in use, 65 and 74 data or checkpoints that cannot be read (or 
 longer finite, 69 another process is gone.
 """
 
-import contextlib
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict
 
 from m3i_jax import cli
-from m3i_jax.build import ConfigError
-from m3i_jax.command_flags import switch, text, whole
-from m3i_jax.ranges import Count, CountOrOff
+from m3i_jax.command_flags import text
+from m3i_jax.commands import _processes as processes
 from m3i_jax.training.config import Config
 
 WORKDIR = text("workdir", "runs/m3i", "Where everything of the run is kept.")
-DISTRIBUTED = switch("distributed", "One process of many: a pod, a cluster.")
-COORDINATOR = text("coordinator", None, "HOST:PORT of process 0, if not found.")
-PROCESSES = whole("processes", None, "How many there are.", limits=Count)
-PROCESS = whole("process", None, "Which one this is, from 0.", limits=CountOrOff)
 
 
 def main() -> int:
@@ -37,17 +32,11 @@ def main() -> int:
     return train(Config.of(flags.FLAGS.config))
 
 
-def train(config: Config) -> int:
-    """Trains what a config describes in --workdir, with all that watches a run."""
-    from m3i_jax.parallel import processes
+def train(config: Config, *, workdir: Any = None) -> int:
+    """Trains what a config describes in --workdir, or another, with all that watches a run."""
     from m3i_jax.training import assemble
 
-    if DISTRIBUTED.value:
-        processes.join(
-            coordinator=COORDINATOR.value, processes=PROCESSES.value, process=PROCESS.value
-        )
-    elif any(flag.value is not None for flag in (COORDINATOR, PROCESSES, PROCESS)):
-        raise ConfigError("--coordinator, --processes and --process want --distributed")
+    processes.join()
     parts = assemble.check(config)  # before the rest is loaded
     from m3i_jax.analysis.gallery import drawing
     from m3i_jax.analysis.report.live import Live
@@ -55,15 +44,16 @@ def train(config: Config) -> int:
     from m3i_jax.evaluation.validation import check, validation
     from m3i_jax.training.session import start
 
-    report = Live(WORKDIR.value, config)
-    with processes.together() if DISTRIBUTED.value else contextlib.nullcontext():
+    folder = workdir or WORKDIR.value
+    report = Live(folder, config)
+    with processes.together():
         watch = lambda run: [  # noqa: E731
             *monitor(run),
             *validation(run),
             *drawing(run),
             *report.hooks(),
         ]
-        status = start(parts, WORKDIR.value, watch=watch, before=check)
+        status = start(parts, folder, watch=watch, before=check)
         report.final()
         return status
 

@@ -1,0 +1,106 @@
+"""Several processes measure, and validate, what one does."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.commands.starts import ROOT, refused
+
+DATA = "digit_scenes:length=61"
+EVALUATE = [
+    "evaluate", "--model=untrained:vit_nano:depth=2,width=16,patch=8", "--image=32",
+    f"--data={DATA}", "--batch=16", "--task=linear", "--task=knn:k=(1,5)",
+    "--task=linear_grid:rates=(0.01,0.1),steps=4,batch=16",
+    "--task=attentive:form=aim,rates=(0.01,),decays=(0.0,),steps=4,batch=16",
+]  # fmt: skip
+TRAIN = [
+    "pretrain", "--config=digit_scenes/classification", "--config.data.length=61",
+    "--config.batch=16", "--config.duration=4 steps", "--config.warmup=0 steps",
+    "--config.encoder.width=16", "--config.encoder.depth=1", "--config.validation.every=2 steps",
+    "--config.validation.batch=16", "--config.average.classifier=True", "--config.log.images=0",
+    "--config.checkpoint.every=4", "--config.monitor.every=2", "--config.monitor.bank=20",
+    "--config.monitor.queries=20",
+]  # fmt: skip
+
+
+def together(words, count, tmp_path):
+    """Runs a command in `count` processes, of two devices in all; what the first one printed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    devices = 2 // count
+    environment = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "PYTHONPATH": str(ROOT),
+    }
+    many = [f"--coordinator=127.0.0.1:{port}", f"--processes={count}", "--distributed"]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "m3i_jax", *words]
+            + ([*many, f"--process={rank}"] if count > 1 else []),
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(count)
+    ]
+    told = [process.communicate(timeout=300) for process in started]
+    for process, (_, err) in zip(started, told, strict=True):
+        assert process.returncode == 0, err[-3000:]
+    return told
+
+
+def test_the_other_flags_want_distributed(tmp_path):
+    line = "--model=pixels --data=digit_scenes:length=20 --processes=2 --results={tmp}/x.jsonl"
+    assert "want --distributed" in refused("evaluate", line, tmp_path)
+
+
+@pytest.mark.slow
+def test_an_evaluation_by_two_processes_finds_what_one_does(tmp_path):
+    lines = {}
+    for count in (1, 2):
+        own = [f"--results={tmp_path}/{count}.jsonl", f"--cache={tmp_path}/cache{count}"]
+        told = together([*EVALUATE, *own], count, tmp_path)
+        text = (tmp_path / f"{count}.jsonl").read_text()
+        lines[count] = [json.loads(line) for line in text.splitlines()]
+    assert len(lines[1]) == len(lines[2]) == 4
+    for one, two in zip(lines[1], lines[2], strict=True):
+        assert one["metrics"] == two["metrics"] and one["counts"] == two["counts"]
+        assert one["weights"] == two["weights"] and one["records"] == two["records"]
+    (first, _), (second, said) = told
+    assert "knn" in first and "knn" not in second, "the first one prints the table"
+    assert "several processes make together are not kept on disk" in said
+    assert list((tmp_path / "cache1").iterdir()) and not (tmp_path / "cache2").exists()
+
+
+@pytest.mark.slow
+def test_a_validation_by_two_processes_finds_what_one_does(tmp_path):
+    results, logs = {}, {}
+    for count in (1, 2):
+        together([*TRAIN, f"--workdir={tmp_path}/{count}"], count, tmp_path)
+        folder = Path(tmp_path / str(count))
+        read = lambda file: [json.loads(x) for x in file.read_text().splitlines()]  # noqa: E731
+        results[count] = read(folder / "results.jsonl")
+        kept = ("validation/", "probe/")
+        logs[count] = {
+            (line["step"], key): value
+            for line in read(folder / "metrics.jsonl")
+            for key, value in line.items()
+            if key.startswith(kept)
+        }
+        assert (folder / "best.json").is_file()
+    assert logs[1].keys() == logs[2].keys() and len(logs[1]) > 10
+    for place, value in logs[1].items():
+        # Sums over the batch in another order: a row may change sides.
+        np.testing.assert_allclose(logs[2][place], value, atol=1.5 / 20, err_msg=str(place))
+    for one, two in zip(results[1], results[2], strict=True):
+        assert one["branch"] == two["branch"] and one["counts"] == two["counts"]
+        assert one["records"] == two["records"] and one["weights"] and two["weights"]

@@ -40,6 +40,13 @@ def channels(
     return (jnp.asarray(images, jnp.float32) - mean) / std
 
 
+def levels(
+    images: Real[Array, "*positions channels"],
+) -> Float32[Array, "*positions channels"]:
+    """Images of 0 … 255 as encoders are given them: (x/255 − mean)/std of ImageNet per channel."""
+    return channels(jnp.asarray(images).astype(jnp.float32) / 255.0)
+
+
 def undo_channels(
     images: Float[Array, "*positions channels"],
     *,

@@ -8,6 +8,13 @@ FOLDER = Path(__file__).parent / "configs"
 SHARED = "recipes"  # what configs are made of, no configs themselves
 # Former file names: one flat folder, the data set behind an underscore.
 ENDINGS = {"digit_scenes": "_digit_scenes", "imagenet": "_in1k", "yfcc": "_yfcc", "mixture": ""}
+FINE_TUNING = {
+    "cim_resnet50": "finetune_cim_resnet50_in1k",
+    "cim_vit_b16": "finetune_cim_vit_b16_in1k",
+    "digit_scenes": "finetune_digit_scenes",
+    "linear_vit_b16": "linear_vit_b16_in1k",
+    "vit_b16": "finetune_vit_b16_in1k",
+}
 
 # What `m3i finetune --recipe` stands for.
 RECIPES = {
@@ -59,10 +66,9 @@ def by_former_name(stem: str) -> Path | None:
 def former(name: str) -> str | None:
     """What a config was called in the flat folder: `imagenet/mae_vit_b16` -> `mae_vit_b16_in1k`.
 
-    None in a folder that is younger.
+    None of those that are younger.
     """
     folder, _, stem = name.partition("/")
     if folder == "finetune":
-        start = "" if stem.startswith("linear") else "finetune_"
-        return f"{start}{stem}" + ("" if stem == "digit_scenes" else "_in1k")
+        return FINE_TUNING.get(stem)
     return stem + ENDINGS[folder] if folder in ENDINGS else None

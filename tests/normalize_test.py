@@ -307,3 +307,12 @@ def test_statistics_have_a_name_or_are_given():
 def test_statistics_that_are_none_are_refused(choice):
     with pytest.raises(ConfigError, match="the encoder has .*normalization"):
         normalize.statistics(choice)
+
+
+def test_levels_are_scaled_and_normalised_as_encoders_expect_them():
+    images = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, -1)
+    found = normalize.levels(images)
+    for channel in range(3):
+        mean, std = normalize.IMAGENET_MEAN[channel], normalize.IMAGENET_STD[channel]
+        expected = (np.arange(256.0) / 255 - mean) / std
+        np.testing.assert_allclose(found[..., channel].ravel(), expected, rtol=1e-5, atol=1e-6)

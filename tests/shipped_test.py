@@ -24,6 +24,8 @@ def test_names_are_those_of_the_files_and_former_names_are_all_different():
     former = [old for old in map(shipped.former, known) if old]
     assert len(set(former)) == len(former) > 60
     assert shipped.former("fashion_mnist/simclr") is None
+    assert shipped.former("finetune/small") is shipped.former("finetune/beit_vit_b16") is None
+    assert shipped.by_former_name("finetune_small_in1k") is None
 
 
 @pytest.mark.parametrize("old, new", FORMER.items())

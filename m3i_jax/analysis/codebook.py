@@ -48,8 +48,7 @@ def usage(path: str | Path, *, limit: int = 0, batch: int = 100) -> Usage:
 
     @jax.jit
     def chosen(params, codebook, images):
-        x = normalize.channels(images.astype(jnp.float32) / 255.0)
-        features = network.encode(params, "image", x)
+        features = network.encode(params, "image", normalize.levels(images))
         features = network.refine(params, "bottleneck", features, grid=grid, train=False)
         return quantize.nearest(features.tokens, codebook)
 

@@ -38,7 +38,9 @@ class Model(NamedTuple):
     params: of the branch, as much of the network as that branch keeps.
     block: `{name, **kwargs}` of the encoder.
     pool: how its features are usually pooled, see `pooling`.
-    workdir, config: of the run that it is of.  step: of its checkpoint.
+    workdir, config: of the run that it is of; an export has the config alone.  step: of its
+      checkpoint.
+    classes: names of those that its own table is of, where no data says them.
     note: what a user of this branch should know.
     """
 
@@ -53,6 +55,7 @@ class Model(NamedTuple):
     config: Config | None = None
     step: int = 0
     note: str = ""
+    classes: tuple[str, ...] = ()
 
 
 def encode(model: Model, params: Any, images: Array, **how: Any) -> Features:
@@ -60,8 +63,7 @@ def encode(model: Model, params: Any, images: Array, **how: Any) -> Features:
 
     how: `layers` and the like, of `Network.encode`.
     """
-    x = normalize.channels(jnp.asarray(images).astype(jnp.float32) / 255.0)
-    return model.network.encode(params, "image", x, **how)
+    return model.network.encode(params, "image", normalize.levels(images), **how)
 
 
 def module(model: Model) -> Any:

@@ -14,15 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from m3i_jax import data, metrics, normalize
-from m3i_jax.data import pipeline
+from m3i_jax import metrics, normalize
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import NoSplit
-from m3i_jax.data.sources.subset import covering
 from m3i_jax.evaluation import terms, watched
 from m3i_jax.evaluation.features import FeatureSet
 from m3i_jax.evaluation.pooling import pooled
 from m3i_jax.evaluation.probes.knn import online_knn
+from m3i_jax.evaluation.watched import InMemory
 from m3i_jax.parallel import processes
 from m3i_jax.training import hooks, reading, schema
 from m3i_jax.training.loop import Hook, StepInfo
@@ -42,16 +41,19 @@ def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
     """The hook that measures the encoder every so many steps."""
     run, config = context.run, context.run.config
     cut = dict(size=wanted.size or config.image, ratio=wanted.ratio)
-    known = _subset(context.inputs.source, wanted.bank, cut)
-    asked = _asked(context, wanted.queries, cut)
-    if asked is not None:
-        _warn_lacking(known[1], asked[1], context.inputs.source.classes, wanted.bank)
+    held = {"train": InMemory(context.inputs.source, wanted.bank, **cut)}
+    if (queries := _asked(context, wanted.queries, cut)) is not None:
+        held["test"] = queries
+        labels = (held["train"].labels, queries.labels)
+        _warn_lacking(*labels, context.inputs.source.classes, wanted.bank)
+    known, *rest = ((one.images, one.labels) for one in held.values())
+    asked = rest[0] if rest else None
     pair = terms.pair(run.method, "label")
 
     @jax.jit
     def encode(params, images):
         # The images are the same on every process, so each device may hold them all.
-        return pooled(run.network.encode(params, "image", _normal(images)), "mean")
+        return pooled(run.network.encode(params, "image", normalize.levels(images)), "mean")
 
     @jax.jit
     def measure(params, features, known, asked):
@@ -67,13 +69,13 @@ def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
                 )
                 numbers[f"probe/{branch}_knn/top1"] = top1
         if asked is not None and pair is not None:
-            whole = run.network.encode(params, "image", _normal(asked[0]))
+            whole = run.network.encode(params, "image", normalize.levels(asked[0]))
             scores = terms.logits(run.network, params, pair, whole)
             numbers["probe/online_category/top1"] = terms.top1(scores, asked[1])
         return numbers
 
     shown = [known[0]] if asked is None else [known[0], asked[0]]
-    tasks, pace = watched.measuring(context, wanted), Pace(wanted.every, most=wanted.most)
+    tasks, pace = watched.measuring(context, wanted, held), Pace(wanted.every, most=wanted.most)
 
     def hook(info: StepInfo) -> None:
         if info.leaving or not (pace.due(info.step) or info.last):
@@ -156,8 +158,8 @@ def _warn_lacking(known: np.ndarray, asked: np.ndarray, classes: Sequence[str], 
         )
 
 
-def _asked(context: RunContext, count: int, cut: dict) -> tuple[np.ndarray, np.ndarray] | None:
-    """(images, labels) of test records that a vote can be checked on; None, and why, without any.
+def _asked(context: RunContext, count: int, cut: dict) -> InMemory | None:
+    """Images and labels of test records that a vote can be checked on; None, and why, without any.
 
     Raises:
       ConfigError: the test split has a class that training lacks.
@@ -172,9 +174,9 @@ def _asked(context: RunContext, count: int, cut: dict) -> tuple[np.ndarray, np.n
         else:
             if not (reason := protocol.unlabelled(test, split="test")):
                 protocol.require_labels(test, split="test", what="config.monitor")
-                images, labels = _subset(test, count, cut)
-                if (labels >= 0).any():
-                    return images, labels
+                found = InMemory(test, count, **cut)
+                if (found.labels >= 0).any():
+                    return found
                 reason = "none of the test images that it takes has a label"
     LOG.warning("the monitor shows no kNN: %s", reason)
     return None
@@ -190,17 +192,3 @@ def _features(encode, params: Any, images: np.ndarray, asked: Callable[[], bool]
             break
         chunks.append(jax.block_until_ready(encode(params, chunk)))
     return jnp.concatenate(chunks)[: len(images)]
-
-
-def _normal(images: jax.Array) -> jax.Array:
-    return normalize.channels(images.astype(jnp.float32) / 255.0)
-
-
-def _subset(source: data.Source, count: int, cut: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """(images, labels) of `count` records of all classes, spread over the source, but broken ones.
-
-    cut: size and ratio, see `pipeline.epoch`.
-    """
-    chosen = covering(source, count)
-    rows = next(iter(pipeline.epoch(chosen, batch=len(chosen), **cut)))
-    return rows.batch.images["a"][rows.real], rows.batch.label[rows.real]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from m3i_jax import data, normalize, trees
@@ -146,8 +145,7 @@ def _asking(context: RunContext, wanted: schema.Validation, source: data.Source)
 
     @jax.jit
     def answer(params, images, labels):
-        images = normalize.channels(images.astype(jnp.float32) / 255.0)
-        whole = run.network.encode(params, "image", images)
+        whole = run.network.encode(params, "image", normalize.levels(images))
         scores = terms.logits(run.network, params, pair, whole)
         return answers(scores, labels, binary=binary)
 

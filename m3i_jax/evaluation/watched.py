@@ -4,8 +4,9 @@ Images are read once and stay in memory, programs are compiled once. A task that
 says so and is left out: no run ends because of what watches it.
 """
 
+import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from m3i_jax import data
@@ -29,16 +30,19 @@ Measure = Callable[[Any], dict[str, float]]
 
 
 class InMemory:
-    """Records of a source, read and cut once; what else the source has, this has, too."""
+    """Records of a source, read and cut once; what else the source has, this has, too.
+
+    images: (N, size, size, 3) uint8.  labels: (N,).
+    """
 
     evaluation_ratio = 1.0
 
     def __init__(self, source: data.Source, count: int, **cut: Any):
         """Reads `count` records of all classes, but broken ones; cut: see `pipeline.epoch`."""
-        chosen = covering(source, count)
-        rows = next(iter(pipeline.epoch(chosen, batch=len(chosen), **cut)))
-        self._images, self._texts = rows.batch.images["a"][rows.real], [*chosen.captions()]
-        self._texts = [text for text, real in zip(self._texts, rows.real, strict=False) if real]
+        self._chosen = covering(source, count)
+        rows = next(iter(pipeline.epoch(self._chosen, batch=len(self._chosen), **cut)))
+        self._real = rows.real
+        self.images = rows.batch.images["a"][rows.real]
         self.labels = rows.batch.label[rows.real]
         self.name, self.classes, self._source = source.name, source.classes, source
 
@@ -48,11 +52,11 @@ class InMemory:
         return getattr(self._source, name)
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> Sample:
         text = self._texts[index] if self._texts else ""
-        return Sample(self._images[index], int(self.labels[index]), text)
+        return Sample(self.images[index], int(self.labels[index]), text)
 
     def read(self, index: int) -> Sample:
         """The record: every one of them has been read."""
@@ -62,9 +66,17 @@ class InMemory:
         """Those of these records."""
         return self._texts
 
+    @functools.cached_property
+    def _texts(self) -> list[str]:
+        """Read when they are asked for: a source may have millions."""
+        pairs = zip(self._chosen.captions(), self._real, strict=False)
+        return [text for text, real in pairs if real]
 
-def measuring(context: RunContext, wanted: schema.Monitor) -> Measure:
+
+def measuring(context: RunContext, wanted: schema.Monitor, held: Mapping[str, InMemory]) -> Measure:
     """(state of the run) -> {`probe/<branch>_<task>/<measure>`: value}, of both branches.
+
+    held: of the run's own data what is in memory already, by split.
 
     Raises:
       ConfigError: an unknown task or setting, or other data that are not there.
@@ -77,7 +89,7 @@ def measuring(context: RunContext, wanted: schema.Monitor) -> Measure:
         raise ConfigError(
             f"config.monitor.tasks has {twice[0]} twice, and its numbers one name in the log"
         )
-    of = _data(context, wanted)
+    of = _data(context, wanted, held)
     evaluations = {
         branch: Evaluation(_model(context, wanted, branch), of, quiet=True) for branch in BRANCHES
     }
@@ -112,20 +124,18 @@ def _model(context: RunContext, wanted: schema.Monitor, branch: str) -> Model:
     return Model(branch, branch, wanted.size or config.image, run.network, None, **how)
 
 
-def _data(context: RunContext, wanted: schema.Monitor) -> Data:
+def _data(context: RunContext, wanted: schema.Monitor, own: Mapping[str, InMemory]) -> Data:
     """The run's data, or those of `config.monitor.data`, as much of them as is looked at."""
     cut = dict(size=wanted.size or context.run.config.image, ratio=wanted.ratio)
     if wanted.data is not None:
-        of = datasets.named(wanted.data)
+        of, held = datasets.named(wanted.data), {}
     else:
-        of = datasets.of_run(_model(context, wanted, "online"))
-    counts, held = {"train": wanted.bank, "test": wanted.queries}, {}
+        of, held = datasets.of_run(_model(context, wanted, "online")), dict(own)
+    counts = {"train": wanted.bank, "test": wanted.queries}
 
     def opened(split: str, classes: Any) -> data.Source:
         if split not in held:
-            own = wanted.data is None and split == "train"
-            source = context.inputs.source if own else of.open(split, classes)
-            held[split] = InMemory(source, counts[split], **cut)
+            held[split] = InMemory(of.open(split, classes), counts[split], **cut)
         return held[split]
 
     return Data(of.name, opened)

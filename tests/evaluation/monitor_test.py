@@ -10,6 +10,7 @@ from PIL import Image
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import monitor as module
 from m3i_jax.evaluation.monitor import monitor
+from m3i_jax.evaluation.watched import InMemory
 from m3i_jax.training import log, reading
 
 CUT = dict(size=8, ratio=None)
@@ -82,7 +83,7 @@ def test_a_vote_that_cannot_be_checked_is_off_and_says_why(tmp_path, caplog, tes
         assert asked is None and "the monitor shows no kNN: " in caplog.text
         assert reason in caplog.text
     else:
-        assert asked[1].tolist() == [0] and "shows no kNN" not in caplog.text
+        assert asked.labels.tolist() == [0] and "shows no kNN" not in caplog.text
     assert len(monitor(context)) == 1  # the features themselves are watched all the same
 
 
@@ -90,7 +91,7 @@ def test_the_bank_has_every_class_or_says_which_it_lacks(tmp_path, caplog):
     many = (f"train/cat/{i}.png" for i in range(400))
     put(tmp_path, *many, "train/dog/1.png", "train/elk/1.png", "val/dog/1.png", "val/cat/1.png")
     context = RunContext(tmp_path, every=1, bank=30)
-    _, labels = module._subset(context.inputs.source, 30, CUT)
+    labels = InMemory(context.inputs.source, 30, **CUT).labels
     assert sorted(set(labels.tolist())) == [0, 1, 2] and len(labels) == 30
     monitor(context)
     assert "of which its bank has none" not in caplog.text
@@ -119,9 +120,9 @@ def test_broken_records_are_neither_in_the_bank_nor_asked(tmp_path):
     context = RunContext(put(tmp_path, *train, "val/dog/1.png", "val/dog/2.png"), every=1)
     (tmp_path / "train/cat/1.png").write_bytes(b"")
     (tmp_path / "val/dog/1.png").write_bytes(b"")
-    images, labels = module._subset(context.inputs.source, 9, CUT)
-    assert len(images) == 3 and labels.tolist() == [0, 1, 1]
-    assert module._asked(context, 8, CUT)[1].tolist() == [1]
+    bank = InMemory(context.inputs.source, 9, **CUT)
+    assert len(bank.images) == 3 and bank.labels.tolist() == [0, 1, 1]
+    assert module._asked(context, 8, CUT).labels.tolist() == [1]
 
 
 def test_the_monitor_wrote_probe_and_health(finished_run):

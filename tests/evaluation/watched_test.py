@@ -29,7 +29,7 @@ def state(finished_run):
 
 def test_a_task_beside_a_run_is_the_same_on_the_same_images(context, finished_run):
     wanted = schema.Monitor(bank=60, queries=30, tasks=("knn:k=(1,5)",))
-    measure = watched.measuring(context, wanted)
+    measure = watched.measuring(context, wanted, {})
     found = measure(state(finished_run))
     (task,) = tasks.create([{"name": "knn", "k": (1, 5)}])
     for branch in ("online", "ema"):
@@ -38,19 +38,25 @@ def test_a_task_beside_a_run_is_the_same_on_the_same_images(context, finished_ru
         right = task.measure(evaluation).metrics
         assert {k: found[f"probe/{branch}_knn/{k}"] for k in right} == pytest.approx(right)
     assert len(found) == 4 and measure(state(finished_run)) == found
+    cut = dict(size=context.run.config.image, ratio=wanted.ratio)
+    of = datasets.of_run(models.restore(finished_run))
+    train = of.open("train", None)
+    sources = {"train": (train, 60), "test": (of.open("test", train.classes), 30)}
+    held = {split: watched.InMemory(*pair, **cut) for split, pair in sources.items()}
+    assert watched.measuring(context, wanted, held)(state(finished_run)) == found
 
 
 def test_other_data_and_tasks_in_one_text(context, finished_run):
     wanted = schema.Monitor(
         bank=40, queries=20, tasks="knn,linear", data="digit_scenes:length=50,clutter=0"
     )
-    found = watched.measuring(context, wanted)(state(finished_run))
+    found = watched.measuring(context, wanted, {})(state(finished_run))
     assert {"probe/ema_linear/top1", "probe/online_knn/top1_k20"} <= found.keys()
 
 
 def test_what_cannot_be_measured_is_said_once_and_left_out(context, finished_run, caplog):
     wanted = schema.Monitor(bank=40, queries=20, tasks="zero_shot,knn")
-    measure = watched.measuring(context, wanted)
+    measure = watched.measuring(context, wanted, {})
     for _ in range(2):
         found = measure(state(finished_run))
         assert {name.split("/")[1] for name in found} == {"online_knn", "ema_knn"}
@@ -60,12 +66,12 @@ def test_what_cannot_be_measured_is_said_once_and_left_out(context, finished_run
 def test_nobody_waits_for_it_and_what_is_not_there_is_a_sentence(context, finished_run):
     wanted = schema.Monitor(bank=20, queries=20, tasks="knn")
     context.asked = lambda: True
-    assert watched.measuring(context, wanted)(state(finished_run)) == {}
-    assert watched.measuring(context, wanted._replace(tasks=()))(None) == {}
+    assert watched.measuring(context, wanted, {})(state(finished_run)) == {}
+    assert watched.measuring(context, wanted._replace(tasks=()), {})(None) == {}
     with pytest.raises(ConfigError, match="unknown config.monitor.tasks 'kn'; did you mean 'knn'"):
-        watched.measuring(context, wanted._replace(tasks="kn"))
+        watched.measuring(context, wanted._replace(tasks="kn"), {})
     with pytest.raises(ConfigError, match="no source or folder 'digit_scene'; did you mean"):
-        watched.measuring(context, wanted._replace(data="digit_scene"))
+        watched.measuring(context, wanted._replace(data="digit_scene"), {})
 
 
 def test_records_in_memory_are_read_once_with_their_captions():
@@ -97,4 +103,4 @@ def test_records_in_memory_are_read_once_with_their_captions():
 def test_two_forms_of_a_task_have_one_name_in_the_log_and_are_refused():
     wanted = schema.Monitor(tasks=("knn", "knn:k=5"))
     with pytest.raises(ConfigError, match="config.monitor.tasks has knn twice"):
-        watched.measuring(None, wanted)
+        watched.measuring(None, wanted, {})

@@ -8,17 +8,21 @@ search starting from the one before, and fit the whole of them: the choice to a 
 scikit-learn's default, the fit to 1e-6. The features are clouds in directions whose sizes fall as
 those of networks do. Ours is timed with compilation, and once more without. scikit-learn is given
 float32, which is the faster of its two, and a thread for each core unless OPENBLAS_NUM_THREADS or
-OMP_NUM_THREADS says otherwise. Needs scikit-learn beside the library.
+OMP_NUM_THREADS says otherwise. Needs scikit-learn beside the library. --optax makes the same
+search, in the same coordinates and precisions and with as many pairs, by optax.lbfgs.
 """
 
 import argparse
+import contextlib
+import functools
 import json
 import os
 import pathlib
 import sys
 import time
+import types
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,9 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f", {given.classes} classes")
     report = {"ours": timed(lambda: ours(lbfgs, train, test))}
     report["ours, compiled"] = timed(lambda: ours(lbfgs, train, test))
+    if given.optax:
+        with by_optax():
+            for name in ("by optax", "by optax, compiled"):
+                report[name] = timed(lambda: ours(lbfgs, train, test))
     report["scikit-learn"] = timed(lambda: peer(train, test))
     for name, found in report.items():
-        print(f"{name:16s}", "  ".join(f"{key} {value:g}" for key, value in found.items()))
+        print(f"{name:18s}", "  ".join(f"{key} {value:g}" for key, value in found.items()))
     for clock in ("wall", "cpu"):
         times = [report[name][clock] for name in ("scikit-learn", "ours", "ours, compiled")]
         ratios = times[0] / times[1], times[0] / times[2]
@@ -63,6 +71,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--width", type=int, default=384, help="of the features (default 384)")
     add("--classes", type=int, default=10, help="(default 10)")
     add("--apart", type=float, default=0.12, help="size of the classes' centres (default .12)")
+    add("--optax", action="store_true", help="also the same search by optax.lbfgs")
     add("--json", metavar="FILE", help="also write the figures there")
     given = parser.parse_args(argv)
     if min(given.rows // 10, given.width, given.classes - 1) < 1:
@@ -95,6 +104,74 @@ def ours(lbfgs, train, test) -> dict[str, Any]:
     """The library's probe."""
     probe = lbfgs(train, test)
     return {"l2": probe.l2, "top1": probe.top1, "iterations": probe.iterations}
+
+
+@contextlib.contextmanager
+def by_optax():
+    """While it is open, probes are searched by `optax.lbfgs`."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    from m3i_jax.evaluation.probes import logistic, quasi_newton
+
+    optimizer = optax.lbfgs(memory_size=quasi_newton.MEMORY)
+
+    class Search(NamedTuple):
+        """As much of `quasi_newton.Search` as its caller looks at."""
+
+        point: Any
+        state: Any
+        size: Any
+        count: Any
+        stuck: bool = False
+
+    def begin(point, dtype, *, old=None):
+        point = jnp.asarray(np.asarray(point, dtype))
+        count = jnp.int32(0 if old is None else int(old.count))
+        return Search(point, optimizer.init(point), jnp.asarray(np.inf, dtype), count)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def advance(objective, search, data, *, tolerance, limit):
+        # Its line search differentiates the function itself.
+        loss = lambda point: _with_gradient(objective)(point, data)  # noqa: E731
+
+        def going(search):
+            return (search.size > tolerance) & (search.count < limit)
+
+        def step(search):
+            value, grad = optax.value_and_grad_from_state(loss)(search.point, state=search.state)
+            how = dict(value=value, grad=grad, value_fn=loss)
+            updates, state = optimizer.update(grad, search.state, search.point, **how)
+            point = optax.apply_updates(search.point, updates)
+            return search._replace(
+                point=point, state=state, size=objective(point, data)[2], count=search.count + 1
+            )
+
+        return jax.lax.while_loop(going, step, search)
+
+    before = logistic.quasi_newton
+    logistic.quasi_newton = types.SimpleNamespace(begin=begin, advance=advance)
+    try:
+        yield
+    finally:
+        logistic.quasi_newton = before
+
+
+def _with_gradient(objective):
+    """(point, data) -> value, whose gradient is the one that the objective gives."""
+    import jax
+
+    @jax.custom_vjp
+    def loss(point, data):
+        return objective(point, data)[0]
+
+    def forward(point, data):
+        value, grad, _ = objective(point, data)
+        return value, grad
+
+    loss.defvjp(forward, lambda grad, g: (g * grad, None))
+    return loss
 
 
 def peer(train, test) -> dict[str, Any]:

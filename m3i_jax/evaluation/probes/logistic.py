@@ -54,7 +54,8 @@ def lbfgs(
     classes = class_count(train, test, classes)
     if l2 is not None and not 0 < l2 < np.inf:
         raise ValueError(f"l2 is {l2}, expected a positive number (the optimum may else not exist)")
-    features, labels, start = np.asarray(train.features), np.asarray(train.labels), None
+    features, labels = np.asarray(train.features), np.asarray(train.labels)
+    start = known = None
     if l2 is None:
         order = np.random.default_rng(seed).permutation(len(labels))
         cut = max(1, len(labels) // 5)
@@ -64,19 +65,32 @@ def lbfgs(
         how = dict(tolerance=max(tolerance, 1e-4), limit=iterations, rows=len(labels))
         fits = path(rest, classes, STRENGTHS, **how)
         best = int(np.argmax([score(fit.classifier, held)[0] for fit in fits]))
-        l2, start = STRENGTHS[best], fits[best].classifier
-    how = dict(tolerance=tolerance, limit=iterations, rows=len(labels), exact=True)
+        l2, start, known = STRENGTHS[best], fits[best].classifier, fits[best].directions
+    how = dict(tolerance=tolerance, limit=iterations, rows=len(labels), exact=True, known=known)
     (fit,) = path(FeatureSet(features, labels), classes, (l2,), start=start, **how)
     top1, top5 = score(fit.classifier, test)
     return Probe(top1, top5, fit.classifier, float(l2), fit.iterations, fit.converged)
 
 
+class Directions(NamedTuple):
+    """Q and Λ of X'X/n = QΛQ', (D, rank) and (rank,); no Q where it would take too long."""
+
+    basis: np.ndarray | None
+    eigenvalues: np.ndarray
+
+    @property
+    def whole(self) -> bool:
+        """Whether every W has coordinates in Q, so that it serves for other rows, too."""
+        return self.basis is not None and self.basis.shape[0] == self.basis.shape[1]
+
+
 class Fit(NamedTuple):
-    """An optimum, and how it was reached."""
+    """An optimum, how it was reached, and along which directions it was searched."""
 
     classifier: Classifier
     iterations: int
     converged: bool
+    directions: Directions
 
 
 class Problem(NamedTuple):
@@ -107,6 +121,7 @@ def path(
     rows: int,
     exact: bool = False,
     start: Classifier | None = None,
+    known: Directions | None = None,
     plain: bool = False,
     quiet: bool = False,
 ) -> list[Fit]:
@@ -120,6 +135,7 @@ def path(
       rows: for which it is compiled, at least those of `train`.
       exact: whether float64 has the last word.
       start: of the first search, a classifier on other rows of the same features.
+      known: directions of other rows, which nearly are those of these.
       plain: features as they are, not standardised, and no bias.
       quiet: says nothing of how far it is.
     """
@@ -127,7 +143,7 @@ def path(
     tick = ticker("strength of the penalty", total=len(strengths), every=np.inf if quiet else 5.0)
     tick(0, f"correlations of {width} features")
     mean, scale = (np.zeros(width), np.ones(width)) if plain else statistics(train.features)
-    problem, eigenvalues = _problem(train, mean, scale, rows)
+    problem, directions = _problem(train, mean, scale, rows, known)
     theta = np.zeros((width + 1, classes))
     problem = problem._replace(offset=np.float64(0.0 if plain else np.sqrt(2.0)))
     if start is not None:  # the same function of features that are standardised otherwise
@@ -136,18 +152,19 @@ def path(
     fits: list[Fit] = []
     with jax.enable_x64(True):
         for number, l2 in enumerate(strengths):
-            one = problem._replace(spread=1 / np.sqrt(0.5 * eigenvalues + l2), l2=np.float64(l2))
+            spread = 1 / np.sqrt(0.5 * directions.eigenvalues + l2)
+            one = problem._replace(spread=spread, l2=np.float64(l2))
             tell = functools.partial(tick, number)
             theta, count, steepest = _searched(theta, one, tolerance, limit, exact, tell)
             optimum = Classifier(mean, scale, theta[:-1], theta[-1])
-            fits.append(Fit(optimum, count, steepest <= tolerance))
+            fits.append(Fit(optimum, count, steepest <= tolerance, directions))
     return fits
 
 
 def _problem(
-    train: FeatureSet, mean: np.ndarray, scale: np.ndarray, rows: int
-) -> tuple[Problem, np.ndarray]:
-    """The rows in chunks, without a penalty yet, and the eigenvalues of X'X/n."""
+    train: FeatureSet, mean: np.ndarray, scale: np.ndarray, rows: int, known: Directions | None
+) -> tuple[Problem, Directions]:
+    """The rows in chunks, without a penalty yet, and the directions of the search."""
     n, width = train.features.shape
     chunk = CHUNK if jax.default_backend() == "cpu" else 16 * CHUNK
     chunk = -(-rows // -(-rows // chunk))
@@ -158,28 +175,30 @@ def _problem(
     flat = x.reshape(-1, width)
     for i in range(0, n, chunk):
         flat[i : i + chunk][: n - i] = (train.features[i : i + chunk] - mean) * scale
-    basis, eigenvalues = _directions(jnp.asarray(x), flat[:n])
+    # A decomposition takes the cube of the width, and the optimum does not depend on it.
+    own = known is None or not known.whole
+    directions = _directions(jnp.asarray(x), flat[:n]) if own else known
     chunks = np.int32(-(-n // chunk))
     none = np.float64(0.0)
-    return Problem(x, y, weight, chunks, basis, eigenvalues, none, none), eigenvalues
+    return Problem(x, y, weight, chunks, *directions, none, none), directions
 
 
-def _directions(x: Array, rows: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+def _directions(x: Array, rows: np.ndarray) -> Directions:
     """Q and Λ of X'X/n = QΛQ', without the directions that have no row; (None, 1) if too many.
 
     x: the rows in chunks, what fills them being 0.
     """
     n, width = rows.shape
     if min(n, width) * width > WIDEST**2:
-        return None, np.ones(1)
+        return Directions(None, np.ones(1))
     if width <= n:
         values, basis = np.linalg.eigh(np.asarray(_gram(x)) / n)
-        return basis, np.maximum(values, 0.0)
+        return Directions(basis, np.maximum(values, 0.0))
     rows = rows.astype(np.float64)
     values, vectors = np.linalg.eigh(rows @ rows.T / n)
     some = values > 1e-12 * values[-1]  # float64 does not tell the others from 0
     values, vectors = values[some], vectors[:, some]
-    return rows.T @ (vectors / np.sqrt(n * values)), values
+    return Directions(rows.T @ (vectors / np.sqrt(n * values)), values)
 
 
 @jax.jit

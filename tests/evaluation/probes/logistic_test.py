@@ -122,6 +122,27 @@ def test_l2_is_chosen_on_a_held_out_fifth_of_the_training_rows():
     assert lbfgs(train, test._replace(labels=1 - test.labels)).l2 == best
 
 
+@pytest.mark.parametrize("rows, count", [(60, 1), (20, 2)])
+def test_correlations_are_decomposed_once_where_every_weight_has_coordinates(
+    monkeypatch, rows, count
+):
+    """Of 12 features for the choice and the fit at once; 16 of 20 rows span not all of 40."""
+    rng = np.random.default_rng(0)
+    width = 12 if count == 1 else 40
+    x = rng.normal(size=(rows, width)).astype(np.float32)
+    y = (x[:, 0] + rng.normal(size=rows) > 0).astype(np.int32)
+    train, calls, eigh = FeatureSet(x, y), [], np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda m: calls.append(m.shape) or eigh(m))
+    found = lbfgs(train, train)
+    assert len(calls) == count and found.converged
+    how = dict(tolerance=1e-6, limit=2000, rows=rows, exact=True, quiet=True)
+    (fresh,) = logistic.path(train, 2, (found.l2,), **how)
+    assert fresh.directions.whole is (count == 1)
+    # The optimum is unique, and the gradient there at most 1e-6 of a curvature of l2 or more.
+    atol = 4e-6 / found.l2
+    np.testing.assert_allclose(found.classifier.kernel, fresh.classifier.kernel, atol=atol)
+
+
 def test_correlated_features_do_not_make_the_search_long(caplog):
     """Directions of 1 to 0.001 in size: L-BFGS in W itself takes over 1000 iterations here."""
     caplog.set_level("INFO")

@@ -1,7 +1,7 @@
 """The common corruptions of ImageNet-C that need no files: (generator, image, *strength) -> image.
 
 Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261; docs/methods.md#corruptions. Images
-are (H, W, 3) float64 in [0, 1]. "frost" is left out, as it needs photographs of ice, and "spatter".
+are (H, W, 3) float64 in [0, 1]. "frost" is left out, as it needs photographs of ice.
 """
 
 import zlib
@@ -32,8 +32,14 @@ CORRUPTIONS: dict[str, Callable[..., Image]] = {
     "speckle_noise": noise.speckle_noise,
     "gaussian_blur": blur.gaussian_blur,
     "saturate": digital.saturate,
+    "spatter": weather.spatter,
 }
-EXTRA = ("speckle_noise", "gaussian_blur", "saturate")  # for validation, in no mean of the paper
+EXTRA = (
+    "speckle_noise",
+    "gaussian_blur",
+    "saturate",
+    "spatter",
+)  # for validation, in no mean of the paper
 STANDARD = tuple(name for name in CORRUPTIONS if name not in EXTRA)
 
 __all__ = ["CORRUPTIONS", "EXTRA", "SEVERITIES", "STANDARD", "TABLES", "chosen", "corrupted"]

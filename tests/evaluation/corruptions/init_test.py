@@ -32,5 +32,5 @@ def test_what_is_drawn_differs_by_number_seed_and_severity(name):
 
 
 def test_the_standard_ones_are_those_of_the_paper_but_for_frost():
-    assert len(corruptions.STANDARD) == 14 and len(corruptions.CORRUPTIONS) == 17
+    assert len(corruptions.STANDARD) == 14 and len(corruptions.CORRUPTIONS) == 18
     assert not set(corruptions.EXTRA) & set(corruptions.STANDARD)

@@ -8,7 +8,8 @@ import skimage.transform
 from m3i_jax.evaluation import corruptions
 from m3i_jax.evaluation.corruptions.strengths import TABLES, chosen
 
-GROWING = set(corruptions.CORRUPTIONS) - {"saturate", "elastic_transform", "glass_blur", "fog"}
+UNEVEN = {"saturate", "elastic_transform", "glass_blur", "fog", "spatter"}
+GROWING = set(corruptions.CORRUPTIONS) - UNEVEN
 
 
 def cat(side):

@@ -64,3 +64,74 @@ def test_flakes_lie_on_both_halves_and_fall():
     np.testing.assert_allclose(made[..., 0].sum(), total, rtol=0.15)
     steep, flat = (np.square(scipy.ndimage.sobel(made[..., 0], axis)).sum() for axis in (1, 0))
     assert steep > 2 * flat  # streaks go down, so edges are beside them
+
+
+IMAGE = np.random.default_rng(0).random((24, 20, 3))
+
+
+def drops(seed, level, spread, sigma, least):
+    """The liquid, by a Gaussian that is written out; behind the border is its nearest pixel."""
+    x = np.random.default_rng(seed).normal(level, spread, (24, 20))
+    reach = int(4 * sigma + 0.5)
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    taps /= taps.sum()
+    for axis in (0, 1):
+        padded = np.pad(x, [(reach, reach) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        x = np.apply_along_axis(lambda row: np.convolve(row, taps, mode="valid"), axis, padded)
+    return np.where(x < least, 0.0, x)
+
+
+def test_mud_lies_over_the_image():
+    made = weather.spatter(np.random.default_rng(3), IMAGE, 0.65, 0.1, 0.7, 0.69, 0.6, 1)
+    on = drops(3, 0.65, 0.1, 0.7, 0.69) > 0
+    free, brown = 0, np.array((63, 42, 20)) / 255
+    for y in range(24):
+        for x in range(20):
+            near = on[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]
+            if not near.any():  # a blur by .6 reaches two pixels
+                np.testing.assert_array_equal(made[y, x], IMAGE[y, x])
+                free += 1
+            elif near.all() and near.size == 25:
+                np.testing.assert_allclose(made[y, x], brown, atol=1e-12)
+    assert 0 < free < 24 * 20 and abs(made - IMAGE).max() > 0.1
+
+
+def test_water_adds_its_colour_where_drops_are_and_shows_their_relief():
+    made = weather.spatter(np.random.default_rng(4), IMAGE, 0.65, 0.3, 1, 0.69, 0.5, 0)
+    on = drops(4, 0.65, 0.3, 1, 0.69) > 0
+    added = made - IMAGE
+    np.testing.assert_allclose(added[~on], 0, atol=1e-12)
+    colour = added / np.array((175, 238, 238)) * 255
+    np.testing.assert_allclose(colour[..., 0], colour[..., 1], atol=1e-12)
+    np.testing.assert_allclose(colour[..., 0], colour[..., 2], atol=1e-12)
+    assert added.min() >= -1e-12 and colour.max() == pytest.approx(0.5)
+    assert len(np.unique(colour[on].round(6))) > 10
+
+
+def test_the_distance_is_from_the_nearest_rim():
+    on = np.zeros((9, 9), bool)
+    on[2:7, 2:7] = True
+    rim = on.copy()
+    rim[3:6, 3:6] = False
+    places = np.argwhere(rim)
+    far = [[np.hypot(*(places - (y, x)).T).min() for x in range(9)] for y in range(9)]
+    mean = np.pad(far, 1, mode="reflect")
+    mean = sum(mean[a : a + 9, b : b + 9] for a in range(3) for b in range(3)) / 9
+    level = mean.astype(np.uint8)
+    counts = np.array([(level <= v).sum() for v in range(256)])
+    equal = np.rint(255 * (counts - counts[level.min()]) / (81 - counts[level.min()])).clip(0)[
+        level
+    ]
+    padded = np.pad(equal, 1, mode="reflect")
+    lit = sum(
+        weather.RELIEF[a, b] * padded[a : a + 9, b : b + 9] for a in range(3) for b in range(3)
+    ).clip(0, 255)
+    padded = np.pad(lit, 1, mode="reflect")
+    expected = sum(padded[a : a + 9, b : b + 9] for a in range(3) for b in range(3)) / 9
+    np.testing.assert_allclose(weather._thickness(on), expected, atol=1e-9)
+
+
+def test_no_drop_changes_nothing():
+    for mud in (0, 1):
+        made = weather.spatter(np.random.default_rng(0), IMAGE, -9.0, 0.1, 1, 0.7, 0.6, mud)
+        np.testing.assert_array_equal(made, IMAGE)

@@ -3,6 +3,9 @@ r"""Exports the image encoder of a work directory as safetensors in another's na
 python experiments/export.py --workdir runs/m3i
 python experiments/export.py --workdir runs/m3i --branch online --to huggingface --output hf
 python experiments/export.py --model runs/mae:blocks=9 --to m3i_jax --output mae9
+
+What tells images by labels or texts (table, text tower, heads) lies beside it, in our names, so
+that m3i evaluate measures the export as it measures the run.
 """
 
 import pathlib
@@ -24,7 +27,7 @@ OUTPUT = text("output", None, "Folder to write; WORKDIR/export if not given.")
 
 def main() -> None:
     """Restores the branch and writes it."""
-    from m3i_jax.evaluation import models, named
+    from m3i_jax.evaluation import exported, models, named
     from m3i_jax.interop import exporting
 
     if MODEL.value and not OUTPUT.value:
@@ -39,9 +42,11 @@ def main() -> None:
     origin = {"branch": model.branch, "step": model.step, "image": model.image}
     origin |= {"note": model.note} if model.note else {}
     config = {"encoder": {"image": model.image, **model.block}, **origin}
+    config |= exported.described(model)
     params = model.params["encoders"]["image"]
     layout = exporting.save(folder, params, config, to=TO.value)
-    print(f"{folder}: branch {model.branch} of step {model.step}, layout {layout}")
+    more = f", and {exported.FILE}" if exported.write(folder, model) else ""
+    print(f"{folder}: branch {model.branch} of step {model.step}, layout {layout}{more}")
 
 
 def run() -> None:

@@ -1,7 +1,9 @@
 """What gives scores of the classes of a data set to images: three ways, seen alike."""
 
 import functools
-from collections.abc import Callable
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from m3i_jax import metrics
 from m3i_jax.data.sources import protocol
-from m3i_jax.evaluation import image_text, prompts, terms, zero_shot
+from m3i_jax.evaluation import foreign_head, image_text, prompts, terms, zero_shot
 from m3i_jax.evaluation.evaluation import Evaluation, Transform
 from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
 from m3i_jax.evaluation.probes import probe
@@ -19,6 +21,7 @@ from m3i_jax.texts import OneOf
 from m3i_jax.training import reading
 from m3i_jax.types import Array, Features
 
+LOG = logging.getLogger(__name__)
 CHUNK = 4096  # rows whose scores are compared at once
 
 
@@ -57,33 +60,64 @@ def linear(evaluation: Evaluation, *, what: str) -> Classifier:
 
 
 def own_head(evaluation: Evaluation, *, what: str) -> Classifier:
-    """The head that the run's labels have trained; of its classes those of the data set count.
+    """The head that labels have trained, a run's or a file's; of its classes those of the data set
+    count.
 
     Raises:
       NotMeasurable: the model has none, or lacks a class of the data set.
     """
-    pair = image_text.own_pair(evaluation, "label", what=what)
-    protocol.require_labels(evaluation.source("test"), split="test", what=what)
-    network, own = evaluation.model.network, own_classes(evaluation)
-    if unknown := [name for name in evaluation.classes if name not in own]:
-        raise NotMeasurable(
-            f"{what} needs the classes of the data set among those that '{evaluation.model.name}' "
-            f"was trained on, which lack {protocol.listed(unknown)}"
-        )
-    columns = np.array([own.index(name) for name in evaluation.classes])
-
-    how = {"classes": len(columns), "own_classes": len(own)}
-    if {pair.decoder, *pair.heads} & network.untracked:
-        how["statistics"] = "of the test set"
-        scores_of = functools.partial(_by_the_batch, evaluation, pair)
+    model = evaluation.model
+    if model.branch == "file" and model.config is None:
+        head = foreign_head.of(model, what=what)
+        scores_of, how = functools.partial(_of_file, evaluation, head), {}
+        own, count = head.classes, len(head.bias)
     else:
-        scores_of = functools.partial(_one_by_one, evaluation, pair)
+        pair = image_text.own_pair(evaluation, "label", what=what)
+        batchwise = bool({pair.decoder, *pair.heads} & model.network.untracked)
+        how = {"statistics": "of the test set"} if batchwise else {}
+        each = _by_the_batch if batchwise else _one_by_one
+        scores_of, own = functools.partial(each, evaluation, pair), own_classes(evaluation)
+        count = len(own)
+    protocol.require_labels(evaluation.source("test"), split="test", what=what)
+    columns, matched = _columns(evaluation, own, count, what=what)
+    how = {"classes": len(columns), "own_classes": count, **matched, **how}
 
     def scored(transform: Transform | None) -> Scored:
         rows = _labelled(scores_of(transform))
         return Scored(rows.features[:, columns], rows.labels)
 
     return Classifier(scored, how, {})
+
+
+def _columns(
+    evaluation: Evaluation, own: Sequence[str], count: int, *, what: str
+) -> tuple[np.ndarray, dict[str, str]]:
+    """Which score is of which class of the data set: by name, or of a file that has as many
+    classes under other names or none, in their order."""
+    model = evaluation.model
+    unknown = [name for name in evaluation.classes if name not in own]
+    if not unknown:
+        return np.array([own.index(name) for name in evaluation.classes]), {}
+    if model.config is None and count == len(evaluation.classes):
+        LOG.warning("the classes of '%s' are taken in the order of the data set's", model.name)
+        return np.arange(count), {"matched": "by order"}
+    raise NotMeasurable(
+        f"{what} needs the classes of the data set among those that '{model.name}' "
+        f"was trained on, which lack {protocol.listed(unknown)}"
+    )
+
+
+def _of_file(
+    evaluation: Evaluation, head: foreign_head.Head, transform: Transform | None
+) -> FeatureSet:
+    """Scores of all categories of a file's linear layer."""
+
+    def scores(params: Any, images: Array) -> Array:
+        return head.scores(evaluation.encode(params, images))
+
+    digest = hashlib.sha256(head.kernel.tobytes() + head.bias.tobytes()).hexdigest()[:16]
+    name = f"classifier of the file {digest}"
+    return evaluation.mapped("test", scores, name=name, transform=transform)
 
 
 def _one_by_one(
@@ -144,6 +178,8 @@ Name = Annotated[str, OneOf(*CLASSIFIERS)]
 def own_classes(evaluation: Evaluation) -> tuple[str, ...]:
     """Names of the classes that the rows of the run's own table are of, in order."""
     model = evaluation.model
+    if model.classes or model.workdir is None:
+        return model.classes
     return reading.read(model.config, model.workdir, split="train").classes
 
 

@@ -44,7 +44,7 @@ def of_run(model: Model) -> Data:
     Raises:
       ConfigError: the model is of no run.
     """
-    if model.config is None:
+    if model.config is None or model.workdir is None:
         raise ConfigError(
             f"'{model.name}' is of no run, so nothing says on which data: give --data, a folder "
             f"or one of {', '.join(data.SOURCES)}"

@@ -74,12 +74,17 @@ class Evaluation:
         train_limit, test_limit: at most so many records, spread evenly; 0 takes all.
         ratio: of the short side that is kept, see `pipeline.epoch`; None = as the data say.
         batch: images that are encoded at once.
-        cache: folder in which features are kept; None keeps none beyond this object.
+        cache: folder in which features are kept, by one process; None keeps none beyond this
+          object.
         quiet: says nothing of how far it is, as beside a training run.
         """
         self.model, self.data, self.pool = model, of, pool or model.pool
         self._limits = {"train": train_limit, "test": test_limit}
         self._ratio, self._batch, self._cache, self._quiet = ratio, batch, cache, quiet
+        if cache is not None and jax.process_count() > 1:
+            # All would have to find the same entries, and their disks are their own.
+            LOG.info("features that several processes make together are not kept on disk")
+            self._cache = None
         self._sources: dict[str, data.Source] = {}
         self._digests: dict[str, str] = {}
         self._made: dict[Any, FeatureSet] = {}
@@ -292,7 +297,7 @@ class Evaluation:
         keep: also for the next program. Of changed images there may be a hundred sets, each of
           which is asked for once, so that they would fill the disk.
         """
-        if keep and self._cache is not None and jax.process_count() == 1:
+        if keep and self._cache is not None:
             return self._cache
         images = jax.ShapeDtypeStruct((self.batch(split), self.image, self.image, 3), np.uint8)
         row = math.prod(program.eval_shape(self.model.params, images).shape[1:])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from m3i_jax.build import ConfigError
+from m3i_jax.evaluation import exported
 from m3i_jax.evaluation.models import Model, of_block
 from m3i_jax.interop import beside, conversion, files, importing, layouts
 from m3i_jax.interop.importing import Imported
@@ -44,7 +45,7 @@ def of_file(path: str | Path, *, image: int | None = None, **said: Any) -> Model
         LOG.info("%s: %s", path, note)
     guess = next((note for note in report.notes if "a guess" in note), "")
     how = dict(params=nested(params), name=str(path), branch="file", note=guess)
-    return of_block(block, pool=_pool(imported, block), **how)
+    return exported.with_told(of_block(block, pool=_pool(imported, block), **how))
 
 
 def _block(imported: Imported, fields: Mapping[str, Any], path: Path) -> dict[str, Any]:

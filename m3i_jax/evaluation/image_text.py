@@ -3,6 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -68,11 +69,12 @@ def of(evaluation: Evaluation, *, what: str) -> ImageText:
 def _with_tokenizer(evaluation: Evaluation, *, what: str) -> tuple[Model, terms.Pair, Captions]:
     """The model with its text tower, what tells its images by texts, and its tokenizer."""
     model = evaluation.model
-    if model.branch == "file":
+    if model.branch == "file" and model.config is None:
         whole, tokenizer = foreign_text.with_text(model, what=what)
         return whole, foreign_text.PAIR, tokenizer
     pair = own_pair(evaluation, "text", what=what)
-    file = model.workdir / TOKENIZER
+    folder = Path(model.workdir or model.name)  # of an export that is a file, its own
+    file = (folder if folder.is_dir() else folder.parent) / TOKENIZER
     if not file.is_file():
         raise NotMeasurable(
             f"{what} needs the tokenizer that the text tower was trained with, and there is no "

@@ -8,10 +8,11 @@ TITLE = "own label head"
 
 
 def without_fine_tuning() -> Task:
-    """A run's own label head on whole test images (M3I Table 4, "w/o fine-tuning").
+    """A model's own label head on whole test images (M3I Table 4, "w/o fine-tuning").
 
-    Images are neither mixed nor masked. Classes are matched by name: of those that the run was
-    trained on, only those of the data set count. https://arxiv.org/abs/2211.09807;
+    Of a run, of its export, or the linear classifier in a file of timm's or transformers'. Images
+    are neither mixed nor masked. Classes are matched by name: of those that it was trained on, only
+    those of the data set count; of a file with as many classes under other names, in their order. https://arxiv.org/abs/2211.09807;
     docs/methods.md#without-fine-tuning.
     """
 

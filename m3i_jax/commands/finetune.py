@@ -9,12 +9,17 @@ r"""Fine-tunes any encoder on any labelled images, and says how often it is righ
 with its config.json; --data a folder with a subfolder for each category (train/ and val/), or a
 source, with settings. Categories, encoder, sizes and positions come from these two; the recipe, a
 config of `finetune/` by --recipe or --config, gives the rest, and --config.KEY=VALUE what is to be
-other. An ordinary run: the same command goes on where it was. The accuracy on the test split is in
+other. --grid tries all combinations of keys of the optimiser, each in WORKDIR/grid, and chooses by
+the accuracy on a part of training (--holdout) that none learns from; the best is then trained on
+all of it in WORKDIR, and grid.json says what was found. An ordinary run, or several of them: the
+same command goes on where it was. The accuracy on the test split is in
 the log, best.json names the best checkpoint, predictions.npz has its answers.
 """
 
+import logging
 import re
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 from absl import flags
@@ -24,11 +29,13 @@ from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import number, one_of, switch, text, whole
 from m3i_jax.commands import pretrain
+from m3i_jax.data.sources.held_out import Part
 from m3i_jax.ranges import Count, Pixels, Range
 from m3i_jax.shipped import RECIPES
 from m3i_jax.training.config import Config
 from m3i_jax.training.schedules import LearningRate
 
+LOG = logging.getLogger(__name__)
 DEFAULT = "small"
 Epochs = Annotated[float, Range(0, 1e6, above=True)]
 
@@ -40,17 +47,53 @@ IMAGE = whole("image", None, "Side in pixels; the encoder's own if not given.", 
 EPOCHS = number("epochs", None, "Length; the recipe's if not given.", limits=Epochs)
 BATCH = whole("batch", None, "Images per step; the rate follows in proportion.", limits=Count)
 LR = number("lr", None, "Peak rate of the last layer, for this batch.", limits=LearningRate)
+GRID = text("grid", None, "Such as lr=(1e-4,1e-3),layer_decay=(0.75,0.85), see above.")
+HOLDOUT = number("holdout", 0.1, "Share of training that --grid chooses on.", limits=Part)
 VALIDATION = switch("validation", "Whether there is a test split to count on.", on=True)
 WORKDIR = pretrain.WORKDIR.with_default("runs/finetuned")
 
 
 def main() -> int:
-    """Makes the config, then trains."""
-    return pretrain.train(Config.of(resolved(flags.FLAGS.config.to_dict())))
+    """Makes the config, then trains; with --grid, at all of its points before."""
+    recipe = flags.FLAGS.config.to_dict()
+    if not GRID.value:
+        return pretrain.train(Config.of(resolved(recipe)))
+    return searched(recipe)
 
 
-def resolved(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The config of the flags, over a recipe."""
+def searched(recipe: dict[str, Any]) -> int:
+    """Trains every point of --grid in WORKDIR/grid, and the best of them in WORKDIR; the status.
+
+    Raises:
+      ConfigError: a grid of nothing, or without what tells the points apart.
+    """
+    from m3i_jax.evaluation import spec
+    from m3i_jax.training import grid_search as grid
+
+    if not VALIDATION.value:
+        raise ConfigError("--grid chooses by the accuracy, and --novalidation asks for none")
+    if pretrain.processes.DISTRIBUTED.value:
+        raise ConfigError("--grid starts one run after another, and --distributed is of one run")
+    points = grid.points(spec.parsed(f"grid:{GRID.value}", what="--grid")[1])
+    workdir, values = Path(pretrain.WORKDIR.value), []
+    for place, point in enumerate(points, 1):
+        folder = workdir / grid.FOLDER / point.name
+        LOG.info("grid: point %d of %d, %s", place, len(points), point.name)
+        own = resolved(recipe, lr=point.settings.get(grid.LR))
+        config = Config.of(grid.searching(own, point, HOLDOUT.value))
+        if status := pretrain.train(config, workdir=folder):
+            return status
+        values.append(grid.found(folder))
+    chosen = grid.best(points, values)
+    LOG.info("grid: the best of %d is %s: %.2f %%", len(points), chosen.name, 100 * max(values))
+    grid.write(workdir, points, values, chosen)
+    made = resolved(recipe, lr=chosen.settings.get(grid.LR))
+    made["optimizer"] = {**made["optimizer"], **chosen.others()}
+    return pretrain.train(Config.of(made))
+
+
+def resolved(recipe: dict[str, Any], *, lr: float | None = None) -> dict[str, Any]:
+    """The config of the flags, over a recipe; lr: in place of --lr."""
     if not MODEL.value:
         raise ConfigError("--model is needed: a work directory, an export or a file of weights")
     refuse_twice_said(sys.argv)
@@ -64,7 +107,8 @@ def resolved(recipe: dict[str, Any]) -> dict[str, Any]:
     elif not block:
         raise ConfigError("--data is needed: a folder of labelled images, or a source")
     size = fine_tuning.classes(block)
-    wishes = dict(image=IMAGE.value, epochs=EPOCHS.value, batch=BATCH.value, lr=LR.value)
+    wishes = dict(image=IMAGE.value, epochs=EPOCHS.value, batch=BATCH.value)
+    wishes["lr"] = LR.value if lr is None else lr
     config = fine_tuning.config(recipe, origin, block, size=size, **wishes)
     return config if VALIDATION.value else config | {"validation": {}}
 

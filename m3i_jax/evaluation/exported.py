@@ -37,7 +37,9 @@ def pairs(model: Model) -> list[terms.Pair]:
         return []
     method = objective(model.config)
     each = (terms.pair(method, view) for view in ("label", "text"))
-    return [pair for pair in each if pair and not terms.lacking(model.params, pair)]
+    own = {*model.config.decoders}  # an encoder with blocks taken out has none
+    known = (pair for pair in each if pair and pair.decoder in own)
+    return [pair for pair in known if not terms.lacking(model.params, pair)]
 
 
 def described(model: Model) -> dict[str, Any]:

@@ -55,6 +55,30 @@ def test_it_learns_from_a_run_and_says_how_well(finished_run, stripes, tmp_path)
     assert again.returncode == 0 and "this run is done already" in again.stderr
 
 
+@pytest.mark.slow
+def test_a_grid_chooses_on_a_part_of_training_and_trains_the_best_on_all(
+    finished_run, stripes, tmp_path
+):
+    line = f"--model={finished_run} --data={stripes} --workdir={tmp_path}/ft --epochs=3 --batch=16"
+    line += " --grid=lr=(1e-9,5e-3),layer_decay=0.8 --holdout=0.25"
+    done = subprocess.run([*PROGRAM, *line.split()], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = json.loads((tmp_path / "ft" / "grid.json").read_text())
+    assert said["chosen"] == {"lr": 5e-3, "layer_decay": 0.8}
+    for point, name in zip(said["points"], ("lr_1e-09", "lr_0.005"), strict=True):
+        folder = tmp_path / "ft" / "grid" / f"{name}-layer_decay_0.8"
+        assert point["value"] == json.loads((folder / "best.json").read_text())["value"]
+        lines = (folder / "results.jsonl").read_text().splitlines()
+        assert json.loads(lines[0])["counts"] == {"train": 96, "test": 32}
+    config = json.loads((tmp_path / "ft" / "config.json").read_text())
+    assert config["optimizer"]["lr"] == 5e-3 and config["optimizer"]["layer_decay"] == 0.8
+    assert config["data"]["name"] == "image_folder"
+    lines = (tmp_path / "ft" / "results.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["counts"] == {"train": 128, "test": 42}
+    again = subprocess.run([*PROGRAM, *line.split()], capture_output=True, text=True)
+    assert again.returncode == 0 and again.stderr.count("this run is done already") == 3
+
+
 def test_a_linear_probe_says_its_accuracy(finished_run, stripes, tmp_path):
     line = f"--model={finished_run} --data={stripes} --workdir={tmp_path}/probe --recipe=linear"
     line += " --epochs=2 --batch=16 --lr=1"

@@ -8,6 +8,7 @@ from m3i_jax import build
 from m3i_jax.data.sources import (
     arrays,
     digit_scenes,
+    held_out,
     idx,
     image_folder,
     parquet,
@@ -25,6 +26,7 @@ SOURCES = {
     "arrays": arrays.arrays,
     "fashion_mnist": idx.fashion_mnist,
     "mnist": idx.mnist,
+    "held_out": held_out.held_out,
 }
 GIVEN = ("split", "classes")  # what the program says to a source, and no config
 

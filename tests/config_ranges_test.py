@@ -72,6 +72,7 @@ def reached():
     for name, fn in data.SOURCES.items():
         own = inspect.signature(fn).parameters.items()
         lacking = {n: "x" for n, p in own if p.default is p.empty and n not in data.GIVEN}
+        lacking |= {"of": {"name": "digit_scenes"}} if "of" in lacking else {}
         found[f"source {name}"] = (fn, dict(split="train"), lacking)
     return found
 

@@ -19,6 +19,7 @@ FINE_TUNING = {
 # What `m3i finetune --recipe` stands for.
 RECIPES = {
     "small": "finetune/small",
+    "light": "finetune/light",
     "mae": "finetune/vit_b16:mae",
     "m3i": "finetune/vit_b16:m3i",
     "siamese_im": "finetune/vit_b16:siamese_im",

@@ -130,6 +130,7 @@ EXEMPT = {
     "finetune/cim": TOKENS,
     "finetune/digit_scenes": TOKENS,
     "finetune/small": TOKENS,
+    "finetune/light": TOKENS,
     "finetune/vit": TOKENS,
     "finetune/mae": TOKENS,
     "finetune/replknet": {"mask_token"},

@@ -105,8 +105,9 @@ def test_every_encoder_is_taken_whole_at_its_size_and_at_another(tmp_path, name,
 
 
 RECIPES = (
-    "small", "vit_b16:mae", "beit_vit_b16", "cim_vit_b16", "simmim_swin_v2_b", "replknet_31b",
-    "internimage_h", "cim_resnet50", "dark_secrets_swin_v2_b:mim_cog", "linear_vit_b16",
+    "small", "light", "vit_b16:mae", "beit_vit_b16", "cim_vit_b16", "simmim_swin_v2_b",
+    "replknet_31b", "internimage_h", "cim_resnet50", "dark_secrets_swin_v2_b:mim_cog",
+    "linear_vit_b16",
 )  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def depthwise(merged: dict[str, Any], stages: int) -> list[Float[np.ndarray, "ch
     """The large kernels of every block of a RepLKNet, (C, k, k) each.
 
     merged: parameters of the encoder, with its small kernels and norms merged into the large ones
-      (`encoders.replknet.merge`).
+      (`nn.large_kernel.merge`).
     """
     kernels = []
     for number in range(stages):

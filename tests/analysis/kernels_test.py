@@ -8,7 +8,7 @@ from scipy.special import rel_entr
 
 from m3i_jax import encoders
 from m3i_jax.analysis import kernels
-from m3i_jax.encoders.replknet import merge
+from m3i_jax.nn.large_kernel import merge
 
 
 def test_a_delta_looks_at_its_centre_alone():

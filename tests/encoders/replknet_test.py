@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from m3i_jax import encoders, trees
 from m3i_jax.build import ConfigError
-from m3i_jax.encoders.replknet import merge
+from m3i_jax.nn.large_kernel import merge
 
 IMAGES = (3, 16, 24, 3)
 

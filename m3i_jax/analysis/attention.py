@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, Float32
 from m3i_jax.types import Array, Grid, Scores
 
 LEAST = 0.5 * float(np.finfo(np.float32).min)  # what is below is masked, and no logarithm
+NEVER, ENDLESS = -1e37, 1e6  # stands for log 0, so that any weight on it gives more than ENDLESS
 
 Attention = Float[Array, "*leading heads queries keys"] | Scores
 Heads = Float[Array, "*leading heads"]
@@ -110,11 +111,9 @@ def head_divergence(
     logs = jnp.where(known, x.logs, 0.0)
     # Of all heads the same is taken off, which changes no difference: heads that are nearly alike
     # have small logarithms left, and lose no digits.
-    logs = jnp.where(known, logs - logs.mean(-3, keepdims=True), 0.0)
-    cross = _pairs(x, logs)
-    apart = _pairs(x, (~known).astype(jnp.float32)) > 0
-    own = jnp.diagonal(cross, axis1=-2, axis2=-1)[..., None]
-    return jnp.where(apart, jnp.inf, own - cross)
+    cross = _pairs(x, jnp.where(known, logs - logs.mean(-3, keepdims=True), NEVER))
+    apart = jnp.diagonal(cross, axis1=-2, axis2=-1)[..., None] - cross
+    return jnp.where(apart > ENDLESS, jnp.inf, apart)
 
 
 def attended(attention: Attention, *, class_token: bool, renormalize: bool) -> Attended:
@@ -143,8 +142,8 @@ def distances(grid: Grid, *, patch: float = 1.0) -> Float32[np.ndarray, "cells c
 
 
 def _times_log(weights, logs):
-    """A log A, 0 where there is no weight."""
-    return jnp.where(weights > 0, weights * jnp.where(weights > 0, logs, 0.0), 0.0)
+    """A log A, 0 where there is no weight; what is not a number stays so."""
+    return jnp.where(weights == 0, 0.0, weights * logs)
 
 
 def _mean(values: Float[Array, "*leading heads queries"], x: Attended) -> Heads:

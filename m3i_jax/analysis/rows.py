@@ -13,10 +13,12 @@ from jaxtyping import Float
 
 from m3i_jax.analysis.measures.measure import Blocks, Look, Rows
 from m3i_jax.evaluation.evaluation import Evaluation, Transform
-from m3i_jax.types import Array
+from m3i_jax.parallel.constrain import by_rows
+from m3i_jax.types import Array, Scores
 
 LOG = logging.getLogger(__name__)
 KINDS = ("attention", "layers")
+PART = 2**23  # bytes of scores that are looked at in one go, about what a processor's cache holds
 
 
 def observed(
@@ -41,11 +43,11 @@ def observed(
     images = jax.ShapeDtypeStruct((batch, evaluation.image, evaluation.image, 3), np.uint8)
     shapes = jax.eval_shape(blocks, evaluation.model.params, images)
     name = f"looks {sorted(looks)} in batches of {batch}"
-    apply = lambda params, x: _packed(blocks(params, x))  # noqa: E731
-    packed = evaluation.mapped(split, apply, name=name, transform=transform)
-    trees = _unpacked(packed.features, shapes)
+    apply = lambda params, x: packed(blocks(params, x))  # noqa: E731
+    table = evaluation.mapped(split, apply, name=name, transform=transform)
+    trees = unpacked(table.features, shapes)
     return {
-        key: Rows(*(trees[kind].get(key, ()) for kind in KINDS), packed.index, packed.labels, batch)
+        key: Rows(*(trees[kind].get(key, ()) for kind in KINDS), table.index, table.labels, batch)
         for key in looks
     }
 
@@ -68,7 +70,29 @@ def _together(looks: Mapping[str, Look], kind: str) -> Callable[..., Any] | None
     }
     if not observers:
         return None
-    return lambda seen: {name: observer(seen) for name, observer in observers.items()}
+
+    def observe(seen):
+        return {name: observer(seen) for name, observer in observers.items()}
+
+    return functools.partial(_in_parts, observe) if kind == "attention" else observe
+
+
+def _in_parts(observe: Callable[[Scores], Any], scores: Scores) -> Any:
+    """What `observe` makes of a block's scores, a few images at a time.
+
+    So what it computes on the way, often several arrays of their size, is in memory for those few.
+    """
+    batch = len(scores.logits)
+    of_each = lambda x: jnp.broadcast_to(x[None], (batch, *x.shape))  # noqa: E731
+    where = jax.tree.map(of_each, scores._replace(logits=None))
+    leaves, structure = jax.tree.flatten(where._replace(logits=scores.logits))
+
+    def one(leaves):
+        image = jax.tree.unflatten(structure, leaves)
+        return jax.tree.map(lambda x: x[0], observe(image._replace(logits=image.logits[None])))
+
+    at_once = max(1, PART // (scores.logits.nbytes // batch))
+    return by_rows(lambda *rows: jax.lax.map(one, rows, batch_size=at_once), *leaves)
 
 
 def _each_block(kept: Any) -> list[dict[str, Any]]:
@@ -83,15 +107,15 @@ def _by_name(blocks: list[dict[str, Any]]) -> dict[str, Blocks]:
     return {name: tuple(block[name] for block in blocks) for name in (blocks or [{}])[0]}
 
 
-def _packed(tree: Any) -> Float[Array, "batch numbers"]:
+def packed(tree: Any) -> Float[Array, "batch numbers"]:
     """All numbers of each image in one row, (B, n) float32."""
     leaves = jax.tree.leaves(tree)
     flat = [leaf.astype(jnp.float32).reshape(leaf.shape[0], -1) for leaf in leaves]
     return jnp.concatenate(flat, axis=1)
 
 
-def _unpacked(rows: Float[Array, "images numbers"], shapes: Any) -> Any:
-    """The inverse of `_packed` for all images: the tree with arrays (N, ...)."""
+def unpacked(rows: Float[Array, "images numbers"], shapes: Any) -> Any:
+    """The inverse of `packed` for all images: the tree with arrays (N, ...)."""
     leaves, structure = jax.tree.flatten(shapes)
     ends = np.cumsum([math.prod(leaf.shape[1:]) for leaf in leaves])
     columns = np.split(rows, ends[:-1], axis=1)

@@ -1,8 +1,10 @@
 """Images that are shown are those that the model saw, and features those that it made of them."""
 
 import numpy as np
+import pytest
 
 from m3i_jax.analysis import images
+from m3i_jax.evaluation.features import NotMeasurable
 from tests.analysis import toy_blocks
 
 
@@ -26,6 +28,19 @@ def test_what_cannot_be_read_is_left_out(tmp_path, monkeypatch):
     read = source.read
     monkeypatch.setattr(source, "read", lambda i: None if i == 3 else read(i), raising=False)
     assert images.seen(evaluation, [40, 3, 17]).index.tolist() == [40, 17]
+    with pytest.raises(NotMeasurable, match="none of 1 records can be read"):
+        images.seen(evaluation, [3])
+
+
+def test_any_tree_of_arrays_can_be_asked_for(tmp_path):
+    evaluation = toy_blocks.evaluation(tmp_path)
+
+    def apply(params, x):
+        return {"mean": x.mean((1, 2)), "corners": (x[:, :2, :2, 0], x[:, -1, -1])}
+
+    shown = images.seen(evaluation, [1, 2], apply=apply)
+    np.testing.assert_allclose(shown.features["mean"], shown.images.mean((1, 2)), rtol=1e-5)
+    np.testing.assert_array_equal(shown.features["corners"][1], shown.images[:, -1, -1])
 
 
 def test_records_are_spread_and_classes_have_names(tmp_path):

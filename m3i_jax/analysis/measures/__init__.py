@@ -4,18 +4,34 @@ from collections.abc import Sequence
 from typing import Any
 
 from m3i_jax import build
+from m3i_jax.analysis.measures.attention import (
+    attention_distance,
+    attention_entropy,
+    head_divergence,
+)
+from m3i_jax.analysis.measures.attention_maps import attention_maps
 from m3i_jax.analysis.measures.cim import cim
 from m3i_jax.analysis.measures.cka import cka
 from m3i_jax.analysis.measures.drop_blocks import drop_blocks
 from m3i_jax.analysis.measures.drop_heads import drop_heads
+from m3i_jax.analysis.measures.kernels import kernel_distance, kernel_divergence, kernel_entropy
 from m3i_jax.analysis.measures.layer_probes import layer_probes
 from m3i_jax.analysis.measures.measure import Look, Measure, Picture, Rows, Shown
 from m3i_jax.analysis.measures.neighbours import neighbours
 from m3i_jax.analysis.measures.norms import norms
 from m3i_jax.analysis.measures.pca import pca
 from m3i_jax.analysis.measures.rank import rank
+from m3i_jax.analysis.measures.rollout import rollout
 
 MEASURES = {
+    "attention_distance": attention_distance,
+    "attention_entropy": attention_entropy,
+    "head_divergence": head_divergence,
+    "kernel_distance": kernel_distance,
+    "kernel_entropy": kernel_entropy,
+    "kernel_divergence": kernel_divergence,
+    "attention_maps": attention_maps,
+    "rollout": rollout,
     "cim": cim,
     "cka": cka,
     "rank": rank,

@@ -11,8 +11,8 @@ from m3i_jax.evaluation import models
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.ranges import Positive
 
-QUANTILES = {"low": 0.05, "median": 0.5, "high": 0.95}
-CELL = 8  # pixels of a cell in the picture
+QUANTILES = {"median": 0.5, "median_low": 0.05, "median_high": 0.95}
+CELL, GREY = 8, 200  # pixels of a cell in the picture; a trace of grey parts it from the page
 
 
 def norms(*, deviations: Positive = 6.0, cutoff: Positive | None = None) -> Measure:
@@ -58,7 +58,7 @@ def _pictures(maps: list[Float[np.ndarray, "rows columns"] | None]) -> list[Pict
     drawn, captions = [], []
     for number, shares in enumerate(maps, 1):
         if shares is not None and shares.any():
-            blank = np.full((*(CELL * side for side in shares.shape), 3), 255, np.uint8)
+            blank = np.full((*(CELL * side for side in shares.shape), 3), GREY, np.uint8)
             drawn.append(heat(blank, shares / shares.max()))
             captions.append(f"block {number}: up to {shares.max():.2g}")
     if not drawn:

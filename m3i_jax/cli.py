@@ -14,6 +14,7 @@ Exit status of a program:
     74  something cannot be written or read: a checkpoint, a disk that is full or read-only
     75  asked to leave by a signal: everything is saved, and the same command goes on
    130  interrupted where nothing waits to be saved
+   141  whoever read what is printed has left before the end
 """
 
 import contextlib
@@ -22,9 +23,10 @@ import functools
 import itertools
 import os
 import re
+import select
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from logging import LogRecord, getLogger
 from typing import Any
 
@@ -35,7 +37,7 @@ from m3i_jax import command_flags, config_file, usage
 from m3i_jax.build import ConfigError, UserError
 
 USAGE = ConfigError.status
-INTERRUPTED = 128 + 2
+INTERRUPTED, UNHEARD = 128 + 2, 128 + 13
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 load = config_file.load  # as scripts know it
 LATE = "Event loop is closed"
@@ -70,12 +72,18 @@ def run(
         if argv[1:]:
             raise ConfigError(f"'{argv[1]}' is not a flag; flags start with --, values follow =")
         if show is not None and flags.FLAGS.show:
-            return _print(show(flags.FLAGS.config))
+            return print(show(flags.FLAGS.config))
         return main()
 
-    if usage.asked(sys.argv):
-        print(usage.text(main, config=config, schema=schema))
-        sys.exit(0)
+    with _heard_out():
+        if usage.asked(sys.argv):
+            print(usage.text(main, config=config, schema=schema))
+            sys.exit(0)
+        _started(guarded, main, config, show is not None)
+
+
+def _started(guarded: Callable, main: Callable, config: str | None, shown: bool) -> None:
+    """Defines and reads the flags, and runs; what the user can mend is a sentence and a status."""
     for stream in (sys.stdout, sys.stderr):  # names of files need not be text
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -87,7 +95,7 @@ def run(
             how = dict(lock_config=False, accept_new_attributes=True, sys_argv=argv)
             config_flags.DEFINE_config_dict("config", chosen, "What to run.", **how)
             flags.FLAGS["config"].default_as_str = f"'{config}'"  # not all of what is in it
-        if show is not None:
+        if shown:
             flags.DEFINE_bool("show", False, "Print the config instead.")
         check_values(argv)
         app.run(guarded, argv=argv, flags_parser=flags.FLAGS)
@@ -138,12 +146,30 @@ def _unraisable(print_it: Callable[[Any], None], met: Any) -> None:
         print_it(met)
 
 
-def _print(text: str) -> None:
-    """Prints a page, of which a reader such as `head` may want the beginning only."""
+@contextlib.contextmanager
+def _heard_out() -> Iterator[None]:
+    """What is printed may have a reader such as `head`, who leaves when it has seen enough."""
     try:
-        print(text, flush=True)
-    except BrokenPipeError:  # what is left is flushed at the exit
+        yield
+    except SystemExit:
+        _reader_left()
+        raise
+    except BrokenPipeError:  # or of a socket, which is another matter
+        if _reader_left():
+            sys.exit(UNHEARD)
+        raise
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads what is printed; at the exit itself that would be a traceback."""
+    asked = select.poll()
+    try:
+        asked.register(sys.stdout, select.POLLOUT)
+    except ValueError:  # no file, such as what a test puts in its place
+        return False
+    if left := any(event & select.POLLERR for _, event in asked.poll(0)):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return left
 
 
 def _leave(sentence: str, status: int) -> None:

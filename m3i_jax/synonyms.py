@@ -230,6 +230,7 @@ WORDS: tuple[tuple[str, str], ...] = (
     ("norm", "norm_layer norm_type normalization_layer use_bn"),
     # Objectives.
     ("hidden", "mask_ratio masking_ratio mask_rate masking_rate mask_prob mask_proportion masked"),
+    ("hidden", "patch_drop"),  # MSN's own word
     ("temperature", "tau temp t student_temp softmax_temp temp_student moco_t logit_temperature"),
     ("target_temperature", "teacher_temp tau_teacher temp_teacher warmup_teacher_temp"),
     ("label_smoothing", "smoothing ls_eps label_smooth label_smooth_val smooth"),
@@ -240,7 +241,8 @@ WORDS: tuple[tuple[str, str], ...] = (
     ("off_diagonal", "lambd lambda lambda_param lamb scale_loss offdiag_coeff"),
     ("entropy_weight", "me_max me_max_weight memax_weight regularization_weight"),
     ("sharpen", "sharpening target_sharpen"),
-    ("centring", "centering center"),
+    ("centring", "centering center center_momentum"),
+    ("gradient_norm", "gradnorm grad_norm"),
     ("commitment", "beta commitment_cost commitment_weight commitment_beta"),
     ("normalization", "normalize mean std image_mean image_std pixel_mean normalisation"),
     # Views.

@@ -1,6 +1,7 @@
 """Command lines are answered in sentences before jax is imported."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -291,3 +292,34 @@ def test_a_thread_that_waits_for_nothing_holds_no_program(act, status):
     )
     assert done.returncode == status and done.stdout == "done", done.stderr
     assert time.perf_counter() - start < 40 and ("ZeroDivision" in done.stderr) == (status == 1)
+
+
+TALKING = """
+from m3i_jax import cli
+
+def main():
+    for line in range({lines}):
+        print("a line of some letters", line)
+    print("done", file=__import__("sys").stderr)
+
+cli.run(main)
+"""
+
+
+@pytest.mark.parametrize("lines, status, said", [(100_000, 141, ""), (10, 0, "done\n")])
+def test_a_reader_who_leaves_is_met_by_no_traceback(lines, status, said):
+    """Text that fills the pipe, and text that is written at the exit only."""
+    program = [sys.executable, "-c", TALKING.format(lines=lines)]
+    env = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with subprocess.Popen(program, env=env, **pipes) as started:
+        started.stdout.close()
+        errors = started.stderr.read().decode()
+    assert (started.returncode, errors) == (status, said)
+
+
+def test_a_page_of_help_may_be_left_early():
+    program = [sys.executable, "-m", "m3i_jax", "pretrain", "--help"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+        started.stdout.close()
+        assert started.stderr.read() == b""

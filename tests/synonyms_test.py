@@ -116,7 +116,9 @@ KEYS = {
         num_hidden_layers depth""",
     ("objective", "siglip"): "model_type name, mask_ratio hidden",
     ("objective", "dino"): """
-        teacher_temp target_temperature, local_crops_number local, student_temp temperature""",
+        teacher_temp target_temperature, local_crops_number local, student_temp temperature,
+        center_momentum centring""",
+    ("objective", "msn"): "patch_drop hidden, me_max entropy_weight",
     ("objective", "moco"): "queue_size size, moco_k size, moco_t temperature",
     ("objective", "mixed_classification"): """
         mixup_alpha mixup, cutmix_alpha cutmix, smoothing label_smoothing""",
@@ -146,6 +148,7 @@ VALUES = {
         mocov3 moco_v3, moco_v2 moco, barlow barlow_twins, beitv2 beit_v2, supervised
         classification, SimMIM simmim""",
     tuple(data.SOURCES): "imagenet image_folder, ImageFolder image_folder, digits digit_scenes",
+    tuple(schema.WEIGHTINGS): "gradnorm gradient_norm, GradNorm gradient_norm",
     DTYPES: "bf16 bfloat16, fp32 float32, fp16 bfloat16, half bfloat16",
     schedules.UNITS: "iterations steps, iters steps, images samples, % percent, epoch epochs",
 }  # fmt: skip

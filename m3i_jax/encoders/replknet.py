@@ -21,6 +21,7 @@ from m3i_jax.nn import convolution
 from m3i_jax.nn.blocks import REMAT, check_blocks, drop_rates
 from m3i_jax.nn.choices import DropPathSchedule, Dtype, Remat
 from m3i_jax.nn.large_kernel import EPS, Stage, Stem, Unit
+from m3i_jax.nn.large_kernel import merge as merge  # of the encoder's parameters, for those above
 from m3i_jax.nn.norms import TrackedBatchNorm
 from m3i_jax.nn.observe import kept, per_block
 from m3i_jax.normalize import Normalization

@@ -59,8 +59,8 @@ MAY_IMPORT = {
     + " trees ordinary jsonfile normalize metrics parallel encoders networks interop checkpoints"
     + " training data",
     "analysis": NUMERICS
-    + " trees jsonfile renamed meanings normalize metrics quantize pictures parallel encoders"
-    + " networks framework interop checkpoints training data evaluation",
+    + " trees jsonfile renamed meanings normalize metrics quantize pictures parallel nn encoders"
+    + " networks framework checkpoints training data evaluation",
     "studies": NUMERICS + " config_file pictures methods training evaluation analysis",
     "commands": "types build ranges ordinary jsonfile shipped cli command_flags pictures encoders"
     + " decoders methods parallel data interop checkpoints training evaluation analysis studies",

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 from m3i_jax.encoders.swin import SwinV2
 from m3i_jax.encoders.vit import ViT
+from m3i_jax.evaluation import models
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.models import Model
-from m3i_jax.interop import beside
 from m3i_jax.types import Grid, Scores
 
 
@@ -64,7 +64,7 @@ def encoder(model: Model) -> Any:
     """
     if model.network is None:
         raise NotMeasurable("raw pixels have no blocks")
-    return beside.create(model.block)
+    return models.module(model)
 
 
 def names(model: Model) -> list[str]:

@@ -14,10 +14,11 @@ from jaxtyping import Float
 from m3i_jax.analysis import kernels
 from m3i_jax.analysis.measures.measure import Measure, Rows, Shown
 from m3i_jax.analysis.placement import encoder, names
-from m3i_jax.encoders.replknet import RepLKNet, merge
+from m3i_jax.encoders.replknet import RepLKNet
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.models import Model
+from m3i_jax.nn.large_kernel import merge
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array
 

@@ -68,7 +68,7 @@ def test_a_vit(block, settings, tmp_path):
 
 def test_swin(tmp_path):
     """Maps of 16 and 8 cells, whose windows of 5 are padded: one window at a time, by weights."""
-    cuts = models.beside.create(SWIN).windows()
+    cuts = models.module(models.fresh(SWIN)).windows()
     findings = found(SWIN, tmp_path)
     for number, (weights, cut) in enumerate(zip(whole(SWIN), cuts, strict=True)):
         real = cells(cut) >= 0

@@ -5,9 +5,9 @@ import pytest
 
 from m3i_jax import analysis
 from m3i_jax.analysis import kernels, measures, run
-from m3i_jax.encoders.replknet import merge
 from m3i_jax.evaluation import datasets, models
 from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.nn.large_kernel import merge
 from tests.evaluation import toy_models
 
 DATA = datasets.of_run(toy_models.of_config("mae"))

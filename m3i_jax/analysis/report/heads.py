@@ -21,7 +21,7 @@ class Heads(NamedTuple):
 
     model: its name.  tone: class of its colour.  blocks: what these are called.
     heads: of each block, numbers; low, high: ends of their intervals, () where there are none.
-    means: of each block.
+    means: of each block.  what: a number is of, a "head" or a "pair" of them.
     """
 
     model: str
@@ -31,6 +31,7 @@ class Heads(NamedTuple):
     low: Sequence[Sequence[float]] = ()
     high: Sequence[Sequence[float]] = ()
     means: Sequence[float] = ()
+    what: str = "head"
 
 
 class Layers(NamedTuple):
@@ -138,13 +139,14 @@ def _panel(panel, panels, x: Scale, y: Scale, of: Box, title: str, unit: str, nu
         mean,
     )
     course = _ends(means(panel), panel.blocks, unit)
-    label = f"{title} of {panel.model}: heads by block. Mean: {course}."
+    label = f"{title} of {panel.model}: {panel.what}s by block. Mean: {course}."
     drawn = frame.drawing(of, *inside, label=label, data_kind="heads", data_chart=number_of)
     figure = _figure(panel.model, unit, drawn, _values(panel, title, unit), tone=panel.tone)
     script = {
         "x": [x.low, x.high, x.start, x.end],
         "y": [y.low, y.high, y.start, y.end, 0],
         "unit": clean(unit),
+        "what": panel.what,
         "blocks": [clean(name) for name in panel.blocks],
         "heads": _short(panel.heads),
         "low": _short(panel.low),
@@ -159,7 +161,9 @@ def _values(panel: Heads, title: str, unit: str) -> Markup:
     columns = {"mean": dict(zip(panel.blocks, means(panel), strict=True))}
     for head in range(count):
         rows = zip(panel.blocks, panel.heads, strict=True)
-        columns[f"head {head + 1}"] = {name: row[head] for name, row in rows if head < len(row)}
+        columns[f"{panel.what} {head + 1}"] = {
+            name: row[head] for name, row in rows if head < len(row)
+        }
     return table(columns, f"{title} of {panel.model}", unit)
 
 
@@ -202,7 +206,7 @@ def _said(line: Layers, i: int, unit: str) -> str:
     said = f"{line.model}, block {line.blocks[i]}: {measured(line.values[i], unit)}"
     if i < len(line.low) and i < len(line.high):
         low, high = (number(end[i], unit=unit) for end in (line.low, line.high))
-        said += f" (95 %: {low} to {high})"
+        said += f" ({low} to {high})"
     return clean(said)
 
 

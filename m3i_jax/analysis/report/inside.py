@@ -19,6 +19,7 @@ LEAST = 6_000  # of one of them
 PICTURES = 48  # of a page
 BROAD = 1.7  # times as wide as high: such pictures stand below each other
 ENDS = ("low", "high")
+PAIRS = ("head_divergence",)  # measures of pairs of heads
 SIDE = 128  # rows or columns of a map; of more, the first ones are shown
 
 
@@ -81,7 +82,10 @@ def _heads(models: Sequence[Finding], sheet: Sheet) -> list[Markup]:
         means = [float(x) for x in of.values.get("mean", ())]
         names = _blocks(of.labels, len(rows))
         means = means if len(means) == len(rows) else []
-        panels.append(Heads(_name(of, sheet), sheet.tone(of.model), names, rows, *ends, means))
+        what = "pair" if of.name in PAIRS else "head"
+        panels.append(
+            Heads(_name(of, sheet), sheet.tone(of.model), names, rows, *ends, means, what)
+        )
     how = dict(title=_titled(models[0].title), unit=models[0].unit, number_of=sheet.next)
     return [sheet.take(drawn) for drawn in heads.heads(panels, **how)]
 

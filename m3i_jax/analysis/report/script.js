@@ -105,7 +105,7 @@
       const own = (x) => value(x, chart.unit);
       const ends = high === undefined ? "" : ` (95 %: ${own(low)} to ${own(high)})`;
       const unit = chart.unit && chart.unit !== "share" ? " " + chart.unit : "";
-      return `block ${chart.blocks[i]}, head ${j + 1}: ${own(number)}${unit}${ends}`;
+      return `block ${chart.blocks[i]}, ${chart.what} ${j + 1}: ${own(number)}${unit}${ends}`;
     };
     const at = (one) => [place(chart.x, one[0] + 1), place(chart.y, one[2])];
     return marks({ marks: all.map((one) => [...at(one), said(one)]) });

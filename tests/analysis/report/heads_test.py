@@ -68,7 +68,7 @@ def test_shares_are_said_in_percent():
     assert [cell.text for cell in [*page.all("tr")][1].inside] == ["1", "25.0 %", "25.0 %"]
     line = Layers("a", "c0", ["x"], [0.25], [0.2], [0.3])
     drawn = heads.layers([line], title="x", unit="share", number_of=0)
-    assert drawn.script["marks"][0][2] == "a, block x: 25.0 % (95 %: 20.0 % to 30.0 %)"
+    assert drawn.script["marks"][0][2] == "a, block x: 25.0 % (20.0 % to 30.0 %)"
 
 
 def test_means_are_as_they_were_found():
@@ -87,6 +87,6 @@ def test_lines_of_models_share_a_drawing_and_have_their_names_at_their_ends():
     labels = [text.text for text in page.all("text", class_="label")]
     assert labels[0] == "a" and labels[1].startswith("</script>") and not [*page.all("script")]
     assert len([*page.all("line", class_="whisker")]) == 2
-    assert drawn.script["marks"][1][2] == "a, block y: 1 (95 %: 0.5000 to 1.500)"
+    assert drawn.script["marks"][1][2] == "a, block y: 1 (0.5000 to 1.500)"
     rows = [[cell.text for cell in row.inside] for row in page.all("tr")]
     assert rows[1] == ["x", "0", "–"] and rows[3] == ["1", "–", "1"]

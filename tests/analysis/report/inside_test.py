@@ -23,6 +23,13 @@ def test_heads_of_models_are_side_by_side(tmp_path):
     assert "on digits, 9 images, in pixels" in page.text
 
 
+def test_divergence_is_of_pairs_of_heads(tmp_path):
+    looked(tmp_path, found("a", "head_divergence"), found("a", "attention_distance"))
+    page, charts, _ = made(tmp_path)
+    assert [chart["what"] for chart in charts] == ["pair", "head"]
+    assert "pair 2" in [th.text for th in page.all("th")]
+
+
 def test_layers_have_a_drawing_for_each_name(tmp_path):
     values = {"knn": [1.0, 2.0], "linear": [3.0, 4.0], "chance": 0.1}
     looked(
@@ -40,7 +47,7 @@ def test_names_have_intervals_of_their_own(tmp_path):
     looked(tmp_path, found("a", "probes", "layers", values=values, unit="share"))
     page, charts, _ = made(tmp_path)
     assert [h.text for h in page.all("h4")] == ["knn", "linear", "low"]
-    assert charts[0]["marks"][0][2] == "a, block 1: 50.0 % (95 %: 40.0 % to 60.0 %)"
+    assert charts[0]["marks"][0][2] == "a, block 1: 50.0 % (40.0 % to 60.0 %)"
     assert "in percent" in page.one("div", class_="family").text
 
 
@@ -48,7 +55,7 @@ def test_layers_with_intervals_are_one_drawing(tmp_path):
     values = {"rank": [1.0, 2.0], "low": [0.5, 1.5], "high": [1.5, 2.5]}
     looked(tmp_path, found("a", "rank", "layers", values=values, labels={"blocks": ["x", "y"]}))
     _, charts, _ = made(tmp_path)
-    assert [m[2] for m in charts[0]["marks"]][1] == "a, block y: 2 pixels (95 %: 1.500 to 2.500)"
+    assert [m[2] for m in charts[0]["marks"]][1] == "a, block y: 2 pixels (1.500 to 2.500)"
 
 
 def test_matrices_of_models_and_of_pairs_share_their_colours(tmp_path):

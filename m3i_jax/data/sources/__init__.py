@@ -24,9 +24,9 @@ SOURCES = {
     "tar_shards": tar_shards.tar_shards,
     "parquet": parquet.parquet,
     "arrays": arrays.arrays,
+    "held_out": held_out.held_out,
     "fashion_mnist": idx.fashion_mnist,
     "mnist": idx.mnist,
-    "held_out": held_out.held_out,
 }
 GIVEN = ("split", "classes")  # what the program says to a source, and no config
 

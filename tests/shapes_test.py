@@ -29,7 +29,7 @@ ARRAYS = {"Array", "ArrayLike", "ndarray"}
 # What may be Any: networks and parameters of whatever kind, states, and records of later modules.
 OPAQUE = set(
     "network params states state owned found balance weighting prepared target "
-    "weights changes tree thing block overrides given options".split()
+    "weights changes tree value block overrides given options".split()
 )
 
 

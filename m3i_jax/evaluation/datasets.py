@@ -65,7 +65,7 @@ def named(text: str) -> Data:
       ConfigError: there is none such; the message names the nearest.
     """
     name, settings = spec.parsed(text, what="--data")
-    if Path(name).expanduser().is_dir():
+    if Path(name).expanduser().is_dir() or name.lower().endswith(".zip"):
         name, settings = "image_folder", {"root": name, **settings}
     elif name not in data.SOURCES:
         if "/" in name:

@@ -67,7 +67,7 @@ def data_block(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
       ConfigError: neither a folder nor a source.
     """
-    if Path(name).expanduser().is_dir():
+    if Path(name).expanduser().is_dir() or name.lower().endswith(".zip"):
         return {"name": "image_folder", "root": name, **settings}
     if name not in data.SOURCES:
         raise ConfigError(

@@ -1,6 +1,7 @@
 """Sources of files feed a run: real files, two steps of training, a finite loss."""
 
 import math
+import zipfile
 
 import numpy as np
 import pytest
@@ -33,15 +34,23 @@ def arrays(root):
     return {"root": str(root)}
 
 
-WRITERS = {write.__name__: write for write in (tar_shards, parquet, arrays)}
+def image_folder(root):
+    root.mkdir()
+    with zipfile.ZipFile(root / "x.zip", "w") as file:
+        for n, record in enumerate(RECORDS):
+            file.writestr(f"train/{record.name}/{n}.png", record.png)
+    return {"root": str(root / "x.zip")}
+
+
+WRITERS = {write.__name__: write for write in (image_folder, tar_shards, parquet, arrays)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_two_steps(name, tmp_path, shrunk):
     block = {"name": name, **WRITERS[name](tmp_path / "data")}
-    steps = {"duration": "2 steps", "warmup": "1 step", "checkpoint.every": 2}
-    config = shrunk("classification", data=block, **steps)
+    steps = {"duration": "2 steps", "warmup": "1 steps", "checkpoint.every": 2}
+    config = shrunk("classification", data=block, **steps, **{"towers.category.size": 3})
     assert train(config, tmp_path / "run") == 0
     losses = [line["train/loss"] for line in log.read(tmp_path / "run" / log.METRICS)]
     assert len(losses) == 2 and all(map(math.isfinite, losses))

@@ -96,8 +96,7 @@ def _matching(place: Path, patterns: Sequence[str]) -> list[Path]:
     """Lists in a folder whose names match, by pattern; neither case nor accents' form counts."""
     if not place.is_dir():
         return []
-    with os.scandir(place) as entries:
-        lists = sorted(e.name for e in entries if os.path.splitext(e.name)[1].lower() in LISTS)
+    lists = sorted(e.name for e in place.iterdir() if os.path.splitext(e.name)[1].lower() in LISTS)
     folded = {name: same(name).casefold() for name in lists}
     wanted = [same(pattern).casefold() for pattern in patterns]
     return [place / n for w in wanted for n in lists if fnmatch.fnmatchcase(folded[n], w)]
@@ -254,7 +253,7 @@ def _numbers(path: Path) -> dict[str, str] | None:
             return _of_kit(kit)
         rows = [line.split() for line in texts.read(table).splitlines()] if table.is_file() else []
         return {row[1]: row[0] for row in rows if len(row) > 1} or None
-    for there in filter(Path.is_file, (path.with_name(name) for name in SYNSETS)):
+    for there in (p for name in SYNSETS if (p := path.with_name(name)).is_file()):
         lines = map(str.strip, texts.read(there).splitlines())
         rows = [cells[0] for line in lines if (cells := _CELL.split(line))[0]]
         return {str(i): name for i, name in enumerate(rows)}

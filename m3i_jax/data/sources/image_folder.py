@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from m3i_jax.data.sources import caption_files
+from m3i_jax.data.sources import caption_files, zip_paths
 from m3i_jax.data.sources.decoding import (
     MAX_BYTES,
     MAX_PIXELS,
@@ -18,6 +18,7 @@ from m3i_jax.data.sources.decoding import (
 )
 from m3i_jax.data.sources.folder_labels import Labelled, look
 from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.sources.zip_paths import Inside
 from m3i_jax.ranges import Count
 from m3i_jax.texts import Filled
 
@@ -42,7 +43,7 @@ def image_folder(
     links; what is hidden or a system's own (`@eaDir`, `lost+found`, ...) is left out and counted.
 
     Args:
-      root: the folder.
+      root: the folder, a zip file of one, or a folder in a zip file (`FILE.zip/FOLDER`).
       split: "train" or "test": a folder in `root` whose name says so (train, Training, train2017;
         test, val, validation_set, ...). Where `root` has none it is the training split itself.
       classes: of the training split, which another split is labelled with by name; None looks
@@ -59,9 +60,19 @@ def image_folder(
     Raises:
       ConfigError: the folder is missing, holds no images, or leaves open which are meant.
     """
-    labelled = look(Path(root).expanduser(), split, classes=classes, captions=captions)
+    place = zip_paths.place(root)
+    labelled = _with(look(place, split, classes=classes, captions=captions), place)
     decode = decoder(decode, orientation=orientation, max_pixels=max_pixels)
     return ImageFolder(labelled, captions=captions, decode=decode)
+
+
+def _with(labelled: Labelled, place: Path | Inside) -> Labelled:
+    """A split, of which its account says what was left out of a zip, too."""
+    if not isinstance(place, Inside) or not place.archive.left_out:
+        return labelled
+    kinds = ", ".join(f"{count} {kind}" for kind, count in place.archive.left_out.most_common())
+    notes = (*labelled.account.notes, f"left out of '{place.archive.path}': {kinds}")
+    return labelled._replace(account=labelled.account._replace(notes=notes))
 
 
 class ImageFolder:
@@ -152,5 +163,5 @@ def _digest(file: Path) -> bytes:
     """Of a file's bytes; what cannot be read is left to what reads it as a record."""
     try:
         return hashlib.sha256(file.read_bytes()).digest()
-    except OSError:
+    except (OSError, ValueError):  # of a disk, or of a zip
         return bytes(32)

@@ -74,5 +74,5 @@ def _alike(asked, known) -> dict[Path, Path]:
 def _digest(file: Path) -> bytes:
     try:
         return hashlib.sha256(file.read_bytes()).digest()
-    except OSError:
+    except (OSError, ValueError):  # of a disk, or of a zip
         return bytes(file)  # like no other

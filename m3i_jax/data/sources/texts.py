@@ -1,12 +1,11 @@
 """Text files of others: UTF-8, or what their byte-order mark says, and nothing that is guessed."""
 
 import codecs
-import os
 import re
 from pathlib import Path
 
-from m3i_jax import ordinary
 from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import zip_paths
 
 MARKS = {  # that of UTF-32 begins as that of UTF-16 does
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
@@ -57,8 +56,7 @@ def read(path: Path) -> str:
       ConfigError: it cannot be read, or is of an encoding that it does not say.
     """
     try:
-        with open(ordinary.opened(path, os.O_RDONLY), "rb") as file:
-            data = file.read()
+        data = zip_paths.content(path)
         text = data.decode(encoding(data)).replace("\ufeff", "")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
@@ -68,6 +66,8 @@ def read(path: Path) -> str:
         ) from error
     except OSError as error:
         raise ConfigError(f"cannot read '{path}': {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"cannot read '{path}': {error}") from error
     if "\0" in text:
         raise ConfigError(f"'{path}' is no text: it has NUL bytes; save it as UTF-8")
     return text

@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
+from m3i_jax.analysis import measures
+from m3i_jax.analysis.rows import observed
 from m3i_jax.evaluation import datasets, models
 from m3i_jax.evaluation.evaluation import Evaluation
 from tests.evaluation import toy_models
@@ -31,7 +33,6 @@ def tokens(evaluation, *, split="test"):
 
 def shown(measure, evaluation):
     """What a measure shows of a model, by itself."""
-    from m3i_jax.analysis.rows import observed
-
-    rows = observed(evaluation, {"rows": measure.look(evaluation)} if measure.look else {})
-    return measure.measure(evaluation, rows.get("rows"))
+    name = measures.written(measure)
+    rows = observed(evaluation, {name: measure.look(evaluation)} if measure.look else {})
+    return measure.measure(evaluation, rows.get(name))

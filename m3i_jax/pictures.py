@@ -1,11 +1,10 @@
-"""Pictures of what the model sees and how it learns: arrays in, (H, W, 3) uint8 arrays out.
+"""Pictures of what the model sees: arrays in, (H, W, 3) uint8 arrays out, by NumPy and Pillow.
 
-Drawing needs NumPy and Pillow alone; `curves` and `bars`, which write files, need matplotlib.
+Figures for papers, which matplotlib draws, have `STYLE` and are written by `save_figure`.
 """
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -235,136 +234,6 @@ def save(image: Array, path: str | Path) -> Path:
     """Writes a picture as PNG and returns its path."""
     picture = Image.fromarray(as_uint8(image))
     return written_by(path, functools.partial(picture.save, format="PNG", optimize=True))
-
-
-def curves(
-    series: Mapping[str, tuple[Array, Array]],
-    path: str | Path,
-    *,
-    title: str = "",
-    chance: float | None = None,
-    smooth: int = 1,
-    names: Mapping[str, str] | None = None,
-) -> Path:
-    """Draws training: losses in the left panel, probes in percent in the right; returns the path.
-
-    Args:
-      series: metric name -> (steps, values). Names in `probe/` and `eval/` go to the right.
-      path: .png, .svg or .pdf.   title: above both.
-      chance: share that guessing reaches, a dashed line among the probes.
-      smooth: losses are drawn as means over a window of that many values, above the raw ones.
-      names: metric name -> label of its line; the last part of the name when not given.
-    """
-    panels = {}, {}
-    for name, (steps, values) in series.items():
-        probe = name.startswith(("probe/", "eval/"))
-        label = (names or {}).get(name, name.split("/", 1)[-1])
-        panels[probe][label] = np.asarray(steps), np.asarray(values) * (100.0 if probe else 1.0)
-    if not (kinds := [(lines, kind) for kind, lines in enumerate(panels) if lines]):
-        raise ValueError("there are no curves to draw")
-    with _style() as figure_of:
-        figure = figure_of((4.6 * len(kinds) + 0.4, 3.3))
-        axes = figure.subplots(1, len(kinds), squeeze=False)[0]
-        for ax, (lines, probe) in zip(axes, kinds, strict=True):
-            _lines(ax, lines, smooth=1 if probe else smooth)
-            ax.set_title("Probe accuracy (%)" if probe else "Loss", loc="left")
-            ax.set_xlabel("step")
-            ax.grid(axis="y")
-            if probe and chance is not None:
-                ax.axhline(100 * chance, color="0.35", lw=1, ls=DASHES, zorder=1.9)
-                where = ("axes fraction", "data")
-                _note(ax, "chance", (1, 100 * chance), (-2, 3), where, ha="right")
-        return save_figure(figure, path, title=title)
-
-
-def bars(
-    values: Mapping[str, float],
-    path: str | Path,
-    *,
-    title: str = "",
-    chance: float | None = None,
-    highlight: Sequence[str] = (),
-) -> Path:
-    """Draws accuracies as horizontal bars in the order given; returns the path.
-
-    Args:
-      values: label -> share, written in percent at the end of its bar.
-      path: .png, .svg or .pdf.   title: above.
-      chance: share that guessing reaches, a dashed line.
-      highlight: labels in colour, the rest is grey; the first one when empty.
-    """
-    if not values:
-        raise ValueError("there are no bars to draw")
-    shown = [100 * float(v) for v in values.values()]
-    chosen = set(highlight or list(values)[:1])
-    colours = [PALETTE[0] if label in chosen else "0.72" for label in values]
-    with _style() as figure_of:
-        figure = figure_of((5.6, 0.95 + 0.42 * len(values)))
-        ax = figure.subplots()
-        ax.barh(list(values), shown, color=colours, height=0.62, zorder=2)
-        for row, (label, value) in enumerate(zip(values, shown, strict=True)):
-            weight = "bold" if label in chosen else "normal"
-            _note(ax, f"{value:.1f}", (value, row), (4, 0), "data", va="center", weight=weight)
-        if chance is not None:
-            ax.axvline(100 * chance, color="0.35", lw=1, ls=DASHES, zorder=3)
-            _note(ax, "chance", (100 * chance, 1), (3, 2), ("data", "axes fraction"))
-        ax.invert_yaxis()
-        ax.set(xlim=(0, max(*shown, 1.0) * 1.1), xlabel="top-1 accuracy (%)")
-        ax.grid(axis="x")
-        ax.tick_params(axis="y", length=0)
-        ax.spines["left"].set_visible(False)
-        return save_figure(figure, path, title=title)
-
-
-def _lines(ax, lines: Mapping[str, tuple[np.ndarray, np.ndarray]], *, smooth: int) -> None:
-    """Curves with their names at their ends instead of a legend, moved apart where they meet."""
-    ends = []
-    for i, (label, (steps, values)) in enumerate(lines.items()):
-        colour = PALETTE[i % len(PALETTE)]
-        if smooth > 1 and len(values) > smooth:
-            ax.plot(steps, values, color=colour, lw=0.6, alpha=0.25)
-            values = np.convolve(values, np.full(smooth, 1 / smooth), "valid")
-            steps = steps[smooth - 1 :]
-        dots = "o" if len(steps) <= 30 else ""
-        ax.plot(steps, values, color=colour, lw=1.8, marker=dots, ms=3)
-        finite = np.flatnonzero(np.isfinite(values))
-        if len(finite):
-            ends.append((values[finite[-1]], steps[finite[-1]], label, colour))
-    order = sorted(ends, key=lambda end: end[0])
-    heights = _apart([end[0] for end in order], least=0.075 * np.ptp(ax.get_ylim()))
-    for (_, step, label, colour), height in zip(order, heights, strict=True):
-        _note(ax, label, (step, height), (6, 0), "data", va="center", color=colour)
-
-
-def _apart(places: Sequence[float], *, least: float) -> np.ndarray:
-    """Ascending places moved least, in squares, to be `least` apart: runs that collide pool."""
-    runs: list[tuple[float, int]] = []
-    for i, place in enumerate(places):
-        mean, count = place - i * least, 1
-        while runs and runs[-1][0] > mean:
-            before, n = runs.pop()
-            mean, count = (before * n + mean * count) / (n + count), n + count
-        runs.append((mean, count))
-    moved = [mean for mean, count in runs for _ in range(count)]
-    return np.asarray(moved) + least * np.arange(len(places))
-
-
-def _note(ax, text: str, at: tuple, offset: tuple, where: str | tuple, **how) -> None:
-    """Text at a point, moved by an offset in points; may lie outside of the axes."""
-    how = {"color": "0.25", "annotation_clip": False} | how
-    ax.annotate(text, at, offset, xycoords=where, textcoords="offset points", **how)
-
-
-@contextlib.contextmanager
-def _style() -> Iterator[Callable]:
-    """The style of our figures, as a maker of them by size in inches; leaves no global state."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("plots need matplotlib: pip install 'm3i_jax[scenes]'") from None
-    with matplotlib.rc_context(STYLE):
-        yield lambda size: Figure(figsize=size, layout="constrained")
 
 
 def save_figure(figure, path: str | Path, *, title: str = "") -> Path:

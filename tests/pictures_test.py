@@ -1,6 +1,7 @@
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from m3i_jax import normalize, pictures
@@ -180,32 +181,12 @@ def test_saved_pictures_are_what_was_drawn(tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(path)), x)
 
 
-def test_curves_and_bars_are_written_and_leave_matplotlib_alone(tmp_path):
+def test_figures_are_written_in_the_form_of_their_name(tmp_path):
     before = dict(matplotlib.rcParams)
-    steps = np.arange(100)
-    series = {
-        "train/loss": (steps, np.exp(-steps / 30)),
-        "train/inter": (steps, np.where(steps == 99, np.nan, np.exp(-steps / 31))),
-        "probe/online_knn/top1": (steps[::20], steps[::20] / 200),
-    }
-    both = pictures.curves(series, tmp_path / "both.png", title="x", chance=0.1, smooth=5)
-    one = pictures.curves({"train/loss": series["train/loss"]}, tmp_path / "one.png")
-    assert Image.open(both).width > 1.5 * Image.open(one).width
-    assert np.asarray(Image.open(both)).std() > 5
-    svg = pictures.curves(series, tmp_path / "both.svg", names={"train/loss": "total"})
-    assert "Probe accuracy (%)" in svg.read_text()
-    path = pictures.bars({"ours": 0.8, "pixels": 0.3}, tmp_path / "bars.png", chance=0.1)
-    shown = np.asarray(Image.open(path).convert("RGB"))
-    assert (shown == colour(0)).all(-1).any() and (shown == 184).all(-1).any()  # 184 = 0.72 grey
+    with matplotlib.rc_context(pictures.STYLE):
+        figure = Figure(figsize=(2, 1))
+        figure.subplots().plot([1, 2], color=pictures.PALETTE[0])
+    png = pictures.save_figure(figure, tmp_path / "x.png", title="Loss")
+    assert Image.open(png).size == (400, 200)  # 200 dots an inch
+    assert "<svg" in pictures.save_figure(figure, tmp_path / "x.svg").read_text()
     assert dict(matplotlib.rcParams) == before
-    with pytest.raises(ValueError, match="no curves"):
-        pictures.curves({}, tmp_path / "x.png")
-    with pytest.raises(ValueError, match="no bars"):
-        pictures.bars({}, tmp_path / "x.png")
-
-
-def test_labels_move_apart_no_further_than_they_must():
-    np.testing.assert_allclose(pictures._apart([0.0, 5.0, 9.0], least=1.0), [0, 5, 9])
-    np.testing.assert_allclose(pictures._apart([3.0, 3.0, 3.0], least=1.0), [2, 3, 4])
-    np.testing.assert_allclose(pictures._apart([0.0, 0.5, 10.0], least=1.0), [-0.25, 0.75, 10])
-    assert pictures._apart([], least=1.0).shape == (0,)

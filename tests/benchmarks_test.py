@@ -118,3 +118,14 @@ def test_the_linear_probe_beside_scikit_learn(tmp_path):
     assert ours["l2"] == peer["l2"] and abs(ours["top1"] - peer["top1"]) <= 1 / 80
     assert all(row["wall"] > 0 and row["cpu"] > 0 for row in found.values())
     assert "scikit-learn / ours by wall" in done.stdout
+
+
+@pytest.mark.slow
+def test_measures_of_attention_beside_the_forward_pass(tmp_path):
+    file = tmp_path / "figures.json"
+    words = ("--encoder=vit_nano", "--batch=2", "--rounds=2", "--json", str(file))
+    done = benchmark(*words, program="attention_measures")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(file.read_text())
+    assert 0 < found["low"] <= found["ratio"] <= found["high"] and found["image"] == 32
+    assert "forward passes" in done.stdout

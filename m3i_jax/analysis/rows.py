@@ -38,7 +38,7 @@ def observed(
     """
     if not looks:
         return {}
-    blocks = functools.partial(_blocks, evaluation, looks)
+    blocks = functools.partial(looked, evaluation, looks)
     batch = evaluation.batch(split)
     images = jax.ShapeDtypeStruct((batch, evaluation.image, evaluation.image, 3), np.uint8)
     shapes = jax.eval_shape(blocks, evaluation.model.params, images)
@@ -52,7 +52,7 @@ def observed(
     }
 
 
-def _blocks(evaluation: Evaluation, looks: Mapping[str, Look], params: Any, images: Array) -> dict:
+def looked(evaluation: Evaluation, looks: Mapping[str, Look], params: Any, images: Array) -> dict:
     """{kind: {name: one tree of (B, ...) for each block}} of a batch of uint8 images."""
     asked = {kind: _together(looks, kind) for kind in KINDS}
     observers = {kind: observer for kind, observer in asked.items() if observer is not None}

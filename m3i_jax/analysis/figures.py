@@ -58,20 +58,20 @@ def numbers(model: Model) -> list[int]:
       ConfigError: there are none.
     """
     kind = type(models.module(model)).__name__
-    found = [number for number, figure in FIGURES.items() if figure.encoder == kind]
-    if not found:
+    own = [number for number, figure in FIGURES.items() if figure.encoder == kind]
+    if not own:
         kinds = ", ".join(dict.fromkeys(figure.encoder for figure in FIGURES.values()))
         raise ConfigError(f"{model.name} is a {kind}; the figures are of {kinds}: say --figure")
-    return found
+    return own
 
 
 def written(
-    found: Mapping[str, Sequence[Finding]], folder: str | Path, *, numbers: Sequence[int] = ()
+    by_title: Mapping[str, Sequence[Finding]], folder: str | Path, *, numbers: Sequence[int] = ()
 ) -> list[Path]:
     """Draws the figures that findings are there for, as `figure_N.png` and `figure_N.svg`.
 
     Args:
-      found: title -> findings of a model.  folder: made if needed.
+      by_title: title -> findings of a model.  folder: made if needed.
       numbers: which figures; () = all.
     """
     folder, paths = Path(folder), []
@@ -80,7 +80,7 @@ def written(
         measure, _, axis = FIGURES[number]
         panels = {
             title: alike
-            for title, findings in found.items()
+            for title, findings in by_title.items()
             if (alike := [f for f in findings if f.measure == measure and not f.other])
         }
         if panels:
@@ -187,4 +187,6 @@ def _numbers(findings: Sequence[Finding]) -> range:
 
 def _means(finding: Finding) -> list[float]:
     """Of each block, as it was found, or of its heads."""
-    return finding.values.get("mean") or [float(np.mean(row)) for row in finding.values["heads"]]
+    if "mean" in finding.values:
+        return [*finding.values["mean"]]
+    return [float(np.mean(row)) for row in finding.values["heads"]]

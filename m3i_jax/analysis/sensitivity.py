@@ -58,9 +58,9 @@ def variants(
         without = jax.lax.map(lambda part: features(removed(own, *part)), tuple(numbers))
         return jnp.concatenate([features(own)[None], without]).swapaxes(0, 1)
 
-    found = evaluation.mapped("test", apply, name=f"{evaluation.pool} without each {name}")
-    rows = np.asarray(found.features)
-    return Variants(rows[:, 0], rows[:, 1:], np.asarray(found.labels))
+    features = evaluation.mapped("test", apply, name=f"{evaluation.pool} without each {name}")
+    rows = np.asarray(features.features)
+    return Variants(rows[:, 0], rows[:, 1:], np.asarray(features.labels))
 
 
 def cosine(of: Variants) -> Float[np.ndarray, " variants"]:

@@ -42,7 +42,7 @@ def points(
     if study == RANDOM and len(subject.MODEL.value) > 1:
         raise ConfigError(f"--study={study} is of one model; --model is said several times")
     counts = [_number(word) for word in BLOCKS.value]
-    found = []
+    measured = []
     for said in subject.MODEL.value:
         settings = dict(step=subject.STEP.value, image=subject.IMAGE.value)
         model = named.model(said, branch=branch, **settings)
@@ -52,18 +52,18 @@ def points(
             drawn = dict(draws=draws, stage=STAGE.value, shuffled=SHUFFLED.value)
             cut = cuts.random_weights(model, counts, **drawn)
         where = dict(place=workdir, on=on[0] if on else None, leave=leave)
-        found += cuts.measured(cut, chosen, **where, **subject.how(), **how)
-    return found
+        measured += cuts.measured(cut, chosen, **where, **subject.how(), **how)
+    return measured
 
 
-def write(study: str, found: list[Any], workdir: pathlib.Path) -> str:
+def write(study: str, measured: list[Any], workdir: pathlib.Path) -> str:
     """The table and the picture, in the work directory; returns the table."""
     from m3i_jax import ordinary
     from m3i_jax.studies import curves
 
-    text = curves.markdown(found)
+    text = curves.markdown(measured)
     ordinary.written(workdir / "table.md", (text + "\n").encode())
-    curves.plot(found, workdir / "curves.png", title=TITLES[study])
+    curves.plot(measured, workdir / "curves.png", title=TITLES[study])
     return text
 
 

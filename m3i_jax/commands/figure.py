@@ -40,8 +40,8 @@ def main() -> None:
     folder = Path(OUTPUT.value)
     with Preemption(holds=False):
         models = _models().items()
-        found = {title: _measured(said, numbers, folder, on, how) for title, said in models}
-    for path in figures.written(found, folder, numbers=numbers):
+        findings = {title: _measured(said, numbers, folder, on, how) for title, said in models}
+    for path in figures.written(findings, folder, numbers=numbers):
         print(path)
 
 

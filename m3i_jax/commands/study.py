@@ -8,6 +8,7 @@ r"""Compares what a paper compares: its tables, with equal compute and seeds; en
         --workdir runs/painter
     python experiments/study.py --study=cim                      # CIM, Tables 4 to 8
 
+    m3i study --study=dark_secrets                               # four methods x 3 seeds
     m3i study --study=layers --model runs/mae --model runs/labels --task linear,knn
     m3i study --study=random_weights --model runs/mae --blocks 2,3 --seeds 5 --task knn
 
@@ -15,7 +16,7 @@ Of M3I every run gets the model FLOPs of --steps steps of form k, so cheaper for
 (--budget=images: all see as many, as in CIM's, whose runs have the words of --tokenizer in common).
 Runs follow one another, each in WORKDIR/<form>/seed_<n>; the same command goes on where it was,
 after SIGTERM (status 75), too. At the end come WORKDIR/table.md and WORKDIR/table.png.
-docs/ablation.md and docs/cim.md say more.
+docs/ablation.md, docs/cim.md and docs/dark_secrets.md say more.
 
 layers measures the first b blocks of each --model, what is behind them discarded; random_weights
 puts b blocks sampled from all in the places of the first b, --seeds times, beside the first ones
@@ -34,7 +35,7 @@ from m3i_jax.commands import _cuts as cut
 from m3i_jax.commands import _subject as subject  # noqa: F401 - its flags are ours
 from m3i_jax.ranges import Count, CountOrOff
 
-STUDIES = ["m3i", "cim", *cut.STUDIES]
+STUDIES = ["m3i", "cim", "dark_secrets", *cut.STUDIES]
 STUDY = one_of("study", "m3i", STUDIES, "Whose tables, or how encoders are cut.")
 WORKDIR = text("workdir", None, "Where all runs are kept; runs/ablation[_cim], or runs/STUDY.")
 FORMS = texts("forms", [], "Rows of the table by their names; all if empty.")
@@ -43,6 +44,7 @@ STEPS = whole("steps", 1000, "Length of the form of reference.", limits=Count)
 BUDGET = one_of("budget", None, ["compute", "images"], "What all runs get alike.")
 LIMIT = whole("train_limit", 5000, "Images that probes are fitted on; 0 = all.", limits=CountOrOff)
 TEST = whole("test_limit", 0, "Images that they are tested on; 0 = all.", limits=CountOrOff)
+ROOT = text("root", None, "Folder of Fashion-MNIST's files; where Debian puts them.")
 BRANCH = one_of("branch", None, ["ema", "online"], "Which one the table shows.")
 TABLE_ONLY = switch("table_only", "Only make the table of what has been run.")
 DOCS = text("docs", None, "Document to put the table into, beside WORKDIR/table.md.")
@@ -54,6 +56,7 @@ class Plan(NamedTuple):
 
     reference: the case that --steps are of.  picture: its name in the docs.
     measure: further metrics of a run.  ready: refuses where what the cases need is not there.
+    claims: that the insides of the encoders are held against; () = they are not looked into.
     """
 
     tables: Callable[[], list]
@@ -64,14 +67,19 @@ class Plan(NamedTuple):
     budget: str
     measure: Callable[[Any], Mapping[str, float]] = lambda job: {}
     ready: Callable[[Sequence[Any]], None] = lambda cases: None
+    claims: Sequence[Any] = ()
 
 
 def chosen_plan() -> Plan:
     """What --study names, with the flags that change it."""
-    from m3i_jax.studies import cim, m3i
+    from m3i_jax.studies import cim, dark_secrets, m3i
 
     if STUDY.value == "m3i":
         plan = Plan(m3i.tables, m3i.REFERENCE, "ablation", "runs/ablation", "ema", "compute")
+    elif STUDY.value == "dark_secrets":
+        tables = partial(dark_secrets.tables, root=ROOT.value)
+        where = ("dark_secrets", "runs/dark_secrets", "online", "compute")
+        plan = Plan(tables, dark_secrets.REFERENCE, *where, claims=dark_secrets.CLAIMS)
     else:
         # The network trained is what counts, as in the paper; nothing predicts a moving average.
         words, where = TOKENIZER.value, ("ablation_cim", "runs/ablation_cim", "online", "images")
@@ -156,10 +164,13 @@ def _write(plan: Plan, chosen: Sequence[Any], docs: pathlib.Path | None) -> None
 
 def _found(plan: Plan, chosen: Sequence[Any], workdir: pathlib.Path) -> tuple[str, Callable]:
     """The tables, and what draws them: (folder, stem of the names) -> captions and paths."""
-    from m3i_jax.studies import comparison, study
+    from m3i_jax.studies import comparison, inside, study
 
     found = study.collect(workdir, chosen, branch=plan.branch)
     text = comparison.markdown(chosen, found)
+    if plan.claims:
+        seen = inside.looked_into(study.cases(chosen), workdir, seeds=SEEDS.value)
+        return f"{text}\n\n{inside.markdown(seen, plan.claims)}", partial(inside.draw, seen)
 
     def draw(folder: pathlib.Path, stem: str) -> list[tuple[str, pathlib.Path]]:
         path = comparison.plot(chosen, found, folder / f"{stem}.png")

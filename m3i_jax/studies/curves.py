@@ -45,10 +45,10 @@ def plot(points: Sequence[Point], path: str | Path, *, title: str = "") -> Path:
                 colour = pictures.PALETTE[number % len(pictures.PALETTE)]
                 counts = sorted({p.cut.blocks for p in of if p.cut.curve == curve})
                 each = [values(of, curve, count) for count in counts]
-                means = [found.mean() for found in each]
+                means = [draws.mean() for draws in each]
                 ax.plot(counts, means, "o-", ms=4, lw=1.6, color=colour, label=curve)
-                if any(len(found) > 1 for found in each):
-                    ends = [(found.min(), found.max()) for found in each]
+                if any(len(draws) > 1 for draws in each):
+                    ends = [(draws.min(), draws.max()) for draws in each]
                     ax.fill_between(
                         counts, *zip(*ends, strict=True), color=colour, alpha=0.15, lw=0
                     )
@@ -75,12 +75,12 @@ def _curves(points: Sequence[Point]) -> list[str]:
     return list(dict.fromkeys(point.cut.curve for point in points))
 
 
-def _cell(found: np.ndarray) -> str:
-    if not len(found):
+def _cell(draws: np.ndarray) -> str:
+    if not len(draws):
         return "–"
-    if len(found) == 1:
-        return f"{found[0]:.1f}"
-    return f"{found.mean():.1f} ± {found.std(ddof=1):.1f} ({found.min():.1f}–{found.max():.1f})"
+    if len(draws) == 1:
+        return f"{draws[0]:.1f}"
+    return f"{draws.mean():.1f} ± {draws.std(ddof=1):.1f} ({draws.min():.1f}–{draws.max():.1f})"
 
 
 def _protocol(results: Sequence[Result]) -> str:

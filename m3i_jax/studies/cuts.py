@@ -92,8 +92,8 @@ def sample(most: int, count: int, *, seed: int, shuffled: bool = False) -> tuple
 
 
 def _untrained(cut: Model, seed: int) -> Model:
-    made = models.untrained(cut, seed=seed)
-    return made._replace(name=f"untrained:{cut.name},seed={seed}")
+    fresh = models.untrained(cut, seed=seed)
+    return fresh._replace(name=f"untrained:{cut.name},seed={seed}")
 
 
 def _depth(model: Model, stage: int | None) -> int:

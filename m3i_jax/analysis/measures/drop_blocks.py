@@ -23,14 +23,14 @@ def drop_blocks() -> Measure:
         module = models.module(evaluation.model)
         numbers = np.arange(1, removal.blocks(module) + 1)
         removed = lambda params, block: removal.block_removed(params, module, block)  # noqa: E731
-        found = sensitivity.variants(evaluation, removed, numbers, name="block")
-        values = {"1 − cosine": sensitivity.cosine(found), "1 − CKA": sensitivity.cka(found)}
+        seen = sensitivity.variants(evaluation, removed, numbers, name="block")
+        values = {"1 − cosine": sensitivity.cosine(seen), "1 − CKA": sensitivity.cka(seen)}
         protocol = {}
-        if (found.labels >= 0).any():
-            intact, *without = sensitivity.accuracy(found)
+        if (seen.labels >= 0).any():
+            intact, *without = sensitivity.accuracy(seen)
             values["kNN"] = np.array(without)
             protocol = {"intact": float(intact), "k": sensitivity.K}
         labels = {"blocks": [str(number) for number in numbers]}
-        return Shown("layers", values, labels, protocol, {"test": len(found.labels)})
+        return Shown("layers", values, labels, protocol, {"test": len(seen.labels)})
 
     return Measure("drop_blocks", "Without a block", "", {}, measure)

@@ -38,20 +38,20 @@ def drop_heads(*, by: Annotated[str, OneOf(*BY)] = "cosine") -> Measure:
             raise NotMeasurable(f"a {type(module).__name__} has no heads to take out")
         pairs = [(b, h) for b, count in enumerate(counts, 1) for h in range(1, count + 1)]
         removed = lambda params, block, head: removal.head_removed(params, module, block, head)  # noqa: E731
-        found = sensitivity.variants(evaluation, removed, *np.array(pairs).T, name="head")
-        numbers, protocol = measured(found, by)
+        seen = sensitivity.variants(evaluation, removed, *np.array(pairs).T, name="head")
+        numbers, protocol = measured(seen, by)
         heads = np.split(numbers, np.cumsum(counts)[:-1])
         values = {"heads": heads, "mean": [of.mean() for of in heads]}
         labels = {"blocks": [str(block) for block in range(1, len(counts) + 1)]}
-        return Shown("heads", values, labels, protocol, {"test": len(found.labels)})
+        return Shown("heads", values, labels, protocol, {"test": len(seen.labels)})
 
     title, unit = BY[by]
     return Measure("drop_heads", title, unit, {"by": by}, measure)
 
 
-def measured(found: sensitivity.Variants, by: str) -> tuple[np.ndarray, dict[str, float]]:
+def measured(seen: sensitivity.Variants, by: str) -> tuple[np.ndarray, dict[str, float]]:
     """A number for each head, and what it is compared with."""
     if by != "knn":
-        return {"cosine": sensitivity.cosine, "cka": sensitivity.cka}[by](found), {}
-    intact, *without = sensitivity.accuracy(found)
+        return {"cosine": sensitivity.cosine, "cka": sensitivity.cka}[by](seen), {}
+    intact, *without = sensitivity.accuracy(seen)
     return np.array(without), {"intact": float(intact), "k": sensitivity.K}

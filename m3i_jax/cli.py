@@ -41,6 +41,7 @@ INTERRUPTED, UNHEARD = 128 + 2, 128 + 13
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 load = config_file.load  # as scripts know it
 LATE = "Event loop is closed"
+NEEDED = re.compile(r"Flag (--\w+) must have a value other than None")  # as absl says it
 PARTING = 10.0  # seconds from the end of the work to that of the program, at most
 WORD = 200  # letters of a word in a message, which is cut if it is longer
 
@@ -99,8 +100,11 @@ def _started(guarded: Callable, main: Callable, config: str | None, shown: bool)
             flags.DEFINE_bool("show", False, "Print the config instead.")
         check_values(argv)
         app.run(guarded, argv=argv, flags_parser=flags.FLAGS)
-    except (UserError, flags.Error) as error:
-        _leave(str(error), error.status if isinstance(error, UserError) else USAGE)
+    except UserError as error:
+        _leave(str(error), error.status)
+    except flags.Error as error:
+        needed = NEEDED.search(str(error))
+        _leave(f"{needed[1]} is needed, and was not given" if needed else str(error), USAGE)
     except OSError as error:
         if error.filename is None and error.errno not in DISK:  # none of the user's files
             raise

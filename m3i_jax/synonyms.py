@@ -112,7 +112,7 @@ WORDS: tuple[tuple[str, str], ...] = (
     (
         "target.momentum",
         "moco_m moco_momentum momentum_teacher teacher_momentum base_tau base_momentum "
-        "target_momentum momentum_encoder ema_teacher",
+        "target_momentum momentum_encoder ema_teacher tau m",
     ),
     ("momentum", "decay_rate ema_decay"),
     ("end", "momentum_end final_tau final_momentum"),

@@ -1,5 +1,6 @@
 """What a flag names: models to evaluate."""
 
+import difflib
 import re
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def model(
         if weights.is_file(name):
             raise ConfigError(f"--model is '{text}', but '{name}' is a file: it has no steps")
     if not Path(name).exists():
-        raise ConfigError(f"--model: there is no '{name}'{_beside(name)}")
+        raise ConfigError(f"--model: there is no '{name}'{_encoder(name) or _beside(name)}")
     if weights.is_file(name):
         return surgery.operated(foreign.of_file(name, image=image, **settings), operation)
     if settings:
@@ -78,6 +79,12 @@ def _untrained(text: str, image: int | None) -> Model:
     block = {"name": name, **settings, **({} if image is None else {"image": image})}
     fresh = models.fresh(block, seed=seed)._replace(name=f"{UNTRAINED}{text}")
     return surgery.operated(fresh, operation)._replace(name=fresh.name)
+
+
+def _encoder(name: str) -> str:
+    """The untrained encoder that a name without a folder may mean; "" where it is like none."""
+    close = difflib.get_close_matches(name, encoders.names(), n=1, cutoff=0.75)
+    return f"; did you mean '{UNTRAINED}{close[0]}', as it is before training?" if close else ""
 
 
 def _beside(name: str) -> str:

@@ -35,6 +35,7 @@ def head_modules(
         kwargs = {k: v for k, v in blocks[name].items() if k != "input"}
         more |= {"dtype": dtype} if "dtype" not in kwargs else {}
         more |= {"what": f"config.decoders.{name}", "others": ("input",)}
+        # What feeds it: its width, and the cells that a decoder of a grid works on.
         more |= {"source": nodes.get(inputs[name])}
         modules[name] = decoders.create(kwargs, make=make, **more)
 
@@ -44,6 +45,8 @@ def head_modules(
             return
         visit(inputs[name]) if inputs[name] not in towers else None
         create(name)
+        # A decoder that is no feature head has been made by nobody yet, as its width is what it
+        # predicts; so nothing can follow it.
         before = nodes.get(inputs[name])
         if before is None:
             raise ConfigError(

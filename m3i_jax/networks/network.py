@@ -72,24 +72,21 @@ def build(
     Raises:
       ConfigError: for whatever no network can be built from.
     """
+    _check_names(encoder, towers)
     blocks = {"image": encoder, **towers}
-    if "image" in towers:
-        raise ConfigError(
-            "config.towers.image is config.encoder; a further tower needs another name"
-        )
-    if "shares" in encoder:
-        raise ConfigError(
-            "config.encoder.shares: the encoder shares no blocks; a further tower may share its own"
-        )
     filling = {"image": image, "dtype": dtype}
     modules = {name: encoder_module(name, block, filling, make) for name, block in blocks.items()}
     shares = {name: block["shares"] for name, block in blocks.items() if block.get("shares")}
     for name, count in shares.items():
         shared.check(name, modules[name], modules["image"], count)
     records = {name: described(module) for name, module in modules.items()}
+    # A function, where what is predicted may be a head that is only made below.
     width = out if callable(out) else lambda name, nodes: out.get(name)
     heads = head_modules(decoders, records, dtype=dtype, width=width, make=make)
+    # Whose samples a batch norm couples decides which passes may be joined (`framework.passes`):
+    # what is joined would be normalised together.
     coupling = {n for n, module in modules.items() if getattr(module, "has_batch_stats", False)}
+    # "batch" goes by the batch in every pass, "running" by its statistics where nothing is trained.
     norms = {n: getattr(module, "norm", "") for n, module in heads.modules.items()}
     coupling |= {n for n, norm in norms.items() if norm in ("batch", "running")}
     return Network(
@@ -106,10 +103,24 @@ def build(
     )
 
 
+def _check_names(encoder: Mapping[str, Any], towers: Mapping[str, Any]) -> None:
+    """Refuses blocks of towers that say what only the encoder, or only a tower, can say."""
+    if "image" in towers:
+        raise ConfigError(
+            "config.towers.image is config.encoder; a further tower needs another name"
+        )
+    if "shares" in encoder:
+        raise ConfigError(
+            "config.encoder.shares: the encoder shares no blocks; a further tower may share its own"
+        )
+
+
 def _weights(params: Params, tower: str, shares: Mapping[str, int]) -> Params:
     """All parameters of a tower, those in common with the encoder included."""
     if tower not in shares:
         return params["encoders"][tower]
+    # Joined here, at every call, and kept once: so the blocks in common get both gradients, and no
+    # second copy can drift away from the first.
     if "image" not in params["encoders"]:
         raise ConfigError(
             f"{place(tower)} has its first blocks in common with the encoder, so it cannot have "
@@ -144,6 +155,8 @@ def _encode(
     elif visible is not None or layers or attention:
         raise ValueError(f"tower '{tower}' is a {module.kind}: it has no cells, layers or maps")
     if getattr(module, "has_batch_stats", False):
+        # A number of passes, not a flag: an earlier pass fades by the momentum of those that follow
+        # it (`nn.norms.TrackedBatchNorm`).
         batch_stats = int(train) if batch_stats is None else batch_stats
         how["batch_stats"] = 0 if tower in settled else batch_stats
     if train and key is None and getattr(module, "drop_path", 0.0):

@@ -30,6 +30,7 @@ class Tower(NamedTuple):
 def described(module: nn.Module) -> Tower:
     """What is seen of an encoder from outside."""
     masking, patch = getattr(module, "masking", ""), module.patch
+    # Codes may be of finer cells than those of the last stage, which must divide the sides, too.
     stride = math.lcm(patch or 1, getattr(module, "stride", 1))
     depth = getattr(module, "depth", 0) or sum(getattr(module, "depths", ()))
     return Tower(module.features, module.grid, patch, module.kind, masking, stride, depth)
@@ -42,6 +43,7 @@ def encoder_module(
     what = place(tower)
     _, kwargs = encoders.choose(block, what=what)
     name = block["name"]
+    # Only what it accepts: a table of classes has neither images nor products to be told of.
     kwargs = {k: v for k, v in filling.items() if encoders.accepts(name, k)} | kwargs
     kwargs.pop("shares", None)
     return encoders.create(name, what=what, others=("shares",), make=make, **kwargs)

@@ -10,6 +10,7 @@ from tests.commands.starts import refused
     [
         ("--input={tmp}/x --output={tmp}/y", "no model.safetensors at '{tmp}/x'"),
         ("--input=setup.py --output={tmp}/y --fields=[1]", "--fields is [1], expected"),
+        ("--output={tmp}/y", "--input is needed, and was not given"),
         ("--input=x --beside=y --to=timm --output={tmp}/z", "not in those of --to timm"),
     ],
 )

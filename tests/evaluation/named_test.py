@@ -88,6 +88,7 @@ def test_untrained_encoders_by_name_and_of_a_run(finished_run):
         ("{run}/metrics.jsonl@5", "is a file: it has no steps"),
         ("{run}/checkpoints", "has no checkpoints; expected the --workdir"),
         ("{run}:part=model", "settings are of files"),
+        ("vit_b17", "there is no 'vit_b17'; did you mean 'untrained:vit_b16'"),
         ("untrained:vit_bb16", "there is no encoder 'vit_bb16'; did you mean 'vit_b16'"),
         ("untrained:vit_nano:seed=a", "seed is 'a', expected a whole number"),
         ("untrained:vit_nano:pach=2", "has no key 'pach'; did you mean 'patch'"),

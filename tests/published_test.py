@@ -352,7 +352,8 @@ def test_every_recipe_has_a_line():
     """But those that no one has published: SigLIP's data, VQ-VAE's, Table 2's forms, small data."""
     lines = {name.partition(":")[0] for name, _, _ in PUBLISHED}
     recipes = {name for name in shipped.names() if not SMALL.search(name)}
-    ours = {"imagenet/table2_vit_b16", "imagenet/vq_vae_vit_b16", "finetune/small"}
+    ours = {"imagenet/table2_vit_b16", "imagenet/vq_vae_vit_b16"}
+    ours |= {"finetune/small", "finetune/light"}
     assert recipes - lines == ours
 
 

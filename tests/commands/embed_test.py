@@ -8,7 +8,7 @@ from tests.commands.starts import refused
 @pytest.mark.parametrize(
     "line, sentence",
     [
-        ("--model=pixels --data=digit_scenes", "Flag --out must have a value"),
+        ("--model=pixels --data=digit_scenes", "--out is needed, and was not given"),
         ("--model=pixels --data=digit_scenes --out={tmp}/f.csv", "expected a file that ends in"),
         ("--model=a --model=b --out={tmp}/f.npz", "of one --model on one --data"),
         ("--model=pixels --out={tmp}/f.npz", "'pixels' is of no run"),

@@ -100,14 +100,18 @@ class ImageFolder:
         """
         file = self._files[index]
         try:
-            bounded(file.stat().st_size)
-            image = self._decode(file.read_bytes())
+            image = self._decode(self.encoded(index))
         except MemoryError:
             raise
         except Exception as error:  # whatever a disk or a decoder raises
             raise unreadable(str(file), error) from error
         caption, left_out = self._caption(file)
         return Sample(image, int(self.labels[index]), caption, left_out=left_out)
+
+    def encoded(self, index: int) -> bytes:
+        """The bytes of one file."""
+        bounded(self._files[index].stat().st_size)
+        return self._files[index].read_bytes()
 
     def captions(self) -> Iterator[str]:
         """All captions in order; no image is opened."""

@@ -119,6 +119,10 @@ class Packed:
             raise unreadable(self.where(index), error) from error
         return Sample(image, int(self.labels[index]), record.caption, left_out=record.left_out)
 
+    def encoded(self, index: int) -> bytes:
+        """The bytes of one image."""
+        return self._records.read(index).image
+
     def captions(self) -> Iterator[str]:
         """All captions in order; no image is decoded."""
         return self._records.captions()

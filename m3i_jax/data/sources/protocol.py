@@ -66,6 +66,8 @@ class Source(Protocol):
 
     Some members are optional:
     where(index) -> str: names a record in reports (a path).
+    encoded(index) -> bytes: the image as it lies on a disk or in a container, JPEG or another of
+      `decoding.FORMATS`; of sources whose images are decoded.
     evaluation_ratio: float, the share of the short side that an evaluation crop keeps
       (`crops.center_crop`; 0.875 where a source does not say).
     account: `Account`; without it every record has a label wherever there are classes.

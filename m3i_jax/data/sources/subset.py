@@ -25,7 +25,9 @@ class Subset:
         return self._source[int(self._chosen[index])]
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
+        value = getattr(self._source, name)
+        # Of what the source has, this alone is asked for by the number of a record.
+        return (lambda index: value(int(self._chosen[index]))) if name == "encoded" else value
 
     def read(self, index: int) -> Sample | None:
         """The record itself, or None; see `Source`."""

@@ -7,20 +7,20 @@ Dropping a record would shift the stream behind it, so every run, thread and hos
 other data. A substitute keeps every position: record i becomes the next readable one after it.
 """
 
-import collections
 import json
 import logging
 import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from m3i_jax import jsonfile, ordinary
 from m3i_jax.build import ConfigError, UserError
+from m3i_jax.data.ahead import ahead
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.sources.subset import places
 
@@ -28,7 +28,6 @@ LOG = logging.getLogger(__name__)
 SURVEYED = 2000  # records of a small source, all of which are read before a run
 PATIENCE = 10.0  # seconds for those of a larger one
 TELL = 5.0  # seconds between two words on how far that is
-AHEAD = 8  # records that wait to be looked at
 SHOWN = 3  # broken records that are named in full
 
 
@@ -138,7 +137,7 @@ class Robust:
         chosen = places(total, most)
         warned, error = start + 1, None
         with ThreadPoolExecutor(threads, thread_name_prefix="m3i-survey") as pool:
-            for done, (_, met) in enumerate(_ahead(pool, self._try, chosen.tolist()), 1):
+            for done, (_, met) in enumerate(ahead(pool, self._try, chosen.tolist()), 1):
                 error, now, read = met or error, time.monotonic(), done
                 if now > warned:
                     LOG.info("reading the data once: %d of %d records", done, len(chosen))
@@ -232,18 +231,3 @@ class Robust:
 def _whole(number: float) -> int:
     """The whole part of a product that rounding may have left just below a whole number."""
     return int(number + 1e-9)
-
-
-def _ahead(pool: ThreadPoolExecutor, call: Callable, values: Iterable) -> Iterator:
-    """The results in order; only a few of them wait, as each may be a large image."""
-    waiting: collections.deque = collections.deque()
-    try:
-        for value in values:
-            waiting.append(pool.submit(call, value))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()

@@ -2,6 +2,7 @@
 
 import io
 import os
+import pathlib
 import struct
 import tracemalloc
 import zlib
@@ -218,6 +219,12 @@ def test_contents_are_looked_at_and_times_are_told_apart(labelled, monkeypatch):
     monkeypatch.setattr(module.Path, "read_bytes", lambda path: read.append(path) or b"")
     sampled = image_folder(str(labelled)).contents()
     assert 1 < len(read) <= 3 and sampled["times"] == caption["times"]
+
+
+def test_encoded_images_are_the_files(labelled):
+    source = image_folder(str(labelled))
+    for index in range(len(source)):
+        assert source.encoded(index) == pathlib.Path(source.where(index)).read_bytes()
 
 
 def test_the_decoder_is_an_argument(labelled):

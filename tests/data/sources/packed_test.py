@@ -55,6 +55,7 @@ def test_a_split_is_what_its_records_are(root):
     train = source(root, "train", records)
     assert isinstance(train, Source) and train.on_disk
     same(train, records)
+    assert [train.encoded(i) for i in range(5)] == [record.png for record in records]
     assert train.account.labelled == 5 and train.account.notes[1] == "a note"
     assert "5 records in 1 file of" in train.account.notes[0]
 

@@ -102,3 +102,14 @@ def test_more_classes_than_records_and_no_labels_change_nothing_but_what_can_be(
 def test_captions_are_those_of_the_chosen_records():
     some = spread(Numbers(500), 70)
     assert list(some.captions()) == [f"caption {some[i]}" for i in range(70)]
+
+
+class Files(Numbers):
+    def encoded(self, i):
+        return bytes([i])
+
+
+def test_encoded_images_are_those_of_the_chosen_records():
+    some = spread(Files(200), 20)
+    assert [some.encoded(i)[0] for i in range(20)] == [some[i] for i in range(20)]
+    assert not hasattr(spread(Numbers(5), 3), "encoded")

@@ -1,6 +1,6 @@
 """From a source to batches: shuffled for ever, resumable at any step, equal on any hosts.
 
-    row g of the stream = crops(source[shuffle(seed, ⌊g / r⌋)], rng(seed, g)), with one of its
+    row g of the stream = crops(source[order(seed, ⌊g / r⌋)], rng(seed, g)), with one of its
     captions;   batch s = rows s B ... (s + 1) B - 1;   host p of n takes the p-th n-th of them
 
 r is `Crops.repeats`, 1 but for repeated augmentation. A batch is a pure function of (seed, step):
@@ -24,6 +24,7 @@ import grain
 import numpy as np
 
 from m3i_jax.build import ConfigError
+from m3i_jax.data import order
 from m3i_jax.data.captions import Captions
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.sources.protocol import read as read_record
@@ -340,7 +341,7 @@ def epoch(
 def _rows(
     source: Source, *, seed: int, crops: Crops, tokenizer: Captions | None
 ) -> grain.MapDataset:
-    """Sample number -> row; grain shuffles every epoch anew and keys generators by the number."""
+    """Row number -> row; grain keys generators by the number."""
 
     def row(sample: Sample, rng: np.random.Generator) -> Batch:
         views = crops(sample, rng)
@@ -351,23 +352,8 @@ def _rows(
         chosen = captions[rng.integers(len(captions))] if len(captions) > 1 else captions[0]
         return views._replace(text=tokenizer.encode(chosen))
 
-    shuffled = grain.MapDataset.source(source).shuffle(seed=seed).repeat()
-    if crops.repeats > 1:
-        shuffled = grain.MapDataset.source(_Repeated(shuffled, crops.repeats))
-    return shuffled.random_map(row, seed=seed)
-
-
-class _Repeated:
-    """An endless sequence with every element `times` times in succession."""
-
-    def __init__(self, elements: grain.MapDataset, times: int):
-        self._elements, self._times = elements, times
-
-    def __len__(self) -> int:
-        return len(self._elements)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self._elements[index // self._times]
+    samples = order.Ordered(source, order.order(source, seed=seed), times=crops.repeats)
+    return grain.MapDataset.source(samples).random_map(row, seed=seed)
 
 
 def _stack(rows: list[Any]) -> Any:

@@ -16,7 +16,7 @@ from m3i_jax.data.sources.protocol import Sample, Source
 ROUNDS = 4  # of the cipher that permutes; with others every stream would be another one
 
 
-def order(source: Source, *, seed: int) -> Callable[[int], int]:
+def order_of(source: Source, *, seed: int) -> Callable[[int], int]:
     """(sample number) -> record of `source`: every record once an epoch, reshuffled each time.
 
     seed: 0 <= seed < 2^32.

@@ -24,8 +24,8 @@ import grain
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data import order
 from m3i_jax.data.captions import Captions
+from m3i_jax.data.order import Ordered, order_of
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.sources.protocol import read as read_record
 from m3i_jax.data.views.crops import Crops, center_crop, describe
@@ -352,7 +352,7 @@ def _rows(
         chosen = captions[rng.integers(len(captions))] if len(captions) > 1 else captions[0]
         return views._replace(text=tokenizer.encode(chosen))
 
-    samples = order.Ordered(source, order.order(source, seed=seed), times=crops.repeats)
+    samples = Ordered(source, order_of(source, seed=seed), times=crops.repeats)
     return grain.MapDataset.source(samples).random_map(row, seed=seed)
 
 

@@ -19,14 +19,14 @@ GOLDEN = {
 
 @pytest.mark.parametrize("length, seed", GOLDEN)
 def test_the_order_of_a_source_is_that_of_the_first_runs(length, seed):
-    record = order.order(range(length), seed=seed)
+    record = order.order_of(range(length), seed=seed)
     assert [record(sample) for sample in PLACES] == GOLDEN[length, seed]
     peer = grain.MapDataset.range(length).shuffle(seed=seed).repeat()
     assert [peer[sample] for sample in PLACES] == GOLDEN[length, seed]
 
 
 def test_every_record_once_an_epoch_and_each_of_them_as_often_as_is_asked():
-    record = order.order(range(13), seed=2**32 - 1)
+    record = order.order_of(range(13), seed=2**32 - 1)
     epochs = [[record(13 * epoch + i) for i in range(13)] for epoch in range(4)]
     assert all(sorted(epoch) == list(range(13)) for epoch in epochs)
     assert len(set(map(tuple, epochs))) == 4

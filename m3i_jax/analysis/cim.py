@@ -14,7 +14,7 @@ from m3i_jax import metrics
 from m3i_jax.analysis import predictions
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import place, weights
-from m3i_jax.data import pipeline
+from m3i_jax.data.epoch import Rows, epoch
 from m3i_jax.data.sources.subset import spread
 from m3i_jax.evaluation import datasets, models, results
 from m3i_jax.evaluation.features import NotMeasurable
@@ -78,12 +78,12 @@ def restore(path: str | Path, *, step: int | None = None) -> CimModel:
     return CimModel(trained, method, states)
 
 
-def batches(model: CimModel, *, limit: int, batch: int) -> Iterator[pipeline.Rows]:
+def batches(model: CimModel, *, limit: int, batch: int) -> Iterator[Rows]:
     """The test set in order; at most `limit` images, spread evenly, 0 takes all."""
     source = datasets.of_run(model.trained).open("test", None)
     chosen = spread(source, limit or len(source))
     size = model.trained.config.image
-    return pipeline.epoch(chosen, batch=min(batch, len(chosen)), size=size)
+    return epoch(chosen, batch=min(batch, len(chosen)), size=size)
 
 
 def look(

@@ -9,7 +9,7 @@ import numpy as np
 
 from m3i_jax import metrics, normalize, quantize
 from m3i_jax.checkpoints import weights
-from m3i_jax.data import pipeline
+from m3i_jax.data.epoch import epoch
 from m3i_jax.data.sources.subset import spread
 from m3i_jax.evaluation import datasets, models
 
@@ -52,6 +52,6 @@ def usage(path: str | Path, *, limit: int = 0, batch: int = 100) -> Usage:
         features = network.refine(params, "bottleneck", features, grid=grid, train=False)
         return quantize.nearest(features.tokens, codebook)
 
-    rows = pipeline.epoch(source, batch=min(batch, len(source)), size=model.config.image)
+    rows = epoch(source, batch=min(batch, len(source)), size=model.config.image)
     words = [np.asarray(chosen(model.params, codebook, r.batch.images["a"]))[r.real] for r in rows]
     return of_choices(np.concatenate(words), len(codebook))

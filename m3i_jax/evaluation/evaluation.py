@@ -15,9 +15,11 @@ import numpy as np
 import m3i_jax
 from m3i_jax import data
 from m3i_jax.build import ConfigError
-from m3i_jax.data import pipeline
+from m3i_jax.data.batches import batches
+from m3i_jax.data.epoch import RATIO, epoch
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.subset import Subset, spread
+from m3i_jax.data.stream import prefetch
 from m3i_jax.data.views.crops import Crops
 from m3i_jax.evaluation import cache, datasets, models
 from m3i_jax.evaluation.datasets import Data
@@ -72,7 +74,7 @@ class Evaluation:
 
         pool: None = as the model's features usually are.
         train_limit, test_limit: at most so many records, spread evenly; 0 takes all.
-        ratio: of the short side that is kept, see `pipeline.epoch`; None = as the data say.
+        ratio: of the short side that is kept, see `data.epoch`; None = as the data say.
         batch: images that are encoded at once.
         cache: folder in which features are kept, by one process; None keeps none beyond this
           object.
@@ -114,7 +116,7 @@ class Evaluation:
     @functools.cached_property
     def ratio(self) -> float:
         """Share of the short side that is kept: resized to round(image / ratio), its middle cut."""
-        own = getattr(self.source("train"), "evaluation_ratio", pipeline.RATIO)
+        own = getattr(self.source("train"), "evaluation_ratio", RATIO)
         return own if self._ratio is None else self._ratio
 
     @property
@@ -263,13 +265,13 @@ class Evaluation:
         """
         crops = Crops(size=self.image, views=("a",))
         how = dict(batch=batch, seed=seed, crops=crops, threads=_threads(), **_host())
-        stream = pipeline.batches(Subset(self.source("train"), rows), **how)
+        stream = batches(Subset(self.source("train"), rows), **how)
         mesh = sharding.mesh(batch=batch)
 
         def put(batch):
             return sharding.put((batch.images["a"], batch.label), mesh)
 
-        for pair, _ in pipeline.prefetch(stream, put):
+        for pair, _ in prefetch(stream, put):
             yield pair
 
     def _kept(self, apply: Apply, split: str, name: str, changed: str, transform) -> FeatureSet:
@@ -325,7 +327,7 @@ class Evaluation:
         params = jax.device_put(self.model.params, sharding.replicated(mesh))
         compiled = functools.partial(program, params)
         how = dict(batch=batch, size=self.image, ratio=self.ratio, threads=_threads(), **_host())
-        rows = pipeline.epoch(source, **how)
+        rows = epoch(source, **how)
         if not self._quiet:
             total, unit = -(-len(source) // batch), (batch, "images")
             rows = counted(rows, f"{what}: batch", total=total, unit=unit)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from m3i_jax.build import UserError
-from m3i_jax.data.pipeline import Rows
+from m3i_jax.data.epoch import Rows
 from m3i_jax.parallel import processes
 from m3i_jax.types import Array
 
@@ -103,7 +103,7 @@ def passed(
 
     Args:
       apply: (B, H, W, 3) uint8 images -> (B, ...) features, compiled.
-      batches: `data.pipeline.epoch(...)`, in order; rows that are not `real` are dropped.
+      batches: `data.epoch.epoch(...)`, in order; rows that are not `real` are dropped.
       length: how many records the data set has.
       put: places a host's rows on the devices, with what sharding they are wanted; plain
         `jnp.asarray` when None.

@@ -21,7 +21,7 @@ from m3i_jax import data, normalize, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import storage, weights
 from m3i_jax.checkpoints.faults import Unwritable
-from m3i_jax.data import pipeline
+from m3i_jax.data.epoch import epoch
 from m3i_jax.data.sources import protocol
 from m3i_jax.evaluation import datasets, models, results, terms
 from m3i_jax.evaluation.answers import BEST, Answers, answers, measures, write
@@ -89,8 +89,8 @@ def validation(context: RunContext) -> list[Hook]:
         return []
     wanted = schema.Validation(**run.config.validation)
     source = _opened(run, wanted, context.inputs.source, context.workdir)
-    epoch = run.config.epoch_size or len(context.inputs.source)
-    every = schedules.parse(wanted.every, batch=run.config.batch, total=run.total, epoch=epoch)
+    length = run.config.epoch_size or len(context.inputs.source)
+    every = schedules.parse(wanted.every, batch=run.config.batch, total=run.total, epoch=length)
     return [_hook(context, Validator(wanted, source, _asking(context, wanted, source), every))]
 
 
@@ -151,7 +151,7 @@ def _asking(context: RunContext, wanted: schema.Validation, source: data.Source)
 
     def ask(params):
         parts, numbers = [], []
-        for step, rows in enumerate(pipeline.epoch(source, threads=config.threads, **cut, **place)):
+        for step, rows in enumerate(epoch(source, threads=config.threads, **cut, **place)):
             if context.asked():
                 return None
             arrays = sharding.put((rows.batch.images["a"], rows.batch.label), run.mesh)

@@ -12,7 +12,7 @@ from typing import Any
 from m3i_jax import data
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.checkpoints import weights
-from m3i_jax.data import pipeline
+from m3i_jax.data.epoch import epoch
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.data.sources.subset import covering
 from m3i_jax.evaluation import datasets, spec, tasks
@@ -38,9 +38,9 @@ class InMemory:
     evaluation_ratio = 1.0
 
     def __init__(self, source: data.Source, count: int, **cut: Any):
-        """Reads `count` records of all classes, but broken ones; cut: see `pipeline.epoch`."""
+        """Reads `count` records of all classes, but broken ones; cut: see `data.epoch`."""
         self._chosen = covering(source, count)
-        rows = next(iter(pipeline.epoch(self._chosen, batch=len(self._chosen), **cut)))
+        rows = next(iter(epoch(self._chosen, batch=len(self._chosen), **cut)))
         self._real = rows.real
         self.images = rows.batch.images["a"][rows.real]
         self.labels = rows.batch.label[rows.real]

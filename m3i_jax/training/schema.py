@@ -59,7 +59,7 @@ class Monitor(NamedTuple):
     every: steps from one to the next; 0 = off.  bank: images whose neighbours are sought among.
     queries: images that are asked about.  k: neighbours that vote.
     size: side of the images, 0 = config.image.
-    ratio: of the short side that is kept, see `pipeline.epoch`.
+    ratio: of the short side that is kept, see `data.epoch`.
     tasks: evaluation tasks besides, as m3i evaluate --task says them: "linear", "knn:k=(1,20)".
     data: what these are measured on, as m3i evaluate --data says it; None = the run's own.
     most: share of the run's time that all of it may take; it looks less often, by whole multiples
@@ -86,7 +86,7 @@ class Validation(NamedTuple):
     branch: whose metric decides; "ema" wants config.average.classifier.
     patience: so many in a row without a better one end the run; 0 = never.
     size: side of the images, 0 = config.image.
-    ratio: of the short side that is kept, see `pipeline.epoch`.
+    ratio: of the short side that is kept, see `data.epoch`.
     batch: images at once.
     predictions: what the answers of the best are written to, "npz", "jsonl" or "none".
     """

@@ -15,7 +15,9 @@ from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import place, storage
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import CheckpointError, Unwritable
-from m3i_jax.data import captions, pipeline
+from m3i_jax.data import captions, fingerprint
+from m3i_jax.data.batches import batches
+from m3i_jax.data.stream import prefetch
 from m3i_jax.data.views import crops
 from m3i_jax.parallel import processes, sharding
 from m3i_jax.parallel.processes import Watchdog
@@ -175,10 +177,10 @@ def _inputs(config: Config, run: Run, source: data.Source, workdir: Path, bound:
         )
     views, local = crops.split_views(needed - {"label", "text"})
     cut = crops.Crops(size=config.image, views=views, local=local, **config.crops)
-    fingerprint = pipeline.fingerprint(
+    mark = fingerprint.of(
         source, seed=config.seed, batch=config.batch, crops=cut, tokenizer=tokenizer
     )
-    return Inputs(source, tokenizer, cut, fingerprint)
+    return Inputs(source, tokenizer, cut, mark)
 
 
 def _tokenizer(
@@ -222,7 +224,7 @@ def _start(run: Run, kept: Checkpoints, inputs: Inputs) -> tuple[TrainState, dic
         towers = frozen.find(run, tokenizer=tokenizer)
         state = init_from.fill(run, run.create(), start)
         return frozen.fill(run, state, towers), None
-    changed = pipeline.changes(restored.meta["fingerprint"], inputs.fingerprint)
+    changed = fingerprint.changes(restored.meta["fingerprint"], inputs.fingerprint)
     if changed:
         raise ConfigError(f"the data changed under the checkpoint: {'; '.join(changed)}")
     LOG.info("going on from step %d", restored.step)
@@ -277,7 +279,7 @@ def _put_back(context: RunContext) -> None:
 def _fit(context: RunContext, state, position, **how: Any) -> int:
     """Runs the loop, `how` as `loop.fit` has it; returns the steps taken in all."""
     run, inputs = context.run, context.inputs
-    stream = pipeline.batches(
+    stream = batches(
         inputs.source,
         batch=run.config.batch,
         seed=run.config.seed,
@@ -289,7 +291,7 @@ def _fit(context: RunContext, state, position, **how: Any) -> int:
         process_count=jax.process_count(),
         leave=context.asked,
     )
-    feed = pipeline.prefetch(stream, lambda batch: sharding.put(batch, run.mesh))
+    feed = prefetch(stream, lambda batch: sharding.put(batch, run.mesh))
     start = int(state.step)
     leaves = jax.tree.leaves(state)
     try:

@@ -10,7 +10,7 @@ import pytest
 from m3i_jax import cli, data, framework, normalize
 from m3i_jax.analysis import codebook
 from m3i_jax.checkpoints import weights
-from m3i_jax.data import pipeline
+from m3i_jax.data.epoch import epoch
 from m3i_jax.evaluation import models
 from m3i_jax.training.assemble import objective
 from m3i_jax.training.config import Config
@@ -51,7 +51,7 @@ def test_usage_counts_the_tokens_that_the_engine_chooses(workdir):
     found = codebook.usage(workdir, batch=7)
     trained = models.restore(workdir, branch="online")
     source = data.source(trained.config.data, split="test")
-    rows = next(iter(pipeline.epoch(source, batch=len(source), size=16)))
+    rows = next(iter(epoch(source, batch=len(source), size=16)))
     images = normalize.channels(rows.batch.images["a"].astype(np.float32) / 255.0)
     method, book = objective(trained.config), weights.load_slot(workdir, "codebook")
     only = dataclasses.replace(method, codes={"x": method.codes["x"]}, terms={})

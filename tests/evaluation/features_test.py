@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from m3i_jax.data.pipeline import Rows
+from m3i_jax.data.epoch import Rows
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.evaluation import features
 from m3i_jax.evaluation.probes.knn import knn
@@ -65,7 +65,7 @@ def test_metrics_of_a_padded_pass_equal_numpy(n, batch):
 
 
 def test_the_pipeline_of_the_library_gives_such_passes():
-    from m3i_jax.data.pipeline import epoch
+    from m3i_jax.data.epoch import epoch
 
     class Numbers:
         name, classes = "numbers", ("even", "odd")

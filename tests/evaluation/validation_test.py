@@ -14,7 +14,8 @@ from PIL import Image
 from m3i_jax import data, normalize, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
-from m3i_jax.data import pipeline
+from m3i_jax.data.batches import batches
+from m3i_jax.data.epoch import epoch
 from m3i_jax.evaluation import datasets, models, results, terms
 from m3i_jax.evaluation import validation as module
 from m3i_jax.evaluation.evaluation import Evaluation
@@ -65,7 +66,7 @@ def recount(config, workdir, step, branch):
     answer = jax.jit(lambda x: terms.logits(network, params, pair, encode(x)))
     right = {label: [] for label in range(10)}
     within = []
-    for rows in pipeline.epoch(source, batch=1, size=config.image):
+    for rows in epoch(source, batch=1, size=config.image):
         image = jnp.asarray(rows.batch.images["a"], jnp.float32) / 255.0
         scores, label = np.asarray(answer(normalize.channels(image)))[0], int(rows.batch.label[0])
         order = np.argsort(-scores, kind="stable")
@@ -299,7 +300,7 @@ def steps_by_hand(config, context, params):
     w, b = np.float64(table["kernel"]), np.float64(table["bias"])
     mean, var, v, vb = np.zeros(64), np.ones(64), 0.0, 0.0
     how = dict(batch=config.batch, seed=config.seed, crops=context.inputs.crops)
-    with pipeline.batches(context.inputs.source, **how) as stream:
+    with batches(context.inputs.source, **how) as stream:
         for step in range(STEPS):
             batch, _ = next(stream)
             x = pooled(context.run, params, batch.images["a"])
@@ -331,7 +332,7 @@ def test_a_probe_behind_running_statistics_is_that_of_float64(probe):
     for path, leaf in trees.named_leaves(start["encoders"]["image"]):
         kept = dict(trees.named_leaves(last["encoders"]["image"]))[path]
         np.testing.assert_array_equal(kept, leaf, err_msg=f"{path} is frozen")
-    rows = [*pipeline.epoch(data.source(config.data, split="test"), batch=1, size=config.image)]
+    rows = [*epoch(data.source(config.data, split="test"), batch=1, size=config.image)]
     x = pooled(context.run, start, np.concatenate([r.batch.images["a"] for r in rows]))
     labels = np.concatenate([r.batch.label for r in rows])
     scores = (x - mean) / np.sqrt(var + 1e-6) @ w.T + b

@@ -10,7 +10,7 @@ import pytest
 
 from m3i_jax import cli, data, methods
 from m3i_jax import framework as fw
-from m3i_jax.data import pipeline
+from m3i_jax.data.batches import batches
 from m3i_jax.data.views import crops
 from m3i_jax.parallel import sharding
 from m3i_jax.training import assemble, health
@@ -101,7 +101,7 @@ def alarms(name, *, method=None, seed=0):
     """Steps at which a tiny run on real digit scenes raises the alarm."""
     made, cut, advance = tiny(name, method)
     leaves, look, seen = jax.tree.leaves(seeded(made, seed).create()), health.watch(), []
-    with pipeline.batches(scenes(), batch=made.config.batch, seed=seed, crops=cut) as stream:
+    with batches(scenes(), batch=made.config.batch, seed=seed, crops=cut) as stream:
         with jax.set_mesh(made.mesh):
             for step in range(1, STEPS + 1):
                 given = sharding.put(next(stream)[0], made.mesh)

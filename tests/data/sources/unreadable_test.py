@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data import pipeline
+from m3i_jax.data.batches import batches
+from m3i_jax.data.epoch import epoch
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.sources.unreadable import TooManyUnreadable, robust
 from m3i_jax.data.views.crops import Crops
@@ -124,7 +125,7 @@ def test_substitutes_do_not_depend_on_hosts_or_threads():
         for host in range(count):
             source = robust(Numbered(30, {4, 5, 17}), max_share=0.5)
             options = dict(batch=6, seed=3, crops=Crops(size=4), process_count=count)
-            with pipeline.batches(source, **options, threads=threads, process_index=host) as stream:
+            with batches(source, **options, threads=threads, process_index=host) as stream:
                 got.append(np.stack([next(stream)[0].label for _ in range(12)]))
         return np.concatenate(got, axis=1)
 
@@ -228,7 +229,7 @@ def test_what_else_a_source_has_is_kept():
 
 def test_an_evaluation_leaves_out_what_it_cannot_read():
     source = robust(Numbered(10, {3, 9}), max_share=0.5)
-    rows = list(pipeline.epoch(source, batch=4, size=4))
+    rows = list(epoch(source, batch=4, size=4))
     label, real, lost = (
         np.concatenate(x)
         for x in zip(*((r.batch.label, r.real, r.lost) for r in rows), strict=True)

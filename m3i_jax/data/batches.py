@@ -1,0 +1,98 @@
+"""From a source to batches: shuffled for ever, resumable at any step, equal on any hosts.
+
+    row g of the stream = crops(source[order(seed, ⌊g / r⌋)], rng(seed, g)), with one of its
+    captions;   batch s = rows s B ... (s + 1) B - 1;   host p of n takes the p-th n-th of them
+
+r is `Crops.repeats`, 1 but for repeated augmentation. A batch is a pure function of (seed, step):
+threads and hosts change who computes it and nothing else, and the only state is the number of
+samples already used.
+"""
+
+from collections.abc import Callable
+
+import grain
+import numpy as np
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data.captions import Captions
+from m3i_jax.data.order import Ordered, order_of
+from m3i_jax.data.sources.protocol import Sample, Source
+from m3i_jax.data.stream import State, Stream, stacked
+from m3i_jax.data.views.crops import Crops
+from m3i_jax.types import Batch
+
+
+def batches(
+    source: Source,
+    *,
+    batch: int,
+    seed: int,
+    crops: Crops,
+    tokenizer: Captions | None = None,
+    threads: int = 2,
+    start: State | None = None,
+    process_index: int = 0,
+    process_count: int = 1,
+    leave: Callable[[], bool] = lambda: False,
+) -> Stream:
+    """The endless training stream of `source`, every record once per epoch, reshuffled each time.
+
+    With r repeats, r rows in succession are of one record: N rows, an epoch, are of N / r records,
+    and r epochs of all of them.
+
+    Args:
+      source: where the samples come from.
+      batch: global batch size, over all hosts.
+      seed: of the order and of the crops, 0 <= seed < 2^32.
+      crops: (sample, generator) -> row, see `Crops`.
+      tokenizer: turns captions into `Batch.text`, one drawn from those of a sample; None leaves
+        it None.
+      threads: how many batches are read at once.
+      start: a state that a stream gave; None starts at the first sample.
+      process_index, process_count: this host and the number of hosts (`jax.process_index()`, ...).
+        Host p holds rows p B / n ... of every batch, the order in which
+        `jax.make_array_from_process_local_data` joins them.
+      leave: asked while a batch is late; True ends the stream.
+
+    Raises:
+      ConfigError: sizes that do not divide, or a state that lies inside a batch.
+    """
+    if batch < 1 or batch % process_count:
+        raise ConfigError(
+            f"a batch of {batch} cannot be divided among {process_count} processes; "
+            f"the nearest larger batch is {-(-max(batch, 1) // process_count) * process_count}"
+        )
+    if threads < 1:
+        raise ConfigError(f"threads is {threads}, expected at least 1")
+    sample = start["sample"] if start else 0
+    if sample % batch:
+        raise ConfigError(
+            f"the data position, sample {sample}, is not a multiple of the batch size {batch}; "
+            "the stream that it was saved from had another batch size"
+        )
+    local = batch // process_count
+    rows = _rows(source, seed=seed, crops=crops, tokenizer=tokenizer)
+
+    def read(step: int) -> Batch:
+        first = step * batch + process_index * local
+        return stacked([rows[first + i] for i in range(local)])
+
+    return Stream(read, batch=batch, first=sample // batch, threads=threads, leave=leave)
+
+
+def _rows(
+    source: Source, *, seed: int, crops: Crops, tokenizer: Captions | None
+) -> grain.MapDataset:
+    """Row number -> row; grain keys generators by the number."""
+
+    def row(sample: Sample, rng: np.random.Generator) -> Batch:
+        views = crops(sample, rng)
+        if tokenizer is None:
+            return views
+        captions = sample.captions or ("",)
+        # Drawn after the views, and only where there is a choice: one caption costs no number.
+        chosen = captions[rng.integers(len(captions))] if len(captions) > 1 else captions[0]
+        return views._replace(text=tokenizer.encode(chosen))
+
+    samples = Ordered(source, order_of(source, seed=seed), times=crops.repeats)
+    return grain.MapDataset.source(samples).random_map(row, seed=seed)

@@ -1,0 +1,86 @@
+"""One pass over a source in its order, for evaluation: every record once, padding masked."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data.captions import Captions
+from m3i_jax.data.sources.protocol import Sample, Source
+from m3i_jax.data.sources.protocol import read as read_record
+from m3i_jax.data.stream import Stream, stacked
+from m3i_jax.data.views.crops import center_crop
+from m3i_jax.types import Array, Batch
+
+RATIO = 0.875  # of the short side that an evaluation keeps, where a source says no other
+
+
+class Rows(NamedTuple):
+    """One batch of an evaluation pass.
+
+    batch: `Batch` with the view "a"; rows that only fill it up, and those of records that cannot
+      be read, are black, with label -1.
+    real: (B,) bool, False for those rows. Sums must be masked with it: padding never counts.
+    mask: (B, size, size) uint8 categories where the source has them and they were asked for.
+    lost: (B,) bool, True for records that cannot be read, of a source that forgives them.
+    """
+
+    batch: Batch
+    real: Array
+    mask: Array | None = None
+    lost: Array | None = None
+
+
+def epoch(
+    source: Source,
+    *,
+    batch: int,
+    size: int,
+    ratio: float | None = None,
+    tokenizer: Captions | None = None,
+    masks: bool = False,
+    threads: int = 2,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[Rows]:
+    """One pass over `source` in order, for evaluation; only the last batch is padded.
+
+    Args:
+      source: where the samples come from.
+      batch: global batch size, over all hosts.
+      size: height and width of the view, see `crops.center_crop`.
+      ratio: share of the short side that is kept; the source's own `evaluation_ratio` when None,
+        or 0.875.
+      tokenizer: turns captions into `Batch.text`, the first of each sample.
+      masks: whether to hand out the category masks, cut like the images.
+      threads: how many batches are read at once.
+      process_index, process_count: this host and the number of hosts, as in `batches`.
+    """
+    if batch < 1 or batch % process_count:
+        raise ConfigError(f"a batch of {batch} cannot be divided among {process_count} processes")
+    ratio = getattr(source, "evaluation_ratio", RATIO) if ratio is None else ratio
+    local, total = batch // process_count, len(source)
+
+    def row(index: int) -> Rows:
+        record = read_record(source, index) if index < total else None
+        real = record is not None
+        sample = record if real else Sample(np.zeros((size, size, 3), np.uint8))
+        view, box = center_crop(sample.image, size=size, ratio=ratio)
+        text = tokenizer.encode((*sample.captions, "")[0]) if tokenizer else None
+        mask = None
+        if masks:
+            shape = sample.image.shape[:2]
+            mask = np.zeros(shape, np.uint8) if sample.mask is None else sample.mask
+            mask, _ = center_crop(mask, size=size, ratio=ratio, nearest=True)
+        row = Batch({"a": view}, {"a": box}, np.int32(sample.label), text)
+        return Rows(row, real, mask, lost=index < total and not real)
+
+    def read(step: int) -> Rows:
+        first = step * batch + process_index * local
+        return stacked([row(first + i) for i in range(local)])
+
+    steps = -(-total // batch)
+    with Stream(read, batch=batch, first=0, threads=threads) as stream:
+        for _ in range(steps):
+            yield next(stream)[0]

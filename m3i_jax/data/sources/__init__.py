@@ -6,6 +6,7 @@ from typing import Any
 
 from m3i_jax import build
 from m3i_jax.data.sources import (
+    array_record,
     arrays,
     digit_scenes,
     held_out,
@@ -23,6 +24,7 @@ SOURCES = {
     "image_folder": image_folder.image_folder,
     "tar_shards": tar_shards.tar_shards,
     "parquet": parquet.parquet,
+    "array_record": array_record.array_record,
     "arrays": arrays.arrays,
     "held_out": held_out.held_out,
     "fashion_mnist": idx.fashion_mnist,

@@ -6,7 +6,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from m3i_jax.data.sources import contents, naming, shards
+from m3i_jax.data.sources import annotations, contents, naming, shards
+from m3i_jax.data.sources.annotations import NONE, Annotations
 from m3i_jax.data.sources.decoding import Decoder, unreadable
 from m3i_jax.data.sources.protocol import Account, Sample, listed
 from m3i_jax.types import Array
@@ -18,6 +19,7 @@ class Encoded(NamedTuple):
     image: bytes
     caption: str = ""
     left_out: str = ""
+    annotations: Annotations = NONE
 
 
 class Records(Protocol):
@@ -59,6 +61,7 @@ def packed(
     classes: Sequence[str] | None,
     read: Callable[[Sequence[Path]], Records],
     decode: Decoder,
+    turned: bool = False,
 ) -> "Packed":
     """A split of a data set that comes in files with these suffixes, see `shards.candidates`.
 
@@ -71,13 +74,14 @@ def packed(
       classes: of the training split, which labels are numbers of; None opens that for them.
       read: opens the files of a split.
       decode: bytes -> (H, W, 3) uint8.
+      turned: whether that turns images upright by their EXIF tag.
     """
     if classes is None and split == "test":
         (files, *_) = shards.candidates(root, "train", suffixes)
         classes = read(files).names
     chosen = None
     for files in shards.candidates(root, split, suffixes):
-        source = Packed(name, read(files), classes, decode=decode)
+        source = Packed(name, read(files), classes, decode=decode, turned=turned)
         if chosen is None or source.account.labelled and not chosen.account.labelled:
             chosen = source
         if chosen.account.labelled or chosen.account.unknown:
@@ -91,10 +95,16 @@ class Packed:
     on_disk = True
 
     def __init__(
-        self, name: str, records: Records, classes: Sequence[str] | None, *, decode: Decoder
+        self,
+        name: str,
+        records: Records,
+        classes: Sequence[str] | None,
+        *,
+        decode: Decoder,
+        turned: bool = False,
     ):
-        """Of the records of a split; classes as for `packed`."""
-        self.name, self._records, self._decode = name, records, decode
+        """Of the records of a split; the rest as for `packed`."""
+        self.name, self._records, self._decode, self._turned = name, records, decode, turned
         self.labels, self.classes, unknown = naming.numbered(records.codes, records.names, classes)
         labelled = int((self.labels >= 0).sum()) if records.names else 0
         notes = (_note(self, labelled, unknown), *records.notes)
@@ -113,11 +123,14 @@ class Packed:
         try:
             record = self._records.read(index)
             image = self._decode(record.image)
+            of = dict(encoded=record.image, turned=self._turned)
+            said = annotations.fitted(record.annotations, image, **of)
         except MemoryError:
             raise
         except Exception as error:  # whatever a reader or a decoder raises
             raise unreadable(self.where(index), error) from error
-        return Sample(image, int(self.labels[index]), record.caption, left_out=record.left_out)
+        label = int(self.labels[index])
+        return Sample(image, label, record.caption, left_out=record.left_out, **said._asdict())
 
     def encoded(self, index: int) -> bytes:
         """The bytes of one image."""

@@ -73,6 +73,7 @@ def parquet(
         classes=classes,
         read=lambda files: ParquetRecords(files, asked, names=names),
         decode=decoder(decode, orientation=orientation, max_pixels=max_pixels),
+        turned=orientation and decode is None,
     )
 
 

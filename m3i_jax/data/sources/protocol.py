@@ -22,6 +22,9 @@ class Sample(NamedTuple):
     caption: "" = none; several captions of one image are lines of their own.
     mask: (H, W) uint8 categories, 0 = background, c + 1 = class c.   None where there is none.
     box: (4,) float32 top, left, height, width of the object in pixels.   None where there is none.
+    depth: (H, W) float32 in the data set's unit; 0 or not finite = not measured.   Or None.
+    points: (K, 3) float32 row, column, visibility of key points in pixels from the upper left
+      corner, as a box is; visibility 0 = not labelled, 1 = hidden, 2 = visible.   Or None.
     left_out: what of the record could not be read, as words for a report; "" = nothing.
     """
 
@@ -30,6 +33,8 @@ class Sample(NamedTuple):
     caption: str = ""
     mask: np.ndarray | None = None
     box: np.ndarray | None = None
+    depth: np.ndarray | None = None
+    points: np.ndarray | None = None
     left_out: str = ""
 
     @property

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from m3i_jax import jsonfile
-from m3i_jax.data.sources.annotations import Annotations
+from m3i_jax.data.sources.annotations import NONE, Annotations
 from m3i_jax.data.sources.decoding import MAX_BYTES, MAX_PIXELS, bounded, reason
 from m3i_jax.types import Array
 
@@ -42,7 +42,7 @@ class Record(NamedTuple):
     label: int = -1
     captions: tuple[str, ...] = ()
     name: str = ""
-    annotations: Annotations = Annotations()
+    annotations: Annotations = NONE
 
 
 def encode(record: Record) -> bytes:
@@ -71,8 +71,10 @@ def encode(record: Record) -> bytes:
     return data
 
 
-def decode(data: bytes) -> Record:
+def decode(data: bytes, *, annotations: bool = True) -> Record:
     """The record that bytes stand for; whether its annotations fit the image, the caller asks.
+
+    annotations: whether they are looked at.
 
     Raises:
       ValueError: they are no record of this version, or a damaged one.
@@ -87,12 +89,7 @@ def decode(data: bytes) -> Record:
         raise ValueError(f"its label is {label!r}, expected the number of a class")
     if not isinstance(name, str):
         raise ValueError("its name is no text")
-    said = Annotations(
-        _mask(parts["mask"]) if "mask" in parts else None,
-        _numbers(header, "box"),
-        _depth(parts["depth"], header.get("depth")) if "depth" in parts else None,
-        _numbers(header, "points"),
-    )
+    said = _annotations(header, parts) if annotations else NONE
     return Record(parts["image"], label, _captions(header), name, said)
 
 
@@ -149,6 +146,15 @@ def _is_part(pair: Any) -> bool:
         case [str(name), int(size)]:
             return type(size) is int and 0 <= size <= MAX_PART.get(name, -1)
     return False
+
+
+def _annotations(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> Annotations:
+    return Annotations(
+        _mask(parts["mask"]) if "mask" in parts else None,
+        _numbers(header, "box"),
+        _depth(parts["depth"], header.get("depth")) if "depth" in parts else None,
+        _numbers(header, "points"),
+    )
 
 
 def _captions(header: Mapping[str, Any]) -> tuple[str, ...]:

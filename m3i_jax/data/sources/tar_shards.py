@@ -62,6 +62,7 @@ def tar_shards(
         classes=classes,
         read=lambda files: TarRecords(files, captions=captions, names=names),
         decode=decoder(decode, orientation=orientation, max_pixels=max_pixels),
+        turned=orientation and decode is None,
     )
 
 

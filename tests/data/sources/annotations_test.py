@@ -1,9 +1,13 @@
 """What annotations may be, beside the image that they are of."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from m3i_jax.data.sources.annotations import Annotations, checked
+from m3i_jax.data.sources.annotations import ORIENTATION, Annotations, checked, fitted
+from m3i_jax.data.sources.decoding import decode_image
 
 FLOATS = np.float32
 WHOLE = Annotations(
@@ -34,3 +38,43 @@ def test_what_fits_the_image_passes():
 def test_what_does_not_is_a_sentence(changed, said):
     with pytest.raises(ValueError, match=said):
         checked(WHOLE._replace(**changed), 4, 6)
+
+
+def test_annotations_turn_with_the_image():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    points = np.array([[1.5, 4.5, 2], [0.5, 0.5, 1]], FLOATS)
+    box = np.array([1, 2, 2, 3], FLOATS)  # rows 1..2, columns 2..4
+    said = Annotations(pixels[..., 0], box, pixels[..., 1].astype(FLOATS), points)
+    for tag in range(1, 9):
+        encoded = tagged(pixels, tag)
+        image = decode_image(encoded, orientation=True)
+        turned = fitted(said, image, encoded=encoded, turned=True)
+        np.testing.assert_array_equal(turned.mask, image[..., 0], strict=True)
+        np.testing.assert_array_equal(turned.depth, image[..., 1].astype(FLOATS), strict=True)
+        rows, columns = turned.points[:, :2].astype(int).T  # the pixels that they are in
+        np.testing.assert_array_equal(image[rows, columns], pixels[[1, 0], [4, 0]])
+        assert turned.points.dtype == turned.box.dtype == FLOATS
+        top, left, height, width = turned.box.astype(int)
+        inside = image[top : top + height, left : left + width].reshape(-1, 3)
+        np.testing.assert_array_equal(
+            np.sort(inside, axis=0), np.sort(pixels[1:3, 2:5].reshape(-1, 3), axis=0)
+        )
+        still = decode_image(encoded)
+        assert fitted(said, still, encoded=encoded, turned=False) is said
+
+
+def test_a_mask_of_the_image_as_it_is_shown_is_refused():
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    encoded = tagged(pixels, 6)
+    said = Annotations(np.zeros((6, 4), np.uint8))
+    with pytest.raises(ValueError, match="its mask is"):
+        fitted(said, decode_image(encoded, orientation=True), encoded=encoded, turned=True)
+
+
+def tagged(pixels, tag):
+    """A PNG with an EXIF orientation."""
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[ORIENTATION] = tag
+    Image.fromarray(pixels).save(file, "PNG", exif=exif)
+    return file.getvalue()

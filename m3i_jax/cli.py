@@ -93,8 +93,8 @@ def _started(guarded: Callable, main: Callable, config: str | None, shown: bool)
         argv = flags.FLAGS.read_flags_from_files(sys.argv, force_gnu=False)
         if config is not None:
             argv, chosen = config_file.check_overrides(argv, config)
-            how = dict(lock_config=False, accept_new_attributes=True, sys_argv=argv)
-            config_flags.DEFINE_config_dict("config", chosen, "What to run.", **how)
+            options = dict(lock_config=False, accept_new_attributes=True, sys_argv=argv)
+            config_flags.DEFINE_config_dict("config", chosen, "What to run.", **options)
             flags.FLAGS["config"].default_as_str = f"'{config}'"  # not all of what is in it
         if shown:
             flags.DEFINE_bool("show", False, "Print the config instead.")

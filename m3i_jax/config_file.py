@@ -203,5 +203,5 @@ def _check_key(config: ConfigDict, key: str, value: str) -> None:
             node[part] = ConfigDict()
         node, walked = node[part], f"{walked}.{part}"
     if isinstance(node, ConfigDict) and not value.strip().startswith(("{", "dict(")):
-        how = f"--{walked}.name={value}" if "name" in node else f"--{walked}.KEY=VALUE"
-        raise ConfigError(f"{walked} is a block of keys, not {shown(value)}; write {how}")
+        flag = f"--{walked}.name={value}" if "name" in node else f"--{walked}.KEY=VALUE"
+        raise ConfigError(f"{walked} is a block of keys, not {shown(value)}; write {flag}")

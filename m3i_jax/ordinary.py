@@ -11,10 +11,10 @@ from typing import BinaryIO
 WHY = "it is no ordinary file"
 
 
-def opened(path: str | Path, how: int, *, mode: int = 0o644) -> int:
-    """A descriptor of a file, which is made where `how` says so.
+def opened(path: str | Path, flags: int, *, mode: int = 0o644) -> int:
+    """A descriptor of a file, which is made where `flags` say so.
 
-    how: as for `os.open`.  mode: of a file that is made.
+    flags: as for `os.open`.  mode: of a file that is made.
 
     Raises:
       OSError: it cannot be opened, or something else has its name: a pipe, a socket, a device.
@@ -24,7 +24,7 @@ def opened(path: str | Path, how: int, *, mode: int = 0o644) -> int:
     except FileNotFoundError:
         pass  # to be made, or to be missed by what opens it
     # A pipe that has come since is not waited for, either: it is opened at once, or not at all.
-    descriptor = os.open(path, how | os.O_NONBLOCK, mode)
+    descriptor = os.open(path, flags | os.O_NONBLOCK, mode)
     try:
         _check(os.fstat(descriptor), path)
     except OSError:
@@ -38,8 +38,8 @@ def written(path: str | Path, data: bytes, *, append: bool = False, sync: bool =
 
     sync: whether the file is made durable.
     """
-    how = os.O_APPEND if append else os.O_TRUNC
-    with open(opened(path, os.O_WRONLY | os.O_CREAT | how), "wb") as file:
+    flags = os.O_APPEND if append else os.O_TRUNC
+    with open(opened(path, os.O_WRONLY | os.O_CREAT | flags), "wb") as file:
         file.write(data)
         file.flush()
         if sync:

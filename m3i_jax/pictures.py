@@ -240,8 +240,8 @@ def save_figure(figure, path: str | Path, *, title: str = "") -> Path:
     """Writes a figure with its title; a Figure without pyplot draws by Agg, without a display."""
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold", color="0.15")
-    how = dict(format=Path(path).suffix.removeprefix(".") or "png", dpi=200, facecolor="white")
-    return written_by(path, functools.partial(figure.savefig, **how))
+    options = dict(format=Path(path).suffix.removeprefix(".") or "png", dpi=200, facecolor="white")
+    return written_by(path, functools.partial(figure.savefig, **options))
 
 
 def _pixels(mask: Array, image: np.ndarray) -> np.ndarray:

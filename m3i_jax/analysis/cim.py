@@ -98,8 +98,8 @@ def look(
     """What the run makes of a batch, its prediction of every term included."""
     method, network = model.method, model.trained.network
     inputs = views(key, batch, {})
-    how = dict(key=key, sampling=sampling, terms=tuple(method.terms))
-    return predictions.look(method, network, params, states, inputs, **how)
+    options = dict(key=key, sampling=sampling, terms=tuple(method.terms))
+    return predictions.look(method, network, params, states, inputs, **options)
 
 
 def measure(model: CimModel, *, limit: int = 0, batch: int = 100, seed: int = 0) -> results.Result:

@@ -140,8 +140,8 @@ def _heads(ax, findings: Sequence[Finding]) -> None:
         dots = np.concatenate([np.asarray(row, float) for row in of])
         # Side by side in the order of the heads, so that dots of equal height are seen.
         beside = np.linspace(-SPREAD, SPREAD, len(dots)) if len(dots) > 1 else np.zeros(1)
-        how = dict(s=6, color=pictures.PALETTE[0], alpha=0.45, lw=0)
-        ax.scatter(place + beside, dots, **how, rasterized=len(dots) > 100)
+        style = dict(s=6, color=pictures.PALETTE[0], alpha=0.45, lw=0)
+        ax.scatter(place + beside, dots, **style, rasterized=len(dots) > 100)
     means = np.mean([_means(finding) for finding in findings], axis=0)
     ax.plot(range(1, len(means) + 1), means, "o-", color=pictures.PALETTE[1], ms=5.5, lw=0.8)
     ax.grid(axis="y")
@@ -166,8 +166,8 @@ def _matrix(ax, findings: Sequence[Finding]) -> Any:
     table = np.mean(_rows(findings, "matrix"), axis=0)
     rows, columns = table.shape
     extent = (0.5, columns + 0.5, 0.5, rows + 0.5)
-    how = dict(origin="lower", vmin=0.0, vmax=1.0, cmap="magma", aspect="auto")
-    drawn = ax.imshow(table, extent=extent, interpolation="nearest", **how)
+    style = dict(origin="lower", vmin=0.0, vmax=1.0, cmap="magma", aspect="auto")
+    drawn = ax.imshow(table, extent=extent, interpolation="nearest", **style)
     for axis in (ax.xaxis, ax.yaxis):
         axis.get_major_locator().set_params(integer=True)
     return drawn

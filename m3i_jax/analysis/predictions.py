@@ -46,8 +46,8 @@ def look(
     prepared = fw.prepare(method, network, views, key=key, params=params, states=states)
     if not (terms or any(view.codes for view in method.views.values())):
         return Seen(prepared, {}, {})  # nothing that is asked for needs a code
-    how = dict(train=False, key=key if sampling is None else sampling)
-    representations, _, prepared = fw.encode(method, network, params, states, prepared, **how)
+    options = dict(train=False, key=key if sampling is None else sampling)
+    representations, _, prepared = fw.encode(method, network, params, states, prepared, **options)
     answers = fw.predict(method, network, params, representations, prepared, terms)
     return Seen(prepared, representations, answers)
 

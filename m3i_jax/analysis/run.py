@@ -40,7 +40,7 @@ def analyzed(
     *,
     on: Sequence[Data] = (),
     place: str | Path | None = None,
-    **how: Any,
+    **settings: Any,
 ) -> Iterator[Finding]:
     """Looks into every model on every data set; gives each finding when it is written.
 
@@ -52,7 +52,7 @@ def analyzed(
       on: data sets; none = that of the run that a model is of.
       place: folder or file of the findings; None = the work directory of the run that a model is
         of, and else the folder of the process.
-      how: of `Evaluation`.
+      settings: of `Evaluation`.
 
     Raises:
       NotMeasurable: no model has anything to show.
@@ -61,7 +61,7 @@ def analyzed(
     count = 0
     for model in compared:
         for of in on or [datasets.of_run(model)]:
-            evaluation = Evaluation(model, of, **how)
+            evaluation = Evaluation(model, of, **settings)
             where = Path(place or model.workdir or ".")
             seen = Seen(_of(evaluation), where, _rows(measures, evaluation))
             alone = _alone(measures, evaluation, seen)

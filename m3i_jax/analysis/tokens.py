@@ -25,18 +25,18 @@ NORMAL = 1.4826  # standard deviations of a normal distribution in its median ab
 
 
 def pooler(
-    evaluation: Evaluation, *, how: str | None = None
+    evaluation: Evaluation, *, pool: str | None = None
 ) -> Callable[[Float[Array, "batch tokens dim"]], Float[Array, "batch dim"]]:
     """Tokens behind a block -> a vector for each image: (B, n, D) -> (B, D) float32.
 
-    how: the "mean" of the patches, the class token "cls"; None = as features of the evaluation are
+    pool: the "mean" of the patches, the class token "cls"; None = as features of the evaluation are
       pooled, "both" counting as "cls".
 
     Raises:
       NotMeasurable: the class token of an encoder that has none.
     """
-    how, first = how or evaluation.pool, models.class_tokens(evaluation.model)
-    if how == "mean":
+    pool, first = pool or evaluation.pool, models.class_tokens(evaluation.model)
+    if pool == "mean":
         return lambda x: x[:, first:].astype(jnp.float32).mean(1)
     if not first:
         raise NotMeasurable(f"'{evaluation.model.name}' has no class token; pool by mean instead")

@@ -333,9 +333,9 @@ class Checkpoints:
         arrays = self._read(step, {name: serialize.as_numpy(record[name])})
         return serialize.complete(arrays[name], record[name])
 
-    def _verify(self, step: int, **how: Any) -> dict[str, Any]:
+    def _verify(self, step: int, **options: Any) -> dict[str, Any]:
         """`storage.verify`, and that the directory is of the step that it is called after."""
-        manifest = disk.verify(self.directory / str(step), storage=self._storage, **how)
+        manifest = disk.verify(self.directory / str(step), storage=self._storage, **options)
         if manifest.get("step") != step or not {"items", "meta"} <= manifest.keys():
             raise Damage(f"it was saved as step {manifest.get('step')!r:.20}, or not as a step")
         return manifest

@@ -26,7 +26,7 @@ def points(
     branch: str,
     draws: int,
     leave: Callable[[], int],
-    **how: Any,
+    **options: Any,
 ) -> list[Any]:
     """What tasks find of every cut of every model; what the work directory has is not repeated."""
     from m3i_jax.evaluation import named, spec, tasks
@@ -52,7 +52,7 @@ def points(
             drawn = dict(draws=draws, stage=STAGE.value, shuffled=SHUFFLED.value)
             cut = cuts.random_weights(model, counts, **drawn)
         where = dict(place=workdir, on=on[0] if on else None, leave=leave)
-        measured += cuts.measured(cut, chosen, **where, **subject.how(), **how)
+        measured += cuts.measured(cut, chosen, **where, **subject.options(), **options)
     return measured
 
 

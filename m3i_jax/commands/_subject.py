@@ -63,7 +63,7 @@ def held_out(sets: list[Any], share: float) -> list[Any]:
     return [datasets.holding_out(of, share, always=always) if share else of for of in sets]
 
 
-def how() -> dict[str, Any]:
+def settings() -> dict[str, Any]:
     """Keywords of `Evaluation` that all commands have."""
     from m3i_jax.evaluation import cache
 

@@ -49,10 +49,10 @@ def main() -> None:
 
     every = blocks == [{"name": ALL}]
     chosen = measures.every() if every else measures.create(blocks, what="--measure")
-    how = subject.how() | dict(test_limit=TEST.value, train_limit=TRAIN.value)
+    settings = subject.settings() | dict(test_limit=TEST.value, train_limit=TRAIN.value)
     with Preemption(holds=False):  # every finding is written when it is known
         models, on = subject.models(), subject.data_sets()
-        show(run.analyzed(chosen, models, on=on, place=OUT.value, **how))
+        show(run.analyzed(chosen, models, on=on, place=OUT.value, **settings))
 
 
 def show(findings: Iterable[Any]) -> None:

@@ -32,7 +32,10 @@ def main() -> None:
     limits = {f"{split}_limit": LIMIT.value}
     with Preemption(holds=False):
         written = embedding.write(
-            OUT.value, Evaluation(model, of, **limits, **subject.how()), split, blocks=BLOCKS.value
+            OUT.value,
+            Evaluation(model, of, **limits, **subject.settings()),
+            split,
+            blocks=BLOCKS.value,
         )
     count, *width = written.features.shape
     print(

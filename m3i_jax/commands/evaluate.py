@@ -55,10 +55,10 @@ def main() -> None:
         results.check(RESULTS.value)
     chosen = tasks.create(blocks, what="--task")
     on = subject.held_out(subject.data_sets(), HOLDOUT.value)
-    how = subject.how() | dict(train_limit=TRAIN.value, test_limit=TEST.value)
+    settings = subject.settings() | dict(train_limit=TRAIN.value, test_limit=TEST.value)
     # Every result is written when it is known.
     with processes.together(), Preemption(holds=False):
-        show(run.evaluated(chosen, compared(), on=on, place=RESULTS.value, **how))
+        show(run.evaluated(chosen, compared(), on=on, place=RESULTS.value, **settings))
 
 
 def show(results: Iterable[Any]) -> None:

@@ -34,13 +34,13 @@ def main() -> None:
     numbers = [_number(word, figures.FIGURES) for word in FIGURE.value]
     if not MODEL.value:
         raise ConfigError("--model names no model to draw; expected --model TITLE=MODEL")
-    on, how = subject.data_sets(), subject.how() | dict(test_limit=TEST.value)
+    on, settings = subject.data_sets(), subject.settings() | dict(test_limit=TEST.value)
     if len(on) > 1:
         raise ConfigError(f"--data is said {len(on)} times; a figure is of one data set")
     folder = Path(OUTPUT.value)
     with Preemption(holds=False):
         models = _models().items()
-        findings = {title: _measured(said, numbers, folder, on, how) for title, said in models}
+        findings = {title: _measured(said, numbers, folder, on, settings) for title, said in models}
     for path in figures.written(findings, folder, numbers=numbers):
         print(path)
 
@@ -65,7 +65,7 @@ def titled(word: str) -> tuple[str, str]:
 
 
 def _measured(
-    said: str, numbers: list[int], folder: Path, on: list[Any], how: dict[str, Any]
+    said: str, numbers: list[int], folder: Path, on: list[Any], settings: dict[str, Any]
 ) -> list[Any]:
     """The findings that figures are drawn from, of one model."""
     from m3i_jax.analysis import figures, measures, run
@@ -76,7 +76,7 @@ def _measured(
     wanted = [figures.FIGURES[n].measure for n in numbers or figures.numbers(model)]
     blocks = [block for text in dict.fromkeys(wanted) for block in spec.blocks(text, what="")]
     chosen = measures.create(blocks)
-    return list(run.analyzed(chosen, [model], on=on, place=folder, **how))
+    return list(run.analyzed(chosen, [model], on=on, place=folder, **settings))
 
 
 def _number(word: str, known: dict[int, Any]) -> int:

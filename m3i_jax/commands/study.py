@@ -118,11 +118,11 @@ def _cut() -> int:
     from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
 
     workdir = pathlib.Path(WORKDIR.value or f"runs/{STUDY.value}")
-    how = dict(branch=BRANCH.value or "ema", draws=SEEDS.value)
-    how |= dict(train_limit=LIMIT.value, test_limit=TEST.value)
+    options = dict(branch=BRANCH.value or "ema", draws=SEEDS.value)
+    options |= dict(train_limit=LIMIT.value, test_limit=TEST.value)
     with Preemption(holds=False) as preemption:
         leave = lambda: EXIT_PREEMPTED if preemption.requested else 0  # noqa: E731
-        found = cut.points(STUDY.value, workdir, leave=leave, **how)
+        found = cut.points(STUDY.value, workdir, leave=leave, **options)
         if status := leave():
             return status
     print(cut.write(STUDY.value, found, workdir))
@@ -137,10 +137,10 @@ def _sweep(plan: Plan, cases: Sequence[Any], reference: Any) -> int:
     with Preemption(holds=False) as preemption:  # what a training holds is its own to save
         lengths = dict(steps=STEPS.value, seeds=SEEDS.value, budget=plan.budget)
         jobs = study.plan(cases, plan.workdir, reference=reference, **lengths)
-        how = dict(train_limit=LIMIT.value, test_limit=TEST.value, also=plan.measure)
+        options = dict(train_limit=LIMIT.value, test_limit=TEST.value, also=plan.measure)
         return study.sweep(
             jobs,
-            lambda job: study.perform(job, plan.workdir, **how),
+            lambda job: study.perform(job, plan.workdir, **options),
             leave=lambda: EXIT_PREEMPTED if preemption.requested else 0,
         )
 

@@ -116,8 +116,8 @@ class DalleEncoder(nn.Module):
             raise ValueError("a dalle_encoder has no attention to return")
         cells(images, self.patch)
         dtype, outputs = jnp.dtype(self.dtype), []
-        how = dict(bias=True, kernel_init=dalle.NORMAL, dtype=dtype)
-        x = convolve(self._pixels(images), self.width, 7, name="patch_embed", **how)
+        conv = dict(bias=True, kernel_init=dalle.NORMAL, dtype=dtype)
+        x = convolve(self._pixels(images), self.width, 7, name="patch_embed", **conv)
         for i, depth in enumerate(self.depths):
             x = nn.max_pool(x, (2, 2), (2, 2)) if i else x
             stage = dalle.Stage(

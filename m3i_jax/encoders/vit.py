@@ -182,8 +182,8 @@ class ViT(nn.Module):
         x = self._with_class(tokens, positions)
         if self.pre_norm:
             x = LayerNorm(self.eps, name="norm_pre")(x)
-        how = dict(keep_layers=layers, keep_attention=attention)
-        x, (outputs, weights) = self._blocks(x, index, grid, train, **how)
+        kept = dict(keep_layers=layers, keep_attention=attention)
+        x, (outputs, weights) = self._blocks(x, index, grid, train, **kept)
         if self.final_norm:
             x = LayerNorm(self.eps, name="norm")(x)
         first, pooled = int(self.class_token), None

@@ -69,24 +69,24 @@ def own_head(evaluation: Evaluation, *, what: str) -> Classifier:
     model = evaluation.model
     if model.branch == "file" and model.config is None:
         head = foreign_head.of(model, what=what)
-        scores_of, how = functools.partial(_of_file, evaluation, head), {}
+        scores_of, settings = functools.partial(_of_file, evaluation, head), {}
         own, count = head.classes, len(head.bias)
     else:
         pair = image_text.own_pair(evaluation, "label", what=what)
         batchwise = bool({pair.decoder, *pair.heads} & model.network.untracked)
-        how = {"statistics": "of the test set"} if batchwise else {}
+        settings = {"statistics": "of the test set"} if batchwise else {}
         each = _by_the_batch if batchwise else _one_by_one
         scores_of, own = functools.partial(each, evaluation, pair), own_classes(evaluation)
         count = len(own)
     protocol.require_labels(evaluation.source("test"), split="test", what=what)
     columns, matched = _columns(evaluation, own, count, what=what)
-    how = {"classes": len(columns), "own_classes": count, **matched, **how}
+    settings = {"classes": len(columns), "own_classes": count, **matched, **settings}
 
     def scored(transform: Transform | None) -> Scored:
         rows = _labelled(scores_of(transform))
         return Scored(rows.features[:, columns], rows.labels)
 
-    return Classifier(scored, how, {})
+    return Classifier(scored, settings, {})
 
 
 def _columns(
@@ -167,8 +167,8 @@ def by_names(
         rows = _labelled(vectors)
         return Scored(zero_shot.scores(rows.features, classes), rows.labels)
 
-    how = {"sentences": len(frames), "classes": len(called), "tokens": compared.tokens}
-    return Classifier(scored, how, {})
+    settings = {"sentences": len(frames), "classes": len(called), "tokens": compared.tokens}
+    return Classifier(scored, settings, {})
 
 
 CLASSIFIERS = {"linear": linear, "own_head": own_head, "zero_shot": by_names}

@@ -37,14 +37,14 @@ def _partial(path: str | Path) -> Path:
     return Path(path).with_name(Path(path).name + ".partial")
 
 
-def write(path: str | Path, evaluation: Evaluation, split: str, **how: Any) -> FeatureSet:
+def write(path: str | Path, evaluation: Evaluation, split: str, **kind: Any) -> FeatureSet:
     """Writes the features of a split, rows in the order of the records; returns what they are.
 
     An npz has `features` (N, D) float32, `labels` (N,) int32, -1 = none, `names` (N,) and
     `classes` (K,) texts; a parquet file a row for each image: name, label, class and features.
     Records that cannot be read have no row. A crash leaves no half of a file.
 
-    how: of `Evaluation.features`: pool, blocks.
+    kind: of features, their `pool` and `blocks`.
 
     Raises:
       ConfigError: see `check`.
@@ -52,7 +52,7 @@ def write(path: str | Path, evaluation: Evaluation, split: str, **how: Any) -> F
     """
     path = Path(path)
     check(path)
-    features, source = evaluation.features(split, **how), evaluation.source(split)
+    features, source = evaluation.features(split, **kind), evaluation.source(split)
     named = getattr(source, "where", None) or "record {}".format
     names = [named(int(i)) for i in features.index]
     partial = _partial(path)
@@ -68,7 +68,7 @@ def write(path: str | Path, evaluation: Evaluation, split: str, **how: Any) -> F
                     "split": split,
                 }
                 _parquet(
-                    partial, features, names, evaluation.classes, said | evaluation.settings | how
+                    partial, features, names, evaluation.classes, said | evaluation.settings | kind
                 )
             os.replace(partial, path)
         finally:
@@ -80,8 +80,8 @@ def _npz(path: Path, features: FeatureSet, names: list[str], classes: tuple[str,
     """Arrays by name; those that lie on disk pass through memory in parts."""
     columns = dict(features=features.features, labels=features.labels)
     columns |= dict(names=np.array(names, np.str_), classes=np.array(classes, np.str_))
-    how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    with open(ordinary.opened(path, how), "wb") as file:  # a path would get another ending
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with open(ordinary.opened(path, flags), "wb") as file:  # a path would get another ending
         np.savez(file, **columns)
 
 
@@ -92,9 +92,9 @@ def _parquet(path: Path, features: FeatureSet, names: list[str], classes, said) 
     fields = [("name", pa.string()), ("label", pa.int32()), ("class", pa.string())]
     fields.append(("features", pa.list_(pa.float32(), width)))
     schema = pa.schema(fields, metadata={k: str(v) for k, v in said.items()})
-    how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     with (
-        open(ordinary.opened(path, how), "wb") as file,
+        open(ordinary.opened(path, flags), "wb") as file,
         pa.parquet.ParquetWriter(file, schema) as writer,
     ):
         for part in _parts(len(names)):

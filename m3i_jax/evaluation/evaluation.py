@@ -153,17 +153,17 @@ class Evaluation:
         devices = jax.device_count()
         return -(-min(self._batch, len(source)) // devices) * devices
 
-    def labelled(self, *, what: str = "a probe", **how: Any) -> tuple[FeatureSet, FeatureSet]:
+    def labelled(self, *, what: str = "a probe", **kind: Any) -> tuple[FeatureSet, FeatureSet]:
         """Features of the labelled records of the training and of the test set, for classifiers.
 
-        what: that needs labels, for sentences.  how: see `features`.
+        what: that needs labels, for sentences.  kind: of features, their `pool` and `blocks`.
 
         Raises:
           ConfigError: a split without classes, or with one that training lacks.
         """
         for split in self._limits:  # both, before anything is encoded
             protocol.require_labels(self.source(split), split=split, what=what)
-        train, test = (_with_labels(self.features(split, **how), split) for split in self._limits)
+        train, test = (_with_labels(self.features(split, **kind), split) for split in self._limits)
         if lacking := set(test.labels.tolist()) - set(train.labels.tolist()):
             LOG.warning(
                 "%d of %d test records are of %s, of which no training record was taken or can be "
@@ -204,22 +204,19 @@ class Evaluation:
         """
         if self.model.network is None:
             return lambda params, images: dict.fromkeys(kinds, raw_pixels(images))
-        layers = any(how.get("blocks", 1) > 1 for how in kinds.values())
+        layers = any(kind.get("blocks", 1) > 1 for kind in kinds.values())
 
         def see(params, images):
             made = self.encode(params, images, **({"layers": True} if layers else {}))
             norm = functools.partial(models.last_norm, self.model, params)
-            how = {name: dict(how) for name, how in kinds.items()}
-            return {
-                name: pooled(made, one.pop("pool", self.pool), norm=norm, **one)
-                for name, one in how.items()
-            }
+            whole = {name: {"pool": self.pool, **kind} for name, kind in kinds.items()}
+            return {name: pooled(made, norm=norm, **kind) for name, kind in whole.items()}
 
         return see
 
-    def encode(self, params: Any, images: Array, **how: Any) -> Features:
-        """What the model makes of (B, H, W, 3) uint8 images; how: of `Network.encode`."""
-        return models.encode(self.model, params, images, **how)
+    def encode(self, params: Any, images: Array, **options: Any) -> Features:
+        """What the model makes of (B, H, W, 3) uint8 images; options: of `Network.encode`."""
+        return models.encode(self.model, params, images, **options)
 
     def mapped(
         self, split: str, apply: Apply, *, name: str, transform: Transform | None = None
@@ -264,8 +261,8 @@ class Evaluation:
         rows: which records.  batch: images of a step, of all processes; the devices divide it.
         """
         crops = Crops(size=self.image, views=("a",))
-        how = dict(batch=batch, seed=seed, crops=crops, threads=_threads(), **_host())
-        stream = batches(Subset(self.source("train"), rows), **how)
+        reads = dict(batch=batch, seed=seed, crops=crops, threads=_threads(), **_host())
+        stream = batches(Subset(self.source("train"), rows), **reads)
         mesh = sharding.mesh(batch=batch)
 
         def put(batch):
@@ -277,8 +274,8 @@ class Evaluation:
     def _kept(self, apply: Apply, split: str, name: str, changed: str, transform) -> FeatureSet:
         """From the cache, or made: in memory, or on disk where it does not fit there."""
         program = self._programs.setdefault(name, jax.jit(apply))
-        how = dict(split=split, what=f"features of {split}")
-        make = functools.partial(self._passes, program, self.source(split), transform, **how)
+        source, what = self.source(split), f"features of {split}"
+        make = functools.partial(self._passes, program, source, transform, split=split, what=what)
         if (folder := self._folder(program, split, keep=transform is None)) is None:
             return FeatureSet(*map(np.concatenate, zip(*make(), strict=True)))
         key = {
@@ -326,8 +323,8 @@ class Evaluation:
         mesh = sharding.mesh(batch=batch)
         params = jax.device_put(self.model.params, sharding.replicated(mesh))
         compiled = functools.partial(program, params)
-        how = dict(batch=batch, size=self.image, ratio=self.ratio, threads=_threads(), **_host())
-        rows = epoch(source, **how)
+        reads = dict(batch=batch, size=self.image, ratio=self.ratio, threads=_threads(), **_host())
+        rows = epoch(source, **reads)
         if not self._quiet:
             total, unit = -(-len(source) // batch), (batch, "images")
             rows = counted(rows, f"{what}: batch", total=total, unit=unit)

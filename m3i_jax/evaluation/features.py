@@ -82,9 +82,9 @@ def _unusable(table: FeatureSet) -> str:
     return f"has {bad} rows with features that are not finite" if bad else ""
 
 
-def extract(apply: Apply, batches: Iterable[Rows], *, length: int, **how: Any) -> FeatureSet:
+def extract(apply: Apply, batches: Iterable[Rows], *, length: int, **options: Any) -> FeatureSet:
     """Features, labels and numbers of exactly the `length` records of one pass, see `passed`."""
-    columns = zip(*passed(apply, batches, length=length, **how), strict=True)
+    columns = zip(*passed(apply, batches, length=length, **options), strict=True)
     return FeatureSet(*map(np.concatenate, columns))
 
 

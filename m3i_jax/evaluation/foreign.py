@@ -44,8 +44,8 @@ def of_file(path: str | Path, *, image: int | None = None, **said: Any) -> Model
     for note in report.notes:
         LOG.info("%s: %s", path, note)
     guess = next((note for note in report.notes if "a guess" in note), "")
-    how = dict(params=nested(params), name=str(path), branch="file", note=guess)
-    return exported.with_told(of_block(block, pool=_pool(imported, block), **how))
+    origin = dict(params=nested(params), name=str(path), branch="file", note=guess)
+    return exported.with_told(of_block(block, pool=_pool(imported, block), **origin))
 
 
 def _block(imported: Imported, fields: Mapping[str, Any], path: Path) -> dict[str, Any]:

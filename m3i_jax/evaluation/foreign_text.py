@@ -71,8 +71,10 @@ def _network(model: Model, imported: Imported, modules: Mapping[str, Any]) -> ne
     bias = "head/bias" in modules[HEAD]
     head = {"name": "linear", "pool": "class", "bias": bias, "logit_scale": True}
     out = {"text": sizes["projection"] or sizes["width"]}
-    how = dict(image=model.image, dtype="float32", out=out)
-    return networks.build(model.block, {"text": text | {"unit_norm": True}}, {"text": head}, **how)
+    options = dict(image=model.image, dtype="float32", out=out)
+    return networks.build(
+        model.block, {"text": text | {"unit_norm": True}}, {"text": head}, **options
+    )
 
 
 def _sizes(params: Mapping[str, np.ndarray]) -> dict[str, Any]:

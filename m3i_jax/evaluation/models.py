@@ -58,12 +58,12 @@ class Model(NamedTuple):
     classes: tuple[str, ...] = ()
 
 
-def encode(model: Model, params: Any, images: Array, **how: Any) -> Features:
+def encode(model: Model, params: Any, images: Array, **options: Any) -> Features:
     """What the encoder makes of (B, H, W, 3) uint8 images, normalised as it expects them.
 
-    how: `layers` and the like, of `Network.encode`.
+    options: `layers` and the like, of `Network.encode`.
     """
-    return model.network.encode(params, "image", normalize.levels(images), **how)
+    return model.network.encode(params, "image", normalize.levels(images), **options)
 
 
 def module(model: Model) -> Any:
@@ -152,8 +152,8 @@ def restore(
     network = build_network(config, objective(config))
     block = weights.block(config, "image")
     name = f"{path}@{step}" + ("" if branch == "ema" else f"#{branch}")
-    how = dict(block=block, workdir=path, config=config, step=step, note=note)
-    return Model(name, branch, config.image, network, params, **how)
+    origin = dict(block=block, workdir=path, config=config, step=step, note=note)
+    return Model(name, branch, config.image, network, params, **origin)
 
 
 def _resized(path: Path, config: Config, params: Any, image: int) -> tuple[Config, Any]:
@@ -192,8 +192,10 @@ def fresh(block: Mapping[str, Any], *, seed: int = 0) -> Model:
     return untrained(of_block(block, params=None, name="", branch="untrained"), seed=seed)
 
 
-def of_block(block: Mapping[str, Any], *, params: Any, name: str, branch: str, **how: Any) -> Model:
-    """A model of an encoder without a run; how: further fields.
+def of_block(
+    block: Mapping[str, Any], *, params: Any, name: str, branch: str, **fields: Any
+) -> Model:
+    """A model of an encoder without a run; fields: further ones of it.
 
     Raises:
       ConfigError: there is no such encoder, or its images are no squares.
@@ -208,7 +210,7 @@ def of_block(block: Mapping[str, Any], *, params: Any, name: str, branch: str, *
             f"--image={height}"
         )
     network = networks.build(block, {}, {}, image=height, dtype="float32", out={})
-    return Model(name, branch, height, network, params, block, **how)
+    return Model(name, branch, height, network, params, block, **fields)
 
 
 RAW = Model(PIXELS, PIXELS, 0)  # the baseline of no encoder at all

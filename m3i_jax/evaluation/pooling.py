@@ -12,7 +12,7 @@ POOLS = ("mean", "cls", "both", "tokens")
 
 def pooled(
     features: Features,
-    how: str,
+    pool: str,
     *,
     blocks: int = 1,
     norm: Callable[[Array], Array] = lambda x: x,
@@ -25,7 +25,7 @@ def pooled(
 
     Args:
       features: what an image encoder returned; with its `layers` for more than one block.
-      how: "mean" of the patch tokens (SiameseIM, M3I), "cls", the class token (MAE), "both", or
+      pool: "mean" of the patch tokens (SiameseIM, M3I), "cls", the class token (MAE), "both", or
         "tokens", all of them; docs/methods.md#linear-probe.
       blocks: of how many last ones.
       norm: the encoder's own last norm, which the outputs of its other blocks get, too.
@@ -33,15 +33,15 @@ def pooled(
     Raises:
       ConfigError: another way of pooling, or one that this encoder has no tokens for.
     """
-    if how not in POOLS:
-        raise ConfigError(f"cannot pool features by '{how}'; expected one of {', '.join(POOLS)}")
+    if pool not in POOLS:
+        raise ConfigError(f"cannot pool features by '{pool}'; expected one of {', '.join(POOLS)}")
     parts = []
-    if how in ("cls", "both"):
+    if pool in ("cls", "both"):
         parts += _each(features.pooled, features.layers_pooled, blocks, norm, "class token", "mean")
-    if how in ("mean", "tokens", "both"):
-        count = 1 if how == "both" else blocks
+    if pool in ("mean", "tokens", "both"):
+        count = 1 if pool == "both" else blocks
         tokens = _each(features.tokens, features.layers, count, norm, "patch tokens", "cls")
-        parts += tokens if how == "tokens" else [x.mean(1) for x in tokens]
+        parts += tokens if pool == "tokens" else [x.mean(1) for x in tokens]
     return jnp.concatenate(parts, axis=-1)
 
 

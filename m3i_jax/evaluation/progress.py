@@ -44,14 +44,14 @@ def counted(
     total: int,
     unit: tuple[int, str] | None = None,
     clock: Callable[[], float] = time.monotonic,
-    **how,
+    **options,
 ) -> Iterator[T]:
     """The same items, with a line in the log now and then.
 
     unit: what there is in an item, such as (100, "images"), of which the line says how many a
       second.
     """
-    tick, start = ticker(what, total=total, clock=clock, **how), clock()
+    tick, start = ticker(what, total=total, clock=clock, **options), clock()
     for done, item in enumerate(items):
         rate = done * unit[0] / max(clock() - start, 1e-9) if unit and done else 0
         tick(done, f"{rate:.3g} {unit[1]} a second" if rate else "")

@@ -59,9 +59,9 @@ def measure(tasks: Sequence[Task], evaluation: Evaluation) -> list[Result]:
     return list(measured(tasks, evaluation))
 
 
-def evaluate(tasks: Sequence[Task], compared: Iterable[Model], **how: Any) -> list[Result]:
+def evaluate(tasks: Sequence[Task], compared: Iterable[Model], **settings: Any) -> list[Result]:
     """All results of `evaluated`."""
-    return list(evaluated(tasks, compared, **how))
+    return list(evaluated(tasks, compared, **settings))
 
 
 def evaluated(
@@ -70,7 +70,7 @@ def evaluated(
     *,
     on: Sequence[Data] = (),
     place: str | Path | None = None,
-    **how: Any,
+    **settings: Any,
 ) -> Iterator[Result]:
     """Measures every model on every data set by every task; gives each result when it is written.
 
@@ -80,13 +80,13 @@ def evaluated(
       on: data sets; none = that of the run that a model is of.
       place: file or folder of the results; None = the work directory of the run that a model is
         of, and else the folder of the process.
-      how: of `Evaluation`: `pool`, `train_limit`, `test_limit`, ...
+      settings: of `Evaluation`: `pool`, `train_limit`, `test_limit`, ...
     """
     first = jax.process_index() == 0
     for model in compared:
         for of in on or [datasets.of_run(model)]:
             LOG.info("%s on %s", model.name, of.name)
-            for result in measured(tasks, Evaluation(model, of, **how)):
+            for result in measured(tasks, Evaluation(model, of, **settings)):
                 if first:  # all processes have found the same
                     write(place or model.workdir or ".", [result])
                 yield result

@@ -45,8 +45,8 @@ def told(network: Any, params: Any, pair: Pair, features: Features) -> Float[Arr
     grid = network.towers["image"].grid
     for head in pair.heads:
         features = network.refine(params, head, features, grid=grid)
-    how = dict(grid=grid, source=None, target=None, target_grid=grid, train=False)
-    return network.decode(params, pair.decoder, features, **how)
+    geometry = dict(grid=grid, source=None, target=None, target_grid=grid, train=False)
+    return network.decode(params, pair.decoder, features, **geometry)
 
 
 def logits(

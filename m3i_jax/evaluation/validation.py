@@ -274,8 +274,8 @@ def _digest(context: RunContext, branch: str, state: TrainState) -> str:
     params = state.params if branch == "online" else state.slots["ema"]
     whole = jax.tree.map(processes.gathered, params)
     block = weights.block(run.config, "image")
-    how = dict(block=block, config=run.config)
-    return models.digest(models.Model("", branch, run.config.image, run.network, whole, **how))
+    origin = dict(block=block, config=run.config)
+    return models.digest(models.Model("", branch, run.config.image, run.network, whole, **origin))
 
 
 def _is_frozen(run: Run) -> bool:

@@ -120,8 +120,8 @@ def _blocks(said: str | Sequence[str]) -> list[dict[str, Any]]:
 def _model(context: RunContext, wanted: schema.Monitor, branch: str) -> Model:
     """The network of the run, as the record that tasks know; its parameters come with each look."""
     run, config = context.run, context.run.config
-    how = dict(block=weights.block(config, "image"), workdir=context.workdir, config=config)
-    return Model(branch, branch, wanted.size or config.image, run.network, None, **how)
+    origin = dict(block=weights.block(config, "image"), workdir=context.workdir, config=config)
+    return Model(branch, branch, wanted.size or config.image, run.network, None, **origin)
 
 
 def _data(context: RunContext, wanted: schema.Monitor, own: Mapping[str, InMemory]) -> Data:

@@ -151,8 +151,8 @@ def encode(
     """
     representations, updates, statistics, counted = {}, {}, {}, set()
     views = dict(prepared.views)
-    how = dict(train=train, key=key, progress=progress, moves=statistics)
-    inputs = encoder_inputs(method, network, params, states, prepared, **how)
+    options = dict(train=train, key=key, progress=progress, moves=statistics)
+    inputs = encoder_inputs(method, network, params, states, prepared, **options)
     for name in method.order:
         code = method.encoded[name]
         if code.view not in views:
@@ -186,8 +186,8 @@ def _deferred(method, network, params, states, prepared, representations, name, 
     def decode(decoder, role):
         code = derived.codes[role]
         grid = network.towers[method.codes[code].encoder.tower].grid
-        how = dict(grid=grid, source=None, target=None, target_grid=grid)
-        return network.decode(params, decoder, representations[code], **how, train=False)
+        geometry = dict(grid=grid, source=None, target=None, target_grid=grid)
+        return network.decode(params, decoder, representations[code], **geometry, train=False)
 
     roles = derived.codes.items()
     inputs = DerivedInputs(
@@ -244,9 +244,9 @@ def gradients(
     representations, pullback, (rest, updates, complete) = jax.vjp(represent, params, has_aux=True)
 
     def group_loss(params, representations, terms):
-        how = dict(terms=terms, train=train, key=key)
+        options = dict(terms=terms, train=train, key=key)
         encoded = _joined(representations, rest)
-        scores = score(method, network, params, encoded, complete, **how)
+        scores = score(method, network, params, encoded, complete, **options)
         return sum(s.loss for s in scores.values()), scores
 
     scores, norms, head_grads, feature_grads = {}, {}, {}, {}

@@ -275,8 +275,8 @@ def quantized(
         return quantized_features, updates | {name: (codebook, still, nearest)}
 
     start, settings = _codebook(encoder, vocabulary), (vocabulary, decay)
-    how = dict(batchwise=True, behind=behind(encoder), least=vocabulary)
-    slot = Slot(name, start, update, settings, **how)
+    options = dict(batchwise=True, behind=behind(encoder), least=vocabulary)
+    slot = Slot(name, start, update, settings, **options)
     return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
 
 

@@ -52,8 +52,8 @@ def preprocessor(said: Mapping[str, Any], stated: Stated, *, where: str = FILE) 
         if key in _DONE and value is not None:
             truth(value, where + key)
         elif _changes(key) and value not in (None, False):
-            how = "on" if value is True else repr(value)
-            raise ConfigError(f"{where}{key} is {how}, which is done to no image here")
+            shown = "on" if value is True else repr(value)
+            raise ConfigError(f"{where}{key} is {shown}, which is done to no image here")
     known = {key for key in said if _changes(key)} | {*_READ, *_DONE} | _HARMLESS
     notes = _resizing(said, file) + ignored(said, known, file)
     pair = _statistics(said, kind, where)
@@ -126,6 +126,6 @@ def _resizing(said: Mapping[str, Any], file: str) -> tuple[str, ...]:
     if not said.get("do_resize"):
         return ()
     number_of = said.get("resample")
-    how = RESAMPLE.get(number_of, "some way") if isinstance(number_of, int) else "some way"
+    method = RESAMPLE.get(number_of, "some way") if isinstance(number_of, int) else "some way"
     cut = f" and cut to {said.get('crop_size')}" if said.get("do_center_crop") else ""
-    return (f"{file}: images were resized ({how}) to {said.get('size')}{cut}",)
+    return (f"{file}: images were resized ({method}) to {said.get('size')}{cut}",)

@@ -126,10 +126,10 @@ def _pair(images: Mapping[str, Any], where: str) -> tuple | None:
 
 def _resizing(pretrained: Mapping[str, Any]) -> tuple[str, ...]:
     """How its images were made of photographs, which evaluation does in its own way."""
-    how, share = pretrained.get("interpolation"), pretrained.get("crop_pct")
-    if how is None and share is None:
+    method, share = pretrained.get("interpolation"), pretrained.get("crop_pct")
+    if method is None and share is None:
         return ()
-    return (f"config.json: images were resized ({how or 'some way'}), a share of {share} kept",)
+    return (f"config.json: images were resized ({method or 'some way'}), a share of {share} kept",)
 
 
 def _architecture(name: str, arguments: Mapping[str, Any]) -> Stated:

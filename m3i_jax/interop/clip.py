@@ -30,7 +30,7 @@ FIELDS = {
 _OPENAI_BLOCK = under(
     (
         *norm("norm1", "ln_1"),
-        *leaf("attn/qkv/kernel", "attn.in_proj_weight", how=TRANSPOSED),
+        *leaf("attn/qkv/kernel", "attn.in_proj_weight", transform=TRANSPOSED),
         *leaf("attn/qkv/bias", "attn.in_proj_bias"),
         *linear("attn/proj", "attn.out_proj"),
         *leaf("ls1/gamma", "ls_1.gamma"),
@@ -43,9 +43,9 @@ _OPENAI_BLOCK = under(
     theirs="resblocks.{b}.",
 )
 _OPENAI_IMAGE = (
-    *leaf("cls_token", "class_embedding", how=TOKEN),
-    *leaf("pos_embed", "positional_embedding", how=TABLE),
-    *leaf("patch_embed/kernel", "conv1.weight", how=PATCHES),
+    *leaf("cls_token", "class_embedding", transform=TOKEN),
+    *leaf("pos_embed", "positional_embedding", transform=TABLE),
+    *leaf("patch_embed/kernel", "conv1.weight", transform=PATCHES),
     *norm("norm_pre", "ln_pre"),
     *under(_OPENAI_BLOCK, theirs="transformer."),
     *norm("norm", "ln_post"),
@@ -71,9 +71,9 @@ _HUGGING_FACE_BLOCK = under(
     theirs="encoder.layers.{b}.",
 )
 _HUGGING_FACE_IMAGE = (
-    *leaf("cls_token", "embeddings.class_embedding", how=TOKEN),
-    *leaf("pos_embed", "embeddings.position_embedding.weight", how=TABLE),
-    *leaf("patch_embed/kernel", "embeddings.patch_embedding.weight", how=PATCHES),
+    *leaf("cls_token", "embeddings.class_embedding", transform=TOKEN),
+    *leaf("pos_embed", "embeddings.position_embedding.weight", transform=TABLE),
+    *leaf("patch_embed/kernel", "embeddings.patch_embedding.weight", transform=PATCHES),
     *norm("norm_pre", "pre_layrnorm"),
     *_HUGGING_FACE_BLOCK,
     *norm("norm", "post_layernorm"),
@@ -91,7 +91,7 @@ def _both(image, text, projection, transform) -> tuple[Rule, ...]:
     return (
         *under(image[1], ours=IMAGE, theirs=image[0]),
         *under(text[1], ours=TEXT, theirs=text[0]),
-        *leaf(HEAD + "head/kernel", projection, how=transform),
+        *leaf(HEAD + "head/kernel", projection, transform=transform),
         *leaf(HEAD + "unit/logit_scale", "logit_scale"),
     )
 
@@ -111,7 +111,7 @@ HUGGING_FACE = Layout(
             "visual_projection.weight",
             TRANSPOSED,
         ),
-        *leaf(TEXT + "projection/kernel", "text_projection.weight", how=TRANSPOSED),
+        *leaf(TEXT + "projection/kernel", "text_projection.weight", transform=TRANSPOSED),
     ),
     drops=(r".*position_ids",),
     encoder=FIELDS,

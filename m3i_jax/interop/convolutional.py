@@ -10,7 +10,7 @@ COUNTERS = r".*num_batches_tracked"
 def _normed(ours: str, conv: str, norm: str) -> tuple[Rule, ...]:
     """A convolution without bias and the batch norm behind it."""
     return (
-        *leaf(f"{ours}/conv/kernel", f"{conv}.weight", how=CONVOLUTION),
+        *leaf(f"{ours}/conv/kernel", f"{conv}.weight", transform=CONVOLUTION),
         *batch_norm(f"{ours}/norm", norm),
     )
 
@@ -19,7 +19,7 @@ _RESNET = (
     *_normed("patch_embed", "conv1", "bn1"),
     *under(
         (
-            *leaf("conv{k}/kernel", "conv{k}.weight", how=CONVOLUTION),
+            *leaf("conv{k}/kernel", "conv{k}.weight", transform=CONVOLUTION),
             *batch_norm("norm{k}", "bn{k}"),
             *_normed("downsample", "downsample.0", "downsample.1"),
         ),
@@ -31,7 +31,7 @@ _HUGGING_FACE_RESNET = (
     *_normed("patch_embed", "embedder.embedder.convolution", "embedder.embedder.normalization"),
     *under(
         (
-            *leaf("conv{k+1}/kernel", "layer.{k}.convolution.weight", how=CONVOLUTION),
+            *leaf("conv{k+1}/kernel", "layer.{k}.convolution.weight", transform=CONVOLUTION),
             *batch_norm("norm{k+1}", "layer.{k}.normalization"),
             *_normed("downsample", "shortcut.convolution", "shortcut.normalization"),
         ),

@@ -24,7 +24,7 @@ QKV = tuple(f"attention.attention.{name}" for name in ("query", "key", "value"))
 _STEM = (
     *leaf("cls_token", "embeddings.cls_token"),
     *leaf("pos_embed", "embeddings.position_embeddings"),
-    *linear("patch_embed", "embeddings.patch_embeddings.projection", how=PATCHES),
+    *linear("patch_embed", "embeddings.patch_embeddings.projection", transform=PATCHES),
 )
 _REST = (
     *linear("attn/proj", "attention.output.dense"),
@@ -108,7 +108,7 @@ DINOV2 = Layout(
     under(
         (
             *_STEM,
-            *leaf("mask_token", "embeddings.mask_token", how=TOKEN_ROW),
+            *leaf("mask_token", "embeddings.mask_token", transform=TOKEN_ROW),
             *_blocks(_DINOV2_BLOCK),
             *_blocks(_MEMORY),
             *_NORM,

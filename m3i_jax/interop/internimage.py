@@ -21,7 +21,7 @@ _BLOCK = under(
         *leaf(
             "dcn/center_feature_scale_proj/kernel",
             "dcn.center_feature_scale_proj_weight",
-            how=TRANSPOSED,
+            transform=TRANSPOSED,
         ),
         *leaf("dcn/center_feature_scale_proj/bias", "dcn.center_feature_scale_proj_bias"),
         *linear("dcn/output_proj", "dcn.output_proj"),
@@ -45,7 +45,9 @@ def _pooling(number: str) -> tuple[Rule, ...]:
         for name in "qkv"
         for rule in (
             *norm(f"norm_{name}", f"clip_projector.norm1_{name}{number}"),
-            *leaf(f"{name}/kernel", f"clip_projector.cross_dcn.{name}.weight", how=TRANSPOSED),
+            *leaf(
+                f"{name}/kernel", f"clip_projector.cross_dcn.{name}.weight", transform=TRANSPOSED
+            ),
             *leaf(f"{name}/bias", f"clip_projector.cross_dcn.{name}_bias"),
         )
     )
@@ -67,11 +69,11 @@ INTERN_IMAGE = Layout(
             *leaf(
                 "stages_{i}/downsample/conv/kernel",
                 "levels.{i}.downsample.conv.weight",
-                how=CONVOLUTION,
+                transform=CONVOLUTION,
             ),
             *norm("stages_{i}/downsample/norm", "levels.{i}.downsample.norm.1"),
-            *linear("projection/x4", "dcnv3_head_x4.0", how=POINTWISE),
-            *linear("projection/x3", "dcnv3_head_x3", how=POINTWISE),
+            *linear("projection/x4", "dcnv3_head_x4.0", transform=POINTWISE),
+            *linear("projection/x3", "dcnv3_head_x3", transform=POINTWISE),
         ),
         ours="encoders/image/",
     )

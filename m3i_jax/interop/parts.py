@@ -58,22 +58,22 @@ SHUFFLED = Transform(_shuffled, lambda x: (_shuffled_back(x),))
 SHUFFLED_BIAS = Transform(_shuffled_bias, lambda x: (_shuffled_bias_back(x),))
 
 
-def leaf(ours: str, theirs: str, *, how: Transform = SAME) -> tuple[Rule, ...]:
+def leaf(ours: str, theirs: str, *, transform: Transform = SAME) -> tuple[Rule, ...]:
     """One leaf each."""
-    return (Rule(ours, (theirs,), how),)
+    return (Rule(ours, (theirs,), transform),)
 
 
-def linear(ours: str, theirs: str, *, how: Transform = TRANSPOSED) -> tuple[Rule, ...]:
+def linear(ours: str, theirs: str, *, transform: Transform = TRANSPOSED) -> tuple[Rule, ...]:
     """A linear layer, and with another transform of the kernel any that has a bias."""
     return (
-        Rule(f"{ours}/kernel", (f"{theirs}.weight",), how),
+        Rule(f"{ours}/kernel", (f"{theirs}.weight",), transform),
         Rule(f"{ours}/bias", (f"{theirs}.bias",)),
     )
 
 
 def convolution(ours: str, theirs: str) -> tuple[Rule, ...]:
     """A convolution with an HWIO kernel here."""
-    return linear(ours, theirs, how=CONVOLUTION)
+    return linear(ours, theirs, transform=CONVOLUTION)
 
 
 def norm(ours: str, theirs: str) -> tuple[Rule, ...]:

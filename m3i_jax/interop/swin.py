@@ -24,16 +24,16 @@ def _bias_mlp(theirs: str) -> tuple[Rule, ...]:
     """The network of relative positions, whose last layer has no bias."""
     return (
         *linear("attn/cpb_mlp/fc1", f"{theirs}.0"),
-        *leaf("attn/cpb_mlp/fc2/kernel", f"{theirs}.2.weight", how=TRANSPOSED),
+        *leaf("attn/cpb_mlp/fc2/kernel", f"{theirs}.2.weight", transform=TRANSPOSED),
     )
 
 
 _BLOCK = under(
     (
-        *leaf("attn/qkv/kernel", "attn.qkv.weight", how=TRANSPOSED),
+        *leaf("attn/qkv/kernel", "attn.qkv.weight", transform=TRANSPOSED),
         *leaf("attn/q_bias", "attn.q_bias"),
         *leaf("attn/v_bias", "attn.v_bias"),
-        *leaf("attn/logit_scale", "attn.logit_scale", how=SCALE),
+        *leaf("attn/logit_scale", "attn.logit_scale", transform=SCALE),
         *_bias_mlp("attn.cpb_mlp"),
         *linear("attn/proj", "attn.proj"),
         *norm("norm1", "norm1"),
@@ -47,7 +47,7 @@ _BLOCK = under(
 _HUGGING_FACE_BLOCK = under(
     (
         *separate_qv("attn", *(f"attention.self.{name}" for name in ("query", "key", "value"))),
-        *leaf("attn/logit_scale", "attention.self.logit_scale", how=SCALE),
+        *leaf("attn/logit_scale", "attention.self.logit_scale", transform=SCALE),
         *_bias_mlp("attention.self.continuous_position_bias_mlp"),
         *linear("attn/proj", "attention.output.dense"),
         *norm("norm1", "layernorm_before"),
@@ -58,7 +58,7 @@ _HUGGING_FACE_BLOCK = under(
     ours="stages_{i}/blocks/",
     theirs="encoder.layers.{i}.blocks.{b}.",
 )
-_STEM = (*linear("patch_embed/proj", "patch_embed.proj", how=PATCHES),
+_STEM = (*linear("patch_embed/proj", "patch_embed.proj", transform=PATCHES),
          *norm("patch_embed/norm", "patch_embed.norm"))  # fmt: skip
 
 
@@ -66,7 +66,9 @@ def _merging(theirs: str) -> tuple[Rule, ...]:
     """The end of stage {i}, which others number otherwise."""
     return (
         *leaf(
-            "stages_{i}/downsample/reduction/kernel", f"{theirs}.reduction.weight", how=TRANSPOSED
+            "stages_{i}/downsample/reduction/kernel",
+            f"{theirs}.reduction.weight",
+            transform=TRANSPOSED,
         ),
         *norm("stages_{i}/downsample/norm", f"{theirs}.norm"),
     )
@@ -98,7 +100,9 @@ HUGGING_FACE = Layout(
     "swin_v2_huggingface",
     under(
         (
-            *linear("patch_embed/proj", "embeddings.patch_embeddings.projection", how=PATCHES),
+            *linear(
+                "patch_embed/proj", "embeddings.patch_embeddings.projection", transform=PATCHES
+            ),
             *norm("patch_embed/norm", "embeddings.norm"),
             *leaf("mask_token", "embeddings.mask_token"),
             *_HUGGING_FACE_BLOCK,

@@ -38,10 +38,10 @@ def block(theirs: str) -> tuple[Rule, ...]:
 STEM = (
     *leaf("cls_token", "cls_token"),
     *leaf("pos_embed", "pos_embed"),
-    *linear("patch_embed", "patch_embed.proj", how=PATCHES),
+    *linear("patch_embed", "patch_embed.proj", transform=PATCHES),
 )
 TRUNK = (*STEM, *norm("norm_pre", "norm_pre"), *block("blocks.{b}."), *norm("norm", "norm"))
-MASK_ROW = leaf("mask_token", "mask_token", how=TOKEN_ROW)
+MASK_ROW = leaf("mask_token", "mask_token", transform=TOKEN_ROW)
 
 _INFILL = (
     *linear("embed", "decoder_embed"),

@@ -61,8 +61,8 @@ def mixed_classification(
     """
     if least and not binary:
         raise ValueError("shares weigh the categories unless they are binary: set least to 0")
-    how = dict(mixup=mixup, cutmix=cutmix, least=least, per=per, group=mix_group or None)
-    views = {"mix": fw.blended("a", **how)}
+    mixing = dict(mixup=mixup, cutmix=cutmix, least=least, per=per, group=mix_group or None)
+    views = {"mix": fw.blended("a", **mixing)}
     codes = {"x": Code("mix", fw.online()), "category": Code("label", fw.online("category"))}
     predict, terms = _categories(binary, label_smoothing), {}
     for image in ("both",) if binary else ("first", "second"):

@@ -91,9 +91,9 @@ def _inputs(blocks: Mapping[str, Mapping[str, Any]], towers: Mapping[str, Tower]
     return inputs
 
 
-def geometry_for(module: nn.Module, how: Mapping[str, Any]) -> dict[str, Any]:
+def geometry_for(module: nn.Module, geometry: Mapping[str, Any]) -> dict[str, Any]:
     """The part of the geometry that a decoder is called with; pooled ones ignore it."""
-    return {k: how[k] for k in module.geometry_inputs if k in how}
+    return {k: geometry[k] for k in module.geometry_inputs if k in geometry}
 
 
 def as_features(y: Features | Array, x: Features) -> Features:

@@ -148,22 +148,22 @@ def _encode(
     """See `Network.encode`; settled: towers whose norms never go by the batch."""
     if tower not in modules:
         raise ValueError(f"the network has no tower '{tower}'{nearest(tower, modules)}")
-    module, how = modules[tower], {}
+    module, options = modules[tower], {}
     # Only images have cells to hide: a text would ignore a mask in silence.
     if module.kind == "image":
-        how = dict(visible=visible, keep=keep, layers=layers, attention=attention)
+        options = dict(visible=visible, keep=keep, layers=layers, attention=attention)
     elif visible is not None or layers or attention:
         raise ValueError(f"tower '{tower}' is a {module.kind}: it has no cells, layers or maps")
     if getattr(module, "has_batch_stats", False):
         # A number of passes, not a flag: an earlier pass fades by the momentum of those that follow
         # it (`nn.norms.TrackedBatchNorm`).
         batch_stats = int(train) if batch_stats is None else batch_stats
-        how["batch_stats"] = 0 if tower in settled else batch_stats
+        options["batch_stats"] = 0 if tower in settled else batch_stats
     if train and key is None and getattr(module, "drop_path", 0.0):
         raise ValueError(f"training tower '{tower}' with drop path needs a key")
     rngs = None if key is None else {"droppath": key}
     params = {"params": _weights(params, tower, shares)}
-    return module.apply(params, data, train=train, rngs=rngs, **how)
+    return module.apply(params, data, train=train, rngs=rngs, **options)
 
 
 def _decode(
@@ -182,8 +182,8 @@ def _decode(
     """See `Network.decode`."""
     module = _head(modules, name)
     geometry = {"grid": grid, "source": source, "target": target, "target_grid": target_grid}
-    how = geometry_for(module, geometry)
-    return module.apply({"params": params["decoders"][name]}, x, train=train, **how)
+    geometry = geometry_for(module, geometry)
+    return module.apply({"params": params["decoders"][name]}, x, train=train, **geometry)
 
 
 def _refine(
@@ -198,8 +198,8 @@ def _refine(
 ) -> Features:
     """See `Network.refine`."""
     module = _head(modules, name)
-    how = geometry_for(module, {"grid": grid})
-    y = module.apply({"params": params["decoders"][name]}, x, train=train, **how)
+    geometry = geometry_for(module, {"grid": grid})
+    y = module.apply({"params": params["decoders"][name]}, x, train=train, **geometry)
     return as_features(y, x)
 
 

@@ -33,21 +33,23 @@ def initial(
         """Zeros like what tower or decoder `name` makes."""
         if module := modules.get(name):
             # Heads of several layers need them; for all others they are shapes that nobody reads.
-            how = {"layers": True} if module.kind == "image" else {}
-            return _zeros(_shapes(module, encoders[name], module.example(), **how))
-        x, how = example(name)
-        return _zeros(as_features(_shapes(heads.modules[name], visit(name), x, **how), x))
+            options = {"layers": True} if module.kind == "image" else {}
+            return _zeros(_shapes(module, encoders[name], module.example(), **options))
+        x, geometry = example(name)
+        return _zeros(as_features(_shapes(heads.modules[name], visit(name), x, **geometry), x))
 
     def example(name):
         """What decoder `name` is called with."""
-        how = geometry_for(heads.modules[name], _example_geometry(modules, heads, name))
-        return zeros_of(heads.inputs[name]), how
+        geometry = geometry_for(heads.modules[name], _example_geometry(modules, heads, name))
+        return zeros_of(heads.inputs[name]), geometry
 
     def visit(name):
         """Parameters of decoder `name`, made after whatever feeds it."""
         if name not in decoders:
-            x, how = example(name)
-            decoders[name] = _parameters(key, f"decoders/{name}", heads.modules[name], x, **how)
+            x, geometry = example(name)
+            decoders[name] = _parameters(
+                key, f"decoders/{name}", heads.modules[name], x, **geometry
+            )
         return decoders[name]
 
     for name in heads.modules:
@@ -58,15 +60,15 @@ def initial(
     return {"encoders": encoders, "decoders": {name: decoders[name] for name in heads.modules}}
 
 
-def _shapes(module, params, x, **how):
+def _shapes(module, params, x, **options):
     """What a module returns, without computing it."""
-    return jax.eval_shape(lambda p, x: module.apply({"params": p}, x, **how), params, x)
+    return jax.eval_shape(lambda p, x: module.apply({"params": p}, x, **options), params, x)
 
 
-def _parameters(key, path, module, x, **how):
+def _parameters(key, path, module, x, **options):
     # By its path: adding a module, or leaving one out, changes no other's initial values.
     key = jax.random.fold_in(key, zlib.crc32(path.encode()))
-    return module.lazy_init({"params": key}, x, **how).get("params", {})
+    return module.lazy_init({"params": key}, x, **options).get("params", {})
 
 
 def _zeros(features: Features) -> Features:

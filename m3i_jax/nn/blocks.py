@@ -54,7 +54,7 @@ class Init(NamedTuple):
             return self
 
         def shrunk(init):
-            return lambda *how: init(*how) * jax.lax.rsqrt(2.0 * number)
+            return lambda *arguments: init(*arguments) * jax.lax.rsqrt(2.0 * number)
 
         return self._replace(proj=shrunk(self.proj), fc2=shrunk(self.fc2))
 

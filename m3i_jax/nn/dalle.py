@@ -80,13 +80,13 @@ class Block(nn.Module):
         self, x: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch height width out"]:
         """x (B, H, W, C) -> (B, H, W, width) float32."""
-        how = dict(bias=True, kernel_init=NORMAL, dtype=self.dtype)
+        conv = dict(bias=True, kernel_init=NORMAL, dtype=self.dtype)
         x = y = batch_sharded(x)
         for i, size in enumerate(self.kernels, 1):
             width = self.width if i == len(self.kernels) else self.width // 4
-            y = convolve(nn.relu(y), width, size, name=f"conv{i}", **how)
+            y = convolve(nn.relu(y), width, size, name=f"conv{i}", **conv)
         if x.shape[-1] != self.width:
-            x = convolve(x, self.width, 1, name="shortcut", **how)
+            x = convolve(x, self.width, 1, name="shortcut", **conv)
         return x.astype(jnp.float32) + self.gain * y.astype(jnp.float32)
 
 

@@ -83,8 +83,8 @@ class Downsample(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """(B, H, W, C) float32 -> (B, H/2, W/2, 2C) float32."""
-        how = dict(stride=2, kernel_init=TORCH, dtype=self.form.dtype)
-        y = convolve(x, 2 * x.shape[-1], 3, name="conv", **how)
+        conv = dict(stride=2, kernel_init=TORCH, dtype=self.form.dtype)
+        y = convolve(x, 2 * x.shape[-1], 3, name="conv", **conv)
         return LayerNorm(self.form.eps, name="norm")(y)
 
 
@@ -98,10 +98,10 @@ class Stem(nn.Module):
     def __call__(self, images: Float[Array, "batch height width 3"]) -> Array:
         """(B, H, W, 3) -> (B, H/4, W/4, C) float32."""
         eps = self.form.eps
-        how = dict(stride=2, bias=True, kernel_init=TORCH, dtype=self.form.dtype)
-        x = convolve(images, self.width // 2, 3, name="conv1", **how)
+        conv = dict(stride=2, bias=True, kernel_init=TORCH, dtype=self.form.dtype)
+        x = convolve(images, self.width // 2, 3, name="conv1", **conv)
         x = gelu(LayerNorm(eps, name="norm1")(x))
-        x = convolve(x, self.width, 3, name="conv2", **how)
+        x = convolve(x, self.width, 3, name="conv2", **conv)
         return LayerNorm(eps, name="norm2")(x)
 
 

@@ -125,14 +125,14 @@ class LargeKernel(nn.Module):
     def __call__(self, x: Array, batch_stats: int) -> Array:
         """x (B, h, w, C) -> (B, h, w, C) float32."""
         width = x.shape[-1]
-        how = dict(groups=width, kernel_init=convolution.TORCH, dtype=self.dtype)
-        y = convolution.convolve(x, width, self.size, bias=self.merged, name="conv", **how)
+        conv = dict(groups=width, kernel_init=convolution.TORCH, dtype=self.dtype)
+        y = convolution.convolve(x, width, self.size, bias=self.merged, name="conv", **conv)
         if self.merged:
             return y.astype(jnp.float32)
         y = TrackedBatchNorm(eps=EPS, name="norm")(y, batch_stats)
         if self.small is None:
             return y
-        return y + ConvNorm(width, self.small, **how, name="small")(x, batch_stats)
+        return y + ConvNorm(width, self.small, **conv, name="small")(x, batch_stats)
 
 
 class Mlp(nn.Module):

@@ -184,8 +184,8 @@ def _panel(ax, study: Study, measured: Found) -> None:
         if results:
             height, where = percents(results, metric).mean(), ("axes fraction", "data")
             ax.axhline(height, color="0.35", lw=1, ls=pictures.DASHES, zorder=1.9)
-            how = dict(xycoords=where, textcoords="offset points", ha="right", color="0.25")
-            ax.annotate(title.removeprefix("the encoder "), (1, height), (-2, 3), **how)
+            style = dict(xycoords=where, textcoords="offset points", ha="right", color="0.25")
+            ax.annotate(title.removeprefix("the encoder "), (1, height), (-2, 3), **style)
     ax.margins(0.08)
     ax.set_title(study.title, loc="left")
     ax.set(xlabel="form, ImageNet top-1 in the paper", ylabel=f"{name} (%)")

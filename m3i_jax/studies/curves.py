@@ -88,5 +88,5 @@ def _protocol(results: Sequence[Result]) -> str:
     data = ", ".join(sorted({r.data for r in results}))
     rows = sorted({(r.counts.get("train", 0), r.counts.get("test", 0)) for r in results})
     counts = "; ".join(f"{train} training and {test} test images" for train, test in rows)
-    how = sorted({f"jax {r.versions['jax']} on {r.versions['device']}" for r in results})
-    return f"{data}: {counts}; {'; '.join(how)}."
+    platforms = sorted({f"jax {r.versions['jax']} on {r.versions['device']}" for r in results})
+    return f"{data}: {counts}; {'; '.join(platforms)}."

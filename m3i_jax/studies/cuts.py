@@ -125,7 +125,7 @@ def measured(
     place: str | Path,
     on: Data | None = None,
     leave: Callable[[], int] = lambda: 0,
-    **how: Any,
+    **settings: Any,
 ) -> Iterator[Point]:
     """What every task finds of every cut, each as it is known; what a file has is not repeated.
 
@@ -134,13 +134,13 @@ def measured(
       place: folder or file of the results.
       on: the data; None = those of the run that the encoder is of.
       leave: asked before every encoder for a status to leave with, 0 to go on.
-      how: of `Evaluation`.
+      settings: of `Evaluation`.
     """
     for number, cut in enumerate(cuts, 1):
         if leave():
             return
         model = cut.model()
-        evaluation = Evaluation(model, on or datasets.of_run(model), **how)
+        evaluation = Evaluation(model, on or datasets.of_run(model), **settings)
         known = _known(place, evaluation)
         left = [task for task in tasks if written(task) not in known]
         if left:

@@ -83,8 +83,8 @@ def _models(cases: Sequence[Case], workdir: Path, seeds: int) -> Iterator[tuple[
 
 def _findings(model: Model, chosen: Sequence[Measure], place: Path) -> list[Finding]:
     """One finding of each measure, from the file or made."""
-    of, how = datasets.of_run(model), dict(train_limit=FITTED, test_limit=IMAGES)
-    evaluation = Evaluation(model, of, **how)
+    of, limits = datasets.of_run(model), dict(train_limit=FITTED, test_limit=IMAGES)
+    evaluation = Evaluation(model, of, **limits)
     evaluation.source("test")
     records = evaluation.records["test"]
     known = {
@@ -94,7 +94,7 @@ def _findings(model: Model, chosen: Sequence[Measure], place: Path) -> list[Find
     }
     left = [measure for measure in chosen if written(measure) not in known]
     if left:
-        new = run.analyzed(left, [model], on=[of], place=place, **how)
+        new = run.analyzed(left, [model], on=[of], place=place, **limits)
         # As a line of the file has them.
         known |= {one.measure: one._replace(values=finding.rounded(one.values)) for one in new}
     return [known[written(measure)] for measure in chosen]

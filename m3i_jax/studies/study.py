@@ -199,10 +199,9 @@ def perform(
         if (model.branch, seed) not in known:
             results.write(baselines, [measure(model, **limits, seed=seed)])
     # Last, since this is what makes the run finished.
-    how = {"seed": job.seed, "tera": job.tera}
-    found = [measure(model, **limits, **how) for model in trained]
-    found[-1].metrics.update(also(job))
-    results.write(job.workdir, found)
+    measured = [measure(model, **limits, seed=job.seed, tera=job.tera) for model in trained]
+    measured[-1].metrics.update(also(job))
+    results.write(job.workdir, measured)
     jax.clear_caches()  # programs of this case are of no use to the next one
     return 0
 

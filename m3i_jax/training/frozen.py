@@ -83,8 +83,8 @@ def _load(source: Source, slot: Slot, wanted: Mapping[str, Any], **fits: Any) ->
     if not weights.is_file(source.path):
         step, meta = weights.meta(source.path)
         branches.advise(meta, branch=source.branch, step=step)
-    how = source._asdict()
-    tower = weights.load(how.pop("path"), wanted["encoders"][slot.source], **how, **fits)
+    fields = source._asdict()
+    tower = weights.load(fields.pop("path"), wanted["encoders"][slot.source], **fields, **fits)
     state = {"encoders": {slot.source: tower}}
     heads = wanted.get("decoders")
     if heads and weights.is_file(source.path):

@@ -105,8 +105,8 @@ def start(
         LOG.warning("%s", sentence)
     block = schema.Saves(**config.checkpoint)
     # Opening the checkpoints holds the directory, so that a second run leaves it as it is.
-    how = dict(keep=block.keep, keep_every=block.keep_every or None)
-    hold = partial(Checkpoints, place.folder(workdir), **how)
+    keeping = dict(keep=block.keep, keep_every=block.keep_every or None)
+    hold = partial(Checkpoints, place.folder(workdir), **keeping)
     with Preemption(holds=jax.process_count() > 1) as preemption, hold() as kept:
         bound = bool(kept.steps())  # a start without a checkpoint binds nobody
         if not bound:  # one that goes on has what it started from in its checkpoint
@@ -119,8 +119,8 @@ def start(
         if getattr(source, "on_disk", False):
             source.survey(threads=config.threads)
         first = jax.process_index() == 0
-        how = dict(safe=MAY_CHANGE, write=first, bound=bound, of_run=of_run(run))
-        for phrase in guard_config(workdir, config, **how):
+        rules = dict(safe=MAY_CHANGE, write=first, bound=bound, of_run=of_run(run))
+        for phrase in guard_config(workdir, config, **rules):
             LOG.info("config: %s", phrase)
         state, position = _start(run, kept, inputs)
         step = int(state.step)
@@ -139,8 +139,8 @@ def start(
             if jax.process_count() > 1:  # all leave together, or somebody stands still
                 dog, parting = Watchdog(), []
                 after_each = [dog.rest, *after_each, dog.watch]
-            how = dict(hooks=after_each, parting=parting, closing=closing, stop=preemption.agreed)
-            step = _fit(context, state, position, **how)
+            calls = dict(hooks=after_each, parting=parting, closing=closing, stop=preemption.agreed)
+            step = _fit(context, state, position, **calls)
             _put_back(context)  # what was deleted while the last step was saved
         _still_there(kept, step)
         return 0 if step == run.total or wishes.end else EXIT_PREEMPTED
@@ -243,9 +243,9 @@ def _hooks(context: RunContext, kept: Checkpoints, *, every: int) -> list[Hook]:
     meta["fingerprint"] = context.inputs.fingerprint
     ceiling = flops.ceiling(run) if jax.process_index() == 0 else None  # only the first one logs
     history = read(context.workdir / METRICS)
-    how = dict(batch=config.batch, flush=every, ceiling=ceiling, history=history)
+    options = dict(batch=config.batch, flush=every, ceiling=ceiling, history=history)
     return [
-        hooks.logging(log, every=schema.Log(**config.log).every, **how),
+        hooks.logging(log, every=schema.Log(**config.log).every, **options),
         _putting_back(context, every=every),
         hooks.saving(
             kept,
@@ -276,8 +276,8 @@ def _put_back(context: RunContext) -> None:
         LOG.warning("%s", error)
 
 
-def _fit(context: RunContext, state, position, **how: Any) -> int:
-    """Runs the loop, `how` as `loop.fit` has it; returns the steps taken in all."""
+def _fit(context: RunContext, state, position, **calls: Any) -> int:
+    """Runs the loop, with the `calls` that `loop.fit` has; returns the steps taken in all."""
     run, inputs = context.run, context.inputs
     stream = batches(
         inputs.source,
@@ -303,7 +303,7 @@ def _fit(context: RunContext, state, position, **how: Any) -> int:
                 start=start,
                 total=run.total,
                 ended=lambda: context.wishes.end,
-                **how,
+                **calls,
             )
     finally:
         feed.close()

@@ -55,8 +55,8 @@ def _inputs(config: Config, method: Method) -> Iterator[str]:
             yield "config.augment.local is there, but the objective has no small crops"
     if "text" not in method.sources:
         block = schema.BLOCKS["captions"]
-        how = block.functions[block.named(config.captions)]
-        yield from _said("captions", config.captions, how, config.captions, "reads no texts")
+        function = block.functions[block.named(config.captions)]
+        yield from _said("captions", config.captions, function, config.captions, "reads no texts")
     if config.epoch_size and "epoch" not in config.duration + config.warmup:
         yield (
             f"config.epoch_size is {config.epoch_size}, but no length of the run is in epochs: "

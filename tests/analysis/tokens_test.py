@@ -21,12 +21,12 @@ def test_pooling_knows_the_class_token():
     x = RNG.normal(size=(2, 17, 5)).astype(np.float32)
     mean, first = x[:, 1:].mean(1), x[:, 0]
     for how, right in ((None, mean), ("mean", mean), ("cls", first)):
-        np.testing.assert_allclose(tokens.pooler(of(name="vit_s16"), how=how)(x), right, rtol=1e-6)
+        np.testing.assert_allclose(tokens.pooler(of(name="vit_s16"), pool=how)(x), right, rtol=1e-6)
     np.testing.assert_array_equal(tokens.pooler(of("both", name="vit_s16"))(x), first)
     for block in (dict(name="vit_s16", class_token=False), dict(name="swin_v2_t")):
         np.testing.assert_allclose(tokens.pooler(of(**block))(x), x.mean(1), rtol=1e-6)
         with pytest.raises(NotMeasurable, match="'toy' has no class token; pool by mean instead"):
-            tokens.pooler(of(**block), how="cls")
+            tokens.pooler(of(**block), pool="cls")
 
 
 def test_norms_of_any_size():

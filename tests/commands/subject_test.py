@@ -42,5 +42,5 @@ def test_data_sets_have_a_part_held_out_where_it_is_asked_for(said):
 @pytest.mark.parametrize("word, folder", [("none", None), ("", cache.home()), ("here", "here")])
 def test_features_are_kept_where_the_flag_says(said, word, folder):
     said(f"--cache={word}")
-    found = subject.how()["cache"]
+    found = subject.settings()["cache"]
     assert str(found) == str(folder)

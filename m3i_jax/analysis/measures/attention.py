@@ -28,8 +28,8 @@ def attention_distance(*, renormalize: bool = True) -> Measure:
     """
 
     def observe(scores: Scores, at: Placement) -> Array:
-        how = dict(class_token=at.class_token, renormalize=renormalize)
-        return analysis.attention_distance(scores, at.grid, at.patch, **how)
+        tokens = dict(class_token=at.class_token, renormalize=renormalize)
+        return analysis.attention_distance(scores, at.grid, at.patch, **tokens)
 
     return _heads("attention_distance", "attention distance", "pixels", renormalize, observe)
 
@@ -42,8 +42,8 @@ def attention_entropy(*, renormalize: bool = True) -> Measure:
     """
 
     def observe(scores: Scores, at: Placement) -> Array:
-        how = dict(class_token=at.class_token, renormalize=renormalize)
-        return analysis.attention_entropy(scores, **how)
+        tokens = dict(class_token=at.class_token, renormalize=renormalize)
+        return analysis.attention_entropy(scores, **tokens)
 
     return _heads("attention_entropy", "attention entropy", "nats", renormalize, observe)
 
@@ -56,8 +56,8 @@ def head_divergence(*, renormalize: bool = True) -> Measure:
     """
 
     def observe(scores: Scores, at: Placement) -> Array:
-        how = dict(class_token=at.class_token, renormalize=renormalize)
-        return analysis.head_divergence(scores, **how)
+        tokens = dict(class_token=at.class_token, renormalize=renormalize)
+        return analysis.head_divergence(scores, **tokens)
 
     return _heads("head_divergence", "divergence between heads", "nats", renormalize, observe)
 

@@ -54,8 +54,7 @@ def attention_maps(
         def look(scores):
             where = place(scores)
             queries = [CLASS] * (class_token and where.class_token) + cells
-            how = dict(class_token=where.class_token)
-            maps = query_maps(scores, queries, where.map, **how)
+            maps = query_maps(scores, queries, where.map, class_token=where.class_token)
             return maps.mean(1, keepdims=True) if heads == "mean" else maps
 
         def see(params: Any, x: Array) -> Any:

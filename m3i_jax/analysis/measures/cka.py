@@ -45,7 +45,7 @@ def cka(
     """
 
     def look(evaluation: Evaluation) -> Look:
-        vector = None if features == "tokens" else tokens.pooler(evaluation, how=features)
+        vector = None if features == "tokens" else tokens.pooler(evaluation, pool=features)
         side = min(batch, evaluation.batch("test"))
         return Look(layers=lambda x: gram_rows(x if vector is None else vector(x), side))
 

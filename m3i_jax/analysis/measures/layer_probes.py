@@ -39,7 +39,7 @@ def layer_probes(
     """
 
     def look(evaluation: Evaluation) -> Look:
-        pooled = tokens.pooler(evaluation, how=pool)
+        pooled = tokens.pooler(evaluation, pool=pool)
         last = _last_norm(evaluation) if norm else (lambda x: x)
         return Look(layers=lambda x: pooled(last(x)))
 

@@ -29,8 +29,8 @@ def neighbours(
     """
 
     def measure(evaluation: Evaluation, rows: Rows | None) -> Shown:
-        how = {} if evaluation.model.network is None else {"pool": pool}
-        table = evaluation.features("test", **how)
+        pooling = {} if evaluation.model.network is None else {"pool": pool}
+        table = evaluation.features("test", **pooling)
         if len(table.labels) < 2:
             raise NotMeasurable("neighbours need two images that can be read")
         asked = places(len(table.labels), queries)

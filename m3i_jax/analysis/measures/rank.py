@@ -31,7 +31,7 @@ def rank(
     """
 
     def look(evaluation: Evaluation) -> Look:
-        return Look(layers=tokens.pooler(evaluation, how=pool))
+        return Look(layers=tokens.pooler(evaluation, pool=pool))
 
     def measure(evaluation: Evaluation, rows: Rows | None) -> Shown:
         if len(rows.index) < 2:

@@ -39,8 +39,8 @@ def box(
 
 def drawing(of: Box, *inside: Any, label: str, **attributes: Any) -> Markup:
     """The SVG element: a picture with a name, that the keyboard reaches."""
-    how = dict(viewBox=f"0 0 {of.width:g} {of.height:g}", role="img", tabindex="0")
-    return element("svg", *inside, class_="plot", aria_label=label, **how, **attributes)
+    attributes |= dict(viewBox=f"0 0 {of.width:g} {of.height:g}", role="img", tabindex="0")
+    return element("svg", *inside, class_="plot", aria_label=label, **attributes)
 
 
 def axes(of: Box, x: Scale, y: Scale, *, unit: str = "", name: str = "step") -> Markup:

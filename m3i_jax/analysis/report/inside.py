@@ -86,8 +86,8 @@ def _heads(models: Sequence[Finding], sheet: Sheet) -> list[Markup]:
         panels.append(
             Heads(_name(of, sheet), sheet.tone(of.model), names, rows, *ends, means, what)
         )
-    how = dict(title=_titled(models[0].title), unit=models[0].unit, number_of=sheet.next)
-    return [sheet.take(drawn) for drawn in heads.heads(panels, **how)]
+    labels = dict(title=_titled(models[0].title), unit=models[0].unit, number_of=sheet.next)
+    return [sheet.take(drawn) for drawn in heads.heads(panels, **labels)]
 
 
 def _rows(values: Sequence[Any]) -> list[list[float]]:
@@ -112,8 +112,8 @@ def _layers(models: Sequence[Finding], sheet: Sheet) -> list[Markup]:
         ]
         if lines:
             title = _titled(models[0].title) if len(shown) == 1 else name.replace("_", " ")
-            how = dict(title=title, unit=models[0].unit, number_of=sheet.next)
-            drawn.append(sheet.take(heads.layers(lines, **how)))
+            labels = dict(title=title, unit=models[0].unit, number_of=sheet.next)
+            drawn.append(sheet.take(heads.layers(lines, **labels)))
     return [*drawn, *_numbers(models, sheet)]
 
 

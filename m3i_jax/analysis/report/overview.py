@@ -182,8 +182,8 @@ def _drawn(table: Table, rows: Sequence[Row], column: Column, sheet: Sheet) -> M
             value, ends = table.cells[row, column]
             best = table.best(row, column)
             shown.append(Measured(sheet.short(row[0]), sheet.tone(row[0]), value, ends or (), best))
-    how = dict(title=_title(column), unit=_unit(column), number_of=sheet.next)
-    return sheet.take(intervals.draw(shown, **how))
+    labels = dict(title=_title(column), unit=_unit(column), number_of=sheet.next)
+    return sheet.take(intervals.draw(shown, **labels))
 
 
 def _title(column: Column) -> str:

@@ -50,8 +50,8 @@ def look(
     # An empty test folder hides no val; where all are empty, the first says so.
     for folder in [d for d in places if has_images(d) or filled(d)] or places[:1]:
         inside = folder != root
-        how = dict(captions=captions, inside=inside, root=root, lists=split == "test")
-        one = _label(_unwrapped(folder), classes, **how)
+        options = dict(captions=captions, inside=inside, root=root, lists=split == "test")
+        one = _label(_unwrapped(folder), classes, **options)
         if best is None or one.account.labelled and not best.account.labelled:
             best = one
     if split == "test" and (training := _training(root)):

@@ -56,8 +56,8 @@ def fashion_mnist(
       NoSplit: another split, or one whose files are not there.
       ConfigError: a file that holds something else.
     """
-    how = "; Debian's package dataset-fashion-mnist has them, or --config.data.root=FOLDER"
-    return _read("fashion_mnist", root, split, GARMENTS, classes, captions, how=how)
+    hint = "; Debian's package dataset-fashion-mnist has them, or --config.data.root=FOLDER"
+    return _read("fashion_mnist", root, split, GARMENTS, classes, captions, hint=hint)
 
 
 def mnist(
@@ -77,7 +77,7 @@ def mnist(
       NoSplit: another split, or one whose files are not there.
       ConfigError: a file that holds something else.
     """
-    return _read("mnist", root, split, DIGITS, classes, captions, how="")
+    return _read("mnist", root, split, DIGITS, classes, captions, hint="")
 
 
 class Idx:
@@ -133,7 +133,7 @@ def _read(
     classes: Sequence[str] | None,
     captions: bool,
     *,
-    how: str,
+    hint: str,
 ) -> Idx:
     """The images and labels of a split, which fit together."""
     if classes is not None and tuple(classes) != names:
@@ -141,7 +141,7 @@ def _read(
     if split not in FILES:
         raise NoSplit(f"{name} has no split '{split}', expected {' or '.join(FILES)}")
     folder = Path(root).expanduser()
-    paths = [_found(folder, split, kind, how) for kind in ("images-idx3", "labels-idx1")]
+    paths = [_found(folder, split, kind, hint) for kind in ("images-idx3", "labels-idx1")]
     images, labels = (_values(path, rank) for path, rank in zip(paths, (3, 1), strict=True))
     if len(images) != len(labels) or not len(images):
         raise ConfigError(
@@ -155,7 +155,9 @@ def _read(
     return Idx(name, split, images, labels.astype(np.int32), names, captions=captions)
 
 
-def _found(folder: Path, split: str, kind: Literal["images-idx3", "labels-idx1"], how: str) -> Path:
+def _found(
+    folder: Path, split: str, kind: Literal["images-idx3", "labels-idx1"], hint: str
+) -> Path:
     """The file of a split; some mirrors write .idx3 and .idx1 for -idx3 and -idx1."""
     stem = f"{FILES[split]}-{kind}-ubyte"
     names = [f"{form}{end}" for form in (stem, stem.replace("-idx", ".idx")) for end in ("", ".gz")]
@@ -164,7 +166,7 @@ def _found(folder: Path, split: str, kind: Literal["images-idx3", "labels-idx1"]
             return folder / name
     there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     has = f", which has {listed(there)}" if there else " (no such folder)" * (not folder.is_dir())
-    raise NoSplit(f"no file {stem}, plain or .gz, in '{folder}'{has}{how}")
+    raise NoSplit(f"no file {stem}, plain or .gz, in '{folder}'{has}{hint}")
 
 
 def _values(path: Path, rank: int) -> np.ndarray:

@@ -142,8 +142,8 @@ class ParquetRecords:
         from pyarrow import parquet as library
 
         number, inside = self._groups[group]
-        file, how = self.files[number], dict(metadata=self._footers[number])
-        with _sound(file, ValueError), library.ParquetFile(file, **how, **CHECKED) as opened:
+        file, known = self.files[number], CHECKED | {"metadata": self._footers[number]}
+        with _sound(file, ValueError), library.ParquetFile(file, **known) as opened:
             return opened.read_row_group(inside, columns=[column], use_threads=False).column(0)
 
     def _image_part(self, group: int) -> tuple[Any, int]:

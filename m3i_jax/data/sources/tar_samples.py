@@ -107,11 +107,11 @@ def _samples(path: Path, at: Callable[[int, int], bytes], total: int) -> Samples
 
 def _check(path: Path, block: bytes) -> None:
     """Refuses a file that is no tar by its first bytes."""
-    for magic, how in COMPRESSED.items():
+    for magic, tool in COMPRESSED.items():
         if block.startswith(magic):
             raise ConfigError(
                 f"'{path}' is compressed, so nothing in it can be found without reading all "
-                f"before it; {how} it first"
+                f"before it; {tool} it first"
             )
     if not tar_members.is_one(lambda at, size: block[at : at + size]):
         raise ConfigError(f"'{path}' is no tar file" + ("; it is empty" if not block else ""))

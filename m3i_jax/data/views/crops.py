@@ -116,10 +116,10 @@ class Crops:
         image = Image.fromarray(sample.image)
         sizes = dict.fromkeys(self.views, (self.size, self.scale))
         sizes |= dict.fromkeys(self.locals, (self.local_size, self.local_scale))
-        how = dict(ratio=self.ratio, flip=self.flip, interpolation=self.interpolation)
+        crop = dict(ratio=self.ratio, flip=self.flip, interpolation=self.interpolation)
         images, boxes = {}, {}
         for name, (size, scale) in sizes.items():
-            view, boxes[name] = random_resized_crop(image, rng, size=size, scale=scale, **how)
+            view, boxes[name] = random_resized_crop(image, rng, size=size, scale=scale, **crop)
             images[name] = self.rand_augment(view, rng) if self.rand_augment else view
         return Batch(images=images, boxes=boxes, label=np.int32(sample.label))
 
@@ -221,11 +221,11 @@ def center_crop(
     wide = short if width <= height else int(short * width / height)
     top, left = round((tall - size) / 2), round((wide - size) / 2)
     box = np.array([top / scale, left / scale, size / scale, size / scale, 0, width], np.float32)
-    how = Image.Resampling.NEAREST if nearest else Image.Resampling.BICUBIC
+    resample = Image.Resampling.NEAREST if nearest else Image.Resampling.BICUBIC
     if tall * wide > LONG * size**2:
         cut = _chosen if nearest else _middle
         return cut(image, (top, size, tall, height), (left, size, wide, width)), box
-    resized = np.asarray(Image.fromarray(image).resize((wide, tall), how))
+    resized = np.asarray(Image.fromarray(image).resize((wide, tall), resample))
     return resized[top : top + size, left : left + size], box
 
 

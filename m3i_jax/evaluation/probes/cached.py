@@ -35,8 +35,8 @@ def rows(
     Raises:
       NotMeasurable, ValueError: see `features.require_tables`.
     """
-    sets = {name: evaluation.labelled(what=what, **how) for name, how in kinds.items()}
-    cuts = {name: crops(evaluation, views, seed=seed, **how) for name, how in kinds.items()}
+    sets = {name: evaluation.labelled(what=what, **kind) for name, kind in kinds.items()}
+    cuts = {name: crops(evaluation, views, seed=seed, **kind) for name, kind in kinds.items()}
     return of_sets(sets, cuts, choose=choose, seed=seed, what=what)
 
 
@@ -77,15 +77,15 @@ def of_sets(
     return Rows(len(learn), classes, widths, heads.GIVEN, batches, judged)
 
 
-def crops(evaluation: Evaluation, count: int, *, seed: int, **how: Any) -> list[FeatureSet]:
+def crops(evaluation: Evaluation, count: int, *, seed: int, **kind: Any) -> list[FeatureSet]:
     """Features of the labelled training images under `count` random crops each, mirrored by halves.
 
     Area .08 to 1, ratio ¾ to 4/3, bicubic (torchvision's defaults), of what the model sees of an
-    image otherwise.  how: of `Evaluation.features`.
+    image otherwise.  kind: of features, `pool` and `blocks`.
     """
     cropped = []
     for number in range(count):
-        features = evaluation.features("train", transform=crop(number, seed=seed), **how)
+        features = evaluation.features("train", transform=crop(number, seed=seed), **kind)
         kept = np.asarray(features.labels) >= 0
         cropped.append(
             features if kept.all() else FeatureSet(features.features[kept], features.labels[kept])

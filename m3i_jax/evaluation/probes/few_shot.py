@@ -112,6 +112,6 @@ def msn(train: FeatureSet, classes: int, *, strength: float = 0.1) -> Classifier
       strength: λ.
     """
     n = len(train.labels)
-    how = dict(tolerance=1e-6, limit=2000, rows=n, exact=True, plain=True, quiet=True)
-    (fit,) = logistic.path(train, classes, (strength / n,), **how)
+    search = dict(tolerance=1e-6, limit=2000, rows=n, exact=True, plain=True, quiet=True)
+    (fit,) = logistic.path(train, classes, (strength / n,), **search)
     return fit.classifier

@@ -76,10 +76,10 @@ def rows_of(
 
     views: `NEW`, or how many crops of each image are encoded beforehand; 0 = whole images.
     """
-    how = dict(choose=plan.choose, seed=plan.seed, what=what)
+    choice = dict(choose=plan.choose, seed=plan.seed, what=what)
     if views == NEW:
-        return drawn.rows(evaluation, kinds, **how)
-    return cached.rows(evaluation, kinds, views=views, **how)
+        return drawn.rows(evaluation, kinds, **choice)
+    return cached.rows(evaluation, kinds, views=views, **choice)
 
 
 def length(plan: Plan, rows: Rows) -> int:
@@ -105,10 +105,10 @@ def train(plan: Plan, rows: Rows, *, what: str) -> Found:
     stream = rows.batches(batch, plan.seed)
     batches = itertools.islice(stream, steps)
     rates = np.asarray(plan.rates) * batch / 256
-    how = dict(rates=rates, decays=plan.decays, normalise=plan.normalise, sight=rows.sight)
+    settings = dict(rates=rates, decays=plan.decays, normalise=plan.normalise, sight=rows.sight)
     try:
         key = jax.random.key(plan.seed)
-        tables = heads.fit(plan.head, starts, optimizer, batches, key, what=what, **how)
+        tables = heads.fit(plan.head, starts, optimizer, batches, key, what=what, **settings)
     finally:
         stream.close()
     shares = _shares(plan, rows, tables, what)

@@ -192,8 +192,8 @@ def _step(rule: Rule, state: Any, frozen: Any, x: Any, y: Array, rates: Array, d
         seen = features[kind]
         if rule.normalise:
             seen, norm = _by_the_batch(seen, norm)
-        how = functools.partial(_advance, rule, seen, y)
-        moved[kind] = *jax.vmap(how)(params, memory, rates, decays), norm
+        advance = functools.partial(_advance, rule, seen, y)
+        moved[kind] = *jax.vmap(advance)(params, memory, rates, decays), norm
     return moved
 
 

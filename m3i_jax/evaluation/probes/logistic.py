@@ -62,12 +62,12 @@ def lbfgs(
         features, labels = features[order], labels[order]
         held = FeatureSet(features[:cut], labels[:cut])
         rest = FeatureSet(features[cut:], labels[cut:])
-        how = dict(tolerance=max(tolerance, 1e-4), limit=iterations, rows=len(labels))
-        fits = path(rest, classes, STRENGTHS, **how)
+        search = dict(tolerance=max(tolerance, 1e-4), limit=iterations, rows=len(labels))
+        fits = path(rest, classes, STRENGTHS, **search)
         best = int(np.argmax([score(fit.classifier, held)[0] for fit in fits]))
         l2, start, known = STRENGTHS[best], fits[best].classifier, fits[best].directions
-    how = dict(tolerance=tolerance, limit=iterations, rows=len(labels), exact=True, known=known)
-    (fit,) = path(FeatureSet(features, labels), classes, (l2,), start=start, **how)
+    search = dict(tolerance=tolerance, limit=iterations, rows=len(labels), exact=True, known=known)
+    (fit,) = path(FeatureSet(features, labels), classes, (l2,), start=start, **search)
     top1, top5 = score(fit.classifier, test)
     return Probe(top1, top5, fit.classifier, float(l2), fit.iterations, fit.converged)
 

@@ -67,8 +67,8 @@ def attentive(
     pairs = list(itertools.product(rates, decays))
     start = functools.partial(probe.start, biases=form == "capi")
     length = dict(batch=batch, steps=steps, epochs=epochs)
-    how = dict(choose=choose, seed=seed, normalise=form == "aim", **length)
-    plan = grid.Plan(probe.attend, start, RULE, schedule, *zip(*pairs, strict=True), **how)
+    training = dict(choose=choose, seed=seed, normalise=form == "aim", **length)
+    plan = grid.Plan(probe.attend, start, RULE, schedule, *zip(*pairs, strict=True), **training)
 
     def measure(evaluation: Evaluation) -> Measured:
         if evaluation.model.network is None:

@@ -73,9 +73,9 @@ def corruptions(
 
 def _transform(name: str, severity: int, table: str, seed: int) -> Transform:
     """A corruption as something that is done to images."""
-    how = dict(name=name, severity=severity, table=table, seed=seed)
+    corruption = dict(name=name, severity=severity, table=table, seed=seed)
     return Transform(
-        f"{name} {severity} {table} {seed}", functools.partial(common.corrupted, **how)
+        f"{name} {severity} {table} {seed}", functools.partial(common.corrupted, **corruption)
     )
 
 

@@ -58,13 +58,13 @@ def linear_grid(
     if not rates or not blocks:
         raise ConfigError("rates and blocks are one or more numbers each")
     length = dict(batch=batch, steps=steps, epochs=epochs)
-    still, how = np.zeros(len(rates)), dict(choose=choose, seed=seed, **length)
-    plan = grid.Plan(heads.linear, heads.linear_start, RULE, heads.cosine, rates, still, **how)
+    still, training = np.zeros(len(rates)), dict(choose=choose, seed=seed, **length)
+    plan = grid.Plan(heads.linear, heads.linear_start, RULE, heads.cosine, rates, still, **training)
 
     def measure(evaluation: Evaluation) -> Measured:
         kinds = {
-            f"{how.get('pool', 'pixels')} of {how.get('blocks', 1)} blocks": how
-            for how in inputs(evaluation, pools, blocks)
+            f"{kind.get('pool', 'pixels')} of {kind.get('blocks', 1)} blocks": kind
+            for kind in inputs(evaluation, pools, blocks)
         }
         rows = grid.rows_of(evaluation, kinds, plan, views=views, what=WHAT)
         by_input = grid.train(plan, rows, what=WHAT)

@@ -35,9 +35,11 @@ def _kept(run: Run, rows: int) -> int:
         prepared = fw.prepare(method, network, inputs, key=key, params=params, states=states)
 
         def loss(params):
-            how = dict(train=True, key=key)
-            representations, _, seen = fw.encode(method, network, params, states, prepared, **how)
-            scores = fw.score(method, network, params, representations, seen, **how)
+            options = dict(train=True, key=key)
+            representations, _, seen = fw.encode(
+                method, network, params, states, prepared, **options
+            )
+            scores = fw.score(method, network, params, representations, seen, **options)
             return sum(score.loss for score in scores.values())
 
         return jax.vjp(loss, params)[1]

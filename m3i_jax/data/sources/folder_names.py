@@ -3,12 +3,12 @@
 import collections
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.data.sources.protocol import SHOWN, NoSplit
-from m3i_jax.data.sources.split_words import folded, is_piece, is_round, split_of
+from m3i_jax.data.sources.split_words import is_piece, is_round, parted, qualified, split_of
 
 ORDER = {"train": ("train",), "test": ("test", "val")}  # what may be read as a split, first to last
 ALIKE = {"train": "training_set and train2017", "test": "testing, validation_set and val2017"}
@@ -78,18 +78,9 @@ def splits(folder: Path) -> dict[str, Path]:
     Raises:
       ConfigError: two look like the same one, or training and another are one folder.
     """
-    by_kind: dict[str, Path] = {}
     folders = subfolders(folder)
-    for one in folders:
-        kind = split_of(one.name)
-        if kind in by_kind:
-            raise ConfigError(
-                f"'{folder}' has two folders that look like its {kind} split, "
-                f"'{by_kind[kind].name}' and '{one.name}'; leave one of them there"
-            )
-        if kind:
-            by_kind[kind] = one
-    by_kind = by_kind or _paired(folder, folders)
+    by_kind = _one_each(folder, [(split_of(one.name), one) for one in folders])
+    by_kind = _qualified(folder, folders, by_kind or _paired(folder, folders))
     places = {kind: one.resolve() for kind, one in by_kind.items()}
     for kind, place in places.items():
         if kind != "train" and place == places.get("train"):
@@ -100,20 +91,47 @@ def splits(folder: Path) -> dict[str, Path]:
     return by_kind
 
 
-def _paired(root: Path, folders: list[Path]) -> dict[str, Path]:
+def _one_each(root: Path, folders: Iterable[tuple[str | None, Path]]) -> dict[str, Path]:
+    """Kind -> the folder of it, of which there may be one."""
+    by_kind: dict[str, Path] = {}
+    for kind, one in folders:
+        if kind in by_kind:
+            raise ConfigError(
+                f"'{root}' has two folders that look like its {kind} split, "
+                f"'{by_kind[kind].name}' and '{one.name}'; leave one of them there"
+            )
+        if kind:
+            by_kind[kind] = one
+    return by_kind
+
+
+def _qualified(root: Path, folders: Sequence[Path], known: dict[str, Path]) -> dict[str, Path]:
+    """The splits with those of names that say more: train-other-500 and test-clean.
+
+    Where some are known a lacking kind is taken if there is one of it; where none is, names of
+    several kinds are meant as splits, and one alone may be a class.
+    """
+    named = [(kind, one) for one in folders if (kind := qualified(one.name)) and kind not in known]
+    count = collections.Counter(kind for kind, _ in named)
+    if known:
+        return known | {kind: one for kind, one in named if count[kind] == 1}
+    return _one_each(root, named) if len(count) > 1 else {}
+
+
+def _paired(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
     """Splits by names that differ in the word of a split alone: seg_train and segTest, 2 (val).
 
     Raises:
       ConfigError: there are several pairs, as trainA, testA, trainB and testB, of which none is
-        meant more than others.
+        meant more than others; or further folders of training.
     """
     alike: dict[tuple[str, ...], dict[str, Path]] = {}
+    training = []
     for folder in folders:
-        apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder.name)
-        words = [word for word in re.split(r"[\s_.,+()\[\]-]+", folded(apart)) if word]
-        kinds = [split_of(word) for word in words]
-        rest = tuple(w for w, k in zip(words, kinds, strict=True) if not k and not w.isdecimal())
-        for kind in filter(None, kinds):
+        kinds, others = parted(folder.name)
+        training += [("train", folder)] if kinds == ["train"] else []
+        rest = tuple(word for word in others if not word.isdecimal())
+        for kind in kinds:
             alike.setdefault(rest, {}).setdefault(kind, folder)
     pairs = [pair for pair in alike.values() if len(pair) > 1 and "train" in pair]
     if len(pairs) > 1:
@@ -122,7 +140,7 @@ def _paired(root: Path, folders: list[Path]) -> dict[str, Path]:
             f"'{root}' holds the splits of several data sets, {several}; give the folders of one "
             "of them, called train and test, as config.data.root"
         )
-    return pairs[0] if pairs else {}
+    return _one_each(root, training) and pairs[0] if pairs else {}
 
 
 def candidates(root: Path, split: str | None) -> list[Path]:
@@ -145,6 +163,8 @@ def candidates(root: Path, split: str | None) -> list[Path]:
     if chosen or split == "train" and not by_kind:
         return chosen or [root]
     there = f"; it has {_quoted(path.name for path in by_kind.values())}" if by_kind else ""
+    wanted = [d.name for d in subfolders(root) if qualified(d.name) in ORDER[split]]
+    there += f"; of {_quoted(wanted)} call one {split}" if len(wanted) > 1 else ""
     raise NoSplit(
         f"'{root}' has no {split} split: looked for {', '.join(ORDER[split])} in it, in any case, "
         f"and for names such as {ALIKE[split]}{there}"
@@ -169,6 +189,9 @@ def not_splits(
     alike = [name for name in names if split_of(name) and name not in known]
     if inside and len(names) > 1 and [name.casefold() for name in alike] == ["train"]:
         return
+    if not inside:
+        _not_either([name for name in names if name not in known], folder)
+        alike += [name for name in _qualifying(names) if name not in (*alike, *known)]
     if alike:
         others = ", ".join(name for name in names if name not in alike)
         raise ConfigError(
@@ -176,6 +199,24 @@ def not_splits(
             + (f", beside {others}" if others else "")
             + "; splits are expected side by side in config.data.root, classes within them"
         )
+
+
+def _not_either(names: Sequence[str], folder: Path) -> None:
+    """Refuses names that all say a split, and not the same, as train-station and test-tube do."""
+    kinds = [parted(name)[0] for name in names]
+    if all(kinds) and len({first for first, *_ in kinds}) > 1:
+        raise ConfigError(
+            f"'{folder}' holds {_quoted(names[:SHOWN])}, which may be splits or classes; call "
+            "splits train and test, and put classes into a folder train of their own"
+        )
+
+
+def _qualifying(names: Sequence[str]) -> list[str]:
+    """Names that are splits with further words; train-clean is none beside bus-clean."""
+    said = {name: parted(name) for name in names}
+    classes = [set(others) for kinds, others in said.values() if not kinds]
+    shared = lambda name: any(set(said[name][1]) <= others for others in classes)  # noqa: E731
+    return [name for name in names if qualified(name) and not shared(name)]
 
 
 def _not_pieces(names: list[str], inner: Mapping[str, Collection[str]], folder: Path) -> None:

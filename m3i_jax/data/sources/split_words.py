@@ -59,6 +59,16 @@ KINDS = """
     labeled labelled unlabeled unlabelled un_labeled un_labelled annotated unannotated supervised
     unsupervised
 """
+# What tells several of a kind apart, behind or before the word: train-other-500, test_public.
+QUALIFIERS = """
+    clean other noisy real synthetic synth sim simulated small medium large tiny mini micro full
+    half extra additional easy hard seen unseen known unknown id ood iid day night indoor outdoor
+    fine coarse public private hidden source target hr lr hq lq rgb gray grey raw original final
+    processed preprocessed resized cropped aug augmented balanced unbalanced imbalanced weak strong
+    std version shot pct percent px part batch split group session round run subset chunk shard
+"""
+# What training on two splits is called.
+BOTH = "trainval train_val train+val"
 _BEFORE = """
     ilsvrc image images img imgs data set bilder daten datos imágenes conjunto jeu données
     ensemble
@@ -111,6 +121,45 @@ _PIECE = re.compile(
     rf"fold[a-k]|(?:{_any(KINDS)})(?:{_GAP}*(?:{_any(_BEHIND)}|\d))*"
 )
 _ROUND = re.compile(rf"(?:{_any(ROUNDS)}){_GAP}*\d+{_GAP}*")
+
+
+_QUALIFIER = re.compile(
+    rf"{_any(' '.join((QUALIFIERS, KINDS, _BEFORE, _BEHIND, _LINKS)))}|[a-z]|\d+"
+)
+_BOTH = re.compile(rf"(?:{_any(BOTH)})(?:{_GAP}*\d+)?")
+
+
+def words(name: str) -> list[str]:
+    """The words of a name, without case: those of trainSet_10k are train, set, 10 and k."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name[:LONGEST])
+    return re.findall(r"\d+|[^\s\d_.,+()\[\]-]+", folded(apart))
+
+
+def parted(name: str) -> tuple[list[str], list[str]]:
+    """The splits that words of a name say, and its other words: (train,), (other, 500)."""
+    kinds, others = [], []
+    for word in words(name):
+        kind = None if word.isdecimal() else split_of(word)
+        (kinds if kind else others).append(kind or word)
+    return kinds, others
+
+
+def qualified(name: str) -> str | None:
+    """The split of a name that has a word for one, and else what tells several of them apart.
+
+    So train-other-500 and test_public are known; train-station has a word for something else.
+    """
+    if _BOTH.fullmatch(folded(name)[:LONGEST]):
+        return "train"
+    kinds, others = parted(name)
+    if len(name) > LONGEST or kinds not in (
+        ["train"],
+        ["test"],
+        ["val"],
+        ["test", "val"],
+    ):  # COCO's test-dev
+        return None
+    return kinds[0] if all(map(_QUALIFIER.fullmatch, others)) else None
 
 
 def is_round(name: str) -> bool:

@@ -20,7 +20,7 @@ from m3i_jax import jsonfile, ordinary
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources import contents
 from m3i_jax.data.sources.folder_names import is_system
-from m3i_jax.data.sources.split_words import split_of
+from m3i_jax.data.sources.split_words import qualified, split_of
 
 SUFFIX = ".zip"
 ENCRYPTED = 1  # a bit of a member's flags
@@ -312,4 +312,5 @@ def _unwrapped(inside: Inside) -> Inside:
     if len(there) != 1 or not there[0].is_dir() or split_of(there[0].name):
         return inside
     inner = _unwrapped(there[0])
-    return inner if any(split_of(path.name) for path in inner.iterdir()) else inside
+    names = [path.name for path in inner.iterdir()]
+    return inner if any(split_of(name) or qualified(name) for name in names) else inside

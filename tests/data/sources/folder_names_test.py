@@ -133,3 +133,66 @@ def test_splits_of_several_data_sets_are_no_classes(tmp_path, names):
     for split in ("train", "test"):
         with pytest.raises(ConfigError, match="holds the splits of several data sets"):
             folder_names.candidates(tmp_path, split)
+
+
+@pytest.mark.parametrize(
+    "names, train, test",
+    [
+        ("train-other-500 test-clean", "train-other-500", "test-clean"),
+        ("clean-test other_train_500 readme", "other_train_500", "clean-test"),
+        ("trainval test-dev2017", "trainval", "test-dev2017"),
+        ("train test-clean", "train", "test-clean"),
+        ("train test-clean test-other", "train", "of 'test-clean' and 'test-other' call one test"),
+        ("train val test_public test_private", "train", "val"),
+        (
+            "dev-clean test-clean",
+            "no train split.*it has 'dev-clean' and",
+            "test-clean",
+        ),
+        (
+            "train-clean-100 train-clean-360 test-clean",
+            "two .*'train-clean-100' and",
+            "two folders",
+        ),
+        (
+            "train-clean-100 train-other-500 test-other",
+            "two .*'train-clean-100' and",
+            "two folders",
+        ),
+        ("train-station test-tube", "", "no test split"),  # as likely classes, see below
+        ("train-clean bus-clean", "", "no test split"),
+    ],
+)
+def test_splits_with_further_words_are_found_or_refused(names, train, test, tmp_path):
+    made(tmp_path, *names.split())
+    for split, what in (("train", train), ("test", test)):
+        if not what or (tmp_path / what).is_dir():
+            assert folder_names.candidates(tmp_path, split)[0] == tmp_path / what
+        else:
+            with pytest.raises(ConfigError, match=what):
+                folder_names.candidates(tmp_path, split)
+
+
+@pytest.mark.parametrize(
+    "names, sentence",
+    [
+        ("train-station test-tube", "'train-station' and 'test-tube', which may be splits or cl"),
+        ("bird_train cat_test", "which may be splits or classes; call splits train and test"),
+        ("train-a train-b", "'train-a' and 'train-b', which looks like a split"),
+        ("train-clean cat", "'train-clean', which looks like a split .* beside cat"),
+        ("train-station bus-station", None),
+        ("train-station test-tube cat", None),
+        ("train-real train-toy bus-real bus-toy", None),
+        ("train-station train-driver", None),
+    ],
+)
+def test_classes_that_begin_as_splits_do_are_classes_where_nothing_else_is_meant(
+    names, sentence, tmp_path
+):
+    inner = dict.fromkeys(names.split(), ())
+    folder_names.not_splits(inner, tmp_path, inside=True)
+    folder_names.not_splits(inner, tmp_path, inside=False, known=inner)
+    if sentence is None:
+        return folder_names.not_splits(inner, tmp_path, inside=False)
+    with pytest.raises(ConfigError, match=sentence):
+        folder_names.not_splits(inner, tmp_path, inside=False)

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from m3i_jax.data.sources.split_words import is_piece, is_round, split_of
+from m3i_jax.data.sources.split_words import is_piece, is_round, parted, qualified, split_of, words
 
 NAMES = {
     "train": "train Train TRAIN training Training_Set training_set "
@@ -114,9 +114,27 @@ def test_pieces_of_a_split_are_known_and_classes_are_none():
         assert not is_round(name)
 
 
+def test_a_split_with_words_that_tell_parts_of_data_apart_is_one():
+    names = {
+        "train": "train-other-500 train-clean-100 train_small Train_HR trainClean train10k "
+        "train_1shot other_train_500 train.v1 training_batch_a trainval trainval2017 train_val",
+        "test": "test-clean test_public test-dev test-dev2017 clean-test test_5shot testOther",
+        "val": "dev-clean Valid_LR val_1pct val-v1",
+    }
+    for kind, spelt in names.items():
+        for name in spelt.split():
+            assert qualified(name) == kind and split_of(name) is None, name
+    classes = "train-station test-tube dev_board valid_ticket train_driver bird_train clean other "
+    classes += "500 train_test trainer_small testtube station-other-500 training_shoe"
+    for name in classes.split():
+        assert qualified(name) is None, name
+    assert words("trainSet_10k-v2") == ["train", "set", "10", "k", "v", "2"]
+    assert parted("train-station 2") == (["train"], ["station", "2"])
+
+
 def test_long_names_take_no_time():
     start = time.process_time()
     for name in ("9" * 250 + "x", "train" + "9" * 250 + "x", "dataset" * 36, "d'" * 120 + "x"):
-        assert split_of(name) is None
+        assert split_of(name) is qualified(name) is None
     assert split_of("train" + "_dataset" * 9) == "train"
     assert time.process_time() - start < 0.5

@@ -123,6 +123,9 @@ def refusal(value: Any, annotation: Any, what: str) -> str | None:
         return f"{what} is {shown(value)}, which no config can say" if code and value else None
     fitting = [choice for choice, kind in zip(choices, kinds, strict=True) if _fits(value, kind)]
     if not fitting:
+        for mark in (mark for _, marks in choices for mark in marks):
+            if type(value) in getattr(mark, "explains", ()):
+                return f"{what} is {shown(value)}, expected {mark.expected(value)}"
         names = " or ".join(dict.fromkeys(_name(kind) for kind in kinds))
         return f"{what} is {shown(value)} ({type(value).__name__}), expected {names}"
     long = [choice for choice in fitting if _length(choice[0]) in (None, _size(value))]

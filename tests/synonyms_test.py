@@ -11,7 +11,7 @@ from m3i_jax.data import captions
 from m3i_jax.data.views import crops
 from m3i_jax.encoders import table
 from m3i_jax.methods import compose
-from m3i_jax.training import optimizer, schedules, schema
+from m3i_jax.training import lengths, optimizer, schema
 from m3i_jax.training.config import DTYPES, Config
 
 # What has the keys of a block: {name: function}, {"": function} where the block names none.
@@ -150,7 +150,7 @@ VALUES = {
     tuple(data.SOURCES): "imagenet image_folder, ImageFolder image_folder, digits digit_scenes",
     tuple(schema.WEIGHTINGS): "gradnorm gradient_norm, GradNorm gradient_norm",
     DTYPES: "bf16 bfloat16, fp32 float32, fp16 bfloat16, half bfloat16",
-    schedules.UNITS: "iterations steps, iters steps, images samples, % percent, epoch epochs",
+    lengths.UNITS: "iterations steps, iters steps, images samples, % percent, epoch epochs",
 }  # fmt: skip
 
 

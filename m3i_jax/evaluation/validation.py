@@ -27,7 +27,7 @@ from m3i_jax.evaluation import datasets, models, results, terms
 from m3i_jax.evaluation.answers import BEST, Answers, answers, measures, write
 from m3i_jax.evaluation.intervals import wilson
 from m3i_jax.parallel import processes, sharding
-from m3i_jax.training import hooks, reading, schedules, schema
+from m3i_jax.training import hooks, lengths, reading, schema
 from m3i_jax.training.assemble import Run
 from m3i_jax.training.log import METRICS, read
 from m3i_jax.training.loop import Hook, StepInfo
@@ -90,7 +90,7 @@ def validation(context: RunContext) -> list[Hook]:
     wanted = schema.Validation(**run.config.validation)
     source = _opened(run, wanted, context.inputs.source, context.workdir)
     length = run.config.epoch_size or len(context.inputs.source)
-    every = schedules.parse(wanted.every, batch=run.config.batch, total=run.total, epoch=length)
+    every = lengths.parse(wanted.every, batch=run.config.batch, total=run.total, epoch=length)
     return [_hook(context, Validator(wanted, source, _asking(context, wanted, source), every))]
 
 

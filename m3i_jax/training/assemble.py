@@ -15,7 +15,8 @@ from m3i_jax import decoders as decoding
 from m3i_jax.build import ConfigError
 from m3i_jax.framework import Method, Weighting
 from m3i_jax.parallel import sharding
-from m3i_jax.training import agreement, schedules, schema
+from m3i_jax.ranges import INT32
+from m3i_jax.training import agreement, lengths, schedules, schema
 from m3i_jax.training import optimizer as optimizers
 from m3i_jax.training.average import average, fitted_to, with_momentum
 from m3i_jax.training.config import Config
@@ -101,7 +102,7 @@ class Run(NamedTuple):
 
 def length(config: Config, *, images: int) -> int:
     """Steps of the whole run, over a training set of so many images."""
-    return schedules.parse(config.duration, batch=config.batch, epoch=config.epoch_size or images)
+    return lengths.parse(config.duration, batch=config.batch, epoch=config.epoch_size or images)
 
 
 def objective(config: Config, *, make: Callable = build.call) -> Method:
@@ -264,8 +265,8 @@ def _weighting(config: Config, method: Method) -> Weighting:
 def _lengths(config: Config, epoch: int) -> tuple[int, int]:
     """Steps of the run and of its warm-up; 0 images per epoch are not known yet."""
     sizes = dict(batch=config.batch, epoch=epoch or config.batch)
-    total = schedules.parse(config.duration, **sizes)
-    warmup = schedules.parse(config.warmup, total=total, **sizes)
+    total = lengths.parse(config.duration, **sizes)
+    warmup = lengths.parse(config.warmup, total=total, **sizes)
     if epoch or not total or "epoch" not in config.duration + config.warmup:
         schedules.check_lengths(total, warmup)
     return total, warmup
@@ -291,12 +292,19 @@ def shapes(parts: Parts) -> Any:
     return params
 
 
+def rehearse(parts: Parts) -> None:
+    """Refuses what only the tree of all parameters shows, before the data says how long a run is:
+    patterns of the optimiser that are of no path, and rules that leave nothing to train."""
+    own = dict(params=shapes(parts), batch=parts.config.batch, total=INT32, make=build.made)
+    optimizers.create(parts.config.optimizer, **own)
+
+
 def finish(parts: Parts, *, images: int) -> Run:
     """The run that has these parts, over a training set of so many images."""
     config, network, mesh = parts.config, parts.network, parts.mesh
     epoch = config.epoch_size or images
     total = length(config, images=images)
-    warmup = schedules.parse(config.warmup, batch=config.batch, epoch=epoch, total=total)
+    warmup = lengths.parse(config.warmup, batch=config.batch, epoch=epoch, total=total)
     method = fitted_to(parts.method, config, max(total, 1))
     key = jax.random.key(config.seed)
     params = shapes(parts._replace(method=method))

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from m3i_jax import build, renamed
 from m3i_jax.build import ConfigError
 from m3i_jax.ranges import Pixels, Range, Rate, Seed, shown
-from m3i_jax.texts import NAME, NAMES, Filled, OneOf
+from m3i_jax.texts import NAME, NAMES, OneOf
+from m3i_jax.training.lengths import Length
 
 LARGEST = 10**100
 DTYPES = ("float32", "bfloat16")
@@ -44,7 +45,7 @@ class Config:
     """
 
     batch: Batch
-    duration: Filled
+    duration: Length
     data: dict
     encoder: dict
     objective: dict
@@ -53,7 +54,7 @@ class Config:
     image: Pixels = 224
     dtype: Annotated[str, OneOf(*DTYPES)] = "float32"
     accumulate: Batch = 1
-    warmup: Filled = "0 steps"
+    warmup: Length = "0 steps"
     epoch_size: Annotated[int, Range(0, 2**40)] = 0
     threads: Annotated[int, Range(1, 256)] = 2
     unreadable: Rate = 0.001

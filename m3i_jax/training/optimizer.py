@@ -83,7 +83,7 @@ def create(
 def check(block: Mapping[str, Any], *, batch: int, total: int, warmup: int) -> None:
     """Refuses what does not go together in a block whose keys and values have been checked.
 
-    Patterns that no parameter matches are left to `create`.
+    Patterns that no parameter matches are left to `create`, see `assemble.rehearse`.
     """
     _, own = choose(offered(), block, what="config.optimizer")
     field = {n: p.default for n, p in inspect.signature(optimizer).parameters.items()} | own

@@ -1,14 +1,12 @@
-"""Lengths and learning rates over a run: one place converts units, one follows the recipes."""
+"""Learning rates over a run, as the recipes have them."""
 
-import math
-import re
 from collections.abc import Callable
 from typing import Annotated
 
 import jax.numpy as jnp
 
-from m3i_jax.build import ConfigError, likeliest, nearest
-from m3i_jax.ranges import INT32, Ascending, Range, Stretch
+from m3i_jax.build import ConfigError
+from m3i_jax.ranges import Ascending, Range, Stretch
 from m3i_jax.types import Array
 
 Schedule = Callable[[Array], Array]  # (step) -> float32
@@ -21,73 +19,6 @@ Stairs = Annotated[int, Range(0, 100_000, why="once an epoch, or 0 for a smooth 
 Milestone = Annotated[float, Range(0, 1, above=True, below=True, why="a share of the run")]
 Milestones = Annotated[tuple[Milestone, ...], Ascending(least=1)]
 Factor = Annotated[float, Range(1e-6, 1, below=True, why="the rate is lower behind a milestone")]
-
-UNITS = ("steps", "epochs", "samples", "percent")
-
-
-def parse(
-    length: str | int,
-    *,
-    batch: int | None = None,
-    epoch: int | None = None,
-    total: int | None = None,
-) -> int:
-    """Steps in a length such as "1600 epochs", "5000 steps", "2e6 samples" or "5 percent".
-
-    Args:
-      length: number and unit; a bare whole number counts steps.
-      batch: images per step, for samples and epochs.
-      epoch: images per epoch.
-      total: steps of the whole run, for percent.
-
-    Returns:
-      The nearest whole number of steps, at least 1 unless the length is 0. Epochs count images
-      exactly: 40 epochs are round(40 · epoch / batch) steps, not 40 · floor(epoch / batch).
-    """
-    number, unit = _split(length)
-    if unit == "steps" and number != int(number):
-        raise ConfigError(f"{length!r} is not a whole number of steps")
-    needs = {"epochs": ("batch", "epoch"), "samples": ("batch",), "percent": ("total",)}
-    sizes = {"batch": batch, "epoch": epoch, "total": total}
-    for name in needs.get(unit, ()):
-        if not sizes[name]:
-            raise ConfigError(f"{length!r} is counted in {unit}, which needs the {name} size")
-    if unit == "percent" and number > 100:
-        raise ConfigError(f"{length!r} is more than the whole run")
-    steps = {
-        "steps": lambda: number,
-        "epochs": lambda: number * epoch / batch,
-        "samples": lambda: number / batch,
-        "percent": lambda: number * total / 100,
-    }[unit]()
-    if steps > INT32:
-        raise ConfigError(f"{length!r} is {steps:.3g} steps, expected at most {INT32}")
-    return max(1, math.floor(steps + 0.5)) if number > 0 else 0
-
-
-def _split(length: str | int) -> tuple[float, str]:
-    """(number, unit) of a length."""
-    words = str(length).split()
-    if len(words) == 1:
-        words.append("steps")
-        if glued := re.fullmatch(r"(\d[\d.]*)([^\W\d]+|%)", words[0]):  # not 2e6, but 50%
-            meant = likeliest(glued[2], UNITS)
-            hint = f"; did you mean '{glued[1]} {meant}'?" if meant else ""
-            raise ConfigError(f"{length!r} is not a number and a unit in two words{hint}")
-    try:
-        text, unit = words
-        number = float(text)
-    except ValueError:
-        raise ConfigError(
-            f"{length!r} is not a length; expected a number and one of {', '.join(UNITS)}, "
-            "such as '40 epochs'"
-        ) from None
-    unit = next((u for u in UNITS if unit in (u, u.removesuffix("s"))), unit)
-    if unit not in UNITS:
-        raise ConfigError(f"{length!r} has the unknown unit '{unit}'{nearest(unit, UNITS)}")
-    if not math.isfinite(number) or number < 0:
-        raise ConfigError(f"{length!r} is not a length: the number must be finite and not negative")
-    return number, unit
 
 
 def warmup_cosine(

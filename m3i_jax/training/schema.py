@@ -21,6 +21,7 @@ from m3i_jax.ranges import CountOrOff, Range
 from m3i_jax.texts import Filled, OneOf, PatternOrNone
 from m3i_jax.training import optimizer
 from m3i_jax.training.config import Config
+from m3i_jax.training.lengths import Length
 
 Images = Annotated[int, Range(1, 2**24, why="features of all of them are in memory")]
 Branch = Annotated[str, OneOf("ema", "online")]  # of a work directory
@@ -91,7 +92,7 @@ class Validation(NamedTuple):
     predictions: what the answers of the best are written to, "npz", "jsonl" or "none".
     """
 
-    every: Filled = "1 epochs"
+    every: Length = "1 epochs"
     metric: Annotated[str, OneOf(*METRICS)] = "top1"
     branch: Branch = "online"
     patience: CountOrOff = 0

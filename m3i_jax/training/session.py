@@ -23,7 +23,7 @@ from m3i_jax.parallel import processes, sharding
 from m3i_jax.parallel.processes import Watchdog
 from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
 from m3i_jax.training import advice, frozen, hooks, init_from, reading, schema, starts, unused
-from m3i_jax.training.assemble import Parts, Run, check, finish, shapes
+from m3i_jax.training.assemble import Parts, Run, check, finish, rehearse
 from m3i_jax.training.config import Config
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, fit
@@ -111,7 +111,7 @@ def start(
         bound = bool(kept.steps())  # a start without a checkpoint binds nobody
         if not bound:  # one that goes on has what it started from in its checkpoint
             frozen.require(config)
-        shapes(parts)  # what a trace refuses, before the data is opened
+        rehearse(parts)  # before the data is opened
         source = reading.read(config, workdir, split="train")
         run = finish(parts, images=len(source))
         inputs = _inputs(config, run, source, workdir, bound)

@@ -25,7 +25,10 @@ def test_a_config_survives_json():
         ({"accumulate": 3}, "does not divide into config.accumulate = 3"),
         ({"dtype": "float16"}, "expected one of float32, bfloat16; did you mean 'bfloat16'?"),
         ({"dtype": "bf16"}, "expected one of float32, bfloat16; did you mean 'bfloat16'?"),
-        ({"duration": ""}, "config.duration is '', expected a text that is not empty"),
+        (
+            {"duration": ""},
+            "config.duration is '', expected a number and one of steps",
+        ),
         ({"unreadable": 1.0}, "config.unreadable is 1.0, expected 0 or more and less than 1"),
         ({"towers": {"": {}}}, "config.towers has the name '', expected up to 64 letters"),
         ({"decoders": {"a b/c": {}}}, "config.decoders has the name 'a b/c', expected"),

@@ -233,9 +233,14 @@ def test_a_wrong_start_is_answered_at_once(words, sentence, tmp_path):
             {"weights": {"teacher": {"path": "HERE/none"}}},
             r"^config.weights.teacher.path: there are",
         ),
+        (
+            {"optimizer": {"name": "sgd", "lr": 0.1, "freeze": "encodre"}},
+            "^config.optimizer.freeze = 'encodre' matches none .* did you mean 'encoders'",
+        ),
+        ({"optimizer": {"name": "sgd", "lr": 0.1, "lr_scale": [[".", 0]]}}, "nothing to train"),
     ],
 )
-def test_weights_that_are_not_there_are_refused_before_the_data_is_opened(
+def test_weights_and_paths_that_are_not_there_are_refused_before_the_data_is_opened(
     changes, sentence, tmp_path, monkeypatch
 ):
     for name in ("empty/checkpoints", "old/checkpoints/3"):

@@ -1,7 +1,4 @@
-"""Pictures of what the model sees: arrays in, (H, W, 3) uint8 arrays out, by NumPy and Pillow.
-
-Figures for papers, which matplotlib draws, have `STYLE` and are written by `save_figure`.
-"""
+"""Pictures of what the model sees: arrays in, (H, W, 3) uint8 arrays out, by NumPy and Pillow."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -12,26 +9,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from m3i_jax.normalize import IMAGENET_MEAN, IMAGENET_STD
 from m3i_jax.ordinary import written_by
-from m3i_jax.types import Array, Box
+from m3i_jax.types import Array
 
 PAPER, INK, FAINT = (255, 255, 255), (40, 44, 52), (140, 146, 156)
-# Okabe & Ito's colours, which the colour-blind can tell apart; yellow is too light for lines.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARK = (213, 94, 0)  # what is pointed at: `plotting.PALETTE`'s vermilion
 HIDDEN = (122, 130, 146)  # what lies behind a mask: seen on dark and on bright pictures
 TEXT, LINE = 12, 18  # heights of the letters and of a line of text, in pixels
 PAD, LEAST = 8, 128  # pixels between tiles; smaller images are enlarged to at least this height
-DASHES = (0, (4, 3))
-STYLE = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "0.4",
-    "xtick.color": "0.4",
-    "ytick.color": "0.4",
-    "grid.color": "0.92",
-}
-
 Images = Sequence[np.ndarray] | np.ndarray
 
 
@@ -84,42 +68,6 @@ def overlay(image: Array, mask: Array, *, strength: float = 0.82) -> np.ndarray:
 def paste(image: Array, prediction: Array, mask: Array) -> np.ndarray:
     """The prediction where the image was hidden, the image where it was visible (H, W, 3)."""
     return np.where(_pixels(mask, image)[..., None], as_uint8(image), as_uint8(prediction))
-
-
-def boxes(
-    image: Array,
-    crops: Box | Array,
-    *,
-    names: Sequence[str] = ("a", "b"),
-    height: int | None = None,
-) -> np.ndarray:
-    """The image with the outline of each crop in a colour of its own, and its name at a corner.
-
-    Args:
-      image: (H, W, 3), the original.
-      crops: n boxes of this image, packed (n, 6) or `Box`. A crop of the mirrored image is drawn
-        where its content is in the original, and named as flipped.
-      names: of the n crops.   height: of the picture, see `fit`; None enlarges as `enlarge` does.
-    """
-    picture = enlarge(image) if height is None else fit(image, height)
-    scale = picture.shape[0] / np.shape(image)[0]
-    canvas = Image.fromarray(picture)
-    draw, tags = ImageDraw.Draw(canvas), []
-    fields = (np.atleast_1d(np.asarray(x, np.float64)) for x in Box.of(crops))
-    for i, (top, left, rows, width, flip, frame) in enumerate(zip(*fields, strict=True)):
-        left = frame - left - width if flip > 0.5 else left
-        x0, y0, x1, y1 = (round(scale * c) for c in (left, top, left + width, top + rows))
-        colour = PALETTE[i % len(PALETTE)]
-        draw.rectangle((x0, y0, max(x1 - 1, x0), max(y1 - 1, y0)), outline=colour, width=3)
-        label = f"{names[i]} flipped" if flip > 0.5 else str(names[i])
-        extent = round(draw.textlength(label, font=_font())) + 8
-        # Tags of later crops sit at other corners, so that crops that coincide stay legible.
-        x, y = x0 if i % 2 == 0 else x1 - extent, y0 if i % 4 < 2 else y1 - LINE
-        tags.append((x, y, extent, label, colour))
-    for x, y, extent, label, colour in tags:
-        draw.rectangle((x, y, x + extent - 1, y + LINE - 1), fill=colour)
-        draw.text((x + 4, y + LINE // 2), label, fill=PAPER, font=_font(), anchor="lm")
-    return np.asarray(canvas)
 
 
 def grid(
@@ -192,56 +140,10 @@ def table(
     return np.asarray(canvas)
 
 
-def views(
-    a: Images,
-    *,
-    b: Images | None = None,
-    mask: Array | None = None,
-    mix: Images | None = None,
-    reconstruction: Images | None = None,
-    original: Images | None = None,
-    crops: Sequence[Array] | None = None,
-    captions: Sequence[str] | None = None,
-    height: int | None = None,
-) -> np.ndarray:
-    """What a method made of each sample, in rows: crops, view a, view b, mask, mix, prediction.
-
-    Columns that are not given are left out. All images are uint8 or floats in [0, 1].
-
-    Args:
-      a, b, mix: the views and what was mixed of them, (N, H, W, 3).
-      mask: (N, h, w) bool, True = visible or first image: shown over view a.
-      reconstruction: predicted pixels of view a; its visible part is pasted in if there is a mask.
-      original, crops: the whole images, and for each its (n, 6) boxes: drawn with `boxes`.
-      captions, height: see `table`; the height is that of view a, enlarged, when None.
-    """
-    height = len(enlarge(a[0])) if height is None else height
-    columns = {"image": original, "view a": a, "view b": b, "hidden": None, "mixed": mix}
-    columns["predicted"] = reconstruction
-    if mask is not None:
-        columns["hidden"] = [overlay(x, m) for x, m in zip(a, mask, strict=True)]
-        if reconstruction is not None:
-            triples = zip(a, reconstruction, mask, strict=True)
-            columns["predicted"] = [paste(*triple) for triple in triples]
-    if original is not None and crops is not None:
-        pairs = zip(original, crops, strict=True)
-        columns["image"] = [boxes(*pair, height=height) for pair in pairs]
-    columns = {title: images for title, images in columns.items() if images is not None}
-    return table(columns, captions=captions, height=height)
-
-
 def save(image: Array, path: str | Path) -> Path:
     """Writes a picture as PNG and returns its path."""
     picture = Image.fromarray(as_uint8(image))
     return written_by(path, functools.partial(picture.save, format="PNG", optimize=True))
-
-
-def save_figure(figure, path: str | Path, *, title: str = "") -> Path:
-    """Writes a figure with its title; a Figure without pyplot draws by Agg, without a display."""
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold", color="0.15")
-    options = dict(format=Path(path).suffix.removeprefix(".") or "png", dpi=200, facecolor="white")
-    return written_by(path, functools.partial(figure.savefig, **options))
 
 
 def _pixels(mask: Array, image: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from m3i_jax import ordinary, pictures
+from m3i_jax import ordinary, pictures, plotting
 from m3i_jax.checkpoints import storage
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.data import captions
@@ -71,7 +71,7 @@ WRITES = {  # name in a work directory: what opens it
     "lines.txt": lambda w: texts.read(w / "lines.txt"),
     "unreadable.txt": told,
     "views.png": lambda w: pictures.save(np.zeros((4, 4, 3)), w / "views.png"),
-    "curves.svg": lambda w: pictures.save_figure(Figure(), w / "curves.svg"),
+    "curves.svg": lambda w: plotting.save_figure(Figure(), w / "curves.svg"),
 }
 
 

@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "augment": NUMERICS,
     "metrics": NUMERICS + " normalize",
     "pictures": NUMERICS + " normalize ordinary",
+    "plotting": "ordinary",
     "parallel": NUMERICS + " trees",
     "nn": NUMERICS + " parallel",
     "encoders": NUMERICS + " masks normalize parallel nn",
@@ -53,16 +54,16 @@ MAY_IMPORT = {
     "interop": "types build ranges ordinary jsonfile trees geometry normalize nn encoders",
     "checkpoints": "types build ranges ordinary jsonfile trees parallel data interop",
     "training": NUMERICS
-    + " trees ordinary jsonfile renamed meanings augment normalize metrics pictures parallel"
+    + " trees ordinary jsonfile renamed meanings augment normalize metrics parallel"
     + " encoders decoders networks framework methods data interop checkpoints",
     "evaluation": NUMERICS
     + " trees ordinary jsonfile normalize metrics parallel encoders networks interop checkpoints"
     + " training data",
     "analysis": NUMERICS
-    + " trees jsonfile renamed meanings normalize metrics quantize pictures parallel nn encoders"
-    + " networks framework checkpoints training data evaluation",
-    "studies": NUMERICS + " config_file pictures methods training evaluation analysis",
-    "commands": "types build ranges ordinary jsonfile shipped cli command_flags pictures encoders"
+    + " trees jsonfile renamed meanings normalize metrics quantize pictures plotting parallel nn"
+    + " encoders networks framework checkpoints training data evaluation",
+    "studies": NUMERICS + " config_file plotting methods training evaluation analysis",
+    "commands": "types build ranges ordinary jsonfile shipped cli command_flags encoders"
     + " decoders methods parallel data interop checkpoints training evaluation analysis studies",
     "__main__": "build spelling",
 }

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from m3i_jax import pictures
+from m3i_jax import plotting
 from m3i_jax.analysis.finding import Finding
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import models
@@ -112,7 +112,7 @@ def draw(panels: Mapping[str, Sequence[Finding]], axis: str, *paths: str | Path)
 
     columns = len(panels) if len(panels) <= MOST else COLUMNS
     rows = -(-len(panels) // columns)
-    with matplotlib.rc_context(pictures.STYLE | {"svg.fonttype": "none"}):
+    with matplotlib.rc_context(plotting.STYLE | {"svg.fonttype": "none"}):
         size = (WIDTH * columns + 0.6, HEIGHT * rows)
         drawing = Drawing(figsize=size, layout="constrained")
         axes = drawing.subplots(rows, columns, squeeze=False, sharey=True)
@@ -130,7 +130,7 @@ def draw(panels: Mapping[str, Sequence[Finding]], axis: str, *paths: str | Path)
             ax.set_ylabel(axis)
         if drawn is not None:
             drawing.colorbar(drawn, ax=axes.ravel()[: len(panels)].tolist(), label="CKA")
-        return [pictures.save_figure(drawing, path) for path in paths]
+        return [plotting.save_figure(drawing, path) for path in paths]
 
 
 def _heads(ax, findings: Sequence[Finding]) -> None:
@@ -140,10 +140,10 @@ def _heads(ax, findings: Sequence[Finding]) -> None:
         dots = np.concatenate([np.asarray(row, float) for row in of])
         # Side by side in the order of the heads, so that dots of equal height are seen.
         beside = np.linspace(-SPREAD, SPREAD, len(dots)) if len(dots) > 1 else np.zeros(1)
-        style = dict(s=6, color=pictures.PALETTE[0], alpha=0.45, lw=0)
+        style = dict(s=6, color=plotting.PALETTE[0], alpha=0.45, lw=0)
         ax.scatter(place + beside, dots, **style, rasterized=len(dots) > 100)
     means = np.mean([_means(finding) for finding in findings], axis=0)
-    ax.plot(range(1, len(means) + 1), means, "o-", color=pictures.PALETTE[1], ms=5.5, lw=0.8)
+    ax.plot(range(1, len(means) + 1), means, "o-", color=plotting.PALETTE[1], ms=5.5, lw=0.8)
     ax.grid(axis="y")
     ax.xaxis.get_major_locator().set_params(integer=True)
 
@@ -152,7 +152,7 @@ def _layers(ax, findings: Sequence[Finding]) -> None:
     """A line for each name, the range of the findings shaded."""
     for number, name in enumerate(findings[0].values):
         rows = np.array(_rows(findings, name), float)
-        places, colour = range(1, rows.shape[1] + 1), pictures.PALETTE[number]
+        places, colour = range(1, rows.shape[1] + 1), plotting.PALETTE[number]
         ax.plot(places, rows.mean(0), "o-", ms=3.5, lw=1.2, color=colour, label=name)
         if len(rows) > 1:
             ax.fill_between(places, rows.min(0), rows.max(0), color=colour, alpha=0.15, lw=0)

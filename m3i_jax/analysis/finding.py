@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -11,11 +10,9 @@ from typing import Any, NamedTuple
 
 from m3i_jax import jsonfile, pictures
 from m3i_jax.analysis.measures.measure import FORMS, Picture
+from m3i_jax.checkpoints import json_lines
 from m3i_jax.checkpoints.storage import writing
-from m3i_jax.evaluation.results import append
-from m3i_jax.training.log import content
 
-LOG = logging.getLogger(__name__)
 FILE = "analysis.jsonl"
 FOLDER = "analysis"  # of the pictures, beside the file
 DIGITS = 7  # of a number, which is all that float32 has
@@ -92,7 +89,7 @@ def write(place: str | Path, finding: Finding, *, drawn: Sequence[Picture] = ())
         for picture, (_, name) in zip(drawn, named, strict=True):
             if not (folder / name).exists():
                 pictures.save(picture.image, folder / name)
-    append(path, [line])
+    json_lines.append(path, [line])
     return finding
 
 
@@ -101,13 +98,7 @@ def read(place: str | Path) -> list[Finding]:
 
     A line that is no finding is left out, and the log says so.
     """
-    findings, path = [], file(place)
-    for number, line in enumerate(content(path).decode(errors="replace").splitlines(), 1):
-        try:
-            findings.append(parsed(line))
-        except ValueError as error:
-            LOG.warning("%s: line %d is no finding and left out: %s", path, number, error)
-    return findings
+    return json_lines.records(file(place), parsed, what="finding")
 
 
 def latest(findings: Sequence[Finding]) -> list[Finding]:

@@ -18,7 +18,6 @@ from m3i_jax.types import Array, Batch
 
 SAMPLES = 3  # corrupted images of one mask
 SPAN = 2.5  # deviations from grey to black and to white, where normalised pixels are shown
-HOT = tuple(int(pictures.PALETTE[1][i : i + 2], 16) for i in (1, 3, 5))
 
 
 class Shown(NamedTuple):
@@ -119,7 +118,7 @@ def templates(images: Array, patch: int) -> np.ndarray:
 
 
 def heat(image: Array, share: Array, *, trace: float = 0.3) -> np.ndarray:
-    """Cells coloured by their shares, from white to `HOT`, over a trace of the image in grey.
+    """Cells coloured by their shares, from white to the mark, over a trace of grey.
 
     (H, W, 3), (h, w) in [0, 1] -> (H, W, 3) uint8; trace: share of the image.
     """
@@ -127,7 +126,7 @@ def heat(image: Array, share: Array, *, trace: float = 0.3) -> np.ndarray:
     grey = image.astype(np.float32).mean(-1, keepdims=True)
     cell = [pixels // cells for pixels, cells in zip(image.shape[:2], share.shape, strict=True)]
     share = np.kron(share, np.ones(cell, np.float32))[..., None]
-    colour = (1 - share) * np.float32(pictures.PAPER) + share * np.float32(HOT)
+    colour = (1 - share) * np.float32(pictures.PAPER) + share * np.float32(pictures.MARK)
     return pictures.as_uint8((trace * grey + (1 - trace) * colour) / 255)
 
 

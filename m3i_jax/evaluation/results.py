@@ -1,9 +1,7 @@
 """What an evaluation found: one record, one line of `results.jsonl`, one row of a table."""
 
 import errno
-import fcntl
 import json
-import logging
 import math
 import os
 import re
@@ -11,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from m3i_jax import jsonfile, ordinary
-from m3i_jax.checkpoints.storage import publish, writing
+from m3i_jax import jsonfile
+from m3i_jax.checkpoints.json_lines import append, content, records
+from m3i_jax.checkpoints.storage import writing
 from m3i_jax.evaluation.tasks import defaults
-from m3i_jax.training.log import content
 
-LOG = logging.getLogger(__name__)
 FILE = "results.jsonl"
 FORMER = "eval.jsonl"  # of versions before; read, and no longer written
 BRANCHES = ("ema", "online", "file", "untrained", "pixels")  # the last two are baselines
@@ -82,19 +79,6 @@ def write(workdir: str | Path, results: Sequence[Result]) -> Path:
     return path
 
 
-def append(path: Path, lines: Sequence[str]) -> None:
-    """Adds lines to a file that others may be adding to, all or none of them."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_name(path.name + ".lock")
-        with open(ordinary.opened(lock, os.O_WRONLY | os.O_CREAT), "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            old = content(path)
-            if old and not old.endswith(b"\n"):  # a line that was cut keeps to itself
-                old += b"\n"
-            publish(path, old + "".join(line + "\n" for line in lines).encode())
-
-
 def check(place: str | Path) -> None:
     """Refuses a place where no results can be written, before anything is measured.
 
@@ -124,15 +108,9 @@ def read(workdir: str | Path) -> list[Result]:
     [] where there are none. A line that is no result, as others may have written it, is left out,
     and the log says so.
     """
-    last, lines = file(workdir), []
+    last = file(workdir)
     paths = [last] if last == Path(workdir) else [last.with_name(FORMER), last]
-    for path in paths:
-        for number, line in enumerate(content(path).decode(errors="replace").splitlines(), 1):
-            try:
-                lines.append(parsed(line))
-            except ValueError as error:
-                LOG.warning("%s: line %d is no result and left out: %s", path, number, error)
-    return lines
+    return [result for path in paths for result in records(path, parsed, what="result")]
 
 
 def parsed(line: str) -> Result:

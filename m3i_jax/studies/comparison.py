@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from m3i_jax import pictures
+from m3i_jax import plotting
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.results import Result
 from m3i_jax.studies.study import MEASURES, Case, Found, Study
@@ -68,14 +68,14 @@ def plot(studies: Sequence[Study], measured: Found, path: str | Path) -> Path:
     studies = [s for s in studies if any(measured.cases[case.name] for case in s.cases)]
     columns = min(COLUMNS, len(studies))
     lines = -(-len(studies) // columns)
-    with matplotlib.rc_context(pictures.STYLE):
+    with matplotlib.rc_context(plotting.STYLE):
         figure = Figure(figsize=(4.6 * columns + 0.4, 3.6 * lines), layout="constrained")
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         for ax, study in zip(axes, studies, strict=False):
             _panel(ax, study, measured)
         for ax in axes[len(studies) :]:
             ax.remove()
-        return pictures.save_figure(figure, path)
+        return plotting.save_figure(figure, path)
 
 
 def paste(document: str, block: str) -> str:
@@ -176,14 +176,14 @@ def _panel(ax, study: Study, measured: Found) -> None:
     cases.sort(key=lambda case: order(case.paper[0]))
     for place, case in enumerate(cases):
         mean, std = mean_std(percents(measured.cases[case.name], metric))
-        ax.errorbar(place, mean, std, fmt="o", ms=4, color=pictures.PALETTE[0])
+        ax.errorbar(place, mean, std, fmt="o", ms=4, color=plotting.PALETTE[0])
     theirs = (_reported(case.paper[0]) for case in cases)
     names = (case.name.replace("_", ",\n") for case in cases)
     ax.set_xticks(range(len(cases)), [f"{n}\n{t}" for n, t in zip(names, theirs, strict=True)])
     for title, results in _baselines(study, measured).items():
         if results:
             height, where = percents(results, metric).mean(), ("axes fraction", "data")
-            ax.axhline(height, color="0.35", lw=1, ls=pictures.DASHES, zorder=1.9)
+            ax.axhline(height, color="0.35", lw=1, ls=plotting.DASHES, zorder=1.9)
             style = dict(xycoords=where, textcoords="offset points", ha="right", color="0.25")
             ax.annotate(title.removeprefix("the encoder "), (1, height), (-2, 3), **style)
     ax.margins(0.08)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from m3i_jax import pictures
+from m3i_jax import plotting
 from m3i_jax.evaluation.results import Result, is_share
 from m3i_jax.evaluation.tasks import Task, written
 from m3i_jax.studies.cuts import Point
@@ -36,13 +36,13 @@ def plot(points: Sequence[Point], path: str | Path, *, title: str = "") -> Path:
     from matplotlib.figure import Figure
 
     tasks = _tasks(points)
-    with matplotlib.rc_context(pictures.STYLE):
+    with matplotlib.rc_context(plotting.STYLE):
         figure = Figure(figsize=(4.6 * len(tasks) + 0.4, 3.3), layout="constrained")
         panels = figure.subplots(1, len(tasks), squeeze=False)[0]
         for ax, (name, task) in zip(panels, tasks.items(), strict=True):
             of = [point for point in points if written(point.task) == name]
             for number, curve in enumerate(_curves(of)):
-                colour = pictures.PALETTE[number % len(pictures.PALETTE)]
+                colour = plotting.PALETTE[number % len(plotting.PALETTE)]
                 counts = sorted({p.cut.blocks for p in of if p.cut.curve == curve})
                 each = [values(of, curve, count) for count in counts]
                 means = [draws.mean() for draws in each]
@@ -57,7 +57,7 @@ def plot(points: Sequence[Point], path: str | Path, *, title: str = "") -> Path:
             ax.xaxis.get_major_locator().set_params(integer=True)
             ax.grid(axis="y")
             ax.legend(frameon=False)
-        return pictures.save_figure(figure, path, title=title)
+        return plotting.save_figure(figure, path, title=title)
 
 
 def values(points: Sequence[Point], curve: str, count: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from m3i_jax import jsonfile, ordinary, renamed
 from m3i_jax.build import ConfigError
-from m3i_jax.checkpoints import storage
+from m3i_jax.checkpoints import json_lines, storage
 from m3i_jax.ranges import shown
 from m3i_jax.training.resolved import resolved, under
 
@@ -208,7 +208,7 @@ class _Background:
 
 def read(path: str | Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl; a line cut short by a crash is left out."""
-    return parsed(content(path))
+    return parsed(json_lines.content(path))
 
 
 def parsed(text: bytes) -> list[dict[str, Any]]:
@@ -217,24 +217,10 @@ def parsed(text: bytes) -> list[dict[str, Any]]:
     return [entry for line in lines if (entry := _parse(line)) is not None]
 
 
-def content(path: str | Path) -> bytes:
-    """All of a file that lines are appended to, b"" where there is none.
-
-    Raises:
-      ConfigError: something else has its name: a folder, a pipe, a device.
-    """
-    try:
-        return jsonfile.content(path)
-    except FileNotFoundError:
-        return b""
-    except ValueError as error:
-        raise ConfigError(f"'{path}' cannot be read: {error}") from error
-
-
 def truncate(path: str | Path, step: int) -> None:
     """Drops the lines of steps after `step`, and broken ones, in one atomic replacement."""
     path = Path(path)
-    text = content(path)
+    text = json_lines.content(path)
     kept = [
         line
         for line in text.splitlines(keepends=True)

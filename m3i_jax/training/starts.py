@@ -17,8 +17,7 @@ import jax
 
 import m3i_jax
 from m3i_jax import jsonfile, ordinary
-from m3i_jax.checkpoints import storage
-from m3i_jax.training import log
+from m3i_jax.checkpoints import json_lines, storage
 
 FILE = "starts.jsonl"
 
@@ -40,7 +39,7 @@ def record(workdir: str | Path, *, step: int, total: int) -> None:
 
 def read(workdir: str | Path) -> list[dict[str, Any]]:
     """The starts of a run, oldest first; [] where none is known, as of runs of old versions."""
-    lines = log.content(Path(workdir) / FILE).decode(errors="replace").splitlines()
+    lines = json_lines.content(Path(workdir) / FILE).decode(errors="replace").splitlines()
     return [start for line in lines if (start := _parse(line)) is not None]
 
 

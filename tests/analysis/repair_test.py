@@ -96,5 +96,5 @@ def test_heat_colours_the_cells_by_their_shares():
     found = repair.heat(image, share, trace=0.4).astype(float)
     grey = image.astype(float).mean(-1, keepdims=True)
     part = share.repeat(4, 0).repeat(4, 1)[..., None]
-    colour = (1 - part) * 255 + part * np.array(repair.HOT)
+    colour = (1 - part) * 255 + part * np.array(pictures.MARK)
     np.testing.assert_allclose(found, 0.4 * grey + 0.6 * colour, atol=0.51)

@@ -1,6 +1,5 @@
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -55,18 +54,6 @@ def test_what_cannot_be_compared_is_refused_and_nothing_is_written(tmp_path, cha
     assert results.read(tmp_path) == [result()]
 
 
-def test_a_crash_while_writing_keeps_the_old_lines(tmp_path, monkeypatch):
-    results.write(tmp_path, [result()])
-
-    def crash(*_):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr("os.replace", crash)
-    with pytest.raises(OSError):
-        results.write(tmp_path, [result(step=6000)])
-    assert results.read(tmp_path) == [result()]
-
-
 @pytest.mark.parametrize(
     "line, why",
     [
@@ -86,13 +73,6 @@ def test_lines_of_others_are_left_out_and_said(tmp_path, caplog, line, why):
     assert [found.step for found in results.read(tmp_path)] == [5000, 6000]
     assert why in caplog.text and "line 2 is no result and left out" in caplog.text
     assert line in path.read_text(), "nothing of it is lost"
-
-
-def test_evaluations_at_once_lose_no_line(tmp_path):
-    # Every call opens the lock anew, so threads exclude each other as processes do.
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda step: results.write(tmp_path, [result(step=step)]), range(30)))
-    assert sorted(r.step for r in results.read(tmp_path)) == list(range(30))
 
 
 def test_the_table_is_aligned(capsys):
@@ -123,13 +103,6 @@ def test_counts_and_numbers_are_such(tmp_path, caplog, field, value):
     text = json.dumps({**line, field: "HERE"}).replace('"HERE"', value)
     (tmp_path / results.FILE).write_text(text + "\n")
     assert results.read(tmp_path) == [] and "is no result and left out" in caplog.text
-
-
-def test_a_line_that_was_cut_does_not_spoil_the_next_one(tmp_path):
-    (tmp_path / results.FILE).write_bytes(b'{"metrics": {"eval\xff')
-    result = Result({"eval/knn/top1_k20": 0.5}, "ema", 1, {}, {})
-    results.write(tmp_path, [result])
-    assert results.read(tmp_path) == [result]
 
 
 def test_lines_of_earlier_versions_are_read_before_the_new_ones(tmp_path):

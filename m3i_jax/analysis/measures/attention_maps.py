@@ -20,7 +20,6 @@ from m3i_jax.types import Array
 
 TILE = 128  # pixels of each map in a picture
 BLOCKS = 4  # that are shown where none is named
-MARK = tuple(int(pictures.PALETTE[1][i : i + 2], 16) for i in (1, 3, 5))
 Share = Annotated[float, Range(0, 1)]
 Image = UInt8[np.ndarray, "height width 3"]
 
@@ -111,4 +110,4 @@ def _marked(image: Image, query: Query, grid: tuple[int, int]) -> Image:
     frame, inside = (np.zeros((height, width), bool) for _ in range(2))
     frame[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1] = True
     inside[top + 1 : bottom - 1, left + 1 : right - 1] = True
-    return np.where((frame & ~inside)[..., None], np.uint8(MARK), image)
+    return np.where((frame & ~inside)[..., None], np.uint8(pictures.MARK), image)

@@ -9,7 +9,7 @@ from m3i_jax.analysis.report.scale import Scale, tick, ticks
 LETTER = 6.1  # mean width of a letter of a label, in units of the drawing
 FEW = 12  # places along an axis that all have their number
 LINE = 12.0  # from one label to the next
-COLOURS = 6  # Okabe & Ito's, as in `pictures.PALETTE`; behind them they begin anew
+COLOURS = 6  # Okabe & Ito's, as in `plotting.PALETTE`; behind them they begin anew
 
 
 class Drawn(NamedTuple):

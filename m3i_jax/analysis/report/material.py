@@ -15,6 +15,7 @@ from m3i_jax import jsonfile, renamed
 from m3i_jax.analysis import finding
 from m3i_jax.analysis.finding import Finding
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import json_lines
 from m3i_jax.evaluation import results
 from m3i_jax.evaluation.results import Result
 from m3i_jax.training import log, starts
@@ -113,7 +114,7 @@ def _run(place: Path, name: str, notes: list[str]) -> Run:
     """What a folder holds of a run."""
     said = lambda what: notes.append(f"{name}: {what}")  # noqa: E731
     config = _tried(lambda: _config(place), {}, said, log.CONFIG)
-    text = _tried(lambda: log.content(place / log.METRICS), b"", said, log.METRICS)
+    text = _tried(lambda: json_lines.content(place / log.METRICS), b"", said, log.METRICS)
     metrics = sorted(log.parsed(text), key=_step)
     if broken := sum(bool(line.strip()) for line in text.splitlines()) - len(metrics):
         said(f"{log.METRICS} has {broken} damaged lines, which are left out")
@@ -164,7 +165,9 @@ def _numbers(place: Path, notes: list[str]) -> tuple[list[Result], list[Looked]]
     looked: list[Looked] = []
     for path in paths:
         said = lambda what, name=path.name: notes.append(f"{place.name}: {name} {what}")  # noqa: E731
-        lines = _tried(lambda path=path: log.content(path), b"", said).decode(errors="replace")
+        lines = _tried(lambda path=path: json_lines.content(path), b"", said).decode(
+            errors="replace"
+        )
         broken = 0
         for line in filter(str.strip, lines.splitlines()):
             try:

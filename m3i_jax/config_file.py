@@ -83,7 +83,8 @@ def check_overrides(argv: Sequence[str], default: str) -> tuple[list[str], Confi
     """The words without `--config FILE`, and the config of that file with the blocks they need.
 
     Refuses a missing file, and keys that nothing in it can have. A key may be one of the file's,
-    or a new one in one of its blocks.
+    or a new one in one of its blocks. Keys that are set to None are so in the config already, and
+    no longer among the words, as flags have the types of the values that they replace.
     """
     words, chosen = [], default
     rest = iter(argv)
@@ -97,13 +98,36 @@ def check_overrides(argv: Sequence[str], default: str) -> tuple[list[str], Confi
         else:
             words.append(word)
     config = load(chosen)
-    words = [*words[:1], *map(_today, words[1:])]
-    for word, after in itertools.pairwise([*words[1:], ""]):
-        name, equals, value = word.lstrip("-").partition("=")
-        name = name.removeprefix("no")  # --noconfig.key is False
-        if word.startswith("-") and name.startswith("config."):
-            _check_key(config, name.removeprefix("config."), value if equals else after)
-    return words, config
+    kept, following = words[:1], itertools.pairwise([*map(_today, words[1:]), ""])
+    for word, after in following:
+        key, value = _override(word, after)
+        if key:
+            _check_key(config, key, value)
+        if key and value == "None":
+            _clear(config, key)
+            kept = [w for w in kept if not f"{_override(w, '')[0]}.".startswith(f"{key}.")]
+            if "=" not in word:
+                next(following)
+        else:
+            kept.append(word)
+    return kept, config
+
+
+def _override(word: str, after: str) -> tuple[str, str]:
+    """The key of the config that a flag sets, and its value; "" for all other words."""
+    name, equals, value = word.lstrip("-").partition("=")
+    name = name.removeprefix("no")  # --noconfig.key is False
+    if not word.startswith("-") or not name.startswith("config."):
+        return "", ""
+    return name.removeprefix("config."), value if equals else after
+
+
+def _clear(config: ConfigDict, key: str) -> None:
+    """Sets a key to None."""
+    *blocks, last = key.split(".")
+    for block in blocks:
+        config = config[block]
+    config[last] = None
 
 
 def _today(word: str) -> str:
@@ -190,18 +214,25 @@ def _check_key(config: ConfigDict, key: str, value: str) -> None:
     for depth, part in enumerate(parts, 1):
         if not isinstance(node, ConfigDict):
             raise ConfigError(f"{walked} is a single value and has no key {shown(part)}")
-        last = depth == len(parts)
+        last, known = depth == len(parts), part in node
+        if known and node[part] is None:
+            del node[part]  # for a value of any type
         if part not in node:
-            path = f"{walked}.{part}"
-            alike = difflib.get_close_matches(part, set(node) - {part}, n=1, cutoff=ALIKE)
-            free = OPEN.fullmatch(path) or last and depth > 1
-            if not part.isidentifier() or not free or alike and part not in TWINS:
-                hint = meant(part, node.keys(), block=walked, config=config)
-                raise ConfigError(f"{walked} has no key {shown(part)}{hint}")
+            if not known:
+                _check_new(config, node, walked, part, last and depth > 1)
             if last:
                 return
             node[part] = ConfigDict()
         node, walked = node[part], f"{walked}.{part}"
-    if isinstance(node, ConfigDict) and not value.strip().startswith(("{", "dict(")):
+    if isinstance(node, ConfigDict) and not value.strip().startswith(("{", "dict(", "None")):
         flag = f"--{walked}.name={value}" if "name" in node else f"--{walked}.KEY=VALUE"
         raise ConfigError(f"{walked} is a block of keys, not {shown(value)}; write {flag}")
+
+
+def _check_new(config: ConfigDict, block: ConfigDict, walked: str, key: str, free: bool) -> None:
+    """Refuses a key that a block lacks and cannot have; free: its function may know more keys."""
+    alike = difflib.get_close_matches(key, block, n=1, cutoff=ALIKE)
+    free = free or OPEN.fullmatch(f"{walked}.{key}")
+    if not key.isidentifier() or not free or alike and key not in TWINS:
+        hint = meant(key, block.keys(), block=walked, config=config)
+        raise ConfigError(f"{walked} has no key {shown(key)}{hint}")

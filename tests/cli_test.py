@@ -130,6 +130,10 @@ def test_a_block_takes_a_key_that_the_file_leaves_out(config, text, value):
         (["--config.decoders.image.head=tanh"], "decoders",
          {"image": {"name": "mlp", "heads": 2, "head": "tanh"}}),
         (["--config.optimizer={'name': 'sgd'}"], "optimizer", {"name": "sgd"}),
+        (["--config.crops.rand_augment.magnitude=9", "--config.crops.rand_augment=None"],
+         "crops", {"rand_augment": None}),
+        (["--config.optimizer.lr", "None", "--config.optimizer.clip=None",
+          "--config.optimizer.clip=0.5"], "optimizer", {"lr": None, "clip": 0.5}),
     ],
 )  # fmt: skip
 def test_what_a_file_leaves_out_can_be_said(config, words, block, value):

@@ -51,7 +51,8 @@ def mixed_classification(
     multi-input case of supervised pre-training. ViT-B by DeiT III, 800 epochs: 83.8 %.
     docs/methods.md#mixed_classification.
 
-    mixup, cutmix: α of the Beta distribution that λ is drawn from; 0 switches off.
+    mixup, cutmix: α of the Beta distribution that λ is drawn from; 0 switches off, both 0 make it
+      `classification`.
     per: one λ for a "batch", as the recipes have it, or for each "row".
     binary: a BCE of each category by itself, of which an image shows its own where its share is
       more than `least` (0 DeiT III, 0.2 timm; docs/methods.md#fine-tuning).
@@ -61,6 +62,8 @@ def mixed_classification(
     """
     if least and not binary:
         raise ValueError("shares weigh the categories unless they are binary: set least to 0")
+    if not (mixup or cutmix):
+        return classification(label_smoothing=label_smoothing, binary=binary)
     mixing = dict(mixup=mixup, cutmix=cutmix, least=least, per=per, group=mix_group or None)
     views = {"mix": fw.blended("a", **mixing)}
     codes = {"x": Code("mix", fw.online()), "category": Code("label", fw.online("category"))}

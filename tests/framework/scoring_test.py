@@ -99,6 +99,22 @@ def test_both_categories_of_a_blend_are_asked_for_one_by_one(group, toy, views, 
     np.testing.assert_allclose(scores["category_both"].prediction, np.mean(found), rtol=1e-5)
 
 
+def test_blending_in_no_way_is_plain_smoothed_cross_entropy(toy, views, key):
+    method = methods.mixed_classification(mixup=0.0, cutmix=0.0, label_smoothing=0.1)
+    params, states, prepared = start(method, toy, views, key)
+    (score,) = scores_of(method, toy, params, states, prepared, key).values()
+    pixels = np.asarray(prepared.views["a"].data)
+    np.testing.assert_array_equal(pixels, views["a"].data)  # nothing is mixed
+    representations, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    (asked,) = method.terms
+    prediction, _ = fw.predict(method, toy, params, representations, prepared, (asked,))[asked]
+    logits = np.float64(prediction) @ np.float64(params["encoders"]["category"]["table"]).T
+    label, count = np.asarray(views["label"].data), logits.shape[1]
+    smooth = 0.9 * np.eye(count)[label] + 0.1 / count
+    nll = np.log(np.exp(logits).sum(-1)) - (smooth * logits).sum(-1)
+    np.testing.assert_allclose(score.prediction, nll[label >= 0].mean(), rtol=1e-6)
+
+
 def test_a_class_token_on_one_side_is_a_sentence(toy, views, key):
     method = methods.create({"name": "mae"})
     params, states, prepared = start(method, toy, views, key)

@@ -46,6 +46,8 @@ def test_a_blend_shows_the_images_of_more_than_the_least_share(views, key, ways)
     assert 0 < alone < 32
     with pytest.raises(ValueError, match="not 0.5"):
         fw.blended("a", least=0.5)
+    with pytest.raises(ValueError, match="mixup or cutmix"):
+        fw.blended("a", mixup=0.0, cutmix=0.0)
 
 
 def timm_batch(images, labels, data, share, classes, smoothing):

@@ -24,11 +24,6 @@ def test_binary_categories_are_one_term_that_is_not_smoothed():
         methods.mixed_classification(least=0.2)
 
 
-def test_blending_needs_a_way():
-    with pytest.raises(ValueError, match="mixup or cutmix"):
-        methods.mixed_classification(mixup=0.0, cutmix=0.0)
-
-
 def test_blended_images_may_stay_within_groups():
     assert methods.mixed_classification().views["mix"].group is None
     assert methods.mixed_classification(mix_group=4, per="row").views["mix"].group == 4

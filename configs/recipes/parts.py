@@ -57,7 +57,7 @@ def run(**blocks) -> ConfigDict:
     config = ConfigDict(
         dict(
             seed=0, image=224, dtype="bfloat16", batch=4096, accumulate=1,
-            duration="100 epochs", warmup="0 steps", epoch_size=0, threads=2, unreadable=0.001,
+            duration="100 epochs", warmup="0 steps", epoch_size=0, threads=0, unreadable=0.001,
             data=dict(), crops=dict(), captions=dict(), augment=dict(),
             encoder=dict(), towers=dict(), decoders=dict(), objective=dict(), target=dict(),
             average=dict(), weights=dict(), init_from=dict(),

@@ -16,8 +16,9 @@ import numpy as np
 from m3i_jax.build import ConfigError
 from m3i_jax.data.captions import Captions
 from m3i_jax.data.order import Ordered, order_of
+from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import Sample, Source
-from m3i_jax.data.stream import State, Stream, stacked
+from m3i_jax.data.stream import BYTES, State, Stream, Work
 from m3i_jax.data.views.crops import Crops
 from m3i_jax.types import Batch
 
@@ -29,7 +30,8 @@ def batches(
     seed: int,
     crops: Crops,
     tokenizer: Captions | None = None,
-    threads: int = 2,
+    threads: int = 0,
+    ahead: int = BYTES,
     start: State | None = None,
     process_index: int = 0,
     process_count: int = 1,
@@ -47,7 +49,8 @@ def batches(
       crops: (sample, generator) -> row, see `Crops`.
       tokenizer: turns captions into `Batch.text`, one drawn from those of a sample; None leaves
         it None.
-      threads: how many batches are read at once.
+      threads: that read; 0 = one for each core that this process may use.
+      ahead: bytes that may be read ahead, see `Stream`.
       start: a state that a stream gave; None starts at the first sample.
       process_index, process_count: this host and the number of hosts (`jax.process_index()`, ...).
         Host p holds rows p B / n ... of every batch, the order in which
@@ -57,31 +60,44 @@ def batches(
     Raises:
       ConfigError: sizes that do not divide, or a state that lies inside a batch.
     """
+    sample = _checked(batch, process_count, threads, start)
+    local = batch // process_count
+    order = order_of(source, seed=seed)
+    rows = _rows(Ordered(source, order, times=crops.repeats), seed, crops, tokenizer)
+
+    def number(step: int, index: int) -> int:
+        return step * batch + process_index * local + index
+
+    work = Work(
+        lambda step, index: rows[number(step, index)],
+        rows=local,
+        first=sample // batch,
+        where=lambda *row: protocol.where(source, order(number(*row) // crops.repeats)),
+        name="data",
+    )
+    return Stream(work, batch=batch, threads=threads, ahead=ahead, leave=leave)
+
+
+def _checked(batch: int, process_count: int, threads: int, start: State | None) -> int:
+    """The first sample; refuses what `batches` says."""
     if batch < 1 or batch % process_count:
         raise ConfigError(
             f"a batch of {batch} cannot be divided among {process_count} processes; "
             f"the nearest larger batch is {-(-max(batch, 1) // process_count) * process_count}"
         )
-    if threads < 1:
-        raise ConfigError(f"threads is {threads}, expected at least 1")
+    if threads < 0:
+        raise ConfigError(f"threads is {threads}, expected 1 or more, or 0: one a core")
     sample = start["sample"] if start else 0
     if sample % batch:
         raise ConfigError(
             f"the data position, sample {sample}, is not a multiple of the batch size {batch}; "
             "the stream that it was saved from had another batch size"
         )
-    local = batch // process_count
-    rows = _rows(source, seed=seed, crops=crops, tokenizer=tokenizer)
-
-    def read(step: int) -> Batch:
-        first = step * batch + process_index * local
-        return stacked([rows[first + i] for i in range(local)])
-
-    return Stream(read, batch=batch, first=sample // batch, threads=threads, leave=leave)
+    return sample
 
 
 def _rows(
-    source: Source, *, seed: int, crops: Crops, tokenizer: Captions | None
+    samples: Ordered, seed: int, crops: Crops, tokenizer: Captions | None
 ) -> grain.MapDataset:
     """Row number -> row; grain keys generators by the number."""
 
@@ -94,5 +110,4 @@ def _rows(
         chosen = captions[rng.integers(len(captions))] if len(captions) > 1 else captions[0]
         return views._replace(text=tokenizer.encode(chosen))
 
-    samples = Ordered(source, order_of(source, seed=seed), times=crops.repeats)
     return grain.MapDataset.source(samples).random_map(row, seed=seed)

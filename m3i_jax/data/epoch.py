@@ -7,9 +7,9 @@ import numpy as np
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.captions import Captions
+from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import Sample, Source
-from m3i_jax.data.sources.protocol import read as read_record
-from m3i_jax.data.stream import Stream, stacked
+from m3i_jax.data.stream import Stream, Work
 from m3i_jax.data.views.crops import center_crop
 from m3i_jax.types import Array, Batch
 
@@ -40,7 +40,7 @@ def epoch(
     ratio: float | None = None,
     tokenizer: Captions | None = None,
     masks: bool = False,
-    threads: int = 2,
+    threads: int = 0,
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Rows]:
@@ -54,7 +54,7 @@ def epoch(
         or 0.875.
       tokenizer: turns captions into `Batch.text`, the first of each sample.
       masks: whether to hand out the category masks, cut like the images.
-      threads: how many batches are read at once.
+      threads: that read; 0 = one for each core that this process may use.
       process_index, process_count: this host and the number of hosts, as in `batches`.
     """
     if batch < 1 or batch % process_count:
@@ -63,7 +63,7 @@ def epoch(
     local, total = batch // process_count, len(source)
 
     def row(index: int) -> Rows:
-        record = read_record(source, index) if index < total else None
+        record = protocol.read(source, index) if index < total else None
         real = record is not None
         sample = record if real else Sample(np.zeros((size, size, 3), np.uint8))
         view, box = center_crop(sample.image, size=size, ratio=ratio)
@@ -76,11 +76,18 @@ def epoch(
         row = Batch({"a": view}, {"a": box}, np.int32(sample.label), text)
         return Rows(row, real, mask, lost=index < total and not real)
 
-    def read(step: int) -> Rows:
-        first = step * batch + process_index * local
-        return stacked([row(first + i) for i in range(local)])
+    def number(step: int, index: int) -> int:
+        return step * batch + process_index * local + index
 
-    steps = -(-total // batch)
-    with Stream(read, batch=batch, first=0, threads=threads) as stream:
-        for _ in range(steps):
-            yield next(stream)[0]
+    def where(step: int, index: int) -> str:
+        return protocol.where(source, number(step, index))
+
+    work = Work(
+        lambda step, index: row(number(step, index)),
+        rows=local,
+        last=-(-total // batch),
+        where=where,
+    )
+    with Stream(work, batch=batch, threads=threads) as stream:
+        for rows, _ in stream:
+            yield rows

@@ -3,7 +3,6 @@
 import functools
 import logging
 import math
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -33,7 +32,6 @@ from m3i_jax.types import Array, Features
 LOG = logging.getLogger(__name__)
 Apply = Callable[[Any, Array], Array]
 See = Callable[[Any, Array], dict[str, Array]]  # (parameters, images) -> features by kind
-THREADS = 16  # at most, that read images
 
 
 class Transform(NamedTuple):
@@ -261,7 +259,7 @@ class Evaluation:
         rows: which records.  batch: images of a step, of all processes; the devices divide it.
         """
         crops = Crops(size=self.image, views=("a",))
-        reads = dict(batch=batch, seed=seed, crops=crops, threads=_threads(), **_host())
+        reads = dict(batch=batch, seed=seed, crops=crops, **_host())
         stream = batches(Subset(self.source("train"), rows), **reads)
         mesh = sharding.mesh(batch=batch)
 
@@ -323,7 +321,7 @@ class Evaluation:
         mesh = sharding.mesh(batch=batch)
         params = jax.device_put(self.model.params, sharding.replicated(mesh))
         compiled = functools.partial(program, params)
-        reads = dict(batch=batch, size=self.image, ratio=self.ratio, threads=_threads(), **_host())
+        reads = dict(batch=batch, size=self.image, ratio=self.ratio, **_host())
         rows = epoch(source, **reads)
         if not self._quiet:
             total, unit = -(-len(source) // batch), (batch, "images")
@@ -337,11 +335,6 @@ class Evaluation:
         if lost := len(source) - read:
             total = len(source)
             LOG.warning("%d of %d %s records cannot be read: in no number", lost, total, split)
-
-
-def _threads() -> int:
-    """That read images."""
-    return min(THREADS, max(2, os.cpu_count() or 2))
 
 
 def _host() -> dict[str, int]:

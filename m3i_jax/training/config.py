@@ -37,7 +37,8 @@ class Config:
     weights: where the weights of frozen towers come from, a block for each tower.
     init_from: what the first state starts from, if not from the seed.
     weighting: how groups of terms are weighed.  optimizer: how the parameters move.
-    mesh: over how many devices batch and parameters are split.  threads: how many read data.
+    mesh: over how many devices batch and parameters are split.
+    threads: how many read data; 0 = one for each core that this process may use.
     unreadable: share of the data set that may be broken before the run stops.
     log: what is written down of a run, and how often.  checkpoint: when its state is saved.
     monitor: evaluation beside the training.
@@ -56,7 +57,7 @@ class Config:
     accumulate: Batch = 1
     warmup: Length = "0 steps"
     epoch_size: Annotated[int, Range(0, 2**40)] = 0
-    threads: Annotated[int, Range(1, 256)] = 2
+    threads: Annotated[int, Range(0, 256)] = 0
     unreadable: Rate = 0.001
     crops: dict = field(default_factory=dict)
     captions: dict = field(default_factory=dict)

@@ -185,7 +185,7 @@ def test_sizes_that_cannot_work_are_refused():
     for bad, said in (
         (dict(batch=5, process_count=2), "nearest larger batch is 6"),
         (dict(batch=0), "batch of 0"),
-        (dict(threads=0), "threads is 0"),
+        (dict(threads=-1), "threads is -1"),
         (dict(start={"sample": 6}), "not a multiple of the batch size 4"),
     ):
         with pytest.raises(ConfigError, match=said):

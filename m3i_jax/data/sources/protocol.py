@@ -107,6 +107,11 @@ def read(source: Source, index: int) -> Sample | None:
     return source.read(index) if hasattr(source, "read") else source[index]
 
 
+def where(source: Source, index: int) -> str:
+    """How reports name a record: as the source does, or by its number."""
+    return source.where(index) if hasattr(source, "where") else f"record {index}"
+
+
 def account(source: Source) -> Account:
     """What a source says of its labels, or what the protocol says of one that is silent."""
     silent = Account(labelled=len(source) if source.classes else 0)

@@ -20,7 +20,9 @@ from typing import Any
 
 from m3i_jax import jsonfile, ordinary
 from m3i_jax.build import ConfigError, UserError
+from m3i_jax.data import cores
 from m3i_jax.data.ahead import ahead
+from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.sources.subset import places
 
@@ -124,7 +126,7 @@ class Robust:
             self._hold_limit(error)
         return sample
 
-    def survey(self, *, most: int = SURVEYED, seconds: float = PATIENCE, threads: int = 2) -> None:
+    def survey(self, *, most: int = SURVEYED, seconds: float = PATIENCE, threads: int = 0) -> None:
         """Reads records before a run does, so that all broken ones are named at once.
 
         All of them where there are `most` at most; otherwise so many, evenly spread, for `seconds`
@@ -136,7 +138,7 @@ class Robust:
         total, start, read = len(self), time.monotonic(), 0
         chosen = places(total, most)
         warned, error = start + 1, None
-        with ThreadPoolExecutor(threads, thread_name_prefix="m3i-survey") as pool:
+        with ThreadPoolExecutor(threads or cores.usable(), thread_name_prefix="m3i-survey") as pool:
             for done, (_, met) in enumerate(ahead(pool, self._try, chosen.tolist()), 1):
                 error, now, read = met or error, time.monotonic(), done
                 if now > warned:
@@ -161,8 +163,7 @@ class Robust:
 
     def where(self, index: int) -> str:
         """How the wrapped source names a record, or its number."""
-        named = getattr(self.source, "where", None)
-        return named(index) if named else f"record {index}"
+        return protocol.where(self.source, index)
 
     def _try(self, index: int) -> tuple[Sample | None, Exception | None]:
         """Record `index`, or what is wrong with it, which is noted the first time."""

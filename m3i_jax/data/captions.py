@@ -11,8 +11,10 @@ RoBERTa's the start token) has all of its ids raised by one.
 """
 
 import collections
+import functools
 import hashlib
 import itertools
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -62,6 +64,37 @@ class Captions:
                 tokens[:count] = encoding.ids[:count]
                 tokens[:count] += self._shift
         return tokens
+
+    def parts(self, caption: str) -> list[tuple[str, bool]]:
+        """(its letters, whether the vocabulary has it) of every token; none is cut off or special.
+
+        `encode` adds `specials` more, and cuts what is then longer than `length`.
+        """
+        text = words.visible(caption)
+        encoding = self._uncut.encode(text, add_special_tokens=False)
+        spans = zip(encoding.offsets, encoding.ids, strict=True)
+        return [(text[start:stop], token != self._unknown) for (start, stop), token in spans]
+
+    @property
+    def specials(self) -> int:
+        """Tokens that are added to every caption: its end, and what others put in front."""
+        return self._tokenizer.num_special_tokens_to_add(False)
+
+    @functools.cached_property
+    def _uncut(self) -> Tokenizer:
+        """The tokenizer without a length."""
+        copy = Tokenizer.from_str(self._tokenizer.to_str())
+        copy.no_truncation()
+        copy.no_padding()
+        copy.encode_special_tokens = True
+        return copy
+
+    @functools.cached_property
+    def _unknown(self) -> int | None:
+        """The token of what the vocabulary lacks, in the file's own numbers."""
+        model = json.loads(self._tokenizer.to_str())["model"]
+        token = model.get("unk_token")
+        return model.get("unk_id") if token is None else self._tokenizer.token_to_id(token)
 
     def decode(self, tokens: np.ndarray) -> str:
         """The words of `tokens`, for reports."""

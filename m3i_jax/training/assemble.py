@@ -217,7 +217,7 @@ def check(config: Config, *, devices: Sequence[Any] | None = None) -> Parts:
         network = _settled(config, build_network(config, method, make=build.made))
         weighting = _weighting(config, method)
     agreement.check(config, method, network)
-    augment = _augment(config, method)
+    augment = augments(config, method)
     total, warmup = _lengths(config, config.epoch_size)
     steps = dict(batch=config.batch, total=max(total, warmup), warmup=warmup)
     optimizers.check(config.optimizer, **steps)
@@ -333,24 +333,24 @@ def finish(parts: Parts, *, images: int) -> Run:
     )
 
 
-def _augment(config: Config, method: Method) -> dict[str, Augment]:
+def augments(config: Config, method: Method) -> dict[str, Augment]:
     """Per view, images -> normalised ones; the block "local" is that of every small crop."""
-    augments, blocks = {}, dict(config.augment)
+    by_view, blocks = {}, dict(config.augment)
     small = blocks.pop("local", None)
     for view, block in blocks.items():
         if view not in VIEWS:
             raise ConfigError(f"config.augment has no view '{view}'{build.nearest(view, VIEWS)}")
         if view not in method.sources:
             continue  # a recipe may name both views of a method that looks at one
-        augments[view] = partial(_photometric, block, f"config.augment.{view}")
+        by_view[view] = partial(_photometric, block, f"config.augment.{view}")
     if small is not None:
         local = partial(_photometric, small, "config.augment.local")
-        augments |= {view: local for view in method.sources if re.fullmatch(r"l\d+", view)}
-    for apply in {id(apply): apply for apply in augments.values()}.values():
+        by_view |= {view: local for view in method.sources if re.fullmatch(r"l\d+", view)}
+    for apply in {id(apply): apply for apply in by_view.values()}.values():
         # Checked by a call on shapes.
         shape = jax.ShapeDtypeStruct((1, config.image, config.image, 3), "float32")
         jax.eval_shape(apply, jax.random.key(0), shape)
-    return augments
+    return by_view
 
 
 def _photometric(block, what, key, images):

@@ -245,3 +245,13 @@ def test_marks_that_nobody_sees_are_no_part_of_a_word(mark, words):
     assert not words.encode(mark).any()
     marked = captions.train([mark + t for t in TEXTS], vocabulary=64, length=8)
     assert marked.digest() == words.digest()
+
+
+def test_parts_are_all_tokens_as_the_caption_has_them():
+    tokenizer = captions.train(["a cat", "the dog"], length=3)
+    seen = [("The", True), ("cat", True), (",", False), ("a", True), ("BIRD", False)]
+    assert tokenizer.parts("The cat, a BIRD") == seen
+    assert tokenizer.specials == 1 and tokenizer.length == 3 and tokenizer.parts("") == []
+    # With a word too many for a token each, all bytes are tokens.
+    many = captions.train([" ".join(f"w{n}" for n in range(300))], vocabulary=280)
+    assert all(known for _, known in many.parts("ünknown 鳥"))

@@ -1,0 +1,1 @@
+"""The figures of a data set shown: in a terminal, as pictures, on a page."""

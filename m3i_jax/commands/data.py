@@ -1,0 +1,146 @@
+r"""Looks at a data set before a run: what is in it, what is broken, what crops make of it.
+
+    m3i data photos/
+    m3i data tar_shards:root=shards/ --limit=5000 --config imagenet/m3i_vit_b16 --output look/
+    m3i data --config digit_scenes/m3i           # the data of a config
+
+What is named is a folder, or a source with its settings as m3i evaluate --data has them; m3i list
+sources shows the sources. Every image is decoded; with --limit so many of them, evenly spread.
+--config says which crops, augmentation and tokenizer images and captions are held against. --output
+gets index.html, data.json with all figures, and pictures: a contact sheet, and the views.
+"""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from absl import flags
+
+from m3i_jax import cli
+from m3i_jax.build import ConfigError
+from m3i_jax.command_flags import repeated, whole
+from m3i_jax.command_flags import text as worded
+from m3i_jax.ranges import CountOrOff, Range
+
+Threads = Annotated[int, Range(0, 256)]
+DATA = repeated("data", [], "The same as a word: a folder, or a source.")
+LIMIT = whole("limit", 0, "Records of a split that are read, evenly spread; 0 = all.",
+              limits=CountOrOff)  # fmt: skip
+THREADS = whole("threads", 0, "How many read; 0 = the cores that there are.", limits=Threads)
+OUTPUT = worded("output", None, "Folder for the page, the figures and the pictures.")
+
+
+def main(*places: str) -> None:
+    """Looks at every data set that is named, or at that of the config."""
+    named = [*places, *DATA.value]
+    if not named and not any(re.match(r"--?config\b", word) for word in sys.argv):
+        raise ConfigError("name what is looked at: m3i data FOLDER, a source, or --config=FILE")
+    if len(named) > 1 and OUTPUT.value:
+        raise ConfigError(f"--output is of one data set, and {len(named)} are named")
+    from m3i_jax.training import schema
+    from m3i_jax.training.config import Config
+
+    config = Config.of(flags.FLAGS.config)
+    schema.check(config)
+    if OUTPUT.value:
+        check_output(Path(OUTPUT.value))
+    for name in named or [None]:
+        look(name, config)
+
+
+def look(name: str | None, config: Any) -> None:
+    """Looks at a data set, prints what is found, and writes it where --output says.
+
+    name: None is the data of the config.
+    """
+    from m3i_jax.analysis.survey.text import text as said
+    from m3i_jax.data.survey.doubts import doubts
+    from m3i_jax.data.survey.figures import figures
+
+    sources = opened(name, config)
+    if OUTPUT.value:
+        Path(OUTPUT.value).mkdir(parents=True, exist_ok=True)
+    splits = looked(sources)
+    title = name or str(config.data.get("root", config.data["name"]))
+    found = figures(title, splits, crop=config.image, tokenizer=tokenizer(splits, config))
+    sentences = doubts(found, allowed=config.unreadable)
+    print(said(found, sentences), flush=True)
+    if OUTPUT.value:
+        print(f"\n{write(Path(OUTPUT.value), found, sentences, splits[0].source, config)}")
+
+
+def opened(name: str | None, config: Any) -> dict[str, Any]:
+    """The splits that there are, by their names."""
+    from m3i_jax import data
+    from m3i_jax.data.sources.protocol import NoSplit
+    from m3i_jax.evaluation import spec
+    from m3i_jax.training import fine_tuning
+
+    block = config.data
+    if name is not None:
+        block = fine_tuning.data_block(*spec.parsed(name, what="--data"))
+    train = data.source(block, split="train")
+    try:
+        return {"train": train, "test": data.source(block, split="test", classes=train.classes)}
+    except NoSplit:
+        return {"train": train}
+
+
+def looked(sources: dict[str, Any]) -> list[Any]:
+    """Reads each split once."""
+    from m3i_jax.data.ahead import cores
+    from m3i_jax.data.survey.split import looked_at
+    from m3i_jax.evaluation import progress
+
+    splits = []
+    for split, source in sources.items():
+        total = min(LIMIT.value or len(source), len(source))
+        tick = progress.ticker(f"reading {split}, image", total=total)
+        how = dict(limit=LIMIT.value, threads=THREADS.value or cores(), tick=tick)
+        splits.append(looked_at(source, split, **how))
+    return splits
+
+
+def tokenizer(splits: list[Any], config: Any) -> Any:
+    """The tokenizer of the config, trained on the captions of training; None without any."""
+    from m3i_jax.data import captions
+
+    texts = [text for own in splits[0].captions for text in own]
+    block = dict(config.captions)
+    if file := block.pop("file", None):
+        return captions.load(file, **block) if texts else None
+    return captions.train(texts, **block) if texts else None
+
+
+def check_output(folder: Path) -> None:
+    """Refuses what is there and is none of ours."""
+    from m3i_jax.analysis.survey import page
+
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--output is '{folder}', which is a file; expected a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / page.FIGURES).is_file():
+        raise ConfigError(f"--output is '{folder}', which holds other things; name another folder")
+
+
+def write(folder: Path, found: Any, sentences: list[str], source: Any, config: Any) -> Path:
+    """Figures, pictures and the page; returns the path of the page."""
+    from m3i_jax.analysis.survey import page, sheets
+    from m3i_jax.data.views import crops
+    from m3i_jax.training import assemble
+
+    method = assemble.objective(config)
+    views, local = crops.split_views(method.sources - {"label", "text"})
+    cut = crops.Crops(size=config.image, views=views, local=local, **config.crops)
+    by_view = assemble.augments(config, method)
+    made = sheets.augmented(source, cut, by_view, seed=config.seed)
+    drawn = {
+        "images": ("Images", sheets.contact_sheet(source)),
+        "views": ("What crops and augmentation make of the first images", made),
+    }
+    return page.write(folder, found, sentences, drawn)
+
+
+def run() -> None:
+    """The command."""
+    cli.run(main, config="imagenet/m3i_vit_b16", words=True)

@@ -8,7 +8,7 @@ import pytest
 from m3i_jax import __main__ as program
 
 VERBS = (
-    "analyze convert embed evaluate export figure finetune list plan pretrain report study"
+    "analyze convert data embed evaluate export figure finetune list plan pretrain report study"
     " train_tokenizer"
 ).split()
 

@@ -97,8 +97,8 @@ def looked(sources: dict[str, Any]) -> list[Any]:
     for split, source in sources.items():
         total = min(LIMIT.value or len(source), len(source))
         tick = progress.ticker(f"reading {split}, image", total=total)
-        how = dict(limit=LIMIT.value, threads=THREADS.value or cores(), tick=tick)
-        splits.append(looked_at(source, split, **how))
+        settings = dict(limit=LIMIT.value, threads=THREADS.value or cores(), tick=tick)
+        splits.append(looked_at(source, split, **settings))
     return splits
 
 

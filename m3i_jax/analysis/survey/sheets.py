@@ -86,10 +86,10 @@ def squared(image: np.ndarray, *, side: int = SIDE) -> np.ndarray:
     height, width = image.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    how = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BICUBIC
+    filter = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BICUBIC
     canvas = Image.new("RGB", (side, side), pictures.PAPER)
     canvas.paste(
-        Image.fromarray(image).resize(size, how), ((side - size[0]) // 2, (side - size[1]) // 2)
+        Image.fromarray(image).resize(size, filter), ((side - size[0]) // 2, (side - size[1]) // 2)
     )
     return np.asarray(canvas)
 

@@ -66,8 +66,8 @@ def columns(said: str) -> int:
 
 def _wrapped(said: str, *, first: str = "", rest: str = "") -> list[str]:
     """Lines of at most `WIDTH` columns; a long path is broken where it has to be."""
-    how = dict(initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
-    lines = textwrap.wrap(clean(said, most=600), WIDTH, **how)
+    options = dict(initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    lines = textwrap.wrap(clean(said, most=600), WIDTH, **options)
     if all(columns(line) <= WIDTH for line in lines):
         return lines
-    return textwrap.wrap(clean(said, most=600), WIDTH // 2 + len(rest) // 2, **how)
+    return textwrap.wrap(clean(said, most=600), WIDTH // 2 + len(rest) // 2, **options)

@@ -14,8 +14,8 @@ FAULT = Fault(0, "a", "b")
 @pytest.fixture
 def sound(found):  # noqa: F811
     """A data set with nothing wrong."""
-    how = dict(classes={"ant": 5, "bee": 7}, labelled=12, smaller=0, duplicates=NONE)
-    train = found.splits[0]._replace(broken=(), captions=None, **how)
+    counts = dict(classes={"ant": 5, "bee": 7}, labelled=12, smaller=0, duplicates=NONE)
+    train = found.splits[0]._replace(broken=(), captions=None, **counts)
     return found._replace(splits=(train, train._replace(split="test")), shared=NONE)
 
 

@@ -60,8 +60,8 @@ MAY_IMPORT = {
     + " trees ordinary jsonfile normalize metrics parallel encoders networks interop checkpoints"
     + " training data",
     "analysis": NUMERICS
-    + " trees jsonfile renamed meanings normalize metrics quantize pictures plotting parallel nn"
-    + " encoders networks framework checkpoints training data evaluation",
+    + " trees ordinary jsonfile renamed meanings normalize metrics quantize pictures plotting"
+    + " parallel nn encoders networks framework checkpoints training data evaluation",
     "studies": NUMERICS + " config_file plotting methods training evaluation analysis",
     "commands": "types build ranges ordinary jsonfile shipped cli command_flags encoders"
     + " decoders methods parallel data interop checkpoints training evaluation analysis studies",

@@ -9,6 +9,7 @@ from PIL import Image
 
 from m3i_jax import pictures
 from m3i_jax.analysis.report.markup import clean
+from m3i_jax.analysis.survey.outlines import outlined
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.sources.subset import covering
 from m3i_jax.data.views.crops import Crops
@@ -78,7 +79,7 @@ def _outlined(sample: Sample, cut: Batch, names: Sequence[str]) -> np.ndarray:
     height, width = sample.image.shape[:2]
     tall = max(1, round(SIDE * min(1, height / width)))
     boxes = np.stack([cut.boxes[name] for name in names])
-    return squared(pictures.boxes(sample.image, boxes, names=names, height=tall))
+    return squared(outlined(sample.image, boxes, names=names, height=tall))
 
 
 def squared(image: np.ndarray, *, side: int = SIDE) -> np.ndarray:

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from m3i_jax.data.sources import annotations, contents, naming, shards
+from m3i_jax.build import ConfigError, nearest
+from m3i_jax.data.sources import annotations, contents, naming
 from m3i_jax.data.sources.annotations import NONE, Annotations
 from m3i_jax.data.sources.decoding import Decoder, unreadable
+from m3i_jax.data.sources.folder_names import ORDER
 from m3i_jax.data.sources.protocol import Account, Sample, listed
 from m3i_jax.types import Array
+
+T = TypeVar("T")
 
 
 class Encoded(NamedTuple):
@@ -54,34 +58,36 @@ class Records(Protocol):
 
 def packed(
     name: str,
-    root: str,
+    candidates: Callable[[str], Sequence[T]],
     *,
-    suffixes: Sequence[str],
     split: str | None,
     classes: Sequence[str] | None,
-    read: Callable[[Sequence[Path]], Records],
+    read: Callable[[T], Records],
     decode: Decoder,
     turned: bool = False,
 ) -> "Packed":
-    """A split of a data set that comes in files with these suffixes, see `shards.candidates`.
+    """A split of a data set that comes in files of many records.
 
     Of several that may be the test split the first one with a label is taken.
 
     Args:
       name: of the kind of source.
-      root: a folder, a file, or a pattern of files.
+      candidates: of "train" or "test", where that may lie, the best place first, as
+        `shards.candidates` finds files; raises where there is none.
       split: "train" or "test"; None is "train".
       classes: of the training split, which labels are numbers of; None opens that for them.
-      read: opens the files of a split.
+      read: opens one of these places.
       decode: bytes -> (H, W, 3) uint8.
       turned: whether that turns images upright by their EXIF tag.
     """
+    split = split or "train"
+    if split not in ORDER:
+        raise ConfigError(f"split is '{split}'{nearest(split, ORDER)}")
     if classes is None and split == "test":
-        (files, *_) = shards.candidates(root, "train", suffixes)
-        classes = read(files).names
+        classes = read(candidates("train")[0]).names
     chosen = None
-    for files in shards.candidates(root, split, suffixes):
-        source = Packed(name, read(files), classes, decode=decode, turned=turned)
+    for place in candidates(split):
+        source = Packed(name, read(place), classes, decode=decode, turned=turned)
         if chosen is None or source.account.labelled and not chosen.account.labelled:
             chosen = source
         if chosen.account.labelled or chosen.account.unknown:

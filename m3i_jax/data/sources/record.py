@@ -21,8 +21,9 @@ import numpy as np
 from PIL import Image
 
 from m3i_jax import jsonfile
+from m3i_jax.data.sources.annotation_forms import png
 from m3i_jax.data.sources.annotations import NONE, Annotations
-from m3i_jax.data.sources.decoding import MAX_BYTES, MAX_PIXELS, bounded, reason
+from m3i_jax.data.sources.decoding import MAX_BYTES, MAX_PIXELS, bounded
 from m3i_jax.types import Array
 
 MAGIC = b"M3I\x01"  # the last byte is the version
@@ -60,7 +61,7 @@ def encode(record: Record) -> bytes:
     header |= {"box": np.asarray(box, float).tolist()} if box is not None else {}
     header |= {"points": np.asarray(points, float).tolist()} if points is not None else {}
     if mask is not None:
-        parts["mask"] = png(mask)
+        parts["mask"] = _png(mask)
     if depth is not None:
         header["depth"] = list(depth.shape)
         parts["depth"] = np.ascontiguousarray(depth, "<f4").tobytes()
@@ -102,8 +103,7 @@ def captions(data: bytes) -> tuple[str, ...]:
     return _captions(_header(data)[0])
 
 
-def png(mask: Array) -> bytes:
-    """(H, W) uint8 categories as a PNG."""
+def _png(mask: Array) -> bytes:
     if mask.dtype != np.uint8 or mask.ndim != 2:
         raise ValueError(f"a mask is {mask.dtype} of {mask.shape}, expected (H, W) uint8")
     file = io.BytesIO()
@@ -150,7 +150,7 @@ def _is_part(pair: Any) -> bool:
 
 def _annotations(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> Annotations:
     return Annotations(
-        _mask(parts["mask"]) if "mask" in parts else None,
+        png(parts["mask"], ("L",)) if "mask" in parts else None,
         _numbers(header, "box"),
         _depth(parts["depth"], header.get("depth")) if "depth" in parts else None,
         _numbers(header, "points"),
@@ -172,16 +172,6 @@ def _numbers(header: Mapping[str, Any], key: str) -> Array | None:
         return np.asarray(header[key], np.float32)
     except (ValueError, TypeError) as error:
         raise ValueError(f"its {key} is not made of numbers") from error
-
-
-def _mask(data: bytes) -> Array:
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            if image.mode != "L" or image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"it is {image.mode} of {image.size}")
-            return np.array(image)
-    except Exception as error:  # Pillow alone raises six kinds for broken files
-        raise ValueError(f"its mask cannot be read: {reason(error)}") from error
 
 
 def _depth(data: bytes, shape: Any) -> Array:

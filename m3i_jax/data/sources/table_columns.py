@@ -1,6 +1,7 @@
-"""Which columns of a table are image, label and caption, and what they hold.
+"""Which columns of a table are image, label, caption and annotations, and what they hold.
 
     image: struct {bytes, path} or bytes   label: a number or a name   caption: a text or several
+    mask, depth: as image, or numbers of all pixels   box, bbox, points, keypoints: numbers
 
 As Hugging Face's data sets write them: what a column is, and what its classes are called, stands in
 the metadata of the schema. https://huggingface.co/docs/datasets/about_dataset_features
@@ -15,7 +16,8 @@ import numpy as np
 from m3i_jax import jsonfile
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.data.sources import caption_files, label_lists, naming
-from m3i_jax.data.sources.packed import Encoded
+from m3i_jax.data.sources.annotation_forms import FORMS
+from m3i_jax.data.sources.annotations import Annotations
 from m3i_jax.types import Array
 
 IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "pixel_values")
@@ -23,25 +25,39 @@ HOW = "reading {} needs pyarrow: pip install 'm3i_jax[parquet]'"
 
 
 class Asked(NamedTuple):
-    """Columns that a config names; None = the one that looks like it, caption False = none."""
+    """Columns that a config names; None = the one that looks like it, captions False = none."""
 
     image: str | None = None
     label: str | None = None
     caption: str | None = None
     captions: bool = True
+    annotations: bool = True
+
+
+class Column(NamedTuple):
+    """A column by its name, "" = there is none; packed: it is of structs that have bytes."""
+
+    name: str
+    packed: bool = False
 
 
 class Columns(NamedTuple):
-    """Columns of a table, by name; "" = there is none.
+    """Columns of a table.
 
-    image: of bytes, or of a struct where `packed`.   names: of the classes; () = not said.
+    names: of the classes; () = not said.   annotations: whose names are `annotation_forms.FORMS`.
     """
 
-    image: str
-    packed: bool
-    label: str
-    caption: str
+    image: Column
+    label: Column
+    caption: Column
     names: tuple[str, ...]
+    annotations: tuple[Column, ...] = ()
+
+    def said(self) -> str:
+        """Which columns are read, as a sentence."""
+        read = [(kind, getattr(self, kind).name) for kind in ("image", "label", "caption")]
+        read += [(FORMS[one.name.casefold()].field, one.name) for one in self.annotations]
+        return "columns: " + ", ".join(f"{kind} '{name}'" for kind, name in read if name)
 
 
 class Labels(NamedTuple):
@@ -75,16 +91,22 @@ def chosen(schema: Any, asked: Asked, *, what: str) -> Columns:
     said = _features(schema.metadata or {})
     images = [name for name in kinds if said.get(name, {}).get("_type") == "Image"]
     images += [name for name in kinds if _holds_bytes(kinds[name])]
-    named = [name for name in images if name.casefold() in IMAGES]
-    image = _one(asked.image, [*images[:1], *named][-1:], images, kinds, what, "image")
+    plain = [name for name in images if name.casefold() not in FORMS]
+    named = [name for name in plain if name.casefold() in IMAGES]
+    image = _one(asked.image, [*plain[:1], *named][-1:], images, kinds, what, "image")
     labels = [name for name in kinds if said.get(name, {}).get("_type") == "ClassLabel"]
     labels += [name for name in kinds if label_lists.is_class(name) and _says_class(kinds[name])]
     label = _one(asked.label, labels, kinds, kinds, what, "label")
     texts = {name.casefold(): name for name in kinds if _is_text(kinds[name])}
     captions = [texts[key] for key in caption_files.KEYS if key in texts]
     caption = _one(asked.caption, captions, kinds, kinds, what, "caption") if asked.captions else ""
-    names = said.get(label, {}).get("names") or ()
-    return Columns(image, _is_struct(kinds[image]), label, caption, tuple(map(str, names)))
+    names = tuple(map(str, said.get(label, {}).get("names") or ()))
+    used = (image, label, caption)
+    others = [name for name in kinds if name not in used and _annotates(name, kinds[name])]
+    image, label, caption, *others = (
+        Column(name, bool(name) and _is_struct(kinds[name])) for name in (*used, *others)
+    )
+    return Columns(image, label, caption, names, _each_once(others) if asked.annotations else ())
 
 
 def _one(asked, likely: Sequence[str], fit, kinds: Mapping, what: str, kind: str) -> str:
@@ -109,6 +131,25 @@ def _features(metadata: Mapping[bytes, bytes]) -> dict[str, dict]:
         return {}
     pairs = features.items() if isinstance(features, dict) else ()
     return {name: feature for name, feature in pairs if isinstance(feature, dict)}
+
+
+def _annotates(name: str, kind: Any) -> bool:
+    """Whether a column is called as annotations are, and holds what they are made of."""
+    form, types = FORMS.get(name.casefold()), pyarrow("a table").types
+    if form is None or form.plane and _holds_bytes(kind):
+        return form is not None
+    depth = 0
+    while types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        kind, depth = kind.value_type, depth + 1
+    # One box, not a list of them; key points come as a list of numbers, or of lists of three.
+    expected = {"mask": (2,), "depth": (2,), "box": (1,), "points": (1, 2)}[form.field]
+    return depth in expected and (types.is_integer(kind) or types.is_floating(kind))
+
+
+def _each_once(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Of several columns for one annotation, the first."""
+    by_field = {FORMS[column.name.casefold()].field: column for column in reversed(columns)}
+    return tuple(by_field[field] for field in sorted(by_field))
 
 
 def _is_struct(kind: Any) -> bool:
@@ -175,13 +216,28 @@ def labels(
     return Labels(places[encoded.indices.fill_null(len(met)).to_numpy()], called.names, called.note)
 
 
-def encoded(image: Any, caption: Any) -> Encoded:
-    """A record of what a table has in its row.
+def value(scalar: Any) -> Any:
+    """What a `pyarrow.Scalar` holds; of a struct with bytes, these."""
+    held = scalar.as_py()
+    return held.get("bytes") if isinstance(held, Mapping) else held
+
+
+def image_bytes(data: bytes | None) -> bytes:
+    """The bytes of an image that a row has.
 
     Raises:
-      ValueError: there are no bytes of an image.
+      ValueError: there are none.
     """
-    data = image.get("bytes") if isinstance(image, Mapping) else image
     if not data:
         raise ValueError("it has no bytes of an image; a path alone is not followed")
-    return Encoded(data, caption_files.listed(caption))
+    return data
+
+
+def annotations(of: Mapping[Column, Any]) -> Annotations:
+    """What the columns of a row say; None = nothing.
+
+    Raises:
+      ValueError: it is nothing that they may say.
+    """
+    forms = [(FORMS[column.name.casefold()], value) for column, value in of.items()]
+    return Annotations(**{form.field: form.read(x) for form, x in forms if x is not None})

@@ -8,7 +8,7 @@ import numpy as np
 
 from m3i_jax import ordinary
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import caption_files, contents, naming, tar_index, tar_members
+from m3i_jax.data.sources import caption_files, contents, naming, shards, tar_index, tar_members
 from m3i_jax.data.sources.decoding import MAX_PIXELS, Decoder, bounded, decoder
 from m3i_jax.data.sources.packed import Encoded, Packed, packed
 from m3i_jax.data.sources.tar_index import Index
@@ -56,8 +56,7 @@ def tar_shards(
     """
     return packed(
         "tar_shards",
-        root,
-        suffixes=SUFFIXES,
+        lambda kind: shards.candidates(root, kind, SUFFIXES),
         split=split,
         classes=classes,
         read=lambda files: TarRecords(files, captions=captions, names=names),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from m3i_jax.data.sources import packed
+from m3i_jax.data.sources import packed, shards
 from m3i_jax.data.sources.decoding import decode_image
 from m3i_jax.data.sources.protocol import Source
 from m3i_jax.data.sources.unreadable import robust
@@ -40,7 +40,8 @@ class Held:
 def source(root, split, records, classes=None):
     read = lambda files: Held(files, records)  # noqa: E731
     how = dict(split=split, classes=classes, read=read, decode=decode_image)
-    return packed.packed("held", str(root), suffixes=(".bin",), **how)
+    files = lambda kind: shards.candidates(str(root), kind, (".bin",))  # noqa: E731
+    return packed.packed("held", files, **how)
 
 
 @pytest.fixture

@@ -74,11 +74,11 @@ def test_plain_bytes_and_names_of_classes(tmp_path):
 def test_what_was_kept_is_read_once(root, monkeypatch):
     folder, records = root
     train, read = source(folder), []
-    column = parquet.ParquetRecords._column
-    counted = lambda self, group, name: read.append(name) or column(self, group, name)  # noqa: E731
-    monkeypatch.setattr(parquet.ParquetRecords, "_column", counted)
+    column = parquet.Read.__call__
+    counted = lambda self, group, of: read.append(of.name) or column(self, group, of)  # noqa: E731
+    monkeypatch.setattr(parquet.Read, "__call__", counted)
     same(train, records)
-    assert read.count("image.bytes") == 5 and read.count("caption") == 10  # five row groups
+    assert read.count("image") == 5 and read.count("caption") == 10  # five row groups
 
 
 def test_a_row_without_bytes_is_named(tmp_path):

@@ -75,7 +75,7 @@ def test_the_format_as_it_is_written_down():
         (by_hand({"parts": [["image", 1]], "label": "cat"}, b"x"), "label is 'cat'"),
         (by_hand({"parts": [["image", 1]], "captions": "cat"}, b"x"), "captions are no texts"),
         (by_hand({"parts": [["image", 1]], "box": ["a"]}, b"x"), "box is not made of numbers"),
-        (by_hand({"parts": [["image", 1], ["mask", 1]]}, b"xy"), "mask cannot be read"),
+        (by_hand({"parts": [["image", 1], ["mask", 1]]}, b"xy"), "mask or depth cannot be read"),
         (by_hand({"parts": [["image", 1], ["depth", 4]], "depth": [2, 1]}, b"xyyyy"), "4 bytes"),
     ],
 )

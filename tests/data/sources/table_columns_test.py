@@ -7,7 +7,14 @@ import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources import table_columns
-from m3i_jax.data.sources.table_columns import Asked, chosen, encoded, labels
+from m3i_jax.data.sources.table_columns import (
+    Asked,
+    Column,
+    annotations,
+    chosen,
+    image_bytes,
+    labels,
+)
 
 pa = pytest.importorskip("pyarrow")
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -27,15 +34,15 @@ def test_metadata_and_names_and_types_say_which_is_which():
     found = chosen(
         schema(features, text=pa.string(), y=pa.int64(), photo=STRUCT), Asked(), what="x"
     )
-    assert found == ("photo", True, "y", "text", ("a", "b"))
+    assert found == (Column("photo", True), Column("y"), Column("text"), ("a", "b"), ())
     plain = schema(id=pa.int64(), thumbnail=pa.binary(), jpg=pa.large_binary(), species=pa.string())
-    assert chosen(plain, Asked(), what="x") == ("jpg", False, "species", "", ())
+    assert chosen(plain, Asked(), what="x") == (("jpg", 0), ("species", 0), ("", 0), (), ())
     asked = Asked(image="thumbnail", captions=False)
-    assert chosen(plain, asked, what="x").image == "thumbnail"
+    assert chosen(plain, asked, what="x").image.name == "thumbnail"
     several = schema(image=pa.binary(), captions=pa.list_(pa.string()), text=pa.string())
-    assert chosen(several, Asked(), what="x").caption == "captions"
-    assert chosen(several, Asked(captions=False), what="x").caption == ""
-    assert chosen(several, Asked(caption="text"), what="x").caption == "text"
+    assert chosen(several, Asked(), what="x").caption.name == "captions"
+    assert chosen(several, Asked(captions=False), what="x").caption.name == ""
+    assert chosen(several, Asked(caption="text"), what="x").caption.name == "text"
 
 
 def test_a_wrong_column_is_a_sentence():
@@ -73,12 +80,37 @@ def test_labels_are_numbers_of_names(tmp_path):
     )
 
 
-def test_a_record_is_bytes_and_captions():
-    assert encoded({"bytes": b"1", "path": "a"}, ["x", "y  z"]) == (b"1", "x\ny z", "")
-    assert encoded(b"1", None) == (b"1", "", "")
-    for image in ({"bytes": None, "path": "a.jpg"}, {"path": "a.jpg"}, None, b""):
+def test_annotations_are_known_by_name_and_type():
+    numbers, planes = pa.list_(pa.float32()), pa.list_(pa.list_(pa.int64()))
+    found = chosen(
+        schema(
+            mask=STRUCT,
+            image=STRUCT,
+            bbox=pa.list_(pa.float32(), 4),
+            depth=planes,
+            keypoints=numbers,
+        ),
+        Asked(),
+        what="x",
+    )
+    assert found.image == ("image", True)
+    assert found.annotations == (("bbox", 0), ("depth", 0), ("mask", 1), ("keypoints", 0))
+    assert "mask 'mask', points 'keypoints'" in found.said()
+    of = dict.fromkeys(found.annotations) | {Column("bbox"): [1, 2, 3, 4]}
+    said = annotations(of)
+    assert said.box.tolist() == [2, 1, 4, 3] and said.mask is None
+    others = schema(image=STRUCT, bbox=planes, mask=pa.string(), depth=pa.float64())
+    assert chosen(others, Asked(), what="x").annotations == ()
+    one = schema(image=STRUCT, box=numbers, bbox=numbers)
+    assert chosen(one, Asked(), what="x").annotations == (("box", 0),)
+    assert chosen(one, Asked(annotations=False), what="x").annotations == ()
+
+
+def test_an_image_is_bytes():
+    assert image_bytes(b"1") == b"1"
+    for nothing in (None, b""):
         with pytest.raises(ValueError, match="no bytes of an image; a path alone is not followed"):
-            encoded(image, None)
+            image_bytes(nothing)
 
 
 def test_the_library_is_asked_for(monkeypatch):

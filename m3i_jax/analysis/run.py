@@ -11,6 +11,7 @@ from m3i_jax.analysis import finding as findings
 from m3i_jax.analysis.finding import Finding
 from m3i_jax.analysis.measures import Measure, Rows, Shown, written
 from m3i_jax.analysis.rows import observed
+from m3i_jax.data.sources.protocol import NoSplit
 from m3i_jax.evaluation import datasets, results
 from m3i_jax.evaluation.datasets import Data
 from m3i_jax.evaluation.evaluation import Evaluation
@@ -40,6 +41,7 @@ def analyzed(
     *,
     on: Sequence[Data] = (),
     place: str | Path | None = None,
+    split: str = SPLIT,
     **settings: Any,
 ) -> Iterator[Finding]:
     """Looks into every model on every data set; gives each finding when it is written.
@@ -52,20 +54,23 @@ def analyzed(
       on: data sets; none = that of the run that a model is of.
       place: folder or file of the findings; None = the work directory of the run that a model is
         of, and else the folder of the process.
+      split: whose images are looked at, "test" or "train".
       settings: of `Evaluation`.
 
     Raises:
+      NoSplit: there are no test images.
       NotMeasurable: no model has anything to show.
     """
     before: list[Seen] = []
     count = 0
     for model in compared:
         for of in on or [datasets.of_run(model)]:
-            evaluation = Evaluation(model, of, **settings)
+            shown = datasets.of_training(of) if split == "train" else of
+            evaluation = Evaluation(model, shown, **settings)
             where = Path(place or model.workdir or ".")
             seen = Seen(_of(evaluation), where, _rows(measures, evaluation))
             alone = _alone(measures, evaluation, seen)
-            for one in itertools.chain(alone, _pairs(measures, before, seen)):
+            for one in itertools.chain(alone, pairs(measures, before, seen)):
                 count += 1
                 yield one
             before.append(seen)
@@ -103,13 +108,17 @@ def _alone(measures: Sequence[Measure], evaluation: Evaluation, seen: Seen) -> I
         yield _written(measure, shown, seen)
 
 
-def _pairs(measures: Sequence[Measure], before: Sequence[Seen], seen: Seen) -> Iterator[Finding]:
-    """Findings of a model and each one before it on the same records, by measures that compare."""
+def pairs(measures: Sequence[Measure], before: Sequence[Seen], seen: Seen) -> Iterator[Finding]:
+    """Findings of a model and each one before it on the same records, by measures that compare.
+
+    Of two models that have no records in common the log says so.
+    """
     for first, measure in itertools.product(before, measures):
         said = written(measure)
         if measure.across is None or not {said} <= first.rows.keys() & seen.rows.keys():
             continue
         if first.finding.records != seen.finding.records:
+            _say_of_other_images(measure, before, first, seen)
             continue
         try:
             shown = measure.across(first.rows[said], seen.rows[said])
@@ -121,9 +130,25 @@ def _pairs(measures: Sequence[Measure], before: Sequence[Seen], seen: Seen) -> I
         yield _written(measure, shown, seen._replace(finding=pair))
 
 
+def _say_of_other_images(measure: Measure, before: Sequence[Seen], first: Seen, seen: Seen) -> None:
+    """That two models are not compared, where they have no data set in common."""
+    one, two = first.finding, seen.finding
+    known = [of.finding for of in before if of.finding.model == one.model]
+    if one.model != two.model and all(of.records != two.records for of in known):
+        said = f"on {one.data}" if one.data == two.data else f"on {one.data} and on {two.data}"
+        LOG.warning(
+            "%s: %s and %s are not compared, as they have seen different images, %s",
+            *(measure.title, one.model, two.model, said),
+        )
+
+
 def _of(evaluation: Evaluation) -> Finding:
     """A finding of no measure: which model on which records."""
-    model, _ = evaluation.model, evaluation.source(SPLIT)
+    model = evaluation.model
+    try:
+        evaluation.source(SPLIT)
+    except NoSplit as error:
+        raise NoSplit(f"{error}; --split=train looks at the training images") from error
     empty: dict[str, Any] = dict(measure="", title="", unit="", form="", values={}, labels={})
     return Finding(
         **empty,

@@ -24,7 +24,7 @@ from m3i_jax.ranges import CountOrOff
 ALL = "all"
 MEASURE = repeated("measure", [ALL], "NAME,NAME or NAME:SETTING=VALUE; all that apply.")
 TEST = whole(
-    "test_limit", 1000, "Images, spread evenly over the test set; 0 = all.", limits=CountOrOff
+    "test_limit", 1000, "Images that are looked at, spread evenly; 0 = all.", limits=CountOrOff
 )
 TRAIN = whole(
     "train_limit",
@@ -50,6 +50,7 @@ def main() -> None:
     every = blocks == [{"name": ALL}]
     chosen = measures.every() if every else measures.create(blocks, what="--measure")
     settings = subject.settings() | dict(test_limit=TEST.value, train_limit=TRAIN.value)
+    settings |= dict(split=subject.SPLIT.value)
     with Preemption(holds=False):  # every finding is written when it is known
         models, on = subject.models(), subject.data_sets()
         show(run.analyzed(chosen, models, on=on, place=OUT.value, **settings))

@@ -34,7 +34,8 @@ def main() -> None:
     numbers = [_number(word, figures.FIGURES) for word in FIGURE.value]
     if not MODEL.value:
         raise ConfigError("--model names no model to draw; expected --model TITLE=MODEL")
-    on, settings = subject.data_sets(), subject.settings() | dict(test_limit=TEST.value)
+    on, own = subject.data_sets(), dict(test_limit=TEST.value, split=subject.SPLIT.value)
+    settings = subject.settings() | own
     if len(on) > 1:
         raise ConfigError(f"--data is said {len(on)} times; a figure is of one data set")
     folder = Path(OUTPUT.value)

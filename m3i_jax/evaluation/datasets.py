@@ -32,10 +32,12 @@ class Data(NamedTuple):
     name: in tables.
     open: (split, classes) -> source, "train" or "test"; `classes` are those of the training split,
       with which another one is labelled by name.
+    held_out: whether nobody trains on the test split, so that a probe is measured on it.
     """
 
     name: str
     open: Open
+    held_out: bool = True
 
 
 def of_run(model: Model) -> Data:
@@ -126,6 +128,11 @@ def holding_out(of: Data, share: float, *, always: bool = False) -> Data:
         return of.open(split, classes) if has_test() else parts()[split == "test"]
 
     return Data(of.name, opened)
+
+
+def of_training(of: Data) -> Data:
+    """The data set whose training images are looked at: they are its test split, too."""
+    return Data(f"{of.name} (training)", lambda split, classes: of.open("train", None), False)
 
 
 def side(source: data.Source) -> int:

@@ -53,6 +53,7 @@ class Evaluation:
     pool: how features are pooled where a task does not say it, see `pooling`.
     image: side of the images in pixels.
     settings: that decide all numbers, whatever the task: pool, limits, size of the images.
+    at_once: images that were asked to be encoded at once; devices may make it more, see `batch`.
     """
 
     def __init__(
@@ -80,7 +81,8 @@ class Evaluation:
         """
         self.model, self.data, self.pool = model, of, pool or model.pool
         self._limits = {"train": train_limit, "test": test_limit}
-        self._ratio, self._batch, self._cache, self._quiet = ratio, batch, cache, quiet
+        self.at_once = batch
+        self._ratio, self._cache, self._quiet = ratio, cache, quiet
         if cache is not None and jax.process_count() > 1:
             # All would have to find the same entries, and their disks are their own.
             LOG.info("features that several processes make together are not kept on disk")
@@ -149,7 +151,7 @@ class Evaluation:
 
     def _at_once(self, source: data.Source) -> int:
         devices = jax.device_count()
-        return -(-min(self._batch, len(source)) // devices) * devices
+        return -(-min(self.at_once, len(source)) // devices) * devices
 
     def labelled(self, *, what: str = "a probe", **kind: Any) -> tuple[FeatureSet, FeatureSet]:
         """Features of the labelled records of the training and of the test set, for classifiers.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from m3i_jax.analysis import figures, finding, measures, run
@@ -22,6 +23,7 @@ from m3i_jax.studies.study import Case
 UNTRAINED = "Untrained"
 BRANCH = "online"
 IMAGES, FITTED = 1000, 2000  # test images that are looked at, training images of probes
+BATCH = 100  # images at once
 LOOKS = (
     {"name": "attention_distance"},
     {"name": "attention_entropy"},
@@ -83,8 +85,11 @@ def _models(cases: Sequence[Case], workdir: Path, seeds: int) -> Iterator[tuple[
 
 def _findings(model: Model, chosen: Sequence[Measure], place: Path) -> list[Finding]:
     """One finding of each measure, from the file or made."""
-    of, limits = datasets.of_run(model), dict(train_limit=FITTED, test_limit=IMAGES)
-    evaluation = Evaluation(model, of, **limits)
+    of, devices = datasets.of_run(model), jax.device_count()
+    # What any devices divide: CKA compares the images of a batch.
+    batch = -(-BATCH // devices) * devices
+    settings = dict(train_limit=FITTED, test_limit=IMAGES, batch=batch)
+    evaluation = Evaluation(model, of, **settings)
     evaluation.source("test")
     records = evaluation.records["test"]
     known = {
@@ -94,7 +99,7 @@ def _findings(model: Model, chosen: Sequence[Measure], place: Path) -> list[Find
     }
     left = [measure for measure in chosen if written(measure) not in known]
     if left:
-        new = run.analyzed(left, [model], on=[of], place=place, **limits)
+        new = run.analyzed(left, [model], on=[of], place=place, **settings)
         # As a line of the file has them.
         known |= {one.measure: one._replace(values=finding.rounded(one.values)) for one in new}
     return [known[written(measure)] for measure in chosen]

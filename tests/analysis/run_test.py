@@ -1,13 +1,28 @@
 """Every model is looked into once, pairs are compared, and every finding is a line."""
 
+import functools
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from m3i_jax.analysis import finding, run
-from m3i_jax.analysis.measures import Look, Measure, Shown
-from m3i_jax.evaluation import models
+from m3i_jax.analysis.measures import Look, Measure, Rows, Shown
+from m3i_jax.data.sources.protocol import NoSplit
+from m3i_jax.evaluation import datasets, models
 from m3i_jax.evaluation.features import NotMeasurable
+from tests.analysis import toy_blocks
 from tests.evaluation import toy_models
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Five images, and nothing that says what they are for."""
+    (tmp_path / "images").mkdir()
+    for i in range(5):
+        image = np.full((8, 8, 3), 20 * i, np.uint8)
+        Image.fromarray(image).save(tmp_path / "images" / f"{i}.png")
+    return tmp_path / "images"
 
 
 def measures():
@@ -56,6 +71,34 @@ def test_findings_of_each_model_and_of_the_pair(tmp_path, caplog):
     read = finding.read(tmp_path)
     assert [one.values for one in read] == [finding.rounded(one.values) for one in found]
     assert {one.data for one in read} == {found[0].data} and read[-1].other_weights
+
+
+def test_a_folder_without_a_test_split_shows_its_training_images(folder, tmp_path):
+    mean, model = measures()["mean"], models.fresh(toy_blocks.VIT)
+    look = functools.partial(run.analyzed, [mean], [model], on=[datasets.named(str(folder))])
+    how = dict(place=tmp_path, batch=10, quiet=True)
+    with pytest.raises(NoSplit, match="; --split=train looks at the training images$"):
+        list(look(**how))
+    (found,) = look(**how, split="train", test_limit=4)
+    assert found.data == f"{folder} (training)" and found.counts == {"test": 4}
+    assert [one.data for one in finding.read(tmp_path)] == [found.data]
+
+
+def test_models_that_have_seen_different_images_are_said_not_to_be_compared(tmp_path, caplog):
+    mean = measures()["mean"]
+    rows = {"mean": Rows((), [np.ones(2)], np.arange(2), np.zeros(2, int), 2)}
+
+    def seen(model, data):
+        texts = dict.fromkeys(run.Finding._fields, "") | dict(model=model, data=data, records=data)
+        return run.Seen(run.Finding(**texts | dict(values={}, protocol={})), tmp_path, rows)
+
+    assert list(run.pairs([mean], [seen("a", "x"), seen("a", "y")], seen("b", "z"))) == []
+    sentence = "Means: a and b are not compared, as they have seen different images, on {} and on z"
+    assert [one.message for one in caplog.records] == [sentence.format(data) for data in "xy"]
+    # What one data set does not allow another does, and nothing is left to say.
+    caplog.clear()
+    (found,) = run.pairs([mean], [seen("a", "x"), seen("a", "y")], seen("b", "y"))
+    assert (found.model, found.other, found.data) == ("a", "b", "y") and not caplog.records
 
 
 def test_models_with_nothing_to_show_are_an_error_in_the_end(tmp_path):

@@ -76,6 +76,14 @@ def test_a_test_split_that_is_there_is_taken_unless_it_is_not_wanted():
     assert len(datasets.holding_out(of, 0.5, always=True).open("test", None)) == 15
 
 
+def test_training_images_are_looked_at_as_those_of_a_test_split_are():
+    of = datasets.named(SMALL)
+    shown, train = datasets.of_training(of), of.open("train", None)
+    assert shown.name == f"{SMALL} (training)" and of.held_out and not shown.held_out
+    digests = {datasets.digest(shown.open(split, train.classes)) for split in ("train", "test")}
+    assert digests == {datasets.digest(train)}
+
+
 def test_the_digest_changes_with_records_labels_and_classes(folder):
     found = {datasets.digest(datasets.named(str(folder)).open("train", None))}
     (folder / "cat" / "9.png").unlink()

@@ -6,6 +6,7 @@ from m3i_jax.analysis import cim as runs
 from m3i_jax.analysis import repair
 from m3i_jax.analysis.measures.measure import Measure, Picture, Rows, Shown
 from m3i_jax.build import ConfigError
+from m3i_jax.evaluation import datasets
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.ranges import CountOrOff, Range, Seed
@@ -28,6 +29,8 @@ def cim(
         of = evaluation.model
         if of.config is None or of.config.objective.get("name") != runs.METHOD:
             raise NotMeasurable(f"'{of.name}' is no run of CIM, whose generator is measured here")
+        if evaluation.data.name != datasets.of_run(of).name:
+            raise NotMeasurable("a run of CIM is looked into on its own test images alone")
         try:
             model = runs.restore(of.workdir, step=of.step)
         except ConfigError as error:

@@ -45,6 +45,7 @@ def cka(
     """
 
     def look(evaluation: Evaluation) -> Look:
+        _require_batches_of_any_devices(evaluation)
         vector = None if features == "tokens" else tokens.pooler(evaluation, pool=features)
         side = min(batch, evaluation.batch("test"))
         return Look(layers=lambda x: gram_rows(x if vector is None else vector(x), side))
@@ -59,6 +60,17 @@ def cka(
 
     settings = {"batch": batch, "features": features, "rbf": rbf, "unbiased": unbiased}
     return Measure("cka", "CKA of blocks", "", settings, measure, look, across)
+
+
+def _require_batches_of_any_devices(evaluation: Evaluation) -> None:
+    """Raises NotMeasurable where the devices, and not the command, would decide the groups."""
+    asked, made = evaluation.at_once, evaluation.batch("test")
+    if len(evaluation.source("test")) > made > asked:
+        raise NotMeasurable(
+            f"{jax.device_count()} devices do not divide batches of {asked}, so the groups of "
+            f"images that are compared would depend on them; --batch={made} has the same groups "
+            "everywhere"
+        )
 
 
 def gram_rows(x: Float[Array, "images ..."], side: int) -> Float[Array, "images {side}"]:

@@ -16,6 +16,7 @@ from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
 from m3i_jax.evaluation.intervals import wilson
 from m3i_jax.evaluation.probes.knn import knn
 from m3i_jax.evaluation.probes.logistic import lbfgs
+from m3i_jax.evaluation.progress import counted
 from m3i_jax.ranges import Count, Range
 
 
@@ -44,6 +45,8 @@ def layer_probes(
         return Look(layers=lambda x: pooled(last(x)))
 
     def measure(evaluation: Evaluation, rows: Rows | None) -> Shown:
+        if not evaluation.data.held_out:
+            raise NotMeasurable("a probe is fitted to training images, and not measured on them")
         try:
             for split in ("train", "test"):
                 protocol.require_labels(evaluation.source(split), split=split, what="a probe")
@@ -52,12 +55,13 @@ def layer_probes(
         name = f"layer_probes:pool={pool},norm={norm}"
         train = passes.observed(evaluation, {name: look(evaluation)}, split="train")[name]
         values: dict[str, list[float]] = {}
-        for pair in zip(train.layers, rows.layers, strict=True):
+        pairs = list(zip(train.layers, rows.layers, strict=True))
+        for pair in counted(pairs, "probes of block", total=len(pairs)):
             sets = [_labelled(*of) for of in zip(pair, (train.labels, rows.labels), strict=True)]
             count = len(sets[1].labels)
             shares = {"knn": knn(*sets, k=k, temperature=temperature)[k]}
             if linear:
-                shares["linear"] = lbfgs(*sets).top1
+                shares["linear"] = lbfgs(*sets, quiet=True).top1
             for name, share in shares.items():
                 low, high = wilson(share, count)
                 for end, number in (("", share), ("_low", low), ("_high", high)):

@@ -34,6 +34,7 @@ def lbfgs(
     tolerance: float = 1e-6,
     iterations: int = 2000,
     seed: int = 0,
+    quiet: bool = False,
 ) -> Probe:
     """Multinomial logistic regression, solved to its unique optimum.
 
@@ -50,6 +51,7 @@ def lbfgs(
       tolerance: of the largest component of the gradient, which is computed in float64.
       iterations: at most; `Probe.converged` tells whether they were enough.
       seed: of the choice of the fifth.
+      quiet: says nothing of how far it is.
     """
     classes = class_count(train, test, classes)
     if l2 is not None and not 0 < l2 < np.inf:
@@ -62,11 +64,13 @@ def lbfgs(
         features, labels = features[order], labels[order]
         held = FeatureSet(features[:cut], labels[:cut])
         rest = FeatureSet(features[cut:], labels[cut:])
-        search = dict(tolerance=max(tolerance, 1e-4), limit=iterations, rows=len(labels))
+        loose = max(tolerance, 1e-4)
+        search = dict(tolerance=loose, limit=iterations, rows=len(labels), quiet=quiet)
         fits = path(rest, classes, STRENGTHS, **search)
         best = int(np.argmax([score(fit.classifier, held)[0] for fit in fits]))
         l2, start, known = STRENGTHS[best], fits[best].classifier, fits[best].directions
-    search = dict(tolerance=tolerance, limit=iterations, rows=len(labels), exact=True, known=known)
+    search = dict(tolerance=tolerance, limit=iterations, rows=len(labels), quiet=quiet)
+    search |= dict(exact=True, known=known)
     (fit,) = path(FeatureSet(features, labels), classes, (l2,), start=start, **search)
     top1, top5 = score(fit.classifier, test)
     return Probe(top1, top5, fit.classifier, float(l2), fit.iterations, fit.converged)
@@ -140,7 +144,8 @@ def path(
       quiet: says nothing of how far it is.
     """
     width = train.features.shape[1]
-    tick = ticker("strength of the penalty", total=len(strengths), every=np.inf if quiet else 5.0)
+    what, total = "strength of the penalty", len(strengths)
+    tick = (lambda *_: None) if quiet else ticker(what, total=total)
     tick(0, f"correlations of {width} features")
     mean, scale = (np.zeros(width), np.ones(width)) if plain else statistics(train.features)
     problem, directions = _problem(train, mean, scale, rows, known)

@@ -103,6 +103,14 @@ def test_too_few_images_and_blocks_that_make_the_same_of_all(tmp_path):
         measure.measure(evaluation, rows._replace(layers=constant))
 
 
+def test_batches_that_devices_change_are_refused(tmp_path):
+    """Of 20 images for eight devices 24 would be compared, and on one device 20."""
+    (measure,) = measures.create([{"name": "cka", "batch": SIDE}])
+    with pytest.raises(NotMeasurable, match="8 devices do not divide batches of 20.*--batch=24"):
+        measure.look(toy_blocks.evaluation(tmp_path, batch=20))
+    measure.look(toy_blocks.evaluation(tmp_path, batch=20, test_limit=20))  # one batch
+
+
 def test_one_device_shows_what_eight_do(tmp_path, monkeypatch):
     (measure,) = measures.create([{"name": "cka", "batch": SIDE}])
     eight = toy_blocks.shown(measure, toy_blocks.evaluation(tmp_path)).values["matrix"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from m3i_jax.analysis import measures
-from m3i_jax.evaluation import tasks
+from m3i_jax.evaluation import datasets, tasks
 from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
 from m3i_jax.evaluation.intervals import wilson
 from m3i_jax.evaluation.probes.knn import knn
@@ -14,10 +14,13 @@ from tests.analysis import toy_blocks
 
 
 @pytest.mark.parametrize("pool", ["mean", "cls"])
-def test_the_last_block_is_what_the_tasks_find(pool, tmp_path):
+def test_the_last_block_is_what_the_tasks_find(pool, tmp_path, caplog):
+    caplog.set_level("INFO")
     evaluation = toy_blocks.evaluation(tmp_path, pool=pool)
     (measure,) = measures.create([{"name": "layer_probes", "k": 10}])
     shown = toy_blocks.shown(measure, evaluation)
+    said = [one.message for one in caplog.records if one.name.endswith("progress")]
+    assert said == ["probes of block 1 of 3"], "a line for a model"
     blocks = [{"name": "knn", "k": 10}, {"name": "linear"}]
     found = [task.measure(evaluation) for task in tasks.create(blocks)]
     metrics = found[0].metrics | found[1].metrics
@@ -44,8 +47,19 @@ def test_blocks_have_accuracies_of_their_own(tmp_path):
         assert shown.values["knn"][number] == knn(*tables, k=5)[5]
 
 
+def test_training_images_are_not_measured_on(tmp_path):
+    evaluation = toy_blocks.evaluation(tmp_path)
+    evaluation.data = datasets.of_training(evaluation.data)
+    (measure,) = measures.create([{"name": "layer_probes"}])
+    with pytest.raises(NotMeasurable, match="fitted to training images, and not measured on them"):
+        measure.measure(evaluation, None)
+
+
 def test_data_without_classes_has_none():
     (measure,) = measures.create([{"name": "layer_probes"}])
-    silent = types.SimpleNamespace(source=lambda split: types.SimpleNamespace(classes=()))
+    silent = types.SimpleNamespace(
+        source=lambda split: types.SimpleNamespace(classes=()),
+        data=datasets.Data("silent", None),
+    )
     with pytest.raises(NotMeasurable, match="a probe needs classes"):
         measure.measure(silent, None)

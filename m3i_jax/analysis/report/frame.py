@@ -9,7 +9,7 @@ from m3i_jax.analysis.report.scale import Scale, tick, ticks
 LETTER = 6.1  # mean width of a letter of a label, in units of the drawing
 FEW = 12  # places along an axis that all have their number
 LINE = 12.0  # from one label to the next
-COLOURS = 6  # Okabe & Ito's, as in `plotting.PALETTE`; behind them they begin anew
+TONES = 18  # Okabe & Ito's six colours, see `plotting.PALETTE`, in three strokes each
 
 
 class Drawn(NamedTuple):
@@ -105,5 +105,5 @@ def cut(said: str, width: float) -> str:
 
 
 def tone(number: int) -> str:
-    """The class of the colour of a run, by its number."""
-    return f"c{number % COLOURS}"
+    """The class of the colour and stroke of a run, by its number; behind all they begin anew."""
+    return f"c{number % TONES}"

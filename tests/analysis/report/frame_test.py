@@ -1,6 +1,8 @@
 """Frames: labels keep apart and inside, axes have their ticks where the scale says."""
 
 import itertools
+import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -40,5 +42,12 @@ def test_ticks_stand_where_their_values_are():
 
 def test_long_labels_are_cut_and_colours_begin_anew():
     assert frame.cut("abcdefghij", 5 * frame.LETTER) == "abcd…" and frame.cut("ab", 0) == "ab"
-    assert frame.tone(0) == "c0" and frame.tone(frame.COLOURS) == "c0"
+    assert frame.tone(0) == "c0" and frame.tone(frame.TONES) == "c0"
+    tones = [frame.tone(number) for number in range(frame.TONES)]
+    style = (pathlib.Path(frame.__file__).parent / "style.css").read_text()
+    rules = re.findall(
+        r"^(\.[^{}]+) \{ (--(?:own|dash): [^;]+);", style.replace("} .", "}\n."), re.M
+    )
+    looks = {tone: [said for of, said in rules if f".{tone}" in of.split(", ")] for tone in tones}
+    assert len({tuple(said) for said in looks.values()}) == frame.TONES, "no two look alike"
     assert frame.at(3.04) == "3" and frame.at(-2.26) == "-2.3"

@@ -34,7 +34,10 @@ def findings(material: Material, sheet: Sheet, notes: list[str]) -> Markup | Non
     counted = min(PICTURES, sum(len(one.finding.pictures) for one in material.findings))
     most, left = max(LEAST, BYTES // max(1, counted)), [PICTURES]
     parts = [_group(of, sheet, notes, most, left) for of in groups.values()]
-    said = "Measured by m3i analyze on the same images for all models. Point at a value to read it."
+    said = (
+        "Measured by m3i analyze, on the same images for all models where nothing else is said. "
+        "Point at a value to read it."
+    )
     return section("inside", "What it looks like inside", *parts, said=said)
 
 
@@ -52,6 +55,8 @@ def _group(of: Sequence[Looked], sheet: Sheet, notes: list[str], most: int, left
     images = next((n for n in first.counts.values() if isinstance(n, int)), None)
     said = [f"on {first.data}" if first.data else "", f"{number(images)} images" if images else ""]
     said += [{"share": "in percent", "": ""}.get(first.unit, f"in {first.unit}"), _settings(first)]
+    if len({one.finding.records for one in of}) > 1:
+        said.append("not of the same images for all models")
     line = element("p", ", ".join(filter(None, said)), class_="lead")
     pictures = element("div", *grids, class_="galleries") if grids else None
     title = element("h3", _titled(first.title or first.measure))

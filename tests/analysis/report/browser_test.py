@@ -1,6 +1,6 @@
 """The page in a headless Chromium: desktop, phone, dark, printed, by keyboard, and served.
 
-Skipped where there is none (Debian: apt-get install chromium); pip brings none, so neither does CI.
+Skipped where there is none (Debian: apt-get install chromium-headless-shell, as .ci/run does).
 """
 
 import json
@@ -17,7 +17,7 @@ from tests.analysis.report.places import EVIL, found, looked, measured, metrics,
 
 pytestmark = pytest.mark.skipif(
     browser.program() is None,
-    reason="there is no Chromium on this machine (apt-get install chromium)",
+    reason="there is no Chromium on this machine (apt-get install chromium-headless-shell)",
 )
 # Contrast of every text with what is behind it, by WCAG 2.1: those below 4.5.
 CONTRAST = """(() => {

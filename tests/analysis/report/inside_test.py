@@ -21,6 +21,9 @@ def test_heads_of_models_are_side_by_side(tmp_path):
     assert page.one("h3").text == "Attention distance"
     assert charts[1]["heads"] == [[4.0], [5.0]] and charts[0]["heads"] == [[1.0, 2.0], [3.0, 5.0]]
     assert "on digits, 9 images, in pixels" in page.text
+    assert "not of the same images" not in page.text
+    looked(tmp_path, found("c", records="others"))
+    assert "in pixels, not of the same images for all models" in made(tmp_path)[0].text
 
 
 def test_divergence_is_of_pairs_of_heads(tmp_path):

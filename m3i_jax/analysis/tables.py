@@ -19,7 +19,7 @@ def table(finding: Finding) -> str:
     images = next(iter(finding.counts.values()), None)
     head = f"{finding.title} of {of} on {finding.data}"
     head += f", in {finding.unit}" * bool(finding.unit)
-    head += f", {images} images" * (images is not None)
+    head += f", {images} image{'s' * (images != 1)}" * (images is not None)
     rows = {"heads": _heads, "layers": _layers, "matrix": _matrix, "pictures": _numbers}
     lines = [head, *_aligned(rows[finding.form](finding))]
     return "\n".join([*lines, *(f"{FOLDER}/{name}: {what}" for what, name in finding.pictures)])

@@ -34,6 +34,8 @@ def main() -> None:
     numbers = [_number(word, figures.FIGURES) for word in FIGURE.value]
     if not MODEL.value:
         raise ConfigError("--model names no model to draw; expected --model TITLE=MODEL")
+    if subject.WORKDIR.value:
+        raise ConfigError("--workdir is no panel; expected --model TITLE=MODEL alone")
     on, own = subject.data_sets(), dict(test_limit=TEST.value, split=subject.SPLIT.value)
     settings = subject.settings() | own
     if len(on) > 1:

@@ -34,6 +34,7 @@ def test_a_wrong_start_is_one_sentence(tmp_path):
     [
         ((), "--model names no model to draw"),
         (("--model=a=pixels", "--model=a=pixels"), "two panels have one title"),
+        (("--model=a=pixels", "--workdir=b"), "--workdir is no panel"),
         (("--model=a=pixels",), "raw pixels have no encoder"),
         (("--model=a=pixels", "--data=mnist", "--data=digit_scenes"), "is of one data set"),
     ],

@@ -74,8 +74,8 @@ def _measured(
     from m3i_jax.analysis import figures, measures, run
     from m3i_jax.evaluation import named, spec
 
-    settings = dict(branch=subject.BRANCH.value, step=subject.STEP.value)
-    model = named.model(said, image=subject.IMAGE.value, **settings)
+    which = dict(branch=subject.BRANCH.value, step=subject.STEP.value)
+    model = named.model(said, image=subject.IMAGE.value, **which)
     wanted = [figures.FIGURES[n].measure for n in numbers or figures.numbers(model)]
     blocks = [block for text in dict.fromkeys(wanted) for block in spec.blocks(text, what="")]
     chosen = measures.create(blocks)

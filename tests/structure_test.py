@@ -264,6 +264,7 @@ DISTRIBUTIONS = {
     "orbax": "orbax-checkpoint",
     "sklearn": "scikit-learn",
     "skimage": "scikit-image",
+    "tensorflow_datasets": "tensorflow-datasets",
 }
 
 

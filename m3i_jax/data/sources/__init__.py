@@ -16,6 +16,7 @@ from m3i_jax.data.sources import (
     parquet,
     protocol,
     tar_shards,
+    tfds,
 )
 from m3i_jax.data.sources.protocol import Sample, Source
 
@@ -26,6 +27,7 @@ SOURCES = {
     "tar_shards": tar_shards.tar_shards,
     "parquet": parquet.parquet,
     "array_record": array_record.array_record,
+    "tfds": tfds.tfds,
     "hf_dataset": hf_dataset.hf_dataset,
     "arrays": arrays.arrays,
     "held_out": held_out.held_out,

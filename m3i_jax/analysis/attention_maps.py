@@ -39,10 +39,8 @@ def cell_of(query: Query, grid: Grid) -> int | None:
     """The row-major number of the cell at a place of the image; None of the class token."""
     if query == CLASS:
         return None
-    rows, columns = (
-        min(int(share * side), side - 1) for share, side in zip(query, grid, strict=True)
-    )
-    return rows * grid[1] + columns
+    row, column = (min(int(at * side), side - 1) for at, side in zip(query, grid, strict=True))
+    return row * grid[1] + column
 
 
 def _map(weights, scores: Scores, cell: int | None, grid: Grid, class_token: bool):

@@ -332,10 +332,8 @@ def _partition(method: Method, weighting: Weighting) -> list[tuple[str, tuple[st
     """[(group, terms)]: one per group where the weighting names groups, else all at once."""
     if not weighting.groups:
         return [("all", tuple(method.terms))]
-    return [
-        (group, tuple(n for n, t in method.terms.items() if t.group == group))
-        for group in method.groups
-    ]
+    terms = method.terms.items()
+    return [(group, tuple(n for n, t in terms if t.group == group)) for group in method.groups]
 
 
 def _inputs(method: Method, terms) -> list[str]:

@@ -49,13 +49,9 @@ class Report(NamedTuple):
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        lines = [
-            f"matched {len(self.matched)}",
-            f"missing {len(self.missing)}" + (f": {', '.join(self.missing)}" * bool(self.missing)),
-            f"extra {len(self.extra)}" + (f": {', '.join(self.extra)}" * bool(self.extra)),
-            *self.notes,
-        ]
-        return "\n".join(lines)
+        matched = f"matched {len(self.matched)}"
+        odd = [_counted("missing", self.missing), _counted("extra", self.extra)]
+        return "\n".join([matched, *odd, *self.notes])
 
 
 def read(path: str | Path, *, layout: str = layouts.AUTO, encoder: str = "ENCODER") -> Imported:
@@ -74,6 +70,11 @@ def read(path: str | Path, *, layout: str = layouts.AUTO, encoder: str = "ENCODE
         return with_stated(_of_graph(file, layout, what=f"'{path}'"), file)
     imported = renamed(files.read(file, encoder=encoder), layout=layout, what=f"'{path}'")
     return with_stated(imported, file)
+
+
+def _counted(what: str, names: tuple[str, ...]) -> str:
+    """How many there are, and which."""
+    return f"{what} {len(names)}" + (f": {', '.join(names)}" if names else "")
 
 
 def _of_graph(file: Path, layout: str, *, what: str) -> Imported:

@@ -103,46 +103,30 @@ def side(value: Any, where: str) -> int:
 
 
 def counts(value: Any, where: str) -> tuple[int, ...]:
-    """Whole numbers, one for each stage.
-
-    Raises:
-      ConfigError: something else.
-    """
-    if not isinstance(value, list | tuple) or not all(is_count(n, least=0) for n in value):
-        raise ConfigError(f"{where} is {value!r}, expected a list of whole numbers")
-    return tuple(value)
+    """Whole numbers, one for each stage; a ConfigError of anything else."""
+    listed = isinstance(value, list | tuple) and all(is_count(n, least=0) for n in value)
+    return tuple(_held(value, listed, where, "a list of whole numbers"))
 
 
 def count(value: Any, where: str) -> int:
-    """A whole number above 0.
-
-    Raises:
-      ConfigError: something else.
-    """
-    if not is_count(value):
-        raise ConfigError(f"{where} is {value!r}, expected a whole number")
-    return value
+    """A whole number above 0; a ConfigError of anything else."""
+    return _held(value, is_count(value), where, "a whole number")
 
 
 def number(value: Any, where: str) -> float:
-    """A number above 0.
-
-    Raises:
-      ConfigError: something else.
-    """
-    if not _is_number(value) or value <= 0:
-        raise ConfigError(f"{where} is {value!r}, expected a number above 0")
-    return float(value)
+    """A number above 0; a ConfigError of anything else."""
+    return float(_held(value, _is_number(value) and value > 0, where, "a number above 0"))
 
 
 def truth(value: Any, where: str) -> bool:
-    """A truth value; others' libraries would take the text "false" for true.
+    """True or false, where others take the text "false" for true; a ConfigError of all else."""
+    return _held(value, isinstance(value, bool), where, "true or false")
 
-    Raises:
-      ConfigError: something else.
-    """
-    if not isinstance(value, bool):
-        raise ConfigError(f"{where} is {value!r}, expected true or false")
+
+def _held(value: Any, holds: bool, where: str, expected: str) -> Any:
+    """The value, or a refusal that says what was expected."""
+    if not holds:
+        raise ConfigError(f"{where} is {value!r}, expected {expected}")
     return value
 
 

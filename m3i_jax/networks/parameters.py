@@ -46,10 +46,8 @@ def initial(
     def visit(name):
         """Parameters of decoder `name`, made after whatever feeds it."""
         if name not in decoders:
-            x, geometry = example(name)
-            decoders[name] = _parameters(
-                key, f"decoders/{name}", heads.modules[name], x, **geometry
-            )
+            head, (x, geometry) = heads.modules[name], example(name)
+            decoders[name] = _parameters(key, f"decoders/{name}", head, x, **geometry)
         return decoders[name]
 
     for name in heads.modules:

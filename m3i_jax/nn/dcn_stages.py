@@ -97,12 +97,11 @@ class Stem(nn.Module):
     @nn.compact
     def __call__(self, images: Float[Array, "batch height width 3"]) -> Array:
         """(B, H, W, 3) -> (B, H/4, W/4, C) float32."""
-        eps = self.form.eps
         conv = dict(stride=2, bias=True, kernel_init=TORCH, dtype=self.form.dtype)
         x = convolve(images, self.width // 2, 3, name="conv1", **conv)
-        x = gelu(LayerNorm(eps, name="norm1")(x))
+        x = gelu(LayerNorm(self.form.eps, name="norm1")(x))
         x = convolve(x, self.width, 3, name="conv2", **conv)
-        return LayerNorm(eps, name="norm2")(x)
+        return LayerNorm(self.form.eps, name="norm2")(x)
 
 
 class Projection(nn.Module):

@@ -56,8 +56,7 @@ def keys(block: str, *, name: str = "") -> str:
     """The keys that a block can have, with their defaults, where it names this function."""
     kind = build.lookup(schema.BLOCKS, block, what="block of a config")
     fn = kind.functions
-    if not callable(fn):
-        fn = build.lookup(fn, name, what=block)
+    fn = fn if callable(fn) else build.lookup(fn, name, what=block)
     title = f"{block}{f' = {name}' if name else ''}: {meanings.title(fn)}"
     return "\n".join([*_wrapped(title, "    "), *_block(fn, kind)])
 

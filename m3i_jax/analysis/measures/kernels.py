@@ -67,8 +67,7 @@ def _channels(
         for kernel, stride in large_kernels(evaluation.model):
             weights = kernels.NORMALIZATIONS[normalize](jax.numpy.asarray(kernel))
             values.append(np.asarray(of(weights, stride), np.float64))
-        means = [float(block.mean()) for block in values]
-        shown = {"heads": values, "mean": means}
+        shown = {"heads": values, "mean": [float(block.mean()) for block in values]}
         return Shown("heads", shown, {"blocks": names(evaluation.model)})
 
     return Measure(name, title, unit, {"normalize": normalize}, measure)

@@ -23,10 +23,8 @@ def trained(material: Material, sheet: Sheet) -> Markup | None:
     """A card for every run, and the settings that are not the defaults."""
     if not material.runs:
         return None
-    cards = [_card(run, sheet) for run in material.runs]
-    return section(
-        "trained", "What was trained", element("div", *cards, class_="runs"), _settings(material)
-    )
+    cards = element("div", *(_card(run, sheet) for run in material.runs), class_="runs")
+    return section("trained", "What was trained", cards, _settings(material))
 
 
 def _card(run: Run, sheet: Sheet) -> Markup:

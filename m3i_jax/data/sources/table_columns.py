@@ -168,9 +168,7 @@ def _holds_bytes(kind: Any) -> bool:
 def _is_text(kind: Any) -> bool:
     """Whether values are texts, or lists of them."""
     types = pyarrow("a table").types
-    if types.is_list(kind) or types.is_large_list(kind):
-        return _is_text(kind.value_type)
-    if types.is_dictionary(kind):
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_dictionary(kind):
         return _is_text(kind.value_type)
     return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
 

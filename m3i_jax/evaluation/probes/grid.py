@@ -68,6 +68,11 @@ class Found(NamedTuple):
     steps: int
     batch: int
 
+    @property
+    def highest(self) -> dict[str, float]:
+        """How often the best head of each kind of features is right, where it was chosen."""
+        return {kind: float(shares.max()) for kind, shares in self.shares.items()}
+
 
 def rows_of(
     evaluation: Evaluation, kinds: Kinds, plan: Plan, *, views: int | str, what: str

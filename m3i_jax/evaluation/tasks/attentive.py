@@ -77,9 +77,8 @@ def attentive(
         rows = grid.rows_of(evaluation, kinds, plan, views=views, what=WHAT)
         trained = grid.train(plan, rows, what=WHAT)
         rate, decay = pairs[trained.best]
-        share = float(trained.shares["tokens"].max())
-        chosen = {"rate": rate, "decay": decay, f"{choose}_top1": share}
-        return result(trained, rows, chosen)
+        top1 = {f"{choose}_top1": trained.highest["tokens"]}
+        return result(trained, rows, {"rate": rate, "decay": decay} | top1)
 
     settings = dict(form=form, rates=list(rates), decays=list(decays), views=views, **length)
     settings |= dict(warmup=warmup, choose=choose, seed=seed, pool="tokens", optimizer=ADAMW)

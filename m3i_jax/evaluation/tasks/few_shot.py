@@ -99,8 +99,6 @@ def _wanted(shots: Any, shares: Any) -> dict[str, dict[str, float]]:
 def _top1(few: FeatureSet, test: FeatureSet, method: str, l2: float | None) -> float:
     """Of the classifier of one draw."""
     classes = 1 + int(max(np.max(few.labels), np.max(test.labels)))
-    if method == "ridge":
-        classifier = fits.ridge(few, classes).classifier
-    else:
-        classifier = fits.msn(few, classes, strength=l2)
-    return tally(lambda x: logits(classifier, x), test).metrics["top1"]
+    ridge = method == "ridge"
+    fit = fits.ridge(few, classes).classifier if ridge else fits.msn(few, classes, strength=l2)
+    return tally(lambda x: logits(fit, x), test).metrics["top1"]

@@ -67,10 +67,9 @@ def linear_grid(
             for kind in inputs(evaluation, pools, blocks)
         }
         rows = grid.rows_of(evaluation, kinds, plan, views=views, what=WHAT)
-        by_input = grid.train(plan, rows, what=WHAT)
-        shares = {name: float(each.max()) for name, each in by_input.shares.items()}
-        chosen = {"features": by_input.kind, "rate": rates[by_input.best], f"{choose}_top1": shares}
-        return result(by_input, rows, chosen)
+        trained = grid.train(plan, rows, what=WHAT)
+        chosen = {"features": trained.kind, "rate": rates[trained.best]}
+        return result(trained, rows, chosen | {f"{choose}_top1": trained.highest})
 
     settings = dict(rates=list(rates), blocks=list(blocks), pool=list(pools) or "auto")
     settings |= dict(views=views, **length, choose=choose, seed=seed)

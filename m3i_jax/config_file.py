@@ -29,6 +29,7 @@ TWINS = frozenset("weight_decay weight_decay_end head heads dtype types encoder 
 # Keys that a file may leave out: those of a config, and blocks in blocks.
 OPEN = re.compile(
     rf"config\.({'|'.join(HOMES[''][''].split())}|(augment|towers|decoders|weights)\.\w+"
+    r"|data\.of(\.\w+){0,2}"
     r"|objective\.(target|methods(\.\w+(\.target)?)?)|optimizer\.schedule|crops\.rand_augment)"
 )
 

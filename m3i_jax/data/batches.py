@@ -15,12 +15,14 @@ import numpy as np
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.captions import Captions
-from m3i_jax.data.order import Ordered, order_of
+from m3i_jax.data.order import Ordered, Segment, continued, order_of
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.stream import BYTES, State, Stream, Work
 from m3i_jax.data.views.crops import Crops
 from m3i_jax.types import Batch
+
+SEGMENTS = "segments"  # in the state of a mixture: with which weights it was drawn, and from when
 
 
 def batches(
@@ -62,7 +64,9 @@ def batches(
     """
     sample = _checked(batch, process_count, threads, start)
     local = batch // process_count
-    order = order_of(source, seed=seed)
+    so_far = [Segment(*segment) for segment in (start or {}).get(SEGMENTS, ())]
+    segments = continued(source, so_far, at=-(-sample // crops.repeats))
+    order = order_of(source, seed=seed, segments=segments)
     rows = _rows(Ordered(source, order, times=crops.repeats), seed, crops, tokenizer)
 
     def number(step: int, index: int) -> int:
@@ -75,7 +79,8 @@ def batches(
         where=lambda *row: protocol.where(source, order(number(*row) // crops.repeats)),
         name="data",
     )
-    return Stream(work, batch=batch, threads=threads, ahead=ahead, leave=leave)
+    also = {SEGMENTS: [list(segment) for segment in segments]} if segments else {}
+    return Stream(work, batch=batch, threads=threads, ahead=ahead, leave=leave, also=also)
 
 
 def _checked(batch: int, process_count: int, threads: int, start: State | None) -> int:

@@ -7,6 +7,7 @@ from logging import getLogger
 from typing import Any
 
 from m3i_jax.data.captions import Captions
+from m3i_jax.data.order import epoch_length
 from m3i_jax.data.sources.protocol import Source
 from m3i_jax.data.views.crops import Crops, describe
 
@@ -32,6 +33,8 @@ def of(
         "version": VERSION,
         **getattr(source, "contents", dict)(),
     }
+    if (epoch := epoch_length(source)) != len(source):  # else lengths in epochs are of the records
+        fields["epoch"] = epoch
     return json.loads(json.dumps(fields))  # tuples become lists, as they do in a checkpoint
 
 

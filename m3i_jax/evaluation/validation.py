@@ -22,6 +22,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import storage, weights
 from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.data.epoch import epoch
+from m3i_jax.data.order import epoch_length
 from m3i_jax.data.sources import protocol
 from m3i_jax.evaluation import datasets, models, results, terms
 from m3i_jax.evaluation.answers import BEST, Answers, answers, measures, write
@@ -89,7 +90,7 @@ def validation(context: RunContext) -> list[Hook]:
         return []
     wanted = schema.Validation(**run.config.validation)
     source = _opened(run, wanted, context.inputs.source, context.workdir)
-    length = run.config.epoch_size or len(context.inputs.source)
+    length = run.config.epoch_size or epoch_length(context.inputs.source)
     every = lengths.parse(wanted.every, batch=run.config.batch, total=run.total, epoch=length)
     return [_hook(context, Validator(wanted, source, _asking(context, wanted, source), every))]
 

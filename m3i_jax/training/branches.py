@@ -16,7 +16,8 @@ def advise(meta: dict[str, Any], *, branch: str, step: int) -> str:
 
     Returns the sentence; "" where there is nothing to say.
     """
-    images = (meta.get("fingerprint") or {}).get("length")
+    data = meta.get("fingerprint") or {}
+    images = data.get("epoch", data.get("length"))
     if branch != "ema" or not images:
         return ""
     try:

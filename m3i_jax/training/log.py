@@ -244,7 +244,8 @@ def guard_config(
     Args:
       workdir: of the run.
       config: a ConfigDict, or an object with `to_dict`, or plain data.
-      safe: keys that a resumed run may change, with everything below them; the file follows.
+      safe: keys that a resumed run may change, with everything below them; the file follows. "*"
+        in one is any name.
       write: False only compares (processes other than the first).
       bound: whether steps were saved there. Without any nothing is compared: a start that was
         refused, or that ended before its first checkpoint, left nothing that a config would spoil.
@@ -336,7 +337,10 @@ def _changes(old: Any, new: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _within(key: str, name: str) -> bool:
-    return key == name or key.startswith(name + ".")
+    parts = name.split(".")
+    return len(key.split(".")) >= len(parts) and all(
+        wanted in ("*", part) for part, wanted in zip(key.split("."), parts, strict=False)
+    )
 
 
 def _parse(line: str | bytes) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from m3i_jax import build, data, decoders, encoders, framework, methods
 from m3i_jax.augment import photometric
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions
+from m3i_jax.data.sources import mixture
 from m3i_jax.data.views import crops, rand_augment
 from m3i_jax.interop import layouts
 from m3i_jax.methods import compose
@@ -184,6 +185,7 @@ class Block(NamedTuple):
     read_elsewhere: the keys of the block that something else reads, as the fields of a record.
     empty: whether the block may be left empty, which asks for nothing.
     named: (block) -> name of its function, where no key says it.
+    within: path of a block around it, and the name that this has to have.
     """
 
     functions: Callable | Mapping[str, Callable]
@@ -193,6 +195,7 @@ class Block(NamedTuple):
     read_elsewhere: Callable | None = None
     empty: bool = False
     named: Callable[[Mapping[str, Any]], str] | None = None
+    within: tuple[str, str] | None = None
 
 
 # Outer blocks stand before what is in them; "*" is any name.
@@ -202,6 +205,10 @@ STEPS = ("total", "warmup")
 OF_CONFIG = {"image": "config.image", "dtype": "config.dtype"}
 BLOCKS: dict[str, Block] = {
     "data": Block(data.SOURCES, data.GIVEN),
+    "data.of": Block(data.SOURCES, data.GIVEN, within=("data", "held_out")),
+    "data.of.*": Block(
+        data.SOURCES, data.GIVEN, read_elsewhere=mixture.Share, within=("data", "mixture")
+    ),
     "crops": Block(crops.Crops, ("size", "views", "local")),
     "crops.rand_augment": Block(rand_augment.RandAugment, empty=True),
     "captions": Block(
@@ -278,9 +285,19 @@ def places(config: Mapping[str, Any], *, patterns: Iterable[str] = BLOCKS) -> It
     """
     for pattern in patterns:
         block = BLOCKS[pattern]
+        if block.within and not _is(config, *block.within):
+            continue
         for path, node in _matching(config, pattern.split(".")):
             if node or not (block.empty or node is None):
                 yield _place(".".join(path), block, node)
+
+
+def _is(config: Mapping[str, Any], path: str, name: str) -> bool:
+    """Whether the block there names this function."""
+    return any(
+        isinstance(block, Mapping) and block.get("name") == name
+        for _, block in _matching(config, path.split("."))
+    )
 
 
 def _matching(node: Any, pattern: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Any]]:

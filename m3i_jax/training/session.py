@@ -17,6 +17,7 @@ from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import CheckpointError, Unwritable
 from m3i_jax.data import captions, fingerprint
 from m3i_jax.data.batches import batches
+from m3i_jax.data.order import epoch_length
 from m3i_jax.data.stream import prefetch
 from m3i_jax.data.views import crops
 from m3i_jax.parallel import processes, sharding
@@ -34,7 +35,9 @@ from m3i_jax.training.state import TrainState
 LOG = logging.getLogger(__name__)
 TOKENIZER = "tokenizer.json"
 # Of a run that goes on. Which record takes the place of a broken one hangs on the files alone.
-MAY_CHANGE = (*SAFE, "threads", "unreadable", "init_from")
+# Other weights of a mixture count from where it goes on (`data.order`).
+MIXING = ("data.of.*.weight", "data.of.of.*.weight", "data.evaluate_on")
+MAY_CHANGE = (*SAFE, "threads", "unreadable", "init_from", *MIXING)
 
 
 class Inputs(NamedTuple):
@@ -113,7 +116,7 @@ def start(
             frozen.require(config)
         rehearse(parts)  # before the data is opened
         source = reading.read(config, workdir, split="train")
-        run = finish(parts, images=len(source))
+        run = finish(parts, images=epoch_length(source))
         inputs = _inputs(config, run, source, workdir, bound)
         before(run, inputs, workdir)
         if getattr(source, "on_disk", False):

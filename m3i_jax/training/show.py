@@ -41,8 +41,8 @@ def blocks() -> dict[str, str]:
     """{block of a config: what it is, in a line}; "*" is any name."""
     said = meanings.of(Config)
     return {
-        name: said.get(name.removesuffix(".*")) or _of_key(*name.removesuffix(".*").rsplit(".", 1))
-        for name in schema.BLOCKS
+        name: said.get(name.removesuffix(".*")) or _of_key(name, kind.within)
+        for name, kind in schema.BLOCKS.items()
     }
 
 
@@ -61,10 +61,12 @@ def keys(block: str, *, name: str = "") -> str:
     return "\n".join([*_wrapped(title, "    "), *_block(fn, kind)])
 
 
-def _of_key(block: str, key: str) -> str:
-    """What a key of a block means to the first function that has it."""
+def _of_key(path: str, within: tuple[str, str] | None) -> str:
+    """What a key of a block means to the first function that has it, or the one it is within."""
+    block, _, key = path.removesuffix(".*").rpartition(".")
     kind = schema.BLOCKS[block]
     functions = [kind.functions] if callable(kind.functions) else [*kind.functions.values()]
+    functions = [kind.functions[within[1]]] if within else functions
     readers = [kind.read_elsewhere, *functions] if kind.read_elsewhere else functions
     return next(filter(None, (meanings.of(fn).get(key) for fn in readers)), "")
 

@@ -3,6 +3,7 @@ import json
 import math
 import os
 import time
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -212,6 +213,18 @@ def test_the_config_is_written_and_compared(tmp_path):
     assert json.loads((work / "config.json").read_text())["log"] == {"every": 50}
     assert len(logs.guard_config(work, changed)) == 2
     assert logs.guard_config(work, changed) == []
+
+
+def test_only_the_weights_of_a_mixture_may_change_in_its_blocks(tmp_path):
+    def data(weight, root="x"):
+        block = {"name": "mixture", "of": {"a": {"weight": weight, "root": root}}}
+        return {**CONFIG, "data": block}
+
+    logs.guard_config(tmp_path, data(1))
+    guard = partial(logs.guard_config, tmp_path, safe=("data.of.*.weight",))
+    assert guard(data(3)) == ["data.of.a.weight was 1, is now 3"]
+    with pytest.raises(ConfigError, match="config: data.of.a.root was 'x', is now 'y'. Set"):
+        guard(data(1, root="y"))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,10 @@ from m3i_jax.training import schema
 from m3i_jax.training.config import Config
 
 
+def mixture(block):
+    return {"data": {"name": "mixture", "of": {"a": block}}}
+
+
 @pytest.mark.parametrize(
     "changes, sentence",
     [
@@ -40,6 +44,10 @@ from m3i_jax.training.config import Config
         ({"weights.x": {"path": "x", "layout": "tim"}}, "did you mean 'timm'?"),
         ({"weights.x": {"path": "x", "ignore": "(a+)+$"}}, "expected a pattern: it repeats what"),
         ({"monitor": {"every": 1, "k": 9, "bank": 8}}, "monitor.k is 9, expected at most its bank"),
+        (mixture({"name": "arrays", "wieght": 1}), "config.data.of.a has no key 'wieght'; did you"),
+        (mixture({"name": "arrays", "root": "x", "weight": -1}), "of.a.weight is -1, expected"),
+        (mixture(3), "config.data.of.a is 3, expected a block of keys"),
+        ({"data": {"name": "held_out", "of": {"name": "arrays", "rot": "x"}}}, "of has no key"),
         ({"captions.file": ""}, "config.captions.file is '', expected a text that is not"),
         ({"optimizer.freeze": "(.*)*x"}, "expected a pattern: it repeats what is a repeat"),
         ({"optimizer.clip_by": ["(a|a)*$"]}, "clip_by[0] is '(a|a)*$', expected a pattern"),

@@ -13,6 +13,7 @@ from m3i_jax.data.sources import (
     hf_dataset,
     idx,
     image_folder,
+    mixture,
     parquet,
     protocol,
     tar_shards,
@@ -33,6 +34,7 @@ SOURCES = {
     "held_out": held_out.held_out,
     "fashion_mnist": idx.fashion_mnist,
     "mnist": idx.mnist,
+    "mixture": mixture.mixture,
 }
 GIVEN = ("split", "classes")  # what the program says to a source, and no config
 
@@ -49,10 +51,21 @@ def source(block: Mapping[str, Any], *, split: str, classes: Sequence[str] | Non
     Raises:
       ConfigError: an unknown name or argument (with the nearest right one), or missing data.
     """
-    opened = build.build(SOURCES, block, what="config.data", split=split, classes=classes)
-    account = protocol.account(opened)
+    found = opened(block, split=split, classes=classes)
+    account = protocol.account(found)
     for note in account.notes:
         LOG.info("%s data: %s", split, note)
     for warning in account.warnings:
         LOG.warning("%s data: %s", split, warning)
-    return opened
+    return found
+
+
+def opened(
+    block: Mapping[str, Any],
+    *,
+    split: str,
+    classes: Sequence[str] | None = None,
+    what: str = "config.data",
+) -> Source:
+    """As `source`, without a word in the log; errors call the block `what`."""
+    return build.build(SOURCES, block, what=what, split=split, classes=classes)

@@ -14,7 +14,8 @@ from PIL import Image
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources import scene_materials
-from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.sources.protocol import Sample, Source
+from m3i_jax.data.sources.relabelled import relabelled
 from m3i_jax.data.sources.scene_materials import LEVELS, PHOTOGRAPHS
 from m3i_jax.ranges import Ascending, Count, PositiveShare, Range, Seed, Share
 
@@ -92,13 +93,13 @@ def digit_scenes(
     shade: Share = 0.6,
     light: Share = 0.0,
     dark: Share = 0.0,
-) -> "DigitScenes":
+) -> Source:
     """The embedded data set; the defaults are the difficulty that the documentation quotes.
 
     Args:
       split: "train" or "test". They share no handwritten digit, and the backgrounds come from
         the left 60 % and the right 40 % of the photographs.
-      classes: of the training split; both have the ten digits.
+      classes: of the training split, where these are not the ten digits.
       size: height and width of a scene in pixels.
       length: number of records; 20 000 for training and 2 000 for testing when None.
       seed: another seed, another data set.
@@ -114,15 +115,11 @@ def digit_scenes(
     Raises:
       ConfigError: an unknown split, a value out of range, or a missing package.
     """
-    if classes is not None and tuple(classes) != DIGITS:
-        raise ConfigError(f"the classes of digit_scenes are {', '.join(DIGITS)} and no others")
     length = {"train": 20_000}.get(split, 2_000) if length is None else length
     spans = tuple(digit), tuple(opacity)
-    return DigitScenes(
-        _checked(
-            Recipe(split, size, length, seed, *spans, angle, contrast, clutter, shade, light, dark)
-        )
-    )
+    look = angle, contrast, clutter, shade, light, dark
+    recipe = _checked(Recipe(split, size, length, seed, *spans, *look))
+    return relabelled(DigitScenes(recipe), classes)
 
 
 class DigitScenes:

@@ -7,7 +7,7 @@ import numpy as np
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.protocol import NoSplit, Source
-from m3i_jax.data.sources.subset import Subset, places
+from m3i_jax.data.sources.subset import mixed, places
 from m3i_jax.ranges import Range
 
 Part = Annotated[float, Range(0, 1, above=True, below=True, why="both parts need records")]
@@ -49,4 +49,4 @@ def held_out(
         )
     held = places(len(whole), count)
     chosen = held if split == "test" else np.setdiff1d(np.arange(len(whole)), held)
-    return Subset(whole, chosen)
+    return mixed(whole, chosen)

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources.protocol import NoSplit, Sample, listed
+from m3i_jax.data.sources.protocol import NoSplit, Sample, Source, listed
+from m3i_jax.data.sources.relabelled import relabelled
 from m3i_jax.texts import Filled
 
 UBYTE = 8  # the type of every file of this kind
@@ -40,7 +41,7 @@ def fashion_mnist(
     classes: Sequence[str] | None = None,
     root: Filled = "/usr/share/datasets/fashion-mnist",
     captions: bool = False,
-) -> "Idx":
+) -> Source:
     """Fashion-MNIST: 60 000 + 10 000 grey images of garments, 28×28, in ten classes.
 
     Xiao et al. 2017, https://arxiv.org/abs/1708.07747, MIT. Debian has it as the package
@@ -48,7 +49,7 @@ def fashion_mnist(
 
     Args:
       split: "train" or "test".
-      classes: of the training split; both have the ten.
+      classes: of the training split, where these are not the ten.
       root: the folder of the four idx files, plain or gzipped.
       captions: whether the name of its class, in small letters, is the caption of an image.
 
@@ -62,7 +63,7 @@ def fashion_mnist(
 
 def mnist(
     root: Filled, *, split: str, classes: Sequence[str] | None = None, captions: bool = False
-) -> "Idx":
+) -> Source:
     """MNIST: 60 000 + 10 000 grey images of handwritten digits, 28×28.
 
     LeCun et al. 1998. Also KMNIST and others of ten classes, whose names are then the digits'.
@@ -70,7 +71,7 @@ def mnist(
     Args:
       root: the folder of the four idx files, plain or gzipped.
       split: "train" or "test".
-      classes: of the training split; both have the ten.
+      classes: of the training split, where these are not the ten.
       captions: whether the name of its class is the caption of an image.
 
     Raises:
@@ -134,10 +135,8 @@ def _read(
     captions: bool,
     *,
     hint: str,
-) -> Idx:
+) -> Source:
     """The images and labels of a split, which fit together."""
-    if classes is not None and tuple(classes) != names:
-        raise ConfigError(f"the classes of {name} are {', '.join(names)} and no others")
     if split not in FILES:
         raise NoSplit(f"{name} has no split '{split}', expected {' or '.join(FILES)}")
     folder = Path(root).expanduser()
@@ -152,7 +151,8 @@ def _read(
         raise ConfigError(
             f"'{paths[1]}' has the label {max(labels)}, but {name} has {len(names)} classes"
         )
-    return Idx(name, split, images, labels.astype(np.int32), names, captions=captions)
+    idx = Idx(name, split, images, labels.astype(np.int32), names, captions=captions)
+    return relabelled(idx, classes)
 
 
 def _found(

@@ -58,6 +58,17 @@ class Account(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
+class Component(NamedTuple):
+    """One of the sources that a mixture is made of.
+
+    length: of its records.  weight: how often it is drawn beside the others; None = by its length.
+    """
+
+    name: str
+    length: int
+    weight: float | None = None
+
+
 @runtime_checkable
 class Source(Protocol):
     """A data set: any object with these members; nothing has to be inherited.
@@ -84,6 +95,8 @@ class Source(Protocol):
       were written, by "times"; for sources whose `fingerprint` does not look into them.
     read(index) -> Sample | None: of a source that replaces broken records (`robust`), the record
       itself or None.
+    components: of a mixture, a tuple of `Component`, whose records follow each other.
+    epoch_of: of a mixture, the component of whose records an epoch is one pass; "" = of all.
     """
 
     name: str
@@ -110,6 +123,16 @@ def read(source: Source, index: int) -> Sample | None:
 def where(source: Source, index: int) -> str:
     """How reports name a record: as the source does, or by its number."""
     return source.where(index) if hasattr(source, "where") else f"record {index}"
+
+
+def component_of(source: Source, index: int) -> range:
+    """The records of the component that has this one; all of them where there are none."""
+    first = 0
+    for component in getattr(source, "components", ()):
+        if index < first + component.length:
+            return range(first, first + component.length)
+        first += component.length
+    return range(len(source))
 
 
 def account(source: Source) -> Account:

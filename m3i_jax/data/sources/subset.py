@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from m3i_jax.data.sources import protocol
-from m3i_jax.data.sources.protocol import Sample, Source
+from m3i_jax.data.sources.protocol import Component, Sample, Source
 
 BLOCK = 32  # records drawn together
 
@@ -15,8 +15,11 @@ BLOCK = 32  # records drawn together
 class Subset:
     """The records of a source at chosen indices; otherwise the source itself."""
 
-    def __init__(self, source: Source, chosen: np.ndarray):
-        self._source, self._chosen = source, chosen
+    def __init__(
+        self, source: Source, chosen: np.ndarray, *, components: tuple[Component, ...] = ()
+    ):
+        """components: of a part of a mixture that is one, see `Source`; () = its records are."""
+        self._source, self._chosen, self.components = source, chosen, components
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -52,6 +55,16 @@ class Subset:
     def where(self, index: int) -> str:
         """How the source names the record."""
         return self._source.where(int(self._chosen[index]))
+
+
+def mixed(source: Source, chosen: np.ndarray) -> Subset:
+    """The records at chosen indices, in order; of a mixture a mixture again."""
+    chosen, components, first = np.sort(chosen), [], 0
+    for one in getattr(source, "components", ()):
+        ends = np.searchsorted(chosen, [first, first + one.length])
+        components.append(one._replace(length=int(np.diff(ends)[0])))
+        first += one.length
+    return Subset(source, chosen, components=tuple(components))
 
 
 def spread(source: Source, count: int) -> Subset:

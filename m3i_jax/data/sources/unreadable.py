@@ -92,7 +92,7 @@ class Robust:
         self.allowed = max(1, _whole(max_share * len(source))) if max_share else 0
         self.unreadable: dict[int, str] = {}  # index -> reason, of this run
         self.partial: dict[int, str] = {}  # index -> what of a readable record was left out
-        self._share, self._tries = max_share, min(tries, len(source))
+        self._share, self._tries = max_share, tries
         self._split, self._report = split, report and Path(report)
         self._listed = self._already_listed()
         self._lock = threading.Lock()
@@ -108,13 +108,18 @@ class Robust:
         return len(self.source)
 
     def __getitem__(self, index: int) -> Sample:
-        """Record `index`, or the first readable one after it, wrapping round at the end."""
-        for k in range(self._tries):
-            neighbour = (index + k) % len(self.source)
+        """Record `index`, or the first readable one after it, from the end on at the start.
+
+        In a mixture it is one of the same component.
+        """
+        beside = protocol.component_of(self.source, index)
+        tries = min(self._tries, len(beside))
+        for k in range(tries):
+            neighbour = beside[(index - beside.start + k) % len(beside)]
             if (sample := self.read(neighbour)) is not None:
                 return sample
         raise TooManyUnreadable(
-            f"{self._tries} records in a row cannot be read, from {self.where(index)} on; "
+            f"{tries} records in a row cannot be read, from {self.where(index)} on; "
             f"the last one: {self.unreadable[neighbour]}"
         )
 

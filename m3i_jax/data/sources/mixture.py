@@ -192,8 +192,7 @@ class Mixture:
     def where(self, index: int) -> str:
         """The source, and how it names the record."""
         source, own, name = self._place(index)
-        named = getattr(source, "where", None)
-        return f"{name}: {named(own) if named else f'record {own}'}"
+        return f"{name}: {protocol.where(source, own)}"
 
     def captions(self) -> Iterator[str]:
         """Those of all records, in order."""

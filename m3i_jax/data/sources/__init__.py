@@ -32,9 +32,9 @@ SOURCES = {
     "hf_dataset": hf_dataset.hf_dataset,
     "arrays": arrays.arrays,
     "held_out": held_out.held_out,
+    "mixture": mixture.mixture,
     "fashion_mnist": idx.fashion_mnist,
     "mnist": idx.mnist,
-    "mixture": mixture.mixture,
 }
 GIVEN = ("split", "classes")  # what the program says to a source, and no config
 

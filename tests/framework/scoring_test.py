@@ -11,6 +11,8 @@ from m3i_jax import framework as fw
 from m3i_jax import losses, methods, mixing
 from m3i_jax.build import ConfigError
 
+VIEWS = {"category": "label", "text": "text"}
+
 
 def start(method, toy, views, key):
     params, states = fw.init(method, toy, key)
@@ -209,3 +211,50 @@ def test_a_decoder_that_normalises_over_the_batch_answers_each_question_alone(to
         asked.clear()
         scores_of(methods.byol(), counting, params, states, prepared, key)
         assert asked == rows
+
+
+def cross_entropy64(logits, right, smoothing):
+    """Value for each row and its gradient at the logits, from the formula."""
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    wanted = np.full_like(shares, smoothing / shares.shape[1])
+    wanted[np.arange(len(shares)), right] += 1 - smoothing
+    return -(wanted * np.log(shares)).sum(1), shares - wanted
+
+
+@pytest.mark.parametrize("kind", ["category", "text"])
+def test_a_term_is_that_of_the_samples_that_have_its_target(kind, toy, views, key):
+    """In a mixture some samples have labels and others texts: what is not there counts nowhere."""
+    method = methods.m3i(mix=False, label_smoothing=0.1)
+    (name,) = [n for n, t in method.terms.items() if method.codes[t.y].view == VIEWS[kind]]
+    view, term = VIEWS[kind], method.terms[name]
+    have = np.flatnonzero(views[view].present)
+    assert len(have) == 3
+
+    def loss(prediction, target, rows):
+        return (term.predict.score(prediction, target) * rows).mean()
+
+    params, states, prepared = start(method, toy, views, key)
+    representations, *_ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+    asked = fw.predict(method, toy, params, representations, prepared, (name,))
+    prediction, target = asked[name]
+    found, grad = jax.value_and_grad(loss)(prediction, target, prepared.rows[name])
+    z, c = np.float64(prediction)[have], np.float64(target.candidates)
+    if kind == "category":
+        right = np.asarray(views[view].data)[have]
+        values, at_logits = cross_entropy64(z @ c.T, right, 0.1)
+        wanted = at_logits @ c / len(have)
+    else:  # both ways round, among the texts that there are
+        c, right = c[have], np.arange(len(have))
+        there, back = (cross_entropy64(s, right, 0.0) for s in (z @ c.T, c @ z.T))
+        values = (there[0] + back[0]) / 2
+        wanted = (there[1] + back[1].T) @ c / 2 / len(have)
+    np.testing.assert_allclose(found, values.mean(), rtol=1e-6)
+    np.testing.assert_allclose(grad[have], wanted, rtol=1e-5, atol=1e-8)
+    assert not np.any(np.delete(grad, have, 0))
+    # A batch without any: the term is 0, and so is its gradient; the other one is as it was.
+    others = {**views, view: views[view]._replace(present=jnp.zeros(4, bool))}
+    _, _, lacking = start(method, toy, others, key)
+    target = fw.predict(method, toy, params, representations, lacking, (name,))[name][1]
+    none, grad = jax.value_and_grad(loss)(prediction, target, lacking.rows[name])
+    assert float(none) == 0.0 and not np.any(grad)

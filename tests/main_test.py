@@ -8,8 +8,8 @@ import pytest
 from m3i_jax import __main__ as program
 
 VERBS = (
-    "analyze convert data embed evaluate export figure finetune list plan pretrain report study"
-    " train_tokenizer"
+    "analyze convert data embed evaluate export figure finetune list plan prepare pretrain report"
+    " study train_tokenizer"
 ).split()
 
 

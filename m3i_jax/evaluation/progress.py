@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from m3i_jax.training.log import duration
 
@@ -16,11 +16,13 @@ def ticker(
     *,
     total: int,
     every: float = 5.0,
+    first: int = 0,
     clock: Callable[[], float] = time.monotonic,
 ) -> Callable[..., None]:
     """tick(done, detail=""): a line in the log, unless there was one less than `every` seconds ago.
 
     Such as "linear probe: strength 3 of 7, about 40s left: l2 0.01, iteration 120".
+    first: how many were done before it began.
     """
     start, said = clock(), [-float("inf")]
 
@@ -29,10 +31,29 @@ def ticker(
         if now - said[0] < every:
             return
         said[0] = now
-        left = (now - start) / done * (total - done) if done else None
+        passed = done - first
+        left = (now - start) / passed * (total - done) if passed else None
         eta = f", about {duration(left)} left" if left is not None else ""
         at = min(done + 1, total)
         LOG.info("%s %d of %d%s%s", what, at, total, eta, f": {detail}" if detail else "")
+
+    return tick
+
+
+def rated(
+    what: str, *, total: int, unit: str, clock: Callable[[], float] = time.monotonic
+) -> Callable[[int], None]:
+    """tick(done), as of `ticker`, which says how many a second there were since it was first told.
+
+    unit: of what is counted, such as "images".
+    """
+    begun: list[Any] = []
+
+    def tick(done: int) -> None:
+        begun[:] = begun or [ticker(what, total=total, first=done, clock=clock), clock(), done]
+        tell, start, first = begun
+        speed = (done - first) / max(clock() - start, 1e-9)
+        tell(done, f"{speed:.3g} {unit} a second" if done > first else "")
 
     return tick
 

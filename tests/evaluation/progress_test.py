@@ -32,3 +32,15 @@ def test_counting_hands_everything_through(caplog):
         "batch 2 of 3",
         "batch 3 of 3",
     ]
+
+
+def test_what_goes_on_is_rated_by_what_was_done_since(caplog):
+    caplog.set_level(logging.INFO)
+    now = [0.0]
+    tick = progress.rated("image", total=100, unit="images", clock=lambda: now[0])
+    for done in (50, 60):
+        tick(done)
+        now[0] += 5
+    tick(70)
+    assert "image 51 of 100" in caplog.messages[0] and "left" not in caplog.messages[0]
+    assert "image 71 of 100, about 15s left: 2 images a second" in caplog.messages[-1]

@@ -1,0 +1,77 @@
+"""What is made of what: sources, a folder, settings; and all that decides the bytes of the copy."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image, features
+
+from m3i_jax.data.prepare.parts import Part, parts
+from m3i_jax.data.prepare.rows import Row, row
+from m3i_jax.data.sources.protocol import Source
+
+ARRAY_RECORD, FOLDER = "array_record", "folder"
+FORMATS = (ARRAY_RECORD, FOLDER)
+STRETCH = 1000  # records of a part of a folder
+VERSION = 1  # count up whenever the same settings give other bytes
+
+
+class Settings(NamedTuple):
+    """How a copy is made.
+
+    size: short side in pixels that larger images get; 0 resizes none.   quality: of their JPEG.
+    shards: of the training split; those of another one have as many records.
+    format: one of `FORMATS`.   seed: of a shuffled order; None = that of the source.
+    """
+
+    size: int = 256
+    quality: int = 95
+    shards: int = 16
+    format: str = ARRAY_RECORD
+    seed: int | None = None
+
+
+class Work(NamedTuple):
+    """Sources by split, "train" and perhaps "test", and the folder of their copy.
+
+    root: what names of records begin with, and lose.
+    """
+
+    sources: Mapping[str, Source]
+    folder: Path
+    settings: Settings
+    root: str = ""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of training, which labels of all splits are numbers of."""
+        return tuple(self.sources["train"].classes)
+
+    def parts(self) -> list[Part]:
+        """All parts of all splits, in their order."""
+        settings, cut = self.settings, []
+        for split, source in self.sources.items():
+            count = -(-settings.shards * len(source) // len(self.sources["train"]))
+            if settings.format == FOLDER:
+                count = -(-len(source) // STRETCH)
+            cut += parts(split, source, count=count, seed=settings.seed)
+        return cut
+
+    def row(self, source: Source, index: int) -> Row:
+        """What is written of a record."""
+        size, quality = self.settings.size, self.settings.quality
+        return row(source, index, size=size, quality=quality, root=self.root)
+
+    def made(self) -> dict[str, Any]:
+        """All that decides the bytes, as plain JSON data."""
+        sources = {
+            split: {
+                "name": source.name,
+                "records": len(source),
+                "fingerprint": source.fingerprint(),
+                "contents": getattr(source, "contents", dict)().get("contents", ""),
+            }
+            for split, source in self.sources.items()
+        }
+        coders = {"pillow": Image.__version__, "jpeg": features.version("jpg") or ""}
+        return {"version": VERSION, **self.settings._asdict(), **coders, "sources": sources}

@@ -1,0 +1,47 @@
+"""Folders of images: names that are read as they were written, or refused."""
+
+import pytest
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data.prepare import folders
+from m3i_jax.data.prepare.parts import parts
+from m3i_jax.data.prepare.rows import Row
+from m3i_jax.data.sources.image_folder import image_folder
+from m3i_jax.data.sources.record import Record
+from tests.faulty_folder import MARKUP, encoded, picture
+
+
+class Two:
+    classes = ("ant", MARKUP)
+
+    def __len__(self):
+        return 3
+
+
+def test_what_is_written_is_read(tmp_path):
+    (part,) = parts("train", Two(), count=1, seed=None)
+    rows = [
+        Row(0, "x", Record(encoded(picture(0)), 1, ("one", "two"))),
+        Row(1, "y", broken="x"),
+        Row(2, "z", Record(encoded(picture(1), "PNG"), 0)),
+    ]
+    stored = folders.write(tmp_path, part, rows)
+    assert stored.records == 2
+    assert (tmp_path / "train" / MARKUP / "000000000.jpg").read_bytes() == rows[0].record.image
+    source = image_folder(str(tmp_path), split="train")
+    assert source.classes == (MARKUP, "ant") and [source[i].label for i in (0, 1)] == [0, 1]
+    assert source[0].captions == ("one", "two")
+
+
+@pytest.mark.parametrize("name", ["a/b", "", ".x", "train", "fold_1", " x", "@eaDir", "é" * 101])
+def test_names_that_are_no_classes_are_refused(name):
+    folders.check(["ant", MARKUP, "n01440764", "鳥"])
+    with pytest.raises(ConfigError, match="--format=array_record takes any"):
+        folders.check(["ant", name])
+
+
+def test_a_file_that_cannot_be_written_is_named_and_not_there(tmp_path):
+    (part,) = parts("train", Two(), count=1, seed=None)
+    (tmp_path / "train").write_text("in the way")
+    with pytest.raises(OSError):
+        folders.write(tmp_path, part, [Row(0, "x", Record(encoded(picture(0))))])

@@ -26,14 +26,14 @@ from m3i_jax.ranges import CountOrOff, Range, Rate, Seed
 
 LOG = logging.getLogger(__name__)
 Quality = Annotated[int, Range(1, 100)]
-Shards = Annotated[int, Range(1, 100_000)]
+Shards = Annotated[int, Range(0, 100_000)]
 Threads = Annotated[int, Range(0, 256)]
 DATA = text("data", None, "A folder, or a source with its settings.", required=True)
 OUTPUT = text("output", None, "Folder of the copy.", required=True)
 SIZE = whole("size", 256, "Short side in pixels; 0 resizes nothing.", limits=CountOrOff)
 QUALITY = whole("quality", 95, "Of the JPEG of a resized image.", limits=Quality)
 FORMAT = one_of("format", "array_record", ["array_record", "folder"], "Shards, or image files.")
-SHARDS = whole("shards", 16, "Of the training split.", limits=Shards)
+SHARDS = whole("shards", 0, "Of the training split; 0 = one for 10000 images.", limits=Shards)
 ORDER = one_of("order", "read", ["read", "shuffled"], "Of the records: the source's, or drawn.")
 SEED = whole("seed", 0, "Of --order=shuffled.", limits=Seed)
 THREADS = whole("threads", 0, "How many read; 0 = the cores that there are.", limits=Threads)

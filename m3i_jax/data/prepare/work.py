@@ -1,5 +1,6 @@
 """What is made of what: sources, a folder, settings; and all that decides the bytes of the copy."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from m3i_jax.data.sources.protocol import Source
 ARRAY_RECORD, FOLDER = "array_record", "folder"
 FORMATS = (ARRAY_RECORD, FOLDER)
 STRETCH = 1000  # records of a part of a folder
+RECORDS = 10_000  # of a shard: some minutes of work, which a kill may lose
 VERSION = 1  # count up whenever the same settings give other bytes
 
 
@@ -20,13 +22,13 @@ class Settings(NamedTuple):
     """How a copy is made.
 
     size: short side in pixels that larger images get; 0 resizes none.   quality: of their JPEG.
-    shards: of the training split; those of another one have as many records.
+    shards: of the training split, 0 = one for each `RECORDS`; those of another one are as long.
     format: one of `FORMATS`.   seed: of a shuffled order; None = that of the source.
     """
 
     size: int = 256
     quality: int = 95
-    shards: int = 16
+    shards: int = 0
     format: str = ARRAY_RECORD
     seed: int | None = None
 
@@ -49,12 +51,12 @@ class Work(NamedTuple):
 
     def parts(self) -> list[Part]:
         """All parts of all splits, in their order."""
-        settings, cut = self.settings, []
+        settings, train, cut = self.settings, len(self.sources["train"]), []
+        shards = settings.shards or -(-train // RECORDS)
         for split, source in self.sources.items():
-            count = -(-settings.shards * len(source) // len(self.sources["train"]))
-            if settings.format == FOLDER:
-                count = -(-len(source) // STRETCH)
-            cut += parts(split, source, count=count, seed=settings.seed)
+            in_folder = settings.format == FOLDER
+            count = len(source) / STRETCH if in_folder else shards * len(source) / train
+            cut += parts(split, source, count=math.ceil(count), seed=settings.seed)
         return cut
 
     def row(self, source: Source, index: int) -> Row:

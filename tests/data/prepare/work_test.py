@@ -22,6 +22,7 @@ def work(**settings):
 def test_shards_of_all_splits_have_about_as_many_records():
     names = [part.name for part in work(shards=8).parts()]
     assert len(names) == 8 + 2 and names[-1] == "test-00001-of-00002"
+    assert [part.name for part in work().parts()] == [f"{s}-00000-of-00001" for s in work().sources]
     assert len(work(shards=8, format=FOLDER).parts()) == 2 and STRETCH > 40
 
 

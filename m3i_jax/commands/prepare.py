@@ -80,10 +80,7 @@ def asked() -> Any:
     from m3i_jax.training import fine_tuning
 
     block, folder = fine_tuning.data_block(*spec.parsed(DATA.value, what="--data")), OUTPUT.value
-    inputs = [Path(root).expanduser().resolve() for root in roots(block)]
-    for root in inputs:
-        if Path(folder).resolve().is_relative_to(root):
-            raise ConfigError(f"--output is '{folder}', inside of the data in '{root}'")
+    refuse_inside(block, Path(folder))
     train = data.source(block, split="train")
     sources = {"train": train}
     try:
@@ -93,6 +90,17 @@ def asked() -> Any:
     seed = SEED.value if ORDER.value == "shuffled" else None
     settings = Settings(SIZE.value, QUALITY.value, SHARDS.value, FORMAT.value, seed)
     return Work(sources, Path(folder), settings, root=next(roots(block), ""))
+
+
+def refuse_inside(block: Mapping[str, Any], folder: Path) -> None:
+    """Refuses an output that is or lies in a folder of the input.
+
+    Raises:
+      ConfigError: naming it.
+    """
+    for root in roots(block):
+        if folder.resolve().is_relative_to(Path(root).expanduser().resolve()):
+            raise ConfigError(f"--output is '{folder}', inside of the data in '{root}'")
 
 
 def roots(block: Mapping[str, Any]) -> Iterator[str]:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from m3i_jax.build import ConfigError
 from m3i_jax.commands import prepare
 from tests.commands.starts import ROOT, refused
 from tests.faulty_folder import made
@@ -27,18 +28,20 @@ def test_the_places_of_a_source_are_those_of_the_ones_in_it():
     assert [*prepare.roots(block)] == ["a", "b"]
 
 
-def test_a_copy_is_made_checked_and_known_again(tmp_path):
-    root = made(tmp_path / "photos")
-    out = tmp_path / "copy"
+def test_no_copy_is_written_into_its_source(tmp_path):
+    block = {"name": "image_folder", "root": str(tmp_path / "photos")}
+    prepare.refuse_inside(block, tmp_path / "photos_256")
+    prepare.refuse_inside({"name": "digit_scenes"}, tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    for inside in ("photos", "photos/train/copy", "photos/../link/copy"):
+        with pytest.raises(ConfigError, match="inside of the data in"):
+            prepare.refuse_inside(block, tmp_path / inside)
 
-    def run(output, *words):
-        line = [sys.executable, "experiments/prepare.py", f"--data={root}", f"--output={output}"]
-        words = ["--format=folder", "--unreadable=0.5", *words]
-        return subprocess.run([*line, *words], cwd=ROOT, capture_output=True, text=True)
 
-    done = run(out, "--verify")
+def test_a_copy_is_made_and_checked(tmp_path):
+    line = [sys.executable, "experiments/prepare.py", f"--data={made(tmp_path / 'photos')}"]
+    line += [f"--output={tmp_path / 'copy'}", "--format=folder", "--unreadable=0.5", "--verify"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
     assert "train: 8 records" in done.stdout and "4 left out, which" in done.stdout, done.stderr
     assert "all 10 records are as written" in done.stdout
-    inside = run(root / "copy")
-    assert inside.returncode == 2 and "inside of the data in" in inside.stderr
-    assert not (root / "copy").exists()
+    assert f"--config.data.name=image_folder --config.data.root={tmp_path}" in done.stdout

@@ -41,7 +41,7 @@ def check(work: Work) -> None:
       ConfigError: classes that are no names of folders, or a library that is missing.
     """
     if work.settings.format != FOLDER:
-        shard_files.library()
+        shard_files.installed()
         return
     folders.check(work.classes)
     if [*work.classes] != sorted(work.classes):

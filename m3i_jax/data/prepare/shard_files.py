@@ -42,7 +42,7 @@ def write(folder: Path, part: Part, rows: Iterable[Row]) -> Stored:
 def read(folder: Path, part: Part) -> Iterator[bytes]:
     """The bytes of all records of a part, one after the other."""
     place = folder / manifest.shard(part.split, part.number, part.count)
-    reader = library().ArrayRecordReader(str(place))
+    reader = installed().ArrayRecordReader(str(place))
     try:
         for number in range(reader.num_records()):
             yield reader.read([number])[0]
@@ -50,7 +50,7 @@ def read(folder: Path, part: Part) -> Iterator[bytes]:
         reader.close()
 
 
-def library() -> Any:
+def installed() -> Any:
     """The library of ArrayRecord files.
 
     Raises:
@@ -67,7 +67,7 @@ def _written(draft: Path, rows: Iterable[Row]) -> int:
     """Writes records into a file, which holds all of them then; how many they are."""
     count = 0
     with _said_of(draft):
-        writer = library().ArrayRecordWriter(str(draft), OPTIONS)
+        writer = installed().ArrayRecordWriter(str(draft), OPTIONS)
     try:
         for row in rows:
             if row.record is not None:
@@ -79,7 +79,7 @@ def _written(draft: Path, rows: Iterable[Row]) -> int:
         with _said_of(draft):
             writer.close()
     with _said_of(draft):
-        reader = library().ArrayRecordReader(str(draft))
+        reader = installed().ArrayRecordReader(str(draft))
         there = reader.num_records()
         reader.close()
     if there != count:

@@ -18,6 +18,7 @@ BYTES = 330_000  # of all pictures of findings, as they are coded
 LEAST = 6_000  # of one of them
 PICTURES = 48  # of a page
 BROAD = 1.7  # times as wide as high: such pictures stand below each other
+LARGE = 300  # pixels: pictures so wide have letters, or parts
 ENDS = ("low", "high")
 PAIRS = ("head_divergence",)  # measures of pairs of heads
 SIDE = 128  # rows or columns of a map; of more, the first ones are shown
@@ -182,7 +183,7 @@ def _numbers(models: Sequence[Finding], sheet: Sheet) -> list[Markup]:
 
 def _pictures(one: Looked, sheet: Sheet, notes: list[str], most: int, left: list[int]) -> Markup:
     """The pictures of a finding, each with what it shows."""
-    figures, broad = [], False
+    figures, kinds = [], []
     for caption, name in one.finding.pictures:
         if not left[0]:
             notes.append(f"{one.finding.title} has more pictures than the page holds")
@@ -193,14 +194,15 @@ def _pictures(one: Looked, sheet: Sheet, notes: list[str], most: int, left: list
         except ValueError as error:
             notes.append(f"{name} of {one.finding.title} cannot be shown: {error}")
             continue
-        broad |= width > BROAD * height
+        kinds += ["broad"] * (width > BROAD * height) + ["large"] * (width >= LARGE)
         alt = f"{_titled(one.finding.title)} of {_name(one.finding, sheet)}: {caption}"
         picture = element("img", src=uri, alt=alt, width=width, height=height)
         figures.append(element("figure", picture, element("figcaption", caption)))
     tone = sheet.tone(one.finding.model)
     chip = element("i", class_=f"chip {tone}", aria_hidden="true")
     head = element("h4", chip, _name(one.finding, sheet))
-    kind = "gallery broad" if broad or len(figures) == 1 else "gallery"
+    kinds += ["broad"] * (len(figures) == 1)
+    kind = next((f"gallery {kind}" for kind in ("broad", "large") if kind in kinds), "gallery")
     return element("div", head, element("div", *figures, class_=kind), data_model=tone)
 
 

@@ -24,7 +24,7 @@ from orbax.checkpoint import v1 as ocp
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.checkpoints import serialize
 from m3i_jax.checkpoints import storage as disk
-from m3i_jax.checkpoints.faults import CheckpointError, Damage, Mismatch, NotFinite
+from m3i_jax.checkpoints.faults import CheckpointError, Damage, Mismatch, NotFinite, damaged
 from m3i_jax.checkpoints.storage import Storage
 from m3i_jax.parallel import processes
 
@@ -163,7 +163,7 @@ class Checkpoints:
         self._pending.step = step
         self._newest = step
         if wait:
-            self.settle()
+            self.settle(there=step)
         return True
 
     def _commit(self, step: int, record: dict, aside: Path, response: Any) -> None:
@@ -240,11 +240,17 @@ class Checkpoints:
             return self.failures > 0
         return processes.anywhere(self._pending.done() and self._pending.exception() is not None)
 
-    def settle(self) -> None:
-        """`wait` for all processes together: what one of them has met is raised on all."""
+    def settle(self, *, there: int = 0) -> None:
+        """`wait` for all processes together: what one of them has met is raised on all.
+
+        there: a step that was saved, which has to be on disk then; 0 = none.
+        """
         error, saving = None, self._pending is not None
         try:
             self.wait()
+            if there and self._primary and there not in self.steps():
+                gone = f"step {there} was saved, but '{self.directory}' was deleted or moved since"
+                raise CheckpointError(f"{gone}; steps on disk: {self._there()}")
         except CheckpointError as met:
             error = met
         self._agree(error)
@@ -310,7 +316,7 @@ class Checkpoints:
             try:
                 restored = self._load(newest, abstract)
             except (Damage, OSError, ValueError) as error:
-                faults.append(_fault(newest, error))
+                faults.append(damaged(newest, error))
                 self._damaged.add(newest)
                 steps = [s for s in steps if s < newest]
                 continue
@@ -346,7 +352,7 @@ class Checkpoints:
             return self._verify(step, within=within)
         except Damage as damage:
             raise CheckpointError(
-                f"{_fault(step, damage)} in {self.directory}; steps on disk: {self._there()}"
+                f"{damaged(step, damage)} in {self.directory}; steps on disk: {self._there()}"
             ) from damage
 
     def _newest_sound(self, steps: list[int], within: Any) -> tuple[int | None, list[str]]:
@@ -357,7 +363,7 @@ class Checkpoints:
                 try:
                     self._verify(step, within=within)
                 except Damage as damage:
-                    faults.append(_fault(step, damage))
+                    faults.append(damaged(step, damage))
                     self._damaged.add(step)
                     continue
                 sound = step
@@ -389,7 +395,3 @@ class Checkpoints:
             why = error.__cause__ or error
             raise Damage(f"it cannot be read ({type(why).__name__}: {why})") from error
         return {name: arrays.get(name, {}) for name in shapes}
-
-
-def _fault(step: int, damage: Exception) -> str:
-    return f"checkpoint step {step} is damaged: {damage}"

@@ -40,3 +40,8 @@ class Damage(Exception):
 
     Not for the user: whoever reads checkpoints goes back to a sound one, or says CheckpointError.
     """
+
+
+def damaged(step: int, damage: Damage) -> str:
+    """What is said of a checkpoint that is not what was sealed."""
+    return f"checkpoint step {step} is damaged: {damage}"

@@ -14,13 +14,13 @@ from m3i_jax import data
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import place, storage
 from m3i_jax.checkpoints.checkpoint import Checkpoints
-from m3i_jax.checkpoints.faults import CheckpointError, Unwritable
+from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.data import captions, fingerprint
 from m3i_jax.data.batches import batches
 from m3i_jax.data.order import epoch_length
 from m3i_jax.data.stream import prefetch
 from m3i_jax.data.views import crops
-from m3i_jax.parallel import processes, sharding
+from m3i_jax.parallel import sharding
 from m3i_jax.parallel.processes import Watchdog
 from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
 from m3i_jax.training import advice, frozen, hooks, init_from, reading, schema, starts, unused
@@ -145,18 +145,8 @@ def start(
             calls = dict(hooks=after_each, parting=parting, closing=closing, stop=preemption.agreed)
             step = _fit(context, state, position, **calls)
             _put_back(context)  # what was deleted while the last step was saved
-        _still_there(kept, step)
+        kept.settle(there=step)
         return 0 if step == run.total or wishes.end else EXIT_PREEMPTED
-
-
-def _still_there(kept: Checkpoints, step: int) -> None:
-    """Refuses to end well where the last step was saved, and its directory is gone since."""
-    there = [0, *kept.steps()] if jax.process_index() == 0 else [step]  # 0: none was taken
-    if processes.anywhere(step not in there):
-        raise CheckpointError(
-            f"step {step} was saved, but '{kept.directory}' was deleted or moved since; steps on "
-            f"disk: {', '.join(map(str, there[1:])) or 'none'}"
-        )
 
 
 def _inputs(config: Config, run: Run, source: data.Source, workdir: Path, bound: bool) -> Inputs:

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import shutil
 
 import jax.numpy as jnp
 import pytest
@@ -118,6 +119,31 @@ def test_a_checkpoint_that_failed_is_made_up_for_by_a_later_state(tmp_path, capl
 
 def test_the_last_checkpoint_is_tried_again_at_once(tmp_path):
     assert save_all(tmp_path, total=9, broken={2, 3})[1] == [8, 9]
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_the_last_checkpoint_is_made_again_where_it_is_deleted_behind_its_save(tmp_path, times):
+    """It is all in memory still, and the caller would have nothing to save."""
+    folder, left = tmp_path / "run", [times]
+
+    class Vanishing(Checkpoints):
+        def _commit(self, step, *args):
+            super()._commit(step, *args)
+            if step == 9 and left[0]:
+                left[0] -= 1
+                shutil.rmtree(folder)
+
+    with Vanishing(folder) as kept:
+        hook = hooks.saving(kept, state=State, meta=lambda info: {}, every=8, pause=0.01)
+        steps = [info._replace(leaves=info.step) for info in infos(9)]
+        for info in steps[:-1]:
+            hook(info)
+        if times == 1:
+            hook(steps[-1])
+            assert kept.steps() == [9] and kept.restore_item(9, "a")["step"] == 9
+            return
+        with pytest.raises(CheckpointError, match="step 9 was saved, but .* deleted or moved"):
+            hook(steps[-1])
 
 
 def test_a_disk_that_never_recovers_stops_the_run_and_keeps_the_old_step(tmp_path):

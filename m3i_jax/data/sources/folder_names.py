@@ -189,8 +189,12 @@ def not_splits(
     alike = [name for name in names if split_of(name) and name not in known]
     if inside and len(names) > 1 and [name.casefold() for name in alike] == ["train"]:
         return
+    if {"train"} < {split_of(name) for name in alike}:
+        raise ConfigError(f"'{folder}' holds the splits {_quoted(alike)}; give it as "
+                          "config.data.root")  # fmt: skip
     if not inside:
-        _not_either([name for name in names if name not in known], folder)
+        if not alike:
+            _not_either([name for name in names if name not in known], folder)
         alike += [name for name in _qualifying(names) if name not in (*alike, *known)]
     if alike:
         others = ", ".join(name for name in names if name not in alike)

@@ -1,15 +1,13 @@
 """How tasks are written on a command line."""
 
-import subprocess
-import sys
-
 import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.commands.evaluate import parsed, show
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.results import Result
-from tests.commands.starts import ROOT, refused
+from tests import programs
+from tests.commands.starts import refused
 
 
 @pytest.mark.parametrize(
@@ -58,7 +56,6 @@ def test_what_was_found_before_an_error_is_shown(capsys):
 
 
 def test_a_place_for_results_is_looked_at_before_the_model_is():
-    words = [sys.executable, "experiments/evaluate.py", "--results=/dev/null/a.jsonl"]
-    done = subprocess.run([*words, "--model=nowhere"], cwd=ROOT, capture_output=True, text=True)
+    done = programs.run("evaluate", "--results=/dev/null/a.jsonl", "--model=nowhere")
     assert done.returncode == 74
     assert done.stderr.startswith("error: '/dev/null/a.jsonl' cannot be written: Not a directory")

@@ -1,8 +1,6 @@
 """`m3i finetune` from a run on a folder: learns, resumes, shows, refuses."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,9 +10,8 @@ from m3i_jax import shipped
 from m3i_jax.build import ConfigError
 from m3i_jax.commands import finetune
 from m3i_jax.training import log
-from tests.commands.starts import ROOT, refused
-
-PROGRAM = [sys.executable, str(ROOT / "experiments" / "finetune.py")]
+from tests import programs
+from tests.commands.starts import refused
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +33,7 @@ def stripes(tmp_path_factory):
 def test_it_learns_from_a_run_and_says_how_well(finished_run, stripes, tmp_path):
     line = f"--model={finished_run} --data={stripes} --workdir={tmp_path}/ft --epochs=6 --batch=16"
     line += " --lr=5e-3 --config.validation.predictions=jsonl"
-    done = subprocess.run([*PROGRAM, *line.split()], capture_output=True, text=True)
+    done = programs.run("finetune", *line.split())
     assert done.returncode == 0, done.stderr
     best = json.loads((tmp_path / "ft" / "best.json").read_text())
     assert best["value"] > 0.75, "chance is one half"
@@ -51,7 +48,7 @@ def test_it_learns_from_a_run_and_says_how_well(finished_run, stripes, tmp_path)
     assert right == best["value"]
     config = json.loads((tmp_path / "ft" / "config.json").read_text())
     assert config["towers"]["category"]["size"] == 2 and config["image"] == 16
-    again = subprocess.run([*PROGRAM, *line.split()], capture_output=True, text=True)
+    again = programs.run("finetune", *line.split())
     assert again.returncode == 0 and "this run is done already" in again.stderr
 
 
@@ -61,7 +58,7 @@ def test_a_grid_chooses_on_a_part_of_training_and_trains_the_best_on_all(
 ):
     line = f"--model={finished_run} --data={stripes} --workdir={tmp_path}/ft --epochs=3 --batch=16"
     line += " --grid=lr=(1e-9,5e-3),layer_decay=0.8 --holdout=0.25"
-    done = subprocess.run([*PROGRAM, *line.split()], capture_output=True, text=True)
+    done = programs.run("finetune", *line.split())
     assert done.returncode == 0, done.stderr
     said = json.loads((tmp_path / "ft" / "grid.json").read_text())
     assert said["chosen"] == {"lr": 5e-3, "layer_decay": 0.8}
@@ -75,14 +72,14 @@ def test_a_grid_chooses_on_a_part_of_training_and_trains_the_best_on_all(
     assert config["data"]["name"] == "image_folder"
     lines = (tmp_path / "ft" / "results.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["counts"] == {"train": 128, "test": 42}
-    again = subprocess.run([*PROGRAM, *line.split()], capture_output=True, text=True)
+    again = programs.run("finetune", *line.split())
     assert again.returncode == 0 and again.stderr.count("this run is done already") == 3
 
 
 def test_a_linear_probe_says_its_accuracy(finished_run, stripes, tmp_path):
     line = f"--model={finished_run} --data={stripes} --workdir={tmp_path}/probe --recipe=linear"
     line += " --epochs=2 --batch=16 --lr=1"
-    done = subprocess.run([*PROGRAM, *line.split()], capture_output=True, text=True)
+    done = programs.run("finetune", *line.split())
     assert done.returncode == 0, done.stderr
     said = json.loads((tmp_path / "probe" / "results.jsonl").read_text())
     assert (said["task"], said["counts"]) == ("linear_probe", {"train": 128, "test": 42})
@@ -92,7 +89,7 @@ def test_a_linear_probe_says_its_accuracy(finished_run, stripes, tmp_path):
 
 def test_a_recipe_is_known_by_a_short_name(finished_run):
     line = [f"--model={finished_run}", "--recipe", "beit", "--epochs=10", "--show"]
-    done = subprocess.run([*PROGRAM, *line], capture_output=True, text=True)
+    done = programs.run("finetune", *line)
     for said in ("batch = 1024", "duration = '10 epochs'", "warmup = '20 percent'", "lr = 0.004"):
         assert said in done.stdout, done.stderr
     assert set(shipped.RECIPES.values()) >= {"finetune/small"}

@@ -9,6 +9,7 @@ import pytest
 
 from m3i_jax.evaluation import results
 from m3i_jax.evaluation.results import Result
+from tests import programs
 from tests.analysis.report.places import workdir
 from tests.commands.starts import ROOT, refused
 
@@ -30,8 +31,9 @@ def test_a_wrong_start_is_one_sentence(line, sentence, tmp_path):
 
 
 def report(*words):
-    line = [sys.executable, "experiments/report.py", *map(str, words)]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    done = programs.run("report", *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_the_page_of_a_run_is_in_its_work_directory(tmp_path):

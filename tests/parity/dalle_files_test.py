@@ -6,7 +6,6 @@ are gone when the files are read.
 
 import functools
 import pathlib
-import subprocess
 import sys
 import types
 from collections import OrderedDict
@@ -21,6 +20,7 @@ from m3i_jax.training import frozen
 from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
 from m3i_jax.types import Features
+from tests import programs
 
 torch = pytest.importorskip("torch")
 
@@ -138,8 +138,7 @@ def halves(tmp_path_factory):
 
 
 def convert(*flags):
-    words = [sys.executable, "experiments/convert.py", "--torch", *map(str, flags)]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    return programs.run("convert", "--torch", *flags)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,9 @@
 """The paper's own configs are planned without data, memory or devices."""
 
-import pathlib
-import subprocess
-import sys
-
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[3]
+from tests import programs
+
 PAPER = {
     "imagenet/m3i_vit_b16": ("500456 steps of 4096 images", "119,497,728"),
     "yfcc/m3i_vit_b16": ("505371 steps of 4096 images", "241,790,209"),
@@ -18,11 +15,8 @@ PAPER = {
 
 @pytest.mark.parametrize("name", PAPER)
 def test_a_paper_config_prints_its_plan(name):
-    done = subprocess.run(
-        [sys.executable, "experiments/plan.py", "--config", f"configs/{name}.py",
-         "--devices", "8", "--config.mesh.fsdp=2"],
-        capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
+    words = ("--config", f"configs/{name}.py", "--devices", "8", "--config.mesh.fsdp=2")
+    done = programs.run("plan", *words)
     assert done.returncode == 0, done.stderr
     for text in PAPER[name]:
         assert text in done.stdout

@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "networks": NUMERICS + " nn encoders decoders",
     "framework": NUMERICS + " renamed trees losses masks mixing normalize metrics quantize",
     "methods": "types renamed build ranges texts losses framework masks",
-    "data": "types build ranges texts ordinary jsonfile",
+    "data": "types build ranges texts ordinary jsonfile augment",
     "interop": "types build ranges ordinary jsonfile trees geometry normalize nn encoders",
     "checkpoints": "types build ranges ordinary jsonfile trees parallel data interop",
     "training": NUMERICS

@@ -1,4 +1,5 @@
-"""Augmentation on the device: colour, blur, solarisation, erasing, one strength per sample.
+"""Augmentation on the device: colour, blur, solarisation, RandAugment, erasing, one strength per
+sample.
 
 Images are (B, H, W, 3) float32 in [0, 1], in and out, but for erasing, which is of normalised ones.
 Crops and flips belong to the host, which records where they were cut.
@@ -7,6 +8,7 @@ Crops and flips belong to the host, which records where they were cut.
 from m3i_jax.augment.blur import gaussian_blur
 from m3i_jax.augment.color import Jitter, color_jitter, draw_jitter, grayscale, solarize
 from m3i_jax.augment.erasing import random_erasing
+from m3i_jax.augment.operations import rand_augment
 from m3i_jax.augment.recipes import photometric
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "gaussian_blur",
     "grayscale",
     "photometric",
+    "rand_augment",
     "random_erasing",
     "solarize",
 ]

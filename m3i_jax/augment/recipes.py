@@ -14,6 +14,8 @@ from jaxtyping import Float32, Key, Real
 from m3i_jax.augment import color
 from m3i_jax.augment.blur import gaussian_blur
 from m3i_jax.augment.erasing import random_erasing
+from m3i_jax.augment.gating import ByRows, at_once, only
+from m3i_jax.augment.operations import rand_augment as random_operations
 from m3i_jax.ranges import Ascending, Range, Share
 from m3i_jax.types import Array
 
@@ -21,6 +23,7 @@ Strength = Annotated[float, Range(0, 10, why="a factor is drawn from 1 − s to 
 Turns = Annotated[float, Range(0, 0.5, why="half a turn is all of the colour wheel")]
 Sigma = Annotated[float, Range(0, 100)]  # pixels
 Images = Float32[Array, "batch height width 3"]
+SELDOM = 0.5  # a blur that more of the samples want is cheaper for all than for those alone
 
 
 def photometric(
@@ -38,7 +41,9 @@ def photometric(
     solarize: Share = 0.0,
     exclusive: bool = False,
     erasing: Share = 0.0,
+    rand_augment: dict | None = None,
     normalize: Callable[[Images], Images] | None = None,
+    by_rows: ByRows = at_once,
 ) -> Images:
     """Colour jitter, then grey, blur and solarisation, each with its probability per sample.
 
@@ -58,25 +63,26 @@ def photometric(
       exclusive: at most one of grey, blur and solarisation, in front of the jitter (3-Augment,
         DeiT III: ⅓ each).
       erasing: probability of `random_erasing`, behind all else (fine-tuning: 0.25).
+      rand_augment: settings of `operations.rand_augment`, in front of all else; None = off.
       normalize: what becomes of the channels, in front of erasing, whose noise is N(0, 1).
+      by_rows: how a mesh splits the rows, see `gating.only`.
     """
-    shares = dict(jitter=jitter, grayscale=grayscale, blur=blur, solarize=solarize)
-    _check_shares(shares, exclusive)
-    low, high = _widths(sigma)
-    batch = images.shape[0]
+    _check_shares(exclusive, jitter=jitter, grayscale=grayscale, blur=blur, solarize=solarize)
     x = jnp.asarray(images, jnp.float32)
+    if rand_augment is not None:
+        x = random_operations(jax.random.fold_in(key, 7), x, by_rows=by_rows, **rand_augment)
     keys = jax.random.split(key, 6)
     strengths = dict(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
     jittered = partial(_jittered, *keys[:2], share=jitter, strengths=strengths)
-    width = jax.random.uniform(keys[3], (batch,), minval=low, maxval=high)
-    blurred = lambda x: gaussian_blur(x, width, widest=high)  # noqa: E731
-    stages = ((grayscale, color.grayscale), (blur, blurred), (solarize, color.solarize))
+    blurred, width = _blur(keys[3], x.shape[0], sigma)
     if exclusive:
+        each = (color.grayscale, partial(blurred, width=width), color.solarize)
+        stages = tuple(zip((grayscale, blur, solarize), each, strict=True))
         x = jittered(_at_most_one(keys[2], stages, x))
     else:
-        x = jittered(x)
-        for stage_key, (share, fn) in zip((keys[2], keys[4], keys[5]), stages, strict=True):
-            x = _sometimes(stage_key, share, fn, x)
+        x = _sometimes(keys[2], grayscale, color.grayscale, jittered(x))
+        x = _seldom(keys[4], blur, blurred, x, width, by_rows=by_rows)
+        x = _sometimes(keys[5], solarize, color.solarize, x)
     x = jnp.clip(x, 0.0, 1.0)
     x = normalize(x) if normalize else x
     return random_erasing(jax.random.fold_in(key, 6), x, probability=erasing) if erasing else x
@@ -93,7 +99,7 @@ def _jittered(
     return _sometimes(chosen, share, change, x)
 
 
-def _check_shares(shares: dict[str, float], exclusive: bool) -> None:
+def _check_shares(exclusive: bool, **shares: float) -> None:
     """Refuses what are no probabilities."""
     for name, share in shares.items():
         if not 0.0 <= share <= 1.0:
@@ -106,11 +112,13 @@ def _check_shares(shares: dict[str, float], exclusive: bool) -> None:
         )
 
 
-def _widths(sigma: tuple) -> tuple[float, float]:
-    """Refuses what is no range of a blur's width."""
+def _blur(key: Key[Array, ""], batch: int, sigma: tuple) -> tuple[Callable, Array]:
+    """(images, widths) -> blurred ones, and a width for each sample."""
     if len(sigma) != 2 or not 0 <= sigma[0] <= sigma[1]:
         raise ValueError(f"the blur's sigma goes from 0 or more to as much or more, not {sigma}")
-    return sigma[0], sigma[1]
+    low, high = sigma
+    blurred = lambda x, width: gaussian_blur(x, width, widest=high)  # noqa: E731
+    return blurred, jax.random.uniform(key, (batch,), minval=low, maxval=high)
 
 
 def _at_most_one(key: Key[Array, ""], stages: tuple, x: Images) -> Images:
@@ -131,3 +139,13 @@ def _sometimes(key: Key[Array, ""], probability: float, fn: Callable, x: Images)
         return fn(x)
     chosen = jax.random.bernoulli(key, probability, (x.shape[0],))
     return jnp.where(chosen[:, None, None, None], fn(x), x)
+
+
+def _seldom(
+    key: Key[Array, ""], probability: float, fn: Callable, x: Images, *arguments, by_rows: ByRows
+) -> Images:
+    """As `_sometimes`, of fn(x, *arguments) that is dear: few samples do not make all pay."""
+    if not 0.0 < probability <= SELDOM:
+        return _sometimes(key, probability, lambda x: fn(x, *arguments), x)
+    chosen = jax.random.bernoulli(key, probability, (x.shape[0],))
+    return only(chosen, fn, x, *arguments, by_rows=by_rows)

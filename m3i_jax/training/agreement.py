@@ -22,6 +22,7 @@ MOST = 2**14  # cells of a tower
 
 def check(config: Config, method: Method, network: Network) -> None:
     """Raises ConfigError where the parts of a run do not go together."""
+    _check_views(config)
     _check_sides(config, method, network)
     _check_cells(config, method, network)
     _check_masks(method, network)
@@ -32,6 +33,17 @@ def check(config: Config, method: Method, network: Network) -> None:
     _check_towers(method, network)
     _check_codes(method, network)
     _check_named(config, method)
+
+
+def _check_views(config: Config) -> None:
+    """Refuses views to which the same thing would be done on the host and on the device."""
+    drawn = lambda block: block.get("rand_augment") is not None  # noqa: E731
+    on_device = [name for name, block in config.augment.items() if drawn(block)]
+    if on_device and drawn(config.crops):
+        raise ConfigError(
+            f"config.crops.rand_augment and config.augment.{on_device[0]}.rand_augment would "
+            "change every image twice; set one of them to None"
+        )
 
 
 def _check_sides(config: Config, method: Method, network: Network) -> None:

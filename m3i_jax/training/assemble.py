@@ -15,6 +15,7 @@ from m3i_jax import decoders as decoding
 from m3i_jax.build import ConfigError
 from m3i_jax.framework import Method, Weighting
 from m3i_jax.parallel import sharding
+from m3i_jax.parallel.constrain import by_rows
 from m3i_jax.ranges import INT32
 from m3i_jax.training import agreement, lengths, schedules, schema
 from m3i_jax.training import optimizer as optimizers
@@ -354,5 +355,5 @@ def augments(config: Config, method: Method) -> dict[str, Augment]:
 
 
 def _photometric(block, what, key, images):
-    inputs = dict(key=key, images=images, normalize=normalize.channels)
+    inputs = dict(key=key, images=images, normalize=normalize.channels, by_rows=by_rows)
     return build.made(augment.photometric, block, what=what, **inputs)

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
-from m3i_jax import build, data, decoders, encoders, framework, methods
-from m3i_jax.augment import photometric
+from m3i_jax import augment, build, data, decoders, encoders, framework, methods
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions
 from m3i_jax.data.sources import mixture
@@ -217,7 +216,8 @@ BLOCKS: dict[str, Block] = {
         read_elsewhere=Tokenizer,
         named=lambda block: "load" if block.get("file") else "train",
     ),
-    "augment.*": Block(photometric, ("key", "images", "normalize")),
+    "augment.*": Block(augment.photometric, ("key", "images", "normalize", "by_rows")),
+    "augment.*.rand_augment": Block(augment.rand_augment, ("key", "images", "by_rows"), empty=True),
     "encoder": Block(ENCODERS, MODULE, OF_CONFIG),
     "towers.*": Block(ENCODERS, MODULE, OF_CONFIG, read_elsewhere=Sharing),
     "decoders.*": Block(

@@ -176,3 +176,21 @@ def test_at_most_one_of_three(key, images):
 def test_more_than_one_in_all_is_refused(key, images):
     with pytest.raises(ValueError, match="add up to 1 or less, not to 1.2"):
         recipes.photometric(key, images, grayscale=0.6, blur=0.6, exclusive=True)
+
+
+def test_a_blur_that_few_want_is_the_same_as_one_that_all_could_have(key, images):
+    """One half and less are computed apart from the others, more are not."""
+    options = OFF | dict(sigma=(1.0, 1.0))
+    half = photometric(key, images, **options | dict(blur=recipes.SELDOM))
+    rows = np.asarray((half != images).any((1, 2, 3)))
+    assert abs(rows.mean() - 0.5) < 4 * 0.5 / 16
+    all_of_them = photometric(key, images, **options | dict(blur=1.0))
+    np.testing.assert_allclose(half[rows], all_of_them[rows], atol=1e-6)
+
+
+def test_rand_augment_comes_first(key, images):
+    settings = dict(magnitude=5.0, probability=1.0)
+    got = photometric(key, images, **OFF | dict(grayscale=1.0), rand_augment=settings)
+    own = jax.random.fold_in(key, 7)
+    want = jax.jit(lambda x: augment.grayscale(augment.rand_augment(own, x, **settings)))(images)
+    np.testing.assert_allclose(got, want, atol=1e-6)

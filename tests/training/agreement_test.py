@@ -37,6 +37,14 @@ def test_a_mask_that_hides_nothing_or_all_is_refused(method, changes, sentence, 
     assert sentence in refused(shrunk(method, **changes))
 
 
+def test_images_are_not_changed_by_rand_augment_twice(shrunk):
+    config = shrunk("mae", **{"augment.a": {"rand_augment": {"magnitude": 5.0}}})
+    assemble.check(config)
+    both = {"augment.a": {"rand_augment": {}}, "crops.rand_augment": {}}
+    sentence = refused(shrunk("mae", **both))
+    assert "config.augment.a.rand_augment would change every image" in sentence
+
+
 @pytest.mark.parametrize(
     "method, changes, sentence",
     [

@@ -27,6 +27,10 @@ def mixture(block):
             "config.crops.rand_augment has no key 'operation'; did you mean 'operations'",
         ),
         ({"augment.a": {"solarise": 1.0}}, "did you mean 'solarize'"),
+        (
+            {"augment.a": {"rand_augment": {"magnitude": 11.0}}},
+            "config.augment.a.rand_augment.magnitude is 11.0, expected",
+        ),
         ({"captions.lenght": 3}, "did you mean 'length'"),
         ({"data.name": "digit_scene"}, "did you mean 'digit_scenes'"),
         ({"weighting.gama": 1.0}, "did you mean 'gamma'"),

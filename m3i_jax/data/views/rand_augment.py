@@ -10,41 +10,19 @@ bicubically (timm: this or bilinearly at random).
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from m3i_jax.augment.amounts import AMOUNTS, GROUND, HALF, LARGEST, Draws, Magnitude
 from m3i_jax.build import ConfigError
-from m3i_jax.ranges import Range, Share
-
-LARGEST = 10.0  # magnitude
-Magnitude = Annotated[float, Range(0, LARGEST)]
-GRAY = (124, 116, 104)  # ImageNet's mean colour, where a moved image uncovers the ground
-HALF = 128  # of 256 levels: solarize_add lights up what is darker
-
-
-class Operation(NamedTuple):
-    """What a magnitude means to one operation.
-
-    apply: (image, amount) -> image.
-    weakest, strongest: amounts at magnitudes 0 and 10, linear in between.
-    signed: whether the amount is as likely negative.
-    """
-
-    apply: Callable[[Image.Image, float], Image.Image]
-    weakest: float = 0.0
-    strongest: float = 0.0
-    signed: bool = False
-
-    def amount(self, magnitude: float) -> float:
-        """The amount at a magnitude, without a sign."""
-        return self.weakest + (self.strongest - self.weakest) * magnitude / LARGEST
+from m3i_jax.ranges import Share
 
 
 def rotate(image: Image.Image, degrees: float) -> Image.Image:
     """Turns the image counterclockwise about its middle."""
-    return image.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=GRAY)
+    return image.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=GROUND)
 
 
 def posterize(image: Image.Image, bits: float) -> Image.Image:
@@ -89,7 +67,7 @@ def translate_y(image: Image.Image, share: float) -> Image.Image:
 def _affine(image: Image.Image, rows: tuple) -> Image.Image:
     """(a, b, c, d, e, f): the result at (x, y) is the image at (ax + by + c, dx + ey + f)."""
     transform, cubic = Image.Transform.AFFINE, Image.Resampling.BICUBIC
-    return image.transform(image.size, transform, rows, cubic, fillcolor=GRAY)
+    return image.transform(image.size, transform, rows, cubic, fillcolor=GROUND)
 
 
 def _enhanced(enhancer: Any) -> Callable[[Image.Image, float], Image.Image]:
@@ -97,23 +75,23 @@ def _enhanced(enhancer: Any) -> Callable[[Image.Image, float], Image.Image]:
     return lambda image, amount: enhancer(image).enhance(1.0 + amount)
 
 
-OPERATIONS = {
-    "auto_contrast": Operation(lambda image, _: ImageOps.autocontrast(image)),
-    "equalize": Operation(lambda image, _: ImageOps.equalize(image)),
-    "invert": Operation(lambda image, _: ImageOps.invert(image)),
-    "rotate": Operation(rotate, 0.0, 30.0, signed=True),
-    "posterize": Operation(posterize, 4.0, 0.0),
-    "solarize": Operation(solarize, 256.0, 0.0),
-    "solarize_add": Operation(solarize_add, 0.0, 110.0),
-    "color": Operation(_enhanced(ImageEnhance.Color), 0.0, 0.9, signed=True),
-    "contrast": Operation(_enhanced(ImageEnhance.Contrast), 0.0, 0.9, signed=True),
-    "brightness": Operation(_enhanced(ImageEnhance.Brightness), 0.0, 0.9, signed=True),
-    "sharpness": Operation(_enhanced(ImageEnhance.Sharpness), 0.0, 0.9, signed=True),
-    "shear_x": Operation(shear_x, 0.0, 0.3, signed=True),
-    "shear_y": Operation(shear_y, 0.0, 0.3, signed=True),
-    "translate_x": Operation(translate_x, 0.0, 0.45, signed=True),
-    "translate_y": Operation(translate_y, 0.0, 0.45, signed=True),
-}
+OPERATIONS: dict[str, Callable[[Image.Image, float], Image.Image]] = {
+    "auto_contrast": lambda image, _: ImageOps.autocontrast(image),
+    "equalize": lambda image, _: ImageOps.equalize(image),
+    "invert": lambda image, _: ImageOps.invert(image),
+    "rotate": rotate,
+    "posterize": posterize,
+    "solarize": solarize,
+    "solarize_add": solarize_add,
+    "color": _enhanced(ImageEnhance.Color),
+    "contrast": _enhanced(ImageEnhance.Contrast),
+    "brightness": _enhanced(ImageEnhance.Brightness),
+    "sharpness": _enhanced(ImageEnhance.Sharpness),
+    "shear_x": shear_x,
+    "shear_y": shear_y,
+    "translate_x": translate_x,
+    "translate_y": translate_y,
+}  # of `AMOUNTS`, in the same order
 
 
 class Change(NamedTuple):
@@ -135,7 +113,7 @@ class RandAugment:
 
     magnitude: Magnitude = 9.0
     deviation: Magnitude = 0.5
-    operations: Annotated[int, Range(1, 100)] = 2
+    operations: Draws = 2
     probability: Share = 0.5
 
     def __post_init__(self):
@@ -157,10 +135,10 @@ class RandAugment:
         for number in rng.integers(len(names), size=self.operations):
             if rng.random() >= self.probability:
                 continue
-            operation = OPERATIONS[names[number]]
+            meant = AMOUNTS[names[number]]
             magnitude = np.clip(rng.normal(self.magnitude, self.deviation), 0.0, LARGEST)
-            amount = operation.amount(float(magnitude))
-            negative = operation.signed and rng.random() < 0.5
+            amount = meant.at(float(magnitude))
+            negative = meant.signed and rng.random() < 0.5
             changes.append(Change(names[number], -amount if negative else amount))
         return changes
 
@@ -175,5 +153,5 @@ def apply(image: np.ndarray, changes: list[Change]) -> np.ndarray:
         return image
     picture = Image.fromarray(np.ascontiguousarray(image))
     for name, amount in changes:
-        picture = OPERATIONS[name].apply(picture, amount)
+        picture = OPERATIONS[name](picture, amount)
     return np.asarray(picture)

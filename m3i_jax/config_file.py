@@ -157,7 +157,7 @@ class _Beside:
     """A finder of modules in some folders only, in front of all others."""
 
     def __init__(self, *folders: str):
-        self._folders, self.found = folders, []
+        self._folders, self.loaded = folders, []
 
     def find_spec(self, name, path=None, target=None):
         """Top-level modules; those of the standard library keep their names."""
@@ -168,7 +168,7 @@ class _Beside:
             spec = importlib.util.spec_from_file_location(name, file)
         if spec is None or spec.loader is None:  # a folder that is no package
             return None
-        self.found.append(name)
+        self.loaded.append(name)
         return spec
 
 
@@ -195,7 +195,7 @@ def _importing_beside(path: str) -> Iterator[None]:
     finally:
         sys.meta_path.remove(finder)
         for name in list(sys.modules):
-            if name.partition(".")[0] in finder.found:
+            if name.partition(".")[0] in finder.loaded:
                 del sys.modules[name]
         sys.modules.update(hidden)
 

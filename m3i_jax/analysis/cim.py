@@ -37,7 +37,7 @@ class CimModel(NamedTuple):
     states: dict[str, Any]
 
 
-class Found(NamedTuple):
+class Observed(NamedTuple):
     """What was found of B images of n visual tokens.
 
     hidden, right, replaced: (B, n) bool: hidden from the generator; its likeliest token is the
@@ -162,7 +162,7 @@ def constant(tokens: np.ndarray) -> tuple[float, float]:
     return float(shares.max()), float(-(shares * np.log(shares)).sum())
 
 
-def _observe(model: CimModel, params, states, batch: Batch, key: Array) -> Found:
+def _observe(model: CimModel, params, states, batch: Batch, key: Array) -> Observed:
     """What is measured of one batch, compiled."""
     method, network = model.method, model.trained.network
     seen = look(model, params, states, batch, key=key)
@@ -176,7 +176,7 @@ def _observe(model: CimModel, params, states, batch: Batch, key: Array) -> Found
         e, t = (x.reshape(size, -1) for x in (prediction - target.tokens, target.tokens))
         means = [x.mean(-1) for x in (jnp.abs(e), jnp.square(e), jnp.abs(t), jnp.square(t))]
         errors = jnp.stack(means, axis=-1)
-    return Found(
+    return Observed(
         hidden=~seen.prepared.visible["guess"].reshape(size, -1),
         right=metrics.hits(logits, tokens.target_index),
         replaced=seen.prepared.views["corrupted"].regions["replaced"].cells.reshape(size, -1),
@@ -187,7 +187,7 @@ def _observe(model: CimModel, params, states, batch: Batch, key: Array) -> Found
     )
 
 
-def _generator(cells: Found) -> dict[str, float]:
+def _generator(cells: Observed) -> dict[str, float]:
     """Measures at hidden cells, beside those of a constant prediction."""
     where = cells.hidden
     top1, nats = constant(cells.target[where])
@@ -200,7 +200,7 @@ def _generator(cells: Found) -> dict[str, float]:
     }
 
 
-def _enhancer(cells: Found) -> dict[str, float | None]:
+def _enhancer(cells: Observed) -> dict[str, float | None]:
     """Measures of the task that the run was trained for."""
     if cells.errors is not None:
         names = ("respix_l1", "respix_l2", "respix_l1_zero", "respix_l2_zero")

@@ -83,13 +83,13 @@ def searched(recipe: dict[str, Any]) -> int:
         config = Config.of(grid.searching(own, point, HOLDOUT.value))
         if status := pretrain.train(config, workdir=folder):
             return status
-        values.append(grid.found(folder))
+        values.append(grid.accuracy(folder))
     chosen = grid.best(points, values)
     LOG.info("grid: the best of %d is %s: %.2f %%", len(points), chosen.name, 100 * max(values))
     grid.write(workdir, points, values, chosen)
-    made = resolved(recipe, lr=chosen.settings.get(grid.LR))
-    made["optimizer"] = {**made["optimizer"], **chosen.others()}
-    return pretrain.train(Config.of(made))
+    settings = resolved(recipe, lr=chosen.settings.get(grid.LR))
+    settings["optimizer"] = {**settings["optimizer"], **chosen.others()}
+    return pretrain.train(Config.of(settings))
 
 
 def resolved(recipe: dict[str, Any], *, lr: float | None = None) -> dict[str, Any]:

@@ -122,10 +122,10 @@ def _cut() -> int:
     options |= dict(train_limit=LIMIT.value, test_limit=TEST.value)
     with Preemption(holds=False) as preemption:
         leave = lambda: EXIT_PREEMPTED if preemption.requested else 0  # noqa: E731
-        found = cut.points(STUDY.value, workdir, leave=leave, **options)
+        points = cut.points(STUDY.value, workdir, leave=leave, **options)
         if status := leave():
             return status
-    print(cut.write(STUDY.value, found, workdir))
+    print(cut.write(STUDY.value, points, workdir))
     return 0
 
 
@@ -150,7 +150,7 @@ def _write(plan: Plan, chosen: Sequence[Any], docs: pathlib.Path | None) -> None
     from m3i_jax.studies import comparison
 
     workdir = pathlib.Path(plan.workdir)
-    text, draw = _found(plan, chosen, workdir)
+    text, draw = _tables(plan, chosen, workdir)
     ordinary.written(workdir / "table.md", (text + "\n").encode())
     draw(workdir, "table")
     print(text)
@@ -162,18 +162,18 @@ def _write(plan: Plan, chosen: Sequence[Any], docs: pathlib.Path | None) -> None
         ordinary.written(docs, comparison.paste(_text(docs), "\n\n".join([text, *shown])).encode())
 
 
-def _found(plan: Plan, chosen: Sequence[Any], workdir: pathlib.Path) -> tuple[str, Callable]:
+def _tables(plan: Plan, chosen: Sequence[Any], workdir: pathlib.Path) -> tuple[str, Callable]:
     """The tables, and what draws them: (folder, stem of the names) -> captions and paths."""
     from m3i_jax.studies import comparison, inside, study
 
-    found = study.collect(workdir, chosen, branch=plan.branch)
-    text = comparison.markdown(chosen, found)
+    collected = study.collect(workdir, chosen, branch=plan.branch)
+    text = comparison.markdown(chosen, collected)
     if plan.claims:
         seen = inside.looked_into(study.cases(chosen), workdir, seeds=SEEDS.value)
         return f"{text}\n\n{inside.markdown(seen, plan.claims)}", partial(inside.draw, seen)
 
     def draw(folder: pathlib.Path, stem: str) -> list[tuple[str, pathlib.Path]]:
-        path = comparison.plot(chosen, found, folder / f"{stem}.png")
+        path = comparison.plot(chosen, collected, folder / f"{stem}.png")
         return [("Linear probes, forms in the paper's order", path)]
 
     return text, draw

@@ -207,10 +207,10 @@ class Evaluation:
         layers = any(kind.get("blocks", 1) > 1 for kind in kinds.values())
 
         def see(params, images):
-            made = self.encode(params, images, **({"layers": True} if layers else {}))
+            features = self.encode(params, images, **({"layers": True} if layers else {}))
             norm = functools.partial(models.last_norm, self.model, params)
             whole = {name: {"pool": self.pool, **kind} for name, kind in kinds.items()}
-            return {name: pooled(made, norm=norm, **kind) for name, kind in whole.items()}
+            return {name: pooled(features, norm=norm, **kind) for name, kind in whole.items()}
 
         return see
 

@@ -174,9 +174,9 @@ def _asked(context: RunContext, count: int, cut: dict) -> InMemory | None:
         else:
             if not (reason := protocol.unlabelled(test, split="test")):
                 protocol.require_labels(test, split="test", what="config.monitor")
-                found = InMemory(test, count, **cut)
-                if (found.labels >= 0).any():
-                    return found
+                images = InMemory(test, count, **cut)
+                if (images.labels >= 0).any():
+                    return images
                 reason = "none of the test images that it takes has a label"
     LOG.warning("the monitor shows no kNN: %s", reason)
     return None

@@ -54,7 +54,7 @@ def export(
     for layout, state, unknown in tried:
         if not unknown:
             return state | _counters(state), layout
-    layout, _, unknown = min(tried, key=lambda found: len(found[2]))
+    layout, _, unknown = min(tried, key=lambda trial: len(trial[2]))
     names = [path.removeprefix(IMAGE) for path in unknown]
     raise ConfigError(f"parameters without a name in {layout.name}: {', '.join(sorted(names))}")
 

@@ -9,7 +9,7 @@ import numpy as np
 from m3i_jax import plotting
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.results import Result
-from m3i_jax.studies.study import MEASURES, Case, Found, Study
+from m3i_jax.studies.study import MEASURES, Case, Collected, Study
 from m3i_jax.types import Array
 
 COLUMNS = 3  # panels of a picture in a row
@@ -43,7 +43,7 @@ def spearman(x: Array, y: Array) -> float | None:
     return float(x @ y / norm) if norm > 0 else None
 
 
-def markdown(studies: Sequence[Study], measured: Found) -> str:
+def markdown(studies: Sequence[Study], measured: Collected) -> str:
     """One table per study, mean ± standard deviation over seeds in percent, and what they ran on.
 
     Rows without a run are left out; the baselines end every table.
@@ -60,7 +60,7 @@ def markdown(studies: Sequence[Study], measured: Found) -> str:
     return "\n\n".join(filter(None, [*parts, _protocol(measured)]))
 
 
-def plot(studies: Sequence[Study], measured: Found, path: str | Path) -> Path:
+def plot(studies: Sequence[Study], measured: Collected, path: str | Path) -> Path:
     """A panel per study, our linear probe over the paper's order of the cases; returns the path."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -94,7 +94,7 @@ def paste(document: str, block: str) -> str:
     return f"{before}{first}\n{block}\n{last}{after}"
 
 
-def _baselines(study: Study, measured: Found) -> dict[str, list[Result]]:
+def _baselines(study: Study, measured: Collected) -> dict[str, list[Result]]:
     """Title -> results of the untrained encoder and of raw pixels."""
     folder = study.cases[0].baselines
     titles = {"untrained": "the encoder untrained", "pixels": "raw pixels"}
@@ -133,7 +133,7 @@ def _table(study: Study, rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _correlations(study: Study, cases: Sequence[Case], measured: Found) -> str:
+def _correlations(study: Study, cases: Sequence[Case], measured: Collected) -> str:
     """A sentence: do our means rank the cases as the first column of the paper does?"""
     cases, said = [c for c in cases if c.paper and isinstance(c.paper[0], float)], []
     if len(cases) < FEWEST:
@@ -149,7 +149,7 @@ def _correlations(study: Study, cases: Sequence[Case], measured: Found) -> str:
     return f"{what}: {'; '.join(said) or 'not defined'}."
 
 
-def _protocol(measured: Found) -> str:
+def _protocol(measured: Collected) -> str:
     """A sentence: what every number comes from."""
     runs = [results for results in measured.cases.values() if results]
     every = [result for results in runs for result in results]
@@ -167,7 +167,7 @@ def _span(values: Sequence[float], form: str) -> str:
     return " to ".join(dict.fromkeys(format(x, form) for x in (min(values), max(values))))
 
 
-def _panel(ax, study: Study, measured: Found) -> None:
+def _panel(ax, study: Study, measured: Collected) -> None:
     """Points with error bars in the paper's order, since accuracies of the paper lie too close."""
     (name, metric), *_ = study.measures.items()
     cases = [case for case in study.cases if measured.cases[case.name]]

@@ -66,7 +66,7 @@ class Job(NamedTuple):
     workdir: Path
 
 
-class Found(NamedTuple):
+class Collected(NamedTuple):
     """All results of a work directory: by case, and by folder and branch of baselines."""
 
     cases: dict[str, list[results.Result]]
@@ -213,14 +213,14 @@ def measure(
     metrics: dict[str, float] = {}
     limits = dict(train_limit=train_limit, test_limit=test_limit)
     evaluation = Evaluation(model, datasets.of_run(model), **limits)
-    for found in run.measure(PROBES, evaluation):
-        metrics |= found.metrics
-        protocol |= found.protocol
+    for measured in run.measure(PROBES, evaluation):
+        metrics |= measured.metrics
+        protocol |= measured.protocol
     protocol |= {"jax": jax.__version__, "device": jax.devices()[0].device_kind}
-    return results.Result(metrics, model.branch, model.step, protocol, found.counts)
+    return results.Result(metrics, model.branch, model.step, protocol, measured.counts)
 
 
-def collect(workdir: str | Path, studies: Sequence[Study], *, branch: str = "ema") -> Found:
+def collect(workdir: str | Path, studies: Sequence[Study], *, branch: str = "ema") -> Collected:
     """What has been measured so far, the newest result of every run.
 
     Raises:
@@ -240,7 +240,7 @@ def collect(workdir: str | Path, studies: Sequence[Study], *, branch: str = "ema
     if not any(runs.values()):
         raise ConfigError(f"'{workdir}' has no results of an ablation to make a table of")
     folders = [(case.baselines, b) for case in chosen for b in ("untrained", "pixels")]
-    return Found(runs, {key: newest(workdir / key[0], key[1]) for key in folders})
+    return Collected(runs, {key: newest(workdir / key[0], key[1]) for key in folders})
 
 
 def _runs(folder: Path) -> list[Path]:

@@ -52,14 +52,14 @@ def _is_number(x: Any) -> bool:
 
 def searching(config: Mapping[str, Any], point: Point, share: float) -> dict[str, Any]:
     """The config of a point's own run: a share of training takes the place of the test split."""
-    made = {**config, "data": {"name": "held_out", "of": dict(config["data"]), "share": share}}
-    made["optimizer"] = {**config["optimizer"], **point.others()}
+    trial = {**config, "data": {"name": "held_out", "of": dict(config["data"]), "share": share}}
+    trial["optimizer"] = {**config["optimizer"], **point.others()}
     # What is kept of it is its accuracy.
-    made["validation"] = {**config["validation"], "predictions": "none"}
-    return made
+    trial["validation"] = {**config["validation"], "predictions": "none"}
+    return trial
 
 
-def found(folder: Path) -> float:
+def accuracy(folder: Path) -> float:
     """The best accuracy of a run that is done, as its best.json says it."""
     said = jsonfile.read(folder / BEST)
     return float(said["value"])

@@ -8,7 +8,7 @@ from PIL import Image
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.results import Result
 from m3i_jax.studies import comparison
-from m3i_jax.studies.study import Case, Found, Study
+from m3i_jax.studies.study import Case, Collected, Study
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -55,7 +55,7 @@ def found():
         "same_same": [],
     }
     untrained = [result(0.15, 0.1, branch="untrained", step=0)]
-    return Found(runs, {("baselines", "untrained"): untrained, ("baselines", "pixels"): []})
+    return Collected(runs, {("baselines", "untrained"): untrained, ("baselines", "pixels"): []})
 
 
 def test_the_table_has_our_numbers_beside_the_paper_s(studies, found):
@@ -85,7 +85,7 @@ def test_a_study_has_columns_of_its_own_and_forms_that_diverged():
     runs = {name: [result(share, 0.5)] for name, share in (("x", 0.1), ("y", 0.6), ("z", 0.2))}
     runs["y"][0].metrics["auc"] = 0.75
     text = comparison.markdown(
-        [study], Found(runs, {("baselines", b): [] for b in ("untrained", "pixels")})
+        [study], Collected(runs, {("baselines", b): [] for b in ("untrained", "pixels")})
     )
     assert "| x | x | 7 | 10.0 | – | diverged |" in text
     assert "| y | y | 7 | 60.0 | 75.0 | 83.3 |" in text

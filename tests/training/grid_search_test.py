@@ -51,4 +51,4 @@ def test_the_best_is_the_first_of_the_highest_and_written_down(tmp_path):
     assert said["chosen"] == {"lr": 1e-3}
     assert said["points"][2] == {"lr": 1e-2, "value": 0.75}
     (tmp_path / "best.json").write_text('{"step": 3, "value": 0.25}')
-    assert grid.found(tmp_path) == 0.25
+    assert grid.accuracy(tmp_path) == 0.25

@@ -69,8 +69,8 @@ def attention_maps(
         ]
         what = "the mean over heads" if heads == "mean" else "each head"
         text = f"What queries attend to in each block, {what}; yellow is the most of a map"
-        found = [Picture(f"{text}; image {i}", picture) for i, picture in enumerate(drawn, 1)]
-        return Shown("pictures", counts={"test": len(drawn)}, pictures=found)
+        numbered = [Picture(f"{text}; image {i}", picture) for i, picture in enumerate(drawn, 1)]
+        return Shown("pictures", counts={"test": len(drawn)}, pictures=numbered)
 
     settings = dict(count=count, blocks=blocks, heads=heads, at=at, class_token=class_token)
     return Measure("attention_maps", "maps of attention", "", settings, measure)

@@ -62,8 +62,10 @@ def array_record(
     if split not in said.splits:
         raise NoSplit(f"'{root}' has no {split} split; there are {listed(sorted(said.splits))}")
     records = ArrayRecords(folder, said, split, captions=captions, annotations=annotations)
-    how = dict(decode=decoder(decode, orientation=orientation, max_pixels=max_pixels))
-    opened = Packed("array_record", records, classes, **how, turned=orientation and decode is None)
+    reading = dict(decode=decoder(decode, orientation=orientation, max_pixels=max_pixels))
+    opened = Packed(
+        "array_record", records, classes, **reading, turned=orientation and decode is None
+    )
     unknown = {**said.splits[split].unknown, **opened.account.unknown}
     opened.account = opened.account._replace(unknown=unknown)
     return opened

@@ -102,8 +102,8 @@ class Read(NamedTuple):
         from pyarrow import parquet as library
 
         name = f"{column.name}.bytes" if column.packed else column.name
-        file, how = self.files[group.file], dict(metadata=self.footers[group.file])
-        with _sound(file, ValueError), library.ParquetFile(file, **how, **CHECKED) as opened:
+        file, known = self.files[group.file], dict(metadata=self.footers[group.file])
+        with _sound(file, ValueError), library.ParquetFile(file, **known, **CHECKED) as opened:
             values = opened.read_row_group(group.inside, columns=[name], use_threads=False).column(
                 0
             )

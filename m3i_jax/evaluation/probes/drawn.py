@@ -45,9 +45,9 @@ def rows(evaluation: Evaluation, kinds: Kinds, *, choose: str, seed: int, what: 
             return program(tables, params, images)
 
         part, chosen = ("train", held) if which == HELD_OUT else ("test", None)
-        for found in evaluation.streamed(part, apply, rows=chosen, what=f"{what} on {which}"):
-            kept = found.labels >= 0
-            yield found.features[kept], found.labels[kept]
+        for batch in evaluation.streamed(part, apply, rows=chosen, what=f"{what} on {which}"):
+            kept = batch.labels >= 0
+            yield batch.features[kept], batch.labels[kept]
 
     sight = Sight(see, params, mesh)
     classes, ways = len(evaluation.classes), jax.device_count()

@@ -50,7 +50,7 @@ class Plan(NamedTuple):
     normalise: bool = False
 
 
-class Found(NamedTuple):
+class Trained(NamedTuple):
     """The heads that a plan has trained, and the one that was chosen.
 
     tables, shares: heads of each kind of features, and how often each is right where it counts.
@@ -94,7 +94,7 @@ def length(plan: Plan, rows: Rows) -> int:
     return min(STEPS, math.ceil(plan.epochs * rows.learn / rows.batch(plan.batch)))
 
 
-def train(plan: Plan, rows: Rows, *, what: str) -> Found:
+def train(plan: Plan, rows: Rows, *, what: str) -> Trained:
     """Trains the heads of a plan, chooses the one that is right most often, and measures it.
 
     Raises:
@@ -120,7 +120,7 @@ def train(plan: Plan, rows: Rows, *, what: str) -> Found:
     kind = max(shares, key=lambda kind: shares[kind].max())
     best = int(shares[kind].argmax())
     tested, scored = _measured(plan, rows, kind, tables[kind].only(best), what)
-    return Found(tables, shares, kind, best, scored, tested, steps, batch)
+    return Trained(tables, shares, kind, best, scored, tested, steps, batch)
 
 
 def _shares(plan: Plan, rows: Rows, tables: dict[str, Table], what: str) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _measured(plan: Plan, rows: Rows, kind: str, one: Table, what: str) -> tuple
 def _all(rows: Rows, which: str, program: Any, tables: Any, what: str) -> tuple[Any, Any]:
     """What a program makes of all rows that judge, and their labels."""
     parts = [*rows.judged(which, program, rows.sight.place(tables))]
-    made, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+    columns, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
     if not len(labels):
         raise NotMeasurable(f"{what}: none of the {which} images that can be read has a label")
-    return made, labels
+    return columns, labels

@@ -177,11 +177,11 @@ class Rule(NamedTuple):
 
 def _with_norms(rule: Rule, state: Any, frozen: Any, x: Any) -> Any:
     """The state with running statistics as torch starts them: 0 and 1."""
-    shapes, found = jax.eval_shape(rule.see, frozen, x), {}
+    shapes, normed = jax.eval_shape(rule.see, frozen, x), {}
     for kind, (params, memory, _) in state.items():
         width = shapes[kind].shape[-1]
-        found[kind] = params, memory, Norm(jnp.zeros(width), jnp.ones(width))
-    return found
+        normed[kind] = params, memory, Norm(jnp.zeros(width), jnp.ones(width))
+    return normed
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -235,6 +235,6 @@ def scores(head: Head, table: Table, x: Array) -> Float[Array, "heads batch clas
 def choices(head: Head, table: Table, x: Array) -> Int[Array, "batch heads"]:
     """The class that each head gives each row, the lower of equal ones; -1 of scores that are no
     numbers. Can be compiled."""
-    made = scores(head, table, x)
-    sound = jnp.isfinite(made).all(-1)
-    return jnp.where(sound, made.argmax(-1), -1).T
+    scored = scores(head, table, x)
+    sound = jnp.isfinite(scored).all(-1)
+    return jnp.where(sound, scored.argmax(-1), -1).T

@@ -77,7 +77,7 @@ def linear_grid(
     return Task("linear_grid", "linear probe, best of a grid", "top1", "share", settings, measure)
 
 
-def result(trained: grid.Found, rows: Rows, chosen: dict[str, Any]) -> Measured:
+def result(trained: grid.Trained, rows: Rows, chosen: dict[str, Any]) -> Measured:
     """What a grid found; chosen: what the chosen head is."""
     counts = {"train": rows.learn, "test": trained.tested}
     protocol = {"steps": trained.steps, "batch": trained.batch, "chosen": chosen}

@@ -94,9 +94,8 @@ def evaluated(
 
 def _intervals(task: Task, measures: Measured) -> dict[str, list[float]]:
     """(low, high) of the metrics that have an interval: Wilson's of shares of the test rows."""
-    rows, own = measures.counts.get("test", 0), measures.intervals
-    ends = dict(own)
+    rows, ends = measures.counts.get("test", 0), dict(measures.intervals)
     if task.unit == "share" and rows:
-        shares = {k: v for k, v in measures.metrics.items() if v is not None and k not in own}
+        shares = {k: v for k, v in measures.metrics.items() if v is not None and k not in ends}
         ends |= {measure: wilson(share, rows) for measure, share in shares.items()}
     return {f"eval/{task.name}/{measure}": [*map(float, pair)] for measure, pair in ends.items()}

@@ -274,8 +274,7 @@ def _digest(context: RunContext, branch: str, state: TrainState) -> str:
     run = context.run
     params = state.params if branch == "online" else state.slots["ema"]
     whole = jax.tree.map(processes.gathered, params)
-    block = weights.block(run.config, "image")
-    origin = dict(block=block, config=run.config)
+    origin = dict(block=weights.block(run.config, "image"), config=run.config)
     return models.digest(models.Model("", branch, run.config.image, run.network, whole, **origin))
 
 

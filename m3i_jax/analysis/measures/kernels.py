@@ -29,8 +29,7 @@ Weights = Float[Array, "channels height width"]
 def kernel_distance(*, normalize: Normalize = "absolute") -> Measure:
     """How far from its centre the kernel of each channel looks, in pixels.
 
-    Args:
-      normalize: "absolute", a weight counts by its size, or "softmax".
+    normalize: "absolute", a weight counts by its size, or "softmax".
     """
     of = lambda weights, stride: kernels.kernel_distance(weights, stride=stride)  # noqa: E731
     return _channels("kernel_distance", "distance in large kernels", "pixels", normalize, of)
@@ -39,8 +38,7 @@ def kernel_distance(*, normalize: Normalize = "absolute") -> Measure:
 def kernel_entropy(*, normalize: Normalize = "absolute") -> Measure:
     """How broadly the kernel of each channel looks, in nats.
 
-    Args:
-      normalize: "absolute", a weight counts by its size, or "softmax".
+    normalize: "absolute", a weight counts by its size, or "softmax".
     """
     of = lambda weights, stride: kernels.kernel_entropy(weights)  # noqa: E731
     return _channels("kernel_entropy", "entropy of large kernels", "nats", normalize, of)
@@ -49,12 +47,10 @@ def kernel_entropy(*, normalize: Normalize = "absolute") -> Measure:
 def kernel_divergence(*, normalize: Normalize = "absolute") -> Measure:
     """How differently from the other channels' the kernel of each channel looks, in nats.
 
-    Args:
-      normalize: "absolute", a weight counts by its size, or "softmax".
+    normalize: "absolute", a weight counts by its size, or "softmax".
     """
     of = lambda weights, stride: kernels.kernel_divergence(weights)  # noqa: E731
-    title = "divergence between large kernels"
-    return _channels("kernel_divergence", title, "nats", normalize, of)
+    return _channels("kernel_divergence", "divergence between large kernels", "nats", normalize, of)
 
 
 def _channels(

@@ -188,9 +188,8 @@ def _title(column: Column) -> str:
     """A column in words: what the task is called, and which of its measures this is."""
     task, metric = column
     _, name, measure = metric.split("/", 2)
-    known = {one.name: one.title for one in tasks.defaults()}
     own = task.partition(":")[2]
-    title = known.get(name, name.replace("_", " "))
+    title = {one.name: one.title for one in tasks.defaults()}.get(name, name.replace("_", " "))
     return f"{title}{f' ({own})' if own else ''}, {measure.replace('_', ' ')}"
 
 

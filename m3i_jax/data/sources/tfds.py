@@ -83,10 +83,10 @@ def tfds(
     kinds = [name for kind in ORDER[split] for name in NAMES[kind] if name in there]
     if not kinds:
         raise NoSplit(f"'{root}' has no {split} split; there are {listed(sorted(there))}")
-    how = dict(decode=decoder(decode, orientation=orientation, max_pixels=max_pixels))
-    how |= dict(turned=orientation and decode is None, classes=classes)
+    reading = dict(decode=decoder(decode, orientation=orientation, max_pixels=max_pixels))
+    reading |= dict(turned=orientation and decode is None, classes=classes)
     for kind in kinds:
-        opened = Tfds(builder, kind, read, **how)
+        opened = Tfds(builder, kind, read, **reading)
         if opened.account.labelled:
             break
     return opened

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import manifest, naming, record
+from m3i_jax.data.sources import manifest, naming, record, urls
 from m3i_jax.data.sources.decoding import MAX_PIXELS, Decoder, bounded, decoder
 from m3i_jax.data.sources.manifest import Manifest
 from m3i_jax.data.sources.packed import Encoded, Packed
@@ -57,7 +57,7 @@ def array_record(
       NoSplit: there is no such split.
       ConfigError: files are missing, or are not what `dataset.json` says.
     """
-    folder, split = Path(root).expanduser(), split or "train"
+    folder, split = Path(urls.local(root)), split or "train"
     said = manifest.read(folder)
     if split not in said.splits:
         raise NoSplit(f"'{root}' has no {split} split; there are {listed(sorted(said.splits))}")

@@ -9,7 +9,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,9 @@ import numpy as np
 
 from m3i_jax import ordinary
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.data.sources import caption_files, contents, naming
+from m3i_jax.data.sources import caption_files, contents, naming, urls
+from m3i_jax.data.sources.annotation_forms import FORMS
+from m3i_jax.data.sources.annotations import Annotations, checked
 from m3i_jax.data.sources.folder_names import ORDER
 from m3i_jax.data.sources.protocol import Account, NoSplit, Sample, listed
 from m3i_jax.data.sources.split_words import split_of
@@ -30,6 +32,12 @@ ROLES = {
     "labels": "labels label y targets target",
     "captions": "captions caption texts text",
     "classes": "classes classnames names",
+    "mask": "masks mask",
+    "depth": "depths depth",
+    "box": "boxes box",
+    "bbox": "bboxes bbox",
+    "points": "points",
+    "keypoints": "keypoints",
 }
 HEADER = struct.Struct("<26xHH")  # of a member of a zip: how long its name is, and what follows
 
@@ -46,6 +54,7 @@ class Held(NamedTuple):
 
     images: (N, H, W, 3) or (N, H, W) uint8.   labels: (N,) int or text, or None.
     captions: (N,) texts, or None.   classes: (K,) texts, or None.   files: that these are in.
+    annotations: (N, ...) of each role that `annotation_forms.FORMS` has.
     """
 
     images: Array
@@ -53,6 +62,7 @@ class Held(NamedTuple):
     captions: Array | None
     classes: Array | None
     files: tuple[Path, ...]
+    annotations: Mapping[str, Array]
 
 
 def arrays(
@@ -61,14 +71,16 @@ def arrays(
     split: str | None = None,
     classes: Sequence[str] | None = None,
     captions: bool = True,
+    annotations: bool = True,
     names: Filled | None = None,
 ) -> "Arrays":
     """Images in .npy and .npz files: (N, H, W, 3) or (N, H, W) uint8, with (N,) labels.
 
     Which array is which stands in its name, that of its file and that of the folder: a split
     (`train`, `test`, `val`; none is `train`) and `images` or `x`, `labels` or `y`, `captions`,
-    `classes`. A .npy file, and an .npz file that `numpy.savez` wrote, are mapped into memory; one
-    of `savez_compressed` is read into it.
+    `classes`, `masks`, `depth`, `boxes` or COCO's `bboxes`, `points` or COCO's `keypoints`; a
+    box of NaN is none. A .npy file, and an .npz file that `numpy.savez` wrote, are mapped into
+    memory; one of `savez_compressed` is read into it.
 
     Args:
       root: the folder, or one .npz file.
@@ -76,6 +88,7 @@ def arrays(
       classes: of the training split, which another split is labelled with by name; None looks
         for them there.
       captions: whether there are any to read.
+      annotations: whether masks, depth, boxes and key points are read where there are some.
       names: a file with the name of class n in its line n, from 0 on, where no array has them.
 
     Raises:
@@ -85,7 +98,7 @@ def arrays(
     split = split or "train"
     if split not in ORDER:
         raise ConfigError(f"split is '{split}'{nearest(split, ORDER)}")
-    place = Path(root).expanduser()
+    place = Path(urls.local(root))
     splits = _splits(place)
     if classes is None and split == "test" and "train" in splits:
         classes = _labelled(_held(splits["train"], {}), place, names)[1]
@@ -102,7 +115,10 @@ def arrays(
     ]
     notes += [note] * bool(note) + [naming.counts(named.unknown)] * bool(named.unknown)
     account = Account(int((named.labels >= 0).sum()), named.unknown, tuple(notes))
-    return Arrays(held, named.labels, named.classes, account, captions=captions)
+    held = held if annotations else held._replace(annotations={})
+    opened = Arrays(held, named.labels, named.classes, account, captions=captions)
+    _require_fit(opened)
+    return opened
 
 
 class Arrays:
@@ -131,7 +147,8 @@ class Arrays:
         """One image, grey in all three channels, its label and captions."""
         image = np.array(self._held.images[index])
         image = np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image
-        return Sample(image, int(self.labels[index]), self._caption(index))
+        label, said = int(self.labels[index]), self._said(index, image)
+        return Sample(image, label, self._caption(index), **said._asdict())
 
     def captions(self) -> Iterator[str]:
         """Those of all images; "" = none."""
@@ -141,6 +158,7 @@ class Arrays:
         """Digest of names and sizes of the files, of labels and classes."""
         labels = np.ascontiguousarray(self.labels, "<i8").tobytes()
         said = (self._held.images.shape, zlib.crc32(labels), self.classes, self._captions)
+        said += (*sorted(self._held.annotations),)
         return contents.named(self._held.files, *said)
 
     def contents(self) -> dict[str, str]:
@@ -151,10 +169,32 @@ class Arrays:
         """The file, and the place of the image in it."""
         return f"{self._held.files[0]}: {index}"
 
+    def _said(self, index: int, image: Array) -> Annotations:
+        """What is said of an image, which fits it."""
+        forms = [(FORMS[role], of[index]) for role, of in self._held.annotations.items()]
+        said = Annotations(**{form.field: form.read(values) for form, values in forms})
+        return checked(said, *image.shape[:2])
+
     def _caption(self, index: int) -> str:
         if not self._captions:
             return ""
         return caption_files.listed(str(self._held.captions[index]).splitlines())
+
+
+def _require_fit(opened: Arrays) -> None:
+    """Refuses annotations of another kind than the first image has.
+
+    Raises:
+      ConfigError: what is wrong with them.
+    """
+    roles = sorted(opened._held.annotations)
+    fields = [FORMS[role].field for role in roles]
+    if len({*fields}) < len(fields):
+        raise ConfigError(f"{listed(roles)} say one thing twice; leave one of them there")
+    try:
+        opened[0] if len(opened) else None
+    except ValueError as error:
+        raise ConfigError(f"{opened.where(0)}: of the first image, {error}") from error
 
 
 def _splits(place: Path) -> dict[str, dict[str, Place]]:
@@ -222,8 +262,16 @@ def _held(parts: dict[str, Place], shared: dict[str, Place]) -> Held:
                 f"'{parts[role].file}' has {role} of shape {array.shape}, expected ({count},), one "
                 "for each image"
             )
+    said = {role: array for role, array in read.items() if role in FORMS}
+    for role, array in said.items():
+        if array.shape[:1] != (count,) or array.dtype.kind not in "biuf":
+            raise ConfigError(
+                f"'{parts[role].file}' has {role} of {array.dtype} {array.shape}, expected "
+                f"numbers, ({count}, ...), one row for each image"
+            )
     files = tuple(dict.fromkeys(place.file for place in roles.values()))
-    return Held(images, read.get("labels"), read.get("captions"), read.get("classes"), files)
+    others = (read.get(role) for role in ("labels", "captions", "classes"))
+    return Held(images, *others, files, said)
 
 
 def _array(place: Place) -> Array:

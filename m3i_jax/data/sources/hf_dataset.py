@@ -14,7 +14,7 @@ from typing import Any
 
 from m3i_jax import jsonfile, ordinary
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.data.sources import folder_names
+from m3i_jax.data.sources import folder_names, urls
 from m3i_jax.data.sources.decoding import MAX_PIXELS, Decoder, decoder
 from m3i_jax.data.sources.folder_names import ORDER
 from m3i_jax.data.sources.packed import Packed, packed
@@ -68,7 +68,7 @@ def hf_dataset(
     """
     pyarrow("data sets of Hugging Face")
     asked = Asked(image, label, caption, captions, annotations)
-    folders = _splits(Path(root).expanduser())
+    folders = _splits(Path(urls.local(root)))
     return packed(
         "hf_dataset",
         lambda kind: _candidates(root, kind, folders),

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import urls
 from m3i_jax.data.sources.protocol import NoSplit, Sample, Source, listed
 from m3i_jax.data.sources.relabelled import relabelled
 from m3i_jax.texts import Filled
@@ -139,7 +140,7 @@ def _read(
     """The images and labels of a split, which fit together."""
     if split not in FILES:
         raise NoSplit(f"{name} has no split '{split}', expected {' or '.join(FILES)}")
-    folder = Path(root).expanduser()
+    folder = Path(urls.local(root))
     paths = [_found(folder, split, kind, hint) for kind in ("images-idx3", "labels-idx1")]
     images, labels = (_values(path, rank) for path, rank in zip(paths, (3, 1), strict=True))
     if len(images) != len(labels) or not len(images):

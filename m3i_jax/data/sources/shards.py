@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.data.sources import folder_names
+from m3i_jax.data.sources import folder_names, urls
 from m3i_jax.data.sources.folder_names import ORDER, is_system
 from m3i_jax.data.sources.protocol import NoSplit, listed
 from m3i_jax.data.sources.split_words import split_of
@@ -37,8 +37,7 @@ def candidates(root: str, split: str | None, suffixes: Sequence[str]) -> list[li
       NoSplit: there is no such split.
       ConfigError: there are no such files, some of them are missing, or names say two splits.
     """
-    if "://" in root:
-        raise ConfigError(f"'{root}' is a URL; only files are read: mount it, or copy it first")
+    root = urls.local(root)
     split = split or "train"
     if split not in ORDER:
         raise ConfigError(f"split is '{split}'{nearest(split, ORDER)}")
@@ -54,7 +53,7 @@ def candidates(root: str, split: str | None, suffixes: Sequence[str]) -> list[li
 
 def _splits(root: str, suffixes: Sequence[str]) -> dict[str, list[Path]]:
     """The files of each split."""
-    path = Path(root).expanduser()
+    path = Path(root)
     if path.is_dir():
         for inner in INNER:
             if files := _inside(path / inner, suffixes):

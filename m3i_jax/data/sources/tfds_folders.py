@@ -8,6 +8,7 @@ from typing import Any
 
 from m3i_jax import jsonfile
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.data.sources import urls
 from m3i_jax.data.sources.protocol import listed
 
 HOW = "reading data sets of TFDS needs tensorflow-datasets: pip install 'm3i_jax[tfds]'"
@@ -65,10 +66,10 @@ def found(root: str, data_dir: str | None) -> Path:
     Raises:
       ConfigError: there is none; what there is.
     """
-    place = Path(root).expanduser()
+    place = Path(urls.local(root))
     if place.is_dir():
         return _newest(place, None)
-    home = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or HOME).expanduser()
+    home = Path(urls.local(data_dir or os.environ.get("TFDS_DATA_DIR") or HOME))
     match = NAME.fullmatch(root)
     folder = home / match["name"] if match and ".." not in root else place
     if not folder.is_dir():

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from m3i_jax import jsonfile, ordinary
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import contents
+from m3i_jax.data.sources import contents, urls
 from m3i_jax.data.sources.folder_names import is_system
 from m3i_jax.data.sources.split_words import qualified, split_of
 
@@ -280,7 +280,7 @@ def place(root: str) -> Path | Inside:
 
     A zip whose only folder holds the splits stands for that folder.
     """
-    path = Path(root).expanduser()
+    path = Path(urls.local(root))
     for file in (path, *path.parents):
         if file.suffix.lower() == SUFFIX and file.is_file():
             inside = Inside(Archive(file), "/".join(path.relative_to(file).parts))

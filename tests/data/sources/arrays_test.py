@@ -128,3 +128,26 @@ def test_damaged_files_come_to_a_sentence(tmp_path):
             except ConfigError:
                 continue
             assert all(found[i].image.shape[2] == 3 for i in range(len(found)))
+
+
+def test_annotations_by_name(tmp_path):
+    rng = np.random.default_rng(0)
+    masks = rng.integers(0, 5, (3, 4, 6), dtype=np.uint8)
+    boxes = np.array([[2, 1, 4, 3], [np.nan] * 4, [0, 0, 1, 1]])
+    points = rng.integers(0, 3, (3, 2, 3))
+    np.save(tmp_path / "x_train.npy", np.zeros((3, 4, 6, 3), np.uint8))
+    for name, array in {"mask": masks, "bboxes": boxes, "points": points}.items():
+        np.save(tmp_path / f"{name}_train.npy", array)
+    block = {"name": "arrays", "root": str(tmp_path)}
+    train = data.source(block, split="train")
+    np.testing.assert_array_equal(train[2].mask, masks[2], strict=True)
+    assert train[0].box.tolist() == [1, 2, 3, 4] and train[1].box is None and train[0].depth is None
+    np.testing.assert_array_equal(train[1].points, points[1].astype(np.float32), strict=True)
+    bare = data.source(block | {"annotations": False}, split="train")
+    assert bare[0].mask is None and bare.fingerprint() != train.fingerprint()
+    np.save(tmp_path / "depth_train.npy", np.zeros((3, 6, 4)))
+    with pytest.raises(ConfigError, match=r"of the first image, its depth is float32 of \(6, 4\)"):
+        data.source(block, split="train")
+    np.save(tmp_path / "depth_train.npy", np.zeros((2, 4, 6)))
+    with pytest.raises(ConfigError, match=r"expected numbers, \(3, ...\), one row for each image"):
+        data.source(block, split="train")

@@ -10,9 +10,10 @@ import pytest
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import place
 from m3i_jax.checkpoints.checkpoint import Checkpoints
+from m3i_jax.data.sources import manifest
 from m3i_jax.training import log
 from m3i_jax.training.session import train
-from tests.drawn_records import drawn, samples, tar
+from tests.drawn_records import NAMES, drawn, samples, tar
 
 RECORDS = drawn(12)
 LABELS = [record.label for record in RECORDS]
@@ -32,6 +33,32 @@ def parquet(root):
     return {"root": str(root)}
 
 
+def hf_dataset(root):
+    pytest.importorskip("pyarrow")
+    from tests.data.sources.hf_dataset_test import write
+
+    write(root / "train", RECORDS)
+    return {"root": str(root)}
+
+
+def array_record(root):
+    pytest.importorskip("array_record")
+    from tests.data.sources.array_record_test import shards
+
+    root.mkdir()
+    train = shards(root, "train", RECORDS)
+    manifest.write(root, manifest.Manifest(NAMES, {"train": train}))
+    return {"root": str(root)}
+
+
+def tfds(root):
+    pytest.importorskip("tensorflow_datasets")
+    from tests.data.sources.tfds_test import prepare
+
+    root.mkdir()
+    return {"root": str(prepare(root, {"train": RECORDS}))}
+
+
 def arrays(root):
     root.mkdir()
     np.savez(root / "train.npz", images=[r.pixels[:, :12] for r in RECORDS], labels=LABELS)
@@ -46,7 +73,8 @@ def image_folder(root):
     return {"root": str(root / "x.zip")}
 
 
-WRITERS = {write.__name__: write for write in (image_folder, tar_shards, parquet, arrays)}
+WRITE = (image_folder, tar_shards, parquet, hf_dataset, array_record, tfds, arrays)
+WRITERS = {write.__name__: write for write in WRITE}
 
 
 @pytest.mark.slow

@@ -141,8 +141,10 @@ def run_and_compare(lengths, legs, repeats, mixture, seed):
     for steps, hosts, threads, weights in legs:
         weights = weights[: len(lengths)] if any(weights[: len(lengths)]) else None
         source = Numbered(lengths, weights, mixture=mixture)
-        if mixture:
-            segments.append((-(-batch * step // repeats), order.weights_of(source.components)))
+        here, now = -(-batch * step // repeats), order.weights_of(source.components)
+        segments = [segment for segment in segments if segment[0] < here]
+        if mixture and (not segments or shares(segments[-1][1]) != shares(now)):
+            segments.append((here, now))
         how = dict(batch=batch, seed=seed, crops=cut, threads=threads, process_count=hosts)
         streams = [batches(source, start=state, process_index=p, **how) for p in range(hosts)]
         for _ in range(steps):
@@ -160,6 +162,12 @@ def run_and_compare(lengths, legs, repeats, mixture, seed):
         records = [place(sample, sum(lengths), seed) for sample in range(asked)]
     assert drawn == [records[row // repeats] for row in range(batch * step)]
     once_an_epoch(records, lengths if mixture else [sum(lengths)])
+
+
+def shares(weights):
+    """What weights are to each other: those of the same shares go on as one stretch."""
+    exact = {name: Fraction(str(weight)) for name, weight in weights.items()}
+    return {name: weight / sum(exact.values()) for name, weight in exact.items()}
 
 
 def once_an_epoch(records, lengths):

@@ -78,6 +78,9 @@ ONLY_IN = {
     "sklearn": "data",
     "skimage": "data",
     "pyarrow": "data evaluation",
+    "simplejpeg": "data",
+    "cykooz_resizer": "data",
+    "cv2": "data",
     "tensorflow": "",
 }
 # What splits arrays over a mesh, and what asks other processes, is asked for there.

@@ -17,6 +17,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.data.captions import Captions
 from m3i_jax.data.order import Ordered, Segment, continued, order_of
 from m3i_jax.data.sources import protocol
+from m3i_jax.data.sources.fast_decoding import faster
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.stream import BYTES, State, Stream, Work
 from m3i_jax.data.views.crops import Crops
@@ -64,6 +65,8 @@ def batches(
     """
     sample = _checked(batch, process_count, threads, start)
     local = batch // process_count
+    if crops.decode == "fast":
+        source = protocol.decoded_by(source, lambda own: faster(own, crops.reduction))
     so_far = [Segment(*segment) for segment in (start or {}).get(SEGMENTS, ())]
     segments = continued(source, so_far, at=-(-sample // crops.repeats))
     order = order_of(source, seed=seed, segments=segments)

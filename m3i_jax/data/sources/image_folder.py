@@ -3,8 +3,9 @@
 Nothing about a file is believed but its content, see `decoding`.
 """
 
+import copy
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from m3i_jax.data.sources import caption_files, zip_paths
@@ -107,6 +108,12 @@ class ImageFolder:
             raise unreadable(str(file), error) from error
         caption, left_out = self._caption(file)
         return Sample(image, int(self.labels[index]), caption, left_out=left_out)
+
+    def decoded_by(self, change: Callable[[Decoder], Decoder]) -> "ImageFolder":
+        """The same with another decoder, made of its own."""
+        twin = copy.copy(self)
+        twin._decode = change(self._decode)
+        return twin
 
     def encoded(self, index: int) -> bytes:
         """The bytes of one file."""

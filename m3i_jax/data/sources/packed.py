@@ -1,5 +1,6 @@
 """Encoded images that lie many in a file: what a container has to say of them, and the source."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -111,6 +112,7 @@ class Packed:
     ):
         """Of the records of a split; the rest as for `packed`."""
         self.name, self._records, self._decode, self._turned = name, records, decode, turned
+        self._annotated = True  # an image of another size would not fit what is said of it
         self.labels, self.classes, unknown = naming.numbered(records.codes, records.names, classes)
         labelled = int((self.labels >= 0).sum()) if records.names else 0
         notes = (_note(self, labelled, unknown), *records.notes)
@@ -130,13 +132,21 @@ class Packed:
             record = self._records.read(index)
             image = self._decode(record.image)
             of = dict(encoded=record.image, turned=self._turned)
-            said = annotations.fitted(record.annotations, image, **of)
+            said = annotations.Annotations()
+            if self._annotated:
+                said = annotations.fitted(record.annotations, image, **of)
         except MemoryError:
             raise
         except Exception as error:  # whatever a reader or a decoder raises
             raise unreadable(self.where(index), error) from error
         label = int(self.labels[index])
         return Sample(image, label, record.caption, left_out=record.left_out, **said._asdict())
+
+    def decoded_by(self, change: Callable[[Decoder], Decoder]) -> "Packed":
+        """The same with another decoder, made of its own, and without what is said in pixels."""
+        twin = copy.copy(self)
+        twin._decode, twin._annotated = change(self._decode), False
+        return twin
 
     def encoded(self, index: int) -> bytes:
         """The bytes of one image."""

@@ -1,12 +1,13 @@
 """What a source of data is: an indexed collection of samples, and nothing more."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.data.sources.decoding import Decoder
 
 SHOWN = 3  # names in a sentence
 
@@ -84,6 +85,8 @@ class Source(Protocol):
     where(index) -> str: names a record in reports (a path).
     encoded(index) -> bytes: the image as it lies on a disk or in a container, JPEG or another of
       `decoding.FORMATS`; of sources whose images are decoded.
+    decoded_by(change) -> Source: the same records with images by another decoder, which may make
+      them smaller; without what is said of them in pixels. Wrappers have it, too.
     evaluation_ratio: float, the share of the short side that an evaluation crop keeps
       (`crops.center_crop`; 0.875 where a source does not say).
     account: `Account`; without it every record has a label wherever there are classes.
@@ -133,6 +136,12 @@ def component_of(source: Source, index: int) -> range:
             return range(first, first + component.length)
         first += component.length
     return range(len(source))
+
+
+def decoded_by(source: Source, change: Callable[[Decoder], Decoder]) -> Source:
+    """The same records with their images decoded by `change` of the decoder; `source` itself where
+    it decodes none."""
+    return source.decoded_by(change) if hasattr(source, "decoded_by") else source
 
 
 def account(source: Source) -> Account:

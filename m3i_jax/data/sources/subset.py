@@ -1,12 +1,13 @@
 """A part of a source, spread evenly over it."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from m3i_jax.data.sources import protocol
+from m3i_jax.data.sources.decoding import Decoder
 from m3i_jax.data.sources.protocol import Component, Sample, Source
 
 BLOCK = 32  # records drawn together
@@ -31,6 +32,10 @@ class Subset:
         value = getattr(self._source, name)
         # Of what the source has, this alone is asked for by the number of a record.
         return (lambda index: value(int(self._chosen[index]))) if name == "encoded" else value
+
+    def decoded_by(self, change: Callable[[Decoder], Decoder]) -> "Subset":
+        """The same of the source with another decoder."""
+        return Subset(protocol.decoded_by(self._source, change), self._chosen)
 
     def read(self, index: int) -> Sample | None:
         """The record itself, or None; see `Source`."""

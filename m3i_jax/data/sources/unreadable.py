@@ -7,13 +7,14 @@ Dropping a record would shift the stream behind it, so every run, thread and hos
 other data. A substitute keeps every position: record i becomes the next readable one after it.
 """
 
+import copy
 import json
 import logging
 import math
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from m3i_jax.build import ConfigError, UserError
 from m3i_jax.data import cores
 from m3i_jax.data.ahead import ahead
 from m3i_jax.data.sources import protocol
+from m3i_jax.data.sources.decoding import Decoder
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.sources.subset import places
 
@@ -130,6 +132,12 @@ class Robust:
         if error:
             self._hold_limit(error)
         return sample
+
+    def decoded_by(self, change: Callable[[Decoder], Decoder]) -> "Robust":
+        """The same of the source with another decoder; both count the same records."""
+        twin = copy.copy(self)
+        twin.source = protocol.decoded_by(self.source, change)
+        return twin
 
     def survey(self, *, most: int = SURVEYED, seconds: float = PATIENCE, threads: int = 0) -> None:
         """Reads records before a run does, so that all broken ones are named at once.

@@ -15,8 +15,11 @@ import numpy as np
 from PIL import Image
 
 from m3i_jax.build import ConfigError, call, nearest
+from m3i_jax.data.sources import fast_decoding
 from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.views import resizing
 from m3i_jax.data.views.rand_augment import RandAugment
+from m3i_jax.data.views.resizing import INTERPOLATIONS, NEEDS, RESIZES, Box, Cuttable
 from m3i_jax.ranges import Ascending, Local, Pixels, Range, Share
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Batch
@@ -29,11 +32,6 @@ Shape = Annotated[float, Range(0.05, 20, why="width over height")]
 STEPS = 2**14  # added up at once, so that a long side costs no memory
 LONG = 16  # times as many pixels as its view has, and a resized image is cut before
 LOCAL = re.compile(r"l(0|[1-9][0-9]*)")  # names of local views
-# How a cut becomes a view: Pillow's filters, which widen where they shrink (antialiasing).
-INTERPOLATIONS = {
-    "bicubic": Image.Resampling.BICUBIC,  # a = -0.5
-    "bilinear": Image.Resampling.BILINEAR,
-}
 
 
 class Crop(NamedTuple):
@@ -56,6 +54,10 @@ class Crops:
     local_size, local_scale: of those; DINO's by default, MSN's scale is (0.05, 0.3).
     interpolation: of the cut, "bicubic" (MAE, DINO, BEiT) or "bilinear", which is torchvision's
       default (MoCo, SimMIM, MSN).
+    decode: "exact" is Pillow; "fast" is libjpeg-turbo itself, and JPEGs that are larger than every
+      possible view needs are decoded at a half, a quarter or an eighth (`fast_decoding`).
+    resize: "exact" is Pillow; "fast" the same filters, vectorised; "aliased" is OpenCV, without
+      antialiasing (`resizing`). These need `pip install 'm3i_jax[fast]'`.
     rand_augment: settings of `RandAugment` on every view, None = off; boxes know nothing of it.
     repeats: rows in succession that the stream makes of a sample each time it takes it (repeated
       augmentation, Hoffer et al. 2020, https://arxiv.org/abs/1901.09335).
@@ -72,6 +74,8 @@ class Crops:
     local_size: Pixels = 96
     local_scale: Scale = (0.05, 0.4)
     interpolation: Annotated[str, OneOf(*INTERPOLATIONS)] = "bicubic"
+    decode: Annotated[str, OneOf("exact", "fast")] = "exact"
+    resize: Annotated[str, OneOf(*RESIZES)] = "exact"
     rand_augment: dict | None = None
     repeats: Annotated[int, Range(1, 100)] = 1
 
@@ -98,10 +102,28 @@ class Crops:
                 f"crops.interpolation is {self.interpolation!r}"
                 f"{nearest(str(self.interpolation), INTERPOLATIONS)}"
             )
+        self._require_libraries()
         if not 0 <= self.flip <= 1:
             raise ConfigError(f"crops.flip is {self.flip}, expected a probability")
         if not self.views or len({*self.views, *self.locals}) != len(self.views) + self.local:
             raise ConfigError(f"crops.views is {self.views}, expected one or more different names")
+
+    def _require_libraries(self) -> None:
+        """Refuses what is not installed before anything is read."""
+        if self.resize in NEEDS:
+            resizing.require(*NEEDS[self.resize], f"crops.resize={self.resize!r}")
+        if self.decode == "fast":
+            resizing.require("simplejpeg", "simplejpeg", "crops.decode='fast'")
+
+    def reduction(self, height: int, width: int) -> int:
+        """By how much an image may be smaller, so that no view that can be drawn lacks pixels.
+
+        The short side of a crop is √(scale H W · shape) or more, shape the narrowest of `ratio`.
+        """
+        shape = min(self.ratio[0], 1 / self.ratio[1])
+        sides = [(self.size, self.scale)] + [(self.local_size, self.local_scale)] * bool(self.local)
+        room = min(math.sqrt(low * height * width * shape) / size for size, (low, _) in sides)
+        return next((by for by in fast_decoding.SMALLER if by <= room), 1)
 
     @property
     def locals(self) -> tuple[str, ...]:
@@ -113,7 +135,7 @@ class Crops:
 
         Images are (size, size, 3), local ones (local_size, local_size, 3).
         """
-        image = Image.fromarray(sample.image)
+        image = RESIZES[self.resize](sample.image)
         sizes = dict.fromkeys(self.views, (self.size, self.scale))
         sizes |= dict.fromkeys(self.locals, (self.local_size, self.local_scale))
         crop = dict(ratio=self.ratio, flip=self.flip, interpolation=self.interpolation)
@@ -169,7 +191,7 @@ def draw_crop(
 
 
 def random_resized_crop(
-    image: Image.Image | np.ndarray,
+    image: Cuttable | np.ndarray,
     rng: np.random.Generator,
     *,
     size: int,
@@ -180,21 +202,20 @@ def random_resized_crop(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mirrors `image` with probability `flip`, draws a crop of it and resizes that to `size`.
 
-    By one of `INTERPOLATIONS`, rounded to uint8, as Pillow and hence torchvision resize.
+    By one of `INTERPOLATIONS`, rounded to uint8; an array as Pillow and hence torchvision resize.
 
     Returns:
       The view, (size, size, 3) uint8, and its packed box, (6,) float32: top, left, height and
       width in the frame after the mirroring, 1 if mirrored, and the width of the image.
     """
-    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    image = resizing.Exact(image) if isinstance(image, np.ndarray) else image
     mirrored = bool(rng.random() < flip)
     crop = draw_crop(rng, image.height, image.width, scale=scale, ratio=ratio)
     # Mirroring the small view gives the same pixels as mirroring the large image before the cut,
     # up to one grey level of rounding, and costs less.
     left = image.width - crop.left - crop.width if mirrored else crop.left
-    box = (left, crop.top, left + crop.width, crop.top + crop.height)
-    # Cut first: `resize(box=...)` would let the filter see beyond the edges of the crop.
-    view = np.asarray(image.crop(box).resize((size, size), INTERPOLATIONS[interpolation]))
+    box = Box(left, crop.top, left + crop.width, crop.top + crop.height)
+    view = image.cut(box, size, interpolation)
     view = view[:, ::-1] if mirrored else view
     return view, np.array([*crop, mirrored, image.width], np.float32)
 
@@ -279,6 +300,8 @@ def describe(crops: Crops) -> Mapping[str, object]:
     off = {
         "local": not crops.local,
         "interpolation": crops.interpolation == "bicubic",
+        "decode": crops.decode == "exact",
+        "resize": crops.resize == "exact",
         "rand": not crops.rand_augment,
         "repeats": crops.repeats == 1,
     }

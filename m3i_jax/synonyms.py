@@ -380,7 +380,10 @@ HOMES: dict[str, dict[str, str]] = {
         "vq_kd vq_vae beit beit_v2 cim siamese_words": "vocabulary",
     },
     "target": {"ema": "momentum", "pixels": "normalization"},
-    "crops": {"": "scale ratio flip local_size local_scale rand_augment repeats interpolation"},
+    "crops": {
+        "": "scale ratio flip local_size local_scale rand_augment repeats interpolation "
+        "decode resize"
+    },
     "data": {"image_folder": "root"},
     "augment.a": {
         "": "blur solarize grayscale jitter hue brightness contrast saturation sigma erasing"

@@ -11,7 +11,7 @@ import numpy as np
 
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import CheckpointError, NotFinite
-from m3i_jax.training import health
+from m3i_jax.training import data_wait, health
 from m3i_jax.training.log import Log
 from m3i_jax.training.loop import Hook, StepInfo
 from m3i_jax.training.state import TrainState
@@ -50,7 +50,7 @@ def logging(
     mark: list[tuple[int, float, float]] = []
     start = {"step": 0, "skipped": 0}
     seen = [-1]  # the newest step: one that is parted from is met twice
-    healthy = health.watch(history=history)
+    healthy, patient = health.watch(history=history), data_wait.watch()
 
     def write(step, metrics, now, waited):
         values = {name: np.asarray(value) for name, value in jax.device_get(metrics).items()}
@@ -59,6 +59,7 @@ def logging(
             before, then, idle = mark[0]
             seconds = max(now - then, 1e-9)
             rate = (step - before) * batch / seconds
+            patient(seconds, waited - idle)
             values |= {"perf/images_per_second": rate, "perf/data_wait": (waited - idle) / seconds}
             if ceiling is not None:
                 values["perf/mfu"] = rate / ceiling

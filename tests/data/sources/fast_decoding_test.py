@@ -1,4 +1,4 @@
-"""libjpeg-turbo gives Pillow's pixels, smaller ones where asked, and refuses what Pillow refuses."""
+"""libjpeg-turbo gives Pillow's pixels, smaller ones where asked, and refuses what it refuses."""
 
 import functools
 import io

@@ -32,6 +32,7 @@ from PIL import Image
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SIZE, HEIGHT, WIDTH = 224, 375, 500
 BATCHES = 6  # that a loader is asked for
+LENGTH = 2**20  # records, which are those files again and again
 Views = list[np.ndarray]
 
 
@@ -179,6 +180,7 @@ def of_loaders(files: Sequence[bytes], batch: int, rounds: int) -> dict[str, dic
     """Milliseconds of a sample through loaders: of JPEGs, and of rows that are ready."""
     from m3i_jax.data.batches import batches
     from m3i_jax.data.sources.image_folder import image_folder
+    from m3i_jax.data.sources.subset import Subset
     from m3i_jax.data.stream import Stream, Work
     from m3i_jax.data.views.crops import Crops
     from m3i_jax.types import Batch
@@ -187,11 +189,13 @@ def of_loaders(files: Sequence[bytes], batch: int, rounds: int) -> dict[str, dic
     rows = Batch({"a": ready, "b": ready}, {}, np.int32(0), None)
     report: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for number, data in enumerate(files * 4):
+        for number, data in enumerate(files):
             pathlib.Path(folder, f"{number}.jpg").write_bytes(data)
-        source, seen = image_folder(folder), []
-        read = source.encoded
-        source.encoded = lambda index: seen.append(index) or read(index)
+        images, seen = image_folder(folder), []
+        read = images.encoded
+        images.encoded = lambda index: seen.append(index) or read(index)
+        # As many records as a large data set: a small one costs more to shuffle (`data.order`).
+        source = Subset(images, np.arange(LENGTH) % len(images))
         work = Work(lambda *_: rows, rows=batch, last=BATCHES)
         ways: dict[str, Callable[[], Any]] = {
             "rows that are ready": lambda: Stream(work, batch=batch)

@@ -9,6 +9,7 @@ samples already used.
 """
 
 from collections.abc import Callable
+from logging import getLogger
 
 import grain
 import numpy as np
@@ -17,12 +18,14 @@ from m3i_jax.build import ConfigError
 from m3i_jax.data.captions import Captions
 from m3i_jax.data.order import Ordered, Segment, continued, order_of
 from m3i_jax.data.sources import protocol
+from m3i_jax.data.sources.decoding import Decoder
 from m3i_jax.data.sources.fast_decoding import faster
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.stream import BYTES, State, Stream, Work
 from m3i_jax.data.views.crops import Crops
 from m3i_jax.types import Batch
 
+LOG = getLogger(__name__)
 SEGMENTS = "segments"  # in the state of a mixture: with which weights it was drawn, and from when
 
 
@@ -66,7 +69,7 @@ def batches(
     sample = _checked(batch, process_count, threads, start)
     local = batch // process_count
     if crops.decode == "fast":
-        source = protocol.decoded_by(source, lambda own: faster(own, crops.reduction))
+        source = _faster(source, crops)
     so_far = [Segment(*segment) for segment in (start or {}).get(SEGMENTS, ())]
     segments = continued(source, so_far, at=-(-sample // crops.repeats))
     order = order_of(source, seed=seed, segments=segments)
@@ -102,6 +105,20 @@ def _checked(batch: int, process_count: int, threads: int, start: State | None) 
             "the stream that it was saved from had another batch size"
         )
     return sample
+
+
+def _faster(source: Source, crops: Crops) -> Source:
+    """The source with faster decoders; says where there are none to replace."""
+    met = []
+
+    def change(own: Decoder) -> Decoder:
+        met.append(own)
+        return faster(own, crops.reduction)
+
+    source = protocol.decoded_by(source, change)
+    if not met:
+        LOG.warning("crops.decode='fast' changes nothing: '%s' decodes no files", source.name)
+    return source
 
 
 def _rows(

@@ -13,6 +13,7 @@ from m3i_jax.data.sources.image_folder import image_folder
 from m3i_jax.data.sources.subset import Subset
 from m3i_jax.data.sources.unreadable import robust
 from m3i_jax.data.views.crops import Crops
+from tests.data.numbered import Numbered
 from tests.data.views.resizing_test import photograph
 
 fast_decoding = pytest.importorskip("m3i_jax.data.sources.fast_decoding")
@@ -90,3 +91,10 @@ def test_the_stream_of_a_folder_is_the_same_through_every_wrapper(tmp_path):
     plain, fast = (take(Crops(**how, decode=decode)) for decode in ("exact", "fast"))
     assert np.abs(plain.boxes["a"][:, :4] / 2 - fast.boxes["a"][:, :4]).max() <= 1
     assert np.abs(plain.images["a"].astype(int) - fast.images["a"]).mean() < 12
+
+
+def test_where_there_is_nothing_to_decode_it_is_said(caplog):
+    crops = Crops(size=4, scale=(0.3, 1.0), decode="fast")
+    with batches.batches(Numbered(4), batch=2, seed=0, crops=crops) as stream:
+        next(stream)
+    assert "changes nothing: 'numbered' decodes no files" in caplog.text

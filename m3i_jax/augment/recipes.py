@@ -77,8 +77,7 @@ def photometric(
     blurred, width = _blur(keys[3], x.shape[0], sigma)
     if exclusive:
         each = (color.grayscale, partial(blurred, width=width), color.solarize)
-        stages = tuple(zip((grayscale, blur, solarize), each, strict=True))
-        x = jittered(_at_most_one(keys[2], stages, x))
+        x = jittered(_at_most_one(keys[2], (grayscale, blur, solarize), each, x))
     else:
         x = _sometimes(keys[2], grayscale, color.grayscale, jittered(x))
         x = _seldom(keys[4], blur, blurred, x, width, by_rows=by_rows)
@@ -121,10 +120,10 @@ def _blur(key: Key[Array, ""], batch: int, sigma: tuple) -> tuple[Callable, Arra
     return blurred, jax.random.uniform(key, (batch,), minval=low, maxval=high)
 
 
-def _at_most_one(key: Key[Array, ""], stages: tuple, x: Images) -> Images:
-    """For each sample fn(x) of one stage at most, of each with its probability."""
+def _at_most_one(key: Key[Array, ""], shares: tuple, stages: tuple, x: Images) -> Images:
+    """For each sample fn(x) of one stage at most, of each with its share."""
     lot, low, y = jax.random.uniform(key, (x.shape[0], 1, 1, 1)), 0.0, x
-    for share, fn in stages:
+    for share, fn in zip(shares, stages, strict=True):
         if share:
             y = jnp.where((lot >= low) & (lot < low + share), fn(x), y)
         low += share

@@ -56,12 +56,15 @@ class Batch(NamedTuple):
 
     images: name -> (B, H, W, 3) uint8.   boxes: name -> (B, 6) float32, see `Box.of`.
     label: (B,) int32, -1 = no category.  text: (B, T) int32 tokens, 0 = padding; all 0 = no text.
+    cuts: filter -> name -> (B, 2 s, 2 s, 3) uint8, parts of images, in the upper left, of which
+    the step makes views of s x s (`augment.views_of`); None where the host makes them.
     """
 
     images: dict[str, UInt8[Array, "batch _height _width channels"]]
     boxes: dict[str, Float[Array, "batch 6"]]
     label: Int[Array, " batch"] | None = None
     text: Int[Array, "batch length"] | None = None
+    cuts: dict[str, dict[str, UInt8[Array, "batch _side _side channels"]]] | None = None
 
 
 class Region(NamedTuple):

@@ -10,6 +10,7 @@ from m3i_jax.augment.color import Jitter, color_jitter, draw_jitter, grayscale, 
 from m3i_jax.augment.erasing import random_erasing
 from m3i_jax.augment.operations import rand_augment
 from m3i_jax.augment.recipes import photometric
+from m3i_jax.augment.resize import resized, views_of
 
 __all__ = [
     "Jitter",
@@ -19,6 +20,8 @@ __all__ = [
     "grayscale",
     "photometric",
     "rand_augment",
+    "resized",
     "random_erasing",
     "solarize",
+    "views_of",
 ]

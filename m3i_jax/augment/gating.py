@@ -31,7 +31,6 @@ def only(
 
     The chosen rows are brought together and computed a sixteenth of the batch at a time, so that
     n of B cost ⌈16 n / B⌉ sixteenths. `fn` treats every row by itself and keeps the shape of `x`.
-    The number of rounds is known when it runs only: not to be differentiated through.
 
     by_rows: (fn, *arrays), how a mesh splits the rows. A device brings together its own.
     """
@@ -46,11 +45,17 @@ def _only(fn: Callable, chosen: Array, x: Array, *arguments: Array) -> Array:
     order = jnp.argsort(~chosen, stable=True).astype(jnp.int32)
     order = jnp.pad(order, (0, -batch % part), constant_values=batch)
 
-    def one(number, x):
+    def change(number, x):
         rows = jax.lax.dynamic_slice_in_dim(order, number * part, part)
         taken = [jnp.take(array, rows, axis=0, mode="clip") for array in (chosen, x, *arguments)]
         wanted = taken[0].reshape(-1, *(1,) * (x.ndim - 1))
         changed = jnp.where(wanted, fn(*taken[1:]).astype(x.dtype), taken[1])
         return x.at[rows].set(changed, mode="drop", unique_indices=True)
 
-    return jax.lax.fori_loop(0, (chosen.sum() + part - 1) // part, one, x)
+    def one(x, number):
+        wanted = number * part < chosen.sum()
+        return jax.lax.cond(wanted, change, lambda _, x: x, number, x), None
+
+    # All parts by number, each a branch: how many there are at most is known, as planning asks.
+    rounds = jnp.arange(-(-batch // part), dtype=jnp.int32)
+    return jax.lax.scan(one, x, rounds)[0]

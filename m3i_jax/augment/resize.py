@@ -28,6 +28,7 @@ def cubic(t: Float32[Array, "*shape"]) -> Float32[Array, "*shape"]:
     return jnp.where(t < 1.0, near, jnp.where(t < 2.0, far, 0.0))
 
 
+CANVAS = 2  # times the side of its view: a cut that is longer comes reduced to that
 FILTERS: dict[str, tuple[Callable, float]] = {
     "bicubic": (cubic, 2.0),
     "bilinear": (triangle, 1.0),
@@ -62,6 +63,18 @@ def resized(
     x = cuts.astype(jnp.float32)
     x = _levels(jnp.einsum("bjw,bhwc->bhjc", across, x, precision="highest"))
     return _levels(jnp.einsum("bih,bhjc->bijc", down, x, precision="highest"))
+
+
+def views_of(
+    cuts: UInt8[Array, "batch canvas canvas channels"],
+    boxes: Real[Array, "batch 6"],
+    *,
+    interpolation: str,
+) -> Float32[Array, "batch size size channels"]:
+    """`resized` to half of the canvas; the sides of the cuts stand in the packed boxes."""
+    canvas = cuts.shape[1]
+    sides = jnp.minimum(boxes[:, 2:4], canvas)
+    return resized(cuts, sides, size=canvas // CANVAS, interpolation=interpolation)
 
 
 def _levels(x: Array) -> Array:

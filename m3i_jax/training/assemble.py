@@ -86,8 +86,12 @@ class Run(NamedTuple):
         side = {v: small if v.startswith("l") else config.image for v in needed}
         views = sorted(needed - {"label", "text"})
         length = config.captions.get("length", 1)
+        cut = config.crops.get("resize") == "device"
+        times = augment.resize.CANVAS if cut else 1
+        images = {v: shape((b, times * side[v], times * side[v], 3), jnp.uint8) for v in views}
         return Batch(
-            images={v: shape((b, side[v], side[v], 3), jnp.uint8) for v in views},
+            images={} if cut else images,
+            cuts={config.crops.get("interpolation", "bicubic"): images} if cut else None,
             boxes={v: shape((b, 6), jnp.float32) for v in views},
             label=shape((b,), jnp.int32),
             text=shape((b, length), jnp.int32) if "text" in needed else None,

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from m3i_jax import augment as augmenting
 from m3i_jax import framework as fw
 from m3i_jax import normalize, trees
 from m3i_jax.framework.keys import named
@@ -28,7 +29,7 @@ def views(key: Array, batch: Batch, augment: Mapping[str, Augment]) -> dict[str,
     Categories are absent where the label is −1, texts where every token is padding.
     """
     views = {}
-    for name, images in batch.images.items():
+    for name, images in (batch.images | _resized(batch)).items():
         # uint8 up to here: a quarter of the bytes on the way from the host.
         images = images.astype(jnp.float32) / 255.0
         if name in augment:
@@ -43,6 +44,15 @@ def views(key: Array, batch: Batch, augment: Mapping[str, Augment]) -> dict[str,
     if batch.text is not None:
         views["text"] = View(batch.text, present=(batch.text != 0).any(-1))
     return views
+
+
+def _resized(batch: Batch) -> dict[str, Array]:
+    """The views that the host has cut and not resized."""
+    return {
+        name: augmenting.views_of(cuts, batch.boxes[name], interpolation=interpolation)
+        for interpolation, views in (batch.cuts or {}).items()
+        for name, cuts in views.items()
+    }
 
 
 def make_step(

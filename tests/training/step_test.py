@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from m3i_jax import normalize
+from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.views.crops import Crops
 from m3i_jax.parallel import sharding
 from m3i_jax.training.assemble import assemble
 from m3i_jax.training.step import views
@@ -43,6 +45,28 @@ def test_a_view_is_normalised_once_and_erased_behind_that(batch, key, shrunk):
     assert changed.any((1, 2, 3)).all()
     noise = np.asarray(erased["a"].data)[changed]
     assert abs(noise.mean()) < 5 / noise.size**0.5 and abs(noise.var() - 1) < 7 / noise.size**0.5
+
+
+def test_a_step_on_cuts_that_it_resizes_is_that_on_views_to_a_grey_level(shrunk, key):
+    """MAE of 16 pixels, its parts of 17 to 32 pixels a side sent as they are."""
+    rng, config = np.random.default_rng(0), shrunk("mae", **{"crops.resize": "device"})
+    y, x = np.mgrid[:32, :32]
+    waves = [128 + 90 * np.sin(x / a + y / b) for a, b in rng.uniform(2, 6, (3, 2))]
+    sample = Sample(np.stack(waves, -1).astype(np.uint8))
+    run = assemble(config, images=100)
+
+    def cut(how):
+        crop = Crops(size=16, views=("a",), scale=(0.5, 1.0), resize=how)
+        rows = [crop(sample, np.random.default_rng(n)) for n in range(config.batch)]
+        return jax.tree.map(lambda *x: np.stack(x), *rows)
+
+    given = cut("device")
+    assert jax.tree.map(np.shape, given) == jax.tree.map(lambda x: x.shape, run.batch_shape())
+    want, got = (views(key, batch, {})["a"].data for batch in (cut("exact"), given))
+    assert 0 < np.abs(want - got).max() <= 1.01 / 255 / 0.224  # the least of the deviations
+    with jax.set_mesh(run.mesh):
+        state, _ = jax.eval_shape(run.step(), run.abstract, given)
+    assert jax.tree.structure(state) == jax.tree.structure(run.abstract)
 
 
 def test_the_same_state_and_batch_give_the_same_step(shrunk, batch, fits):

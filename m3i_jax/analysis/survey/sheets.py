@@ -1,6 +1,7 @@
 """Pictures of a data set: a contact sheet, and what crops and augmentation make of images."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -53,6 +54,7 @@ def augmented(
     samples = [sample for sample in tried if sample is not None][:rows]
     if not samples:
         return None
+    crops = replace(crops, resize="exact") if crops.resize == "device" else crops
     cut = [crops(sample, np.random.default_rng((seed, n))) for n, sample in enumerate(samples)]
     names = [*crops.views, *crops.locals]
     batch = Batch(

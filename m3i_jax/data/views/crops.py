@@ -57,7 +57,8 @@ class Crops:
     decode: "exact" is Pillow; "fast" is libjpeg-turbo itself, and JPEGs that are larger than every
       possible view needs are decoded at a half, a quarter or an eighth (`fast_decoding`).
     resize: "exact" is Pillow; "fast" the same filters, vectorised; "aliased" is OpenCV, without
-      antialiasing (`resizing`). These need `pip install 'm3i_jax[fast]'`.
+      antialiasing (`resizing`); these need `pip install 'm3i_jax[fast]'`. "device" leaves it to the
+      step: twice the side is sent there, and the host does little but decode.
     rand_augment: settings of `RandAugment` on every view, None = off; boxes know nothing of it.
     repeats: rows in succession that the stream makes of a sample each time it takes it (repeated
       augmentation, Hoffer et al. 2020, https://arxiv.org/abs/1901.09335).
@@ -114,6 +115,11 @@ class Crops:
             resizing.require(*NEEDS[self.resize], f"crops.resize={self.resize!r}")
         if self.decode == "fast":
             resizing.require("simplejpeg", "simplejpeg", "crops.decode='fast'")
+        if self.resize == "device" and self.rand_augment:
+            raise ConfigError(
+                "crops.resize='device' makes the views in the step, but crops.rand_augment changes "
+                "them on the host; config.augment.a.rand_augment is there"
+            )
 
     def reduction(self, height: int, width: int) -> int:
         """By how much an image may be smaller, so that no view that can be drawn lacks pixels.
@@ -133,7 +139,8 @@ class Crops:
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Batch:
         """One row of a batch: uint8 images, (6,) float32 boxes, an int32 label.
 
-        Images are (size, size, 3), local ones (local_size, local_size, 3).
+        Images are (size, size, 3), local ones (local_size, local_size, 3); where the device
+        resizes, `Batch.cuts` has them, twice as high and wide.
         """
         image = RESIZES[self.resize](sample.image)
         sizes = dict.fromkeys(self.views, (self.size, self.scale))
@@ -143,7 +150,10 @@ class Crops:
         for name, (size, scale) in sizes.items():
             view, boxes[name] = random_resized_crop(image, rng, size=size, scale=scale, **crop)
             images[name] = self.rand_augment(view, rng) if self.rand_augment else view
-        return Batch(images=images, boxes=boxes, label=np.int32(sample.label))
+        cuts = None
+        if self.resize == "device":
+            images, cuts = {}, {self.interpolation: images}
+        return Batch(images=images, boxes=boxes, label=np.int32(sample.label), cuts=cuts)
 
 
 def split_views(names: Iterable[str]) -> tuple[tuple[str, ...], int]:
@@ -211,12 +221,9 @@ def random_resized_crop(
     image = resizing.Exact(image) if isinstance(image, np.ndarray) else image
     mirrored = bool(rng.random() < flip)
     crop = draw_crop(rng, image.height, image.width, scale=scale, ratio=ratio)
-    # Mirroring the small view gives the same pixels as mirroring the large image before the cut,
-    # up to one grey level of rounding, and costs less.
     left = image.width - crop.left - crop.width if mirrored else crop.left
     box = Box(left, crop.top, left + crop.width, crop.top + crop.height)
-    view = image.cut(box, size, interpolation)
-    view = view[:, ::-1] if mirrored else view
+    view = image.cut(box, size, interpolation, mirrored=mirrored)
     return view, np.array([*crop, mirrored, image.width], np.float32)
 
 

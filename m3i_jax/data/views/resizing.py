@@ -3,6 +3,7 @@
 `exact` is Pillow, whose filters widen where they shrink (antialiasing), as torchvision resizes.
 `fast` is the same filters by cykooz-resizer: equal to a grey level but where a filter overshoots at
 an edge. `aliased` is OpenCV, whose filters do not widen: other pictures, whose edges have steps.
+`device` resizes nothing here: the part itself goes to the step, which does (`augment.resize`).
 """
 
 import functools
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
+from m3i_jax.augment.resize import CANVAS
 from m3i_jax.build import ConfigError
 
 EXTRA = "m3i_jax[fast]"  # installs what is missing
@@ -36,8 +38,8 @@ class Cuttable(Protocol):
     height: int
     width: int
 
-    def cut(self, box: Box, size: int, interpolation: str) -> np.ndarray:
-        """A part as (size, size, 3) uint8, of its own pixels alone."""
+    def cut(self, box: Box, size: int, interpolation: str, *, mirrored: bool) -> np.ndarray:
+        """A part, or its mirror image, as (size, size, 3) uint8, of its own pixels alone."""
 
 
 class Exact:
@@ -48,11 +50,12 @@ class Exact:
         self.height, self.width = image.shape[:2]
         self._image = Image.fromarray(image)
 
-    def cut(self, box: Box, size: int, interpolation: str) -> np.ndarray:
+    def cut(self, box: Box, size: int, interpolation: str, *, mirrored: bool) -> np.ndarray:
         """See `Cuttable`."""
         # Cut first: `resize(box=...)` would let the filter see beyond the edges of the crop.
         part = self._image.crop(box)
-        return np.asarray(part.resize((size, size), INTERPOLATIONS[interpolation]))
+        view = np.asarray(part.resize((size, size), INTERPOLATIONS[interpolation]))
+        return _turned(view, mirrored)
 
 
 class Fast:
@@ -66,7 +69,7 @@ class Fast:
         self.height, self.width = image.shape[:2]
         self._image = image
 
-    def cut(self, box: Box, size: int, interpolation: str) -> np.ndarray:
+    def cut(self, box: Box, size: int, interpolation: str, *, mirrored: bool) -> np.ndarray:
         """See `Cuttable`."""
         library, options = _fast(interpolation)
         part = self._image[box.top : box.bottom, box.left : box.right]
@@ -74,7 +77,8 @@ class Fast:
         view = library.ImageData(size, size, library.PixelType.U8x3)
         # A resizer of its own for each call: it keeps buffers, and threads share nothing.
         library.Resizer().resize(library.ImageData(*whole), view, options)
-        return np.frombuffer(view.get_buffer(), np.uint8).reshape(size, size, 3)
+        levels = np.frombuffer(view.get_buffer(), np.uint8)
+        return _turned(levels.reshape(size, size, 3), mirrored)
 
 
 class Aliased:
@@ -85,15 +89,42 @@ class Aliased:
         self.height, self.width = image.shape[:2]
         self._image = image
 
-    def cut(self, box: Box, size: int, interpolation: str) -> np.ndarray:
+    def cut(self, box: Box, size: int, interpolation: str, *, mirrored: bool) -> np.ndarray:
         """See `Cuttable`."""
         library = _aliased()
         how = {"bicubic": library.INTER_CUBIC, "bilinear": library.INTER_LINEAR}[interpolation]
         part = self._image[box.top : box.bottom, box.left : box.right]
-        return library.resize(part, (size, size), interpolation=how)
+        return _turned(library.resize(part, (size, size), interpolation=how), mirrored)
 
 
-RESIZES = {"exact": Exact, "fast": Fast, "aliased": Aliased}
+class Device:
+    """By the step: the part as it is, in the upper left of a canvas twice as large as its view."""
+
+    def __init__(self, image: np.ndarray):
+        """image: (H, W, 3) uint8."""
+        self.height, self.width = image.shape[:2]
+        self._image = image
+
+    def cut(self, box: Box, size: int, interpolation: str, *, mirrored: bool) -> np.ndarray:
+        """(2 size, 2 size, 3): a side of the part that is longer is reduced to that, by Pillow."""
+        side = CANVAS * size
+        part = self._image[box.top : box.bottom, box.left : box.right]
+        height, width = (min(length, side) for length in part.shape[:2])
+        if part.shape[:2] != (height, width):
+            whole = Image.fromarray(np.ascontiguousarray(part))
+            part = np.asarray(whole.resize((width, height), INTERPOLATIONS[interpolation]))
+        canvas = np.zeros((side, side, 3), np.uint8)
+        canvas[:height, :width] = _turned(part, mirrored)
+        return canvas
+
+
+def _turned(view: np.ndarray, mirrored: bool) -> np.ndarray:
+    # The small view's mirror image is that of the large image before the cut, up to one grey level
+    # of rounding, and costs less.
+    return view[:, ::-1] if mirrored else view
+
+
+RESIZES = {"exact": Exact, "fast": Fast, "aliased": Aliased, "device": Device}
 NEEDS = {"fast": ("cykooz_resizer", "cykooz-resizer"), "aliased": ("cv2", "opencv-python-headless")}
 
 

@@ -70,6 +70,7 @@ def _bare(run: Run) -> Run:
         duration=f"{run.total} steps",
         warmup="0 steps",
         augment={},
+        crops=dict(config.crops, resize="exact") if "resize" in config.crops else config.crops,
         encoder=_kept(config.encoder),
         towers={name: _kept(block) for name, block in config.towers.items()},
         decoders={name: _kept(block) for name, block in config.decoders.items()},

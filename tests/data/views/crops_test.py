@@ -254,6 +254,22 @@ def test_every_view_is_augmented_behind_its_crop():
         drawn(rand_augment=dict(magnitud=1.0))
 
 
+def test_what_the_device_resizes_is_cut_in_the_same_places():
+    sample = Sample(np.random.default_rng(1).integers(0, 256, (40, 60, 3), np.uint8), 7)
+    options = dict(size=16, local=1, local_size=8, interpolation="bilinear")
+    host, device = (
+        crops.Crops(**options, resize=resize)(sample, np.random.default_rng(3))
+        for resize in ("exact", "device")
+    )
+    assert host.cuts is None and device.images == {} and device.label == 7
+    shapes = {name: cut.shape for name, cut in device.cuts["bilinear"].items()}
+    assert shapes == {"a": (32, 32, 3), "b": (32, 32, 3), "l0": (16, 16, 3)}
+    for name, box in host.boxes.items():
+        np.testing.assert_array_equal(device.boxes[name], box)
+    with pytest.raises(ConfigError, match="config.augment.a.rand_augment is there"):
+        crops.Crops(resize="device", rand_augment={})
+
+
 def test_what_a_method_looks_at_becomes_views_and_a_number_of_local_ones():
     assert crops.split_views({"b", "a"}) == (("a", "b"), 0)
     assert crops.split_views({"a"}) == (("a",), 0)

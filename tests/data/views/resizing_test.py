@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from m3i_jax import augment
 from m3i_jax.build import ConfigError
 from m3i_jax.data.views import resizing
 from m3i_jax.data.views.resizing import RESIZES, Box
@@ -26,7 +27,7 @@ def cut(kind, image, interpolation):
         pytest.importorskip(resizing.NEEDS[kind][0])
     opened = RESIZES[kind](image)
     assert (opened.height, opened.width) == image.shape[:2]
-    return [opened.cut(box, 64, interpolation).astype(int) for box in BOXES]
+    return [opened.cut(box, 64, interpolation, mirrored=False).astype(int) for box in BOXES]
 
 
 @pytest.mark.parametrize("interpolation", resizing.INTERPOLATIONS)
@@ -48,8 +49,27 @@ def test_only_aliased_views_have_steps():
     for kind in ("exact", "fast", "aliased"):
         if kind in resizing.NEEDS:
             pytest.importorskip(resizing.NEEDS[kind][0])
-        spread[kind] = RESIZES[kind](grid).cut(Box(0, 0, 250, 250), 60, "bilinear").std()
+        spread[kind] = (
+            RESIZES[kind](grid).cut(Box(0, 0, 250, 250), 60, "bilinear", mirrored=False).std()
+        )
     assert spread["exact"] < 4 and spread["fast"] < 4 and spread["aliased"] > 30
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("interpolation", resizing.INTERPOLATIONS)
+def test_what_the_device_resizes_is_the_view_that_the_host_would_make(interpolation, mirrored):
+    """Canvases of 128: longer parts are reduced before; two filters in a row are a bit softer."""
+    image, boxes = photograph(190, 260), BOXES + (Box(9, 9, 10, 10), Box(100, 20, 228, 120))
+    cuts = [RESIZES["device"](image).cut(b, 64, interpolation, mirrored=mirrored) for b in boxes]
+    assert {cut.shape for cut in cuts} == {(128, 128, 3)}
+    packed = [[b.top, b.left, b.bottom - b.top, b.right - b.left, mirrored, 260] for b in boxes]
+    packed = np.array(packed, np.float32)
+    got = augment.views_of(np.stack(cuts), packed, interpolation=interpolation)
+    for box, view in zip(boxes, np.asarray(got), strict=True):
+        want = RESIZES["exact"](image).cut(box, 64, interpolation, mirrored=mirrored)
+        apart = np.abs(want.astype(int) - view)
+        longer = max(box.right - box.left, box.bottom - box.top) > 128
+        assert apart.max() <= (40 if longer else 1) and apart.mean() < (3 if longer else 0.3), box
 
 
 def test_what_is_not_installed_is_said():

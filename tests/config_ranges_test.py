@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import pytest
 
 from m3i_jax import build, data, decoders, encoders, framework, methods, ranges
-from m3i_jax.augment import photometric
+from m3i_jax.augment import operations, photometric
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions
+from m3i_jax.data.sources import mixture
 from m3i_jax.data.views import crops, rand_augment
 from m3i_jax.methods import compose
 from m3i_jax.parallel import sharding
@@ -51,7 +52,7 @@ def reached():
     alone = {
         **table, **targets, **weightings, "average": framework.ema,
         "rand_augment": rand_augment.RandAugment, "log": schema.Log, "checkpoint": schema.Saves,
-        "monitor": schema.Monitor, "validation": schema.Validation,
+        "monitor": schema.Monitor, "validation": schema.Validation, "share": mixture.Share,
     }  # fmt: skip
     found |= {name: (fn, {}, {}) for name, fn in alone.items()}
     found["method combine"] = (methods.combine, {}, {"methods": {}})
@@ -62,6 +63,7 @@ def reached():
         found[f"schedule {name}"] = (fn, steps(fn), {})
     images = jax.ShapeDtypeStruct((1, 8, 8, 3), "float32")
     found["augment"] = (photometric, dict(key=None, images=images), {})
+    found["rand_augment in a step"] = (operations.rand_augment, dict(key=None, images=images), {})
     beside = (schema.Sharing, schema.Feeding, schema.Aim, schema.Tokenizer, schema.Averaging)
     found |= {f"beside {record.__name__}": (record, {}, {}) for record in beside}
     found["mesh"] = (sharding.axes, dict(count=8), {})

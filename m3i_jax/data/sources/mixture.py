@@ -10,7 +10,7 @@ import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from m3i_jax import build
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.data.sources import protocol
+from m3i_jax.data.sources.decoding import Decoder
 from m3i_jax.data.sources.folder_names import same
 from m3i_jax.data.sources.protocol import Account, Component, NoSplit, Sample, Source
 from m3i_jax.data.sources.relabelled import Relabelled
@@ -183,6 +184,11 @@ class Mixture:
         """A record of one of the sources, which follow each other."""
         source, own, _ = self._place(index)
         return source[own]
+
+    def decoded_by(self, change: Callable[[Decoder], Decoder]) -> "Mixture":
+        """The same of the sources with other decoders, each made of its own."""
+        decoded = [protocol.decoded_by(source, change) for source in self._sources]
+        return Mixture(decoded, self.components, self.classes, epoch_of=self.epoch_of)
 
     def read(self, index: int) -> Sample | None:
         """The record itself, or None; see `Source`."""

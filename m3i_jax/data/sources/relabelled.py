@@ -1,13 +1,15 @@
 """A source whose labels are numbers of other classes, those of the same names."""
 
+import copy
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from m3i_jax.data.sources import naming, protocol
+from m3i_jax.data.sources.decoding import Decoder
 from m3i_jax.data.sources.protocol import Account, Sample, Source
 
 MASKED = 254  # classes that a mask of bytes can tell apart: 0 is the background
@@ -46,6 +48,12 @@ class Relabelled:
         if name.startswith("_"):  # not there yet while a copy is being made
             raise AttributeError(name)
         return getattr(self._source, name)
+
+    def decoded_by(self, change: Callable[[Decoder], Decoder]) -> "Relabelled":
+        """The same of the source with another decoder."""
+        twin = copy.copy(self)
+        twin._source = protocol.decoded_by(self._source, change)
+        return twin
 
     def read(self, index: int) -> Sample | None:
         """The record itself, or None; see `Source`."""

@@ -1,12 +1,14 @@
 """A source without its labels, or without its captions."""
 
+import copy
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from m3i_jax.data.sources import protocol
+from m3i_jax.data.sources.decoding import Decoder
 from m3i_jax.data.sources.protocol import Account, Sample, Source
 
 
@@ -33,6 +35,12 @@ class Withheld:
         if name.startswith("_"):  # not there yet while a copy is being made
             raise AttributeError(name)
         return getattr(self._source, name)
+
+    def decoded_by(self, change: Callable[[Decoder], Decoder]) -> "Withheld":
+        """The same of the source with another decoder."""
+        twin = copy.copy(self)
+        twin._source = protocol.decoded_by(self._source, change)
+        return twin
 
     def read(self, index: int) -> Sample | None:
         """The record itself, or None; see `Source`."""

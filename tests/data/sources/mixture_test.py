@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError
 from m3i_jax.data.order import epoch_length
+from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import NoSplit, component_of
 from m3i_jax.data.sources.unreadable import robust
 
@@ -145,6 +147,23 @@ def test_a_broken_record_is_replaced_by_one_of_its_own_source(blocks, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "report.txt").read_text().splitlines()]
     assert [row["record"].partition(":")[0] for row in rows] == ["pets", "web"]
     assert kept.components == source.components
+
+
+def test_other_decoders_change_pixels_and_nothing_else(tmp_path):
+    """Each source's own is replaced, behind what is renumbered and what is left out."""
+    of = {}
+    for name, kinds in (("birds", ("owl", "cat")), ("pets", ("cat", "dog"))):
+        of[name] = {"name": "image_folder", "root": str(tmp_path / name)}
+        for kind in kinds:
+            (tmp_path / name / "train" / kind).mkdir(parents=True)
+            Image.new("RGB", (4, 4)).save(tmp_path / name / "train" / kind / "1.png")
+    of["pets"]["without"] = "labels"
+    source = mixed(of)
+    white = protocol.decoded_by(source, lambda own: lambda data: 255 - own(data))
+    assert len(white) == 4 and labels(white) == labels(source) and -1 in labels(white)
+    assert white.fingerprint() == source.fingerprint()
+    for index in range(4):
+        assert source[index].image.max() == 0 and white[index].image.min() == 255
 
 
 def test_what_is_no_mixture_is_a_sentence(blocks):

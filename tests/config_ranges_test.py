@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from m3i_jax import build, data, decoders, encoders, framework, methods, ranges
-from m3i_jax.augment import operations, photometric
+from m3i_jax.augment import photometric
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions
 from m3i_jax.data.sources import mixture
@@ -63,7 +63,6 @@ def reached():
         found[f"schedule {name}"] = (fn, steps(fn), {})
     images = jax.ShapeDtypeStruct((1, 8, 8, 3), "float32")
     found["augment"] = (photometric, dict(key=None, images=images), {})
-    found["rand_augment in a step"] = (operations.rand_augment, dict(key=None, images=images), {})
     beside = (schema.Sharing, schema.Feeding, schema.Aim, schema.Tokenizer, schema.Averaging)
     found |= {f"beside {record.__name__}": (record, {}, {}) for record in beside}
     found["mesh"] = (sharding.axes, dict(count=8), {})

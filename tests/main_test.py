@@ -46,9 +46,9 @@ def test_a_wrong_word_is_one_sentence(words, sentence, tmp_path):
 def test_help_shows_what_a_command_does_and_all_its_flags(verb, tmp_path):
     done = m3i(verb, "--help", cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.startswith(program.verbs()[verb]), done.stderr
-    if verb not in ("list", "plan", "convert"):
+    if verb not in ("list", "plan", "convert", "data", "prepare"):
         assert "--workdir=WORKDIR" in done.stdout
-    takes_config = verb in ("finetune", "pretrain", "plan", "train_tokenizer")
+    takes_config = verb in ("data", "finetune", "pretrain", "plan", "train_tokenizer")
     assert ("--config=FILE[:ARGUMENT]" in done.stdout) == takes_config
 
 

@@ -52,7 +52,7 @@ def points(
             drawn = dict(draws=draws, stage=STAGE.value, shuffled=SHUFFLED.value)
             cut = cuts.random_weights(model, counts, **drawn)
         where = dict(place=workdir, on=on[0] if on else None, leave=leave)
-        measured += cuts.measured(cut, chosen, **where, **subject.options(), **options)
+        measured += cuts.measured(cut, chosen, **where, **subject.settings(), **options)
     return measured
 
 

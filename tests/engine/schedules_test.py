@@ -9,7 +9,7 @@ import pytest
 
 from m3i_jax import cli
 from m3i_jax.training import optimizer
-from m3i_jax.training.schedules import parse
+from m3i_jax.training.lengths import parse
 
 # Images, batch, epochs, warm-up; then the rate's peak, start and end, and the decay of matrices.
 IMAGENET, YFCC = 1_281_167, 15_000_000

@@ -194,7 +194,7 @@ def test_accumulated_steps_equal_whole_ones(method, shrunk, batch, fits, one_dev
         ("classification", {"target": {"name": "ema"}}, "has no target to choose"),
         ("m3i", {"batch": 12}, "does not divide over"),
         ("m3i", {"augment.a": {"blurr": 1.0}}, "did you mean 'blur'?"),
-        ("m3i", {"duration": "12 stesp"}, "did you mean 'steps'?"),
+        ("m3i", {"duration": "12 stesp"}, "did you mean '12 steps'?"),
         ("m3i", {"optimizer.lrr": 1.0}, "did you mean 'lr'?"),
         ("cim", {"towers.generator.patch": 8, "towers.generator.shares": 0},
          "view 'corrupted' is made cell by cell of the codes of several towers: 'tokenizer' has "

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float32, Key, Real
 
+from m3i_jax.augment.gating import ByRows, at_once, only
 from m3i_jax.types import Array
 
 AREA = (0.02, 1 / 3)  # of the rectangle, as a share of the image's
@@ -57,16 +58,28 @@ def random_erasing(
     probability: float = 0.25,
     area: tuple = AREA,
     aspect: tuple = ASPECT,
+    by_rows: ByRows = at_once,
 ) -> Float32[Array, "batch height width channels"]:
     """Noise N(0, 1) in each value of a rectangle, in a random share of the images (timm's "pixel").
 
-    Images are (B, H, W, C), normalised; see `rectangles`.
+    Images are (B, H, W, C), normalised; see `rectangles`. Noise is drawn for the chosen ones alone,
+    by_rows: see `gating.only`.
     """
     if not 0.0 <= probability <= 1.0:
         raise ValueError(f"the probability of erasing is between 0 and 1, not {probability}")
-    batch, height, width, _ = images.shape
+    x = jnp.asarray(images, jnp.float32)
+    if not probability:
+        return x
+    batch, height, width, _ = x.shape
     key_chosen, key_place, key_noise = jax.random.split(key, 3)
-    chosen = jax.random.bernoulli(key_chosen, float(probability), (batch, 1, 1))
-    inside = chosen & rectangles(key_place, batch, height, width, area=area, aspect=aspect)
-    noise = jax.random.normal(key_noise, images.shape, jnp.float32)
-    return jnp.where(inside[..., None], noise, jnp.asarray(images, jnp.float32))
+    chosen = jax.random.bernoulli(key_chosen, float(probability), (batch,))
+    inside = rectangles(key_place, batch, height, width, area=area, aspect=aspect)
+    keys, kind = jax.random.split(key_noise, batch), jax.random.key_impl(key)
+
+    def noise(key):
+        return jax.random.normal(jax.random.wrap_key_data(key, impl=kind), x.shape[1:])
+
+    def erased(x, inside, keys):
+        return jnp.where(inside[..., None], jax.vmap(noise)(keys), x)
+
+    return only(chosen, erased, x, inside, jax.random.key_data(keys), by_rows=by_rows)

@@ -84,7 +84,7 @@ def photometric(
         x = _sometimes(keys[5], solarize, color.solarize, x)
     x = jnp.clip(x, 0.0, 1.0)
     x = normalize(x) if normalize else x
-    return random_erasing(jax.random.fold_in(key, 6), x, probability=erasing) if erasing else x
+    return random_erasing(jax.random.fold_in(key, 6), x, probability=erasing, by_rows=by_rows)
 
 
 def _jittered(

@@ -63,11 +63,11 @@ def look(name: str | None, config: Any) -> None:
         Path(OUTPUT.value).mkdir(parents=True, exist_ok=True)
     splits = looked(sources)
     title = name or str(config.data.get("root", config.data["name"]))
-    found = figures(title, splits, crop=config.image, tokenizer=tokenizer(splits, config))
-    sentences = doubts(found, allowed=config.unreadable)
-    print(said(found, sentences), flush=True)
+    survey = figures(title, splits, crop=config.image, tokenizer=tokenizer(splits, config))
+    sentences = doubts(survey, allowed=config.unreadable)
+    print(said(survey, sentences), flush=True)
     if OUTPUT.value:
-        print(f"\n{write(Path(OUTPUT.value), found, sentences, splits[0].source, config)}")
+        print(f"\n{write(Path(OUTPUT.value), survey, sentences, splits[0].source, config)}")
 
 
 def opened(name: str | None, config: Any) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def check_output(folder: Path) -> None:
         raise ConfigError(f"--output is '{folder}', which holds other things; name another folder")
 
 
-def write(folder: Path, found: Any, sentences: list[str], source: Any, config: Any) -> Path:
+def write(folder: Path, survey: Any, sentences: list[str], source: Any, config: Any) -> Path:
     """Figures, pictures and the page; returns the path of the page."""
     from m3i_jax.analysis.survey import page, sheets
     from m3i_jax.data.views import crops
@@ -133,12 +133,12 @@ def write(folder: Path, found: Any, sentences: list[str], source: Any, config: A
     views, local = crops.split_views(method.sources - {"label", "text"})
     cut = crops.Crops(size=config.image, views=views, local=local, **config.crops)
     by_view = assemble.augments(config, method)
-    made = sheets.augmented(source, cut, by_view, seed=config.seed)
+    views = sheets.augmented(source, cut, by_view, seed=config.seed)
     drawn = {
         "images": ("Images", sheets.contact_sheet(source)),
-        "views": ("What crops and augmentation make of the first images", made),
+        "views": ("What crops and augmentation make of the first images", views),
     }
-    return page.write(folder, found, sentences, drawn)
+    return page.write(folder, survey, sentences, drawn)
 
 
 def run() -> None:

@@ -105,12 +105,12 @@ def turn(weights: Sequence[int], sample: int) -> tuple[int, int]:
 
 def counts(weights: Sequence[int], samples: int) -> tuple[int, ...]:
     """How many of the first samples each component has, all of them together."""
-    rest, found = sum(weights), [0] * len(weights)
+    rest, counts = sum(weights), [0] * len(weights)
     for k in _heaviest_first(weights):
         if weights[k]:
-            found[k] = _rounded(samples, weights[k], rest)
-        samples, rest = samples - found[k], rest - weights[k]
-    return tuple(found)
+            counts[k] = _rounded(samples, weights[k], rest)
+        samples, rest = samples - counts[k], rest - weights[k]
+    return tuple(counts)
 
 
 def _heaviest_first(weights: Sequence[int]) -> list[int]:

@@ -64,11 +64,11 @@ def cka(
 
 def _require_batches_of_any_devices(evaluation: Evaluation) -> None:
     """Raises NotMeasurable where the devices, and not the command, would decide the groups."""
-    asked, made = evaluation.at_once, evaluation.batch("test")
-    if len(evaluation.source("test")) > made > asked:
+    asked, batch = evaluation.at_once, evaluation.batch("test")
+    if len(evaluation.source("test")) > batch > asked:
         raise NotMeasurable(
             f"{jax.device_count()} devices do not divide batches of {asked}, so the groups of "
-            f"images that are compared would depend on them; --batch={made} has the same groups "
+            f"images that are compared would depend on them; --batch={batch} has the same groups "
             "everywhere"
         )
 

@@ -61,12 +61,12 @@ def augmented(
         images={name: np.stack([row.images[name] for row in cut]) for name in names},
         boxes={name: np.stack([row.boxes[name] for row in cut]) for name in names},
     )
-    made = jax.device_get(jax.jit(lambda key: _images(key, batch, augment))(jax.random.key(seed)))
+    shown = jax.device_get(jax.jit(lambda key: _images(key, batch, augment))(jax.random.key(seed)))
     columns: dict[str, Sequence[np.ndarray]] = {
         "image and crops": [_outlined(*pair, names) for pair in zip(samples, cut, strict=True)]
     }
     columns |= {f"view {name}": [squared(x) for x in batch.images[name]] for name in names}
-    columns |= {f"{name} augmented": [squared(pictures.unnormalise(x)) for x in made[name]]
+    columns |= {f"{name} augmented": [squared(pictures.unnormalise(x)) for x in shown[name]]
                 for name in names if name in augment}  # fmt: skip
     captions = [clean(_said(source, sample)) for sample in samples]
     return pictures.table(columns, captions=captions, height=SIDE)

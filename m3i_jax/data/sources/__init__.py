@@ -51,13 +51,13 @@ def source(block: Mapping[str, Any], *, split: str, classes: Sequence[str] | Non
     Raises:
       ConfigError: an unknown name or argument (with the nearest right one), or missing data.
     """
-    found = opened(block, split=split, classes=classes)
-    account = protocol.account(found)
+    built = opened(block, split=split, classes=classes)
+    account = protocol.account(built)
     for note in account.notes:
         LOG.info("%s data: %s", split, note)
     for warning in account.warnings:
         LOG.warning("%s data: %s", split, warning)
-    return found
+    return built
 
 
 def opened(

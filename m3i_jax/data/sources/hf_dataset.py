@@ -82,8 +82,8 @@ def hf_dataset(
 
 def _candidates(root: str, kind: str, folders: Mapping[str, Path]) -> list[Path]:
     """The folders that may be a split."""
-    if found := [folders[name] for name in ORDER[kind] if name in folders]:
-        return found
+    if there := [folders[name] for name in ORDER[kind] if name in folders]:
+        return there
     raise NoSplit(f"'{root}' has no {kind} split; there are {listed(sorted(folders))}")
 
 

@@ -226,11 +226,11 @@ def _features(said: Mapping[str, Any], *, captions: bool, annotations: bool, wha
     labels = [name for name, one in said.items() if isinstance(one, of.ClassLabel)]
     label = "label" if "label" in labels else next(iter(labels), "")
     texts = {name.casefold(): name for name, one in said.items() if _is_text(one)}
-    found = [texts[key] for key in caption_files.KEYS if key in texts]
+    captioned = [texts[key] for key in caption_files.KEYS if key in texts]
     return Features(
         "image" if "image" in plain else plain[0],
         label,
-        found[0] if found and captions else "",
+        captioned[0] if captioned and captions else "",
         tuple(said[label].names) if label else (),
         tuple(planes) if annotations else (),
     )

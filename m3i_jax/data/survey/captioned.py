@@ -46,10 +46,10 @@ def captioned(captions: Iterable[tuple[str, ...]], tokenizer: Captions) -> Capti
         images += bool(own)
         for caption in own:
             words.update(WORD.findall(caption.lower()))
-            found = tokenizer.parts(caption)
-            parts += len(found)
-            unknown.update(letters.lower() for letters, known in found if not known)
-            lengths.append(len(found) + tokenizer.specials * bool(found))
+            own = tokenizer.parts(caption)
+            parts += len(own)
+            unknown.update(letters.lower() for letters, known in own if not known)
+            lengths.append(len(own) + tokenizer.specials * bool(own))
     return Captioned(
         images=images,
         captions=len(lengths),

@@ -63,7 +63,7 @@ def test_a_step_on_cuts_that_it_resizes_is_that_on_views_to_a_grey_level(shrunk,
     given = cut("device")
     assert jax.tree.map(np.shape, given) == jax.tree.map(lambda x: x.shape, run.batch_shape())
     want, got = (views(key, batch, {})["a"].data for batch in (cut("exact"), given))
-    assert 0 < np.abs(want - got).max() <= 1.01 / 255 / 0.224  # the least of the deviations
+    assert np.abs(want - got).max() <= 1.01 / 255 / 0.224  # the least of the deviations
     with jax.set_mesh(run.mesh):
         state, _ = jax.eval_shape(run.step(), run.abstract, given)
     assert jax.tree.structure(state) == jax.tree.structure(run.abstract)

@@ -144,6 +144,7 @@ def _heads(ax, findings: Sequence[Finding]) -> None:
         ax.scatter(place + beside, dots, **style, rasterized=len(dots) > 100)
     means = np.mean([_means(finding) for finding in findings], axis=0)
     ax.plot(range(1, len(means) + 1), means, "o-", color=plotting.PALETTE[1], ms=5.5, lw=0.8)
+    ax.set_axisbelow(True)  # no line of the grid cuts a dot
     ax.grid(axis="y")
     ax.xaxis.get_major_locator().set_params(integer=True)
 

@@ -43,9 +43,11 @@ def main() -> None:
     folder = Path(OUTPUT.value)
     with Preemption(holds=False):
         models = _models().items()
-        findings = {title: _measured(said, numbers, folder, on, settings) for title, said in models}
-    for path in figures.written(findings, folder, numbers=numbers):
-        print(path)
+        measured = {title: _measured(said, numbers, folder, on, settings) for title, said in models}
+    for number in numbers or figures.FIGURES:
+        found = {title: findings for title, (own, findings) in measured.items() if number in own}
+        for path in figures.written(found, folder, numbers=[number]):
+            print(path)
 
 
 def _models() -> dict[str, Any]:
@@ -69,17 +71,18 @@ def titled(word: str) -> tuple[str, str]:
 
 def _measured(
     said: str, numbers: list[int], folder: Path, on: list[Any], settings: dict[str, Any]
-) -> list[Any]:
-    """The findings that figures are drawn from, of one model."""
+) -> tuple[list[int], list[Any]]:
+    """The figures of one model, and the findings that they are drawn from."""
     from m3i_jax.analysis import figures, measures, run
     from m3i_jax.evaluation import named, spec
 
     which = dict(branch=subject.BRANCH.value, step=subject.STEP.value)
     model = named.model(said, image=subject.IMAGE.value, **which)
-    wanted = [figures.FIGURES[n].measure for n in numbers or figures.numbers(model)]
+    own = numbers or figures.numbers(model)
+    wanted = [figures.FIGURES[number].measure for number in own]
     blocks = [block for text in dict.fromkeys(wanted) for block in spec.blocks(text, what="")]
     chosen = measures.create(blocks)
-    return list(run.analyzed(chosen, [model], on=on, place=folder, **settings))
+    return own, list(run.analyzed(chosen, [model], on=on, place=folder, **settings))
 
 
 def _number(word: str, known: dict[int, Any]) -> int:

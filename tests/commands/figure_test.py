@@ -4,11 +4,13 @@ import pytest
 from absl import flags
 
 from m3i_jax import command_flags
+from m3i_jax.analysis import figures
 from m3i_jax.build import ConfigError
 from m3i_jax.commands import figure
 from tests.commands.starts import refused
 
 VIT = "untrained:vit_nano:image=16,width=16,depth=2,heads=2,patch=8"
+SWIN = "untrained:swin_v2_t:image=16,width=8,depths=(1,1),heads=(1,2),window=2"
 
 
 @pytest.fixture
@@ -56,6 +58,15 @@ def test_a_figure_of_two_models(said, tmp_path, capsys):
     assert capsys.readouterr().out.split() == [str(tmp_path / name) for name in names]
     text = (tmp_path / names[1]).read_text()
     assert "(a) one" in text and "(b) two" in text
+
+
+def test_each_model_is_in_the_figures_of_its_kind(said, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(figures, "draw", lambda panels, axis, *paths: [(*panels, paths[0].stem)])
+    how = ("--data=digit_scenes:length=60", "--test_limit=8", "--batch=8", "--cache=none")
+    said(f"--output={tmp_path}", *how, f"--model=a={VIT}", f"--model=b={SWIN}")
+    figure.main()
+    drawn = [("a", f"figure_{n}") for n in (1, 2, 3)] + [("b", f"figure_{n}") for n in (4, 5, 6, 7)]
+    assert capsys.readouterr().out.splitlines() == [str(one) for one in drawn]
 
 
 @pytest.mark.parametrize(

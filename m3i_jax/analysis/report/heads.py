@@ -64,7 +64,8 @@ def heads(
 
 def layers(lines: Sequence[Layers], *, title: str, unit: str, number_of: int) -> Drawn:
     """One drawing with a line for each model, named at its end."""
-    room = min(LABEL, max(frame.LETTER * len(line.model) + 8 for line in lines))
+    called = _called([line.model for line in lines])
+    room = min(LABEL, max(frame.LETTER * len(name) + 8 for name in called))
     room = room if len(lines) > 1 else 0
     of = frame.box(WIDTH, HEIGHT, left=44, right=12 + room)
     ends = [x for line in lines for row in (line.values, line.low, line.high) for x in row]
@@ -77,12 +78,12 @@ def layers(lines: Sequence[Layers], *, title: str, unit: str, number_of: int) ->
         frame.text(
             float(x(len(line.values))) + 6,
             height + 3.5,
-            frame.cut(clean(line.model), room),
+            frame.cut(clean(name), room),
             anchor="start",
             class_="label",
             data_model=line.tone,
         )
-        for line, height in zip(lines, heights, strict=True)
+        for line, name, height in zip(lines, called, heights, strict=True)
         if room
     ]
     said = "; ".join(f"{line.model}: {_ends(line.values, line.blocks, unit)}" for line in lines)
@@ -97,6 +98,13 @@ def layers(lines: Sequence[Layers], *, title: str, unit: str, number_of: int) ->
     ]
     figure = _figure(title, unit, drawn, table(columns, title, unit))
     return Drawn(figure, {"marks": script})
+
+
+def _called(names: Sequence[str]) -> Sequence[str]:
+    """Names without the step and the branch, where these are those of all and the rest differs."""
+    parts = [name.partition("@") for name in names]
+    short, rests = [first for first, _, _ in parts], {rest for _, _, rest in parts if rest}
+    return short if len(rests) == 1 and len({*short}) == len(names) else names
 
 
 def blocks(of: Box, count: int) -> Scale:

@@ -92,7 +92,8 @@ def _function(config: Mapping[str, Any], block: str) -> str:
 
 def _titled(name: str, title: str) -> str:
     """A name with what it stands for, said once."""
-    return title if title.lower().startswith(name.lower()) else f"{name}: {title}"
+    subject = title.partition(":")[0]
+    return title if name.lower() in subject.lower() else f"{name}: {title}"
 
 
 def _encoder(config: Mapping[str, Any]) -> str:

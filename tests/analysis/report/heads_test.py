@@ -71,6 +71,21 @@ def test_shares_are_said_in_percent():
     assert drawn.script["marks"][0][2] == "a, block x: 25.0 % (20.0 % to 30.0 %)"
 
 
+@pytest.mark.parametrize(
+    "models, called",
+    [
+        (["mae@9#online", "m3i@9#online"], ["mae", "m3i"]),
+        (["mae@9#online", "m3i@9#online", "pixels"], ["mae", "m3i", "pixels"]),
+        (["mae@9", "m3i@8"], ["mae@9", "m3i@8"]),
+        (["mae@9", "mae"], ["mae@9", "mae"]),
+    ],
+)
+def test_a_step_that_all_lines_have_is_not_at_their_ends(models, called):
+    lines = [Layers(model, "c0", ["x"], [0.25]) for model in models]
+    page = parse(heads.layers(lines, title="x", unit="", number_of=0).figure)
+    assert [text.text for text in page.all("text", class_="label")] == called
+
+
 def test_means_are_as_they_were_found():
     assert heads.means(FIRST) == [2.0, 4.0] and heads.means(FIRST._replace(means=[7, 8])) == [7, 8]
 

@@ -90,6 +90,22 @@ def test_it_fits_and_can_be_read_on_every_device(width, dark, chromium, address)
     silent(chromium)
 
 
+@pytest.mark.parametrize(
+    "width, kind, rows", [(1280, "charts", 1), (800, "charts", 2), (1280, "runs", 2)]
+)
+def test_of_four_none_is_left_alone(width, kind, rows, chromium, address):
+    chromium.open(address, width=width)
+    tops = f"""(() => {{
+      const grid = document.createElement("div");
+      grid.className = "{kind}";
+      for (let i = 0; i < 4; i++) grid.append(document.createElement("p"));
+      document.querySelector("main").append(grid);
+      return [...grid.children].map((one) => one.offsetTop);
+    }})()"""
+    found = chromium.run(tops)
+    assert len({*found}) == rows and found.count(found[0]) == 4 // rows
+
+
 def test_it_prints(chromium, address):
     chromium.open(address, dark=True)
     assert chromium.printed()[:5] == b"%PDF-"

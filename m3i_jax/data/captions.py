@@ -54,6 +54,11 @@ class Captions:
         """Whether ids are those of the file and one, because token 0 of the file is no padding."""
         return bool(self._shift)
 
+    def number(self, token: str) -> int | None:
+        """The id of a token that the vocabulary has."""
+        number = self._tokenizer.token_to_id(token)
+        return None if number is None else number + self._shift
+
     def encode(self, caption: str) -> np.ndarray:
         """(length,) int32 tokens, the last but padding an end token; all 0 without a word."""
         tokens = np.zeros(self.length, np.int32)

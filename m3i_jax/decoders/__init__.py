@@ -11,6 +11,7 @@ from m3i_jax.decoders.branch import ClassBranch
 from m3i_jax.decoders.dalle import DalleDecoder
 from m3i_jax.decoders.dense import DenseHeads
 from m3i_jax.decoders.linear import LinearHead, MlpHead
+from m3i_jax.decoders.map_head import MAPHead
 from m3i_jax.decoders.pooling import AttentionPool, Pooled
 from m3i_jax.decoders.prompt import Prompt
 from m3i_jax.decoders.prototypes import Prototypes
@@ -22,6 +23,7 @@ _DECODERS = {
     "prototypes": Prototypes,
     "dense_heads": DenseHeads,
     "attention_pool": AttentionPool,
+    "map_head": MAPHead,
     "pooled": Pooled,
     "infill": Infill,
     "prompt": Prompt,

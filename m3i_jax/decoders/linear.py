@@ -35,6 +35,21 @@ def pooled(x: Features, pool: str) -> Float[Array, "*positions dim"]:
     return x.pooled if pool == "class" else with_class(x.tokens, x.pooled)[0]
 
 
+def compared(
+    module: nn.Module, y: Float[Array, "*positions dim"]
+) -> Float[Array, "*positions _dim"]:
+    """y as the fields `unit_norm` and `logit_*` of a head say, see `LinearHead`; float32."""
+    if module.unit_norm or module.logit_scale:
+        limit = MAX_LOGIT_SCALE if module.logit_bias is None else None
+        y = UnitNorm(module.logit_scale, module.logit_start, limit, name="unit")(y)
+    y = y.astype(jnp.float32)
+    if module.logit_bias is None:
+        return y
+    start = nn.initializers.constant(module.logit_bias)
+    bias = module.param("logit_bias", start, (), jnp.float32)
+    return jnp.concatenate([y, jnp.broadcast_to(bias, (*y.shape[:-1], 1))], axis=-1)
+
+
 class LinearHead(nn.Module):
     """y = W x + b, per token or on the pooled vector.
 
@@ -97,15 +112,7 @@ class LinearHead(nn.Module):
         y = LayerNorm(dtype=dtype, name="norm")(y) if self.norm_in else y
         y = Linear(self.out * self.split**2, self.bias, dtype=dtype, name="head")(y)
         y = y if self.split == 1 else self._finer(y, grid)
-        if self.unit_norm or self.logit_scale:
-            limit = MAX_LOGIT_SCALE if self.logit_bias is None else None
-            y = UnitNorm(self.logit_scale, self.logit_start, limit, name="unit")(y)
-        y = y.astype(jnp.float32)
-        if self.logit_bias is None:
-            return y
-        start = nn.initializers.constant(self.logit_bias)
-        bias = self.param("logit_bias", start, (), jnp.float32)
-        return jnp.concatenate([y, jnp.broadcast_to(bias, (*y.shape[:-1], 1))], axis=-1)
+        return compared(self, y)
 
     def _finer(self, y, grid):
         """(B, h·w, s·s·out) -> (B, h·s·w·s, out), rows of the finer grid."""

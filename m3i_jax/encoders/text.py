@@ -1,6 +1,7 @@
-"""Text transformers: the shapes of BERT-Base and of CLIP's text tower.
+"""Text transformers: the shapes of BERT-Base and of the text towers of CLIP and SigLIP.
 
-Devlin et al. 2019, https://arxiv.org/abs/1810.04805; Radford et al. 2021, docs/methods.md#clip.
+Devlin et al. 2019, https://arxiv.org/abs/1810.04805; Radford et al. 2021, docs/methods.md#clip;
+Zhai et al. 2023, docs/methods.md#siglip.
 
 Token id 0 is padding. Parameter paths: token_embed, pos_embed, type_embed, norm, blocks, pooler,
 projection.
@@ -22,6 +23,8 @@ from m3i_jax.ranges import Depth, Epsilon, Heads, Range, Ratio, Vocabulary, Widt
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features
 
+FEATURES = ("first", "last", "final")
+
 
 class Text(nn.Module):
     """A transformer over token ids whose feature is one of its tokens.
@@ -31,14 +34,17 @@ class Text(nn.Module):
       vocabulary: number of token ids, 0 being padding.
       length: most tokens of a text.
       causal: tokens attend backwards only (CLIP); otherwise to every token but padding (BERT).
+      see_padding: where they are not causal they attend to padding, too (SigLIP).
       post_norm: norm behind each sum and behind the embeddings (BERT), not before each branch
         and behind the last block (CLIP).
       eps: of the norms.
-      activation: "gelu" (exact) or "quick_gelu".
-      feature: "first" token (BERT), or the "last" one that is not padding (CLIP's end of text).
+      activation: "gelu" (exact), "quick_gelu" (CLIP) or "gelu_tanh" (SigLIP).
+      feature: "first" token (BERT), the "last" one that is not padding (CLIP's end of text), or the
+        "final" one, padding or not (SigLIP).
       types: add BERT's segment embedding (2 rows, of which row 0 is used).
       pooler: tanh(Linear) on the feature (BERT).
-      projection: width of a bias-free Linear on the feature; None = none.
+      projection: width of a Linear on the feature; None = none.
+      projection_bias: whether that has a bias (SigLIP).
       unit_norm: features of length 1.
       dtype, scan, remat: see `blocks.stack`.
     """
@@ -50,13 +56,15 @@ class Text(nn.Module):
     length: Annotated[int, Range(1, 4096)] = 77
     mlp_ratio: Ratio = 4.0
     causal: bool = False
+    see_padding: bool = False
     post_norm: bool = True
     eps: Epsilon = 1e-12
     activation: Activation = "gelu"
-    feature: Annotated[str, OneOf("first", "last")] = "first"
+    feature: Annotated[str, OneOf(*FEATURES)] = "first"
     types: bool = False
     pooler: bool = False
     projection: Width | None = None
+    projection_bias: bool = False
     unit_norm: bool = False
     dtype: Dtype = "float32"
     scan: bool = True
@@ -80,7 +88,7 @@ class Text(nn.Module):
     def check(self) -> None:
         """Raises ConfigError for sizes and options that do not fit together."""
         check_choice("the text encoder", "activation", self.activation, ACTIVATIONS)
-        check_choice("the text encoder", "feature", self.feature, ("first", "last"))
+        check_choice("the text encoder", "feature", self.feature, FEATURES)
         check_blocks(
             "the text encoder",
             width=self.width,
@@ -123,7 +131,7 @@ class Text(nn.Module):
             x = jnp.tanh(Linear(self.width, kernel_init=init, name="pooler")(x))
         if self.projection is not None:
             init = nn.initializers.normal(self.width**-0.5)
-            x = Linear(self.projection, False, init, dtype, name="projection")(x)
+            x = Linear(self.projection, self.projection_bias, init, dtype, name="projection")(x)
         x = x.astype(jnp.float32)
         return Features(pooled=UnitNorm()(x) if self.unit_norm else x)
 
@@ -140,16 +148,18 @@ class Text(nn.Module):
         return x
 
     def _mask(self, tokens):
-        """Which tokens each attends to: (1, 1, T, T) backwards, or (B, 1, 1, T) but padding."""
+        """Which tokens each attends to: (1, 1, T, T) backwards, (B, 1, 1, T) but padding, or all."""
         if self.causal:
             count = tokens.shape[1]
             return jnp.tril(jnp.ones((count, count), bool))[None, None]
-        return (tokens != 0)[:, None, None, :]
+        return None if self.see_padding else (tokens != 0)[:, None, None, :]
 
     def _select(self, x, tokens):
         """The token that stands for the text, (B, D)."""
         if self.feature == "first":
             return x[:, 0]
+        if self.feature == "final":
+            return x[:, -1]
         places = jnp.arange(tokens.shape[1])[None]
         last = jnp.max(jnp.where(tokens != 0, places, 0), axis=1)
         return jnp.take_along_axis(x, last[:, None, None], axis=1, mode="clip")[:, 0]
@@ -171,8 +181,20 @@ _clip = functools.partial(
     activation="quick_gelu",
     feature="last",
 )
+_siglip = functools.partial(
+    Text,
+    vocabulary=32000,
+    length=64,
+    see_padding=True,
+    post_norm=False,
+    eps=1e-6,
+    activation="gelu_tanh",
+    feature="final",
+    projection_bias=True,
+)
 VARIANTS = {
     "bert_base": functools.partial(Text, width=768, depth=12, heads=12),
     "clip_text": functools.partial(_clip, width=512, depth=12, heads=8, projection=512),
+    "siglip_text": functools.partial(_siglip, width=768, depth=12, heads=12, projection=768),
     "text_nano": functools.partial(Text, width=128, depth=2, heads=4, vocabulary=1024, length=32),
 }

@@ -1,4 +1,4 @@
-"""The text tower of a file that has one beside its image encoder: CLIP's, as others save it."""
+"""The text tower of a file that has one beside its image encoder: CLIP's and SigLIP's."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,27 +6,29 @@ from typing import Any
 
 import numpy as np
 
-from m3i_jax import networks
+from m3i_jax import decoders, networks
 from m3i_jax.checkpoints.token_rows import aligned
 from m3i_jax.data import captions
 from m3i_jax.data.captions import Captions
 from m3i_jax.evaluation.features import NotMeasurable
-from m3i_jax.evaluation.models import Model
+from m3i_jax.evaluation.models import Model, module
 from m3i_jax.evaluation.terms import Pair
-from m3i_jax.interop import clip, files, importing
+from m3i_jax.interop import beside, files, importing
 from m3i_jax.interop.importing import Imported
 from m3i_jax.interop.rename import nested
 from m3i_jax.training.session import TOKENIZER
 
 PAIR = Pair("text", "text")
 TOWER, HEAD = "encoders/text", "decoders/text"
+OF_BLOCKS = ("heads", "mlp_ratio", "eps", "activation")
+SETTINGS = "tokenizer_config.json"
 
 
 def with_text(model: Model, *, what: str) -> tuple[Model, Captions]:
     """The model of a file with the text tower and the head of the same file, and its tokenizer.
 
-    The text tower is CLIP's: sizes are those of its tables, heads, eps and activation what lies
-    beside the file says, heads of 64 dimensions where it says nothing.
+    The text tower is that of the file's layout: sizes are those of its tables, heads, eps and
+    activation what lies beside the file says, heads of 64 dimensions where it says nothing.
 
     what: that needs it, for sentences.
 
@@ -39,9 +41,10 @@ def with_text(model: Model, *, what: str) -> tuple[Model, Captions]:
         raise NotMeasurable(f"{what} reads texts by a safetensors file, and '{path}' is none")
     imported = importing.read(weights)
     modules = importing.by_module(imported.params)
-    if imported.layout not in (clip.OPENAI, clip.HUGGING_FACE) or TOWER not in modules:
+    if not imported.layout.text or not modules.keys() >= {TOWER, HEAD}:
         raise NotMeasurable(
-            f"{what} needs a model of images and texts, and '{path}' has no text tower of CLIP's; "
+            f"{what} needs a model of images and texts, and '{path}' has no text tower of CLIP's "
+            "or SigLIP's; "
             "of a run of ours, evaluate the work directory"
         )
     file = weights.parent / TOKENIZER
@@ -53,28 +56,63 @@ def with_text(model: Model, *, what: str) -> tuple[Model, Captions]:
     tokenizer = captions.load(file, length=length)
     rows = len(modules[TOWER]["token_embed"]) + int(tokenizer.raised)
     modules = importing.by_module(aligned(imported, tokenizer, rows=rows).params)
+    tower = _tower(model, imported, modules[TOWER])
+    if beside.create(tower).see_padding:
+        row = _padding(weights, tokenizer, what=what)
+        table = modules[TOWER]["token_embed"]
+        modules[TOWER]["token_embed"] = np.concatenate([table[row : row + 1], table[1:]])
+    network = _network(model, tower, _head(model, imported, modules[HEAD]))
     text, head = (nested(modules[name]) for name in (TOWER, HEAD))
-    network = _network(model, imported, modules)
     image = model.params["encoders"]["image"]
     params = {"encoders": {"image": image, "text": text}, "decoders": {"text": head}}
     tokenizer.check(vocabulary=rows, length=length)
     return model._replace(network=network, params=params), tokenizer
 
 
-def _network(model: Model, imported: Imported, modules: Mapping[str, Any]) -> networks.Network:
-    """The network of both towers and of the head."""
-    sizes = _sizes(modules[TOWER])
+def _tower(model: Model, imported: Imported, params: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The block of the text tower."""
+    sizes = _sizes(params)
     said = {field: fact.value for field, fact in imported.stated.text.items()}
-    text = {"name": "clip_text", "heads": max(1, sizes["width"] // 64), **sizes}
+    text = {**imported.layout.text, "heads": max(1, sizes["width"] // 64), **sizes}
     # Of a file that says it once, both towers have the same (open_clip's quick_gelu).
-    text |= {"activation": model.block.get("activation", "quick_gelu"), **said}
-    bias = "head/bias" in modules[HEAD]
-    head = {"name": "linear", "pool": "class", "bias": bias, "logit_scale": True}
-    out = {"text": sizes["projection"] or sizes["width"]}
-    options = dict(image=model.image, dtype="float32", out=out)
-    return networks.build(
-        model.block, {"text": text | {"unit_norm": True}}, {"text": head}, **options
-    )
+    return text | {"activation": model.block.get("activation", "quick_gelu"), **said}
+
+
+def _head(model: Model, imported: Imported, params: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The block of the head; where it has blocks' fields, they are those of the image encoder."""
+    block, encoder = imported.layout.head, module(model)
+    has = decoders.variant(block["name"]).__dataclass_fields__
+    fields = {field: getattr(encoder, field) for field in OF_BLOCKS if field in has}
+    return {**block, **fields, **({"bias": "head/bias" in params} if "bias" in has else {})}
+
+
+def _network(model: Model, text: dict[str, Any], head: dict[str, Any]) -> networks.Network:
+    """The network of both towers and of the head."""
+    options = dict(image=model.image, dtype="float32")
+    options["out"] = {"text": text["projection"] or text["width"]}
+    text = {**text, "unit_norm": True}
+    return networks.build(model.block, {"text": text}, {"text": head}, **options)
+
+
+def _padding(weights: Path, tokenizer: Captions, *, what: str) -> int:
+    """Our id of the token that the texts of a file are padded with.
+
+    Of a tower that reads padding, its row is that of our own padding, 0; no caption has that.
+
+    Raises:
+      NotMeasurable: nothing says which token it is.
+    """
+    token = files.beside(weights, SETTINGS).get("pad_token")
+    token = token.get("content") if isinstance(token, Mapping) else token
+    own = files.beside(weights, TOKENIZER).get("padding") or {}
+    row = tokenizer.number(str(token or own.get("pad_token")))
+    if row is None:
+        raise NotMeasurable(
+            f"{what} needs to know what short texts are padded with, since the text tower reads it, "
+            f"and neither the padding in {TOKENIZER} beside '{weights}' nor pad_token in {SETTINGS} "
+            "names a token of its vocabulary"
+        )
+    return row
 
 
 def _sizes(params: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -89,4 +127,5 @@ def _sizes(params: Mapping[str, np.ndarray]) -> dict[str, Any]:
         "vocabulary": len(params["token_embed"]),
         "length": len(params["pos_embed"]),
         "projection": None if projection is None else projection.shape[1],
+        "projection_bias": "projection/bias" in params,
     }

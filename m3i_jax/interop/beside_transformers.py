@@ -104,10 +104,26 @@ _CLIP_VISION = Family(
     _LEARNED | {"patch_bias": False, "pre_norm": True},
     harmless=_TRAINING,
 )
+_SIGLIP_VISION = Family(
+    "vit_b16",
+    _CLIP_VISION.fields
+    | {
+        "hidden_act": ("activation", activation, "gelu_pytorch_tanh"),
+        "layer_norm_eps": ("eps", number, 1e-6),
+        "patch_size": ("patch", side, 16),
+    },
+    _LEARNED | {"class_token": False},
+    harmless=_TRAINING | {"vision_use_head"},
+)
 _CLIP_TEXT = {
     "num_attention_heads": ("heads", count, 8),
     "hidden_act": ("activation", activation, "quick_gelu"),
     "layer_norm_eps": ("eps", number, 1e-5),
+}
+_SIGLIP_TEXT = {
+    "num_attention_heads": ("heads", count, 12),
+    "hidden_act": ("activation", activation, "gelu_pytorch_tanh"),
+    "layer_norm_eps": ("eps", number, 1e-6),
 }
 _DINOV2 = Family(
     "vit_b16",
@@ -138,6 +154,7 @@ FAMILIES: dict[str, Family] = {
     "beit": _BEIT,
     "data2vec-vision": _BEIT,
     "clip_vision_model": _CLIP_VISION,
+    "siglip_vision_model": _SIGLIP_VISION,
     "swinv2": Family(
         "swin_v2_t",
         {
@@ -180,6 +197,8 @@ FAMILIES: dict[str, Family] = {
         harmless=_TRAINING | {"num_groups", "input_channels", "num_blocks_per_group", "freeze"},
     ),
 }
+# Model types of images and texts: the images' family, and the fields of the text tower.
+PAIRS = {"clip": (_CLIP_VISION, _CLIP_TEXT), "siglip": (_SIGLIP_VISION, _SIGLIP_TEXT)}
 # What every config of theirs may have, some from years ago; none of it changes an image's code.
 ANYWHERE = re.compile(
     r"_.*|architectures|model_type|transformers_version|torch_dtype|dtype|id2label|label2id|"
@@ -203,13 +222,13 @@ def model(said: Mapping[str, Any]) -> Stated | None:
     kind = None if "architecture" in said else _kind(said)
     if kind is None:
         return None
-    if kind == "clip":
-        return _clip(said)
+    if kind in PAIRS:
+        return _pair(said, *PAIRS[kind])
     if kind not in FAMILIES:
         raise ConfigError(
             # What a file says of itself is no slip: no other one is meant.
             f"config.json says that it is a {shown(kind)}, which no layout of ours reads"
-            f"{nearest('', [*FAMILIES, 'clip'])}"
+            f"{nearest('', [*FAMILIES, *PAIRS])}"
         )
     stated = _stated(FAMILIES[kind], said, WHERE)
     if kind == "vit_mae":
@@ -250,13 +269,15 @@ CLASSES = {
     "Data2VecVision": "data2vec-vision",
     "CLIP": "clip",
     "CLIPVision": "clip_vision_model",
+    "Siglip": "siglip",
+    "SiglipVision": "siglip_vision_model",
     "Swinv2": "swinv2",
     "ResNet": "resnet",
     "FlavaImageCodebook": "flava_image_codebook",
 }
 
 
-def _clip(said: Mapping[str, Any]) -> Stated:
+def _pair(said: Mapping[str, Any], vision: Family, text: Mapping[str, Any]) -> Stated:
     parts = {}
     for name in ("vision", "text"):
         # Where there is a `_dict`, as in files of before 2023, it is over the other.
@@ -266,10 +287,12 @@ def _clip(said: Mapping[str, Any]) -> Stated:
                 raise ConfigError(f"{WHERE}{key} is {part!r}, expected an object")
             parts[name] = {**parts.get(name, {}), **part}
     _check_keys(said, {f"{n}_config{x}" for n in parts for x in ("", "_dict")}, WHERE)
-    seen = "hidden_size intermediate_size num_hidden_layers max_position_embeddings".split()
-    _check_keys(parts["text"], {*_CLIP_TEXT, *seen}, WHERE + "text_config.")
-    image = _stated(_CLIP_VISION, parts["vision"], WHERE + "vision_config.")
-    return image._replace(text=_facts(_CLIP_TEXT, parts["text"], WHERE + "text_config."))
+    seen = (
+        "hidden_size intermediate_size num_hidden_layers max_position_embeddings projection_size"
+    ).split()
+    _check_keys(parts["text"], {*text, *seen}, WHERE + "text_config.")
+    image = _stated(vision, parts["vision"], WHERE + "vision_config.")
+    return image._replace(text=_facts(text, parts["text"], WHERE + "text_config."))
 
 
 def _check_keys(said: Mapping[str, Any], known: Any, where: str, harmless: Any = _TRAINING) -> None:

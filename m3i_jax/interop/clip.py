@@ -26,6 +26,10 @@ FIELDS = {
     "activation": "quick_gelu",
     "normalization": "clip",
 }
+BESIDE = {
+    "text": {"name": "clip_text"},
+    "head": {"name": "linear", "pool": "class", "logit_scale": True},
+}
 
 _OPENAI_BLOCK = under(
     (
@@ -58,7 +62,7 @@ _OPENAI_TEXT = (
     *leaf("projection/kernel", "text_projection"),
 )
 
-_HUGGING_FACE_BLOCK = under(
+HUGGING_FACE_BLOCK = under(
     (
         *norm("norm1", "layer_norm1"),
         *separate("attn", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -75,13 +79,13 @@ _HUGGING_FACE_IMAGE = (
     *leaf("pos_embed", "embeddings.position_embedding.weight", transform=TABLE),
     *leaf("patch_embed/kernel", "embeddings.patch_embedding.weight", transform=PATCHES),
     *norm("norm_pre", "pre_layrnorm"),
-    *_HUGGING_FACE_BLOCK,
+    *HUGGING_FACE_BLOCK,
     *norm("norm", "post_layernorm"),
 )
 _HUGGING_FACE_TEXT = (
     *leaf("token_embed", "embeddings.token_embedding.weight"),
     *leaf("pos_embed", "embeddings.position_embedding.weight"),
-    *_HUGGING_FACE_BLOCK,
+    *HUGGING_FACE_BLOCK,
     *norm("norm", "final_layer_norm"),
 )
 
@@ -101,6 +105,7 @@ OPENAI = Layout(
     _both(("visual.", _OPENAI_IMAGE), ("", _OPENAI_TEXT), "visual.proj", SAME),
     drops=("attn_mask", "input_resolution", "context_length", "vocab_size"),
     encoder=FIELDS,
+    **BESIDE,
 )
 HUGGING_FACE = Layout(
     "clip_huggingface",
@@ -115,6 +120,7 @@ HUGGING_FACE = Layout(
     ),
     drops=(r".*position_ids",),
     encoder=FIELDS,
+    **BESIDE,
 )
 # The image tower alone.
 OPENAI_IMAGE = Layout(

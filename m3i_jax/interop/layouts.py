@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.interop import clip, convolutional, dalle, huggingface, internimage, swin, vit
+from m3i_jax.interop import clip, convolutional, dalle, huggingface, internimage, siglip, swin, vit
 from m3i_jax.interop.rename import Layout, Rule, Sorted, listed, sort
 
 # Our own names, slash-joined: nothing is renamed, and nothing is lost.
@@ -16,6 +16,7 @@ LAYOUTS: tuple[Layout, ...] = (
     OWN,
     *vit.LAYOUTS,
     *clip.LAYOUTS,
+    *siglip.LAYOUTS,
     *huggingface.LAYOUTS,
     *swin.LAYOUTS,
     *convolutional.LAYOUTS,

@@ -43,6 +43,8 @@ class Layout(NamedTuple):
     prefixes: of all their keys, alternatives; the first is written.
     omitted: pattern of our paths that have no place there and are left out when written.
     encoder: fields of our encoder that such files need.
+    text, head: blocks of the text tower in such files, and of the decoder that images are compared
+      with it by; {} of files without texts.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Layout(NamedTuple):
     prefixes: tuple[str, ...] = ("",)
     omitted: str = "$^"
     encoder: Mapping[str, Any] = {}
+    text: Mapping[str, Any] = {}
+    head: Mapping[str, Any] = {}
 
 
 class Sorted(NamedTuple):

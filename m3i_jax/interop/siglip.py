@@ -1,0 +1,78 @@
+"""Tables of SigLIP in the names of Hugging Face: both towers, and the pooling head of images.
+
+Zhai et al. 2023, https://arxiv.org/abs/2303.15343. The head, the temperature and the bias are the
+decoder `text`. Weights of SigLIP 2 for one image size have the same names.
+"""
+
+from m3i_jax.build import ConfigError
+from m3i_jax.interop.clip import HUGGING_FACE_BLOCK
+from m3i_jax.interop.parts import PATCHES, TABLE, TRANSPOSED, leaf, linear, norm
+from m3i_jax.interop.rename import Layout, Transform, under
+
+IMAGE, TEXT, HEAD = "encoders/image/", "encoders/text/", "decoders/text/"
+FIELDS = {
+    "positions": "learned",
+    "class_token": False,
+    "activation": "gelu_tanh",
+    "normalization": "inception",
+}
+
+
+def _convolution(kernel):
+    if kernel.ndim == 2:
+        raise ConfigError(
+            "the patch embedding of vision_model is linear: these are weights of SigLIP 2's NaFlex "
+            "form, for images of any shape, which no encoder of ours is; take those of one image "
+            "size, whose model_type is 'siglip'"
+        )
+    return PATCHES.ours(kernel)
+
+
+_STEM = Transform(_convolution, PATCHES.theirs)
+_NUMBER = Transform(lambda x: x.reshape(()), lambda x: (x.reshape(1),))
+_IMAGE = (
+    *leaf("pos_embed", "embeddings.position_embedding.weight", transform=TABLE),
+    *linear("patch_embed", "embeddings.patch_embedding", transform=_STEM),
+    *HUGGING_FACE_BLOCK,
+    *norm("norm", "post_layernorm"),
+)
+_TEXT = (
+    *leaf("token_embed", "embeddings.token_embedding.weight"),
+    *leaf("pos_embed", "embeddings.position_embedding.weight"),
+    *HUGGING_FACE_BLOCK,
+    *norm("norm", "final_layer_norm"),
+    *linear("projection", "head"),
+)
+_POOL = (
+    *leaf("probe", "probe"),
+    *leaf("attn/qkv/kernel", "attention.in_proj_weight", transform=TRANSPOSED),
+    *leaf("attn/qkv/bias", "attention.in_proj_bias"),
+    *linear("attn/proj", "attention.out_proj"),
+    *norm("norm", "layernorm"),
+    *linear("mlp/fc1", "mlp.fc1"),
+    *linear("mlp/fc2", "mlp.fc2"),
+)
+
+HUGGING_FACE = Layout(
+    "siglip_huggingface",
+    (
+        *under(_IMAGE, ours=IMAGE, theirs="vision_model."),
+        *under(_POOL, ours=HEAD, theirs="vision_model.head."),
+        *under(_TEXT, ours=TEXT, theirs="text_model."),
+        *leaf(HEAD + "unit/logit_scale", "logit_scale", transform=_NUMBER),
+        *leaf(HEAD + "logit_bias", "logit_bias", transform=_NUMBER),
+    ),
+    drops=(r".*position_ids",),
+    encoder=FIELDS,
+    text={"name": "siglip_text"},
+    head={"name": "map_head", "logit_scale": True, "logit_bias": -10.0},
+)
+# The image tower alone.
+HUGGING_FACE_IMAGE = Layout(
+    "siglip_image_huggingface",
+    under(_IMAGE, ours=IMAGE),
+    drops=(r".*position_ids", r"head\..*"),
+    prefixes=("", "vision_model."),
+    encoder=FIELDS,
+)
+LAYOUTS = (HUGGING_FACE, HUGGING_FACE_IMAGE)

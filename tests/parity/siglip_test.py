@@ -1,0 +1,132 @@
+"""Zero-shot and retrieval of a SigLIP that transformers has saved, against its own embeddings."""
+
+import json
+
+import numpy as np
+import pytest
+import tokenizers
+from safetensors.numpy import load_file
+from tokenizers import models as words
+from tokenizers import normalizers, pre_tokenizers, processors
+
+from m3i_jax.build import ConfigError
+from m3i_jax.evaluation import datasets, foreign_text, image_text, zero_shot
+from m3i_jax.evaluation.evaluation import Evaluation
+from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.evaluation.foreign import of_file
+from m3i_jax.interop import conversion, importing
+from tests.evaluation import toy_models
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+SIZES = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48)
+WORDS = "<pad> </s> <unk> a photo of the one two seven nine".split()
+LENGTH, END = 7, 1
+TEXTS = ["A photo, of a two!", "the seven", "", "a photo of the nine a photo of the nine"]
+CANONICAL = ["a photo of a two", "the seven", "", "a photo of the nine a photo of the nine"]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """(folder, model): a SigLIP whose tokenizer pads with its end token and lowers all letters."""
+    folder = tmp_path_factory.mktemp("siglip")
+    config = transformers.SiglipConfig(
+        text_config=dict(**SIZES, vocab_size=len(WORDS), max_position_embeddings=LENGTH),
+        vision_config=dict(**SIZES, image_size=16, patch_size=8),
+    )
+    torch.manual_seed(0)
+    model = transformers.SiglipModel(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.3 * torch.randn_like(parameter))
+        model.logit_scale.fill_(5.0)  # beyond CLIP's limit, as SigLIP's may be
+        model.logit_bias.fill_(-9.0)
+    model.save_pretrained(folder)
+    tokenizer_of().save(str(folder / "tokenizer.json"))
+    return folder, model
+
+
+def tokenizer_of():
+    vocabulary = {word: i for i, word in enumerate(WORDS)}
+    tokenizer = tokenizers.Tokenizer(words.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Lowercase(), normalizers.Replace(tokenizers.Regex(r"[[:punct:]]"), "")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(["</s>", "<unk>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", END)]
+    )
+    tokenizer.enable_padding(pad_id=END, pad_token="</s>")
+    return tokenizer
+
+
+def ids(text):
+    row = [WORDS.index(word) for word in text.split()][: LENGTH - 1] + [END]
+    return row + [END] * (LENGTH - len(row))
+
+
+def on_scenes(model, **how):
+    source = datasets.of_run(toy_models.of_config("classification"))
+    return Evaluation(model, source, batch=10, **how)
+
+
+def test_images_texts_and_logits_are_its_own(saved):
+    folder, theirs = saved
+    evaluation = on_scenes(of_file(folder), test_limit=12)
+    compared = image_text.of(evaluation, what="it")
+    told = evaluation.mapped("test", compared.image, name=compared.name).features
+    source = evaluation.source("test")
+    pixels = np.stack([source[i].image for i in range(12)]).transpose(0, 3, 1, 2) / 127.5 - 1
+    with torch.no_grad():
+        want = theirs(
+            input_ids=torch.tensor([ids(text) for text in CANONICAL]),
+            pixel_values=torch.from_numpy(np.float32(pixels)),
+        )
+    scale = np.exp(5.0)
+    np.testing.assert_allclose(told / scale, want.image_embeds, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(compared.text(TEXTS), want.text_embeds, rtol=1e-5, atol=1e-5)
+    bias = foreign_text.with_text(evaluation.model, what="it")[0].params["decoders"]["text"]
+    logits = zero_shot.scores(told, compared.text(TEXTS)) + bias["logit_bias"]
+    np.testing.assert_allclose(logits, want.logits_per_image, rtol=1e-5, atol=1e-5 * scale)
+    assert np.ptp(want.logits_per_image.numpy()) > 1 and compared.tokens == LENGTH
+
+
+def test_what_pads_is_said_beside_the_tokenizer_or_it_is_refused(saved, tmp_path):
+    folder, _ = saved
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    tokenizer = tokenizer_of()
+    tokenizer.no_padding()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    model = of_file(tmp_path)
+    with pytest.raises(NotMeasurable, match="what short texts are padded with"):
+        foreign_text.with_text(model, what="it")
+    said = {"pad_token": {"content": "</s>"}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
+    found, want = (
+        foreign_text.with_text(m, what="it")[0].params["encoders"]["text"]["token_embed"]
+        for m in (model, of_file(folder))
+    )
+    np.testing.assert_array_equal(found, want)
+
+
+def test_the_image_tower_alone_has_the_same_features(saved, tmp_path):
+    folder, theirs = saved
+    theirs.vision_model.save_pretrained(tmp_path)
+    alone, whole = of_file(tmp_path), of_file(folder)
+    assert alone.block == whole.block and alone.pool == "mean"
+    for path, x in importing.by_module(importing.read(folder).params)["encoders/image"].items():
+        node = alone.params["encoders"]["image"]
+        for name in path.split("/"):
+            node = node[name]
+        np.testing.assert_array_equal(np.ravel(node), np.ravel(x), err_msg=path)
+
+
+def test_naflex_is_refused_by_name(saved):
+    state = load_file(saved[0] / "model.safetensors")
+    stem = "vision_model.embeddings.patch_embedding.weight"
+    with pytest.raises(ConfigError, match="SigLIP 2's NaFlex form"):
+        importing.renamed(state | {stem: state[stem].reshape(32, -1)}, what="it")
+    assert conversion.read(saved[0]).layout.name == "siglip_huggingface"

@@ -335,7 +335,7 @@ BEHIND = "prob p probability value val rate ratio coef coefficient num number co
 # {block: {patterns of the names of its functions, "" = all of them: keys}}: where a name is looked
 # for that another block does not have. Only what is there for certain is ever named.
 VIT, SWIN, RESNET, REPLK, INTERN = "vit_*", "swin_*", "resnet*", "replknet_*", "internimage_*"
-TEXT = "bert_base clip_text text_nano"
+TEXT = "bert_base clip_text siglip_text text_nano"
 HOMES: dict[str, dict[str, str]] = {
     "": {
         "": "batch duration warmup seed image dtype accumulate epoch_size threads unreadable data "

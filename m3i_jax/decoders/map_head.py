@@ -53,7 +53,7 @@ class MAPHead(nn.Module):
 
     @nn.nowrap
     def check_input(self, *, width: int, depth: int = 0) -> None:
-        """Raises ConfigError for tokens of a width that is not `out`, or that heads do not divide."""
+        """Raises ConfigError for tokens of another width than `out`, or one that heads cut."""
         if width % self.heads:
             raise ConfigError(
                 f"the map_head decoder gets tokens of width {width}, "

@@ -148,7 +148,7 @@ class Text(nn.Module):
         return x
 
     def _mask(self, tokens):
-        """Which tokens each attends to: (1, 1, T, T) backwards, (B, 1, 1, T) but padding, or all."""
+        """Whom each attends to: (1, 1, T, T) backwards, (B, 1, 1, T) but padding; None = all."""
         if self.causal:
             count = tokens.shape[1]
             return jnp.tril(jnp.ones((count, count), bool))[None, None]

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
-from m3i_jax import decoders, networks
+from m3i_jax import networks, trees
 from m3i_jax.checkpoints.token_rows import aligned
 from m3i_jax.data import captions
 from m3i_jax.data.captions import Captions
@@ -15,12 +16,11 @@ from m3i_jax.evaluation.models import Model, module
 from m3i_jax.evaluation.terms import Pair
 from m3i_jax.interop import beside, files, importing
 from m3i_jax.interop.importing import Imported
-from m3i_jax.interop.rename import nested
+from m3i_jax.interop.rename import Layout, listed, nested
 from m3i_jax.training.session import TOKENIZER
 
 PAIR = Pair("text", "text")
 TOWER, HEAD = "encoders/text", "decoders/text"
-OF_BLOCKS = ("heads", "mlp_ratio", "eps", "activation")
 SETTINGS = "tokenizer_config.json"
 
 
@@ -33,7 +33,8 @@ def with_text(model: Model, *, what: str) -> tuple[Model, Captions]:
     what: that needs it, for sentences.
 
     Raises:
-      NotMeasurable: the file has no text tower, or there is no tokenizer.json beside it.
+      NotMeasurable: the file has no text tower or not all of it, or there is no tokenizer.json
+        beside it.
     """
     path = Path(model.name)
     weights = files.located(path)
@@ -61,10 +62,14 @@ def with_text(model: Model, *, what: str) -> tuple[Model, Captions]:
         row = _padding(weights, tokenizer, what=what)
         table = modules[TOWER]["token_embed"]
         modules[TOWER]["token_embed"] = np.concatenate([table[row : row + 1], table[1:]])
-    network = _network(model, tower, _head(model, imported, modules[HEAD]))
+    network = _network(model, tower, imported.layout)
     text, head = (nested(modules[name]) for name in (TOWER, HEAD))
     image = model.params["encoders"]["image"]
     params = {"encoders": {"image": image, "text": text}, "decoders": {"text": head}}
+    wanted = trees.named_leaves(jax.eval_shape(network.init, jax.random.key(0)))
+    there = {name for name, _ in trees.named_leaves(params)}
+    if lacking := [name for name, _ in wanted if name not in there]:
+        raise NotMeasurable(f"{what} needs all of the towers, and '{path}' lacks {listed(lacking)}")
     tokenizer.check(vocabulary=rows, length=length)
     return model._replace(network=network, params=params), tokenizer
 
@@ -78,16 +83,10 @@ def _tower(model: Model, imported: Imported, params: Mapping[str, np.ndarray]) -
     return text | {"activation": model.block.get("activation", "quick_gelu"), **said}
 
 
-def _head(model: Model, imported: Imported, params: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The block of the head; where it has blocks' fields, they are those of the image encoder."""
-    block, encoder = imported.layout.head, module(model)
-    has = decoders.variant(block["name"]).__dataclass_fields__
-    fields = {field: getattr(encoder, field) for field in OF_BLOCKS if field in has}
-    return {**block, **fields, **({"bias": "head/bias" in params} if "bias" in has else {})}
-
-
-def _network(model: Model, text: dict[str, Any], head: dict[str, Any]) -> networks.Network:
+def _network(model: Model, text: dict[str, Any], layout: Layout) -> networks.Network:
     """The network of both towers and of the head."""
+    encoder = module(model)
+    head = {**layout.head, **{field: getattr(encoder, field) for field in layout.head_like_encoder}}
     options = dict(image=model.image, dtype="float32")
     options["out"] = {"text": text["projection"] or text["width"]}
     text = {**text, "unit_norm": True}
@@ -108,9 +107,9 @@ def _padding(weights: Path, tokenizer: Captions, *, what: str) -> int:
     row = tokenizer.number(str(token or own.get("pad_token")))
     if row is None:
         raise NotMeasurable(
-            f"{what} needs to know what short texts are padded with, since the text tower reads it, "
-            f"and neither the padding in {TOKENIZER} beside '{weights}' nor pad_token in {SETTINGS} "
-            "names a token of its vocabulary"
+            f"{what} needs to know what short texts are padded with, since the text tower reads "
+            f"it; beside '{weights}' neither the padding of {TOKENIZER} nor pad_token in "
+            f"{SETTINGS} names a token of the vocabulary"
         )
     return row
 

@@ -28,7 +28,7 @@ FIELDS = {
 }
 BESIDE = {
     "text": {"name": "clip_text"},
-    "head": {"name": "linear", "pool": "class", "logit_scale": True},
+    "head": {"name": "linear", "pool": "class", "bias": False, "logit_scale": True},
 }
 
 _OPENAI_BLOCK = under(

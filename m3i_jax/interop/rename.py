@@ -45,6 +45,7 @@ class Layout(NamedTuple):
     encoder: fields of our encoder that such files need.
     text, head: blocks of the text tower in such files, and of the decoder that images are compared
       with it by; {} of files without texts.
+    head_like_encoder: fields of that decoder that are those of the image encoder.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Layout(NamedTuple):
     encoder: Mapping[str, Any] = {}
     text: Mapping[str, Any] = {}
     head: Mapping[str, Any] = {}
+    head_like_encoder: tuple[str, ...] = ()
 
 
 class Sorted(NamedTuple):

@@ -66,6 +66,7 @@ HUGGING_FACE = Layout(
     encoder=FIELDS,
     text={"name": "siglip_text"},
     head={"name": "map_head", "logit_scale": True, "logit_bias": -10.0},
+    head_like_encoder=("heads", "mlp_ratio", "eps", "activation"),
 )
 # The image tower alone.
 HUGGING_FACE_IMAGE = Layout(

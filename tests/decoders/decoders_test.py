@@ -14,6 +14,7 @@ def test_names():
         "dense_heads",
         "infill",
         "linear",
+        "map_head",
         "mlp",
         "pooled",
         "projector",

@@ -19,6 +19,9 @@ def test_parameter_counts(key):
     assert count(key, "bert_base", **wordpiece) == 109_482_240
     assert count(key, "bert_base") == 123_060_480
     assert count(key, "clip_text") == 63_428_096
+    # Of SigLIP's: tables, twelve blocks, the last norm, a square projection with a bias.
+    tables, block = (32000 + 64) * 768, 12 * 768**2 + 13 * 768
+    assert count(key, "siglip_text") == tables + 12 * block + 2 * 768 + 768**2 + 768
 
 
 def ready(key, **overrides):
@@ -59,6 +62,20 @@ def test_causal_reads_the_last_real_token(key):
     np.testing.assert_allclose(
         first_token(TEXTS.at[0, 2].set(10)), first_token(TEXTS), rtol=1e-5, atol=1e-6
     )
+
+
+def test_siglips_padding_is_read_and_its_last_position_stands_for_the_text(key):
+    style = dict(post_norm=False, see_padding=True, feature="final", activation="gelu_tanh")
+    embed = ready(key, **style)
+    # Two more tokens of padding are two more tokens, ...
+    assert np.abs(embed(TEXTS) - embed(jnp.pad(TEXTS, ((0, 0), (0, 2)))))[:2].max() > 1e-3
+    # ... a text without any is what the last token that is none says, ...
+    last = ready(key, **style | {"feature": "last"})
+    np.testing.assert_array_equal(embed(TEXTS)[2], last(TEXTS)[2])
+    assert np.abs(embed(TEXTS) - last(TEXTS))[:2].max() > 1e-3
+    # ... and every position reads those behind it.
+    first = ready(key, **style | {"feature": "first"})
+    assert np.abs(first(TEXTS.at[0, 2].set(10)) - first(TEXTS))[0].max() > 1e-3
 
 
 def test_empty_text_is_finite_and_unit_norm(key):

@@ -103,5 +103,5 @@ def test_a_file_without_texts_or_without_a_tokenizer_is_a_sentence(saved, tmp_pa
     own.mkdir()
     both = {path: np.array(x) for path, x in trees.named_leaves(params)}
     save_file(both, own / "model.safetensors")
-    with pytest.raises(NotMeasurable, match="no text tower of CLIP's; of a run of ours, evaluate"):
+    with pytest.raises(NotMeasurable, match="no text tower of CLIP's or SigLIP's; of a run"):
         image_text.of(on_scenes(of_file(own, **{"encoder": "vit_nano", **KNOWN})), what="it")

@@ -12,6 +12,7 @@ DALLE = dict(name="dalle_encoder", image=32, width=4, vocabulary=12)
 RESNET = dict(name="resnet50", image=32, depths=(1, 2), width=4)
 BEIT = dict(positions="none", qkv_bias="qv", layer_scale=0.1)
 CLIP = dict(positions="learned", patch_bias=False, pre_norm=True)
+SIGLIP = dict(positions="learned", class_token=False)
 # Layout -> an encoder that needs all of its rules for encoders, or nearly.
 ENCODERS = {
     "m3i_jax": dict(hide="mask", relative_bias="layer", layer_scale=0.1),
@@ -26,6 +27,8 @@ ENCODERS = {
     "clip_huggingface": CLIP,
     "clip_image": CLIP,
     "clip_image_huggingface": CLIP,
+    "siglip_huggingface": SIGLIP,
+    "siglip_image_huggingface": SIGLIP,
     "huggingface": dict(positions="learned", hide="mask"),
     "mae_huggingface": dict(positions="learned"),
     "dinov2_huggingface": dict(positions="learned", layer_scale=0.1, hide="mask"),

@@ -151,7 +151,6 @@ REFUSED = {
     "swin's eps": ("Swinv2", SWIN, dict(layer_norm_eps=1e-3), "layer_norm_eps is 0.001, and our"),
     "gelu": ("ResNet", RESNET, dict(hidden_act="gelu"), "hidden_act is 'gelu', and our"),
     "first stage": ("ResNet", RESNET, dict(downsample_in_first_stage=True), "first_stage is True"),
-    "siglip": ("SiglipVision", SIZES, {}, "patch_embedding.bias"),
     "four registers": ("Dinov2WithRegisters", DINO, {}, "register_tokens"),
     "type": ("ViT", SIZES, dict(model_type="yolos"), "is a 'yolos', which no layout of ours reads"),
 }

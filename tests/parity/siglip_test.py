@@ -5,16 +5,14 @@ import json
 import numpy as np
 import pytest
 import tokenizers
-from safetensors.numpy import load_file
 from tokenizers import models as words
 from tokenizers import normalizers, pre_tokenizers, processors
 
-from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import datasets, foreign_text, image_text, zero_shot
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.foreign import of_file
-from m3i_jax.interop import conversion, importing
+from m3i_jax.interop import importing
 from tests.evaluation import toy_models
 
 torch = pytest.importorskip("torch")
@@ -122,11 +120,3 @@ def test_the_image_tower_alone_has_the_same_features(saved, tmp_path):
         for name in path.split("/"):
             node = node[name]
         np.testing.assert_array_equal(np.ravel(node), np.ravel(x), err_msg=path)
-
-
-def test_naflex_is_refused_by_name(saved):
-    state = load_file(saved[0] / "model.safetensors")
-    stem = "vision_model.embeddings.patch_embedding.weight"
-    with pytest.raises(ConfigError, match="SigLIP 2's NaFlex form"):
-        importing.renamed(state | {stem: state[stem].reshape(32, -1)}, what="it")
-    assert conversion.read(saved[0]).layout.name == "siglip_huggingface"

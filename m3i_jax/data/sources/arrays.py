@@ -248,13 +248,14 @@ def _held(parts: dict[str, Place], shared: dict[str, Place]) -> Held:
     """The arrays of a split; classes of training where it has none of its own."""
     roles = {"classes": shared["classes"]} | parts if "classes" in shared else parts
     read = {role: _array(place) for role, place in roles.items()}
-    images, count = read["images"], len(read["images"])
-    file = parts["images"].file
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)):
+    images, file = read["images"], parts["images"].file
+    fits = images.ndim in (3, 4) and images.shape[3:] in ((), (3,)) and images.size
+    if images.dtype != np.uint8 or not fits:
         raise ConfigError(
             f"'{file}' has images of {images.dtype} {images.shape}, expected uint8 (N, H, W, 3) or "
-            "(N, H, W)"
+            "(N, H, W), none of them 0"
         )
+    count = len(images)
     for role in ("labels", "captions"):
         array = read.get(role)
         if array is not None and (array.shape[:1] != (count,) or array.size != count):

@@ -12,6 +12,7 @@ from m3i_jax import ordinary
 SEEN_BYTES = 256 * 2**20  # of files that are looked at as a whole
 SEEN_BLOCKS = 512  # of larger ones
 BLOCK = 2**16
+FURTHEST = 2**63 - 1  # bytes that a file may have, as the system counts them
 
 
 def named(files: Iterable[Path], *said: object) -> str:
@@ -64,6 +65,8 @@ def at(file: Path, offset: int, size: int) -> bytes:
 
 def pread(descriptor: int, offset: int, size: int) -> bytes:
     """As `at`, of a file that is open; a read that gives less is gone on with."""
+    if not 0 <= offset <= FURTHEST - size:  # as a damaged header says
+        return b""
     parts, left = [], size
     while left and (part := os.pread(descriptor, left, offset + size - left)):
         parts.append(part)

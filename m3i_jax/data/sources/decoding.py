@@ -14,6 +14,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 65_500  # the largest JPEG; longer ones are attacks
 MAX_BYTES = 256 * 2**20
+JPEG = b"\xff\xd8"  # what one begins with
+MAX_SCANS = 100  # of a JPEG; libjpeg's own progressive ones have ten
+MAX_SEGMENTS = 2000  # in front of its first scan; profiles and notes have up to 255 of a kind each
 
 Decoder = Callable[[bytes], np.ndarray]
 
@@ -39,6 +42,29 @@ def bounded(size: int) -> int:
     return size
 
 
+def bounded_scans(data: bytes) -> None:
+    """Refuses a JPEG that takes far longer than its pixels do: each scan goes over all of them,
+    however few bytes it has. ITU-T T.81, B.1, https://www.w3.org/Graphics/JPEG/itu-t81.pdf.
+
+    Raises:
+      ValueError: it has more than `MAX_SCANS`, or more than `MAX_SEGMENTS` in front of them.
+    """
+    if data[:2] != JPEG:
+        return
+    place = 2
+    for _ in range(MAX_SEGMENTS):
+        mark = data[place : place + 2]
+        if mark[:1] != b"\xff" or mark[1:] == b"\xda":
+            break
+        size = int.from_bytes(data[place + 2 : place + 4], "big")
+        place += 1 if mark[1:] == b"\xff" else 2 + size  # one may be filled up with more of them
+    else:
+        raise ValueError(f"more than {MAX_SEGMENTS} segments in front of its first scan")
+    # Among the values of a scan there is a zero behind each 255.
+    if (scans := data.count(b"\xff\xda", place)) > MAX_SCANS:
+        raise ValueError(f"{scans} scans, more than {MAX_SCANS}")
+
+
 def reason(error: Exception) -> str:
     """What a decoder has met, in words for the user."""
     if isinstance(error, UnidentifiedImageError):  # its own words show our buffer
@@ -58,6 +84,7 @@ def decode_image(
     Raises:
       ValueError, OSError, SyntaxError: not an image of these formats, broken, or too large.
     """
+    bounded_scans(data)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:  # reads the header only
         width, height = image.size
         if width * height > max_pixels or max(width, height) > MAX_SIDE:

@@ -10,9 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from m3i_jax.data.sources.decoding import MAX_PIXELS, MAX_SIDE, Decoder, decode_image
+from m3i_jax.data.sources.decoding import (
+    JPEG,
+    MAX_PIXELS,
+    MAX_SIDE,
+    Decoder,
+    bounded_scans,
+    decode_image,
+)
 
-START = b"\xff\xd8"  # of a JPEG
 MODES = ("YCbCr", "Gray", "RGB")  # CMYK is left to Pillow
 SMALLER = (8, 4, 2)
 Reduction = Callable[[int, int], int]
@@ -32,7 +38,7 @@ def faster(decode: Decoder, reduction: Reduction) -> Decoder:
     library = simplejpeg()
 
     def read(data: bytes) -> np.ndarray:
-        image = _jpeg(library, data, reduction, most) if data[:2] == START else None
+        image = _jpeg(library, data, reduction, most) if data[:2] == JPEG else None
         return decode(data) if image is None else image
 
     return read
@@ -48,6 +54,7 @@ def simplejpeg() -> Any:
 def _jpeg(library: Any, data: bytes, reduction: Reduction, most: int) -> np.ndarray | None:
     """The pixels of a sound JPEG of a bounded size, (H, W, 3) uint8; None of another."""
     try:
+        bounded_scans(data)
         height, width, mode, _ = library.decode_jpeg_header(data)
         if mode not in MODES or height * width > most or max(height, width) > MAX_SIDE:
             return None

@@ -154,7 +154,7 @@ def _files(folder: Path) -> list[Path]:
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or not name:
             raise ConfigError(f"'{place}': '{name}' is no name of a file beside it")
-        if not (folder / name).is_file():
+        if not os.path.isfile(folder / name):  # False also of a name that no file can have
             raise ConfigError(f"'{folder}' lacks '{name}', one of {len(names)} files")
     if not names:
         raise ConfigError(f"'{place}' lists no files")

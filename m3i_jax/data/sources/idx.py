@@ -6,10 +6,11 @@ dimension as four bytes with the largest first (LeCun et al. 1998, http://yann.l
 
 import gzip
 import hashlib
+import math
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from m3i_jax.data.sources.protocol import NoSplit, Sample, Source, listed
 from m3i_jax.data.sources.relabelled import relabelled
 from m3i_jax.texts import Filled
 
+PART = 2**20  # bytes that are read at once
 UBYTE = 8  # the type of every file of this kind
 FILES = {"train": "train", "test": "t10k"}  # what their names begin with
 GARMENTS = (
@@ -177,17 +179,34 @@ def _values(path: Path, rank: int) -> np.ndarray:
       ConfigError: it is none, of another type or number of dimensions, or longer or shorter.
     """
     try:
-        data = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            shape = _shape(path, stream.read(4 + 4 * rank), rank)
+            expected = math.prod(shape)
+            values = np.frombuffer(_at_most(stream, expected + 1), np.uint8)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ConfigError(f"'{path}' is no sound gzip file: {error}") from error
-    if len(data) < 4 + 4 * rank or tuple(data[:4]) != (0, 0, UBYTE, rank):
+    except (OSError, MemoryError) as error:
+        raise ConfigError(f"'{path}' cannot be read: {error or 'it is too large'}") from error
+    if len(values) != expected or not expected:
+        more = "or more " * (len(values) > expected)
+        raise ConfigError(f"'{path}' has {len(values)} {more}values, but its header says {shape}")
+    return values.reshape(shape)
+
+
+def _shape(path: Path, head: bytes, rank: int) -> tuple[int, ...]:
+    """What the header of an idx file says."""
+    if len(head) < 4 + 4 * rank or tuple(head[:4]) != (0, 0, UBYTE, rank):
         raise ConfigError(
-            f"'{path}' begins with {list(data[:4])}, expected {[0, 0, UBYTE, rank]}: an idx file "
+            f"'{path}' begins with {list(head[:4])}, expected {[0, 0, UBYTE, rank]}: an idx file "
             f"of bytes in {rank} dimension{'s' * (rank > 1)}"
         )
-    shape = tuple(int(size) for size in np.frombuffer(data, ">u4", rank, 4))
-    values = np.frombuffer(data, np.uint8, offset=4 + 4 * rank)
-    expected = int(np.prod(shape, dtype=object))
-    if len(values) != expected:
-        raise ConfigError(f"'{path}' has {len(values)} values, but its header says {shape}")
-    return values.reshape(shape)
+    return tuple(int(size) for size in np.frombuffer(head, ">u4", rank, 4))
+
+
+def _at_most(stream: BinaryIO, size: int) -> bytes:
+    """So many bytes, or all that there are: a little of gzip may become very much."""
+    parts = []
+    while size and (part := stream.read(min(size, PART))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

@@ -181,7 +181,10 @@ def _stored(said: Mapping[str, Any]) -> Stored:
         raise ValueError(f"'{name}' is no name of a file beside it")
     if not isinstance(digest, str) or len(digest) != 64:
         raise ValueError(f"the digest of '{name}' is none of SHA-256")
-    return Stored(name, _count(said["records"]), _count(said["bytes"]), digest)
+    records, size = _count(said["records"]), _count(said["bytes"])
+    if records > size:
+        raise ValueError(f"{records} records of '{name}' in {size} bytes")
+    return Stored(name, records, size, digest)
 
 
 def _count(number: Any) -> int:

@@ -100,8 +100,11 @@ def chosen(schema: Any, asked: Asked, *, what: str) -> Columns:
     texts = {name.casefold(): name for name in kinds if _is_text(kinds[name])}
     captions = [texts[key] for key in caption_files.KEYS if key in texts]
     caption = _one(asked.caption, captions, kinds, kinds, what, "caption") if asked.captions else ""
-    names = tuple(map(str, said.get(label, {}).get("names") or ()))
+    names = said.get(label, {}).get("names")
+    names = tuple(map(str, names)) if isinstance(names, list) else ()
     used = (image, label, caption)
+    if twice := [name for name in used if name and schema.names.count(name) > 1]:
+        raise ConfigError(f"{what} has the column '{twice[0]}' more than once")
     others = [name for name in kinds if name not in used and _annotates(name, kinds[name])]
     image, label, caption, *others = (
         Column(name, bool(name) and _is_struct(kinds[name])) for name in (*used, *others)
@@ -199,7 +202,7 @@ def labels(
     if not _says_class(column.type):
         raise ConfigError(f"the labels of {what} are {column.type}, expected numbers or texts")
     if names and pa.types.is_integer(column.type):
-        codes = column.fill_null(-1).to_numpy()
+        codes = _whole(column, what).fill_null(-1).to_numpy()
         if len(codes) and codes.max() >= len(names):
             raise ConfigError(f"{what} has the label {codes.max()}, but {len(names)} classes")
         return Labels(np.maximum(codes, -1).astype(np.int32), tuple(names))
@@ -212,6 +215,15 @@ def labels(
     places = np.full(len(met) + 1, -1, np.int32)  # the last one is that of nulls
     places[:-1][some] = called.places[:-1]
     return Labels(places[encoded.indices.fill_null(len(met)).to_numpy()], called.names, called.note)
+
+
+def _whole(column: Any, what: str) -> Any:
+    """Numbers with room for a -1, which unsigned ones have not."""
+    pa = pyarrow(what)
+    try:
+        return column.cast(pa.int64())
+    except ValueError as error:
+        raise ConfigError(f"the labels of {what} are too large: {error}") from error
 
 
 def value(scalar: Any) -> Any:

@@ -54,6 +54,10 @@ class TableRecords:
         self.files, self._tables = tuple(tables.files), tables
         self._columns = _columns(tables, asked)
         self._ends = np.cumsum([0, *(group.rows for group in tables.groups)])
+        if (least := min((group.rows for group in tables.groups), default=0)) < 0:
+            raise ConfigError(
+                f"'{self.files[0].parent}' is damaged: it has a group of {least} rows"
+            )
         if not len(self):
             raise ConfigError(f"no rows in the files of '{self.files[0].parent}'")
         labels = self._labels(names)
@@ -76,12 +80,17 @@ class TableRecords:
         return Encoded(image, caption_files.listed(caption), annotations=said)
 
     def captions(self) -> Iterator[str]:
-        """Those of all rows, group by group."""
+        """Those of all rows, group by group; of one that is damaged there are none."""
         if not self._columns.caption.name:
             return itertools.repeat("", len(self))
-        column = self._columns.caption
-        parts = (self._tables.column(group, column) for group in self._tables.groups)
-        return (caption_files.listed(text.as_py()) for part in parts for text in part)
+        return (text for group in self._tables.groups for text in self._captions(group))
+
+    def _captions(self, group: Group) -> list[str]:
+        try:
+            column = self._read(group, self._columns.caption)
+            return [caption_files.listed(text.as_py()) for text in column]
+        except ValueError:
+            return [""] * group.rows
 
     def where(self, index: int) -> str:
         """The file and the row in it."""
@@ -102,8 +111,15 @@ class TableRecords:
 
     def _part(self, key: tuple[int, Column]) -> tuple[Any, int]:
         """A column of a group and how many bytes it has."""
-        column = self._tables.column(self._tables.groups[key[0]], key[1])
+        column = self._read(self._tables.groups[key[0]], key[1])
         return column, column.nbytes
+
+    def _read(self, group: Group, column: Column) -> Any:
+        """A column of a group, which has a value for each row."""
+        values = self._tables.column(group, column)
+        if len(values) != group.rows:
+            raise ValueError(f"'{column.name}' has {len(values)} values in {group.rows} rows")
+        return values
 
     def _labels(self, names: str | None) -> table_columns.Labels:
         """The classes of all rows."""
@@ -111,7 +127,10 @@ class TableRecords:
         label = self._columns.label
         if not label.name:
             return table_columns.Labels(np.broadcast_to(np.int32(-1), len(self)), ())
-        parts = [self._tables.column(group, label) for group in self._tables.groups]
+        try:
+            parts = [self._read(group, label) for group in self._tables.groups]
+        except ValueError as error:
+            raise ConfigError(f"the labels of '{folder}' cannot be read: {error}") from error
         chunks = [chunk for part in parts for chunk in part.chunks]
         column = table_columns.pyarrow("a table").chunked_array(chunks)
         return table_columns.labels(column, self._columns.names, folder, names, what=f"'{folder}'")

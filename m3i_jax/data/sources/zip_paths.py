@@ -12,7 +12,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ ENCRYPTED = 1  # a bit of a member's flags
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 HEADER = struct.Struct("<4s22xHH")  # of a member: what it begins with, lengths of its names
 LARGEST = 2**28  # bytes of a member that are unpacked
+DEEPEST = 100  # folders of a name: each is a path of its own
 BEGINNING = 2**16  # bytes that are unpacked where only the first ones are asked for
 
 
@@ -67,6 +68,7 @@ class Archive:
             with zipfile.ZipFile(path) as file:
                 for info in file.infolist():
                     self._add(info)
+            self._over = _overlapping(self.files.values())
         except Exception as error:  # damaged lists raise what they like
             why = str(error) or type(error).__name__
             raise ConfigError(f"'{path}' is no sound zip file: {why}") from error
@@ -93,6 +95,8 @@ class Archive:
         """Why a member is left out; "" of one that is not."""
         if any(part in ("", ".", "..") for part in parts):
             return "name that leads elsewhere"
+        if len(parts) > DEEPEST:
+            return "name of too many folders"
         if stat.S_ISLNK(info.external_attr >> 16):
             return "link"
         if info.flag_bits & ENCRYPTED:
@@ -112,6 +116,8 @@ class Archive:
         entry, whole = self.files[name], most >= self.files[name].size
         if entry.method not in METHODS:
             raise ValueError(f"it is packed by method {entry.method}; only deflate is read")
+        if entry.offset in self._over:
+            raise ValueError("it lies over another member of the zip")
         if min(entry.size, most) >= LARGEST:
             raise ValueError(f"{entry.size} bytes, more than {LARGEST}")
         size = min(entry.packed, 2 * LARGEST if whole else most + BEGINNING)
@@ -133,6 +139,20 @@ class Archive:
             return contents.pread(descriptor, entry.offset + HEADER.size + names + extra, size)
         finally:
             os.close(descriptor)
+
+
+def _overlapping(entries: Iterable[Entry]) -> frozenset[int]:
+    """Where members begin that lie over one in front of them, as those of a bomb do: its few bytes
+    are to become very many, once for each of a long list of names.
+
+    Of several at one place all are such. Fifield 2019, https://www.bamsoftware.com/hacks/zipbomb.
+    """
+    over, end, before = set(), 0, -1
+    for entry in sorted(entries):
+        if entry.offset < end or entry.offset == before:
+            over.add(entry.offset)
+        before, end = entry.offset, max(end, entry.offset + HEADER.size + entry.packed)
+    return frozenset(over)
 
 
 def _inflated(data: bytes, *, most: int) -> bytes:

@@ -48,3 +48,4 @@ def test_bytes_from_an_offset_are_as_many_as_there_are(tmp_path):
         contents.at(tmp_path / "a", 3, 4) == b"3456" and contents.at(tmp_path / "a", 8, 9) == b"89"
     )
     assert contents.at(tmp_path / "a", 20, 5) == b""
+    assert contents.at(tmp_path / "a", 2**70, 5) == contents.at(tmp_path / "a", -1, 5) == b""

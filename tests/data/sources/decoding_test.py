@@ -109,3 +109,17 @@ def test_what_is_wrong_is_said_of_the_record_and_shows_no_buffer():
     except Exception as error:
         said = str(decoding.unreadable("a.tar: b.jpg", error))
     assert said == "cannot read 'a.tar: b.jpg': its content is no JPEG, PNG, WEBP, GIF or BMP"
+
+
+def test_a_jpeg_of_many_scans_or_headers_is_refused():
+    good = encoded(picture(), "JPEG", progressive=True)
+    last = good.rfind(b"\xff\xda")
+    for bad, said in (
+        (good[:last] + good[last:-2] * 200 + good[-2:], "scans, more than 100"),
+        (good[:2] + b"\xff\xfe\0\2" * 3000 + good[2:], "more than 2000 segments"),
+        (good[:2] + b"\xff" * 3000 + good[2:], "more than 2000 segments"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            decode_image(bad)
+    few = good[:2] + b"\xff" * 9 + good[2:]
+    assert (decode_image(few) == decode_image(good)).all()

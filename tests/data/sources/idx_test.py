@@ -1,6 +1,7 @@
 """idx files: every value as it was, plain and gzipped; a sentence where they are no such files."""
 
 import gzip
+import io
 import struct
 
 import numpy as np
@@ -83,14 +84,16 @@ def broken(root, name, change):
     ("name", "change", "sentence"),
     [
         ("train-images-idx3-ubyte", lambda b: b[:-1], r"3919 values, but its header says \(7, 28"),
-        ("train-images-idx3-ubyte", lambda b: b + b"\0", "3921 values"),
+        ("train-images-idx3-ubyte", lambda b: b + b"\0", "3921 or more values"),
         ("train-images-idx3-ubyte", lambda b: b[:9], r"begins with \[0, 0, 8, 3\]"),
         ("train-images-idx3-ubyte", lambda b: b"", r"begins with \[\], expected \[0, 0, 8, 3\]"),
         ("train-images-idx3-ubyte", lambda b: b"\xff" * 16 + b, "begins with .255"),
         ("train-labels-idx1-ubyte", lambda b: file(np.zeros(6, np.uint8)), "7 images and .* 6 lab"),
         ("train-labels-idx1-ubyte", lambda b: b[:-1] + b"\x0a", "label 10, but mnist has 10"),
         ("train-labels-idx1-ubyte", lambda b: file(np.zeros(7, ">i4"), kind=12), "8, 1"),
+        ("train-images-idx3-ubyte", lambda b: b[:4] + b"\0\0\0\7" + bytes(8), r"0 val.*\(7, 0, 0"),
         ("t10k-labels-idx1-ubyte.gz", lambda b: b[:-5], "no sound gzip"),
+        ("t10k-labels-idx1-ubyte.gz", lambda b: b + gzip.compress(bytes(2**24)), "or more values"),
         ("t10k-labels-idx1-ubyte.gz", lambda b: b"none" + b, "no sound gzip"),
     ],
 )  # fmt: skip
@@ -108,6 +111,12 @@ def test_a_header_of_more_values_than_there_are_numbers_is_refused(garments):
     path.write_bytes(path.read_bytes()[:4] + b"\xff" * 12)
     with pytest.raises(ConfigError, match="header says"):
         idx.mnist(str(root), split="train")
+
+
+def test_of_gzip_no_more_is_unpacked_than_the_header_says():
+    bomb = gzip.open(io.BytesIO(gzip.compress(bytes(2**24))))
+    assert len(idx._at_most(bomb, idx.PART + 5)) == idx.PART + 5 and bomb.tell() < 2**21
+    assert idx._at_most(io.BytesIO(b"few"), 2**60) == b"few"
 
 
 def test_missing_files_are_named_and_where_to_get_them(garments, tmp_path):

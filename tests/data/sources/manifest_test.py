@@ -67,6 +67,15 @@ def test_names_that_lead_elsewhere_are_refused(folder, name):
         manifest.read(folder[0])
 
 
+def test_more_records_than_bytes_are_refused(folder):
+    file = folder[0] / "dataset.json"
+    said = json.loads(file.read_text())
+    said["splits"]["train"]["shards"][0]["records"] = 10**12
+    file.write_text(json.dumps(said))
+    with pytest.raises(ConfigError, match="1000000000000 records of 'train-00000.* bytes"):
+        manifest.read(folder[0])
+
+
 def test_damage_is_refused_or_read(folder):
     file = folder[0] / "dataset.json"
     outcomes = {"read": 0, "refused": 0}

@@ -119,3 +119,19 @@ def test_the_library_is_asked_for(monkeypatch):
         ConfigError, match=r"reading x needs pyarrow: pip install 'm3i_jax.parquet.'"
     ):
         table_columns.pyarrow("x")
+
+
+def test_names_that_are_none_and_a_column_that_is_there_twice():
+    said = {"y": {"_type": "ClassLabel", "names": 5}}
+    assert chosen(schema(said, y=pa.int64(), photo=STRUCT), Asked(), what="x").names == ()
+    twice = pa.schema([("image", pa.binary()), ("label", pa.int8()), ("label", pa.int8())])
+    with pytest.raises(ConfigError, match="x has the column 'label' more than once"):
+        chosen(twice, Asked(), what="x")
+
+
+def test_unsigned_labels_may_be_missing_but_not_be_beyond_all_numbers(tmp_path):
+    column = pa.chunked_array([pa.array([0, None, 1], pa.uint8())])
+    assert labels(column, ("a", "b"), tmp_path, None, what="x").codes.tolist() == [0, -1, 1]
+    large = pa.chunked_array([pa.array([2**64 - 1], pa.uint64())])
+    with pytest.raises(ConfigError, match="the labels of x are too large"):
+        labels(large, ("a", "b"), tmp_path, None, what="x")

@@ -52,3 +52,26 @@ def test_files_of_other_columns_or_no_rows_are_sentences(tmp_path):
         records([[table(0, 1)], [table(0, 1, label=[1])]], files)
     with pytest.raises(ConfigError, match="no rows in"):
         records([[table(0, 1)[:0]]], files[:1])
+
+
+def test_a_group_that_is_damaged_has_no_captions_and_broken_rows(tmp_path):
+    tables = {0: table(0, 2), 1: table(2, 2), 2: table(4, 2)}
+
+    def column(group, of):
+        if group.inside == 1 and of.name == "text":
+            raise ValueError("a page is damaged")
+        return tables[group.inside].column(of.name)[: 1 if group.inside == 2 else 2]
+
+    def opened(groups, **asked):
+        said = Tables([tmp_path / "a"], [tables[0].schema], groups, column)
+        return TableRecords(said, Asked(**asked), names=None)
+
+    rows = opened([Group(0, n, 2) for n in range(3)])
+    assert list(rows.captions()) == ["n 0", "n 1", "", "", "", ""]
+    for index, why in ((3, "a page is damaged"), (4, "'image' has 1 values in 2 rows")):
+        with pytest.raises(ValueError, match=why):
+            rows.read(index)
+    with pytest.raises(ConfigError, match="labels of .* cannot be read: a page is damaged"):
+        opened([Group(0, 1, 2)], label="text")
+    with pytest.raises(ConfigError, match="a group of -2 rows"):
+        opened([Group(0, 0, 2), Group(0, 1, -2)])

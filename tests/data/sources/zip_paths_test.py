@@ -135,6 +135,23 @@ def test_a_member_is_no_more_than_it_says(tmp_path):
     assert archive.read("b.txt", most=7) == b"word wo"
 
 
+def test_members_that_lie_over_another_are_broken_and_deep_names_left_out(tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("a.png", "b.png", "c.png", "d/" * 20000 + "e.png"):
+            file.writestr(name, b"12345")
+    content = bytearray(path.read_bytes())
+    second = content.rfind(b"b.png") - 46  # its place in the list: where the first one is, too
+    content[second + 42 : second + 46] = bytes(4)
+    path.write_bytes(content)
+    archive = zip_paths.place(str(path)).archive
+    assert archive.left_out == {"name of too many folders": 1}
+    assert len(archive.folders) == 1 and archive.read("c.png") == b"12345"
+    for name in ("a.png", "b.png"):
+        with pytest.raises(ValueError, match="it lies over another member"):
+            archive.read(name)
+
+
 def test_what_is_no_zip_is_a_sentence(tmp_path):
     (tmp_path / "x.zip").write_bytes(b"<html>" * 100)
     with pytest.raises(ConfigError, match="x.zip' is no sound zip file: File is not a zip file"):

@@ -314,8 +314,7 @@ def pixels(tower: str = "image", *, normalization: PixelStatistics = "patch") ->
         patch = inputs.network.towers[tower].patch
         images = PIXELS[normalization](inputs.view.data.astype(jnp.float32), patch)
         # (B, H, W, 3) -> (B, h·w, p·p·3)
-        tokens = geometry.patchify(images, patch)
-        return Features(tokens=jax.lax.stop_gradient(tokens)), {}
+        return Features(tokens=jax.lax.stop_gradient(geometry.patchify(images, patch))), {}
 
     def width(nodes):
         if not nodes[tower].patch:

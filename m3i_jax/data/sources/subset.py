@@ -100,8 +100,7 @@ def _surplus(labels: np.ndarray) -> np.ndarray:
     ordered = labels[order]
     rank = np.arange(len(labels)) - np.searchsorted(ordered, ordered)  # within its class
     rank = np.where(ordered < 0, len(labels), rank)  # without a label nobody votes
-    falling = np.argsort(-rank, kind="stable")
-    return order[falling][: int((rank > 0).sum())]
+    return order[np.argsort(-rank, kind="stable")][: int((rank > 0).sum())]
 
 
 def places(total: int, count: int) -> np.ndarray:

@@ -3,8 +3,9 @@
     m ~ N(magnitude, deviation) clipped to [0, 10],   amount = weakest + (strongest − weakest) m/10
 
 Cubuk et al. 2020, https://arxiv.org/abs/1909.13719, with timm's 15 operations (`amounts`), which
-`data/views/rand_augment.py` has on the host, from Pillow: the same to two of 256 levels, most of
-them exactly. Images are whole levels, 0 to 255, before and after every operation, as Pillow's are.
+`data/views/rand_augment.py` has on the host, from Pillow: the same, but for one level of 256 in
+some pixels of moved images and of stretched contrast. Images are whole levels, 0 to 255, before
+and after every operation, as Pillow's are.
 """
 
 from typing import NamedTuple

@@ -9,8 +9,10 @@ from jaxtyping import Float
 from m3i_jax.build import ConfigError
 from m3i_jax.decoders.linear import compared
 from m3i_jax.nn.activations import ACTIVATIONS
-from m3i_jax.nn.blocks import DTYPES, Attention, Mlp, Shared, check_choice
+from m3i_jax.nn.attention import Attention, Shared
+from m3i_jax.nn.blocks import DTYPES, check_choice
 from m3i_jax.nn.choices import Activation, Dtype
+from m3i_jax.nn.mlp import Mlp
 from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.ranges import Epsilon, Head, Heads, Range, Ratio
 from m3i_jax.types import Array, Features

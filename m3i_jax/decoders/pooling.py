@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from m3i_jax.build import ConfigError
 from m3i_jax.decoders.linear import pooled
-from m3i_jax.nn.blocks import DTYPES, check_choice, softmax
+from m3i_jax.nn.attention import softmax
+from m3i_jax.nn.blocks import DTYPES, check_choice
 from m3i_jax.nn.choices import Dtype
 from m3i_jax.nn.linear import Linear, einsum
 from m3i_jax.nn.norms import NORMS, LayerNorm, TrackedBatchNorm, UnitNorm

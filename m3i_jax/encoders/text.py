@@ -15,8 +15,9 @@ from flax import linen as nn
 from jaxtyping import Int
 
 from m3i_jax.nn.activations import ACTIVATIONS
-from m3i_jax.nn.blocks import Init, check_blocks, check_choice, stack
+from m3i_jax.nn.blocks import check_blocks, check_choice, stack
 from m3i_jax.nn.choices import Activation, Dtype, Remat
+from m3i_jax.nn.initial import Init
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, UnitNorm
 from m3i_jax.ranges import Depth, Epsilon, Heads, Range, Ratio, Vocabulary, Width

@@ -19,8 +19,9 @@ from m3i_jax import geometry, masks, normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn.activations import ACTIVATIONS
-from m3i_jax.nn.blocks import INITS, check_blocks, check_choice, stack
+from m3i_jax.nn.blocks import check_blocks, check_choice, stack
 from m3i_jax.nn.choices import Activation, DropPathSchedule, Dtype, QkvBias, Remat, WeightInit
+from m3i_jax.nn.initial import INITS
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.nn.relative import RelativeBias

@@ -4,23 +4,25 @@ A block is x + attention(norm1(x)) followed by x + mlp(norm2(x)) (pre-norm), or 
 sum (post-norm). The residual stream, norms and softmax are float32; products are in `dtype`.
 """
 
-import functools
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.nn.activations import gelu
-from m3i_jax.nn.linear import SAVED, Linear, einsum
+from m3i_jax.nn.attention import Attention, Bias, Cells, Context, Mask, Shared, Tokens
+from m3i_jax.nn.initial import Init
+from m3i_jax.nn.linear import SAVED
+from m3i_jax.nn.mlp import Mlp
 from m3i_jax.nn.norms import LayerNorm
-from m3i_jax.nn.observe import attended, kept
+from m3i_jax.nn.observe import kept
 from m3i_jax.parallel.constrain import batch_sharded
-from m3i_jax.types import Array, ObserveAttention, Observed, ObserveLayers, Scores
+from m3i_jax.types import Array, ObserveAttention, Observed, ObserveLayers
 
 DTYPES = ("float32", "bfloat16", "float16")
 SCHEDULES = ("linear", "uniform")
@@ -30,169 +32,11 @@ REMAT: dict[str, Callable | None] = {
     "dots": jax.checkpoint_policies.save_only_these_names(SAVED),
 }
 
-
-class Init(NamedTuple):
-    """Initialisers of the four kernels of a block; by default MAE's Xavier-uniform.
-
-    shrink: divide proj and fc2 of block l, from 1, by √(2l) (docs/methods.md#beit).
-    """
-
-    qkv: Callable = nn.initializers.xavier_uniform()
-    proj: Callable = nn.initializers.xavier_uniform()
-    fc1: Callable = nn.initializers.xavier_uniform()
-    fc2: Callable = nn.initializers.xavier_uniform()
-    shrink: bool = False
-
-    @classmethod
-    def same(cls, init: Callable, *, shrink: bool = False) -> "Init":
-        """One initialiser for all four."""
-        return cls(init, init, init, init, shrink)
-
-    def of_block(self, number: Int[Array, ""]) -> "Init":
-        """The initialisers of the block of this number, from 1, which may be traced."""
-        if not self.shrink:
-            return self
-
-        def shrunk(init):
-            return lambda *arguments: init(*arguments) * jax.lax.rsqrt(2.0 * number)
-
-        return self._replace(proj=shrunk(self.proj), fc2=shrunk(self.fc2))
-
-
-# What an encoder is initialised as: MAE; BEiT, a normal cut off at one deviation; VQ-KD, the same
-# whole; DeiT, whole and all blocks alike.
-INITS = {
-    "mae": Init(),
-    "beit": Init.same(nn.initializers.truncated_normal(0.02, lower=-1.0, upper=1.0), shrink=True),
-    "vq_kd": Init.same(nn.initializers.normal(0.02), shrink=True),
-    "deit": Init.same(nn.initializers.normal(0.02)),
-}
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def softmax(scores: Float[Array, "*rows keys"], dtype: DTypeLike) -> Float[Array, "*rows keys"]:
-    """Softmax of float32 scores over the last axis, rounded to `dtype`.
-
-    Only the rounded result is kept for the backward pass, ds = p (g - Σ g p) in float32.
-    """
-    return jax.nn.softmax(scores, axis=-1).astype(dtype)
-
-
-def _softmax_forward(scores, dtype):
-    p = softmax(scores, dtype)
-    return p, p
-
-
-def _softmax_backward(dtype, p, g):
-    p, g = p.astype(jnp.float32), g.astype(jnp.float32)
-    return (p * (g - (g * p).sum(-1, keepdims=True)),)
-
-
-softmax.defvjp(_softmax_forward, _softmax_backward)
-
-
-Tokens = Float[Array, "batch tokens dim"]
-Mask = Bool[Array, "#batch #heads #queries keys"]
-Bias = Float[Array, "#batch #heads queries keys"]
-Cells = Int[Array, "batch tokens"]
-Context = Float[Array, "batch more dim"]
-Attended = Float[Array, "batch heads queries keys"]
 # Of every block, where they are asked for: tokens, and the weights of attention.
 Reports = tuple[
     Float[Array, "depth batch tokens dim"] | Observed | None,
     Float[Array, "depth batch heads queries keys"] | Observed | None,
 ]
-
-
-class Shared(NamedTuple):
-    """What every block of a stack is given beside its tokens; q and k count queries and keys.
-
-    mask: bool, broadcastable to (B, heads, q, k), True = attend.
-    bias: float32, broadcastable to the same, added to the scores.
-    cells: (B, n) int32, where the tokens are on the grid, for a block's own `relative` bias.
-    context: (B, c, D) float32, keys and values in front of the tokens; no block changes them.
-    """
-
-    mask: Mask | None = None
-    bias: Bias | None = None
-    cells: Cells | None = None
-    context: Context | None = None
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention with one fused projection, laid out as (q|k|v, heads, dim).
-
-    qkv_bias may be "qv", BEiT's: a bias on a key moves all scores of a query alike. `relative`
-    makes the module whose result for the cells is added to the scores, a `RelativeBias`. Each
-    weight is dropped with probability `dropout`, and the others scaled to keep the mean, with keys
-    from the stream "droppath".
-    """
-
-    heads: int
-    qkv_bias: bool | str = True
-    relative: Callable[..., nn.Module] | None = None
-    kernel_init: Init = Init()
-    report: ObserveAttention = False
-    dropout: float = 0.0
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Tokens, shared: Shared) -> tuple[Tokens, Attended | Observed | None]:
-        """x (B, n, D) -> (B, n, D) in `dtype`, and with `report` the weights (B, heads, q, k)."""
-        batch, count, width = x.shape
-        seen = x
-        if shared.context is not None:
-            seen = jnp.concatenate([shared.context.astype(x.dtype), x], axis=1)
-        q, k, v = self._project(seen)
-        q = q[:, :, seen.shape[1] - count :]
-        scores = einsum("bhqd,bhkd->bhqk", q, k) * (width // self.heads) ** -0.5
-        if shared.bias is not None:
-            scores = scores + shared.bias
-        if self.relative is not None:
-            scores = scores + self.relative(name="relative_position")(shared.cells)
-        if shared.mask is not None:
-            # Finite, so that a row with nothing to attend to (an empty text) is not NaN.
-            scores = jnp.where(shared.mask, scores, jnp.finfo(jnp.float32).min)
-        weights = attended(self.report, Scores(scores))
-        used = softmax(scores, self.dtype)
-        if self.dropout:
-            keep = 1.0 - self.dropout
-            kept = jax.random.bernoulli(self.make_rng("droppath"), keep, used.shape)
-            used = jnp.where(kept, used / keep, 0.0)
-        y = einsum("bhqk,bhkd->bhqd", used, v).astype(self.dtype)
-        y = y.transpose(0, 2, 1, 3).reshape(batch, count, width)
-        y = Linear(width, True, self.kernel_init.proj, self.dtype, name="proj")(y)
-        return y, weights
-
-    def _project(self, x):
-        """Queries, keys and values, (3, B, heads, n, D/heads)."""
-        batch, count, width = x.shape
-        fused = self.qkv_bias is True
-        qkv = Linear(3 * width, fused, self.kernel_init.qkv, self.dtype, name="qkv")(x)
-        if self.qkv_bias == "qv":
-            zeros = nn.initializers.zeros
-            q, v = (self.param(f"{i}_bias", zeros, (width,), jnp.float32) for i in "qv")
-            bias = jnp.concatenate([q, jnp.zeros_like(q), v])
-            qkv = (qkv.astype(jnp.float32) + bias[None, None]).astype(self.dtype)
-        qkv = qkv.reshape(batch, count, 3, self.heads, width // self.heads)
-        return qkv.transpose(2, 0, 3, 1, 4)
-
-
-class Mlp(nn.Module):
-    """fc2(activation(fc1(x))) with a hidden layer of `ratio` times the width."""
-
-    ratio: float = 4.0
-    activation: Callable = gelu
-    kernel_init: Init = Init()
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions dim"]:
-        """x (..., D) -> (..., D) in `dtype`."""
-        hidden = round(self.ratio * x.shape[-1])
-        y = Linear(hidden, True, self.kernel_init.fc1, self.dtype, name="fc1")(x)
-        y = self.activation(y)
-        return Linear(x.shape[-1], True, self.kernel_init.fc2, self.dtype, name="fc2")(y)
 
 
 class DropPath(nn.Module):

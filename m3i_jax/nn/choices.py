@@ -4,7 +4,8 @@ from typing import Annotated
 
 from m3i_jax.nn import dcn
 from m3i_jax.nn.activations import ACTIVATIONS
-from m3i_jax.nn.blocks import DTYPES, INITS, REMAT, SCHEDULES
+from m3i_jax.nn.blocks import DTYPES, REMAT, SCHEDULES
+from m3i_jax.nn.initial import INITS
 from m3i_jax.nn.norms import NORMS
 from m3i_jax.texts import OneOf
 

@@ -10,8 +10,10 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Bool, Float
 
-from m3i_jax.nn.blocks import DropPath, Init, Mlp
+from m3i_jax.nn.blocks import DropPath
+from m3i_jax.nn.initial import Init
 from m3i_jax.nn.linear import Linear
+from m3i_jax.nn.mlp import Mlp
 from m3i_jax.nn.norms import LayerNorm, standardize
 from m3i_jax.nn.observe import kept
 from m3i_jax.nn.windows import WindowAttention, Windows, merge, partition, places, together

@@ -16,7 +16,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Bool, Float, Int
 
 from m3i_jax.build import ConfigError
-from m3i_jax.nn.blocks import Init, softmax
+from m3i_jax.nn.attention import softmax
+from m3i_jax.nn.initial import Init
 from m3i_jax.nn.linear import Linear, einsum
 from m3i_jax.nn.norms import MAX_LOGIT_SCALE, UnitNorm, at_most
 from m3i_jax.nn.observe import attended

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from m3i_jax.nn import activations
-from tests.nn.blocks_test import gelu_, quick_
+from tests.nn.stacked import gelu_, quick_
 
 
 def test_activations_are_exact(key):

@@ -1,85 +1,27 @@
 """Blocks against their equations, and the stack's promise: scan and remat change nothing."""
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError
 from m3i_jax.nn import activations, blocks
 from m3i_jax.nn.norms import BatchNorm, LayerNorm
-
-
-class Stacked(nn.Module):
-    """The stack as a module of its own."""
-
-    fields: dict
-
-    @nn.compact
-    def __call__(self, x, mask=None, train=False, bias=None, context=None):
-        given = dict(mask=mask, bias=bias, context=context)
-        return blocks.stack(x, train=train, **given, **self.fields)
-
-
-def made(key, x, **fields):
-    """The stack, and parameters drawn without any zeros or ones."""
-    module = Stacked({"heads": 2, **fields})
-    shapes = jax.eval_shape(module.init, key, x)["params"]
-    draw = np.random.default_rng(0).normal
-    return module, jax.tree.map(lambda s: jnp.float32(draw(0.1, 0.3, s.shape)), shapes)
-
-
-def applied(module, params, *inputs, **rngs):
-    return jax.jit(lambda p: module.apply({"params": p}, *inputs, **rngs))(params)
-
-
-def norm_(p, x, eps=1e-6, axes=(-1,)):
-    centred = x - x.mean(axes, keepdims=True)
-    y = centred / np.sqrt((centred**2).mean(axes, keepdims=True) + eps)
-    return y * p["scale"] + p["bias"]
-
-
-def linear_(p, x):
-    return x @ p["kernel"] + p["bias"]
-
-
-def attention_(p, x, heads, mask=True, bias=0.0, context=None):
-    (b, n, d), dim = x.shape, x.shape[-1] // heads
-    given = x if context is None else np.concatenate([context, x], axis=1)
-    q, k, v = (
-        linear_(p["qkv"], given)[..., i * d : (i + 1) * d].reshape(b, -1, heads, dim)
-        for i in range(3)
-    )
-    s = np.einsum("bqhd,bkhd->bhqk", q[:, -n:], k) / np.sqrt(dim) + bias
-    s = np.where(mask, s, -np.inf)
-    w = np.exp(s - s.max(-1, keepdims=True))
-    w = w / w.sum(-1, keepdims=True)
-    return linear_(p["proj"], np.einsum("bhqk,bkhd->bqhd", w, v).reshape(b, n, d)), w
-
-
-def mlp_(p, x, act):
-    return linear_(p["fc2"], act(linear_(p["fc1"], x)))
-
-
-def gelu_(x):
-    return x * (1 + np.vectorize(math.erf)(x / np.sqrt(2))) / 2
-
-
-def quick_(x):
-    return x / (1 + np.exp(-1.702 * x))
-
-
-def float64(tree):
-    return jax.tree.map(lambda p: np.asarray(p, np.float64), tree)
-
-
-def layer_(params, i):
-    return jax.tree.map(lambda p: p[i], float64(params["blocks"]))
+from tests.nn.stacked import (
+    Stacked,
+    applied,
+    attention_,
+    gelu_,
+    layer_,
+    made,
+    mlp_,
+    norm_,
+    quick_,
+)
 
 
 def test_pre_norm_block_with_layer_scale(key):
@@ -248,26 +190,6 @@ def test_no_drop_path_outside_training(key):
     np.testing.assert_array_equal(still, never)
 
 
-def test_attention_dropout_drops_single_weights_and_keeps_their_mean(key):
-    """With W_v = W_proj = 1 and unit vectors for tokens, the result is the weights in use."""
-    x, eye, zeros = jnp.tile(jnp.eye(6)[None], (700, 1, 1)), jnp.eye(6), jnp.zeros((6, 6))
-    scores = 0.7 * jax.random.normal(key, (6, 6))
-    params = {"qkv": {"kernel": jnp.concatenate([scores, eye, eye], 1), "bias": jnp.zeros(18)},
-              "proj": {"kernel": eye, "bias": zeros[0]}}  # fmt: skip
-    module = blocks.Attention(1, dropout=0.4, report=True)
-    y, weights = module.apply({"params": params}, x, blocks.Shared(), rngs={"droppath": key})
-    y, weights = np.asarray(y), np.asarray(weights)[:, 0]
-    s = np.float64(scores) / np.sqrt(6)
-    want = np.exp(s) / np.exp(s).sum(-1, keepdims=True)
-    # What is reported is not dropped; what is used is 0 or the weight over 1 - 0.4.
-    np.testing.assert_allclose(weights, np.broadcast_to(want, weights.shape), rtol=1e-5)
-    kept = y != 0
-    np.testing.assert_allclose(y, kept * want / 0.6, rtol=1e-5)
-    # 25 200 draws: deviation sqrt(.4 * .6 / 25200) = 0.003; each weight by itself, 0.019.
-    assert abs(kept.mean() - 0.6) < 4 * 0.003
-    assert np.abs(kept.mean(0) - 0.6).max() < 4 * 0.019
-
-
 def test_no_attention_dropout_outside_training(key):
     x = jax.random.normal(key, (4, 5, 8))
     module, params = made(key, x, depth=2, attention_dropout=0.5)
@@ -276,49 +198,6 @@ def test_no_attention_dropout_outside_training(key):
     np.testing.assert_array_equal(still, never)
     moved, _ = applied(module, params, x, None, True, rngs={"droppath": key})
     assert not np.allclose(moved, still)
-
-
-@pytest.mark.parametrize("how", [{}, {"scan": False}, {"remat": "full"}])
-def test_beit_starts_small_and_smaller_with_depth(key, how):
-    """Normal of deviation .02 cut off at ±1σ; proj and fc2 of block l over √(2l)."""
-    x = jax.random.normal(key, (1, 3, 64))
-    module = Stacked({"heads": 2, "depth": 4, "kernel_init": blocks.INITS["beit"], **how})
-    params = float64(jax.jit(module.init)(key, x)["params"]["blocks"])
-    # Deviation of a standard normal cut off at ±1: √(1 − 2φ(1)/(2Φ(1) − 1)).
-    cut = math.sqrt(1 - 2 * math.exp(-0.5) / math.sqrt(2 * math.pi) / math.erf(1 / math.sqrt(2)))
-    for part, name, shrinks in (
-        ("attn", "qkv", False), ("attn", "proj", True), ("mlp", "fc1", False), ("mlp", "fc2", True),
-    ):  # fmt: skip
-        kernel = params[part][name]["kernel"]
-        assert not params[part][name]["bias"].any()
-        for l, block in enumerate(kernel, start=1):
-            sigma = 0.02 / math.sqrt(2 * l) if shrinks else 0.02
-            assert np.abs(block).max() <= sigma * (1 + 1e-6)
-            # The deviation of the smallest kernel, 4096 values, is known to 1 % at 2 σ.
-            np.testing.assert_allclose(block.std(), cut * sigma, rtol=0.02)
-        shapes = kernel[0] / np.abs(kernel[0]).max(), kernel[1] / np.abs(kernel[1]).max()
-        assert not np.allclose(*shapes)  # every block has draws of its own
-
-
-@pytest.mark.parametrize("name, shrinks", [("vq_kd", True), ("deit", False)])
-def test_vq_kd_and_deit_start_as_a_whole_normal(key, name, shrinks):
-    """timm's trunc_normal_(std=.02) cuts at ±2, hence nothing; VQ-KD divides as BEiT does."""
-    module = Stacked({"heads": 2, "depth": 4, "kernel_init": blocks.INITS[name]})
-    params = jax.jit(module.init)(key, jax.random.normal(key, (1, 3, 64)))["params"]["blocks"]
-    for kernel, divided in ((params["attn"]["qkv"], False), (params["mlp"]["fc2"], shrinks)):
-        for l, block in enumerate(np.float64(kernel["kernel"]), start=1):
-            sigma = 0.02 / math.sqrt(2 * l) if divided else 0.02
-            np.testing.assert_allclose(block.std(), sigma, rtol=0.03)  # 12 288 values or more
-            assert np.abs(block).max() > 3 * sigma
-
-
-def test_softmax_gradient_and_dtype(key):
-    s, g = jax.random.normal(key, (2, 4, 6))
-    want, pull = jax.vjp(jax.nn.softmax, s)
-    got, mine = jax.vjp(lambda s: blocks.softmax(s, jnp.float32), s)
-    np.testing.assert_array_equal(got, want)
-    np.testing.assert_allclose(mine(g)[0], pull(g)[0], rtol=1e-5, atol=1e-7)
-    assert blocks.softmax(s, jnp.bfloat16).dtype == jnp.bfloat16
 
 
 def test_nothing_to_attend_to_is_finite(key):

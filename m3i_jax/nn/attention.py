@@ -1,0 +1,120 @@
+"""Multi-head self-attention, and what all blocks of a stack attend to beside their tokens."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Bool, Float, Int
+
+from m3i_jax.nn.initial import Init
+from m3i_jax.nn.linear import Linear, einsum
+from m3i_jax.nn.observe import attended
+from m3i_jax.types import Array, ObserveAttention, Observed, Scores
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def softmax(scores: Float[Array, "*rows keys"], dtype: DTypeLike) -> Float[Array, "*rows keys"]:
+    """Softmax of float32 scores over the last axis, rounded to `dtype`.
+
+    Only the rounded result is kept for the backward pass, ds = p (g - Σ g p) in float32.
+    """
+    return jax.nn.softmax(scores, axis=-1).astype(dtype)
+
+
+def _softmax_forward(scores, dtype):
+    p = softmax(scores, dtype)
+    return p, p
+
+
+def _softmax_backward(dtype, p, g):
+    p, g = p.astype(jnp.float32), g.astype(jnp.float32)
+    return (p * (g - (g * p).sum(-1, keepdims=True)),)
+
+
+softmax.defvjp(_softmax_forward, _softmax_backward)
+
+
+Tokens = Float[Array, "batch tokens dim"]
+Mask = Bool[Array, "#batch #heads #queries keys"]
+Bias = Float[Array, "#batch #heads queries keys"]
+Cells = Int[Array, "batch tokens"]
+Context = Float[Array, "batch more dim"]
+Attended = Float[Array, "batch heads queries keys"]
+
+
+class Shared(NamedTuple):
+    """What every block of a stack is given beside its tokens; q and k count queries and keys.
+
+    mask: bool, broadcastable to (B, heads, q, k), True = attend.
+    bias: float32, broadcastable to the same, added to the scores.
+    cells: (B, n) int32, where the tokens are on the grid, for a block's own `relative` bias.
+    context: (B, c, D) float32, keys and values in front of the tokens; no block changes them.
+    """
+
+    mask: Mask | None = None
+    bias: Bias | None = None
+    cells: Cells | None = None
+    context: Context | None = None
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one fused projection, laid out as (q|k|v, heads, dim).
+
+    qkv_bias may be "qv", BEiT's: a bias on a key moves all scores of a query alike. `relative`
+    makes the module whose result for the cells is added to the scores, a `RelativeBias`. Each
+    weight is dropped with probability `dropout`, and the others scaled to keep the mean, with keys
+    from the stream "droppath".
+    """
+
+    heads: int
+    qkv_bias: bool | str = True
+    relative: Callable[..., nn.Module] | None = None
+    kernel_init: Init = Init()
+    report: ObserveAttention = False
+    dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Tokens, shared: Shared) -> tuple[Tokens, Attended | Observed | None]:
+        """x (B, n, D) -> (B, n, D) in `dtype`, and with `report` the weights (B, heads, q, k)."""
+        batch, count, width = x.shape
+        seen = x
+        if shared.context is not None:
+            seen = jnp.concatenate([shared.context.astype(x.dtype), x], axis=1)
+        q, k, v = self._project(seen)
+        q = q[:, :, seen.shape[1] - count :]
+        scores = einsum("bhqd,bhkd->bhqk", q, k) * (width // self.heads) ** -0.5
+        if shared.bias is not None:
+            scores = scores + shared.bias
+        if self.relative is not None:
+            scores = scores + self.relative(name="relative_position")(shared.cells)
+        if shared.mask is not None:
+            # Finite, so that a row with nothing to attend to (an empty text) is not NaN.
+            scores = jnp.where(shared.mask, scores, jnp.finfo(jnp.float32).min)
+        weights = attended(self.report, Scores(scores))
+        used = softmax(scores, self.dtype)
+        if self.dropout:
+            keep = 1.0 - self.dropout
+            kept = jax.random.bernoulli(self.make_rng("droppath"), keep, used.shape)
+            used = jnp.where(kept, used / keep, 0.0)
+        y = einsum("bhqk,bhkd->bhqd", used, v).astype(self.dtype)
+        y = y.transpose(0, 2, 1, 3).reshape(batch, count, width)
+        y = Linear(width, True, self.kernel_init.proj, self.dtype, name="proj")(y)
+        return y, weights
+
+    def _project(self, x):
+        """Queries, keys and values, (3, B, heads, n, D/heads)."""
+        batch, count, width = x.shape
+        fused = self.qkv_bias is True
+        qkv = Linear(3 * width, fused, self.kernel_init.qkv, self.dtype, name="qkv")(x)
+        if self.qkv_bias == "qv":
+            zeros = nn.initializers.zeros
+            q, v = (self.param(f"{i}_bias", zeros, (width,), jnp.float32) for i in "qv")
+            bias = jnp.concatenate([q, jnp.zeros_like(q), v])
+            qkv = (qkv.astype(jnp.float32) + bias[None, None]).astype(self.dtype)
+        qkv = qkv.reshape(batch, count, 3, self.heads, width // self.heads)
+        return qkv.transpose(2, 0, 3, 1, 4)

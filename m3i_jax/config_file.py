@@ -19,9 +19,9 @@ from ml_collections import ConfigDict
 
 from m3i_jax import renamed, shipped
 from m3i_jax.build import ConfigError, UserError
+from m3i_jax.homes import HOMES
 from m3i_jax.ranges import shown
 from m3i_jax.spelling import meant, nearest
-from m3i_jax.synonyms import HOMES
 
 ALIKE = 0.8  # similarity of a new key to one that is there from which it counts as misspelt
 # Keys that are alike and both right.

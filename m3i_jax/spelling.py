@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from m3i_jax import synonyms
+from m3i_jax import homes, synonyms
 
 MOST = 40  # names in a sentence
 LONG = 5  # letters of a word that is known when one of them is wrong
@@ -106,8 +106,8 @@ def _near_words(name: str) -> list[str]:
 def _among(words: Iterable[str], names: Iterable[str], block: str) -> str | None:
     """The first of our words that is one of the names; `log.every` is one in config.log only."""
     for word in words:
-        *parents, leaf = word.split(".")
-        if leaf in names and (not parents or block == ".".join(["config", *parents])):
+        place, _, leaf = word.rpartition(".")
+        if leaf in names and (not place or fnmatch.fnmatchcase(block, f"config.{place}")):
             return leaf
     return None
 
@@ -116,9 +116,9 @@ def _homes(words: Iterable[str], block: str, config: Mapping[str, Any]) -> Itera
     """The keys `config.block.word` that other blocks have."""
     for word in words:
         wanted, _, leaf = word.rpartition(".")
-        for parent, functions in synonyms.HOMES.items():
+        for parent, functions in homes.HOMES.items():
             path = ".".join(filter(None, ("config", parent)))
-            if path == block or wanted not in ("", parent):
+            if path == block or wanted and not fnmatch.fnmatchcase(parent, wanted):
                 continue
             named = _name(config, parent)
             for patterns, keys in functions.items():
@@ -129,7 +129,7 @@ def _homes(words: Iterable[str], block: str, config: Mapping[str, Any]) -> Itera
 
 def _near_homes(name: str) -> list[str]:
     """Keys of all blocks that are one letter away."""
-    keys = {k for home in synonyms.HOMES.values() for keys in home.values() for k in keys.split()}
+    keys = {k for home in homes.HOMES.values() for keys in home.values() for k in keys.split()}
     bare = _bare(name)
     near = [k for k in sorted(keys) if len(_bare(k)) >= LONG and _one_off(bare, _bare(k))]
     return [] if bare in map(_bare, keys) else near

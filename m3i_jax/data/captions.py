@@ -179,7 +179,11 @@ def train(
 
 
 def load(
-    path: str | os.PathLike, *, length: Length | None = None, end: str | None = None
+    path: str | os.PathLike,
+    *,
+    length: Length | None = None,
+    end: str | None = None,
+    said_by: str = "config.captions.end",
 ) -> Captions:
     """Reads a tokenizer.json: one that `train` made, or any other (BPE, WordPiece, unigram).
 
@@ -187,6 +191,7 @@ def load(
       path: the file.
       length: tokens per caption; the length stored in the file when None.
       end: the token that ends a text, for a file that does not say so itself (GPT-2's does not).
+      said_by: where the user says `end`, for sentences.
 
     Raises:
       ConfigError: no such file, not a tokenizer, no end token, or no length that holds a word.
@@ -203,7 +208,7 @@ def load(
     length = length or stored
     if not length:
         raise ConfigError(f"'{path}' does not say how long captions are; give a length")
-    _end_with(tokenizer, end, path)
+    _end_with(tokenizer, end, path, said_by)
     added = tokenizer.num_special_tokens_to_add(False)
     if length <= added:  # the library then cuts nothing at all
         raise ConfigError(
@@ -212,7 +217,7 @@ def load(
     return Captions(_fixed_length(tokenizer, length))
 
 
-def _end_with(tokenizer: Tokenizer, end: str | None, path: str | os.PathLike) -> None:
+def _end_with(tokenizer: Tokenizer, end: str | None, path: str | os.PathLike, said_by: str) -> None:
     """Makes every text end with the token `end`, where the file has not seen to an end token."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -221,16 +226,16 @@ def _end_with(tokenizer: Tokenizer, end: str | None, path: str | os.PathLike) ->
     has = probe.tokens[-1] if probe.ids and probe.special_tokens_mask[-1] else None
     if has is None and end is None:
         raise ConfigError(
-            f"'{path}' does not end its texts; name the token that does in config.captions.end"
+            f"'{path}' does not end its texts; name the token that does in {said_by}"
             f"{nearest('', specials)}"
         )
     if end is None or end == has:
         return
     if has is not None:
-        raise ConfigError(f"config.captions.end is '{end}', but '{path}' ends texts with '{has}'")
+        raise ConfigError(f"{said_by} is '{end}', but '{path}' ends texts with '{has}'")
     if tokenizer.token_to_id(end) is None:
         raise ConfigError(
-            f"config.captions.end is '{end}', which '{path}' does not have{nearest(end, specials)}"
+            f"{said_by} is '{end}', which '{path}' does not have{nearest(end, specials)}"
         )
     marked = zip(probe.tokens, probe.special_tokens_mask, strict=True)
     starts = [token for token, special in marked if special]

@@ -22,12 +22,15 @@ IGNORED = "mask_token$"  # what evaluation has no use for
 BY_MEAN = ("mae", "mae_huggingface", "siamese_im", "beit", "beit_v2", "beit_huggingface", "simmim")
 
 
-def of_file(path: str | Path, *, image: int | None = None, **said: Any) -> Model:
+def of_file(
+    path: str | Path, *, image: int | None = None, end: str | None = None, **said: Any
+) -> Model:
     """The image encoder of a file of weights, or of the folder of one.
 
     Args:
       path: safetensors, ONNX or a torch file (weights only), or a folder with model.safetensors.
       image: side of the images that it is to see, None = its own; positions are resampled.
+      end: token that ends texts, where the tokenizer beside the file does not say so.
       said: what is not in the file, over what is: `encoder`, our name of its family; `layout`
         and `part` of a torch file, as for `m3i convert`; any field of the encoder.
 
@@ -45,7 +48,8 @@ def of_file(path: str | Path, *, image: int | None = None, **said: Any) -> Model
         LOG.info("%s: %s", path, note)
     guess = next((note for note in report.notes if "a guess" in note), "")
     origin = dict(params=nested(params), name=str(path), branch="file", note=guess)
-    return exported.with_told(of_block(block, pool=_pool(imported, block), **origin))
+    model = of_block(block, pool=_pool(imported, block), **origin)
+    return exported.with_told(model._replace(end=None if end is None else str(end)))
 
 
 def _block(imported: Imported, fields: Mapping[str, Any], path: Path) -> dict[str, Any]:

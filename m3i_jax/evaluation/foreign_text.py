@@ -54,7 +54,8 @@ def with_text(model: Model, *, what: str) -> tuple[Model, Captions]:
             f"{what} needs the tokenizer of the text tower, and there is no '{file}'"
         )
     length = len(modules[TOWER]["pos_embed"])
-    tokenizer = captions.load(file, length=length)
+    said_by = f"--model {path}:end=TOKEN"
+    tokenizer = captions.load(file, length=length, end=model.end, said_by=said_by)
     rows = len(modules[TOWER]["token_embed"]) + int(tokenizer.raised)
     modules = importing.by_module(aligned(imported, tokenizer, rows=rows).params)
     tower = _tower(model, imported, modules[TOWER])

@@ -42,6 +42,7 @@ class Model(NamedTuple):
       checkpoint.
     classes: names of those that its own table is of, where no data says them.
     note: what a user of this branch should know.
+    end: token that ends the texts of a file whose tokenizer does not say so.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Model(NamedTuple):
     step: int = 0
     note: str = ""
     classes: tuple[str, ...] = ()
+    end: str | None = None
 
 
 def encode(model: Model, params: Any, images: Array, **options: Any) -> Features:

@@ -212,7 +212,7 @@ BLOCKS: dict[str, Block] = {
     "crops.rand_augment": Block(rand_augment.RandAugment, empty=True),
     "captions": Block(
         {"train": captions.train, "load": captions.load},
-        ("captions", "path"),
+        ("captions", "path", "said_by"),
         read_elsewhere=Tokenizer,
         named=lambda block: "load" if block.get("file") else "train",
     ),

@@ -1,13 +1,16 @@
 """The text tower of a file is what was put into it; transformers' is in tests/parity."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from m3i_jax import networks, trees
+from m3i_jax.build import ConfigError
 from m3i_jax.data import captions
-from m3i_jax.evaluation import datasets, foreign_text, image_text, terms
+from m3i_jax.evaluation import datasets, foreign_text, image_text, named, terms
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.foreign import of_file
@@ -85,6 +88,20 @@ def test_both_towers_have_the_activation_that_is_said_once(saved):
             net.encode(whole.params, "text", tokens).pooled for net in (network, whole.network)
         ]
         np.testing.assert_array_equal(*codes)
+
+
+def test_a_tokenizer_that_ends_no_text_is_told_its_end_behind_the_name_of_the_file(saved):
+    folder, _, _, tokenizer = saved
+    file = folder / "tokenizer.json"
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps(said | {"post_processor": None}))
+    with pytest.raises(ConfigError, match=r"name the token that does in --model .*:end=TOKEN; the"):
+        foreign_text.with_text(of_file(folder), what="it")
+    with pytest.raises(ConfigError, match=r"--model .*:end=TOKEN is '2', which .* does not have"):
+        foreign_text.with_text(named.model(f"{folder}:end=2"), what="it")
+    _, ended = foreign_text.with_text(named.model(f"{folder}:end=[END]"), what="it")
+    for text in TEXTS:
+        np.testing.assert_array_equal(ended.encode(text), tokenizer.encode(text))
 
 
 def test_a_file_without_texts_or_without_a_tokenizer_is_a_sentence(saved, tmp_path):

@@ -54,12 +54,28 @@ def look(
         one = _label(_unwrapped(folder), classes, **options)
         if best is None or one.account.labelled and not best.account.labelled:
             best = one
+    if split == "train" and best.folder != root:
+        best = _saying(best, _beside(root, best))
     if split == "test" and (training := _training(root)):
         account = best.account._replace(
             warnings=tuple(filter(None, [overlap.warning(below(training), best.files)]))
         )
         best = best._replace(account=account)
     return best
+
+
+def _beside(root: Path, labelled: Labelled) -> str:
+    """What of a data set is no split of it, and so not read; "" of nothing.
+
+    Raises:
+      ConfigError: the training split is flat and alone, so that it may be a class beside others.
+    """
+    if not folder_names.splits(root):  # they lie deeper, among folders of an archive
+        return ""
+    others = folder_names.beside(root, filled(root))
+    if not labelled.classes:
+        folder_names.not_alone(root, labelled.folder, others)
+    return f"not read, as no split: {listed(others)}" if others else ""
 
 
 def _trained(root: Path) -> tuple[str, ...] | None:

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.data.sources.protocol import SHOWN, NoSplit
-from m3i_jax.data.sources.split_words import is_piece, is_round, parted, qualified, split_of
+from m3i_jax.data.sources.split_words import (
+    glued,
+    is_piece,
+    is_round,
+    parted,
+    qualified,
+    split_of,
+)
 
 ORDER = {"train": ("train",), "test": ("test", "val")}  # what may be read as a split, first to last
 ALIKE = {"train": "training_set and train2017", "test": "testing, validation_set and val2017"}
@@ -205,10 +212,34 @@ def not_splits(
         )
 
 
+def beside(root: Path, names: Iterable[str]) -> list[str]:
+    """Those of the folders of images of `root` that are no split of it, nor said to be of one."""
+    kinds = {place.relative_to(root).parts[0] for place in splits(root).values()}
+    return [name for name in names if name not in kinds and not parted(name)[0]]
+
+
+def not_alone(root: Path, folder: Path, others: Sequence[str]) -> None:
+    """Refuses a flat training split beside folders that may be classes as well as itself."""
+    classes = [name for name in others if not is_piece(name) and not is_round(name)]
+    if classes and len(splits(root)) == 1:
+        name = folder.relative_to(root).parts[0]
+        raise ConfigError(
+            f"'{root}' holds '{name}', whose images are in no folders of classes, beside "
+            f"{_quoted(classes[:SHOWN])}: it may be a split or a class; give '{folder}' as "
+            f"config.data.root to read it alone, or put the classes into a folder {name} of "
+            "their own"
+        )
+
+
 def _not_either(names: Sequence[str], folder: Path) -> None:
-    """Refuses names that all say a split, and not the same, as train-station and test-tube do."""
+    """Refuses names that all say a split, and not the same, as train-station and test-tube do.
+
+    Of names of one word only those that have the rest in common: trainfoo and testfoo.
+    """
     kinds = [parted(name)[0] for name in names]
-    if all(kinds) and len({first for first, *_ in kinds}) > 1:
+    joined = [glued(name) or (name, name) for name in names]
+    alike = len({rest for _, rest in joined}) == 1 and len({kind for kind, _ in joined}) > 1
+    if alike or all(kinds) and len({first for first, *_ in kinds}) > 1:
         raise ConfigError(
             f"'{folder}' holds {_quoted(names[:SHOWN])}, which may be splits or classes; call "
             "splits train and test, and put classes into a folder train of their own"

@@ -80,7 +80,8 @@ _LINKS = """
     de del d l di da do der das die fur for of para pour per dla для на zum zur le la les het voor
 """
 _BEHIND = """
-    set sets split splits data folder image images img imgs photos jpeg jpg jpegs jpgs png pngs
+    set sets split splits data folder dir dirs image images img imgs photos pics pix jpeg jpg jpegs
+    jpgs png pngs
     daten sätze satz bilder bild menge fotos datos imágenes données dati immagini dados
     imagens dane
     obrazy zbiór afbeeldingen gegevens adat adatok képek veri verileri verisi seti kümesi
@@ -126,6 +127,10 @@ _ROUND = re.compile(rf"(?:{_any(ROUNDS)}){_GAP}*\d+{_GAP}*")
 _QUALIFIER = re.compile(
     rf"{_any(' '.join((QUALIFIERS, KINDS, _BEFORE, _BEHIND, _LINKS)))}|[a-z]|\d+"
 )
+_GLUED = re.compile(
+    r"(?P<first>train(?:ing)?|test(?:ing)?|valid(?:ation)?|val|eval)(?P<behind>[a-z]+)|"
+    r"(?P<before>[a-z]+?)(?P<last>train(?:ing)?|test(?:ing)?|valid(?:ation)?|val|eval)"
+)
 _BOTH = re.compile(rf"(?:{_any(BOTH)})(?:{_GAP}*\d+)?")
 
 
@@ -142,6 +147,15 @@ def parted(name: str) -> tuple[list[str], list[str]]:
         kind = None if word.isdecimal() else split_of(word)
         (kinds if kind else others).append(kind or word)
     return kinds, others
+
+
+def glued(name: str) -> tuple[str, str] | None:
+    """(its split, its other letters) of a name of one word such as trainfoo or mytest."""
+    found = _GLUED.fullmatch(folded(name)[:LONGEST])
+    if not found:
+        return None
+    word = found["first"] or found["last"]
+    return split_of(word) or word, found["behind"] or found["before"]
 
 
 def qualified(name: str) -> str | None:

@@ -87,6 +87,42 @@ def test_training_without_classes_gives_none_to_the_test_split(tmp_path):
     assert train.classes == test.classes == () and test.account.unknown == {"cat": 1}
 
 
+def test_a_flat_split_alone_beside_others_may_be_a_class_and_is_refused(tmp_path):
+    put(tmp_path, "train/1.png", "bus/1.png", "bus/2.png")
+    block = {"name": "image_folder", "root": str(tmp_path)}
+    with pytest.raises(ConfigError, match="holds 'train', whose .*'bus': it may be a split"):
+        data.source(block, split="train")
+    alone = {**block, "root": str(tmp_path / "train")}  # as the sentence says
+    assert len(data.source(alone, split="train")) == 1
+    put(tmp_path, "train/train/1.png", "train/bus/1.png")
+    (tmp_path / "train/1.png").unlink()
+    assert data.source(block, split="train").classes == ("bus", "train")
+
+
+def test_what_is_beside_the_splits_is_said(three):
+    put(three, "bus/1.png", "test/cat/1.png", "train_masks/1.png")
+    train, test = both(three)
+    assert len(train) == 4 and train.account.notes[1:] == ("not read, as no split: 'bus'",)
+    assert len(test.account.notes) == 1
+    assert not look(three / "bus", "train", classes=None, captions=False).account.notes[1:]
+
+
+def test_names_of_one_word_that_say_splits_are_splits_or_refused(tmp_path):
+    put(tmp_path, "a/trainpix/cat/1.png", "a/testpix/cat/1.png", "a/testpix/dog/1.png")
+    train, test = both(tmp_path / "a")
+    assert train.classes == ("cat",) and test.account.unknown == {"dog": 1}
+    for names in (("mytrain", "mytest"), ("trainfoo", "testfoo")):
+        root = tmp_path / names[0]
+        put(root, *(f"{name}/1.png" for name in names))
+        with pytest.raises(ConfigError, match="which may be splits or classes; call splits train"):
+            data.source({"name": "image_folder", "root": str(root)}, split="train")
+    for names in (("trainer", "tester", "cook"), ("festival", "contest"), ("protest", "mast")):
+        root = tmp_path / names[0]
+        put(root, *(f"{name}/1.png" for name in names))
+        block = {"name": "image_folder", "root": str(root)}
+        assert len(data.source(block, split="train").classes) == len(names)
+
+
 def test_imagenets_val_is_the_test_split_because_its_test_has_no_labels(three):
     put(three, "test/1.png", "val/cat/1.png")
     assert both(three)[1].folder == three / "val"

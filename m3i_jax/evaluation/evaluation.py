@@ -251,7 +251,14 @@ class Evaluation:
         part = source if rows is None else Subset(source, rows)
         return self._passes(program, part, None, split=split, what=what)
 
-    def drawn(self, rows: np.ndarray, *, batch: int, seed: int) -> Iterator[tuple[Array, Array]]:
+    def drawn(
+        self,
+        rows: np.ndarray,
+        *,
+        batch: int,
+        seed: int,
+        rand_augment: Mapping[str, Any] | None = None,
+    ) -> Iterator[tuple[Array, Array]]:
         """(images, labels) of training records on all devices, without end: in each epoch each
         record once, in another order and cut anew.
 
@@ -259,8 +266,9 @@ class Evaluation:
         resized crop of torchvision.
 
         rows: which records.  batch: images of a step, of all processes; the devices divide it.
+        rand_augment: of the crops, see `Crops`; None = off.
         """
-        crops = Crops(size=self.image, views=("a",))
+        crops = Crops(size=self.image, views=("a",), rand_augment=rand_augment)
         reads = dict(batch=batch, seed=seed, crops=crops, **_host())
         stream = batches(Subset(self.source("train"), rows), **reads)
         mesh = sharding.mesh(batch=batch)

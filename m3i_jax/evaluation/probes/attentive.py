@@ -1,7 +1,8 @@
 """Attentive probes: a learned query looks at the patch tokens, and a linear layer at what it saw.
 
 CAPI, Darcet et al. 2025, https://arxiv.org/abs/2502.08769 (eval_classification.py); AIM, El-Nouby
-et al. 2024, §4, https://arxiv.org/abs/2401.08541 (AttentionPoolingClassifier).
+et al. 2024, §4, https://arxiv.org/abs/2401.08541 (AttentionPoolingClassifier), trained as AIMv2
+says it, Fini et al. 2024, Table A2, https://arxiv.org/abs/2411.14402.
 
 With one query the keys and values of tokens need not be made: for each head of attention
 
@@ -11,12 +12,17 @@ which is the same function of the same parameters for a fraction of the work; b_
 """
 
 import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Float
 
+from m3i_jax.build import ConfigError
+from m3i_jax.evaluation.probes import grid
 from m3i_jax.evaluation.probes.heads import Params
 from m3i_jax.types import Array
 
@@ -66,8 +72,58 @@ def heads_of(width: int) -> int:
     return width // HEAD if width % HEAD == 0 else 1
 
 
-def schedule(steps: int, warmup: int) -> np.ndarray:
-    """CAPI's factors of the rate: 0 to 1 over the warm-up, then a cosine to 0, ends included."""
-    return np.append(
-        np.linspace(0, 1, warmup), 0.5 * (1 + np.cos(np.linspace(0, np.pi, steps - warmup)))
-    )
+class Form(NamedTuple):
+    """A published probe: its head, and how it is trained.
+
+    biases, normalise: of the head, and whether tokens go through a batch norm without affine.
+    rates, floor: peaks and the least rate, per 256 images of a batch.  decays: of all weights.
+    rule: AdamW without a rate, made once: programs are compiled for it.  said: in words.
+    warmup: one in so many steps.  most: steps, however many images there are; None = no limit.
+    rand_augment: of the random crops, see `Crops`; None = off.
+    """
+
+    biases: bool
+    normalise: bool
+    rates: tuple[float, ...]
+    decays: tuple[float, ...]
+    rule: optax.GradientTransformation
+    said: str
+    warmup: int
+    floor: float = 0.0
+    most: int | None = None
+    rand_augment: Mapping[str, Any] | None = None
+
+    def factors(self, steps: int, warmup: int | None = None) -> Float[np.ndarray, " steps"]:
+        """Of the rate: 0 to 1 over the warm-up, then a cosine to 0, ends included.
+
+        Raises:
+          ConfigError: a warm-up as long as the training.
+        """
+        rising = steps // self.warmup if warmup is None else warmup
+        if rising >= steps:
+            raise ConfigError(f"a warm-up of {rising} steps leaves nothing of {steps}")
+        falling = np.linspace(0, np.pi, steps - rising)
+        return np.append(np.linspace(0, 1, rising), 0.5 * (1 + np.cos(falling)))
+
+
+CAPI = Form(
+    biases=True,
+    normalise=False,
+    rates=(1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2),
+    decays=(5e-4, 1e-3, 5e-2),
+    rule=optax.scale_by_adam(0.9, 0.95),
+    said="adamw, betas 0.9 and 0.95",
+    warmup=10,
+    most=grid.STEPS,
+)
+AIM = Form(
+    biases=False,
+    normalise=True,
+    rates=tuple(x / 4 for x in (5e-5, 1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3)),  # of 1024 images
+    decays=(0.05, 0.1),
+    rule=optax.chain(optax.clip_by_global_norm(3.0), optax.scale_by_adam(0.9, 0.999)),
+    said="adamw, betas 0.9 and 0.999, gradients clipped to 3",
+    warmup=20,
+    floor=1e-5 / 4,
+    rand_augment=dict(magnitude=9.0, deviation=0.5),
+)

@@ -4,6 +4,9 @@ As DINOv2, CAPI and AIM train their probes: one frozen forward pass of a batch o
 which every head takes its features; nothing but the heads is kept.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -15,13 +18,22 @@ from m3i_jax.evaluation.probes.rows import HELD_OUT, Kinds, Rows, split
 from m3i_jax.parallel import sharding
 
 
-def rows(evaluation: Evaluation, kinds: Kinds, *, choose: str, seed: int, what: str) -> Rows:
+def rows(
+    evaluation: Evaluation,
+    kinds: Kinds,
+    *,
+    choose: str,
+    seed: int,
+    what: str,
+    rand_augment: Mapping[str, Any] | None = None,
+) -> Rows:
     """Random crops of an evaluation's training images; whole images judge.
 
     Args:
       kinds: names of features, and what `Evaluation.features` is told of each.
       choose, seed: of the records that are held out, see `rows.split`.
       what: is trained, for sentences.
+      rand_augment: of the crops, see `Evaluation.drawn`.
 
     Raises:
       ConfigError: a split without classes, or with one that training lacks.
@@ -38,7 +50,7 @@ def rows(evaluation: Evaluation, kinds: Kinds, *, choose: str, seed: int, what: 
     widths = {name: x.shape[-1] for name, x in jax.eval_shape(see, params, images).items()}
 
     def batches(batch, seed):
-        return evaluation.drawn(learn, batch=batch, seed=seed)
+        return evaluation.drawn(learn, batch=batch, seed=seed, rand_augment=rand_augment)
 
     def judged(which, program, tables):
         def apply(params, images):

@@ -3,7 +3,7 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -30,8 +30,10 @@ class Plan(NamedTuple):
     head, start: the function, and (key, width, classes) -> its first parameters.
     rule: of the optimiser, without a rate.  schedule: steps -> factors of the rate.
     rates: per 256 images of a batch.  decays: of each head.  batch: images of a step.
-    steps: how many; None = `STEPS`, but no more than `epochs` take.
+    floor: the least rate, per 256 images.
+    steps: how many; None = `most`, but no more than `epochs` take.
     epochs: the most times that training is seen where nobody says the steps.
+    most: steps of as much data as there may be; None = all that `epochs` take.
     choose: `HELD_OUT`, a tenth of training, or `TEST`, as DINOv2 does it.
     normalise: features go through a batch norm without affine.
     """
@@ -48,6 +50,8 @@ class Plan(NamedTuple):
     choose: str = HELD_OUT
     seed: int = 0
     normalise: bool = False
+    floor: float = 0.0
+    most: int | None = STEPS
 
 
 class Trained(NamedTuple):
@@ -75,15 +79,22 @@ class Trained(NamedTuple):
 
 
 def rows_of(
-    evaluation: Evaluation, kinds: Kinds, plan: Plan, *, views: int | str, what: str
+    evaluation: Evaluation,
+    kinds: Kinds,
+    plan: Plan,
+    *,
+    views: int | str,
+    what: str,
+    rand_augment: Mapping[str, Any] | None = None,
 ) -> Rows:
     """What heads learn from: crops drawn in the step, or features that are made once.
 
     views: `NEW`, or how many crops of each image are encoded beforehand; 0 = whole images.
+    rand_augment: of crops drawn in the step, see `Crops`; None = off.
     """
     choice = dict(choose=plan.choose, seed=plan.seed, what=what)
     if views == NEW:
-        return drawn.rows(evaluation, kinds, **choice)
+        return drawn.rows(evaluation, kinds, rand_augment=rand_augment, **choice)
     return cached.rows(evaluation, kinds, views=views, **choice)
 
 
@@ -91,7 +102,8 @@ def length(plan: Plan, rows: Rows) -> int:
     """Steps of training: those that were said, else the published ones, or fewer on less data."""
     if plan.steps is not None:
         return plan.steps
-    return min(STEPS, math.ceil(plan.epochs * rows.learn / rows.batch(plan.batch)))
+    there = math.ceil(plan.epochs * rows.learn / rows.batch(plan.batch))
+    return there if plan.most is None else min(plan.most, there)
 
 
 def train(plan: Plan, rows: Rows, *, what: str) -> Trained:
@@ -106,7 +118,7 @@ def train(plan: Plan, rows: Rows, *, what: str) -> Trained:
         kind: functools.partial(plan.start, width=width, classes=rows.classes)
         for kind, width in rows.widths.items()
     }
-    optimizer = heads.Optimizer(plan.rule, plan.schedule(steps))
+    optimizer = heads.Optimizer(plan.rule, plan.schedule(steps), plan.floor * batch / 256)
     stream = rows.batches(batch, plan.seed)
     batches = itertools.islice(stream, steps)
     rates = np.asarray(plan.rates) * batch / 256

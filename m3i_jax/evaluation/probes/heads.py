@@ -27,13 +27,19 @@ Head = Callable[[Params, Array], Array]  # (parameters, (B, ...) features) -> (B
 
 
 class Optimizer(NamedTuple):
-    """p ← p − factor·rate·(u + decay·p), u being what `rule` makes of the gradient.
+    """p ← p − η(u + decay·p), u being what `rule` makes of the gradient, η = f + factor·(rate − f).
 
     rule: without a rate.  factors: of the rate, one for each step.
+    floor: f, the least rate, where the factor is 0.
     """
 
     rule: optax.GradientTransformation
     factors: Sequence[float]
+    floor: float = 0.0
+
+    def rates(self, step: int, peaks: Float[np.ndarray, " heads"]) -> Float[np.ndarray, " heads"]:
+        """η of each head in a step, counted from 0."""
+        return (self.floor + self.factors[step] * (peaks - self.floor)).astype(np.float32)
 
 
 class Sight(NamedTuple):
@@ -156,11 +162,11 @@ def fit(
     rule = Rule(head, optimizer.rule.update, normalise, sight.see)
     state = sight.place(state)
     with jax.set_mesh(sight.mesh) if sight.mesh else contextlib.nullcontext():
-        for done, (factor, (x, y)) in enumerate(zip(optimizer.factors, batches, strict=True)):
+        for done, (_, (x, y)) in enumerate(zip(optimizer.factors, batches, strict=True)):
             tick(done)
             if normalise and not done:
                 state = sight.place(_with_norms(rule, state, sight.frozen, x))
-            now = np.float32(factor) * rates
+            now = optimizer.rates(done, rates)
             state = _step(rule, state, sight.frozen, x, y, now, decays)
     held = jax.device_get(state)
     return {kind: Table(params, rates, decays, norm) for kind, (params, _, norm) in held.items()}

@@ -4,9 +4,6 @@ import functools
 import itertools
 from typing import Annotated
 
-import numpy as np
-import optax
-
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
@@ -18,17 +15,15 @@ from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.ranges import Count, CountOrOff, NotNegative, Positive, Seed
 from m3i_jax.texts import OneOf
 
-RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
-DECAYS = (5e-4, 1e-3, 5e-2)
-RULE = optax.scale_by_adam(0.9, 0.95)  # made once: programs are compiled for it
-WHAT, ADAMW = "attentive heads", "adamw, betas 0.9 and 0.95"
+WHAT = "attentive heads"
+FORMS = {"capi": probe.CAPI, "aim": probe.AIM}
 
 
 def attentive(
     *,
-    form: Annotated[str, OneOf("capi", "aim")] = "capi",
-    rates: tuple[Positive, ...] = RATES,
-    decays: tuple[NotNegative, ...] = DECAYS,
+    form: Annotated[str, OneOf(*FORMS)] = "capi",
+    rates: tuple[Positive, ...] | None = None,
+    decays: tuple[NotNegative, ...] | None = None,
     views: Views = grid.NEW,
     steps: Count | None = None,
     epochs: Positive = 100,
@@ -39,55 +34,61 @@ def attentive(
 ) -> Task:
     """Heads that attend to patch tokens, one for each rate and decay, trained at once.
 
-    AdamW (0.9, 0.95), linear warm-up, cosine to 0: CAPI (https://arxiv.org/abs/2502.08769).
+    AdamW, linear warm-up, cosine: CAPI (https://arxiv.org/abs/2502.08769), or AIM, whose schedule
+    AIMv2 has published (https://arxiv.org/abs/2411.14402, Table A2).
 
     Args:
-      form: "capi", with biases; "aim", without, tokens behind a batch norm without affine
-        (https://arxiv.org/abs/2401.08541).
-      rates: per 256 images of a batch.
-      decays: of all weights but biases.
+      form: head, grid and schedule, see `probes.attentive.Form`; "aim" has no biases, normalised
+        tokens (https://arxiv.org/abs/2401.08541), and RandAugment of new crops.
+      rates: per 256 images of a batch; None = as the form.
+      decays: of all weights but biases; None = as the form.
       views: "new" draws a crop of each image in each epoch, as published. A number encodes so many
         crops of each image once, which epochs take in turn; 0 = whole images: steps without an
         encoder, and the patch tokens of all images on disk.
-      steps: of training; None = 12 500, as published, but no more than `epochs` take.
+      steps: of training; None = as many as `epochs` take, of CAPI 12 500 at most, as published.
       epochs: the most times that training is seen where `steps` does not say it.
-      warmup: steps; None = a tenth of them, as published.
+      warmup: steps; None = a tenth of them (CAPI) or a twentieth (AIM), as published.
       batch: images of a step.
       choose: the best head on a tenth of training that none learns from, as CAPI, or on "test".
       seed: of starts, order, crops and the tenth.
 
     Raises:
-      ConfigError: nothing to train, or a warm-up that leaves nothing.
+      ConfigError: nothing to train, a rate below the least one, a warm-up that leaves nothing.
     """
-    if not rates or not decays:
-        raise ConfigError("rates and decays are one or more numbers each")
-    schedule = functools.partial(_schedule, warmup)
+    of, pairs = FORMS[form], _pairs(FORMS[form], rates, decays)
     if steps is not None:
-        schedule(steps)
-    pairs = list(itertools.product(rates, decays))
-    start = functools.partial(probe.start, biases=form == "capi")
+        of.factors(steps, warmup)
     length = dict(batch=batch, steps=steps, epochs=epochs)
-    training = dict(choose=choose, seed=seed, normalise=form == "aim", **length)
-    plan = grid.Plan(probe.attend, start, RULE, schedule, *zip(*pairs, strict=True), **training)
+    start = functools.partial(probe.start, biases=of.biases)
+    factors = functools.partial(of.factors, warmup=warmup)
+    training = dict(normalise=of.normalise, floor=of.floor, most=of.most, choose=choose, seed=seed)
+    training |= length
+    plan = grid.Plan(probe.attend, start, of.rule, factors, *zip(*pairs, strict=True), **training)
 
     def measure(evaluation: Evaluation) -> Measured:
         if evaluation.model.network is None:
             raise NotMeasurable("an attentive probe needs patch tokens, and raw pixels have none")
-        kinds = {"tokens": {"pool": "tokens"}}
-        rows = grid.rows_of(evaluation, kinds, plan, views=views, what=WHAT)
+        how = dict(views=views, what=WHAT, rand_augment=of.rand_augment)
+        rows = grid.rows_of(evaluation, {"tokens": {"pool": "tokens"}}, plan, **how)
         trained = grid.train(plan, rows, what=WHAT)
         rate, decay = pairs[trained.best]
         top1 = {f"{choose}_top1": trained.highest["tokens"]}
         return result(trained, rows, {"rate": rate, "decay": decay} | top1)
 
-    settings = dict(form=form, rates=list(rates), decays=list(decays), views=views, **length)
-    settings |= dict(warmup=warmup, choose=choose, seed=seed, pool="tokens", optimizer=ADAMW)
+    grids = (list(dict.fromkeys(column)) for column in zip(*pairs, strict=True))
+    settings = dict(zip(("rates", "decays"), grids, strict=True), form=form, views=views, **length)
+    settings |= dict(warmup=warmup, choose=choose, seed=seed, pool="tokens", optimizer=of.said)
     return Task("attentive", "attentive probe", "top1", "share", settings, measure)
 
 
-def _schedule(warmup: int | None, steps: int) -> np.ndarray:
-    """CAPI's factors of the rate."""
-    rising = steps // 10 if warmup is None else warmup
-    if rising >= steps:
-        raise ConfigError(f"a warm-up of {rising} steps leaves nothing of {steps}")
-    return probe.schedule(steps, rising)
+def _pairs(
+    of: probe.Form, rates: tuple[float, ...] | None, decays: tuple[float, ...] | None
+) -> list[tuple[float, float]]:
+    """Every rate with every decay, those of the form where none are said."""
+    rates = of.rates if rates is None else rates
+    decays = of.decays if decays is None else decays
+    if not rates or not decays:
+        raise ConfigError("rates and decays are one or more numbers each")
+    if min(rates) < of.floor:
+        raise ConfigError(f"rates of this form fall to {of.floor:g}, and {min(rates):g} is less")
+    return list(itertools.product(rates, decays))

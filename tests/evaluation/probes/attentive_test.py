@@ -5,7 +5,6 @@ import itertools
 
 import jax
 import numpy as np
-import optax
 import pytest
 import torch
 
@@ -58,41 +57,63 @@ def test_logits_are_those_with_keys_and_values(width, key):
     assert abs(flat - expected).max() > 0.1, "the query matters"
 
 
-def test_steps_are_those_of_adamw_in_torch(key):
+@pytest.mark.parametrize("form", [attentive.CAPI, attentive.AIM], ids=["capi", "aim"])
+def test_steps_are_those_of_adamw_in_torch(form, key):
     rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(40, 9, 24)), rng.integers(0, 4, 40)
-    factors, rate, decay = attentive.schedule(6, 2), 0.01, 0.2
+    x, y = 4 * rng.normal(size=(40, 9, 24)), rng.integers(0, 4, 40)
+    factors, rate, decay, floor = form.factors(6, 2), 0.01, 0.2, 1000 * form.floor
+    begin = functools.partial(start(24), biases=form.biases)
     order = [rows for _, rows in itertools.islice(heads.shuffled(40, batch=16), 6)]
     batches = (({"x": x[rows].astype(np.float32)}, y[rows]) for rows in order)
-    optimizer = heads.Optimizer(optax.scale_by_adam(0.9, 0.95), factors)
+    optimizer = heads.Optimizer(form.rule, factors, floor)
     how = dict(rates=(rate,), decays=(decay,))
-    found = heads.fit(attentive.attend, {"x": start(24)}, optimizer, batches, key, **how)["x"]
-    peer = Peer(jax.device_get(start(24)(jax.random.split(key, 1)[0])))
+    found = heads.fit(attentive.attend, {"x": begin}, optimizer, batches, key, **how)["x"]
+    begun = jax.device_get(begin(jax.random.split(key, 1)[0]))
+    peer = Peer({"bias": np.zeros(4)} | begun)
     groups = [
         {"params": [p], "weight_decay": 0.0 if "bias" in name else decay}
         for name, p in peer.named_parameters()
+        if form.biases or "bias" not in name
     ]
-    adamw = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95))
+    leaves = [p for group in groups for p in group["params"]]
+    adamw = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95 if form.biases else 0.999))
+    norms = []
     for factor, rows in zip(factors, order, strict=True):
         for group in adamw.param_groups:
-            group["lr"] = factor * rate
+            group["lr"] = floor + factor * (rate - floor)
         scores = peer(torch.tensor(x[rows]))
         adamw.zero_grad()
         torch.nn.functional.cross_entropy(scores, torch.tensor(y[rows])).backward()
+        if not form.biases:
+            norms.append(float(torch.nn.utils.clip_grad_norm_(leaves, 3.0)))
         adamw.step()
+    assert form.biases or min(norms) > 3, "so that clipping matters"
     kv = peer.kv.weight.detach().numpy().T
     wanted = {"query": peer.query, "kernel": peer.linear.weight.T, "bias": peer.linear.bias}
     wanted = {name: leaf.detach().numpy() for name, leaf in wanted.items()}
     wanted |= {"key": kv[:, :24], "value": kv[:, 24:], "value_bias": peer.kv.bias.detach()[24:]}
-    for name, leaf in wanted.items():
+    assert {*found.params} <= {*wanted}
+    for name, leaf in found.params.items():
         # Steps of .01, whose direction float32 knows to 1e-4 where a gradient is small.
-        np.testing.assert_allclose(found.params[name][0], leaf, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(leaf[0], wanted[name], atol=1e-4, err_msg=name)
 
 
-def test_the_schedule_has_its_ends():
-    found = attentive.schedule(10, 4)
-    np.testing.assert_allclose(found[:4], [0, 1 / 3, 2 / 3, 1])
-    np.testing.assert_allclose(found[4:], 0.5 * (1 + np.cos(np.pi * np.arange(6) / 5)))
+@pytest.mark.parametrize(
+    "form, peak, places, expected",
+    [
+        # Darcet et al. 2025: 1250 of 12 500 steps rise; 2e-3 per 256 images.
+        ("capi", 2e-3, (0, 625, 1249, 6875, 12499), (0, 8e-3 * 625 / 1249, 8e-3, 4e-3, 0)),
+        # Fini et al. 2024, Table A2: 5 of 100 epochs rise to 2e-3, which falls to 1e-5.
+        ("aim", 5e-4, (0, 312, 624, 6562, 12499), (1e-5, 1.005e-3, 2e-3, 1.0053e-3, 1e-5)),
+    ],
+)
+def test_rates_are_the_published_ones_at_five_steps_of_1024_images(form, peak, places, expected):
+    form = getattr(attentive, form.upper())
+    optimizer = heads.Optimizer(form.rule, form.factors(12500), form.floor * 1024 / 256)
+    assert peak in form.rates
+    found = [optimizer.rates(i, np.array([peak * 1024 / 256]))[0] for i in places]
+    # Half-way down is a step less than a half.
+    np.testing.assert_allclose(found, expected, rtol=4e-4, atol=1e-9)
 
 
 def test_without_biases_it_is_aims_form(key):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from m3i_jax.build import ConfigError
+from m3i_jax.data.views.rand_augment import RandAugment
 from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
 from m3i_jax.evaluation.probes.logistic import lbfgs
 from m3i_jax.evaluation.tasks import attentive, create
@@ -47,11 +48,18 @@ def test_a_token_is_found_that_the_mean_hides(form):
 
 
 @pytest.mark.parametrize("form", ["capi", "aim"])
-def test_the_encoder_may_be_in_the_step(form):
-    task = attentive(form=form, rates=(0.01,), decays=(0.0,), epochs=2, batch=16)
+def test_the_encoder_may_be_in_the_step(form, monkeypatch):
+    task, cut = attentive(form=form, rates=(0.01,), decays=(0.0,), epochs=2, batch=16), []
+    apply = RandAugment.__call__
+    monkeypatch.setattr(RandAugment, "__call__", lambda *a: cut.append(1) or apply(*a))
     found = task.measure(shades())
     assert found.counts == {"train": 36, "test": 18}
     assert found.protocol["steps"] == 5 and found.protocol["batch"] == 16
+    assert (len(cut) >= 5 * 16) == (form == "aim") and (form == "aim" or not cut)
+    grid = {"capi": (10, 3, "0.95"), "aim": (7, 2, "0.999")}[form]
+    usual = attentive(form=form).settings
+    assert (len(usual["rates"]), len(usual["decays"])) == grid[:2]
+    assert grid[2] in usual["optimizer"]
 
 
 def test_pixels_have_no_tokens():
@@ -66,6 +74,7 @@ def test_pixels_have_no_tokens():
         ({"steps": 100, "warmup": 1250}, "a warm-up of 1250 steps leaves nothing of 100"),
         ({"rates": []}, "rates and decays are one or more"),
         ({"decays": [-1.0]}, "decays"),
+        ({"form": "aim", "rates": [1e-6]}, "rates of this form fall to 2.5e-06, and 1e-06"),
     ],
 )
 def test_wrong_settings_are_sentences(block, sentence):

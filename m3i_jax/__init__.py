@@ -7,11 +7,16 @@ the target diverse (M3I, Su et al. 2023, Eq. 1 to 4, https://arxiv.org/abs/2211.
 
 so a method is data: views, codes, and terms that predict one code from another. `methods` is that
 table; `losses`, `masks`, `mixing`, `normalize`, `geometry`, `augment` and `metrics` are pure
-functions of arrays that any JAX project can use alone. Submodules load on first use.
+functions of arrays that any JAX project can use alone. `load` reads an encoder that was trained:
+
+    encoder = m3i_jax.load("runs/mae")
+    features = encoder.encode(images)
+
+Submodules load on first use.
 """
 
 import importlib
-from types import ModuleType
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -21,6 +26,7 @@ __all__ = [
     "encoders",
     "framework",
     "geometry",
+    "load",
     "losses",
     "masks",
     "methods",
@@ -30,8 +36,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Imports a submodule when it is first asked for (PEP 562)."""
+def __getattr__(name: str) -> Any:
+    """Imports what is first asked for (PEP 562): a submodule, or `load`, which uses them all."""
+    if name == "load":
+        return importlib.import_module(f"{__name__}.evaluation.encoder").load
     if name in __all__:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -72,6 +72,7 @@ INT32 = 2**31 - 1
 LARGEST = 10**6  # of what has no bound of its own: its square is far from where float32 ends
 
 Share = Annotated[float, Range(0, 1)]
+Kept = Annotated[float, Range(0.1, 1)]  # share of the short side of an image that is looked at
 PositiveShare = Annotated[float, Range(1e-3, 1, why="a share that is seen")]
 Rate = Annotated[float, Range(0, 1, below=True, why="at 1 nothing is left")]  # that is dropped
 Memory = Annotated[float, Range(0, 1, below=True, why="at 1 a mean of the past never moves")]

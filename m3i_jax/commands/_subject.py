@@ -2,13 +2,12 @@
 
 import pathlib
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import number, one_of, repeated, text, whole
-from m3i_jax.ranges import Count, CountOrOff, Pixels, Range
+from m3i_jax.ranges import Count, CountOrOff, Kept, Pixels
 
-Kept = Annotated[float, Range(0.1, 1)]
 OWN = 0.2  # of training that is held out where --split=train says no share
 
 MODEL = repeated("model", [], "An encoder, see above.")

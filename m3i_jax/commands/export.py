@@ -41,6 +41,7 @@ def main() -> None:
     folder = pathlib.Path(OUTPUT.value or model.workdir / "export")
     origin = {"branch": model.branch, "step": model.step, "image": model.image}
     origin |= {"note": model.note} if model.note else {}
+    origin |= {"crop": model.crop} if model.crop else {}
     config = {"encoder": {"image": model.image, **model.block}, **origin}
     config |= exported.described(model)
     params = model.params["encoders"]["image"]

@@ -49,7 +49,8 @@ def of_file(
     guess = next((note for note in report.notes if "a guess" in note), "")
     origin = dict(params=nested(params), name=str(path), branch="file", note=guess)
     model = of_block(block, pool=_pool(imported, block), **origin)
-    return exported.with_told(model._replace(end=None if end is None else str(end)))
+    model = model._replace(crop=imported.stated.crop, end=None if end is None else str(end))
+    return exported.with_told(model)
 
 
 def _block(imported: Imported, fields: Mapping[str, Any], path: Path) -> dict[str, Any]:

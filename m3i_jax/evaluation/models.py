@@ -15,6 +15,7 @@ from m3i_jax import networks, normalize, trees
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.checkpoints import place, weights
 from m3i_jax.checkpoints.checkpoint import Checkpoints
+from m3i_jax.data import sources
 from m3i_jax.interop import beside, importing, layouts
 from m3i_jax.interop.importing import Imported
 from m3i_jax.interop.rename import nested
@@ -43,6 +44,7 @@ class Model(NamedTuple):
     classes: names of those that its own table is of, where no data says them.
     note: what a user of this branch should know.
     end: token that ends the texts of a file whose tokenizer does not say so.
+    crop: share of the short side of an image that it is meant to see; None = nobody says.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Model(NamedTuple):
     note: str = ""
     classes: tuple[str, ...] = ()
     end: str | None = None
+    crop: float | None = None
 
 
 def encode(model: Model, params: Any, images: Array, **options: Any) -> Features:
@@ -155,6 +158,7 @@ def restore(
     block = weights.block(config, "image")
     name = f"{path}@{step}" + ("" if branch == "ema" else f"#{branch}")
     origin = dict(block=block, workdir=path, config=config, step=step, note=note)
+    origin |= {"crop": sources.evaluation_ratio(config.data)}
     return Model(name, branch, config.image, network, params, **origin)
 
 

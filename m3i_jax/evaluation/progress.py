@@ -18,11 +18,13 @@ def ticker(
     every: float = 5.0,
     first: int = 0,
     clock: Callable[[], float] = time.monotonic,
+    say: Callable[..., None] = LOG.info,
 ) -> Callable[..., None]:
     """tick(done, detail=""): a line in the log, unless there was one less than `every` seconds ago.
 
     Such as "linear probe: strength 3 of 7, about 40s left: l2 0.01, iteration 120".
     first: how many were done before it began.
+    say: writes a line, of a format and its values.
     """
     start, said = clock(), [-float("inf")]
 
@@ -35,22 +37,31 @@ def ticker(
         left = (now - start) / passed * (total - done) if passed else None
         eta = f", about {duration(left)} left" if left is not None else ""
         at = min(done + 1, total)
-        LOG.info("%s %d of %d%s%s", what, at, total, eta, f": {detail}" if detail else "")
+        say("%s %d of %d%s%s", what, at, total, eta, f": {detail}" if detail else "")
 
     return tick
 
 
 def rated(
-    what: str, *, total: int, unit: str, clock: Callable[[], float] = time.monotonic
+    what: str,
+    *,
+    total: int,
+    unit: str,
+    clock: Callable[[], float] = time.monotonic,
+    **options: Any,
 ) -> Callable[[int], None]:
     """tick(done), as of `ticker`, which says how many a second there were since it was first told.
 
-    unit: of what is counted, such as "images".
+    unit: of what is counted, such as "images".  options: of `ticker`.
     """
     begun: list[Any] = []
 
     def tick(done: int) -> None:
-        begun[:] = begun or [ticker(what, total=total, first=done, clock=clock), clock(), done]
+        begun[:] = begun or [
+            ticker(what, total=total, first=done, clock=clock, **options),
+            clock(),
+            done,
+        ]
         tell, start, first = begun
         speed = (done - first) / max(clock() - start, 1e-9)
         tell(done, f"{speed:.3g} {unit} a second" if done > first else "")

@@ -15,7 +15,7 @@ import numpy as np
 from m3i_jax import encoders, normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.interop import beside_images, beside_timm, beside_transformers, files
-from m3i_jax.interop.statement import Fact, Stated
+from m3i_jax.interop.statement import Fact, Stated, share
 from m3i_jax.interop.vit import MOCO_V3
 from m3i_jax.types import Grid
 
@@ -52,6 +52,8 @@ def read(path: str | Path, *, names: Stated = Stated()) -> Stated:
         if not isinstance(own, dict) or not isinstance(own.get("encoder"), dict):
             raise ConfigError(f"{files.CONFIG}'s m3i_jax is {own!r}, expected an 'encoder' in it")
         stated = of_block(own["encoder"], where=f"{files.CONFIG}'s m3i_jax.encoder.")
+        if own.get("crop") is not None:
+            stated = stated._replace(crop=share(own["crop"], f"{files.CONFIG}'s m3i_jax.crop"))
         note = own.get("note")  # such as that a moving average has hardly moved
         return stated._replace(notes=(*stated.notes, note)) if isinstance(note, str) else stated
     readers = (beside_transformers.model, beside_timm.model)

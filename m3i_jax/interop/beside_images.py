@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from m3i_jax.build import ConfigError
-from m3i_jax.interop.statement import Fact, Stated, channels, ignored, named, number, truth
+from m3i_jax.interop.statement import (
+    Fact,
+    Stated,
+    channels,
+    ignored,
+    is_count,
+    named,
+    number,
+    truth,
+)
 from m3i_jax.normalize import CHANNELS
 
 FILE = "preprocessor_config.json's "
@@ -62,7 +71,7 @@ def preprocessor(said: Mapping[str, Any], stated: Stated, *, where: str = FILE) 
         stated = stated.but(normalization=fact)
     elif kind:
         notes += (f"{file}: the normalisation of {kind} is not known, and not said in full",)
-    return stated._replace(notes=(*stated.notes, *notes))
+    return stated._replace(notes=(*stated.notes, *notes), crop=_crop(said) or stated.crop)
 
 
 def _changes(key: str) -> bool:
@@ -119,6 +128,23 @@ def processor(said: Mapping[str, Any], stated: Stated) -> Stated:
     if not isinstance(inner, dict):
         raise ConfigError(f"{where} is {inner!r}, expected an object")
     return preprocessor(inner, stated, where=f"{where}.")
+
+
+def _crop(said: Mapping[str, Any]) -> float | None:
+    """The share of the short side that is left after the cut; None where it is not said."""
+    if not said.get("do_resize"):
+        return None
+    short = _short(said.get("size"))
+    kept = _short(said.get("crop_size")) if said.get("do_center_crop") else short
+    return kept / short if short and kept and kept <= short else None
+
+
+def _short(size: Any) -> int | None:
+    """The short side of a size as theirs is written: a number, or an object of two or of one."""
+    sides = (
+        map(size.get, ("shortest_edge", "height", "width")) if isinstance(size, dict) else [size]
+    )
+    return min(filter(is_count, sides), default=None)
 
 
 def _resizing(said: Mapping[str, Any], file: str) -> tuple[str, ...]:

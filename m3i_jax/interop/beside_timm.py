@@ -4,6 +4,7 @@ A name of timm's stands for a function with arguments of its own; the tables hav
 shape of a parameter tells, and `model_args` are over them.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from m3i_jax.interop.statement import (
     image_channels,
     named,
     number,
+    share,
     side,
     sides,
     truth,
@@ -108,7 +110,7 @@ def model(said: Mapping[str, Any]) -> Stated | None:
     key, pair = WHERE + "pretrained_cfg.mean and std", _pair(pretrained, WHERE + "pretrained_cfg.")
     if pair is not None:
         stated = stated.but(normalization=Fact(named(channels(*pair, key), CHANNELS), key))
-    stated = stated._replace(notes=_resizing(pretrained))
+    stated = stated._replace(notes=_resizing(pretrained), crop=_crop(pretrained, size))
     facts = stated.image
     if "image" in facts and "patch" in facts:
         grid = tuple(n // facts["patch"].value for n in facts["image"].value)
@@ -130,6 +132,15 @@ def _resizing(pretrained: Mapping[str, Any]) -> tuple[str, ...]:
     if method is None and share is None:
         return ()
     return (f"config.json: images were resized ({method or 'some way'}), a share of {share} kept",)
+
+
+def _crop(pretrained: Mapping[str, Any], size: list[int] | None) -> float | None:
+    """The share that is kept: timm's short side is ⌊size / crop_pct⌋ pixels."""
+    kept = pretrained.get("crop_pct")
+    if kept is None or size is None:
+        return None
+    side = max(sides(size[1:], WHERE + "pretrained_cfg.input_size"))
+    return side / math.floor(side / share(kept, WHERE + "pretrained_cfg.crop_pct"))
 
 
 def _architecture(name: str, arguments: Mapping[str, Any]) -> Stated:

@@ -126,6 +126,7 @@ def save(
     own = {path: x for path, x in params.items() if path.startswith(ENCODER)}
     tree = nested({path.removeprefix(ENCODER): x for path, x in own.items()})
     origin = {"encoder": dict(block), "converted_from": imported.layout.name}
+    origin |= {"crop": imported.stated.crop} if imported.stated.crop else {}
     layout = exporting.save(folder, tree, origin, to=to)
     if to == "m3i_jax":
         files.write(folder, params)

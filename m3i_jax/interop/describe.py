@@ -13,20 +13,25 @@ from m3i_jax.build import ConfigError
 from m3i_jax.interop.rename import Layout
 
 Described = dict[str, Any]
-KEPT = 0.875  # of the short side, where evaluation cuts the middle out
+KEPT = 0.875  # of the short side, where evaluation cuts the middle out and nobody says more
 
 
-def config(module: Any, layout: Layout) -> Described:
+def config(module: Any, layout: Layout, *, kept: float = KEPT) -> Described:
     """The description of an encoder for the library whose names `layout` has; {} for others.
+
+    kept: share of the short side of a photograph that it sees.
 
     Raises:
       ConfigError: the library's model of that kind cannot be like this encoder.
     """
     describe = DESCRIPTIONS.get(layout.name)
-    return describe(module) if describe else {}
+    described = describe(module) if describe else {}
+    if "pretrained_cfg" in described:
+        described["pretrained_cfg"]["crop_pct"] = _crop_pct(max(module.size), _short(module, kept))
+    return described
 
 
-def preprocessor(module: Any, described: Described) -> Described:
+def preprocessor(module: Any, described: Described, *, kept: float = KEPT) -> Described:
     """transformers' preprocessor_config.json for a model so described; {} for others.
 
     CLIP's processor is the one that resizes the short side and cuts the middle out, as we do.
@@ -38,7 +43,7 @@ def preprocessor(module: Any, described: Described) -> Described:
         "image_processor_type": "CLIPImageProcessor",
         "do_convert_rgb": True,
         "do_resize": True,
-        "size": {"shortest_edge": _short(module)},
+        "size": {"shortest_edge": _short(module, kept)},
         "resample": 3,  # bicubic
         "do_center_crop": True,
         "crop_size": {"height": height, "width": width},
@@ -54,9 +59,9 @@ def _statistics(module: Any) -> tuple[tuple, tuple]:
     return normalize.statistics(module.normalization)
 
 
-def _short(module: Any) -> int:
+def _short(module: Any, kept: float) -> int:
     """Pixels of the short side of an image before the middle is cut out of it."""
-    return round(max(module.size) / KEPT)
+    return round(max(module.size) / kept)
 
 
 def _needs(module: Any, what: str, **wanted: Any) -> None:
@@ -82,7 +87,6 @@ def _timm(architecture: str, module: Any, **arguments: Any) -> Described:
             "mean": list(mean),
             "std": list(std),
             "interpolation": "bicubic",
-            "crop_pct": _crop_pct(max(height, width), _short(module)),
             "crop_mode": "center",
             "num_classes": 0,
         },

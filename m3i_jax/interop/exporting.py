@@ -72,7 +72,8 @@ def save(
       path: a directory, made if needed.
       params: of one image encoder.
       config: what to remember of its origin; under `encoder` the block `{name, **kwargs}` from
-        which `encoders.create` makes it again.
+        which `encoders.create` makes it again, under `crop` the share of an image's short side
+        that it sees.
       to: see `export`.
 
     Returns:
@@ -88,11 +89,12 @@ def save(
         name = config["encoder"]["name"]
         raise ConfigError(f"encoder '{name}' is none of images; only those are exported")
     state, layout = export(params, module, to=to)
-    described = describe.config(module, layout)
+    kept = {"kept": config["crop"]} if config.get("crop") else {}
+    described = describe.config(module, layout, **kept)
     own = {"m3i_jax": {**config, "layout": layout.name, "encoder": dict(config["encoder"])}}
     os.makedirs(path, exist_ok=True)
     _write(path, files.CONFIG, described | own)
-    if images := describe.preprocessor(module, described):
+    if images := describe.preprocessor(module, described, **kept):
         _write(path, files.PREPROCESSOR, images)
     files.write(path, state | _poolers(layout, module))
     return layout.name

@@ -41,6 +41,7 @@ class Stated(NamedTuple):
     block: of our encoder, where it was one.
     notes: what else a user should know.
     channels: of the images.
+    crop: share of the short side of a photograph that the images show, its middle.
     """
 
     encoder: str = ""
@@ -52,6 +53,7 @@ class Stated(NamedTuple):
     decoders: Mapping[str, Mapping[str, Any]] = {}
     notes: tuple[str, ...] = ()
     channels: Fact | None = None
+    crop: float | None = None
 
     def fields(self) -> dict[str, Any]:
         """The values of the facts of the image encoder."""
@@ -100,6 +102,12 @@ def side(value: Any, where: str) -> int:
     if height != width:
         raise ConfigError(f"{where} is {value!r}; patches of our encoders are squares")
     return height
+
+
+def share(value: Any, where: str) -> float:
+    """A share above 0, 1 at most; a ConfigError of anything else."""
+    held = _is_number(value) and 0 < value <= 1
+    return float(_held(value, held, where, "a share above 0, 1 at most"))
 
 
 def counts(value: Any, where: str) -> tuple[int, ...]:

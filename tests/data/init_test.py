@@ -10,6 +10,8 @@ from PIL import Image
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError
+from m3i_jax.data import sources
+from m3i_jax.data.sources import digit_scenes, idx
 
 
 def test_a_block_is_a_call():
@@ -48,3 +50,11 @@ def test_sources_load_nothing_heavy():
         [sys.executable, "-c", code % (heavy,)], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", data.SOURCES)
+def test_what_an_evaluation_keeps_of_images_is_known_unopened(name):
+    classes = {"digit_scenes": digit_scenes.DigitScenes, "mnist": idx.Idx, "fashion_mnist": idx.Idx}
+    own = getattr(classes.get(name), "evaluation_ratio", None)
+    assert sources.evaluation_ratio({"name": name}) == own
+    assert sources.evaluation_ratio({"name": "held_out", "of": {"name": name}}) == own

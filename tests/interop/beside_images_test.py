@@ -101,3 +101,19 @@ def test_what_means_nothing_here_is_said_to_be_ignored():
     found = beside_images.preprocessor(HALF | dict(jpeg_quality=3, size=4), Stated())
     (note,) = found.notes
     assert note == "preprocessor_config.json: ignored, of no meaning here: jpeg_quality"
+
+
+@pytest.mark.parametrize(
+    "said, crop",
+    [
+        (dict(size={"shortest_edge": 256}, do_center_crop=True, crop_size=224), 0.875),
+        (dict(size=256, do_center_crop=True, crop_size={"height": 192, "width": 256}), 0.75),
+        (dict(size={"height": 224, "width": 224}), 1.0),
+        (dict(size={"longest_edge": 224}), None),
+        (dict(size="large", do_center_crop=True, crop_size=224), None),
+        (dict(size=224, do_center_crop=True, crop_size=256), None),
+        (dict(size=256, do_center_crop=True, crop_size=224, do_resize=False), None),
+    ],
+)
+def test_how_much_of_an_image_is_seen(said, crop):
+    assert beside_images.preprocessor({"do_resize": True, **said}, Stated()).crop == crop

@@ -38,6 +38,7 @@ def test_arguments_are_over_the_name_and_images_are_those_of_the_weights():
     assert beside_timm.model(said).notes == (
         "config.json: images were resized (bilinear), a share of 0.9 kept",
     )
+    assert beside_timm.model(said).crop == 64 / 71  # timm's short side is ⌊64 / 0.9⌋
     old = {"architecture": "resnet50", "mean": [0.5] * 3, "std": [0.5] * 3}  # before 0.9
     want = dict(depths=(3, 4, 6, 3), block="bottleneck", stem="imagenet")
     assert beside_timm.model(old).fields() == want | dict(normalization="inception")

@@ -43,6 +43,8 @@ def test_timm_rounds_down_to_what_evaluation_rounds_to():
         share = describe.config(module, layouts.lookup("timm"))["pretrained_cfg"]["crop_pct"]
         assert math.floor(size * 4 / share) == round(size * 4 / 0.875)
     assert described("timm")["pretrained_cfg"]["crop_pct"] == 0.875
+    whole = describe.config(module, layouts.lookup("timm"), kept=1.0)
+    assert whole["pretrained_cfg"]["crop_pct"] == 1.0
 
 
 def test_hidden_widths_survive_rounding_down():
@@ -68,6 +70,8 @@ def test_transformers_has_its_images_in_a_file_of_their_own():
     assert said["image_mean"] == said["image_std"] == [0.5, 0.5, 0.5]
     assert said["size"] == {"shortest_edge": 256} and said["resample"] == 3
     assert said["crop_size"] == {"height": 224, "width": 224}
+    whole = describe.preprocessor(module, vit, kept=1.0)
+    assert whole["size"] == {"shortest_edge": 224}
     assert describe.preprocessor(module, {}) == {}
 
 

@@ -36,6 +36,8 @@ SOURCES = {
     "fashion_mnist": idx.fashion_mnist,
     "mnist": idx.mnist,
 }
+# Of small squares, which an evaluation resizes and does not cut: their `evaluation_ratio` is 1.
+WHOLE = ("digit_scenes", "fashion_mnist", "mnist")
 GIVEN = ("split", "classes")  # what the program says to a source, and no config
 
 
@@ -58,6 +60,13 @@ def source(block: Mapping[str, Any], *, split: str, classes: Sequence[str] | Non
     for warning in account.warnings:
         LOG.warning("%s data: %s", split, warning)
     return built
+
+
+def evaluation_ratio(block: Mapping[str, Any]) -> float | None:
+    """The `evaluation_ratio` of the source that a block names, unopened; None = it says none."""
+    if block.get("name") == "held_out" and isinstance(block.get("of"), Mapping):
+        return evaluation_ratio(block["of"])
+    return 1.0 if block.get("name") in WHOLE else None
 
 
 def opened(

@@ -90,9 +90,12 @@ def decode_image(
         if width * height > max_pixels or max(width, height) > MAX_SIDE:
             raise ValueError(f"{width} x {height} pixels, more than {max_pixels} or {MAX_SIDE}")
         image.load()
-        if orientation:
-            image = ImageOps.exif_transpose(image)
-        if image.mode == "I" or image.mode.startswith("I;16"):
-            grey = (np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8)
-            return np.repeat(grey[..., None], 3, axis=2)
-        return np.asarray(image.convert("RGB"))
+        return pixels(ImageOps.exif_transpose(image) if orientation else image)
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8 of an image of Pillow's in any mode, see `decode_image`."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        grey = (np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    return np.asarray(image.convert("RGB"))

@@ -18,7 +18,6 @@ from types import MappingProxyType
 from typing import Any, TextIO
 
 import numpy as np
-import tensorboardX
 from PIL import Image
 
 from m3i_jax import jsonfile, ordinary, renamed
@@ -43,6 +42,13 @@ AWAY = "; put back what the run was made with, or take another work directory"
 
 CONFIG, METRICS = "config.json", "metrics.jsonl"
 _NAMES = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def tensorboard(folder: str, **options: Any) -> Any:
+    """A writer of TensorBoard's events; imported here, as it imports PyTorch where there is one."""
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(folder, **options)
 
 
 class Log:
@@ -70,7 +76,7 @@ class Log:
         tensorboard: bool = True,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
-        writer: Callable[..., Any] = tensorboardX.SummaryWriter,
+        writer: Callable[..., Any] = tensorboard,
     ):
         self._workdir, self._total, self._active = Path(workdir), total, active
         self._stream = sys.stderr if stream is None else stream

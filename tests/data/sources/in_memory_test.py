@@ -9,7 +9,7 @@ from m3i_jax.data.sources.in_memory import in_memory
 
 RNG = np.random.default_rng(0)
 LEVELS = RNG.integers(0, 256, (5, 7, 3), np.uint8)
-STACK = RNG.integers(0, 256, (3, 4, 4, 1), np.uint8)
+GREYS = RNG.integers(0, 256, (3, 4, 4, 1), np.uint8)
 
 
 def images(given):
@@ -39,11 +39,11 @@ def test_one_image_of_any_kind_has_the_same_pixels(tmp_path):
 
 
 def test_grey_is_all_three_and_a_stack_is_several():
-    for grey in images(STACK):
+    for grey in images(GREYS):
         assert grey.shape == (4, 4, 3)
-    np.testing.assert_array_equal(np.stack(images(STACK)), np.repeat(STACK, 3, axis=3))
-    np.testing.assert_array_equal(images(STACK[0, ..., 0])[0], np.repeat(STACK[0], 3, axis=2))
-    assert images([]) == [] and images(STACK[:0]) == []
+    np.testing.assert_array_equal(np.stack(images(GREYS)), np.repeat(GREYS, 3, axis=3))
+    np.testing.assert_array_equal(images(GREYS[0, ..., 0])[0], np.repeat(GREYS[0], 3, axis=2))
+    assert images([]) == [] and images(GREYS[:0]) == []
 
 
 def test_it_names_its_images(tmp_path):
@@ -58,7 +58,7 @@ def test_it_names_its_images(tmp_path):
         (7, "images are a int; expected arrays"),
         (b"abc", "images are a bytes"),
         ([LEVELS, 7], "a int among them"),
-        ([STACK], "an array of 3 images; give that alone"),
+        ([GREYS], "an array of 3 images; give that alone"),
         (LEVELS.transpose(2, 0, 1), r"channels are last: images.transpose\(1, 2, 0\)"),
         (np.zeros((2, 3, 5, 5), np.uint8), r"images.transpose\(0, 2, 3, 1\)"),
         (np.zeros((4, 5, 6), np.uint8), r"shape \(4, 5, 6\), expected \(H, W\)"),

@@ -79,6 +79,7 @@ ONLY_IN = {
     "sklearn": "data",
     "skimage": "data",
     "pyarrow": "data evaluation",
+    "fsspec": "data",
     "simplejpeg": "data",
     "cykooz_resizer": "data",
     "cv2": "data",

@@ -74,12 +74,11 @@ def opened(name: str | None, config: Any) -> dict[str, Any]:
     """The splits that there are, by their names."""
     from m3i_jax import data
     from m3i_jax.data.sources.protocol import NoSplit
-    from m3i_jax.evaluation import spec
-    from m3i_jax.training import fine_tuning
+    from m3i_jax.evaluation import datasets
 
     block = config.data
     if name is not None:
-        block = fine_tuning.data_block(*spec.parsed(name, what="--data"))
+        block = datasets.block(name)
     train = data.source(block, split="train")
     try:
         return {"train": train, "test": data.source(block, split="test", classes=train.classes)}

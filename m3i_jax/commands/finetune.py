@@ -97,13 +97,13 @@ def resolved(recipe: dict[str, Any], *, lr: float | None = None) -> dict[str, An
     if not MODEL.value:
         raise ConfigError("--model is needed: a work directory, an export or a file of weights")
     refuse_twice_said(sys.argv)
-    from m3i_jax.evaluation import spec
+    from m3i_jax.evaluation import datasets
     from m3i_jax.training import fine_tuning
 
     origin = fine_tuning.origin(MODEL.value, branch=BRANCH.value)
     block = origin.data
     if DATA.value:
-        block = fine_tuning.data_block(*spec.parsed(DATA.value, what="--data"))
+        block = datasets.block(DATA.value)
     elif not block:
         raise ConfigError("--data is needed: a folder of labelled images, or a source")
     size = fine_tuning.classes(block)

@@ -76,10 +76,9 @@ def asked() -> Any:
     from m3i_jax import data
     from m3i_jax.data.prepare.work import Settings, Work
     from m3i_jax.data.sources.protocol import NoSplit
-    from m3i_jax.evaluation import spec
-    from m3i_jax.training import fine_tuning
+    from m3i_jax.evaluation import datasets
 
-    block, folder = fine_tuning.data_block(*spec.parsed(DATA.value, what="--data")), OUTPUT.value
+    block, folder = datasets.block(DATA.value), OUTPUT.value
     refuse_inside(block, Path(folder))
     train = data.source(block, split="train")
     sources = {"train": train}

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import inspect
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.data.sources import urls
 from m3i_jax.data.sources.protocol import NoSplit
 from m3i_jax.data.sources.subset import Subset, places
 from m3i_jax.data.sources.unreadable import robust
@@ -58,35 +60,51 @@ def of_run(model: Model) -> Data:
     return Data(_title(model.config.data), opened)
 
 
-def named(text: str) -> Data:
-    """The data set that a text names: a folder of images, or a source with its settings.
+def block(text: str) -> dict[str, Any]:
+    """The block of the data set that a text names: a folder of images, a zip file or a URL of such,
+    or a source with its settings.
 
         photos/   fashion_mnist   digit_scenes:clutter=0,length=500   image_folder:root=photos
+
+    A word that is both is the source where settings follow, or where it needs none.
 
     Raises:
       ConfigError: there is none such; the message names the nearest.
     """
     name, settings = spec.parsed(text, what="--data")
-    if Path(name).expanduser().is_dir() or name.lower().endswith(".zip"):
-        name, settings = "image_folder", {"root": name, **settings}
-    elif name not in data.SOURCES:
-        if "/" in name:
-            raise ConfigError(f"--data: there is no folder '{name}'")
-        raise ConfigError(
-            f"--data: there is no source or folder '{name}'{nearest(name, data.SOURCES)}"
-        )
-    block = {"name": name, **settings}
+    folder = Path(name).expanduser().is_dir() or name.lower().endswith(".zip")
+    if name in data.SOURCES and not (folder and not settings and _needs_root(name)):
+        return {"name": name, **settings}
+    if folder or urls.is_remote(name):
+        return {"name": "image_folder", "root": name, **settings}
+    if "/" in name:
+        raise ConfigError(f"--data: there is no folder '{name}'")
+    raise ConfigError(f"--data: there is no source or folder '{name}'{nearest(name, data.SOURCES)}")
+
+
+def _needs_root(name: str) -> bool:
+    parameter = inspect.signature(data.SOURCES[name]).parameters.get("root")
+    return parameter is not None and parameter.default is inspect.Parameter.empty
+
+
+def named(text: str) -> Data:
+    """The data set of a `block`, broken records forgiven.
+
+    Raises:
+      ConfigError: there is none such.
+    """
+    settings = block(text)
 
     def opened(split: str, classes: Sequence[str] | None) -> data.Source:
-        return robust(data.source(block, split=split, classes=classes), split=split)
+        return robust(data.source(settings, split=split, classes=classes), split=split)
 
     return Data(text.strip(), opened)
 
 
-def _title(block: Mapping[str, Any]) -> str:
+def _title(of: Mapping[str, Any]) -> str:
     """A block of a config as it is written on a command line."""
-    rest = ",".join(f"{key}={value}" for key, value in block.items() if key != "name")
-    return str(block.get("name", OWN)) + (f":{rest}" if rest else "")
+    rest = ",".join(f"{key}={value}" for key, value in of.items() if key != "name")
+    return str(of.get("name", OWN)) + (f":{rest}" if rest else "")
 
 
 def holding_out(of: Data, share: float, *, always: bool = False) -> Data:

@@ -7,7 +7,7 @@ from typing import Any
 
 from m3i_jax.build import ConfigError
 
-COMMA = re.compile(r",(?![^(\[]*[)\]])")  # not one inside brackets
+OPEN, CLOSE = "([{", ")]}"
 # Behind the name, a colon and the first setting: paths may have colons, too.
 NAMED = re.compile(r"(?P<name>[^:]*(?::(?![A-Za-z_]\w*\s*=)[^:]*)*):(?P<settings>\s*\w+\s*=.*)")
 
@@ -29,7 +29,7 @@ def parsed(text: str, *, what: str) -> tuple[str, dict[str, Any]]:
             raise ConfigError(f"{what} is '{text}', expected {name}:SETTING=VALUE,SETTING=VALUE")
         return text, {}
     name, settings = match["name"].strip(), {}
-    for setting in filter(None, map(str.strip, COMMA.split(match["settings"]))):
+    for setting in filter(None, map(str.strip, _pieces(match["settings"]))):
         key, equals, value = setting.partition("=")
         if not equals:
             raise ConfigError(f"{what} is '{text}', expected {name}:SETTING=VALUE,SETTING=VALUE")
@@ -55,6 +55,18 @@ def blocks(text: str, *, what: str) -> list[dict[str, Any]]:
             f"{what} {text.removeprefix(before + comma).strip()}"
         )
     return [{"name": name, **settings}]
+
+
+def _pieces(text: str) -> list[str]:
+    """A text parted at its commas, but for those inside brackets."""
+    pieces, depth = [""], 0
+    for letter in text:
+        depth += (letter in OPEN) - (letter in CLOSE)
+        if letter == "," and depth <= 0:
+            pieces.append("")
+        else:
+            pieces[-1] += letter
+    return pieces
 
 
 def _value(text: str) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from m3i_jax import data, encoders
-from m3i_jax.build import ConfigError, nearest
+from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import weights
 from m3i_jax.data.sources import protocol
 from m3i_jax.interop import beside, conversion
@@ -59,21 +59,6 @@ def origin(path: str | Path, *, branch: str = "online") -> Origin:
             "--encoder NAME --output FOLDER writes that down, then take --model FOLDER"
         ) from error
     return Origin(str(path), branch, block, {})
-
-
-def data_block(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The block of a folder of images, or of a source by its name, with settings.
-
-    Raises:
-      ConfigError: neither a folder nor a source.
-    """
-    if Path(name).expanduser().is_dir() or name.lower().endswith(".zip"):
-        return {"name": "image_folder", "root": name, **settings}
-    if name not in data.SOURCES:
-        raise ConfigError(
-            f"--data is '{name}', which is no folder and no source{nearest(name, data.SOURCES)}"
-        )
-    return {"name": name, **settings}
 
 
 def classes(block: Mapping[str, Any]) -> int:

@@ -38,4 +38,4 @@ def test_a_folder_is_looked_at_and_one_that_is_not_there_is_said(tmp_path):
     out = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert "train: 8 of 12 images can be read" in " ".join(out.stdout.split())
     assert "reading train, image 1 of 12" in out.stderr
-    assert out.returncode == 2 and "'photo', which is no folder and no source" in out.stderr
+    assert out.returncode == 2 and "there is no source or folder 'photo'" in out.stderr

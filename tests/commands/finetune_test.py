@@ -102,7 +102,7 @@ def test_wrong_starts_are_sentences(finished_run, tmp_path):
     assert "--model is needed" in say("")
     assert "there are no weights at" in say("--model=nothing")
     run = f"--model={finished_run}"
-    assert "no folder and no source" in say(f"{run} --data=digits")
+    assert "no source or folder 'digits'" in say(f"{run} --data=digits")
     assert "--epochs is 0.0" in say(f"{run} --epochs=0")
 
 

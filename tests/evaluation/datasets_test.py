@@ -28,6 +28,29 @@ def test_a_source_by_name_has_its_settings():
     assert found.name == SMALL and len(found.open("train", None)) == 30
 
 
+def test_what_a_text_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("parquet", "digit_scenes", "photos"):
+        (tmp_path / name).mkdir()
+    of = {"root": "parquet", "split": "x"}
+    for text, block in {
+        "digit_scenes": {"name": "digit_scenes"},
+        "digit_scenes:length=20": {"name": "digit_scenes", "length": 20},
+        "photos": {"name": "image_folder", "root": "photos"},
+        "./digit_scenes": {"name": "image_folder", "root": "./digit_scenes"},
+        "parquet": {"name": "image_folder", "root": "parquet"},
+        "parquet:root=parquet,split=x": {"name": "parquet", **of},
+        "x.ZIP": {"name": "image_folder", "root": "x.ZIP"},
+        "http://a.org/x:orientation=True": {
+            "name": "image_folder",
+            "root": "http://a.org/x",
+            "orientation": True,
+        },
+        f"mixture:of={dict(one=of, two=of)}": {"name": "mixture", "of": dict(one=of, two=of)},
+    }.items():
+        assert datasets.block(text) == block
+
+
 @pytest.mark.parametrize(
     "text, sentence",
     [

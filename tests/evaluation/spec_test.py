@@ -15,6 +15,8 @@ from m3i_jax.evaluation.spec import blocks, parsed
         ("image_folder:root=a/b:c", "image_folder", {"root": "a/b:c"}),
         ("C:\\runs\\vit.pth:encoder=vit_b16", "C:\\runs\\vit.pth", {"encoder": "vit_b16"}),
         ("a:b/c", "a:b/c", {}),
+        ("t:root={a,b}/{0..2}.tar,n=1", "t", {"root": "{a,b}/{0..2}.tar", "n": 1}),
+        ("m:of={'a': {'k': (1, 2)}, 'b': {}}", "m", {"of": {"a": {"k": (1, 2)}, "b": {}}}),
     ],
 )
 def test_a_name_and_its_settings(text, name, settings):

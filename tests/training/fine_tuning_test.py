@@ -11,6 +11,7 @@ from PIL import Image
 from m3i_jax import cli, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import weights
+from m3i_jax.evaluation import datasets
 from m3i_jax.interop import beside, exporting
 from m3i_jax.training import fine_tuning, init_from
 from m3i_jax.training.assemble import assemble
@@ -170,27 +171,16 @@ def test_what_cannot_be_fine_tuned_is_a_sentence(finished_run, tmp_path):
     silent = shutil.copy(weights_of(finished_run, tmp_path), tmp_path / "silent.safetensors")
     with pytest.raises(ConfigError, match="nothing beside .* says which encoder it is; m3i con"):
         fine_tuning.origin(silent)
-    with pytest.raises(ConfigError, match="no folder and no source; did you mean 'digit_scenes'"):
-        fine_tuning.data_block("digit_scene", {})
-    flat = fine_tuning.data_block(folder(tmp_path / "flat", "train/1.png", "val/1.png"), {})
+    flat = datasets.block(folder(tmp_path / "flat", "train/1.png", "val/1.png"))
     with pytest.raises(ConfigError, match="fine-tuning needs classes, but the train split has no"):
         fine_tuning.classes(flat)
-    one = fine_tuning.data_block(folder(tmp_path / "one", "train/cat/1.png"), {})
+    one = datasets.block(folder(tmp_path / "one", "train/cat/1.png"))
     with pytest.raises(ConfigError, match="fine-tuning tells classes apart, .* one only, 'cat'"):
         fine_tuning.classes(one)
     two = folder(tmp_path / "two", "train/cat/1.png", "train/dog/1.png")
-    assert fine_tuning.classes(fine_tuning.data_block(two, {})) == 2
+    assert fine_tuning.classes(datasets.block(two)) == 2
     wide = fine_tuning.Origin("wide", "online", {"name": "vit_nano", "image": (16, 32)}, {})
     with pytest.raises(ConfigError, match="'wide' has seen images of 16x32 pixels.*--image 32"):
         resolved(wide)
     with pytest.raises(ConfigError, match="image 18x18 is not divisible by patch 4"):
         resolved(fine_tuning.origin(finished_run), image=18)
-
-
-def test_data_is_a_folder_or_a_source_with_settings(tmp_path):
-    made = fine_tuning.data_block("digit_scenes", {"length": 20})
-    assert made == {"name": "digit_scenes", "length": 20}
-    assert fine_tuning.data_block(str(tmp_path), {}) == {
-        "name": "image_folder",
-        "root": str(tmp_path),
-    }

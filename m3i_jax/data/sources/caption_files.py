@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from m3i_jax import jsonfile
-from m3i_jax.data.sources import texts, zip_paths
+from m3i_jax.data.sources import places, texts
 from m3i_jax.data.sources.folder_names import same
 
 LINES = (".txt", ".caption")
@@ -53,7 +53,7 @@ def read(path: Path) -> tuple[str, str]:
     """The captions of a file, one a line, and what of it was left out, as words for a report."""
     table = path.suffix.lower() not in LINES
     try:
-        data = zip_paths.content(path, size=most(table=table) + 1)
+        data = places.content(path, size=most(table=table) + 1)
     except OSError as error:
         return "", f"cannot read '{path}': {error.strerror}"
     except ValueError as error:
@@ -107,6 +107,6 @@ def key(table: Any) -> str | None:
 def _has_captions(path: Path) -> bool:
     """Whether a file of JSON has a key for captions; one that is broken may be the only such."""
     try:
-        return key(jsonfile.parse(zip_paths.content(path, size=jsonfile.SIZE))) is not None
+        return key(jsonfile.parse(places.content(path, size=jsonfile.SIZE))) is not None
     except (OSError, ValueError):
         return True

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import caption_files, metadata, zip_paths
+from m3i_jax.data.sources import caption_files, metadata, places
 from m3i_jax.data.sources.folder_names import is_system, once, subfolders
 from m3i_jax.data.sources.split_words import split_of
 
@@ -105,7 +105,7 @@ def _images(folder: Path, there: Tree, captions: bool, *, deep: bool) -> list[Pa
 
 def _walk(folder: Path, left_out: collections.Counter, *, deep: bool = True):
     """Yields (folder, images, names of other files) of each folder, without a system's own."""
-    for parent, folders, files in zip_paths.walk(folder, onerror=_unreadable):
+    for parent, folders, files in places.walk(folder, onerror=_unreadable):
         for name in (name for name in (*folders, *files) if is_system(name)):
             left_out[_kind(name)] += 1
         links = [d for d in folders if not is_system(d) and (parent / d).is_symlink()]

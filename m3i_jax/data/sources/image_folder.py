@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from m3i_jax.data.sources import caption_files, zip_paths
+from m3i_jax.data.sources import caption_files, contents, places
 from m3i_jax.data.sources.decoding import (
     MAX_BYTES,
     MAX_PIXELS,
@@ -18,8 +18,8 @@ from m3i_jax.data.sources.decoding import (
     unreadable,
 )
 from m3i_jax.data.sources.folder_labels import Labelled, look
+from m3i_jax.data.sources.inside import Inside
 from m3i_jax.data.sources.protocol import Sample
-from m3i_jax.data.sources.zip_paths import Inside
 from m3i_jax.ranges import Count
 from m3i_jax.texts import Filled
 
@@ -44,7 +44,7 @@ def image_folder(
     links; what is hidden or a system's own (`@eaDir`, `lost+found`, ...) is left out and counted.
 
     Args:
-      root: the folder, a zip file of one, or a folder in a zip file (`FILE.zip/FOLDER`).
+      root: the folder, a zip file of one, or a folder in a zip file (`FILE.zip/FOLDER`); or a URL.
       split: "train" or "test": a folder in `root` whose name says so (train, Training, train2017;
         test, val, validation_set, ...). Where `root` has none it is the training split itself.
       classes: of the training split, which another split is labelled with by name; None looks
@@ -61,7 +61,7 @@ def image_folder(
     Raises:
       ConfigError: the folder is missing, holds no images, or leaves open which are meant.
     """
-    place = zip_paths.place(root)
+    place = places.place(root)
     labelled = _with(look(place, split, classes=classes, captions=captions), place)
     decode = decoder(decode, orientation=orientation, max_pixels=max_pixels)
     return ImageFolder(labelled, captions=captions, decode=decode)
@@ -140,7 +140,7 @@ class ImageFolder:
         """Digests of the files and captions: of their bytes, and of when they were written.
 
         Bytes of all of them where they are `SEEN_BYTES` at most, of `SEEN_FILES` evenly spread
-        otherwise; times of all.
+        otherwise, or their tags, where a store has such; times of all.
         """
         stats = [(file, file.stat()) for file in self._read()]
         times, digest = hashlib.sha256(), hashlib.sha256()
@@ -149,7 +149,9 @@ class ImageFolder:
         whole = sum(stat.st_size for _, stat in stats) <= SEEN_BYTES
         step = 1 if whole else -(-len(stats) // SEEN_FILES)
         for file, stat in stats[::step]:
-            if stat.st_size <= MAX_BYTES:  # a larger one is not read for training either
+            if tag := contents.tag(stat):
+                digest.update(tag.encode())
+            elif stat.st_size <= MAX_BYTES:  # a larger one is not read for training either
                 digest.update(_digest(file))
         return {"contents": digest.hexdigest()[:16], "times": times.hexdigest()[:16]}
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import shards
+from m3i_jax.data.sources import contents, shards
 from m3i_jax.data.sources.decoding import MAX_PIXELS, Decoder, decoder
+from m3i_jax.data.sources.inside import Inside
 from m3i_jax.data.sources.packed import Packed, packed
 from m3i_jax.data.sources.table_columns import Asked, Column, pyarrow
 from m3i_jax.data.sources.table_records import Group, TableRecords, Tables
@@ -43,7 +44,8 @@ def parquet(
 
     Args:
       root: a folder of such files, or of folders of them for each split; or a pattern of them with
-        {00000..00099}, {train,test}, * or ?. What splits are called stands in the names.
+        {00000..00099}, {train,test}, * or ?; or a URL of these. What
+        splits are called stands in the names.
       split: "train" or "test".
       classes: of the training split, which another split is labelled with by name; None looks
         for them there.
@@ -103,11 +105,18 @@ class Read(NamedTuple):
 
         name = f"{column.name}.bytes" if column.packed else column.name
         file, known = self.files[group.file], dict(metadata=self.footers[group.file])
-        with _sound(file, ValueError), library.ParquetFile(file, **known, **CHECKED) as opened:
-            values = opened.read_row_group(group.inside, columns=[name], use_threads=False).column(
-                0
-            )
-        return values
+        with (
+            _sound(file, ValueError),
+            _opened(file) as stream,
+            library.ParquetFile(stream, **known, **CHECKED) as opened,
+        ):
+            rows = opened.read_row_group(group.inside, columns=[name], use_threads=False)
+        return rows.column(0)
+
+
+def _opened(file: Path | Inside) -> Any:
+    """What Arrow opens: a path, or a stream, of which whole column chunks are asked for at once."""
+    return contextlib.nullcontext(file) if isinstance(file, Path) else contents.stream(file)
 
 
 def _large(size: int) -> str:
@@ -133,8 +142,8 @@ def _footer(file: Path) -> Any:
     """What the end of a file says of it."""
     from pyarrow import parquet as library
 
-    with _sound(file, ConfigError):
-        return library.read_metadata(file)
+    with _sound(file, ConfigError), _opened(file) as stream:
+        return library.read_metadata(stream)
 
 
 def _schema(file: Path, footer: Any) -> Any:

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.data.sources import folder_names, urls
+from m3i_jax.data.sources import folder_names, remote, urls
 from m3i_jax.data.sources.folder_names import ORDER, is_system
+from m3i_jax.data.sources.inside import Inside
 from m3i_jax.data.sources.protocol import NoSplit, listed
 from m3i_jax.data.sources.split_words import split_of
 
@@ -29,7 +30,7 @@ def candidates(root: str, split: str | None, suffixes: Sequence[str]) -> list[li
     Files whose names say no split are the training split where none of them does.
 
     Args:
-      root: a folder, a file, or a pattern with {00..99}, {train,val}, * or ?.
+      root: a folder, a file, or a pattern with {00..99}, {train,val}, * or ?; or a URL of one.
       split: "train" or "test"; None is "train".
       suffixes: of the files, such as (".tar",).
 
@@ -37,7 +38,6 @@ def candidates(root: str, split: str | None, suffixes: Sequence[str]) -> list[li
       NoSplit: there is no such split.
       ConfigError: there are no such files, some of them are missing, or names say two splits.
     """
-    root = urls.local(root)
     split = split or "train"
     if split not in ORDER:
         raise ConfigError(f"split is '{split}'{nearest(split, ORDER)}")
@@ -53,7 +53,10 @@ def candidates(root: str, split: str | None, suffixes: Sequence[str]) -> list[li
 
 def _splits(root: str, suffixes: Sequence[str]) -> dict[str, list[Path]]:
     """The files of each split."""
-    path = Path(root)
+    single = _BRACES.search(root) or root.lower().endswith(tuple(suffixes))
+    if urls.is_remote(root) and (single or remote.MAGIC & set(root)):
+        return _by_name(_behind(root), root)
+    path = remote.folder(root) if urls.is_remote(root) else Path(urls.local(root))
     if path.is_dir():
         for inner in INNER:
             if files := _inside(path / inner, suffixes):
@@ -99,6 +102,14 @@ def _expanded(pattern: str) -> Iterator[Path]:
         beside = [p.name for p in folder.iterdir()] if folder.is_dir() else []
         hint = nearest(Path(missing[0]).name, beside) if beside else f"; there is no '{folder}'"
         raise ConfigError(f"there is no file {listed(missing)}{hint}")
+
+
+def _behind(pattern: str) -> list[Inside]:
+    """`_expanded`, of a URL."""
+    found = remote.present([*itertools.islice(_braces(pattern), MOST)])
+    if missing := [url for url, files in found.items() if not files]:
+        raise ConfigError(f"there is no file {listed(missing)}")
+    return [file for files in found.values() for file in files]
 
 
 def _braces(pattern: str) -> Iterator[str]:

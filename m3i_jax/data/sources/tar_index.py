@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from m3i_jax import jsonfile, ordinary
-from m3i_jax.data.sources import tar_samples
+from m3i_jax.data.sources import contents, tar_samples
+from m3i_jax.data.sources.inside import Inside
 from m3i_jax.types import Array
 
 LOG = getLogger(__name__)
@@ -46,14 +47,15 @@ class Index(NamedTuple):
 def opened(files: Sequence[Path]) -> Index:
     """The index of these files, which is made where there is none of them as they are now.
 
-    It is kept beside the files, in the user's cache where nothing can be written there, and else
-    in memory.
+    It is kept beside the files, in the user's cache where nothing can be written there or the files
+    are behind a URL, and else in memory.
 
     Raises:
       ConfigError: one is no tar, or compressed.
     """
     of = _described(files)
-    places = [folder / _name(files) for folder in (files[0].parent, _cache())]
+    beside = () if isinstance(files[0], Inside) else (files[0].parent,)
+    places = [folder / _name(files) for folder in (*beside, _cache())]
     for place in places:
         if (index := _read(place, of)) is not None:
             return index
@@ -81,9 +83,12 @@ def opened(files: Sequence[Path]) -> Index:
 
 
 def _described(files: Sequence[Path]) -> list[list[Any]]:
-    """What an index is held against: names, sizes and times."""
+    """What an index is held against: names, sizes and times, and tags of what a store has."""
     stats = [(file, file.stat()) for file in files]
-    return [[file.name, stat.st_size, stat.st_mtime_ns] for file, stat in stats]
+    return [
+        [file.name, stat.st_size, stat.st_mtime_ns, *filter(None, [contents.tag(stat)])]
+        for file, stat in stats
+    ]
 
 
 def _name(files: Sequence[Path]) -> str:

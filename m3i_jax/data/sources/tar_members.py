@@ -5,11 +5,14 @@ all of its bytes. Longer names stand in a member of their own in front, of GNU (
 POSIX ustar and pax, https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
+
+from m3i_jax.data.sources.contents import Read
 
 BLOCK = 512
 AHEAD = 2**14  # bytes that are read at once: small members come with their header
+FAR = 2**22  # of a file behind a URL: a request takes as long as some MB do
 LONGEST = 2**16  # bytes of a name or of pax's words that are read
 STRIDE = 2**20  # bytes that are looked through at once for the next header
 KINDS = {
@@ -19,8 +22,6 @@ LONGER = "LKxXg"  # what says something of what follows: names, those of links, 
 CUT, BROKEN, ENDLESS = "cut off by the end of the file", "broken header", "missing end of a tar"
 BAD = (CUT, BROKEN, ENDLESS)
 SILENT = "5DVMN"  # folders, labels of volumes and their continuations
-
-Read = Callable[[int, int], bytes]  # (offset, size) -> as many bytes as there are
 
 
 class Member(NamedTuple):
@@ -51,13 +52,12 @@ def members(read: Read, total: int) -> Iterator[Member]:
     as a tar does has a last one, `ENDLESS`.
 
     Args:
-      read: bytes of the file.
+      read: bytes of the file, `buffered`.
       total: how many it has.
     """
     place, member = 0, None
-    buffered = _buffered(read)
     while place + BLOCK <= total:
-        member, place = _next(buffered, place, total)
+        member, place = _next(read, place, total)
         if member is not None:
             yield member
     if not (member and member.kind == CUT) and any(read(max(total - BLOCK, 0), BLOCK)):
@@ -171,16 +171,16 @@ def _sound(read: Read, place: int, total: int) -> int:
     return total
 
 
-def _buffered(read: Read) -> Read:
-    """Reads of small pieces from larger ones, as the next header is often near."""
+def buffered(read: Read, *, ahead: int) -> Read:
+    """Reads of small pieces from larger ones of `ahead` bytes, as the next header is often near."""
     start, kept = 0, b""
 
-    def buffered(offset: int, size: int) -> bytes:
+    def piece(offset: int, size: int) -> bytes:
         nonlocal start, kept
-        if size > AHEAD:
+        if size > ahead:
             return read(offset, size)
         if not start <= offset <= offset + size <= start + len(kept):
-            start, kept = offset, read(offset, AHEAD)
+            start, kept = offset, read(offset, ahead)
         return kept[offset - start : offset - start + size]
 
-    return buffered
+    return piece

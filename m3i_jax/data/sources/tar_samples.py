@@ -6,7 +6,7 @@ As WebDataset (https://github.com/webdataset/webdataset) and img2dataset write t
 key need not follow each other.
 """
 
-import functools
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from m3i_jax import jsonfile, ordinary
+from m3i_jax import jsonfile
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import caption_files, label_lists, naming, tar_members
-from m3i_jax.data.sources.contents import pread
+from m3i_jax.data.sources import caption_files, contents, label_lists, naming, tar_members
+from m3i_jax.data.sources.contents import Read
 from m3i_jax.data.sources.folder_names import is_system
 from m3i_jax.data.sources.folder_tree import SUFFIXES
+from m3i_jax.data.sources.inside import Inside
 from m3i_jax.data.sources.tar_members import Member
 from m3i_jax.types import Array
 
@@ -37,6 +38,7 @@ TEXTS = {
 }  # in which order one is taken
 LONGEST = 4096  # bytes of a class
 MOST, LONG = 50, 200  # kinds of what is left out, and letters of a name in reports
+Leave = Callable[[str, str], None]  # counts what is left out, by kind and name
 COMPRESSED = {
     b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x28\xb5\x2f\xfd": "unzstd",
 }  # fmt: skip
@@ -57,33 +59,38 @@ class Samples(NamedTuple):
 
 
 class _Parts(NamedTuple):
-    """The members of a key, by what they are."""
+    """The members of a key, by what they are, and what classes are called by them; None = none."""
 
     images: list[Member]
-    classes: list[Member]
+    classes: list[tuple[Member, str | None]]
     texts: list[tuple[int, Member]]
+    labels: list[str | None]
 
 
-def read(path: Path) -> Samples:
-    """Reads the headers of a tar file, and the classes in it.
+@dataclasses.dataclass
+class _Tables:
+    """What the JSON of a file has, as the first of it says: captions, a key of the class."""
+
+    captions: bool = True
+    label: str | None = None
+    met: bool = False
+
+
+def read(path: Path | Inside) -> Samples:
+    """Reads the headers of a tar file, and the classes in it, once from its beginning to its end.
 
     Raises:
       ConfigError: it is no tar, compressed, or cannot be read.
     """
+    ahead = tar_members.FAR if isinstance(path, Inside) else tar_members.AHEAD
     try:
-        descriptor = ordinary.opened(path, os.O_RDONLY)
+        with contents.reader(path) as part:
+            return _samples(path, tar_members.buffered(part, ahead=ahead), path.stat().st_size)
     except OSError as error:
         raise ConfigError(f"cannot read '{path}': {error.strerror}") from error
-    try:
-        size = os.fstat(descriptor).st_size
-        return _samples(path, functools.partial(pread, descriptor), size)
-    except OSError as error:
-        raise ConfigError(f"cannot read '{path}': {error.strerror}") from error
-    finally:
-        os.close(descriptor)
 
 
-def _samples(path: Path, at: Callable[[int, int], bytes], total: int) -> Samples:
+def _samples(path: Path | Inside, at: Read, total: int) -> Samples:
     _check(path, at(0, tar_members.BLOCK))
     left_out: dict[str, tuple[int, str]] = {}
 
@@ -93,12 +100,12 @@ def _samples(path: Path, at: Callable[[int, int], bytes], total: int) -> Samples
         left_out[kind] = (times + 1, first)
 
     keys: dict[str, _Parts] = {}
+    tables = _Tables()
     for member in tar_members.members(at, total):
-        _put(keys, member, leave)
+        _put(keys, member, at, tables, leave)
     names: dict[str, int] = {}
-    spoken = _spoken(keys, at)
     rows = [
-        _row(parts, spoken, names, at, leave)
+        _row(parts, tables.captions, names, leave)
         for key, parts in keys.items()
         if _whole(key, parts, leave)
     ]
@@ -117,8 +124,8 @@ def _check(path: Path, block: bytes) -> None:
         raise ConfigError(f"'{path}' is no tar file" + ("; it is empty" if not block else ""))
 
 
-def _put(keys: dict[str, _Parts], member: Member, leave: Callable[[str, str], None]) -> None:
-    """Puts a member to those of its key."""
+def _put(keys: dict[str, _Parts], member: Member, at: Read, tables: _Tables, leave: Leave) -> None:
+    """Puts a member to those of its key, with the class that it says: its bytes are near now."""
     folder, _, base = member.name.rpartition("/")
     stem, _, extension = base.partition(".")
     extension = extension.lower()
@@ -129,72 +136,79 @@ def _put(keys: dict[str, _Parts], member: Member, leave: Callable[[str, str], No
     if is_system(base) or not stem:
         return leave("hidden or a system's own", base)
     key = f"{folder}/{stem}"
-    parts = keys.setdefault(key, _Parts([], [], []))
+    parts = keys.setdefault(key, _Parts([], [], [], []))
     if os.path.splitext(base)[1].lower() in SUFFIXES:
         parts.images.append(member)
     elif extension in CLASS:
-        parts.classes.append(member)
+        parts.classes.append((member, _class(member, at)))
     elif extension in TEXTS:
         parts.texts.append((TEXTS[extension], member))
+        if TEXTS[extension] == TABLE:
+            parts.labels.append(_label(member, at, tables, needed=not parts.classes))
     else:
         leave(f"'.{extension[:LONG]}'", member.name)
 
 
-def _whole(key: str, parts: _Parts, leave: Callable[[str, str], None]) -> bool:
+def _whole(key: str, parts: _Parts, leave: Leave) -> bool:
     """Whether a key has an image; counts what it has twice, or for nothing."""
     for member in parts.images[1:]:
         leave("a second image of one key", member.name)
     if not parts.images:
-        for member in (*parts.classes, *(text for _, text in parts.texts)):
+        for member in (*(one for one, _ in parts.classes), *(text for _, text in parts.texts)):
             leave("without an image of its key", member.name)
     return bool(parts.images)
 
 
-def _row(parts: _Parts, spoken: tuple, names: dict[str, int], at, leave) -> tuple:
-    """The record of a key."""
-    captions, label = spoken
+def _row(parts: _Parts, captions: bool, names: dict[str, int], leave: Leave) -> tuple:
+    """The record of a key; captions: whether JSON has any."""
     image = parts.images[0]
     texts = sorted(parts.texts, key=lambda text: text[0])
     kind, text = next((t for t in texts if t[0] == LINES or captions), (0, image))
-    name = _class(parts, label, at, leave)
+    if parts.classes:
+        member, name = parts.classes[0]
+        if name is None:
+            leave("no class", member.name)
+    else:
+        name = next(iter(parts.labels), None)
+    name = None if not name or naming.NONE.fullmatch(name) else name
     code = -1 if name is None else names.setdefault(name, len(names))
     where = (text.data, min(text.size, 2**32 - 1), kind) if kind else (0, 0, 0)
     return (0, code, image.head, image.data, min(image.size, 2**63), *where)
 
 
-def _spoken(keys: dict[str, _Parts], at) -> tuple[bool, str | None]:
-    """Whether the JSON of this file has captions, and its key of the class: what the first has."""
-    tables = (text for parts in keys.values() for kind, text in parts.texts if kind == TABLE)
-    first = next(tables, None)
-    table = _table(first, at) if first else {}
-    if table is None:  # a broken one may be the only such
-        return True, None
-    labels = [key for key in table if label_lists.is_class(key)]
-    exact = [key for key in labels if key.casefold() == "label"]
-    return caption_files.key(table) is not None, next(iter(exact or labels), None)
+def _class(member: Member, at: Read) -> str | None:
+    """The name or number of a class that a member is; None of what is neither."""
+    try:
+        name = at(member.data, min(member.size, LONGEST)).decode().strip()
+    except UnicodeDecodeError:
+        return None
+    return None if not name or len(name) > LONG or "\n" in name or "\0" in name else name
 
 
-def _table(member: Member, at) -> dict[str, Any] | None:
+def _label(member: Member, at: Read, tables: _Tables, *, needed: bool) -> str | None:
+    """The class that JSON says; what the first of a file has is looked for in all of it.
+
+    needed: whether no other member says a class.
+    """
+    if tables.met and not (needed and tables.label):
+        return None
+    table = _table(member, at)
+    if not tables.met:
+        tables.met = True
+        if table is None:  # a broken one may be the only such
+            return None
+        labels = [key for key in table if label_lists.is_class(key)]
+        exact = [key for key in labels if key.casefold() == "label"]
+        tables.label = next(iter(exact or labels), None)
+        tables.captions = caption_files.key(table) is not None
+    value = (table or {}).get(tables.label) if tables.label else None
+    return str(value).strip()[:LONG] if isinstance(value, str | int) else None
+
+
+def _table(member: Member, at: Read) -> dict[str, Any] | None:
     """The object of a member of JSON; None of what is none."""
     try:
         table = jsonfile.parse(at(member.data, min(member.size, caption_files.MAX_JSON)))
     except ValueError:
         return None
     return table if isinstance(table, dict) else None
-
-
-def _class(parts: _Parts, label: str | None, at, leave) -> str | None:
-    """The name or number of a key's class."""
-    if parts.classes:
-        member = parts.classes[0]
-        try:
-            name = at(member.data, min(member.size, LONGEST)).decode().strip()
-        except UnicodeDecodeError:
-            name = ""
-        if not name or len(name) > LONG or "\n" in name or "\0" in name:
-            return leave("no class", member.name)
-        return None if naming.NONE.fullmatch(name) else name
-    tables = [text for kind, text in parts.texts if kind == TABLE] if label else []
-    value = (_table(tables[0], at) or {}).get(label) if tables else None
-    name = str(value).strip()[:LONG] if isinstance(value, str | int) else ""
-    return None if not name or naming.NONE.fullmatch(name) else name

@@ -1,15 +1,15 @@
 """Tar files of WebDataset and img2dataset, read at random through an index that is made once."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from m3i_jax import ordinary
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources import caption_files, contents, naming, shards, tar_index, tar_members
+from m3i_jax.data.sources.contents import Read
 from m3i_jax.data.sources.decoding import MAX_PIXELS, Decoder, bounded, decoder
+from m3i_jax.data.sources.inside import Inside
 from m3i_jax.data.sources.packed import Encoded, Packed, packed
 from m3i_jax.data.sources.tar_index import Index
 from m3i_jax.data.sources.tar_samples import TABLE
@@ -17,6 +17,7 @@ from m3i_jax.ranges import Count
 from m3i_jax.texts import Filled
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")  # the others are refused
+NEAR = 2**14  # bytes between an image and its captions that are read with them
 SHOWN = 6  # kinds of members that a sentence names
 
 
@@ -39,7 +40,8 @@ def tar_shards(
 
     Args:
       root: a folder of tar files, or of folders of them for each split; or a pattern of them with
-        {00000..00099}, {train,val}, * or ?. What splits are called stands in the names.
+        {00000..00099}, {train,val}, * or ?; or a URL of these. What
+        splits are called stands in the names.
       split: "train" or "test".
       classes: of the training split, which another split is labelled with by name; None looks
         for them there.
@@ -93,31 +95,30 @@ class TarRecords:
         """Reads a sample where it lies."""
         record = self._index.records[index]
         size = bounded(int(record["size"]))
-        descriptor = ordinary.opened(self.files[record["shard"]], os.O_RDONLY)
-        try:
-            image = contents.pread(descriptor, int(record["image"]), size)
+        with contents.reader(self.files[record["shard"]]) as read:
+            read = _at_once(read, record) if self._captions else read
+            image = read(int(record["image"]), size)
             if len(image) < size:
                 raise ValueError(f"the file ends after {len(image)} of its {size} bytes")
-            return Encoded(image, *self._caption(record, descriptor, index))
-        finally:
-            os.close(descriptor)
+            return Encoded(image, *self._caption(record, read, index))
 
     def captions(self) -> Iterator[str]:
         """Those of all samples; each file is opened once."""
         records = self._index.records
         ends = np.searchsorted(records["shard"], np.arange(len(self.files) + 1))
         for file, first, last in zip(self.files, ends[:-1], ends[1:], strict=True):
-            descriptor = ordinary.opened(file, os.O_RDONLY)
-            try:
+            with contents.reader(file) as read:
+                ahead = tar_members.FAR if isinstance(file, Inside) else tar_members.AHEAD
+                read = tar_members.buffered(read, ahead=ahead)
                 for index in range(first, last):
-                    yield self._caption(records[index], descriptor, index)[0]
-            finally:
-                os.close(descriptor)
+                    yield self._caption(records[index], read, index)[0]
 
     def where(self, index: int) -> str:
         """The file, and the name that the image has in it."""
         record = self._index.records[index]
         file, head = self.files[record["shard"]], int(record["head"])
+        if isinstance(file, Inside):  # it may be named because nothing can be read there
+            return f"{file}: byte {head}"
         try:
             read = lambda offset, size: contents.at(file, offset, size)  # noqa: E731
             member = tar_members.at(read, head, file.stat().st_size)
@@ -129,15 +130,26 @@ class TarRecords:
         """Of where all samples are, and of what classes they have."""
         return f"{self._index.digest} {self._captions} {self.names}"
 
-    def _caption(self, record: np.void, descriptor: int, index: int) -> tuple[str, str]:
+    def _caption(self, record: np.void, read: Read, index: int) -> tuple[str, str]:
         """The captions of a sample, and what of them was left out."""
         if not self._captions or not record["kind"]:
             return "", ""
         table = bool(record["kind"] == TABLE)
         size = min(int(record["length"]), caption_files.most(table=table) + 1)
-        data = contents.pread(descriptor, int(record["text"]), size)
+        data = read(int(record["text"]), size)
         caption, left_out = caption_files.parsed(data, table=table, what="")
         return caption, left_out.replace("''", f"'{self.where(index)}'") if left_out else ""
+
+
+def _at_once(read: Read, record: np.void) -> Read:
+    """Image and captions in one reading where they lie beside each other, as they mostly do."""
+    image, size = int(record["image"]), int(record["size"])
+    text, length = int(record["text"]), min(int(record["length"]), caption_files.MAX_JSON + 1)
+    start, end = min(image, text), max(image + size, text + length)
+    if not record["kind"] or end - start > size + length + NEAR:
+        return read
+    data = read(start, end - start)
+    return lambda offset, size: data[offset - start : offset - start + size]
 
 
 def _left_out(index: Index) -> str:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import zip_paths
+from m3i_jax.data.sources import places
 
 MARKS = {  # that of UTF-32 begins as that of UTF-16 does
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
@@ -56,7 +56,7 @@ def read(path: Path) -> str:
       ConfigError: it cannot be read, or is of an encoding that it does not say.
     """
     try:
-        data = zip_paths.content(path)
+        data = places.content(path)
         text = data.decode(encoding(data)).replace("\ufeff", "")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1

@@ -1,4 +1,4 @@
-"""Where data lies, as a config says it: a path, or a URL of one; other URLs are refused."""
+"""Where data lies, as a config says it: a path, a URL of one, or a URL of another machine."""
 
 import re
 from pathlib import Path
@@ -17,6 +17,12 @@ TOOLS = {
 }
 
 
+def is_remote(place: str) -> bool:
+    """Whether it is a URL of what may lie on another machine."""
+    match = SCHEME.match(place)
+    return match is not None and match[1] is not None and match[1].lower() != "file"
+
+
 def local(place: str) -> str:
     """A path, with ~ for the home of the user; file:///data/x is /data/x.
 
@@ -26,7 +32,7 @@ def local(place: str) -> str:
     match = SCHEME.match(place)
     if match is None:
         return str(Path(place).expanduser())
-    if match[1] is None or match[1].lower() == "file":
+    if not is_remote(place):
         path = place.split(":", 1)[1]
         host, slash, rest = path.removeprefix("//").partition("/")
         if path.startswith("//") and host not in ("", "localhost"):
@@ -35,4 +41,7 @@ def local(place: str) -> str:
     copy, mount = TOOLS.get(match[1].lower(), ("", ""))
     how = f"copy it first (`{copy} {place} FOLDER`)" if copy else "copy it first"
     how += f", or mount it (`{mount}`)" if mount else ", or mount it"
-    raise ConfigError(f"'{place}' is a URL, and only files of this machine are read: {how}")
+    raise ConfigError(
+        f"'{place}' is a URL, and this source reads files of this machine only: {how}; behind URLs "
+        "tar_shards, parquet and image_folder (also in a zip) are read"
+    )

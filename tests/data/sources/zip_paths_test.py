@@ -10,7 +10,7 @@ import pytest
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import zip_paths
+from m3i_jax.data.sources import places
 from m3i_jax.data.sources.unreadable import TooManyUnreadable, robust
 from m3i_jax.evaluation import datasets
 from tests.drawn_records import drawn, mutated
@@ -121,7 +121,7 @@ def test_a_member_is_no_more_than_it_says(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("a.png", bytes(10**6))
         file.writestr("b.txt", b"word " * 10**5)
-    (archive,) = {zip_paths.place(str(tmp_path / "x.zip")).archive}
+    (archive,) = {places.place(str(tmp_path / "x.zip")).archive}
     entry = archive.files["a.png"]
     archive.files["a.png"] = entry._replace(size=100)
     with pytest.raises(ValueError, match="not those that the zip has a sum of"):
@@ -144,7 +144,7 @@ def test_members_that_lie_over_another_are_broken_and_deep_names_left_out(tmp_pa
     second = content.rfind(b"b.png") - 46  # its place in the list: where the first one is, too
     content[second + 42 : second + 46] = bytes(4)
     path.write_bytes(content)
-    archive = zip_paths.place(str(path)).archive
+    archive = places.place(str(path)).archive
     assert archive.left_out == {"name of too many folders": 1}
     assert len(archive.folders) == 1 and archive.read("c.png") == b"12345"
     for name in ("a.png", "b.png"):

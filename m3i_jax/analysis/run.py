@@ -79,6 +79,42 @@ def analyzed(
         raise NotMeasurable(f"there is nothing to show of {asked}; the log says why")
 
 
+def require(
+    measures: Sequence[Measure],
+    model: Model,
+    *,
+    on: Sequence[Data] = (),
+    split: str = SPLIT,
+    **settings: Any,
+) -> None:
+    """That a model can be looked into by one of the measures at least, before any pass.
+
+    See `analyzed`; measures without a look are those of weights, which cost nothing.
+
+    Raises:
+      NoSplit: there are no test images.
+      NotMeasurable: why the last of the measures shows nothing, where none shows anything.
+    """
+    for of in on or [datasets.of_run(model)]:
+        shown = datasets.of_training(of) if split == "train" else of
+        evaluation = Evaluation(model, shown, **settings)
+        _open(evaluation)
+        refused = [why for measure in measures if (why := _refused(measure, evaluation))]
+        if len(refused) == len(measures):
+            raise refused[-1]
+
+
+def _refused(measure: Measure, evaluation: Evaluation) -> NotMeasurable | None:
+    """Why a measure has nothing to show of a model, as far as that is known before a pass."""
+    try:
+        if evaluation.model.network is None:
+            raise NotMeasurable("raw pixels have no blocks")
+        measure.look(evaluation) if measure.look else measure.measure(evaluation, None)
+    except NotMeasurable as error:
+        return error
+    return None
+
+
 def _rows(measures: Sequence[Measure], evaluation: Evaluation) -> dict[str, Rows]:
     """What all looks bring back, by measure, of one pass."""
     looks, model = {}, evaluation.model
@@ -89,7 +125,7 @@ def _rows(measures: Sequence[Measure], evaluation: Evaluation) -> dict[str, Rows
                     raise NotMeasurable("raw pixels have no blocks")
                 looks[written(measure)] = measure.look(evaluation)
             except NotMeasurable as error:
-                LOG.warning("%s of %s: %s", measure.title, model.name, error)
+                _say(measure, error, model.name)
     return observed(evaluation, looks, split=SPLIT)
 
 
@@ -103,7 +139,7 @@ def _alone(measures: Sequence[Measure], evaluation: Evaluation, seen: Seen) -> I
         try:
             shown = measure.measure(evaluation, seen.rows.get(said))
         except NotMeasurable as error:
-            LOG.warning("%s of %s: %s", measure.title, evaluation.model.name, error)
+            _say(measure, error, evaluation.model.name)
             continue
         yield _written(measure, shown, seen)
 
@@ -123,8 +159,7 @@ def pairs(measures: Sequence[Measure], before: Sequence[Seen], seen: Seen) -> It
         try:
             shown = measure.across(first.rows[said], seen.rows[said])
         except NotMeasurable as error:
-            names = first.finding.model, seen.finding.model
-            LOG.warning("%s of %s and %s: %s", measure.title, *names, error)
+            _say(measure, error, first.finding.model, seen.finding.model)
             continue
         pair = first.finding._replace(other=seen.finding.model, other_weights=seen.finding.weights)
         yield _written(measure, shown, seen._replace(finding=pair))
@@ -145,10 +180,7 @@ def _say_of_other_images(measure: Measure, before: Sequence[Seen], first: Seen, 
 def _of(evaluation: Evaluation) -> Finding:
     """A finding of no measure: which model on which records."""
     model = evaluation.model
-    try:
-        evaluation.source(SPLIT)
-    except NoSplit as error:
-        raise NoSplit(f"{error}; --split=train looks at the training images") from error
+    _open(evaluation)
     empty: dict[str, Any] = dict(measure="", title="", unit="", form="", values={}, labels={})
     return Finding(
         **empty,
@@ -163,6 +195,21 @@ def _of(evaluation: Evaluation) -> Finding:
         records=evaluation.records[SPLIT],
         versions=versions(),
     )
+
+
+def _open(evaluation: Evaluation) -> None:
+    """Opens the images that are looked at."""
+    try:
+        evaluation.source(SPLIT)
+    except NoSplit as error:
+        raise NoSplit(f"{error}; --split=train looks at the training images") from error
+
+
+def _say(measure: Measure, error: NotMeasurable, *names: str) -> None:
+    """Why a measure shows nothing of models, which are named once."""
+    unsaid = [name for name in names if name not in str(error)]
+    of = f" of {' and '.join(unsaid)}" if unsaid else ""
+    LOG.warning("%s%s: %s", measure.title, of, error)
 
 
 def _written(measure: Measure, shown: Shown, seen: Seen) -> Finding:

@@ -2,7 +2,7 @@ r"""Looks inside encoders: attention, similarity of layers, tokens, and what a r
 
     m3i analyze --workdir runs/m3i
     m3i analyze --model runs/mae --model runs/dino@5000 --model untrained:vit_b16 \
-        --data fashion_mnist --measure attention_distance,cka
+        --data fashion_mnist --measure attention_distance,rank:views=False,cka
     m3i analyze --workdir runs/cim --measure cim:samples=6
 
 Models and data are named as by `m3i evaluate`; `m3i list measures` shows the measures. All that are
@@ -22,7 +22,7 @@ from m3i_jax.commands import _subject as subject
 from m3i_jax.ranges import CountOrOff
 
 ALL = "all"
-MEASURE = repeated("measure", [ALL], "NAME,NAME or NAME:SETTING=VALUE; all that apply.")
+MEASURE = repeated("measure", [ALL], "NAME,NAME:SETTING=VALUE,...; all that apply.")
 TEST = whole(
     "test_limit", 1000, "Images that are looked at, spread evenly; 0 = all.", limits=CountOrOff
 )

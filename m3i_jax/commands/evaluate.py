@@ -4,15 +4,15 @@ r"""Evaluates encoders on frozen features: any model, on any data, by any tasks,
     m3i evaluate --model runs/mae --model runs/mae@5000#online --model untrained:vit_b16 \
         --model pixels --data fashion_mnist --task linear,knn
     m3i evaluate --model vit/model.safetensors --model mae_vit_b.pth --data photos/ --image 224 \
-        --task linear:recipe=lars,base_lr=100 --task "knn:k=(1,20)" --results found.jsonl
+        --task "linear:recipe=lars,base_lr=100,knn:k=(1,20)" --results found.jsonl
 
 --model is a work directory (its newest checkpoint, @STEP, #online), a checkpoint step, an export, a
 file of timm's, transformers' or a reference's, untrained:ENCODER, or pixels; what a file does not
 say follows its name, FILE:encoder=swin_v2_b. --data is a folder, or a source with its settings,
-digit_scenes:clutter=0; the run's own if left out. --task NAME, or NAME,NAME, or
-NAME:SETTING=VALUE,...; m3i list tasks and m3i list sources show what there is. Each can be given
-several times. Results go to results.jsonl, of the work directory or else here, as they are found;
-m3i report compares files of them. --distributed is one process of many, as of m3i pretrain.
+digit_scenes:clutter=0; the run's own if left out. --task NAME, or NAME,NAME:SETTING=VALUE,...;
+m3i list tasks and m3i list sources show what there is. Each can be given several times. Results go
+to results.jsonl, of the work directory or else here, as they are found; m3i report compares files
+of them. --distributed is one process of many, as of m3i pretrain.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ from m3i_jax.ranges import CountOrOff, Range
 
 Share = Annotated[float, Range(0, 1, below=True)]
 TASK = repeated("task", ["linear,knn"], "What is measured, see above.")
-BASELINES = switch("baselines", "Also the untrained encoder and raw pixels.")
+BASELINES = switch("baselines", "Also the untrained encoder and raw pixels, each once.")
 HOLDOUT = number(
     "holdout",
     0.0,
@@ -77,19 +77,20 @@ def show(results: Iterable[Any]) -> None:
 
 
 def compared() -> Iterator[Any]:
-    """The models, and with --baselines each untrained and the raw pixels."""
+    """The models, and with --baselines each untrained and the raw pixels, all of them once."""
     from m3i_jax.evaluation import models
 
-    for model in subject.models():
-        several = BASELINES.value and model.network is not None
-        yield from models.with_baselines(model) if several else [model]
+    if not BASELINES.value:
+        return subject.models()
+    own = lambda model: None if subject.DATA.value else model.config and model.config.data  # noqa: E731
+    return models.beside_baselines(subject.models(), data=own)
 
 
 def parsed(said: str) -> list[dict[str, Any]]:
-    """Blocks of "linear,knn", or the one of "knn:k=(1,20),temperature=0.1".
+    """Blocks of "linear,knn:k=(1,20),temperature=0.1".
 
     Raises:
-      ConfigError: a setting without a value.
+      ConfigError: a setting without a value, or without a name.
     """
     from m3i_jax.evaluation import spec
 

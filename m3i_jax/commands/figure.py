@@ -28,7 +28,7 @@ TEST = whole("test_limit", 1000, "Images, spread evenly; 0 = all.", limits=Count
 
 def main() -> None:
     """Measures what the figures need and draws them."""
-    from m3i_jax.analysis import figures
+    from m3i_jax.analysis import figures, run
     from m3i_jax.parallel.signals import Preemption
 
     numbers = [_number(word, figures.FIGURES) for word in FIGURE.value]
@@ -42,8 +42,12 @@ def main() -> None:
         raise ConfigError(f"--data is said {len(on)} times; a figure is of one data set")
     folder = Path(OUTPUT.value)
     with Preemption(holds=False):
-        models = _models().items()
-        measured = {title: _measured(said, numbers, folder, on, settings) for title, said in models}
+        panels = _models()
+        for said in panels.values():  # all of them, before minutes go into the first
+            run.require(*_asked(said, numbers), on=on, **settings)
+        measured = {
+            title: _measured(said, numbers, folder, on, settings) for title, said in panels.items()
+        }
     for number in numbers or figures.FIGURES:
         found = {title: findings for title, (own, findings) in measured.items() if number in own}
         for path in figures.written(found, folder, numbers=[number]):
@@ -73,16 +77,22 @@ def _measured(
     said: str, numbers: list[int], folder: Path, on: list[Any], settings: dict[str, Any]
 ) -> tuple[list[int], list[Any]]:
     """The figures of one model, and the findings that they are drawn from."""
-    from m3i_jax.analysis import figures, measures, run
-    from m3i_jax.evaluation import named, spec
+    from m3i_jax.analysis import figures, run
+
+    chosen, model = _asked(said, numbers)
+    own = numbers or figures.numbers(model)
+    return own, list(run.analyzed(chosen, [model], on=on, place=folder, **settings))
+
+
+def _asked(said: str, numbers: list[int]) -> tuple[list[Any], Any]:
+    """The measures that the figures of a model are of, and the model."""
+    from m3i_jax.analysis import figures, measures
+    from m3i_jax.evaluation import named
 
     which = dict(branch=subject.BRANCH.value, step=subject.STEP.value)
     model = named.model(said, image=subject.IMAGE.value, **which)
-    own = numbers or figures.numbers(model)
-    wanted = [figures.FIGURES[number].measure for number in own]
-    blocks = [block for text in dict.fromkeys(wanted) for block in spec.blocks(text, what="")]
-    chosen = measures.create(blocks)
-    return own, list(run.analyzed(chosen, [model], on=on, place=folder, **settings))
+    wanted = [figures.FIGURES[number].measure for number in numbers or figures.numbers(model)]
+    return measures.create([{"name": name} for name in dict.fromkeys(wanted)]), model
 
 
 def _number(word: str, known: dict[int, Any]) -> int:

@@ -136,6 +136,7 @@ def _sweep(plan: Plan, cases: Sequence[Any], reference: Any) -> int:
 
     with Preemption(holds=False) as preemption:  # what a training holds is its own to save
         lengths = dict(steps=STEPS.value, seeds=SEEDS.value, budget=plan.budget)
+        lengths |= dict(pictured=bool(plan.claims))
         jobs = study.plan(cases, plan.workdir, reference=reference, **lengths)
         options = dict(train_limit=LIMIT.value, test_limit=TEST.value, also=plan.measure)
         return study.sweep(

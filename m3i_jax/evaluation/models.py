@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -247,3 +247,31 @@ def chosen(
 def with_baselines(model: Model) -> list[Model]:
     """The model, the same untrained, and the raw pixels."""
     return [model, untrained(model), pixels(model)]
+
+
+def beside_baselines(
+    compared: Iterable[Model], *, data: Callable[[Model], Any] = lambda model: None
+) -> Iterator[Model]:
+    """Every model, and behind it each of its baselines that was of no model before it.
+
+    Encoders are the same that start from the same parameters, whatever is to train them.
+    data: what a model is measured on, as anything that compares.
+    """
+    seen = set()
+    for model in compared:
+        first, *baselines = with_baselines(model) if model.network else [model]
+        yield first
+        for one in baselines:
+            key = (_start(one), one.image, one.pool, repr(data(model)))
+            if key not in seen:
+                seen.add(key)
+                yield one
+
+
+def _start(model: Model) -> str:
+    """What an untrained encoder computes: by block, parameters and dtype; "" of raw pixels."""
+    if model.network is None:
+        return ""
+    own = {"encoders": {"image": model.params["encoders"]["image"]}}
+    dtype = model.config.dtype if model.config else "float32"
+    return f"{digest(model._replace(params=own, config=None))} {dtype}"

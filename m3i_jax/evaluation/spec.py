@@ -38,23 +38,26 @@ def parsed(text: str, *, what: str) -> tuple[str, dict[str, Any]]:
 
 
 def blocks(text: str, *, what: str) -> list[dict[str, Any]]:
-    """Blocks {name, **settings} of "linear,knn", or the one of "knn:k=(1,20),temperature=0.1".
+    """Blocks {name, **settings} of "linear,knn:k=(1,20),temperature=0.1,ncm".
 
+    A setting belongs to the name that stands before it.
     what: the flag, for sentences.
 
     Raises:
-      ConfigError: a setting without a value, or a list with settings in it.
+      ConfigError: a setting without a value or without a name.
     """
-    if ":" not in text:
-        return [{"name": name.strip()} for name in text.split(",") if name.strip()]
-    name, settings = parsed(text, what=what)
-    before, comma, _ = name.rpartition(",")
-    if comma:
-        raise ConfigError(
-            f"{what} is '{text}', but what has settings has a {what} of its own: {what} {before} "
-            f"{what} {text.removeprefix(before + comma).strip()}"
-        )
-    return [{"name": name, **settings}]
+    several: list[str] = []
+    for part in filter(None, map(str.strip, COMMA.split(text))):
+        before, equals, _ = part.partition("=")
+        if not equals or ":" in before:
+            several.append(part)
+        elif several and ":" in several[-1]:
+            several[-1] += f",{part}"
+        else:
+            right = f"{several[-1] if several else 'NAME'}:{part}"
+            raise ConfigError(f"{what} is '{text}', but '{part}' is of no name; expected {right}")
+    named = (parsed(one, what=what) for one in several)
+    return [{"name": name, **settings} for name, settings in named]
 
 
 def _pieces(text: str) -> list[str]:

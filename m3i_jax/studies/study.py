@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 import jax
 
+from m3i_jax.analysis.gallery import drawing
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.evaluation import datasets, models, results, run, tasks
 from m3i_jax.evaluation.evaluation import Evaluation
+from m3i_jax.evaluation.monitor import monitor
 from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
 from m3i_jax.training.planning import flops
@@ -111,11 +113,14 @@ def plan(
     steps: int,
     seeds: int,
     budget: str = "compute",
+    pictured: bool = False,
 ) -> list[Job]:
     """Every run, seed by seed, so that what is finished early can be compared already.
 
     budget: "compute" gives every run the model FLOPs of `steps` steps of the reference, "images"
       gives it `steps` steps.
+    pictured: whether the first seed's runs keep what a page shows of them: curves of the whole
+      length, pictures of the step, nearest neighbours on the way.
     """
     unit, jobs = step_flops(reference.config), []
     for case in cases:
@@ -123,6 +128,7 @@ def plan(
         count = steps if budget == "images" else equal_steps(cost, reference=unit, steps=steps)
         for seed in range(seeds):
             config = _lasting(case.config, count, seed)
+            config = _pictured(config, count) if pictured and not seed else config
             folder = Path(workdir) / case.name / f"seed_{seed}"
             jobs.append(Job(case, seed, config, count, cost * count / 1e12, folder))
     return sorted(jobs, key=lambda job: job.seed)
@@ -139,6 +145,13 @@ def _lasting(config: Config, steps: int, seed: int) -> Config:
         checkpoint=dict(every=250, keep=2),
         monitor=dict(every=0),
     )
+
+
+def _pictured(config: Config, steps: int) -> Config:
+    """The same run with some sixty lines in its log, three sets of pictures and four monitors."""
+    quarter = max(1, steps // 4)
+    log = dict(every=max(1, steps // 60), images=2 * quarter, report=False)
+    return replace(config, log=log, monitor=dict(every=quarter, bank=1000, queries=500, most=0))
 
 
 def finished(job: Job) -> bool:
@@ -190,7 +203,8 @@ def perform(
     """
     baselines = Path(workdir) / job.case.baselines
     limits = dict(train_limit=train_limit, test_limit=test_limit)
-    if status := train(job.config, job.workdir):
+    watch = lambda context: [*monitor(context), *drawing(context)]  # noqa: E731
+    if status := train(job.config, job.workdir, watch=watch):
         return status
     trained = [models.restore(job.workdir, branch=branch) for branch in TRAINED]
     compared = [models.untrained(trained[0]), models.pixels(trained[0])]
@@ -210,14 +224,13 @@ def measure(
     model: models.Model, *, train_limit: int = 0, test_limit: int = 0, **protocol
 ) -> results.Result:
     """All `PROBES` of one encoder as one result; `protocol` is written beside them."""
-    metrics: dict[str, float] = {}
     limits = dict(train_limit=train_limit, test_limit=test_limit)
-    evaluation = Evaluation(model, datasets.of_run(model), **limits)
-    for measured in run.measure(PROBES, evaluation):
-        metrics |= measured.metrics
-        protocol |= measured.protocol
+    found = run.measure(PROBES, Evaluation(model, datasets.of_run(model), **limits))
+    metrics = {name: value for one in found for name, value in one.metrics.items()}
+    intervals = {name: ends for one in found for name, ends in one.intervals.items()}
+    protocol = {**protocol, **{key: value for one in found for key, value in one.protocol.items()}}
     protocol |= {"jax": jax.__version__, "device": jax.devices()[0].device_kind}
-    return results.Result(metrics, model.branch, model.step, protocol, measured.counts)
+    return found[-1]._replace(metrics=metrics, intervals=intervals, protocol=protocol, task="")
 
 
 def collect(workdir: str | Path, studies: Sequence[Study], *, branch: str = "ema") -> Collected:

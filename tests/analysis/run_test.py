@@ -42,7 +42,7 @@ def measures():
         return Shown("pictures", {"width": evaluation.model.network.towers["image"].width})
 
     def nothing(evaluation, rows):
-        raise NotMeasurable("there is nothing in there")
+        raise NotMeasurable("there is nothing in toy")
 
     look = Look(layers=lambda x: x.mean((1, 2)))
     return {
@@ -64,7 +64,11 @@ def test_findings_of_each_model_and_of_the_pair(tmp_path, caplog):
         ("width", "another", ""),
         ("mean", "toy", "another"),
     ]
-    assert "there is nothing in there" in caplog.text
+    sentence = "Nothing{}: there is nothing in {}"
+    assert [one.message for one in caplog.records if one.levelname == "WARNING"] == [
+        sentence.format("", "toy"),  # which it says itself
+        sentence.format(" of another", "toy"),
+    ]
     means = [one.values["mean"][0] for one in found if one.form == "layers"]
     (difference,) = found[-1].values["matrix"][0]
     assert difference == pytest.approx(means[0] - means[1], abs=1e-6)
@@ -106,3 +110,13 @@ def test_models_with_nothing_to_show_are_an_error_in_the_end(tmp_path):
     with pytest.raises(NotMeasurable, match="nothing to show of width, nothing"):
         wanted = measures()
         list(run.analyzed([wanted["width"], wanted["nothing"]], [model], quiet=True))
+
+
+def test_what_shows_nothing_is_known_before_any_pass(tmp_path, monkeypatch):
+    model, wanted = toy_models.of(tmp_path), measures()
+    monkeypatch.setattr(run, "observed", None)
+    assert run.require([wanted["nothing"], wanted["mean"]], model) is None
+    with pytest.raises(NotMeasurable, match="there is nothing in toy"):
+        run.require([wanted["nothing"]], model)
+    with pytest.raises(NotMeasurable, match="raw pixels have no blocks"):
+        run.require([wanted["mean"]], models.pixels(model))

@@ -4,8 +4,8 @@ import pytest
 from absl import flags
 
 from m3i_jax import command_flags
-from m3i_jax.analysis import figures
-from m3i_jax.build import ConfigError
+from m3i_jax.analysis import figures, run
+from m3i_jax.build import ConfigError, UserError
 from m3i_jax.commands import figure
 from tests.commands.starts import refused
 
@@ -46,6 +46,24 @@ def test_what_is_refused(words, sentence, said, tmp_path):
     with pytest.raises(ConfigError, match=sentence):
         figure.main()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "last, sentence",
+    [
+        ("b=runs/nothing", "there is no 'runs/nothing'"),
+        ("b=untrained:resnet50:image=32,width=4,depths=(1,1,1,1)", "do not attend to each other"),
+        ("b=pixels", "raw pixels have no"),
+    ],
+)
+def test_a_last_model_that_has_no_figure_is_refused_before_the_first_is_measured(
+    last, sentence, said, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(run, "analyzed", None)
+    how = ("--data=digit_scenes:length=60", "--test_limit=8", "--batch=8", "--cache=none")
+    said("--figure=1", f"--output={tmp_path}", *how, f"--model=a={VIT}", f"--model={last}")
+    with pytest.raises(UserError, match=sentence):
+        figure.main()
 
 
 def test_a_figure_of_two_models(said, tmp_path, capsys):

@@ -1,5 +1,7 @@
 """A work directory is read back: which branch, which step, which baselines."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,3 +87,16 @@ def test_baselines_of_two_models_have_names_of_their_own(finished_run):
     assert names == [f"{finished_run}@8", f"untrained:{finished_run}", "pixels"]
     file = fresh._replace(name="a/model.safetensors", branch="file")
     assert models.untrained(file).name == "untrained:a/model.safetensors"
+
+
+def test_a_baseline_of_several_models_is_measured_once(finished_run):
+    run = models.restore(finished_run)
+    other = models.restore(finished_run, branch="online")
+    seeded = run._replace(config=replace(run.config, seed=7))
+    alike = models.beside_baselines([run, models.RAW, other, seeded])
+    assert [model.branch for model in alike] == (
+        ["ema", "untrained", "pixels", "pixels", "online", "ema", "untrained"]
+    )
+    data = {id(run): "a", id(other): "b"}
+    apart = models.beside_baselines([run, other], data=lambda model: data[id(model)])
+    assert len([*apart]) == 6

@@ -35,8 +35,23 @@ def test_a_setting_without_a_value_is_a_sentence(text):
         parsed(text, what="--task")
 
 
-def test_a_list_with_settings_in_it_is_told_how_it_is_written():
-    assert blocks("linear, knn", what="--task") == [{"name": "linear"}, {"name": "knn"}]
-    assert blocks("knn:k=(1,2)", what="--task") == [{"name": "knn", "k": (1, 2)}]
-    with pytest.raises(ConfigError, match="own: --task ncm,linear --task knn:k=3,chunk=2$"):
-        blocks("ncm,linear,knn:k=3,chunk=2", what="--task")
+@pytest.mark.parametrize(
+    "text, names",
+    [
+        ("linear, knn", [{"name": "linear"}, {"name": "knn"}]),
+        ("knn:k=(1,2),", [{"name": "knn", "k": (1, 2)}]),
+        (
+            "ncm,rank:views=False,pool=cls,norms",
+            [{"name": "ncm"}, {"name": "rank", "views": False, "pool": "cls"}, {"name": "norms"}],
+        ),
+        ("a:x=(1,2),b:y=3", [{"name": "a", "x": (1, 2)}, {"name": "b", "y": 3}]),
+    ],
+)
+def test_a_list_whose_names_may_have_settings(text, names):
+    assert blocks(text, what="--task") == names
+
+
+@pytest.mark.parametrize("text, right", [("ncm,knn,k=3", "knn:k=3"), ("k=3", "NAME:k=3")])
+def test_a_setting_that_is_of_no_name_is_told_where_it_belongs(text, right):
+    with pytest.raises(ConfigError, match=f"'k=3' is of no name; expected {right}$"):
+        blocks(text, what="--task")

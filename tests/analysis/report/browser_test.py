@@ -86,6 +86,11 @@ def test_it_fits_and_can_be_read_on_every_device(width, dark, chromium, address)
     paper = chromium.run("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", paper)[:3])) < 200) == dark
     assert chromium.run("[...document.images].every((i) => i.complete && i.naturalWidth > 0)")
+    # Letters in pictures are as large as they were drawn, on a phone, too.
+    lettered = "[...document.querySelectorAll('.gallery.broad img, .shots > figure img')]"
+    shown = f"{lettered}.filter((i) => i.getClientRects().length)"
+    sizes = chromium.run(f"{shown}.map((i) => i.clientWidth / i.naturalWidth)")
+    assert sizes and (width > 390 or min(sizes) >= 1)
     assert chromium.picture()[:4] == b"\x89PNG"
     silent(chromium)
 

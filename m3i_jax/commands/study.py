@@ -15,8 +15,9 @@ r"""Compares what a paper compares: its tables, with equal compute and seeds; en
 Of M3I every run gets the model FLOPs of --steps steps of form k, so cheaper forms see more images
 (--budget=images: all see as many, as in CIM's, whose runs have the words of --tokenizer in common).
 Runs follow one another, each in WORKDIR/<form>/seed_<n>; the same command goes on where it was,
-after SIGTERM (status 75), too. At the end come WORKDIR/table.md and WORKDIR/table.png.
-docs/ablation.md, docs/cim.md and docs/dark_secrets.md say more.
+after SIGTERM (status 75), too. At the end come WORKDIR/table.md and WORKDIR/table.png, and of
+dark_secrets, which looks into the encoders, WORKDIR/report.html, the page of the first seed's runs
+with what all seeds show. docs/ablation.md, docs/cim.md and docs/dark_secrets.md say more.
 
 layers measures the first b blocks of each --model, what is behind them discarded; random_weights
 puts b blocks sampled from all in the places of the first b, --seeds times, beside the first ones
@@ -47,7 +48,7 @@ TEST = whole("test_limit", 0, "Images that they are tested on; 0 = all.", limits
 ROOT = text("root", None, "Folder of Fashion-MNIST's files; where Debian puts them.")
 BRANCH = one_of("branch", None, ["ema", "online"], "Which one the table shows.")
 TABLE_ONLY = switch("table_only", "Only make the table of what has been run.")
-DOCS = text("docs", None, "Document to put the table into, beside WORKDIR/table.md.")
+DOCS = text("docs", None, "Document to put the table into; pictures and page go beside it.")
 TOKENIZER = text("tokenizer", "runs/painter", "Work directory of CIM's tokenizer.")
 
 
@@ -57,6 +58,7 @@ class Plan(NamedTuple):
     reference: the case that --steps are of.  picture: its name in the docs.
     measure: further metrics of a run.  ready: refuses where what the cases need is not there.
     claims: that the insides of the encoders are held against; () = they are not looked into.
+    page: of such a plan, its name in the docs.
     """
 
     tables: Callable[[], list]
@@ -68,6 +70,7 @@ class Plan(NamedTuple):
     measure: Callable[[Any], Mapping[str, float]] = lambda job: {}
     ready: Callable[[Sequence[Any]], None] = lambda cases: None
     claims: Sequence[Any] = ()
+    page: str = ""
 
 
 def chosen_plan() -> Plan:
@@ -80,6 +83,7 @@ def chosen_plan() -> Plan:
         tables = partial(dark_secrets.tables, root=ROOT.value)
         where = ("dark_secrets", "runs/dark_secrets", "online", "compute")
         plan = Plan(tables, dark_secrets.REFERENCE, *where, claims=dark_secrets.CLAIMS)
+        plan = plan._replace(page="four_models")
     else:
         # The network trained is what counts, as in the paper; nothing predicts a moving average.
         words, where = TOKENIZER.value, ("ablation_cim", "runs/ablation_cim", "online", "images")
@@ -147,37 +151,56 @@ def _sweep(plan: Plan, cases: Sequence[Any], reference: Any) -> int:
 
 
 def _write(plan: Plan, chosen: Sequence[Any], docs: pathlib.Path | None) -> None:
-    """The table and the pictures of all that has been run, there and in the docs."""
+    """The table, the pictures and the page of all that has been run, there and in the docs."""
     from m3i_jax.studies import comparison
 
     workdir = pathlib.Path(plan.workdir)
-    text, draw = _tables(plan, chosen, workdir)
-    ordinary.written(workdir / "table.md", (text + "\n").encode())
-    draw(workdir, "table")
-    print(text)
+    made = _made(plan, chosen, workdir)
+    ordinary.written(workdir / "table.md", (made.text + "\n").encode())
+    made.draw(workdir, "table")
+    made.page(workdir / "report.html")
+    print(made.text)
     if docs:
         folder = docs.parent / "images"
         folder.mkdir(exist_ok=True)
-        drawn = draw(folder, plan.picture)
+        drawn = made.draw(folder, plan.picture)
         shown = [f"![{caption}](images/{path.name})" for caption, path in drawn]
-        ordinary.written(docs, comparison.paste(_text(docs), "\n\n".join([text, *shown])).encode())
+        block = "\n\n".join([made.text, *shown])
+        ordinary.written(docs, comparison.paste(_text(docs), block).encode())
+        (docs.parent / "report").mkdir(exist_ok=True)
+        made.page(docs.parent / "report" / f"{plan.page}.html")
 
 
-def _tables(plan: Plan, chosen: Sequence[Any], workdir: pathlib.Path) -> tuple[str, Callable]:
-    """The tables, and what draws them: (folder, stem of the names) -> captions and paths."""
-    from m3i_jax.studies import comparison, inside, study
+class Made(NamedTuple):
+    """What a study has to show.
+
+    text: the tables.  draw: (folder, stem of the names) -> captions and paths of pictures.
+    page: writes the page to a file, of a plan that has one.
+    """
+
+    text: str
+    draw: Callable[[pathlib.Path, str], list[tuple[str, pathlib.Path]]]
+    page: Callable[[pathlib.Path], Any] = lambda out: None
+
+
+def _made(plan: Plan, chosen: Sequence[Any], workdir: pathlib.Path) -> Made:
+    """Tables of all that has been measured, and what draws them."""
+    from m3i_jax.studies import comparison, inside, page, study
 
     collected = study.collect(workdir, chosen, branch=plan.branch)
     text = comparison.markdown(chosen, collected)
     if plan.claims:
-        seen = inside.looked_into(study.cases(chosen), workdir, seeds=SEEDS.value)
-        return f"{text}\n\n{inside.markdown(seen, plan.claims)}", partial(inside.draw, seen)
+        cases = study.cases(chosen)
+        seen = inside.looked_into(cases, workdir, seeds=SEEDS.value)
+        text = f"{text}\n\n{inside.markdown(seen, plan.claims)}"
+        paged = partial(page.write, cases, seen, plan.claims, workdir, title=chosen[0].title)
+        return Made(text, partial(inside.draw, seen), lambda out: paged(out=out))
 
     def draw(folder: pathlib.Path, stem: str) -> list[tuple[str, pathlib.Path]]:
         path = comparison.plot(chosen, collected, folder / f"{stem}.png")
         return [("Linear probes, forms in the paper's order", path)]
 
-    return text, draw
+    return Made(text, draw)
 
 
 def _text(docs: pathlib.Path) -> str:

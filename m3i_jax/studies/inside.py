@@ -16,6 +16,7 @@ from m3i_jax.analysis import figures, finding, measures, run
 from m3i_jax.analysis.finding import Finding
 from m3i_jax.analysis.measures import Measure, written
 from m3i_jax.evaluation import datasets, models
+from m3i_jax.evaluation.datasets import Data
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.models import Model
 from m3i_jax.studies.study import Case
@@ -31,6 +32,12 @@ LOOKS = (
     {"name": "cka"},
     {"name": "rank", "views": False},
     {"name": "layer_probes", "linear": False},
+)
+# Of the first seed alone, for a page.
+PICTURED = (
+    {"name": "attention_maps", "count": 2},
+    {"name": "pca"},
+    {"name": "neighbours", "queries": 4},
 )
 # Measure -> what is on the vertical axis of its picture.
 PICTURES = {
@@ -62,12 +69,17 @@ class Claim(NamedTuple):
 def looked_into(cases: Sequence[Case], workdir: str | Path, *, seeds: int) -> Inside:
     """The findings of all runs that are there, and of their untrained encoders, seed by seed.
 
-    What `workdir/analysis.jsonl` has of the same weights is taken from there.
+    All see the images of the first case's data. What `workdir/analysis.jsonl` has of the same
+    weights is taken from there. Those of the first seed are more, by `PICTURED`.
     """
     chosen, place = measures.create(LOOKS), Path(workdir)
+    first = measures.create(PICTURED)
     by_title: dict[str, list[list[Finding]]] = {}
+    data = None
     for title, model in _models(cases, place, seeds):
-        by_title.setdefault(title, []).append(_findings(model, chosen, place))
+        data = data or datasets.of_run(model)
+        of = by_title.setdefault(title, [])
+        of.append(_findings(model, data, chosen if of else [*chosen, *first], place))
     return by_title
 
 
@@ -83,9 +95,9 @@ def _models(cases: Sequence[Case], workdir: Path, seeds: int) -> Iterator[tuple[
         yield UNTRAINED, models.untrained(first)
 
 
-def _findings(model: Model, chosen: Sequence[Measure], place: Path) -> list[Finding]:
+def _findings(model: Model, of: Data, chosen: Sequence[Measure], place: Path) -> list[Finding]:
     """One finding of each measure, from the file or made."""
-    of, devices = datasets.of_run(model), jax.device_count()
+    devices = jax.device_count()
     # What any devices divide: CKA compares the images of a batch.
     batch = -(-BATCH // devices) * devices
     settings = dict(train_limit=FITTED, test_limit=IMAGES, batch=batch)
@@ -111,9 +123,9 @@ def markdown(inside: Inside, claims: Sequence[Claim]) -> str:
     lines = [("finding of the paper", "number", *titles, "here")]
     lines.append(("---",) * len(lines[0]))
     for claim in claims:
-        numbers = {title: _each(claim, inside[title]) for title in titles}
-        cells = (_cell(of) for of in numbers.values())
-        lines.append((claim.words, claim.what, *cells, verdict(claim, numbers)))
+        found = {title: numbers(claim, inside[title]) for title in titles}
+        cells = (_cell(of) for of in found.values())
+        lines.append((claim.words, claim.what, *cells, verdict(claim, found)))
     parts = [_table(lines), *(_blocks(inside, name) for name in ("head_divergence",))]
     images = next(iter(inside.values()))[0][0].counts["test"]
     seeds = len(next(iter(inside.values())))
@@ -138,13 +150,13 @@ def verdict(claim: Claim, numbers: Mapping[str, Sequence[float]]) -> str:
 def draw(inside: Inside, folder: str | Path, stem: str) -> list[tuple[str, Path]]:
     """(What it shows, path) of a picture for each measure of the paper's figures, and two more."""
     folder, drawn = Path(folder), []
-    by_name = {
-        title: {name: [_by_name(of)[name] for of in seeds] for name in _by_name(seeds[0])}
+    drawn_by = {
+        title: {look["name"]: [by_name(of)[look["name"]] for of in seeds] for look in LOOKS}
         for title, seeds in inside.items()
     }
     layers = {"layer_probes": "kNN accuracy", "rank": "dimensions"}
     for name, axis in {**PICTURES, **layers}.items():
-        panels = {title: of[name] for title, of in by_name.items()}
+        panels = {title: of[name] for title, of in drawn_by.items()}
         if name in layers:
             kept = {"layer_probes": ("knn",), "rank": ("effective_rank",)}[name]
             panels = {title: _only(of, kept) for title, of in panels.items()}
@@ -160,21 +172,23 @@ def _only(findings: Sequence[Finding], names: Sequence[str]) -> list[Finding]:
     return [one._replace(values={name: one.values[name] for name in names}) for one in findings]
 
 
-def _by_name(findings: Sequence[Finding]) -> dict[str, Finding]:
+def by_name(findings: Sequence[Finding]) -> dict[str, Finding]:
+    """The findings of one model by the names of their measures."""
     return {one.name: one for one in findings}
 
 
-def _each(claim: Claim, seeds: Sequence[Sequence[Finding]]) -> list[float]:
-    return [claim.number(_by_name(findings)) for findings in seeds]
+def numbers(claim: Claim, seeds: Sequence[Sequence[Finding]]) -> list[float]:
+    """The number of a claim, of every seed."""
+    return [claim.number(by_name(findings)) for findings in seeds]
 
 
 def _blocks(inside: Inside, name: str) -> str:
     """The means of every block."""
     rows = {
-        title: np.array([_by_name(of)[name].values["mean"] for of in seeds])
+        title: np.array([by_name(of)[name].values["mean"] for of in seeds])
         for title, seeds in inside.items()
     }
-    first = _by_name(next(iter(inside.values()))[0])[name]
+    first = by_name(next(iter(inside.values()))[0])[name]
     count = next(iter(rows.values())).shape[1]
     lines = [(f"{first.title}, {first.unit}", *(f"block {n + 1}" for n in range(count)))]
     lines.append(("---",) * len(lines[0]))

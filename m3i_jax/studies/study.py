@@ -230,7 +230,9 @@ def measure(
     intervals = {name: ends for one in found for name, ends in one.intervals.items()}
     protocol = {**protocol, **{key: value for one in found for key, value in one.protocol.items()}}
     protocol |= {"jax": jax.__version__, "device": jax.devices()[0].device_kind}
-    return found[-1]._replace(metrics=metrics, intervals=intervals, protocol=protocol, task="")
+    # Cases may read something beside the images, such as captions: the data are the same.
+    said = dict(data=found[-1].data.partition(":")[0], task="")
+    return found[-1]._replace(metrics=metrics, intervals=intervals, protocol=protocol, **said)
 
 
 def collect(workdir: str | Path, studies: Sequence[Study], *, branch: str = "ema") -> Collected:

@@ -7,8 +7,9 @@ in the middle of a line has a page, too.
 import collections
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from m3i_jax import jsonfile, renamed
@@ -68,8 +69,12 @@ class Material(NamedTuple):
     notes: Sequence[str]
 
 
-def read(places: Sequence[str | Path]) -> Material:
+def read(
+    places: Sequence[str | Path], *, names: Mapping[Path, str] = MappingProxyType({})
+) -> Material:
     """What work directories and files hold; of a place said twice, once.
+
+    names: of work directories, in the page; the others are called as `apart` does.
 
     Raises:
       ConfigError: a place does not exist, or nothing at all is there to show.
@@ -80,7 +85,8 @@ def read(places: Sequence[str | Path]) -> Material:
     places = list(dict.fromkeys(Path(place) for place in places))
     notes: list[str] = []
     folders = [place for place in places if place.is_dir()]
-    runs = [_run(*pair, notes) for pair in zip(folders, names(folders), strict=True)]
+    called = [names.get(*pair) for pair in zip(folders, apart(folders), strict=True)]
+    runs = [_run(*pair, notes) for pair in zip(folders, called, strict=True)]
     runs = [run for run in runs if run.metrics or run.config or run.pictures]
     measured: list[Result] = []
     looked: list[Looked] = []
@@ -94,7 +100,7 @@ def read(places: Sequence[str | Path]) -> Material:
     return Material(runs, measured, [Looked(one, folder_of[id(one)]) for one in latest], notes)
 
 
-def names(folders: Sequence[Path]) -> list[str]:
+def apart(folders: Sequence[Path]) -> list[str]:
     """A name for each folder: its last part, and as many before it as tell them apart."""
     parts = [folder.absolute().parts[1:] or ("/",) for folder in folders]
     length = [1] * len(parts)

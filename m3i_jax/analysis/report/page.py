@@ -4,8 +4,9 @@ import base64
 import datetime
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import m3i_jax
 from m3i_jax import jsonfile
@@ -19,7 +20,23 @@ FILE = "report.html"
 NOTES = 40  # sentences on what is damaged
 
 
-def write(places: Sequence[str | Path], *, out: str | Path | None = None) -> Path:
+class Heading(NamedTuple):
+    """What stands above a page, where it is not the names of its work directories.
+
+    title: of the whole.  said: sentences below it.  names: of the places, in the page.
+    """
+
+    title: str
+    said: str
+    names: Mapping[Path, str]
+
+
+def write(
+    places: Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    heading: Heading | None = None,
+) -> Path:
     """Writes the page of work directories and files of numbers; returns where it is.
 
     A reader sees the old page or the new one, never a part.
@@ -27,6 +44,7 @@ def write(places: Sequence[str | Path], *, out: str | Path | None = None) -> Pat
     Args:
       places: work directories, results.jsonl, analysis.jsonl.
       out: the file; None = report.html in the work directory, or, of several places, here.
+      heading: see `Heading`.
 
     Raises:
       ConfigError: a place does not exist, or there is nothing to show.
@@ -34,24 +52,28 @@ def write(places: Sequence[str | Path], *, out: str | Path | None = None) -> Pat
     """
     alone = len(places) == 1 and Path(places[0]).is_dir()
     path = Path(out) if out else Path(places[0]) / FILE if alone else Path(FILE)
-    text = page(places)
+    text = page(places, heading=heading)
     with storage.writing(path):
         storage.publish(path, text.encode())
     return path
 
 
-def page(places: Sequence[str | Path], *, follow: bool = False) -> str:
+def page(
+    places: Sequence[str | Path], *, follow: bool = False, heading: Heading | None = None
+) -> str:
     """The page as text.
 
     follow: whether it asks where it is from for a newer one, as `serve` answers it.
+    heading: see `Heading`.
 
     Raises:
       ConfigError: see `write`.
     """
-    return document(material.read(places), follow=follow)
+    of = material.read(places, names=heading.names if heading else {})
+    return document(of, follow=follow, heading=heading)
 
 
-def document(of: Material, *, follow: bool = False) -> str:
+def document(of: Material, *, follow: bool = False, heading: Heading | None = None) -> str:
     """The page of what was read."""
     sheet, notes = Sheet(of.runs), [*of.notes]
     parts = {
@@ -68,10 +90,11 @@ def document(of: Material, *, follow: bool = False) -> str:
         if part is not None
     ]
     title = ", ".join(clean(run.name) for run in of.runs) or "Results"
+    title, said = (clean(heading.title), heading.said) if heading else (title, "")
     body = element(
         "body",
         element("a", "To the content", href="#content", class_="skip"),
-        _header(title, of, sheet, links),
+        _header(title, f"{said} {_lead(of)}".strip(), sheet, links),
         element("main", *parts.values(), _notes(notes), id="content", tabindex="-1"),
         _footer(),
         element("div", id="tip", role="status", aria_live="polite", hidden=True),
@@ -112,7 +135,7 @@ def _head(title: str, follow: bool) -> Markup:
     )
 
 
-def _header(title: str, of: Material, sheet: Sheet, links: Sequence[Markup]) -> Markup:
+def _header(title: str, lead: str, sheet: Sheet, links: Sequence[Markup]) -> Markup:
     """The title, where the parts are, and the legend with what can be chosen."""
     legend = [
         element(
@@ -132,9 +155,9 @@ def _header(title: str, of: Material, sheet: Sheet, links: Sequence[Markup]) -> 
     )
     theme = element("button", "Dark", type="button", id="theme", aria_pressed="false")
     runs = element("div", *legend, role="group", aria_label="Models", class_="legend")
-    tools = element("div", smoothing if of.runs else None, theme, class_="tools")
+    tools = element("div", smoothing if sheet.runs else None, theme, class_="tools")
     return joined(
-        element("header", element("h1", title), element("p", _lead(of), class_="lead", id="state")),
+        element("header", element("h1", title), element("p", lead, class_="lead", id="state")),
         element(
             "div",
             element("nav", *links, aria_label="Parts of the page"),

@@ -85,5 +85,5 @@ def test_nothing_to_show_is_a_sentence(line, tmp_path):
 
 def test_names_are_as_short_as_they_can_be():
     folders = [Path(p) for p in ("/a/b/run", "/a/c/run", "/x/mae", "/")]
-    assert material.names(folders) == ["b/run", "c/run", "mae", "/"]
-    assert material.names([Path("/a/run"), Path("/a/run")]) == ["a/run", "a/run"]
+    assert material.apart(folders) == ["b/run", "c/run", "mae", "/"]
+    assert material.apart([Path("/a/run"), Path("/a/run")]) == ["a/run", "a/run"]

@@ -47,7 +47,7 @@ def blocks(text: str, *, what: str) -> list[dict[str, Any]]:
       ConfigError: a setting without a value or without a name.
     """
     several: list[str] = []
-    for part in filter(None, map(str.strip, COMMA.split(text))):
+    for part in filter(None, map(str.strip, _pieces(text))):
         before, equals, _ = part.partition("=")
         if not equals or ":" in before:
             several.append(part)

@@ -99,9 +99,11 @@ def measuring(context: RunContext, wanted: schema.Monitor, held: Mapping[str, In
         for branch, params in (("online", state.params), ("ema", state.slots["ema"])):
             evaluations[branch].renew(params)
             for task in [*left]:
+                measures = None
+                with context.giving_up():
+                    measures = _measures(task, evaluations[branch])
                 if context.asked():
                     return {}
-                measures = _measures(task, evaluations[branch])
                 if measures is None:
                     left.remove(task)
                     continue

@@ -1,10 +1,12 @@
 """Being asked to leave: a signal sets a flag, the loop polls it, saves, and exits with 75."""
 
+import contextlib
 import math
 import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -16,6 +18,10 @@ PERIOD = 1.0  # seconds between two questions to the other processes, or one ste
 MOST = 100  # steps between two of them at most
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Asked(BaseException):
+    """Somebody asks to leave in the middle of what is given up; no error that code may forgive."""
 
 
 class Preemption:
@@ -36,7 +42,7 @@ class Preemption:
         self.requested = False
         self._holds = holds
         self._before: dict[int, Any] = {}
-        self._told = False
+        self._told = self._given_up = False
         # Questions to the other processes: steps until the next one, and steps from the last one to
         # it; when the last one ended; seconds per step before that.
         self._left = self._steps = 0
@@ -64,6 +70,21 @@ class Preemption:
     def hold(self, info: Any) -> None:
         """A hook: after a step there is something to save."""
         self._holds = True
+
+    @contextlib.contextmanager
+    def giving_up(self) -> Iterator[None]:
+        """What is in it ends where the first signal meets it: a measure beside a run, of minutes.
+
+        Only in a process that is alone; afterwards `at_once` tells whether it came to its end.
+        """
+        self._given_up = jax.process_count() == 1
+        try:
+            try:
+                yield
+            finally:
+                self._given_up = False
+        except Asked:  # also of a signal on the way out
+            pass
 
     def at_once(self) -> bool:
         """Whether to leave in the middle of something: only a process that is alone may."""
@@ -94,6 +115,9 @@ class Preemption:
         if number == signal.SIGINT and not self._holds:
             raise KeyboardInterrupt
         self.requested = True  # for what polls on the main thread right after a signal
+        if self._given_up:
+            self._given_up = False
+            raise Asked
 
     def _listen(self, inlet: int) -> None:
         """Meets signals until the other end of the pipe is closed."""

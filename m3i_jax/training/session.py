@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -75,6 +76,7 @@ class RunContext(NamedTuple):
     start: TrainState
     wishes: Wishes
     asked: Callable[[], bool] = lambda: False  # to leave; what can wait asks on its way
+    giving_up: Callable[[], AbstractContextManager] = nullcontext  # around what ends when asked
 
 
 def train(
@@ -135,7 +137,7 @@ def start(
         with Log(workdir, total=run.total, start=step, active=first) as log:
             wishes = Wishes(kept.marked)
             seen = (run, inputs, workdir, log, _unflatten(state), state, wishes)
-            context = RunContext(*seen, preemption.at_once)
+            context = RunContext(*seen, preemption.at_once, preemption.giving_up)
             logs, puts_back, saves = _hooks(context, kept, every=block.every)
             after_each = [preemption.hold, logs, *watch(context), puts_back, saves]
             parting = closing = [logs, puts_back, saves]

@@ -1,5 +1,9 @@
 """Tasks beside a run are those of `m3i evaluate` on the same images."""
 
+import contextlib
+import os
+import signal
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import datasets, models, tasks, watched
 from m3i_jax.evaluation.evaluation import Evaluation
+from m3i_jax.parallel.signals import Preemption
 from m3i_jax.training import reading, schema
 
 
@@ -18,8 +23,9 @@ def context(finished_run):
     source = reading.read(online.config, finished_run, split="train")
     run = SimpleNamespace(config=online.config, network=online.network)
     return SimpleNamespace(
-        run=run, workdir=finished_run, inputs=SimpleNamespace(source=source), asked=lambda: False
-    )
+        run=run, workdir=finished_run, inputs=SimpleNamespace(source=source), asked=lambda: False,
+        giving_up=contextlib.nullcontext,
+    )  # fmt: skip
 
 
 def state(finished_run):
@@ -72,6 +78,29 @@ def test_nobody_waits_for_it_and_what_is_not_there_is_a_sentence(context, finish
         watched.measuring(context, wanted._replace(tasks="kn"), {})
     with pytest.raises(ConfigError, match="no source or folder 'digit_scene'; did you mean"):
         watched.measuring(context, wanted._replace(data="digit_scene"), {})
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_measure_of_minutes_is_given_up_when_somebody_asks_to_leave(
+    context, finished_run, monkeypatch, number
+):
+    def forever(task, evaluation):
+        os.kill(os.getpid(), number)
+        try:
+            while True:
+                time.sleep(0.01)
+        except Exception:  # as who reads records forgives whatever they raise
+            raise AssertionError("forgiven") from None
+
+    monkeypatch.setattr(watched, "_measures", forever)
+    with Preemption() as preemption:
+        context.asked, context.giving_up = preemption.at_once, preemption.giving_up
+        wanted = schema.Monitor(bank=20, queries=20, tasks="knn")
+        assert watched.measuring(context, wanted, {})(state(finished_run)) == {}
+        assert preemption.at_once()
+        with preemption.giving_up():  # it is asked once, and the flag stays
+            done = True
+    assert done
 
 
 def test_records_in_memory_are_read_once_with_their_captions():

@@ -177,12 +177,20 @@ def _is_text(kind: Any) -> bool:
 
 
 def _says_class(kind: Any) -> bool:
+    """Whether values may name classes: whole numbers, also those that pandas made floats."""
     types = pyarrow("a table").types
-    return types.is_integer(kind) or _is_text(kind) and not types.is_list(kind)
+    number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+    return number or _is_text(kind) and not types.is_list(kind)
 
 
 def labels(
-    column: Any, names: Sequence[str], folder: Path, file: str | None, *, what: str
+    column: Any,
+    names: Sequence[str],
+    folder: Path,
+    file: str | None,
+    *,
+    what: str,
+    asked: bool = True,
 ) -> Labels:
     """The classes of all records, of a `pyarrow.ChunkedArray` of numbers or names.
 
@@ -190,6 +198,7 @@ def labels(
       column: of all files, or None where there is none.
       names: that the metadata has for numbers.
       folder, file: that may have names for numbers, see `naming.called`.
+      asked: whether somebody has named the column; another one of measures is no label.
 
     Raises:
       ConfigError: numbers beyond the names, or values that are neither numbers nor texts.
@@ -201,6 +210,15 @@ def labels(
         column = column.cast(column.type.value_type)
     if not _says_class(column.type):
         raise ConfigError(f"the labels of {what} are {column.type}, expected numbers or texts")
+    if pa.types.is_floating(column.type):
+        values = column.cast(pa.float64()).to_numpy()
+        if (odd := _not_whole(values)) is not None:
+            if asked:
+                raise ConfigError(f"the labels of {what} are no classes: one is {odd:g}")
+            note = f"labels of {what} are not read, as they are no classes: one is {odd:g}"
+            return Labels(np.full(len(values), -1, np.int32), (), note)
+        whole = pa.array(values, pa.int64(), from_pandas=True, safe=False)
+        column = pa.chunked_array([whole])
     if names and pa.types.is_integer(column.type):
         codes = _whole(column, what).fill_null(-1).to_numpy()
         if len(codes) and codes.max() >= len(names):
@@ -215,6 +233,13 @@ def labels(
     places = np.full(len(met) + 1, -1, np.int32)  # the last one is that of nulls
     places[:-1][some] = called.places[:-1]
     return Labels(places[encoded.indices.fill_null(len(met)).to_numpy()], called.names, called.note)
+
+
+def _not_whole(values: Array) -> float | None:
+    """The first number that no class has; NaN, which pandas makes of a missing one, is none."""
+    known = values[~np.isnan(values)]
+    odd = known[(known != np.round(known)) | (np.abs(known) > 2**53)]
+    return float(odd[0]) if len(odd) else None
 
 
 def _whole(column: Any, what: str) -> Any:

@@ -60,7 +60,7 @@ class TableRecords:
             )
         if not len(self):
             raise ConfigError(f"no rows in the files of '{self.files[0].parent}'")
-        labels = self._labels(names)
+        labels = self._labels(names, asked=asked.label is not None)
         self.codes, self.names = labels.codes, labels.names
         self.notes = tuple(filter(None, (labels.note, self._columns.said())))
         self._kept, self._texts = Kept(self._part), Kept(self._part)
@@ -121,7 +121,7 @@ class TableRecords:
             raise ValueError(f"'{column.name}' has {len(values)} values in {group.rows} rows")
         return values
 
-    def _labels(self, names: str | None) -> table_columns.Labels:
+    def _labels(self, names: str | None, *, asked: bool) -> table_columns.Labels:
         """The classes of all rows."""
         folder = self.files[0].parent
         label = self._columns.label
@@ -133,7 +133,8 @@ class TableRecords:
             raise ConfigError(f"the labels of '{folder}' cannot be read: {error}") from error
         chunks = [chunk for part in parts for chunk in part.chunks]
         column = table_columns.pyarrow("a table").chunked_array(chunks)
-        return table_columns.labels(column, self._columns.names, folder, names, what=f"'{folder}'")
+        said = dict(what=f"'{folder}'", asked=asked)
+        return table_columns.labels(column, self._columns.names, folder, names, **said)
 
 
 def _columns(tables: Tables, asked: Asked) -> table_columns.Columns:

@@ -73,8 +73,15 @@ def test_labels_are_numbers_of_names(tmp_path):
     assert labels(words, (), tmp_path, None, what="x").codes.tolist() == [1, 0, 1]
     with pytest.raises(ConfigError, match="x has the label 2, but 2 classes"):
         labels(column(1, 2), ("a", "b"), tmp_path, None, what="x")
-    with pytest.raises(ConfigError, match="labels of x are double"):
+    with pytest.raises(ConfigError, match="labels of x are no classes: one is 0.5"):
         labels(column(0.5, 1.0), (), tmp_path, None, what="x")
+    found = labels(column(0.5, 1.0), (), tmp_path, None, what="x", asked=False)
+    assert found.codes.tolist() == [-1, -1] and not found.names and "not read" in found.note
+    for names in (("a", "b", "c"), ()):  # as pandas writes numbers with a missing one among them
+        found = labels(column(2.0, None, 0.0, np.nan, 1.0), names, tmp_path, None, what="x")
+        assert found.codes.tolist() == [2, -1, 0, -1, 1]
+    found = labels(column(True, False, True), (), tmp_path, None, what="x")
+    assert found.names == ("False", "True") and found.codes.tolist() == [1, 0, 1]
     assert (
         labels(column(0, 1, kind=pa.int8()), (), tmp_path, None, what="x").codes.dtype == np.int32
     )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from m3i_jax.ranges import refusal
+from m3i_jax.texts import Filled
 
 
 class Flag(NamedTuple):
@@ -37,9 +38,16 @@ class Flag(NamedTuple):
         return self._replace(rest=(value, *self.rest[1:]))
 
 
-def text(name: str, default: str | None, meaning: str, *, required: bool = False) -> Flag:
-    """A flag whose value is a text."""
-    return Flag(flags.DEFINE_string, name, (default, meaning), {"required": required}, None)
+def text(
+    name: str,
+    default: str | None,
+    meaning: str,
+    *,
+    required: bool = False,
+    limits: Any = Filled,
+) -> Flag:
+    """A flag whose value is a text: --workdir=$W without a W is none, and no folder."""
+    return Flag(flags.DEFINE_string, name, (default, meaning), {"required": required}, limits)
 
 
 def whole(name: str, default: int | None, meaning: str, *, limits: Any) -> Flag:
@@ -68,8 +76,8 @@ def texts(name: str, default: Sequence[str], meaning: str) -> Flag:
 
 
 def repeated(name: str, default: Sequence[str], meaning: str) -> Flag:
-    """A flag that may be said several times, each time with a text."""
-    return Flag(flags.DEFINE_multi_string, name, (list(default), meaning), {}, None)
+    """A flag that may be said several times, each time with a text that is not empty."""
+    return Flag(flags.DEFINE_multi_string, name, (list(default), meaning), {}, Filled)
 
 
 def of(module: ModuleType) -> list[Flag]:
@@ -97,11 +105,12 @@ def define(wanted: Iterable[Flag], *, flag_values: flags.FlagValues = flags.FLAG
 
 
 def hold(name: str, annotation: Any, *, flag_values: flags.FlagValues = flags.FLAGS) -> None:
-    """Holds the value of a flag to a range."""
+    """Holds the value of a flag, or each of several, to a range."""
 
     def inside(value: Any) -> bool:
-        if value is not None and (wrong := refusal(value, annotation, f"--{name}")):
-            raise flags.ValidationError(wrong)
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None and (wrong := refusal(one, annotation, f"--{name}")):
+                raise flags.ValidationError(wrong)
         return True
 
     flags.register_validator(name, inside, flag_values=flag_values)

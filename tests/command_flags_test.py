@@ -41,6 +41,18 @@ def test_a_command_has_its_own_flags_and_those_of_the_one_that_it_starts():
 
 
 @pytest.mark.parametrize(
+    "flag",
+    [command_flags.text("a", "runs", "A."), command_flags.repeated("a", ["b"], "A.")],
+)
+def test_a_variable_of_the_shell_that_is_not_set_is_no_folder(flag):
+    for words in (["--a="], ["--a=x", "--a= "]):
+        values = flags.FlagValues()
+        command_flags.define([flag], flag_values=values)
+        with pytest.raises(flags.Error, match="--a is '.*', expected a text that is not empty"):
+            values(["program", *words])
+
+
+@pytest.mark.parametrize(
     "flag, words, value",
     [
         (command_flags.text("a", None, "A."), ["--a=x"], "x"),

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "meanings": "",
     "usage": "meanings command_flags",
     "renamed": "build",
-    "command_flags": "ranges",
+    "command_flags": "ranges texts",
     "config_file": "build ranges spelling homes shipped renamed",
     "cli": "build usage command_flags config_file",
     "geometry": "types",

@@ -28,7 +28,7 @@ POOL = one_of(
 IMAGE = whole("image", None, "Side of the images; the model's own if not given.", limits=Pixels)
 CROP = number("crop", None, "Share of the short side that is kept; the data's own.", limits=Kept)
 BATCH = whole("batch", 128, "Images that are encoded at once.", limits=Count)
-CACHE = text("cache", "", "Folder in which features are kept, or none; the user's.")
+CACHE = text("cache", "", "Folder in which features are kept, or none; the user's.", limits=str)
 
 
 def models() -> Iterator[Any]:

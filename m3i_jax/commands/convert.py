@@ -30,9 +30,9 @@ LAYOUT = text("layout", "auto", "Layout of the input, see docs/weights.md.")
 ENCODER = text("encoder", None, "Our encoder of this shape; not needed if stated.")
 FIELDS = text("fields", "{}", "Further fields of the encoder, as JSON.")
 TO = text("to", "m3i_jax", "m3i_jax, timm, huggingface, or a layout of interop.")
-IGNORE = text("ignore", "mask_token$", "Parameters that may be missing or extra.")
+IGNORE = text("ignore", "mask_token$", "Parameters that may be missing or extra.", limits=str)
 TORCH = switch("torch", "Inputs are torch files (.pth, .bin, .pkl).")
-PART = text("part", "", "Which state dict of a torch file, such as teacher.")
+PART = text("part", "", "Which state dict of a torch file, such as teacher.", limits=str)
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ python experiments/export.py --workdir runs/m3i --branch online --to huggingface
 python experiments/export.py --model runs/mae:blocks=9 --to m3i_jax --output mae9
 
 What tells images by labels or texts (table, text tower, heads) lies beside it, in our names, so
-that m3i evaluate measures the export as it measures the run.
+that m3i evaluate measures the export as it measures the run. README.md is its model card,
+with lines of Python that use it.
 """
 
 import pathlib
@@ -27,7 +28,7 @@ OUTPUT = text("output", None, "Folder to write; WORKDIR/export if not given.")
 
 def main() -> None:
     """Restores the branch and writes it."""
-    from m3i_jax.evaluation import exported, models, named
+    from m3i_jax.evaluation import exported, model_card, models, named
     from m3i_jax.interop import exporting
 
     if MODEL.value and not OUTPUT.value:
@@ -47,6 +48,8 @@ def main() -> None:
     params = model.params["encoders"]["image"]
     layout = exporting.save(folder, params, config, to=TO.value)
     more = f", and {exported.FILE}" if exported.write(folder, model) else ""
+    if not model_card.write(folder, model, layout):
+        print(f"{folder / model_card.FILE} stays as it is; without it a new one is written")
     print(f"{folder}: branch {model.branch} of step {model.step}, layout {layout}{more}")
 
 

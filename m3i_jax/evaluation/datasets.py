@@ -57,7 +57,7 @@ def of_run(model: Model) -> Data:
     def opened(split: str, classes: Sequence[str] | None) -> data.Source:
         return reading.read(model.config, model.workdir, split=split, classes=classes)
 
-    return Data(_title(model.config.data), opened)
+    return Data(title(model.config.data), opened)
 
 
 def block(text: str) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def named(text: str) -> Data:
     return Data(text.strip(), opened)
 
 
-def _title(of: Mapping[str, Any]) -> str:
+def title(of: Mapping[str, Any]) -> str:
     """A block of a config as it is written on a command line."""
     rest = ",".join(f"{key}={value}" for key, value in of.items() if key != "name")
     return str(of.get("name", OWN)) + (f":{rest}" if rest else "")

@@ -10,7 +10,7 @@ from m3i_jax.interop.rename import Layout
 
 JAX = """import m3i_jax
 
-encoder = m3i_jax.load(".")
+encoder = m3i_jax.load("."{options})
 features = encoder.encode("photo.jpg")"""
 
 TIMM = """import timm
@@ -51,7 +51,8 @@ def snippets(module: Any, layout: Layout, *, pool: str) -> dict[str, str]:
     if layout in exporting.FORMATS["huggingface"]:
         norm = NORM if layout is clip.HUGGING_FACE_IMAGE else ""
         made["transformers"] = TRANSFORMERS.format(features=features, norm=norm)
-    return made | {"JAX": JAX}
+    options = "" if pool == "mean" else f', pool="{pool}"'  # an export of ours is read by the mean
+    return made | {"JAX": JAX.format(options=options)}
 
 
 def _pooled(module: Any, layout: Layout, pool: str) -> str:

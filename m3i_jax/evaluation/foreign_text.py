@@ -14,7 +14,7 @@ from m3i_jax.data.captions import Captions
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.models import Model, module
 from m3i_jax.evaluation.terms import Pair
-from m3i_jax.interop import beside, files, importing
+from m3i_jax.interop import beside, conversion, files, importing
 from m3i_jax.interop.importing import Imported
 from m3i_jax.interop.rename import Layout, listed, nested
 from m3i_jax.training.session import TOKENIZER
@@ -39,8 +39,8 @@ def with_text(model: Model, *, what: str) -> tuple[Model, Captions]:
     path = Path(model.name)
     weights = files.located(path)
     if weights is None:
-        raise NotMeasurable(f"{what} reads texts by a safetensors file, and '{path}' is none")
-    imported = importing.read(weights)
+        raise NotMeasurable(f"{what} reads texts by a file of weights, and '{path}' is none")
+    imported = conversion.read(weights, torch=weights.suffix in files.TORCH)
     modules = importing.by_module(imported.params)
     if not imported.layout.text or not modules.keys() >= {TOWER, HEAD}:
         raise NotMeasurable(

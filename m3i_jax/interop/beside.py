@@ -14,7 +14,13 @@ import numpy as np
 
 from m3i_jax import encoders, normalize
 from m3i_jax.build import ConfigError
-from m3i_jax.interop import beside_images, beside_timm, beside_transformers, files
+from m3i_jax.interop import (
+    beside_images,
+    beside_open_clip,
+    beside_timm,
+    beside_transformers,
+    files,
+)
 from m3i_jax.interop.statement import Fact, Stated, share
 from m3i_jax.interop.vit import MOCO_V3
 from m3i_jax.types import Grid
@@ -59,7 +65,7 @@ def read(path: str | Path, *, names: Stated = Stated()) -> Stated:
     readers = (beside_transformers.model, beside_timm.model)
     stated = next((model for reader in readers if (model := reader(config))), names)
     for name, reader in (
-        ("open_clip_config.json", beside_timm.open_clip),
+        (files.OPEN_CLIP_CONFIG, beside_open_clip.model),
         (files.PREPROCESSOR, beside_images.preprocessor),
         ("processor_config.json", beside_images.processor),
     ):

@@ -1,4 +1,4 @@
-"""What timm's config.json and open_clip's say of our encoders.
+"""What timm's config.json says of our encoders.
 
 A name of timm's stands for a function with arguments of its own; the tables have those that no
 shape of a parameter tells, and `model_args` are over them.
@@ -30,7 +30,7 @@ from m3i_jax.normalize import CHANNELS
 
 WHERE = "config.json's "
 EPS = 1e-6  # of timm's own layer norm
-HEADS = {"tiny": 3, "small": 6, "base": 12, "large": 16, "huge": 16}
+HEADS = {"tiny": 3, "small": 6, "base": 12, "large": 16, "huge": 16, "so400m": 16, "giantopt": 16}
 SWIN_HEADS = {
     "tiny": (3, 6, 12, 24),
     "small": (3, 6, 12, 24),
@@ -40,14 +40,17 @@ SWIN_HEADS = {
 # The names that are plain Vision Transformers; all others have registers, rotations, stems of
 # convolutions, other norms or blocks. Sides have at most four digits.
 _VIT = re.compile(
-    r"(?:vit|deit3?|beit(?:v2)?)_(?P<size>tiny|small|base|large|huge)_patch(?P<patch>\d{1,4})"
+    r"(?:vit|deit3?|beit(?:v2)?)_(?P<size>tiny|small|base|large|huge|so400m|giantopt)_patch(?P<patch>\d{1,4})"
     r"(?:_(?P<kind>clip|clip_quickgelu|gap|siglip|siglip_gap|(?P<depth>\d{1,3})x1))?"
     r"_(?P<image>\d{1,4}|dinov2)(?:_(?:miil|in21k|in22k|dino|sam|miil_in21k))?"
     r"|flexivit_(?P<flexible>small|base|large)"
 )
 # What their plain names do not say: I-JEPA's heads, the later ones of SigLIP.
 _OTHER_HEADS = {"vit_base_patch16_gap_224": 16}
-_TANH = re.compile(r"vit_(base_patch32_siglip(_gap)?_256|large_patch16_siglip(_gap)?_512)")
+_TANH = re.compile(
+    r"vit_(base_patch32_siglip(_gap)?_256|large_patch16_siglip(_gap)?_512"
+    r"|(so400m|giantopt)_patch16_siglip(_gap)?_\d+)"
+)
 _SWIN = re.compile(
     r"swinv2_(tiny|small|base|large)_window(\d{1,4})(?:to(\d{1,4}))?_\d{1,4}(?:to\d{1,4})?"
 )
@@ -99,7 +102,7 @@ def model(said: Mapping[str, Any]) -> Stated | None:
     arguments, pretrained = said.get("model_args") or {}, said.get("pretrained_cfg") or said
     if not isinstance(arguments, dict) or not isinstance(pretrained, dict):
         raise ConfigError("config.json's model_args and pretrained_cfg are no objects")
-    stated = _architecture(name, arguments)
+    stated = architecture(name, arguments)
     size, key = pretrained.get("input_size"), WHERE + "pretrained_cfg.input_size"
     if size is not None:
         if not isinstance(size, list) or len(size) != 3:
@@ -143,9 +146,15 @@ def _crop(pretrained: Mapping[str, Any], size: list[int] | None) -> float | None
     return side / math.floor(side / share(kept, WHERE + "pretrained_cfg.crop_pct"))
 
 
-def _architecture(name: str, arguments: Mapping[str, Any]) -> Stated:
-    """The facts that a name and its arguments say."""
-    where = f"{WHERE}architecture '{name}'"
+def architecture(name: str, arguments: Mapping[str, Any], *, key: str = "architecture") -> Stated:
+    """The facts that a name and its arguments say.
+
+    key: of the name, for sentences.
+
+    Raises:
+      ConfigError: none that we know, or an argument that no encoder of ours has.
+    """
+    where = f"{key if '.' in key else WHERE + key} '{name}'"
     name = name.split(".")[0]
     for key, allowed in _ONLY.items():
         if arguments.get(key) is not None and arguments[key] not in allowed:
@@ -211,61 +220,3 @@ def _swin(size: str, window: int, larger: int, where: str) -> dict[str, Fact]:
     learned = (window, window, window, window // 2) if larger else (0, 0, 0, 0)
     facts["pretrained_window"] = learned
     return {field: Fact(x, where) for field, x in facts.items()}
-
-
-def open_clip(said: Mapping[str, Any], stated: Stated) -> Stated:
-    """With what an open_clip_config.json says of a vision tower.
-
-    Raises:
-      ConfigError: a tower that no encoder of ours is.
-    """
-    where = "open_clip_config.json's "
-    config, images = said.get("model_cfg") or {}, said.get("preprocess_cfg") or {}
-    tower = config.get("vision_cfg") if isinstance(config, dict) else None
-    if not isinstance(tower, dict) or not isinstance(images, dict):
-        raise ConfigError("open_clip_config.json has no model_cfg.vision_cfg, or no object there")
-    if "timm_model_name" in tower or not isinstance(tower.get("layers"), int):
-        raise ConfigError(f"{where}vision_cfg is no Vision Transformer of CLIP's own")
-    if images.get("mode", "RGB") != "RGB":
-        raise ConfigError(f"{where}preprocess_cfg.mode is {images['mode']!r}, and ours is 'RGB'")
-    facts = _tower(tower, where + "model_cfg.vision_cfg.")
-    quick = truth(config.get("quick_gelu", False), where + "model_cfg.quick_gelu")
-    facts["activation"] = Fact("quick_gelu" if quick else "gelu", where + "model_cfg.quick_gelu")
-    key = where + "preprocess_cfg"
-    # Each has a default of its own.
-    pair = [images.get(n) or x for n, x in zip(("mean", "std"), CHANNELS["clip"], strict=True)]
-    facts["normalization"] = Fact(named(channels(*pair, key), CHANNELS), key)
-    grid = tuple(n // facts["patch"].value for n in facts["image"].value)
-    return Stated("vit_b16", {**stated.image, **facts}, grid=grid)
-
-
-_OPEN_CLIP_ONLY = {"pool_type": "tok", "pos_embed_type": "learnable"}
-
-
-def _tower(tower: Mapping[str, Any], key: str) -> dict[str, Fact]:
-    """The facts of a vision tower; `key` is in front of the names of its keys."""
-    for name, plain in _OPEN_CLIP_ONLY.items():
-        if tower.get(name, plain) != plain:
-            raise ConfigError(f"{key}{name} is {tower[name]!r}, and ours is {plain!r}")
-    read = {
-        "width": ("width", count, 768),
-        "layers": ("depth", count, 12),
-        "image_size": ("image", sides, 224),
-        "patch_size": ("patch", side, 16),
-        "mlp_ratio": ("mlp_ratio", number, 4.0),
-    }
-    head = count(tower.get("head_width", 64), key + "head_width")
-    bare = truth(tower.get("no_ln_pre", False), key + "no_ln_pre")
-    known = {*read, *_OPEN_CLIP_ONLY, "head_width", "no_ln_pre"}
-    harmless = {"patch_dropout", "ls_init_value", "output_tokens"}
-    check_rest(tower, known, key.removesuffix("."), harmless=harmless)
-    facts = {
-        field: Fact(reader(tower.get(name, default), key + name), key + name)
-        for name, (field, reader, default) in read.items()
-    }
-    width = facts["width"].value
-    if width % head:
-        raise ConfigError(f"{key}head_width is {head}, which does not divide the width {width}")
-    fixed = {"eps": 1e-5, "positions": "learned", "patch_bias": False, "pre_norm": not bare}
-    facts |= {field: Fact(x, key.removesuffix(".")) for field, x in fixed.items()}
-    return facts | {"heads": Fact(width // head, key + "head_width")}

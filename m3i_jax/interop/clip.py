@@ -31,7 +31,7 @@ BESIDE = {
     "head": {"name": "linear", "pool": "class", "bias": False, "logit_scale": True},
 }
 
-_OPENAI_BLOCK = under(
+OPENAI_BLOCK = under(
     (
         *norm("norm1", "ln_1"),
         *leaf("attn/qkv/kernel", "attn.in_proj_weight", transform=TRANSPOSED),
@@ -51,13 +51,13 @@ _OPENAI_IMAGE = (
     *leaf("pos_embed", "positional_embedding", transform=TABLE),
     *leaf("patch_embed/kernel", "conv1.weight", transform=PATCHES),
     *norm("norm_pre", "ln_pre"),
-    *under(_OPENAI_BLOCK, theirs="transformer."),
+    *under(OPENAI_BLOCK, theirs="transformer."),
     *norm("norm", "ln_post"),
 )
 _OPENAI_TEXT = (
     *leaf("token_embed", "token_embedding.weight"),
     *leaf("pos_embed", "positional_embedding"),
-    *under(_OPENAI_BLOCK, theirs="transformer."),
+    *under(OPENAI_BLOCK, theirs="transformer."),
     *norm("norm", "ln_final"),
     *leaf("projection/kernel", "text_projection"),
 )

@@ -71,7 +71,9 @@ def block(imported: Imported, name: str, fields: Mapping[str, Any]) -> dict[str,
     if not name and not stated.encoder:
         raise ConfigError("--encoder is needed for a file that says nothing of it: vit_b16, ...")
     params = importing.by_module(imported.params).get("encoders/image", {})
-    known = {**imported.layout.encoder, **beside.shown(params), **stated.fields()}
+    # A name of timm's, such as vit_large_patch16_224, says no width: the parameters show it.
+    sizes = {field: x for field, x in beside.sizes(params).items() if field in beside.SIZES}
+    known = {**imported.layout.encoder, **beside.shown(params), **sizes, **stated.fields()}
     chosen = name or stated.encoder
     taken = {
         field: x

@@ -16,6 +16,7 @@ from m3i_jax.build import ConfigError
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 PREPROCESSOR = "preprocessor_config.json"
+OPEN_CLIP, OPEN_CLIP_CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
 INDEX = "model.safetensors.index.json"
 TORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".pkl")
 WRAPPERS = ("module.", "_orig_mod.", "model.")
@@ -26,7 +27,7 @@ READ = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U
 def located(path: str | Path) -> Path | None:
     """The file of weights that `path` names, or that lies in this folder; None = there is none."""
     path = Path(path)
-    candidates = [path / WEIGHTS, path / INDEX] if path.is_dir() else [path]
+    candidates = [path / n for n in (WEIGHTS, INDEX, OPEN_CLIP)] if path.is_dir() else [path]
     return next((file for file in candidates if file.is_file()), None)
 
 

@@ -1,13 +1,17 @@
-"""Tables of SigLIP in the names of Hugging Face: both towers, and the pooling head of images.
+"""Tables of SigLIP in the names of Hugging Face, and of open_clip, whose images are timm's.
 
-Zhai et al. 2023, https://arxiv.org/abs/2303.15343. The head, the temperature and the bias are the
-decoder `text`. Weights of SigLIP 2 for one image size have the same names.
+Both towers, and the pooling head of images. Zhai et al. 2023, https://arxiv.org/abs/2303.15343. The
+head, the temperature and the bias are the decoder `text`. Weights of SigLIP 2 for one image size
+have the same names.
 """
 
+import numpy as np
+
 from m3i_jax.build import ConfigError
-from m3i_jax.interop.clip import HUGGING_FACE_BLOCK
+from m3i_jax.interop import vit
+from m3i_jax.interop.clip import HUGGING_FACE_BLOCK, OPENAI_BLOCK
 from m3i_jax.interop.parts import PATCHES, TABLE, TRANSPOSED, leaf, linear, norm
-from m3i_jax.interop.rename import Layout, Transform, under
+from m3i_jax.interop.rename import Layout, Rule, Transform, under
 
 IMAGE, TEXT, HEAD = "encoders/image/", "encoders/text/", "decoders/text/"
 FIELDS = {
@@ -30,6 +34,10 @@ def _convolution(kernel):
 
 _STEM = Transform(_convolution, PATCHES.theirs)
 _NUMBER = Transform(lambda x: x.reshape(()), lambda x: (x.reshape(1),))
+_SCALAR = Transform(lambda x: x.reshape(()), lambda x: (x,))
+# q (D, D), and k and v together (2D, D) <-> our (D, q|k|v); and their biases.
+_Q_KV = Transform(lambda *x: np.concatenate(x).T, lambda x: np.split(x.T, [x.shape[0]]))
+_Q_KV_BIAS = Transform(lambda *x: np.concatenate(x), lambda x: np.split(x, [len(x) // 3]))
 _IMAGE = (
     *leaf("pos_embed", "embeddings.position_embedding.weight", transform=TABLE),
     *linear("patch_embed", "embeddings.patch_embedding", transform=_STEM),
@@ -53,6 +61,28 @@ _POOL = (
     *linear("mlp/fc2", "mlp.fc2"),
 )
 
+_TIMM_POOL = (
+    *leaf("probe", "latent"),
+    Rule("attn/qkv/kernel", ("q.weight", "kv.weight"), _Q_KV),
+    Rule("attn/qkv/bias", ("q.bias", "kv.bias"), _Q_KV_BIAS),
+    *linear("attn/proj", "proj"),
+    *norm("norm", "norm"),
+    *linear("mlp/fc1", "mlp.fc1"),
+    *linear("mlp/fc2", "mlp.fc2"),
+)
+_OPEN_CLIP_TEXT = (
+    *leaf("token_embed", "token_embedding.weight"),
+    *leaf("pos_embed", "positional_embedding"),
+    *under(OPENAI_BLOCK, theirs="transformer."),
+    *norm("norm", "ln_final"),
+    *linear("projection", "text_projection"),
+)
+BESIDE = {
+    "text": {"name": "siglip_text"},
+    "head": {"name": "map_head", "logit_scale": True, "logit_bias": -10.0},
+    "head_like_encoder": ("heads", "mlp_ratio", "eps", "activation"),
+}
+
 HUGGING_FACE = Layout(
     "siglip_huggingface",
     (
@@ -64,9 +94,19 @@ HUGGING_FACE = Layout(
     ),
     drops=(r".*position_ids",),
     encoder=FIELDS,
-    text={"name": "siglip_text"},
-    head={"name": "map_head", "logit_scale": True, "logit_bias": -10.0},
-    head_like_encoder=("heads", "mlp_ratio", "eps", "activation"),
+    **BESIDE,
+)
+OPEN_CLIP = Layout(
+    "siglip_open_clip",
+    (
+        *under(vit.TRUNK, ours=IMAGE, theirs="visual.trunk."),
+        *under(_TIMM_POOL, ours=HEAD, theirs="visual.trunk.attn_pool."),
+        *under(_OPEN_CLIP_TEXT, ours=TEXT, theirs="text."),
+        *leaf(HEAD + "unit/logit_scale", "logit_scale", transform=_SCALAR),
+        *leaf(HEAD + "logit_bias", "logit_bias", transform=_SCALAR),
+    ),
+    encoder=FIELDS | {"activation": "gelu"},
+    **BESIDE,
 )
 # The image tower alone.
 HUGGING_FACE_IMAGE = Layout(
@@ -76,4 +116,11 @@ HUGGING_FACE_IMAGE = Layout(
     prefixes=("", "vision_model."),
     encoder=FIELDS,
 )
-LAYOUTS = (HUGGING_FACE, HUGGING_FACE_IMAGE)
+TIMM = Layout(
+    "siglip_timm",
+    under(vit.TRUNK, ours=IMAGE),
+    drops=(*vit.HEADS, r"attn_pool\..*"),
+    prefixes=("", "visual.trunk.", "trunk."),
+    encoder=FIELDS | {"activation": "gelu"},
+)
+LAYOUTS = (HUGGING_FACE, OPEN_CLIP, HUGGING_FACE_IMAGE, TIMM)

@@ -1,10 +1,9 @@
-"""timm's and open_clip's files; that the models are the same is in tests/parity/imports_test.py."""
+"""timm's files; that the models are the same is in tests/parity/imports_test.py."""
 
 import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.interop import beside_timm
-from m3i_jax.interop.statement import Stated
 
 
 def test_a_name_says_heads_eps_activation_and_patch():
@@ -111,45 +110,3 @@ def test_swins_windows():
     assert found.fields() == dict(
         heads=(4, 8, 16, 32), stride=4, shift=True, window=16, pretrained_window=(12, 12, 12, 6)
     )
-
-
-def test_open_clip():
-    tower = dict(image_size=224, layers=12, width=768, patch_size=32)
-    said = dict(model_cfg=dict(embed_dim=512, vision_cfg=tower, text_cfg={}))
-    found = beside_timm.open_clip(said, Stated())
-    want = dict(heads=12, activation="gelu", eps=1e-5, normalization="clip", patch=32)
-    assert found.fields() | want == found.fields() and found.grid == (7, 7)
-    said["model_cfg"]["quick_gelu"] = True
-    said["preprocess_cfg"] = dict(mean=[0.5] * 3, std=[0.5] * 3)
-    found = beside_timm.open_clip(said, Stated()).fields()
-    assert (found["activation"], found["normalization"]) == ("quick_gelu", "inception")
-    said["preprocess_cfg"] = dict(std=[0.5] * 3)  # each has a default of its own
-    found = beside_timm.open_clip(said, Stated()).fields()["normalization"]
-    assert found == ((0.48145466, 0.4578275, 0.40821073), (0.5, 0.5, 0.5))
-    bare = said["model_cfg"] | dict(vision_cfg=tower | dict(no_ln_pre=True, mlp_ratio=2))
-    found = beside_timm.open_clip(dict(model_cfg=bare), Stated()).fields()
-    assert (found["pre_norm"], found["mlp_ratio"]) == (False, 2)
-    for more in (dict(timm_model_name="x"), dict(layers=[3, 4, 6, 3]), dict(attentional_pool=True)):
-        with pytest.raises(ConfigError, match="vision_cfg"):
-            beside_timm.open_clip(dict(model_cfg=dict(vision_cfg=tower | more)), Stated())
-
-
-@pytest.mark.parametrize(
-    "tower, config, images, sentence",
-    [
-        (dict(head_width=1024), {}, {}, "vision_cfg.head_width is 1024, which does not divide the"),
-        (dict(head_width=100), {}, {}, "vision_cfg.head_width is 100, which does not divide"),
-        (dict(head_width="64"), {}, {}, "vision_cfg.head_width is '64', expected a whole number"),
-        (dict(layers=0), {}, {}, "vision_cfg.layers is 0, expected a whole number"),
-        (dict(pool_type="avg"), {}, {}, "vision_cfg.pool_type is 'avg', and ours is 'tok'"),
-        (dict(pos_embed_type="sin_cos_2d"), {}, {}, "vision_cfg.pos_embed_type is 'sin_cos_2d'"),
-        ({}, dict(quick_gelu="false"), {}, "model_cfg.quick_gelu is 'false', expected true or"),
-        ({}, {}, dict(mode="L"), "preprocess_cfg.mode is 'L', and ours is 'RGB'"),
-    ],
-)
-def test_what_no_tower_of_ours_is_is_refused_with_its_key(tower, config, images, sentence):
-    vision = dict(image_size=224, layers=12, width=768, patch_size=32) | tower
-    said = dict(model_cfg=config | dict(vision_cfg=vision), preprocess_cfg=images)
-    with pytest.raises(ConfigError, match="^open_clip_config.json's ") as error:
-        beside_timm.open_clip(said, Stated())
-    assert sentence in str(error.value)

@@ -29,6 +29,8 @@ ENCODERS = {
     "clip_image_huggingface": CLIP,
     "siglip_huggingface": SIGLIP,
     "siglip_image_huggingface": SIGLIP,
+    "siglip_open_clip": SIGLIP,
+    "siglip_timm": SIGLIP,
     "huggingface": dict(positions="learned", hide="mask"),
     "mae_huggingface": dict(positions="learned"),
     "dinov2_huggingface": dict(positions="learned", layer_scale=0.1, hide="mask"),

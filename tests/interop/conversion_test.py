@@ -104,3 +104,17 @@ def test_what_we_wrote_says_which_encoder_it_is(file):
     found = conversion.read(file[0] / "out")
     assert conversion.block(found, "", {}) == BLOCK
     assert conversion.block(found, "", {"image": 24}) == BLOCK | {"image": 24}
+
+
+def test_a_name_of_timms_says_no_width_and_the_weights_do(drawn, tmp_path):
+    """The names of its tiny, small, large and huge ViTs are of our vit_b16 with other sizes."""
+    _, params = drawn(positions="learned")
+    state, _ = to_theirs(params, layouts.lookup("timm"))
+    save_file(state, tmp_path / files.WEIGHTS)
+    (tmp_path / files.CONFIG).write_text('{"architecture": "vit_small_patch4_16"}')
+    imported = conversion.read(tmp_path)
+    block = conversion.block(imported, "", {"image": 16})
+    sizes = dict(width=16, depth=2, patch=4, mlp_ratio=4.0, heads=6)
+    assert {field: block[field] for field in sizes} == sizes
+    named = conversion.block(imported, "vit_l16", {})
+    assert "width" not in named, "what the user names has sizes of its own"

@@ -1,4 +1,4 @@
-"""The keys of SigLIP as transformers writes them; its numbers are in tests/parity."""
+"""The keys of SigLIP as transformers and open_clip write them; its numbers are in tests/parity."""
 
 import jax
 import numpy as np
@@ -51,6 +51,24 @@ def test_the_image_tower_alone_leaves_its_head_out(params):
         assert len(places.leaves) + len(places.dropped) > 20
         assert not any(path.startswith("encoders/text") for path in places.leaves)
     assert layout is siglip.HUGGING_FACE_IMAGE and len(places.dropped) == len(OF_HEAD)
+
+
+def test_open_clips_names_there_and_back_and_its_trunk_alone(params, same):
+    state, unknown = to_theirs(params, siglip.OPEN_CLIP)
+    pool = "visual.trunk.attn_pool."
+    shapes = {"latent": (1, 1, 16), "q.weight": (16, 16), "q.bias": (16,), "kv.weight": (32, 16),
+              "kv.bias": (32,), "proj.weight": (16, 16), "norm.bias": (16,)}  # fmt: skip
+    assert not unknown and {n: state[pool + n].shape for n in shapes} == shapes
+    assert state["text.text_projection.bias"].shape == (16,) and state["logit_scale"].shape == ()
+    layout, places = layouts.recognise(state, what="it")
+    assert layout is siglip.OPEN_CLIP and not places.dropped
+    found = to_ours(state, places)
+    stem = "encoders/image/patch_embed/kernel"
+    same(found | {stem: found[stem].reshape(48, 16)}, params)
+    trunk = {k.removeprefix("visual.trunk."): x for k, x in state.items() if "visual." in k}
+    layout, places = layouts.recognise(trunk, what="it")
+    assert layout is siglip.TIMM and len(places.dropped) == 13
+    assert all(path.startswith("encoders/image/") for path in places.leaves)
 
 
 def test_naflex_is_refused_by_name(params):

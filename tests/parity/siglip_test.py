@@ -1,10 +1,12 @@
-"""Zero-shot and retrieval of a SigLIP that transformers has saved, against its own embeddings."""
+"""Zero-shot and retrieval of SigLIPs of transformers and of open_clip, against their embeddings."""
 
 import json
 
+import jax
 import numpy as np
 import pytest
 import tokenizers
+from safetensors.torch import save_file
 from tokenizers import models as words
 from tokenizers import normalizers, pre_tokenizers, processors
 
@@ -12,7 +14,7 @@ from m3i_jax.evaluation import datasets, foreign_text, image_text, zero_shot
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.foreign import of_file
-from m3i_jax.interop import importing
+from m3i_jax.interop import files, importing
 from tests.evaluation import toy_models
 
 torch = pytest.importorskip("torch")
@@ -120,3 +122,98 @@ def test_the_image_tower_alone_has_the_same_features(saved, tmp_path):
         for name in path.split("/"):
             node = node[name]
         np.testing.assert_array_equal(np.ravel(node), np.ravel(x), err_msg=path)
+
+
+class OpenClip(torch.nn.Module):
+    """timm's own images beside torch's own transformer, under open_clip's names and in float64."""
+
+    def __init__(self, timm, width=48):
+        super().__init__()
+        self.trunk = timm.create_model(
+            TIMM, img_size=32, embed_dim=width, depth=2, num_classes=0, fix_init=False
+        )
+        layer = dict(dim_feedforward=96, dropout=0.0, activation="gelu", layer_norm_eps=1e-6)
+        make = torch.nn.TransformerEncoderLayer
+        layers = [make(width, 4, batch_first=True, norm_first=True, **layer) for _ in range(2)]
+        self.blocks = torch.nn.ModuleList(layers)
+        self.tokens = torch.nn.Embedding(len(WORDS), width)
+        self.places = torch.nn.Parameter(torch.empty(LENGTH, width))
+        self.ln_final = torch.nn.LayerNorm(width, eps=1e-6)
+        self.projection = torch.nn.Linear(width, width)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(0.3 * torch.randn_like(parameter))
+
+    def text(self, ids):
+        x = self.tokens(ids) + self.places
+        for block in self.blocks:
+            x = block(x)
+        return self.projection(self.ln_final(x)[:, -1])
+
+    def saved(self):
+        """The state dict of open_clip's CustomTextCLIP."""
+        names = {"trunk.": "visual.trunk.", "tokens.": "text.token_embedding.",
+                 "places": "text.positional_embedding", "ln_final.": "text.ln_final.",
+                 "projection.": "text.text_projection.", "blocks.": "text.transformer.resblocks.",
+                 ".self_attn.": ".attn.", ".norm1.": ".ln_1.", ".norm2.": ".ln_2.",
+                 ".linear1.": ".mlp.c_fc.", ".linear2.": ".mlp.c_proj."}  # fmt: skip
+        state = {"logit_scale": torch.tensor(5.0), "logit_bias": torch.tensor(-9.0)}
+        for key, x in self.state_dict().items():
+            for old, new in names.items():
+                key = key if key.startswith("visual") else key.replace(old, new, 1)
+            state[key] = x.contiguous()
+        return state
+
+
+TIMM = "vit_base_patch16_siglip_224"  # of 12 heads
+
+
+def test_open_clips_file_with_timms_names_says_what_its_parts_say(tmp_path):
+    model = OpenClip(pytest.importorskip("timm")).eval()
+    save_file(model.saved(), tmp_path / files.OPEN_CLIP)
+    tokenizer_of().save(str(tmp_path / "tokenizer.json"))
+    vision = dict(timm_model_name=TIMM, image_size=32, timm_pool="map", timm_proj="none")
+    text = dict(heads=4, no_causal_mask=True, proj_bias=True, pool_type="last")
+    text |= dict(norm_kwargs={"eps": 1e-6}, vocab_size=len(WORDS), tokenizer_kwargs={})
+    half = dict(mean=[0.5] * 3, std=[0.5] * 3)
+    said = dict(model_cfg=dict(vision_cfg=vision, text_cfg=text), preprocess_cfg=half)
+    (tmp_path / files.OPEN_CLIP_CONFIG).write_text(json.dumps(said))
+    evaluation = on_scenes(of_file(tmp_path), test_limit=12)
+    compared = image_text.of(evaluation, what="it")
+    told = evaluation.mapped("test", compared.image, name=compared.name).features
+    pixels = evaluation.mapped("test", lambda _, x: x.astype("float32"), name="x").features
+    pixels = pixels.transpose(0, 3, 1, 2) / np.float64(127.5) - 1
+    with torch.no_grad():
+        unit = [torch.nn.functional.normalize(x, dim=-1).numpy() for x in (
+            model.double().trunk(torch.from_numpy(pixels)),
+            model.text(torch.tensor([ids(text) for text in CANONICAL])),
+        )]  # fmt: skip
+    np.testing.assert_allclose(told / np.exp(5.0), unit[0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(compared.text(TEXTS), unit[1], rtol=1e-5, atol=1e-5)
+    bias = foreign_text.with_text(evaluation.model, what="it")[0].params["decoders"]["text"]
+    logits = zero_shot.scores(told, compared.text(TEXTS)) + bias["logit_bias"]
+    want = np.exp(5.0) * unit[0] @ unit[1].T - 9
+    np.testing.assert_allclose(logits, want, rtol=1e-5, atol=1e-5 * np.exp(5.0))
+    assert np.ptp(want, axis=0).min() > 1, "images and texts matter"
+    torch.save(model.float().saved(), tmp_path / "open_clip_pytorch_model.bin")
+    again = foreign_text.with_text(of_file(tmp_path / "open_clip_pytorch_model.bin"), what="it")[0]
+    for name in ("image", "text"):
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            again.params["encoders"][name],
+            foreign_text.with_text(evaluation.model, what="it")[0].params["encoders"][name],
+        )
+
+
+def test_timms_model_alone_has_its_tokens(tmp_path):
+    timm = pytest.importorskip("timm")
+    model, options = OpenClip(timm).trunk.eval(), dict(img_size=32, embed_dim=48, depth=2)
+    timm.models.save_for_hf(model, tmp_path, safe_serialization=True, model_args=options)
+    evaluation = on_scenes(of_file(tmp_path), test_limit=4)
+    found = evaluation.features("test", pool="tokens").features
+    pixels = evaluation.mapped("test", lambda _, x: x.astype("float32"), name="x").features
+    pixels = pixels.transpose(0, 3, 1, 2) / np.float64(127.5) - 1
+    with torch.no_grad():
+        want = model.double().forward_features(torch.from_numpy(pixels)).numpy()
+    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-4)

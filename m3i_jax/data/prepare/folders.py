@@ -11,7 +11,7 @@ from m3i_jax import ordinary
 from m3i_jax.build import ConfigError
 from m3i_jax.data.prepare.parts import Part
 from m3i_jax.data.prepare.rows import Row
-from m3i_jax.data.sources.decoding import FORMATS
+from m3i_jax.data.sources.decoding import FORMATS, SUFFIXES
 from m3i_jax.data.sources.folder_names import is_system
 from m3i_jax.data.sources.manifest import Stored
 from m3i_jax.data.sources.protocol import listed
@@ -19,7 +19,6 @@ from m3i_jax.data.sources.split_words import is_piece, is_round, qualified, spli
 
 LONGEST = 200  # bytes of the name of a folder
 _PARTING = "/\\\0\n\r"
-SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp"}
 
 
 def check(classes: Sequence[str]) -> None:
@@ -74,7 +73,7 @@ def files(part: Part, place: int, row: Row) -> list[tuple[str, bytes]]:
 
 def _suffix(data: bytes) -> str:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        return SUFFIXES[str(image.format)]
+        return SUFFIXES[str(image.format)][0]
 
 
 def _is_name(name: str) -> bool:

@@ -8,9 +8,19 @@ import re
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+# Suffixes of the formats that this Pillow reads; AVIF since 11.3, where libavif is in it.
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    **({"AVIF": (".avif",)} if "avif" in features.modules and features.check("avif") else {}),
+}
+FORMATS = (*SUFFIXES,)
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 65_500  # the largest JPEG; longer ones are attacks
 MAX_BYTES = 256 * 2**20
@@ -76,7 +86,7 @@ def reason(error: Exception) -> str:
 def decode_image(
     data: bytes, *, orientation: bool = False, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
-    """Decodes JPEG, PNG, WebP, GIF (first frame) or BMP bytes to (H, W, 3) uint8.
+    """Decodes JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF bytes (the first frame) to (H, W, 3) uint8.
 
     Grey, palette and CMYK images become RGB, 16-bit ones keep their upper byte, alpha is dropped:
     what torchvision's loader does, but for 16 bits, which that clips to white.
@@ -89,6 +99,8 @@ def decode_image(
         width, height = image.size
         if width * height > max_pixels or max(width, height) > MAX_SIDE:
             raise ValueError(f"{width} x {height} pixels, more than {max_pixels} or {MAX_SIDE}")
+        if image.mode == "F":
+            raise ValueError("its pixels are floating-point numbers, whose white no file says")
         image.load()
         return pixels(ImageOps.exif_transpose(image) if orientation else image)
 

@@ -1,6 +1,7 @@
 """The images of one split of a folder, and the class that each is of, by name."""
 
 import collections
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,8 +31,18 @@ class Labelled(NamedTuple):
     metadata: tuple[Path, ...] = ()
 
 
+# What gives an image its class: its folder, and no image lies beside those; its folder, where it
+# has one; nothing, and all below the root is one split.
+FOLDERS, SOME, NONE = LABELS = ("folders", "some", "none")
+
+
 def look(
-    root: Path, split: str | None, *, classes: Sequence[str] | None, captions: bool
+    root: Path,
+    split: str | None,
+    *,
+    classes: Sequence[str] | None,
+    captions: bool,
+    labels: str = FOLDERS,
 ) -> Labelled:
     """Finds a split and labels its images with the classes of training.
 
@@ -42,7 +53,10 @@ def look(
       root, split: see `image_folder`.
       classes: of training; None takes them from the training split, if there is one.
       captions: see `folder_tree.tree`.
+      labels: one of `LABELS`.
     """
+    if labels == NONE:
+        return _unsorted(root, split, captions=captions)
     if classes is None and split == "test":
         classes = _trained(root)
     best = None
@@ -51,6 +65,7 @@ def look(
     for folder in [d for d in places if has_images(d) or filled(d)] or places[:1]:
         inside = folder != root
         options = dict(captions=captions, inside=inside, root=root, lists=split == "test")
+        options["some"] = labels == SOME
         one = _label(_unwrapped(folder), classes, **options)
         if best is None or one.account.labelled and not best.account.labelled:
             best = one
@@ -76,6 +91,27 @@ def _beside(root: Path, labelled: Labelled) -> str:
     if not labelled.classes:
         folder_names.not_alone(root, labelled.folder, others)
     return f"not read, as no split: {listed(others)}" if others else ""
+
+
+def _unsorted(root: Path, split: str | None, *, captions: bool) -> Labelled:
+    """All images in and below a folder, whatever its folders are called, without a label."""
+    if split == "test":
+        raise NoSplit(f"'{root}' has no test split: nothing in it is sorted")
+    there = tree(root, captions=captions)
+    files = [*there.flat, *itertools.chain.from_iterable(there.folders.values())]
+    if not files:
+        raise _without_images(root, there)
+    labelled = _numbered(root, there, files, [None] * len(files), (), None)
+    said = metadata.read(there.metadata, files)
+    return labelled._replace(captions=said.captions if captions else {})
+
+
+def _without_images(folder: Path, there: Tree) -> ConfigError:
+    return ConfigError(
+        f"no images in '{folder}': looked for {', '.join(sorted(SUFFIXES))} files in it "
+        f"and in its subfolders (one per class)"
+        + (f"; there are {there}" if str(there) else "")
+    )
 
 
 def _trained(root: Path) -> tuple[str, ...] | None:
@@ -120,35 +156,34 @@ def _label(
     inside: bool,
     root: Path,
     lists: bool,
+    some: bool = False,
 ) -> Labelled:
     """The images of a folder with their labels.
 
     inside: it is a split of something.  root: of the data set.
     lists: whether a flat one may have a list of labels below `root`.
+    some: whether images may lie beside the folders of classes, and have no label then.
     """
     there = tree(folder, captions=captions)
     full = {name: files for name, files in there.folders.items() if files}
-    if there.flat and full:
+    if there.flat and full and not some:
         raise ConfigError(
             f"'{folder}' holds both images ({there.flat[0].name}) and folders of images "
             f"({next(iter(full))}); put all images into one folder per class, or none"
         )
     if not there.flat and not full:
-        raise ConfigError(
-            f"no images in '{folder}': looked for {', '.join(sorted(SUFFIXES))} files in it "
-            f"and in its subfolders (one per class)"
-            + (f"; there are {there}" if str(there) else "")
-        )
+        raise _without_images(folder, there)
     labels, flat, inner = None, there.flat, {}
-    if _plain(list(full)) and next(iter(full)) not in (classes or ()):
+    if not there.flat and _plain(list(full)) and next(iter(full)) not in (classes or ()):
         ((name, flat),) = full.items()
         files, names = flat, [None] * len(flat)
         place = folder / name
     elif full:
         inner = {name: _inner(folder / name, files) for name, files in full.items()}
         folder_names.not_splits(inner, folder, inside=inside, known=classes or ())
-        files = [file for files in full.values() for file in files]
-        names = [name for name, files in full.items() for _ in files]
+        files = [*flat, *(file for files in full.values() for file in files)]
+        names = [None] * len(flat) + [name for name, files in full.items() for _ in files]
+        flat = []
     else:
         files, names, place = flat, [None] * len(flat), folder
     said = metadata.read([*there.metadata, *_above(folder, root)], files)

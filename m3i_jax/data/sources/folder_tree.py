@@ -1,16 +1,17 @@
 """The image files of a folder, by subfolder, and how much else was lying there."""
 
 import collections
+import itertools
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import caption_files, metadata, places
+from m3i_jax.data.sources import caption_files, decoding, metadata, places
 from m3i_jax.data.sources.folder_names import is_system, once, subfolders
 from m3i_jax.data.sources.split_words import split_of
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
+SUFFIXES = frozenset(itertools.chain.from_iterable(decoding.SUFFIXES.values()))
 SHOWN = 6  # kinds of files that a sentence names
 
 

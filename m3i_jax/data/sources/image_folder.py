@@ -7,6 +7,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
 from m3i_jax.data.sources import caption_files, contents, places
 from m3i_jax.data.sources.decoding import (
@@ -17,11 +18,11 @@ from m3i_jax.data.sources.decoding import (
     decoder,
     unreadable,
 )
-from m3i_jax.data.sources.folder_labels import Labelled, look
+from m3i_jax.data.sources.folder_labels import FOLDERS, LABELS, Labelled, look
 from m3i_jax.data.sources.inside import Inside
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.ranges import Count
-from m3i_jax.texts import Filled
+from m3i_jax.texts import Filled, OneOf
 
 SEEN_BYTES = 256 * 2**20  # of a folder whose contents are all looked at for a fingerprint
 SEEN_FILES = 512  # of a larger one
@@ -32,6 +33,7 @@ def image_folder(
     *,
     split: str | None = None,
     classes: Sequence[str] | None = None,
+    labels: Annotated[str, OneOf(*LABELS)] = FOLDERS,
     captions: bool = True,
     orientation: bool = False,
     max_pixels: Count = MAX_PIXELS,
@@ -49,6 +51,8 @@ def image_folder(
         test, val, validation_set, ...). Where `root` has none it is the training split itself.
       classes: of the training split, which another split is labelled with by name; None looks
         for them there. A flat test split may have a list of labels (`data.sources.ilsvrc`).
+      labels: "folders" gives every image the class of its folder, and refuses images beside such
+        folders; to "some" these have none; to "none" no image has one, and nothing is a split.
       captions: reads the captions of NAME.jpg from NAME.txt beside it (or another of the files of
         `data.sources.caption_files`), one a line: UTF-8 or what a byte-order mark says, 4096 bytes
         at most. Lines that cannot be read are left out, and the record says so. Without such a file
@@ -62,7 +66,7 @@ def image_folder(
       ConfigError: the folder is missing, holds no images, or leaves open which are meant.
     """
     place = places.place(root)
-    labelled = _with(look(place, split, classes=classes, captions=captions), place)
+    labelled = _with(look(place, split, classes=classes, captions=captions, labels=labels), place)
     decode = decoder(decode, orientation=orientation, max_pixels=max_pixels)
     return ImageFolder(labelled, captions=captions, decode=decode)
 

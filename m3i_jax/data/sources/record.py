@@ -7,7 +7,7 @@ The JSON: {"parts": [["image", 48213], ["mask", 812], …], "label": 7, "caption
 "name": text, "box": [top, left, height, width], "points": [[row, column, visibility], …],
 "depth": [H, W]}; only `parts` is always there. The parts and how many bytes each has:
 
-    image   as its file has it: JPEG, PNG, WebP, GIF or BMP
+    image   as its file has it: one of `decoding.FORMATS`
     mask    a PNG of one byte a pixel           depth   H * W float32, little-endian, row by row
 """
 

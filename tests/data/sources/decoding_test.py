@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from m3i_jax.data.sources import decoding
-from m3i_jax.data.sources.decoding import decode_image
+from m3i_jax.data.sources.decoding import FORMATS, decode_image
 
 
 def picture(mode="RGB", size=(20, 16)):
@@ -35,9 +35,12 @@ GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
         (encoded(Image.fromarray(GREY), "GIF"), GREY),
         (encoded(Image.fromarray(GREY).convert("RGB"), "WEBP", lossless=True), GREY),
         (encoded(Image.fromarray(GREY).convert("P"), transparency=3), GREY),
+        (encoded(Image.fromarray(GREY.astype(np.uint16) * 257), "TIFF"), GREY),
+        (encoded(Image.fromarray(GREY).convert("RGB"), "TIFF", compression="tiff_lzw"), GREY),
     ],
-    ids=["grey", "16-bit", "1-bit", "grey+alpha", "bmp", "gif", "webp", "palette+alpha"],
-)
+    ids=["grey", "16-bit", "1-bit", "grey+alpha", "bmp", "gif", "webp", "palette+alpha", "16-bit "
+         "tiff", "tiff"],
+)  # fmt: skip
 def test_every_mode_becomes_rgb(data, expected):
     image = decode_image(data)
     assert image.shape == (16, 16, 3) and image.dtype == np.uint8
@@ -49,6 +52,14 @@ def test_cmyk_and_rgba():
     assert np.abs(cmyk.astype(int) - [255, 0, 0]).max() <= 3  # red, up to JPEG's loss
     rgba = decode_image(encoded(Image.new("RGBA", (8, 8), (10, 20, 30, 0))))
     assert (rgba == [10, 20, 30]).all()  # alpha is dropped
+
+
+def test_a_tiff_of_floats_is_refused_and_an_avif_is_read_where_pillow_can():
+    with pytest.raises(ValueError, match="floating-point"):
+        decode_image(encoded(Image.fromarray(GREY.astype(np.float32)), "TIFF"))
+    if "AVIF" in FORMATS:
+        avif = decode_image(encoded(Image.new("RGB", (16, 16), (200, 100, 0)), "AVIF"))
+        assert np.abs(avif.astype(int) - [200, 100, 0]).max() <= 3
 
 
 def test_one_pixel_and_one_row():
@@ -108,7 +119,7 @@ def test_what_is_wrong_is_said_of_the_record_and_shows_no_buffer():
         decode_image(b"<html>")
     except Exception as error:
         said = str(decoding.unreadable("a.tar: b.jpg", error))
-    assert said == "cannot read 'a.tar: b.jpg': its content is no JPEG, PNG, WEBP, GIF or BMP"
+    assert said.startswith("cannot read 'a.tar: b.jpg': its content is no JPEG, PNG, WEBP, GIF, BMP")
 
 
 def test_a_jpeg_of_many_scans_or_headers_is_refused():

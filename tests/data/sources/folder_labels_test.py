@@ -233,3 +233,20 @@ def test_the_depth_of_the_classes_is_said_where_there_are_several(tmp_path):
     put(tmp_path / "tiny", "train/a/images/1.png", "train/b/images/1.png")
     tiny = data.source({"name": "image_folder", "root": str(tmp_path / "tiny")}, split="train")
     assert tiny.classes == ("a", "b") and len(tiny.account.notes) == 1
+
+
+def test_images_beside_the_folders_of_classes_have_no_label_where_some_may(three):
+    root = put(three / "train", "loose.png")
+    with pytest.raises(ConfigError, match="holds both images"):
+        look(root, None, classes=None, captions=True)
+    some = look(root, None, classes=None, captions=True, labels="some")
+    assert some.classes == ("bird", "cat", "dog") and some.labels.tolist() == [-1, 0, 1, 1, 2]
+
+
+def test_nothing_is_a_class_or_a_split_where_nothing_is_sorted(three):
+    put(three, "fold1/1.png", "test/cat/1.png", "a.png")
+    source = data.source({"name": "image_folder", "root": str(three), "labels": "none"},
+                         split="train")  # fmt: skip
+    assert len(source) == 7 and source.classes == () and set(source.labels) == {-1}
+    with pytest.raises(protocol.NoSplit):
+        look(three, "test", classes=None, captions=True, labels="none")

@@ -17,7 +17,7 @@ def put(path):
 def folder(tmp_path):
     for name in ("cat/1.jpg", "cat/deep/2.PNG", "dog/1.jpeg", "dog/1.txt", "dog/stray.txt"):
         put(tmp_path / name)
-    for name in ("@eaDir/1.jpg", "cat/@eaDir/1.jpg", "cat/._1.jpg", "dog/Thumbs.db", "dog/a.TIF"):
+    for name in ("@eaDir/1.jpg", "cat/@eaDir/1.jpg", "cat/._1.jpg", "dog/Thumbs.db", "dog/a.HEIC"):
         put(tmp_path / name)
     for name in ("$RECYCLE.BIN/9.jpg", "lost+found/8.jpg", "cat/deep/.DS_Store", "cat/README"):
         put(tmp_path / name)
@@ -47,7 +47,7 @@ def test_all_that_is_left_out_is_counted(folder):
         "'._…'": 1,
         "'Thumbs.db'": 1,
         "'.DS_Store'": 1,
-        "'.tif'": 1,
+        "'.heic'": 1,
         "'.txt'": 1,  # of no image
         "without a suffix": 1,
         "broken link or no regular file": 1,

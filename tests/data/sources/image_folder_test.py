@@ -245,7 +245,7 @@ BROKEN = {
     "truncated jpeg": JPEG[: len(JPEG) // 2],
     "truncated png": encoded(picture(size=(64, 64)))[:200],
     "header only": JPEG[:20],
-    "tiff": encoded(picture(), "TIFF"),
+    "ppm": encoded(picture(), "PPM"),
     "wide bomb": png_header(30_000, 30_000),
     "bomb of 144 MP": png_header(12_000, 12_000),
     "long bomb": png_header(60_000_000, 1),

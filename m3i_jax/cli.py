@@ -53,10 +53,12 @@ def run(
     schema: Callable | None = None,
     show: Callable[[ConfigDict], str] | None = None,
     words: bool = False,
+    unsaid: Callable[[Sequence[str]], ConfigDict | None] = lambda argv: None,
 ) -> None:
     """Parses the flags and calls `main()`; a UserError becomes one sentence and its status.
 
     config: default config of the command, None if it takes no config.
+    unsaid: (command line) -> the config in place of the default, None = that one.
     schema: what a config is the keywords of, whose meanings --help lists.
     show: what --show prints of the config, in place of calling `main`.
     words: whether `main` takes what stands between the flags.
@@ -67,23 +69,24 @@ def run(
         logging.set_verbosity(logging.WARNING)
         getLogger("m3i_jax").setLevel("INFO")
         logging.get_absl_logger().addFilter(_told_once)
+        logging.get_absl_handler().addFilter(_Repeats())
         sys.unraisablehook = functools.partial(_unraisable, sys.unraisablehook)
-        if words:
-            return main(*argv[1:])
-        if argv[1:]:
+        if argv[1:] and not words:
             raise ConfigError(f"'{argv[1]}' is not a flag; flags start with --, values follow =")
         if show is not None and flags.FLAGS.show:
             return print(show(flags.FLAGS.config))
-        return main()
+        return main(*argv[1:])
 
     with _heard_out():
         if usage.asked(sys.argv):
             print(usage.text(main, config=config, schema=schema))
             sys.exit(0)
-        _started(guarded, main, config, show is not None)
+        _started(guarded, main, config, show is not None, unsaid)
 
 
-def _started(guarded: Callable, main: Callable, config: str | None, shown: bool) -> None:
+def _started(
+    guarded: Callable, main: Callable, config: str | None, shown: bool, unsaid: Callable
+) -> None:
     """Defines and reads the flags, and runs; what the user can mend is a sentence and a status."""
     for stream in (sys.stdout, sys.stderr):  # names of files need not be text
         if hasattr(stream, "reconfigure"):
@@ -92,7 +95,7 @@ def _started(guarded: Callable, main: Callable, config: str | None, shown: bool)
         command_flags.define(command_flags.of(sys.modules[main.__module__]))
         argv = flags.FLAGS.read_flags_from_files(sys.argv, force_gnu=False)
         if config is not None:
-            argv, chosen = config_file.check_overrides(argv, config)
+            argv, chosen = config_file.check_overrides(argv, unsaid(argv) or config)
             options = dict(lock_config=False, accept_new_attributes=True, sys_argv=argv)
             config_flags.DEFINE_config_dict("config", chosen, "What to run.", **options)
             flags.FLAGS["config"].default_as_str = f"'{config}'"  # not all of what is in it
@@ -141,6 +144,22 @@ def _end(status: int) -> None:
 def _told_once(record: LogRecord) -> bool:
     """False for tracebacks of Orbax's threads: each raises what it logs, and we say it."""
     return not (record.exc_info and f"{os.sep}orbax{os.sep}" in record.pathname)
+
+
+class _Repeats:
+    """Lets what data sets say of themselves through once, however often they are opened."""
+
+    def __init__(self):
+        self._told: set[str] = set()
+
+    def filter(self, record: LogRecord) -> bool:
+        """Whether a record is no repetition."""
+        if not record.name.startswith("m3i_jax.data."):
+            return True
+        text = record.getMessage().replace("test data: ", "train data: ", 1)
+        new = text not in self._told
+        self._told.add(text)
+        return new
 
 
 def _unraisable(print_it: Callable[[Any], None], met: Any) -> None:

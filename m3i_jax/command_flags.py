@@ -4,7 +4,7 @@ absl knows one flag of a name, and two commands that both have a --workdir could
 into one process if each defined its flags when it is.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -102,6 +102,27 @@ def define(wanted: Iterable[Flag], *, flag_values: flags.FlagValues = flags.FLAG
         one.define(one.name, *one.rest, **one.options, flag_values=flag_values)
         if one.limits is not None:
             hold(one.name, one.limits, flag_values=flag_values)
+
+
+def said(
+    wanted: Iterable[Flag], argv: Sequence[str], *, switches: Collection[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """(name -> value of flags that a command line says or leaves out, the words between flags).
+
+    Read ahead: nothing is defined for the program by it.
+    switches: names of further flags without a value; any other takes the next word.
+
+    Raises:
+      flags.Error: a value that a flag does not take.
+    """
+    ahead = flags.FlagValues()
+    define(wanted, flag_values=ahead)
+    names = list(ahead)
+    _, *left = ahead(argv, known_only=True)
+    takes = lambda w: w.startswith("-") and "=" not in w and w.lstrip("-") not in switches  # noqa: E731
+    words = [w for w, before in zip(left, ["", *left], strict=False)
+             if not w.startswith("-") and not takes(before)]  # fmt: skip
+    return {name: ahead[name].value for name in names}, words
 
 
 def hold(name: str, annotation: Any, *, flag_values: flags.FlagValues = flags.FLAGS) -> None:

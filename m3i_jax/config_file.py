@@ -9,15 +9,18 @@ import difflib
 import importlib.machinery
 import importlib.util
 import itertools
+import json
 import os
+import pprint
 import re
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 
 from ml_collections import ConfigDict
 
-from m3i_jax import renamed, shipped
+from m3i_jax import jsonfile, ordinary, renamed, shipped
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.homes import HOMES
 from m3i_jax.ranges import shown
@@ -43,8 +46,12 @@ def load(path: str) -> ConfigDict:
       ConfigError: there is no such file, or it fails; the message names the line.
     """
     path, _, argument = located(path).partition(":")
+    if path.endswith(".json"):
+        return read(path)
     if not path.endswith(".py"):
-        raise ConfigError(f"the config file '{path}' is no Python file, whose name ends in .py")
+        raise ConfigError(
+            f"the config file '{path}' is no Python or JSON file, whose name ends in .py or .json"
+        )
     spec = importlib.util.spec_from_file_location("config", path)
     module = importlib.util.module_from_spec(spec)
     try:
@@ -60,6 +67,42 @@ def load(path: str) -> ConfigDict:
         raise ConfigError(
             f"the config file '{path}' fails{_line(error, path)}: {_said(error)}"
         ) from error
+
+
+def read(path: str) -> ConfigDict:
+    """The config of a JSON file, such as the config.json of a work directory.
+
+    Raises:
+      ConfigError: it is no JSON, or no block of keys.
+    """
+    try:
+        config = jsonfile.read(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the config file '{path}' cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"the config file '{path}' holds {shown(config)}, expected a block")
+    return renamed.config(ConfigDict(config))
+
+
+def written(path: str, config: Mapping, *, title: str) -> None:
+    """Writes plain data as a file that `load` reads, Python or JSON as its name ends.
+
+    title: the first line of a Python file.
+
+    Raises:
+      ConfigError: the name ends in neither.
+    """
+    if path.endswith(".json"):
+        text = json.dumps(config, indent=2)
+    elif path.endswith(".py"):
+        body = pprint.pformat(dict(config), width=96, sort_dicts=False)
+        indented = textwrap.indent(body, " " * 8).lstrip()
+        text = f'"""{title}"""\n\nfrom ml_collections import ConfigDict\n\n\n' \
+            f"def get_config():\n    return ConfigDict(\n        {indented}\n    )"  # fmt: skip
+    else:
+        raise ConfigError(f"the config file '{path}' would be neither Python nor JSON; call it "
+                          "NAME.py or NAME.json")  # fmt: skip
+    ordinary.written(path, (text + "\n").encode())
 
 
 def located(path: str) -> str:
@@ -80,8 +123,10 @@ def located(path: str) -> str:
     raise ConfigError(f"no config '{name}'{nearest(name, shipped.names())}")
 
 
-def check_overrides(argv: Sequence[str], default: str) -> tuple[list[str], ConfigDict]:
+def check_overrides(argv: Sequence[str], default: str | ConfigDict) -> tuple[list[str], ConfigDict]:
     """The words without `--config FILE`, and the config of that file with the blocks they need.
+
+    default: the file, or the config itself, where no word names one.
 
     Refuses a missing file, and keys that nothing in it can have. A key may be one of the file's,
     or a new one in one of its blocks. Keys that are set to None are so in the config already, and
@@ -98,7 +143,7 @@ def check_overrides(argv: Sequence[str], default: str) -> tuple[list[str], Confi
             chosen = word.split("=", 1)[1]
         else:
             words.append(word)
-    config = load(chosen)
+    config = load(chosen) if isinstance(chosen, str) else chosen
     kept, following = words[:1], itertools.pairwise([*map(_today, words[1:]), ""])
     for word, after in following:
         key, value = _override(word, after)

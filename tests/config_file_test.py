@@ -24,7 +24,7 @@ def test_a_missing_config_names_the_nearest_file(config, tmp_path):
 
 def test_a_file_that_is_no_python_is_a_sentence(tmp_path):
     (tmp_path / "some.safetensors").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match="some.safetensors' is no Python file"):
+    with pytest.raises(ConfigError, match="some.safetensors' is no Python or JSON file"):
         config_file.load(str(tmp_path / "some.safetensors"))
 
 

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "usage": "meanings command_flags",
     "renamed": "build",
     "command_flags": "ranges texts",
-    "config_file": "build ranges spelling homes shipped renamed",
+    "config_file": "build ranges spelling homes shipped renamed ordinary jsonfile",
     "cli": "build usage command_flags config_file",
     "geometry": "types",
     "losses": NUMERICS + " normalize",
@@ -64,8 +64,9 @@ MAY_IMPORT = {
     + " trees ordinary jsonfile renamed meanings normalize metrics quantize pictures plotting"
     + " parallel nn encoders networks framework checkpoints training data evaluation",
     "studies": NUMERICS + " config_file ordinary plotting methods training evaluation analysis",
-    "commands": "types build ranges ordinary jsonfile shipped cli command_flags encoders"
-    + " decoders methods parallel data interop checkpoints training evaluation analysis studies",
+    "commands": "types build ranges ordinary jsonfile shipped config_file cli command_flags"
+    + " encoders decoders methods parallel data interop checkpoints training evaluation analysis"
+    + " studies",
     "__main__": "build spelling",
 }
 ONLY_IN = {

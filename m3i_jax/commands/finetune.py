@@ -28,7 +28,7 @@ from ml_collections import ConfigDict
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import number, one_of, switch, text, whole
-from m3i_jax.commands import pretrain
+from m3i_jax.commands import _training as training
 from m3i_jax.data.sources.held_out import Part
 from m3i_jax.ranges import Count, Pixels, Range
 from m3i_jax.shipped import RECIPES
@@ -50,14 +50,14 @@ LR = number("lr", None, "Peak rate of the last layer, for this batch.", limits=L
 GRID = text("grid", None, "Such as lr=(1e-4,1e-3),layer_decay=(0.75,0.85), see above.")
 HOLDOUT = number("holdout", 0.1, "Share of training that --grid chooses on.", limits=Part)
 VALIDATION = switch("validation", "Whether there is a test split to count on.", on=True)
-WORKDIR = pretrain.WORKDIR.with_default("runs/finetuned")
+WORKDIR = text("workdir", "runs/finetuned", "Where everything of the run is kept.")
 
 
 def main() -> int:
     """Makes the config, then trains; with --grid, at all of its points before."""
     recipe = flags.FLAGS.config.to_dict()
     if not GRID.value:
-        return pretrain.train(Config.of(resolved(recipe)))
+        return training.train(Config.of(resolved(recipe)), WORKDIR.value)
     return searched(recipe)
 
 
@@ -72,16 +72,16 @@ def searched(recipe: dict[str, Any]) -> int:
 
     if not VALIDATION.value:
         raise ConfigError("--grid chooses by the accuracy, and --novalidation asks for none")
-    if pretrain.processes.DISTRIBUTED.value:
+    if training.processes.DISTRIBUTED.value:
         raise ConfigError("--grid starts one run after another, and --distributed is of one run")
     points = grid.points(spec.parsed(f"grid:{GRID.value}", what="--grid")[1])
-    workdir, values = Path(pretrain.WORKDIR.value), []
+    workdir, values = Path(WORKDIR.value), []
     for place, point in enumerate(points, 1):
         folder = workdir / grid.FOLDER / point.name
         LOG.info("grid: point %d of %d, %s", place, len(points), point.name)
         own = resolved(recipe, lr=point.settings.get(grid.LR))
         config = Config.of(grid.searching(own, point, HOLDOUT.value))
-        if status := pretrain.train(config, workdir=folder):
+        if status := training.train(config, folder):
             return status
         values.append(grid.accuracy(folder))
     chosen = grid.best(points, values)
@@ -89,7 +89,7 @@ def searched(recipe: dict[str, Any]) -> int:
     grid.write(workdir, points, values, chosen)
     settings = resolved(recipe, lr=chosen.settings.get(grid.LR))
     settings["optimizer"] = {**settings["optimizer"], **chosen.others()}
-    return pretrain.train(Config.of(settings))
+    return training.train(Config.of(settings), workdir)
 
 
 def resolved(recipe: dict[str, Any], *, lr: float | None = None) -> dict[str, Any]:

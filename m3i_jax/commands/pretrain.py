@@ -1,70 +1,90 @@
-r"""Pre-trains what a config describes, in a work directory; run again, it goes on where it was.
+r"""Pre-trains an encoder on a folder of images, or what a config describes; run again, it goes on.
 
-    python experiments/pretrain.py --workdir runs/first
-    python experiments/pretrain.py --config configs/digit_scenes/mae.py \
-        --config.optimizer.lr=5e-4 --workdir runs/mae
+    m3i pretrain photos/                                # a folder, sorted or not, or a zip of one
+    m3i pretrain photos/ --method dino --encoder vit_s16 --minutes 30
+    m3i pretrain --data fashion_mnist --epochs 5 --save_config mine.py
+    m3i pretrain --config mine.py --config.optimizer.lr=5e-4 --workdir runs/mine
+    m3i pretrain --workdir runs/mine                    # goes on with its own config
 
-    python experiments/pretrain.py --distributed --coordinator=10.0.0.1:1234 --processes=2 \
-        --process=0
+    m3i pretrain --config digit_scenes/mae --workdir runs/mae
+    m3i pretrain --config digit_scenes/mae --distributed --coordinator=10.0.0.1:1234 \
+        --processes=2 --process=0
 
-The last is one process of many; under Slurm, Open MPI or on a pod --distributed is enough.
+Of a folder or a source the config is made of what is found there, printed with its reasons, and
+written by --save_config; at the end encoder, untrained encoder and pixels are compared. The last
+line is one process of many; under Slurm, Open MPI or on a pod --distributed is enough.
 
 Exit status: 0 done, 75 asked to leave (saved; run it again), 2 a config that cannot be run, 73 the
 work directory is in use, 65 and 74 data or checkpoints that cannot be read (or written), 70 no
 longer finite, 69 another process is gone.
 """
 
-from typing import Any
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict
 
-from m3i_jax import cli
+from m3i_jax import cli, command_flags, config_file
+from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import text
-from m3i_jax.commands import _processes as processes
+from m3i_jax.commands import _automatic as automatic
+from m3i_jax.commands import _training as training
 from m3i_jax.training.config import Config
 
-WORKDIR = text("workdir", "runs/m3i", "Where everything of the run is kept.")
+CONFIG = "config.json"  # of a work directory
+DEFAULT = "runs/m3i"
+WORKDIR = text("workdir", None, f"Where all of the run is kept; {DEFAULT}, or runs/NAME of data.")
+SAVE = text("save_config", None, "Writes the config to FILE.py or FILE.json; nothing is run.")
 
 
-def main() -> int:
-    """Checks the config, then trains."""
-    return train(Config.of(flags.FLAGS.config))
+def main(*places: str) -> int:
+    """Checks the config, then trains; of a folder or a source it says what came of it."""
+    config = flags.FLAGS.config.to_dict()
+    if SAVE.value:
+        config_file.written(SAVE.value, config, title="A config of m3i pretrain, to edit.")
+        print(f"m3i pretrain --config {SAVE.value} --workdir {WORKDIR.value or DEFAULT}")
+        return 0
+    values = {flag.name: flag.value for flag in automatic.WISHES}
+    if not automatic.wished(values, places):
+        return training.train(Config.of(config), WORKDIR.value or DEFAULT)
+    folder = WORKDIR.value or automatic.workdir(automatic.place(values, places))
+    status = training.train(Config.of(config), folder)
+    if not status:
+        automatic.compare(folder)
+    return status
 
 
-def train(config: Config, *, workdir: Any = None) -> int:
-    """Trains what a config describes in --workdir, or another, with all that watches a run."""
-    from m3i_jax.training import assemble
+def unsaid(argv: Sequence[str]) -> ConfigDict | None:
+    """The config of a folder or a source, or of the work directory; None where none is named.
 
-    processes.join()
-    parts = assemble.check(config)  # before the rest is loaded
-    from m3i_jax.analysis.gallery import drawing
-    from m3i_jax.analysis.report.live import Live
-    from m3i_jax.evaluation.monitor import monitor
-    from m3i_jax.evaluation.validation import check, validation
-    from m3i_jax.training.session import start
-
-    folder = workdir or WORKDIR.value
-    report = Live(folder, config)
-    with processes.together():
-        watch = lambda run: [  # noqa: E731
-            *monitor(run),
-            *validation(run),
-            *drawing(run),
-            *report.hooks(),
-        ]
-        status = start(parts, folder, watch=watch, before=check)
-        report.final()
-        return status
-
-
-def show(data: ConfigDict) -> str:
-    """The config in words."""
-    from m3i_jax.training.show import page
-
-    return page(data)
+    Raises:
+      ConfigError: a config is named, too.
+    """
+    own = command_flags.of(sys.modules[__name__])
+    values, words = command_flags.said(own, argv, switches=("show",))
+    named = any(word.partition("=")[0] in ("--config", "-config") for word in argv)
+    wished = automatic.wished(values, words)
+    if named and wished:
+        raise ConfigError(
+            "--config says what is run, and a folder, --method and the like ask for a config of "
+            "their own; give one of the two"
+        )
+    if wished:
+        return automatic.config(values, words)
+    kept = Path(values["workdir"] or DEFAULT) / CONFIG
+    return config_file.read(str(kept)) if values["workdir"] and not named and kept.is_file() \
+        else None  # fmt: skip
 
 
 def run() -> None:
     """The command."""
-    cli.run(main, config="digit_scenes/m3i", schema=Config, show=show)
+    cli.run(
+        main,
+        config="digit_scenes/m3i",
+        schema=Config,
+        show=training.show,
+        words=True,
+        unsaid=unsaid,
+    )

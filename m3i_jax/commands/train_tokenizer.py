@@ -16,10 +16,11 @@ from absl import flags
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import place
-from m3i_jax.commands import pretrain
+from m3i_jax.command_flags import text
+from m3i_jax.commands import _training as training
 from m3i_jax.training.config import Config
 
-WORKDIR = pretrain.WORKDIR.with_default("runs/tokenizer")
+WORKDIR = text("workdir", "runs/tokenizer", "Where everything of the run is kept.")
 
 
 def main() -> int:
@@ -33,7 +34,7 @@ def main() -> int:
             f"experiments/pretrain.py --config configs/digit_scenes/classification.py "
             f"--workdir {teacher}"
         )
-    if status := pretrain.main():
+    if status := training.train(Config.of(flags.FLAGS.config), workdir):
         return status
     from m3i_jax.analysis import codebook
 
@@ -48,4 +49,4 @@ def main() -> int:
 
 def run() -> None:
     """The command."""
-    cli.run(main, config="digit_scenes/vq_kd", schema=Config, show=pretrain.show)
+    cli.run(main, config="digit_scenes/vq_kd", schema=Config, show=training.show)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from m3i_jax.build import ConfigError, likeliest
 from m3i_jax.ranges import INT32, shown
 
-UNITS = ("steps", "epochs", "samples", "percent")
+UNITS = ("steps", "epochs", "samples", "percent", "minutes")
 _NUMBER = re.compile(r"([+-]?(?:\d[\d.,]*(?:e[+-]?\d+)?)?)[\s_-]*(.*)", re.DOTALL)
 EXPECTED = f"a number and one of {', '.join(UNITS)}"
 
@@ -68,6 +68,11 @@ def parse(
     if (parts := _split(length)) is None:
         raise ConfigError(f"{length!r} is not a length, expected {WithUnit().expected(length)}")
     number, unit = parts
+    if unit == "minutes":
+        raise ConfigError(
+            f"{length!r} is counted in minutes, which only config.duration can be: m3i pretrain "
+            "times the steps and makes steps of it"
+        )
     if unit == "steps" and number != int(number):
         raise ConfigError(f"{length!r} is not a whole number of steps")
     needs = {"epochs": ("batch", "epoch"), "samples": ("batch",), "percent": ("total",)}
@@ -86,6 +91,12 @@ def parse(
     if steps > INT32:
         raise ConfigError(f"{length!r} is {steps:.3g} steps, expected at most {INT32}")
     return max(1, math.floor(steps + 0.5)) if number > 0 else 0
+
+
+def minutes(length: str) -> float | None:
+    """The minutes of a length in minutes; None of any other."""
+    parts = _split(length)
+    return parts[0] if parts and parts[1] == "minutes" else None
 
 
 def _split(length: str) -> tuple[float, str] | None:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +24,17 @@ from m3i_jax.data.views import crops
 from m3i_jax.parallel import sharding
 from m3i_jax.parallel.processes import Watchdog
 from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
-from m3i_jax.training import advice, frozen, hooks, init_from, reading, schema, starts, unused
+from m3i_jax.training import (
+    advice,
+    frozen,
+    hooks,
+    init_from,
+    reading,
+    schema,
+    starts,
+    unused,
+    waiting,
+)
 from m3i_jax.training.assemble import Parts, Run, check, finish, rehearse
 from m3i_jax.training.config import Config
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
@@ -96,6 +106,7 @@ def start(
     *,
     watch: Callable[[RunContext], Sequence[Hook]] = lambda context: (),
     before: Callable[[Run, Inputs, Path], None] = lambda run, inputs, workdir: None,
+    source: data.Source | None = None,
 ) -> int:
     """Trains in `workdir` until the run is done, and returns the exit status of the program.
 
@@ -103,6 +114,7 @@ def start(
     leave: everything is saved, and the same command goes on where it was.
     watch: hooks of the caller's, such as evaluation on the side, and pictures.
     before: refuses what these could not do, before anything compiles.
+    source: the training split, where it has been read already.
     """
     config, workdir = parts.config, Path(workdir)
     frozen.check(config, parts.method)
@@ -117,9 +129,9 @@ def start(
         if not bound:  # one that goes on has what it started from in its checkpoint
             frozen.require(config)
         rehearse(parts)  # before the data is opened
-        source = reading.read(config, workdir, split="train")
+        source = source or reading.read(config, workdir, split="train")
         run = finish(parts, images=epoch_length(source))
-        inputs = _inputs(config, run, source, workdir, bound)
+        inputs = inputs_of(run, source, workdir, bound=bound)
         before(run, inputs, workdir)
         if getattr(source, "on_disk", False):
             source.survey(threads=config.threads)
@@ -135,8 +147,7 @@ def start(
         if first:
             starts.record(workdir, step=step, total=run.total)
         with Log(workdir, total=run.total, start=step, active=first) as log:
-            wishes = Wishes(kept.marked)
-            seen = (run, inputs, workdir, log, _unflatten(state), state, wishes)
+            seen = (run, inputs, workdir, log, _unflatten(state), state, Wishes(kept.marked))
             context = RunContext(*seen, preemption.at_once, preemption.giving_up)
             logs, puts_back, saves = _hooks(context, kept, every=block.every)
             after_each = [preemption.hold, logs, *watch(context), puts_back, saves]
@@ -144,15 +155,19 @@ def start(
             if jax.process_count() > 1:  # all leave together, or somebody stands still
                 dog, parting = Watchdog(), []
                 after_each = [dog.rest, *after_each, dog.watch]
-            calls = dict(hooks=after_each, parting=parting, closing=closing, stop=preemption.agreed)
-            step = _fit(context, state, position, **calls)
+            calls = dict(hooks=after_each, parting=parting, closing=closing)
+            step = _fit(context, state, position, stop=preemption.agreed, **calls)
             _put_back(context)  # what was deleted while the last step was saved
         kept.settle(there=step)
-        return 0 if step == run.total or wishes.end else EXIT_PREEMPTED
+        return 0 if step == run.total or context.wishes.end else EXIT_PREEMPTED
 
 
-def _inputs(config: Config, run: Run, source: data.Source, workdir: Path, bound: bool) -> Inputs:
-    """Checks that the data can give what the method looks at."""
+def inputs_of(run: Run, source: data.Source, workdir: Path, *, bound: bool) -> Inputs:
+    """What the batches of a run are made from; checks that the data can give what it looks at.
+
+    bound: whether the work directory has steps, and so its own tokeniser.
+    """
+    config = run.config
     needed = run.method.sources
     table = config.towers.get("category", {}).get("size")
     if "label" in needed and table != len(source.classes):
@@ -271,9 +286,8 @@ def _put_back(context: RunContext) -> None:
         LOG.warning("%s", error)
 
 
-def _fit(context: RunContext, state, position, **calls: Any) -> int:
-    """Runs the loop, with the `calls` that `loop.fit` has; returns the steps taken in all."""
-    run, inputs = context.run, context.inputs
+def feed(run: Run, inputs: Inputs, *, start: dict | None, leave: Callable[[], bool]) -> Iterator:
+    """(batch on the devices, position behind it), from a position on."""
     stream = batches(
         inputs.source,
         batch=run.config.batch,
@@ -281,25 +295,26 @@ def _fit(context: RunContext, state, position, **calls: Any) -> int:
         crops=inputs.crops,
         tokenizer=inputs.tokenizer,
         threads=run.config.threads,
-        start=position,
+        start=start,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
-        leave=context.asked,
+        leave=leave,
     )
-    feed = prefetch(stream, lambda batch: sharding.put(batch, run.mesh))
-    start = int(state.step)
+    return prefetch(stream, lambda batch: sharding.put(batch, run.mesh))
+
+
+def _fit(context: RunContext, state, position, **calls: Any) -> int:
+    """Runs the loop, with the `calls` that `loop.fit` has; returns the steps taken in all."""
+    run, start = context.run, int(state.step)
+    stream = feed(run, context.inputs, start=position, leave=context.asked)
     leaves = jax.tree.leaves(state)
+    ended = lambda: context.wishes.end  # noqa: E731
     try:
         with jax.set_mesh(run.mesh):
+            advance = waiting.first(run.compiled(), "compiling")
             _, step = fit(
-                run.compiled(),
-                leaves,
-                feed,
-                start=start,
-                total=run.total,
-                ended=lambda: context.wishes.end,
-                **calls,
+                advance, leaves, stream, start=start, total=run.total, ended=ended, **calls
             )
     finally:
-        feed.close()
+        stream.close()
     return step

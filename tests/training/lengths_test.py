@@ -41,7 +41,7 @@ def test_lengths_in_every_unit(length, steps):
         ("1,600 epochs", "did you mean '1600 epochs'"),
         ("10 Epochs", "did you mean '10 epochs'"),
         ("10_epochs", "did you mean '10 epochs'"),
-        ("10 minutes", "percent$"),
+        ("10 hours", "percent, minutes$"),
         ("70", "70 what\\? '70 epochs' or '70 steps'"),
         ("1.5ep", "did you mean '1.5 epochs'"),
         ("forty epochs", "is not a length"),

@@ -109,8 +109,7 @@ def _unsorted(root: Path, split: str | None, *, captions: bool) -> Labelled:
 def _without_images(folder: Path, there: Tree) -> ConfigError:
     return ConfigError(
         f"no images in '{folder}': looked for {', '.join(sorted(SUFFIXES))} files in it "
-        f"and in its subfolders (one per class)"
-        + (f"; there are {there}" if str(there) else "")
+        f"and in its subfolders (one per class)" + (f"; there are {there}" if str(there) else "")
     )
 
 

@@ -12,7 +12,7 @@ from m3i_jax.data.sources.folder_names import is_system, once, subfolders
 from m3i_jax.data.sources.split_words import split_of
 
 SUFFIXES = frozenset(itertools.chain.from_iterable(decoding.SUFFIXES.values()))
-SHOWN = 6  # kinds of files that a sentence names
+SHOWN = 20  # kinds of files that a sentence names
 
 
 class Tree(NamedTuple):

@@ -119,7 +119,9 @@ def test_what_is_wrong_is_said_of_the_record_and_shows_no_buffer():
         decode_image(b"<html>")
     except Exception as error:
         said = str(decoding.unreadable("a.tar: b.jpg", error))
-    assert said.startswith("cannot read 'a.tar: b.jpg': its content is no JPEG, PNG, WEBP, GIF, BMP")
+    assert said.startswith(
+        "cannot read 'a.tar: b.jpg': its content is no JPEG, PNG, WEBP, GIF, BMP"
+    )
 
 
 def test_a_jpeg_of_many_scans_or_headers_is_refused():

@@ -1,6 +1,7 @@
 """What is taken of a folder, and what is counted as left out."""
 
 import os
+from collections import Counter
 
 import pytest
 
@@ -56,7 +57,8 @@ def test_all_that_is_left_out_is_counted(folder):
     silent = tree(folder, captions=False)
     assert silent.left_out["'.txt'"] == 2
     assert str(silent).startswith("2 '.txt', 2 '@eaDir'") or str(silent).startswith("2 '@eaDir', 2")
-    assert str(silent).endswith("5 more kinds") and str(tree(folder / "ant", captions=True)) == ""
+    assert str(silent._replace(left_out=Counter(map(str, range(25))))).endswith("5 more kinds")
+    assert str(tree(folder / "ant", captions=True)) == ""
 
 
 def test_splits_within_a_class_are_refused(tmp_path):

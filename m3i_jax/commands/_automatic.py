@@ -1,0 +1,202 @@
+"""A config for a folder of images, or for any source, made of what a command line wishes."""
+
+import functools
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from ml_collections import ConfigDict
+
+from m3i_jax import config_file, shipped
+from m3i_jax.build import ConfigError, nearest
+from m3i_jax.command_flags import number, text, whole
+from m3i_jax.ranges import Count, Range
+
+METHODS = "digit_scenes"  # our smallest config of every method
+PUBLISHED = ("imagenet", "yfcc")
+TOKENIZERS = ("vq_vae",)  # whose painter is of one size of patch
+DEFAULT = "simclr"  # what learns most of few images in minutes (docs/start.md)
+Minutes = Annotated[float, Range(0.5, 1e5)]
+Epochs = Annotated[float, Range(0, 1e6, above=True)]
+
+DATA = text("data", None, "The same as a word: a folder, a zip of one, or NAME:KEY=VALUE.")
+METHOD = text("method", None, f"What is learnt from; {DEFAULT}. m3i list methods shows them.")
+ENCODER = text("encoder", None, "What learns; one that fits. m3i list encoders shows them.")
+MINUTES = number("minutes", None, "Length; the steps are timed first. 10.", limits=Minutes)
+EPOCHS = number("epochs", None, "Length: passes over the images.", limits=Epochs)
+STEPS = whole("steps", None, "Length.", limits=Count)
+LENGTHS = {"minutes": MINUTES, "epochs": EPOCHS, "steps": STEPS}
+WISHES = (DATA, METHOD, ENCODER, *LENGTHS.values())
+Values = Mapping[str, Any]
+
+
+def wished(values: Values, words: Sequence[str]) -> bool:
+    """Whether flags and words ask for a config of their own."""
+    return bool(words) or any(values[flag.name] is not None for flag in WISHES)
+
+
+def place(values: Values, words: Sequence[str]) -> str:
+    """What a command line names as its images.
+
+    Raises:
+      ConfigError: nothing, or two things.
+    """
+    named = [*words, *filter(None, [values["data"]])]
+    if len(named) > 1:
+        raise ConfigError(
+            f"'{named[0]}' and '{named[1]}': a run is of one data set; put folders into one, or "
+            "give --config with data.name=mixture"
+        )
+    if not named:
+        flag = next(flag.name for flag in WISHES if values[flag.name] is not None)
+        raise ConfigError(
+            f"--{flag} is of a folder or a source: m3i pretrain FOLDER, or --data; what a config "
+            "file says is changed by --config.KEY=VALUE"
+        )
+    return named[0]
+
+
+def workdir(name: str) -> str:
+    """Where the run of a data set is kept if nobody says it."""
+    stem = Path(name.partition(":")[0]).expanduser().resolve().name
+    return f"runs/{stem.removesuffix('.zip') or 'images'}"
+
+
+def config(values: Values, words: Sequence[str]) -> ConfigDict:
+    """The config that a command line wishes; says what was chosen, and why."""
+    name = place(values, words)
+    _tell(f"looking at '{name}'")
+    from m3i_jax.training.automatic import config as automatic
+    from m3i_jax.training.automatic import facts, rules
+    from m3i_jax.training.waiting import live
+
+    wish = _wish(values)
+    recipe, published = recipes(wish.method)
+    with live(f"counting what is in '{name}'"):
+        block, images = looked_at(name)
+    machine = facts.of_machine()
+    if machine.accelerated and images.count >= rules.MANY and published:
+        recipe = published
+    made = automatic.config(recipe, published, images, machine, wish, data=block)
+    _tell(described(made, images, machine, wish))
+    return ConfigDict(made.config)
+
+
+def looked_at(name: str) -> tuple[dict[str, Any], Any]:
+    """The block of a data set, as strictly sorted as it is, and its facts."""
+    from m3i_jax.data import sources
+    from m3i_jax.data.sources.protocol import NoSplit
+    from m3i_jax.evaluation import datasets
+    from m3i_jax.training.automatic import facts
+
+    block = datasets.block(name)
+    ways = [{}] if block["name"] != "image_folder" or "labels" in block else \
+        [{}, {"labels": "some"}, {"labels": "none"}]  # fmt: skip
+    refused: list[ConfigError] = []
+    for way in ways:
+        try:
+            source = sources.opened({**block, **way}, split="train", what="--data")
+            try:
+                test = bool(len(sources.opened({**block, **way}, split="test",
+                                               classes=source.classes)))  # fmt: skip
+            except NoSplit:
+                test = False
+        except ConfigError as error:
+            refused.append(error)
+            continue
+        if refused:
+            _tell(f"labels are taken of {way['labels']} images: {refused[0]}")
+        return {**block, **way}, facts.of_source(source, test=test)
+    raise refused[0]
+
+
+def recipes(method: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Our small config of a method, and the published one, {} where there is none.
+
+    Raises:
+      ConfigError: there is no such method, or it needs the weights of another run.
+    """
+    known = {name.partition("/")[2] for name in shipped.names() if name.startswith(f"{METHODS}/")}
+    if method not in known:
+        raise ConfigError(f"--method: there is no method '{method}'{nearest(method, known)}")
+    recipe = config_file.load(f"{METHODS}/{method}").to_dict()
+    if recipe["weights"] or method in TOKENIZERS:
+        raise ConfigError(
+            f"--method={method} makes tokens for other methods, or needs the weights of another "
+            f"run; look at m3i pretrain --config {METHODS}/{method} --show"
+        )
+    return recipe, _published(method)
+
+
+@functools.cache
+def _published(method: str) -> dict[str, Any]:
+    for folder in PUBLISHED:
+        for name in shipped.names():
+            if name.startswith(f"{folder}/{method}_"):
+                config = config_file.load(name).to_dict()
+                if config["objective"]["name"] == method:
+                    return config
+    return {}
+
+
+def _wish(values: Values) -> Any:
+    """What the flags wish.
+
+    Raises:
+      ConfigError: two lengths.
+    """
+    from m3i_jax.training.automatic.facts import Wish
+
+    said = {name: values[name] for name in LENGTHS if values[name] is not None}
+    if len(said) > 1:
+        raise ConfigError(f"--{' and --'.join(said)} both say how long the run is; give one")
+    length = " ".join(f"{value:g} {unit}" for unit, value in said.items()) or "10 minutes"
+    return Wish(values["method"] or DEFAULT, values["encoder"] or "", length)
+
+
+def described(made: Any, images: Any, machine: Any, wish: Any) -> str:
+    """What was found and what was chosen, a line each."""
+    from m3i_jax.training.resolved import under
+
+    kind = "accelerators" if machine.accelerated else "CPU"
+    labelled = f"{images.labelled} with a label of {images.classes} classes"
+    lines = [
+        f"found: {images.count} images, {labelled if images.labels else 'no labels'}, "
+        f"{'captions' if images.captioned else 'no captions'}; short side {images.side} pixels"
+        f"{', grey' if images.grey else ''}; {machine.cores} cores, {machine.devices} {kind}",
+        f"chosen: {wish.method}; over it --config.KEY=VALUE, all of it --show, to edit "
+        "--save_config FILE.py",
+    ]
+    for key, why in made.why.items():
+        value = under(made.config, key)
+        lines.append(f"  {f'{key} = {value}':34} {why}")
+    return "\n".join(lines)
+
+
+def _tell(text: str) -> None:
+    """What is said before the log is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def compare(workdir: str) -> None:
+    """Measures the encoder, the untrained one and pixels on images that were not trained on."""
+    from m3i_jax.build import UserError
+    from m3i_jax.evaluation import cache, named, run, tables, tasks
+    from m3i_jax.evaluation.models import with_baselines
+
+    model = named.model(workdir, branch="ema", step=None, image=None)
+    if model.config.data.get("classes") == ():
+        return
+    chosen = tasks.create([{"name": "linear"}, {"name": "knn"}], what="--task")
+    try:
+        found = run.evaluate(chosen, with_baselines(model), batch=64, cache=cache.home())
+    except UserError as error:  # such as images without labels
+        _tell(f"no probe: {error}")
+        found = []
+    if found:
+        print(tables.compared(found), flush=True)
+    _tell(
+        f"all of it: {workdir}/report.html; more: m3i evaluate --model {workdir} --data FOLDER, "
+        f"m3i embed --model {workdir}, m3i export --workdir {workdir}"
+    )

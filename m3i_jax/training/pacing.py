@@ -1,0 +1,126 @@
+"""A length in minutes becomes one in steps: the steps are timed, once, and the number is kept.
+
+    N = (60 m − seconds so far − seconds of another compilation) / seconds per step
+
+Rates and averages of a run hang on its length, so a run that goes on reads the number, and times
+nothing. The timed steps are of a state that is thrown away.
+"""
+
+import json
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from m3i_jax import data, jsonfile
+from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import place, storage
+from m3i_jax.data.order import epoch_length
+from m3i_jax.training import lengths, session, waiting
+from m3i_jax.training.assemble import check, finish
+from m3i_jax.training.config import Config
+from m3i_jax.training.loop import StepInfo, fit
+
+LOG = logging.getLogger(__name__)
+FILE = "length.json"
+GUESS = 250  # steps a minute, of the program that is timed
+ALIKE = 0.15  # that close to the guess its program is the run's, and compiled
+WARM = 3  # steps that are not timed: the first compiles, two more take batches read meanwhile
+FEWEST = 20  # steps of a run, however few minutes it has
+ASIDE = 0.06  # share of the time that monitors, pictures and checkpoints take
+TIMED = 3.0, 20.0  # seconds of steps that are timed, at least and at most; between, 3 % of all
+
+
+class Pace(NamedTuple):
+    """compiling: seconds of the first step.  step: seconds of each further one.  timed: of them."""
+
+    compiling: float
+    step: float
+    timed: int
+
+
+def fixed(config: Config, workdir: str | Path, source: Any) -> Config:
+    """The config with its length in steps; any other than one in minutes is its own.
+
+    source: () -> the training split.
+
+    Raises:
+      ConfigError: the steps of several processes would be timed.
+    """
+    minutes, begun = lengths.minutes(config.duration), time.monotonic()
+    if minutes is None:
+        return config
+    if known := _kept(workdir, config.duration):
+        LOG.info("%s are %s, as measured when this run began", config.duration, known)
+        return replace(config, duration=known)
+    if jax.process_count() > 1:
+        raise ConfigError(f"config.duration is '{config.duration}', and steps are timed in one "
+                          "process; with --distributed give steps or epochs")  # fmt: skip
+    guess = max(FEWEST, round(GUESS * minutes))
+    pace = measured(replace(config, duration=f"{guess} steps"), workdir, source(),
+                    seconds=min(max(TIMED[0], 1.8 * minutes), TIMED[1]))  # fmt: skip
+    left = 60 * minutes - (time.monotonic() - begun)
+    steps = length(left, pace, guess=guess)
+    duration = f"{steps} steps"
+    images = steps * config.batch
+    LOG.info(
+        "%d timed steps: %.3g s each, %.0f images/s; %s come to %s, %d images",
+        *(pace.timed, pace.step, config.batch / pace.step, config.duration, duration, images),
+    )
+    record = {"asked": config.duration, "duration": duration, **pace._asdict()}
+    with storage.writing(workdir):
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+        storage.publish(Path(workdir) / FILE, (json.dumps(record, indent=2) + "\n").encode())
+    return replace(config, duration=duration)
+
+
+def length(seconds: float, pace: Pace, *, guess: int) -> int:
+    """Steps that fit into seconds, in which a program of another length compiles first.
+
+    The guess itself where that is near, whose program is compiled already.
+    """
+    per_step = pace.step * (1 + ASIDE)
+    if abs(seconds / per_step / guess - 1) < ALIKE:
+        return guess
+    return max(FEWEST, int((seconds - pace.compiling) / per_step))
+
+
+def measured(config: Config, workdir: str | Path, source: data.Source, *, seconds: float) -> Pace:
+    """Times the steps of a run for about so many seconds, its data included."""
+    run = finish(check(config), images=epoch_length(source))
+    inputs = session.inputs_of(run, source, Path(workdir), bound=False)
+    stream = session.feed(run, inputs, start=None, leave=lambda: False)
+    marks, begun = [], time.monotonic()
+
+    def mark(info: StepInfo) -> None:
+        jax.block_until_ready(info.metrics)
+        marks.append(time.monotonic())
+
+    def enough() -> bool:
+        return len(marks) > WARM and marks[-1] - marks[WARM - 1] > seconds
+
+    try:
+        with jax.set_mesh(run.mesh):
+            leaves = jax.tree.leaves(run.create())
+            advance = waiting.first(run.compiled(), "compiling, to time a few steps")
+            fit(advance, leaves, stream, start=0, total=run.total, hooks=[mark], ended=enough)
+    finally:
+        stream.close()
+    timed = len(marks) - WARM
+    return Pace(marks[0] - begun, (marks[-1] - marks[WARM - 1]) / timed, timed)
+
+
+def _kept(workdir: str | Path, asked: str) -> str | None:
+    """The length in steps that a run with steps on disk was given for these minutes."""
+    folder = place.folder(workdir)
+    if not folder.is_dir() or not any(one.name.isdecimal() for one in folder.iterdir()):
+        return None
+    try:
+        record = jsonfile.read(Path(workdir) / FILE)
+    except (OSError, ValueError):
+        return None
+    found = record.get("duration") if isinstance(record, dict) else None
+    return found if isinstance(found, str) and record.get("asked") == asked else None

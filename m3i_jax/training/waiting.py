@@ -1,0 +1,60 @@
+"""A live line while something takes long and says nothing: "compiling, 12 s"."""
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO
+
+QUIET = 1.0  # seconds in which nothing is said
+EVERY = 15.0  # seconds between two lines where there is no terminal
+
+
+@contextlib.contextmanager
+def live(what: str, *, stream: TextIO | None = None, quiet: float = QUIET) -> Iterator[None]:
+    """Says what is being waited for, and for how long: in place on a terminal, else in lines.
+
+    quiet: seconds before the first word; a block that is done by then leaves no trace.
+    """
+    stream, start, done = stream or sys.stderr, time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        pause = quiet
+        while not done.wait(pause):
+            pause = _said(stream, f"{what}, {time.monotonic() - start:.0f} s", end="")
+
+    teller = threading.Thread(target=tell, name="waiting", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
+        if (seconds := time.monotonic() - start) > quiet:
+            _said(stream, f"{what}: {seconds:.1f} s", end="\n")
+
+
+def first(function: Callable[..., Any], what: str) -> Callable[..., Any]:
+    """The function, whose first call is waited for aloud, as a program compiles in it."""
+    calls = []
+
+    def call(*args: Any) -> Any:
+        if calls:
+            return function(*args)
+        calls.append(what)
+        with live(what):
+            return function(*args)
+
+    return call
+
+
+def _said(stream: TextIO, text: str, *, end: str) -> float:
+    """Writes a line, and returns the seconds to the next one."""
+    try:
+        terminal = stream.isatty()
+        stream.write(f"\r{text}\x1b[K{end}" if terminal else text + "\n")
+        stream.flush()
+    except (OSError, ValueError):  # a closed terminal
+        return EVERY
+    return 1.0 if terminal else EVERY

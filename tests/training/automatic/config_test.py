@@ -1,0 +1,67 @@
+"""Automatic configs: every method that is offered is one that a run accepts, as it is."""
+
+import pytest
+
+from m3i_jax import config_file, shipped
+from m3i_jax.build import ConfigError
+from m3i_jax.commands import _automatic
+from m3i_jax.training import assemble
+from m3i_jax.training.automatic import config as automatic
+from m3i_jax.training.automatic.facts import Images, Machine, Wish
+from m3i_jax.training.config import Config
+
+LABELLED = Images(250, 200, classes=3, labelled=250, captioned=True)
+BLOCK = {"name": "image_folder", "root": "photos"}
+OFFERED = [
+    name.partition("/")[2]
+    for name in shipped.names()
+    if name.startswith("digit_scenes/")
+    and not config_file.load(name).weights
+    and not name.endswith("vq_vae")
+]
+
+
+def made(method, images=LABELLED, machine=Machine(2, 8), encoder=""):
+    recipe, published = _automatic.recipes(method)
+    wish = Wish(method, encoder, "20 steps")
+    return automatic.config(recipe, published, images, machine, wish, data=BLOCK)
+
+
+@pytest.mark.parametrize("method", OFFERED)
+def test_every_method_is_a_run(method):
+    one = made(method)
+    parts = assemble.check(Config.of(one.config))
+    assert parts.config.batch == 64 and parts.config.data["of"] == BLOCK
+    assert set(one.why) >= {"image", "batch", "encoder.name", "crops.scale", "duration"}
+
+
+def test_what_needs_another_run_says_so():
+    for method, said in (("beit", "needs the weights"), ("simclar", "did you mean 'simclr'")):
+        with pytest.raises(ConfigError, match=said):
+            _automatic.recipes(method)
+
+
+def test_m3i_does_without_what_the_images_lack_and_others_say_so():
+    plain = Images(250, 28, grey=True)
+    config = made("m3i", plain).config
+    assert not config["objective"]["category"] and not config["objective"]["text"]
+    assert config["towers"] == {} and set(config["decoders"]) == {"image"}
+    assert config["augment"]["a"]["hue"] == 0.0 and "momentum" not in config["target"]
+    assemble.check(Config.of(config))
+    labelled = made("m3i", plain._replace(classes=3, labelled=9)).config
+    assert labelled["towers"] == {"category": {"name": "table", "size": 3, "width": 128}}
+    assemble.check(Config.of(labelled))
+    for method, what in (("clip", "captions"), ("classification", "labels")):
+        with pytest.raises(ConfigError, match=f"--method={method} learns from {what}"):
+            made(method, plain)
+
+
+def test_other_encoders_and_accelerators():
+    config = made("dino", encoder="vit_s16").config
+    assert (
+        config["encoder"] == {"name": "vit_s16", "patch": 8} and config["crops"]["local_size"] == 16
+    )
+    assert made("simclr", encoder="resnet18").config["encoder"] == {"name": "resnet18"}
+    gpu = made("mae", machine=Machine(16, 8, accelerated=True)).config
+    assert (gpu["image"], gpu["dtype"], gpu["encoder"]["patch"]) == (192, "bfloat16", 16)
+    assemble.check(Config.of(gpu))

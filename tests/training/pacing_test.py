@@ -1,0 +1,45 @@
+"""Minutes become steps once: by the rate that was timed, and from then on by what was kept."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from m3i_jax import cli
+from m3i_jax.build import ConfigError
+from m3i_jax.training import lengths, pacing
+from m3i_jax.training.config import Config
+from m3i_jax.training.pacing import Pace
+
+
+@pytest.fixture
+def config():
+    return Config.of(cli.load("digit_scenes/mae").to_dict() | {"duration": "2 minutes"})
+
+
+def test_steps_fill_the_seconds_that_another_compilation_leaves():
+    pace = Pace(compiling=10.0, step=0.1, timed=30)
+    assert pacing.length(110.0, pace, guess=500) == int(100 / (0.1 * (1 + pacing.ASIDE)))
+    assert pacing.length(110.0, pace, guess=1000) == 1000  # near enough: compiled already
+    assert pacing.length(5.0, pace, guess=1000) == pacing.FEWEST
+
+
+def test_a_run_that_goes_on_reads_what_was_measured(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(pacing, "measured", lambda *_, **__: Pace(1.0, 0.5, 9))
+    fixed = pacing.fixed(config, tmp_path, lambda: None)
+    steps = lengths.parse(fixed.duration)
+    assert 215 < steps < 235 and json.loads((tmp_path / pacing.FILE).read_text())["step"] == 0.5
+    monkeypatch.setattr(pacing, "measured", lambda *_, **__: Pace(1.0, 5.0, 9))
+    assert lengths.parse(pacing.fixed(config, tmp_path, lambda: None).duration) < 25  # no step yet
+    (tmp_path / "checkpoints" / "20").mkdir(parents=True)
+    again = pacing.fixed(config, tmp_path, lambda: pytest.fail("nothing is read"))
+    assert again.duration == json.loads((tmp_path / pacing.FILE).read_text())["duration"]
+    assert pacing.fixed(fixed, tmp_path, lambda: None) is fixed
+
+
+def test_minutes_are_a_length_of_a_run_alone(config):
+    assert lengths.minutes("2 minutes") == 2.0 and lengths.minutes("2 epochs") is None
+    with pytest.raises(ConfigError, match="which only config.duration can be"):
+        lengths.parse("2 minutes")
+    with pytest.raises(ConfigError, match="'maybe minutes' is not a length"):
+        lengths.parse(replace(config, duration="maybe minutes").duration)

@@ -1,0 +1,27 @@
+"""A line while something takes long, none where it does not."""
+
+import io
+import time
+
+from m3i_jax.training import waiting
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_what_takes_long_is_said_in_place_or_in_lines():
+    for stream, start in ((Terminal(), "\rcompiling, 0 s"), (io.StringIO(), "compiling, 0 s\n")):
+        with waiting.live("compiling", stream=stream, quiet=0.02):
+            time.sleep(0.1)
+        assert stream.getvalue().startswith(start) and "compiling: 0.1 s" in stream.getvalue()
+    quick = io.StringIO()
+    with waiting.live("compiling", stream=quick, quiet=5.0):
+        pass
+    assert quick.getvalue() == ""
+
+
+def test_the_result_of_every_call_is_the_function_s(capsys):
+    add = waiting.first(lambda a, b: a + b, "adding")
+    assert [add(1, 2), add(3, 4)] == [3, 7] and capsys.readouterr().err == ""

@@ -38,7 +38,7 @@ from m3i_jax.build import ConfigError, UserError
 
 USAGE = ConfigError.status
 INTERRUPTED, UNHEARD = 128 + 2, 128 + 13
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 load = config_file.load  # as scripts know it
 LATE = "Event loop is closed"
 NEEDED = re.compile(r"Flag (--\w+) must have a value other than None")  # as absl says it

@@ -37,13 +37,20 @@ def written(path: str | Path, data: bytes, *, append: bool = False, sync: bool =
     """Writes a file, or adds to it in one write; as `opened` does, it waits for nobody.
 
     sync: whether the file is made durable.
+
+    Raises:
+      OSError: it cannot be opened or written; which file it is, a full disk does not say by itself.
     """
     flags = os.O_APPEND if append else os.O_TRUNC
-    with open(opened(path, os.O_WRONLY | os.O_CREAT | flags), "wb") as file:
-        file.write(data)
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
+    try:
+        with open(opened(path, os.O_WRONLY | os.O_CREAT | flags), "wb") as file:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)
+        raise
 
 
 def written_by(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:

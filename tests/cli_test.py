@@ -242,6 +242,7 @@ cli.run(main)
     [
         ("open('{tmp}/no/x', 'w')", 74, "'{tmp}/no/x' cannot be read or written: No such file"),
         ("raise OSError(28, 'No space left')", 74, "a file cannot be read or written: No space"),
+        ("raise OSError(27, 'File too large')", 74, "a file cannot be read or written: File too"),
         ("raise KeyboardInterrupt", 130, "interrupted"),
     ],
 )

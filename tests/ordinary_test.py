@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import socket
 import threading
 import time
@@ -106,6 +107,17 @@ def test_nothing_in_a_work_directory_is_waited_for(name, kind, tmp_path):
     (error,) = met
     assert hasattr(error, "status") or isinstance(error, OSError), repr(error)
     assert "no ordinary file" in str(error) or "is a directory" in str(error).lower(), error
+
+
+def test_a_file_that_has_no_room_is_named(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # Python ignores the signal
+    try:
+        with pytest.raises(OSError) as met:
+            ordinary.written(tmp_path / "a", bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert met.value.errno == errno.EFBIG and met.value.filename == str(tmp_path / "a")
 
 
 def test_ordinary_files_are_made_written_and_read(tmp_path):

@@ -30,8 +30,10 @@ FORMAT = 1
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, *, instead: str = "another folder") -> Iterator[None]:
     """Makes an OSError of its block a sentence about `path`, which was to be written.
+
+    instead: what the user can say in its place.
 
     Raises:
       Unwritable: the disk is full, read-only, or not there.
@@ -43,7 +45,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise Unwritable(
             f"'{path}' cannot be written: {error.strerror or error}; make room for it, or take "
-            "another work directory"
+            f"{instead}"
         ) from error
 
 

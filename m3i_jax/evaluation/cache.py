@@ -90,7 +90,7 @@ def kept(
     if (features := read(place)) is not None:
         LOG.info("features from %s", place)
         return features
-    with storage.writing(folder):
+    with storage.writing(folder, instead="--cache=FOLDER, or --cache=none to keep none"):
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as unfinished:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from m3i_jax import augment, build, framework, methods, networks, normalize, trees
 from m3i_jax import decoders as decoding
-from m3i_jax.build import ConfigError
+from m3i_jax.build import ConfigError, nearest
 from m3i_jax.framework import Method, Weighting
 from m3i_jax.parallel import sharding
 from m3i_jax.parallel.constrain import by_rows
@@ -161,7 +161,10 @@ def build_network(
             )
     wanted = method.heads() | {term.decoder for term in method.terms.values()}
     for name in sorted(method.heads() - set(config.decoders)):
-        raise ConfigError(f"an encoder passes through '{name}', which config.decoders lacks")
+        raise ConfigError(
+            f"an encoder passes through '{name}', which config.decoders lacks"
+            f"{nearest(name, config.decoders)}"
+        )
     # What predicts nothing cannot be made, and is left out: `unused` says so.
     read = {block.get("input") for block in config.decoders.values()}
     decoders = {

@@ -190,6 +190,7 @@ def test_accumulated_steps_equal_whole_ones(method, shrunk, batch, fits, one_dev
         ("m3i", {"weighting.name": "gradient"}, "did you mean 'gradient_norm'?"),
         ("m3i", {"decoders": {}}, "wants decoder 'image'; config.decoders has none"),
         ("m3i", {"towers": {}}, "wants tower 'category'; config.towers has none"),
+        ("moco", {"target.heads": "projectro"}, "lacks; did you mean 'projector'?"),
         ("m3i images", {"weighting": {"name": "gradient_norm"}}, "set config.weighting={'name'"),
         ("classification", {"target": {"name": "ema"}}, "has no target to choose"),
         ("m3i", {"batch": 12}, "does not divide over"),

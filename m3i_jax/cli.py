@@ -43,6 +43,7 @@ load = config_file.load  # as scripts know it
 LATE = "Event loop is closed"
 NEEDED = re.compile(r"Flag (--\w+) must have a value other than None")  # as absl says it
 PARTING = 10.0  # seconds from the end of the work to that of the program, at most
+HURRY = 1.0  # where somebody has interrupted it
 WORD = 200  # letters of a word in a message, which is cut if it is longer
 
 
@@ -120,7 +121,7 @@ def _started(
 
 
 def _gone_soon() -> None:
-    """Sees to it that the program ends, `PARTING` seconds after its work.
+    """Sees to it that the program ends, `PARTING` seconds after its work, or `HURRY`.
 
     Threads of Orbax wait five minutes for the folder of a save that failed as somebody deleted it,
     and the interpreter waits for them. One process of many waits for the others, however long.
@@ -129,7 +130,8 @@ def _gone_soon() -> None:
     if jax is None or jax.distributed.is_initialized():
         return
     code = error.code if isinstance(error, SystemExit) else int(error is not None)
-    timer = threading.Timer(PARTING, _end, [code if isinstance(code, int) else int(bool(code))])
+    wait = min(PARTING, HURRY) if code == INTERRUPTED else PARTING
+    timer = threading.Timer(wait, _end, [code if isinstance(code, int) else int(bool(code))])
     timer.daemon = True
     timer.start()
 

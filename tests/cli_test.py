@@ -278,7 +278,7 @@ import threading, time
 import jax
 from m3i_jax import cli
 
-cli.PARTING = 1.0
+cli.PARTING = {parting}
 
 def main():
     threading.Thread(target=time.sleep, args=(60,)).start()
@@ -289,12 +289,14 @@ cli.run(main)
 """
 
 
-@pytest.mark.parametrize("act, status", [("pass", 0), ("return 75", 75), ("1 / 0", 1)])
-def test_a_thread_that_waits_for_nothing_holds_no_program(act, status):
+@pytest.mark.parametrize(
+    "act, status, parting",
+    [("pass", 0, 1), ("return 75", 75, 1), ("1 / 0", 1, 1), ("raise KeyboardInterrupt", 130, 50)],
+)
+def test_a_thread_that_waits_for_nothing_holds_no_program(act, status, parting):
     start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", STUCK.format(act=act)], capture_output=True, text=True
-    )
+    code = STUCK.format(act=act, parting=parting)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == status and done.stdout == "done", done.stderr
     assert time.perf_counter() - start < 40 and ("ZeroDivision" in done.stderr) == (status == 1)
 

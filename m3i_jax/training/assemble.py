@@ -150,14 +150,14 @@ def build_network(
     for name, code in method.encoded.items():
         if code.encoder.tower not in towers:
             raise ConfigError(
-                f"code '{name}' wants tower '{code.encoder.tower}'; "
-                f"config.towers has {', '.join(sorted(config.towers)) or 'none'}"
+                f"code '{name}' wants tower '{code.encoder.tower}', which config.towers lacks"
+                f"{nearest(code.encoder.tower, config.towers)}"
             )
     for name, term in method.terms.items():
         if term.decoder is not None and term.decoder not in config.decoders:
             raise ConfigError(
-                f"term '{name}' wants decoder '{term.decoder}'; "
-                f"config.decoders has {', '.join(sorted(config.decoders)) or 'none'}"
+                f"term '{name}' wants decoder '{term.decoder}', which config.decoders lacks"
+                f"{nearest(term.decoder, config.decoders)}"
             )
     wanted = method.heads() | {term.decoder for term in method.terms.values()}
     for name in sorted(method.heads() - set(config.decoders)):

@@ -269,6 +269,7 @@ class Place(NamedTuple):
         """Refuses a key or a value that neither the function nor the other reader takes."""
         kind, what, extra = self.block, f"config.{self.path}", self.block.read_elsewhere
         others = (*(["name"] if self.name else []), *(extra._fields if extra else ()))
+        others += (*kind.filled, *kind.lacking)  # which a block may say as well
         provided = {*kind.given, *kind.filled, *kind.lacking} - {*self.keywords} | {*kind.given}
         build.check(self.function, self.keywords, what=what, given=provided, others=others)
         if extra:

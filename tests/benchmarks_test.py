@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests import programs
+
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = (
     "--set=image=16", "--set=encoder.depth=1", "--set=encoder.width=32", "--set=encoder.heads=2",
@@ -24,8 +26,7 @@ def benchmark(*words, program="train_step", without=()):
         f"sys.argv = {[script, *words]!r}\n"
         f"runpy.run_path({script!r}, run_name='__main__')\n"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    environment |= {"JAX_PLATFORMS": "cpu"}
+    environment = os.environ | programs.devices(1) | {"JAX_PLATFORMS": "cpu"}
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT
     )

@@ -37,6 +37,12 @@ gc.set_threshold(200_000, 20, 20)
 STRICT = "augment framework geometry losses masks methods metrics mixing normalize quantize".split()
 
 
+def pytest_collection_finish(session):
+    """What has been imported and collected is never garbage, and is not looked at again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def strict(request):
     """Refuses what promotes dtypes silently, of the packages in STRICT."""

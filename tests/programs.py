@@ -12,27 +12,62 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
+from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[1]
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["m3i_jax.training.session", "m3i_jax.evaluation.run"])
 
 
-def run(program: str, *words: object) -> subprocess.CompletedProcess[str]:
-    """`python experiments/PROGRAM.py WORDS` in the root of the project."""
-    line = [str(ROOT / "experiments" / f"{program}.py"), *map(str, words)]
+def devices(count: int) -> dict[str, str]:
+    """What is different in the environment of a program on `count` devices, compiled as tests are.
+
+    jax of a forked process has read its own variables already, XLA has not.
+    """
+    return {"XLA_FLAGS": os.environ["XLA_FLAGS"].replace("count=8", f"count={count}")}
+
+
+class Begun(NamedTuple):
+    """A process and the files of what it prints."""
+
+    process: BaseProcess
+    out: pathlib.Path
+    err: pathlib.Path
+
+
+def begin(
+    script: pathlib.Path, *words: object, folder: pathlib.Path, env: Mapping[str, str] | None = None
+) -> Begun:
+    """`python SCRIPT WORDS` in the root of the project; what it prints goes into `folder`.
+
+    env: what is different in its environment.
+    """
+    line, texts = [str(script), *map(str, words)], (folder / "stdout", folder / "stderr")
+    process = SERVER.Process(target=_be, args=(line, texts, dict(env or {})))
+    for text in texts:
+        text.write_bytes(b"")
+    process.start()
+    return Begun(process, *texts)
+
+
+def run(
+    program: str, *words: object, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`python experiments/PROGRAM.py WORDS`, see `begin`."""
+    script = ROOT / "experiments" / f"{program}.py"
     with tempfile.TemporaryDirectory() as folder:
-        texts = [pathlib.Path(folder) / name for name in ("stdout", "stderr")]
-        process = SERVER.Process(target=_be, args=(line, texts))
-        process.start()
+        process, out, err = begin(script, *words, folder=pathlib.Path(folder), env=env)
         process.join()
-        said = [path.read_text() for path in texts]
-    return subprocess.CompletedProcess(line, process.exitcode, *said)
+        said = out.read_text(), err.read_text()
+    return subprocess.CompletedProcess([script, *words], process.exitcode, *said)
 
 
-def _be(line: list[str], texts: list[pathlib.Path]) -> None:
+def _be(line: list[str], texts: tuple[pathlib.Path, ...], env: dict[str, str]) -> None:
     """Runs a script as the interpreter does; what it prints goes into two files."""
     os.chdir(ROOT)
+    os.environ.update(env)
     for stream, path in zip((sys.stdout, sys.stderr), texts, strict=True):
         with path.open("wb") as file:
             os.dup2(file.fileno(), stream.fileno())

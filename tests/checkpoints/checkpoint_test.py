@@ -24,6 +24,7 @@ from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import CheckpointError, Locked, Mismatch, NotFinite
 from m3i_jax.checkpoints.storage import MANIFEST, Storage
 from m3i_jax.parallel import sharding
+from tests import programs
 
 
 class Pair(NamedTuple):
@@ -493,25 +494,20 @@ while True:
 
 def _kill_writers(folder, kills, seed):
     """Starts a writer on the directory, kills it after a random moment, again and again."""
-    rng = np.random.default_rng(seed)
-    environment = {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(Path(__file__).parents[2])}
-    steps = []
+    rng, place, steps = np.random.default_rng(seed), folder.parent, []
+    script = place / "writer.py"
+    script.write_text(WRITER)
     for _ in range(kills):
-        process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(folder)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        line = process.stdout.readline()
-        assert line.startswith("ready"), process.stderr.read()
+        process, out, err = programs.begin(script, folder, folder=place, env=programs.devices(1))
+        while not (line := out.read_text()).endswith("\n"):
+            assert process.is_alive(), err.read_text()
+            time.sleep(0.01)
+        assert line.startswith("ready"), err.read_text()
         steps.append(int(line.split()[1]))
         time.sleep(rng.uniform(0, 0.6))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, err.read_text()
     return steps
 
 
@@ -574,11 +570,8 @@ def _pair(folder, part):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    environment = {
-        **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
+    repository = str(Path(__file__).parents[2])
+    environment = os.environ | programs.devices(2) | {"PYTHONPATH": repository}
     pair = [
         subprocess.Popen(
             [sys.executable, "-c", PAIR, port, str(rank), str(folder), part],

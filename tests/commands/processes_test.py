@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import programs
 from tests.commands.starts import ROOT, refused
 
 DATA = "digit_scenes:length=61"
@@ -34,11 +35,7 @@ def together(words, count, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    devices = 2 // count
-    environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "PYTHONPATH": str(ROOT),
-    }
+    environment = os.environ | programs.devices(2 // count) | {"PYTHONPATH": str(ROOT)}
     many = [f"--coordinator=127.0.0.1:{port}", f"--processes={count}", "--distributed"]
     started = [
         subprocess.Popen(

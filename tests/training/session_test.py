@@ -19,12 +19,13 @@ from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel.signals import EXIT_PREEMPTED
 from m3i_jax.training import log, session, starts
 from m3i_jax.training.config import Config
+from tests import programs
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Two devices have shards as eight have, and leave the cores to the run.
-DEVICES = os.environ["XLA_FLAGS"].replace("device_count=8", "device_count=2")
-PLACE = dict(cwd=ROOT, env=os.environ | {"XLA_FLAGS": DEVICES})
-PRETRAIN = str(ROOT / "experiments" / "pretrain.py")
+DEVICES = programs.devices(2)
+PLACE = dict(cwd=ROOT, env=os.environ | DEVICES)
+PRETRAIN = ROOT / "experiments" / "pretrain.py"
 STEPS, EVERY = 60, 6
 CONFIG = f"""
 from m3i_jax.configs.digit_scenes import m3i
@@ -32,7 +33,7 @@ from m3i_jax.configs.digit_scenes import m3i
 def get_config():
     config = m3i.get_config()
     config.update(dict(image=16, batch=8, duration="{STEPS} steps", warmup="4 steps"))
-    config.encoder.update(dict(width=32, depth=2, heads=2))
+    config.encoder.update(dict(width=32, depth=1, heads=2))
     config.towers.text.update(dict(width=32, depth=1, heads=2))
     config.towers.category.width = 32
     for decoder in config.decoders.values():
@@ -53,12 +54,12 @@ def config(tmp_path_factory):
     return str(path)
 
 
-def command(config, workdir, *more):
-    return [sys.executable, PRETRAIN, "--config", config, "--workdir", str(workdir), *more]
+def words(config, workdir, *more):
+    return ["--config", config, "--workdir", str(workdir), *more]
 
 
-def run(*words):
-    return subprocess.run(command(*words), capture_output=True, text=True, timeout=600, **PLACE)
+def run(config, workdir, *more):
+    return programs.run("pretrain", *words(config, workdir, *more), env=DEVICES)
 
 
 @pytest.fixture(scope="module")
@@ -96,17 +97,31 @@ def steps_taken(workdir):
     return max((line["step"] for line in lines), default=0)
 
 
-def interrupt(config, workdir, *, after, delay, number):
-    """Starts the run, waits for step `after` and `delay` seconds, and sends a signal."""
-    process = subprocess.Popen(
-        command(config, workdir), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **PLACE
-    )
+def wait(workdir, *, after, alive):
+    """Waits for step `after` of a run, as long as it lives."""
     deadline = time.monotonic() + 300
-    while process.poll() is None and steps_taken(workdir) < after:
+    while alive() and steps_taken(workdir) < after:
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(0.03)  # what is read is read from its start
+
+
+def kill(config, workdir, *, after, delay):
+    """Starts the run, and kills it `delay` seconds behind step `after`; its status."""
+    line = words(config, workdir)
+    process, _, _ = programs.begin(PRETRAIN, *line, folder=workdir.parent, env=DEVICES)
+    wait(workdir, after=after, alive=process.is_alive)
     time.sleep(delay)
-    process.send_signal(number)
+    process.kill()
+    process.join()
+    return process.exitcode
+
+
+def leave(config, workdir, *, after):
+    """Starts the run as a user does, and asks it to leave behind step `after`."""
+    line = [sys.executable, str(PRETRAIN), *words(config, workdir)]
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **PLACE)
+    wait(workdir, after=after, alive=lambda: process.poll() is None)
+    process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=300)
     return process.returncode, errors.decode()
 
@@ -136,8 +151,7 @@ def test_killed_at_five_random_moments_it_ends_as_if_undisturbed(config, straigh
     rng = random.Random(seed)
     killed = 0
     for after in sorted(rng.sample(range(1, STEPS - 3), 5)):
-        wait = dict(after=after, delay=rng.uniform(0, 0.15))
-        status, _ = interrupt(config, workdir, **wait, number=signal.SIGKILL)
+        status = kill(config, workdir, after=after, delay=rng.uniform(0, 0.15))
         killed += status == -signal.SIGKILL
     assert killed >= 3, f"seed {seed}: the run was too fast to be killed"
     done = run(config, workdir)
@@ -147,7 +161,7 @@ def test_killed_at_five_random_moments_it_ends_as_if_undisturbed(config, straigh
 
 def test_asked_to_leave_it_saves_the_step_it_was_at(config, straight, tmp_path):
     workdir = tmp_path / "run"
-    status, errors = interrupt(config, workdir, after=8, delay=0.0, number=signal.SIGTERM)
+    status, errors = leave(config, workdir, after=8)
     assert status == EXIT_PREEMPTED, errors
     kept = Checkpoints(workdir / "checkpoints", read_only=True)
     assert kept.latest() == steps_taken(workdir) < STEPS
@@ -212,7 +226,7 @@ def test_a_second_run_in_a_directory_is_refused(config, tmp_path):
 )
 def test_a_wrong_start_is_answered_at_once(words, sentence, tmp_path):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    line = [sys.executable, PRETRAIN, "--workdir", str(tmp_path / "run"), *words]
+    line = [sys.executable, str(PRETRAIN), "--workdir", str(tmp_path / "run"), *words]
     done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 2, done.stderr

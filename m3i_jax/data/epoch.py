@@ -13,6 +13,7 @@ from m3i_jax.data.stream import Stream, Work
 from m3i_jax.data.views.crops import center_crop
 from m3i_jax.types import Array, Batch
 
+UNKNOWN = 255  # the category of pixels that nobody has named
 RATIO = 0.875  # of the short side that an evaluation keeps, where a source says no other
 
 
@@ -22,7 +23,8 @@ class Rows(NamedTuple):
     batch: `Batch` with the view "a"; rows that only fill it up, and those of records that cannot
       be read, are black, with label -1.
     real: (B,) bool, False for those rows. Sums must be masked with it: padding never counts.
-    mask: (B, size, size) uint8 categories where the source has them and they were asked for.
+    mask: (B, size, size) uint8 categories where they were asked for; `UNKNOWN` everywhere of a
+      record that has none, so that it counts for nothing: it is no background.
     lost: (B,) bool, True for records that cannot be read, of a source that forgives them.
     """
 
@@ -71,7 +73,7 @@ def epoch(
         mask = None
         if masks:
             shape = sample.image.shape[:2]
-            mask = np.zeros(shape, np.uint8) if sample.mask is None else sample.mask
+            mask = np.full(shape, UNKNOWN, np.uint8) if sample.mask is None else sample.mask
             mask, _ = center_crop(mask, size=size, ratio=ratio, nearest=True)
         row = Batch({"a": view}, {"a": box}, np.int32(sample.label), text)
         return Rows(row, real, mask, lost=index < total and not real)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from m3i_jax.data.epoch import epoch
+from m3i_jax.data.epoch import UNKNOWN, epoch
 from tests.data.numbered import Numbered, Ragged
 
 
@@ -42,6 +42,8 @@ def test_hosts_share_an_epoch(hosts):
     last = parts[0][0]
     assert last.mask.shape == last.batch.images["a"].shape[:3]
     assert (last.mask[0] == 1).all()
+    (rows,) = epoch(Ragged(2), batch=3, size=4, masks=True)  # of a source without masks
+    assert (rows.mask == UNKNOWN).all()
 
 
 def test_an_epoch_takes_the_sources_own_ratio():

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from m3i_jax.data.sources.annotations import ORIENTATION, Annotations
+from m3i_jax.data.sources.annotations import ORIENTATION
 from m3i_jax.data.sources.decoding import FORMATS, decode_image
 from m3i_jax.types import Array
 
@@ -39,30 +39,6 @@ def made(image: Array, file: bytes | None, *, size: int, quality: int) -> Made:
     if file is not None and _decodes_to(file, image):
         return Made(file, (height, width), True)
     return Made(_coded(Image.fromarray(image), "PNG"), (height, width), False)
-
-
-def scaled(said: Annotations, before: tuple[int, int], after: tuple[int, int]) -> Annotations:
-    """The annotations of an image of (height, width) `before` that now is `after`.
-
-    Masks and depth take the nearest pixel, as nothing lies between two categories, or in front of
-    an edge and behind it.
-    """
-    if before == after:
-        return said
-    y, x = (new / old for new, old in zip(after, before, strict=True))
-    box, points = said.box, said.points
-    return Annotations(
-        _nearest(said.mask, after),
-        None if box is None else (box * np.array([y, x, y, x])).astype(np.float32),
-        _nearest(said.depth, after),
-        None if points is None else (points * np.array([y, x, 1])).astype(np.float32),
-    )
-
-
-def _nearest(plane: Array | None, frame: tuple[int, int]) -> Array | None:
-    if plane is None:
-        return None
-    return np.asarray(Image.fromarray(plane).resize(frame[::-1], Image.Resampling.NEAREST))
 
 
 def _coded(image: Image.Image, kind: str, **options: int) -> bytes:

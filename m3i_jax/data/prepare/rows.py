@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
-from m3i_jax.data.prepare.image import made, scaled
+from m3i_jax.data.prepare.image import made
 from m3i_jax.data.sources.annotations import Annotations
 from m3i_jax.data.sources.protocol import Source
 from m3i_jax.data.sources.record import Record
+from m3i_jax.data.views.annotated import resized
 
 
 class Row(NamedTuple):
@@ -43,6 +44,6 @@ def row(source: Source, index: int, *, size: int, quality: int, root: str = "") 
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         return Row(index, name, broken=f"{kind}{error}")
     said = Annotations(sample.mask, sample.box, sample.depth, sample.points)
-    said = scaled(said, sample.image.shape[:2], image.frame)
+    said = resized(said, sample.image.shape[:2], image.frame)
     record = Record(image.data, int(sample.label), sample.captions, name, said)
     return Row(index, name, record, image.copied, left_out=sample.left_out)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from m3i_jax.data.prepare.image import made, scaled
-from m3i_jax.data.sources.annotations import NONE, Annotations
+from m3i_jax.data.prepare.image import made
 from m3i_jax.data.sources.decoding import decode_image
 from tests.faulty_folder import encoded, picture
 
@@ -50,17 +49,3 @@ def test_a_file_that_its_source_turns_is_no_copy_of_what_it_shows():
     one = made(turned, file, size=0, quality=95)
     assert not one.copied and np.array_equal(decode_image(one.data), turned)
     assert made(decode_image(file), file, size=0, quality=95).copied
-
-
-def test_annotations_go_along():
-    mask = np.kron(np.array([[0, 3], [7, 0]], np.uint8), np.ones((10, 20), np.uint8))
-    box = np.array([2, 4, 10, 20], np.float32)
-    points = np.array([[20, 40, 2], [1, 2, 0]], np.float32)
-    depth = mask.astype(np.float32) / 2
-    small = scaled(Annotations(mask, box, depth, points), (20, 40), (10, 10))
-    np.testing.assert_array_equal(small.mask, np.kron([[0, 3], [7, 0]], np.ones((5, 5))))
-    np.testing.assert_array_equal(small.depth, small.mask / 2)
-    np.testing.assert_array_equal(small.box, [1, 1, 5, 5])
-    np.testing.assert_array_equal(small.points, [[10, 10, 2], [0.5, 0.5, 0]])
-    assert small.mask.dtype == np.uint8 and small.depth.dtype == small.box.dtype == np.float32
-    assert scaled(NONE, (20, 40), (10, 10)) == NONE

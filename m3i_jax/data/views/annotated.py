@@ -1,0 +1,117 @@
+"""Mask, box, depth and key points of a view of an image: mirrored, cut and resized as it is.
+
+Places are in pixels from the upper left corner, so the middle of the first pixel is at ½. A view of
+h × w pixels that shows (top, left, height, width) of an image of width W, mirrored or not, has
+
+    row = (y − top) h / height      column = (x − left) w / width,   W − x for x where mirrored
+
+which is what packed boxes of `views.crops` say.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from m3i_jax.data.sources.annotations import Annotations
+from m3i_jax.types import Array, Box
+
+
+def seen(
+    said: Annotations,
+    box: Array,
+    size: tuple[int, int],
+    *,
+    swapped: Sequence[tuple[int, int]] = (),
+) -> Annotations:
+    """The annotations of a view.
+
+    Masks and depth take the nearest pixel, as nothing lies between two categories, or in front of
+    an edge and behind it. The values of depth stay: a view shows the same scene. A box is cut off
+    at the edges, and is none where nothing of it is seen; a key point that is not seen has
+    visibility 0.
+
+    Args:
+      said: of the image.
+      box: (6,) float32, where the view was cut, as `crops.random_resized_crop` and `center_crop`
+        give it.
+      size: height and width of the view.
+      swapped: numbers of key points that change places in a mirror image, as left and right eye.
+    """
+    placed = _placed(said, Box.of(np.asarray(box, np.float64)), size)
+    return placed._replace(
+        box=_cut_off(placed.box, size),
+        points=_renamed(_hidden(placed.points, size), swapped if box[4] else ()),
+    )
+
+
+def resized(said: Annotations, before: tuple[int, int], after: tuple[int, int]) -> Annotations:
+    """The annotations of an image of (height, width) `before` that now is `after`."""
+    if before == after:
+        return said
+    return _placed(said, Box.of(whole(*before).astype(np.float64)), after)
+
+
+def whole(height: int, width: int, *, mirrored: bool = False) -> Array:
+    """The packed box of a view of all of an image, or of its mirror image."""
+    return np.array([0, 0, height, width, mirrored, width], np.float32)
+
+
+def _plane(values: Array | None, where: Box, size: tuple[int, int]) -> Array | None:
+    """The (h, w) pixels of (H, W) that are nearest to those of the view."""
+    if values is None:
+        return None
+    rows = _nearest(where.top, where.height, size[0], values.shape[0])
+    columns = _nearest(where.left, where.width, size[1], values.shape[1])
+    columns = values.shape[1] - 1 - columns if where.flip else columns
+    return values[rows[:, None], columns]
+
+
+def _nearest(start: float, extent: float, count: int, limit: int) -> Array:
+    centres = start + (np.arange(count) + 0.5) * (extent / count)
+    return np.floor(centres).astype(np.int64).clip(0, limit - 1)
+
+
+def _placed(said: Annotations, where: Box, size: tuple[int, int]) -> Annotations:
+    """All of them in the view, or beyond its edges."""
+    box, points = said.box, said.points
+    if box is not None:
+        corners = np.sort(_places(np.stack([box[:2], box[:2] + box[2:]]), where, size), axis=0)
+        box = np.concatenate([corners[0], corners[1] - corners[0]]).astype(np.float32)
+    if points is not None:
+        places = _places(points[:, :2], where, size)
+        points = np.concatenate([places, points[:, 2:]], axis=1).astype(np.float32)
+    return Annotations(_plane(said.mask, where, size), box, _plane(said.depth, where, size), points)
+
+
+def _places(places: Array, where: Box, size: tuple[int, int]) -> Array:
+    """(..., 2) rows and columns of the image, in the view."""
+    y, x = places[..., 0].astype(np.float64), places[..., 1].astype(np.float64)
+    x = where.frame - x if where.flip else x
+    rows = (y - where.top) * size[0] / where.height
+    return np.stack([rows, (x - where.left) * size[1] / where.width], axis=-1)
+
+
+def _cut_off(box: Array | None, size: tuple[int, int]) -> Array | None:
+    """What of a box lies in the view; None = nothing."""
+    if box is None:
+        return None
+    corners = np.stack([box[:2], box[:2] + box[2:]]).clip(0, size)
+    extent = corners[1] - corners[0]
+    return np.concatenate([corners[0], extent]).astype(np.float32) if (extent > 0).all() else None
+
+
+def _hidden(points: Array | None, size: tuple[int, int]) -> Array | None:
+    """Those beyond the edges have visibility 0."""
+    if points is None:
+        return None
+    inside = ((points[:, :2] >= 0) & (points[:, :2] <= size)).all(axis=1)
+    return np.concatenate([points[:, :2], points[:, 2:] * inside[:, None]], axis=1)
+
+
+def _renamed(points: Array | None, swapped: Sequence[tuple[int, int]]) -> Array | None:
+    if points is None or not swapped:
+        return points
+    points = points.copy()
+    for one, other in swapped:
+        points[[one, other]] = points[[other, one]]
+    return points

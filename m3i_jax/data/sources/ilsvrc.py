@@ -60,7 +60,7 @@ def find(
     """
     named = {same(image.stem): image for image in images}
     known = {same(name): name for name in classes}
-    for path in _candidates(folder, root, named):
+    for path in candidates(folder, root, named):
         if path.stat().st_size > MAX_BYTES:
             continue
         text = same(texts.read(path))
@@ -70,7 +70,7 @@ def find(
     return _annotated(folder, images)
 
 
-def _candidates(folder: Path, root: Path, stems: Collection[str]) -> list[Path]:
+def candidates(folder: Path, root: Path, stems: Collection[str]) -> list[Path]:
     """Files that may label the images of `folder`, the likeliest first; none is an image's text."""
     above, name = list(folder.parents), folder.name
     if name in ("images", "imgs") and above:

@@ -24,7 +24,7 @@ from m3i_jax.data.sources.inside import Inside
 from m3i_jax.types import Array
 
 LOG = getLogger(__name__)
-VERSION = 1
+VERSION = 2  # 1 left tars in tars out
 TELL = 5.0  # seconds between two words on how far it is
 THREADS = 4  # tar files that are read at once: most of the time is the disk's
 

@@ -3,13 +3,15 @@
     KEY.jpg   KEY.cls, the class: a number or a name   KEY.txt, captions   KEY.json, either of them
 
 As WebDataset (https://github.com/webdataset/webdataset) and img2dataset write them. Members of a
-key need not follow each other.
+key need not follow each other. A tar in it is a class of its name, as in ImageNet's own archives:
+
+    n01440764.tar with n01440764_18.JPEG, ...
 """
 
 import dataclasses
 import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,17 +101,62 @@ def _samples(path: Path | Inside, at: Read, total: int) -> Samples:
         times, first = left_out.get(kind, (0, f"{path.name}: {name[:LONG]}"))
         left_out[kind] = (times + 1, first)
 
+    names: dict[str, int] = {}
+    within: list[Array] = []
+
+    def outside() -> Iterator[Member]:
+        """The members that are no tars; the samples of those that are go into `within`."""
+        for member in tar_members.members(at, total):
+            if _is_tar(member, at):
+                inner = _inside(member, at)
+                within.append(_rows(inner, at, names, leave, label=member.name))
+            else:
+                yield member
+
+    rows = _rows(outside(), at, names, leave)
+    return Samples(np.concatenate([*within, rows]), tuple(names), left_out)
+
+
+def _rows(
+    members: Iterable[Member],
+    at: Read,
+    names: dict[str, int],
+    leave: Leave,
+    *,
+    label: str = "",
+) -> Array:
+    """The records of these members; label: a file called as their class is, "" = none."""
     keys: dict[str, _Parts] = {}
     tables = _Tables()
-    for member in tar_members.members(at, total):
-        _put(keys, member, at, tables, leave)
-    names: dict[str, int] = {}
+    said = PurePosixPath(label).stem[:LONG]
+    for member in members:
+        _put(keys, member, at, tables, leave, label=said)
     rows = [
         _row(parts, tables.captions, names, leave)
         for key, parts in keys.items()
         if _whole(key, parts, leave)
     ]
-    return Samples(np.array(rows, RECORD), tuple(names), left_out)
+    return np.array(rows, RECORD)
+
+
+def _is_tar(member: Member, at: Read) -> bool:
+    """Whether a member is a tar itself."""
+    tar = not member.kind and member.name.lower().endswith(".tar") and member.size
+    return (
+        bool(tar)
+        and not is_system(PurePosixPath(member.name).name)
+        and tar_members.is_one(lambda offset, size: at(member.data + offset, size))
+    )
+
+
+def _inside(tar: Member, at: Read) -> Iterator[Member]:
+    """The members of a tar in a tar, with places in the outer one."""
+
+    def part(offset: int, size: int) -> bytes:
+        return at(tar.data + offset, min(size, tar.size - offset))
+
+    for one in tar_members.members(part, tar.size):
+        yield one._replace(head=tar.data + one.head, data=tar.data + one.data)
 
 
 def _check(path: Path, block: bytes) -> None:
@@ -124,8 +171,19 @@ def _check(path: Path, block: bytes) -> None:
         raise ConfigError(f"'{path}' is no tar file" + ("; it is empty" if not block else ""))
 
 
-def _put(keys: dict[str, _Parts], member: Member, at: Read, tables: _Tables, leave: Leave) -> None:
-    """Puts a member to those of its key, with the class that it says: its bytes are near now."""
+def _put(
+    keys: dict[str, _Parts],
+    member: Member,
+    at: Read,
+    tables: _Tables,
+    leave: Leave,
+    *,
+    label: str,
+) -> None:
+    """Puts a member to those of its key, with the class that it says: its bytes are near now.
+
+    label: of a key whose members say none; "" = none.
+    """
     folder, _, base = member.name.rpartition("/")
     stem, _, extension = base.partition(".")
     extension = extension.lower()
@@ -136,7 +194,7 @@ def _put(keys: dict[str, _Parts], member: Member, at: Read, tables: _Tables, lea
     if is_system(base) or not stem:
         return leave("hidden or a system's own", base)
     key = f"{folder}/{stem}"
-    parts = keys.setdefault(key, _Parts([], [], [], []))
+    parts = keys.setdefault(key, _Parts([], [], [], [label] if label else []))
     if os.path.splitext(base)[1].lower() in SUFFIXES:
         parts.images.append(member)
     elif extension in CLASS:
@@ -144,7 +202,7 @@ def _put(keys: dict[str, _Parts], member: Member, at: Read, tables: _Tables, lea
     elif extension in TEXTS:
         parts.texts.append((TEXTS[extension], member))
         if TEXTS[extension] == TABLE:
-            parts.labels.append(_label(member, at, tables, needed=not parts.classes))
+            parts.labels.append(_label(member, at, tables, needed=not parts.classes and not label))
     else:
         leave(f"'.{extension[:LONG]}'", member.name)
 

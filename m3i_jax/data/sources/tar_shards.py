@@ -6,7 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import caption_files, contents, naming, shards, tar_index, tar_members
+from m3i_jax.data.sources import (
+    caption_files,
+    contents,
+    ilsvrc,
+    naming,
+    shards,
+    tar_index,
+    tar_members,
+)
 from m3i_jax.data.sources.contents import Read
 from m3i_jax.data.sources.decoding import MAX_PIXELS, Decoder, bounded, decoder
 from m3i_jax.data.sources.inside import Inside
@@ -17,6 +25,7 @@ from m3i_jax.ranges import Count
 from m3i_jax.texts import Filled
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")  # the others are refused
+MOST_LISTED = 10**6  # images of a split whose classes are looked for in a list
 NEAR = 2**14  # bytes between an image and its captions that are read with them
 SHOWN = 6  # kinds of members that a sentence names
 
@@ -36,7 +45,9 @@ def tar_shards(
 
     As WebDataset and img2dataset write them; `KEY.json` may have a `label` and a `caption`, too.
     Members of one name but for what is behind its first full stop are a sample, in the order of
-    the images. The files themselves are never unpacked. Where samples lie is read once and kept.
+    the images. A tar in a tar is a class, and a test split without any takes them from a list
+    beside it (`ilsvrc`), as ImageNet's own archives want it. The files themselves are never
+    unpacked. Where samples lie is read once and kept.
 
     Args:
       root: a folder of tar files, or of folders of them for each split; or a pattern of them with
@@ -61,10 +72,17 @@ def tar_shards(
         lambda kind: shards.candidates(root, kind, SUFFIXES),
         split=split,
         classes=classes,
-        read=lambda files: TarRecords(files, captions=captions, names=names),
+        read=lambda files: _listed(TarRecords(files, captions=captions, names=names), split),
         decode=decoder(decode, orientation=orientation, max_pixels=max_pixels),
         turned=orientation and decode is None,
     )
+
+
+def _listed(records: "TarRecords", split: str | None) -> "TarRecords":
+    """With the classes of a list beside the files, where it is a test split that has none."""
+    if split == "test" and not records.names and isinstance(records.files[0], Path):
+        records.take_labels(records.files[0].parent)
+    return records
 
 
 class TarRecords:
@@ -86,6 +104,31 @@ class TarRecords:
         broken = {*tar_members.BAD}.intersection(self._index.left_out)
         self.notes += (left_out,) if left_out and not broken else ()
         self.warnings = (left_out,) if broken else ()
+
+    def take_labels(self, folder: Path) -> None:
+        """Takes classes from a list in a folder, by the names of the images; none where there are
+        no lists.
+
+        Raises:
+          ConfigError: as of `ilsvrc.find`.
+        """
+        if not ilsvrc.candidates(folder, folder, ()) or len(self) > MOST_LISTED:
+            return
+        images = [folder / member.name for member in self._members() if member and member.name]
+        labels = ilsvrc.find(folder, images, root=folder) if len(images) == len(self) else None
+        if labels is not None:
+            self.names = tuple(sorted({name for name in labels.names if name}))
+            number = {name: place for place, name in enumerate(self.names)}
+            self.codes = np.array([number.get(name, -1) for name in labels.names], np.int32)
+            self.notes += (f"classes are those of '{labels.path}'",)
+
+    def _members(self) -> Iterator[tar_members.Member | None]:
+        """Those of all images; each file is opened once."""
+        for number, file in enumerate(self.files):
+            size, records = file.stat().st_size, self._index.records
+            with contents.reader(file) as read:
+                for head in records["head"][records["shard"] == number]:
+                    yield tar_members.at(read, int(head), size)
 
     def __len__(self) -> int:
         """How many images there are."""

@@ -1,5 +1,6 @@
 """Tar files of WebDataset and img2dataset, from a config to samples; and damaged ones."""
 
+import io
 import json
 import pickle
 import tarfile
@@ -116,3 +117,47 @@ def test_damaged_files_come_to_a_sentence_or_to_the_same_substitutes(tmp_path):
         list(one.captions()), [one.where(n) for n in range(len(one))], one.contents()
     assert outcomes["read"] > 50 and outcomes["refused"] > 0, outcomes
     assert {p.name for p in tmp_path.iterdir() if not p.name.startswith(".m3i-index-")} == {"0.tar"}
+
+
+def inner(records, name):
+    """A tar of the images of a class, as bytes."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as packed:
+        for n, record in enumerate(records):
+            info = tarfile.TarInfo(f"{name}_{n}.PNG")
+            info.size = len(record.png)
+            packed.addfile(info, io.BytesIO(record.png))
+    return file.getvalue()
+
+
+def test_imagenets_own_archives(tmp_path):
+    """A tar of a tar for each class, a flat one, and the truth in the development kit's numbers."""
+    records = drawn(9)
+    of = {wnid: records[n::3] for n, wnid in enumerate(("n01", "n03", "n02"))}
+    members = [(f"{wnid}.tar", inner(some, wnid)) for wnid, some in of.items()]
+    tar(tmp_path / "ILSVRC2012_img_train.tar", [*members, ("no.tar", b"x" * 600)])
+    names = [f"ILSVRC2012_val_{n:08d}.PNG" for n in (1, 2, 3)]
+    tar(
+        tmp_path / "ILSVRC2012_img_val.tar",
+        [(n, r.png) for n, r in zip(names, records, strict=False)],
+    )
+    kit = tmp_path / "ILSVRC2012_devkit_t12" / "data"
+    kit.mkdir(parents=True)
+    (kit / "map_clsloc.txt").write_text("n02 1 two\nn01 2 one\nn03 3 three\n")
+    (kit / "ILSVRC2012_validation_ground_truth.txt").write_text("2\n1\n3\n")
+    train = source(tmp_path)
+    assert (
+        train.classes == ("n01", "n02", "n03")
+        and train.labels.tolist() == [0] * 3 + [2] * 3 + [1] * 3
+    )
+    for n, record in enumerate([*records[0::3], *records[1::3], *records[2::3]]):
+        assert (train[n].image == record.pixels).all()
+    assert train.where(4) == f"{tmp_path}/ILSVRC2012_img_train.tar: n03_1.PNG"
+    assert any(
+        "1 '.tar' (ILSVRC2012_img_train.tar: no.tar)" in note for note in train.account.notes
+    )
+    test = source(tmp_path, "test", classes=train.classes)
+    assert test.labels.tolist() == [0, 1, 2] and test.account.labelled == 3
+    assert any("ground_truth.txt'" in note for note in test.account.notes)
+    kit.joinpath("ILSVRC2012_validation_ground_truth.txt").unlink()
+    assert source(tmp_path, "test", classes=train.classes).account.labelled == 0

@@ -45,12 +45,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--quality", type=int, default=98, help="of the JPEGs (default 98: about 106 kB)")
     add("--larger", type=int, default=1, help="times as long sides as ImageNet's (default 1)")
     add("--batch", type=int, default=64, help="of the loaders (default 64)")
+    add("--first", type=int, default=0, help="rows of a first batch that is timed alone (0 = none)")
     add("--json", metavar="FILE", help="also write the figures there")
     given = parser.parse_args(argv)
     if given.core is not None:
         os.sched_setaffinity(0, {given.core})
     sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
     files = photographs(given.quality, given.larger)
+    if given.first:
+        return of_first(files, given.first)
     report = {
         "kilobytes": statistics.fmean(map(len, files)) / 1e3,
         "load": os.getloadavg()[0],
@@ -228,6 +231,37 @@ def of_loaders(files: Sequence[bytes], batch: int, rounds: int) -> dict[str, dic
             for name, way in ways.items():
                 report.setdefault(name, []).append(_sample(way, batch, seen))
     return {name: summary(spent) for name, spent in report.items()}
+
+
+def of_first(files: Sequence[bytes], rows: int) -> int:
+    """Prints what the first batch of a stream takes: processor time, and how soon rows begin."""
+    from m3i_jax.data.batches import batches
+    from m3i_jax.data.sources.image_folder import image_folder
+    from m3i_jax.data.sources.subset import Subset
+    from m3i_jax.data.views.crops import Crops
+
+    with tempfile.TemporaryDirectory() as folder:
+        for number, data in enumerate(files):
+            pathlib.Path(folder, f"{number}.jpg").write_bytes(data)
+        images, begun = image_folder(folder), []
+        read = images.encoded
+        images.encoded = lambda index: begun.append(time.perf_counter()) or read(index)
+        source = Subset(images, np.arange(LENGTH) % len(images))
+        for way in ("fast", "exact"):
+            begun.clear()
+            crops, before = Crops(size=SIZE, decode=way, resize=way), resource.getrusage(0)
+            start = time.perf_counter()
+            with batches(source, batch=rows, seed=0, crops=crops) as stream:
+                next(stream)
+                met = len(begun)  # those of the next batch among them
+                after = resource.getrusage(0)
+            spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            spent *= rows / met
+            print(f"{way}: {spent:.1f} s of processor for the first {rows} rows, {spent / 16:.2f} s "
+                  f"on 16 threads; the first row begun after {1e3 * (begun[0] - start):.0f} ms, "
+                  f"{after.ru_maxrss / 2**10:.0f} MiB at most; load {os.getloadavg()[0]:.1f}",
+                  flush=True)  # fmt: skip
+    return 0
 
 
 def _sample(way: Callable[[], Any], batch: int, seen: list[int]) -> float:

@@ -229,7 +229,9 @@ class Mixture:
     def labels(self) -> np.ndarray | None:
         """The labels of all records, where every source says its own or has none."""
         parts = [
-            getattr(source, "labels", None) if len(source.names) else np.full(len(source), -1)
+            getattr(source, "labels", None)
+            if len(source.names)
+            else np.broadcast_to(np.int32(-1), len(source))
             for source in self._sources
         ]
         return None if any(part is None for part in parts) else np.concatenate(parts)

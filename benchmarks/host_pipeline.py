@@ -257,10 +257,12 @@ def of_first(files: Sequence[bytes], rows: int) -> int:
                 after = resource.getrusage(0)
             spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             spent *= rows / met
-            print(f"{way}: {spent:.1f} s of processor for the first {rows} rows, {spent / 16:.2f} s "
-                  f"on 16 threads; the first row begun after {1e3 * (begun[0] - start):.0f} ms, "
-                  f"{after.ru_maxrss / 2**10:.0f} MiB at most; load {os.getloadavg()[0]:.1f}",
-                  flush=True)  # fmt: skip
+            print(
+                f"{way}: {spent:.1f} s of processor for the first {rows} rows, {spent / 16:.2f} s "
+                f"on 16 threads; a row begun after {1e3 * (begun[0] - start):.0f} ms, "
+                f"{after.ru_maxrss / 2**10:.0f} MiB at most; load {os.getloadavg()[0]:.1f}",
+                flush=True,
+            )
     return 0
 
 

@@ -88,7 +88,7 @@ def opened(name: str | None, config: Any) -> dict[str, Any]:
 
 def looked(sources: dict[str, Any]) -> list[Any]:
     """Reads each split once."""
-    from m3i_jax.data.ahead import cores
+    from m3i_jax.data import cores
     from m3i_jax.data.survey.split import looked_at
     from m3i_jax.evaluation import progress
 
@@ -96,7 +96,7 @@ def looked(sources: dict[str, Any]) -> list[Any]:
     for split, source in sources.items():
         total = min(LIMIT.value or len(source), len(source))
         tick = progress.ticker(f"reading {split}, image", total=total)
-        settings = dict(limit=LIMIT.value, threads=THREADS.value or cores(), tick=tick)
+        settings = dict(limit=LIMIT.value, threads=THREADS.value or cores.usable(), tick=tick)
         splits.append(looked_at(source, split, **settings))
     return splits
 

@@ -32,7 +32,9 @@ DATA = text("data", None, "A folder, or a source with its settings.", required=T
 OUTPUT = text("output", None, "Folder of the copy.", required=True)
 SIZE = whole("size", 256, "Short side in pixels; 0 resizes nothing.", limits=CountOrOff)
 QUALITY = whole("quality", 95, "Of the JPEG of a resized image.", limits=Quality)
-FORMAT = one_of("format", "array_record", ["array_record", "folder"], "Shards, or image files.")
+FORMAT = one_of(
+    "format", "array_record", ["array_record", "tar", "folder"], "Shards, or image files."
+)
 SHARDS = whole("shards", 0, "Of the training split; 0 = one for 10000 images.", limits=Shards)
 ORDER = one_of("order", "read", ["read", "shuffled"], "Of the records: the source's, or drawn.")
 SEED = whole("seed", 0, "Of --order=shuffled.", limits=Seed)
@@ -43,13 +45,13 @@ VERIFY = switch("verify", "Read everything back and compare.")
 
 def main() -> None:
     """Writes the copy, or goes on with it; then reads it back where that is asked for."""
-    from m3i_jax.data.ahead import cores
+    from m3i_jax.data import cores
     from m3i_jax.data.prepare import copy, seals, verify
     from m3i_jax.evaluation import progress
 
     work = asked()
     copy.check(work)
-    threads = THREADS.value or cores()
+    threads = THREADS.value or cores.usable()
     total = sum(map(len, work.sources.values()))
     there = copy.made(work.folder)
     if there is None:
@@ -63,7 +65,7 @@ def main() -> None:
     if VERIFY.value:
         tick = progress.rated("reading back image", total=total, unit="images")
         print(f"all {verify.verify(work, threads=threads, tick=tick)} records are as written")
-    name = "image_folder" if FORMAT.value == "folder" else FORMAT.value
+    name = {"folder": "image_folder", "tar": "tar_shards"}.get(FORMAT.value, FORMAT.value)
     print(f"read it: --config.data.name={name} --config.data.root={work.folder}")
 
 

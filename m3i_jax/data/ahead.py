@@ -1,7 +1,6 @@
-"""Results of several threads in the order in which they were asked for, and how many can be."""
+"""Results of several threads in the order in which they were asked for."""
 
 import collections
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import TypeVar
@@ -9,13 +8,6 @@ from typing import TypeVar
 AHEAD = 8  # results that wait, as each may be a large image
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # which macOS lacks
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def ahead(

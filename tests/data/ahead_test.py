@@ -1,13 +1,12 @@
 """Results come in order, few of them wait, and an error forgets the rest."""
 
-import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from m3i_jax.data.ahead import ahead, cores
+from m3i_jax.data.ahead import ahead
 
 
 def test_results_are_in_order_and_few_are_made_before_they_are_taken():
@@ -37,7 +36,3 @@ def test_an_error_comes_in_its_place_and_what_is_behind_it_is_forgotten():
         with pytest.raises(ZeroDivisionError):
             list(results)
     assert len(called) <= 8
-
-
-def test_there_is_a_core_and_no_more_than_the_machine_has():
-    assert 1 <= cores() <= os.cpu_count()

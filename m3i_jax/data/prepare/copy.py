@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 
 from m3i_jax import jsonfile, ordinary
 from m3i_jax.data.ahead import ahead
-from m3i_jax.data.prepare import folders, seals, shard_files
+from m3i_jax.data.prepare import folders, seals, shard_files, tar_files
 from m3i_jax.data.prepare.parts import Part
 from m3i_jax.data.prepare.rows import Row
 from m3i_jax.data.prepare.seals import Seal
 from m3i_jax.data.prepare.tally import Passing, Tally
-from m3i_jax.data.prepare.work import FOLDER, Work
+from m3i_jax.data.prepare.work import ARRAY_RECORD, FOLDER, TAR, Work
 from m3i_jax.data.sources import manifest, protocol
 from m3i_jax.data.sources.manifest import Manifest, Stored
 from m3i_jax.data.sources.protocol import Source
@@ -29,6 +29,9 @@ LOG = logging.getLogger(__name__)
 WAITING = 4  # rows that wait for each thread
 REPORT = "unreadable.jsonl"
 LISTED = "m3i.folder"  # what dataset.json says it is of, where it is beside no shards
+
+WRITERS = {ARRAY_RECORD: shard_files.write, TAR: tar_files.write, FOLDER: folders.write}
+SUFFIXES = {ARRAY_RECORD: ".array_record", TAR: tar_files.SUFFIX, FOLDER: ""}  # of parts
 
 Tick = Callable[[int], None]
 T = TypeVar("T")
@@ -40,9 +43,11 @@ def check(work: Work) -> None:
     Raises:
       ConfigError: classes that are no names of folders, or a library that is missing.
     """
-    if work.settings.format != FOLDER:
+    if work.settings.format == ARRAY_RECORD:
         shard_files.installed()
         return
+    if work.settings.format == TAR:
+        return tar_files.check(work.classes)
     folders.check(work.classes)
     if [*work.classes] != sorted(work.classes):
         LOG.warning("folders are classes in the order of their names: labels get other numbers")
@@ -81,7 +86,7 @@ def write(
     start = sum(map(len, work.sources.values())) - sum(len(part.indices) for part in todo)
     if start:
         LOG.info("%d records are there already: going on behind them", start)
-    write_part = folders.write if work.settings.format == FOLDER else shard_files.write
+    write_part = WRITERS[work.settings.format]
     with in_order(work.row, todo, threads=threads) as rows:
         counted = _counted(rows, tick, start)
         for part in todo:
@@ -109,7 +114,9 @@ def finish(work: Work, sealed: Mapping[str, Sequence[Seal]]) -> None:
         text = "".join(json.dumps(line) + "\n" for line in lines)
         ordinary.written(work.folder / REPORT, text.encode(), sync=True)
     stored = {split: _stored(work, split, own) for split, own in sealed.items()}
-    if work.settings.format == FOLDER:
+    if work.settings.format == TAR and work.classes:
+        tar_files.name_classes(work.folder, work.classes)
+    if work.settings.format != ARRAY_RECORD:
         _list(work, stored)
     else:
         splits = {split: _split(work, split, stored[split], own) for split, own in sealed.items()}
@@ -141,7 +148,7 @@ def _counted(rows: Iterator[Row], tick: Tick, start: int) -> Iterator[Row]:
 def _stored(work: Work, split: str, own: Sequence[Seal]) -> tuple[Stored, ...]:
     """The files of shards, or the stretches of a folder."""
     parts = [part for part in work.parts() if part.split == split]
-    suffix = "" if work.settings.format == FOLDER else ".array_record"
+    suffix = SUFFIXES[work.settings.format]
     return tuple(
         Stored(part.name + suffix, one.records, one.bytes, one.sha256)
         for part, one in zip(parts, own, strict=True)
@@ -159,7 +166,7 @@ def _split(
 
 
 def _list(work: Work, stored: Mapping[str, tuple[Stored, ...]]) -> None:
-    """`dataset.json` of a folder of images, which nothing but `m3i prepare` reads."""
+    """`dataset.json` beside images or tar files, which nothing but `m3i prepare` reads."""
     splits = {split: [one._asdict() for one in own] for split, own in stored.items()}
     head = {"format": LISTED, "version": 1, "classes": list(work.classes)}
     text = json.dumps(head | {"made": work.made(), "splits": splits}, indent=1)

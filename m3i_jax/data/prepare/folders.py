@@ -66,12 +66,13 @@ def files(part: Part, place: int, row: Row) -> list[tuple[str, bytes]]:
     label = row.record.label
     parents = [part.split] + ([part.source.classes[label]] if label >= 0 else [])
     stem = "/".join([*parents, f"{place:09d}"])
-    image = [(stem + _suffix(row.record.image), row.record.image)]
+    image = [(stem + suffix(row.record.image), row.record.image)]
     texts = [(f"{stem}.txt", "".join(f"{x}\n" for x in row.record.captions).encode())]
     return image + texts * bool(row.record.captions)
 
 
-def _suffix(data: bytes) -> str:
+def suffix(data: bytes) -> str:
+    """Of a file of these bytes, such as ".jpg"."""
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         return SUFFIXES[str(image.format)][0]
 

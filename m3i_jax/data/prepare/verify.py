@@ -1,5 +1,6 @@
 """A prepared copy held against its source: every record is made again and compared."""
 
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,11 @@ import numpy as np
 
 from m3i_jax import jsonfile
 from m3i_jax.build import UserError
-from m3i_jax.data.prepare import copy, folders, shard_files
+from m3i_jax.data.prepare import copy, folders, shard_files, tar_files
 from m3i_jax.data.prepare.copy import Tick
 from m3i_jax.data.prepare.parts import Part
 from m3i_jax.data.prepare.rows import Row
-from m3i_jax.data.prepare.work import FOLDER, Work
+from m3i_jax.data.prepare.work import FOLDER, TAR, Work
 from m3i_jax.data.sources import manifest, record
 from m3i_jax.data.sources.decoding import decode_image
 from m3i_jax.data.sources.protocol import Source
@@ -65,8 +66,9 @@ def _shown_alike(source: Source, row: Row) -> bool:
 def _stored(work: Work, part: Part) -> Iterator[bytes]:
     """The records of a shard, as far as it can be read: one that is missing is b""."""
     try:
-        yield from shard_files.read(work.folder, part)
-    except (RuntimeError, ValueError, OSError):
+        read = tar_files.read if work.settings.format == TAR else shard_files.read
+        yield from read(work.folder, part)
+    except (RuntimeError, ValueError, OSError, tarfile.TarError):
         return
 
 
@@ -78,8 +80,15 @@ def _differs(
         for name, data in folders.files(part, place, row):
             if _content(work.folder / name) != data:
                 yield f"'{name}' is not what '{row.name}' gives"
-    elif row.record is not None and next(written, b"") != record.encode(row.record):
+    elif row.record is not None and next(written, b"") != _expected(work, place, row):
         yield f"a record of {part.name} is not what '{row.name}' gives"
+
+
+def _expected(work: Work, place: int, row: Row) -> bytes:
+    """What a shard has of a record."""
+    if work.settings.format == TAR:
+        return tar_files.joined(tar_files.members(place, row))
+    return record.encode(row.record)
 
 
 def _digests(work: Work) -> Iterator[str]:
@@ -88,7 +97,8 @@ def _digests(work: Work) -> Iterator[str]:
     for split, own in said.items():
         if work.settings.format == FOLDER:
             continue  # whose files are compared one by one
-        for one in (*own["shards"], *filter(None, [own.get("labels")])):
+        tars = work.settings.format == TAR
+        for one in own if tars else (*own["shards"], *filter(None, [own.get("labels")])):
             place = work.folder / one["file"]
             if not place.is_file() or manifest.stored(place, 0).sha256 != one["sha256"]:
                 yield f"{one['file']} of the {split} split has another digest"

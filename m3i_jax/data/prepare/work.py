@@ -11,8 +11,8 @@ from m3i_jax.data.prepare.parts import Part, parts
 from m3i_jax.data.prepare.rows import Row, row
 from m3i_jax.data.sources.protocol import Source
 
-ARRAY_RECORD, FOLDER = "array_record", "folder"
-FORMATS = (ARRAY_RECORD, FOLDER)
+ARRAY_RECORD, TAR, FOLDER = "array_record", "tar", "folder"
+FORMATS = (ARRAY_RECORD, TAR, FOLDER)
 STRETCH = 1000  # records of a part of a folder
 RECORDS = 10_000  # of a shard: some minutes of work, which a kill may lose
 VERSION = 1  # count up whenever the same settings give other bytes

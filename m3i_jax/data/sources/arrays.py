@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -39,6 +39,7 @@ ROLES = {
     "points": "points",
     "keypoints": "keypoints",
 }
+TEXT = 4 * 4096  # bytes of a label or captions: of each there is room for the longest
 HEADER = struct.Struct("<26xHH")  # of a member of a zip: how long its name is, and what follows
 
 
@@ -286,6 +287,8 @@ def _array(place: Place) -> Array:
             if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
                 return _mapped(file, info)
             with archive.open(info) as stream:
+                _check(*_header(stream))
+            with archive.open(info) as stream:
                 return np.lib.format.read_array(stream, allow_pickle=False)
     except Exception as error:  # a damaged header is read as Python, which raises anything
         why = str(error) or type(error).__name__
@@ -299,15 +302,27 @@ def _mapped(file: Path, info: zipfile.ZipInfo) -> Array:
         header = stream.read(HEADER.size)
         *_, name, extra = HEADER.unpack(header)
         stream.seek(name + extra, os.SEEK_CUR)
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(version)
-        if read is None:
-            read = np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
-        if dtype.hasobject:
-            raise ValueError("it holds objects, which are not unpickled")
+        shape, fortran, dtype = _check(*_header(stream))
         order = "F" if fortran else "C"
         return np.memmap(file, dtype, "r", stream.tell(), shape, order)
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether Fortran's order, and dtype of an array, whose values follow."""
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(stream)
+    return np.lib.format.read_array_header_2_0(stream)
+
+
+def _check(shape: tuple[int, ...], fortran: bool, dtype: np.dtype) -> tuple:
+    """The same, or why such an array is not read: a small file may hold very much of nothing."""
+    if dtype.hasobject:
+        raise ValueError("it holds objects, which are not unpickled")
+    if dtype.kind in "SU" and dtype.itemsize > TEXT:
+        letters = dtype.itemsize // (4 if dtype.kind == "U" else 1)
+        raise ValueError(f"it holds texts of {letters} letters, more than {TEXT // 4}")
+    return shape, fortran, dtype
 
 
 def _labelled(held: Held, place: Path, file: str | None) -> tuple[Array, tuple[str, ...], str]:

@@ -12,7 +12,7 @@ import pytest
 from m3i_jax import data
 from m3i_jax.build import ConfigError
 from m3i_jax.data.prepare import copy, seals
-from m3i_jax.data.prepare.work import ARRAY_RECORD, FOLDER, FORMATS, Settings, Work
+from m3i_jax.data.prepare.work import ARRAY_RECORD, FOLDER, FORMATS, TAR, Settings, Work
 from m3i_jax.data.sources.unreadable import TooManyUnreadable
 from tests.faulty_folder import BROKEN, READABLE, made
 
@@ -57,6 +57,31 @@ def test_shards_read_back_are_the_source(root, tmp_path):
     lines = (tmp_path / copy.REPORT).read_text().splitlines()
     assert len(lines) == BROKEN and "the file is empty" in lines[2]
     assert copy.made(tmp_path) == work(root, tmp_path).made()
+
+
+def test_tar_files_read_back_are_the_source(root, tmp_path):
+    copy.write(work(root, tmp_path, format=TAR), threads=2, unreadable=0.5)
+    source = work(root, tmp_path).sources
+    block = {"name": "tar_shards", "root": str(tmp_path)}
+    opened = data.source(block, split="train")
+    kept = [i for i in range(READABLE + BROKEN) if i not in (6, 7, 10, 11)]
+    assert opened.classes == source["train"].classes and len(opened) == READABLE
+    assert opened.labels.tolist() == [source["train"].labels[i] for i in kept]
+    assert list(opened.captions()) == [source["train"][i].caption for i in kept]
+    test = data.source(block, split="test", classes=opened.classes)
+    for index in range(2):
+        np.testing.assert_array_equal(test[index].image, source["test"][index].image)
+
+
+def test_a_mixture_is_copied_as_one(root, tmp_path):
+    one = {"name": "image_folder", "root": str(root)}
+    of = {"a": one | {"without": "captions"}, "b": one | {"without": "labels"}}
+    source = data.source({"name": "mixture", "of": of}, split="train")
+    copy.write(Work({"train": source}, tmp_path, Settings(size=100)), threads=2, unreadable=0.5)
+    opened = data.source({"name": "array_record", "root": str(tmp_path)}, split="train")
+    assert len(opened) == 2 * READABLE and opened.classes == source.classes
+    assert (opened.labels[READABLE:] == -1).all() and not any([*opened.captions()][:READABLE])
+    assert opened.labels[:READABLE].max() >= 0 and any(opened.captions())
 
 
 def test_folders_read_back_are_the_source(root, tmp_path):

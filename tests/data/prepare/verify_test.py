@@ -4,7 +4,7 @@ import pytest
 
 from m3i_jax.data.prepare import copy
 from m3i_jax.data.prepare.verify import Differs, verify
-from m3i_jax.data.prepare.work import ARRAY_RECORD, FOLDER
+from m3i_jax.data.prepare.work import ARRAY_RECORD, FOLDER, TAR
 from tests.data.prepare.copy_test import root, work  # noqa: F401, a fixture
 from tests.faulty_folder import READABLE
 
@@ -16,6 +16,7 @@ pytest.importorskip("array_record")
     [
         (ARRAY_RECORD, "train-00001-of-00004.array_record", "has another digest"),
         (ARRAY_RECORD, "train.labels.npy", "has another digest"),
+        (TAR, "train-00001-of-00004.tar", "has another digest"),
         (FOLDER, "train/ant/000000003.png", "'train/ant/000000003.png' is not what"),
         (FOLDER, "train/ant/000000001.txt", "000000001.txt' is not what 'train/ant/0.jpg' gives"),
     ],

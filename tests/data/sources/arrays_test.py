@@ -98,6 +98,7 @@ def test_the_fingerprint_changes_with_a_pixel_a_label_or_a_name(tmp_path):
         (dict(images=IMAGES, labels=[0, 1, 2, 0], classes=["a", "b"]), "0 to 2, but there are 2"),
         (dict(images=IMAGES, x=IMAGES), "both have images of the train split"),
         (dict(images=np.array([{}] * 4)), "cannot be read"),
+        (dict(images=IMAGES, labels=["x" * 5000] * 4), "texts of 5000 letters, more than 4096"),
         (dict(images=np.uint8(3)), r"images of uint8 \(\), expected"),
         (dict(images=np.empty((4, 0, 9, 3), np.uint8)), r"\(4, 0, 9, 3\), .* none of them 0"),
     ],

@@ -62,7 +62,7 @@ def told(workdir):
 
 WRITES = {  # name in a work directory: what opens it
     "a.json.partial": lambda w: storage.publish(w / "a.json", b"{}"),
-    "metrics.jsonl": lambda w: log.Log(w, total=1, tensorboard=False).close(),
+    "metrics.jsonl": lambda w: log.Log(w, total=1).close(),
     "metrics.jsonl.partial": lambda w: _shorten(w),
     "config.json.partial": lambda w: log.guard_config(w, {"a": 1}),
     "checkpoints/.lock": lambda w: Checkpoints(w / "checkpoints").close(),
@@ -78,7 +78,7 @@ WRITES = {  # name in a work directory: what opens it
 
 def _shorten(workdir):
     (workdir / "metrics.jsonl").write_text('{"step": 5}\n')
-    log.Log(workdir, total=9, start=1, tensorboard=False).close()
+    log.Log(workdir, total=9, start=1).close()
 
 
 def _tokenizer(workdir):

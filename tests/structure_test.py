@@ -85,6 +85,9 @@ ONLY_IN = {
     "cykooz_resizer": "data",
     "cv2": "data",
     "tensorflow": "",
+    "wandb": "training",
+    "mlflow": "training",
+    "trackio": "training",
 }
 # What splits arrays over a mesh, and what asks other processes, is asked for there.
 ONLY_PARALLEL = ("jax.experimental.multihost_utils", "jax.sharding", "jax.distributed")
@@ -267,6 +270,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "absl": "absl-py",
     "ml_collections": "ml-collections",
+    "mlflow": "mlflow-skinny",
     "orbax": "orbax-checkpoint",
     "sklearn": "scikit-learn",
     "skimage": "scikit-image",

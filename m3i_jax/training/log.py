@@ -1,16 +1,14 @@
-"""What a run tells the world: metrics.jsonl (the truth), TensorBoard, pictures, a progress line.
+"""What a run tells the world: metrics.jsonl (the truth), pictures, trackers, a progress line.
 
 None of it can stop or slow the training: lines are appended in one write, everything else happens
-on a thread that is given up with one warning when it fails or falls behind.
+on threads, see `background`.
 """
 
 import json
 import logging
 import math
 import os
-import queue
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -24,7 +22,9 @@ from m3i_jax import jsonfile, ordinary, renamed
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import json_lines, storage
 from m3i_jax.ranges import shown
+from m3i_jax.training.background import Background
 from m3i_jax.training.resolved import resolved, under
+from m3i_jax.training.trackers.tracker import Tracker
 
 LOG = logging.getLogger(__name__)
 
@@ -40,30 +40,23 @@ LONGER = (
 
 AWAY = "; put back what the run was made with, or take another work directory"
 
+PATIENCE = 10.0  # seconds that the end of all trackers may take
 CONFIG, METRICS = "config.json", "metrics.jsonl"
 _NAMES = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-
-
-def tensorboard(folder: str, **options: Any) -> Any:
-    """A writer of TensorBoard's events; imported here, as it imports PyTorch where there is one."""
-    from tensorboardX import SummaryWriter
-
-    return SummaryWriter(folder, **options)
 
 
 class Log:
     """Writes the metrics of a run.
 
     Args:
-      workdir: gets metrics.jsonl, TensorBoard events, images/.
+      workdir: gets metrics.jsonl and images/.
       total: steps of the run, for the progress line.
       start: step that the run resumes from; lines of later steps are dropped, as they will be
         written again.
       active: whether this process writes; in a run of many only the first does.
-      tensorboard: whether to write events.
+      trackers: by name what opens each of them, see `training.trackers.openers`.
       stream: of the progress line.
       clock: seconds, monotonic.
-      writer: makes the TensorBoard writer; tests pass one that fails.
     """
 
     def __init__(
@@ -73,24 +66,25 @@ class Log:
         total: int,
         start: int = 0,
         active: bool = True,
-        tensorboard: bool = True,
+        trackers: Mapping[str, Callable[[], Tracker]] = MappingProxyType({}),
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
-        writer: Callable[..., Any] = tensorboard,
     ):
         self._workdir, self._total, self._active = Path(workdir), total, active
         self._stream = sys.stderr if stream is None else stream
         self._clock, self._mark = clock, (start, clock())
         self._line_open, self._told = False, False
-        self._file, self._background = None, None
+        self._file, self._listeners = None, []
         if not active:
             return
         with storage.writing(self._workdir):
             self._workdir.mkdir(parents=True, exist_ok=True)
             truncate(self._workdir / METRICS, start)
             self._file = storage.Lines(self._workdir / METRICS)
-        events = (lambda: writer(str(self._workdir), purge_step=start + 1)) if tensorboard else None
-        self._background = _Background(events, self._workdir / "images")
+        files = {"images/": lambda: pictures(self._workdir / "images")}
+        self._listeners = [
+            Background(name, opened) for name, opened in {**files, **trackers}.items()
+        ]
 
     def __enter__(self) -> "Log":
         return self
@@ -114,13 +108,14 @@ class Log:
             if not self._told:
                 LOG.warning("metrics.jsonl cannot be written (%s); the training goes on", error)
             self._told = True
-        self._background.send("scalars", int(step), plain)
+        numbers = {k: v for k, v in plain.items() if isinstance(v, int | float)}
+        self._send("scalars", int(step), numbers)
 
     def images(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
         """Pictures (H, W, 3) uint8 as TensorBoard images and workdir/images/<name>-<step>.png."""
         if self._active:
             copies = {name: np.array(picture, np.uint8) for name, picture in pictures.items()}
-            self._background.send("images", int(step), copies)
+            self._send("images", int(step), copies)
 
     def progress(self, step: int, *, loss: float, images_per_second: float) -> None:
         """The progress line: rewritten in place on a terminal, one line per call elsewhere."""
@@ -142,74 +137,32 @@ class Log:
             pass
 
     def close(self) -> None:
-        """Flushes what is waiting, at most for a few seconds."""
+        """Flushes what is waiting, for `PATIENCE` seconds at most."""
         if self._active:
             self._active = False
             if self._line_open:
                 print(file=self._stream)
-            self._background.close()
+            end = time.monotonic() + PATIENCE
+            for listener in self._listeners:
+                listener.close(max(0.1, end - time.monotonic()))
             self._file.close()
 
+    def _send(self, kind: str, step: int, content: dict[str, Any]) -> None:
+        for listener in self._listeners:
+            listener.send(kind, step, content)
 
-class _Background:
-    """A thread that writes events and pictures; dropped with one warning when it is in trouble."""
 
-    def __init__(self, writer: Callable[[], Any] | None, folder: Path):
-        self._writer, self._folder = writer, folder
-        self._queue: queue.Queue = queue.Queue(1000)
-        self._given_up = False
-        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-        self._thread.start()
+def pictures(folder: Path) -> Tracker:
+    """Writes pictures as folder/<name>-<step>.png; numbers are no matter of it."""
 
-    def send(self, kind: str, step: int, content: dict[str, Any]) -> None:
-        if self._given_up:
-            return
-        try:
-            self._queue.put_nowait((kind, step, content))
-        except queue.Full:
-            self._give_up("it has fallen 1000 entries behind")
-
-    def close(self, seconds: float = 10.0) -> None:
-        if not self._given_up:
-            try:
-                self._queue.put(None, timeout=seconds)
-            except queue.Full:
-                return
-            self._thread.join(seconds)
-
-    def _run(self) -> None:
-        try:
-            writer = self._writer() if self._writer else None
-            while (entry := self._queue.get()) is not None:
-                kind, step, content = entry
-                (self._scalars if kind == "scalars" else self._images)(writer, step, content)
-                if self._queue.empty() and writer:
-                    writer.flush()
-            if writer:
-                writer.close()
-        except Exception as error:  # noqa: BLE001, whatever the backend raises
-            self._give_up(f"{type(error).__name__}: {error}")
-
-    def _scalars(self, writer: Any, step: int, values: dict[str, Any]) -> None:
-        for name, value in values.items():
-            if writer and isinstance(value, int | float):
-                writer.add_scalar(name, value, step)
-
-    def _images(self, writer: Any, step: int, pictures: dict[str, np.ndarray]) -> None:
-        for name, picture in pictures.items():
-            path = self._folder / f"{name}-{step:08d}.png"
+    def images(step: int, given: Mapping[str, np.ndarray]) -> None:
+        for name, picture in given.items():
+            path = folder / f"{name}-{step:08d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(ordinary.opened(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), "wb") as file:
                 Image.fromarray(picture).save(file, format="PNG")
-            if writer:
-                writer.add_image(name, picture, step, dataformats="HWC")
 
-    def _give_up(self, why: str) -> None:
-        if not self._given_up:
-            LOG.warning(
-                "TensorBoard and pictures are off from here (%s); metrics.jsonl goes on", why
-            )
-        self._given_up = True
+    return Tracker(lambda step, values: None, images)
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:

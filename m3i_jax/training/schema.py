@@ -22,6 +22,7 @@ from m3i_jax.texts import Filled, OneOf, PatternOrNone
 from m3i_jax.training import optimizer
 from m3i_jax.training.config import Config
 from m3i_jax.training.lengths import Length
+from m3i_jax.training.trackers import TRACKERS
 
 Images = Annotated[int, Range(1, 2**24, why="features of all of them are in memory")]
 Branch = Annotated[str, OneOf("ema", "online")]  # of a work directory
@@ -35,11 +36,13 @@ class Log(NamedTuple):
 
     every: steps from one line to the next.  images: from one set of pictures to the next; 0 = none.
     report: whether report.html is written with every monitor and set of pictures, and at the end.
+    to: trackers that are told, too: "tensorboard", "wandb", "mlflow", "trackio".
     """
 
     every: CountOrOff = 50
     images: CountOrOff = 0
     report: bool = True
+    to: tuple[Annotated[str, OneOf(*TRACKERS)], ...] = ("tensorboard",)
 
 
 class Saves(NamedTuple):

@@ -42,6 +42,8 @@ from m3i_jax.training.loop import Hook, fit
 from m3i_jax.training.planning import flops
 from m3i_jax.training.resolved import of_run
 from m3i_jax.training.state import TrainState
+from m3i_jax.training.trackers import openers, require
+from m3i_jax.training.trackers.tracker import TrackedRun
 
 LOG = logging.getLogger(__name__)
 TOKENIZER = "tokenizer.json"
@@ -120,7 +122,8 @@ def start(
     frozen.check(config, parts.method)
     for sentence in unused.sentences(config, parts.method):
         LOG.warning("%s", sentence)
-    block = schema.Saves(**config.checkpoint)
+    block, told = schema.Saves(**config.checkpoint), schema.Log(**config.log).to
+    require(told)
     # Opening the checkpoints holds the directory, so that a second run leaves it as it is.
     keeping = dict(keep=block.keep, keep_every=block.keep_every or None)
     hold = partial(Checkpoints, place.folder(workdir), **keeping)
@@ -146,7 +149,8 @@ def start(
             return 0
         if first:
             starts.record(workdir, step=step, total=run.total)
-        with Log(workdir, total=run.total, start=step, active=first) as log:
+        trackers = openers(told, TrackedRun(workdir, step, config.to_dict()))
+        with Log(workdir, total=run.total, start=step, active=first, trackers=trackers) as log:
             seen = (run, inputs, workdir, log, _unflatten(state), state, Wishes(kept.marked))
             context = RunContext(*seen, preemption.at_once, preemption.giving_up)
             logs, puts_back, saves = _hooks(context, kept, every=block.every)

@@ -10,24 +10,11 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
-from tensorboardX.proto import event_pb2
 
 from m3i_jax.build import ConfigError
 from m3i_jax.training import log as logs
+from m3i_jax.training.trackers.tracker import Tracker
 from tests.jsonfile_test import odd
-
-
-def events(folder):
-    """Every (tag, step, value) in the event files: length, checksum, record, checksum."""
-    found = []
-    for path in sorted(folder.glob("events*")):
-        data, at = path.read_bytes(), 0
-        while at < len(data):
-            size = int.from_bytes(data[at : at + 8], "little")
-            event = event_pb2.Event.FromString(data[at + 12 : at + 12 + size])
-            found += [(v.tag, event.step, v) for v in event.summary.value]
-            at += 16 + size
-    return found
 
 
 def test_numbers_come_back_bit_for_bit(tmp_path):
@@ -58,14 +45,14 @@ def test_numbers_come_back_bit_for_bit(tmp_path):
 
 def test_resuming_drops_later_and_broken_lines(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    with logs.Log(tmp_path, total=9, tensorboard=False) as log:
+    with logs.Log(tmp_path, total=9) as log:
         for step in (1, 2, 3, 4):
             log.scalars(step, {"x": step / 3})
     before = path.read_bytes().splitlines(keepends=True)
     with open(path, "ab") as file:
         file.write(b'{"step": 2, "x"')  # killed in the middle of a line
     assert [e["step"] for e in logs.read(path)] == [1, 2, 3, 4]
-    with logs.Log(tmp_path, total=9, start=2, tensorboard=False) as log:
+    with logs.Log(tmp_path, total=9, start=2) as log:
         assert path.read_bytes() == b"".join(before[:2])
         log.scalars(3, {"x": 7})
     assert [e["step"] for e in logs.read(path)] == [1, 2, 3]
@@ -88,58 +75,37 @@ def test_truncating_is_atomic(tmp_path, monkeypatch):
     assert len(logs.read(path)) == 2
 
 
-def test_events_and_pictures(tmp_path):
+def test_pictures_are_files(tmp_path):
     picture = np.random.default_rng(0).integers(0, 255, (6, 4, 3)).astype(np.uint8)
     with logs.Log(tmp_path, total=9) as log:
-        log.scalars(3, {"train/loss": 0.5, "note": "text"})
         log.images(3, {"views/mix": picture})
         picture_then = picture.copy()
         picture[:] = 0  # the caller's array may be used again
-    found = {(tag, step): value for tag, step, value in events(tmp_path)}
-    assert set(found) == {("train/loss", 3), ("views/mix", 3)}
-    assert found["train/loss", 3].simple_value == 0.5
     png = Image.open(tmp_path / "images" / "views" / "mix-00000003.png")
     np.testing.assert_array_equal(np.asarray(png), picture_then)
-    shown = Image.open(io.BytesIO(found["views/mix", 3].image.encoded_image_string))
-    np.testing.assert_array_equal(np.asarray(shown), picture_then)
 
 
-class Broken:
-    def __init__(self, *args, **kwargs):
-        pass
+def test_trackers_are_told_numbers_and_one_that_fails_stops_nothing(tmp_path, caplog):
+    seen = []
 
-    def add_scalar(self, *args):
+    def keeps(step, values):
+        seen.append((step, dict(values)))
+
+    def fails(step, values):
         raise ConnectionError("no route to host")
 
-
-class Hanging(Broken):
-    def add_scalar(self, *args):
-        time.sleep(30)
-
-
-def test_a_failing_backend_warns_once_and_stops_nothing(tmp_path, caplog):
-    with logs.Log(tmp_path, total=9, writer=Broken) as log:
-        for step in range(20):
-            log.scalars(step, {"x": step})
-            time.sleep(0.002)
-    assert [e["step"] for e in logs.read(tmp_path / "metrics.jsonl")] == list(range(20))
-    warnings = [r for r in caplog.records if "no route to host" in r.getMessage()]
-    assert len(warnings) == len(caplog.records) == 1
-
-
-def test_a_hanging_backend_costs_no_time(tmp_path, caplog):
-    log = logs.Log(tmp_path, total=9, writer=Hanging)
-    start = time.monotonic()
-    for step in range(1100):
-        log.scalars(step, {"x": step})
-    assert time.monotonic() - start < 2
-    log._background.close(seconds=0.1)
-    assert len(logs.read(tmp_path / "metrics.jsonl")) == 1100
-    assert [r for r in caplog.records if "fallen" in r.getMessage()] and len(caplog.records) == 1
+    trackers = {"a": lambda: Tracker(keeps, keeps), "b": lambda: Tracker(fails, fails)}
+    with logs.Log(tmp_path, total=9, trackers=trackers) as log:
+        for step in range(3):
+            log.scalars(step, {"x": np.float32(step), "note": "a text"})
+            time.sleep(0.01)
+    assert seen == [(step, {"x": float(step)}) for step in range(3)]
+    assert [e["step"] for e in logs.read(tmp_path / "metrics.jsonl")] == [0, 1, 2]
+    assert len(caplog.records) == 1 and "b is off from here (ConnectionError: no" in caplog.text
 
 
 def test_a_full_disk_warns_once_and_what_it_refused_is_written_later(tmp_path, monkeypatch, caplog):
-    with logs.Log(tmp_path, total=9, tensorboard=False) as log:
+    with logs.Log(tmp_path, total=9) as log:
 
         def full(*args):
             raise OSError(28, "No space left on device")
@@ -289,7 +255,7 @@ def test_a_directory_without_steps_binds_nobody(tmp_path):
 @pytest.mark.parametrize("kind", ["folder", "pipe", "socket", "device"])
 def test_what_is_no_file_is_a_sentence_and_nobody_waits_for_it(kind, tmp_path):
     path = odd(kind, tmp_path / "metrics.jsonl")
-    opened = lambda: logs.Log(tmp_path, total=2, tensorboard=False)  # noqa: E731
+    opened = lambda: logs.Log(tmp_path, total=2)  # noqa: E731
     for act in (lambda: logs.read(path), lambda: logs.truncate(path, 1), opened):
         with pytest.raises(ConfigError, match="metrics.jsonl' cannot be read: it is no ordinary f"):
             act()

@@ -120,10 +120,10 @@ def start(
     """
     config, workdir = parts.config, Path(workdir)
     frozen.check(config, parts.method)
+    require(schema.Log(**config.log).to)
     for sentence in unused.sentences(config, parts.method):
         LOG.warning("%s", sentence)
-    block, told = schema.Saves(**config.checkpoint), schema.Log(**config.log).to
-    require(told)
+    block = schema.Saves(**config.checkpoint)
     # Opening the checkpoints holds the directory, so that a second run leaves it as it is.
     keeping = dict(keep=block.keep, keep_every=block.keep_every or None)
     hold = partial(Checkpoints, place.folder(workdir), **keeping)
@@ -149,8 +149,7 @@ def start(
             return 0
         if first:
             starts.record(workdir, step=step, total=run.total)
-        trackers = openers(told, TrackedRun(workdir, step, config.to_dict()))
-        with Log(workdir, total=run.total, start=step, active=first, trackers=trackers) as log:
+        with _log(run, workdir, step, active=first) as log:
             seen = (run, inputs, workdir, log, _unflatten(state), state, Wishes(kept.marked))
             context = RunContext(*seen, preemption.at_once, preemption.giving_up)
             logs, puts_back, saves = _hooks(context, kept, every=block.every)
@@ -243,6 +242,13 @@ def _start(run: Run, kept: Checkpoints, inputs: Inputs) -> tuple[TrainState, dic
         raise ConfigError(f"the data changed under the checkpoint: {'; '.join(changed)}")
     LOG.info("going on from step %d", restored.step)
     return TrainState.of(restored.items), restored.meta["data"]
+
+
+def _log(run: Run, workdir: Path, step: int, *, active: bool) -> Log:
+    """The log of a run that goes on from a step, with the trackers that its config names."""
+    tracked = TrackedRun(workdir, step, run.config.to_dict())
+    trackers = openers(schema.Log(**run.config.log).to, tracked)
+    return Log(workdir, total=run.total, start=step, active=active, trackers=trackers)
 
 
 def _unflatten(state: TrainState) -> Callable[[Any], TrainState]:

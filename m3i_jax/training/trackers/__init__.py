@@ -4,6 +4,7 @@ Each opens for a `TrackedRun` and gives a `Tracker`, on a thread of its own (`tr
 """
 
 import functools
+import importlib
 import importlib.util
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -30,7 +31,10 @@ TRACKERS = {
 
 
 def require(names: Iterable[str]) -> None:
-    """Refuses trackers that are not installed, before anything compiles; imports nothing.
+    """Imports what trackers need, before anything compiles; refuses those that are not installed.
+
+    Not on their threads: CPython 3.11 fails where two of them parse Python at once
+    (https://github.com/python/cpython/issues/106905), and imports do.
 
     Raises:
       ConfigError: one of them; the message says how to install it.
@@ -41,6 +45,7 @@ def require(names: Iterable[str]) -> None:
                 f"config.log.to names '{name}', which is not installed: pip install "
                 f"{TRACKERS[name].install}"
             )
+        importlib.import_module(TRACKERS[name].module)
 
 
 def openers(names: Iterable[str], run: TrackedRun) -> dict[str, Callable[[], Tracker]]:

@@ -34,8 +34,8 @@ def opened(run: TrackedRun) -> Tracker:
 
     def scalars(step: int, values: Mapping[str, float]) -> None:
         now = int(time.time() * 1000)
-        named = ((FOREIGN.sub("_", name), value) for name, value in values.items())
-        client.log_batch(identity, [Metric(name, value, now, step) for name, value in named])
+        metrics = [Metric(_named(name), value, now, step) for name, value in values.items()]
+        client.log_batch(identity, metrics)
 
     def images(step: int, pictures: Mapping[str, np.ndarray]) -> None:
         for name, picture in pictures.items():
@@ -43,6 +43,15 @@ def opened(run: TrackedRun) -> Tracker:
             client.log_image(identity, picture, artifact_file=place)
 
     return Tracker(scalars, images, close=lambda: client.set_terminated(identity))
+
+
+def _named(metric: str) -> str:
+    """A name there, where what is before a slash is a group: of files, a folder, and no other file.
+
+    "information/pixels.entropy" of "information/pixels/entropy", beside "information/pixels".
+    """
+    group, slash, rest = FOREIGN.sub("_", metric).partition("/")
+    return group + slash + rest.replace("/", ".")
 
 
 def _begun(client, run: TrackedRun) -> str:

@@ -9,7 +9,7 @@ from m3i_jax.training.trackers.tracker import TrackedRun, Tracker
 
 def opened(run: TrackedRun) -> Tracker:
     """Writes events; those behind the step that the run goes on from are purged."""
-    # Imported here, as it imports PyTorch where there is one, which takes seconds.
+    # Imported for runs alone, as it imports PyTorch where there is one, which takes seconds.
     from tensorboardX import SummaryWriter
 
     writer = SummaryWriter(str(run.workdir), purge_step=run.start + 1)

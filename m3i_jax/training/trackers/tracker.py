@@ -69,12 +69,12 @@ class TrackedRun(NamedTuple):
         return self.identity(tracker) or self.known_as(tracker, uuid.uuid4().hex[:12])
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(config: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
     """{"encoder.width": 384} of {"encoder": {"width": 384}}."""
     found: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
+            found |= flat(value, prefix=f"{prefix}{key}.")
         else:
             found[f"{prefix}{key}"] = value
     return found

@@ -19,7 +19,7 @@ def told(workdir, start):
     """A session of a run that begins or goes on: two steps and a picture."""
     tracker = mlflow.opened(TrackedRun(workdir, start, CONFIG))
     for step in (start + 1, start + 2):
-        tracker.scalars(step, {"train/loss": 1 / step, "odd": float("nan")})
+        tracker.scalars(step, {"train/loss": 1 / step, "train/loss/odd": float("nan")})
     tracker.images(start + 2, {"views/mix": PICTURE})
     tracker.close()
 
@@ -42,7 +42,7 @@ def test_numbers_and_pictures_are_there_and_a_run_that_goes_on_is_the_same(tmp_p
     assert run.data.params == {"encoder.width": "32", "seed": "1"}
     history = client.get_metric_history(identity, "train/loss")
     assert [(m.step, m.value) for m in history] == [(step, 1 / step) for step in range(1, 5)]
-    assert all(math.isnan(m.value) for m in client.get_metric_history(identity, "odd"))
+    assert all(math.isnan(m.value) for m in client.get_metric_history(identity, "train/loss.odd"))
     file = client.download_artifacts(identity, "images/views/mix-00000002.png", str(tmp_path))
     np.testing.assert_array_equal(np.asarray(Image.open(file)), PICTURE)
 

@@ -27,7 +27,7 @@ def told(workdir, start):
     """A session of a run that begins or goes on: two steps and a picture."""
     tracker = trackio.opened(TrackedRun(workdir, start, CONFIG))
     for step in (start + 1, start + 2):
-        tracker.scalars(step, {"train/loss": 1 / step, "odd": float("nan")})
+        tracker.scalars(step, {"train/loss": 1 / step, "train/loss/odd": float("nan")})
     tracker.images(start + 2, {"views/mix": PICTURE})
     tracker.close()
 

@@ -143,8 +143,7 @@ def start(
         for phrase in guard_config(workdir, config, **rules):
             LOG.info("config: %s", phrase)
         state, position = _start(run, kept, inputs)
-        step = int(state.step)
-        if step >= run.total:
+        if (step := int(state.step)) >= run.total:
             LOG.info("step %d of %d: this run is done already", step, run.total)
             return 0
         if first:

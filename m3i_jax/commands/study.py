@@ -190,10 +190,13 @@ def _made(plan: Plan, chosen: Sequence[Any], workdir: pathlib.Path) -> Made:
     collected = study.collect(workdir, chosen, branch=plan.branch)
     text = comparison.markdown(chosen, collected)
     if plan.claims:
-        cases = study.cases(chosen)
-        seen = inside.looked_into(cases, workdir, seeds=SEEDS.value)
-        text = f"{text}\n\n{inside.markdown(seen, plan.claims)}"
-        paged = partial(page.write, cases, seen, plan.claims, workdir, title=chosen[0].title)
+        cases = [case for case in study.cases(chosen) if collected.cases[case.name]]
+        # Of a sweep that is not done, the seeds that all have.
+        there = min(len(collected.cases[case.name]) for case in cases)
+        seen = inside.looked_into(cases, workdir, seeds=min(there, SEEDS.value))
+        claims = inside.answered(plan.claims, seen)
+        text = f"{text}\n\n{inside.markdown(seen, claims)}"
+        paged = partial(page.write, cases, seen, claims, workdir, title=chosen[0].title)
         return Made(text, partial(inside.draw, seen), lambda out: paged(out=out))
 
     def draw(folder: pathlib.Path, stem: str) -> list[tuple[str, pathlib.Path]]:

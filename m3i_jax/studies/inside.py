@@ -126,11 +126,16 @@ def markdown(inside: Inside, claims: Sequence[Claim]) -> str:
         found = {title: numbers(claim, inside[title]) for title in titles}
         cells = (_cell(of) for of in found.values())
         lines.append((claim.words, claim.what, *cells, verdict(claim, found)))
-    parts = [_table(lines), *(_blocks(inside, name) for name in ("head_divergence",))]
+    parts = [_table(lines)] * bool(claims) + [_blocks(inside, "head_divergence")]
     images = next(iter(inside.values()))[0][0].counts["test"]
     seeds = len(next(iter(inside.values())))
-    said = f"{seeds} seeds each, mean (least–most); {images} test images; branch {BRANCH}."
-    return "\n\n".join([*parts, said])
+    said = f"{seeds} seed{'s' * (seeds > 1)} each, mean (least–most); {images} test images"
+    return "\n\n".join([*parts, f"{said}; branch {BRANCH}."])
+
+
+def answered(claims: Sequence[Claim], inside: Inside) -> list[Claim]:
+    """The claims that are of models that are there."""
+    return [claim for claim in claims if {*claim.less, *claim.more} <= inside.keys()]
 
 
 def verdict(claim: Claim, numbers: Mapping[str, Sequence[float]]) -> str:

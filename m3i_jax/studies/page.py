@@ -66,8 +66,8 @@ def _said(runs: Sequence[Path], seeds: int) -> str:
     """What is equal of all runs, and how many there are of each."""
     every = [one for run in runs for one in results.read(run) if one.branch == BRANCH]
     tera = [one.protocol["tera"] for one in every if "tera" in one.protocol]
-    spent = f"{min(tera):.3f} to {max(tera):.3f}·10¹² model operations each" if tera else ""
-    equal = f"Equal compute: {spent}. " if spent else ""
+    spent = " to ".join(dict.fromkeys(f"{x:.3f}" for x in (min(tera), max(tera)))) if tera else ""
+    equal = f"Equal compute: {spent}·10¹² model operations each. " if spent else ""
     one = (
         "The runs are those of one seed."
         if seeds == 1

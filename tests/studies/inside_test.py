@@ -77,6 +77,13 @@ def test_the_page_says_what_shows_with_all_seeds(seen):
     assert "| Untrained | 1 (1–1) |" in text
 
 
+def test_what_nobody_was_trained_for_is_not_answered(seen):
+    del seen["MAE"]
+    assert inside.answered(dark_secrets.CLAIMS, seen) == []
+    text = inside.markdown(seen, [])
+    assert text.startswith("| head_divergence, nats | block 1 |") and "finding" not in text
+
+
 def test_a_picture_of_every_measure(seen, tmp_path):
     pytest.importorskip("matplotlib")
     drawn = inside.draw(seen, tmp_path, "toy")

@@ -44,13 +44,14 @@ def write(
 
     drawn: name of a file without its suffix -> (title, picture); None is left out.
     """
+    figures = {**to_dict(of), "doubts": list(doubts)}
+    # First, as it tells the folder of ours: where the disk is full, the next one goes on there.
+    ordinary.written(folder / FIGURES, (json.dumps(figures, indent=1) + "\n").encode())
     sheets = {
         title: pictures.save(image, folder / f"{name}.png")
         for name, (title, image) in drawn.items()
         if image is not None
     }
-    figures = {**to_dict(of), "doubts": list(doubts)}
-    ordinary.written(folder / FIGURES, (json.dumps(figures, indent=1) + "\n").encode())
     ordinary.written(folder / PAGE, html(of, doubts, sheets).encode())
     return folder / PAGE
 

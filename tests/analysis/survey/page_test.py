@@ -4,6 +4,7 @@ import html.parser
 import json
 
 import numpy as np
+import pytest
 
 from m3i_jax.analysis.survey import page
 from tests.data.survey.figures_test import found  # noqa: F401, a fixture
@@ -23,6 +24,11 @@ def test_the_page_asks_for_nothing_and_names_are_text(tmp_path, found):  # noqa:
     picture = np.zeros((8, 8, 3), np.uint8)
     drawn = {"images": ("Images <b>", picture), "views": ("Views", None)}
     doubts = ["<script>alert(2)</script>"]
+    (tmp_path / "images.png").mkdir()  # as good as a full disk
+    with pytest.raises(OSError):
+        page.write(tmp_path, found, doubts, drawn)
+    (tmp_path / "images.png").rmdir()
+    assert [p.name for p in tmp_path.iterdir()] == [page.FIGURES]  # known as ours
     path = page.write(tmp_path, found, doubts, drawn)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data.json", "images.png", "index.html"]
     parsed = Tags()

@@ -282,6 +282,19 @@ def _names(requirements):
     return {re.match(r"[\w.-]+", one)[0] for one in requirements}
 
 
+def test_tests_are_collected_without_the_libraries_that_only_parity_needs():
+    """`.ci/versions` installs none of them; tests/engine is left out there by its conftest."""
+    peers = {"torch", "torchvision", "transformers", "timm"}
+    for file in sorted((ROOT / "tests").rglob("*.py")):
+        if file.parent.name == "engine":
+            continue
+        for node in ast.parse(file.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found = peers & {name.partition(".")[0] for name in names}
+            assert not found, f"{file} imports {found}; pytest.importorskip skips it instead"
+
+
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = _names(project["dependencies"])

@@ -6,9 +6,10 @@ import itertools
 import jax
 import numpy as np
 import pytest
-import torch
 
 from m3i_jax.evaluation.probes import attentive, heads
+
+torch = pytest.importorskip("torch")
 
 
 class Peer(torch.nn.Module):

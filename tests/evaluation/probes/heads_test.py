@@ -7,10 +7,11 @@ import jax
 import numpy as np
 import optax
 import pytest
-import torch
 
 from m3i_jax.evaluation.probes import heads
 from tests.evaluation.toy_features import standardised, tables
+
+torch = pytest.importorskip("torch")
 
 
 def reference(x, y, start, make, factors, order):

@@ -10,7 +10,7 @@ from m3i_jax.data.views.rand_augment import RandAugment
 from m3i_jax.evaluation.features import FeatureSet, NotMeasurable
 from m3i_jax.evaluation.probes.logistic import lbfgs
 from m3i_jax.evaluation.tasks import attentive, create
-from tests.evaluation.probes.drawn_test import evaluation as shades
+from tests.evaluation.shades import evaluation as shades
 
 
 def tokens(count, seed):

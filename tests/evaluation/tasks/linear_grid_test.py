@@ -12,7 +12,7 @@ from m3i_jax.evaluation.probes import cached, grid, heads
 from m3i_jax.evaluation.tasks import create, linear_grid
 from m3i_jax.evaluation.tasks.linear_grid import RULE, inputs
 from m3i_jax.types import Features
-from tests.evaluation.probes.drawn_test import evaluation as shades
+from tests.evaluation.shades import evaluation as shades
 from tests.evaluation.toy_features import standardised, tables
 
 

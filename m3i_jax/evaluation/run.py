@@ -22,36 +22,50 @@ LOG = logging.getLogger(__name__)
 
 
 def measured(tasks: Sequence[Task], evaluation: Evaluation) -> Iterator[Result]:
-    """One result per task, as they come, on the same features.
+    """One result per task, as they come, on the same features; one that cannot be had is skipped.
 
-    Raw pixels have none where a task wants a run's own heads: the log says so.
+    Raises:
+      NotMeasurable: at the end, why there is none of some tasks. Of raw pixels, which have no heads
+        of their own, only the log says so.
     """
-    model = evaluation.model
+    refused = []
     for number, task in enumerate(tasks, 1):
         LOG.info("task %d of %d: %s", number, len(tasks), task.title)
         try:
-            numbers = task.measure(evaluation)
-        except NotMeasurable as error:
-            if model.network is not None:
-                raise
-            LOG.warning("%s", error)  # a baseline that cannot be told ends no evaluation
-            continue
-        metrics = named(task.name, **numbers.metrics)
-        yield Result(
-            metrics,
-            model.branch,
-            model.step,
-            {**evaluation.settings, **task.settings, **numbers.protocol},
-            dict(numbers.counts),
-            model=model.name,
-            weights=evaluation.weights,
-            data=evaluation.data.name,
-            records=evaluation.records,
-            task=written(task),
-            intervals=_intervals(task, numbers),
-            versions=versions(),
-            time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        )
+            yield _result(task, evaluation)
+        except NotMeasurable as error:  # other tasks may not want what this one lacks
+            if evaluation.model.network is None:
+                LOG.warning("%s", error)
+            else:
+                LOG.info("it cannot be measured; the end says why")
+                refused.append(str(error))
+    _refuse(refused)
+
+
+def _refuse(refused: list[str]) -> None:
+    """Raises NotMeasurable with all sentences, if there are any."""
+    if refused:
+        raise NotMeasurable("; ".join(dict.fromkeys(refused)))
+
+
+def _result(task: Task, evaluation: Evaluation) -> Result:
+    """What a task finds, with all that is written beside it."""
+    numbers, model = task.measure(evaluation), evaluation.model
+    return Result(
+        named(task.name, **numbers.metrics),
+        model.branch,
+        model.step,
+        {**evaluation.settings, **task.settings, **numbers.protocol},
+        dict(numbers.counts),
+        model=model.name,
+        weights=evaluation.weights,
+        data=evaluation.data.name,
+        records=evaluation.records,
+        task=written(task),
+        intervals=_intervals(task, numbers),
+        versions=versions(),
+        time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
 
 
 def measure(tasks: Sequence[Task], evaluation: Evaluation) -> list[Result]:
@@ -81,15 +95,22 @@ def evaluated(
       place: file or folder of the results; None = the work directory of the run that a model is
         of, and else the folder of the process.
       settings: of `Evaluation`: `pool`, `train_limit`, `test_limit`, ...
+
+    Raises:
+      NotMeasurable: at the end, why some results are lacking.
     """
-    first = jax.process_index() == 0
+    first, refused = jax.process_index() == 0, []
     for model in compared:
         for of in on or [datasets.of_run(model)]:
             LOG.info("%s on %s", model.name, of.name)
-            for result in measured(tasks, Evaluation(model, of, **settings)):
-                if first:  # all processes have found the same
-                    write(place or model.workdir or ".", [result])
-                yield result
+            try:
+                for result in measured(tasks, Evaluation(model, of, **settings)):
+                    if first:  # all processes have found the same
+                        write(place or model.workdir or ".", [result])
+                    yield result
+            except NotMeasurable as error:
+                refused.append(str(error))
+    _refuse(refused)
 
 
 def _intervals(task: Task, measures: Measured) -> dict[str, list[float]]:

@@ -145,10 +145,9 @@ def measured(
         left = [task for task in tasks if written(task) not in known]
         if left:
             LOG.info("encoder %d of %d: %s", number, len(cuts), model.name)
-            # What is found is in order of the tasks, as raw pixels, which lack some, are none here.
-            for task, result in zip(left, run.measured(left, evaluation), strict=True):
+            for result in run.measured(left, evaluation):
                 results.write(place, [result])
-                known[written(task)] = result
+                known[result.task] = result
             jax.clear_caches()  # programs of another depth are of no use to the next one
         for task in tasks:
             yield Point(cut, task, known[written(task)])

@@ -101,11 +101,17 @@ def test_raw_pixels_that_no_task_can_tell_end_no_evaluation(finished_run, caplog
             raise NotMeasurable("the task wants heads")
         return Measured({"rows": 1.0})
 
-    compared = models.chosen(finished_run, baselines=True)
+    compared, others = models.chosen(finished_run, baselines=True), []
+    others.append(task("more", lambda evaluation: Measured({"rows": 2.0})))
     refused = "pixels"
     found = run.evaluate([task("count", measure)], compared)
     assert [result.branch for result in found] == ["ema", "untrained"]
     assert "the task wants heads" in caplog.text
-    refused = "ema"
-    with pytest.raises(NotMeasurable, match="the task wants heads"):
-        run.evaluate([task("count", measure)], compared)
+    refused, kept = "ema", []
+    with pytest.raises(NotMeasurable, match="^the task wants heads$"):
+        for result in run.evaluated([task("count", measure), *others], compared):
+            kept.append((result.branch, result.task))
+    assert kept == [
+        ("ema", "more"), ("untrained", "count"), ("untrained", "more"),
+        ("pixels", "count"), ("pixels", "more"),
+    ], "what the others find is not lost"  # fmt: skip

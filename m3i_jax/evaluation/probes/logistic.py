@@ -180,7 +180,8 @@ def _problem(
     flat = x.reshape(-1, width)
     for i in range(0, n, chunk):
         flat[i : i + chunk][: n - i] = (train.features[i : i + chunk] - mean) * scale
-    # A decomposition takes the cube of the width, and the optimum does not depend on it.
+    # A decomposition takes the cube of the width, and the optimum does not depend on it. Fewer rows
+    # than features span less than all of them: docs/benchmarks.md has what a second one saves.
     own = known is None or not known.whole
     directions = _directions(jnp.asarray(x), flat[:n]) if own else known
     chunks = np.int32(-(-n // chunk))

@@ -55,10 +55,12 @@ def run(
     show: Callable[[ConfigDict], str] | None = None,
     words: bool = False,
     unsaid: Callable[[Sequence[str]], ConfigDict | None] = lambda argv: None,
+    argv: Callable[[Sequence[str]], Sequence[str]] = list,
 ) -> None:
     """Parses the flags and calls `main()`; a UserError becomes one sentence and its status.
 
     config: default config of the command, None if it takes no config.
+    argv: (command line) -> the one that is read.
     unsaid: (command line) -> the config in place of the default, None = that one.
     schema: what a config is the keywords of, whose meanings --help lists.
     show: what --show prints of the config, in place of calling `main`.
@@ -82,11 +84,16 @@ def run(
         if usage.asked(sys.argv):
             print(usage.text(main, config=config, schema=schema))
             sys.exit(0)
-        _started(guarded, main, config, show is not None, unsaid)
+        _started(guarded, main, config, show is not None, unsaid, argv)
 
 
 def _started(
-    guarded: Callable, main: Callable, config: str | None, shown: bool, unsaid: Callable
+    guarded: Callable,
+    main: Callable,
+    config: str | None,
+    shown: bool,
+    unsaid: Callable,
+    line: Callable,
 ) -> None:
     """Defines and reads the flags, and runs; what the user can mend is a sentence and a status."""
     for stream in (sys.stdout, sys.stderr):  # names of files need not be text
@@ -94,7 +101,7 @@ def _started(
             stream.reconfigure(errors="backslashreplace")
     try:
         command_flags.define(command_flags.of(sys.modules[main.__module__]))
-        argv = flags.FLAGS.read_flags_from_files(sys.argv, force_gnu=False)
+        argv = flags.FLAGS.read_flags_from_files([*line(sys.argv)], force_gnu=False)
         if config is not None:
             argv, chosen = config_file.check_overrides(argv, unsaid(argv) or config)
             options = dict(lock_config=False, accept_new_attributes=True, sys_argv=argv)

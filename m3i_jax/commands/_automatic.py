@@ -182,15 +182,17 @@ def _tell(text: str) -> None:
 def compare(workdir: str) -> None:
     """Measures the encoder, the untrained one and pixels on images that were not trained on."""
     from m3i_jax.build import UserError
-    from m3i_jax.evaluation import cache, named, run, tables, tasks
+    from m3i_jax.evaluation import cache, datasets, named, run, tables, tasks
     from m3i_jax.evaluation.models import with_baselines
+    from m3i_jax.training.waiting import live
 
     model = named.model(workdir, branch="ema", step=None, image=None)
-    if model.config.data.get("classes") == ():
-        return
+    on = datasets.of_run(model)._replace(name="images that were not trained on")
     chosen = tasks.create([{"name": "linear"}, {"name": "knn"}], what="--task")
     try:
-        found = run.evaluate(chosen, with_baselines(model), batch=64, cache=cache.home())
+        settings = dict(batch=64, cache=cache.home(), quiet=True)
+        with live("comparing encoder, untrained encoder and pixels"):
+            found = run.evaluate(chosen, with_baselines(model), on=[on], **settings)
     except UserError as error:  # such as images without labels
         _tell(f"no probe: {error}")
         found = []

@@ -1,19 +1,25 @@
 """A run of a config, with all that watches it: what several commands start."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from m3i_jax.commands import _compiled as compiled
 from m3i_jax.commands import _processes as processes
 from m3i_jax.training.config import Config
 
 
-def train(config: Config, folder: Any) -> int:
-    """Trains what a config describes in a work directory, with all that watches a run."""
+def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int:
+    """Trains what a config describes in a work directory, with all that watches a run.
+
+    deliberate: keys that are changed on purpose, see `going_on`.
+    """
     from m3i_jax.training import assemble, pacing, reading
 
     processes.join()
+    compiled.keep()
     read = functools.cache(lambda: reading.read(config, folder, split="train"))
     config = pacing.fixed(config, folder, read)
     parts = assemble.check(config)  # before the rest is loaded
@@ -32,7 +38,8 @@ def train(config: Config, folder: Any) -> int:
             *report.hooks(),
         ]
         source = read() if read.cache_info().currsize else None
-        status = start(parts, folder, watch=watch, before=check, source=source)
+        also = dict(source=source, deliberate=deliberate)
+        status = start(parts, folder, watch=watch, before=check, **also)
         report.final()
         return status
 

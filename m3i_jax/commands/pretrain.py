@@ -5,6 +5,7 @@ r"""Pre-trains an encoder on a folder of images, or what a config describes; run
     m3i pretrain --data fashion_mnist --epochs 5 --save_config mine.py
     m3i pretrain --config mine.py --config.optimizer.lr=5e-4 --workdir runs/mine
     m3i pretrain --workdir runs/mine                    # goes on with its own config
+    m3i pretrain --workdir runs/mine --resume_with "duration=9000 steps"    # for longer
 
     m3i pretrain --config digit_scenes/mae --workdir runs/mae
     m3i pretrain --config digit_scenes/mae --distributed --coordinator=10.0.0.1:1234 \
@@ -28,14 +29,18 @@ from ml_collections import ConfigDict
 
 from m3i_jax import cli, command_flags, config_file
 from m3i_jax.build import ConfigError
-from m3i_jax.command_flags import text
+from m3i_jax.command_flags import repeated, text
 from m3i_jax.commands import _automatic as automatic
 from m3i_jax.commands import _training as training
+from m3i_jax.training import going_on
 from m3i_jax.training.config import Config
 
 CONFIG = "config.json"  # of a work directory
 DEFAULT = "runs/m3i"
 WORKDIR = text("workdir", None, f"Where all of the run is kept; {DEFAULT}, or runs/NAME of data.")
+RESUME_WITH = repeated(
+    "resume_with", [], "KEY=VALUE of the config, changed on purpose in a run that has steps."
+)
 SAVE = text("save_config", None, "Writes the config to FILE.py or FILE.json; nothing is run.")
 
 
@@ -46,12 +51,17 @@ def main(*places: str) -> int:
         config_file.written(SAVE.value, config, title="A config of m3i pretrain, to edit.")
         print(f"m3i pretrain --config {SAVE.value} --workdir {WORKDIR.value or DEFAULT}")
         return 0
+    changed = tuple(going_on.parsed(RESUME_WITH.value))
     values = {flag.name: flag.value for flag in automatic.WISHES}
-    if not automatic.wished(values, places):
-        return training.train(Config.of(config), WORKDIR.value or DEFAULT)
-    folder = WORKDIR.value or automatic.workdir(automatic.place(values, places))
-    status = training.train(Config.of(config), folder)
-    if not status:
+    wished, folder = automatic.wished(values, places), WORKDIR.value or DEFAULT
+    if wished:
+        folder = WORKDIR.value or automatic.workdir(automatic.place(values, places))
+    try:
+        status = training.train(Config.of(config), folder, deliberate=changed)
+    except KeyboardInterrupt:  # which is one only while there is nothing to save
+        print(f"\nno step was made by this start: {folder} is as it was", file=sys.stderr)
+        raise
+    if wished and not status:
         automatic.compare(folder)
     return status
 
@@ -78,6 +88,13 @@ def unsaid(argv: Sequence[str]) -> ConfigDict | None:
         else None  # fmt: skip
 
 
+def with_changes(argv: Sequence[str]) -> list[str]:
+    """The command line, on which what --resume_with changes is a key of the config like others."""
+    values, _ = command_flags.said([RESUME_WITH], argv)
+    changes = going_on.parsed(values["resume_with"])
+    return [*argv, *(f"--config.{key}={value}" for key, value in changes.items())]
+
+
 def run() -> None:
     """The command."""
     cli.run(
@@ -87,4 +104,5 @@ def run() -> None:
         show=training.show,
         words=True,
         unsaid=unsaid,
+        argv=with_changes,
     )

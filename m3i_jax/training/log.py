@@ -34,8 +34,8 @@ SAFE = ("log", "checkpoint", "monitor", "validation", "mesh")
 
 # What to say to somebody who wants a run to go on for longer.
 LONGER = (
-    "; a run of another length has other learning rates from its first step on, so it cannot "
-    "continue this one"
+    "; a run of another length has other learning rates from its first step on, so it does not "
+    "continue this one; --resume_with 'duration=…' goes on nevertheless, with rates spanned anew"
 )
 
 AWAY = "; put back what the run was made with, or take another work directory"

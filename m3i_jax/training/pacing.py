@@ -114,13 +114,23 @@ def measured(config: Config, workdir: str | Path, source: data.Source, *, second
 
 
 def _kept(workdir: str | Path, asked: str) -> str | None:
-    """The length in steps that a run with steps on disk was given for these minutes."""
+    """The length in steps that a run with steps on disk was given for these minutes.
+
+    Raises:
+      ConfigError: it was given another length, which its rates hang on.
+    """
     folder = place.folder(workdir)
     if not folder.is_dir() or not any(one.name.isdecimal() for one in folder.iterdir()):
         return None
     try:
         record = jsonfile.read(Path(workdir) / FILE)
     except (OSError, ValueError):
-        return None
-    found = record.get("duration") if isinstance(record, dict) else None
-    return found if isinstance(found, str) and record.get("asked") == asked else None
+        record = None
+    found = record if isinstance(record, dict) else {}
+    if found.get("asked") == asked and isinstance(found.get("duration"), str):
+        return found["duration"]
+    raise ConfigError(
+        f"{workdir} has steps of a run of another length than {asked}: m3i pretrain --workdir "
+        f"{workdir} goes on with it, --resume_with 'duration=N steps' makes it longer, and another "
+        "--workdir starts afresh"
+    )

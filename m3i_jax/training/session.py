@@ -27,6 +27,7 @@ from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
 from m3i_jax.training import (
     advice,
     frozen,
+    going_on,
     hooks,
     init_from,
     reading,
@@ -40,6 +41,7 @@ from m3i_jax.training.config import Config
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, fit
 from m3i_jax.training.planning import flops
+from m3i_jax.training.planning.outlook import outlook
 from m3i_jax.training.resolved import of_run
 from m3i_jax.training.state import TrainState
 from m3i_jax.training.trackers import openers, require
@@ -109,6 +111,7 @@ def start(
     watch: Callable[[RunContext], Sequence[Hook]] = lambda context: (),
     before: Callable[[Run, Inputs, Path], None] = lambda run, inputs, workdir: None,
     source: data.Source | None = None,
+    deliberate: Sequence[str] = (),
 ) -> int:
     """Trains in `workdir` until the run is done, and returns the exit status of the program.
 
@@ -117,12 +120,10 @@ def start(
     watch: hooks of the caller's, such as evaluation on the side, and pictures.
     before: refuses what these could not do, before anything compiles.
     source: the training split, where it has been read already.
+    deliberate: keys that somebody changes on purpose in a run that has steps, see `going_on`.
     """
     config, workdir = parts.config, Path(workdir)
-    frozen.check(config, parts.method)
-    require(schema.Log(**config.log).to)
-    for sentence in unused.sentences(config, parts.method):
-        LOG.warning("%s", sentence)
+    _require(parts)
     block = schema.Saves(**config.checkpoint)
     # Opening the checkpoints holds the directory, so that a second run leaves it as it is.
     keeping = dict(keep=block.keep, keep_every=block.keep_every or None)
@@ -139,29 +140,50 @@ def start(
         if getattr(source, "on_disk", False):
             source.survey(threads=config.threads)
         first = jax.process_index() == 0
-        rules = dict(safe=MAY_CHANGE, write=first, bound=bound, of_run=of_run(run))
-        for phrase in guard_config(workdir, config, **rules):
+        rules = dict(safe=(*MAY_CHANGE, *deliberate), bound=bound, of_run=of_run(run))
+        for phrase in (changes := guard_config(workdir, config, write=False, **rules)):
             LOG.info("config: %s", phrase)
-        state, position = _start(run, kept, inputs)
+        state, position = _start(run, kept, inputs, deliberate)
+        guard_config(workdir, config, write=first, **rules)  # behind all that may refuse it
         if (step := int(state.step)) >= run.total:
             LOG.info("step %d of %d: this run is done already", step, run.total)
             return 0
+        for sentence in going_on.meanings(deliberate if bound else (), step=step, total=run.total):
+            LOG.warning("from step %d on: %s", step, sentence)
         if first:
-            starts.record(workdir, step=step, total=run.total)
+            starts.record(workdir, step=step, total=run.total, changes=changes)
         with _log(run, workdir, step, active=first) as log:
             seen = (run, inputs, workdir, log, _unflatten(state), state, Wishes(kept.marked))
             context = RunContext(*seen, preemption.at_once, preemption.giving_up)
-            logs, puts_back, saves = _hooks(context, kept, every=block.every)
-            after_each = [preemption.hold, logs, *watch(context), puts_back, saves]
-            parting = closing = [logs, puts_back, saves]
-            if jax.process_count() > 1:  # all leave together, or somebody stands still
-                dog, parting = Watchdog(), []
-                after_each = [dog.rest, *after_each, dog.watch]
-            calls = dict(hooks=after_each, parting=parting, closing=closing)
-            step = _fit(context, state, position, stop=preemption.agreed, **calls)
-            _put_back(context)  # what was deleted while the last step was saved
+            step = _hooked(context, kept, position, preemption, watch(context))
         kept.settle(there=step)
-        return 0 if step == run.total or context.wishes.end else EXIT_PREEMPTED
+        if step == run.total or context.wishes.end:
+            return 0
+        LOG.info(going_on.LEFT, step, run.total, workdir, workdir)
+        return EXIT_PREEMPTED
+
+
+def _require(parts: Parts) -> None:
+    """Refuses weights and trackers that are not there; says what of the config nothing reads."""
+    frozen.check(parts.config, parts.method)
+    require(schema.Log(**parts.config.log).to)
+    for sentence in unused.sentences(parts.config, parts.method):
+        LOG.warning("%s", sentence)
+
+
+def _hooked(context: RunContext, kept: Checkpoints, position, preemption, watching) -> int:
+    """Runs the loop with its hooks, the caller's between; returns the steps taken in all."""
+    every = schema.Saves(**context.run.config.checkpoint).every
+    logs, puts_back, saves = _hooks(context, kept, every=every)
+    after_each = [preemption.hold, logs, *watching, puts_back, saves]
+    parting = closing = [logs, puts_back, saves]
+    if jax.process_count() > 1:  # all leave together, or somebody stands still
+        dog, parting = Watchdog(), []
+        after_each = [dog.rest, *after_each, dog.watch]
+    calls = dict(hooks=after_each, parting=parting, closing=closing, stop=preemption.agreed)
+    step = _fit(context, context.start, position, **calls)
+    _put_back(context)  # what was deleted while the last step was saved
+    return step
 
 
 def inputs_of(run: Run, source: data.Source, workdir: Path, *, bound: bool) -> Inputs:
@@ -226,7 +248,9 @@ def _save(tokenizer: captions.Captions, workdir: Path) -> None:
         tokenizer.save(workdir / TOKENIZER)
 
 
-def _start(run: Run, kept: Checkpoints, inputs: Inputs) -> tuple[TrainState, dict | None]:
+def _start(
+    run: Run, kept: Checkpoints, inputs: Inputs, deliberate: Sequence[str]
+) -> tuple[TrainState, dict | None]:
     """The newest sound checkpoint and its data position, or the initial state."""
     wanted = sharding.abstract(run.abstract.items(), run.shardings.items())
     restored = kept.restore(wanted)
@@ -236,11 +260,15 @@ def _start(run: Run, kept: Checkpoints, inputs: Inputs) -> tuple[TrainState, dic
         towers = frozen.find(run, tokenizer=tokenizer)
         state = init_from.fill(run, run.create(), start)
         return frozen.fill(run, state, towers), None
-    changed = fingerprint.changes(restored.meta["fingerprint"], inputs.fingerprint)
-    if changed:
-        raise ConfigError(f"the data changed under the checkpoint: {'; '.join(changed)}")
+    before = restored.meta["fingerprint"]
+    changed = fingerprint.changes(before, inputs.fingerprint)
+    if refused := going_on.refused(changed, deliberate):
+        raise ConfigError(f"the data changed under the checkpoint: {'; '.join(refused)}")
     LOG.info("going on from step %d", restored.step)
-    return TrainState.of(restored.items), restored.meta["data"]
+    position = restored.meta["data"]
+    if changed:
+        position = going_on.position(position, batch=run.config.batch)
+    return TrainState.of(restored.items), position
 
 
 def _log(run: Run, workdir: Path, step: int, *, active: bool) -> Log:
@@ -320,10 +348,12 @@ def _fit(context: RunContext, state, position, **calls: Any) -> int:
     ended = lambda: context.wishes.end  # noqa: E731
     try:
         with jax.set_mesh(run.mesh):
-            advance = waiting.first(run.compiled(), "compiling")
-            _, step = fit(
-                advance, leaves, stream, start=start, total=run.total, ended=ended, **calls
-            )
+            advance = run.compiled()
+            if not jax.process_index():
+                said = dict(start=start, advance=advance)
+                LOG.info("%s", outlook(run, context.inputs.source, context.workdir, **said))
+            advance, ends = waiting.first(advance, "compiling"), dict(total=run.total, ended=ended)
+            _, step = fit(advance, leaves, stream, start=start, **ends, **calls)
     finally:
         stream.close()
     return step

@@ -10,6 +10,7 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,18 @@ from m3i_jax.checkpoints import json_lines, storage
 FILE = "starts.jsonl"
 
 
-def record(workdir: str | Path, *, step: int, total: int) -> None:
+def record(workdir: str | Path, *, step: int, total: int, changes: Sequence[str] = ()) -> None:
     """Adds the line of a start.
 
     step: that it goes on from.  total: steps of the whole run.
+    changes: of the config since the start before, in words.
 
     Raises:
       Unwritable: the disk is full or read-only.
     """
     path = Path(workdir) / FILE
-    line = json.dumps({"step": step, "total": total, **_present()}) + "\n"
+    said = {"changes": list(changes)} if changes else {}
+    line = json.dumps({"step": step, "total": total, **said, **_present()}) + "\n"
     with storage.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         ordinary.written(path, line.encode(), append=True)

@@ -5,6 +5,7 @@ import os
 import pathlib
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,6 +188,17 @@ def test_a_finished_run_says_so_and_another_config_is_refused(config, straight):
     longer = run(config, straight, "--config.duration=80 steps")
     assert longer.returncode == 2 and "duration was '60 steps'" in longer.stderr
     assert "take another work directory; a run of another length" in longer.stderr
+
+
+def test_a_run_goes_on_otherwise_where_somebody_asks_for_it(config, straight, tmp_path):
+    workdir = shutil.copytree(straight, tmp_path / "run")
+    changes = ("--resume_with=duration=62 steps", "--resume_with=batch=16")
+    longer = run(config, workdir, *changes)
+    assert longer.returncode == 0, longer.stderr
+    assert "over 62 steps, and step 60 is at 97 % of them" in longer.stderr
+    assert "the order of the samples is another from here on" in longer.stderr
+    assert steps_taken(workdir) == 62 == starts.read(workdir)[-1]["total"]
+    assert any("batch was" in change for change in starts.read(workdir)[-1]["changes"])
 
 
 def test_a_second_run_in_a_directory_is_refused(config, tmp_path):

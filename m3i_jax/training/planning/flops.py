@@ -98,7 +98,11 @@ def count(fn: Any, *args: Any) -> int:
     Raises:
       ValueError: a product inside a loop whose length is not known before it runs.
     """
-    jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
+    return of(jax.make_jaxpr(fn)(*args).jaxpr)
+
+
+def of(jaxpr: core.Jaxpr) -> int:
+    """FLOPs of what has been traced; see `count`."""
     # Rules of differentiation also state gradients that nobody asked for; XLA removes them too.
     live, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
     return _count(live)

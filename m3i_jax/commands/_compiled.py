@@ -1,0 +1,54 @@
+"""Compiled programs are kept between runs, in the user's cache: a second start compiles nothing."""
+
+import logging
+import os
+from pathlib import Path
+
+from m3i_jax.command_flags import switch
+
+LOG = logging.getLogger(__name__)
+LARGEST = 2 * 2**30  # bytes; what was not used for longest goes first
+SHORTEST = 0.3  # seconds of compilation from which on a program is kept
+KEEP = switch("compilation_cache", "Whether compiled programs are kept for the next run.", on=True)
+
+
+def home() -> Path:
+    """Where they are kept unless JAX_COMPILATION_CACHE_DIR says another folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "m3i_jax" / "compiled"
+
+
+def keep() -> None:
+    """Has JAX keep what it compiles, unless somebody says no; says where, and how much it is.
+
+    What cannot be written is no reason not to train: JAX warns, and compiles.
+    """
+    import jax
+
+    if not KEEP.value:
+        jax.config.update("jax_enable_compilation_cache", False)
+        return
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):  # theirs, and theirs to bound
+        return
+    folder = home()
+    size = pruned(folder, LARGEST)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST)
+    LOG.info("compiled programs are kept in %s (%d MB); --nocompilation_cache keeps none",
+             folder, round(size / 1e6))  # fmt: skip
+
+
+def pruned(folder: Path, most: int) -> int:
+    """Removes the files used least recently until `most` bytes are left; returns those that are."""
+    try:
+        stats = [(max(s.st_atime, s.st_mtime), s.st_size, file)
+                 for file in folder.iterdir() if (s := file.stat())]  # fmt: skip
+    except OSError:  # it is not there yet, or another process is removing
+        return 0
+    size = sum(one for _, one, _ in stats)
+    for _, one, file in sorted(stats):
+        if size <= most:
+            break
+        file.unlink(missing_ok=True)
+        size -= one
+    return size

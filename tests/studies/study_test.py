@@ -74,6 +74,15 @@ def test_a_run_is_its_config_but_for_length_seed_and_what_is_logged(cases, costs
     assert job.workdir == tmp_path / "d" / "seed_1"
 
 
+def test_the_first_seed_of_a_study_with_a_page_keeps_what_it_shows(cases, costs, tmp_path):
+    how = dict(reference=cases[0], steps=120, seeds=2, pictured=True)
+    first, second = (job.config for job in study.plan(cases[:1], tmp_path, **how))
+    assert (first.log["every"], first.log["images"], first.monitor["every"]) == (2, 60, 30)
+    assert (second.log["images"], second.monitor["every"]) == (0, 0)
+    same = ("data", "encoder", "objective", "optimizer", "duration", "warmup", "batch")
+    assert all(getattr(first, name) == getattr(second, name) for name in same)
+
+
 def test_cases_are_chosen_by_name(cases):
     studies = [Study("one", tuple(cases[:2])), Study("two", tuple(cases[2:]))]
     assert study.choose(studies, []) == studies

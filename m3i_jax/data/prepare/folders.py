@@ -1,16 +1,24 @@
-"""Prepared copies as a folder of images: SPLIT/CLASS/NUMBER.jpg, captions beside them."""
+"""Prepared copies as a folder of images: SPLIT/CLASS/NUMBER.jpg, captions beside them.
+
+What is said of their pixels is in `annotations/SPLIT/`, where no reader takes a mask for an image:
+
+    NUMBER.mask.png   NUMBER.depth.npy   NUMBER.json: "box" and "points", see `annotation_forms`
+"""
 
 import hashlib
 import io
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from m3i_jax import ordinary
 from m3i_jax.build import ConfigError
 from m3i_jax.data.prepare.parts import Part
 from m3i_jax.data.prepare.rows import Row
+from m3i_jax.data.sources.annotations import Annotations
 from m3i_jax.data.sources.decoding import FORMATS, SUFFIXES
 from m3i_jax.data.sources.folder_names import is_system
 from m3i_jax.data.sources.manifest import Stored
@@ -18,6 +26,7 @@ from m3i_jax.data.sources.protocol import listed
 from m3i_jax.data.sources.split_words import is_piece, is_round, qualified, split_of
 
 LONGEST = 200  # bytes of the name of a folder
+ANNOTATIONS = "annotations"  # a folder beside those of the splits
 _PARTING = "/\\\0\n\r"
 
 
@@ -68,7 +77,22 @@ def files(part: Part, place: int, row: Row) -> list[tuple[str, bytes]]:
     stem = "/".join([*parents, f"{place:09d}"])
     image = [(stem + suffix(row.record.image), row.record.image)]
     texts = [(f"{stem}.txt", "".join(f"{x}\n" for x in row.record.captions).encode())]
-    return image + texts * bool(row.record.captions)
+    said = _said(row.record.annotations, f"{ANNOTATIONS}/{part.split}/{place:09d}")
+    return image + texts * bool(row.record.captions) + said
+
+
+def _said(of: Annotations, stem: str) -> list[tuple[str, bytes]]:
+    """The files of annotations."""
+    files = []
+    if of.mask is not None:
+        Image.fromarray(of.mask).save(content := io.BytesIO(), "PNG")
+        files.append((f"{stem}.mask.png", content.getvalue()))
+    if of.depth is not None:
+        np.save(content := io.BytesIO(), of.depth)
+        files.append((f"{stem}.depth.npy", content.getvalue()))
+    named = {"box": of.box, "points": of.points}
+    table = {name: values.tolist() for name, values in named.items() if values is not None}
+    return files + [(f"{stem}.json", json.dumps(table).encode())] * bool(table)
 
 
 def suffix(data: bytes) -> str:

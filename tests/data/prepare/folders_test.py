@@ -1,11 +1,16 @@
 """Folders of images: names that are read as they were written, or refused."""
 
+import json
+
+import numpy as np
 import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.prepare import folders
 from m3i_jax.data.prepare.parts import parts
 from m3i_jax.data.prepare.rows import Row
+from m3i_jax.data.sources import annotation_forms as forms
+from m3i_jax.data.sources.annotations import Annotations
 from m3i_jax.data.sources.image_folder import image_folder
 from m3i_jax.data.sources.record import Record
 from tests.faulty_folder import MARKUP, encoded, picture
@@ -31,6 +36,28 @@ def test_what_is_written_is_read(tmp_path):
     source = image_folder(str(tmp_path), split="train")
     assert source.classes == (MARKUP, "ant") and [source[i].label for i in (0, 1)] == [0, 1]
     assert source[0].captions == ("one", "two")
+
+
+def test_what_is_said_of_pixels_lies_beside_and_is_no_image(tmp_path):
+    (part,) = parts("train", Two(), count=1, seed=None)
+    mask = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    box, points = np.float32([0, 1, 2, 3]), np.float32([[1, 2, 2], [0, 0, 0]])
+    said = Annotations(mask, box, mask / np.float32(3), points)
+    rows = [Row(0, "x", Record(encoded(picture(0)), 1, ("one",), "x", said))]
+    rows += [Row(1, "y", Record(encoded(picture(1)), 0, (), "y", Annotations(box=box)))]
+    folders.write(tmp_path, part, rows)
+    beside = tmp_path / "annotations" / "train"
+    assert sorted(p.name for p in beside.iterdir()) == [
+        "000000000.depth.npy", "000000000.json", "000000000.mask.png", "000000001.json",
+    ]  # fmt: skip
+    assert (forms.mask((beside / "000000000.mask.png").read_bytes()) == mask).all()
+    assert (np.load(beside / "000000000.depth.npy") == said.depth).all()
+    table = json.loads((beside / "000000000.json").read_text())
+    assert (forms.box(table["box"]) == box).all() and (
+        forms.points(table["points"]) == points
+    ).all()
+    source = image_folder(str(tmp_path), split="train")
+    assert len(source) == 2 and source.classes == (MARKUP, "ant")
 
 
 @pytest.mark.parametrize("name", ["a/b", "", ".x", "train", "fold_1", " x", "@eaDir", "é" * 101])

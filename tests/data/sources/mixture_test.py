@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from m3i_jax import data
+from m3i_jax import cli, data
 from m3i_jax.build import ConfigError
 from m3i_jax.data.order import epoch_length
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import NoSplit, component_of
 from m3i_jax.data.sources.unreadable import robust
+from tests.drawn_records import drawn, tar
 
 RNG = np.random.default_rng(0)
 PETS = dict(count=5, classes=["cat", "dog"], labels=[0, 1, 0, 1, 1])
@@ -184,3 +185,28 @@ def test_what_is_no_mixture_is_a_sentence(blocks):
         "weight": 1}}, epoch_of="pets")  # fmt: skip
     said("config.data.of.pets.*'roots'.*'root'", {"pets": {"name": "arrays", "roots": "x"}})
     said("of.more is a mixture", {"more": {"name": "mixture", "of": {"pets": pets}}})
+
+
+def test_the_papers_mixture_is_read_from_files_of_its_layouts(tmp_path, monkeypatch):
+    """LAION, YFCC and CC12M as img2dataset writes them, ImageNet-22k as its archive is."""
+    monkeypatch.chdir(tmp_path)
+    records = drawn(8)
+    for name, count in (("laion400m", 8), ("yfcc15m", 4), ("cc12m", 2)):
+        members = []
+        for n, one in enumerate(records[:count]):
+            said = json.dumps({"caption": one.caption, "status": "success"}).encode()
+            members += [(f"{n:09d}.png", one.png), (f"{n:09d}.json", said)]
+        tar(tmp_path / "data" / name / "00000.tar", members)
+    classes = []
+    for n, one in enumerate(records[:4]):
+        tar(tmp_path / f"n{n}.tar", [(f"n{n}_1.png", one.png)])
+        classes.append((f"n{n}.tar", (tmp_path / f"n{n}.tar").read_bytes()))
+    tar(tmp_path / "data" / "imagenet22k" / "fall11_whole.tar", classes)
+    block = cli.load("mixture/m3i_internimage_h").to_dict()["data"]
+    found = data.source(block, split="train")
+    assert [(c.name, c.length, c.weight) for c in found.components] == [
+        ("cc12m", 2, None), ("imagenet22k", 4, None), ("laion400m", 8, None), ("yfcc15m", 4, None)
+    ]  # fmt: skip
+    assert found.labels.tolist() == [-1] * 2 + [0, 1, 2, 3] + [-1] * 12
+    assert found.classes == ("n0", "n1", "n2", "n3")
+    assert [bool(text) for text in found.captions()] == [True] * 2 + [False] * 4 + [True] * 12

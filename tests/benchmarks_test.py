@@ -130,3 +130,10 @@ def test_measures_of_attention_beside_the_forward_pass(tmp_path):
     found = json.loads(file.read_text())
     assert 0 < found["low"] <= found["ratio"] <= found["high"] and found["image"] == 32
     assert "forward passes" in done.stdout
+
+
+@pytest.mark.slow
+def test_sources_are_opened():
+    done = benchmark("--records", "40", "--source", "arrays", program="sources")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("ms a record") == 2

@@ -7,7 +7,7 @@ from flax import linen as nn
 from m3i_jax.build import ConfigError
 from m3i_jax.decoders.tokens import blocks, with_class
 from m3i_jax.nn.blocks import check_blocks
-from m3i_jax.nn.choices import Dtype, QkvBias, Remat
+from m3i_jax.nn.choices import Core, Dtype, QkvBias, Remat
 from m3i_jax.nn.relative import RelativeBias
 from m3i_jax.ranges import Depth, Gain, Heads, Ratio
 from m3i_jax.types import Features, Grid
@@ -25,7 +25,7 @@ class ClassBranch(nn.Module):
       relative_bias: a relative position bias shared by these blocks, starting at zero; the official
         code adds the encoder's.
       qkv_bias, layer_scale: as in the encoder.
-      dtype, scan, remat: see `blocks.stack`.
+      dtype, scan, remat: see `blocks.stack`.  attention: its core, see `attend.CORES`.
     """
 
     layer: Depth = 9
@@ -38,6 +38,7 @@ class ClassBranch(nn.Module):
     dtype: Dtype = "float32"
     scan: bool = True
     remat: Remat = "none"
+    attention: Core = "auto"
 
     geometry_inputs: ClassVar[tuple[str, ...]] = ("grid",)
 
@@ -51,6 +52,7 @@ class ClassBranch(nn.Module):
             depth=self.depth,
             dtype=self.dtype,
             remat=self.remat,
+            attention=self.attention,
             qkv_bias=self.qkv_bias,
         )
 

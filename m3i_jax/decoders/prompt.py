@@ -12,7 +12,7 @@ from jaxtyping import Float
 from m3i_jax import masks
 from m3i_jax.build import ConfigError
 from m3i_jax.decoders.tokens import absolute, blocks, check_sizes, fill, mask_token, with_class
-from m3i_jax.nn.choices import Dtype, Remat
+from m3i_jax.nn.choices import Core, Dtype, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.ranges import Depth, Head, Heads, Ratio, Width
@@ -30,7 +30,7 @@ class Prompt(nn.Module):
       out: width of the result.
       width, depth, heads, mlp_ratio: of the blocks.
       class_token: predict that of the class token, too, in front of the cells (MILAN).
-      dtype, scan, remat: see `blocks.stack`.
+      dtype, scan, remat: see `blocks.stack`.  attention: its core, see `attend.CORES`.
     """
 
     out: Head
@@ -42,6 +42,7 @@ class Prompt(nn.Module):
     dtype: Dtype = "float32"
     scan: bool = True
     remat: Remat = "none"
+    attention: Core = "auto"
 
     geometry_inputs: ClassVar[tuple[str, ...]] = ("grid",)
 

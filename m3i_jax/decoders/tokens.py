@@ -53,6 +53,7 @@ def blocks(
         depth=module.depth,
         scan=module.scan,
         remat=module.remat,
+        attention=module.attention,
         heads=module.heads,
         mlp_ratio=module.mlp_ratio,
         norm=NORMS[norm],
@@ -71,6 +72,7 @@ def check_sizes(what: str, module: nn.Module) -> None:
         depth=module.depth,
         dtype=module.dtype,
         remat=module.remat,
+        attention=module.attention,
         mlp_ratio=module.mlp_ratio,
     )
     if module.width % 4:

@@ -11,7 +11,7 @@ from m3i_jax import geometry
 from m3i_jax.build import ConfigError
 from m3i_jax.decoders.tokens import absolute, blocks, check_sizes, fill, mask_token, with_class
 from m3i_jax.nn.blocks import check_choice
-from m3i_jax.nn.choices import Dtype, Norm, Remat
+from m3i_jax.nn.choices import Core, Dtype, Norm, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import NORMS, LayerNorm
 from m3i_jax.ranges import Depth, Head, Heads, Range, Ratio, Width
@@ -29,7 +29,7 @@ class Infill(nn.Module):
       out: width of the result.
       width, depth, heads, mlp_ratio: of the blocks.
       head: "linear", W_out alone; or "tanh", W_out tanh(W_fc · + b_fc), VQ-KD's.
-      dtype, scan, remat: see `blocks.stack`.
+      dtype, scan, remat: see `blocks.stack`.  attention: its core, see `attend.CORES`.
     """
 
     out: Head
@@ -41,6 +41,7 @@ class Infill(nn.Module):
     dtype: Dtype = "float32"
     scan: bool = True
     remat: Remat = "none"
+    attention: Core = "auto"
 
     geometry_inputs: ClassVar[tuple[str, ...]] = ("grid",)
 
@@ -87,7 +88,7 @@ class Query(nn.Module):
       embed: W_in; False passes tokens that have the width already (behind a projector).
       class_token: give the class token to the blocks too, with zero position.
       norm_out: a norm in front of W_out.
-      dtype, scan, remat: see `blocks.stack`.
+      dtype, scan, remat: see `blocks.stack`.  attention: its core, see `attend.CORES`.
     """
 
     out: Head
@@ -102,6 +103,7 @@ class Query(nn.Module):
     dtype: Dtype = "float32"
     scan: bool = True
     remat: Remat = "none"
+    attention: Core = "auto"
 
     geometry_inputs: ClassVar[tuple[str, ...]] = ("grid", "source", "target", "target_grid")
 
@@ -183,7 +185,7 @@ class Projector(nn.Module):
       depth, heads, mlp_ratio: of the blocks.
       norm: "batch" over batch and tokens, or "layer".
       class_token: let the class token take part.
-      dtype, scan, remat: see `blocks.stack`.
+      dtype, scan, remat: see `blocks.stack`.  attention: its core, see `attend.CORES`.
     """
 
     width: Annotated[int, Range(0, 2**17)] = 0
@@ -195,6 +197,7 @@ class Projector(nn.Module):
     dtype: Dtype = "float32"
     scan: bool = True
     remat: Remat = "none"
+    attention: Core = "auto"
 
     geometry_inputs: ClassVar[tuple[str, ...]] = ()
 

@@ -19,7 +19,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import windows
 from m3i_jax.nn.blocks import REMAT, check_blocks, check_choice, drop_rates
-from m3i_jax.nn.choices import DropPathSchedule, Dtype, HideOrNot, Remat
+from m3i_jax.nn.choices import Core, DropPathSchedule, Dtype, HideOrNot, Remat
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.nn.observe import per_block
@@ -60,6 +60,7 @@ class SwinV2(nn.Module):
       drop_path: highest stochastic-depth rate, of all stages.
       drop_path_schedule: how it rises over the blocks, "linear", or not, "uniform".
       dtype: of the products.  scan, remat: how the blocks are compiled, see `blocks.stack`.
+      attention: its core, see `attend.CORES`.
     """
 
     width: Width
@@ -79,6 +80,7 @@ class SwinV2(nn.Module):
     dtype: Dtype = "float32"
     scan: bool = True
     remat: Remat = "none"
+    attention: Core = "auto"
 
     kind: ClassVar[str] = "image"
 
@@ -143,6 +145,7 @@ class SwinV2(nn.Module):
                 depth=depth,
                 dtype=self.dtype,
                 remat=self.remat,
+                attention=self.attention,
                 mlp_ratio=self.mlp_ratio,
                 drop_path=self.drop_path,
                 schedule=self.drop_path_schedule,
@@ -206,6 +209,7 @@ class SwinV2(nn.Module):
                 drop=train and self.drop_path > 0,
                 scan=self.scan,
                 remat=self.remat,
+                attention=self.attention,
                 keep_layers=layers,
                 keep_attention=attention,
                 dtype=jnp.dtype(self.dtype),
@@ -288,6 +292,7 @@ class Stage(nn.Module):
     drop: bool
     scan: bool
     remat: str
+    attention: str
     keep_layers: ObserveLayers
     keep_attention: ObserveAttention
     dtype: DTypeLike
@@ -314,6 +319,7 @@ class Stage(nn.Module):
             drop=self.drop,
             keep_layers=self.keep_layers,
             keep_attention=self.keep_attention,
+            core=self.attention,
             dtype=self.dtype,
             name="blocks",
         )

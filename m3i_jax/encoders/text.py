@@ -16,7 +16,7 @@ from jaxtyping import Int
 
 from m3i_jax.nn.activations import ACTIVATIONS
 from m3i_jax.nn.blocks import check_blocks, check_choice, stack
-from m3i_jax.nn.choices import Activation, Dtype, Remat
+from m3i_jax.nn.choices import Activation, Core, Dtype, Remat
 from m3i_jax.nn.initial import Init
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, UnitNorm
@@ -47,7 +47,7 @@ class Text(nn.Module):
       projection: width of a Linear on the feature; None = none.
       projection_bias: whether that has a bias (SigLIP).
       unit_norm: features of length 1.
-      dtype, scan, remat: see `blocks.stack`.
+      dtype, scan, remat: see `blocks.stack`.  attention: its core, see `attend.CORES`.
     """
 
     width: Width
@@ -70,6 +70,7 @@ class Text(nn.Module):
     dtype: Dtype = "float32"
     scan: bool = True
     remat: Remat = "none"
+    attention: Core = "auto"
 
     kind: ClassVar[str] = "text"
     grid: ClassVar[None] = None
@@ -97,6 +98,7 @@ class Text(nn.Module):
             depth=self.depth,
             dtype=self.dtype,
             remat=self.remat,
+            attention=self.attention,
             mlp_ratio=self.mlp_ratio,
         )
 
@@ -117,6 +119,7 @@ class Text(nn.Module):
             mask=self._mask(tokens),
             scan=self.scan,
             remat=self.remat,
+            attention=self.attention,
             heads=self.heads,
             mlp_ratio=self.mlp_ratio,
             norm=norm,

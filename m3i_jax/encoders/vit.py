@@ -20,7 +20,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn.activations import ACTIVATIONS
 from m3i_jax.nn.blocks import check_blocks, check_choice, stack
-from m3i_jax.nn.choices import Activation, DropPathSchedule, Dtype, QkvBias, Remat, WeightInit
+from m3i_jax.nn.choices import Activation, Core, DropPathSchedule, Dtype, QkvBias, Remat, WeightInit
 from m3i_jax.nn.initial import INITS
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
@@ -68,6 +68,7 @@ class ViT(nn.Module):
         with the normal cut off at one deviation besides.
       dtype: of the matrix products.
       scan, remat: how the blocks are compiled, see `blocks.stack`; no effect on parameters.
+      attention: its core, see `attend.CORES`; no effect on parameters.
     """
 
     width: Width
@@ -96,6 +97,7 @@ class ViT(nn.Module):
     dtype: Dtype = "float32"
     scan: bool = True
     remat: Remat = "none"
+    attention: Core = "auto"
 
     kind: ClassVar[str] = "image"
 
@@ -145,6 +147,7 @@ class ViT(nn.Module):
             depth=self.depth,
             dtype=self.dtype,
             remat=self.remat,
+            attention=self.attention,
             mlp_ratio=self.mlp_ratio,
             drop_path=self.drop_path,
             schedule=self.drop_path_schedule,
@@ -291,6 +294,7 @@ class ViT(nn.Module):
             train=train,
             scan=self.scan,
             remat=self.remat,
+            attention=self.attention,
             heads=self.heads,
             mlp_ratio=self.mlp_ratio,
             qkv_bias=self.qkv_bias,

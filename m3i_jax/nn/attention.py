@@ -10,9 +10,11 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Bool, Float, Int
 
+from m3i_jax.nn.attend import attend, chosen, platform, product, scores
 from m3i_jax.nn.initial import Init
-from m3i_jax.nn.linear import Linear, einsum
+from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.observe import attended
+from m3i_jax.nn.packed import attend_packed
 from m3i_jax.types import Array, ObserveAttention, Observed, Scores
 
 
@@ -67,7 +69,7 @@ class Attention(nn.Module):
     qkv_bias may be "qv", BEiT's: a bias on a key moves all scores of a query alike. `relative`
     makes the module whose result for the cells is added to the scores, a `RelativeBias`. Each
     weight is dropped with probability `dropout`, and the others scaled to keep the mean, with keys
-    from the stream "droppath".
+    from the stream "droppath". `core` is one of `attend.CORES`; weights that are dropped are kept.
     """
 
     heads: int
@@ -76,39 +78,52 @@ class Attention(nn.Module):
     kernel_init: Init = Init()
     report: ObserveAttention = False
     dropout: float = 0.0
+    core: str = "auto"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Tokens, shared: Shared) -> tuple[Tokens, Attended | Observed | None]:
         """x (B, n, D) -> (B, n, D) in `dtype`, and with `report` the weights (B, heads, q, k)."""
-        batch, count, width = x.shape
-        seen = x
+        seen, biases = x, () if shared.bias is None else (shared.bias,)
         if shared.context is not None:
             seen = jnp.concatenate([shared.context.astype(x.dtype), x], axis=1)
-        q, k, v = self._project(seen)
-        q = q[:, :, seen.shape[1] - count :]
-        scores = einsum("bhqd,bhkd->bhqk", q, k) * (width // self.heads) ** -0.5
-        if shared.bias is not None:
-            scores = scores + shared.bias
         if self.relative is not None:
-            scores = scores + self.relative(name="relative_position")(shared.cells)
-        if shared.mask is not None:
-            # Finite, so that a row with nothing to attend to (an empty text) is not NaN.
-            scores = jnp.where(shared.mask, scores, jnp.finfo(jnp.float32).min)
-        weights = attended(self.report, Scores(scores))
-        used = softmax(scores, self.dtype)
+            biases += (self.relative(name="relative_position")(shared.cells),)
+        qkv, weights = self._project(seen), None
+        if self.report or self.dropout:
+            logits = scores(*self._of_heads(qkv, x.shape[1])[:3], biases, shared.mask)
+            weights = attended(self.report, Scores(logits))
         if self.dropout:
-            keep = 1.0 - self.dropout
-            kept = jax.random.bernoulli(self.make_rng("droppath"), keep, used.shape)
-            used = jnp.where(kept, used / keep, 0.0)
-        y = einsum("bhqk,bhkd->bhqd", used, v).astype(self.dtype)
-        y = y.transpose(0, 2, 1, 3).reshape(batch, count, width)
-        y = Linear(width, True, self.kernel_init.proj, self.dtype, name="proj")(y)
+            v = self._of_heads(qkv, x.shape[1])[3]
+            y = product("...hqk,...khd->...qhd", self._dropped(logits), v)
+            y = y.astype(self.dtype).reshape(x.shape)
+        else:
+            y = self._attended(qkv, x.shape[1], biases, shared.mask)
+        y = Linear(x.shape[-1], True, self.kernel_init.proj, self.dtype, name="proj")(y)
         return y, weights
 
+    def _attended(self, qkv, count, biases, mask):
+        """The core, computed as suits the rows and where they are; of the last `count` queries."""
+        tokens, width = qkv.shape[1], qkv.shape[2] // 3
+        plain = not biases and mask is None and tokens == count
+        core = chosen(self.core, plain=plain, tokens=tokens, width=width, dtype=self.dtype)
+        if core == "pallas":
+            return attend_packed(self.heads, platform() != "tpu", qkv)
+        scale, q, k, v = self._of_heads(qkv, count)
+        if core == "cudnn":
+            y = jax.nn.dot_product_attention(q, k, v, scale=scale, implementation="cudnn")
+            return y.reshape(*y.shape[:2], width)
+        return attend(scale, core == "keep", q, k, v, biases, mask)
+
+    def _dropped(self, logits):
+        """The weights in use."""
+        used, keep = softmax(logits, self.dtype), 1.0 - self.dropout
+        kept = jax.random.bernoulli(self.make_rng("droppath"), keep, used.shape)
+        return jnp.where(kept, used / keep, 0.0)
+
     def _project(self, x):
-        """Queries, keys and values, (3, B, heads, n, D/heads)."""
-        batch, count, width = x.shape
+        """Queries, keys and values side by side, (B, n, 3D) = (q|k|v, heads, D/heads)."""
+        width = x.shape[-1]
         fused = self.qkv_bias is True
         qkv = Linear(3 * width, fused, self.kernel_init.qkv, self.dtype, name="qkv")(x)
         if self.qkv_bias == "qv":
@@ -116,5 +131,10 @@ class Attention(nn.Module):
             q, v = (self.param(f"{i}_bias", zeros, (width,), jnp.float32) for i in "qv")
             bias = jnp.concatenate([q, jnp.zeros_like(q), v])
             qkv = (qkv.astype(jnp.float32) + bias[None, None]).astype(self.dtype)
-        qkv = qkv.reshape(batch, count, 3, self.heads, width // self.heads)
-        return qkv.transpose(2, 0, 3, 1, 4)
+        return qkv
+
+    def _of_heads(self, qkv, count):
+        """Scale, queries of the last `count` rows, keys and values, (B, n, heads, D/heads)."""
+        dim = qkv.shape[-1] // 3 // self.heads
+        qkv = qkv.reshape(*qkv.shape[:2], 3, self.heads, dim)
+        return dim**-0.5, qkv[:, qkv.shape[1] - count :, 0], qkv[:, :, 1], qkv[:, :, 2]

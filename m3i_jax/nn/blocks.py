@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.nn.activations import gelu
+from m3i_jax.nn.attend import CORES
 from m3i_jax.nn.attention import Attention, Bias, Cells, Context, Mask, Shared, Tokens
 from m3i_jax.nn.initial import Init
 from m3i_jax.nn.linear import SAVED
@@ -83,6 +84,7 @@ class TransformerBlock(nn.Module):
     activation: Callable = gelu
     kernel_init: Init = Init()
     attention_dropout: float = 0.0
+    attention: str = "auto"
     dtype: DTypeLike = jnp.float32
     drop: bool = False
     keep_layers: ObserveLayers = False
@@ -105,6 +107,7 @@ class TransformerBlock(nn.Module):
             init,
             self.keep_attention,
             self.attention_dropout,
+            self.attention,
             self.dtype,
             name="attn",
         )
@@ -202,6 +205,7 @@ def check_blocks(
     depth: int,
     dtype: str,
     remat: str,
+    attention: str = "auto",
     drop_path: float = 0.0,
     schedule: str = "linear",
     qkv_bias: bool | str = True,
@@ -227,6 +231,7 @@ def check_blocks(
         check_choice(what, "qkv_bias", qkv_bias, ("qv",))
     check_choice(what, "dtype", dtype, DTYPES)
     check_choice(what, "remat", remat, REMAT)
+    check_choice(what, "attention", attention, CORES)
     check_choice(what, "drop_path_schedule", schedule, SCHEDULES)
 
 

@@ -31,7 +31,7 @@ def dot(
 
     dW = x^T g is summed over all leading dimensions and stays in the dtype of w.
     """
-    return _contract(x, w.astype(x.dtype), (x.ndim - 1,), (0,)).astype(x.dtype)
+    return contract(x, w.astype(x.dtype), (x.ndim - 1,), (0,)).astype(x.dtype)
 
 
 def _dot_forward(x, w):
@@ -42,8 +42,8 @@ def _dot_backward(saved, g):
     x, w = saved
     g = g.astype(x.dtype)
     leading = tuple(range(x.ndim - 1))
-    dx = _contract(g, w.astype(x.dtype), (g.ndim - 1,), (1,)).astype(x.dtype)
-    dw = _contract(x, g, leading, leading).astype(w.dtype)
+    dx = contract(g, w.astype(x.dtype), (g.ndim - 1,), (1,)).astype(x.dtype)
+    dw = contract(x, g, leading, leading).astype(w.dtype)
     return dx, dw
 
 
@@ -76,7 +76,13 @@ def _einsum_backward(spec, saved, g):
 einsum.defvjp(_einsum_forward, _einsum_backward)
 
 
-def _contract(x, y, over_x, over_y):
+def contract(
+    x: Float[Array, "*one"],
+    y: Float[Array, "*other"],
+    over_x: tuple[int, ...],
+    over_y: tuple[int, ...],
+) -> Float[Array, "*out"]:
+    """x y summed over these axes of either, in float32: what `dot` is made of."""
     dimensions = ((over_x, over_y), ((), ()))
     return lax.dot_general(x, y, dimensions, preferred_element_type=_accumulator(x))
 
@@ -99,11 +105,33 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions out"]:
         """x (..., k) -> (..., features) in `dtype`."""
-        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
+        kernel, bias = weights(self, x.shape[-1])
         y = dot(x.astype(self.dtype), kernel)
-        if not self.bias:
+        if bias is None:
             return y
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         # Added in float32 so that its gradient is summed in float32; the casts fuse away.
         shape = (1,) * (y.ndim - 1) + (self.features,)
         return (y.astype(jnp.float32) + bias.reshape(shape)).astype(self.dtype)
+
+
+class Weights(nn.Module):
+    """The parameters of a `Linear` of the same fields, for operations that hold several layers."""
+
+    features: int
+    bias: bool = True
+    kernel_init: Callable = nn.initializers.xavier_uniform()
+
+    @nn.compact
+    def __call__(self, width: int) -> tuple[Float[Array, "dim out"], Float[Array, " out"] | None]:
+        """Kernel (width, features) and bias (features,), None without one."""
+        return weights(self, width)
+
+
+def weights(
+    module: Linear | Weights, width: int
+) -> tuple[Float[Array, "dim out"], Float[Array, " out"] | None]:
+    """Kernel and bias of a linear layer for inputs of `width`, as parameters of `module`."""
+    shape = width, module.features
+    kernel = module.param("kernel", module.kernel_init, shape, jnp.float32)
+    zeros = nn.initializers.zeros
+    return kernel, module.param("bias", zeros, shape[1:], jnp.float32) if module.bias else None

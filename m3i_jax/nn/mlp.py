@@ -1,16 +1,62 @@
-"""The two layers of a block that treat every token by itself."""
+"""The two layers of a block that treat every token by itself, as one operation."""
 
+import functools
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from m3i_jax.nn.activations import gelu
 from m3i_jax.nn.initial import Init
-from m3i_jax.nn.linear import Linear
+from m3i_jax.nn.linear import SAVED, Weights, contract
 from m3i_jax.types import Array
+
+# Kernel and bias of a layer.
+Layer = tuple[Float[Array, "dim out"], Float[Array, " out"]]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def two_layers(
+    activation: Callable, x: Float[Array, "*positions dim"], first: Layer, second: Layer
+) -> Float[Array, "*positions out"]:
+    """φ(x W₁ + b₁) W₂ + b₂, for x (..., k) in the compute dtype, which is that of the result.
+
+    Products accumulate in float32, in which biases and φ are evaluated, too. The backward pass is
+    stated by hand and keeps x and the hidden layer in front of φ: by itself it would keep that
+    layer behind φ as well, the largest array of a block.
+    """
+    return _two_layers_forward(activation, x, first, second)[0]
+
+
+def _two_layers_forward(activation, x, first, second):
+    hidden = checkpoint_name(_layer(x, first), SAVED)
+    return _layer(activation(hidden), second), (x, hidden, first, second)
+
+
+def _two_layers_backward(activation, saved, g):
+    x, hidden, (w1, b1), (w2, b2) = saved
+    leading, g = tuple(range(x.ndim - 1)), g.astype(x.dtype)
+    y, pull = jax.vjp(activation, hidden.astype(jnp.promote_types(x.dtype, jnp.float32)))
+    (dh,) = pull(contract(g, w2.astype(g.dtype), (g.ndim - 1,), (1,)))
+    dw2 = contract(y.astype(x.dtype), g, leading, leading).astype(w2.dtype)
+    db1, db2 = (d.astype(b1.dtype).sum(leading) for d in (dh, g))
+    dh = dh.astype(x.dtype)
+    dw1 = contract(x, dh, leading, leading).astype(w1.dtype)
+    dx = contract(dh, w1.astype(x.dtype), (dh.ndim - 1,), (1,)).astype(x.dtype)
+    return dx, (dw1, db1), (dw2, db2)
+
+
+two_layers.defvjp(_two_layers_forward, _two_layers_backward)
+
+
+def _layer(x, layer):
+    kernel, bias = layer
+    y = contract(x, kernel.astype(x.dtype), (x.ndim - 1,), (0,))
+    return (y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)).astype(x.dtype)
 
 
 class Mlp(nn.Module):
@@ -24,7 +70,7 @@ class Mlp(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions dim"]:
         """x (..., D) -> (..., D) in `dtype`."""
-        hidden = round(self.ratio * x.shape[-1])
-        y = Linear(hidden, True, self.kernel_init.fc1, self.dtype, name="fc1")(x)
-        y = self.activation(y)
-        return Linear(x.shape[-1], True, self.kernel_init.fc2, self.dtype, name="fc2")(y)
+        width, hidden = x.shape[-1], round(self.ratio * x.shape[-1])
+        first = Weights(hidden, True, self.kernel_init.fc1, name="fc1")(width)
+        second = Weights(width, True, self.kernel_init.fc2, name="fc2")(hidden)
+        return two_layers(self.activation, x.astype(self.dtype), first, second)

@@ -24,7 +24,7 @@ def moments(
 
     Only `x` is kept for the backward pass.
     """
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    x = _wide(x)
     mean = x.mean(axes, keepdims=True)
     variance = jnp.square(x - mean).mean(axes, keepdims=True)
     return (x - mean) * jax.lax.rsqrt(variance + eps), mean, variance
@@ -37,22 +37,70 @@ def standardize(
     return moments(x, axes, eps)[0]
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def layer_norm(
+    x: Float[Array, "*positions dim"],
+    scale: Float[Array, " dim"],
+    bias: Float[Array, " dim"] | None,
+    eps: float,
+    dtype: DTypeLike,
+) -> Float[Array, "*positions dim"]:
+    """scale · (x - mean) / sqrt(var + eps) + bias over the last axis, in float32, as `dtype`.
+
+    The map is part of the operation so that the backward pass needs `x` and two numbers a position:
+    by itself it would keep the normalised x for the gradient of the scale.
+    """
+    return _layer_norm_forward(x, scale, bias, eps, dtype)[0]
+
+
+def _layer_norm_forward(x, scale, bias, eps, dtype):
+    wide, shape = _wide(x), (1,) * (x.ndim - 1) + scale.shape
+    mean = wide.mean(-1, keepdims=True)
+    inverse = jax.lax.rsqrt(jnp.square(wide - mean).mean(-1, keepdims=True) + eps)
+    y = (wide - mean) * inverse * scale.reshape(shape)
+    y = y if bias is None else y + bias.reshape(shape)
+    return y.astype(dtype), (x, mean, inverse, scale, bias)
+
+
+def _layer_norm_backward(eps, dtype, saved, g):
+    x, mean, inverse, scale, bias = saved
+    g, y = _wide(g), (_wide(x) - mean) * inverse
+    leading = tuple(range(x.ndim - 1))
+    gs = g * scale.reshape((1,) * len(leading) + scale.shape)
+    dx = gs - gs.mean(-1, keepdims=True) - y * (gs * y).mean(-1, keepdims=True)
+    dbias = None if bias is None else g.sum(leading).astype(bias.dtype)
+    return (inverse * dx).astype(x.dtype), (g * y).sum(leading).astype(scale.dtype), dbias
+
+
+layer_norm.defvjp(_layer_norm_forward, _layer_norm_backward)
+
+
+def _wide(x: Array) -> Array:
+    """x in float32, or wider where it is."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 class LayerNorm(nn.Module):
     """Normalises each token over its channels; parameters `scale` and `bias` (D,).
 
-    affine: whether it has these; "scale" = the scale alone.
+    affine: whether it has these; "scale" = the scale alone.  scale_init: what that starts as.
     """
 
     eps: float = 1e-6
     affine: bool | str = True
     dtype: DTypeLike = jnp.float32
+    scale_init: Callable = nn.initializers.ones
 
     @nn.compact
     def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions dim"]:
         """x (..., D) -> (..., D) in `dtype`."""
-        y = standardize(x, (x.ndim - 1,), self.eps)
-        y = _affine(self, y, bias=self.affine is True) if self.affine else y
-        return y.astype(self.dtype)
+        if not self.affine:
+            return standardize(x, (x.ndim - 1,), self.eps).astype(self.dtype)
+        width, bias = x.shape[-1:], None
+        scale = self.param("scale", self.scale_init, width, jnp.float32)
+        if self.affine is True:
+            bias = self.param("bias", nn.initializers.zeros, width, jnp.float32)
+        return layer_norm(x, scale, bias, self.eps, self.dtype)
 
 
 class BatchNorm(nn.Module):

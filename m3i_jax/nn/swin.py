@@ -5,7 +5,6 @@ Liu et al. 2022, https://arxiv.org/abs/2111.09883.
 
 import functools
 
-import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Bool, Float
@@ -14,7 +13,7 @@ from m3i_jax.nn.blocks import DropPath
 from m3i_jax.nn.initial import Init
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.mlp import Mlp
-from m3i_jax.nn.norms import LayerNorm, standardize
+from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.nn.observe import kept
 from m3i_jax.nn.windows import WindowAttention, Windows, merge, partition, places, together
 from m3i_jax.parallel.constrain import batch_sharded
@@ -36,6 +35,7 @@ class SwinBlock(nn.Module):
     drop: bool
     keep_layers: ObserveLayers
     keep_attention: ObserveAttention
+    core: str
     dtype: DTypeLike
 
     @nn.compact
@@ -49,6 +49,7 @@ class SwinBlock(nn.Module):
             cut.size,
             self.reference,
             report=self.keep_attention,
+            core=self.core,
             dtype=self.dtype,
             name="attn",
         )
@@ -62,22 +63,9 @@ class SwinBlock(nn.Module):
 
     def _branch(self, y, rate, number):
         """The branch `y` as it is added to the float32 residual stream."""
-        y = BranchNorm(name=f"norm{number}")(y)
+        # The scale starts at zero, so that the block starts as the identity.
+        y = LayerNorm(EPS, scale_init=nn.initializers.zeros, name=f"norm{number}")(y)
         return DropPath(name=f"drop_path{number}")(y, rate) if self.drop else y
-
-
-class BranchNorm(nn.Module):
-    """A layer norm whose scale starts at zero, so that the block starts as the identity."""
-
-    @nn.compact
-    def __call__(self, y: Float[Array, "*positions dim"]) -> Float[Array, "*positions dim"]:
-        """y (..., D) -> the same in float32."""
-        zeros, shape = nn.initializers.zeros, (1,) * (y.ndim - 1) + y.shape[-1:]
-        scale, bias = (
-            self.param(name, zeros, y.shape[-1:], jnp.float32).reshape(shape)
-            for name in ("scale", "bias")
-        )
-        return standardize(y, (y.ndim - 1,), EPS) * scale + bias
 
 
 class PatchMerging(nn.Module):

@@ -16,9 +16,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Bool, Float, Int
 
 from m3i_jax.build import ConfigError
-from m3i_jax.nn.attention import softmax
+from m3i_jax.nn.attend import attend, chosen, scores
 from m3i_jax.nn.initial import Init
-from m3i_jax.nn.linear import Linear, einsum
+from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import MAX_LOGIT_SCALE, UnitNorm, at_most
 from m3i_jax.nn.observe import attended
 from m3i_jax.nn.relative import relative_index
@@ -212,6 +212,7 @@ class WindowAttention(nn.Module):
     reference: Grid
     kernel_init: Init = Init.same(nn.initializers.normal(0.02))
     report: ObserveAttention = False
+    core: str = "auto"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -232,23 +233,25 @@ class WindowAttention(nn.Module):
         q, k, v = self._project(x)
         start = nn.initializers.constant(math.log(10.0))
         logit_scale = self.param("logit_scale", start, (self.heads,), jnp.float32)
-        scale = jnp.exp(at_most(logit_scale, MAX_LOGIT_SCALE)).reshape(1, 1, self.heads, 1, 1)
+        scale = jnp.exp(at_most(logit_scale, MAX_LOGIT_SCALE)).reshape(1, 1, 1, self.heads, 1)
         # On the queries rather than on the scores, which then need not be kept in float32.
         q = (UnitNorm()(q) * scale).astype(self.dtype)
         k = UnitNorm()(k).astype(self.dtype)
         bias = ContinuousBias(self.heads, self.size, self.reference, name="cpb_mlp")()
-        scores = einsum("bnhqd,bnhkd->bnhqk", q, k) + bias[None, None]
+        biases = (bias[None, None],)
         if pairs is not None:
-            scores = scores + jnp.where(pairs, 0.0, APART)[None, :, None]
-        told = where() if where and callable(self.report) else ()
-        weights = attended(self.report, Scores(scores, *told))
-        y = einsum("bnhqk,bnhkd->bnhqd", softmax(scores, self.dtype), v).astype(self.dtype)
-        y = y.transpose(0, 1, 3, 2, 4).reshape(x.shape)
+            biases += (jnp.where(pairs, 0.0, APART)[None, :, None],)
+        weights = None
+        if self.report:
+            told = where() if where and callable(self.report) else ()
+            weights = attended(self.report, Scores(scores(1.0, q, k, biases, None), *told))
+        core = chosen(self.core, plain=False, tokens=x.shape[2], width=x.shape[3], dtype=self.dtype)
+        y = attend(1.0, core == "keep", q, k, v, biases, None)
         y = Linear(x.shape[-1], True, self.kernel_init.proj, self.dtype, name="proj")(y)
         return y, weights
 
     def _project(self, x):
-        """Queries, keys and values, (3, B, n, heads, t, D/heads) in `dtype`."""
+        """Queries, keys and values, each (B, n, t, heads, D/heads) in `dtype`."""
         batch, count, length, width = x.shape
         qkv = Linear(3 * width, False, self.kernel_init.qkv, self.dtype, name="qkv")(x)
         zeros = nn.initializers.zeros
@@ -256,4 +259,4 @@ class WindowAttention(nn.Module):
         bias = jnp.concatenate([q, jnp.zeros_like(q), v]).reshape(1, 1, 1, -1)
         qkv = (qkv.astype(jnp.float32) + bias).astype(self.dtype)
         qkv = qkv.reshape(batch, count, length, 3, self.heads, width // self.heads)
-        return qkv.transpose(3, 0, 1, 4, 2, 5)
+        return qkv[..., 0, :, :], qkv[..., 1, :, :], qkv[..., 2, :, :]

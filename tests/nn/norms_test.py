@@ -53,6 +53,30 @@ def test_gradient_by_finite_differences(key):
         np.testing.assert_allclose((np.asarray(grad) * step).sum(), rise, rtol=1e-4)
 
 
+@pytest.mark.parametrize("dtype, limit", [(jnp.float32, 2e-6), (jnp.bfloat16, 2**-7)])
+@pytest.mark.parametrize("affine", [True, "scale"])
+def test_the_gradient_by_hand_is_that_of_the_formula(key, affine, dtype, limit):
+    x = 3 * jax.random.normal(key, (4, 5, 16)) + 1
+    norm, plain = LayerNorm(affine=affine, dtype=dtype), LayerNorm(affine=False)
+    params = {"scale": jnp.linspace(0.5, 2, 16), "bias": jnp.linspace(-1, 1, 16)}
+    params = params if affine is True else {"scale": params["scale"]}
+    g = jax.random.normal(jax.random.fold_in(key, 1), x.shape)
+
+    def formula(p, x):
+        y = plain.apply({}, x) * p["scale"][None, None]
+        return y + p["bias"][None, None] if "bias" in p else y
+
+    want, pull = jax.vjp(formula, params, x)
+    got, mine = jax.vjp(lambda p, x: norm.apply({"params": p}, x), params, x)
+    trees = (got, mine(g.astype(dtype))), (want, pull(g))
+    for a, b in zip(*(jax.tree.leaves(tree) for tree in trees), strict=True):
+        assert np.linalg.norm(np.float64(a) - np.float64(b)) <= limit * np.linalg.norm(b)
+    # Kept: x, two numbers for every token, and the parameters; no x that is normalised.
+    held = jax.eval_shape(lambda *a: jax.vjp(lambda p, x: norm.apply({"params": p}, x), *a)[1],
+                          params, x)  # fmt: skip
+    assert sum(leaf.size for leaf in jax.tree.leaves(held)) <= x.size + 2 * 20 + 2 * 16
+
+
 def test_batch_norm_is_global_over_devices(key):
     x = jax.random.normal(key, (16, 3, 8)) * jnp.arange(1.0, 17)[:, None, None]
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from m3i_jax.nn.swin import BranchNorm, PatchMerging, SwinBlock
+from m3i_jax.nn.swin import PatchMerging, SwinBlock
 from m3i_jax.nn.windows import fit
 
 
@@ -21,7 +21,7 @@ def test_neighbours_are_joined_column_by_column(key):
 
 def test_a_block_starts_as_the_identity(key):
     x, cut = jax.random.normal(key, (1, 4, 4, 8)), fit((4, 4), 2, shift=True)
-    block = SwinBlock(2, cut, (2, 2), 2.0, False, False, False, jnp.float32)
-    y, _ = block.init_with_output(key, x, 0.0, True)[0]
+    block = SwinBlock(2, cut, (2, 2), 2.0, False, False, False, "auto", jnp.float32)
+    (y, _), variables = block.init_with_output(key, x, 0.0, True)
     np.testing.assert_array_equal(y, x)
-    assert not BranchNorm().init_with_output(key, x)[0].any()
+    assert not any(variables["params"][f"norm{i}"]["scale"].any() for i in (1, 2))

@@ -7,9 +7,11 @@ count nothing, as is usual for "model FLOPs". XLA's own count is no substitute: 
 of a scan once.
 """
 
+import functools
+import inspect
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ import numpy as np
 from jax.extend import core
 from jax.interpreters import partial_eval
 
+from m3i_jax import decoders, encoders
 from m3i_jax.training.assemble import Run, assemble
 from m3i_jax.training.planning import peaks
 
@@ -65,15 +68,16 @@ def ceiling(run: Run) -> float | None:
 def _bare(run: Run) -> Run:
     """The run without augmentation and recomputation; the same object if it has neither."""
     config = run.config
+    kept = functools.partial(_kept, auto=run.mesh.devices.flat[0].platform == "cpu")
     plain = replace(
         config,
         duration=f"{run.total} steps",
         warmup="0 steps",
         augment={},
         crops=dict(config.crops, resize="exact") if "resize" in config.crops else config.crops,
-        encoder=_kept(config.encoder),
-        towers={name: _kept(block) for name, block in config.towers.items()},
-        decoders={name: _kept(block) for name, block in config.decoders.items()},
+        encoder=kept(config.encoder, encoders.variant),
+        towers={name: kept(block, encoders.variant) for name, block in config.towers.items()},
+        decoders={name: kept(block, decoders.variant) for name, block in config.decoders.items()},
     )
     if plain == replace(config, duration=plain.duration, warmup=plain.warmup):
         return run
@@ -85,9 +89,12 @@ def _step(run: Run) -> int:
         return count(run.step(), run.abstract, run.batch_shape())
 
 
-def _kept(block: Mapping[str, Any]) -> dict[str, Any]:
-    """A block that keeps for the backward pass what it may recompute."""
-    return {name: value for name, value in block.items() if name != "remat"}
+def _kept(block: Mapping[str, Any], variant: Callable, *, auto: bool) -> dict[str, Any]:
+    """A block that keeps for the backward pass what it may recompute. auto: unasked it does."""
+    plain = {name: value for name, value in block.items() if name not in ("remat", "attention")}
+    if auto or "attention" not in inspect.signature(variant(block["name"])).parameters:
+        return plain
+    return plain | {"attention": "keep"}
 
 
 def count(fn: Any, *args: Any) -> int:
@@ -129,8 +136,10 @@ def _equation(eqn: core.JaxprEqn) -> int:
     if name == "shard_map":  # the body is what each device does
         mesh = eqn.params["mesh"].shape
         return math.prod(mesh[axis] for axis in eqn.params["newly_manual_axes"]) * sum(inner)
-    if name in ("while", "pallas_call"):
-        raise ValueError(f"cannot count the products inside a '{name}': its length is not known")
+    if name == "pallas_call":
+        return math.prod(eqn.params["grid_mapping"].grid) * sum(inner)
+    if name == "while":
+        raise ValueError("cannot count the products inside a 'while': its length is not known")
     return sum(inner)
 
 

@@ -1,0 +1,152 @@
+"""The core of attention as one operation, softmax(s q kᵀ + biases) v, its gradient by hand.
+
+Its dearest arrays are the scores and the weights, heads · tokens of them for every token. A
+backward pass that JAX derives keeps the weights; here they may be computed again from q and k, with
+the maximum and the sum of every row, as Flash Attention does (Dao et al. 2022, §3.1,
+https://arxiv.org/abs/2205.14135): for one more product a block keeps much less.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Bool, Float
+
+from m3i_jax.build import ConfigError
+from m3i_jax.nn import packed
+from m3i_jax.types import Array
+
+# What computes the core. keep, recompute: by XLA, its weights kept for the backward pass or made
+# again. pallas: `packed`'s kernel, on TPUs. cudnn: NVIDIA's, on GPUs, in 16 bits. Of the kernels,
+# each where it can: neither knows biases or masks.
+CORES = ("auto", "keep", "recompute", "pallas", "cudnn")
+
+Heads = Float[Array, "*rows tokens heads dim"]
+Logits = Float[Array, "*rows heads queries keys"]
+Mask = Bool[Array, "*rows #heads #queries keys"]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def attend(
+    scale: float,
+    keep: bool,
+    q: Heads,
+    k: Heads,
+    v: Heads,
+    biases: tuple[Logits, ...],
+    mask: Mask | None,
+) -> Float[Array, "*rows tokens dim"]:
+    """softmax(scale · q kᵀ + Σ biases) v, the heads side by side: (..., q, heads · d).
+
+    Products are in the dtype of q, k and v and accumulate in float32, in which the softmax is.
+
+    Args:
+      scale: of the scores.
+      keep: whether the weights are kept for the backward pass, or computed again.
+      q, k, v: (..., n, heads, d); more keys than queries are allowed.
+      biases: added to the scores, each with the same number of axes, of length 1 where it is the
+        same for all.
+      mask: True = attend; of the same number of axes. A query that may attend to nothing attends
+        to all alike.
+    """
+    return _forward(scale, keep, q, k, v, biases, mask)[0]
+
+
+def scores(
+    scale: float, q: Heads, k: Heads, biases: tuple[Logits, ...], mask: Mask | None
+) -> Logits:
+    """What the softmax is of, (..., heads, q, k) float32; finfo.min where `mask` is False."""
+    s = product("...qhd,...khd->...hqk", q, k) * scale
+    for bias in biases:
+        s = s + bias
+    # Finite, so that a row with nothing to attend to (an empty text) is not NaN.
+    return s if mask is None else jnp.where(mask, s, jnp.finfo(s.dtype).min)
+
+
+def product(spec: str, x: Float[Array, "*one"], y: Float[Array, "*other"]) -> Float[Array, "*out"]:
+    """An einsum that accumulates in float32, or wider."""
+    return jnp.einsum(spec, x, y, preferred_element_type=jnp.promote_types(x.dtype, jnp.float32))
+
+
+class _Shapes(NamedTuple):
+    """Shapes of the biases: all that the gradient has to know of them where scores are kept."""
+
+    shapes: tuple[tuple[int, ...], ...]
+
+
+jax.tree_util.register_static(_Shapes)
+
+
+def _forward(scale, keep, q, k, v, biases, mask):
+    s = scores(scale, q, k, biases, mask)
+    highest = s.max(-1, keepdims=True)
+    weights = jnp.exp(s - highest)
+    total = weights.sum(-1, keepdims=True)
+    weights = weights / total
+    y = product("...hqk,...khd->...qhd", weights.astype(v.dtype), v).astype(v.dtype)
+    y = y.reshape(*y.shape[:-2], -1)
+    shapes = _Shapes(tuple(bias.shape for bias in biases))
+    rest = weights.astype(v.dtype) if keep else (highest, total, biases)
+    return y, (q, k, v, y, mask, shapes, rest)
+
+
+def _backward(scale, keep, saved, g):
+    q, k, v, y, mask, (shapes,), rest = saved
+    if keep:
+        weights = rest.astype(jnp.promote_types(v.dtype, jnp.float32))
+    else:
+        highest, total, biases = rest
+        weights = jnp.exp(scores(scale, q, k, biases, mask) - highest) / total
+    y, g = (x.reshape(q.shape).astype(v.dtype) for x in (y, g))
+    dv = product("...hqk,...qhd->...khd", weights.astype(v.dtype), g).astype(v.dtype)
+    # Σ_k p_k dp_k is g · y, a number for every query and head.
+    inner = (g.astype(weights.dtype) * y.astype(weights.dtype)).sum(-1)
+    ds = product("...qhd,...khd->...hqk", g, v) - jnp.moveaxis(inner, -1, -2)[..., None]
+    ds = weights * ds if mask is None else jnp.where(mask, weights * ds, 0.0)
+    dbiases = tuple(_summed(ds, shape) for shape in shapes)
+    ds = (ds * scale).astype(q.dtype)
+    dq = product("...hqk,...khd->...qhd", ds, k).astype(q.dtype)
+    dk = product("...hqk,...qhd->...khd", ds, q).astype(k.dtype)
+    return dq, dk, dv, dbiases, None
+
+
+attend.defvjp(_forward, _backward)
+
+
+def _summed(ds: Logits, shape: tuple[int, ...]) -> Logits:
+    """The gradient of what was broadcast from `shape` to the scores."""
+    axes = tuple(
+        i for i, (one, all_) in enumerate(zip(shape, ds.shape, strict=True)) if one != all_
+    )
+    return ds.sum(axes, keepdims=True)
+
+
+def platform() -> str:
+    """Where the traced program will run: what the mesh says, or the default backend."""
+    mesh = jax.sharding.get_abstract_mesh()
+    kind = None if mesh.empty or not mesh.abstract_device else mesh.abstract_device.device_kind
+    if kind is None:
+        return jax.default_backend()
+    return "tpu" if kind.startswith("TPU") else "cpu" if kind == "cpu" else "gpu"
+
+
+def chosen(core: str, *, plain: bool, tokens: int, width: int, dtype: DTypeLike) -> str:
+    """Which of `CORES` other than "auto" computes such rows.
+
+    plain: whether it is self-attention without biases, masks and context.
+    """
+    where = platform()
+    if core == "auto":  # CPUs: products are dear, and memory is not
+        core = {"cpu": "keep", "tpu": "pallas"}.get(where, "recompute")
+    if (core, where) in (("pallas", "gpu"), ("cudnn", "cpu"), ("cudnn", "tpu")):
+        raise ConfigError(
+            f"attention '{core}' does not run on a {where.upper()}; "
+            "take 'auto', or 'recompute', which runs on all"
+        )
+    kernel = {
+        "pallas": plain and packed.fits(tokens, width, dtype),
+        "cudnn": plain and jnp.dtype(dtype).itemsize == 2,
+    }
+    return core if kernel.get(core, True) else "recompute"

@@ -86,7 +86,7 @@ def _forward(scale, keep, q, k, v, biases, mask):
     total = weights.sum(-1, keepdims=True)
     weights = weights / total
     y = product("...hqk,...khd->...qhd", weights.astype(v.dtype), v).astype(v.dtype)
-    y = y.reshape(*y.shape[:-2], -1)
+    y = y.reshape(*y.shape[:-2], y.shape[-2] * y.shape[-1])  # -1 is refused where no row asks
     shapes = _Shapes(tuple(bias.shape for bias in biases))
     rest = weights.astype(v.dtype) if keep else (highest, total, biases)
     return y, (q, k, v, y, mask, shapes, rest)

@@ -1,7 +1,7 @@
 """What accelerators can do at most, as their makers state it; not measured here."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 # TFLOP/s of dense matrix products by the start of `device_kind`; the longest start counts.
 # float32 is what JAX's default precision does with float32 arrays: TF32 on NVIDIA's, one bfloat16
@@ -21,6 +21,29 @@ PEAKS = {
     "NVIDIA H200": {"bfloat16": 989.4, "float32": 494.7},
     "NVIDIA H200 NVL": {"bfloat16": 835, "float32": 417.5},
 }
+# GiB of memory, and GB/s between it and the chip.
+MEMORIES = {
+    "TPU v4": (32, 1228),
+    "TPU v5 lite": (16, 819),
+    "TPU v5e": (16, 819),
+    "TPU v5": (95, 2765),
+    "TPU v6 lite": (32, 1640),
+    "TPU v6e": (32, 1640),
+}
+
+
+class Chip(NamedTuple):
+    """memory: bytes.  bandwidth: GB/s.  flops: TFLOP/s by dtype."""
+
+    memory: int
+    bandwidth: float
+    flops: Mapping[str, float]
+
+
+def chip(kind: str) -> Chip | None:
+    """What a chip of this `device_kind` can do; None for those that are not in both tables."""
+    memory, flops = (_longest(table, kind) for table in (MEMORIES, PEAKS))
+    return Chip(memory[0] * 2**30, memory[1], flops) if memory and flops else None
 
 
 def peak(devices: Iterable[Any], dtype: str) -> float | None:
@@ -31,8 +54,14 @@ def peak(devices: Iterable[Any], dtype: str) -> float | None:
     """
     total = 0.0
     for device in devices:
-        starts = [start for start in PEAKS if device.device_kind.startswith(start)]
-        if not starts:
+        flops = _longest(PEAKS, device.device_kind)
+        if flops is None:
             return None
-        total += PEAKS[max(starts, key=len)][dtype] * 1e12
+        total += flops[dtype] * 1e12
     return total
+
+
+def _longest(table: Mapping[str, Any], kind: str) -> Any:
+    """The entry under the longest start of a kind, None if there is none."""
+    starts = [start for start in table if kind.startswith(start)]
+    return table[max(starts, key=len)] if starts else None

@@ -1,0 +1,112 @@
+"""A step compiled for chips that are not here: whether it fits, and what bounds it."""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from m3i_jax.build import ConfigError
+from m3i_jax.training.assemble import assemble
+from m3i_jax.training.config import Config
+from m3i_jax.training.planning import flops, hlo, peaks
+
+FULL = "RESOURCE_EXHAUSTED"
+
+
+class Ahead(NamedTuple):
+    """What a compiled step needs of each chip.
+
+    chips, kind: how many of which.  seconds: of processor time that compiling took.
+    arguments, temporaries, peak: bytes of memory.  products: FLOPs.  moved: see `hlo.moved`.
+    """
+
+    chips: int
+    kind: str
+    seconds: float
+    arguments: int
+    temporaries: int
+    peak: int
+    products: float
+    moved: hlo.Moved
+
+
+def compiled(config: Config, devices: Sequence[Any]) -> Ahead:
+    """Compiles the step of a config for `chips` by the compiler that runs there.
+
+    Raises:
+      ConfigError: a step that does not fit, with the compiler's own figures.
+    """
+    run = assemble(config, images=config.epoch_size, devices=devices)
+    start = time.process_time()
+    with jax.set_mesh(run.mesh):
+        leaves = jax.tree.leaves(run.abstract)
+        try:
+            program = run.compiled().lower(leaves, run.batch_shape()).compile()
+        except jax.errors.JaxRuntimeError as error:
+            if FULL not in str(error):
+                raise
+            where = f"{len(devices)} x {devices[0].device_kind}"
+            raise ConfigError(f"the step does not fit on {where}: {_said(str(error))}") from None
+    memory = program.memory_analysis()
+    return Ahead(
+        chips=len(devices),
+        kind=devices[0].device_kind,
+        seconds=time.process_time() - start,
+        arguments=memory.argument_size_in_bytes,
+        temporaries=memory.temp_size_in_bytes,
+        peak=memory.peak_memory_in_bytes,
+        products=flops.per_image(run).executed * config.batch / len(devices),
+        moved=hlo.moved(program.as_text()),
+    )
+
+
+def lines(ahead: Ahead, dtype: str) -> list[str]:
+    """The same in words; rates are those that makers state, so times are bounds, no forecasts."""
+    chip = peaks.chip(ahead.kind)
+    sizes = (ahead.temporaries, ahead.arguments, ahead.peak, chip.memory if chip else 0)
+    made, given, most, there = (size / 2**30 for size in sizes)
+    rows = [
+        (
+            "memory",
+            f"temporaries {made:.2f}, arguments {given:.2f}, at most {most:.2f} GiB"
+            + (f" of {there:.0f}" if chip else ""),
+        ),
+        ("traffic", f"{ahead.moved.traffic / 1e9:.1f} GB between chip and memory"),
+        *(
+            (kind, f"{count} a step, {size / 1e9:.3f} GB")
+            for kind, (count, size) in sorted(ahead.moved.collectives.items())
+        ),
+    ]
+    if chip:
+        busy = ahead.products / (chip.flops[dtype] * 1e9)  # ms
+        waits = ahead.moved.traffic / (chip.bandwidth * 1e6)
+        share = 100 * busy / max(busy, waits)
+        bound = f"{busy:.1f} ms of products, {waits:.1f} ms of traffic"
+        rows.append(("time", f"{bound}: at most {share:.0f} % of the peak rate"))
+    head = f"compiled for {ahead.chips} x {ahead.kind} in {ahead.seconds:.0f} s, not run; of a chip"
+    return [head, *(f"  {name:<18} {words}" for name, words in rows)]
+
+
+def chips(topology: str) -> list[Any]:
+    """The chips of a topology such as "v5e:2x4", which need not be there.
+
+    Raises:
+      ConfigError: a topology that the compiler does not know, or no compiler.
+    """
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # asks nobody over the network where it is
+    from jax.experimental import topologies
+
+    try:
+        return topologies.get_topology_desc(topology_name=topology, platform="tpu").devices
+    except (ValueError, RuntimeError, jax.errors.JaxRuntimeError) as error:
+        raise ConfigError(
+            f"no compiler for '{topology}': {_said(str(error))}; expected such as 'v5e:2x4', "
+            "'v5p:2x2x2' or 'v6e:4x4', and TPU's compiler: pip install 'jax[tpu]'"
+        ) from None
+
+
+def _said(text: str) -> str:
+    """The first sentence of a compiler's message."""
+    return text.strip().splitlines()[0][:300].rstrip(".")

@@ -1,0 +1,49 @@
+"""A step compiled for chips that are not here, where their compiler is."""
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+from m3i_jax.build import ConfigError
+from m3i_jax.training.planning import ahead, hlo
+
+FOUND = ahead.Ahead(
+    chips=8,
+    kind="TPU v5 lite",
+    seconds=133.4,
+    arguments=3 * 2**29,
+    temporaries=2**32,
+    peak=5 * 2**30,
+    products=197e9,
+    moved=hlo.Moved(1638e6, {"all-reduce": (24, 451e6)}),
+)
+
+
+def test_lines_say_what_bounds_a_step():
+    """197 GFLOP at 197 TFLOP/s take 1 ms, 1.638 GB at 819 GB/s take 2."""
+    said = "\n".join(ahead.lines(FOUND, "bfloat16"))
+    assert "temporaries 4.00, arguments 1.50, at most 5.00 GiB of 16" in said
+    assert "all-reduce" in said and "24 a step, 0.451 GB" in said
+    assert "1.0 ms of products, 2.0 ms of traffic: at most 50 % of the peak rate" in said
+    unknown = "\n".join(ahead.lines(FOUND._replace(kind="TPU v99"), "bfloat16"))
+    assert "peak rate" not in unknown and "5.00 GiB" in unknown
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="the compiler is here")
+def test_without_the_compiler_a_sentence():
+    with pytest.raises(ConfigError, match=r"no compiler for 'v5e:2x4'.*pip install 'jax\[tpu\]'"):
+        ahead.chips("v5e:2x4")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs jax[tpu]")
+def test_mae_fits_a_v5e_with_room():
+    """Figures of docs/benchmarks.md, within what another version of the compiler may change."""
+    command = [sys.executable, "-m", "m3i_jax", "plan", "--config", "imagenet/mae_vit_b16",
+               "--config.batch=512", "--config.mesh.data=8", "--topology=v5e:2x4"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=True)
+    words = done.stdout.split()
+    peak, traffic = (float(words[words.index(word) + 1]) for word in ("most", "traffic"))
+    assert peak < 5.0 and traffic < 22.0

@@ -1,0 +1,63 @@
+"""What compiled programs move, against programs whose traffic is known by arithmetic."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from m3i_jax.training.planning.hlo import moved
+
+WIDE = 1024 * 256 * 4  # bytes of an array
+
+
+def text(fn, *shapes, shardings=None):
+    given = {"in_shardings": shardings} if shardings else {}
+    return jax.jit(fn, **given).lower(*shapes).compile().as_text()
+
+
+def test_a_fusion_reads_and_writes_once():
+    x = jax.ShapeDtypeStruct((1024, 256), jnp.float32)
+    found = moved(text(lambda x, y: jnp.sin(x) * y + 1.0, x, x))
+    assert found == (3 * WIDE, {})
+
+
+def test_a_loop_counts_as_often_as_it_runs_and_by_its_slices():
+    """Ten turns over a stack: each reads a slice and the carry, and writes the carry."""
+    x, xs = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((1024, 256), (10, 1024, 256)))
+    scan = lambda x, xs: jax.lax.scan(lambda c, y: (jnp.sin(c) * y, None), x, xs)[0]  # noqa: E731
+    found = moved(text(scan, x, xs))
+    # Beside them the counter, and at most a copy of the carry on the way in.
+    assert 30 * WIDE <= found.traffic <= 32 * WIDE + 1000
+
+
+@pytest.mark.parametrize("turns", [1, 5])
+def test_collectives_are_counted_with_their_bytes(turns):
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    rows, whole = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
+
+    def step(w, x):
+        def turn(w, _):
+            return w + x.T @ (x @ w), None
+
+        return jax.lax.scan(turn, w, None, length=turns)[0]
+
+    shapes = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((16, 32), (64, 16)))
+    found = moved(text(step, *shapes, shardings=(whole, rows)))
+    assert found.collectives == {"all-reduce": (turns, turns * 16 * 32 * 4)}
+
+
+def test_of_an_asynchronous_pair_one_counts():
+    program = """HloModule m
+
+ENTRY %main (p: bf16[8,4]) -> bf16[64,4] {
+  %p = bf16[8,4]{1,0} parameter(0)
+  %s = (bf16[8,4]{1,0}, bf16[64,4]{1,0}) all-gather-start(%p), dimensions={0}
+  %q = f32[6]{0:T(128)S(1)} copy(%p)
+  ROOT %d = bf16[64,4]{1,0} all-gather-done(%s)
+}
+"""
+    found = moved(program)
+    assert found.collectives == {"all-gather": (1, 64 * 4 * 2)}
+    # The pair: 64 bytes in, twice, and 512 out; the copy reads 64 and writes to fast memory.
+    assert found.traffic == 64 + 64 + 512 + 64

@@ -8,8 +8,8 @@ its start, its signals and its end, start one as a user does.
 import multiprocessing
 import os
 import pathlib
+import resource
 import runpy
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -37,37 +37,63 @@ class Begun(NamedTuple):
     err: pathlib.Path
 
 
+class Done(NamedTuple):
+    """What a process has ended with."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 def begin(
-    script: pathlib.Path, *words: object, folder: pathlib.Path, env: Mapping[str, str] | None = None
+    script: pathlib.Path,
+    *words: object,
+    folder: pathlib.Path,
+    env: Mapping[str, str] | None = None,
+    seconds: int | None = None,
 ) -> Begun:
     """`python SCRIPT WORDS` in the root of the project; what it prints goes into `folder`.
 
     env: what is different in its environment.
+    seconds: of CPU, beside imports, that it is killed after.
     """
     line, texts = [str(script), *map(str, words)], (folder / "stdout", folder / "stderr")
-    process = SERVER.Process(target=_be, args=(line, texts, dict(env or {})))
+    process = SERVER.Process(target=_be, args=(line, texts, dict(env or {}), seconds))
     for text in texts:
         text.write_bytes(b"")
     process.start()
     return Begun(process, *texts)
 
 
+def end(begun: Begun) -> Done:
+    """Waits for the end of what was begun and reads what it said."""
+    begun.process.join()
+    return Done(begun.process.exitcode, begun.out.read_text(), begun.err.read_text())
+
+
 def run(
-    program: str, *words: object, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+    program: str,
+    *words: object,
+    env: Mapping[str, str] | None = None,
+    seconds: int | None = None,
+) -> Done:
     """`python experiments/PROGRAM.py WORDS`, see `begin`."""
     script = ROOT / "experiments" / f"{program}.py"
-    with tempfile.TemporaryDirectory() as folder:
-        process, out, err = begin(script, *words, folder=pathlib.Path(folder), env=env)
-        process.join()
-        said = out.read_text(), err.read_text()
-    return subprocess.CompletedProcess([script, *words], process.exitcode, *said)
+    with tempfile.TemporaryDirectory() as place:
+        return end(begin(script, *words, folder=pathlib.Path(place), env=env, seconds=seconds))
 
 
-def _be(line: list[str], texts: tuple[pathlib.Path, ...], env: dict[str, str]) -> None:
+def _be(
+    line: list[str],
+    texts: tuple[pathlib.Path, ...],
+    env: dict[str, str],
+    seconds: int | None,
+) -> None:
     """Runs a script as the interpreter does; what it prints goes into two files."""
     os.chdir(ROOT)
     os.environ.update(env)
+    if seconds is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     for stream, path in zip((sys.stdout, sys.stderr), texts, strict=True):
         with path.open("wb") as file:
             os.dup2(file.fileno(), stream.fileno())

@@ -1,10 +1,7 @@
 """Several processes measure, and validate, what one does."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,23 +32,17 @@ def together(words, count, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | programs.devices(2 // count) | {"PYTHONPATH": str(ROOT)}
     many = [f"--coordinator=127.0.0.1:{port}", f"--processes={count}", "--distributed"]
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "m3i_jax", *words]
-            + ([*many, f"--process={rank}"] if count > 1 else []),
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(count)
-    ]
-    told = [process.communicate(timeout=300) for process in started]
-    for process, (_, err) in zip(started, told, strict=True):
-        assert process.returncode == 0, err[-3000:]
+    script, started = ROOT / "experiments" / f"{words[0]}.py", []
+    for rank in range(count):
+        place = tmp_path / f"{count}-{rank}"
+        place.mkdir()
+        own = [*many, f"--process={rank}"] if count > 1 else []
+        how = dict(folder=place, env=programs.devices(2 // count))
+        started.append(programs.begin(script, *words[1:], *own, **how))
+    told = [programs.end(begun) for begun in started]
+    for done in told:
+        assert done.returncode == 0, done.stderr[-3000:]
     return told
 
 
@@ -72,9 +63,9 @@ def test_an_evaluation_by_two_processes_finds_what_one_does(tmp_path):
     for one, two in zip(lines[1], lines[2], strict=True):
         assert one["metrics"] == two["metrics"] and one["counts"] == two["counts"]
         assert one["weights"] == two["weights"] and one["records"] == two["records"]
-    (first, _), (second, said) = told
-    assert "knn" in first and "knn" not in second, "the first one prints the table"
-    assert "several processes make together are not kept on disk" in said
+    first, second = told
+    assert "knn" in first.stdout and "knn" not in second.stdout, "the first one prints the table"
+    assert "several processes make together are not kept on disk" in second.stderr
     assert list((tmp_path / "cache1").iterdir()) and not (tmp_path / "cache2").exists()
 
 

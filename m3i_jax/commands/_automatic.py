@@ -1,6 +1,7 @@
 """A config for a folder of images, or for any source, made of what a command line wishes."""
 
 import functools
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -191,6 +192,7 @@ def compare(workdir: str) -> None:
     chosen = tasks.create([{"name": "linear"}, {"name": "knn"}], what="--task")
     try:
         settings = dict(batch=64, cache=cache.home(), quiet=True)
+        logging.getLogger("m3i_jax.evaluation").setLevel("WARNING")  # steps of it are no news here
         with live("comparing encoder, untrained encoder and pixels"):
             found = run.evaluate(chosen, with_baselines(model), on=[on], **settings)
     except UserError as error:  # such as images without labels

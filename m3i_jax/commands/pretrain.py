@@ -47,15 +47,15 @@ SAVE = text("save_config", None, "Writes the config to FILE.py or FILE.json; not
 def main(*places: str) -> int:
     """Checks the config, then trains; of a folder or a source it says what came of it."""
     config = flags.FLAGS.config.to_dict()
-    if SAVE.value:
-        config_file.written(SAVE.value, config, title="A config of m3i pretrain, to edit.")
-        print(f"m3i pretrain --config {SAVE.value} --workdir {WORKDIR.value or DEFAULT}")
-        return 0
     changed = tuple(going_on.parsed(RESUME_WITH.value))
     values = {flag.name: flag.value for flag in automatic.WISHES}
     wished, folder = automatic.wished(values, places), WORKDIR.value or DEFAULT
     if wished:
         folder = WORKDIR.value or automatic.workdir(automatic.place(values, places))
+    if SAVE.value:
+        config_file.written(SAVE.value, config, title="A config of m3i pretrain, to edit.")
+        print(f"m3i pretrain --config {SAVE.value} --workdir {folder}")
+        return 0
     try:
         status = training.train(Config.of(config), folder, deliberate=changed)
     except KeyboardInterrupt:  # which is one only while there is nothing to save

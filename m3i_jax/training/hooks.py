@@ -63,7 +63,8 @@ def logging(
             values |= {"perf/images_per_second": rate, "perf/data_wait": (waited - idle) / seconds}
             if ceiling is not None:
                 values["perf/mfu"] = rate / ceiling
-            log.progress(step, loss=float(values["train/loss"]), images_per_second=rate)
+            pace = dict(images_per_second=rate, per_step=batch / rate)
+            log.progress(step, loss=float(values["train/loss"]), **pace)
         mark[:] = [(step, now, waited)]
         log.scalars(step, values)
         _watch(step, int(values["optim/skipped"]), start)

@@ -117,13 +117,18 @@ class Log:
             copies = {name: np.array(picture, np.uint8) for name, picture in pictures.items()}
             self._send("images", int(step), copies)
 
-    def progress(self, step: int, *, loss: float, images_per_second: float) -> None:
-        """The progress line: rewritten in place on a terminal, one line per call elsewhere."""
+    def progress(
+        self, step: int, *, loss: float, images_per_second: float, per_step: float | None = None
+    ) -> None:
+        """The progress line: rewritten in place on a terminal, one line per call elsewhere.
+
+        per_step: seconds of a step; None = those since the last call, compilation included.
+        """
         if not self._active:
             return
         (before, then), now = self._mark, self._clock()
         self._mark = (step, now)
-        pace = (now - then) / max(1, step - before)
+        pace = (now - then) / max(1, step - before) if per_step is None else per_step
         text = (
             f"step {step}/{self._total} ({100 * step / max(1, self._total):.1f} %)  "
             f"loss {loss:.4f}  {images_per_second:.0f} images/s  "

@@ -15,7 +15,7 @@ class Book:
         self.values.append(values)
         self.lines.append((step, float(values["train/loss"])))
 
-    def progress(self, step, *, loss, images_per_second):
+    def progress(self, step, *, loss, images_per_second, per_step):
         self.rates.append((step, images_per_second))
 
     def images(self, step, pictures):

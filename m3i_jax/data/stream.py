@@ -233,10 +233,12 @@ class Stream:
             for seconds, number in late[:SHOWN]
         ]
         more = f" and {len(late) - SHOWN} more" if len(late) > SHOWN else ""
-        what = f"reading {', '.join(names)}{more}" if late else "no row takes that long"
+        why = "no row takes that long: the data are slow"
+        if late:
+            why = f"the data stall, reading {', '.join(names)}{more}"
         LOG.warning(
-            "no batch for %.3g s: the data stalls; %d of its %d rows are missing; %s",
-            *(now - start, missing, self._work.rows, what),
+            "no batch for %.3g s; %d of its %d rows are missing; %s",
+            *(now - start, missing, self._work.rows, why),
         )
         return True
 

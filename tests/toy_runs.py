@@ -153,7 +153,8 @@ STEPS, WIDE = 120, 32
 # not been seen to learn with one. The others have one: a second takes a third of the time again.
 DEEP = {
     "data2vec", "cim", "cim revdet", "cim_classification", "siamese_im", "siamese_words",
-    "siamese_im without unigrad", "siglip", "vq_kd", *(f"table2 {form}" for form in "acfhk"),
+    "siamese_im without unigrad", "siglip", "vq_kd", "vq_vae",
+    *(f"table2 {form}" for form in "acfhk"),
 }  # fmt: skip
 
 

@@ -89,22 +89,22 @@ def _forward(scale, keep, q, k, v, biases, mask):
     y = y.reshape(*y.shape[:-2], y.shape[-2] * y.shape[-1])  # -1 is refused where no row asks
     shapes = _Shapes(tuple(bias.shape for bias in biases))
     rest = weights.astype(v.dtype) if keep else (highest, total, biases)
-    return y, (q, k, v, y, mask, shapes, rest)
+    return y, (q, k, v, mask, shapes, rest)
 
 
 def _backward(scale, keep, saved, g):
-    q, k, v, y, mask, (shapes,), rest = saved
+    q, k, v, mask, (shapes,), rest = saved
     if keep:
         weights = rest.astype(jnp.promote_types(v.dtype, jnp.float32))
     else:
         highest, total, biases = rest
         weights = jnp.exp(scores(scale, q, k, biases, mask) - highest) / total
-    y, g = (x.reshape(q.shape).astype(v.dtype) for x in (y, g))
+    g = g.reshape(q.shape).astype(v.dtype)
     dv = product("...hqk,...qhd->...khd", weights.astype(v.dtype), g).astype(v.dtype)
-    # Σ_k p_k dp_k is g · y, a number for every query and head.
-    inner = (g.astype(weights.dtype) * y.astype(weights.dtype)).sum(-1)
-    ds = product("...qhd,...khd->...hqk", g, v) - jnp.moveaxis(inner, -1, -2)[..., None]
-    ds = weights * ds if mask is None else jnp.where(mask, weights * ds, 0.0)
+    dp = product("...qhd,...khd->...hqk", g, v)
+    # Σ_k p_k dp_k is g · y, too; but the difference is small, so both sides are to round alike.
+    ds = weights * (dp - (weights * dp).sum(-1, keepdims=True))
+    ds = ds if mask is None else jnp.where(mask, ds, 0.0)
     dbiases = tuple(_summed(ds, shape) for shape in shapes)
     ds = (ds * scale).astype(q.dtype)
     dq = product("...hqk,...khd->...qhd", ds, k).astype(q.dtype)

@@ -54,7 +54,7 @@ def test_what_is_kept(key):
         pull = jax.eval_shape(lambda *x, keep=keep: jax.vjp(  # noqa: B023
             lambda *y: attend(SCALE, keep, *y, None), *x)[1], q, k, v, (bias,))  # fmt: skip
         sizes = sum(leaf.size for leaf in jax.tree.leaves(pull))
-        assert sizes == 4 * q.size + others
+        assert sizes == 3 * q.size + others
 
 
 def test_bfloat16_is_rounded_where_it_is_multiplied(key):

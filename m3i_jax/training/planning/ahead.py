@@ -33,7 +33,7 @@ class Ahead(NamedTuple):
 
 
 def compiled(config: Config, devices: Sequence[Any]) -> Ahead:
-    """Compiles the step of a config for `chips` by the compiler that runs there.
+    """Compiles the step of a config for such `chips` by their own compiler.
 
     Raises:
       ConfigError: a step that does not fit, with the compiler's own figures.

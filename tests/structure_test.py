@@ -144,6 +144,38 @@ def test_the_layers_have_no_circle():
         done |= set(free)
 
 
+def _dotted(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _above(module):
+    """The packages that a module is in."""
+    return {module[:i] for i, letter in enumerate(module) if letter == "."}
+
+
+def _run_first(path, modules):
+    """The package's modules that are run before the rest of a module, when it is the first of all.
+
+    Packages that it is in have been begun before it, and count only where it asks for a name.
+    """
+    here, asked = _dotted(path), set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            asked |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            full = [f"{node.module}.{alias.name}" for alias in node.names]
+            asked |= {name if name in modules else node.module for name in full}
+    return {y for x in asked & modules for y in {x} | (_above(x) - _above(here) - {here})}
+
+
+def test_every_module_can_be_the_first_that_is_imported():
+    modules = {_dotted(path) for path in MODULES}
+    before = {_dotted(path): _run_first(path, modules) for path in MODULES}
+    while free := [module for module, others in before.items() if not others & before.keys()]:
+        before = {module: others for module, others in before.items() if module not in free}
+    assert not before, f"a circle is among these, or behind them: {sorted(before)}"
+
+
 def _plain_opens(code):
     """Lines where a path is opened or written without `ordinary`, which waits for no pipe."""
     for node in ast.walk(ast.parse(code)):
@@ -291,7 +323,7 @@ def test_tests_are_collected_without_the_libraries_that_only_parity_needs():
         for node in ast.parse(file.read_text()).body:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            found = peers & {name.partition(".")[0] for name in names}
+            found = peers & {part for name in names for part in name.split(".")}
             assert not found, f"{file} imports {found}; pytest.importorskip skips it instead"
 
 

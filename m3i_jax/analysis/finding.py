@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from m3i_jax import jsonfile, pictures
-from m3i_jax.analysis.measures.measure import FORMS, Picture
+from m3i_jax.analysis.measure import FORMS, Picture
 from m3i_jax.checkpoints import json_lines
 from m3i_jax.checkpoints.storage import writing
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from m3i_jax.analysis.measures.measure import Blocks, Look, Rows
+from m3i_jax.analysis.measure import Blocks, Look, Rows
 from m3i_jax.evaluation.evaluation import Evaluation, Transform
 from m3i_jax.parallel.constrain import by_rows
 from m3i_jax.types import Array, Scores

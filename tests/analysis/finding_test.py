@@ -7,7 +7,7 @@ import pytest
 
 from m3i_jax.analysis import finding
 from m3i_jax.analysis.finding import Finding
-from m3i_jax.analysis.measures.measure import Picture
+from m3i_jax.analysis.measure import Picture
 
 ONE = Finding(
     measure="cka:batch=8",

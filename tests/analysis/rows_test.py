@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax.analysis.measures.measure import Look
+from m3i_jax.analysis.measure import Look
 from m3i_jax.analysis.rows import observed
 from m3i_jax.evaluation import datasets, models
 from m3i_jax.evaluation.evaluation import Evaluation

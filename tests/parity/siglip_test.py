@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 import tokenizers
-from safetensors.torch import save_file
 from tokenizers import models as words
 from tokenizers import normalizers, pre_tokenizers, processors
 
@@ -19,6 +18,7 @@ from tests.evaluation import toy_models
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+save_file = pytest.importorskip("safetensors.torch").save_file
 
 SIZES = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48)
 WORDS = "<pad> </s> <unk> a photo of the one two seven nine".split()

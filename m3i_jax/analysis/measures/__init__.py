@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from m3i_jax import build
+from m3i_jax.analysis.measure import Look, Measure, Picture, Rows, Shown
 from m3i_jax.analysis.measures.attention import (
     attention_distance,
     attention_entropy,
@@ -16,7 +17,6 @@ from m3i_jax.analysis.measures.drop_blocks import drop_blocks
 from m3i_jax.analysis.measures.drop_heads import drop_heads
 from m3i_jax.analysis.measures.kernels import kernel_distance, kernel_divergence, kernel_entropy
 from m3i_jax.analysis.measures.layer_probes import layer_probes
-from m3i_jax.analysis.measures.measure import Look, Measure, Picture, Rows, Shown
 from m3i_jax.analysis.measures.neighbours import neighbours
 from m3i_jax.analysis.measures.norms import norms
 from m3i_jax.analysis.measures.pca import pca

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from m3i_jax import analysis
-from m3i_jax.analysis.measures.measure import Look, Measure, Rows, Shown
+from m3i_jax.analysis.measure import Look, Measure, Rows, Shown
 from m3i_jax.analysis.placement import Placement, names, placement
 from m3i_jax.evaluation import intervals
 from m3i_jax.evaluation.evaluation import Evaluation

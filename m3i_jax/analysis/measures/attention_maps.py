@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from m3i_jax import pictures
 from m3i_jax.analysis import heat, images
 from m3i_jax.analysis.attention_maps import CLASS, Query, cell_of, query_maps
-from m3i_jax.analysis.measures.measure import Measure, Picture, Rows, Shown
+from m3i_jax.analysis.measure import Measure, Picture, Rows, Shown
 from m3i_jax.analysis.placement import names, placement
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.evaluation import Evaluation

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from m3i_jax.analysis import cim as runs
 from m3i_jax.analysis import repair
-from m3i_jax.analysis.measures.measure import Measure, Picture, Rows, Shown
+from m3i_jax.analysis.measure import Measure, Picture, Rows, Shown
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import datasets
 from m3i_jax.evaluation.evaluation import Evaluation

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from m3i_jax.analysis import similarity, tokens
-from m3i_jax.analysis.measures.measure import Look, Measure, Rows, Shown
+from m3i_jax.analysis.measure import Look, Measure, Rows, Shown
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.ranges import Positive, Range

@@ -3,7 +3,7 @@
 import numpy as np
 
 from m3i_jax.analysis import sensitivity
-from m3i_jax.analysis.measures.measure import Measure, Rows, Shown
+from m3i_jax.analysis.measure import Measure, Rows, Shown
 from m3i_jax.evaluation import models, removal
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable

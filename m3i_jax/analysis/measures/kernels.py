@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from m3i_jax.analysis import kernels
-from m3i_jax.analysis.measures.measure import Measure, Rows, Shown
+from m3i_jax.analysis.measure import Measure, Rows, Shown
 from m3i_jax.analysis.placement import encoder, names
 from m3i_jax.encoders.replknet import RepLKNet
 from m3i_jax.evaluation.evaluation import Evaluation

@@ -7,7 +7,7 @@ import numpy as np
 
 from m3i_jax.analysis import rows as passes
 from m3i_jax.analysis import tokens
-from m3i_jax.analysis.measures.measure import Look, Measure, Rows, Shown
+from m3i_jax.analysis.measure import Look, Measure, Rows, Shown
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources import protocol
 from m3i_jax.evaluation import models

@@ -6,7 +6,7 @@ import numpy as np
 
 from m3i_jax import pictures
 from m3i_jax.analysis import images, tokens
-from m3i_jax.analysis.measures.measure import Measure, Picture, Rows, Shown
+from m3i_jax.analysis.measure import Measure, Picture, Rows, Shown
 from m3i_jax.analysis.neighbours import nearest
 from m3i_jax.data.sources.subset import places
 from m3i_jax.evaluation.evaluation import Evaluation

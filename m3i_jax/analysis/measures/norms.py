@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 from m3i_jax import pictures
 from m3i_jax.analysis import tokens
-from m3i_jax.analysis.measures.measure import Look, Measure, Picture, Rows, Shown
+from m3i_jax.analysis.measure import Look, Measure, Picture, Rows, Shown
 from m3i_jax.analysis.repair import heat
 from m3i_jax.evaluation import models
 from m3i_jax.evaluation.evaluation import Evaluation

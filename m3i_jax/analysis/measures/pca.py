@@ -6,7 +6,7 @@ import numpy as np
 
 from m3i_jax import pictures
 from m3i_jax.analysis import components, images
-from m3i_jax.analysis.measures.measure import Measure, Picture, Rows, Shown
+from m3i_jax.analysis.measure import Measure, Picture, Rows, Shown
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.ranges import Range

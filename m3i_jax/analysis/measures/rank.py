@@ -5,7 +5,7 @@ import numpy as np
 from m3i_jax import metrics
 from m3i_jax.analysis import rows as passes
 from m3i_jax.analysis import spectrum, tokens
-from m3i_jax.analysis.measures.measure import Look, Measure, Rows, Shown
+from m3i_jax.analysis.measure import Look, Measure, Rows, Shown
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.probes.cached import crop

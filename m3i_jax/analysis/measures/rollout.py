@@ -6,8 +6,8 @@ from m3i_jax import pictures
 from m3i_jax.analysis import heat, images
 from m3i_jax.analysis.attention_maps import head_mean
 from m3i_jax.analysis.attention_maps import rollout as rolled
+from m3i_jax.analysis.measure import Measure, Picture, Rows, Shown
 from m3i_jax.analysis.measures.attention_maps import TILE
-from m3i_jax.analysis.measures.measure import Measure, Picture, Rows, Shown
 from m3i_jax.analysis.placement import encoder
 from m3i_jax.encoders.vit import ViT
 from m3i_jax.evaluation.evaluation import Evaluation

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from m3i_jax.analysis import measures, tokens
-from m3i_jax.analysis.measures.measure import Rows
+from m3i_jax.analysis.measure import Rows
 from tests.analysis import toy_blocks
 
 

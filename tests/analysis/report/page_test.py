@@ -10,7 +10,7 @@ import pytest
 
 from m3i_jax import pictures
 from m3i_jax.analysis import finding
-from m3i_jax.analysis.measures.measure import Picture
+from m3i_jax.analysis.measure import Picture
 from m3i_jax.analysis.report import page
 from m3i_jax.build import ConfigError
 from tests.analysis.report.places import (

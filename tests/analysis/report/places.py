@@ -9,7 +9,7 @@ import numpy as np
 from m3i_jax import pictures
 from m3i_jax.analysis import finding
 from m3i_jax.analysis.finding import Finding
-from m3i_jax.analysis.measures.measure import Picture
+from m3i_jax.analysis.measure import Picture
 from m3i_jax.evaluation import results
 from m3i_jax.evaluation.results import Result
 

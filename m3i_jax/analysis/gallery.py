@@ -13,7 +13,7 @@ import numpy as np
 
 from m3i_jax import pictures
 from m3i_jax.analysis import predictions
-from m3i_jax.training import hooks, schema
+from m3i_jax.training import lengths, schema
 from m3i_jax.training.assemble import Run
 from m3i_jax.training.log import Log
 from m3i_jax.training.loop import Hook, StepInfo
@@ -115,7 +115,7 @@ def hook(
     """Pictures of what the step looks at, at step `first` and every `every` steps."""
 
     def look(info: StepInfo) -> None:
-        shown = info.step == first or hooks.due(info.step, every) or info.done
+        shown = info.step == first or lengths.due(info.step, every) or info.done
         if shown and not info.leaving:
             pictures = draw(state(info.leaves), info.batch, info.step)
             log.images(info.step, pictures)

@@ -23,7 +23,7 @@ from m3i_jax.evaluation.pooling import pooled
 from m3i_jax.evaluation.probes.knn import online_knn
 from m3i_jax.evaluation.watched import InMemory
 from m3i_jax.parallel import processes
-from m3i_jax.training import hooks, reading, schema
+from m3i_jax.training import lengths, reading, schema
 from m3i_jax.training.loop import Hook, StepInfo
 from m3i_jax.training.session import RunContext
 
@@ -109,7 +109,7 @@ class Pace:
 
     def due(self, step: int) -> bool:
         """Whether this is a step to look at."""
-        return hooks.due(step, self._every) and step >= self._next
+        return lengths.due(step, self._every) and step >= self._next
 
     def begin(self, step: int) -> None:
         """A look begins."""

@@ -28,7 +28,7 @@ from m3i_jax.evaluation import datasets, models, results, terms
 from m3i_jax.evaluation.answers import BEST, Answers, answers, measures, write
 from m3i_jax.evaluation.intervals import wilson
 from m3i_jax.parallel import processes, sharding
-from m3i_jax.training import hooks, lengths, reading, schema
+from m3i_jax.training import lengths, reading, schema
 from m3i_jax.training.assemble import Run
 from m3i_jax.training.log import METRICS, read
 from m3i_jax.training.loop import Hook, StepInfo
@@ -182,12 +182,12 @@ def _hook(context: RunContext, validator: Validator) -> Hook:
 
     _wish(context, validator, at[0])
     # A run that was asked to leave in a step that was due validates it when it goes on.
-    if begin > at[0].last and hooks.due(begin, validator.every):
+    if begin > at[0].last and lengths.due(begin, validator.every):
         with jax.set_mesh(context.run.mesh):
             validate(begin, context.start)
 
     def hook(info: StepInfo) -> None:
-        if not info.leaving and (hooks.due(info.step, validator.every) or info.done):
+        if not info.leaving and (lengths.due(info.step, validator.every) or info.done):
             validate(info.step, context.state(info.leaves))
 
     return hook

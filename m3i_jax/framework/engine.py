@@ -43,7 +43,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float32, Key
+from jaxtyping import Bool, Float32, Key
 
 from m3i_jax import mixing
 from m3i_jax.framework.codes import behind
@@ -224,6 +224,7 @@ def gradients(
     progress: Scalar = 0.0,
     train: bool = True,
     key: Key[Array, ""] | None = None,
+    read: Bool[Array, ""] | None = None,
 ) -> Gradients:
     """Gradient of Σ_g λ_g L_g, each encoder passed through once (M3I's Eq. 13).
 
@@ -231,6 +232,8 @@ def gradients(
         ∂L/∂params = Σ_g λ_g ∂L_g/∂η  +  (∂z/∂θ)ᵀ ( Σ_g λ_g ∂L_g/∂z ),   λ from the norms ‖∂L_g/∂z‖
     `head_grads` and `feature_grads` are the two partial derivatives, `pullback` is (∂z/∂θ)ᵀ
     (docs/methods.md#balance-of-losses).
+
+    read: whether anybody reads the evidence of the scores, see `scoring.score`.
     """
 
     def represent(params):
@@ -244,7 +247,7 @@ def gradients(
     representations, pullback, (rest, updates, complete) = jax.vjp(represent, params, has_aux=True)
 
     def group_loss(params, representations, terms):
-        options = dict(terms=terms, train=train, key=key)
+        options = dict(terms=terms, train=train, key=key, read=read)
         encoded = _joined(representations, rest)
         scores = score(method, network, params, encoded, complete, **options)
         return sum(s.loss for s in scores.values()), scores

@@ -14,6 +14,8 @@ from m3i_jax.framework.keys import named
 from m3i_jax.framework.method import Method, RegionCode, Term
 from m3i_jax.types import Array, Box, Features, View
 
+SELDOM = "seldom"  # scope of what few steps compute, for those who count what a step costs
+
 
 class Prepared(NamedTuple):
     """What a step reads; every array has the batch as its first axis.
@@ -59,15 +61,19 @@ def score(
     terms: Sequence[str] | None = None,
     train: bool = False,
     key: Key[Array, ""] | None = None,
+    read: Bool[Array, ""] | None = None,
 ) -> dict[str, Score]:
-    """The Score of each term (all by default) from representations already computed."""
+    """The Score of each term (all by default) from representations already computed.
+
+    read: whether anybody reads the evidence, which is NaN where nobody does; None = always.
+    """
     names = tuple(method.terms if terms is None else terms)
     predicted = predict(
         method, network, params, representations, prepared, names, train=train, key=key
     )
     shared = _pooled(method, {name: prediction for name, (prediction, _) in predicted.items()})
     return {
-        name: _score(method, prepared, name, prediction, target, shared)
+        name: _score(method, prepared, name, prediction, target, shared, read)
         for name, (prediction, target) in predicted.items()
     }
 
@@ -156,7 +162,7 @@ def _pooled(
     return values
 
 
-def _score(method, prepared, name, prediction, target, shared) -> Score:
+def _score(method, prepared, name, prediction, target, shared, read) -> Score:
     term = method.terms[name]
     if term.predict.dense and target.tokens is not None:
         asked, answered = target.tokens.shape[1], prediction.shape[1]
@@ -179,10 +185,21 @@ def _score(method, prepared, name, prediction, target, shared) -> Score:
         regularizer = shared[name] if name in shared else term.regularize.score(prediction, target)
         loss = loss + regularizer
     if term.predict.evidence is not None:
-        # Read off, for the log: it must cost no backward pass.
-        still = jax.lax.stop_gradient((prediction, target))
-        evidence = term.predict.evidence(*still, rows)
+        evidence = _evidence(term.predict.evidence, read, prediction, target, rows)
     return Score(term.weight * loss, expected, regularizer, evidence)
+
+
+def _evidence(estimate, read, *said) -> Evidence:
+    """What (prediction, target, rows) tell of the information, computed where it is `read`."""
+    # Read off, for the log: it must cost no backward pass.
+    said = jax.lax.stop_gradient(said)
+    if read is None:
+        return estimate(*said)
+    unread = jax.tree.map(
+        lambda x: jnp.full(x.shape, jnp.nan, x.dtype), jax.eval_shape(estimate, *said)
+    )
+    with jax.named_scope(SELDOM):
+        return jax.lax.cond(read, estimate, lambda *said: unread, *said)
 
 
 def _input(method, network, representations, prepared, term: Term):

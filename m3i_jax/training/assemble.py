@@ -75,6 +75,7 @@ class Run(NamedTuple):
             total=self.total,
             accumulate=self.config.accumulate,
             group=max((d.group or 1 for d in self.method.views.values()), default=1),
+            every=schema.Log(**self.config.log).every,
         )
         return agreement.explained(step)
 

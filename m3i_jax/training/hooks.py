@@ -12,6 +12,7 @@ import numpy as np
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import CheckpointError, NotFinite
 from m3i_jax.training import data_wait, health
+from m3i_jax.training.lengths import due
 from m3i_jax.training.log import Log
 from m3i_jax.training.loop import Hook, StepInfo
 from m3i_jax.training.state import TrainState
@@ -20,11 +21,6 @@ LOG = getLogger(__name__)
 LAG = 2  # steps after which a logged step's numbers are read: long enough not to hold up the device
 RETRIES = 4  # saves in a row that may fail before the next failure stops the run
 PATIENCE = 100  # steps in a row that may fail to be finite before the run gives up
-
-
-def due(step: int, every: int) -> bool:
-    """Whether `step` is one of every `every` steps; never where `every` is 0."""
-    return every > 0 and step % every == 0
 
 
 def logging(

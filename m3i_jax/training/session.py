@@ -30,6 +30,7 @@ from m3i_jax.training import (
     going_on,
     hooks,
     init_from,
+    lengths,
     reading,
     schema,
     starts,
@@ -306,7 +307,7 @@ def _hooks(context: RunContext, kept: Checkpoints, *, every: int) -> list[Hook]:
 
 def _putting_back(context: RunContext, *, every: int) -> Hook:
     """Before every checkpoint: the papers of a work directory that was deleted under the run."""
-    return lambda info: _put_back(context) if info.last or hooks.due(info.step, every) else None
+    return lambda info: _put_back(context) if info.last or lengths.due(info.step, every) else None
 
 
 def _put_back(context: RunContext) -> None:

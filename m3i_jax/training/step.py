@@ -6,17 +6,20 @@ replayed, and no random state is kept.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Bool, Int32
 
 from m3i_jax import augment as augmenting
 from m3i_jax import framework as fw
 from m3i_jax import normalize, trees
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.scoring import Prepared
+from m3i_jax.training.lengths import due
 from m3i_jax.training.state import TrainState
 from m3i_jax.types import Array, Batch, Box, Scalar, View
 
@@ -67,11 +70,14 @@ def make_step(
     total: int,
     accumulate: int = 1,
     group: int = 1,
+    every: int = 1,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
     """step(state, batch) -> (state, metrics), a pure function.
 
     total: number of steps of the whole training, for the ramps.
     accumulate: micro-batches per step; `group`: rows that must stay together in one.
+    every: steps from one that is logged to the next. What only the log reads, the information and
+      the health of the terms, is computed by these and the last one, and is NaN elsewhere.
     A step whose loss or gradient norm is not finite changes nothing but the counters.
     """
 
@@ -86,22 +92,15 @@ def make_step(
         )
         # The step counts itself, so that the last one is at 1.
         progress = (state.step + 1).astype(jnp.float32) / total
+        read = _read(state.step + 1, every, total)
         differentiate = lambda part, key: fw.gradients(  # noqa: E731
             method, network, weighting, state.params, state.slots, part,
-            balance=state.balance, progress=progress, key=key,
+            balance=state.balance, progress=progress, key=key, read=read,
         )  # fmt: skip
         result = _accumulated(differentiate, prepared, key, accumulate, group)
         # What running statistics have in place of a gradient is a distance, and no gradient.
         norm = optax.tree.norm(trees.drop(result.params, trees.STATISTICS))
-
-        def move(state):
-            changes, moments = optimizer.update(result.params, state.optimizer, state.params)
-            params = optax.apply_updates(state.params, changes)
-            slots = fw.update(method, params, state.slots, result.updates, progress)
-            return state.replace(
-                params=params, optimizer=moments, slots=slots, balance=result.weighting
-            )
-
+        move = partial(_moved, method, optimizer, result, progress)
         # A branch, not a select: it lets the state be updated in place.
         finite = jnp.isfinite(result.loss) & jnp.isfinite(norm)
         state = jax.lax.cond(finite, move, lambda state: state, state)
@@ -114,6 +113,20 @@ def make_step(
         return kept, metrics | _slot_metrics(method, progress)
 
     return step
+
+
+def _read(step: Int32[Array, ""], every: int, total: int) -> Bool[Array, ""] | None:
+    """Whether `step` is logged; None where all are."""
+    # Decided in the program: the numbers take some Cholesky decompositions, on every device.
+    return None if every == 1 else due(step, every) | (step == total)
+
+
+def _moved(method, optimizer, result, progress, state: TrainState) -> TrainState:
+    """The state moved by the optimiser, its averages and queues behind it."""
+    changes, moments = optimizer.update(result.params, state.optimizer, state.params)
+    params = optax.apply_updates(state.params, changes)
+    slots = fw.update(method, params, state.slots, result.updates, progress)
+    return state.replace(params=params, optimizer=moments, slots=slots, balance=result.weighting)
 
 
 def compile_step(step: Callable, state: TrainState, *, shardings: Any, batch_sharding: Any):

@@ -74,7 +74,7 @@ def tiny(name, method=None):
     """A tiny run of a config: `advance(leaves, batch, seed)` is its step under any seed."""
     config = cli.load(f"digit_scenes/{name}").to_dict()
     config["encoder"] = dict(config["encoder"], width=64, depth=1, heads=2)
-    config.update(duration=f"{STEPS} steps")
+    config.update(duration=f"{STEPS} steps", log=dict(every=EVERY))
     # Assignments need many prototypes, and views that differ, to be healthy; the others do not.
     if name != "dino":
         config.update(batch=32, augment={})

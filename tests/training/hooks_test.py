@@ -168,7 +168,3 @@ def test_a_disk_that_hangs_is_not_tried_again(tmp_path):
     with pytest.raises(CheckpointError, match="no end after"):
         hook(second)
     kept.close()
-
-
-def test_zero_is_never_due():
-    assert not hooks.due(10, 0) and hooks.due(10, 5) and not hooks.due(11, 5)

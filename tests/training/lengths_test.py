@@ -5,7 +5,7 @@ import pytest
 from m3i_jax.build import ConfigError
 from m3i_jax.training import schema
 from m3i_jax.training.config import Config
-from m3i_jax.training.lengths import parse
+from m3i_jax.training.lengths import due, parse
 
 IMAGENET = 1281167
 
@@ -87,3 +87,7 @@ def test_a_number_alone_is_asked_for_its_unit_in_every_length_of_a_config(key, v
     config[block] = {inner: value} if inner else value
     with pytest.raises(ConfigError, match=f"config.{key} {sentence}"):
         schema.check(Config.of(config))
+
+
+def test_zero_is_never_due():
+    assert not due(10, 0) and due(10, 5) and not due(11, 5)

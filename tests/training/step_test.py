@@ -81,6 +81,30 @@ def test_the_same_state_and_batch_give_the_same_step(shrunk, batch, fits):
     assert {"train/loss", "train/pixels", "optim/lr", "ema/momentum"} <= set(metrics)
 
 
+def test_only_steps_that_are_logged_look_at_the_information(shrunk, batch, fits):
+    """Every second step and the last one, to the bit what a step says whose every one is logged."""
+
+    def steps(every):
+        changes = {"log.every": every, "duration": "3 steps", "warmup": "0 steps"}
+        run = assemble(shrunk("mae", **changes), images=100)
+        given = sharding.put(fits(run, batch), run.mesh)
+        with jax.set_mesh(run.mesh):
+            advance, leaves, said = run.compiled(), jax.tree.leaves(run.create()), []
+            for _ in range(run.total):
+                leaves, metrics = advance(leaves, given)
+                said.append(jax.device_get(metrics))
+        return said
+
+    always, seldom = steps(1), steps(2)
+    looked = {name for name in always[0] if name.startswith(("information/", "health/"))}
+    assert "health/pixels/rank" in looked and "information/pixels" in looked
+    for step, (whole, part) in enumerate(zip(always, seldom, strict=True), 1):
+        for name, value in part.items():
+            unread = step == 1 and name in looked
+            expected = np.float32("nan") if unread else whole[name]
+            np.testing.assert_allclose(value, expected, rtol=1e-6, err_msg=f"{name}, step {step}")
+
+
 def test_flat_leaves_keep_the_call_cheap(shrunk):
     """The host's part of a call, measured on a step of the same leaves that computes nothing."""
     run = assemble(shrunk("m3i"), images=100)

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from m3i_jax.analysis.report import page
-from m3i_jax.training import hooks, schema
+from m3i_jax.training import lengths, schema
 from m3i_jax.training.config import Config
 from m3i_jax.training.loop import Hook, StepInfo
 
@@ -53,7 +53,7 @@ class Live:
 
     def _look(self, info: StepInfo) -> None:
         """Begins a page, unless the last one is not done or writing takes too much of the time."""
-        due = any(hooks.due(info.step, every) for every in self._every)
+        due = any(lengths.due(info.step, every) for every in self._every)
         if due and not info.last and self._idle() and self._clock() >= self._next:
             self._thread = threading.Thread(target=self._work, name="report", daemon=True)
             self._thread.start()

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import jax
 
 from m3i_jax.build import ConfigError
+from m3i_jax.framework.scoring import SELDOM
+from m3i_jax.training import schema
 from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
 from m3i_jax.training.planning import flops, hlo, peaks
@@ -58,8 +60,14 @@ def compiled(config: Config, devices: Sequence[Any]) -> Ahead:
         temporaries=memory.temp_size_in_bytes,
         peak=memory.peak_memory_in_bytes,
         products=flops.per_image(run).executed * config.batch / len(devices),
-        moved=hlo.moved(program.as_text()),
+        moved=hlo.moved(program.as_text(), shares={SELDOM: _seldom(config)}),
     )
+
+
+def _seldom(config: Config) -> float:
+    """Share of the steps that compute what only the log reads."""
+    every = schema.Log(**config.log).every
+    return 1 / every if every else 0.0
 
 
 def lines(ahead: Ahead, dtype: str) -> list[str]:
@@ -75,7 +83,7 @@ def lines(ahead: Ahead, dtype: str) -> list[str]:
         ),
         ("traffic", f"{ahead.moved.traffic / 1e9:.1f} GB between chip and memory"),
         *(
-            (kind, f"{count} a step, {size / 1e9:.3f} GB")
+            (kind, f"{count:.0f} a step, {size / 1e9:.3f} GB")
             for kind, (count, size) in sorted(ahead.moved.collectives.items())
         ),
     ]

@@ -10,6 +10,7 @@ import collections
 import math
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 COLLECTIVES = (
@@ -24,6 +25,7 @@ CALLED = re.compile(r"(?:true_computation|false_computation|to_apply|calls|body)
 BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 CONDITION = re.compile(r"condition=%?([\w.\-]+)")
 WHOLE = re.compile(r"(\d+)\)")
+SCOPE = re.compile(r'op_name="([^"]*)"')
 TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
 # Names of values, or loops whose insides are counted.
 FREE = {
@@ -41,7 +43,7 @@ class Moved(NamedTuple):
     """
 
     traffic: float
-    collectives: dict[str, tuple[int, float]]
+    collectives: dict[str, tuple[float, float]]
 
 
 class _Instruction(NamedTuple):
@@ -51,11 +53,14 @@ class _Instruction(NamedTuple):
     rest: str
 
 
-def moved(text: str) -> Moved:
-    """Counts the text of an optimised program, as `Compiled.as_text` gives it."""
+def moved(text: str, *, shares: Mapping[str, float] = MappingProxyType({})) -> Moved:
+    """Counts the text of an optimised program, as `Compiled.as_text` gives it.
+
+    shares: of the runs in which the branches under a named scope are taken; 1 elsewhere.
+    """
     entry, computations = _parsed(text)
     traffic, collectives = 0.0, collections.defaultdict(lambda: (0, 0.0))
-    for name, times in _times(entry, computations).items():
+    for name, times in _times(entry, computations, shares).items():
         shapes = {one.name: one.shape for one in computations[name]}
         for one in computations[name]:
             traffic += times * _traffic(one, shapes, times)
@@ -81,18 +86,28 @@ def _parsed(text: str) -> tuple[str, dict[str, list[_Instruction]]]:
     return entry, computations
 
 
-def _times(entry: str, computations: Mapping[str, list[_Instruction]]) -> dict[str, int]:
+def _times(
+    entry: str, computations: Mapping[str, list[_Instruction]], shares: Mapping[str, float]
+) -> dict[str, float]:
     """How often each computation runs; of a branch all alternatives, as if they did."""
-    times: collections.Counter[str] = collections.Counter()
+    times: dict[str, float] = collections.defaultdict(float)
 
-    def visit(name: str, count: int) -> None:
+    def visit(name: str, count: float) -> None:
         times[name] += count
         for one in computations[name]:
+            taken = count * _share(one, shares)
             for inner, turns in _inner(one, computations):
-                visit(inner, count * turns)
+                visit(inner, taken * turns)
 
     visit(entry, 1)
     return dict(times)
+
+
+def _share(one: _Instruction, shares: Mapping[str, float]) -> float:
+    """Share of the runs in which an instruction does what it contains."""
+    scope = SCOPE.search(one.rest) if shares and one.kind == "conditional" else None
+    words = re.findall(r"\w+", scope[1]) if scope else ()
+    return math.prod(shares.get(word, 1.0) for word in words)
 
 
 def _inner(

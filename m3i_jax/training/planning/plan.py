@@ -44,7 +44,7 @@ def plan(config: Config) -> str:
         *(f"  {name:<18} {_megabytes(_per_device(run, tree))}" for name, tree in parts.items()),
         f"  {'activations':<18} {_megabytes(rows * activations.per_image(run))}"
         f"  kept for the backward pass of {rows:g} images",
-        f"logged every step: {', '.join(sorted(metrics))}",
+        f"logged: {', '.join(sorted(metrics))}",
     ]
     return "\n".join(lines)
 

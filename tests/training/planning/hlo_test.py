@@ -61,3 +61,15 @@ ENTRY %main (p: bf16[8,4]) -> bf16[64,4] {
     assert found.collectives == {"all-gather": (1, 64 * 4 * 2)}
     # The pair: 64 bytes in, twice, and 512 out; the copy reads 64 and writes to fast memory.
     assert found.traffic == 64 + 64 + 512 + 64
+
+
+def test_a_branch_under_a_scope_counts_by_its_share():
+    def fn(taken, x):
+        with jax.named_scope("seldom"):
+            return jax.lax.cond(taken, lambda x: jnp.sin(x) @ x.T, lambda x: x @ x.T, x)
+
+    program = text(fn, jax.ShapeDtypeStruct((), bool), jax.ShapeDtypeStruct((64, 32), jnp.float32))
+    never, half, always = (moved(program, shares={"seldom": n}).traffic for n in (0.0, 0.5, 1.0))
+    # A product reads 64 x 32 numbers, perhaps twice, and writes 64 x 64.
+    assert always - never >= 2 * 4 * (64 * 32 + 64 * 64) and half == (never + always) / 2
+    assert moved(program).traffic == always

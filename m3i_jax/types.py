@@ -51,6 +51,24 @@ class Box(NamedTuple):
         return box if isinstance(box, cls) else cls(*(box[..., i] for i in range(len(cls._fields))))
 
 
+class ViewAnnotations(NamedTuple):
+    """What is said of the pixels of a view, in pixels of it; None = nobody asks for it.
+
+    mask: (B, H, W) uint8 categories, 255 = nobody has named this pixel.
+    box: (B, 4) float32 top, left, height and width of what is seen of the object; 0 = nothing.
+    depth: (B, H, W) float32 in the data set's unit, 0 = not measured.
+    points: (B, K, 3) float32 row, column, visibility: 0 = not labelled or beyond the edges,
+    1 = hidden, 2 = visible.
+    present: name of a field -> (B,) bool, which samples have it.
+    """
+
+    mask: UInt8[Array, "batch height width"] | None = None
+    box: Float[Array, "batch 4"] | None = None
+    depth: Float[Array, "batch height width"] | None = None
+    points: Float[Array, "batch _points 3"] | None = None
+    present: dict[str, Bool[Array, " batch"]] | None = None
+
+
 class Batch(NamedTuple):
     """What the host hands to a step.
 
@@ -58,6 +76,7 @@ class Batch(NamedTuple):
     label: (B,) int32, -1 = no category.  text: (B, T) int32 tokens, 0 = padding; all 0 = no text.
     cuts: filter -> name -> (B, 2 s, 2 s, 3) uint8, parts of images, in the upper left, of which
     the step makes views of s x s (`augment.views_of`); None where the host makes them.
+    annotations: name -> what is said of the pixels of that view; None where nobody asks.
     """
 
     images: dict[str, UInt8[Array, "batch _height _width channels"]]
@@ -65,6 +84,7 @@ class Batch(NamedTuple):
     label: Int[Array, " batch"] | None = None
     text: Int[Array, "batch length"] | None = None
     cuts: dict[str, dict[str, UInt8[Array, "batch _side _side channels"]]] | None = None
+    annotations: dict[str, ViewAnnotations] | None = None
 
 
 class Region(NamedTuple):

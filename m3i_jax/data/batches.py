@@ -22,6 +22,7 @@ from m3i_jax.data.sources.decoding import Decoder
 from m3i_jax.data.sources.fast_decoding import faster
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.stream import BYTES, State, Stream, Work
+from m3i_jax.data.views.annotated import Wanted, carried
 from m3i_jax.data.views.crops import Crops
 from m3i_jax.types import Batch
 
@@ -36,6 +37,7 @@ def batches(
     seed: int,
     crops: Crops,
     tokenizer: Captions | None = None,
+    annotations: Wanted | None = None,
     threads: int = 0,
     ahead: int = BYTES,
     start: State | None = None,
@@ -45,8 +47,7 @@ def batches(
 ) -> Stream:
     """The endless training stream of `source`, every record once per epoch, reshuffled each time.
 
-    With r repeats, r rows in succession are of one record: N rows, an epoch, are of N / r records,
-    and r epochs of all of them.
+    With r repeats, r rows in succession are of one record: an epoch, N rows, is of N / r records.
 
     Args:
       source: where the samples come from.
@@ -55,25 +56,27 @@ def batches(
       crops: (sample, generator) -> row, see `Crops`.
       tokenizer: turns captions into `Batch.text`, one drawn from those of a sample; None leaves
         it None.
+      annotations: which of them `Batch.annotations` has, cut with each view; nothing is drawn.
       threads: that read; 0 = one for each core that this process may use.
       ahead: bytes that may be read ahead, see `Stream`.
       start: a state that a stream gave; None starts at the first sample.
-      process_index, process_count: this host and the number of hosts (`jax.process_index()`, ...).
-        Host p holds rows p B / n ... of every batch, the order in which
-        `jax.make_array_from_process_local_data` joins them.
+      process_index, process_count: this host of how many. Host p holds rows p B / n ... of every
+        batch, the order in which `jax.make_array_from_process_local_data` joins them.
       leave: asked while a batch is late; True ends the stream.
 
     Raises:
-      ConfigError: sizes that do not divide, or a state that lies inside a batch.
+      ConfigError: sizes that do not divide, a state in a batch, annotations that would not fit.
     """
     sample = _checked(batch, process_count, threads, start)
+    _require_fit(annotations, crops)
     local = batch // process_count
     if crops.decode == "fast":
         source = _faster(source, crops)
     so_far = [Segment(*segment) for segment in (start or {}).get(SEGMENTS, ())]
     segments = continued(source, so_far, at=-(-sample // crops.repeats))
     order = order_of(source, seed=seed, segments=segments)
-    rows = _rows(Ordered(source, order, times=crops.repeats), seed, crops, tokenizer)
+    samples = grain.MapDataset.source(Ordered(source, order, times=crops.repeats))
+    rows = samples.random_map(_row(crops, tokenizer, annotations), seed=seed)  # keyed by number
 
     def number(step: int, index: int) -> int:
         return step * batch + process_index * local + index
@@ -107,6 +110,22 @@ def _checked(batch: int, process_count: int, threads: int, start: State | None) 
     return sample
 
 
+def _require_fit(annotations: Wanted | None, crops: Crops) -> None:
+    """Refuses views whose pixels are not where annotations say."""
+    if annotations is None:
+        return
+    if crops.decode == "fast":
+        raise ConfigError(
+            "annotations are in pixels of the image, which crops.decode='fast' may make smaller: "
+            "leave it 'exact' ('fast' of crops.resize is fine)"
+        )
+    if crops.rand_augment:
+        raise ConfigError(
+            "crops.rand_augment shears, shifts and turns what annotations name; leave it out, or "
+            "take config.augment's colours"
+        )
+
+
 def _faster(source: Source, crops: Crops) -> Source:
     """The source with faster decoders; says where there are none to replace."""
     met = []
@@ -121,13 +140,20 @@ def _faster(source: Source, crops: Crops) -> Source:
     return source
 
 
-def _rows(
-    samples: Ordered, seed: int, crops: Crops, tokenizer: Captions | None
-) -> grain.MapDataset:
-    """Row number -> row; grain keys generators by the number."""
+def _row(
+    crops: Crops, tokenizer: Captions | None, annotations: Wanted | None
+) -> Callable[[Sample, np.random.Generator], Batch]:
+    """(sample, generator) -> row."""
 
     def row(sample: Sample, rng: np.random.Generator) -> Batch:
         views = crops(sample, rng)
+        if annotations:
+            sides = crops.sides
+            said = {
+                name: carried(sample, box, (sides[name], sides[name]), annotations)
+                for name, box in views.boxes.items()
+            }
+            views = views._replace(annotations=said)
         if tokenizer is None:
             return views
         captions = sample.captions or ("",)
@@ -135,4 +161,4 @@ def _rows(
         chosen = captions[rng.integers(len(captions))] if len(captions) > 1 else captions[0]
         return views._replace(text=tokenizer.encode(chosen))
 
-    return grain.MapDataset.source(samples).random_map(row, seed=seed)
+    return row

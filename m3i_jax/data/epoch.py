@@ -1,6 +1,7 @@
 """One pass over a source in its order, for evaluation: every record once, padding masked."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,10 +11,11 @@ from m3i_jax.data.captions import Captions
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.stream import Stream, Work
+from m3i_jax.data.views.annotated import Wanted, carried
 from m3i_jax.data.views.crops import center_crop
 from m3i_jax.types import Array, Batch
 
-UNKNOWN = 255  # the category of pixels that nobody has named
+Cut = Callable[..., tuple[Array, Array]]  # (image, size=side) -> view, packed box
 RATIO = 0.875  # of the short side that an evaluation keeps, where a source says no other
 
 
@@ -23,14 +25,11 @@ class Rows(NamedTuple):
     batch: `Batch` with the view "a"; rows that only fill it up, and those of records that cannot
       be read, are black, with label -1.
     real: (B,) bool, False for those rows. Sums must be masked with it: padding never counts.
-    mask: (B, size, size) uint8 categories where they were asked for; `UNKNOWN` everywhere of a
-      record that has none, so that it counts for nothing: it is no background.
     lost: (B,) bool, True for records that cannot be read, of a source that forgives them.
     """
 
     batch: Batch
     real: Array
-    mask: Array | None = None
     lost: Array | None = None
 
 
@@ -40,8 +39,9 @@ def epoch(
     batch: int,
     size: int,
     ratio: float | None = None,
+    cut: Cut | None = None,
     tokenizer: Captions | None = None,
-    masks: bool = False,
+    annotations: Wanted | None = None,
     threads: int = 0,
     process_index: int = 0,
     process_count: int = 1,
@@ -54,29 +54,28 @@ def epoch(
       size: height and width of the view, see `crops.center_crop`.
       ratio: share of the short side that is kept; the source's own `evaluation_ratio` when None,
         or 0.875.
+      cut: makes the view, as `whole_images.stretched` and `padded` do; None = `crops.center_crop`,
+        which alone has a ratio.
       tokenizer: turns captions into `Batch.text`, the first of each sample.
-      masks: whether to hand out the category masks, cut like the images.
+      annotations: which of them `Batch.annotations` has, in pixels of the view.
       threads: that read; 0 = one for each core that this process may use.
       process_index, process_count: this host and the number of hosts, as in `batches`.
     """
     if batch < 1 or batch % process_count:
         raise ConfigError(f"a batch of {batch} cannot be divided among {process_count} processes")
     ratio = getattr(source, "evaluation_ratio", RATIO) if ratio is None else ratio
+    cut = functools.partial(center_crop, ratio=ratio) if cut is None else cut
     local, total = batch // process_count, len(source)
 
     def row(index: int) -> Rows:
         record = protocol.read(source, index) if index < total else None
         real = record is not None
         sample = record if real else Sample(np.zeros((size, size, 3), np.uint8))
-        view, box = center_crop(sample.image, size=size, ratio=ratio)
+        view, box = cut(sample.image, size=size)
         text = tokenizer.encode((*sample.captions, "")[0]) if tokenizer else None
-        mask = None
-        if masks:
-            shape = sample.image.shape[:2]
-            mask = np.full(shape, UNKNOWN, np.uint8) if sample.mask is None else sample.mask
-            mask, _ = center_crop(mask, size=size, ratio=ratio, nearest=True)
-        row = Batch({"a": view}, {"a": box}, np.int32(sample.label), text)
-        return Rows(row, real, mask, lost=index < total and not real)
+        said = {"a": carried(sample, box, (size, size), annotations)} if annotations else None
+        row = Batch({"a": view}, {"a": box}, np.int32(sample.label), text, annotations=said)
+        return Rows(row, real, lost=index < total and not real)
 
     def number(step: int, index: int) -> int:
         return step * batch + process_index * local + index

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions
 from m3i_jax.data.epoch import epoch
+from m3i_jax.data.views.annotated import Wanted
 from m3i_jax.data.views.crops import Crops
 from m3i_jax.parallel import sharding
 from tests.data.numbered import Numbered, Ragged, equal, joined, take
@@ -179,6 +180,34 @@ def test_a_repeated_and_augmented_stream_goes_on_to_the_bit(stop, hosts):
         pieces = [part[step - stop] for part in parts]
         assert equal(joined([piece for piece, _ in pieces]), whole)
         assert {piece_state["sample"] for _, piece_state in pieces} == {state["sample"]}
+
+
+def test_annotations_ride_on_the_stream_and_change_nothing_in_it():
+    """Resumed on two hosts they are those of one, on the devices, too; the views are as without."""
+    cut = Crops(size=6, local=1, local_size=4)
+    asked = dict(batch=8, crops=cut, annotations=Wanted(["mask", "points"], points=2))
+    plain, straight = take(Numbered(10), 4, batch=8, crops=cut), take(Numbered(10), 4, **asked)
+    again = asked | dict(start=straight[1][1], process_count=2, threads=3)
+    parts = [take(Numbered(10), 2, **again, process_index=p) for p in range(2)]
+    for step, ((batch, state), (bare, known)) in enumerate(zip(straight, plain, strict=True)):
+        assert equal(batch, bare) and state == known and bare.annotations is None
+        assert {*batch.annotations} == {"a", "b", "l0"}
+        for name, said in batch.annotations.items():
+            assert said.mask.shape == batch.images[name].shape[:3] and said.box is None
+            assert (said.mask == batch.label[:, None, None] + 1).all()  # as `Numbered` masks
+            assert said.present["mask"].all() and not said.present["points"].any()
+            if step > 1:
+                halves = [part[step - 2][0].annotations[name] for part in parts]
+                whole = jax.tree.map(lambda *x: np.concatenate(x), *halves)
+                jax.tree.map(np.testing.assert_array_equal, whole, said)
+    placed = sharding.put(batch, sharding.mesh())
+    jax.tree.map(np.testing.assert_array_equal, placed.annotations, batch.annotations)
+
+
+@pytest.mark.parametrize("how", [dict(decode="fast"), dict(rand_augment=dict(magnitude=9.0))])
+def test_views_that_annotations_would_not_fit_are_refused(how):
+    with pytest.raises(ConfigError, match=f"crops.{[*how][0]}"):
+        take(Numbered(8), 1, crops=Crops(size=4, **how), annotations=Wanted(["mask"]))
 
 
 def test_sizes_that_cannot_work_are_refused():

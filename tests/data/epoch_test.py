@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from m3i_jax.data.epoch import UNKNOWN, epoch
+from m3i_jax.data.epoch import epoch
+from m3i_jax.data.views.annotated import UNKNOWN, Wanted
+from m3i_jax.data.views.whole_images import padded
 from tests.data.numbered import Numbered, Ragged
 
 
@@ -24,26 +26,42 @@ def test_an_epoch_is_exact(length, batch):
     labels = np.concatenate([r.batch.label for r in rows])
     assert real.sum() == length and labels[real].tolist() == list(range(length))
     assert (labels[~real] == -1).all() and real[:length].all()
-    assert all(r.mask is None and r.batch.text is None for r in rows)
+    assert all(r.batch.annotations is None and r.batch.text is None for r in rows)
 
 
 @pytest.mark.parametrize("hosts", [1, 2, 3])
 def test_hosts_share_an_epoch(hosts):
-    source, batch = Numbered(8), 6
+    source, options = Numbered(8), dict(batch=6, size=4, annotations=Wanted(["mask"]))
     parts = [
-        list(epoch(source, batch=batch, size=4, process_index=p, process_count=hosts, masks=True))
-        for p in range(hosts)
+        list(epoch(source, process_index=p, process_count=hosts, **options)) for p in range(hosts)
     ]
     labels = [
         np.concatenate([part[step].batch.label for part in parts]).tolist() for step in range(2)
     ]
     assert labels == [list(range(6)), [6, 7, -1, -1, -1, -1]]
     assert all(len(part) == 2 for part in parts)
-    last = parts[0][0]
-    assert last.mask.shape == last.batch.images["a"].shape[:3]
-    assert (last.mask[0] == 1).all()
-    (rows,) = epoch(Ragged(2), batch=3, size=4, masks=True)  # of a source without masks
-    assert (rows.mask == UNKNOWN).all()
+    assert labels_of_masks(parts, step=1) == [7, 8, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN]
+
+
+def labels_of_masks(parts, step):
+    said = [part[step].batch.annotations["a"] for part in parts]
+    masks = np.concatenate([one.mask for one in said])
+    assert masks.shape[1:] == (4, 4) and (masks == masks[:, :1, :1]).all()
+    present = np.concatenate([one.present["mask"] for one in said])
+    np.testing.assert_array_equal(present, masks[:, 0, 0] != UNKNOWN)
+    return masks[:, 0, 0].tolist()
+
+
+def test_an_absent_mask_is_no_background_and_a_view_may_be_made_otherwise():
+    wanted = Wanted(["mask", "box"])
+    (rows,) = epoch(Ragged(2), batch=3, size=4, annotations=wanted)
+    said = rows.batch.annotations["a"]
+    assert (said.mask == UNKNOWN).all() and not said.box.any() and said.depth is None
+    assert not said.present["mask"].any() and not said.present["box"].any()
+    (rows,) = epoch(Numbered(1), batch=1, size=4, annotations=wanted, cut=padded)
+    below = [UNKNOWN] * 4  # of 9 x 12 pixels
+    assert rows.batch.annotations["a"].mask[0].tolist() == [[1] * 4] * 3 + [below]
+    assert not rows.batch.images["a"][0, 3].any() and rows.batch.images["a"][0, 2].any()
 
 
 def test_an_epoch_takes_the_sources_own_ratio():

@@ -8,12 +8,79 @@ h × w pixels that shows (top, left, height, width) of an image of width W, mirr
 which is what packed boxes of `views.crops` say.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
+from m3i_jax.build import ConfigError, nearest
 from m3i_jax.data.sources.annotations import Annotations
-from m3i_jax.types import Array, Box
+from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.types import Array, Box, ViewAnnotations
+
+UNKNOWN = 255  # the category of pixels that nobody has named
+EDGE = 0.01  # of a pixel: what float32 leaves open of where a long side ends
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """Which annotations views carry.
+
+    names: "mask", "box", "depth", "points".
+    points: how many key points each image has, where these are among them.
+    swapped: numbers of key points that change places in a mirror image, as left and right eye.
+    """
+
+    names: Sequence[str]
+    points: int = 0
+    swapped: Sequence[tuple[int, int]] = ()
+
+    def __post_init__(self):
+        """Refuses what no record has."""
+        for name in self.names:
+            if name not in Annotations._fields:
+                raise ConfigError(
+                    f"there are no annotations '{name}'{nearest(name, Annotations._fields)}"
+                )
+        if ("points" in self.names) != (self.points > 0):
+            raise ConfigError(
+                f"annotations are {[*self.names]} with {self.points} key points an image; these "
+                "are wanted by name and by number, or not at all"
+            )
+        if wrong := [pair for pair in self.swapped if not set(pair) <= {*range(self.points)}]:
+            raise ConfigError(f"{wrong[0]} change places, but there are {self.points} key points")
+
+
+def carried(sample: Sample, box: Array, size: tuple[int, int], wanted: Wanted) -> ViewAnnotations:
+    """What a batch has of the annotations of a view: one row.
+
+    What the sample does not say is `UNKNOWN`, 0, and not `present`; so is a box that is not seen.
+
+    Args:
+      box, size: see `seen`.
+
+    Raises:
+      ConfigError: it has another number of key points than is `wanted`.
+    """
+    said = Annotations(**{name: getattr(sample, name) for name in wanted.names})
+    if said.points is not None and len(said.points) != wanted.points:
+        raise ConfigError(
+            f"a sample has {len(said.points)} key points, but {wanted.points} of each are wanted"
+        )
+    said = seen(said, box, size, swapped=wanted.swapped)
+    absent = ViewAnnotations(
+        np.full(size, UNKNOWN, np.uint8),
+        np.zeros(4, np.float32),
+        np.zeros(size, np.float32),
+        np.zeros((wanted.points, 3), np.float32),
+    )
+    there = {name: value for name, value in said._asdict().items() if value is not None}
+    if said.depth is not None:
+        there["depth"] = np.where(np.isfinite(said.depth), said.depth, np.float32(0))
+    return ViewAnnotations(
+        **{name: there.get(name, getattr(absent, name)) for name in wanted.names},
+        present={name: np.bool_(name in there) for name in wanted.names},
+    )
 
 
 def seen(
@@ -26,14 +93,14 @@ def seen(
     """The annotations of a view.
 
     Masks and depth take the nearest pixel, as nothing lies between two categories, or in front of
-    an edge and behind it. The values of depth stay: a view shows the same scene. A box is cut off
-    at the edges, and is none where nothing of it is seen; a key point that is not seen has
-    visibility 0.
+    an edge and behind it; beyond the image they are `UNKNOWN` and 0. The values of depth stay: a
+    view shows the same scene. A box is cut off at the edges, and is none where nothing of it is
+    seen; a key point that is not seen has visibility 0.
 
     Args:
       said: of the image.
       box: (6,) float32, where the view was cut, as `crops.random_resized_crop` and `center_crop`
-        give it.
+        give it; it may reach beyond the image.
       size: height and width of the view.
       swapped: numbers of key points that change places in a mirror image, as left and right eye.
     """
@@ -56,19 +123,23 @@ def whole(height: int, width: int, *, mirrored: bool = False) -> Array:
     return np.array([0, 0, height, width, mirrored, width], np.float32)
 
 
-def _plane(values: Array | None, where: Box, size: tuple[int, int]) -> Array | None:
+def _plane(values: Array | None, where: Box, size: tuple[int, int], beyond: int) -> Array | None:
     """The (h, w) pixels of (H, W) that are nearest to those of the view."""
     if values is None:
         return None
-    rows = _nearest(where.top, where.height, size[0], values.shape[0])
-    columns = _nearest(where.left, where.width, size[1], values.shape[1])
+    rows, above = _nearest(where.top, where.height, size[0], values.shape[0])
+    columns, beside = _nearest(where.left, where.width, size[1], values.shape[1])
     columns = values.shape[1] - 1 - columns if where.flip else columns
-    return values[rows[:, None], columns]
+    plane = values[rows[:, None], columns]
+    plane[above], plane[:, beside] = beyond, beyond
+    return plane
 
 
-def _nearest(start: float, extent: float, count: int, limit: int) -> Array:
+def _nearest(start: float, extent: float, count: int, limit: int) -> tuple[Array, Array]:
+    """Of each pixel of a view the one of the image, and whether it is beyond all of these."""
     centres = start + (np.arange(count) + 0.5) * (extent / count)
-    return np.floor(centres).astype(np.int64).clip(0, limit - 1)
+    beyond = (centres < -EDGE) | (centres > limit + EDGE)
+    return np.floor(centres).astype(np.int64).clip(0, limit - 1), beyond
 
 
 def _placed(said: Annotations, where: Box, size: tuple[int, int]) -> Annotations:
@@ -80,7 +151,8 @@ def _placed(said: Annotations, where: Box, size: tuple[int, int]) -> Annotations
     if points is not None:
         places = _places(points[:, :2], where, size)
         points = np.concatenate([places, points[:, 2:]], axis=1).astype(np.float32)
-    return Annotations(_plane(said.mask, where, size), box, _plane(said.depth, where, size), points)
+    mask, depth = _plane(said.mask, where, size, UNKNOWN), _plane(said.depth, where, size, 0)
+    return Annotations(mask, box, depth, points)
 
 
 def _places(places: Array, where: Box, size: tuple[int, int]) -> Array:

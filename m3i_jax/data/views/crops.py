@@ -29,7 +29,6 @@ RATIO = (3 / 4, 4 / 3)
 Area = Annotated[float, Range(1e-3, 1, why="a share of the area of the image")]
 Scale = Annotated[tuple[Area, Area], Ascending()]
 Shape = Annotated[float, Range(0.05, 20, why="width over height")]
-STEPS = 2**14  # added up at once, so that a long side costs no memory
 LONG = 16  # times as many pixels as its view has, and a resized image is cut before
 LOCAL = re.compile(r"l(0|[1-9][0-9]*)")  # names of local views
 
@@ -136,6 +135,11 @@ class Crops:
         """Names of the local views."""
         return tuple(f"l{i}" for i in range(self.local))
 
+    @property
+    def sides(self) -> dict[str, int]:
+        """Name -> height and width, of all views in the order in which they are drawn."""
+        return dict.fromkeys(self.views, self.size) | dict.fromkeys(self.locals, self.local_size)
+
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Batch:
         """One row of a batch: uint8 images, (6,) float32 boxes, an int32 label.
 
@@ -143,12 +147,12 @@ class Crops:
         resizes, `Batch.cuts` has them, twice as high and wide.
         """
         image = RESIZES[self.resize](sample.image)
-        sizes = dict.fromkeys(self.views, (self.size, self.scale))
-        sizes |= dict.fromkeys(self.locals, (self.local_size, self.local_scale))
+        scales = dict.fromkeys(self.locals, self.local_scale)
         crop = dict(ratio=self.ratio, flip=self.flip, interpolation=self.interpolation)
         images, boxes = {}, {}
-        for name, (size, scale) in sizes.items():
-            view, boxes[name] = random_resized_crop(image, rng, size=size, scale=scale, **crop)
+        for name, size in self.sides.items():
+            crop["scale"] = scales.get(name, self.scale)
+            view, boxes[name] = random_resized_crop(image, rng, size=size, **crop)
             images[name] = self.rand_augment(view, rng) if self.rand_augment else view
         cuts = None
         if self.resize == "device":
@@ -228,32 +232,29 @@ def random_resized_crop(
 
 
 def center_crop(
-    image: np.ndarray, *, size: int, ratio: float = 0.875, nearest: bool = False
+    image: np.ndarray, *, size: int, ratio: float = 0.875
 ) -> tuple[np.ndarray, np.ndarray]:
     """The evaluation view: short side to round(size / ratio), then the middle (size, size).
 
     Args:
-      image: (H, W, 3) or (H, W) uint8.
+      image: (H, W, 3) uint8.
       size: height and width of the view.
       ratio: share of the short side that is kept; 1 resizes a square image and cuts nothing.
-      nearest: for category masks, which must not be interpolated.
 
     Returns:
       The view, and its packed box, (6,) float32, in pixels of `image`.
     """
     short = round(size / ratio)
     height, width = image.shape[:2]
-    scale = short / min(height, width)
     # The long side is truncated and the offset rounded, as torchvision's Resize and CenterCrop do.
     tall = short if height <= width else int(short * height / width)
     wide = short if width <= height else int(short * width / height)
     top, left = round((tall - size) / 2), round((wide - size) / 2)
-    box = np.array([top / scale, left / scale, size / scale, size / scale, 0, width], np.float32)
-    resample = Image.Resampling.NEAREST if nearest else Image.Resampling.BICUBIC
+    y, x = height / tall, width / wide  # pixels of the image to one of the view
+    box = np.array([top * y, left * x, size * y, size * x, 0, width], np.float32)
     if tall * wide > LONG * size**2:
-        cut = _chosen if nearest else _middle
-        return cut(image, (top, size, tall, height), (left, size, wide, width)), box
-    resized = np.asarray(Image.fromarray(image).resize((wide, tall), resample))
+        return _middle(image, (top, size, tall, height), (left, size, wide, width)), box
+    resized = np.asarray(Image.fromarray(image).resize((wide, tall), Image.Resampling.BICUBIC))
     return resized[top : top + size, left : left + size], box
 
 
@@ -268,28 +269,6 @@ def _middle(image: np.ndarray, rows: tuple, columns: tuple) -> np.ndarray:
     left, right, west, east = _needed(*columns)
     part, box = Image.fromarray(image[top:bottom, left:right]), (west, up, east, down)
     return np.asarray(part.resize((columns[1], rows[1]), Image.Resampling.BICUBIC, box=box))
-
-
-def _chosen(image: np.ndarray, rows: tuple, columns: tuple) -> np.ndarray:
-    """The same part by nearest pixels, and equal to the bit."""
-    return image[_nearest(*rows)[:, None], _nearest(*columns)]
-
-
-def _nearest(first: int, count: int, whole: int, source: int) -> np.ndarray:
-    """The pixel of the source that each of `count` pixels shows.
-
-    Pillow adds step to step in float64. Where a centre falls between two pixels, as that of 7 x
-    65000 does, the rounding of this sum decides, so that it is made in the same order.
-    """
-    step = source / whole
-    place, places = step / 2, []
-    for start in range(0, first + count, STEPS):
-        steps = np.full(min(STEPS, first + count - start) + 1, step)
-        steps[0] = place
-        reached = np.add.accumulate(steps)
-        place = reached[-1]
-        places.append(reached[max(first - start, 0) : -1].astype(np.int64))
-    return np.concatenate(places)
 
 
 def _needed(first: int, count: int, whole: int, source: int) -> tuple[int, int, float, float]:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.annotations import NONE, Annotations
-from m3i_jax.data.views.annotated import resized, seen, whole
+from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.views.annotated import UNKNOWN, Wanted, carried, resized, seen, whole
 from m3i_jax.data.views.crops import center_crop, random_resized_crop
 
 MARKS = ((9, 11), (30, 71), (52, 40))  # row, column of the first pixels of squares of 8
@@ -114,3 +116,54 @@ def test_a_resized_image_takes_them_along():
     np.testing.assert_array_equal(small.points, [[10, 10, 2], [0.5, 0.5, 0]])
     assert small.mask.dtype == np.uint8 and small.depth.dtype == small.box.dtype == np.float32
     assert resized(NONE, (20, 40), (10, 10)) == NONE
+
+
+WANTED = Wanted(["mask", "box", "depth", "points"], points=3)
+
+
+def test_a_batch_carries_what_is_there_and_says_what_is_not():
+    image, said = scene()
+    depth = said.depth.copy()
+    depth[0, 0] = np.nan
+    full = Sample(image, **said._replace(depth=depth)._asdict())
+    row = carried(full, whole(64, 96), (64, 96), WANTED)
+    np.testing.assert_array_equal(row.mask, said.mask)
+    np.testing.assert_array_equal(row.depth, np.nan_to_num(depth))
+    np.testing.assert_array_equal(row.box, said.box)
+    np.testing.assert_array_equal(row.points, said.points)
+    assert all(row.present.values())
+    empty = carried(Sample(image), whole(64, 96), (32, 32), WANTED)
+    assert (empty.mask == UNKNOWN).all() and not empty.depth.any() and not empty.box.any()
+    assert empty.points.shape == (3, 3) and not empty.points.any()
+    assert {*empty.present} == {*WANTED.names} and not any(empty.present.values())
+    assert all(a.dtype == b.dtype for a, b in zip(row[:4], empty[:4], strict=True))
+    away = carried(full, np.array([0, 0, 20, 20, 0, 96], np.float32), (20, 20), WANTED)
+    assert not away.box.any() and not away.present["box"] and away.present["points"]
+    assert carried(full, whole(64, 96), (9, 9), Wanted(["mask"]))[1:4] == (None, None, None)
+
+
+def test_a_view_that_reaches_beyond_its_image_knows_nothing_there():
+    mask = np.full((4, 6), 7, np.uint8)
+    box = np.array([-2, -1, 8, 8, 1, 6], np.float32)
+    view = seen(Annotations(mask, depth=mask / np.float32(2)), box, (8, 8))
+    assert (view.mask[2:6, 1:7] == 7).all() and (view.mask == 7).sum() == 24
+    np.testing.assert_array_equal(view.mask == UNKNOWN, view.depth == 0)
+
+
+@pytest.mark.parametrize(
+    "wrong, sentence",
+    [
+        (dict(names=["masks"]), "no annotations 'masks'; did you mean 'mask'"),
+        (dict(names=["points"]), "with 0 key points"),
+        (dict(names=["points"], points=3, swapped=[(1, 3)]), r"\(1, 3\) change places"),
+    ],
+)
+def test_annotations_that_no_record_has_are_refused(wrong, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        Wanted(**wrong)
+
+
+def test_another_number_of_key_points_is_said():
+    with pytest.raises(ConfigError, match="a sample has 3 key points, but 5"):
+        carried(Sample(*scene()[:1], points=scene()[1].points), whole(64, 96), (9, 9),
+                Wanted(["points"], points=5))  # fmt: skip

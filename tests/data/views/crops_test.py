@@ -358,37 +358,17 @@ def test_other_images_are_resized_whole_and_equal_to_the_bit():
 @pytest.mark.parametrize("size", [32, 224])
 def test_a_long_image_costs_no_more_than_its_middle(shape, size):
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    mask = image[..., 0]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     view, _ = crops.center_crop(image, size=size)
-    cut, _ = crops.center_crop(mask, size=size, nearest=True)
     # Kilobytes; 171 MiB and 6 GB were the cost of the whole.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 * 2**10
-    assert view.shape == (size, size, 3) and cut.shape == (size, size)
-    middle = np.moveaxis(mask, np.argmax(shape), 0)[max(shape) // 2 - 20 : max(shape) // 2 + 20]
-    assert set(np.unique(cut)) <= set(np.unique(middle))  # categories are not mixed
-
-
-@pytest.mark.parametrize("shape", [(7, 65_000), (65_000, 7), (10, 19_290), (3, 9580), (5, 9001)])
-@pytest.mark.parametrize("size", [1, 3, 5])
-def test_the_middle_of_a_long_mask_is_that_of_the_whole_to_the_bit(shape, size):
-    """7 x 65000 becomes 1 x 9285, whose middle, 4642, is between the pixels 32499 and 32500."""
-    mask = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    scale = round(size / 0.875) / min(shape)
-    high, wide = (int(n * scale + 1e-9) for n in shape)
-    top, left = round((high - size) / 2), round((wide - size) / 2)
-    resized = np.asarray(Image.fromarray(mask).resize((wide, high), Image.Resampling.NEAREST))
-    cut, _ = crops.center_crop(mask, size=size, nearest=True)
-    assert np.array_equal(cut, resized[top : top + size, left : left + size])
+    assert view.shape == (size, size, 3)
 
 
 def test_center_crop_with_ratio_one_keeps_a_square_image_whole():
     image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
     view, box = crops.center_crop(image, size=32, ratio=1.0)
     assert view.shape == (32, 32, 3) and box.tolist() == [0, 0, 48, 48, 0, 48]
-    mask = (np.arange(48)[:, None] // 24 * 5 + np.zeros((1, 48))).astype(np.uint8)
-    cut, _ = crops.center_crop(mask, size=32, ratio=1.0, nearest=True)
-    assert set(np.unique(cut)) == {0, 5} and cut.shape == (32, 32)
 
 
 def test_without_local_views_the_description_is_what_it_always_was():

@@ -1,7 +1,8 @@
 r"""Builds the documentation's site; a warning is an error.
 
     pip install -e '.[docs]'
-    python docs/build.py build/site
+    python docs/build.py build/site           # runs the notebooks, in minutes
+    python docs/build.py build/site --plain   # shows them without what they print
 
 Pages that are made of the code, or lie beside the folder, are written next to a copy of the others.
 """
@@ -37,12 +38,15 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description="Builds the documentation's site.")
     parser.add_argument("output", help="folder that gets the site")
-    output = parser.parse_args().output
+    parser.add_argument("--plain", action="store_true", help="do not run the notebooks")
+    args = parser.parse_args()
     from sphinx.cmd.build import main as build
 
     with tempfile.TemporaryDirectory() as folder:
         made = source(pathlib.Path(folder) / "docs")
-        return build(["-W", "--keep-going", "-q", "-b", "html", str(made), output])
+        options = ["-W", "--keep-going", "-q", "-b", "html"]
+        options += ["-D", "nb_execution_mode=off"] * args.plain
+        return build([*options, str(made), args.output])
 
 
 if __name__ == "__main__":

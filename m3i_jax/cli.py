@@ -13,6 +13,7 @@ Exit status of a program:
     73  the work directory is in use by another run
     74  something cannot be written or read: a checkpoint, a disk that is full or read-only
     75  asked to leave by a signal: everything is saved, and the same command goes on
+    78  started again as often as allowed, and failed behind the same step each time
    130  interrupted where nothing waits to be saved
    141  whoever read what is printed has left before the end
 """

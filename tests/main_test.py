@@ -8,8 +8,8 @@ import pytest
 from m3i_jax import __main__ as program
 
 VERBS = (
-    "analyze convert data embed evaluate export figure finetune list plan prepare pretrain report"
-    " study train_tokenizer"
+    "analyze convert data embed evaluate export figure finetune launch list plan prepare pretrain"
+    " report study train_tokenizer"
 ).split()
 
 
@@ -46,7 +46,7 @@ def test_a_wrong_word_is_one_sentence(words, sentence, tmp_path):
 def test_help_shows_what_a_command_does_and_all_its_flags(verb, tmp_path):
     done = m3i(verb, "--help", cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.startswith(program.verbs()[verb]), done.stderr
-    if verb not in ("list", "plan", "convert", "data", "prepare"):
+    if verb not in ("list", "plan", "convert", "data", "prepare", "launch"):
         assert "--workdir=WORKDIR" in done.stdout
     takes_config = verb in ("data", "finetune", "pretrain", "plan", "train_tokenizer")
     assert ("--config=FILE[:ARGUMENT]" in done.stdout) == takes_config

@@ -13,6 +13,7 @@ import numpy as np
 
 from m3i_jax import pictures
 from m3i_jax.analysis import predictions
+from m3i_jax.parallel import sharding
 from m3i_jax.training import lengths, schema
 from m3i_jax.training.assemble import Run
 from m3i_jax.training.log import Log
@@ -34,7 +35,10 @@ def drawing(context: RunContext) -> list[Hook]:
 
 def gallery(run: Run, *, rows: int = ROWS) -> Callable[[Any, Any, int], dict[str, np.ndarray]]:
     """draw(state, batch, step) -> {"views": (H, W, 3) uint8}, one row per sample."""
-    compiled = jax.jit(lambda state, batch, step: _columns(run, state, batch, step, rows))
+    whole = sharding.replicated(run.mesh)  # the rows may be those of another process
+    compiled = jax.jit(
+        lambda state, batch, step: _columns(run, state, batch, step, rows), out_shardings=whole
+    )
 
     def draw(state, batch, step):
         # The state is the one after the step; its views were drawn with the step before.

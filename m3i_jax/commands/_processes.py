@@ -2,15 +2,19 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Annotated
 
 from m3i_jax.build import ConfigError
-from m3i_jax.command_flags import switch, text, whole
-from m3i_jax.ranges import Count, CountOrOff
+from m3i_jax.command_flags import number, switch, text, texts, whole
+from m3i_jax.ranges import Count, CountOrOff, Range
 
+WAIT = Range(0, 24 * 60, above=True, why="pods come up within an hour")
 DISTRIBUTED = switch("distributed", "One process of many: a pod, a cluster.")
 COORDINATOR = text("coordinator", None, "HOST:PORT of process 0, if not found.")
 PROCESSES = whole("processes", None, "How many there are.", limits=Count)
 PROCESS = whole("process", None, "Which one this is, from 0.", limits=CountOrOff)
+DEVICES = texts("local_devices", [], "Numbers of its devices, where not all that it sees.")
+PATIENCE = number("join_minutes", 30.0, "To wait for the others.", limits=Annotated[float, WAIT])
 
 
 def join() -> None:
@@ -23,10 +27,24 @@ def join() -> None:
 
     if DISTRIBUTED.value:
         processes.join(
-            coordinator=COORDINATOR.value, processes=PROCESSES.value, process=PROCESS.value
+            coordinator=COORDINATOR.value,
+            processes=PROCESSES.value,
+            process=PROCESS.value,
+            devices=_numbers(DEVICES.value),
+            patience=PATIENCE.value * 60,
         )
-    elif any(flag.value is not None for flag in (COORDINATOR, PROCESSES, PROCESS)):
-        raise ConfigError("--coordinator, --processes and --process want --distributed")
+    elif DEVICES.value or any(flag.value is not None for flag in (COORDINATOR, PROCESSES, PROCESS)):
+        raise ConfigError(
+            "--coordinator, --processes, --process and --local_devices want --distributed"
+        )
+
+
+def _numbers(words: list[str]) -> list[int] | None:
+    """What --local_devices says; None where it says nothing."""
+    wrong = [word for word in words if not word.isdecimal()]
+    if wrong:
+        raise ConfigError(f"--local_devices has '{wrong[0]}'; expected numbers such as 0,1")
+    return [int(word) for word in words] or None
 
 
 @contextlib.contextmanager

@@ -8,11 +8,13 @@ JAX's heartbeats, which end a process without a word, come after that.
 
 import contextlib
 import faulthandler
+import math
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -22,31 +24,97 @@ from jax.experimental import multihost_utils
 from m3i_jax.build import ConfigError, UserError
 
 GONE = os.EX_UNAVAILABLE  # status of a process that cannot go on without the others
+UNEXPECTED = 1  # status of a program that ends by a traceback
 BEATS = "m3i_jax/beats/"
 PAUSE = 2.0  # seconds between two beats
 SILENT = 20.0  # seconds without one after which a peer is gone
 HEARTBEAT = 40  # seconds after which JAX ends a process, should ours not have done so
 LONGEST = 300.0  # seconds that a step may take, or ten times the longest so far
 DONE = "done"
+PATIENCE = 1800.0  # seconds for all to join
+LATER = 60  # seconds after ours that JAX's patience ends
+TELL = 15.0  # seconds between two sentences of one who waits
+# Variables in which schedulers say of how many machines a job is, and what says so of a value.
+HOSTS: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    ("SLURM_STEP_NUM_NODES", lambda value: value.isdecimal() and int(value) > 1),
+    ("SLURM_JOB_NUM_NODES", lambda value: value.isdecimal() and int(value) > 1),
+    ("TPU_WORKER_HOSTNAMES", lambda value: len(set(value.split(","))) > 1),
+    ("MEGASCALE_NUM_SLICES", lambda value: value.isdecimal() and int(value) > 1),
+)
 
 
 def join(
-    *, coordinator: str | None = None, processes: int | None = None, process: int | None = None
+    *,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+    devices: Sequence[int] | None = None,
+    patience: float = PATIENCE,
 ) -> None:
     """Makes this process one of many; what is None is the cluster's to say.
 
+    devices: numbers of its own among those of the machine; None = all that it sees.
+    patience: seconds to wait for the others; hosts of a pod come up minutes apart.
+
     Raises:
-      ConfigError: there is no coordinator, or it does not answer.
+      ConfigError: there is no coordinator, or others cannot reach it. Where they do not come in
+        time the process leaves with `GONE`: JAX would abort it.
     """
+    _check_reach(coordinator)
     try:
-        jax.distributed.initialize(
-            coordinator, processes, process, heartbeat_timeout_seconds=HEARTBEAT
-        )
+        with _waiting(patience, coordinator):
+            jax.distributed.initialize(
+                coordinator,
+                processes,
+                process,
+                local_device_ids=devices,
+                initialization_timeout=math.ceil(patience) + LATER,
+                heartbeat_timeout_seconds=HEARTBEAT,
+            )
     except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(
             f"this cannot be one process of many: {str(error).splitlines()[0]} Start it under "
             "Slurm, Open MPI or on a pod, or give --coordinator=HOST:PORT --processes=N --process=I"
         ) from error
+
+
+@contextlib.contextmanager
+def _waiting(patience: float, coordinator: str | None) -> Iterator[None]:
+    """Says every `TELL` seconds that others are waited for, and leaves when that took too long."""
+    joined, start = threading.Event(), time.monotonic()
+    where = coordinator or "the coordinator that the cluster names"
+
+    def wait() -> None:
+        while not joined.wait(min(TELL, max(start + patience - time.monotonic(), 0.01))):
+            waited = time.monotonic() - start
+            if waited >= patience:
+                leave(f"the others have not joined at {where} within {patience:g} s; is process 0 "
+                      "there, is the port open, have all been started?")  # fmt: skip
+            print(f"waiting for the others at {where}, {waited:.0f} s", file=sys.stderr, flush=True)
+
+    threading.Thread(target=wait, name="joining", daemon=True).start()
+    try:
+        yield
+    finally:
+        joined.set()
+
+
+def _check_reach(coordinator: str | None) -> None:
+    """Refuses a coordinator on the loopback where the job has other hosts: each of them would wait
+    for itself.
+
+    Raises:
+      ConfigError: so.
+    """
+    if coordinator is None:
+        return
+    host = coordinator.rpartition(":")[0].strip("[]")
+    others = next((name for name, many in HOSTS if many(os.environ.get(name, ""))), None)
+    if others and (host in ("localhost", "::1") or host.startswith("127.")):
+        raise ConfigError(
+            f"the coordinator '{coordinator}' is this machine alone, but {others} says that the "
+            "job has several; give the name of the machine of process 0, as the others know it"
+        )
 
 
 def anywhere(flag: bool) -> bool:
@@ -97,8 +165,11 @@ def together() -> Iterator[None]:
         yield
     except UserError as error:
         leave(str(error), status=error.status)
-    except Exception as error:  # noqa: BLE001, what a collective raises whose peer is gone
+    except jax.errors.JaxRuntimeError as error:  # what a collective raises whose peer is gone
         leave(f"{type(error).__name__}: {str(error).splitlines()[0]}; is another process gone?")
+    except Exception as error:  # noqa: BLE001, a fault of ours, which the others must not wait for
+        traceback.print_exc()
+        leave(f"{type(error).__name__}: {str(error).splitlines()[0]}", status=UNEXPECTED)
     stop.set()
     beats.join(SILENT)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from m3i_jax.build import ConfigError
 from m3i_jax.parallel import processes
 from m3i_jax.training.loop import StepInfo
 
@@ -114,6 +115,7 @@ def test_one_process_agrees_with_itself():
 PAIR = """
 import sys, time
 import numpy as np
+from m3i_jax.build import ConfigError
 from m3i_jax.parallel import processes
 processes.SILENT = 4.0
 port, rank = sys.argv[1], int(sys.argv[2])
@@ -157,3 +159,79 @@ def test_a_process_whose_peer_is_killed_or_stopped_ends_with_a_sentence(victim, 
     said = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(said) == 1 and "the last checkpoint stays" in said[0]
     assert np.any([word in said[0] for word in ("silent", "coordinator", "another process gone")])
+
+
+@pytest.mark.parametrize(
+    "name, value, refused",
+    [
+        ("SLURM_JOB_NUM_NODES", "2", True),
+        ("SLURM_JOB_NUM_NODES", "1", False),
+        ("TPU_WORKER_HOSTNAMES", "t1v-0,t1v-1", True),
+        ("TPU_WORKER_HOSTNAMES", "t1v-0", False),
+        ("MEGASCALE_NUM_SLICES", "4", True),
+    ],
+)
+@pytest.mark.parametrize("host", ["127.0.0.1:1234", "localhost:1234", "[::1]:1234", "node0:1234"])
+def test_a_loopback_is_no_coordinator_of_several_machines(name, value, refused, host, monkeypatch):
+    for known, _ in processes.HOSTS:
+        monkeypatch.delenv(known, raising=False)
+    monkeypatch.setenv(name, value)
+    if refused and host != "node0:1234":
+        with pytest.raises(ConfigError, match=f"this machine alone, but {name} says"):
+            processes._check_reach(host)
+    else:
+        processes._check_reach(host)
+    processes._check_reach(None)
+
+
+def test_who_is_not_joined_is_waited_for_with_a_word_and_then_left(monkeypatch, capsys):
+    told = []
+    monkeypatch.setattr(processes, "leave", told.append)
+    monkeypatch.setattr(processes, "TELL", 0.1)
+    with processes._waiting(0.35, "a:1"):
+        time.sleep(0.8)
+    assert told[0].startswith("the others have not joined at a:1 within 0.35 s")
+    assert "waiting for the others at a:1, 0 s" in capsys.readouterr().err
+    told.clear()
+    with processes._waiting(0.2, None):
+        pass
+    time.sleep(0.4)
+    assert told == []
+
+
+CLUSTERS = {
+    "slurm": {
+        "SLURM_JOB_ID": "{job}", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2",
+        "SLURM_PROCID": "{rank}", "SLURM_LOCALID": "{rank}", "SLURM_JOB_NUM_NODES": "1",
+    },
+    "open mpi": {
+        "OMPI_MCA_orte_hnp_uri": "{mpi}.0;tcp://127.0.0.1:34911", "OMPI_COMM_WORLD_SIZE": "2",
+        "OMPI_COMM_WORLD_RANK": "{rank}", "OMPI_COMM_WORLD_LOCAL_RANK": "{rank}",
+    },
+}  # fmt: skip
+FOUND = """
+import numpy as np
+from m3i_jax.build import ConfigError
+from m3i_jax.parallel import processes
+processes.join(patience=60)
+import jax
+me = jax.process_index()
+print(me, jax.process_count(), processes.gathered(np.asarray([me])).tolist())
+jax.distributed.shutdown()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_the_others_are_found_by_what_the_scheduler_says(name):
+    job = os.getpid()
+    pair = []
+    for rank in (0, 1):
+        said = dict(job=job, rank=rank, mpi=(job % 4096) * 4096)
+        extra = {key: value.format(**said) for key, value in CLUSTERS[name].items()}
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **extra}
+        environment["XLA_FLAGS"] = ""
+        line = [sys.executable, "-c", FOUND]
+        pair.append(subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True))
+    for rank, process in enumerate(pair):
+        assert f"{rank} 2 [0, 1]" in process.communicate(timeout=120)[0]

@@ -21,7 +21,7 @@ from m3i_jax.data.prepare.rows import Row
 from m3i_jax.data.prepare.seals import Seal
 from m3i_jax.data.prepare.tally import Passing, Tally
 from m3i_jax.data.prepare.work import ARRAY_RECORD, FOLDER, TAR, Work
-from m3i_jax.data.sources import manifest, protocol
+from m3i_jax.data.sources import caption_lines, manifest, protocol
 from m3i_jax.data.sources.manifest import Manifest, Stored
 from m3i_jax.data.sources.protocol import Source
 
@@ -93,6 +93,9 @@ def write(
             passing = Passing(part, itertools.islice(counted, len(part.indices)), tally)
             stored = write_part(work.folder, part, passing)
             done[part.name] = passing.seal(stored)
+            if work.settings.format == ARRAY_RECORD:
+                lines = caption_lines.lines(passing.captions)
+                seals.keep_captions(work.folder, part.name, lines)
             seals.seal(work.folder, part.name, done[part.name])
     by_split = {
         split: [done[part.name] for part in work.parts() if part.split == split]
@@ -162,7 +165,12 @@ def _split(
     labelled = max(labels, default=-1) >= 0
     known = manifest.write_labels(work.folder, split, labels) if labelled else None
     unknown = protocol.account(work.sources[split]).unknown
-    return manifest.Split(stored, known, sum(one.captioned for one in own), dict(unknown))
+    captioned, captions = sum(one.captioned for one in own), None
+    if captioned:
+        parts = [part.name for part in work.parts() if part.split == split]
+        place = seals.join_captions(work.folder, parts, f"{split}.{seals.CAPTIONS}")
+        captions = manifest.stored(place, sum(one.records for one in own))
+    return manifest.Split(stored, known, captioned, dict(unknown), captions)
 
 
 def _list(work: Work, stored: Mapping[str, tuple[Stored, ...]]) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from m3i_jax.build import ConfigError
 
 FOLDER = ".prepare"
 SETTINGS = "settings.json"
+CAPTIONS = "captions.jsonl"
 
 
 class Seal(NamedTuple):
@@ -81,6 +82,23 @@ def sealed(folder: Path, part: str) -> Seal | None:
     """What was noted of a part; None where it is not done."""
     place = folder / FOLDER / f"{part}.json"
     return Seal(**_read(place)) if place.is_file() else None
+
+
+def keep_captions(folder: Path, part: str, lines: bytes) -> None:
+    """Keeps the captions of a part until all parts are there; before it is sealed."""
+    ordinary.written(folder / FOLDER / f"{part}.{CAPTIONS}", lines, sync=True)
+
+
+def join_captions(folder: Path, parts: Sequence[str], name: str) -> Path:
+    """Writes the captions of several parts into one file, one part behind the other."""
+    draft = folder / FOLDER / f"{name}.partial"
+    with open(ordinary.opened(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as into:
+        for part in parts:
+            into.write(jsonfile.content(folder / FOLDER / f"{part}.{CAPTIONS}"))
+        into.flush()
+        os.fsync(into.fileno())
+    os.replace(draft, folder / name)
+    return folder / name
 
 
 def end(folder: Path) -> None:

@@ -46,7 +46,8 @@ class Passing:
     def __init__(self, part: Part, rows: Iterable[Row], tally: Tally):
         self._part, self._rows, self._tally = part, rows, tally
         self._labels: list[int] = []
-        self._captioned = self._copied = 0
+        self.captions: list[tuple[str, ...]] = []  # of the records that are there
+        self._copied = 0
         self._broken: list[list[Any]] = []
         self._left_out: list[list[Any]] = []
 
@@ -58,7 +59,7 @@ class Passing:
                 self._tally.add(self._part, [one.broken])
             else:
                 self._labels.append(one.record.label)
-                self._captioned += bool(one.record.captions)
+                self.captions.append(one.record.captions)
                 self._copied += one.copied
             if one.left_out:
                 self._left_out.append([one.index, one.name, one.left_out])
@@ -66,6 +67,7 @@ class Passing:
 
     def seal(self, stored: Stored) -> Seal:
         """The seal of the part, whose file or files are there."""
-        counts = dict(captioned=self._captioned, copied=self._copied)
+        captioned = sum(map(bool, self.captions))
+        counts = dict(captioned=captioned, copied=self._copied)
         lists = dict(labels=self._labels, broken=self._broken, left_out=self._left_out)
         return Seal(stored.records, stored.bytes, stored.sha256, **counts, **lists)

@@ -98,7 +98,8 @@ def _digests(work: Work) -> Iterator[str]:
         if work.settings.format == FOLDER:
             continue  # whose files are compared one by one
         tars = work.settings.format == TAR
-        for one in own if tars else (*own["shards"], *filter(None, [own.get("labels")])):
+        beside = [] if tars else filter(None, [own.get("labels"), own.get("captions")])
+        for one in own if tars else (*own["shards"], *beside):
             place = work.folder / one["file"]
             if not place.is_file() or manifest.stored(place, 0).sha256 != one["sha256"]:
                 yield f"{one['file']} of the {split} split has another digest"

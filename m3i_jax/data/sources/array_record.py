@@ -1,6 +1,7 @@
 """Shards of ArrayRecord files that `record` and `manifest` describe, read at random.
 
 FOLDER/dataset.json     FOLDER/train-00000-of-00012.array_record     FOLDER/train.labels.npy
+FOLDER/train.captions.jsonl
 """
 
 import itertools
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import manifest, naming, record, urls
+from m3i_jax.data.sources import caption_lines, manifest, naming, record, urls
 from m3i_jax.data.sources.decoding import MAX_PIXELS, Decoder, bounded, decoder
 from m3i_jax.data.sources.manifest import Manifest
 from m3i_jax.data.sources.packed import Encoded, Packed
@@ -24,7 +25,6 @@ HOW = "reading ArrayRecord files needs array_record: pip install 'm3i_jax[array_
 OPEN = 256  # files that are open at once
 AT_RANDOM = "readahead_buffer_size:0,max_parallelism:0"
 BUFFER = 2**15  # bytes that are read at once; the library's own MiB is of no use at random
-TOGETHER = 256  # records that are read together, in order
 
 
 def array_record(
@@ -81,7 +81,7 @@ class ArrayRecords:
     ):
         """Of a split that `dataset.json` has."""
         _library()
-        self._split, self._annotations = said.splits[split], annotations
+        self._folder, self._split, self._annotations = folder, said.splits[split], annotations
         manifest.require_sizes(folder, self._split)
         self.files = tuple(folder / shard.file for shard in self._split.shards)
         self._ends = np.cumsum([0, *(shard.records for shard in self._split.shards)])
@@ -107,9 +107,14 @@ class ArrayRecords:
         return Encoded(one.image, caption, annotations=one.annotations)
 
     def captions(self) -> Iterator[str]:
-        """Those of all records; of one that is damaged there is none."""
+        """Those of all records; of one that is damaged there is none.
+
+        Where no file has them, all of each record is read, whose checksum is of all of it.
+        """
         if not self._captions:
             return itertools.repeat("", len(self))
+        if (beside := self._split.captions) is not None:
+            return caption_lines.read(self._folder / beside.file, count=len(self))
         return (self._caption(index) for index in range(len(self)))
 
     def where(self, index: int) -> str:

@@ -6,6 +6,7 @@ train/images.npy, train/labels.npy     mnist.npz: x_train, y_train, x_test, y_te
 
 import os
 import re
+import shlex
 import struct
 import zipfile
 import zlib
@@ -40,6 +41,7 @@ ROLES = {
     "keypoints": "keypoints",
 }
 TEXT = 4 * 4096  # bytes of a label or captions: of each there is room for the longest
+INFLATED = 2**30  # bytes of a compressed array, which is inflated at every start
 HEADER = struct.Struct("<26xHH")  # of a member of a zip: how long its name is, and what follows
 
 
@@ -81,7 +83,7 @@ def arrays(
     (`train`, `test`, `val`; none is `train`) and `images` or `x`, `labels` or `y`, `captions`,
     `classes`, `masks`, `depth`, `boxes` or COCO's `bboxes`, `points` or COCO's `keypoints`; a
     box of NaN is none. A .npy file, and an .npz file that `numpy.savez` wrote, are mapped into
-    memory; one of `savez_compressed` is read into it.
+    memory; one of `savez_compressed` is read into it, up to a GiB an array.
 
     Args:
       root: the folder, or one .npz file.
@@ -286,13 +288,32 @@ def _array(place: Place) -> Array:
             info = archive.getinfo(f"{member}.npy")
             if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
                 return _mapped(file, info)
+            _require_small(place, info)
             with archive.open(info) as stream:
                 _check(*_header(stream))
             with archive.open(info) as stream:
                 return np.lib.format.read_array(stream, allow_pickle=False)
+    except ConfigError:
+        raise
     except Exception as error:  # a damaged header is read as Python, which raises anything
         why = str(error) or type(error).__name__
         raise ConfigError(f"'{file}' cannot be read: {why}") from error
+
+
+def _require_small(place: Place, info: zipfile.ZipInfo) -> None:
+    """Refuses what would take long, and all of its size in memory, at every start.
+
+    Raises:
+      ConfigError: how to unpack it once.
+    """
+    if info.file_size > INFLATED:
+        root = place.file.parent / "npy"
+        unpacked = shlex.join(map(str, [place.file, root / place.file.stem]))
+        raise ConfigError(
+            f"'{place.file}' has '{place.member}' of {info.file_size / 1e9:.1f} GB compressed, "
+            f"which would be unpacked at every start. Unpack it once, python -m zipfile -e "
+            f"{unpacked}, and read data.root={root}"
+        )
 
 
 def _mapped(file: Path, info: zipfile.ZipInfo) -> Array:

@@ -2,8 +2,9 @@
 
 {"format": "m3i.shards", "version": 1, "classes": [name, …], "made": {…},
  "splits": {"train": {"shards": [{"file": …, "records": n, "bytes": n, "sha256": …}, …],
-                      "labels": {"file": "train.labels.npy", …}, "unknown": {name: n},
-                      "captioned": n}}}
+                      "labels": {"file": "train.labels.npy", …},
+                      "captions": {"file": "train.captions.jsonl", …},
+                      "unknown": {name: n}, "captioned": n}}}
 """
 
 import hashlib
@@ -43,12 +44,19 @@ class Split(NamedTuple):
     labels: a .npy file of (N,) int32 numbers of the classes, -1 = none; None = it has no labels.
     captioned: how many records have a caption.
     unknown: how many are of each class that training lacks; these have no label.
+    captions: a file of `caption_lines`; None = they are in the records alone, or there are none.
     """
 
     shards: tuple[Stored, ...]
     labels: Stored | None = None
     captioned: int = 0
     unknown: Mapping[str, int] = NOTHING
+    captions: Stored | None = None
+
+    @property
+    def beside(self) -> tuple[Stored, ...]:
+        """The files beside the shards."""
+        return tuple(file for file in (self.labels, self.captions) if file is not None)
 
 
 class Manifest(NamedTuple):
@@ -150,7 +158,7 @@ def require_sizes(folder: Path, split: Split) -> None:
       ConfigError: naming them.
     """
     wrong = []
-    for one in (*split.shards, *filter(None, [split.labels])):
+    for one in (*split.shards, *split.beside):
         place = folder / one.file
         if not place.is_file():
             wrong.append(f"{one.file} is missing")
@@ -163,6 +171,7 @@ def require_sizes(folder: Path, split: Split) -> None:
 def _plain(split: Split) -> dict[str, Any]:
     plain = {"shards": [shard._asdict() for shard in split.shards], "captioned": split.captioned}
     plain |= {"labels": split.labels._asdict()} if split.labels else {}
+    plain |= {"captions": split.captions._asdict()} if split.captions else {}
     return plain | ({"unknown": dict(split.unknown)} if split.unknown else {})
 
 
@@ -170,9 +179,9 @@ def _split(said: Mapping[str, Any]) -> Split:
     shards = tuple(map(_stored, said["shards"]))
     if len({one.file for one in shards}) < len(shards):
         raise ValueError("a shard is there twice")
-    beside = _stored(said["labels"]) if "labels" in said else None
+    labels, captions = (_stored(said[k]) if k in said else None for k in ("labels", "captions"))
     unknown = {str(name): _count(n) for name, n in said.get("unknown", {}).items()}
-    return Split(shards, beside, _count(said.get("captioned", 0)), unknown)
+    return Split(shards, labels, _count(said.get("captioned", 0)), unknown, captions)
 
 
 def _stored(said: Mapping[str, Any]) -> Stored:

@@ -45,7 +45,13 @@ def test_shards_read_back_are_the_source(root, tmp_path):
     opened = data.source({"name": "array_record", "root": str(tmp_path)}, split="train")
     kept = [i for i in range(READABLE + BROKEN) if i not in (6, 7, 10, 11)]
     assert opened.classes == source["train"].classes and len(opened) == READABLE
-    assert list(opened.captions()) == [source["train"][i].caption for i in kept]
+    captions = [source["train"][i].caption for i in kept]
+    (tmp_path / ".keep").mkdir()
+    for shard in tmp_path.glob("train-*.array_record"):  # nobody reads them for captions
+        shard.rename(tmp_path / ".keep" / shard.name)
+    assert list(opened.captions()) == captions != [""] * READABLE
+    for shard in (tmp_path / ".keep").iterdir():
+        shard.rename(tmp_path / shard.name)
     for number, index in enumerate(kept):
         one, other = opened[number], source["train"][index]
         assert (one.label, one.captions) == (other.label, other.captions)

@@ -21,6 +21,16 @@ def test_what_is_sealed_is_there_again_and_gone_at_the_end(tmp_path):
     assert not list(folder.iterdir())
 
 
+def test_captions_of_parts_are_joined_in_order(tmp_path):
+    seals.begin(tmp_path, MADE)
+    for part, lines in (("train-1", b"[]\n"), ("train-0", b'["a"]\n')):
+        seals.keep_captions(tmp_path, part, lines)
+    place = seals.join_captions(tmp_path, ["train-0", "train-1"], "train.captions.jsonl")
+    assert place.parent == tmp_path and place.read_bytes() == b'["a"]\n[]\n'
+    seals.end(tmp_path)
+    assert [*tmp_path.iterdir()] == [place]
+
+
 def test_what_is_made_otherwise_is_named(tmp_path):
     seals.begin(tmp_path, MADE)
     with pytest.raises(ConfigError, match="size was 256, is now 32; sources.train.records was 3,"):

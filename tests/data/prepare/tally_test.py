@@ -24,6 +24,7 @@ def test_rows_pass_and_their_seal_says_what_they_were():
     seal = passing.seal(Stored("f", 3, 9, "ab"))
     assert seal.labels == [3, -1, 1] and (seal.captioned, seal.copied) == (1, 1)
     assert seal.broken == [[1, "b", "no image"]] and seal.left_out == [[2, "c", "a line"]]
+    assert passing.captions == [("text",), (), ()]
     assert (seal.records, seal.bytes, seal.sha256) == (3, 9, "ab")
 
 

@@ -16,6 +16,7 @@ pytest.importorskip("array_record")
     [
         (ARRAY_RECORD, "train-00001-of-00004.array_record", "has another digest"),
         (ARRAY_RECORD, "train.labels.npy", "has another digest"),
+        (ARRAY_RECORD, "train.captions.jsonl", "captions.jsonl of the train split has"),
         (TAR, "train-00001-of-00004.tar", "has another digest"),
         (FOLDER, "train/ant/000000003.png", "'train/ant/000000003.png' is not what"),
         (FOLDER, "train/ant/000000001.txt", "000000001.txt' is not what 'train/ant/0.jpg' gives"),

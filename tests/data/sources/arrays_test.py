@@ -1,12 +1,16 @@
 """Images in NumPy files: what is read, how another split is labelled, and what is refused."""
 
 import pickle
+import re
+import shlex
+import zipfile
 
 import numpy as np
 import pytest
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import arrays
 from m3i_jax.data.sources.protocol import NoSplit
 from tests.drawn_records import mutated
 
@@ -107,6 +111,18 @@ def test_what_is_no_data_set_is_refused_in_a_sentence(tmp_path, held, said):
     np.savez(tmp_path / "train.npz", **held)
     with pytest.raises(ConfigError, match=said):
         source(tmp_path)
+
+
+def test_what_is_large_and_compressed_is_unpacked_as_the_sentence_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays, "INFLATED", IMAGES.nbytes - 1)
+    np.savez_compressed(tmp_path / "a train.npz", images=IMAGES, labels=[1, 0, 1, 1])
+    with pytest.raises(ConfigError, match="python -m zipfile") as met:
+        source(tmp_path)
+    command, root = re.search("(-e .*), and read data.root=(.*)", str(met.value)).groups()
+    zipfile.main(shlex.split(command))
+    found = source(root)
+    assert isinstance(found._held.images, np.memmap) and found.labels.tolist() == [1, 0, 1, 1]
+    np.testing.assert_array_equal(found._held.images, IMAGES)
 
 
 def test_what_is_missing_is_said(tmp_path):

@@ -19,7 +19,9 @@ def folder(tmp_path):
         (tmp_path / name).write_bytes(name.encode() * 3)
     shards = tuple(manifest.stored(tmp_path / name, n + 1) for n, name in enumerate(names))
     labels = manifest.write_labels(tmp_path, "train", [1, -1, 0])
-    said = Manifest(("cat", "ñandú"), {"train": Split(shards, labels, 2, {"emu": 1})}, {"of": "x"})
+    (tmp_path / "c.jsonl").write_bytes(b"[]\n" * 3)
+    split = Split(shards, labels, 2, {"emu": 1}, manifest.stored(tmp_path / "c.jsonl", 3))
+    said = Manifest(("cat", "ñandú"), {"train": split}, {"of": "x"})
     manifest.write(tmp_path, said)
     return tmp_path, said
 

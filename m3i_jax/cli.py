@@ -10,6 +10,7 @@ Exit status of a program:
     65  too much of the data cannot be read
     69  another process of the run is gone, or its steps no longer end
     70  the training has left the finite numbers; what was saved before stays
+    71  devices that hold copies of one state hold different ones; what was saved before stays
     73  the work directory is in use by another run
     74  something cannot be written or read: a checkpoint, a disk that is full or read-only
     75  asked to leave by a signal: everything is saved, and the same command goes on

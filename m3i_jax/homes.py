@@ -80,7 +80,7 @@ HOMES: dict[str, dict[str, str]] = {
     "average": {"": "momentum"},
     "mesh": {"": "data fsdp tensor"},
     "log": {"": "every"},
-    "checkpoint": {"": "every keep keep_every"},
+    "checkpoint": {"": "every keep keep_every compare"},
     "monitor": {"": "every bank queries k"},
     "validation": {"": "every metric branch patience size ratio batch predictions"},
 }

@@ -23,6 +23,12 @@ class NotFinite(UserError, ArithmeticError):
     status = os.EX_SOFTWARE
 
 
+class CopiesDiffer(UserError, RuntimeError):
+    """Devices that should hold the same numbers, and do not: nothing of it is sealed."""
+
+    status = os.EX_OSERR
+
+
 class Unwritable(UserError, OSError):
     """A file or folder that cannot be written."""
 

@@ -40,7 +40,7 @@ def again(status: int) -> bool:
     finite (70, the same to the bit), a work directory in use (73) would be again what they were;
     who was asked to leave (75) has left.
     """
-    return status in (UNEXPECTED, PEER_GONE, os.EX_IOERR) or status > SIGNALLED
+    return status in (UNEXPECTED, PEER_GONE, os.EX_OSERR, os.EX_IOERR) or status > SIGNALLED
 
 
 def persevere(

@@ -98,6 +98,7 @@ def saving(
     meta: Callable[[StepInfo], dict[str, Any]],
     every: int = 1000,
     wanted: Callable[[int], bool] = lambda step: False,
+    sound: Callable[[StepInfo], None] = lambda info: None,
     pause: float = 1.0,
 ) -> Hook:
     """A checkpoint every `every` steps, where one is `wanted`, and at the end; meta goes with it.
@@ -105,6 +106,7 @@ def saving(
     One that fails is made up for by a later state, after an eighth, a quarter and half of the
     interval; the last one is tried again after `pause`, 2·pause, 4·pause, … seconds. The steps on
     disk stay. More than `RETRIES` failures in a row, or a disk that hangs, stop the run.
+    sound: refuses a state that must not be saved.
     """
 
     def done(act: Callable[[], Any]) -> bool:
@@ -122,6 +124,7 @@ def saving(
         late = every > 0 and info.step % every in (every // 8, every // 4, every // 2)
         now = due(info.step, every) or wanted(info.step) or info.last
         if now or (late and checkpoints.failed()):
+            sound(info)
             done(checkpoints.settle)  # the one before
             items = state(info.leaves).items()
             save = partial(checkpoints.save, info.step, items, meta(info), wait=info.last)

@@ -50,11 +50,13 @@ class Saves(NamedTuple):
 
     every: steps from one checkpoint to the next; 0 = none.  keep: the newest so many stay.
     keep_every: multiples of it stay for ever; 0 = none.
+    compare: whether what several devices hold copies of is compared before it is saved.
     """
 
     every: CountOrOff = 1000
     keep: Annotated[int, Range(2, 10_000, why="one that is damaged leaves another")] = 2
     keep_every: CountOrOff = 0
+    compare: bool = True
 
 
 class Monitor(NamedTuple):

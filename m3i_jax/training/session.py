@@ -26,6 +26,7 @@ from m3i_jax.parallel.processes import Watchdog
 from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
 from m3i_jax.training import (
     advice,
+    copies,
     frozen,
     going_on,
     hooks,
@@ -287,6 +288,7 @@ def _unflatten(state: TrainState) -> Callable[[Any], TrainState]:
 def _hooks(context: RunContext, kept: Checkpoints, *, every: int) -> list[Hook]:
     """Log, papers, checkpoints: so that what a checkpoint follows is on disk."""
     config, run, log = context.run.config, context.run, context.log
+    saves = schema.Saves(**config.checkpoint)
     meta = {"config": json.loads(json.dumps(config.to_dict())), "fingerprint": None}
     meta["fingerprint"] = context.inputs.fingerprint
     ceiling = flops.ceiling(run) if jax.process_index() == 0 else None  # only the first one logs
@@ -301,6 +303,7 @@ def _hooks(context: RunContext, kept: Checkpoints, *, every: int) -> list[Hook]:
             meta=lambda info: meta | {"data": info.position},
             every=every,
             wanted=lambda step: step in context.wishes.best,
+            sound=copies.agreeing(run) if saves.compare else lambda info: None,
         ),
     ]
 

@@ -32,12 +32,19 @@ CACHE = text("cache", "", "Folder in which features are kept, or none; the user'
 
 
 def models() -> Iterator[Any]:
-    """The models, one after another: only one of them is in memory."""
+    """The models, one after another: only one of them is in memory.
+
+    Raises:
+      ConfigError: one of them is not there, before the first is read.
+    """
     from m3i_jax.evaluation import named
 
     if MODEL.value and WORKDIR.value:
         raise ConfigError("--workdir and --model both say what is evaluated; give --model alone")
-    for said in MODEL.value or [WORKDIR.value or "runs/m3i"]:
+    texts = MODEL.value or [WORKDIR.value or "runs/m3i"]
+    for said in texts:
+        named.check(said, branch=BRANCH.value, step=STEP.value)
+    for said in texts:
         yield named.model(said, branch=BRANCH.value, step=STEP.value, image=IMAGE.value)
 
 

@@ -68,12 +68,13 @@ def mean_of_shares(hits: np.ndarray, counts: np.ndarray, *, z: float = Z) -> tup
 
 
 def student(values: Sequence[float]) -> tuple[float, float]:
-    """Student's 95 % interval of the mean of repeated draws: mean ± t₀.₉₇₅(n−1) s/√n, n ≥ 2.
+    """Student's 95 % interval of the mean share of repeated draws: mean ± t₀.₉₇₅(n−1) s/√n, n ≥ 2.
 
-    It says what other draws would give on the same test rows, not what other test rows would.
+    It says what other draws would give on the same test rows, not what other test rows would. What
+    of it lies outside [0, 1], where no share is, is left out.
     """
     if len(values) < 2:
         raise ValueError(f"{len(values)} values have no spread; expected 2 or more")
     mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
     half = float(scipy.stats.t.ppf(0.975, len(values) - 1)) * deviation / math.sqrt(len(values))
-    return mean - half, mean + half
+    return max(0.0, mean - half), min(1.0, mean + half)

@@ -135,21 +135,10 @@ def restore(
     Raises:
       ConfigError: there is no such directory, checkpoint or branch, or no such encoder.
     """
-    path, named = place.parted(path)
-    step = step if named is None else named
-    if branch not in weights.BRANCHES:
-        hint = nearest(branch, weights.BRANCHES)
-        raise ConfigError(f"a checkpoint has the branches ema and online, not '{branch}'{hint}")
-    if not place.folder(path).is_dir():
-        raise ConfigError(f"'{path}' has no checkpoints; expected the --workdir of a pretrain run")
-    kept = Checkpoints(place.folder(path), read_only=True)
-    there, step = kept.steps(), kept.latest() if step is None else step
+    path, kept, step = placed(path, branch=branch, step=step)
+    step = kept.latest() if step is None else step
     if step is None:
         raise ConfigError(f"'{path}' has no sound checkpoint yet")
-    if step not in there:
-        near = min(there, key=lambda other: abs(other - step), default=None)
-        hint = f"; the nearest one is {near}" if near is not None else ""
-        raise ConfigError(f"'{path}' has no checkpoint of step {step}{hint}")
     meta = kept.meta(step)
     note = branches.advise(meta, branch=branch, step=step)
     config, params = Config.of(meta["config"]), kept.restore_item(step, branch)
@@ -160,6 +149,32 @@ def restore(
     origin = dict(block=block, workdir=path, config=config, step=step, note=note)
     origin |= {"crop": sources.evaluation_ratio(config.data)}
     return Model(name, branch, config.image, network, params, **origin)
+
+
+def placed(
+    path: str | Path, *, branch: str = "ema", step: int | None = None
+) -> tuple[Path, Checkpoints, int | None]:
+    """The work directory of a path, its checkpoints, and which of them is meant; none is opened.
+
+    step: of a work directory; None, there and here, = the newest sound one.
+
+    Raises:
+      ConfigError: there is no such directory, step or branch.
+    """
+    path, named = place.parted(path)
+    step = step if named is None else named
+    if branch not in weights.BRANCHES:
+        hint = nearest(branch, weights.BRANCHES)
+        raise ConfigError(f"a checkpoint has the branches ema and online, not '{branch}'{hint}")
+    if not place.folder(path).is_dir():
+        raise ConfigError(f"'{path}' has no checkpoints; expected the --workdir of a pretrain run")
+    kept = Checkpoints(place.folder(path), read_only=True)
+    there = kept.steps()
+    if step is not None and step not in there:
+        near = min(there, key=lambda other: abs(other - step), default=None)
+        hint = f"; the nearest one is {near}" if near is not None else ""
+        raise ConfigError(f"'{path}' has no checkpoint of step {step}{hint}")
+    return path, kept, step
 
 
 def _resized(path: Path, config: Config, params: Any, image: int) -> tuple[Config, Any]:

@@ -96,9 +96,10 @@ def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
 class Pace:
     """When to look: every so many steps, or less often where that costs too much of the time.
 
-    The first look compiles, so it is the second one that tells what the others will cost:
+    The first look compiles, so it is the second one that tells what the others will cost. The next
+    one waits until all of them are paid for, it and the compilation, too: n steps later with
 
-        n steps between two looks:  seconds / (seconds + n · seconds per step) ≤ most
+        spent + seconds ≤ most · (elapsed + seconds + n · seconds per step)
     """
 
     def __init__(self, every: int, *, most: float, clock: Callable[[], float] = time.monotonic):
@@ -128,13 +129,15 @@ class Pace:
 
     def _stretch(self, step: int, seconds: float, per_step: float) -> None:
         """Puts off the next look until it is paid for; the same on all processes."""
-        wanted = seconds * (1 - self._most) / self._most / max(per_step, 1e-9)
+        elapsed = self._ended - self._start
+        owed = (self._spent + seconds) / self._most - elapsed - seconds
+        wanted = owed / max(per_step, 1e-9)
         times = max(1, math.ceil(wanted / self._every))
         (times,) = processes.from_first(min(times, 2**20))
         if times > 1 and not self._next:
             LOG.warning(
-                "the monitor takes %.2g s, as long as %d steps: it looks every %d steps and not "
-                "every %d, to stay below config.monitor.most = %g of the time",
+                "the monitor takes %.2g s, as long as %d steps: it looks again in %d steps and not "
+                "in %d, to stay below config.monitor.most = %g of the time",
                 seconds,
                 round(seconds / max(per_step, 1e-9)),
                 times * self._every,

@@ -40,6 +40,41 @@ def model(
     if text.startswith(UNTRAINED):
         return _untrained(text.removeprefix(UNTRAINED), image)
     name, settings, operation = _parted(text)
+    name, branch, step = _place(name, branch, step, text=text)
+    if weights.is_file(name):
+        return surgery.operated(foreign.of_file(name, image=image, **settings), operation)
+    if settings:
+        raise ConfigError(f"--model is '{text}', but settings are of files, and '{name}' is none")
+    restored = models.restore(name, branch=branch, step=step, image=image)
+    return surgery.operated(restored, operation)
+
+
+def check(text: str, *, branch: str = "ema", step: int | None = None) -> None:
+    """Refuses a text that names nothing that is there, before any model is read; see `model`.
+
+    Raises:
+      ConfigError: there is none such; the message names the nearest.
+    """
+    if text.strip() == models.PIXELS:
+        return
+    name = _parted(text.removeprefix(UNTRAINED))[0]
+    if text.startswith(UNTRAINED):
+        if not _is_path(name):
+            _require_encoder(name)
+            return
+        branch, step = "ema", None  # it is of the run, whose branches are of one shape
+    name, branch, step = _place(name, branch, step, text=text)
+    if not weights.is_file(name):
+        models.placed(name, branch=branch, step=step)
+
+
+def _is_path(name: str) -> bool:
+    """Whether it is that of a run or of a file, with a step and a branch or without."""
+    return Path(name).exists() or Path(STEP.fullmatch(name)["path"]).exists()
+
+
+def _place(name: str, branch: str, step: int | None, *, text: str) -> tuple[str, str, int | None]:
+    """The path that a name begins with, and the branch and the step behind it or else given."""
     match = STEP.fullmatch(name)
     if not Path(name).exists() and match and Path(match["path"]).exists():
         name, branch = match["path"], match["branch"] or branch
@@ -48,12 +83,7 @@ def model(
             raise ConfigError(f"--model is '{text}', but '{name}' is a file: it has no steps")
     if not Path(name).exists():
         raise ConfigError(f"--model: there is no '{name}'{_encoder(name) or _beside(name)}")
-    if weights.is_file(name):
-        return surgery.operated(foreign.of_file(name, image=image, **settings), operation)
-    if settings:
-        raise ConfigError(f"--model is '{text}', but settings are of files, and '{name}' is none")
-    restored = models.restore(name, branch=branch, step=step, image=image)
-    return surgery.operated(restored, operation)
+    return name, branch, step
 
 
 def _parted(text: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
@@ -68,17 +98,21 @@ def _parted(text: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
 def _untrained(text: str, image: int | None) -> Model:
     """An encoder of its name, of a run or of a file, with parameters as they are drawn."""
     name, settings, operation = _parted(text)
-    if Path(name).exists() or Path(STEP.fullmatch(name)["path"]).exists():
+    if _is_path(name):
         trained = model(text, image=image)
         return models.untrained(trained)._replace(name=f"{UNTRAINED}{text}")
-    if name not in encoders.names():
-        raise ConfigError(f"there is no encoder '{name}'{nearest(name, encoders.names())}")
+    _require_encoder(name)
     seed: Any = settings.pop("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ConfigError(f"--model: seed is {seed!r}, expected a whole number from 0 on")
     block = {"name": name, **settings, **({} if image is None else {"image": image})}
     fresh = models.fresh(block, seed=seed)._replace(name=f"{UNTRAINED}{text}")
     return surgery.operated(fresh, operation)._replace(name=fresh.name)
+
+
+def _require_encoder(name: str) -> None:
+    if name not in encoders.names():
+        raise ConfigError(f"there is no encoder '{name}'{nearest(name, encoders.names())}")
 
 
 def _encoder(name: str) -> str:

@@ -30,6 +30,25 @@ def test_models_come_one_after_another(said):
         list(subject.models())
 
 
+@pytest.mark.parametrize(
+    "last, sentence",
+    [
+        ("untrained:vit_nan:depth=1", "there is no encoder 'vit_nan'; did you mean 'vit_nano'"),
+        ("vit_nano", "there is no 'vit_nano'; did you mean 'untrained:vit_nano'"),
+        ("{run}@5", "has no checkpoint of step 5; the nearest one is 4"),
+        ("untrained:{run}@5", "has no checkpoint of step 5; the nearest one is 4"),
+        ("{run}#best", "a checkpoint has the branches ema and online, not 'best'"),
+        ("{run}s", "there is no '.*'"),
+    ],
+)
+def test_a_model_that_is_not_there_is_said_before_the_first_is_read(
+    said, finished_run, last, sentence
+):
+    said("--model=pixels", f"--model={last.format(run=finished_run)}")
+    with pytest.raises(ConfigError, match=sentence):
+        next(subject.models())
+
+
 def test_data_sets_have_a_part_held_out_where_it_is_asked_for(said):
     said("--data=digit_scenes:length=40", "--split=train")
     (held,) = subject.held_out(subject.data_sets(), 0.0)

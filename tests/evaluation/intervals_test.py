@@ -55,5 +55,7 @@ def test_students_interval_is_scipys():
     error = scipy.stats.sem(values)
     expected = scipy.stats.t.interval(0.95, 3, loc=np.mean(values), scale=error)
     assert student(values) == pytest.approx(expected, rel=1e-12)
+    low, high = student([0.99, 0.91])  # ± .51, and no share is above 1
+    assert (low, high) == (pytest.approx(0.95 - 0.508248, abs=1e-6), 1.0)
     with pytest.raises(ValueError, match="1 values have no spread"):
         student([0.5])

@@ -20,7 +20,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 def source(folder: pathlib.Path) -> pathlib.Path:
     """The pages of the site in a folder: those of docs/, and the generated ones."""
-    shutil.copytree(ROOT / "docs", folder, ignore=shutil.ignore_patterns("*.pyc", "__pycache__"))
+    shutil.copytree(
+        ROOT / "docs", folder, ignore=shutil.ignore_patterns("*.pyc", "__pycache__", "zoo")
+    )
     written = {"troubleshooting": pages.troubleshooting(), "api": pages.api()}
     for name in ("CHANGELOG", "CONTRIBUTING"):
         written[name.lower()] = (ROOT / f"{name}.md").read_text().replace("](docs/", "](")

@@ -24,12 +24,13 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from tests import contexts, shapes  # noqa: E402
+from tests import contexts, provoked, shapes  # noqa: E402
 
 pytest_plugins = ["tests.toy_runs", "tests.toy_corruption", "tests.toy_workdir"]
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 shapes.install()  # before anything imports what it checks
+provoked.install()
 contexts.share()
 # Tracing makes millions of objects and hardly a cycle: looking for those took a tenth of all time.
 gc.set_threshold(200_000, 20, 20)

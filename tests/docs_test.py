@@ -1,17 +1,22 @@
 """The documentation's site: every page is in it, no sentence is missing, and it builds clean."""
 
 import ast
+import json
 import pathlib
 import re
 import subprocess
 import sys
+import zipfile
 
 import pytest
+
+from m3i_jax.evaluation import tasks
 
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
 
 import pages  # noqa: E402
+import zoo  # noqa: E402
 
 MADE = {"troubleshooting", "api", "changelog", "contributing"}
 
@@ -73,6 +78,91 @@ def test_every_page_is_in_the_contents():
 def test_the_api_has_shapes_and_sources():
     text = pages.api()
     assert "def gaussian(" in text and "Float[Array, " in text and "arxiv.org/abs/" in text
+
+
+def test_numbers_of_the_zoo_are_those_of_the_files_and_of_the_pages_that_speak_of_them():
+    page = zoo.page()
+    assert (
+        "| trained, ema | `digit_scenes/m3i` | 0 | 1000 | digit_scenes | 65.5 (63.4–67.6) |" in page
+    )
+    for file in sorted(zoo.FOLDER.glob("*.jsonl")):
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        shown = [line["metrics"][m] for line in lines for m in zoo.SHOWN if m in line["metrics"]]
+        assert shown and all(f"| {100 * share:.1f} (" in page for share in shown)
+    assert "**65.5 %** | 40.8 %" in (ROOT / "README.md").read_text()
+    assert "| 81.4, 81.1, 81.5 |" in (ROOT / "docs" / "fashion_mnist.md").read_text()
+
+
+def test_numbers_without_a_command_or_a_run_that_is_known_are_refused(tmp_path):
+    for name in ("quickstart.jsonl", "quickstart.toml"):
+        (tmp_path / name).write_text((zoo.FOLDER / name).read_text())
+    told = tmp_path / "quickstart.toml"
+    assert "65.5" in zoo.page(tmp_path)
+    whole = told.read_text()
+    told.write_text(whole.replace("runs/m3i", "runs/other"))
+    with pytest.raises(zoo.Unfounded, match="'runs/m3i', whose config"):
+        zoo.page(tmp_path)
+    told.write_text(re.sub(r"commands = .*", "commands = []", whole))
+    with pytest.raises(zoo.Unfounded, match="names no command"):
+        zoo.page(tmp_path)
+    told.unlink()
+    with pytest.raises(zoo.Unfounded, match="names no command"):
+        zoo.page(tmp_path)
+
+
+def named(page):
+    """Patterns of the names in the first column of the tables of docs/metrics.md."""
+    cells = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    names = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+    free = {"TERM": ".+", "GROUP": ".+", "BRANCH": "(ema|online)", "TASK": r"\w+", "KIND": r"\w+",
+            "MEASURE": r"\w+", "N": r"\d+", "SHARE": r"[\dp]+"}  # fmt: skip
+    split = re.compile("|".join(f"({word})" for word in free))
+    words = lambda name: "".join(free.get(p, re.escape(p)) for p in split.split(name) if p)  # noqa: E731
+    return {name: re.compile(words(name)) for name in names}
+
+
+FAMILIES = "train optim balance information health probe monitor perf validation eval".split()
+
+
+def written():
+    """Names of metrics in the code, … for what differs, that whatever reads them has not made."""
+    name = re.compile(rf"({'|'.join(FAMILIES)})/[\w…/]*[a-z0-9…]|ema/momentum")
+    for path, tree in pages._trees():
+        if not {"report", "studies"} & set(path.parts):
+            for node in ast.walk(tree):
+                if isinstance(node, ast.JoinedStr | ast.Constant) and name.fullmatch(
+                    text := pages._text(node)
+                ):
+                    yield text
+
+
+def test_every_metric_is_explained():
+    patterns = named((ROOT / "docs" / "metrics.md").read_text())
+    codes = set(written())
+    assert len(codes) > 25
+    for text in codes:
+        filled = text.replace("…", "ema", 1) if text.startswith(("probe", "valid")) else text
+        for several, one in (("eval/…/…", "eval/linear/top1"), ("health/…/…", "health/x/rank")):
+            filled = filled.replace(several, one)
+        filled = filled.replace("…", "x")
+        assert any(pattern.fullmatch(filled) for pattern in patterns.values()), text
+    logged = {"step"}
+    with zipfile.ZipFile(ROOT / "tests" / "before" / "run.zip") as run:
+        for file in run.namelist():
+            if file.endswith((".jsonl",)):
+                for line in map(json.loads, run.read(file).splitlines()):
+                    logged |= {k for k in line.get("metrics", line) if "/" in k}
+    for file in zoo.FOLDER.glob("*.jsonl"):
+        for line in map(json.loads, file.read_text().splitlines()):
+            logged |= line["metrics"].keys()
+    missing = [k for k in logged - {"step"} if not any(p.fullmatch(k) for p in patterns.values())]
+    assert not missing and len(logged) > 20
+
+
+def test_every_task_has_its_headline_explained():
+    patterns = named((ROOT / "docs" / "metrics.md").read_text()).values()
+    for task in tasks.defaults():
+        assert any(pattern.fullmatch(task.metric) for pattern in patterns), task.metric
 
 
 def test_the_citation_is_of_this_version():

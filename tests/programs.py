@@ -18,7 +18,9 @@ from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[1]
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["m3i_jax.training.session", "m3i_jax.evaluation.run"])
+SERVER.set_forkserver_preload(
+    ["m3i_jax.training.session", "m3i_jax.evaluation.run", "tests.provoked"]
+)
 
 
 def devices(count: int) -> dict[str, str]:

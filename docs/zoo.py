@@ -1,0 +1,119 @@
+"""The rows of docs/zoo.md, of the files of results that are kept in docs/zoo/.
+
+    python docs/zoo.py      # writes them behind the page's own words
+
+NAME.jsonl has lines of `results.jsonl` as a run has written them. NAME.toml says of them
+
+    title, page, time     in words; where they are spoken of; what they took
+    commands              that make them; at least one, or the page is refused
+    runs."WORKDIR"        config and seed of every run that the lines name
+"""
+
+import json
+import pathlib
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+PAGE = pathlib.Path(__file__).parent / "zoo.md"
+FOLDER = PAGE.with_suffix("")
+MARK = "<!-- runs -->"  # what is behind it is written here
+# The measure of each task that is shown, and what it is called.
+SHOWN = {
+    "eval/linear/top1": "linear", "eval/knn/top1_k20": "kNN, k = 20",
+    "eval/attentive/top1": "attentive, cheap form", "eval/few_shot/top1_1shot": "1 image a class",
+    "eval/few_shot/top1_10shot": "10 images a class", "eval/fine_tune/top1": "fine-tuned",
+}  # fmt: skip
+
+
+class Row(NamedTuple):
+    """A model, and what was measured of it. numbers: by measure, (value, interval or None)."""
+
+    model: str
+    config: str
+    seed: str
+    steps: str
+    data: str
+    numbers: dict[str, tuple[float, tuple[float, float] | None]]
+
+
+class Unfounded(ValueError):
+    """Numbers without what makes them."""
+
+
+def page(folder: pathlib.Path = FOLDER) -> str:
+    """The page: its own words, and a section for each file of results."""
+    files = sorted(folder.glob("*.jsonl"), key=lambda file: file.stem)
+    words = PAGE.read_text().partition(MARK)[0] + MARK
+    return "\n\n".join([words, *map(section, files)]) + "\n"
+
+
+def section(file: pathlib.Path) -> str:
+    """How the numbers of a file are made, and the table of them.
+
+    Raises:
+      Unfounded: no command, or a run of which config and seed are not known.
+    """
+    made = file.with_suffix(".toml")
+    told = tomllib.loads(made.read_text()) if made.is_file() else {}
+    if not told.get("commands"):
+        raise Unfounded(
+            f"{file.name} has numbers, but {made.name} names no command that makes them"
+        )
+    rows = grouped([json.loads(line) for line in file.read_text().splitlines()], told, file.name)
+    shown = [measure for measure in SHOWN if any(measure in row.numbers for row in rows)]
+    head = ["model", "config", "seed", "steps", "data", *(f"{SHOWN[m]}, %" for m in shown)]
+    table = [head, ["---"] * len(head)]
+    for row in rows:
+        table.append([*row[:5], *(_number(row.numbers.get(measure)) for measure in shown)])
+    commands = "```sh\n" + "\n".join(told["commands"]) + "\n```"
+    words = f"{told['time'][0].upper()}{told['time'][1:]}. More: [{told['page']}]({told['page']})."
+    return "\n\n".join([f"## {told['title']}", commands, words, "\n".join(map(_line, table))])
+
+
+def grouped(lines: list[Mapping[str, Any]], told: Mapping[str, Any], name: str) -> list[Row]:
+    """A row for each model, its lines joined, in their order."""
+    rows: dict[tuple, Row] = {}
+    for line in lines:
+        run, step = _parted(line["model"])
+        known = told["runs"].get(run, {})
+        if run != "pixels" and not {"config", "seed"} <= known.keys():
+            raise Unfounded(f"{name} has numbers of '{run}', whose config and seed are not said")
+        drawn = line["model"].startswith("untrained:")
+        model = "untrained" if drawn else f"trained, {line['branch']}"
+        row = Row(
+            "raw pixels" if run == "pixels" else model,
+            f"`{known['config']}`" if known else "–",
+            str(known.get("seed", "–")),
+            step or "–",
+            line["data"],
+            {},
+        )
+        numbers = rows.setdefault(row[:5], row).numbers
+        for measure in SHOWN.keys() & line["metrics"].keys():
+            interval = line["intervals"].get(measure)
+            numbers[measure] = (line["metrics"][measure], interval and tuple(interval))
+    return list(rows.values())
+
+
+def _parted(model: str) -> tuple[str, str]:
+    """(work directory, step) of what results call a model."""
+    match = re.fullmatch(r"(?:untrained:)?(.+?)(?:@(\d+))?(?:#\w+)?", model)
+    return match[1], match[2] or ""
+
+
+def _number(number: tuple[float, tuple[float, float] | None] | None) -> str:
+    if number is None:
+        return ""
+    value, interval = number
+    ends = f" ({100 * interval[0]:.1f}–{100 * interval[1]:.1f})" if interval else ""
+    return f"{100 * value:.1f}{ends}"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

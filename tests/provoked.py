@@ -1,0 +1,109 @@
+r"""Which of the sentences that users may meet have been provoked by tests, and which never.
+
+    M3I_PROVOKED=told.jsonl python -m pytest -n 2
+    python -m tests.provoked told.jsonl        # those that no test has met
+
+The constructor of `UserError` notes who raised it, and what it says; a line of the file for each.
+Processes that tests fork note theirs there, too. Processes that start as a user's do not.
+"""
+
+import functools
+import json
+import os
+import pathlib
+import re
+import sys
+import traceback
+from collections.abc import Iterable
+from types import FrameType
+from typing import NamedTuple
+
+from m3i_jax import build
+
+ROOT = pathlib.Path(__file__).parents[1]
+FILE = "M3I_PROVOKED"  # names the file in the environment; without it nothing is noted
+LONGEST = 2000  # letters of a sentence
+PACKAGE = str(ROOT / "m3i_jax") + os.sep
+
+
+class Told(NamedTuple):
+    """What somebody was told, and where in the package it was raised."""
+
+    module: str
+    line: int
+    text: str
+
+
+def install() -> None:
+    """Has every `UserError` noted, where the environment names a file for it."""
+    if not (file := os.environ.get(FILE)) or hasattr(build.UserError.__init__, "noted"):
+        return
+    seen: set[Told] = set()
+
+    def noting(self, *args):
+        super(build.UserError, self).__init__(*args)
+        told = _told(sys._getframe(1), " ".join(map(str, args)))
+        if told and told not in seen:
+            seen.add(told)
+            with open(file, "a") as lines:  # shorter than a page, so that none is cut by another
+                lines.write(json.dumps(told) + "\n")
+
+    noting.noted = True
+    build.UserError.__init__ = noting
+
+
+def read(file: str | pathlib.Path) -> set[Told]:
+    """All that was noted."""
+    return {Told(*json.loads(line)) for line in pathlib.Path(file).read_text().splitlines()}
+
+
+def never(sentences: Iterable, told: Iterable[Told]) -> list:
+    """Those of `pages.sentences` that nobody was told."""
+    by_module: dict[str, list[Told]] = {}
+    for one in told:
+        by_module.setdefault(one.module, []).append(one)
+    return [s for s in sentences if not any(_is(s, one) for one in _about(s, by_module))]
+
+
+def _about(sentence, by_module: dict[str, list[Told]]) -> list[Told]:
+    """What was told where a sentence may be raised: ranges are said of by whoever has a number."""
+    if sentence.module == "m3i_jax.ranges":
+        return [one for of in by_module.values() for one in of]
+    ours = by_module.get(sentence.module, ())
+    return [one for one in ours if sentence.line <= one.line <= sentence.end]
+
+
+def _is(sentence, told: Told) -> bool:
+    return bool(_pattern(sentence.text).search(" ".join(told.text.split())))
+
+
+@functools.cache
+def _pattern(text: str) -> re.Pattern:
+    """A sentence with anything, or nothing, for each …; blanks around it are free."""
+    parts = [re.escape(part.strip()) for part in text.split("…")]
+    return re.compile(r"\s*.*?\s*".join(parts))
+
+
+def _told(frame: FrameType | None, text: str) -> Told | None:
+    """The innermost place in the package that is no constructor of an exception."""
+    while frame and (
+        frame.f_code.co_name == "__init__" or not frame.f_code.co_filename.startswith(PACKAGE)
+    ):
+        frame = frame.f_back
+    if frame is None:
+        return None
+    module = frame.f_code.co_filename.removeprefix(str(ROOT) + os.sep).removesuffix(".py")
+    return Told(module.replace(os.sep, "."), frame.f_lineno, text[:LONGEST])
+
+
+install()  # for processes that import it beforehand, see `programs`
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT / "docs"))
+    import pages
+
+    try:
+        for sentence in never(pages.sentences(), read(sys.argv[1])):
+            print(f"{sentence.module}:{sentence.line}: {sentence.text}")
+    except BrokenPipeError:
+        traceback.clear_frames(sys.exc_info()[2])

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import stat
 from pathlib import Path
 
 from m3i_jax.command_flags import switch
@@ -31,11 +32,29 @@ def keep() -> None:
     if os.environ.get("JAX_COMPILATION_CACHE_DIR"):  # theirs, and theirs to bound
         return
     folder = home()
+    if not private(folder):
+        jax.config.update("jax_enable_compilation_cache", False)
+        LOG.warning("others can write to %s, and compiled programs are run as they are found: "
+                    "none are kept there; chmod 700 makes it yours alone", folder)  # fmt: skip
+        return
     size = pruned(folder, LARGEST)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST)
     LOG.info("compiled programs are kept in %s (%d MB); --nocompilation_cache keeps none",
              folder, round(size / 1e6))  # fmt: skip
+
+
+def private(folder: Path) -> bool:
+    """Whether nobody else can put a program there; a folder that is not there is made so.
+
+    One that cannot be made holds no programs.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError:
+        return True
+    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def pruned(folder: Path, most: int) -> int:

@@ -143,7 +143,10 @@ def read(place: Path) -> FeatureSet | None:
         return None
     try:
         storage.verify(place)
-        columns = [np.load(place / f"{name}.npy", mmap_mode="r") for name in FeatureSet._fields]
+        columns = [
+            np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in FeatureSet._fields
+        ]
     except (Damage, OSError, ValueError) as error:
         LOG.warning("features in %s are made anew: %s", place, error)
         return None

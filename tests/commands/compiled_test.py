@@ -38,6 +38,11 @@ def test_the_users_cache_unless_the_environment_says_another(
         compiled.keep()
     assert jax.config.jax_compilation_cache_dir == str(tmp_path / "m3i_jax" / "compiled")
     assert f"kept in {tmp_path}" in caplog.text
+    assert (tmp_path / "m3i_jax" / "compiled").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "m3i_jax" / "compiled").chmod(0o777)
+    compiled.keep()
+    assert not jax.config.jax_enable_compilation_cache
+    assert "others can write to" in caplog.text and "chmod 700" in caplog.text
     off = compiled.KEEP._replace(rest=(False, ""))
     monkeypatch.setattr(compiled, "KEEP", off)
     compiled.keep()

@@ -63,6 +63,8 @@ WORDS: tuple[tuple[str, str], ...] = (
     ("unreadable", "bad_images skip_bad max_share max_errors tolerance skip_errors"),
     ("mesh", "sharding devices parallel gpus distributed strategy num_gpus world_size"),
     ("mesh.fsdp", "zero full_shard"),
+    ("mesh.zero1", "zero_stage shard_optimizer distributed_optimizer"),
+    ("mesh.sums", "grad_reduce_dtype reduce_dtype"),
     ("mesh.tensor", "tensor_parallel tp model_parallel"),
     ("mesh.data", "data_parallel dp"),
     # Blocks.

@@ -17,6 +17,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
+from m3i_jax.parallel.constrain import summed_in, whole
 from m3i_jax.types import Array
 
 # The name under which `remat="dots"` keeps the outputs of linear layers.
@@ -31,7 +32,7 @@ def dot(
 
     dW = x^T g is summed over all leading dimensions and stays in the dtype of w.
     """
-    return contract(x, w.astype(x.dtype), (x.ndim - 1,), (0,)).astype(x.dtype)
+    return contract(x, used(w, x), (x.ndim - 1,), (0,)).astype(x.dtype)
 
 
 def _dot_forward(x, w):
@@ -41,10 +42,8 @@ def _dot_forward(x, w):
 def _dot_backward(saved, g):
     x, w = saved
     g = g.astype(x.dtype)
-    leading = tuple(range(x.ndim - 1))
-    dx = contract(g, w.astype(x.dtype), (g.ndim - 1,), (1,)).astype(x.dtype)
-    dw = contract(x, g, leading, leading).astype(w.dtype)
-    return dx, dw
+    dx = contract(g, used(w, x), (g.ndim - 1,), (1,)).astype(x.dtype)
+    return dx, gradient(x, g, w)
 
 
 dot.defvjp(_dot_forward, _dot_backward)
@@ -81,10 +80,33 @@ def contract(
     y: Float[Array, "*other"],
     over_x: tuple[int, ...],
     over_y: tuple[int, ...],
+    *,
+    dtype: DTypeLike | None = None,
 ) -> Float[Array, "*out"]:
-    """x y summed over these axes of either, in float32: what `dot` is made of."""
+    """x y summed over these axes of either, in float32: what `dot` is made of.
+
+    dtype: of the result, float32 by default.
+    """
     dimensions = ((over_x, over_y), ((), ()))
-    return lax.dot_general(x, y, dimensions, preferred_element_type=_accumulator(x))
+    return lax.dot_general(x, y, dimensions, preferred_element_type=dtype or _accumulator(x))
+
+
+def used(w: Float[Array, "dim out"], x: Float[Array, "*positions dim"]) -> Float[Array, "dim out"]:
+    """A weight as a product with x wants it: in its dtype, and whole on every device."""
+    return whole(w.astype(x.dtype))
+
+
+def gradient(
+    x: Float[Array, "*positions dim"], g: Float[Array, "*positions out"], w: Float[Array, "dim out"]
+) -> Float[Array, "dim out"]:
+    """dW = x^T g over all leading dimensions in the dtype of w, summed over devices in float32.
+
+    In `constrain.summed_in` where that is set: each device's own sum, which is one of float32, is
+    rounded to it. The product has to state it, as the compiler sums what a product makes.
+    """
+    leading = tuple(range(x.ndim - 1))
+    dw = contract(x, g, leading, leading, dtype=summed_in.value)
+    return whole(dw).astype(w.dtype)
 
 
 def _accumulator(x):

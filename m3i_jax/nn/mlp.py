@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from m3i_jax.nn.activations import gelu
 from m3i_jax.nn.initial import Init
-from m3i_jax.nn.linear import SAVED, Weights, contract
+from m3i_jax.nn.linear import SAVED, Weights, contract, gradient, used
 from m3i_jax.types import Array
 
 # Kernel and bias of a layer.
@@ -41,13 +41,12 @@ def _two_layers_backward(activation, saved, g):
     x, hidden, (w1, b1), (w2, b2) = saved
     leading, g = tuple(range(x.ndim - 1)), g.astype(x.dtype)
     y, pull = jax.vjp(activation, hidden.astype(jnp.promote_types(x.dtype, jnp.float32)))
-    (dh,) = pull(contract(g, w2.astype(g.dtype), (g.ndim - 1,), (1,)))
-    dw2 = contract(y.astype(x.dtype), g, leading, leading).astype(w2.dtype)
+    (dh,) = pull(contract(g, used(w2, g), (g.ndim - 1,), (1,)))
+    dw2 = gradient(y.astype(x.dtype), g, w2)
     db1, db2 = (d.astype(b1.dtype).sum(leading) for d in (dh, g))
     dh = dh.astype(x.dtype)
-    dw1 = contract(x, dh, leading, leading).astype(w1.dtype)
-    dx = contract(dh, w1.astype(x.dtype), (dh.ndim - 1,), (1,)).astype(x.dtype)
-    return dx, (dw1, db1), (dw2, db2)
+    dx = contract(dh, used(w1, x), (dh.ndim - 1,), (1,)).astype(x.dtype)
+    return dx, (gradient(x, dh, w1), db1), (dw2, db2)
 
 
 two_layers.defvjp(_two_layers_forward, _two_layers_backward)
@@ -55,7 +54,7 @@ two_layers.defvjp(_two_layers_forward, _two_layers_backward)
 
 def _layer(x, layer):
     kernel, bias = layer
-    y = contract(x, kernel.astype(x.dtype), (x.ndim - 1,), (0,))
+    y = contract(x, used(kernel, x), (x.ndim - 1,), (0,))
     return (y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)).astype(x.dtype)
 
 

@@ -1,4 +1,7 @@
-"""Where activations live on the mesh: split over the batch, whole in every other dimension."""
+"""Where arrays live on the mesh: activations split by rows, weights whole where they are used.
+
+What devices sum gradients in is said by a context of the trace, `summed_in`.
+"""
 
 import math
 from collections.abc import Callable
@@ -10,6 +13,10 @@ from jax.sharding import AxisType, PartitionSpec
 from m3i_jax.types import Array
 
 BATCH_AXES = ("data", "fsdp")
+
+# with summed_in(dtype): gradients of weights are rounded to it before devices sum them; None = as
+# they are. A context that JAX knows, as traces are kept and found again by it.
+summed_in = jax.make_user_context(None)
 
 
 def batch_sharded(x: Array) -> Array:
@@ -24,6 +31,20 @@ def batch_sharded(x: Array) -> Array:
         return x
     spec = PartitionSpec(axes, *(None,) * (x.ndim - 1))
     return jax.lax.with_sharding_constraint(x, spec)
+
+
+def whole(w: Array) -> Array:
+    """Constrains a weight, or its gradient, to be whole on every device; the values are unchanged.
+
+    Stated at the product, in its dtype: a weight that is split is gathered for it, and what devices
+    sum of its gradient is one array. Left to itself the compiler cuts the product in windows, one
+    for each device, and sends those round. With an axis `tensor` the product is to be cut.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    alone = mesh.empty or mesh.size == 1 or dict(mesh.shape).get("tensor", 1) > 1
+    if alone or any(kind != AxisType.Auto for kind in mesh.axis_types):
+        return w
+    return jax.lax.with_sharding_constraint(w, PartitionSpec())
 
 
 def by_rows(fn: Callable, *arrays: Array) -> Any:

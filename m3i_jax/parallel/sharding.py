@@ -17,11 +17,15 @@ from jax.sharding import PartitionSpec as P
 from m3i_jax import trees
 from m3i_jax.build import ConfigError, call
 from m3i_jax.ranges import Range
+from m3i_jax.texts import OneOf
 
 BATCH = P(("data", "fsdp"))
 
 # Leaves with a leading depth axis, which a scan walks and which no rule ever splits.
 STACKED = re.compile(r"(^|/)blocks/(?!\d)")
+
+# Leaves that no forward or backward pass needs whole.
+STATES = re.compile(r"optimizer/|slots/ema/")
 
 # Value of a rule: "replicated", "largest" (the longest dimension that divides, over fsdp), or the
 # axes of a layer's last dimensions, so that stacked leaves need no rule of their own. With a
@@ -69,12 +73,24 @@ def mesh(
     return jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=kinds, devices=devices)
 
 
-def axes(*, count: int, data: Axis = -1, fsdp: Axis = 1, tensor: Axis = 1) -> tuple[int, int, int]:
+def axes(
+    *,
+    count: int,
+    data: Axis = -1,
+    fsdp: Axis = 1,
+    tensor: Axis = 1,
+    zero1: bool = False,
+    sums: Annotated[str, OneOf("float32", "bfloat16")] = "float32",
+) -> tuple[int, int, int]:
     """Sizes of the axes of a mesh of `count` devices, with -1 filled in.
 
     data: devices that each have a share of the batch, and all parameters.
     fsdp: devices that have a share of the batch, and of the parameters.
     tensor: devices that split every layer among them.
+    zero1: split the states of optimiser and moving average over `data`, too, and not only over
+      `fsdp` (ZeRO, stage 1; Rajbhandari et al. 2020, https://arxiv.org/abs/1910.02054).
+    sums: dtype in which devices sum the gradients of weights; "bfloat16" sends half, rounded to
+      eight bits.
     """
     sizes = {"data": data, "fsdp": fsdp, "tensor": tensor}
     text = ", ".join(f"{name} = {size}" for name, size in sizes.items())
@@ -92,19 +108,28 @@ def axes(*, count: int, data: Axis = -1, fsdp: Axis = 1, tensor: Axis = 1) -> tu
     return tuple(sizes.values())
 
 
-def shardings(abstract: Any, mesh: Mesh, *, rules: trees.Rules = RULES) -> Any:
+def shardings(abstract: Any, mesh: Mesh, *, rules: trees.Rules = RULES, zero1: bool = False) -> Any:
     """A NamedSharding for every leaf of `abstract` (arrays or shapes), by the first rule.
 
     Keys of random generators are replicated, and so is every dimension that its axes do not
     divide.
+    zero1: whether `STATES` are split over the axis `data`, too.
     """
 
     def one(path: str, leaf: Any) -> NamedSharding:
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return NamedSharding(mesh, P())
-        return NamedSharding(mesh, spec(path, leaf.shape, mesh, rules=rules))
+        where = spec(path, leaf.shape, mesh, rules=rules)
+        if zero1 and STATES.match(path):
+            where = _over_data(path, leaf.shape, where, mesh)
+        return NamedSharding(mesh, where)
 
     return trees.map_with_name(one, abstract)
+
+
+def gradients(params: Any, mesh: Mesh) -> Any:
+    """How the gradients of parameters are split under `zero1`: as their moments."""
+    return shardings({"optimizer": params}, mesh, zero1=True)["optimizer"]
 
 
 def spec(path: str, shape: tuple[int, ...], mesh: Mesh, *, rules: trees.Rules = RULES) -> P:
@@ -127,6 +152,17 @@ def spec(path: str, shape: tuple[int, ...], mesh: Mesh, *, rules: trees.Rules = 
             a if _divides(a, size, mesh) else None for a, size in zip(axes, layer, strict=True)
         )
     return P(*depth, *axes) if any(axes) else P()
+
+
+def _over_data(path: str, shape: tuple[int, ...], where: P, mesh: Mesh) -> P:
+    """`where`, with data on the longest dimension that is whole so far and that it divides."""
+    first = 1 if STACKED.search(path) else 0
+    axes = [*where, *(None,) * (len(shape) - len(where))]
+    fits = [i for i in range(first, len(shape)) if not axes[i] and _divides("data", shape[i], mesh)]
+    if not fits or math.prod(shape[first:]) < SMALL:
+        return where
+    axes[max(fits, key=lambda i: (shape[i], i))] = "data"
+    return P(*axes)
 
 
 def _largest(layer: tuple[int, ...], mesh: Mesh) -> tuple[str | None, ...]:

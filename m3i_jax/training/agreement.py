@@ -23,6 +23,7 @@ MOST = 2**14  # cells of a tower
 def check(config: Config, method: Method, network: Network) -> None:
     """Raises ConfigError where the parts of a run do not go together."""
     _check_views(config)
+    _check_sums(config)
     _check_sides(config, method, network)
     _check_cells(config, method, network)
     _check_masks(method, network)
@@ -43,6 +44,15 @@ def _check_views(config: Config) -> None:
         raise ConfigError(
             f"config.crops.rand_augment and config.augment.{on_device[0]}.rand_augment would "
             "change every image twice; set one of them to None"
+        )
+
+
+def _check_sums(config: Config) -> None:
+    """Refuses to round what products in float32 keep."""
+    if config.mesh.get("sums") == "bfloat16" and config.dtype != "bfloat16":
+        raise ConfigError(
+            f"config.mesh.sums is bfloat16, but config.dtype is {config.dtype}: gradients of "
+            "products in float32 are summed in float32"
         )
 
 

@@ -76,8 +76,21 @@ class Run(NamedTuple):
             accumulate=self.config.accumulate,
             group=max((d.group or 1 for d in self.method.views.values()), default=1),
             every=schema.Log(**self.config.log).every,
+            **self._over_devices(),
         )
         return agreement.explained(step)
+
+    def _over_devices(self) -> dict[str, Any]:
+        """What config.mesh says of gradients."""
+        block, own = self.config.mesh, {}
+        if block.get("zero1"):
+            where = sharding.gradients(self.abstract.params, self.mesh)
+            own["split"] = lambda result: result._replace(
+                params=jax.lax.with_sharding_constraint(result.params, where)
+            )
+        if block.get("sums", "float32") != "float32":
+            own["sums"] = block["sums"]
+        return own
 
     def batch_shape(self, rows: int | None = None) -> Batch:
         """Shapes of a batch of `rows` samples, the config's global batch by default."""
@@ -338,7 +351,7 @@ def finish(parts: Parts, *, images: int) -> Run:
         mesh=mesh,
         make=make,
         abstract=abstract,
-        shardings=sharding.shardings(abstract, mesh),
+        shardings=sharding.shardings(abstract, mesh, zero1=config.mesh.get("zero1", False)),
     )
 
 

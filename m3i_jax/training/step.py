@@ -19,6 +19,7 @@ from m3i_jax import framework as fw
 from m3i_jax import normalize, trees
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.scoring import Prepared
+from m3i_jax.parallel.constrain import summed_in
 from m3i_jax.training.lengths import due
 from m3i_jax.training.state import TrainState
 from m3i_jax.types import Array, Batch, Box, Scalar, View
@@ -71,6 +72,8 @@ def make_step(
     accumulate: int = 1,
     group: int = 1,
     every: int = 1,
+    split: Callable[[fw.engine.Gradients], fw.engine.Gradients] = lambda result: result,
+    sums: str | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
     """step(state, batch) -> (state, metrics), a pure function.
 
@@ -78,6 +81,7 @@ def make_step(
     accumulate: micro-batches per step; `group`: rows that must stay together in one.
     every: steps from one that is logged to the next. What only the log reads, the information and
       the health of the terms, is computed by these and the last one, and is NaN elsewhere.
+    split: constrains where gradients live.  sums: their dtype, see `constrain.summed_in`.
     A step whose loss or gradient norm is not finite changes nothing but the counters.
     """
 
@@ -97,7 +101,8 @@ def make_step(
             method, network, weighting, state.params, state.slots, part,
             balance=state.balance, progress=progress, key=key, read=read,
         )  # fmt: skip
-        result = _accumulated(differentiate, prepared, key, accumulate, group)
+        with summed_in(sums):
+            result = split(_accumulated(differentiate, prepared, key, accumulate, group))
         # What running statistics have in place of a gradient is a distance, and no gradient.
         norm = optax.tree.norm(trees.drop(result.params, trees.STATISTICS))
         move = partial(_moved, method, optimizer, result, progress)

@@ -1,6 +1,7 @@
 """The product against jnp.dot, in both dtypes and under every transformation."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from m3i_jax.nn.linear import Linear, dot, einsum
+from m3i_jax.parallel.constrain import summed_in
 
 
 def operands(key, shape=(4, 5, 24), features=16):
@@ -48,6 +50,29 @@ def test_bfloat16_accumulates_in_float32(key):
         np.testing.assert_allclose(mine, exact, rtol=2**-7.9, atol=1e-5 * np.abs(exact).max())
     exact = np.einsum("bnk,bnm->km", xr, gr)
     np.testing.assert_allclose(dw, exact, atol=1e-6 * np.abs(exact).max())
+
+
+def test_gradients_that_devices_sum_in_bfloat16_are_off_by_its_rounding(key):
+    """Each of eight devices rounds its own sum once, to 8 bits: by 2^-9 of it at most."""
+    x, w, g = operands(key, (64, 5, 24), 16)
+    x, g = (v.astype(jnp.bfloat16) for v in (x, g))
+    rows = NamedSharding(jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,)), P("data"))
+
+    @functools.partial(jax.jit, in_shardings=(rows, None, rows))
+    def grads(x, w, g):
+        whole = pulled(dot, x, w, g)[2]
+        with summed_in("bfloat16"):
+            return whole, pulled(dot, x, w, g)[2]
+
+    with jax.set_mesh(rows.mesh):
+        whole, rounded = grads(x, w, g)
+        assert "bf16" in re.search("dot_general.*24x16.*", grads.lower(x, w, g).as_text())[0]
+    assert rounded.dtype == jnp.float32 and (whole != rounded).any()
+    # Own sums may cancel each other, so the bound is one of their sizes; the sum of the rounded may
+    # be rounded again, at each of three levels of a tree.
+    each = [v.astype(jnp.float32).reshape(8, 8, *v.shape[1:]) for v in (x, g)]
+    own = jnp.einsum("dbnk,dbnm->dkm", *each)
+    assert (abs(whole - rounded) <= 4 * 2.0**-9 * abs(own).sum(0)).all()
 
 
 def test_transformations_change_nothing(key):

@@ -185,6 +185,7 @@ def test_accumulated_steps_equal_whole_ones(method, shrunk, batch, fits, one_dev
         ("m3i images", {"accumulate": 2}, "cuts through the partners of view 'mix'"),
         ("siamese_im", {"accumulate": 2}, "its regulariser is a statistic of the batch"),
         ("siamese_im without unigrad", {"accumulate": 2}, "normalises over the batch"),
+        ("m3i", {"mesh.sums": "bfloat16"}, "products in float32 are summed in float32"),
         ("m3i", {"image": 18}, "is not divisible by patch"),
         ("m3i", {"encoder.name": "vit_nan"}, "did you mean 'vit_nano'?"),
         ("m3i", {"objective.name": "m3j"}, "did you mean 'm3i'?"),

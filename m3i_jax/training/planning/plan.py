@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,7 +10,6 @@ import numpy as np
 from m3i_jax import trees
 from m3i_jax.build import ConfigError
 from m3i_jax.framework import RegionCode
-from m3i_jax.parallel import sharding
 from m3i_jax.training import frozen, unused
 from m3i_jax.training.assemble import Run, assemble, check
 from m3i_jax.training.config import Config
@@ -25,9 +25,6 @@ def plan(config: Config) -> str:
     run = assemble(config, images=config.epoch_size)
     with jax.set_mesh(run.mesh):
         _, metrics = jax.eval_shape(run.step(), run.abstract, run.batch_shape())
-    parts = {"online": run.abstract.params, "EMA": run.abstract.slots["ema"]}
-    parts |= {name: state for name, state in run.abstract.slots.items() if name != "ema"}
-    parts |= {"optimizer": run.abstract.optimizer}
     ways = run.mesh.shape["data"] * run.mesh.shape["fsdp"]
     rows = config.batch / config.accumulate / ways
     lines = [
@@ -41,7 +38,7 @@ def plan(config: Config) -> str:
         "parameters",
         *_parameters(run),
         "bytes per device",
-        *(f"  {name:<18} {_megabytes(_per_device(run, tree))}" for name, tree in parts.items()),
+        *(f"  {name:<18} {_megabytes(size)}" for name, size in of_state(run).items()),
         f"  {'activations':<18} {_megabytes(rows * activations.per_image(run))}"
         f"  kept for the backward pass of {rows:g} images",
         f"logged: {', '.join(sorted(metrics))}",
@@ -92,9 +89,17 @@ def _parameters(run: Run) -> list[str]:
     return [f"  {name:<18} {count:>15,}" for name, count in rows]
 
 
-def _per_device(run: Run, tree) -> int:
-    """Bytes of a tree on one device under the run's sharding rules."""
-    split = sharding.shardings(tree, run.mesh)
+def of_state(run: Run) -> dict[str, int]:
+    """Bytes that each part of the state takes on one device."""
+    parts = {"online": lambda state: state.params, "EMA": lambda state: state.slots["ema"]}
+    slots = [name for name in run.abstract.slots if name != "ema"]
+    parts |= {name: lambda state, name=name: state.slots[name] for name in slots}
+    parts |= {"optimizer": lambda state: state.optimizer}
+    return {n: _per_device(part(run.abstract), part(run.shardings)) for n, part in parts.items()}
+
+
+def _per_device(tree: Any, split: Any) -> int:
+    """Bytes of a tree on one device that is split so."""
     sizes = jax.tree.map(
         lambda x, s: math.prod(s.shard_shape(x.shape)) * np.dtype(x.dtype).itemsize, tree, split
     )

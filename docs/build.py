@@ -9,10 +9,13 @@ Pages that are made of the code, or lie beside the folder, are written next to a
 
 import argparse
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
 
+import costs
+import drawn
 import pages
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -33,7 +36,25 @@ def source(folder: pathlib.Path) -> pathlib.Path:
         for name in ("CHANGELOG", "CONTRIBUTING"):
             text = text.replace(f"](../{name}.md", f"]({name.lower()}.md")
         page.write_text(text)
+    methods_page = folder / "methods.md"
+    methods_page.write_text(re.sub(r"^### `(\w+)`\n", _about, methods_page.read_text(), flags=re.M))
     return folder
+
+
+def _about(heading: re.Match) -> str:
+    """The heading of a method, and below it its figure, what it is for, and what it costs."""
+    name, cost = heading[1], costs.known().get(heading[1])
+    parts = [f"{heading[0]}"]
+    if name != "combine":
+        method = costs.method(name)
+        parts += [f"```{{raw}} html\n{drawn.svg(method, name=name)}\n```\n"]
+    parts += [f"*When to use it*: {costs.when()[name]}\n"]
+    if cost:
+        parts += [
+            f"*Cost*: {drawn.passes(method)}; {cost['gflops']} GFLOP an image of 224 pixels with "
+            f"ViT-B/16, {cost['relative']} of [supervised](choosing.md).\n"
+        ]
+    return "\n".join(parts)
 
 
 def main() -> int:

@@ -1,26 +1,32 @@
 r"""What a step of every method costs at ViT-B/16 and 224 pixels, for the site's page of methods.
 
-    python docs/costs.py
+    python docs/costs.py            # counts, in a minute of processor time, and writes the table
+    python docs/costs.py --table    # writes the table of what was counted
 
-writes docs/costs.json: model FLOPs of an image, counted on the step of the published config with
-its encoder exchanged for ViT-B/16 where it has another, and the same over those of the supervised
-`classification`. Nothing is allocated; it takes two minutes of processor time.
+writes docs/costs.json and the table of docs/choosing.md: model FLOPs of an image, counted on the
+step of the published config with its encoder exchanged for ViT-B/16 where it has another, and the
+same over those of the supervised `classification`. Nothing is allocated.
 """
 
 import json
 import pathlib
 import sys
+import tomllib
 from collections.abc import Mapping
 
+import drawn
 import jax
 
 from m3i_jax import config_file, methods, shipped
 from m3i_jax.build import UserError
-from m3i_jax.training.assemble import assemble
+from m3i_jax.framework import Method
+from m3i_jax.training.assemble import assemble, objective
 from m3i_jax.training.config import Config
 from m3i_jax.training.planning import flops
 
-FILE = pathlib.Path(__file__).parent / "costs.json"
+FOLDER = pathlib.Path(__file__).parent
+FILE, PAGE = FOLDER / "costs.json", FOLDER / "choosing.md"
+MARK = "<!-- methods -->"  # what is behind it is written here
 # Methods whose config goes by another name: the forms of M3I's Table 2.
 FORMS = {"auto_encoder": "a", "global_distillation": "c", "mim_global": "f",
          "novel_view_synthesis": "g", "siamese_im_pixel": "j"}  # fmt: skip
@@ -35,17 +41,29 @@ def published(name: str) -> str | None:
     return next((config for config in there if config in shipped.names()), None)
 
 
-def of(name: str) -> dict[str, float | str] | None:
-    """{config, gflops} of a method; None without a published config."""
+def config(name: str) -> Config | None:
+    """The published config of a method, of ViT-B/16 and 224 pixels; None where there is none."""
     if (file := published(name)) is None:
         return None
     data = config_file.load(file)
     data.image = 224
     if "vit_b16" not in file:
         data.encoder = {"name": "vit_b16"}
-    config = Config.of(data)
-    run = assemble(config, images=config.epoch_size or 1_281_167)
-    return {"config": file, "gflops": round(flops.per_image(run).model / 1e9, 1)}
+    return Config.of(data)
+
+
+def method(name: str) -> Method:
+    """A method as its published config has it, or as it is without settings."""
+    found = config(name)
+    return objective(found) if found else methods.METHODS[name]()
+
+
+def of(name: str) -> dict[str, float | str] | None:
+    """{config, gflops} of a method; None without a published config."""
+    if (found := config(name)) is None:
+        return None
+    run = assemble(found, images=found.epoch_size or 1_281_167)
+    return {"config": published(name), "gflops": round(flops.per_image(run).model / 1e9, 1)}
 
 
 def every() -> dict[str, Mapping]:
@@ -64,6 +82,31 @@ def every() -> dict[str, Mapping]:
     return {n: c | {"relative": round(c["gflops"] / whole, 2)} for n, c in costs.items()}
 
 
+def table() -> str:
+    """The page of choosing.md: its own words, and a row for each method."""
+    rows = [
+        "| method | when to use it | passes of an image | FLOPs, of supervised |",
+        "|" + "---|" * 4,
+    ]
+    for name, why in when().items():
+        passes = drawn.passes(method(name)) if name != "combine" else "those of its methods"
+        cost = known().get(name, {}).get("relative", "")
+        rows.append(f"| [`{name}`](methods.md#{name}) | {why} | {passes} | {cost} |")
+    return "\n".join([PAGE.read_text().partition(MARK)[0] + MARK, "", *rows, ""])
+
+
+def when() -> dict[str, str]:
+    """When to use each method, in words."""
+    return tomllib.loads((FOLDER / "choosing.toml").read_text())
+
+
+def known() -> dict[str, dict]:
+    """What was counted."""
+    return json.loads(FILE.read_text())
+
+
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
-    FILE.write_text(json.dumps(every(), indent=1) + "\n")
+    if "--table" not in sys.argv:
+        FILE.write_text(json.dumps(every(), indent=1) + "\n")
+    PAGE.write_text(table())

@@ -7,14 +7,18 @@ import re
 import subprocess
 import sys
 import zipfile
+from xml.etree import ElementTree
 
 import pytest
 
+from m3i_jax import methods
 from m3i_jax.evaluation import tasks
 
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
 
+import costs  # noqa: E402
+import drawn  # noqa: E402
 import pages  # noqa: E402
 import zoo  # noqa: E402
 
@@ -108,6 +112,45 @@ def test_numbers_without_a_command_or_a_run_that_is_known_are_refused(tmp_path):
     told.unlink()
     with pytest.raises(zoo.Unfounded, match="names no command"):
         zoo.page(tmp_path)
+
+
+def test_every_method_says_when_to_use_it_and_what_it_costs():
+    assert costs.when().keys() == methods.METHODS.keys()
+    assert costs.known().keys() == {n for n in methods.PUBLISHED if costs.published(n)}
+    assert costs.PAGE.read_text() == costs.table(), "python docs/costs.py --table writes it anew"
+
+
+def test_costs_are_those_of_a_vit_b16_from_its_shapes():
+    width, tokens, patch = 768, 197, 16 * 16 * 3
+    block = 12 * width**2 * tokens + 2 * tokens**2 * width  # multiply-adds
+    forward = 2 * (12 * block + patch * width * (tokens - 1)) / 1e9
+    known = costs.known()
+    # Forward, and twice as much backward, but no gradient to the pixels; a head is small.
+    assert known["classification"]["gflops"] == pytest.approx(3 * forward, rel=0.02)
+    # A moving average costs a forward pass without a backward one.
+    more = known["data2vec"]["gflops"] - known["classification"]["gflops"]
+    assert more == pytest.approx(forward, rel=0.05)
+
+
+@pytest.mark.parametrize("name", methods.PUBLISHED)
+def test_a_figure_has_every_view_code_and_term(name):
+    method = methods.METHODS[name]()
+    figure = ElementTree.fromstring(drawn.svg(method, name=name))
+    boxes, arrows = drawn.graph(method)
+    kinds = [box.get("class") for box in figure.iter("rect")]
+    assert len(kinds) == len(boxes) and {"view", "term"} <= set(kinds)
+    texts = {text.text for text in figure.iter("text")}
+    for term in method.terms.values():
+        assert set(term.predict.name.split(" · ")) <= {text.removesuffix(" ·") for text in texts}
+    for box in boxes:  # each leads somewhere, or is where something leads
+        assert any(box in (arrow.start, arrow.end) for arrow in arrows)
+        assert max(map(len, box.text)) * 6.4 < drawn.COLUMNS[box.column][1], box.text
+
+
+def test_passes_are_counted_once_for_codes_that_share_them():
+    counted = {name: drawn.passes(methods.METHODS[name]()) for name in ("densecl", "m3i", "simclr")}
+    assert counted == {"densecl": "1 online, 1 averaged", "m3i": "1 online, 1 averaged",
+                       "simclr": "2 online"}  # fmt: skip
 
 
 def named(page):

@@ -12,6 +12,7 @@ import numpy as np
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import CheckpointError, NotFinite
 from m3i_jax.training import data_wait, health
+from m3i_jax.training.goodput import Ledger
 from m3i_jax.training.lengths import due
 from m3i_jax.training.log import Log
 from m3i_jax.training.loop import Hook, StepInfo
@@ -31,26 +32,29 @@ def logging(
     flush: int = 0,
     ceiling: float | None = None,
     history: Iterable[Mapping[str, float]] = (),
+    ledger: Ledger | None = None,
 ) -> Hook:
     """Every `every` steps: that step's metrics, images per second and share of waiting.
 
     ceiling: images per second that the devices' peak would allow, see `flops.ceiling`; what is
       reached of it is logged as perf/mfu, nothing if it is not known.
     history: rows that were logged before.
+    ledger: knows where the time has gone; a new one where none is given.
     flush: interval at which everything so far must be on disk, because a checkpoint follows.
 
     Raises:
       NotFinite: when `PATIENCE` steps in a row were skipped.
     """
-    waiting: list[tuple[int, Any, float, float]] = []
+    waiting: list[tuple[int, Any, float, float, dict[str, float]]] = []
     mark: list[tuple[int, float, float]] = []
     start = {"step": 0, "skipped": 0}
     seen = [-1]  # the newest step: one that is parted from is met twice
     healthy, patient = health.watch(history=history), data_wait.watch()
+    ledger = ledger or Ledger(history)
 
-    def write(step, metrics, now, waited):
+    def write(step, metrics, now, waited, spent):
         values = {name: np.asarray(value) for name, value in jax.device_get(metrics).items()}
-        values |= healthy(step, values)
+        values |= healthy(step, values) | spent
         if mark and step > mark[0][0]:
             before, then, idle = mark[0]
             seconds = max(now - then, 1e-9)
@@ -70,8 +74,9 @@ def logging(
         if not mark:  # the first step includes compilation
             jax.block_until_ready(info.metrics)
             mark.append((info.step, time.perf_counter(), info.waited))
+            ledger.started(info.waited)
         if info.step > seen[0] and (due(info.step, every) or info.done):
-            waiting.append((info.step, info.metrics, now, info.waited))
+            waiting.append((info.step, info.metrics, now, info.waited, ledger.row(info.waited)))
         seen[0] = info.step
         all_of_it = info.last or due(info.step, flush)
         while waiting and (all_of_it or waiting[0][0] <= info.step - LAG):

@@ -1,7 +1,9 @@
 """A training run on a work directory: starts it, or goes on where it was, to the bit."""
 
+import datetime
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -40,6 +42,7 @@ from m3i_jax.training import (
 )
 from m3i_jax.training.assemble import Parts, Run, check, finish, rehearse
 from m3i_jax.training.config import Config
+from m3i_jax.training.goodput import Ledger
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, fit
 from m3i_jax.training.planning import flops
@@ -124,7 +127,7 @@ def start(
     source: the training split, where it has been read already.
     deliberate: keys that somebody changes on purpose in a run that has steps, see `going_on`.
     """
-    config, workdir = parts.config, Path(workdir)
+    config, workdir, since = parts.config, Path(workdir), time.monotonic()
     _require(parts)
     block = schema.Saves(**config.checkpoint)
     # Opening the checkpoints holds the directory, so that a second run leaves it as it is.
@@ -157,7 +160,8 @@ def start(
         with _log(run, workdir, step, active=first) as log:
             seen = (run, inputs, workdir, log, _unflatten(state), state, Wishes(kept.marked))
             context = RunContext(*seen, preemption.at_once, preemption.giving_up)
-            step = _hooked(context, kept, position, preemption, watch(context))
+            ledger = _ledger(workdir, since)
+            step = _hooked(context, kept, position, preemption, watch(context), ledger)
         kept.settle(there=step)
         if step == run.total or context.wishes.end:
             return 0
@@ -173,10 +177,21 @@ def _require(parts: Parts) -> None:
         LOG.warning("%s", sentence)
 
 
-def _hooked(context: RunContext, kept: Checkpoints, position, preemption, watching) -> int:
+def _ledger(workdir: Path, since: float) -> Ledger:
+    """Where the time goes, of this start and of those before it."""
+    first = next(iter(starts.read(workdir)), {}).get("time")
+    try:
+        began = datetime.datetime.fromisoformat(first).timestamp() if first else None
+    except (TypeError, ValueError):  # not what we have written
+        began = None
+    return Ledger(read(workdir / METRICS), began=began, start=since)
+
+
+def _hooked(context, kept: Checkpoints, position, preemption, watching, ledger: Ledger) -> int:
     """Runs the loop with its hooks, the caller's between; returns the steps taken in all."""
     every = schema.Saves(**context.run.config.checkpoint).every
-    logs, puts_back, saves = _hooks(context, kept, every=every)
+    logs, puts_back, saves = _hooks(context, kept, ledger, every=every)
+    watching = [ledger.spending("measuring", hook) for hook in watching]
     after_each = [preemption.hold, logs, *watching, puts_back, saves]
     parting = closing = [logs, puts_back, saves]
     if jax.process_count() > 1:  # all leave together, or somebody stands still
@@ -285,7 +300,7 @@ def _unflatten(state: TrainState) -> Callable[[Any], TrainState]:
     return lambda leaves: jax.tree.unflatten(treedef, leaves)
 
 
-def _hooks(context: RunContext, kept: Checkpoints, *, every: int) -> list[Hook]:
+def _hooks(context: RunContext, kept: Checkpoints, ledger: Ledger, *, every: int) -> list[Hook]:
     """Log, papers, checkpoints: so that what a checkpoint follows is on disk."""
     config, run, log = context.run.config, context.run, context.log
     saves = schema.Saves(**config.checkpoint)
@@ -293,17 +308,20 @@ def _hooks(context: RunContext, kept: Checkpoints, *, every: int) -> list[Hook]:
     meta["fingerprint"] = context.inputs.fingerprint
     ceiling = flops.ceiling(run) if jax.process_index() == 0 else None  # only the first one logs
     history = read(context.workdir / METRICS)
-    options = dict(batch=config.batch, flush=every, ceiling=ceiling, history=history)
+    options = dict(flush=every, ceiling=ceiling, history=history, ledger=ledger)
     return [
-        hooks.logging(log, every=schema.Log(**config.log).every, **options),
+        hooks.logging(log, batch=config.batch, every=schema.Log(**config.log).every, **options),
         _putting_back(context, every=every),
-        hooks.saving(
-            kept,
-            state=context.state,
-            meta=lambda info: meta | {"data": info.position},
-            every=every,
-            wanted=lambda step: step in context.wishes.best,
-            sound=copies.agreeing(run) if saves.compare else lambda info: None,
+        ledger.spending(
+            "saving",
+            hooks.saving(
+                kept,
+                state=context.state,
+                meta=lambda info: meta | {"data": info.position},
+                every=every,
+                wanted=lambda step: step in context.wishes.best,
+                sound=copies.agreeing(run) if saves.compare else lambda info: None,
+            ),
         ),
     ]
 

@@ -56,8 +56,9 @@ KINDS = (
     ),
     Kind(
         "Speed",
-        "Images per second over all devices, and the share of time spent waiting for data.",
-        r"perf/(images_per_second|data_wait|mfu)",
+        "Images per second over all devices, the share of time spent waiting for data, and that in "
+        "steps that count, over all starts.",
+        r"perf/(images_per_second|data_wait|mfu|goodput)",
         r"(perf|monitor)/.*",
     ),
     Kind("Other", "What else was logged.", r".*"),
@@ -75,12 +76,13 @@ WORDS = {
     "perf/images_per_second": "Images per second",
     "perf/data_wait": "Waiting for data",
     "perf/mfu": "Share of the devices’ peak",
+    "perf/goodput": "Share of the time in steps that count",
     "perf/validation_seconds": "Seconds of a validation",
     "monitor/seconds": "Seconds of a look",
     "monitor/share": "Share of the time for looking",
     "validation/best": "Best validation",
 }
-SHARES = {"perf/data_wait", "perf/mfu", "monitor/share"}
+SHARES = {"perf/data_wait", "perf/mfu", "perf/goodput", "monitor/share"}
 
 
 def parted(metric: str) -> tuple[str, str]:

@@ -1,0 +1,82 @@
+"""Where the time of a run went, over all its starts: how much of it moved the training on.
+
+    goodput = seconds in steps that count / seconds since the first start
+
+What was computed and is lost with a process, and the time until the next start, count for nothing:
+a line of the log that is dropped at a resume takes its seconds with it. So the sums stand in the
+log, and whoever goes on goes on from the last line that is left. The word and the measure are of
+https://cloud.google.com/blog/products/ai-machine-learning/goodput-metric-as-measure-of-ml-productivity.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from m3i_jax.training.loop import Hook, StepInfo
+
+# What time is spent on besides steps, and what each of them is.
+KINDS = {
+    "starting": "until the end of the first step: reading, building, compiling",
+    "data": "waiting for data",
+    "measuring": "monitors, validation, pictures",
+    "saving": "what a checkpoint holds the steps up for",
+}
+STEPS, ELAPSED, SHARE = "perf/seconds/steps", "perf/seconds/elapsed", "perf/goodput"
+
+
+class Ledger:
+    """Seconds by kind, from the start of a process on; rows of the log before it are its past.
+
+    Args:
+      history: rows of the log that stay.
+      began: when the run was started first, in seconds of `now`; None = it starts here.
+      start: when this process began its work, in seconds of `clock`.
+    """
+
+    def __init__(
+        self,
+        history: Iterable[Mapping[str, Any]] = (),
+        *,
+        began: float | None = None,
+        start: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ):
+        self._clock = clock
+        self._start = clock() if start is None else start
+        last = next((row for row in reversed(list(history)) if ELAPSED in row), {})
+        read = lambda name: float(last.get(name, 0.0))  # noqa: E731
+        self._spent = {kind: read(f"perf/seconds/{kind}") for kind in KINDS}
+        self._steps = read(STEPS)
+        # A clock that was set back makes no time undone.
+        here = 0.0 if began is None else now() - (clock() - self._start) - began
+        self._before = max(read(ELAPSED), here)
+        self._own = dict.fromkeys(KINDS, 0.0)  # of this process
+        self._waited = 0.0  # for data, until the first step had ended
+
+    def spending(self, kind: str, hook: Hook) -> Hook:
+        """The hook, whose time is booked under `kind`."""
+
+        def timed(info: StepInfo) -> None:
+            before = self._clock()
+            try:
+                hook(info)
+            finally:
+                self._own[kind] += self._clock() - before
+
+        return timed
+
+    def started(self, waited: float) -> None:
+        """The first step has ended; `waited` as of `row`. All time before it went into starting."""
+        self._own = dict.fromkeys(KINDS, 0.0)
+        self._own["starting"], self._waited = self._clock() - self._start, waited
+
+    def row(self, waited: float) -> dict[str, float]:
+        """What the log says after a step; `waited`: seconds for data, of this process so far."""
+        own = self._own | {"data": waited - self._waited}
+        total = self._clock() - self._start
+        spent = {kind: self._spent[kind] + own[kind] for kind in KINDS}
+        steps = self._steps + max(total - sum(own.values()), 0.0)
+        elapsed = self._before + total
+        seconds = {f"perf/seconds/{kind}": value for kind, value in spent.items()}
+        return seconds | {STEPS: steps, ELAPSED: elapsed, SHARE: steps / max(elapsed, 1e-9)}

@@ -19,6 +19,7 @@ import drawn
 import pages
 
 ROOT = pathlib.Path(__file__).parent.parent
+BESIDE = ("CHANGELOG", "CONTRIBUTING", "SECURITY")  # pages that lie beside docs/
 
 
 def source(folder: pathlib.Path) -> pathlib.Path:
@@ -27,14 +28,14 @@ def source(folder: pathlib.Path) -> pathlib.Path:
         ROOT / "docs", folder, ignore=shutil.ignore_patterns("*.pyc", "__pycache__", "zoo")
     )
     written = {"troubleshooting": pages.troubleshooting(), "api": pages.api()}
-    for name in ("CHANGELOG", "CONTRIBUTING"):
+    for name in BESIDE:
         written[name.lower()] = (ROOT / f"{name}.md").read_text().replace("](docs/", "](")
     for name, text in written.items():
         (folder / f"{name}.md").write_text(text)
     for page in folder.glob("*.md"):
         text = page.read_text()
-        for name in ("CHANGELOG", "CONTRIBUTING"):
-            text = text.replace(f"](../{name}.md", f"]({name.lower()}.md")
+        for name in BESIDE:
+            text = re.sub(rf"\]\((\.\./)?{name}\.md", f"]({name.lower()}.md", text)
         page.write_text(text)
     methods_page = folder / "methods.md"
     methods_page.write_text(re.sub(r"^### `(\w+)`\n", _about, methods_page.read_text(), flags=re.M))

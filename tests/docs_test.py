@@ -22,7 +22,7 @@ import drawn  # noqa: E402
 import pages  # noqa: E402
 import zoo  # noqa: E402
 
-MADE = {"troubleshooting", "api", "changelog", "contributing"}
+MADE = {"troubleshooting", "api", "changelog", "contributing", "security"}
 
 
 def test_no_sentence_is_missing():

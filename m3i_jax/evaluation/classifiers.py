@@ -161,6 +161,11 @@ def by_names(
     frames = prompts.templates(templates)
     texts = compared.text(zero_shot.sentences(called, frames))
     classes = zero_shot.prototypes(texts.reshape(len(called), len(frames), -1))
+    if alike := zero_shot.alike(classes):
+        names_of = protocol.listed(called[i] for i in alike)
+        LOG.warning(
+            "the text tower reads classes alike, and none is told from the other: %s", names_of
+        )
 
     def scored(transform: Transform | None) -> Scored:
         vectors = evaluation.mapped("test", compared.image, name=compared.name, transform=transform)

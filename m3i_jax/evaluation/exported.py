@@ -39,7 +39,7 @@ def pairs(model: Model) -> list[terms.Pair]:
     each = (terms.pair(method, view) for view in ("label", "text"))
     own = {*model.config.decoders}  # an encoder with blocks taken out has none
     known = (pair for pair in each if pair and pair.decoder in own)
-    return [pair for pair in known if not terms.lacking(model.params, pair)]
+    return [pair for pair in known if not terms.lacking(model.network, model.params, pair)]
 
 
 def described(model: Model) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def write(folder: str | os.PathLike, model: Model) -> bool:
     state = {
         f"{kind}/{name}/{path}": np.asarray(x, order="C")
         for kind, name in sorted(wanted)
-        for path, x in trees.named_leaves(model.params[kind][name])
+        for path, x in trees.named_leaves(model.params.get(kind, {}).get(name, {}))
     }
     if not state:
         return False

@@ -1,8 +1,10 @@
 """Images and texts as vectors that are compared, by the towers of a run that was trained to."""
 
+import collections
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +16,7 @@ from jaxtyping import Float, Int, UInt8
 from m3i_jax import normalize, trees
 from m3i_jax.data import captions
 from m3i_jax.data.captions import Captions
+from m3i_jax.data.sources.protocol import listed
 from m3i_jax.evaluation import foreign_text, terms
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
@@ -23,6 +26,7 @@ from m3i_jax.training.assemble import objective
 from m3i_jax.training.session import TOKENIZER
 from m3i_jax.types import Array
 
+LOG = logging.getLogger(__name__)
 BATCH = 256  # texts that are encoded at once
 
 
@@ -62,7 +66,8 @@ def of(evaluation: Evaluation, *, what: str) -> ImageText:
 
     encode = jax.jit(lambda params, x: model.network.encode(params, pair.tower, x).pooled)
     text = functools.partial(encoded, functools.partial(encode, model.params), tokenizer)
-    name = f"text by {pair.decoder} {_digest(model.params['decoders'][pair.decoder])}"
+    head = model.params.get("decoders", {}).get(pair.decoder, {})
+    name = f"text by {pair.decoder} {_digest(head)}"
     return ImageText(name, image, text, tokenizer.length)
 
 
@@ -105,7 +110,7 @@ def own_pair(evaluation: Evaluation, view: str, *, what: str) -> terms.Pair:
     if pair is None:
         method = model.config.objective.get("name")
         raise NotMeasurable(f"{lacks}'{model.name}' has no such term: it is of method '{method}'")
-    if missing := terms.lacking(model.params, pair):
+    if missing := terms.lacking(model.network, model.params, pair):
         raise NotMeasurable(
             f"{what} needs the {' and the '.join(missing)} of '{model.name}', which its branch "
             f"'{model.branch}' does not keep; take --branch online"
@@ -118,14 +123,32 @@ def encoded(
     tokenizer: Captions,
     sentences: Sequence[str],
 ) -> Float[np.ndarray, "texts dim"]:
-    """Unit vectors of texts: (N, D) float32; equal texts are encoded once.
+    """Unit vectors of texts: (N, D) float32; texts of equal tokens are encoded once.
+
+    The log says which of their words the tokenizer lacks.
 
     encode: (B, T) int32 tokens -> (B, D), compiled.
     """
     distinct, place = np.unique(np.asarray(sentences, object), return_inverse=True)
+    _say_unknown(tokenizer, distinct)
     tokens = np.stack([tokenizer.encode(text) for text in distinct])
+    tokens, read = np.unique(tokens, axis=0, return_inverse=True)
+    place = read.reshape(-1)[place]
     rows = min(BATCH, len(tokens))
     filled = np.pad(tokens, ((0, -len(tokens) % rows), (0, 0))).reshape(-1, rows, tokens.shape[1])
     batches = counted(filled, "texts: batch", total=len(filled))
     vectors = np.concatenate([np.asarray(encode(jnp.asarray(batch))) for batch in batches])
     return np.asarray(normalize.unit(vectors[: len(tokens)]))[place]
+
+
+def _say_unknown(tokenizer: Captions, sentences: Iterable[str]) -> None:
+    """Says which words have no token of their own: whatever they are, they read alike."""
+    parts = [part for text in sentences for part in tokenizer.parts(text)]
+    lacking = collections.Counter(word.lower() for word, known in parts if not known)
+    if lacking:
+        LOG.warning(
+            "%d of %d words of the texts are unknown to the tokenizer and read alike: %s",
+            lacking.total(),
+            len(parts),
+            listed(word for word, _ in lacking.most_common()),
+        )

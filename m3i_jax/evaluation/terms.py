@@ -6,6 +6,7 @@ M3I's "w/o fine-tuning" (Table 4), what fine-tuning reports, zero-shot and retri
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
@@ -33,11 +34,18 @@ def pair(method: Any, view: str) -> Pair | None:
     return Pair(term.decoder, target.encoder.tower, source.encoder.heads)
 
 
-def lacking(params: Any, pair: Pair) -> list[str]:
-    """Which modules of a pair a branch of a checkpoint has no parameters of, as words."""
+def lacking(network: Any, params: Any, pair: Pair) -> list[str]:
+    """Which modules of a pair a branch of a checkpoint has no parameters of, as words.
+
+    A head without any, such as `pooled` without a norm, is not among them.
+    """
     wanted = [("encoders", "tower", "image"), ("encoders", "tower", pair.tower)]
     wanted += [("decoders", "decoder", name) for name in (*pair.heads, pair.decoder)]
-    return [f"{what} '{name}'" for kind, what, name in wanted if name not in params.get(kind, {})]
+    missing = [place for place in wanted if place[2] not in params.get(place[0], {})]
+    if missing:
+        whole = jax.eval_shape(network.init, jax.random.key(0))
+        missing = [place for place in missing if jax.tree.leaves(whole[place[0]].get(place[2]))]
+    return [f"{what} '{name}'" for _, what, name in missing]
 
 
 def told(network: Any, params: Any, pair: Pair, features: Features) -> Float[Array, "batch dim"]:

@@ -28,6 +28,12 @@ def prototypes(
     return _unit(mean)
 
 
+def alike(classes: Float[Array, "classes dim"]) -> list[int]:
+    """Which classes have the vector of another one: texts of equal tokens."""
+    _, place, counts = np.unique(classes, axis=0, return_inverse=True, return_counts=True)
+    return np.flatnonzero(counts[place.reshape(-1)] > 1).tolist()
+
+
 def scores(
     images: Float[Array, "images dim"], classes: Float[Array, "classes dim"]
 ) -> Float[np.ndarray, "images classes"]:

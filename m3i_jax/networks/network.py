@@ -183,7 +183,7 @@ def _decode(
     module = _head(modules, name)
     geometry = {"grid": grid, "source": source, "target": target, "target_grid": target_grid}
     geometry = geometry_for(module, geometry)
-    return module.apply({"params": params["decoders"][name]}, x, train=train, **geometry)
+    return module.apply({"params": _head_weights(params, name)}, x, train=train, **geometry)
 
 
 def _refine(
@@ -199,7 +199,7 @@ def _refine(
     """See `Network.refine`."""
     module = _head(modules, name)
     geometry = geometry_for(module, {"grid": grid})
-    y = module.apply({"params": params["decoders"][name]}, x, train=train, **geometry)
+    y = module.apply({"params": _head_weights(params, name)}, x, train=train, **geometry)
     return as_features(y, x)
 
 
@@ -207,3 +207,8 @@ def _head(modules: dict[str, nn.Module], name: str) -> nn.Module:
     if name not in modules:
         raise ValueError(f"the network has no decoder '{name}'{nearest(name, modules)}")
     return modules[name]
+
+
+def _head_weights(params: Params, name: str) -> Params:
+    """Those of a head; none of one without parameters, of which files and averages keep nothing."""
+    return params.get("decoders", {}).get(name, {})

@@ -26,12 +26,39 @@ def test_a_method_says_what_tells_images_by_labels_and_by_texts():
     assert terms.pair(methods.METHODS["classification"](), "text") is None
 
 
+def told_by(**head):
+    """A small network that tells images by the table "category"."""
+    return networks.build(
+        dict(name="vit_nano", width=16, depth=1, heads=2, patch=8),
+        dict(category=dict(name="table", size=4, width=16, deviation=1.0)),
+        dict(category=head),
+        image=32,
+        dtype="float32",
+        out={"category": 16},
+    )
+
+
 def test_what_a_branch_lacks_is_named():
-    pair = terms.Pair("category", "table", ("projector",))
-    params = {"encoders": {"image": {}}, "decoders": {"projector": {}}}
-    assert terms.lacking(params, pair) == ["tower 'table'", "decoder 'category'"]
-    params["encoders"]["table"] = params["decoders"]["category"] = {}
-    assert terms.lacking(params, pair) == []
+    pair, network = terms.Pair("category", "category"), told_by(name="linear", pool="mean")
+    params = {"encoders": {"image": {}}}
+    assert terms.lacking(network, params, pair) == ["tower 'category'", "decoder 'category'"]
+    params = {"encoders": {"image": {}, "category": {}}, "decoders": {"category": {}}}
+    assert terms.lacking(network, params, pair) == []
+
+
+def test_a_head_without_parameters_is_lacking_nowhere(key):
+    """As that of a fine-tuned Swin, whose average and checkpoints have no decoders at all."""
+    network, pair = told_by(name="pooled", pool="mean"), terms.Pair("category", "category")
+    whole = network.init(key)
+    kept = {"encoders": whole["encoders"]}
+    assert terms.lacking(network, kept, pair) == []
+    assert terms.lacking(network, {"encoders": {"image": {}}}, pair) == ["tower 'category'"]
+    features = network.encode(kept, "image", jax.random.normal(key, (2, 32, 32, 3)))
+    right = (
+        np.float64(features.tokens).mean(1) @ np.float64(kept["encoders"]["category"]["kernel"]).T
+    )
+    found = terms.logits(network, kept, pair, features)
+    np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-5)
 
 
 HEADS = dict(name="pooled", norm="layer"), dict(name="linear", pool="mean")

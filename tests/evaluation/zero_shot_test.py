@@ -29,3 +29,9 @@ def test_a_direction_of_nothing_is_refused():
         zero_shot.prototypes(np.zeros((2, 1, 3)))
     with pytest.raises(ValueError, match="an embedding is 0"):
         zero_shot.prototypes(np.array([[[1.0, 0.0], [-1.0, 0.0]]]))
+
+
+def test_classes_of_one_vector_are_found():
+    classes = np.random.default_rng(0).normal(size=(5, 3))[[0, 1, 2, 1, 4, 0]]
+    assert zero_shot.alike(classes) == [0, 1, 3, 5]
+    assert zero_shot.alike(classes[:3]) == []

@@ -49,6 +49,16 @@ def test_the_mean_of_templates_classifies(tmp_path, name, templates):
     }  # fmt: skip
 
 
+def test_names_that_the_tokenizer_lacks_are_said(tmp_path, caplog):
+    evaluation = toy_models.evaluation(tmp_path / "run", "clip")
+    (tmp_path / "n.txt").write_text("zero\tgnu\nseven\tyak\n")
+    zero_shot(templates="plain", names=str(tmp_path / "n.txt")).measure(evaluation)
+    # "a photo of a CLASS." is of six words. Captions have neither "photo" nor "." nor these two.
+    said = "22 of 60 words of the texts are unknown to the tokenizer and read alike: 'photo', '.'"
+    assert said in caplog.text
+    assert "reads classes alike, and none is told from the other: 'gnu', 'yak'" in caplog.text
+
+
 def test_the_default_is_an_ensemble_of_eighty():
     assert zero_shot().settings == {"templates": "ensemble"}
     assert len(prompts.templates("ensemble")) == 80

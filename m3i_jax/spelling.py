@@ -54,7 +54,10 @@ def _guesses(
     """The surest first: one of `names`, or else words to look for in other blocks."""
     for said in _variants(name):
         words = _words(said)
-        yield _same(said, names) or _among(words, names, block), (_bare(said),)
+        there = (_bare(said),)
+        if len(said) == 1 and said.isupper():  # a paper's K is hardly the k of neighbours
+            there = (*words, *there)
+        yield _same(said, names) or _among(words, names, block), there
         yield _slip(said, names), words
     if not _words(name):  # what is known is no slip of something else
         words = _near_words(name)

@@ -196,9 +196,9 @@ WORDS: tuple[tuple[str, str], ...] = (
     ("objective.size", "queue_size queue_length queue_len moco_k negatives memory_size queue K"),
     ("norm", "norm_layer norm_type normalization_layer use_bn use_bn_in_head"),
     # Objectives.
-    ("hidden", "mask_ratio masking_ratio mask_rate masking_rate mask_prob mask_proportion masked"),
-    ("hidden", "num_mask_patches num_masking_patches"),
-    ("hidden", "patch_drop"),  # MSN's own word
+    ("objective.hidden", "mask_ratio masking_ratio mask_rate masking_rate mask_prob"),
+    ("objective.hidden", "mask_proportion masked num_mask_patches num_masking_patches"),
+    ("objective.hidden", "patch_drop"),  # MSN's own word
     ("temperature", "tau temp t student_temp softmax_temp temp_student moco_t logit_temperature"),
     ("target_temperature", "teacher_temp tau_teacher temp_teacher warmup_teacher_temp"),
     ("target_temperature", "warmup_teacher_temp_epochs"),

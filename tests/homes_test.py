@@ -98,3 +98,23 @@ def test_what_a_methods_own_code_calls_its_numbers_finds_ours(method):
         hint = spelling.meant(written, there, block="config.objective", config=config)
         right = ours if ours.startswith("config.") else f"'{ours}'"
         assert hint == f"; did you mean {right}?", written
+
+
+@pytest.mark.parametrize(
+    "method, written, right",
+    [
+        ("moco", "K", "config.objective.size"),
+        ("m3i", "K", "config.monitor.k"),  # it has no queue
+        ("moco", "k", "config.monitor.k"),
+        ("mae", "mask_ratio", "config.objective.hidden"),
+    ],
+)
+def test_what_stands_at_the_root_is_looked_for_in_blocks(method, written, right):
+    config = cli.load(f"digit_scenes/{method}").to_dict()
+    hint = spelling.meant(written, config, config=config)
+    assert hint == f"; did you mean {right}?"
+
+
+def test_a_share_that_is_hidden_is_no_width_of_a_layer():
+    config = cli.load("digit_scenes/moco").to_dict()
+    assert "hidden" not in spelling.meant("mask_ratio", config, config=config)

@@ -29,7 +29,12 @@ def content(path: str | Path) -> bytes:
         raise ConfigError(f"'{path}' cannot be read: {error}") from error
 
 
-def append(path: Path, lines: Sequence[str]) -> None:
+def lines(text: bytes) -> list[str]:
+    """The lines of such a file; what parts lines of text elsewhere may be in a string of JSON."""
+    return [line.decode(errors="replace") for line in text.splitlines()]
+
+
+def append(path: Path, added: Sequence[str]) -> None:
     """Adds lines to a file that others may be adding to, all or none of them.
 
     The file is replaced as a whole under a lock: a crash leaves the old lines.
@@ -46,7 +51,7 @@ def append(path: Path, lines: Sequence[str]) -> None:
             old = content(path)
             if old and not old.endswith(b"\n"):  # a line that was cut keeps to itself
                 old += b"\n"
-            publish(path, old + "".join(line + "\n" for line in lines).encode())
+            publish(path, old + "".join(line + "\n" for line in added).encode())
 
 
 def records(path: Path, parse: Callable[[str], Record], *, what: str) -> list[Record]:
@@ -59,7 +64,7 @@ def records(path: Path, parse: Callable[[str], Record], *, what: str) -> list[Re
       ConfigError: see `content`.
     """
     parsed = []
-    for number, line in enumerate(content(path).decode(errors="replace").splitlines(), 1):
+    for number, line in enumerate(lines(content(path)), 1):
         try:
             parsed.append(parse(line))
         except ValueError as error:

@@ -177,8 +177,7 @@ def read(path: str | Path) -> list[dict[str, Any]]:
 
 def parsed(text: bytes) -> list[dict[str, Any]]:
     """The same of what a metrics.jsonl holds."""
-    lines = text.decode(errors="replace").splitlines()
-    return [entry for line in lines if (entry := _parse(line)) is not None]
+    return [entry for line in json_lines.lines(text) if (entry := _parse(line)) is not None]
 
 
 def truncate(path: str | Path, step: int) -> None:

@@ -42,7 +42,7 @@ def record(workdir: str | Path, *, step: int, total: int, changes: Sequence[str]
 
 def read(workdir: str | Path) -> list[dict[str, Any]]:
     """The starts of a run, oldest first; [] where none is known, as of runs of old versions."""
-    lines = json_lines.content(Path(workdir) / FILE).decode(errors="replace").splitlines()
+    lines = json_lines.lines(json_lines.content(Path(workdir) / FILE))
     return [start for line in lines if (start := _parse(line)) is not None]
 
 

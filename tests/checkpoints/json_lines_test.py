@@ -26,6 +26,12 @@ def test_what_is_no_record_is_left_out_said_and_stays_in_the_file(tmp_path, capl
     assert path.read_bytes() == b'1\n{"cut\xff\n3\n'
 
 
+def test_a_line_ends_where_json_lines_do(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('["a\u2028b\x85c"]\r\n2\n')
+    assert json_lines.records(path, json.loads, what="x") == [["a\u2028b\x85c"], 2]
+
+
 def test_writers_at_once_lose_no_line(tmp_path):
     # Every call opens the lock anew, so threads exclude each other as processes do.
     path = tmp_path / "a.jsonl"

@@ -171,11 +171,9 @@ def _numbers(place: Path, notes: list[str]) -> tuple[list[Result], list[Looked]]
     looked: list[Looked] = []
     for path in paths:
         said = lambda what, name=path.name: notes.append(f"{place.name}: {name} {what}")  # noqa: E731
-        lines = _tried(lambda path=path: json_lines.content(path), b"", said).decode(
-            errors="replace"
-        )
+        lines = json_lines.lines(_tried(lambda path=path: json_lines.content(path), b"", said))
         broken = 0
-        for line in filter(str.strip, lines.splitlines()):
+        for line in filter(str.strip, lines):
             try:
                 if '"form"' in line:
                     looked.append(Looked(finding.parsed(line), path.parent / finding.FOLDER))

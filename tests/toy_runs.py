@@ -205,12 +205,15 @@ def ready(learner, one_device):
 
 @pytest.fixture(scope="session")
 def grads(fits):
-    """grads(run, batch) -> (state, loss, gradient) of one step, on the run's own mesh."""
+    """grads(run, batch) -> (state, loss, gradient) of one step, on the run's own mesh.
+
+    state: that it starts from, its first by default.
+    """
     from m3i_jax import framework as fw
     from m3i_jax.parallel import sharding
     from m3i_jax.training.step import views
 
-    def found(run, batch):
+    def found(run, batch, state=None):
         key = jax.random.key(3)
 
         def differentiate(state, batch):
@@ -224,7 +227,7 @@ def grads(fits):
             )  # fmt: skip
             return found.loss, found.params
 
-        state = run.create()
+        state = run.create() if state is None else jax.device_put(state, run.shardings)
         with jax.set_mesh(run.mesh):
             given = sharding.put(fits(run, batch), run.mesh)
             loss, found = jax.jit(differentiate)(state, given)

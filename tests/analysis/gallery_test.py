@@ -26,7 +26,7 @@ from tests.training.toy_steps import Book, infos
 )
 def test_each_row_shows_what_it_is_made_of(row, titles, shown):
     run, state, given, draw = shown(row)
-    columns = draw(state, given)
+    columns = draw(state, given, 0)
     assert set(columns) == titles
     assert all(len(images) == 3 for images, *_ in columns.values())
     picture = gallery(run, rows=3)(state, given, 1)["views"]
@@ -34,13 +34,19 @@ def test_each_row_shows_what_it_is_made_of(row, titles, shown):
 
 
 @pytest.fixture(scope="module")
-def shown(shrunk, batch, fits):
-    """shown(row) -> (run, its first state, a batch for it, its columns as a compiled function)."""
+def shown(shrunk, batch, fits, one_device):
+    """shown(row) -> (run, its first state, a batch for it, its columns as a compiled function).
+
+    The columns are the program that a gallery compiles. One row's state is in shards.
+    """
 
     @functools.cache
     def of(row):
-        run = assemble(shrunk(row), images=100)
-        draw = jax.jit(lambda state, given: _columns(run, state, given, 0, 3))
+        mesh, devices = one_device
+        whole = row != "mae"
+        config = shrunk(row, mesh=mesh) if whole else shrunk(row)
+        run = assemble(config, images=100, devices=devices if whole else None)
+        draw = jax.jit(lambda state, batch, step: _columns(run, state, batch, step, 3))
         return run, run.create(), fits(run, batch), draw
 
     return of
@@ -48,13 +54,13 @@ def shown(shrunk, batch, fits):
 
 def zeroed(state, head):
     """The state with a head that predicts zeros."""
-    zero = lambda name, x: 0 * x if name.startswith(f"decoders/{head}/") else x  # noqa: E731
+    zero = lambda name, x: np.zeros_like(x) if name.startswith(f"decoders/{head}/") else x  # noqa: E731
     return state.replace(params=trees.map_with_name(zero, state.params))
 
 
 def test_pixels_by_windows_are_shown_on_the_scale_of_the_image(shown):
     _, state, given, draw = shown("cim")
-    image, visible, painted = draw(zeroed(state, "pixels"), given)["predicted by respix"]
+    image, visible, painted = draw(zeroed(state, "pixels"), given, 0)["predicted by respix"]
     assert not visible.any()  # all of it is shown
     mean, _ = normalize.window_statistics(image)
     np.testing.assert_allclose(painted, np.broadcast_to(mean, image.shape), atol=1e-5)
@@ -62,7 +68,7 @@ def test_pixels_by_windows_are_shown_on_the_scale_of_the_image(shown):
 
 def test_replaced_cells_and_those_found_are_shaded(shown):
     _, state, given, draw = shown("cim revdet")
-    columns = draw(zeroed(state, "replaced"), given)
+    columns = draw(zeroed(state, "replaced"), given, 0)
     _, kept = columns["replaced"]
     _, visible = columns["what guess sees of a"]
     assert (~kept).any() and (kept | ~visible).all()  # what was seen is never replaced

@@ -65,7 +65,10 @@ def test_a_served_page_is_there_until_it_is_interrupted(tmp_path):
         "--serve",
         "--port=0",
     ]
+    # Tests in the background of a shell ignore the signal, and so would what they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as served:
+        signal.signal(signal.SIGINT, before)
         address = served.stdout.readline().split()[0]
         with urllib.request.urlopen(address, timeout=60) as answer:
             assert b"<h1>run</h1>" in answer.read()

@@ -62,11 +62,13 @@ def accuracies(run, states, data):
     """Probes of the mean patch token under several states."""
     train, test = data
     images = np.concatenate([b.images["a"] for b in data])
+    # Handed in: of a constant the compiler would compute what it can.
+    images = np.float32(images / 255.0)
     encode = jax.jit(
-        lambda p: run.network.encode(p, "image", normalize.channels(images / 255.0)).tokens.mean(1)
+        lambda p, x: run.network.encode(p, "image", normalize.channels(x)).tokens.mean(1)
     )
     for state in states:
-        found, other = np.split(np.asarray(encode(state.params)), [len(train.label)])
+        found, other = np.split(np.asarray(encode(state.params, images)), [len(train.label)])
         yield ridge(found, train.label, other, test.label)
 
 
@@ -76,15 +78,22 @@ def test_pixels_say_nothing(data):
 
 
 @pytest.fixture(scope="module")
-def trained(fits):
+def samples():
+    """The batches of all steps, new ones for each, and the same for every method."""
+    rng = np.random.default_rng(1)
+    return [world(rng, WIDE) for _ in range(STEPS)]
+
+
+@pytest.fixture(scope="module")
+def trained(fits, samples):
     """trained(Ready, state) -> the state after all steps, each on new samples."""
 
     def advanced(case, state):
-        rng, treedef = np.random.default_rng(1), jax.tree.structure(state)
+        treedef = jax.tree.structure(state)
         leaves = jax.tree.leaves(jax.device_put(state, case.run.shardings))
         with jax.set_mesh(case.run.mesh):
-            for _ in range(STEPS):
-                given = sharding.put(fits(case.run, world(rng, WIDE)), case.run.mesh)
+            for batch in samples:
+                given = sharding.put(fits(case.run, batch), case.run.mesh)
                 leaves, _ = case.advance(leaves, given)
         return jax.tree.unflatten(treedef, leaves)
 

@@ -10,6 +10,8 @@ from m3i_jax.build import ConfigError
 OPEN, CLOSE = "([{", ")]}"
 # Behind the name, a colon and the first setting: paths may have colons, too.
 NAMED = re.compile(r"(?P<name>[^:]*(?::(?![A-Za-z_]\w*\s*=)[^:]*)*):(?P<settings>\s*\w+\s*=.*)")
+# Words and numbers in brackets, with a comma.
+SEVERAL = re.compile(r"[(\[]([\w.+\s-]+,[\w.+,\s-]*)[)\]]")
 
 
 def parsed(text: str, *, what: str) -> tuple[str, dict[str, Any]]:
@@ -73,8 +75,11 @@ def _pieces(text: str) -> list[str]:
 
 
 def _value(text: str) -> Any:
-    """A number, a tuple or a list as Python writes them; any other text is itself."""
+    """A number, a tuple or a list as Python writes them, words in it with quotes or without; any
+    other text is itself."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return text
+        if (several := SEVERAL.fullmatch(text)) is None:
+            return text
+        return tuple(_value(word) for word in map(str.strip, several[1].split(",")) if word)

@@ -17,6 +17,8 @@ from m3i_jax.evaluation.spec import blocks, parsed
         ("a:b/c", "a:b/c", {}),
         ("t:root={a,b}/{0..2}.tar,n=1", "t", {"root": "{a,b}/{0..2}.tar", "n": 1}),
         ("m:of={'a': {'k': (1, 2)}, 'b': {}}", "m", {"of": {"a": {"k": (1, 2)}, "b": {}}}),
+        ("c:kinds=(fog, gaussian_noise,2)", "c", {"kinds": ("fog", "gaussian_noise", 2)}),
+        ("c:kinds=[fog,],root=(old)", "c", {"kinds": ("fog",), "root": "(old)"}),
     ],
 )
 def test_a_name_and_its_settings(text, name, settings):

@@ -49,7 +49,8 @@ def corruptions(
         raise ConfigError("a corruption and a severity are needed, and severity or kinds is empty")
     for name in chosen:
         if name not in common.CORRUPTIONS:
-            raise ConfigError(f"kinds has '{name}', expected {nearest(name, common.CORRUPTIONS)}")
+            hint = nearest(name, common.CORRUPTIONS)
+            raise ConfigError(f"kinds has '{name}', which is no corruption{hint}")
 
     def measure(evaluation: Evaluation) -> Measured:
         judge = CLASSIFIERS[classifier](evaluation, what="the task corruptions")

@@ -78,7 +78,7 @@ def test_the_default_is_all_of_the_paper_that_need_no_files():
 @pytest.mark.parametrize(
     "block, sentence",
     [
-        ({"kinds": ("fog", "frots")}, "kinds has 'frots'"),
+        ({"kinds": ("fog", "frots")}, "kinds has 'frots', which is no corruption; there are: bri"),
         ({"kinds": "glas_blur"}, "did you mean 'glass_blur'"),
         ({"severity": 6}, "severity is 6, expected 1 to 5"),
         ({"severity": ()}, "a corruption and a severity are needed"),

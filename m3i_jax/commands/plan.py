@@ -7,7 +7,12 @@ r"""What a config would run, without data, memory or compilation: parts, paramet
     python experiments/plan.py --config configs/imagenet/m3i_vit_b16.py --topology=v5e:4x4
 
 The last compiles the step for these chips, which need not be here (it takes minutes, and the
-compiler of jax[tpu]): what fits, and what bounds its speed.
+compiler of jax[tpu]): what fits, and what bounds its speed. By formula, in seconds:
+
+    python experiments/plan.py --config configs/imagenet/m3i_vit_b16.py --accelerator=H200 \
+        --devices=8 --price=3.5
+
+says whether it fits, and which flags would make it, and what the whole recipe takes at least.
 
 Shapes are checked as a run would check them: one step is traced on the config's own batch. What a
 start would warn of is warned of here; weights that are not there yet are no hindrance.
@@ -21,9 +26,10 @@ from ml_collections import ConfigDict
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
-from m3i_jax.command_flags import text, whole
+from m3i_jax.command_flags import number, one_of, text, whole
 from m3i_jax.ranges import Range
 from m3i_jax.training.config import Config
+from m3i_jax.training.planning.peaks import NAMES
 
 LOG = logging.getLogger(__name__)
 DEVICES = whole(
@@ -37,27 +43,57 @@ TOPOLOGY = text(
     None,
     "TPUs to compile the step for ahead of time, such as v5e:2x4, v5p:2x2x2, v6e:4x4.",
 )
+ACCELERATOR = one_of(
+    "accelerator", None, tuple(NAMES), "Of which --devices are planned for, by formula."
+)
+PRICE = number(
+    "price",
+    None,
+    "Of an accelerator for an hour, in any currency.",
+    limits=Annotated[float, Range(0, 1e6)] | None,
+)
 
 
 def main() -> None:
     """Assembles the run on abstract devices and prints it."""
     import jax
 
-    from m3i_jax.training.planning import ahead
+    from m3i_jax.training.planning.forecast import forecast
     from m3i_jax.training.planning.plan import doubts, plan
 
     config, count = Config.of(flags.FLAGS.config), DEVICES.value
     jax.config.update("jax_platforms", "cpu")
     if TOPOLOGY.value and count > 1:
         raise ConfigError("--devices and --topology both say how many chips there are; give one")
-    chips = ahead.chips(TOPOLOGY.value) if TOPOLOGY.value else ()
-    jax.config.update("jax_num_cpu_devices", len(chips) or count)
+    if TOPOLOGY.value and ACCELERATOR.value:
+        raise ConfigError("--topology compiles and --accelerator is by formula; give one of them")
+    if TOPOLOGY.value:
+        return _compiled(config)
+    jax.config.update("jax_num_cpu_devices", count)
     for sentence in doubts(config):
         LOG.warning("%s", sentence)
-    if chips:
-        print("\n".join(ahead.lines(ahead.compiled(config, chips), config.dtype)))
-    else:
-        print(plan(config))
+    name = ACCELERATOR.value
+    print(forecast(config, name, count, price=PRICE.value) if name else plan(config))
+
+
+def _compiled(config: Config) -> None:
+    """Compiles for the chips of --topology, and prints what that says."""
+    import jax
+
+    from m3i_jax.training.planning import ahead, estimate, recipe
+    from m3i_jax.training.planning.plan import doubts
+
+    chips = ahead.chips(TOPOLOGY.value)
+    jax.config.update("jax_num_cpu_devices", len(chips))
+    for sentence in doubts(config):
+        LOG.warning("%s", sentence)
+    found = ahead.compiled(config, chips)
+    lines = ahead.lines(found, config.dtype)
+    if seconds := found.least(config.dtype):
+        run = estimate.traced(config)
+        whole = recipe.recipe(config, run, seconds, found.chips)
+        lines += recipe.lines(config, run, whole, PRICE.value)
+    print("\n".join(lines))
 
 
 def show(data: ConfigDict) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from m3i_jax import trees
@@ -71,6 +71,11 @@ def mesh(
         )
     kinds = (AxisType.Auto,) * 3
     return jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=kinds, devices=devices)
+
+
+def absent(data: int, fsdp: int) -> AbstractMesh:
+    """A mesh of data x fsdp devices that need not be there."""
+    return AbstractMesh((data, fsdp, 1), ("data", "fsdp", "tensor"))
 
 
 def axes(

@@ -12,7 +12,7 @@ from m3i_jax.framework.scoring import SELDOM
 from m3i_jax.training import schema
 from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
-from m3i_jax.training.planning import flops, hlo, peaks
+from m3i_jax.training.planning import estimate, flops, forecast, hlo, peaks
 
 FULL = "RESOURCE_EXHAUSTED"
 
@@ -22,6 +22,7 @@ class Ahead(NamedTuple):
 
     chips, kind: how many of which.  seconds: of processor time that compiling took.
     arguments, temporaries, peak: bytes of memory.  products: FLOPs.  moved: see `hlo.moved`.
+    largest: results of the program, see `hlo.largest`.
     """
 
     chips: int
@@ -32,6 +33,14 @@ class Ahead(NamedTuple):
     peak: int
     products: float
     moved: hlo.Moved
+    largest: tuple[hlo.Buffer, ...] = ()
+
+    def least(self, dtype: str) -> float | None:
+        """The least seconds of a step; None for chips whose rates are not known."""
+        if (chip := peaks.chip(self.kind)) is None:
+            return None
+        busy = self.products / (chip.flops[dtype] * 1e12)
+        return max(busy, self.moved.traffic / (chip.bandwidth * 1e9))
 
 
 def compiled(config: Config, devices: Sequence[Any]) -> Ahead:
@@ -49,9 +58,8 @@ def compiled(config: Config, devices: Sequence[Any]) -> Ahead:
         except jax.errors.JaxRuntimeError as error:
             if FULL not in str(error):
                 raise
-            where = f"{len(devices)} x {devices[0].device_kind}"
-            raise ConfigError(f"the step does not fit on {where}: {_said(str(error))}") from None
-    memory = program.memory_analysis()
+            raise ConfigError(_too_large(config, devices, str(error))) from None
+    memory, text = program.memory_analysis(), program.as_text()
     return Ahead(
         chips=len(devices),
         kind=devices[0].device_kind,
@@ -60,8 +68,17 @@ def compiled(config: Config, devices: Sequence[Any]) -> Ahead:
         temporaries=memory.temp_size_in_bytes,
         peak=memory.peak_memory_in_bytes,
         products=flops.per_image(run).executed * config.batch / len(devices),
-        moved=hlo.moved(program.as_text(), shares={SELDOM: _seldom(config)}),
+        moved=hlo.moved(text, shares={SELDOM: _seldom(config)}),
+        largest=hlo.largest(text),
     )
+
+
+def _too_large(config: Config, devices: Sequence[Any], said: str) -> str:
+    """That a step does not fit, in the compiler's words, and what would, by formula."""
+    count, kind = len(devices), devices[0].device_kind
+    chip = peaks.chip(kind)
+    instead = forecast.instead(config, estimate.traced(config), count, chip) if chip else []
+    return "; ".join([f"the step does not fit on {count} x {kind}: {_said(said)}", *instead])
 
 
 def _seldom(config: Config) -> float:
@@ -80,6 +97,10 @@ def lines(ahead: Ahead, dtype: str) -> list[str]:
             "memory",
             f"temporaries {made:.2f}, arguments {given:.2f}, at most {most:.2f} GiB"
             + (f" of {there:.0f}" if chip else ""),
+        ),
+        *(
+            ("largest" if i == 0 else "", f"{one.size / 2**30:.2f} GiB {one.shape} of {one.name}")
+            for i, one in enumerate(ahead.largest)
         ),
         ("traffic", f"{ahead.moved.traffic / 1e9:.1f} GB between chip and memory"),
         *(

@@ -11,7 +11,7 @@ import functools
 import inspect
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -43,9 +43,13 @@ def per_image(run: Run) -> Flops:
 
     Losses that compare the samples of a batch with each other have a share that grows with it.
     """
-    bare, batch = _bare(run), run.config.batch
-    executed = _step(run) / batch
-    return Flops(executed if bare is run else _step(bare) / batch, executed)
+    bare, counted = _bare(run), executed(run)
+    return Flops(counted if bare is run else executed(bare), counted)
+
+
+def executed(run: Run) -> float:
+    """FLOPs of an image, every product that the step states."""
+    return _step(run) / run.config.batch
 
 
 def ceiling(run: Run) -> float | None:
@@ -92,9 +96,14 @@ def _step(run: Run) -> int:
 def _kept(block: Mapping[str, Any], variant: Callable, *, auto: bool) -> dict[str, Any]:
     """A block that keeps for the backward pass what it may recompute. auto: unasked it does."""
     plain = {name: value for name, value in block.items() if name not in ("remat", "attention")}
-    if auto or "attention" not in inspect.signature(variant(block["name"])).parameters:
+    if auto or "attention" not in keywords(variant(block["name"])):
         return plain
     return plain | {"attention": "keep"}
+
+
+def keywords(function: Callable) -> Collection[str]:
+    """What a block of this encoder or decoder may say."""
+    return inspect.signature(function).parameters
 
 
 def count(fn: Any, *args: Any) -> int:

@@ -25,6 +25,7 @@ CALLED = re.compile(r"(?:true_computation|false_computation|to_apply|calls|body)
 BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 CONDITION = re.compile(r"condition=%?([\w.\-]+)")
 WHOLE = re.compile(r"(\d+)\)")
+CHANNEL = re.compile(r"channel_id=(\d+)")
 SCOPE = re.compile(r'op_name="([^"]*)"')
 TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
 # Names of values, or loops whose insides are counted.
@@ -46,6 +47,14 @@ class Moved(NamedTuple):
     collectives: dict[str, tuple[float, float]]
 
 
+class Buffer(NamedTuple):
+    """A result of a program.  size: bytes.  name: the operation of ours that makes it."""
+
+    size: float
+    shape: str
+    name: str
+
+
 class _Instruction(NamedTuple):
     name: str
     shape: str
@@ -64,11 +73,26 @@ def moved(text: str, *, shares: Mapping[str, float] = MappingProxyType({})) -> M
         shapes = {one.name: one.shape for one in computations[name]}
         for one in computations[name]:
             traffic += times * _traffic(one, shapes, times)
-            kind = one.kind.removesuffix("-start")
-            if kind in COLLECTIVES:
-                count, size = collectives[kind]
-                collectives[kind] = count + times, size + times * _bytes(_result(one), fast=True)
+        for kind, result in _collectives(computations[name], computations):
+            count, size = collectives[kind]
+            collectives[kind] = count + times, size + times * _bytes(result, fast=True)
     return Moved(traffic, dict(collectives))
+
+
+def largest(text: str, *, count: int = 5) -> tuple[Buffer, ...]:
+    """The largest arrays that the instructions of a program make, one of each shape and name."""
+    entry, computations = _parsed(text)
+    found: dict[tuple[str, str], Buffer] = {}
+    for name in _times(entry, computations, {}):
+        for one in computations[name]:
+            if one.kind in FREE:
+                continue
+            scope = SCOPE.search(one.rest)
+            words = scope[1].rpartition("jit(advance)/")[2] if scope else one.kind
+            for array in SHAPE.finditer(one.shape):
+                shape = f"{array[1]}[{array[2]}]"
+                found.setdefault((shape, words), Buffer(_bytes(array[0]), shape, words))
+    return tuple(sorted(found.values(), key=lambda one: -one.size)[:count])
 
 
 def _parsed(text: str) -> tuple[str, dict[str, list[_Instruction]]]:
@@ -130,6 +154,31 @@ def _turns(loop: _Instruction, computations: Mapping[str, list[_Instruction]]) -
     numbers = [WHOLE.match(one.rest) for one in inside if one.kind == "constant"]
     bounds = [int(number[1]) for number in numbers if number]
     return max(bounds, default=1)
+
+
+def _collectives(
+    body: list[_Instruction], computations: Mapping[str, list[_Instruction]]
+) -> Iterator[tuple[str, str]]:
+    """Kind and result of each collective of a computation, those in fused ones too.
+
+    One that overlaps with products is stated in several fusions: where it starts, what runs
+    meanwhile, where it ends. These share channel and shape, and are one.
+    """
+    seen = set()
+    for one in body:
+        kind = one.kind.removesuffix("-start")
+        if kind in COLLECTIVES:
+            yield kind, _result(one)
+        for name in CALLED.findall(one.rest) if one.kind == "fusion" else ():
+            for inner in computations[name]:
+                if inner.kind not in COLLECTIVES:
+                    continue
+                channel = CHANNEL.search(inner.rest)
+                mark = inner.kind, channel and channel[1], re.sub(r"\{[^}]*\}", "", inner.shape)
+                if channel is None or mark not in seen:
+                    scatters = name.startswith("all-reduce-scatter")
+                    yield ("reduce-scatter", one.shape) if scatters else (inner.kind, inner.shape)
+                seen.add(mark)
 
 
 def _result(one: _Instruction) -> str:

@@ -21,29 +21,42 @@ PEAKS = {
     "NVIDIA H200": {"bfloat16": 989.4, "float32": 494.7},
     "NVIDIA H200 NVL": {"bfloat16": 835, "float32": 417.5},
 }
-# GiB of memory, and GB/s between it and the chip.
+# GiB of memory, GB/s between it and the chip, and GB/s that the chip can send to others: all links
+# of a TPU, NVLink of a GPU, PCIe where there is none; half of what is stated for both directions.
+# https://cloud.google.com/tpu/docs/v4, /v5e, /v5p, /v6e; https://www.nvidia.com/en-us/data-center/
+# a100, h100, h200, of which the SXM form is meant.
 MEMORIES = {
-    "TPU v4": (32, 1228),
-    "TPU v5 lite": (16, 819),
-    "TPU v5e": (16, 819),
-    "TPU v5": (95, 2765),
-    "TPU v6 lite": (32, 1640),
-    "TPU v6e": (32, 1640),
+    "TPU v4": (32, 1228, 300),
+    "TPU v5 lite": (16, 819, 200),
+    "TPU v5e": (16, 819, 200),
+    "TPU v5": (95, 2765, 600),
+    "TPU v6 lite": (32, 1640, 448),
+    "TPU v6e": (32, 1640, 448),
+    "NVIDIA A100": (80, 2039, 300),
+    "NVIDIA H100": (80, 3350, 450),
+    "NVIDIA H100 PCIe": (80, 2000, 64),
+    "NVIDIA H200": (141, 4800, 450),
 }
+# What people call them.
+NAMES = {
+    "v4": "TPU v4", "v5e": "TPU v5e", "v5p": "TPU v5p", "v6e": "TPU v6e",
+    "A100": "NVIDIA A100", "H100": "NVIDIA H100", "H200": "NVIDIA H200",
+}  # fmt: skip
 
 
 class Chip(NamedTuple):
-    """memory: bytes.  bandwidth: GB/s.  flops: TFLOP/s by dtype."""
+    """memory: bytes.  bandwidth: GB/s.  link: GB/s to others.  flops: TFLOP/s by dtype."""
 
     memory: int
     bandwidth: float
+    link: float
     flops: Mapping[str, float]
 
 
 def chip(kind: str) -> Chip | None:
     """What a chip of this `device_kind` can do; None for those that are not in both tables."""
     memory, flops = (_longest(table, kind) for table in (MEMORIES, PEAKS))
-    return Chip(memory[0] * 2**30, memory[1], flops) if memory and flops else None
+    return Chip(memory[0] * 2**30, memory[1], memory[2], flops) if memory and flops else None
 
 
 def peak(devices: Iterable[Any], dtype: str) -> float | None:

@@ -6,7 +6,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from m3i_jax.training.planning.hlo import moved
+from m3i_jax.training.planning.hlo import largest, moved
 
 WIDE = 1024 * 256 * 4  # bytes of an array
 
@@ -73,3 +73,46 @@ def test_a_branch_under_a_scope_counts_by_its_share():
     # A product reads 64 x 32 numbers, perhaps twice, and writes 64 x 64.
     assert always - never >= 2 * 4 * (64 * 32 + 64 * 64) and half == (never + always) / 2
     assert moved(program).traffic == always
+
+
+def test_the_largest_results_are_named_by_what_makes_them():
+    def advance(x):
+        with jax.named_scope("wide"):
+            return jnp.sin(x @ x.T).sum()
+
+    program = text(advance, jax.ShapeDtypeStruct((256, 16), jnp.float32))
+    first = largest(program, count=1)[0]
+    assert first.size == 256 * 256 * 4 and first.shape == "f32[256,256]" and "wide" in first.name
+
+
+def test_collectives_in_fusions_count_once():
+    """Gathered while a product runs, which names the collective three times; and a sum that is
+    scattered."""
+    program = """HloModule m
+
+%start (p: bf16[8,4]) -> bf16[64,4] {
+  %p = bf16[8,4]{1,0} parameter(0)
+  ROOT %g = bf16[64,4]{1,0} all-gather(%p), channel_id=2, dimensions={0}
+}
+
+%during (p: bf16[8,4]) -> bf16[64,4] {
+  %p = bf16[8,4]{1,0} parameter(0)
+  ROOT %g = bf16[64,4]{1,0:S(1)} all-gather(%p), channel_id=2, dimensions={0}
+}
+
+%all-reduce-scatter.1 (p: f32[64,4]) -> f32[8,4] {
+  %p = f32[64,4]{1,0} parameter(0)
+  %a = f32[64,4]{1,0} all-reduce(%p), channel_id=2
+  ROOT %d = f32[8,4]{1,0} dynamic-slice(%a)
+}
+
+ENTRY %main (p: bf16[8,4], q: f32[64,4]) -> f32[8,4] {
+  %p = bf16[8,4]{1,0} parameter(0)
+  %q = f32[64,4]{1,0} parameter(1)
+  %s = bf16[64,4]{1,0} fusion(%p), kind=kCustom, calls=%start
+  %t = bf16[64,4]{1,0} fusion(%p), kind=kOutput, calls=%during
+  ROOT %r = f32[8,4]{1,0} fusion(%q), kind=kCustom, calls=%all-reduce-scatter.1
+}
+"""
+    found = moved(program).collectives
+    assert found == {"all-gather": (1, 64 * 4 * 2), "reduce-scatter": (1, 8 * 4 * 4)}

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import jax
 import pytest
 
-from m3i_jax.training.planning.peaks import peak
+from m3i_jax.training.planning.peaks import NAMES, chip, peak
 
 
 def devices(kind, count=1):
@@ -33,3 +33,10 @@ def test_peaks_add_up_over_devices(kind, bfloat16, float32):
 def test_a_device_without_a_known_peak_has_none():
     assert peak(jax.devices(), "float32") is None
     assert peak(devices("TPU v4") + devices("TPU v99"), "bfloat16") is None
+
+
+def test_every_name_is_a_chip_whose_rates_are_known():
+    chips = {name: chip(kind) for name, kind in NAMES.items()}
+    assert chips["v5p"].memory == 95 * 2**30 and chips["H200"].bandwidth == 4800
+    assert all(c.link < c.bandwidth and c.flops["bfloat16"] > 100 for c in chips.values())
+    assert chip("NVIDIA H100 PCIe").link < chip("NVIDIA H100 80GB HBM3").link

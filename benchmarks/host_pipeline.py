@@ -8,9 +8,9 @@ library, one after the other; milliseconds of processor time for an image, which
 machine disturb less than time by the clock. The peer is what torchvision's transforms do of an
 image, by Pillow: open, convert, crop, resize (antialiased, bicubic). How far views are from
 Pillow's is said in grey levels. Then the same through our stream and, where torch is installed,
-through its DataLoader, whose workers are counted; and rows that are ready, which leaves the cost of
-the loader.
-Libraries that are not installed are left out: pip install 'm3i_jax[fast]' kornia_rs.
+through its DataLoader, whose workers are counted: views cut by Pillow, and by torchvision as it is
+called in practice, of its `ImageFolder`; and rows that are ready, which leaves the cost of the
+loader. Libraries that are not installed are left out: pip install 'm3i_jax[fast]' kornia_rs.
 """
 
 import argparse
@@ -205,8 +205,10 @@ def of_loaders(files: Sequence[bytes], batch: int, rounds: int) -> dict[str, dic
     rows = Batch({"a": ready, "b": ready}, {}, np.int32(0), None)
     report: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
+        inner = pathlib.Path(folder, "photographs")
+        inner.mkdir()
         for number, data in enumerate(files):
-            pathlib.Path(folder, f"{number}.jpg").write_bytes(data)
+            (inner / f"{number}.jpg").write_bytes(data)
         images, seen = image_folder(folder), []
         read = images.encoded
         images.encoded = lambda index: seen.append(index) or read(index)
@@ -222,10 +224,12 @@ def of_loaders(files: Sequence[bytes], batch: int, rounds: int) -> dict[str, dic
                 name = f"crops.decode={decode}, crops.resize={resize}"
                 ways[name] = lambda cut=cut: batches(source, batch=batch, seed=0, crops=cut)
         if torch := installed("torch"):
-            paths = sorted(map(str, pathlib.Path(folder).iterdir()))
+            sets = {"rows that are ready": lambda index: (ready, ready)}
+            sets["Pillow"] = _by_pillow(sorted(inner.iterdir()))
+            sets |= _by_torchvision(folder)
             for workers in (0, 2):
-                for name, data in (("rows that are ready", None), ("Pillow", paths)):
-                    way = lambda w=workers, d=data: _torch_loader(torch, d, ready, batch, w)  # noqa: E731
+                for name, data in sets.items():
+                    way = lambda w=workers, d=data: _torch_loader(torch, d, batch, w)  # noqa: E731
                     ways[f"torch DataLoader, {workers} workers: {name}"] = way
         for _ in range(rounds):
             for name, way in ways.items():
@@ -287,27 +291,63 @@ def _processor() -> float:
     return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
 
 
-def _torch_loader(torch: Any, paths: Any, ready: np.ndarray, batch: int, workers: int) -> Any:
+def _torch_loader(torch: Any, sample: Callable[[int], Any], batch: int, workers: int) -> Any:
     """Batches of two views from a DataLoader, and no more than are taken."""
-    from m3i_jax.data.views.crops import draw_crop
 
-    class Views(torch.utils.data.Dataset):
+    class Samples(torch.utils.data.Dataset):
         def __len__(self):
             return BATCHES * batch
 
         def __getitem__(self, index):
-            if paths is None:
-                return ready, ready
-            rng = np.random.default_rng(index)
-            image = Image.open(paths[index % len(paths)]).convert("RGB")
-            views = []
-            for _ in range(2):
-                c = draw_crop(rng, image.height, image.width, scale=(0.08, 1.0))
-                part = image.crop((c.left, c.top, c.left + c.width, c.top + c.height))
-                views.append(np.array(part.resize((SIZE, SIZE), Image.Resampling.BICUBIC)))
-            return tuple(views)
+            return sample(index)
 
-    return iter(torch.utils.data.DataLoader(Views(), batch_size=batch, num_workers=workers))
+    return iter(torch.utils.data.DataLoader(Samples(), batch_size=batch, num_workers=workers))
+
+
+def _by_pillow(paths: Sequence[pathlib.Path]) -> Callable[[int], Any]:
+    """Sample -> two views, as the first line of the libraries cuts them."""
+    from m3i_jax.data.views.crops import draw_crop
+
+    def sample(index):
+        rng = np.random.default_rng(index)
+        image = Image.open(paths[index % len(paths)]).convert("RGB")
+        views = []
+        for _ in range(2):
+            c = draw_crop(rng, image.height, image.width, scale=(0.08, 1.0))
+            part = image.crop((c.left, c.top, c.left + c.width, c.top + c.height))
+            views.append(np.array(part.resize((SIZE, SIZE), Image.Resampling.BICUBIC)))
+        return tuple(views)
+
+    return sample
+
+
+def _by_torchvision(folder: str) -> dict[str, Callable[[int], Any]]:
+    """Sample -> two views by torchvision and Pillow: bytes as our rows are, floats as is usual."""
+    from torchvision_operators import declared
+
+    library = declared()
+    if library is None or not installed("torchvision"):
+        return {}
+    import torch
+    from torchvision import datasets
+    from torchvision.transforms import InterpolationMode, v2
+
+    crop = v2.RandomResizedCrop(SIZE, interpolation=InterpolationMode.BICUBIC, antialias=True)
+    views = {"bytes": [crop, v2.RandomHorizontalFlip(), v2.PILToTensor()]}
+    normalized = [v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.45] * 3, [0.23] * 3)]
+    views["normalised floats"] = [*views["bytes"], *normalized]
+    images = datasets.ImageFolder(folder)
+
+    def of(transforms, kept=library):
+        cut = v2.Compose(transforms)
+
+        def sample(index):
+            image, _ = images[index % len(images)]
+            return cut(image), cut(image)
+
+        return sample
+
+    return {f"torchvision, {name}": of(transforms) for name, transforms in views.items()}
 
 
 def summary(spent: Sequence[float]) -> dict[str, float]:

@@ -1,41 +1,15 @@
 """transformers' models of random weights, saved by them and read by our tables."""
 
-import importlib.util
-import pathlib
-
 import jax
 import numpy as np
 import pytest
 
+from benchmarks import torchvision_operators
 from m3i_jax import trees
 from m3i_jax.interop import importing
 from m3i_jax.interop.rename import nested
 
-
-def ready_torchvision():
-    """Declares the operators that torchvision looks for, where its own cannot be loaded.
-
-    PyPI has torchvision for one kind of torch only; beside a torch for the CPU its library of
-    operators, which no test here calls, fails to load, and then the import of all of it.
-    """
-    found = importlib.util.find_spec("torchvision")
-    if found is None or importlib.util.find_spec("torch") is None:
-        return None
-    import torch
-
-    try:
-        for file in pathlib.Path(found.origin).parent.glob("_C*.so"):
-            torch.ops.load_library(file)
-            return None
-    except OSError:
-        pass
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library
-
-
-TORCHVISION = ready_torchvision()  # declared as long as it lives
+TORCHVISION = torchvision_operators.declared()  # declared as long as it lives
 
 
 class Weights:

@@ -29,7 +29,7 @@ import select
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from logging import LogRecord, getLogger
+from logging import WARNING, Formatter, LogRecord, getLogger
 from typing import Any
 
 from absl import app, flags, logging
@@ -46,6 +46,7 @@ LATE = "Event loop is closed"
 NEEDED = re.compile(r"Flag (--\w+) must have a value other than None")  # as absl says it
 PARTING = 10.0  # seconds from the end of the work to that of the program, at most
 HURRY = 1.0  # where somebody has interrupted it
+PREFIX = "showprefixforinfo"  # absl's flag; who gives it gets level, time, thread and line
 WORD = 200  # letters of a word in a message, which is cut if it is longer
 
 
@@ -75,6 +76,8 @@ def run(
         getLogger("m3i_jax").setLevel("INFO")
         logging.get_absl_logger().addFilter(_told_once)
         logging.get_absl_handler().addFilter(_Repeats())
+        if not flags.FLAGS[PREFIX].present:
+            logging.get_absl_handler().setFormatter(_Spoken())
         sys.unraisablehook = functools.partial(_unraisable, sys.unraisablehook)
         if argv[1:] and not words:
             raise ConfigError(f"'{argv[1]}' is not a flag; flags start with --, values follow =")
@@ -155,6 +158,16 @@ def _end(status: int) -> None:
 def _told_once(record: LogRecord) -> bool:
     """False for tracebacks of Orbax's threads: each raises what it logs, and we say it."""
     return not (record.exc_info and f"{os.sep}orbax{os.sep}" in record.pathname)
+
+
+class _Spoken(Formatter):
+    """Sentences for a reader: without absl's "I1129 08:44:30.123 12345 file.py:12]", but a warning
+    is called one."""
+
+    def format(self, record: LogRecord) -> str:
+        """What is said."""
+        text = super().format(record)
+        return text if record.levelno < WARNING else f"{record.levelname.lower()}: {text}"
 
 
 class _Repeats:

@@ -1,6 +1,7 @@
 """Command lines are answered in sentences before jax is imported."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -330,3 +331,10 @@ def test_a_page_of_help_may_be_left_early():
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
         started.stdout.close()
         assert started.stderr.read() == b""
+
+
+def test_a_reader_gets_sentences_and_warnings_are_called_so():
+    spoken = cli._Spoken()
+    record = lambda level: logging.LogRecord("m3i_jax", level, "file.py", 1, "%d left", (3,), None)  # noqa: E731
+    assert spoken.format(record(logging.INFO)) == "3 left"
+    assert spoken.format(record(logging.WARNING)) == "warning: 3 left"

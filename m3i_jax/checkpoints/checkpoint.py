@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from orbax.checkpoint import v1 as ocp
 
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.checkpoints import serialize
@@ -69,7 +68,7 @@ class Checkpoints:
         pauses: Sequence[float] = (0.1, 1.0),
         read_only: bool = False,
         storage: Storage = Storage(),
-        write: Callable = ocp.save_checkpointables_async,
+        write: Callable = serialize.save,
     ):
         if keep < 2:
             raise ConfigError(f"keep = {keep} leaves nothing to fall back on; expected 2 or more")
@@ -390,7 +389,7 @@ class Checkpoints:
         """Items as nested dicts, as Orbax reads them; empty ones are not on disk."""
         wanted = {name: tree for name, tree in shapes.items() if tree}
         try:
-            arrays = ocp.load_checkpointables(self.directory / str(step), wanted) if wanted else {}
+            arrays = serialize.load(self.directory / str(step), wanted) if wanted else {}
         except Exception as error:
             why = error.__cause__ or error
             raise Damage(f"it cannot be read ({type(why).__name__}: {why})") from error

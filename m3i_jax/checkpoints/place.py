@@ -16,3 +16,12 @@ def parted(path: str | Path) -> tuple[Path, int | None]:
     if path.parent.name == FOLDER and path.name.isdecimal():
         return path.parent.parent, int(path.name)
     return path, None
+
+
+def steps(workdir: str | Path) -> list[int]:
+    """The steps that have a checkpoint, by the names of their folders; none is opened."""
+    try:
+        names = [one.name for one in folder(workdir).iterdir()]
+    except OSError:
+        return []
+    return sorted(int(name) for name in names if name.isdecimal())

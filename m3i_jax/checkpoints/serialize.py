@@ -7,6 +7,7 @@ formats refuse, only in the description.
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,6 +19,20 @@ from m3i_jax import trees
 SLOTS = "codes"  # what a checkpoint calls the states of encoders: an old name on disk
 SHOWN = 8  # differences listed in a message
 Description = dict[str, dict[str, Any]]  # path -> dtype, shape (and impl, words for random keys)
+
+
+def save(path: Path, arrays: Mapping[str, Any]) -> Any:
+    """Starts to write nested dicts of arrays; returns Orbax's response, which waits for the end."""
+    from orbax.checkpoint import v1  # late: half a second, and what a run will do is said before
+
+    return v1.save_checkpointables_async(path, arrays)
+
+
+def load(path: Path, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `save` wrote, of the shapes that are wanted."""
+    from orbax.checkpoint import v1
+
+    return v1.load_checkpointables(path, wanted)
 
 
 def describe(tree: Any) -> Description:

@@ -1,9 +1,10 @@
 """A config for a folder of images, or for any source, made of what a command line wishes."""
 
+import contextlib
 import functools
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,7 +75,7 @@ def config(values: Values, words: Sequence[str]) -> ConfigDict:
 
     wish = _wish(values)
     recipe, published = recipes(wish.method)
-    with live(f"counting what is in '{name}'"):
+    with _heard("m3i_jax.data.sources", f"counting what is in '{name}'") as latest, live(latest):
         block, images = looked_at(name)
     machine = facts.of_machine()
     if machine.accelerated and images.count >= rules.MANY and published:
@@ -173,6 +174,21 @@ def described(made: Any, images: Any, machine: Any, wish: Any) -> str:
         value = under(made.config, key)
         lines.append(f"  {f'{key} = {value}':34} {why}")
     return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def _heard(logger: str, text: str) -> Iterator[Callable[[], str]]:
+    """() -> the latest of what a logger says while the log is not open yet, at first the text."""
+    said, handler, own = [text], logging.Handler(), logging.getLogger(logger)
+    handler.emit = lambda record: said.append(record.getMessage())
+    level = own.level
+    own.addHandler(handler)
+    own.setLevel("INFO")
+    try:
+        yield lambda: said[-1]
+    finally:
+        own.removeHandler(handler)
+        own.setLevel(level)
 
 
 def _tell(text: str) -> None:

@@ -1,7 +1,9 @@
 """A run of a config, with all that watches it: what several commands start."""
 
 import functools
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -9,6 +11,8 @@ from ml_collections import ConfigDict
 from m3i_jax.commands import _compiled as compiled
 from m3i_jax.commands import _processes as processes
 from m3i_jax.training.config import Config
+
+LOG = logging.getLogger(__name__)
 
 
 def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int:
@@ -20,9 +24,11 @@ def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int
 
     processes.join()
     compiled.keep()
+    config = pacing.kept(config, folder)
     read = functools.cache(lambda: reading.read(config, folder, split="train"))
+    _tell(config, folder, read)
     config = pacing.fixed(config, folder, read)
-    parts = assemble.check(config)  # before the rest is loaded
+    parts = assemble.check(config)
     from m3i_jax.analysis.gallery import drawing
     from m3i_jax.analysis.report.live import Live
     from m3i_jax.evaluation.monitor import monitor
@@ -37,11 +43,36 @@ def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int
             *drawing(run),
             *report.hooks(),
         ]
-        source = read() if read.cache_info().currsize else None
-        also = dict(source=source, deliberate=deliberate)
+        also = dict(source=read(), deliberate=deliberate)
         status = start(parts, folder, watch=watch, before=check, **also)
         report.final()
         return status
+
+
+def _tell(config: Config, folder: Any, read: Callable[[], Any]) -> None:
+    """Says what will happen, of shapes alone: before more is loaded, and anything compiles.
+
+    read: () -> the training split.
+
+    Raises:
+      ConfigError: what the config alone shows, and then what the data do.
+    """
+    import jax
+
+    from m3i_jax.checkpoints import place
+    from m3i_jax.data.order import epoch_length
+    from m3i_jax.training import assemble, pacing
+    from m3i_jax.training.planning.outlook import outlook
+
+    supposed = pacing.supposed(config)
+    parts = assemble.check(supposed)
+    assemble.rehearse(parts)
+    source = read()
+    run = assemble.finish(parts, images=epoch_length(source))
+    start = max(place.steps(folder), default=0)
+    if start < run.total and not jax.process_index():
+        length = config.duration if supposed.duration != config.duration else ""
+        LOG.info("%s", outlook(run, source, Path(folder), start=start, length=length))
 
 
 def show(data: ConfigDict) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import repeated, text, whole
+from m3i_jax.commands import _compiled as compiled
 from m3i_jax.commands import _subject as subject
 from m3i_jax.ranges import CountOrOff
 
@@ -51,6 +52,7 @@ def main() -> None:
     chosen = measures.every() if every else measures.create(blocks, what="--measure")
     settings = subject.settings() | dict(test_limit=TEST.value, train_limit=TRAIN.value)
     settings |= dict(split=subject.SPLIT.value)
+    compiled.keep()
     with Preemption(holds=False):  # every finding is written when it is known
         models, on = subject.models(), subject.data_sets()
         show(run.analyzed(chosen, models, on=on, place=OUT.value, **settings))

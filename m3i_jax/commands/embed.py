@@ -10,6 +10,7 @@ and classes; a parquet file has a row for each image. Rows are in the order of t
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import text, whole
+from m3i_jax.commands import _compiled as compiled
 from m3i_jax.commands import _subject as subject
 from m3i_jax.ranges import Count, CountOrOff
 
@@ -27,6 +28,7 @@ def main() -> None:
     from m3i_jax.parallel.signals import Preemption
 
     embedding.check(OUT.value)
+    compiled.keep()
     (model,), split = subject.models(), subject.SPLIT.value
     (of,) = subject.data_sets() or [datasets.of_run(model)]
     limits = {f"{split}_limit": LIMIT.value}

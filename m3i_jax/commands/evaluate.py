@@ -21,6 +21,7 @@ from typing import Annotated, Any
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import number, repeated, switch, text, whole
+from m3i_jax.commands import _compiled as compiled
 from m3i_jax.commands import _processes as processes
 from m3i_jax.commands import _subject as subject
 from m3i_jax.ranges import CountOrOff, Range
@@ -48,6 +49,7 @@ def main() -> None:
     if RESULTS.value and not RESULTS.value.endswith(".jsonl"):
         raise ConfigError(f"--results is '{RESULTS.value}', expected a file that ends in .jsonl")
     processes.join()
+    compiled.keep()
     from m3i_jax.evaluation import results, run, tasks
     from m3i_jax.parallel.signals import Preemption
 

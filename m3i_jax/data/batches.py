@@ -11,7 +11,6 @@ samples already used.
 from collections.abc import Callable
 from logging import getLogger
 
-import grain
 import numpy as np
 
 from m3i_jax.build import ConfigError
@@ -67,6 +66,8 @@ def batches(
     Raises:
       ConfigError: sizes that do not divide, a state in a batch, annotations that would not fit.
     """
+    import grain  # late, as a run is described before it reads
+
     sample = _checked(batch, process_count, threads, start)
     _require_fit(annotations, crops)
     local = batch // process_count

@@ -16,6 +16,7 @@ others share the rest among themselves in the same way. Other weights, from some
 from there; how far the components have come is left as it is.
 """
 
+import functools
 import itertools
 import math
 import sys
@@ -26,8 +27,6 @@ from fractions import Fraction
 from itertools import accumulate, pairwise
 from logging import getLogger
 from typing import NamedTuple
-
-from grain.experimental import index_shuffle
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.protocol import Component, Sample, Source
@@ -89,7 +88,16 @@ def _mixed(
 def shuffled(position: int, *, length: int, seed: int) -> int:
     """Record of a sequence of `length` at a position of its endless reshuffled repetition."""
     epoch, within = divmod(position, length)
-    return index_shuffle(within, max_index=length - 1, seed=(seed + epoch) % 2**32, rounds=ROUNDS)
+    seed = (seed + epoch) % 2**32
+    return _cipher()(within, max_index=length - 1, seed=seed, rounds=ROUNDS)
+
+
+@functools.cache
+def _cipher() -> Callable[..., int]:
+    """What permutes; loaded late, as a run is described before it reads."""
+    from grain.experimental import index_shuffle
+
+    return index_shuffle
 
 
 def turn(weights: Sequence[int], sample: int) -> tuple[int, int]:

@@ -11,8 +11,6 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental import pallas as pl
-from jax.experimental.pallas import tpu as pltpu
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
@@ -55,6 +53,8 @@ attend_packed.defvjp(_forward, _backward)
 
 def _over_images(kernel: Callable, heads: int, interpret: bool, width: int, *arrays: Array):
     """A kernel called for every image of (B, n, ·) arrays; its result is (B, n, width)."""
+    from jax.experimental import pallas as pl  # a fifth of a second, which most runs need not wait
+    from jax.experimental.pallas import tpu as pltpu
 
     def tile(x_width):
         return pl.BlockSpec((None, arrays[0].shape[1], x_width), lambda image: (image, 0, 0))
@@ -97,6 +97,8 @@ def _backward_kernel(heads, qkv, g, out):
 
 def _of_head(qkv, heads, head):
     """q, k and v (n, d) of one head, and where they are among the columns."""
+    from jax.experimental import pallas as pl
+
     width = qkv.shape[1] // 3
     d = width // heads
     places = tuple(pl.ds(part * width + head * d, d) for part in range(3))

@@ -42,8 +42,31 @@ class Pace(NamedTuple):
     timed: int
 
 
+def kept(config: Config, workdir: str | Path) -> Config:
+    """The config with the length that a run with steps on disk was given for its minutes.
+
+    Any other is as it was.
+
+    Raises:
+      ConfigError: the run was given another length, which its rates hang on.
+    """
+    minutes = lengths.minutes(config.duration)
+    if minutes is None or (known := _kept(workdir, config.duration)) is None:
+        return config
+    LOG.info("%s are %s, as measured when this run began", config.duration, known)
+    return replace(config, duration=known)
+
+
+def supposed(config: Config) -> Config:
+    """The config with as many steps as its minutes may hold, with which they are timed."""
+    minutes = lengths.minutes(config.duration)
+    if minutes is None:
+        return config
+    return replace(config, duration=f"{max(FEWEST, round(GUESS * minutes))} steps")
+
+
 def fixed(config: Config, workdir: str | Path, source: Any) -> Config:
-    """The config with its length in steps; any other than one in minutes is its own.
+    """The config with its length in steps, which are timed; one that is not in minutes is its own.
 
     source: () -> the training split.
 
@@ -53,14 +76,12 @@ def fixed(config: Config, workdir: str | Path, source: Any) -> Config:
     minutes, begun = lengths.minutes(config.duration), time.monotonic()
     if minutes is None:
         return config
-    if known := _kept(workdir, config.duration):
-        LOG.info("%s are %s, as measured when this run began", config.duration, known)
-        return replace(config, duration=known)
     if jax.process_count() > 1:
         raise ConfigError(f"config.duration is '{config.duration}', and steps are timed in one "
                           "process; with --distributed give steps or epochs")  # fmt: skip
-    guess = max(FEWEST, round(GUESS * minutes))
-    pace = measured(replace(config, duration=f"{guess} steps"), workdir, source(),
+    guessed = supposed(config)
+    guess = lengths.parse(guessed.duration)
+    pace = measured(guessed, workdir, source(),
                     seconds=min(max(TIMED[0], 1.8 * minutes), TIMED[1]))  # fmt: skip
     left = 60 * minutes - (time.monotonic() - begun)
     steps = length(left, pace, guess=guess)
@@ -119,8 +140,7 @@ def _kept(workdir: str | Path, asked: str) -> str | None:
     Raises:
       ConfigError: it was given another length, which its rates hang on.
     """
-    folder = place.folder(workdir)
-    if not folder.is_dir() or not any(one.name.isdecimal() for one in folder.iterdir()):
+    if not place.steps(workdir):
         return None
     try:
         record = jsonfile.read(Path(workdir) / FILE)

@@ -46,7 +46,7 @@ from m3i_jax.training.goodput import Ledger
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, fit
 from m3i_jax.training.planning import flops
-from m3i_jax.training.planning.outlook import outlook
+from m3i_jax.training.planning.outlook import needs
 from m3i_jax.training.resolved import of_run
 from m3i_jax.training.state import TrainState
 from m3i_jax.training.trackers import openers, require
@@ -370,12 +370,20 @@ def _fit(context: RunContext, state, position, **calls: Any) -> int:
     ended = lambda: context.wishes.end  # noqa: E731
     try:
         with jax.set_mesh(run.mesh):
-            advance = run.compiled()
-            if not jax.process_index():
-                said = dict(start=start, advance=advance)
-                LOG.info("%s", outlook(run, context.inputs.source, context.workdir, **said))
-            advance, ends = waiting.first(advance, "compiling"), dict(total=run.total, ended=ended)
+            advance = _compiled(run, steps=run.total - start)
+            ends = dict(total=run.total, ended=ended)
             _, step = fit(advance, leaves, stream, start=start, **ends, **calls)
     finally:
         stream.close()
     return step
+
+
+def _compiled(run: Run, *, steps: int) -> Callable:
+    """The compiled step; says what it needs, as that is known once it is compiled."""
+    advance = run.compiled()
+    with waiting.live("compiling"):
+        traced = advance.trace(jax.tree.leaves(run.abstract), run.batch_shape())
+        program = traced.lower().compile()
+    if not jax.process_index():
+        LOG.info("%s", needs(run, program, traced, steps=steps))
+    return program

@@ -12,17 +12,21 @@ EVERY = 15.0  # seconds between two lines where there is no terminal
 
 
 @contextlib.contextmanager
-def live(what: str, *, stream: TextIO | None = None, quiet: float = QUIET) -> Iterator[None]:
+def live(
+    what: str | Callable[[], str], *, stream: TextIO | None = None, quiet: float = QUIET
+) -> Iterator[None]:
     """Says what is being waited for, and for how long: in place on a terminal, else in lines.
 
+    what: a text, or what gives the one of now.
     quiet: seconds before the first word; a block that is done by then leaves no trace.
     """
+    say = what if callable(what) else lambda: what
     stream, start, done = stream or sys.stderr, time.monotonic(), threading.Event()
 
     def tell() -> None:
         pause = quiet
         while not done.wait(pause):
-            pause = _said(stream, f"{what}, {time.monotonic() - start:.0f} s", end="")
+            pause = _said(stream, f"{say()}, {time.monotonic() - start:.0f} s", end="")
 
     teller = threading.Thread(target=tell, name="waiting", daemon=True)
     teller.start()
@@ -32,7 +36,7 @@ def live(what: str, *, stream: TextIO | None = None, quiet: float = QUIET) -> It
         done.set()
         teller.join()
         if (seconds := time.monotonic() - start) > quiet:
-            _said(stream, f"{what}: {seconds:.1f} s", end="\n")
+            _said(stream, f"{say()}: {seconds:.1f} s", end="\n")
 
 
 def first(function: Callable[..., Any], what: str) -> Callable[..., Any]:

@@ -1,5 +1,7 @@
 """Configs that command lines wish: what is looked at, chosen and written."""
 
+import logging
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -69,3 +71,12 @@ def test_folders_that_nobody_sorted_are_taken_as_they_are(photos, capsys):
     (photos / "cat").rename(photos / "fold1")
     block, images = automatic.looked_at(str(photos))
     assert block["labels"] == "none" and (images.count, images.classes) == (5, 0)
+
+
+def test_the_latest_word_of_a_log_that_is_not_open_is_heard():
+    logger = logging.getLogger("m3i_jax.heard")
+    with automatic._heard("m3i_jax.heard", "counting") as latest:
+        assert latest() == "counting"
+        logger.info("%d so far", 7)
+        assert latest() == "7 so far"
+    assert not logger.handlers

@@ -13,7 +13,7 @@ class Terminal(io.StringIO):
 
 def test_what_takes_long_is_said_in_place_or_in_lines():
     for stream, start in ((Terminal(), "\rcompiling, 0 s"), (io.StringIO(), "compiling, 0 s\n")):
-        with waiting.live("compiling", stream=stream, quiet=0.02):
+        with waiting.live(lambda: "compiling", stream=stream, quiet=0.02):
             time.sleep(0.1)
         assert stream.getvalue().startswith(start) and "compiling: 0.1 s" in stream.getvalue()
     quick = io.StringIO()

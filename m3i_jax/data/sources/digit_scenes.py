@@ -130,12 +130,27 @@ class DigitScenes:
     evaluation_ratio = 1.0  # scenes are small and square: evaluation resizes, it cuts nothing
 
     def __init__(self, recipe: Recipe):
-        """Loads the digits and the photographs, once per process."""
+        """Digits and photographs are loaded with the first scene, once per process."""
+        scene_materials.require()
         self.recipe = recipe
-        self.glyphs, self.by_class = scene_materials.glyphs(recipe.split)
         self._plane = _plane(recipe.size)
-        look = (recipe.size, recipe.clutter, recipe.shade, recipe.split)
-        self.backgrounds = scene_materials.backgrounds(*look)
+
+    @property
+    def glyphs(self) -> tuple[Image.Image, ...]:
+        """All digits, 8 x 8 with a margin."""
+        return scene_materials.glyphs(self.recipe.split)[0]
+
+    @property
+    def by_class(self) -> tuple[np.ndarray, ...]:
+        """The numbers of the digits of this split, class by class."""
+        return scene_materials.glyphs(self.recipe.split)[1]
+
+    @property
+    def backgrounds(self) -> tuple[tuple[np.ndarray, ...], ...]:
+        """The parts of the photographs that this split may use, at two scales each."""
+        recipe = self.recipe
+        look = recipe.size, recipe.clutter, recipe.shade, recipe.split
+        return scene_materials.backgrounds(*look)
 
     def __len__(self) -> int:
         """Number of records."""

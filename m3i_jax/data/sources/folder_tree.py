@@ -2,7 +2,10 @@
 
 import collections
 import itertools
+import logging
 import os
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +15,8 @@ from m3i_jax.data.sources.folder_names import is_system, once, subfolders
 from m3i_jax.data.sources.split_words import split_of
 
 SUFFIXES = frozenset(itertools.chain.from_iterable(decoding.SUFFIXES.values()))
+LOG = logging.getLogger(__name__)
+TELL = 1.0  # seconds between two words on how far the listing of a large folder is
 SHOWN = 20  # kinds of files that a sentence names
 
 
@@ -22,6 +27,7 @@ class Tree(NamedTuple):
     none; both sorted by path.  left_out: how many files and folders were not taken, by kind.
     texts: the file of an image's captions, where there is one.
     metadata: files that say something of several images, see `metadata`.
+    seen: counts them aloud.
     """
 
     flat: list[Path]
@@ -29,6 +35,7 @@ class Tree(NamedTuple):
     left_out: collections.Counter
     texts: dict[Path, Path]
     metadata: list[Path]
+    seen: "Seen"
 
     def __str__(self) -> str:
         """Such as "3 '@eaDir', 12 '.tif', 1 of 2 folders without an image (ant)"; "" of nothing."""
@@ -36,6 +43,23 @@ class Tree(NamedTuple):
         said = [f"{count} {kind}" for kind, count in kinds]
         said += [f"{len(self.left_out) - SHOWN} more kinds"] * (len(self.left_out) > SHOWN)
         return ", ".join(said)
+
+
+class Seen:
+    """Counts images while a folder is listed, and says how many, every `TELL` seconds."""
+
+    def __init__(self, folder: Path):
+        """Of a folder; the clock starts now."""
+        self._folder, self._count, self._due = folder, 0, time.monotonic() + TELL
+
+    def each(self, images: Sequence[Path]) -> Iterator[Path]:
+        """The images, counted as they go by."""
+        for image in images:
+            self._count += 1
+            if (now := time.monotonic()) >= self._due:
+                self._due = now + TELL
+                LOG.info("looking through '%s': %d images so far", self._folder, self._count)
+            yield image
 
 
 def tree(folder: Path, *, captions: bool) -> Tree:
@@ -47,7 +71,7 @@ def tree(folder: Path, *, captions: bool) -> Tree:
       ConfigError: it or something below it cannot be read, or a subfolder holds splits.
     """
     left_out: collections.Counter = collections.Counter()
-    listing = Tree([], {}, left_out, {}, [])
+    listing = Tree([], {}, left_out, {}, [], Seen(folder))
     flat = _images(folder, listing, captions, deep=False)
     own, again = once(folder)
     left_out.update(f"link to the folder '{other}'" for other in again.values())
@@ -89,7 +113,7 @@ def _images(folder: Path, there: Tree, captions: bool, *, deep: bool) -> list[Pa
     """Regular image files, also through links, sorted by path; the rest is put into `there`."""
     regular, left_out = [], there.left_out
     for place, images, others in _walk(folder, left_out, deep=deep):
-        taken = [image for image in images if image.is_file()]
+        taken = [image for image in there.seen.each(images) if image.is_file()]
         left_out["broken link or no regular file"] += len(images) - len(taken)
         beside = caption_files.beside(taken, others) if captions else {}
         there.texts.update(beside)

@@ -5,6 +5,7 @@ The photographs come with scikit-learn and scikit-image; `PHOTOGRAPHS` names the
 
 import functools
 import importlib
+import importlib.util
 from typing import NamedTuple
 
 import numpy as np
@@ -93,11 +94,25 @@ def decoded(photograph: Photograph) -> Image.Image:
     return image
 
 
+def require() -> None:
+    """Refuses to go on without the packages of the `scenes` extra; imports neither.
+
+    Raises:
+      ConfigError: one is not installed.
+    """
+    for name in sorted({photograph.package for photograph in PHOTOGRAPHS}):
+        if importlib.util.find_spec(name) is None:
+            raise _missing(name)
+
+
 def _package(name: str):
     """Imports a module of the `scenes` extra."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ConfigError(
-            f"digit_scenes needs {name.partition('.')[0]}; run: pip install 'm3i_jax[scenes]'"
-        ) from error
+        raise _missing(name) from error
+
+
+def _missing(name: str) -> ConfigError:
+    extra = "pip install 'm3i_jax[scenes]'"
+    return ConfigError(f"digit_scenes needs {name.partition('.')[0]}; run: {extra}")

@@ -1,4 +1,4 @@
-"""What a run is about to do, in a few lines: said before its program compiles."""
+"""What a run is about to do, in a few lines at once, and what a step needs once it is compiled."""
 
 from pathlib import Path
 from typing import Any
@@ -16,30 +16,51 @@ from m3i_jax.training.planning import flops, peaks
 UNITS = ("", "k", "M", "G", "T", "P", "E")
 
 
-def outlook(run: Run, source: Source, workdir: Path, *, start: int, advance: Any) -> str:
-    """Images, lengths, network, operations, memory, disk, devices and place of a run, as lines.
+def outlook(run: Run, source: Source, workdir: Path, *, start: int, length: str = "") -> str:
+    """Images, lengths, network, memory, disk, devices and place of a run, as lines.
+
+    Of shapes alone, so that it is said at once; what takes a trace and a program is in `needs`.
 
     start: step that it goes on from.
-    advance: its compiled step, whose trace, made here, is the one that compiles.
+    length: what the run is long where that is not known in steps yet, such as "8 minutes".
     """
     config, state = run.config, _bytes(run)
-    operations = _operations(run, advance)
     images = (run.total - start) * config.batch
     saves = schema.Saves(**config.checkpoint)
+    steps = f"{start} to {run.total}, of {config.batch} images: {images} in all, " \
+        f"{images / max(1, len(source)):.3g} passes"  # fmt: skip
     lines = {
-        "images": _images(source),
-        "steps": f"{start} to {run.total}, of {config.batch} images: "
-        f"{images} in all, {images / max(1, len(source)):.3g} passes",
+        "images": _images(run, source),
+        "steps": steps if not length else
+        f"as many of {config.batch} images as {length} hold; a few are timed first",
         "network": f"{config.encoder['name']}, {short(_count(run))} parameters are trained, "
         f"of images of {config.image} pixels in {config.dtype}",
-        "operations": f"{short(operations / config.batch)}FLOP an image, "
-        f"{short(operations * (run.total - start))}FLOP in all{_least(run, operations, start)}",
-        "memory": f"{short(state)}B of state, and what a step holds",
+        "time": length or "said with the first lines",
+        "memory": f"{short(state)}B of state; what a step holds is known once it is compiled",
         "disk": f"{saves.keep + 1} checkpoints of about {short(state)}B",
         "devices": f"{run.mesh.size} {jax.devices()[0].device_kind}, {cores.usable()} cores",
         "results": f"{workdir}/report.html, {workdir}/metrics.jsonl",
-    }
+    }  # fmt: skip
     return "\n".join(["what will happen:", *(f"  {k:11} {v}" for k, v in lines.items())])
+
+
+def needs(run: Run, program: Any, traced: Any, *, steps: int) -> str:
+    """What a step costs, of its trace and its compiled program: operations, memory, least time.
+
+    steps: that are to be made.
+    """
+    operations, memory = _operations(traced), program.memory_analysis()
+    held = "" if memory is None else f"; {short(_peak(memory))}B of memory at most"
+    return (
+        f"a step: {short(operations / run.config.batch)}FLOP an image, "
+        f"{short(operations * steps)}FLOP in all{_least(run, operations * steps)}{held}"
+    )
+
+
+def _peak(memory: Any) -> int:
+    """Bytes of a device that a program needs: arguments, what it makes, what it holds meanwhile."""
+    made = memory.output_size_in_bytes - memory.alias_size_in_bytes  # the rest is where it was
+    return memory.argument_size_in_bytes + made + memory.temp_size_in_bytes
 
 
 def short(number: float) -> str:
@@ -50,15 +71,13 @@ def short(number: float) -> str:
     return f"{number:.3g} {UNITS[power]}"
 
 
-def _images(source: Source) -> str:
+def _images(run: Run, source: Source) -> str:
     known = getattr(source, "labels", None)
     labelled = protocol.account(source).labelled if known is None else int((known >= 0).sum())
-    broken = len(getattr(source, "unreadable", ()))
     labels = f"{len(source.classes)} classes, {labelled} with a label" \
         if source.classes else "no labels"  # fmt: skip
-    return f"{len(source)} to train on, {labels}" + (
-        f"; {broken} cannot be read, and another is taken in their place" if broken else ""
-    )
+    captioned = ", with captions" if "text" in run.method.sources else ""
+    return f"{len(source)} to train on, {labels}{captioned}"
 
 
 def _bytes(run: Run) -> int:
@@ -71,19 +90,15 @@ def _count(run: Run) -> int:
     return trees.count(trees.drop(run.abstract.params, trees.STATISTICS))
 
 
-def _operations(run: Run, advance: Any) -> int:
+def _operations(traced: Any) -> int:
     """FLOPs of a step; 0 where a loop's length is not known."""
-    traced = advance.trace(jax.tree.leaves(run.abstract), run.batch_shape())
     try:
         return flops.of(traced.jaxpr.jaxpr)
     except ValueError:
         return 0
 
 
-def _least(run: Run, operations: int, start: int) -> str:
+def _least(run: Run, operations: int) -> str:
     """The least time, at the peak of the devices where that is known."""
     peak = peaks.peak(run.mesh.devices.flat, run.config.dtype)
-    if peak is None:
-        return "; the time is said with the first lines"
-    hours = operations * (run.total - start) / peak / 3600
-    return f": {hours:.2g} hours at least, at the devices' peak"
+    return "" if peak is None else f": {operations / peak / 3600:.2g} hours at least, at their peak"

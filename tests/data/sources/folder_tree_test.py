@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import folder_tree
 from m3i_jax.data.sources.folder_tree import filled, tree
 
 
@@ -37,6 +38,15 @@ def test_only_images_are_taken(folder):
         "dog": [folder / "dog/1.jpeg"],
     }
     assert filled(folder) == ["cat", "dog"]
+
+
+def test_images_are_counted_aloud_where_that_takes_long(folder, caplog, monkeypatch):
+    caplog.set_level("INFO")
+    tree(folder, captions=True)
+    assert not caplog.messages
+    monkeypatch.setattr(folder_tree, "TELL", 0.0)
+    tree(folder, captions=True)
+    assert caplog.messages[-1] == f"looking through '{folder}': 4 images so far"  # one is broken
 
 
 def test_all_that_is_left_out_is_counted(folder):

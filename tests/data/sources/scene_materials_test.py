@@ -56,3 +56,6 @@ def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setattr(scene_materials.importlib, "import_module", missing)
     with pytest.raises(ConfigError, match=r"pip install 'm3i_jax\[scenes\]'"):
         scene_materials._package("skimage.data")
+    monkeypatch.setattr(scene_materials.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"needs skimage; run: pip install 'm3i_jax\[scenes\]'"):
+        scene_materials.require()

@@ -1,12 +1,14 @@
 """What is said of a run before it compiles is what it is."""
 
+from types import SimpleNamespace
+
 import jax
 
 from m3i_jax import cli, data
 from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
 from m3i_jax.training.planning import flops
-from m3i_jax.training.planning.outlook import outlook, short
+from m3i_jax.training.planning.outlook import needs, outlook, short
 
 
 def test_figures_are_those_of_the_run(tmp_path):
@@ -15,14 +17,32 @@ def test_figures_are_those_of_the_run(tmp_path):
     plain["warmup"] = "0 steps"
     run = assemble(Config.of(plain), images=40)
     source = data.source({"name": "digit_scenes", "length": 40}, split="train")
-    with jax.set_mesh(run.mesh):
-        said = outlook(run, source, tmp_path, start=30, advance=run.compiled())
-        counted = flops.count(run.step(), run.abstract, run.batch_shape())
+    said = outlook(run, source, tmp_path, start=30)
     assert "40 to train on, 10 classes, 40 with a label" in said
     assert "30 to 90, of 64 images: 3840 in all, 96 passes" in said
-    assert f"{short(counted / 64)}FLOP an image" in said and f"{tmp_path}/report.html" in said
     trained = sum(x.size for x in jax.tree.leaves(run.abstract.params))
-    assert f"{short(trained)} parameters" in said
+    assert f"{short(trained)} parameters" in said and f"{tmp_path}/report.html" in said
+    said = outlook(run, source, tmp_path, start=0, length="4 minutes")
+    assert "as many of 64 images as 4 minutes hold" in said and "90" not in said
+
+    with jax.set_mesh(run.mesh):
+        traced = run.compiled().trace(jax.tree.leaves(run.abstract), run.batch_shape())
+        counted = flops.count(run.step(), run.abstract, run.batch_shape())
+    said = needs(run, Program(), traced, steps=60)
+    assert f"{short(counted / 64)}FLOP an image, {short(60 * counted)}FLOP in all" in said
+    assert said.endswith("; 3.21 kB of memory at most")  # 1000 + 2000 + 300 − 90
+
+
+class Program:
+    """As JAX describes a compiled one."""
+
+    def memory_analysis(self):
+        return SimpleNamespace(
+            argument_size_in_bytes=1000,
+            output_size_in_bytes=300,
+            alias_size_in_bytes=90,
+            temp_size_in_bytes=2000,
+        )
 
 
 def test_numbers_are_short():

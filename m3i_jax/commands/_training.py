@@ -27,7 +27,7 @@ def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int
     config = pacing.kept(config, folder)
     read = functools.cache(lambda: reading.read(config, folder, split="train"))
     _tell(config, folder, read)
-    config = pacing.fixed(config, folder, read)
+    config = pacing.fixed(config, folder, read, memory=paces())
     parts = assemble.check(config)
     from m3i_jax.analysis.gallery import drawing
     from m3i_jax.analysis.report.live import Live
@@ -49,6 +49,11 @@ def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int
         return status
 
 
+def paces() -> Path:
+    """Where it is kept how fast this machine steps: beside its compiled programs."""
+    return compiled.home().parent / "paces"
+
+
 def _tell(config: Config, folder: Any, read: Callable[[], Any]) -> None:
     """Says what will happen, of shapes alone: before more is loaded, and anything compiles.
 
@@ -64,7 +69,7 @@ def _tell(config: Config, folder: Any, read: Callable[[], Any]) -> None:
     from m3i_jax.training import assemble, pacing
     from m3i_jax.training.planning.outlook import outlook
 
-    supposed = pacing.supposed(config)
+    supposed = pacing.supposed(config, paces())
     parts = assemble.check(supposed)
     assemble.rehearse(parts)
     source = read()

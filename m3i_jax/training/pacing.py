@@ -2,10 +2,15 @@
 
     N = (60 m − seconds so far − seconds of another compilation) / seconds per step
 
+The program that is timed is of a supposed length, as lengths are constants of it, and is the run's
+where that comes near: so what the same network did before on this machine is remembered.
+
 Rates and averages of a run hang on its length, so a run that goes on reads the number, and times
 nothing. The timed steps are of a state that is thrown away.
 """
 
+import contextlib
+import hashlib
 import json
 import logging
 import time
@@ -18,7 +23,9 @@ import jax
 from m3i_jax import data, jsonfile
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import place, storage
+from m3i_jax.data import cores
 from m3i_jax.data.order import epoch_length
+from m3i_jax.ranges import INT32
 from m3i_jax.training import lengths, session, waiting
 from m3i_jax.training.assemble import check, finish
 from m3i_jax.training.config import Config
@@ -26,7 +33,11 @@ from m3i_jax.training.loop import StepInfo, fit
 
 LOG = logging.getLogger(__name__)
 FILE = "length.json"
-GUESS = 250  # steps a minute, of the program that is timed
+GUESS = 250  # steps a minute, where none have been timed yet
+MAKES_A_STEP = (
+    "objective", "target", "encoder", "towers", "decoders", "augment", "crops",
+    "image", "batch", "accumulate", "dtype", "weighting",
+)  # fmt: skip
 ALIKE = 0.15  # that close to the guess its program is the run's, and compiled
 WARM = 3  # steps that are not timed: the first compiles, two more take batches read meanwhile
 FEWEST = 20  # steps of a run, however few minutes it has
@@ -57,18 +68,34 @@ def kept(config: Config, workdir: str | Path) -> Config:
     return replace(config, duration=known)
 
 
-def supposed(config: Config) -> Config:
-    """The config with as many steps as its minutes may hold, with which they are timed."""
+def supposed(config: Config, memory: Path) -> Config:
+    """The config with as many steps as its minutes may hold, with which they are timed.
+
+    memory: folder where paces are kept between runs.
+    """
     minutes = lengths.minutes(config.duration)
     if minutes is None:
         return config
-    return replace(config, duration=f"{max(FEWEST, round(GUESS * minutes))} steps")
+    try:
+        rate = float(jsonfile.read(_remembered(config, memory))["steps"])
+    except (OSError, ValueError, TypeError, KeyError):  # none yet, or not ours
+        rate = GUESS
+    steps = round(rate * minutes) if 0 < rate < INT32 / minutes else round(GUESS * minutes)
+    return replace(config, duration=f"{max(FEWEST, steps)} steps")
 
 
-def fixed(config: Config, workdir: str | Path, source: Any) -> Config:
+def _remembered(config: Config, memory: Path) -> Path:
+    """The file of the pace of all configs that make such steps on this machine."""
+    said = {key: getattr(config, key) for key in MAKES_A_STEP}
+    said |= {"device": jax.devices()[0].device_kind, "devices": jax.device_count()}
+    text = json.dumps(said | {"cores": cores.usable()}, sort_keys=True, default=str)
+    return memory / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+
+
+def fixed(config: Config, workdir: str | Path, source: Any, *, memory: Path) -> Config:
     """The config with its length in steps, which are timed; one that is not in minutes is its own.
 
-    source: () -> the training split.
+    source: () -> the training split.  memory: see `supposed`.
 
     Raises:
       ConfigError: the steps of several processes would be timed.
@@ -79,7 +106,7 @@ def fixed(config: Config, workdir: str | Path, source: Any) -> Config:
     if jax.process_count() > 1:
         raise ConfigError(f"config.duration is '{config.duration}', and steps are timed in one "
                           "process; with --distributed give steps or epochs")  # fmt: skip
-    guessed = supposed(config)
+    guessed = supposed(config, memory)
     guess = lengths.parse(guessed.duration)
     pace = measured(guessed, workdir, source(),
                     seconds=min(max(TIMED[0], 1.8 * minutes), TIMED[1]))  # fmt: skip
@@ -95,6 +122,11 @@ def fixed(config: Config, workdir: str | Path, source: Any) -> Config:
     with storage.writing(workdir):
         Path(workdir).mkdir(parents=True, exist_ok=True)
         storage.publish(Path(workdir) / FILE, (json.dumps(record, indent=2) + "\n").encode())
+    with contextlib.suppress(OSError):  # it is no reason not to train
+        memory.mkdir(parents=True, exist_ok=True)
+        storage.publish(
+            _remembered(config, memory), json.dumps({"steps": steps / minutes}).encode()
+        )
     return replace(config, duration=duration)
 
 

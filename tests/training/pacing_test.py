@@ -26,17 +26,25 @@ def test_steps_fill_the_seconds_that_another_compilation_leaves():
 
 def test_a_run_that_goes_on_reads_what_was_measured(config, tmp_path, monkeypatch):
     monkeypatch.setattr(pacing, "measured", lambda *_, **__: Pace(1.0, 0.5, 9))
+    paces = tmp_path / "paces"
+    assert pacing.supposed(config, paces).duration == f"{2 * pacing.GUESS} steps"
     assert pacing.kept(config, tmp_path) is config  # no step yet
-    fixed = pacing.fixed(config, tmp_path, lambda: None)
+    fixed = pacing.fixed(config, tmp_path, lambda: None, memory=paces)
     steps = lengths.parse(fixed.duration)
     assert 215 < steps < 235 and json.loads((tmp_path / pacing.FILE).read_text())["step"] == 0.5
+    other_rate = replace(config, optimizer=config.optimizer | {"lr": 1e-5}, seed=7)
+    assert pacing.supposed(other_rate, paces).duration == fixed.duration  # whose steps are alike
+    assert pacing.supposed(replace(config, batch=32), paces).duration != fixed.duration
     monkeypatch.setattr(pacing, "measured", lambda *_, **__: Pace(1.0, 5.0, 9))
-    assert lengths.parse(pacing.fixed(config, tmp_path, lambda: None).duration) < 25  # no step yet
+    assert (
+        lengths.parse(pacing.fixed(config, tmp_path, lambda: None, memory=paces).duration) < 25
+    )  # no step yet
     (tmp_path / "checkpoints" / "20").mkdir(parents=True)
     again = pacing.kept(config, tmp_path)
     assert again.duration == json.loads((tmp_path / pacing.FILE).read_text())["duration"]
-    assert pacing.fixed(fixed, tmp_path, lambda: None) is fixed is pacing.supposed(fixed)
-    assert pacing.supposed(config).duration == f"{2 * pacing.GUESS} steps"
+    assert (
+        pacing.fixed(fixed, tmp_path, None, memory=paces) is fixed is pacing.supposed(fixed, paces)
+    )
 
 
 def test_minutes_are_a_length_of_a_run_alone(config):

@@ -1,10 +1,13 @@
 r"""A folder as people have them: 250 files of ten formats, some of them broken, for docs/start.md.
 
     python benchmarks/messy_folder.py FOLDER [--archive /usr/share/datasets/fashion-mnist]
+    python benchmarks/messy_folder.py FOLDER --classes 10 --each 200 --loose     # 2000 of them
 
-The pictures are garments of Fashion-MNIST in five folders, enlarged, tinted and saved in turn as
-JPEG, CMYK JPEG, turned JPEG, PNG, PNG with alpha, 16-bit PNG, WebP, GIF, BMP, TIFF and AVIF; beside
-them lie what cannot be read, what is no picture, duplicates, and what systems leave behind.
+With --loose a garment lies anywhere in its picture, larger or smaller, turned and mirrored, as in
+photographs; without, all stand upright in the middle. The pictures are garments of Fashion-MNIST in
+five folders, enlarged, tinted and saved in turn as JPEG, CMYK JPEG, turned JPEG, PNG, PNG with
+alpha, 16-bit PNG, WebP, GIF, BMP, TIFF and AVIF; beside them lie what cannot be read, what is no
+picture, duplicates, and what systems leave behind.
 """
 
 import argparse
@@ -18,9 +21,11 @@ from PIL import Image
 
 from m3i_jax.data.sources import idx
 
-CLASSES = ("trouser", "ankle boot", "bag", "été à la plage", "shirt")
-LABELS = (1, 9, 8, 3, 6)
-EACH = 46
+CLASSES = {
+    "trouser": 1, "ankle boot": 9, "bag": 8, "été à la plage": 3, "shirt": 6,
+    "t-shirt": 0, "pullover": 2, "coat": 4, "sandal": 5, "sneaker": 7,
+}  # fmt: skip
+GROUND = 40  # pixels of the side of what a loose garment of 28 lies on
 BROKEN = 20
 
 
@@ -30,6 +35,17 @@ def picture(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
     side = int(rng.integers(40, 400))
     tinted = Image.fromarray((image * tint).astype(np.uint8))
     return tinted.resize((side, side + int(rng.integers(-8, 9))), Image.Resampling.BICUBIC)
+
+
+def loosened(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The garment anywhere on black: turned by 30 degrees at most, .7 to 1.1 as large, mirrored."""
+    garment = Image.fromarray(image[:, :: rng.choice([-1, 1])])
+    side = round(image.shape[0] * rng.uniform(0.7, 1.1))
+    garment = garment.resize((side, side), Image.Resampling.BICUBIC)
+    garment = garment.rotate(rng.uniform(-30, 30), Image.Resampling.BICUBIC)
+    ground = Image.new("RGB", (GROUND, GROUND))
+    ground.paste(garment, tuple(rng.integers(0, GROUND - side + 1, 2).tolist()))
+    return np.asarray(ground)
 
 
 def saved(image: Image.Image, kind: int) -> tuple[str, bytes]:
@@ -82,13 +98,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--archive", default="/usr/share/datasets/fashion-mnist")
+    parser.add_argument("--classes", type=int, default=5, help="how many, 5 to 10")
+    parser.add_argument("--each", type=int, default=46, help="garments of each class")
+    parser.add_argument("--loose", action="store_true", help="not upright in the middle")
     said = parser.parse_args()
     source, rng = idx.fashion_mnist("train", root=said.archive), np.random.default_rng(0)
-    for name, label in zip(CLASSES, LABELS, strict=True):
+    for name, label in [*CLASSES.items()][: said.classes]:
         place = said.folder / name
         place.mkdir(parents=True)
-        for number, index in enumerate(np.flatnonzero(source.labels == label)[:EACH]):
-            suffix, data = saved(picture(source[int(index)].image, rng), number)
+        for number, index in enumerate(np.flatnonzero(source.labels == label)[: said.each]):
+            garment = source[int(index)].image
+            garment = loosened(garment, rng) if said.loose else garment
+            suffix, data = saved(picture(garment, rng), number)
             (place / f"{name} {number:02d}{suffix}").write_bytes(data)
     first = (said.folder / "trouser" / "trouser 00.jpg").read_bytes()
     for path, data in beside(first):

@@ -24,19 +24,19 @@ def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int
 
     processes.join()
     compiled.keep()
-    config = pacing.kept(config, folder)
-    read = functools.cache(lambda: reading.read(config, folder, split="train"))
-    _tell(config, folder, read)
-    config = pacing.fixed(config, folder, read, memory=paces())
-    parts = assemble.check(config)
-    from m3i_jax.analysis.gallery import drawing
-    from m3i_jax.analysis.report.live import Live
-    from m3i_jax.evaluation.monitor import monitor
-    from m3i_jax.evaluation.validation import check, validation
-    from m3i_jax.training.session import start
-
-    report = Live(folder, config)
     with processes.together():
+        config = pacing.kept(config, folder)
+        read = functools.cache(lambda: reading.read(config, folder, split="train"))
+        _tell(config, folder, read)
+        config = pacing.fixed(config, folder, read, memory=paces())
+        parts = assemble.check(config)
+        from m3i_jax.analysis.gallery import drawing
+        from m3i_jax.analysis.report.live import Live
+        from m3i_jax.evaluation.monitor import monitor
+        from m3i_jax.evaluation.validation import check, validation
+        from m3i_jax.training.session import start
+
+        report = Live(folder, config)
         watch = lambda run: [  # noqa: E731
             *monitor(run),
             *validation(run),

@@ -10,6 +10,7 @@ samples already used.
 
 from collections.abc import Callable
 from logging import getLogger
+from typing import Any
 
 import numpy as np
 
@@ -66,8 +67,6 @@ def batches(
     Raises:
       ConfigError: sizes that do not divide, a state in a batch, annotations that would not fit.
     """
-    import grain  # late, as a run is described before it reads
-
     sample = _checked(batch, process_count, threads, start)
     _require_fit(annotations, crops)
     local = batch // process_count
@@ -76,8 +75,8 @@ def batches(
     so_far = [Segment(*segment) for segment in (start or {}).get(SEGMENTS, ())]
     segments = continued(source, so_far, at=-(-sample // crops.repeats))
     order = order_of(source, seed=seed, segments=segments)
-    samples = grain.MapDataset.source(Ordered(source, order, times=crops.repeats))
-    rows = samples.random_map(_row(crops, tokenizer, annotations), seed=seed)  # keyed by number
+    samples = Ordered(source, order, times=crops.repeats)
+    rows = _drawn(samples, _row(crops, tokenizer, annotations), seed)
 
     def number(step: int, index: int) -> int:
         return step * batch + process_index * local + index
@@ -139,6 +138,13 @@ def _faster(source: Source, crops: Crops) -> Source:
     if not met:
         LOG.warning("crops.decode='fast' changes nothing: '%s' decodes no files", source.name)
     return source
+
+
+def _drawn(samples: Ordered, row: Callable[..., Batch], seed: int) -> Any:
+    """Row number -> row, whose generator is keyed by the number."""
+    import grain  # late, as a run is described before it reads
+
+    return grain.MapDataset.source(samples).random_map(row, seed=seed)
 
 
 def _row(

@@ -379,11 +379,16 @@ def _fit(context: RunContext, state, position, **calls: Any) -> int:
 
 
 def _compiled(run: Run, *, steps: int) -> Callable:
-    """The compiled step; says what it needs, as that is known once it is compiled."""
-    advance = run.compiled()
-    with waiting.live("compiling"):
-        traced = advance.trace(jax.tree.leaves(run.abstract), run.batch_shape())
-        program = traced.lower().compile()
-    if not jax.process_index():
-        LOG.info("%s", needs(run, program, traced, steps=steps))
-    return program
+    """The step, compiled with the first batch; it says then what it needs."""
+    step, programs = run.compiled(), []
+
+    def advance(leaves, batch):
+        if not programs:
+            with waiting.live("compiling"):
+                traced = step.trace(leaves, batch)
+                programs.append(traced.lower().compile())
+            if not jax.process_index():
+                LOG.info("%s", needs(run, programs[0], traced, steps=steps))
+        return programs[0](leaves, batch)
+
+    return advance

@@ -1,6 +1,7 @@
 """What the names of folders and files say: a split, a class, or what a system keeps for itself."""
 
 import collections
+import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -49,6 +50,10 @@ def same(name: str) -> str:
 def subfolders(folder: Path) -> list[Path]:
     """The folders in `folder` that are not a system's, sorted by name."""
     try:
+        if isinstance(folder, Path):  # whose entries know what they are, of 100 000 files, too
+            with os.scandir(folder) as there:
+                return sorted(folder / one.name for one in there
+                              if not is_system(one.name) and one.is_dir())  # fmt: skip
         return sorted(d for d in folder.iterdir() if not is_system(d.name) and d.is_dir())
     except OSError as error:
         raise ConfigError(f"cannot read the folder '{folder}': {error.strerror}") from error

@@ -16,7 +16,7 @@ from m3i_jax.data.sources.split_words import split_of
 
 SUFFIXES = frozenset(itertools.chain.from_iterable(decoding.SUFFIXES.values()))
 LOG = logging.getLogger(__name__)
-TELL = 1.0  # seconds between two words on how far the listing of a large folder is
+TELL = 2.0  # seconds between two words on how far the listing of a large folder is
 SHOWN = 20  # kinds of files that a sentence names
 
 
@@ -52,7 +52,7 @@ class Seen:
         """Of a folder; the clock starts now."""
         self._folder, self._count, self._due = folder, 0, time.monotonic() + TELL
 
-    def each(self, images: Sequence[Path]) -> Iterator[Path]:
+    def each(self, images: Sequence[str]) -> Iterator[str]:
         """The images, counted as they go by."""
         for image in images:
             self._count += 1
@@ -92,7 +92,7 @@ def filled(folder: Path) -> list[str]:
     return [
         name
         for name, walk in walks.items()
-        if any(image.is_file() for _, images, _ in walk for image in images)
+        if any((place / image).is_file() for place, images, _ in walk for image in images)
     ]
 
 
@@ -100,20 +100,21 @@ def below(folder: Path) -> list[Path]:
     """What looks like an image in and below a folder, sorted by path; nothing is opened."""
     walks = [_walk(folder, collections.Counter(), deep=False)]
     walks += [_walk(one, collections.Counter()) for one in once(folder)[0]]
-    return sorted(image for walk in walks for _, images, _ in walk for image in images)
+    return sorted(place / name for walk in walks for place, names, _ in walk for name in names)
 
 
 def has_images(folder: Path) -> bool:
     """Whether there is an image in the folder itself."""
-    ((_, images, _),) = _walk(folder, collections.Counter(), deep=False)
-    return any(image.is_file() for image in images)
+    ((place, images, _),) = _walk(folder, collections.Counter(), deep=False)
+    return any((place / image).is_file() for image in images)
 
 
 def _images(folder: Path, there: Tree, captions: bool, *, deep: bool) -> list[Path]:
     """Regular image files, also through links, sorted by path; the rest is put into `there`."""
     regular, left_out = [], there.left_out
     for place, images, others in _walk(folder, left_out, deep=deep):
-        taken = [image for image in there.seen.each(images) if image.is_file()]
+        paths = (place / name for name in there.seen.each(images))
+        taken = [image for image in paths if image.is_file()]
         left_out["broken link or no regular file"] += len(images) - len(taken)
         beside = caption_files.beside(taken, others) if captions else {}
         there.texts.update(beside)
@@ -129,7 +130,7 @@ def _images(folder: Path, there: Tree, captions: bool, *, deep: bool) -> list[Pa
 
 
 def _walk(folder: Path, left_out: collections.Counter, *, deep: bool = True):
-    """Yields (folder, images, names of other files) of each folder, without a system's own."""
+    """Yields (folder, names of images, of other files) of each folder, without a system's own."""
     for parent, folders, files in places.walk(folder, onerror=_unreadable):
         for name in (name for name in (*folders, *files) if is_system(name)):
             left_out[_kind(name)] += 1
@@ -140,7 +141,7 @@ def _walk(folder: Path, left_out: collections.Counter, *, deep: bool = True):
         files = [name for name in files if not is_system(name)]
         images = [name for name in files if os.path.splitext(name)[1].lower() in SUFFIXES]
         others = set(files).difference(images)
-        yield parent, [parent / name for name in images], others
+        yield parent, images, others
 
 
 def _kind(name: str) -> str:

@@ -3,9 +3,8 @@ r"""SimCLR on the embedded digit scenes.
     python experiments/pretrain.py --config configs/digit_scenes/simclr.py --workdir runs/simclr
     python experiments/pretrain.py --config configs/digit_scenes/simclr.py:black --workdir runs/b
 
-`:black` has the digits on black ground, where no photograph tells one scene from another, and cuts
-and lights the views as strongly as pictures need that have nothing else in common: the README has
-the measured result.
+`:black` has the digits on black ground, where no photograph tells one scene from another, and cuts,
+lights and colours the views strongly. It has not been measured yet.
 """
 
 from m3i_jax.configs import recipes

@@ -148,7 +148,7 @@ def _term(method: Method, term: Term) -> tuple[str, ...]:
     if term.positions != "all":
         lines.append(f"{term.positions} places")
     if term.regularize:
-        lines.append(f"+ {term.regularize.name}")
+        lines += [f"+ {name}" for name in term.regularize.name.split(", ")]
     return tuple(lines)
 
 

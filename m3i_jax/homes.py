@@ -44,6 +44,7 @@ HOMES: dict[str, dict[str, str]] = {
         "mixed_classification": "mixup cutmix",
         "siamese_im m3i": "negative_weight",
         "barlow_twins": "off_diagonal",
+        "vicreg": "invariance variance covariance",
         "msn": "sharpen entropy_weight",
         "vq_kd vq_vae": "commitment decay",
         "moco densecl": "size",

@@ -141,7 +141,12 @@ EXEMPT = {
     "msn": {"prototypes"},
     "yfcc/siglip_vit_b16": TOKENS | {"token_embed"},
 }
-DECAY_ALL = ("imagenet/moco_v3_vit_b16", "imagenet/moco_resnet50", "imagenet/densecl_resnet50")
+DECAY_ALL = (
+    "imagenet/moco_v3_vit_b16",
+    "imagenet/moco_resnet50",
+    "imagenet/densecl_resnet50",
+    "imagenet/simsiam_resnet50",
+)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -271,6 +271,8 @@ PUBLISHED = [
     ("yfcc/siglip_vit_b16", "google-research/big_vision inception_crop", BILINEAR),
     ("imagenet/dino_vit_s16", "facebookresearch/dino main_dino.py", BICUBIC),
     ("imagenet/barlow_twins_resnet50", "facebookresearch/barlowtwins main.py", BICUBIC),
+    ("imagenet/simsiam_resnet50", "facebookresearch/simsiam main_simsiam.py", BILINEAR),
+    ("imagenet/vicreg_resnet50", "facebookresearch/vicreg augmentations.py", BICUBIC),
     ("imagenet/simclr_resnet50", "google-research/simclr data_util.py", BICUBIC),
     ("imagenet/byol_resnet50", "google-deepmind/deepmind-research byol/utils/dataset.py", BICUBIC),
 ]  # fmt: skip

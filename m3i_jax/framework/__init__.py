@@ -47,6 +47,7 @@ from m3i_jax.framework.distributions import (
     pairwise_sigmoid,
     product,
     redundancy,
+    spread,
     tokenwise,
 )
 from m3i_jax.framework.engine import encode, gradients, init, prepare, update

@@ -344,6 +344,22 @@ def redundancy(weight: float) -> Regularizer:
     return Regularizer("decorrelation", score)
 
 
+def spread(variance: float, covariance: float) -> Regularizer:
+    """Σ over both codes of variance/2 · V(z) + covariance · C(z): VICReg's two.
+
+    V holds each dimension's deviation at 1 or more, C keeps dimensions uncorrelated. Bardes et al.
+    2022, Eq. 6, https://arxiv.org/abs/2105.04906.
+    """
+
+    def score(prediction, target):
+        of = lambda z: (  # noqa: E731
+            variance / 2 * losses.variance(z) + covariance * losses.covariance(z)
+        )
+        return of(prediction) + of(target.pooled)
+
+    return Regularizer("variance, decorrelation", score)
+
+
 def mean_entropy(weight: float = 1.0, *, temperature: float = 1.0) -> Regularizer:
     """weight · (ln K − H(p̄)), p̄ the mean over all predictions: prototypes are to be used alike.
 

@@ -13,11 +13,13 @@ from m3i_jax.types import Array, Scalar
 
 __all__ = [
     "alignment",
+    "covariance",
     "cross_correlation",
     "invariance",
     "mean_entropy",
     "redundancy",
     "unigrad",
+    "variance",
 ]
 
 
@@ -64,6 +66,28 @@ def redundancy(
     https://arxiv.org/abs/2103.03230.
     """
     return _off_diagonal(_correlation(first, second, eps))
+
+
+def variance(z: Float[Array, "*positions dim"], *, eps: float = 1e-4) -> Float32[Array, ""]:
+    """VICReg's hinge on the spread: mean_d max(0, 1 − √(Var_d + eps)); (..., D) -> scalar.
+
+    Var_d is the unbiased variance over all leading positions of the global batch. Bardes et al.
+    2022, Eq. 1 and 2, https://arxiv.org/abs/2105.04906.
+    """
+    centred = _centred(_rows(z))
+    spread = jnp.sqrt(jnp.square(centred).sum(0) / _freedom(centred) + eps)
+    return jax.nn.relu(1.0 - spread).mean()
+
+
+def covariance(z: Float[Array, "*positions dim"]) -> Float32[Array, ""]:
+    """VICReg's decorrelation: Σ_{d≠e} C_de² / D; (..., D) -> scalar.
+
+    C is the unbiased covariance over all leading positions of the global batch. Bardes et al.
+    2022, Eq. 3 and 4, https://arxiv.org/abs/2105.04906.
+    """
+    centred = _centred(_rows(z))
+    matrix = jnp.matmul(centred.T, centred, precision="highest") / _freedom(centred)
+    return _off_diagonal(matrix) / z.shape[-1]
 
 
 def mean_entropy(
@@ -115,6 +139,17 @@ def _rows(z: Float[Array, "*positions dim"]) -> Float32[Array, "rows dim"]:
     return jnp.asarray(z, jnp.float32).reshape(-1, z.shape[-1])
 
 
+def _freedom(rows: Float32[Array, "rows dim"]) -> int:
+    """What an unbiased variance divides by; that of a single row is 0."""
+    return max(len(rows) - 1, 1)
+
+
+def _centred(z: Float32[Array, "rows dim"]) -> Float32[Array, "rows dim"]:
+    """Rows without their mean."""
+    z = z - jax.lax.stop_gradient(z[:1])  # a mean of large equal numbers is not quite their number
+    return z - z.mean(0, keepdims=True)
+
+
 def _correlation(
     first: Float[Array, "*positions dim"], second: Float[Array, "*positions dim"], eps: float
 ) -> Float32[Array, "dim dim"]:
@@ -138,8 +173,6 @@ def _standardized(z: Float32[Array, "rows dim"], eps: float) -> Float32[Array, "
     """Zero mean, unit variance over the rows; 0 for a constant column, with finite gradient."""
     # Over a power of two, which costs no digit: squares of what is large would be infinite.
     power = jnp.maximum(normalize.magnitude(z, axis=0), 1.0)
-    z = z / power
-    z = z - jax.lax.stop_gradient(z[:1])  # a mean of large equal numbers is not quite their number
-    centred = z - z.mean(0, keepdims=True)
+    centred = _centred(z / power)
     variance = jnp.square(centred).mean(0, keepdims=True)
     return centred * jax.lax.rsqrt(variance + eps / jnp.square(power))

@@ -122,6 +122,7 @@ def optimizer(
     freeze: Pattern | None = None,
     late: tuple[Wait, ...] = (),
     limits: tuple[Limits, ...] = (),
+    steady: Pattern | None = None,
     make: Callable = build.call,
 ) -> Optimizer:
     """What all optimisers have in common: rate, clipping, and rules by path.
@@ -141,6 +142,7 @@ def optimizer(
       of the run (DINO's last layer).
     limits: (pattern, least, most) rules: what parameters are cut to behind every step, such as the
       logarithm of CLIP's scale.
+    steady: pattern of paths whose rate is the peak in every step (SimSiam's predictor).
     make: how a schedule is made of its block, see `create`.
     """
     by_path = dict(no_decay=no_decay, lr_scale=lr_scale, freeze=freeze, late=late)
@@ -154,7 +156,9 @@ def optimizer(
 
     train = [*_clipped(by_leaf, clip, clip_by), *_started(by_leaf, directed)]
     bounds = [transforms.within(by_leaf.limits(limits))] if limits else []
-    return Optimizer(_assemble(by_leaf, train, rate, bounds), rate)
+    peak = schedules.peak_rate(batch=batch, lr=lr, base_lr=base_lr)
+    moved = transforms.scale_by_rates(rate, peak, by_leaf.steady(steady))
+    return Optimizer(_assemble(by_leaf, train, moved, bounds), rate)
 
 
 def adamw(
@@ -319,10 +323,10 @@ def _started(rules: Rules, directed) -> list[optax.GradientTransformation]:
     return [optax.partition(kinds, partial(trees.map_with_name, which))]
 
 
-def _assemble(rules, train, rate, bounds) -> optax.GradientTransformation:
+def _assemble(rules, train, moved, bounds) -> optax.GradientTransformation:
     """Clip and direct what trains, scale by path, then by the rate; statistics step by 1."""
     scale = [transforms.scale_by_path(rules.scales)] if rules.scales else []
-    train = optax.chain(*train, *scale, optax.scale_by_learning_rate(rate), *bounds)
+    train = optax.chain(*train, *scale, moved, *bounds)
     kinds = {"train": train, "freeze": optax.set_to_zero(), "track": optax.scale(-1.0)}
     return optax.chain(_float32(), optax.partition(kinds, rules.groups))
 

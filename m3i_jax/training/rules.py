@@ -112,6 +112,10 @@ class Rules:
             self._check(key, text)
         return [re.compile(text) for text in texts]
 
+    def steady(self, text: str | None) -> re.Pattern | None:
+        """The pattern of a config's `steady`, which is of some path."""
+        return self.patterns([text], "steady")[0] if text else None
+
     def limits(self, limits: Sequence[Limits]) -> list[tuple[re.Pattern, float, float]]:
         """The (pattern, least, most) rules of a config, each of some path."""
         patterns = self.patterns([pattern for pattern, _, _ in limits], "limits")

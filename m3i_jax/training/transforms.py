@@ -65,6 +65,26 @@ def scale_by_path(scales: Mapping[str, float | Array]) -> optax.GradientTransfor
     return optax.stateless(update)
 
 
+def scale_by_rates(
+    rate: Callable[[Array], Array], steady: float, pattern: re.Pattern | None
+) -> optax.GradientTransformation:
+    """−rate(step) · u, and −steady · u where the path has the pattern (SimSiam's predictor)."""
+    if pattern is None:
+        return optax.scale_by_learning_rate(rate)
+
+    def init(params):
+        return optax.ScaleByScheduleState(count=jnp.zeros((), jnp.int32))
+
+    def update(updates, state, params=None):
+        now = rate(state.count)
+        moved = trees.map_with_name(
+            lambda path, u: -(steady if pattern.search(path) else now) * u, updates
+        )
+        return moved, optax.ScaleByScheduleState(optax.safe_increment(state.count))
+
+    return optax.GradientTransformation(init, update)
+
+
 def scale_by_trust(trust: float, *, applies: Callable[[Any], Any]) -> optax.GradientTransformation:
     """LARS: u · trust·‖θ‖/‖u‖ per layer where `applies(params)`; 1 where either norm is 0."""
 

@@ -78,6 +78,28 @@ def barlow(params, ema, slots, batch, online, average):
     return (1 - c.diagonal()).square().sum() + 0.0051 * other, slots
 
 
+def simsiam(params, ema, slots, batch, online, average):
+    """SimSiam (Chen & He 2021): ½ Σ 1 − cos of a prediction and the other view's code, held."""
+    heads = params["decoders"]
+    z = {v: net.mlp(heads["projector"], encoder_of(params, batch, v, online).mean(1),
+                    layers=3, norm_out=True) for v in "ab"}  # fmt: skip
+    guess = {v: net.mlp(heads["predictor"], z[v], layers=2) for v in "ab"}
+    cos = sum((net.unit(guess[v]) * net.unit(z[w].detach())).sum(1).mean() for v, w in ("ab", "ba"))
+    return 0.5 * (2 - cos), slots
+
+
+def vicreg(params, ema, slots, batch, online, average):
+    """VICReg (Bardes et al. 2022): 25 ‖z − z'‖²/D, 25 of the hinge on spread, 1 of covariance."""
+    code = lambda v: encoder_of(params, batch, v, online).mean(1)  # noqa: E731
+    one, two = (net.mlp(params["decoders"]["projector"], code(v), layers=3) for v in "ba")
+    loss = 25 * F.mse_loss(one, two)
+    for z in (one, two):
+        loss = loss + 25 / 2 * F.relu(1 - (z.var(0) + 1e-4).sqrt()).mean()
+        c = torch.cov(z.T)
+        loss = loss + (c.square().sum() - c.diagonal().square().sum()) / z.shape[1]
+    return loss, slots
+
+
 def simclr(params, ema, slots, batch, online, average):
     """SimCLR (Chen et al. 2020): NT-Xent of τ .1, the mean over all 2B views, one batch of 2B.
 
@@ -161,6 +183,25 @@ def test_barlow_twins_are_those_of_the_paper(play, same):
     rate = optimizers.cosine(peak=peak, end=peak / 1000, total=2000, warmup=20)
     lars = optimizers.Lars(rate, played.moments, momentum=0.9, decay=1e-6, flat=0.0048 / 0.2)
     same(played, replay(played, barlow, lars, momentum=lambda t: 0.9))
+
+
+def test_simsiam_is_that_of_the_paper(play, same):
+    """The rate falls once an epoch, that of the predictor never; norms decay, too."""
+    played = play("imagenet/simsiam_resnet50", batch=32, **AVERAGE)
+    rate = per_epoch(optimizers.cosine(peak=0.05 * 32 / 256, total=200))
+    sgd = optimizers.Sgd(
+        rate, played.moments, momentum=0.9, decay=1e-4, steady="decoders/predictor/"
+    )
+    same(played, replay(played, simsiam, sgd, momentum=lambda t: 0.9))
+
+
+def test_vicreg_is_that_of_the_paper(play, same):
+    peak = 0.2 * 64 / 256
+    changes = AVERAGE | {"optimizer.end_lr": peak / 1000}
+    played = play("imagenet/vicreg_resnet50", batch=64, **changes)
+    rate = optimizers.cosine(peak=peak, end=peak / 1000, total=2000, warmup=20)
+    lars = optimizers.Lars(rate, played.moments, momentum=0.9, decay=1e-6)
+    same(played, replay(played, vicreg, lars, momentum=lambda t: 0.9))
 
 
 def test_simclr_is_that_of_the_paper(play, same):

@@ -23,10 +23,14 @@ def towards_one(first, total, *, ahead=0):
 
 
 class Sgd:
-    """v ← m v + g + λθ, θ ← θ − η v: torch.optim.SGD, every parameter alike."""
+    """v ← m v + g + λθ, θ ← θ − η v: torch.optim.SGD, every parameter alike.
 
-    def __init__(self, rate, moments, *, momentum, decay):
+    steady: the start of paths whose η is the first in every step.
+    """
+
+    def __init__(self, rate, moments, *, momentum, decay, steady=None):
         self.rate, self.momentum, self.decay, self.v = rate, momentum, decay, dict(moments["trace"])
+        self.steady = steady
 
     def moments(self):
         return {"trace": dict(self.v)}
@@ -36,7 +40,8 @@ class Sgd:
         for path, g in grads.items():
             u = g + self.decay * params[path]
             self.v[path] = self.momentum * self.v[path] + u
-            moved[path] = params[path] - self.rate(count) * self.v[path]
+            still = self.steady is not None and path.startswith(self.steady)
+            moved[path] = params[path] - self.rate(0 if still else count) * self.v[path]
         return moved
 
 

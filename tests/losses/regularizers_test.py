@@ -41,6 +41,17 @@ def unigrad(p, z, negative_weight):
     return (pos + negative_weight * alignment(p, z) * p.shape[-1]) / p.shape[-1]
 
 
+def variance(z, eps=1e-4):
+    z = z.reshape(-1, z.shape[-1])
+    return np.mean([max(0.0, 1 - np.sqrt(np.var(column, ddof=1) + eps)) for column in z.T])
+
+
+def covariance(z):
+    z = z.reshape(-1, z.shape[-1])
+    matrix = np.cov(z.T)
+    return (matrix**2).sum() / len(matrix) - (np.diag(matrix) ** 2).sum() / len(matrix)
+
+
 def mean_entropy(a, temperature=1.0):
     e = np.exp(a / temperature)
     mean = (e / e.sum(-1, keepdims=True)).reshape(-1, a.shape[-1]).mean(0)
@@ -57,6 +68,8 @@ CASES = {
         {"off_diagonal": 0.7},
     ),
     "invariance": (losses.invariance, invariance, BOTH, {}),
+    "variance": (losses.variance, variance, (FIRST / 3,), {}),
+    "covariance": (losses.covariance, covariance, BOTH[:1], {}),
     "redundancy": (losses.redundancy, redundancy, BOTH, {}),
     "alignment": (losses.alignment, alignment, BOTH, {}),
     "unigrad": (losses.unigrad, unigrad, BOTH, {"negative_weight": 0.02}),

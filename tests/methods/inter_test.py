@@ -5,7 +5,7 @@ import pytest
 from m3i_jax import methods
 
 
-@pytest.mark.parametrize("build", [methods.moco_v3, methods.byol, methods.simclr])
+@pytest.mark.parametrize("build", [methods.moco_v3, methods.byol, methods.simclr, methods.simsiam])
 def test_both_views_predict_each_other(build):
     method = build()
     ends = {(method.codes[t.x].view, method.codes[t.y].view) for t in method.terms.values()}
@@ -17,12 +17,15 @@ def test_moco_v3_counts_each_direction_two_tau_times():
     assert weights == {0.6}
 
 
+FREE = ("simclr", "barlow_twins", "vicreg")  # of a gradient that stops
+
+
 def test_only_contrast_without_an_average_leaves_gradient_to_the_target():
     stops = {
         name: {m.codes[t.y].encoder.stop_gradient for t in m.terms.values()}
-        for name, m in ((r, getattr(methods, r)()) for r in ("simclr", "barlow_twins", "byol"))
+        for name, m in ((r, getattr(methods, r)()) for r in (*FREE, "byol", "simsiam"))
     }
-    assert stops == {"simclr": {False}, "barlow_twins": {False}, "byol": {True}}
+    assert stops == dict.fromkeys(FREE, {False}) | {"byol": {True}, "simsiam": {True}}
 
 
 def test_densecl_matches_cells_and_keeps_two_queues():

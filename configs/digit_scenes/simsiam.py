@@ -1,0 +1,16 @@
+r"""SimSiam on the embedded digit scenes.
+
+python experiments/pretrain.py --config configs/digit_scenes/simsiam.py --workdir runs/simsiam
+"""
+
+from m3i_jax.configs import recipes
+
+
+def get_config():
+    return recipes.digit_scenes(
+        objective=dict(name="simsiam"),
+        decoders=dict(
+            projector=dict(recipes.MLP, layers=3, norm_out=True),
+            predictor=dict(recipes.PREDICTOR, hidden=32),
+        ),
+    )

@@ -284,12 +284,12 @@ def test_bfloat16_stays_close_with_finite_gradients():
 
         return jax.grad(loss, has_aux=True)(p)
 
-    grads, tokens = gradients(params)
+    grads, tokens = jax.device_get(gradients(params))
     assert tokens.dtype == jnp.float32
-    error = jnp.linalg.norm(tokens - exact) / jnp.linalg.norm(exact)
+    error = np.linalg.norm(tokens - exact) / np.linalg.norm(exact)
     assert 1e-4 < error < 0.03  # about ten roundings of 2^-9 each
     for path, leaf in trees.named_leaves(grads):
-        assert jnp.isfinite(leaf).all(), path
+        assert np.isfinite(leaf).all(), path
         # A token that is not asked for has no gradient; everything else has.
         assert leaf.any() == (path != "mask_token"), path
 
@@ -307,8 +307,8 @@ def test_a_training_step(key):
 
         return jax.value_and_grad(loss)(params)
 
-    value, grads = step(params, key)
-    assert jnp.isfinite(value) and all(jnp.isfinite(x).all() for x in jax.tree.leaves(grads))
+    value, grads = jax.device_get(step(params, key))
+    assert np.isfinite(value) and all(np.isfinite(x).all() for x in jax.tree.leaves(grads))
     assert grads["mask_token"].any()
     assert step(params, key)[0] == value != step(params, jax.random.key(1))[0]
 

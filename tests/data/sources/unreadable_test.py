@@ -158,7 +158,8 @@ def test_a_survey_names_all_broken_records_at_once(tmp_path):
     said = str(met.value)
     assert "the 1 that config.unreadable=0.001 allows" in said and "config.unreadable=0.15." in said
     assert "max_share" not in said and "record 3 is damaged; record 4" in said
-    assert [json.loads(x)["index"] for x in report.read_text().splitlines()] == [3, 4, 9]
+    found = [json.loads(line)["index"] for line in report.read_text().splitlines()]
+    assert sorted(found) == [3, 4, 9]  # as threads come across them
     robust(Numbered(20, {3, 4, 9}), max_share=0.15).survey()  # what the sentence says is enough
     robust(Numbered(20, {3})).survey()
 

@@ -290,11 +290,8 @@ def test_import_costs_little_beyond_jax():
         "import time, jax, jax.numpy; t = time.perf_counter(); import m3i_jax;"
         "print(time.perf_counter() - t)"
     )
-    runs = [
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout)
-        for _ in range(3)
-    ]
-    assert min(runs) < 1.5
+    again = lambda: subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)  # noqa: E731
+    assert any(float(again().stdout) < 1.5 for _ in range(3)), "slow three times"
 
 
 # How distributions are called whose modules have another name.

@@ -36,10 +36,24 @@ def source(folder: pathlib.Path) -> pathlib.Path:
         text = page.read_text()
         for name in BESIDE:
             text = re.sub(rf"\]\((\.\./)?{name}\.md", f"]({name.lower()}.md", text)
-        page.write_text(text)
+        page.write_text(_one_title(text))
     methods_page = folder / "methods.md"
     methods_page.write_text(re.sub(r"^### `(\w+)`\n", _about, methods_page.read_text(), flags=re.M))
     return folder
+
+
+def _one_title(text: str) -> str:
+    """The page with one title: the contents would have a page for each."""
+    fences = re.split(r"(^```.*?^```)", text, flags=re.M | re.S)  # every other one is code
+    titles = 0
+    for i in range(0, len(fences), 2):
+        lines = fences[i].split("\n")
+        for j, line in enumerate(lines):
+            titles += line.startswith("# ")
+            if titles > 1 and line.startswith(("# ", "## ")):
+                lines[j] = f"#{line}"
+        fences[i] = "\n".join(lines)
+    return "".join(fences)
 
 
 def _about(heading: re.Match) -> str:

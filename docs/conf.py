@@ -11,7 +11,6 @@ html_css_files = ["site.css"]
 html_extra_path = ["report"]  # pages that are whole already
 myst_heading_anchors = 4  # as GitHub makes them
 myst_enable_extensions = ["dollarmath"]
-suppress_warnings = ["myst.header"]  # pages of methods begin their sections at the third level
 # Notebooks are Python files, run when the site is built; `build.py --plain` leaves that out.
 nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
 nb_execution_mode = "force"

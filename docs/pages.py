@@ -24,14 +24,10 @@ ADVICE = tomllib.loads((ROOT / "docs" / "advice.toml").read_text())
 
 
 class Sentence(NamedTuple):
-    """What a user may be told. text: with … for what differs.  kind: of the exception.
-
-    line, end: of the raise, first and last.
-    """
+    """What a user may be told. text: with … for what differs.  kind: of the exception."""
 
     module: str
     line: int
-    end: int
     kind: str
     text: str
 
@@ -60,7 +56,7 @@ def sentences() -> list[Sentence]:
                 continue
             for text in _texts(node.exc.args[0], function, functions):
                 module = str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
-                found.append(Sentence(module, node.lineno, node.end_lineno, kind, text))
+                found.append(Sentence(module, node.lineno, kind, text))
     return found + _ranges()
 
 
@@ -71,7 +67,7 @@ def _ranges() -> list[Sentence]:
         (node.lineno, _text(node)) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
     ]
     told = [(line, text) for line, text in texts if text.startswith("… is …")]
-    return [Sentence("m3i_jax.ranges", line, line, "ConfigError", text) for line, text in told]
+    return [Sentence("m3i_jax.ranges", line, "ConfigError", text) for line, text in told]
 
 
 def unresolved() -> list[str]:
@@ -146,8 +142,7 @@ def _raises(tree: ast.AST) -> Iterator[tuple[ast.AST, ast.Raise]]:
                     child.exc,
                     getattr(child.exc, "body", 0),
                 ):
-                    lines = dict(lineno=child.lineno, end_lineno=child.end_lineno)
-                    yield inner, ast.Raise(exc=part, **lines)
+                    yield inner, ast.Raise(exc=part, lineno=child.lineno)
             yield from visit(child, inner)
 
     yield from visit(tree, tree)

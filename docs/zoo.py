@@ -68,7 +68,8 @@ def section(file: pathlib.Path) -> str:
     for row in rows:
         table.append([*row[:5], *(_number(row.numbers.get(measure)) for measure in shown)])
     commands = "```sh\n" + "\n".join(told["commands"]) + "\n```"
-    words = f"{told['time'][0].upper()}{told['time'][1:]}. More: [{told['page']}]({told['page']})."
+    title = (PAGE.parent / told["page"]).read_text().partition("\n")[0].removeprefix("# ")
+    words = f"{told['time'][0].upper()}{told['time'][1:]}. More: [{title}]({told['page']})."
     return "\n\n".join([f"## {told['title']}", commands, words, "\n".join(map(_line, table))])
 
 

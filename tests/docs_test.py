@@ -13,6 +13,7 @@ import pytest
 
 from m3i_jax import methods
 from m3i_jax.evaluation import tasks
+from tests import provoked
 
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
@@ -53,6 +54,16 @@ def test_the_page_has_all_of_them_and_what_to_do():
         "has no checkpoints; expected the --workdir of a pretrain run",
     ):
         assert known in text
+
+
+def test_who_was_told_a_sentence_is_known():
+    sentence = pages.Sentence("m3i_jax.a", 3, "ConfigError", "there is no '…' in …")
+    told = provoked.Told("m3i_jax.a", 3, "there is no 'x'  in y\nand z")
+    assert not provoked.never([sentence], [told])
+    assert provoked.never([sentence], [told._replace(module="m3i_jax.b")]) == [sentence]
+    assert provoked.never([sentence], [told._replace(text="there is a 'x' in y")]) == [sentence]
+    known = [one.text for one in pages.sentences()]
+    assert all(any(text.startswith(start) for text in known) for start in provoked.ELSEWHERE)
 
 
 def test_a_sentence_is_found_wherever_it_is_made():

@@ -196,8 +196,6 @@ def build_network(
         make=make,
     )
     heads = {name: s.width for name, s in network.nodes.items() if s.kind == "head"}
-    for name in sorted(method.heads() - set(heads)):
-        raise ConfigError(f"an encoder passes through '{name}': config.decoders.{name} needs 'out'")
     for name, code in method.encoded.items():
         if code.mask is not None and not network.towers[code.encoder.tower].masking:
             raise ConfigError(
@@ -215,7 +213,9 @@ def build_network(
 
 
 def _wanted(method: Method, nodes: Mapping[str, Any]) -> dict[str, int]:
-    """How wide each decoder's prediction has to be."""
+    """How wide each decoder's prediction has to be; refuses heads without a width of their own."""
+    for name in sorted(method.heads() - nodes.keys()):
+        raise ConfigError(f"an encoder passes through '{name}': config.decoders.{name} needs 'out'")
     try:
         return method.decoders(nodes)
     except ValueError as error:  # terms of different widths share one

@@ -16,8 +16,8 @@
 # From a folder of pictures to features of one's own, in one command and three lines. The folder is
 # drawn here, so that the page can be run anywhere; put the path of yours in its place.
 #
-# The sizes are those of minutes on two cores. `M3I_NOTEBOOK=tiny` in the environment makes them as
-# small as they go, to see that all of it runs.
+# `M3I_NOTEBOOK=tiny` in the environment makes all sizes as small as they go, to see that all of it
+# runs.
 
 # %%
 import os

@@ -14,8 +14,8 @@
 # # What did my encoder learn
 #
 # Three looks inside an encoder, beside the same encoder as it was drawn: how far its heads attend,
-# how alike its blocks are, and which parts of a picture it tells apart. The encoder here is one of
-# two minutes, pre-trained by MAE on drawn shapes; put the work directory of yours in its place.
+# how alike its blocks are, and which parts of a picture it tells apart. The encoder here is a small
+# one, pre-trained by MAE on drawn shapes; put the work directory of yours in its place.
 
 # %%
 import os
@@ -55,8 +55,8 @@ images = np.stack([np.asarray(Image.open(f).resize((side, side))) for f in files
 #
 # `apply` is a pure function, and takes what is to be asked of each block's attention: here the mean
 # distance, in pixels, between a patch and what it attends to
-# ([Xie et al. 2023](https://arxiv.org/abs/2205.13543)). Heads of an encoder as drawn attend evenly
-# to all; heads that attend near have learned that pixels hang together.
+# ([Xie et al. 2023](https://arxiv.org/abs/2205.13543)). Heads of an encoder as drawn attend to
+# all nearly alike; heads that attend near have learned that pixels hang together.
 
 # %%
 from m3i_jax.analysis.attention import attention_distance

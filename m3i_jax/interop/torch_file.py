@@ -36,6 +36,8 @@ def read(file: str | Path, *, part: str = "") -> dict[str, np.ndarray]:
     Raises:
       ConfigError: no torch, one that is not safe, no such part, or anything but tensors.
     """
+    if Path(file).exists() and not Path(file).is_file():  # a pipe would be waited for
+        raise ConfigError(f"'{file}' is no ordinary file")
     try:
         import torch
     except ImportError as error:
@@ -47,8 +49,6 @@ def read(file: str | Path, *, part: str = "") -> dict[str, np.ndarray]:
         raise ConfigError(
             f"torch {torch.__version__} can be made to run code by a file; install 2.10 or newer"
         )
-    if Path(file).exists() and not Path(file).is_file():  # a pipe would be waited for
-        raise ConfigError(f"'{file}' is no ordinary file")
     try:
         content = plain(_content(torch, file))
     except Exception as error:  # whatever is wrong, the file cannot be read

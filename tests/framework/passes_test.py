@@ -79,6 +79,7 @@ def test_views_that_are_encoded_together_are_one_pass(toy, views, key):
     for v in "ab":
         assert not np.array_equal(found["a"].pooled, wanted["b"].pooled)
         for part in ("tokens", "pooled", "pre_head_tokens"):
+            # Sums of numbers of size one, which another compiler adds in another order: 4 ulps.
             np.testing.assert_allclose(
-                getattr(found[v], part), getattr(wanted[v], part), rtol=1e-6, atol=1e-7
+                getattr(found[v], part), getattr(wanted[v], part), rtol=1e-6, atol=5e-7
             )

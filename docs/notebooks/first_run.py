@@ -45,8 +45,8 @@ print(len(contents), "pictures:", contents[0], "to", contents[-1])
 # %%
 length = ["--steps", "2"] if TINY else ["--epochs", "20"]
 command = [sys.executable, "-m", "m3i_jax", "pretrain", "photos", *length, "--workdir", "run"]
-done = subprocess.run(command, text=True, capture_output=True)
-print(done.stdout or done.stderr)
+done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+print(done.stdout)
 assert not done.returncode
 
 # %% [markdown]

@@ -78,8 +78,7 @@ for (name, encoder), mark in zip(encoders.items(), "ox", strict=True):
     block = np.arange(1, len(heads) + 1)[:, None].repeat(heads.shape[1], 1)
     ax.plot(block.ravel(), heads.ravel(), mark, label=name)
 ax.set(xlabel="block", ylabel="attention distance, pixels", xticks=range(1, len(heads) + 1))
-ax.legend()
-figure
+_ = ax.legend()
 
 # %% [markdown]
 # ## How alike its blocks are
@@ -99,8 +98,7 @@ for ax, (name, encoder) in zip(axes, encoders.items(), strict=True):
     numbers = range(len(blocks))
     ax.set(title=name, xticks=numbers, xticklabels=[n + 1 for n in numbers], xlabel="block",
            yticks=numbers, yticklabels=[n + 1 for n in numbers])  # fmt: skip
-figure.colorbar(shown, ax=axes, label="CKA")
-figure
+_ = figure.colorbar(shown, ax=axes, label="CKA")
 
 # %% [markdown]
 # ## What it tells apart

@@ -21,7 +21,7 @@ def per_image(run: Run) -> float:
     compiler fuses and recomputes as it likes.
     """
     group = max((derived.group or 1 for derived in run.method.views.values()), default=1)
-    rows = math.lcm(group, 2)
+    rows = math.lcm(group, 64)  # of fewer no codebook of published size can start
     return (_kept(run, 2 * rows) - _kept(run, rows)) / rows
 
 

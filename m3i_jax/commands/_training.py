@@ -20,7 +20,9 @@ def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int
 
     deliberate: keys that are changed on purpose, see `going_on`.
     """
-    from m3i_jax.training import assemble, pacing, reading
+    import jax
+
+    from m3i_jax.training import assemble, log, pacing, reading
 
     processes.join()
     compiled.keep()
@@ -46,6 +48,8 @@ def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int
         also = dict(source=read(), deliberate=deliberate)
         status = start(parts, folder, watch=watch, before=check, **also)
         report.final()
+        if not jax.process_index():
+            pacing.learned(config, log.read(Path(folder) / log.METRICS), paces())
         return status
 
 
@@ -77,7 +81,8 @@ def _tell(config: Config, folder: Any, read: Callable[[], Any]) -> None:
     start = max(place.steps(folder), default=0)
     if start < run.total and not jax.process_index():
         length = config.duration if supposed.duration != config.duration else ""
-        LOG.info("%s", outlook(run, source, Path(folder), start=start, length=length))
+        also = dict(start=start, length=length, rate=pacing.known(config, paces()))
+        LOG.info("%s", outlook(run, source, Path(folder), **also))
 
 
 def show(data: ConfigDict) -> str:

@@ -13,7 +13,10 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
+import statistics
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +42,7 @@ MAKES_A_STEP = (
     "image", "batch", "accumulate", "dtype", "weighting",
 )  # fmt: skip
 ALIKE = 0.15  # that close to the guess its program is the run's, and compiled
+RATE, ENOUGH = "perf/images_per_second", 3  # in so many lines of a log
 WARM = 3  # steps that are not timed: the first compiles, two more take batches read meanwhile
 FEWEST = 20  # steps of a run, however few minutes it has
 ASIDE = 0.06  # share of the time that monitors, pictures and checkpoints take
@@ -76,12 +80,37 @@ def supposed(config: Config, memory: Path) -> Config:
     minutes = lengths.minutes(config.duration)
     if minutes is None:
         return config
+    rate = known(config, memory) or GUESS
+    steps = round(rate * minutes) if rate < INT32 / minutes else round(GUESS * minutes)
+    return replace(config, duration=f"{max(FEWEST, steps)} steps")
+
+
+def known(config: Config, memory: Path) -> float | None:
+    """Steps a minute that such a config has made on this machine; None where it never has.
+
+    memory: see `supposed`.
+    """
     try:
         rate = float(jsonfile.read(_remembered(config, memory))["steps"])
     except (OSError, ValueError, TypeError, KeyError):  # none yet, or not ours
-        rate = GUESS
-    steps = round(rate * minutes) if 0 < rate < INT32 / minutes else round(GUESS * minutes)
-    return replace(config, duration=f"{max(FEWEST, steps)} steps")
+        return None
+    return rate if 0 < rate < math.inf else None
+
+
+def learned(config: Config, rows: Iterable[Mapping[str, Any]], memory: Path) -> None:
+    """Keeps how fast a run was, by the lines of its log, for the next one of such steps.
+
+    memory: see `supposed`.
+    """
+    rates = [float(row[RATE]) for row in rows if RATE in row]
+    if len(rates) >= ENOUGH and 0 < (rate := statistics.median(rates)) < math.inf:
+        _remember(config, memory, 60 * rate / config.batch / (1 + ASIDE))
+
+
+def _remember(config: Config, memory: Path, steps: float) -> None:
+    with contextlib.suppress(OSError):  # it is no reason not to train
+        memory.mkdir(parents=True, exist_ok=True)
+        storage.publish(_remembered(config, memory), json.dumps({"steps": steps}).encode())
 
 
 def _remembered(config: Config, memory: Path) -> Path:
@@ -122,11 +151,7 @@ def fixed(config: Config, workdir: str | Path, source: Any, *, memory: Path) -> 
     with storage.writing(workdir):
         Path(workdir).mkdir(parents=True, exist_ok=True)
         storage.publish(Path(workdir) / FILE, (json.dumps(record, indent=2) + "\n").encode())
-    with contextlib.suppress(OSError):  # it is no reason not to train
-        memory.mkdir(parents=True, exist_ok=True)
-        storage.publish(
-            _remembered(config, memory), json.dumps({"steps": steps / minutes}).encode()
-        )
+    _remember(config, memory, steps / minutes)
     return replace(config, duration=duration)
 
 

@@ -47,6 +47,21 @@ def test_a_run_that_goes_on_reads_what_was_measured(config, tmp_path, monkeypatc
     )
 
 
+def test_a_run_says_how_fast_the_next_one_will_be(config, tmp_path):
+    rows = [{"step": n, pacing.RATE: rate} for n, rate in enumerate((90.0, 3.0, 100.0, 110.0))]
+    pacing.learned(config, rows[:2], tmp_path)
+    assert pacing.known(config, tmp_path) is None, "two lines are none"
+    pacing.learned(config, [{"step": 0}, *rows], tmp_path)
+    right = 60 * 95.0 / config.batch / (1 + pacing.ASIDE)
+    assert pacing.known(config, tmp_path) == pytest.approx(right)
+    longer = replace(config, duration="900 steps")
+    assert pacing.known(longer, tmp_path) == pytest.approx(right)
+    for text in ('{"steps": NaN}', '{"steps": -1}', "[]", "x"):
+        pacing._remembered(config, tmp_path).write_text(text)
+        assert pacing.known(config, tmp_path) is None
+        assert pacing.supposed(config, tmp_path).duration == f"{2 * pacing.GUESS} steps"
+
+
 def test_minutes_are_a_length_of_a_run_alone(config):
     assert lengths.minutes("2 minutes") == 2.0 and lengths.minutes("2 epochs") is None
     with pytest.raises(ConfigError, match="which only config.duration can be"):

@@ -11,17 +11,27 @@ from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import Source
 from m3i_jax.training import schema
 from m3i_jax.training.assemble import Run
+from m3i_jax.training.log import duration
 from m3i_jax.training.planning import flops, peaks
 
 UNITS = ("", "k", "M", "G", "T", "P", "E")
 
 
-def outlook(run: Run, source: Source, workdir: Path, *, start: int, length: str = "") -> str:
+def outlook(
+    run: Run,
+    source: Source,
+    workdir: Path,
+    *,
+    start: int,
+    length: str = "",
+    rate: float | None = None,
+) -> str:
     """Images, lengths, network, memory, disk, devices and place of a run, as lines.
 
     Of shapes alone, so that it is said at once; what takes a trace and a program is in `needs`.
 
     start: step that it goes on from.
+    rate: steps a minute that such a run has made on this machine, where one has.
     length: what the run is long where that is not known in steps yet, such as "8 minutes".
     """
     config, state = run.config, _bytes(run)
@@ -35,13 +45,20 @@ def outlook(run: Run, source: Source, workdir: Path, *, start: int, length: str 
         f"as many of {config.batch} images as {length} hold; a few are timed first",
         "network": f"{config.encoder['name']}, {short(_count(run))} parameters are trained, "
         f"of images of {config.image} pixels in {config.dtype}",
-        "time": length or "said with the first lines",
+        "time": length or _time(run.total - start, rate),
         "memory": f"{short(state)}B of state; what a step holds is known once it is compiled",
         "disk": f"{saves.keep + 1} checkpoints of about {short(state)}B",
         "devices": f"{run.mesh.size} {jax.devices()[0].device_kind}, {cores.usable()} cores",
         "results": f"{workdir}/report.html, {workdir}/metrics.jsonl",
     }  # fmt: skip
     return "\n".join(["what will happen:", *(f"  {k:11} {v}" for k, v in lines.items())])
+
+
+def _time(steps: int, rate: float | None) -> str:
+    """How long so many steps take, where it is known how many a minute has."""
+    if rate is None:
+        return "said with the first lines"
+    return f"{duration(60 * steps / rate)} and the compilation, as such steps took here before"
 
 
 def needs(run: Run, program: Any, traced: Any, *, steps: int) -> str:

@@ -22,6 +22,9 @@ def test_figures_are_those_of_the_run(tmp_path):
     assert "30 to 90, of 64 images: 3840 in all, 96 passes" in said
     trained = sum(x.size for x in jax.tree.leaves(run.abstract.params))
     assert f"{short(trained)} parameters" in said and f"{tmp_path}/report.html" in said
+    assert "time        said with the first lines" in said
+    said = outlook(run, source, tmp_path, start=30, rate=12.0)
+    assert "time        5m 00s and the compilation" in said
     said = outlook(run, source, tmp_path, start=0, length="4 minutes")
     assert "as many of 64 images as 4 minutes hold" in said and "90" not in said
 

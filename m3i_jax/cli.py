@@ -7,7 +7,7 @@ Exit status of a program:
 
      0  done
      2  a command line or a config that cannot be run
-    65  too much of the data cannot be read
+    65  too much of the data cannot be read, or some of what was asked cannot be measured
     69  another process of the run is gone, or its steps no longer end
     70  the training has left the finite numbers; what was saved before stays
     71  devices that hold copies of one state hold different ones; what was saved before stays

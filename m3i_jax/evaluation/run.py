@@ -8,12 +8,13 @@ from typing import Any
 
 import jax
 
-from m3i_jax.evaluation import datasets
+from m3i_jax.evaluation import datasets, refusals
 from m3i_jax.evaluation.datasets import Data
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.intervals import wilson
 from m3i_jax.evaluation.models import Model
+from m3i_jax.evaluation.refusals import Place, Refusal
 from m3i_jax.evaluation.results import Result, named, write
 from m3i_jax.evaluation.tasks import Measured, Task, written
 from m3i_jax.training.starts import versions
@@ -25,27 +26,37 @@ def measured(tasks: Sequence[Task], evaluation: Evaluation) -> Iterator[Result]:
     """One result per task, as they come, on the same features; one that cannot be had is skipped.
 
     Raises:
-      NotMeasurable: at the end, why there is none of some tasks. Of raw pixels, which have no heads
-        of their own, only the log says so.
+      NotMeasurable, ConfigError: at the end, why there is none of some tasks, see `refusals.end`.
     """
-    refused = []
+    found, refused = [], []
+    for result in _tried(tasks, evaluation, refused):
+        found.append(_place(result))
+        yield result
+    refusals.end(refused, found)
+
+
+def _tried(
+    tasks: Sequence[Task], evaluation: Evaluation, refused: list[Refusal]
+) -> Iterator[Result]:
+    """The results that can be had; why others cannot is added to `refused`."""
+    pixels = evaluation.model.network is None
     for number, task in enumerate(tasks, 1):
         LOG.info("task %d of %d: %s", number, len(tasks), task.title)
         try:
             yield _result(task, evaluation)
-        except NotMeasurable as error:  # other tasks may not want what this one lacks
-            if evaluation.model.network is None:
+        except refusals.Lacking as error:  # other tasks may not want what this one lacks
+            expected = pixels and isinstance(error, NotMeasurable)
+            if expected:
                 LOG.warning("%s", error)
             else:
-                LOG.info("it cannot be measured; the end says why")
-                refused.append(str(error))
-    _refuse(refused)
+                LOG.info("it cannot be measured")
+            place = Place(written(task), evaluation.model.name, evaluation.data.name)
+            refused.append(Refusal(place, error, expected))
 
 
-def _refuse(refused: list[str]) -> None:
-    """Raises NotMeasurable with all sentences, if there are any."""
-    if refused:
-        raise NotMeasurable("; ".join(dict.fromkeys(refused)))
+def _place(result: Result) -> Place:
+    """Where in the table a result is."""
+    return Place(result.task, result.model, result.data)
 
 
 def _result(task: Task, evaluation: Evaluation) -> Result:
@@ -97,20 +108,18 @@ def evaluated(
       settings: of `Evaluation`: `pool`, `train_limit`, `test_limit`, ...
 
     Raises:
-      NotMeasurable: at the end, why some results are lacking.
+      NotMeasurable, ConfigError: at the end, why some results are lacking, see `refusals.end`.
     """
-    first, refused = jax.process_index() == 0, []
+    first, found, refused = jax.process_index() == 0, [], []
     for model in compared:
         for of in on or [datasets.of_run(model)]:
             LOG.info("%s on %s", model.name, of.name)
-            try:
-                for result in measured(tasks, Evaluation(model, of, **settings)):
-                    if first:  # all processes have found the same
-                        write(place or model.workdir or ".", [result])
-                    yield result
-            except NotMeasurable as error:
-                refused.append(str(error))
-    _refuse(refused)
+            for result in _tried(tasks, Evaluation(model, of, **settings), refused):
+                if first:  # all processes have found the same
+                    write(place or model.workdir or ".", [result])
+                found.append(_place(result))
+                yield result
+    refusals.end(refused, found)
 
 
 def _intervals(task: Task, measures: Measured) -> dict[str, list[float]]:

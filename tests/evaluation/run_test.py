@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import protocol
 from m3i_jax.evaluation import datasets, models, results, run
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.tasks import Measured, Task
@@ -108,10 +110,33 @@ def test_raw_pixels_that_no_task_can_tell_end_no_evaluation(finished_run, caplog
     assert [result.branch for result in found] == ["ema", "untrained"]
     assert "the task wants heads" in caplog.text
     refused, kept = "ema", []
-    with pytest.raises(NotMeasurable, match="^the task wants heads$"):
+    lacking = f"^count of {finished_run}@8: the task wants heads$"
+    with pytest.raises(NotMeasurable, match=lacking):
         for result in run.evaluated([task("count", measure), *others], compared):
             kept.append((result.branch, result.task))
     assert kept == [
         ("ema", "more"), ("untrained", "count"), ("untrained", "more"),
         ("pixels", "count"), ("pixels", "more"),
     ], "what the others find is not lost"  # fmt: skip
+
+
+def test_data_that_lack_what_a_task_wants_end_nothing_that_is_asked_of_others(tmp_path):
+    def labels(evaluation):
+        protocol.require_labels(evaluation.source("train"), split="train", what="the task")
+        return Measured({"rows": 2.0})
+
+    bare, sorted_ = Nothing(), Nothing()
+    bare.classes, sorted_.account = (), protocol.Account(labelled=2)
+    plain = datasets.Data("plain", lambda split, classes: bare)
+    on = [plain, datasets.Data("sorted", lambda split, classes: sorted_)]
+    wanting, place = task("labels", labels), tmp_path / "all.jsonl"
+    tasks = [wanting, task("any", lambda evaluation: Measured({"rows": 1.0}))]
+    compared = [models.RAW._replace(image=8), models.RAW._replace(image=8, name="other")]
+    why = "the task needs classes, but the train split has no classes: it is not .* for each$"
+    with pytest.raises(NotMeasurable, match=f"^labels on plain: {why}"):
+        run.evaluate(tasks, compared[:1], on=on, place=place)
+    found = [(result.data, result.task) for result in results.read(place)]
+    assert found == [("plain", "any"), ("sorted", "labels"), ("sorted", "any")]
+    with pytest.raises(ConfigError, match=f"^{why}"):  # of all that is asked: said once
+        run.evaluate([wanting], compared, on=[plain], place=place)
+    assert len(results.read(place)) == len(found)

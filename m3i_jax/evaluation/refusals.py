@@ -10,7 +10,10 @@ Lacking = (NotMeasurable, ConfigError)  # what a model or its data lack for a ta
 
 
 class Place(NamedTuple):
-    """One cell of the table: what was asked of which model on which data, as tables call them."""
+    """One cell of the table: what was asked of which model on which data, as tables call them.
+
+    data: "" where nothing says which.
+    """
 
     task: str
     model: str
@@ -82,4 +85,5 @@ def _named(block: tuple[tuple[str, ...], ...], whole: Sequence[set[str]]) -> str
     """Such as "knn, linear of runs/mae@9 on photos", without what is all that was asked."""
     words = ("", "of ", "on ")
     parts = zip(words, block, whole, strict=True)
-    return " ".join(word + ", ".join(names) for word, names, all_ in parts if set(names) != all_)
+    some = ((word, names) for word, names, all_ in parts if {*names} not in (all_, {""}))
+    return " ".join(word + ", ".join(names) for word, names in some)

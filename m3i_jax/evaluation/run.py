@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import datasets, refusals
 from m3i_jax.evaluation.datasets import Data
 from m3i_jax.evaluation.evaluation import Evaluation
@@ -112,7 +113,7 @@ def evaluated(
     """
     first, found, refused = jax.process_index() == 0, [], []
     for model in compared:
-        for of in on or [datasets.of_run(model)]:
+        for of in on or _own(model, tasks, refused):
             LOG.info("%s on %s", model.name, of.name)
             for result in _tried(tasks, Evaluation(model, of, **settings), refused):
                 if first:  # all processes have found the same
@@ -120,6 +121,15 @@ def evaluated(
                 found.append(_place(result))
                 yield result
     refusals.end(refused, found)
+
+
+def _own(model: Model, tasks: Sequence[Task], refused: list[Refusal]) -> list[Data]:
+    """The data of the run that a model is of; [] where it is of none, and why goes to `refused`."""
+    try:
+        return [datasets.of_run(model)]
+    except ConfigError as error:
+        refused += [Refusal(Place(written(task), model.name, ""), error) for task in tasks]
+        return []
 
 
 def _intervals(task: Task, measures: Measured) -> dict[str, list[float]]:

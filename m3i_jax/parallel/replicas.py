@@ -2,8 +2,7 @@
 
 A step gives every copy of a parameter the same change, so copies stay equal to the bit, until a
 device computes or keeps something wrong without a word; then they drift apart for ever, and nothing
-else shows it. Hochschild et al. 2021, Cores that don't count, https://doi.org/10.1145/3458336.3465297;
-of training at scale, the Gemini report, https://arxiv.org/abs/2312.11805, §4.
+else shows it. Hochschild et al. 2021, Cores that don't count, https://doi.org/10.1145/3458336.3465297.
 """
 
 import itertools

@@ -4,8 +4,7 @@
 
 What was computed and is lost with a process, and the time until the next start, count for nothing:
 a line of the log that is dropped at a resume takes its seconds with it. So the sums stand in the
-log, and whoever goes on goes on from the last line that is left. The word and the measure are of
-https://cloud.google.com/blog/products/ai-machine-learning/goodput-metric-as-measure-of-ml-productivity.
+log, and whoever goes on goes on from the last line that is left.
 """
 
 import time

@@ -1,11 +1,17 @@
 """What tests of refusals have in common."""
 
+import pathlib
+import re
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 
 import pytest
 
 from m3i_jax import config_file
+from m3i_jax.build import UserError
 from m3i_jax.training.config import Config
+
+Case = tuple[Callable[[pathlib.Path], object], str]
 
 
 def written(path, text):
@@ -32,3 +38,15 @@ def told(call, *changes):
         for module, name, value in changes:
             patch.setattr(module, name, value)
         call()
+
+
+def named(**groups: Mapping[str, Case]) -> dict[str, Case]:
+    """All cases, what provokes a refusal and what its sentence has, by their group and name."""
+    return {f"{kind} {name}": one for kind, of in groups.items() for name, one in of.items()}
+
+
+def refused(case: Case, place: pathlib.Path) -> None:
+    """Asserts that a case is refused with its sentence; `place` is a folder for what it writes."""
+    provoke, sentence = case
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        provoke(place)

@@ -1,13 +1,11 @@
 """Sentences of refusal that no other test meets, of commands and of rare places, each once."""
 
-import re
 from types import SimpleNamespace
 
 import jax
 import pytest
 
 from m3i_jax.analysis import cim
-from m3i_jax.build import UserError
 from m3i_jax.checkpoints import weights
 from m3i_jax.commands import (
     _cuts,
@@ -31,7 +29,7 @@ from m3i_jax.training import (
     session,
 )
 from m3i_jax.training.planning import ahead
-from tests.refusals import said, told, written
+from tests.refusals import named, refused, said, told, written
 
 COMMANDS = {
     "cuts of two data sets": (
@@ -241,15 +239,9 @@ def too_large():
     )
 
 
-ALL = {
-    f"{kind} {name}": one
-    for kind, of in {"commands": COMMANDS, "rest": REST}.items()
-    for name, one in of.items()
-}
+ALL = named(commands=COMMANDS, rest=REST)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_it_is_refused_with_a_sentence(name, tmp_path):
-    provoke, sentence = ALL[name]
-    with pytest.raises(UserError, match=re.escape(sentence)):
-        provoke(tmp_path)
+    refused(ALL[name], tmp_path)

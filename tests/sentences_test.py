@@ -1,7 +1,6 @@
 """Sentences of refusal that no other test meets, of configs, data and parts, each provoked once."""
 
 import json
-import re
 from types import SimpleNamespace
 
 import jax
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 
 from m3i_jax import config_file, methods
-from m3i_jax.build import UserError
 from m3i_jax.checkpoints import checkpoint
 from m3i_jax.commands import (
     _automatic,
@@ -39,7 +37,7 @@ from m3i_jax.training import (
     pacing,
     schedules,
 )
-from tests.refusals import config, written
+from tests.refusals import config, named, refused, written
 
 CONFIGS = {
     "no JSON": (lambda at: config_file.read(str(written(at / "a.json", "{"))), "cannot be read"),
@@ -242,15 +240,9 @@ def timed_by_two(at):
         pacing.fixed(config(duration="2 minutes"), at, lambda: None, memory=at)
 
 
-ALL = {
-    f"{kind} {name}": one
-    for kind, of in {"configs": CONFIGS, "data": DATA, "parts": PARTS}.items()
-    for name, one in of.items()
-}
+ALL = named(configs=CONFIGS, data=DATA, parts=PARTS)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_it_is_refused_with_a_sentence(name, tmp_path):
-    provoke, sentence = ALL[name]
-    with pytest.raises(UserError, match=re.escape(sentence)):
-        provoke(tmp_path)
+    refused(ALL[name], tmp_path)

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from m3i_jax import losses, masks, methods, shipped
-from m3i_jax.framework import distributions, targets
+from m3i_jax.framework import assignments, distributions, targets
 from m3i_jax.methods import forms
 from tests import published_test as published
 
@@ -121,6 +121,7 @@ def test_what_comes_from_a_paper_says_which():
     public = (
         [getattr(losses, name) for name in losses.__all__]
         + list(drawn(masks).values())
+        + list(defined(assignments).values())
         + list(defined(targets).values())
         + list(defined(distributions).values())
         + list(methods.METHODS.values())

@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+from m3i_jax.framework.assignments import Assignment, balancing, centring, sharpening
 from m3i_jax.framework.codes import (
     Encoder,
     EncoderInput,
@@ -59,7 +60,6 @@ from m3i_jax.framework.targets import (
     attentive,
     averaged,
     before,
-    centred,
     last_layers,
     layered,
     quantized,

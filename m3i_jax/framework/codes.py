@@ -51,7 +51,6 @@ class Slot(NamedTuple):
     source: tower whose weights, loaded from a file, bring this state, too.
     behind: weights, tower and heads whose codes it is about; () = of whatever names it.
     least: tokens that the first batch has to bring.
-    keeps: how it keeps the target from collapsing, in a word; "" = not at all.
     """
 
     name: str
@@ -64,7 +63,6 @@ class Slot(NamedTuple):
     source: str | None = None
     behind: tuple = ()
     least: int = 0
-    keeps: str = ""
 
 
 class Encoder(NamedTuple):
@@ -84,6 +82,8 @@ class Encoder(NamedTuple):
     blocks: number of blocks that the tower needs at least.
     represents: "features" of a network, or what else: "pixels", "replaced cells".
     normalization: of the pixels, see `pixels`.
+    keeps: how it keeps what predicts it from collapsing, in a word; "" = not at all.
+    batchwise: whether a code depends on other rows of the batch.
     """
 
     name: str
@@ -100,6 +100,8 @@ class Encoder(NamedTuple):
     blocks: int = 0
     represents: str = "features"
     normalization: str = ""
+    keeps: str = ""
+    batchwise: bool = False
 
 
 LastMomentum = Annotated[float, Range(0.5, 1, why="with less it is the network of a few steps")]

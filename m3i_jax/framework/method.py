@@ -304,6 +304,8 @@ class Method:
                 reasons[name] = "its regulariser is a statistic of the batch"
             elif any(slot.batchwise for encoder in ends for slot in encoder.slots):
                 reasons[name] = "its target keeps a statistic of the batch"
+            elif any(encoder.batchwise for encoder in ends):
+                reasons[name] = "its target is assigned by the whole batch"
             elif parts & {term.decoder, *(part for e in ends for part in (e.tower, *e.heads))}:
                 reasons[name] = "its encoder or decoder normalises over the batch"
         return reasons

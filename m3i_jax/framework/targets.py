@@ -3,16 +3,15 @@
 Each function wraps an encoder; those that remember something between steps bring a `Slot`.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from m3i_jax import losses, normalize, quantize, renamed
+from m3i_jax import normalize, quantize, renamed
 from m3i_jax.build import ConfigError
+from m3i_jax.framework.assignments import Assignment
 from m3i_jax.framework.codes import Encoder, Slot, _keep, _names, behind, refined, then
-from m3i_jax.types import Array, Features, Scalar
+from m3i_jax.types import Array, Features
 
 
 def standardize(encoder: Encoder) -> Encoder:
@@ -131,55 +130,47 @@ def queue(
     return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
 
 
-def temperature_at(ramp: float | tuple) -> Callable[[Scalar], Scalar]:
-    """(progress) -> τ: a number, or (start, end, share): linearly over that share of the training.
-
-    (start, end, share, n) does it in n equal steps, of which the first is at `start` and the last
-    at `end`, which stays: DINO's 30 epochs, in each of which τ is constant (docs/methods.md#dino).
-
-    Raises:
-      ValueError: a temperature that is not positive, a share or a number of steps that is none.
-    """
-    if isinstance(ramp, int | float):
-        ramp = (ramp, ramp, 1.0)
-    if len(ramp) not in (3, 4):
-        raise ValueError(
-            f"a temperature is a number, (start, end, share) or with steps, not {ramp}"
-        )
-    start, end, share, *steps = ramp
-    if not (start > 0 and end > 0 and 0 < share <= 1) or any(n != int(n) or n < 2 for n in steps):
-        raise ValueError(
-            f"a ramp of temperatures is {tuple(ramp)}, expected two positive ones, a share of the "
-            "training and, if any, 2 or more whole steps"
-        )
-
-    def at(progress):
-        if start == end:
-            return start
-        if not steps:
-            return start + (end - start) * jnp.minimum(progress / share, 1.0)
-        # Progress counts the step itself; the margin is for the rounding of its division.
-        done = jnp.ceil(progress / share * steps[0] - 1e-4) - 1.0
-        return start + (end - start) * jnp.clip(done / (steps[0] - 1), 0.0, 1.0)
-
-    return at
-
-
-def centred(
+def assigned(
     encoder: Encoder,
+    pooled: Assignment | None = None,
     *,
-    temperature: float | tuple = 0.04,
-    momentum: float = 0.9,
-    centring: bool = True,
+    tokens: Assignment | None = None,
     name: str = "centre",
 ) -> Encoder:
-    """Sharpened, centred assignment: softmax((logits − c)/τ), c ← m c + (1−m) mean.
+    """Shares of prototypes, of an encoder whose codes are logits over them.
 
-    DINO (Caron et al. 2021, Eq. 1 and 4, https://arxiv.org/abs/2104.14294).
-    The encoder's pooled code are logits over prototypes; `centring` off is the broken variant.
-    temperature: τ, or a ramp of it, see `temperature_at`.
+    DINO and MSN assign pooled codes, iBOT tokens beside them, each kind with a centre of its own:
+    docs/methods.md#assignments-to-prototypes.
+
+    pooled, tokens: how each is assigned; None leaves it out.
+    name: of the centre, if there is one; that of tokens is "dense_" and it.
     """
-    tau = temperature_at(temperature)
+    parts = {"pooled": (name, pooled), "tokens": (f"dense_{name}", tokens)}
+    parts = {field: part for field, part in parts.items() if part[1] is not None}
+
+    def apply(inputs):
+        features, updates = encoder.apply(inputs)
+        shares = {}
+        for field, (slot, how) in parts.items():
+            logits = getattr(features, field)
+            shares[field] = how.shares(logits, inputs.states.get(slot), inputs.progress)
+            if how.momentum is not None:
+                # Of this batch, for the steps to come: it would see itself in its own centre.
+                updates |= {slot: logits.mean(tuple(range(logits.ndim - 1)))}
+        return Features(**shares), updates
+
+    slots = [
+        _centre(slot, how, encoder) for slot, how in parts.values() if how.momentum is not None
+    ]
+    kinds = [how for _, how in parts.values()]
+    keeps = ", ".join(dict.fromkeys(how.keeps for how in kinds if how.keeps))
+    whole = encoder.batchwise or any(how.batchwise for how in kinds)
+    slots = (*encoder.slots, *slots)
+    return encoder._replace(apply=apply, slots=slots, keeps=keeps, batchwise=whole)
+
+
+def _centre(name: str, how: Assignment, encoder: Encoder) -> Slot:
+    """The running mean (K,) of logits, from 0."""
 
     def init(key, network, owned):
         return jnp.zeros((encoder.width(network.nodes),), jnp.float32)
@@ -187,36 +178,9 @@ def centred(
     def update(owned, state, updates, progress):
         # One mean (K,) for each code of the slot: their views count alike.
         mean = jnp.stack(updates).mean(0)
-        return momentum * state + (1.0 - momentum) * mean if centring else state
+        return how.momentum * state + (1.0 - how.momentum) * mean
 
-    def apply(inputs):
-        features, updates = encoder.apply(inputs)
-        logits = features.pooled
-        # The centre of the last step, not of this batch, which would see itself in it.
-        shares = losses.centred(logits, inputs.states[name], temperature=tau(inputs.progress))
-        return Features(pooled=shares), updates | {name: logits.mean(0)}
-
-    settings = (momentum, centring)
-    about = dict(behind=behind(encoder), keeps="centring")
-    slot = Slot(name, init, update, settings, batchwise=True, **about)
-    return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
-
-
-def assigned(encoder: Encoder, *, sharpen: float = 0.25, iterations: int = 3) -> Encoder:
-    """Sharpened Sinkhorn assignment to prototypes.
-
-    p⁺ ∝ p^(1/sharpen), then `iterations` of Sinkhorn over the global batch; 0 leaves them out.
-    The encoder's pooled code are logits over prototypes. MSN (Assran et al. 2022,
-    https://arxiv.org/abs/2204.07141); docs/methods.md#assignments-to-prototypes.
-    """
-
-    def assign(f: Features) -> Features:
-        shares = losses.sharpen(jax.nn.softmax(f.pooled, axis=-1), 1.0 / sharpen)
-        if iterations:
-            shares = losses.sinkhorn(shares, iterations=iterations)
-        return Features(pooled=shares)
-
-    return then(encoder, assign)
+    return Slot(name, init, update, (how.momentum,), batchwise=True, behind=behind(encoder))
 
 
 def _codebook(encoder: Encoder, vocabulary: int):

@@ -69,7 +69,7 @@ def _regularizer(term: Term, y) -> str:
     names = []
     if term.predict.candidates in ("categories", "texts", "samples"):
         names.append(f"negative {term.predict.candidates}")
-    names += [slot.keeps for slot in y.encoder.slots if slot.keeps]
+    names += [y.encoder.keeps] if y.encoder.keeps else []
     if term.regularize:
         names.append(term.regularize.name)
     if y.encoder.stop_gradient and y.encoder.represents != "pixels":

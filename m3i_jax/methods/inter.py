@@ -179,7 +179,7 @@ def dino(
     """
     heads = ("projector", "prototypes")
     target = target or fw.ema(heads=heads, momentum=0.996)
-    target = fw.centred(target, temperature=target_temperature, centring=centring)
+    target = fw.assigned(target, fw.centring(temperature=target_temperature, on=centring))
     inputs = ["a", "b", *(f"l{i}" for i in range(local))]
     codes = {f"x_{v}": Code(v, fw.online(heads=heads)) for v in inputs}
     codes |= {f"y_{v}": Code(v, target) for v in ("a", "b")}
@@ -211,9 +211,8 @@ def msn(
     entropy_weight: of ln K − H(p̄).
     """
     target = target or fw.ema(heads="projector", momentum=0.996)
-    target = fw.assigned(
-        fw.shared_heads(target, "prototypes"), sharpen=sharpen, iterations=sinkhorn
-    )
+    target = fw.shared_heads(target, "prototypes")
+    target = fw.assigned(target, fw.sharpening(sharpen=sharpen, iterations=sinkhorn))
     x = fw.online(heads=("projector", "prototypes"))
     mask = Masking(masks.rows_alike, hidden, exact=masks.count_up)
     small = fw.online(heads=("projector", "prototypes"), together=True)

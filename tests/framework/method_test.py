@@ -60,7 +60,11 @@ def test_an_average_is_always_kept():
     assert "ema" in methods.m3i().slots
 
 
-@pytest.mark.parametrize("state", [fw.queue, fw.centred, fw.quantized, fw.visual_tokens])
+def centred(encoder, **name):
+    return fw.assigned(encoder, fw.centring(), **name)
+
+
+@pytest.mark.parametrize("state", [fw.queue, centred, fw.quantized, fw.visual_tokens])
 def test_one_state_is_not_about_the_codes_of_two_heads(state):
     one, other = (Code("a", state(fw.ema(heads=h))) for h in ("projector", "prototypes"))
     with pytest.raises(ValueError, match="wanted for the codes of .*projector.*prototypes.*`name`"):

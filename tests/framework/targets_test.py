@@ -7,7 +7,6 @@ import pytest
 
 from m3i_jax import framework as fw
 from m3i_jax import methods, quantize
-from m3i_jax.framework.targets import temperature_at
 
 
 def code(encoder, toy, views, key, *, steps=1):
@@ -59,56 +58,29 @@ def test_the_queue_holds_earlier_codes_not_this_batch(toy, views, key):
 def test_centred_shares_follow_the_mean_logits(toy, views, key):
     plain, _ = code(fw.ema(heads=("projector", "prototypes")), toy, views, key)
     encoder = fw.ema(heads=("projector", "prototypes"))
-    features, states = code(fw.centred(encoder, momentum=0.5), toy, views, key)
+    features, states = code(fw.assigned(encoder, fw.centring(momentum=0.5)), toy, views, key)
     np.testing.assert_allclose(features.pooled.sum(-1), 1.0, rtol=1e-5)
     np.testing.assert_allclose(states["centre"], 0.5 * plain.pooled.mean(0), rtol=1e-5)
-    _, states = code(fw.centred(encoder, centring=False), toy, views, key)
-    assert not np.any(states["centre"])
+    _, states = code(fw.assigned(encoder, fw.centring(on=False)), toy, views, key)
+    assert set(states) == {"ema"}
 
 
-def test_the_centred_temperature_warms_up(toy, views, key):
-    """DINO: .04 → .07 over 30 of 800 epochs, then .07."""
-    heads = ("projector", "prototypes")
-
-    def method(temperature):
-        target = fw.centred(fw.ema(heads=heads), temperature=temperature)
-        return fw.Method({"y": fw.Code("a", target)}, {})
-
-    params, states = fw.init(method(1.0), toy, key)
-
-    def shares(temperature, progress):
-        of_centre = method(temperature)
-        prepared = fw.prepare(of_centre, toy, views, key=key)
-        how = dict(train=True, key=key, progress=progress)
-        return fw.encode(of_centre, toy, params, states, prepared, **how)[0]["y"].pooled
-
-    ramp, end = (0.04, 0.07, 30 / 800), 30 / 800
-    for progress, tau in ((0.0, 0.04), (end / 3, 0.05), (end, 0.07), (0.5, 0.07)):
-        np.testing.assert_allclose(shares(ramp, progress), shares(tau, 0.0), rtol=2e-5, atol=1e-6)
-
-
-def test_a_ramp_of_steps_is_constant_in_each_epoch():
-    """DINO's linspace(.04, .07, 30)[epoch], then .07, at the first and last step of every epoch."""
-    per_epoch, total = 1251, 800 * 1251
-    table = np.r_[np.linspace(0.04, 0.07, 30), np.full(770, 0.07)]
-    epochs = np.r_[np.arange(40), 41:800:97, 799]
-    steps = np.r_[epochs * per_epoch, epochs * per_epoch + per_epoch - 1]
-    progress = jnp.asarray(steps + 1, jnp.float32) / total  # as `training.step` counts it
-    found = temperature_at((0.04, 0.07, 30 / 800, 30))(progress)
-    np.testing.assert_allclose(found, table[steps // per_epoch], rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "ramp", [0.0, (0.04, -1.0, 0.5), (0.04, 0.07, 0.0), (0.04, 0.07, 0.5, 1), (0.04, 0.07)]
-)
-def test_ramps_that_are_none_are_refused(ramp):
-    with pytest.raises(ValueError, match="temperature"):
-        fw.centred(fw.ema(), temperature=ramp)
+def test_tokens_are_assigned_by_a_centre_of_their_own(toy, views, key):
+    both = lambda f: f._replace(pooled=f.tokens[:, 0])  # noqa: E731
+    encoder = fw.then(fw.ema(), both)
+    plain, _ = code(encoder, toy, views, key)
+    how = fw.centring(momentum=0.5)
+    features, states = code(fw.assigned(encoder, how, tokens=how), toy, views, key)
+    assert features.tokens.shape == plain.tokens.shape
+    np.testing.assert_allclose(features.tokens.sum(-1), 1.0, rtol=1e-5)
+    for slot, codes in (("centre", plain.pooled), ("dense_centre", plain.tokens)):
+        mean = np.float64(codes).reshape(-1, codes.shape[-1]).mean(0)
+        np.testing.assert_allclose(states[slot], 0.5 * mean, rtol=1e-5, atol=1e-7)
 
 
 def test_assigned_shares_are_sharper_and_balanced(toy, views, key):
     encoder = fw.shared_heads(fw.ema(heads="projector"), "prototypes")
-    features, states = code(fw.assigned(encoder), toy, views, key)
+    features, states = code(fw.assigned(encoder, fw.sharpening()), toy, views, key)
     np.testing.assert_allclose(features.pooled.sum(-1), 1.0, rtol=1e-5)
     assert set(states["ema"]["decoders"]) == {"projector"}, "the prototypes are the online ones"
 

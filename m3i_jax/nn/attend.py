@@ -19,9 +19,9 @@ from m3i_jax.nn import packed
 from m3i_jax.types import Array
 
 # What computes the core. keep, recompute: by XLA, its weights kept for the backward pass or made
-# again. pallas: `packed`'s kernel, on TPUs. cudnn: NVIDIA's, on GPUs, in 16 bits. Of the kernels,
-# each where it can: neither knows biases or masks.
-CORES = ("auto", "keep", "recompute", "pallas", "cudnn")
+# again. pallas: `packed`'s kernel, on TPUs, for short rows. splash: the library's, there, for long
+# ones. cudnn: NVIDIA's, on GPUs, in 16 bits. Each where it can: no kernel knows biases or masks.
+CORES = ("auto", "keep", "recompute", "pallas", "splash", "cudnn")
 
 Heads = Float[Array, "*rows tokens heads dim"]
 Logits = Float[Array, "*rows heads queries keys"]
@@ -137,16 +137,19 @@ def chosen(core: str, *, plain: bool, tokens: int, width: int, dtype: DTypeLike)
 
     plain: whether it is self-attention without biases, masks and context.
     """
-    where = platform()
+    where, whole = platform(), packed.fits(tokens, width, dtype)
     if core == "auto":  # CPUs: products are dear, and memory is not
-        core = {"cpu": "keep", "tpu": "pallas"}.get(where, "recompute")
-    if (core, where) in (("pallas", "gpu"), ("cudnn", "cpu"), ("cudnn", "tpu")):
+        best = {"cpu": "keep", "tpu": "pallas" if whole else "splash"}
+        core = best.get(where, "recompute")
+    elsewhere = {"pallas": ("gpu",), "splash": ("gpu",), "cudnn": ("cpu", "tpu")}
+    if where in elsewhere.get(core, ()):
         raise ConfigError(
             f"attention '{core}' does not run on a {where.upper()}; "
             "take 'auto', or 'recompute', which runs on all"
         )
     kernel = {
-        "pallas": plain and packed.fits(tokens, width, dtype),
+        "pallas": plain and whole,
+        "splash": plain,
         "cudnn": plain and jnp.dtype(dtype).itemsize == 2,
     }
     return core if kernel.get(core, True) else "recompute"

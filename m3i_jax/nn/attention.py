@@ -15,6 +15,7 @@ from m3i_jax.nn.initial import Init
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.observe import attended
 from m3i_jax.nn.packed import attend_packed
+from m3i_jax.nn.splash import attend_long
 from m3i_jax.types import Array, ObserveAttention, Observed, Scores
 
 
@@ -46,6 +47,8 @@ Bias = Float[Array, "#batch #heads queries keys"]
 Cells = Int[Array, "batch tokens"]
 Context = Float[Array, "batch more dim"]
 Attended = Float[Array, "batch heads queries keys"]
+# Of TPUs: functions of heads, whether to interpret them (elsewhere), and (q|k|v) as projected.
+KERNELS = {"pallas": attend_packed, "splash": attend_long}
 
 
 class Shared(NamedTuple):
@@ -107,8 +110,8 @@ class Attention(nn.Module):
         tokens, width = qkv.shape[1], qkv.shape[2] // 3
         plain = not biases and mask is None and tokens == count
         core = chosen(self.core, plain=plain, tokens=tokens, width=width, dtype=self.dtype)
-        if core == "pallas":
-            return attend_packed(self.heads, platform() != "tpu", qkv)
+        if core in KERNELS:
+            return KERNELS[core](self.heads, platform() != "tpu", qkv)
         scale, q, k, v = self._of_heads(qkv, count)
         if core == "cudnn":
             y = jax.nn.dot_product_attention(q, k, v, scale=scale, implementation="cudnn")

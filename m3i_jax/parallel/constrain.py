@@ -51,7 +51,7 @@ def by_rows(fn: Callable, *arrays: Array) -> Any:
     """fn(*arrays), where each device does its own rows of dimension 0 and nothing is exchanged.
 
     For functions that treat every row by itself: the compiler is not asked how to split them.
-    Not to be differentiated through. Rows that `batch_sharded` leaves whole are done by all.
+    Rows that `batch_sharded` leaves whole are done by all.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1 or any(kind != AxisType.Auto for kind in mesh.axis_types):

@@ -61,7 +61,9 @@ def test_the_core_follows_backend_rows_and_length(monkeypatch):
         ("cpu", "auto", {}, "keep"),
         ("tpu", "auto", {}, "pallas"),
         ("tpu", "auto", {"plain": False}, "recompute"),
-        ("tpu", "auto", {"tokens": 4096}, "recompute"),
+        ("tpu", "auto", {"tokens": 1370}, "splash"),
+        ("tpu", "auto", {"tokens": 1370, "plain": False}, "recompute"),
+        ("tpu", "splash", {}, "splash"),
         ("gpu", "auto", {}, "recompute"),
         ("gpu", "cudnn", {}, "cudnn"),
         ("gpu", "cudnn", {"dtype": jnp.float32}, "recompute"),
@@ -69,7 +71,7 @@ def test_the_core_follows_backend_rows_and_length(monkeypatch):
     ):
         monkeypatch.setattr(attend, "platform", lambda where=where: where)
         assert attend.chosen(core, **row | given) == want
-    for where, core in (("gpu", "pallas"), ("cpu", "cudnn")):
+    for where, core in (("gpu", "pallas"), ("gpu", "splash"), ("cpu", "cudnn")):
         monkeypatch.setattr(attend, "platform", lambda where=where: where)
         with pytest.raises(ConfigError, match=f"attention '{core}' does not run on a"):
             attend.chosen(core, **row)

@@ -89,9 +89,9 @@ def _compiled(config: Config) -> None:
         LOG.warning("%s", sentence)
     found = ahead.compiled(config, chips)
     lines = ahead.lines(found, config.dtype)
-    if seconds := found.least(config.dtype):
+    if times := found.times(config.dtype):
         run = estimate.traced(config)
-        whole = recipe.recipe(config, run, seconds, found.chips)
+        whole = recipe.recipe(config, run, max(times.values()), found.chips)
         lines += recipe.lines(config, run, whole, PRICE.value)
     print("\n".join(lines))
 

@@ -35,12 +35,12 @@ class Ahead(NamedTuple):
     moved: hlo.Moved
     largest: tuple[hlo.Buffer, ...] = ()
 
-    def least(self, dtype: str) -> float | None:
-        """The least seconds of a step; None for chips whose rates are not known."""
+    def times(self, dtype: str) -> dict[str, float] | None:
+        """The least time of a step by what takes it; None for chips whose rates are not known."""
         if (chip := peaks.chip(self.kind)) is None:
             return None
-        busy = self.products / (chip.flops[dtype] * 1e12)
-        return max(busy, self.moved.traffic / (chip.bandwidth * 1e9))
+        needs = estimate.Needs({}, self.products, self.moved.traffic, self.moved.sent)
+        return needs.seconds(chip, dtype)
 
 
 def compiled(config: Config, devices: Sequence[Any]) -> Ahead:
@@ -108,12 +108,8 @@ def lines(ahead: Ahead, dtype: str) -> list[str]:
             for kind, (count, size) in sorted(ahead.moved.collectives.items())
         ),
     ]
-    if chip:
-        busy = ahead.products / (chip.flops[dtype] * 1e9)  # ms
-        waits = ahead.moved.traffic / (chip.bandwidth * 1e6)
-        share = 100 * busy / max(busy, waits)
-        bound = f"{busy:.1f} ms of products, {waits:.1f} ms of traffic"
-        rows.append(("time", f"{bound}: at most {share:.0f} % of the peak rate"))
+    if times := ahead.times(dtype):
+        rows += forecast.time(times), forecast.links(ahead.moved.sent, times)
     head = f"compiled for {ahead.chips} x {ahead.kind} in {ahead.seconds:.0f} s, not run; of a chip"
     return [head, *(f"  {name:<18} {words}" for name, words in rows)]
 

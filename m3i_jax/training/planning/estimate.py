@@ -81,6 +81,15 @@ class Needs(NamedTuple):
         }
 
 
+def waiting(times: Mapping[str, float]) -> float:
+    """Share of a step that is spent on links where nothing overlaps with them.
+
+    times: seconds as `Needs.seconds` gives them.
+    """
+    others = max(times["products"], times["traffic"])
+    return times["links"] / (others + times["links"])
+
+
 def traced(config: Config, *, remat: str | None = None) -> Traced:
     """Traces a run on one device, with attention as accelerators do it.
 

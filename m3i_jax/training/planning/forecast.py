@@ -49,13 +49,22 @@ def layout_of(config: Config, count: int) -> Layout:
 def of_chip(needs: Needs, chip: Chip, dtype: str) -> list[str]:
     """Memory by what holds it, and the least time by what takes it."""
     times = needs.seconds(chip, dtype)
-    share = 100 * times["products"] / max(times.values())
-    spans = ", ".join(f"{1e3 * t:.1f} ms of {name}" for name, t in times.items())
     memory = f"{needs.peak / 2**30:.2f} of {chip.memory / 2**30:.0f} GiB: {largest(needs.memory)}"
-    return [
-        f"  {'memory':<18} {memory}",
-        f"  {'time':<18} {spans}: at most {share:.0f} % of the peak rate",
-    ]
+    rows = ("memory", memory), time(times), links(needs.sent, times)
+    return [f"  {name:<18} {words}" for name, words in rows]
+
+
+def time(times: Mapping[str, float]) -> tuple[str, str]:
+    """What bounds a step, as a name and words. times: see `Needs.seconds`."""
+    spans = ", ".join(f"{1e3 * t:.1f} ms of {name}" for name, t in times.items())
+    share = 100 * times["products"] / max(times.values())
+    return "time", f"{spans}: at most {share:.0f} % of the peak rate"
+
+
+def links(sent: float, times: Mapping[str, float]) -> tuple[str, str]:
+    """Bytes that a chip sends, and how much of a step they take at worst."""
+    share = 100 * estimate.waiting(times)
+    return "links", f"{sent / 1e9:.3f} GB sent: {share:.0f} % of a step, if none of it overlaps"
 
 
 def largest(memory: Mapping[str, float]) -> str:

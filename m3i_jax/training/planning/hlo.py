@@ -13,10 +13,15 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-COLLECTIVES = (
-    "all-gather", "all-reduce", "all-to-all", "collective-permute", "ragged-all-to-all",
-    "reduce-scatter",
-)  # fmt: skip
+# What a device sends of an array that a collective makes, as n devices exchange it in a ring.
+COLLECTIVES = {
+    "all-gather": lambda n: (n - 1) / n,
+    "all-reduce": lambda n: 2 * (n - 1) / n,
+    "all-to-all": lambda n: (n - 1) / n,
+    "collective-permute": lambda n: 1,
+    "ragged-all-to-all": lambda n: (n - 1) / n,
+    "reduce-scatter": lambda n: n - 1,
+}
 BITS = re.compile(r"[a-z]+(\d+)")
 SHAPE = re.compile(r"\b([a-z]+\d*[a-z0-9]*)\[([\d,]*)\](\{[^}]*\})?")
 HEAD = re.compile(r"(ENTRY )?%?([\w.\-]+) .*\{\s*$")
@@ -25,6 +30,8 @@ CALLED = re.compile(r"(?:true_computation|false_computation|to_apply|calls|body)
 BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 CONDITION = re.compile(r"condition=%?([\w.\-]+)")
 WHOLE = re.compile(r"(\d+)\)")
+GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]+)\}|\[\d+,(\d+)\]|mesh\[(.*?)\] \{(.*?)\})")
+DEVICES = re.compile(r"num_partitions=(\d+)")
 CHANNEL = re.compile(r"channel_id=(\d+)")
 SCOPE = re.compile(r'op_name="([^"]*)"')
 TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
@@ -41,10 +48,12 @@ class Moved(NamedTuple):
 
     traffic: bytes between the chip and its memory.
     collectives: by kind, how many run and the bytes of their results.
+    sent: bytes that go to other devices for these.
     """
 
     traffic: float
     collectives: dict[str, tuple[float, float]]
+    sent: float = 0.0
 
 
 class Buffer(NamedTuple):
@@ -68,15 +77,18 @@ def moved(text: str, *, shares: Mapping[str, float] = MappingProxyType({})) -> M
     shares: of the runs in which the branches under a named scope are taken; 1 elsewhere.
     """
     entry, computations = _parsed(text)
-    traffic, collectives = 0.0, collections.defaultdict(lambda: (0, 0.0))
+    traffic, sent, collectives = 0.0, 0.0, collections.defaultdict(lambda: (0, 0.0))
+    devices = DEVICES.search(text)
     for name, times in _times(entry, computations, shares).items():
         shapes = {one.name: one.shape for one in computations[name]}
         for one in computations[name]:
             traffic += times * _traffic(one, shapes, times)
-        for kind, result in _collectives(computations[name], computations):
-            count, size = collectives[kind]
-            collectives[kind] = count + times, size + times * _bytes(result, fast=True)
-    return Moved(traffic, dict(collectives))
+        for kind, result, rest in _collectives(computations[name], computations):
+            count, total = collectives[kind]
+            size = times * _bytes(result, fast=True)
+            collectives[kind] = count + times, total + size
+            sent += size * COLLECTIVES[kind](_ways(rest, int(devices[1]) if devices else 1))
+    return Moved(traffic, dict(collectives), sent)
 
 
 def largest(text: str, *, count: int = 5) -> tuple[Buffer, ...]:
@@ -158,8 +170,8 @@ def _turns(loop: _Instruction, computations: Mapping[str, list[_Instruction]]) -
 
 def _collectives(
     body: list[_Instruction], computations: Mapping[str, list[_Instruction]]
-) -> Iterator[tuple[str, str]]:
-    """Kind and result of each collective of a computation, those in fused ones too.
+) -> Iterator[tuple[str, str, str]]:
+    """Kind, result and attributes of each collective of a computation, those in fused ones too.
 
     One that overlaps with products is stated in several fusions: where it starts, what runs
     meanwhile, where it ends. These share channel and shape, and are one.
@@ -168,7 +180,7 @@ def _collectives(
     for one in body:
         kind = one.kind.removesuffix("-start")
         if kind in COLLECTIVES:
-            yield kind, _result(one)
+            yield kind, _result(one), one.rest
         for name in CALLED.findall(one.rest) if one.kind == "fusion" else ():
             for inner in computations[name]:
                 if inner.kind not in COLLECTIVES:
@@ -177,8 +189,23 @@ def _collectives(
                 mark = inner.kind, channel and channel[1], re.sub(r"\{[^}]*\}", "", inner.shape)
                 if channel is None or mark not in seen:
                     scatters = name.startswith("all-reduce-scatter")
-                    yield ("reduce-scatter", one.shape) if scatters else (inner.kind, inner.shape)
+                    made = ("reduce-scatter", one.shape) if scatters else (inner.kind, inner.shape)
+                    yield *made, inner.rest
                 seen.add(mark)
+
+
+def _ways(rest: str, devices: int) -> int:
+    """How many devices a collective joins: of its first group; all where it names none."""
+    if not (found := GROUPS.search(rest)):
+        return devices
+    listed, size, axes, joined = found.groups()
+    if listed:
+        return len(listed.split(","))
+    if size:
+        return int(size)
+    sizes = {name: int(n) for name, n in re.findall(r"'(\w+)'=(\d+)", axes)}
+    parts = re.findall(r"'(\w+)'(?::\(\d+\)(\d+))?", joined)  # of an axis, or of a part of it
+    return math.prod(int(part) if part else sizes[name] for name, part in parts)
 
 
 def _result(one: _Instruction) -> str:

@@ -17,16 +17,17 @@ FOUND = ahead.Ahead(
     temporaries=2**32,
     peak=5 * 2**30,
     products=197e9,
-    moved=hlo.Moved(1638e6, {"all-reduce": (24, 451e6)}),
+    moved=hlo.Moved(1638e6, {"all-reduce": (24, 451e6)}, 400e6),
 )
 
 
 def test_lines_say_what_bounds_a_step():
-    """197 GFLOP at 197 TFLOP/s take 1 ms, 1.638 GB at 819 GB/s take 2."""
+    """197 GFLOP at 197 TFLOP/s take 1 ms, 1.638 GB at 819 GB/s 2, 400 MB at 200 GB/s 2."""
     said = "\n".join(ahead.lines(FOUND, "bfloat16"))
     assert "temporaries 4.00, arguments 1.50, at most 5.00 GiB of 16" in said
     assert "all-reduce" in said and "24 a step, 0.451 GB" in said
-    assert "1.0 ms of products, 2.0 ms of traffic: at most 50 % of the peak rate" in said
+    assert "1.0 ms of products, 2.0 ms of traffic, 2.0 ms of links: at most 50 % of the" in said
+    assert "0.400 GB sent: 50 % of a step, if none of it overlaps" in said
     unknown = "\n".join(ahead.lines(FOUND._replace(kind="TPU v99"), "bfloat16"))
     assert "peak rate" not in unknown and "5.00 GiB" in unknown
 

@@ -42,6 +42,7 @@ def test_a_step_is_near_its_compiled_program(name, peak, traffic, traced):
     assert estimate.needs(run, Layout(8, zero1=True)).memory["online"] == found.memory["online"]
     times = found.seconds(peaks.chip("TPU v5e"), "bfloat16")
     assert times["products"] == found.products / 197e12 and times["links"] == found.sent / 200e9
+    assert estimate.waiting({"products": 2.0, "traffic": 3.0, "links": 1.0}) == 1 / 4
 
 
 def test_the_state_in_parts_is_that_of_a_run(shrunk):

@@ -12,6 +12,7 @@ def test_it_says_whether_it_fits_what_it_takes_and_what_would(small, monkeypatch
     text = forecast(small[0], "v5e", 2, price=1.5)
     assert "by formula, not compiled or run: 2 x TPU v5e, 32 images each at once" in text
     assert "fits into 95 % of the memory" in text and "% of the peak rate" in text
+    assert "% of a step, if none of it overlaps" in text
     assert "12 steps of 64 images" in text and "at 1.5 a chip-hour" in text
     size = estimate.needs(small[1], Layout(2)).peak - 1
     monkeypatch.setitem(peaks.MEMORIES, "TPU v5e", (size / estimate.USABLE / 2**30, 819, 200))

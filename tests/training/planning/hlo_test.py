@@ -19,7 +19,7 @@ def text(fn, *shapes, shardings=None):
 def test_a_fusion_reads_and_writes_once():
     x = jax.ShapeDtypeStruct((1024, 256), jnp.float32)
     found = moved(text(lambda x, y: jnp.sin(x) * y + 1.0, x, x))
-    assert found == (3 * WIDE, {})
+    assert found == (3 * WIDE, {}, 0)
 
 
 def test_a_loop_counts_as_often_as_it_runs_and_by_its_slices():
@@ -44,7 +44,8 @@ def test_collectives_are_counted_with_their_bytes(turns):
 
     shapes = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((16, 32), (64, 16)))
     found = moved(text(step, *shapes, shardings=(whole, rows)))
-    assert found.collectives == {"all-reduce": (turns, turns * 16 * 32 * 4)}
+    size = turns * 16 * 32 * 4
+    assert found.collectives == {"all-reduce": (turns, size)} and found.sent == size * 2 * 7 / 8
 
 
 def test_of_an_asynchronous_pair_one_counts():
@@ -88,7 +89,7 @@ def test_the_largest_results_are_named_by_what_makes_them():
 def test_collectives_in_fusions_count_once():
     """Gathered while a product runs, which names the collective three times; and a sum that is
     scattered."""
-    program = """HloModule m
+    program = """HloModule m, num_partitions=8
 
 %start (p: bf16[8,4]) -> bf16[64,4] {
   %p = bf16[8,4]{1,0} parameter(0)
@@ -114,5 +115,30 @@ ENTRY %main (p: bf16[8,4], q: f32[64,4]) -> f32[8,4] {
   ROOT %r = f32[8,4]{1,0} fusion(%q), kind=kCustom, calls=%all-reduce-scatter.1
 }
 """
-    found = moved(program).collectives
-    assert found == {"all-gather": (1, 64 * 4 * 2), "reduce-scatter": (1, 8 * 4 * 4)}
+    found = moved(program)
+    gathered, scattered = 64 * 4 * 2, 8 * 4 * 4
+    assert found.collectives == {"all-gather": (1, gathered), "reduce-scatter": (1, scattered)}
+    # Of eight parts each device sends on seven: of what is gathered, and of what is summed.
+    assert found.sent == gathered * 7 / 8 + scattered * 7
+
+
+@pytest.mark.parametrize(
+    "kind, groups, sent",
+    [
+        ("all-reduce", "replica_groups={{0,1,2,3},{4,5,6,7}}", 2 * 3 / 4),
+        ("all-gather", "replica_groups=[4,2]<=[2,4]T(1,0)", 1 / 2),
+        ("reduce-scatter", "replica_groups=mesh['a'=4,'b'=2] {'a'}", 3),
+        ("all-reduce", "replica_groups=mesh['a'=4,'b'=2] {'b','a':(2)2}", 2 * 3 / 4),
+        ("all-to-all", "", 7 / 8),
+        ("collective-permute", "source_target_pairs={{0,1},{1,0}}", 1),
+    ],
+)
+def test_what_is_sent_depends_on_how_many_join(kind, groups, sent):
+    program = f"""HloModule m, num_partitions=8
+
+ENTRY %main (p: f32[64]) -> f32[64] {{
+  %p = f32[64]{{0}} parameter(0)
+  ROOT %c = f32[64]{{0}} {kind}(%p), channel_id=1, {groups}
+}}
+"""
+    assert moved(program).sent == 64 * 4 * sent

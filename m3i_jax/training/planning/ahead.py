@@ -118,9 +118,16 @@ def chips(topology: str) -> list[Any]:
     """The chips of a topology such as "v5e:2x4", which need not be there.
 
     Raises:
-      ConfigError: a topology that the compiler does not know, or no compiler.
+      ConfigError: a topology that the compiler does not know, or no compiler; GPUs.
     """
+    name = topology.partition(":")[0]
+    if not peaks.NAMES.get(name, "TPU").startswith("TPU"):
+        raise ConfigError(
+            f"--topology={topology} would compile for a GPU that is not here, which this does for "
+            f"TPUs alone; by formula: --accelerator={name} --devices=8"
+        )
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # asks nobody over the network where it is
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # no chip is taken: others may compile
     from jax.experimental import topologies
 
     try:

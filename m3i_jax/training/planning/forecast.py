@@ -18,7 +18,7 @@ def forecast(config: Config, name: str, count: int, *, price: float | None = Non
       ConfigError: a mesh that does not fit them, or that has an axis `tensor`.
     """
     kind = peaks.NAMES[name]
-    chip, layout = peaks.chip(kind), layout_of(config, count)
+    chip, layout = peaks.chip(kind, count=count), layout_of(config, count)
     run = estimate.traced(config)
     needs = estimate.needs(run, layout)
     seconds = max(needs.seconds(chip, config.dtype).values())

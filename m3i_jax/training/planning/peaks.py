@@ -24,7 +24,7 @@ PEAKS = {
 # GiB of memory, GB/s between it and the chip, and GB/s that the chip can send to others: all links
 # of a TPU, NVLink of a GPU, PCIe where there is none; half of what is stated for both directions.
 # https://cloud.google.com/tpu/docs/v4, /v5e, /v5p, /v6e; https://www.nvidia.com/en-us/data-center/
-# a100, h100, h200, of which the SXM form is meant.
+# a100, h100, h200, of which the SXM form is meant. TPUs of a slice, eight GPUs of a machine.
 MEMORIES = {
     "TPU v4": (32, 1228, 300),
     "TPU v5 lite": (16, 819, 200),
@@ -37,6 +37,10 @@ MEMORIES = {
     "NVIDIA H100 PCIe": (80, 2000, 64),
     "NVIDIA H200": (141, 4800, 450),
 }
+# GPUs of a machine, and GB/s that each can send to other machines: a network card for each, as in
+# NVIDIA's own, https://docs.nvidia.com/dgx/dgxh100-user-guide/introduction-to-dgxh100.html.
+MACHINE = 8
+NETWORKS = {"NVIDIA A100": 25, "NVIDIA H100": 50, "NVIDIA H200": 50}
 # What people call them.
 NAMES = {
     "v4": "TPU v4", "v5e": "TPU v5e", "v5p": "TPU v5p", "v6e": "TPU v6e",
@@ -53,10 +57,21 @@ class Chip(NamedTuple):
     flops: Mapping[str, float]
 
 
-def chip(kind: str) -> Chip | None:
-    """What a chip of this `device_kind` can do; None for those that are not in both tables."""
+def chip(kind: str, *, count: int = 1) -> Chip | None:
+    """What a chip of this `device_kind` can do; None for those that are not in both tables.
+
+    count: of chips that work together. GPUs of several machines sum inside a machine first, so that
+    an eighth of what each sends goes over the network.
+    """
     memory, flops = (_longest(table, kind) for table in (MEMORIES, PEAKS))
-    return Chip(memory[0] * 2**30, memory[1], memory[2], flops) if memory and flops else None
+    if not memory or not flops:
+        return None
+    size, bandwidth, link = memory
+    network = _longest(NETWORKS, kind)
+    if network and count > MACHINE:
+        outside = 1 / MACHINE
+        link = 1 / ((1 - outside) / link + outside / network)
+    return Chip(size * 2**30, bandwidth, link, flops)
 
 
 def peak(devices: Iterable[Any], dtype: str) -> float | None:

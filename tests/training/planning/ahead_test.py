@@ -38,6 +38,11 @@ def test_without_the_compiler_a_sentence():
         ahead.chips("v5e:2x4")
 
 
+def test_gpus_are_planned_by_formula():
+    with pytest.raises(ConfigError, match=r"TPUs alone; by formula: --accelerator=H100 --devices"):
+        ahead.chips("H100:8")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs jax[tpu]")
 @pytest.mark.parametrize(

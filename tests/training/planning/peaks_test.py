@@ -40,3 +40,10 @@ def test_every_name_is_a_chip_whose_rates_are_known():
     assert chips["v5p"].memory == 95 * 2**30 and chips["H200"].bandwidth == 4800
     assert all(c.link < c.bandwidth and c.flops["bfloat16"] > 100 for c in chips.values())
     assert chip("NVIDIA H100 PCIe").link < chip("NVIDIA H100 80GB HBM3").link
+
+
+def test_gpus_of_several_machines_share_a_network():
+    """Seven eighths at NVLink's 450 GB/s and one at the network's 50, of a H100 among 64."""
+    alone, many = (chip("NVIDIA H100 80GB HBM3", count=n).link for n in (8, 64))
+    assert alone == 450 and 1 / many == pytest.approx(7 / 8 / 450 + 1 / 8 / 50)
+    assert chip("TPU v5e", count=256).link == chip("TPU v5e").link

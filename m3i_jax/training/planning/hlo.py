@@ -115,7 +115,7 @@ def _parsed(text: str) -> tuple[str, dict[str, list[_Instruction]]]:
         if (head := HEAD.match(line)) and not line.startswith(" "):
             current = computations.setdefault(head[2], [])
             entry = head[2] if head[1] else entry
-        elif line.startswith("}"):
+        elif line.rstrip() == "}":  # what kernels say of themselves has lines with more behind it
             current = None
         elif current is not None and (found := INSTRUCTION.match(line.strip())):
             current.append(_Instruction(*found.groups()))

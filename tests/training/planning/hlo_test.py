@@ -64,6 +64,20 @@ ENTRY %main (p: bf16[8,4]) -> bf16[64,4] {
     assert found.traffic == 64 + 64 + 512 + 64
 
 
+def test_a_computation_goes_on_behind_what_a_kernel_says_of_itself():
+    program = """HloModule m
+
+ENTRY %main (p: f32[64]) -> f32[64] {
+  %p = f32[64]{0} parameter(0)
+  %k = f32[64]{0} custom-call(%p), frontend_attributes={kernel_metadata={
+ "block_q":"512"
+}}, metadata={op_name="jit(advance)/attn"}
+  ROOT %r = f32[64]{0} negate(%k)
+}
+"""
+    assert moved(program).traffic == 4 * 64 * 4
+
+
 def test_a_branch_under_a_scope_counts_by_its_share():
     def fn(taken, x):
         with jax.named_scope("seldom"):

@@ -35,8 +35,8 @@ HOMES: dict[str, dict[str, str]] = {
     "towers.teacher": {"?*": "name"},
     "towers.category": {"table": "size"},
     "objective": {
-        "clip siglip mae simmim data2vec milan beit beit_v2 msn siamese_im table2 mim_global "
-        "siamese_im_pixel m3i cim siamese_words": "hidden",
+        "clip siglip mae simmim maskfeat data2vec milan beit beit_v2 msn siamese_im table2 "
+        "mim_global siamese_im_pixel m3i cim siamese_words": "hidden",
         "moco simclr densecl dino table2 cim": "temperature",
         "dino": "target_temperature centring",
         "dino msn": "local",
@@ -55,7 +55,7 @@ HOMES: dict[str, dict[str, str]] = {
         "classification mixed_classification": "binary",
         "vq_kd vq_vae beit beit_v2 cim siamese_words": "vocabulary",
     },
-    "target": {"ema": "momentum end", "pixels": "normalization"},
+    "target": {"ema": "momentum end", "pixels": "normalization", "hog": "cell"},
     "decoders.projector": {
         "mlp": "out hidden layers norm unit_norm name",
         "projector": "depth width heads norm",

@@ -136,15 +136,15 @@ def weighted(
 
 
 def blockwise(
-    key: Key[Array, ""], batch: int, grid: Grid, hidden: float
+    key: Key[Array, ""], batch: int, grid: Grid, hidden: float, *, least: int = MIN_AREA
 ) -> Bool[Array, "{batch} rows columns"]:
     """Hides rectangular blocks until the count is exact.
 
-    Block after block, up to 10 tries: area U(min, remaining), aspect log-uniform in [0.3, 1/0.3],
+    Block after block, up to 10 tries: area U(least, remaining), aspect log-uniform in [0.3, 1/0.3],
     sides strictly shorter than the grid's, uniform place; the first try that adds between 1 and
     `remaining` new cells is taken, and when none does, single cells drawn uniformly fill up the
-    count. The smallest area is 16 cells, or an eighth of a grid of less than 128 cells, where 16
-    would be most of it. In M3I the hidden blocks are what shows the second image. Bao et al. 2022,
+    count. The smallest area is `least` cells, or an eighth of a grid if that is less: 16 would be
+    most of a small one. In M3I the hidden blocks are what shows the second image. Bao et al. 2022,
     Algorithm 1, https://arxiv.org/abs/2106.08254, which may stop below the count; topped up as in
     SiameseIM's code (docs/methods.md#masks).
     """
@@ -154,7 +154,7 @@ def blockwise(
     draws = jax.random.uniform(key_blocks, (BLOCKS, batch, TRIES, 4), jnp.float32)
     start = jnp.zeros((batch, h, w), bool), jnp.ones(batch, bool)
     (blocks, _), _ = jax.lax.scan(
-        lambda state, draw: (_add(*state, draw, hide), None), start, draws
+        lambda state, draw: (_add(*state, draw, hide, least), None), start, draws
     )
     cells = jnp.arange(h * w, dtype=jnp.uint32)[None]
     lots = jnp.where(blocks.reshape(batch, h * w), cells, _lots(key_cells, batch, h * w))
@@ -206,6 +206,7 @@ def _add(
     going: Bool[Array, " batch"],
     draw: Float32[Array, "batch tries 4"],
     hide: int,
+    least: int,
 ) -> tuple[Bool[Array, "batch rows columns"], Bool[Array, " batch"]]:
     """Adds one block to every mask that still takes any.
 
@@ -215,12 +216,12 @@ def _add(
     Args:
       blocks: (B, h, w) bool, the cells hidden so far.  going: (B,) bool, masks not yet finished.
       draw: (B, TRIES, 4) uniform numbers for area, aspect, row and column.
-      hide: number of cells to hide in all.
+      hide: number of cells to hide in all.  least: area of the smallest block.
     """
     _, h, w = blocks.shape
     free = (~blocks).astype(jnp.float32)
     remaining = hide - blocks.sum((1, 2), dtype=jnp.float32)[:, None]
-    rows, columns = _rectangles(draw, remaining, (h, w))
+    rows, columns = _rectangles(draw, remaining, (h, w), least)
     # New cells of every try; sums of zeros and ones are exact in any precision.
     new = (jnp.matmul(rows, free) * columns).sum(-1)
     fits = (new > 0) & (new <= remaining) & going[:, None]
@@ -231,14 +232,17 @@ def _add(
 
 
 def _rectangles(
-    draw: Float32[Array, "batch tries 4"], remaining: Float32[Array, "batch 1"], grid: Grid
+    draw: Float32[Array, "batch tries 4"],
+    remaining: Float32[Array, "batch 1"],
+    grid: Grid,
+    least: int,
 ) -> tuple[Float32[Array, "batch tries rows"], Float32[Array, "batch tries columns"]]:
     """Rows (B, TRIES, h) and columns (B, TRIES, w) of random rectangles, 0 or 1.
 
     A rectangle as long as the grid is refused: it covers no cell.
     """
     h, w = grid
-    least = min(MIN_AREA, h * w / 8)
+    least = min(least, h * w / 8)
     low, high = math.log(ASPECT[0]), math.log(ASPECT[1])
     # Below the least area, U(min, remaining) lies between the two, as it does in BEiT.
     area = least + draw[..., 0] * (remaining - least)

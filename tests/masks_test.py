@@ -134,7 +134,7 @@ def test_the_first_block_is_a_rectangle_within_the_rules():
     """One step from an empty mask: sides shorter than the grid, area and aspect in their ranges."""
     draw = jax.random.uniform(jax.random.key(3), (2000, masks.TRIES, 4))
     start = jnp.zeros((2000, 14, 14), bool), jnp.ones(2000, bool)
-    blocks, going = jax.jit(masks._add)(*start, draw, 98)
+    blocks, going = jax.jit(masks._add, static_argnums=4)(*start, draw, 98, 16)
     blocks = np.asarray(blocks)
     h, w = blocks.any(2).sum(1), blocks.any(1).sum(1)
     assert (blocks.sum((1, 2)) == h * w).all()  # filled rectangles
@@ -148,7 +148,7 @@ def test_the_first_block_is_a_rectangle_within_the_rules():
 def test_a_finished_mask_stays_as_it_is():
     draw = jax.random.uniform(jax.random.key(3), (50, masks.TRIES, 4))
     blocks = jax.random.bernoulli(jax.random.key(4), 0.5, (50, 6, 6))
-    after, going = jax.jit(masks._add)(blocks, jnp.zeros(50, bool), draw, 36)
+    after, going = jax.jit(masks._add, static_argnums=4)(blocks, jnp.zeros(50, bool), draw, 36, 16)
     np.testing.assert_array_equal(after, blocks)
     assert not going.any()
 

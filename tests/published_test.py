@@ -105,6 +105,11 @@ PUBLISHED = [
          "hidden": 147, "encoder.drop_path": 0.0, "decoders.image.width": 512,
          "decoders.image.depth": 8, "decoders.image.heads": 16,
          "target.normalization": "patch"}),
+    ("imagenet/maskfeat_vit_b16", "facebookresearch/SlowFast configs/masked_ssl, defaults.py",
+     IMAGENET | ADAMW | BICUBIC | rates(1.6e-3, start=1e-6, end=1e-6)
+     | steps(0.999, 0.05, clip=0.02) | lengths(2048, 300, 30) | {
+         "crops.scale": (0.5, 1.0), "augment": {}, "hidden": 78, "target.cell": 8,
+         "encoder.drop_path": 0.0, "encoder.positions": "learned"}),
     ("imagenet/milan_vit_b16", "zejiangh/MILAN README.md, main_pretrain.py",
      MAE | rates(2.4e-3) | steps(0.95, 0.05) | lengths(4096, 400, 40) | {
          "hidden": 147, "decoders.image.width": 512, "decoders.image.depth": 8,

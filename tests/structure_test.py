@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "geometry": "types",
     "losses": NUMERICS + " normalize",
     "masks": NUMERICS,
+    "histograms": NUMERICS + " normalize",
     "mixing": NUMERICS,
     "normalize": NUMERICS,
     "quantize": NUMERICS + " normalize",
@@ -49,7 +50,8 @@ MAY_IMPORT = {
     "encoders": NUMERICS + " masks normalize parallel nn",
     "decoders": NUMERICS + " masks nn",
     "networks": NUMERICS + " nn encoders decoders",
-    "framework": NUMERICS + " renamed trees losses masks mixing normalize metrics quantize",
+    "framework": NUMERICS
+    + " renamed trees histograms losses masks mixing normalize metrics quantize",
     "methods": "types renamed build ranges texts losses framework masks",
     "data": "types build ranges texts ordinary jsonfile augment",
     "interop": "types build ranges ordinary jsonfile trees geometry normalize nn encoders",

@@ -10,6 +10,7 @@ from m3i_jax.framework.codes import (
     Slot,
     ema,
     frozen,
+    hog,
     momentum_at,
     online,
     pixels,

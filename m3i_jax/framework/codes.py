@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from m3i_jax import geometry, normalize, trees
+from m3i_jax import geometry, histograms, normalize, trees
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.ranges import Memory, Range, Stretch
 from m3i_jax.renamed import arguments
@@ -80,7 +80,7 @@ class Encoder(NamedTuple):
     owner: whose weights it passes its view through, "online", "ema" or a frozen state; "" = none's.
     together: its views are one batch, whose rows the batch norms see all at once (SimCLR).
     blocks: number of blocks that the tower needs at least.
-    represents: "features" of a network, or what else: "pixels", "replaced cells".
+    represents: "features" of a network, or what else: "pixels", "edges", "replaced cells".
     normalization: of the pixels, see `pixels`.
     keeps: how it keeps what predicts it from collapsing, in a word; "" = not at all.
     batchwise: whether a code depends on other rows of the batch.
@@ -325,6 +325,32 @@ def pixels(tower: str = "image", *, normalization: PixelStatistics = "patch") ->
 
     what = dict(represents="pixels", normalization=normalization)
     return Encoder(f"pixels/{normalization}", tower, apply, width, stop_gradient=True, **what)
+
+
+def hog(tower: str = "image", *, cell: Annotated[int, Range(1, 256)] = 8) -> Encoder:
+    """Histograms of oriented gradients of the tower's patches: no parameters.
+
+    MaskFeat (Wei et al. 2022, https://arxiv.org/abs/2112.09133); docs/methods.md#maskfeat.
+
+    tower: whose patches.  cell: side of a cell in pixels; a patch has whole ones.
+    """
+
+    def apply(inputs):
+        images = inputs.view.data.astype(jnp.float32)
+        tokens = histograms.hog(images, patch=inputs.network.towers[tower].patch, cell=cell)
+        return Features(tokens=jax.lax.stop_gradient(tokens)), {}
+
+    def width(nodes):
+        patch = nodes[tower].patch
+        if not patch or patch % cell:
+            raise ConfigError(
+                f"histograms are of cells of {cell} pixels, of which the patches of tower "
+                f"'{tower}', {patch or 'none'}, are not made; set config.target to name 'hog' and "
+                "a cell that divides them"
+            )
+        return 3 * histograms.BINS * (patch // cell) ** 2
+
+    return Encoder("hog", tower, apply, width, stop_gradient=True, represents="edges")
 
 
 def then(encoder: Encoder, fn: Callable[[Features], Features], **changes: Any) -> Encoder:

@@ -8,7 +8,12 @@ from m3i_jax.build import ConfigError
 from m3i_jax.framework import Code, DerivedView, Masking, Method, RegionCode, Term
 from m3i_jax.framework.alike import made_of
 
-TARGETS = {"ema": framework.ema, "pixels": framework.pixels, "frozen": framework.frozen}
+TARGETS = {
+    "ema": framework.ema,
+    "pixels": framework.pixels,
+    "frozen": framework.frozen,
+    "hog": framework.hog,
+}
 
 
 def create(

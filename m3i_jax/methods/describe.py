@@ -72,6 +72,6 @@ def _regularizer(term: Term, y) -> str:
     names += [y.encoder.keeps] if y.encoder.keeps else []
     if term.regularize:
         names.append(term.regularize.name)
-    if y.encoder.stop_gradient and y.encoder.represents != "pixels":
+    if y.encoder.stop_gradient and y.encoder.represents not in ("pixels", "edges"):
         names.append("stop-gradient")
     return ", ".join(names) or "–"

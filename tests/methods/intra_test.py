@@ -1,5 +1,7 @@
 """Rows within a view: masks, targets, positions."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from m3i_jax import methods
@@ -15,6 +17,17 @@ def test_simmim_hides_whole_units():
     mask = methods.simmim().codes["x"].mask
     # ceil(0.6 * 49) = 30 units of 2 x 2 cells.
     assert mask.count((14, 14)) == 196 - 4 * 30
+
+
+def test_maskfeat_hides_78_of_196_and_asks_108_numbers_of_a_patch():
+    method = methods.maskfeat()
+    assert method.codes["x"].mask.count((14, 14)) == 196 - 78
+    towers = {"image": SimpleNamespace(patch=16)}
+    assert method.codes["y"].encoder.width(towers) == 108
+    with pytest.raises(
+        ConfigError, match="cells of 8 pixels, of which the patches of tower 'image', 4"
+    ):
+        method.codes["y"].encoder.width({"image": SimpleNamespace(patch=4)})
 
 
 def test_beit_hides_75_of_196_and_data2vec_120():

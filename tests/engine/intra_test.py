@@ -1,0 +1,93 @@
+"""Methods that predict a view from itself, through the whole engine, against float64."""
+
+import itertools
+
+import jax
+import networks64 as net
+import numpy as np
+import optimizers64 as optimizers
+import torch
+import torch.nn.functional as F
+from replay64 import replay
+
+from m3i_jax import masks
+from m3i_jax.framework.keys import named
+
+AVERAGE = {"average.momentum": 0.9, "average.end": 0.9}
+
+
+def drawn(played, draw, *, name="x"):
+    """What a mask draws in each step of the run, an iterator."""
+    for step in itertools.count(played.start):
+        key = named(jax.random.fold_in(jax.random.key(0), step), f"mask/{name}")
+        yield jax.tree.map(np.asarray, draw(key))
+
+
+def tower(p, x, visible, *, patch=8, heads=2):
+    """(B, 3, H, W) -> patch tokens (B, n, D), with mask tokens in the hidden cells if `p` has one.
+
+    visible: (B, h, w) bool; where `p` has no mask token, hidden cells are left out.
+    """
+    b, _, h, w = x.shape
+    grid = h // patch, w // patch
+    x = x.reshape(b, 3, grid[0], patch, grid[1], patch).permute(0, 2, 4, 3, 5, 1)
+    x = net.linear(p["patch_embed"], x.reshape(b, grid[0] * grid[1], -1))
+    seen = torch.as_tensor(np.array(visible)).reshape(b, -1)
+    if "mask_token" in p:
+        x = torch.where(seen[..., None], x, p["mask_token"])
+    table = p["pos_embed"][0] if "pos_embed" in p else net.sincos(grid, x.shape[-1])
+    first = len(table) - x.shape[1]
+    x = x + table[-x.shape[1] :]
+    if "mask_token" not in p:
+        x = x[seen].reshape(b, -1, x.shape[-1])
+    if "cls_token" in p:
+        x = torch.cat([(p["cls_token"] + table[:first]).expand(b, -1, -1), x], 1)
+    x = net.blocks(p["blocks"], x, heads=heads, eps=1e-6, activation=F.gelu)
+    x = net.layer_norm(p["norm"], x, 1e-6) if "norm" in p else x
+    return x[:, 1:] if "cls_token" in p else x
+
+
+def edges(x, patch, cell):
+    """(B, 3, H, W) -> (B, h·w, 27 k²): histograms of gradients of the cells of a patch."""
+    b, _, h, w = x.shape
+    sobel = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]).double()
+    wide = F.pad(x, (1, 1, 1, 1), mode="reflect")
+    slopes = [F.conv2d(wide, k.expand(3, 1, 3, 3), groups=3) for k in (sobel, sobel.T)]
+    across, down = (torch.where(s.abs() < 1e-5, 0.0, s) for s in slopes)
+    bins = (torch.atan2(across, down) / torch.pi * 9).floor().long() % 9
+    votes = F.one_hot(bins, 9).permute(0, 1, 4, 2, 3) * torch.hypot(across, down)[:, :, None]
+    sums = votes.reshape(b, 3, 9, h // cell, cell, w // cell, cell).sum((4, 6))
+    cells, k = F.normalize(sums, dim=2), patch // cell
+    parts = cells.reshape(b, 3, 9, h // patch, k, w // patch, k).permute(0, 3, 5, 1, 2, 4, 6)
+    return parts.reshape(b, (h // patch) * (w // patch), -1)
+
+
+def maskfeat(played):
+    """MaskFeat (Wei et al. 2022): mean squared error of histograms of hidden patches."""
+    seen = drawn(played, lambda key: masks.blockwise(key, 8, (4, 4), 0.4, least=15))
+
+    def loss(params, ema, slots, batch, online, average):
+        visible, images = next(seen), net.images(batch.images["a"])
+        x = net.linear(
+            params["decoders"]["edges"]["head"], tower(params["encoders"]["image"], images, visible)
+        )
+        hidden = torch.as_tensor(~visible.reshape(len(visible), -1))
+        return F.mse_loss(x[hidden], edges(images, 8, 4)[hidden]), slots
+
+    return loss
+
+
+def one_dimensional(path):
+    return path.rpartition("/")[2] in ("bias", "scale")
+
+
+def test_maskfeat_is_that_of_its_paper(play, same):
+    played = play("imagenet/maskfeat_vit_b16", **AVERAGE, **{"target.cell": 4})
+    rate = optimizers.cosine(
+        peak=2e-4 * 8 / 256, total=played.run.total, warmup=60, start=1e-6, end=1e-6
+    )
+    adamw = optimizers.AdamW(
+        rate, played.moments, b1=0.9, b2=0.999, decay=0.05, clip=0.02,
+        decays=lambda p: not one_dimensional(p),
+    )  # fmt: skip
+    same(played, replay(played, maskfeat(played), adamw, momentum=lambda t: 0.9))

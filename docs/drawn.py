@@ -99,9 +99,11 @@ def _encoded(method: Method, code: Code | RegionCode) -> Box:
     if isinstance(code, RegionCode):
         region, code = (f"{code.region} image",), method.codes[code.code]
     hidden = (f"{100 * code.mask.hidden:.0f} % hidden",) if code.mask else ()
-    view = Box(0, "view", _view(method, code.view))
+    seen = code.encoder.views or (code.view,)
+    views = tuple(Box(0, "view", _view(method, view)) for view in seen)
+    mean = ("mean of them",) if code.encoder.views else ()
     kind = "target" if code.encoder.stop_gradient else "code"
-    return Box(1, kind, (*_encoder(code), *hidden, *region), (view,))
+    return Box(1, kind, (*_encoder(code), *hidden, *region, *mean), views)
 
 
 def _view(method: Method, name: str) -> tuple[str, ...]:

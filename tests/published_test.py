@@ -278,6 +278,15 @@ PUBLISHED = [
     ("imagenet/barlow_twins_resnet50", "facebookresearch/barlowtwins main.py", BICUBIC),
     ("imagenet/simsiam_resnet50", "facebookresearch/simsiam main_simsiam.py", BILINEAR),
     ("imagenet/vicreg_resnet50", "facebookresearch/vicreg augmentations.py", BICUBIC),
+    *[(f"imagenet/{name}_vit_s16", "lightly-ai/lightly benchmarks/imagenet/vitb16",
+       IMAGENET | ADAMW | BICUBIC | rates(rate, start=rate / 100, end=rate / 1000)
+       | lengths(256, 100, 1) | steps(0.999, 0.05) | {
+           "crops.scale": (0.3, 1.0), "crops.local_scale": (0.05, 0.3), "crops.local_size": 96,
+           "encoder.drop_path": 0.1, "encoder.positions": "learned", "objective.local": 6,
+           "objective.weight": weight, "objective.slices": slices, "decoders.projector.out": out,
+           "augment.a.blur": 0.5, "augment.b.solarize": 0.2, "augment.local.solarize": 0.2})
+      for name, rate, weight, slices, out in (
+          ("lejepa", 5e-4, 0.05, 1024, 64), ("visreg", 9e-4, 0.9, 2048, 256))],
     ("imagenet/simclr_resnet50", "google-research/simclr data_util.py", BICUBIC),
     ("imagenet/byol_resnet50", "google-deepmind/deepmind-research byol/utils/dataset.py", BICUBIC),
 ]  # fmt: skip

@@ -30,6 +30,7 @@ from m3i_jax.configs.recipes.on_imagenet import (
     beit_with_vq_kd,
     cim,
     fine_tuned,
+    gaussian_codes,
     imagenet,
     large_batch,
     moco_v2,

@@ -198,6 +198,27 @@ def simmim_fine_tuned(path: str, *, layer_decay: float, head: dict, **blocks) ->
     return fine_tuned(path, **{**settings, **head, **blocks})
 
 
+def gaussian_codes(*, lr: float, **blocks) -> ConfigDict:
+    """What LeJEPA and VISReg have in common in lightly's benchmark: ViT-S, 100 epochs, batch 256.
+
+    All views are disturbed alike, and everything decays (docs/methods.md#lejepa).
+    """
+    colours = dict(blur=0.5, solarize=0.2)
+    settings = dict(
+        batch=256,
+        duration="100 epochs",
+        warmup="1 epochs",
+        crops=dict(scale=(0.3, 1.0), flip=0.5, local_size=96, local_scale=(0.05, 0.3)),
+        augment=dict(a=colours, b=colours, local=colours),
+        encoder=dict(name="vit_s16", positions="learned", drop_path=0.1),
+        optimizer=dict(
+            name="adamw", lr=lr, end_lr=lr / 1000, b2=0.999, weight_decay=0.05, no_decay=NOTHING,
+            schedule=dict(name="cosine", start=lr / 100),
+        ),
+    )  # fmt: skip
+    return imagenet(**{**settings, **blocks})
+
+
 def large_batch(**blocks) -> ConfigDict:
     """What SimCLR, BYOL and Barlow Twins have in common: 1000 epochs, 10 of them warm-up.
 

@@ -56,11 +56,13 @@ from m3i_jax.framework.engine import encode, gradients, init, prepare, update
 from m3i_jax.framework.information import Evidence
 from m3i_jax.framework.method import Code, Masking, Method, RegionCode, Term
 from m3i_jax.framework.scoring import predict, score
+from m3i_jax.framework.sliced import sigreg, visreg
 from m3i_jax.framework.targets import (
     assigned,
     attentive,
     averaged,
     before,
+    centroid,
     last_layers,
     layered,
     quantized,

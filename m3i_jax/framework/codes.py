@@ -28,6 +28,7 @@ class EncoderInput(NamedTuple):
     params: the online network's.  states: by slot.  progress: of the training, in [0, 1].
     forward: (owner, weights, tower, heads) -> Features of the view; passes that several codes have
       in common are made once. `owner` names the weights; only "online" ones are in training.
+    of: (another view) -> what the encoder would get of that.
     """
 
     view: View
@@ -36,6 +37,7 @@ class EncoderInput(NamedTuple):
     states: Mapping[str, Any]
     progress: Scalar
     forward: Callable[..., Features]
+    of: Callable[[str], "EncoderInput"] | None = None
 
 
 class Slot(NamedTuple):
@@ -78,7 +80,8 @@ class Encoder(NamedTuple):
     tower_outputs: what the tower has to return beside tokens: "layers", "attention".
     stop_gradient: whether no gradient flows through its codes.
     owner: whose weights it passes its view through, "online", "ema" or a frozen state; "" = none's.
-    together: its views are one batch, whose rows the batch norms see all at once (SimCLR).
+    together: its views of one size are one batch, whose rows the batch norms see at once (SimCLR).
+    views: whose codes its own is made of; () = of that of the code alone.
     blocks: number of blocks that the tower needs at least.
     represents: "features" of a network, or what else: "pixels", "edges", "replaced cells".
     normalization: of the pixels, see `pixels`.
@@ -97,6 +100,7 @@ class Encoder(NamedTuple):
     stop_gradient: bool = False
     owner: str = ""
     together: bool = False
+    views: tuple[str, ...] = ()
     blocks: int = 0
     represents: str = "features"
     normalization: str = ""

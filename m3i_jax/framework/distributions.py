@@ -58,14 +58,16 @@ class Distribution(NamedTuple):
 class Regularizer(NamedTuple):
     """−H(z_y): (prediction, Target) -> scalar, to be minimised.
 
+    random: whether it draws something in each step: the score gets a key, too, of all terms one.
     pooled: one value over the predictions of all terms of a group that have this regulariser, as if
       they were rows of one batch (MSN's anchors); it sees no target.
     """
 
     name: str
-    score: Callable[[Float[Array, "*positions dim"], Target | None], Float32[Array, ""]]
+    score: Callable[..., Float32[Array, ""]]
     batchwise: bool = True
     pooled: bool = False
+    random: bool = False
 
 
 def tokenwise(name: str, loss: Callable[..., Float32[Array, "*positions"]]) -> Distribution:

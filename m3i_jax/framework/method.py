@@ -236,7 +236,8 @@ class Method:
     @property
     def sources(self) -> set[str]:
         """Views that the host has to give."""
-        seen = {code.view for code in self.encoded.values()}
+        codes = self.encoded.values()
+        seen = {view for code in codes for view in (code.view, *code.encoder.views)}
         for name, derived in self.views.items():
             # A view that no code sees is not made, so what it would be made of is not needed.
             if name in seen:

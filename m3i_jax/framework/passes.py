@@ -18,6 +18,11 @@ from m3i_jax.types import Array, Features, Scalar, View
 BY_THE_BATCH = ("online", "ema")
 
 
+def small(view: str) -> bool:
+    """Whether a view is one of the small crops."""
+    return view[0] == "l" and view[1:].isdigit()
+
+
 class Place(NamedTuple):
     """What two codes have in common that share a pass, but for the weights."""
 
@@ -51,8 +56,10 @@ def encoder_inputs(
     encoded: dict[tuple, Features] = {}
     outputs, passes = _planned(method, prepared.known)
 
-    def inputs(name: str, view: View) -> EncoderInput:
-        code, place = method.encoded[name], _place(method, name)
+    def inputs(name: str, view: View, seen: str | None = None) -> EncoderInput:
+        code = method.encoded[name]
+        code = code if seen is None else code._replace(view=seen)
+        place = _place(method, code)
 
         def forward(owner, weights, tower, heads):
             # An average or a teacher drops no paths: it is asked what it knows.
@@ -81,7 +88,8 @@ def encoder_inputs(
                     encoded[at] = _headed(network, weights, head, before, grid=grid, **mode)
             return _own(encoded[at], place, code)
 
-        return EncoderInput(view, network, params, states, progress, forward)
+        other = lambda seen: inputs(name, prepared.views[seen], seen)  # noqa: E731
+        return EncoderInput(view, network, params, states, progress, forward, other)
 
     return inputs
 
@@ -91,13 +99,15 @@ def _planned(method: Method, known: Mapping[str, Features]) -> tuple[dict, dict]
     outputs: dict[Place, frozenset] = {}
     passes: dict[tuple, list[Place]] = {}
     for name in method.order:
-        encoder, place = method.encoded[name].encoder, _place(method, name)
-        # A pass is made once, so its first code has to ask for what any of them needs.
-        outputs[place] = outputs.get(place, frozenset()) | encoder.tower_outputs
-        # In order, as batch norms move their running statistics once for each.
-        before = passes.setdefault((encoder.owner, place.tower), [])
-        if name not in known and place not in before:
-            before.append(place)
+        code = method.encoded[name]
+        for view in code.encoder.views or (code.view,):
+            encoder, place = code.encoder, _place(method, code._replace(view=view))
+            # A pass is made once, so its first code has to ask for what any of them needs.
+            outputs[place] = outputs.get(place, frozenset()) | encoder.tower_outputs
+            # In order, as batch norms move their running statistics once for each.
+            before = passes.setdefault((encoder.owner, place.tower), [])
+            if name not in known and place not in before:
+                before.append(place)
     return outputs, passes
 
 
@@ -129,13 +139,13 @@ def _tracked(encode: Callable, weights: Any, tower: str) -> tuple[Features, Any]
     return features, pull(jnp.zeros_like(tokens))[0]
 
 
-def _place(method: Method, name: str) -> Place:
+def _place(method: Method, code: Code) -> Place:
     """The pass of a code; those that are encoded `together` have all their views in one."""
-    code = method.encoded[name]
     views = [code.view]
     if code.encoder.together:
         same = (c for c in method.encoded.values() if c.encoder.name == code.encoder.name)
-        views = sorted({c.view for c in same if c.encoder.together and c.mask == code.mask})
+        same = (c for c in same if c.encoder.together and c.mask == code.mask)
+        views = sorted({c.view for c in same if small(c.view) == small(code.view)})
     return Place(code.encoder.tower, tuple(views), code.mask)
 
 

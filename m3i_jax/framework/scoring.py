@@ -71,9 +71,11 @@ def score(
     predicted = predict(
         method, network, params, representations, prepared, names, train=train, key=key
     )
+    # Evaluation gives no key, and wants the same value each time.
+    draws = named(jax.random.key(0) if key is None else key, "regularize")
     shared = _pooled(method, {name: prediction for name, (prediction, _) in predicted.items()})
     return {
-        name: _score(method, prepared, name, prediction, target, shared, read)
+        name: _score(method, prepared, name, prediction, target, shared, read, draws)
         for name, (prediction, target) in predicted.items()
     }
 
@@ -162,7 +164,7 @@ def _pooled(
     return values
 
 
-def _score(method, prepared, name, prediction, target, shared, read) -> Score:
+def _score(method, prepared, name, prediction, target, shared, read, draws) -> Score:
     term = method.terms[name]
     if term.predict.dense and target.tokens is not None:
         asked, answered = target.tokens.shape[1], prediction.shape[1]
@@ -182,7 +184,8 @@ def _score(method, prepared, name, prediction, target, shared, read) -> Score:
     loss = expected = (values * rows).mean()
     regularizer = evidence = None
     if term.regularize is not None:
-        regularizer = shared[name] if name in shared else term.regularize.score(prediction, target)
+        given = (prediction, target, *([draws] if term.regularize.random else []))
+        regularizer = shared[name] if name in shared else term.regularize.score(*given)
         loss = loss + regularizer
     if term.predict.evidence is not None:
         evidence = _evidence(term.predict.evidence, read, prediction, target, rows)

@@ -35,6 +35,21 @@ def averaged(encoder: Encoder, *, standardized: bool = False) -> Encoder:
     return then(encoder, mean)
 
 
+def centroid(encoder: Encoder, views: tuple[str, ...]) -> Encoder:
+    """The mean of the global codes of several views, whose gradients it passes on.
+
+    LeJEPA (Balestriero & LeCun 2025, https://arxiv.org/abs/2511.08544), VISReg.
+    """
+    if encoder.slots or encoder.views:
+        raise ValueError("a mean over views is of codes that keep no state and are of one view")
+
+    def apply(inputs):
+        codes = [encoder.apply(inputs.of(view))[0].pooled for view in views]
+        return Features(pooled=sum(codes) / len(codes)), {}
+
+    return encoder._replace(apply=apply, views=tuple(views))
+
+
 def last_layers(encoder: Encoder, *, count: int) -> Encoder:
     """LN0 of the mean of LN0 of the outputs of the last `count` blocks.
 

@@ -8,18 +8,21 @@ products of what is beyond 1e19 leave float32: such a loss is infinite, or NaN, 
 number.
 
 * `prediction`: one position at a time. `contrastive`: the right code among candidates.
-* `assignments`: soft targets. `regularizers`: what keeps codes apart, one scalar each.
+* `assignments`: soft targets. `regularizers`: what keeps codes apart, one scalar each; `sliced`:
+  those that compare with a Gaussian along directions.
 """
 
-from m3i_jax.losses import assignments, contrastive, prediction, regularizers
+from m3i_jax.losses import assignments, contrastive, prediction, regularizers, sliced
 from m3i_jax.losses.assignments import *
 from m3i_jax.losses.contrastive import *
 from m3i_jax.losses.prediction import *
 from m3i_jax.losses.regularizers import *
+from m3i_jax.losses.sliced import *
 
 __all__ = [
     *assignments.__all__,
     *contrastive.__all__,
     *prediction.__all__,
     *regularizers.__all__,
+    *sliced.__all__,
 ]

@@ -42,7 +42,8 @@ def _line(method: Method, term: Term) -> Line:
         seen = f"{region_code.region} of {seen}"
     elif x.mask is not None:
         seen = f"masked {seen}"
-    parts = [_view(method, y.view), _representation(term, y), term.predict.name]
+    seen_by_target = " and ".join(_view(method, v) for v in y.encoder.views or (y.view,))
+    parts = [seen_by_target, _representation(term, y), term.predict.name]
     return Line(seen, *parts, _regularizer(term, y))
 
 

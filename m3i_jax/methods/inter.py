@@ -21,6 +21,8 @@ from m3i_jax.ranges import (
     Weight,
 )
 
+Regularized = Annotated[float, Range(0, 1, below=True, why="at 1 no view predicts another")]
+Slices = Annotated[int, Range(1, 2**16, why="each is compared with a Gaussian in every step")]
 # (start, end, share of the training), and in how many equal steps.
 Ramp = tuple[Temperature, Temperature, PositiveShare]
 RampByEpochs = tuple[Temperature, Temperature, PositiveShare, Annotated[int, Range(2, INT32)]]
@@ -133,6 +135,42 @@ def vicreg(
     predict = fw.gaussian(dense=False)
     return Method(codes, {
         "global": Term("x", "y", None, predict, regularize, weight=invariance)
+    })  # fmt: skip
+
+
+def lejepa(*, local: Local = 6, weight: Regularized = 0.05, slices: Slices = 1024) -> Method:
+    """LeJEPA: every view → the mean of the large ones, codes as a Gaussian (Balestriero 2025).
+
+    L = mean over views of (1 − λ) E‖z_v − μ‖²/D + λ SIGReg(z_v), μ the mean code of a and b, with
+    all gradients: no average, no predictor, no stop. SIGReg is the Epps–Pulley statistic along
+    `slices` directions, drawn anew in every step. ViT-H/14: 79 % linear.
+    https://arxiv.org/abs/2511.08544; docs/methods.md#lejepa.
+
+    weight: λ.  slices: directions along which codes are compared with a Gaussian.
+    """
+    return _to_the_mean(local, weight, fw.sigreg(weight / (1.0 - weight), slices=slices))
+
+
+def visreg(*, local: Local = 6, weight: Regularized = 0.9, slices: Slices = 2048) -> Method:
+    """VISReg: as LeJEPA, centre, scale and shape of the codes each by itself (Wu et al. 2026).
+
+    L = mean over views of (1 − λ) E‖z_v − μ‖²/D + λ (mean μ_d² + mean (1 − σ_d)² + SW₂²), the last
+    the sliced Wasserstein distance of standardised codes from a Gaussian.
+    https://arxiv.org/abs/2606.02572, Eq. 1 to 8; docs/methods.md#visreg.
+
+    weight: λ.  slices: directions along which codes are compared with a Gaussian.
+    """
+    return _to_the_mean(local, weight, fw.visreg(weight / (1.0 - weight), slices=slices))
+
+
+def _to_the_mean(local: int, weight: float, regularize: fw.Regularizer) -> Method:
+    """Every view predicts the mean code of the two large ones, and is regularised."""
+    x = fw.online(heads="projector", together=True)
+    views = ["a", "b", *(f"l{i}" for i in range(local))]
+    codes = {f"x_{v}": Code(v, x) for v in views} | {"y": Code("a", fw.centroid(x, ("a", "b")))}
+    predict, share = fw.gaussian(dense=False), (1.0 - weight) / len(views)
+    return Method(codes, {
+        v: Term(f"x_{v}", "y", None, predict, regularize, weight=share) for v in views
     })  # fmt: skip
 
 

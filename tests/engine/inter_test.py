@@ -1,13 +1,19 @@
 """MoCo, SimCLR, BYOL, Barlow Twins and DenseCL through the whole engine, against float64."""
 
+import itertools
 import math
 
+import jax
 import networks64 as net
 import numpy as np
 import optimizers64 as optimizers
+import pytest
 import torch
 import torch.nn.functional as F
 from replay64 import replay
+
+from m3i_jax import losses
+from m3i_jax.framework.keys import named
 
 # Of the average that is kept for evaluation where no code passes through it.
 AVERAGE = {"average.momentum": 0.9, "average.end": 0.9}
@@ -209,3 +215,70 @@ def test_simclr_is_that_of_the_paper(play, same):
     rate = optimizers.cosine(peak=0.3 * 8 / 256, total=2000, warmup=20)
     lars = optimizers.Lars(rate, played.moments, momentum=0.9, decay=1e-6, inside=True)
     same(played, replay(played, simclr, lars, momentum=lambda t: 0.9))
+
+
+def gaussian_codes(played, weight, distance, slices=24, **mlp):
+    """LeJEPA and VISReg: (1 − λ) E‖z_v − μ‖²/D + λ distance from N(0, I), mean over views."""
+    steps = itertools.count(played.start)
+
+    def loss(params, ema, slots, batch, online, average):
+        key = named(jax.random.fold_in(jax.random.key(0), next(steps)), "regularize")
+        along = torch.tensor(np.float64(losses.directions(key, 12, slices)))
+
+        def codes(*views):
+            x = torch.cat([classed(params["encoders"]["image"], batch.images[v]) for v in views])
+            head = params["decoders"]["projector"]
+            return net.mlp(head, x, layers=3, **mlp).reshape(len(views), 8, -1)
+
+        large, small = codes("a", "b"), codes("l0", "l1")
+        mean = large.mean(0)
+        found = [
+            (1 - weight) * F.mse_loss(z, mean) + weight * distance(z, along)
+            for z in (*large, *small)
+        ]
+        return sum(found) / 4, slots
+
+    return loss
+
+
+def classed(p, images, patch=8):
+    """The class token of a ViT whose learned positions small crops resample."""
+    x, grid = net.images(images), 4
+    side = x.shape[-1] // patch
+    table = p["pos_embed"]
+    places = table[:, 1:].reshape(1, grid, grid, -1).permute(0, 3, 1, 2)
+    if side != grid:
+        places = F.interpolate(places, size=(side, side), mode="bicubic", align_corners=False)
+    places = torch.cat([table[:, :1], places.flatten(2).transpose(1, 2)], 1)
+    return net.vit(p | {"pos_embed": places}, x, patch=patch, heads=2)
+
+
+def sigreg(z, along):
+    t = torch.linspace(0, 3, 17, dtype=torch.float64)
+    phi = torch.exp(-t.square() / 2)
+    turns = torch.exp(1j * t * (z @ along)[..., None]).mean(0) - phi
+    return len(z) * 2 * torch.trapezoid(turns.abs().square() * phi, t).mean()
+
+
+def visreg(z, along):
+    mean, deviation = z.mean(0), z.std(0, unbiased=False)
+    u = ((z - mean) / (deviation.detach() + 1e-4) @ along).sort(0).values
+    places = torch.arange(1, len(z) + 1, dtype=torch.float64) / (len(z) + 1)
+    shape = (u - torch.special.ndtri(places)[:, None]).square().mean()
+    return mean.square().mean() + (1 - deviation).square().mean() + shape
+
+
+@pytest.mark.parametrize("name, rate, weight, distance, activation", [
+    ("lejepa", 5e-4, 0.05, sigreg, F.relu), ("visreg", 9e-4, 0.9, visreg, F.gelu)
+])  # fmt: skip
+def test_codes_as_a_gaussian_are_those_of_the_papers(
+    play, same, name, rate, weight, distance, activation
+):
+    small = {"objective.local": 2, "objective.slices": 24, "encoder.drop_path": 0.0}
+    played = play(f"imagenet/{name}_vit_s16", **AVERAGE, **small)
+    loss = gaussian_codes(played, weight, distance, activation=activation)
+    schedule = optimizers.cosine(
+        peak=rate, total=played.run.total, warmup=2, start=rate / 100, end=rate / 1000
+    )
+    adamw = optimizers.AdamW(schedule, played.moments, b1=0.9, b2=0.999, decay=0.05)
+    same(played, replay(played, loss, adamw, momentum=lambda t: 0.9))

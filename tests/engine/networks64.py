@@ -135,10 +135,10 @@ def clip_text(p, tokens, *, heads):
     return linear(p["projection"], x)
 
 
-def mlp(p, x, *, layers, norm=True, norm_out=False):
+def mlp(p, x, *, layers, norm=True, norm_out=False, activation=F.relu):
     """Linear, batch norm, ReLU, ..., Linear; `norm_out`: a batch norm behind it, affine or not."""
     for i in range(1, layers):
         x = linear(p[f"fc{i}"], x)
-        x = F.relu(batch_norm(p[f"norm{i}"], x) if norm else x)
+        x = activation(batch_norm(p[f"norm{i}"], x) if norm else x)
     x = linear(p[f"fc{layers}"], x)
     return batch_norm(p.get(f"norm{layers}", {}), x) if norm_out else x

@@ -17,7 +17,7 @@ def test_moco_v3_counts_each_direction_two_tau_times():
     assert weights == {0.6}
 
 
-FREE = ("simclr", "barlow_twins", "vicreg")  # of a gradient that stops
+FREE = ("simclr", "barlow_twins", "vicreg", "lejepa", "visreg")  # of a gradient that stops
 
 
 def test_only_contrast_without_an_average_leaves_gradient_to_the_target():
@@ -26,6 +26,13 @@ def test_only_contrast_without_an_average_leaves_gradient_to_the_target():
         for name, m in ((r, getattr(methods, r)()) for r in (*FREE, "byol", "simsiam"))
     }
     assert stops == dict.fromkeys(FREE, {False}) | {"byol": {True}, "simsiam": {True}}
+
+
+def test_all_views_of_lejepa_predict_the_mean_of_the_large_ones():
+    method = methods.lejepa(local=2)
+    assert [t.x for t in method.terms.values()] == ["x_a", "x_b", "x_l0", "x_l1"]
+    assert method.codes["y"].encoder.views == ("a", "b")
+    assert method.sources == {"a", "b", "l0", "l1"}
 
 
 def test_densecl_matches_cells_and_keeps_two_queues():

@@ -1,0 +1,13 @@
+r"""LeJEPA on the embedded digit scenes, with two small crops.
+
+python experiments/pretrain.py --config configs/digit_scenes/lejepa.py --workdir runs/lejepa
+"""
+
+from m3i_jax.configs import recipes
+
+
+def get_config():
+    return recipes.with_small_crops(
+        objective=dict(name="lejepa", local=2, weight=0.05, slices=256),
+        decoders=dict(projector=dict(recipes.MLP, layers=3, pool="class")),
+    )

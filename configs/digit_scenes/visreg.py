@@ -1,0 +1,13 @@
+r"""VISReg on the embedded digit scenes, with two small crops.
+
+python experiments/pretrain.py --config configs/digit_scenes/visreg.py --workdir runs/visreg
+"""
+
+from m3i_jax.configs import recipes
+
+
+def get_config():
+    return recipes.with_small_crops(
+        objective=dict(name="visreg", local=2, weight=0.6, slices=256),
+        decoders=dict(projector=dict(recipes.MLP, layers=3, pool="class", activation="gelu")),
+    )

@@ -57,8 +57,7 @@ def encoder_inputs(
     outputs, passes = _planned(method, prepared.known)
 
     def inputs(name: str, view: View, seen: str | None = None) -> EncoderInput:
-        code = method.encoded[name]
-        code = code if seen is None else code._replace(view=seen)
+        code = method.encoded[name]._replace(**({"view": seen} if seen else {}))
         place = _place(method, code)
 
         def forward(owner, weights, tower, heads):
@@ -68,8 +67,8 @@ def encoder_inputs(
             if at not in encoded:
                 # The same number for every image, so that tokens have a static shape, (B, keep, D).
                 keep = code.mask and code.mask.count(network.towers[tower].grid)
-                options = mode | {part: True for part in outputs[place]}
-                options |= {"visible": prepared.visible.get(name), "keep": keep, "batch_stats": 0}
+                options = mode | dict.fromkeys(outputs[place], True) | {"batch_stats": 0}
+                options |= {"visible": prepared.visible.get(name), "keep": keep}
                 data = _data(place, view, prepared.views)
                 encode = lambda weights: network.encode(weights, tower, data, **options)  # noqa: E731
                 if train and owner in BY_THE_BATCH:
@@ -88,8 +87,8 @@ def encoder_inputs(
                     encoded[at] = _headed(network, weights, head, before, grid=grid, **mode)
             return _own(encoded[at], place, code)
 
-        other = lambda seen: inputs(name, prepared.views[seen], seen)  # noqa: E731
-        return EncoderInput(view, network, params, states, progress, forward, other)
+        of = lambda seen: inputs(name, prepared.views[seen], seen)  # noqa: E731
+        return EncoderInput(view, network, params, states, progress, forward, of)
 
     return inputs
 

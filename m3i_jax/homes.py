@@ -35,7 +35,7 @@ HOMES: dict[str, dict[str, str]] = {
     "towers.teacher": {"?*": "name"},
     "towers.category": {"table": "size"},
     "objective": {
-        "clip siglip mae simmim maskfeat data2vec milan beit beit_v2 msn siamese_im table2 "
+        "clip siglip mae simmim maskfeat ijepa data2vec milan beit beit_v2 msn siamese_im table2 "
         "mim_global siamese_im_pixel m3i cim siamese_words": "hidden",
         "moco simclr densecl dino table2 cim": "temperature",
         "dino": "target_temperature centring",
@@ -52,6 +52,7 @@ HOMES: dict[str, dict[str, str]] = {
         "data2vec": "layers",
         "cim lejepa visreg": "weight",
         "lejepa visreg": "slices",
+        "ijepa": "blocks",
         "m3i": "category_weight text_weight",
         "classification mixed_classification": "binary",
         "vq_kd vq_vae beit beit_v2 cim siamese_words": "vocabulary",
@@ -64,7 +65,7 @@ HOMES: dict[str, dict[str, str]] = {
     "decoders.predictor": {"mlp": "hidden layers norm"},
     "decoders.prototypes": {"prototypes": "out temperature lengths"},
     "decoders.dense_heads": {"dense_heads": "out hidden"},
-    "decoders.image": {"infill prompt query": "width depth heads"},
+    "decoders.image": {"infill prompt query predictor": "width depth heads"},
     "decoders.dense": {"infill": "width depth heads"},
     "decoders.painter": {"infill": "width depth heads"},
     "decoders.bottleneck": {"mlp": "out hidden layers"},

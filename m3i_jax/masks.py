@@ -11,6 +11,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, Key, UInt32
 
 from m3i_jax.types import Array, Grid
@@ -159,6 +160,70 @@ def blockwise(
     cells = jnp.arange(h * w, dtype=jnp.uint32)[None]
     lots = jnp.where(blocks.reshape(batch, h * w), cells, _lots(key_cells, batch, h * w))
     return _hide_lowest(lots, hide).reshape(batch, h, w)
+
+
+def multiblock(
+    key: Key[Array, ""],
+    batch: int,
+    grid: Grid,
+    hidden: float,
+    *,
+    blocks: int = 4,
+) -> tuple[Bool[Array, "{batch} rows columns"], Bool[Array, "{batch} {blocks} rows columns"]]:
+    """I-JEPA's context, and blocks that are predicted from it, one by one.
+
+    A block has a share of .15 to .2 of the cells and an aspect ratio of .75 to 1.5, by one number
+    for all blocks of the batch; the context is a square of a share of .85 to 1, without the blocks,
+    of which all but `count(hidden, grid)` cells are kept, at random. Places are uniform. Where the
+    blocks leave fewer, it takes cells that no block has, and then cells of blocks, which lose them.
+    Assran et al. 2023, §3 and appendix A, https://arxiv.org/abs/2301.08243, whose code cuts the
+    context to that of the batch with the least: docs/methods.md#ijepa.
+    """
+    h, w = grid
+    size, place, square, cut = jax.random.split(key, 4)
+    sizes = jnp.asarray(_sizes(grid), jnp.int32)
+    rows, columns = sizes[jax.random.randint(size, (), 0, len(sizes))]
+    targets = _rectangle(place, (batch, blocks), grid, (rows, columns))
+    key_side, key_corner = jax.random.split(square)
+    share = jax.random.uniform(key_side, minval=0.85, maxval=1.0)
+    side = jnp.round(jnp.sqrt(share * h * w)).astype(jnp.int32)
+    context = _rectangle(key_corner, (batch,), grid, (jnp.minimum(side, h), jnp.minimum(side, w)))
+    taken = targets.any(1)
+    # The highest lots are kept: of the context (the highest bit), then of no block (the next).
+    lots = _lots(cut, batch, h * w) & jnp.uint32(2**30 - 1)
+    for bit, those in ((31, context & ~taken), (30, ~taken)):
+        lots |= those.reshape(batch, -1).astype(jnp.uint32) << bit
+    visible = _hide_lowest(lots, count(hidden, grid)).reshape(batch, h, w)
+    return visible, targets & ~visible[:, None]
+
+
+def most_of_block(grid: Grid) -> int:
+    """The largest number of cells of a block of `multiblock`."""
+    return int(_sizes(grid).prod(1).max())
+
+
+def _sizes(grid: Grid) -> np.ndarray:
+    """Rows and columns of the blocks of `multiblock`, (1025, 2), one for each number it draws."""
+    cells, drawn = grid[0] * grid[1], np.linspace(0.0, 1.0, 1025)
+    area, aspect = cells * (0.15 + 0.05 * drawn), 0.75 + 0.75 * drawn
+    sides = np.round(np.stack([np.sqrt(area * aspect), np.sqrt(area / aspect)], 1)).astype(int)
+    return np.clip(sides, 1, grid)
+
+
+def _rectangle(
+    key: Key[Array, ""], shape: tuple[int, ...], grid: Grid, sides: tuple[Array, Array]
+) -> Bool[Array, "*shape rows columns"]:
+    """Rectangles of some sides anywhere on the grid."""
+
+    def line(key, length, side):
+        first = jax.random.randint(key, shape, 0, length - side + 1)[..., None]
+        cell = jnp.arange(length, dtype=jnp.int32).reshape((1,) * len(shape) + (-1,))
+        return (cell >= first) & (cell < first + side)
+
+    down, across = (
+        line(k, n, s) for k, n, s in zip(jax.random.split(key), grid, sides, strict=True)
+    )
+    return down[..., :, None] & across[..., None, :]
 
 
 def indices(

@@ -278,3 +278,20 @@ def test_weighted_masks_do_not_depend_on_the_number_of_devices(key):
     one = weighted(key, 16, (8, 8), 0.75, scores)
     many = weighted(key, 16, (8, 8), 0.75, jax.device_put(scores, rows))
     np.testing.assert_array_equal(many, one)
+
+
+@pytest.mark.parametrize("grid, kept", [((14, 14), 49), ((16, 16), 64), ((4, 6), 6), ((2, 2), 1)])
+def test_a_context_and_the_blocks_that_it_lacks(grid, kept, key):
+    draw = jax.jit(lambda k: masks.multiblock(k, 64, grid, 0.75))
+    for k in jax.random.split(key, 3):
+        visible, blocks = (np.asarray(x) for x in draw(k))
+        assert (visible.sum((1, 2)) == kept).all() and blocks.shape == (64, 4, *grid)
+        assert not (blocks & visible[:, None]).any()
+        counts = blocks.sum((2, 3))
+        assert counts.max() <= masks.most_of_block(grid)
+        if grid[0] > 4:
+            whole = blocks[counts == counts.max()]  # those that lost no cell: one rectangle for all
+            assert len(whole) > 0.97 * counts.size
+            assert 0.14 < counts.max() / np.prod(grid) < 0.22
+            sides = {(m.any(1).sum(), m.any(0).sum()) for m in whole}
+            assert len(sides) == 1 and np.prod(sides.pop()) == counts.max()

@@ -110,6 +110,12 @@ PUBLISHED = [
      | steps(0.999, 0.05, clip=0.02) | lengths(2048, 300, 30) | {
          "crops.scale": (0.5, 1.0), "augment": {}, "hidden": 78, "target.cell": 8,
          "encoder.drop_path": 0.0, "encoder.positions": "learned"}),
+    ("imagenet/ijepa_vit_h14", "facebookresearch/ijepa configs/in1k_vith14_ep300.yaml",
+     ADAMW | BILINEAR | rates(1e-3, start=2e-4, end=1e-6) | steps(0.999, 0.04)
+     | lengths(2048, 300, 40) | {
+         "image": 224, "crops.scale": (0.3, 1.0), "crops.flip": 0.0, "augment": {},
+         "optimizer.weight_decay_end": 0.4, "target.momentum": 0.996, "target.end": 1.0,
+         "encoder.patch": 14, "decoders.image.depth": 12, "decoders.image.width": 384}),
     ("imagenet/milan_vit_b16", "zejiangh/MILAN README.md, main_pretrain.py",
      MAE | rates(2.4e-3) | steps(0.95, 0.05) | lengths(4096, 400, 40) | {
          "hidden": 147, "decoders.image.width": 512, "decoders.image.depth": 8,

@@ -13,6 +13,7 @@ from m3i_jax.decoders.dense import DenseHeads
 from m3i_jax.decoders.linear import LinearHead, MlpHead
 from m3i_jax.decoders.map_head import MAPHead
 from m3i_jax.decoders.pooling import AttentionPool, Pooled
+from m3i_jax.decoders.predictor import Predictor
 from m3i_jax.decoders.prompt import Prompt
 from m3i_jax.decoders.prototypes import Prototypes
 from m3i_jax.decoders.transformer import Infill, Projector, Query
@@ -27,6 +28,7 @@ _DECODERS = {
     "pooled": Pooled,
     "infill": Infill,
     "prompt": Prompt,
+    "predictor": Predictor,
     "query": Query,
     "projector": Projector,
     "class_branch": ClassBranch,

@@ -25,6 +25,7 @@ class Target(NamedTuple):
     target_index: (B,) int32, the row of `candidates` that `pooled` is; (B, k) of k of them, (B, L)
       tokens of a vocabulary.
     valid: (M,) bool, candidates that exist.  box: of the target view.
+    asked: (B, L) bool, the tokens that are scored where it is not for the term to say.
     """
 
     tokens: Float[Array, "batch tokens dim"] | None = None
@@ -33,6 +34,7 @@ class Target(NamedTuple):
     target_index: Int[Array, " batch *choices"] | None = None
     valid: Bool[Array, " candidates"] | None = None
     box: Box | None = None
+    asked: Bool[Array, "batch tokens"] | None = None
 
 
 class Distribution(NamedTuple):

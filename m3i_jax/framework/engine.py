@@ -96,7 +96,7 @@ def prepare(
 
     params, states: needed by masks with a guide only, whose code is encoded here.
     """
-    views, visible, known = dict(views), {}, {}
+    views, visible, blocks, known = dict(views), {}, {}, {}
     for name, derived in method.views.items():
         # A view that is made of representations has to wait for them: `encode` makes it.
         if not derived.codes:
@@ -119,8 +119,11 @@ def prepare(
             batch, hidden = views[code.view].data.shape[0], code.mask.hidden
             drawn[place] = code.mask.draw(named(key, "mask/" + name), batch, grid, hidden, *scores)
         visible[name] = drawn[place]
+        if code.mask.blocks:
+            visible[name], blocks[name] = drawn[place]
     rows = {name: _row_weights(method, views, term) for name, term in method.terms.items()}
-    return Prepared(views, visible, {n: w for n, w in rows.items() if w is not None}, known)
+    rows = {n: w for n, w in rows.items() if w is not None}
+    return Prepared(views, visible, rows, known, blocks)
 
 
 def _guide(method, network, params, states, prepared, name):

@@ -4,9 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
-
-from jaxtyping import Bool
+from typing import Any, NamedTuple
 
 from m3i_jax import masks, trees
 from m3i_jax.build import nearest
@@ -14,7 +12,7 @@ from m3i_jax.framework.alike import made_of
 from m3i_jax.framework.codes import Encoder, Slot, ema
 from m3i_jax.framework.distributions import Distribution, Regularizer
 from m3i_jax.framework.views import DerivedView
-from m3i_jax.types import Array, Grid
+from m3i_jax.types import Grid
 
 POSITIONS = ("all", "hidden", "matched")
 
@@ -27,12 +25,17 @@ class Masking(NamedTuple):
     guide: code whose class token's attention to the patches scores the cells (MILAN); it must not
       depend on what is being trained.
     exact: (hidden, grid) -> number of hidden cells in every image.
+    blocks: how many blocks of hidden cells it draws beside, which terms ask for one by one: `draw`
+      gives (visible, (B, blocks, h, w) bool).
+    most: (grid) -> cells of a block at most.
     """
 
-    draw: Callable[..., Bool[Array, "batch rows columns"]]
+    draw: Callable[..., Any]
     hidden: float
     guide: str | None = None
     exact: Callable[[float, Grid], int] = masks.count
+    blocks: int = 0
+    most: Callable[[Grid], int] | None = None
 
     # A tuple compares functions by identity: two masks of one factory would differ, and codes that
     # see the same would be encoded twice.
@@ -76,6 +79,7 @@ class Term(NamedTuple):
     decoder: ψ, by its name in the network; None compares the codes themselves.
     positions: the target positions that are scored: "all", those "hidden" from x, or for each
       token of x the one whose token before the heads is most like its own ("matched", DenseCL).
+    block: which of the blocks of x's mask is asked for and scored, by itself, whatever `positions`.
     weight: static weight.  group: terms of one group share a dynamic weight.
     """
 
@@ -87,6 +91,7 @@ class Term(NamedTuple):
     positions: str = "all"
     weight: float = 1.0
     group: str = "ssp"
+    block: int | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,12 @@ class Method:
                 raise ValueError(
                     f"term '{name}' scores positions '{term.positions}', "
                     f"expected {', '.join(map(repr, POSITIONS))}"
+                )
+            drawn = getattr(self.codes[term.x], "mask", None)
+            if term.block is not None and not 0 <= term.block < (drawn.blocks if drawn else 0):
+                raise ValueError(
+                    f"term '{name}' asks for block {term.block}, of which the mask of '{term.x}' "
+                    f"has {drawn.blocks if drawn else 0}"
                 )
             if isinstance(self.codes[term.y], RegionCode):
                 raise ValueError(f"term '{name}' predicts '{term.y}', a region of a mixed view")

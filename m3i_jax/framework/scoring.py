@@ -23,12 +23,14 @@ class Prepared(NamedTuple):
     views: by name.  visible: per code, the cells its encoder may see.
     rows: per term, (B,) weights with mean 1 over the batch; none where every row counts alike.
     known: codes that had to be encoded for a mask.
+    blocks: per code whose mask draws some, the cells of each.
     """
 
     views: dict[str, View]
     visible: dict[str, Bool[Array, "batch _rows _columns"]]
     rows: dict[str, Float32[Array, " batch"]]
     known: dict[str, Features]
+    blocks: dict[str, Bool[Array, "batch _blocks _rows _columns"]] = {}
 
 
 class Score(NamedTuple):
@@ -44,11 +46,15 @@ class Score(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What a decoder is asked: the features, where they were cut from, where the target was."""
+    """What a decoder is asked: the features, where they were cut from, where the target was.
+
+    cells: (B, m) int32, the cells that are asked for, h·w where there are fewer; None = all.
+    """
 
     x: Features
     source: Box | None
     target: Box | None
+    cells: Int[Array, "batch queries"] | None = None
 
 
 def score(
@@ -102,6 +108,8 @@ def predict(
         term = method.terms[name]
         x, box, owner, group = _input(method, network, representations, prepared, term)
         target = _target(method, representations, prepared, term, x, owner, group)
+        cells = _block(method, network, prepared, term)
+        target = target if cells is None else _asked(target, cells)
         if term.decoder is None:
             predicted[name] = (x.tokens if term.predict.dense else x.pooled), target
             continue
@@ -111,7 +119,7 @@ def predict(
         )
         # Which questions can be stacked: those of one decoder and of equal shapes, with and without
         # boxes alike (the structure of the tree).
-        question = Question(x, box, target.box)
+        question = Question(x, box, target.box, cells)
         shape = jax.tree.structure(question), tuple(a.shape for a in jax.tree.leaves(question))
         # A name of its own keeps a question from being stacked with others.
         alone = name if term.decoder in network.batchwise else None
@@ -127,6 +135,7 @@ def predict(
             source=one.source,
             target=one.target,
             target_grid=grids[1],
+            cells=one.cells,
             train=train,
             key=key if key is None else named(key, "decode/" + names[0]),
         )
@@ -177,7 +186,7 @@ def _score(method, prepared, name, prediction, target, shared, read, draws) -> S
     # however many of their cells are hidden.
     values = term.predict.score(prediction, target)
     if term.predict.dense:
-        hidden = _hidden(method, prepared, term)
+        hidden = _hidden(method, prepared, term) if target.asked is None else target.asked
         values = values.mean(-1) if hidden is None else _mean_where(values, hidden)
     rows = prepared.rows.get(name, jnp.ones_like(values))
     # `rows` has mean 1, so this is the mean over the rows that have a target.
@@ -244,6 +253,28 @@ def _target(method, representations, prepared, term: Term, x, owner, group) -> T
         match = _match(x.pre_head_tokens, features.pre_head_tokens)
         tokens = jnp.take_along_axis(tokens, match[..., None], axis=1)
     return Target(tokens, pooled, candidates, align(target_index), valid, box)
+
+
+def _block(
+    method: Method, network: Any, prepared: Prepared, term: Term
+) -> Int[Array, "batch queries"] | None:
+    """The cells of the block that a term asks for, (B, m); h·w behind the last."""
+    if term.block is None:
+        return None
+    name, code = method.source_of(term.x)
+    most = code.mask.most(network.towers[code.encoder.tower].grid)
+    return masks.indices(prepared.blocks[name][:, term.block], most)
+
+
+def _asked(target: Target, cells: Int[Array, "batch queries"]) -> Target:
+    """The tokens of some cells of a target; a cell that is none stands for the last, unasked."""
+    length = (target.target_index if target.tokens is None else target.tokens).shape[1]
+    take = lambda x, cells: jnp.take_along_axis(x, cells, axis=1, mode="clip")  # noqa: E731
+    tokens = None if target.tokens is None else take(target.tokens, cells[..., None])
+    index = target.target_index
+    if index is not None and index.ndim == 2:
+        index = take(index, cells)
+    return target._replace(tokens=tokens, target_index=index, asked=cells < length)
 
 
 def _match(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float, Key
 
@@ -24,8 +25,9 @@ class Network(NamedTuple):
       Features; `train` drops paths, `batch_stats` (None = as `train`): norms by the batch, which
       so many passes of the step move, this one included. `layers` and `attention` add those of
       every block, or what a function makes of each, see `encoders.protocol.ImageEncoder`.
-    decode: (params, name, x, *, grid, source, target, target_grid, train, key) -> (B, L, out)
-      from dense decoders, (B, out) from pooled ones.
+    decode: (params, name, x, *, grid, source, target, target_grid, cells, train, key) ->
+      (B, L, out) from dense decoders, of `cells` (B, m) alone where some are asked for; (B, out)
+      from pooled ones.
     refine: (params, name, x, *, grid, train, key) -> Features, decoder `name` as a feature head.
     towers, decoders: what there is.
     nodes: the towers, and the heads whose own width is known: where a code may come from.
@@ -176,14 +178,18 @@ def _decode(
     source: Any = None,
     target: Any = None,
     target_grid: Grid | None = None,
+    cells: Array | None = None,
     train: bool = False,
     key: Array | None = None,
 ) -> Array:
     """See `Network.decode`."""
     module = _head(modules, name)
     geometry = {"grid": grid, "source": source, "target": target, "target_grid": target_grid}
-    geometry = geometry_for(module, geometry)
-    return module.apply({"params": _head_weights(params, name)}, x, train=train, **geometry)
+    geometry = geometry_for(module, geometry | {"cells": cells})
+    y = module.apply({"params": _head_weights(params, name)}, x, train=train, **geometry)
+    if cells is None or "cells" in geometry:
+        return y
+    return jnp.take_along_axis(y, cells[..., None], axis=1, mode="clip")
 
 
 def _refine(

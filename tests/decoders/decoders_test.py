@@ -17,6 +17,7 @@ def test_names():
         "map_head",
         "mlp",
         "pooled",
+        "predictor",
         "projector",
         "prompt",
         "prototypes",

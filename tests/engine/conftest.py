@@ -143,7 +143,7 @@ def play():
 
     def made_ready(name, batch, changes):
         """The run and its compiled step, once for all tests of a config."""
-        if (known := (name, batch, *sorted(changes.items()))) not in ready:
+        if (known := (name, batch, repr(sorted(changes.items())))) not in ready:
             config = shrink(cli.load(name).to_dict(), batch)
             for path, value in changes.items():
                 block, key = path.split(".")

@@ -91,3 +91,64 @@ def test_maskfeat_is_that_of_its_paper(play, same):
         decays=lambda p: not one_dimensional(p),
     )  # fmt: skip
     same(played, replay(played, maskfeat(played), adamw, momentum=lambda t: 0.9))
+
+
+def predicted(p, context, cells, grid, *, reads="all"):
+    """The predictor's answer for some cells of one image, (m, out).
+
+    context: (its tokens (n, D), their cells).
+    """
+    table = net.sincos(grid, p["mask_token"].shape[-1])[1:]
+    tokens, places = context
+    x = net.linear(p["embed"], tokens) + table[places]
+    q = p["mask_token"][0] + table[cells]
+    y = net.blocks(p["blocks"], torch.cat([x, q])[None], heads=2, eps=1e-6, activation=F.gelu)
+    return net.linear(p["head"], net.layer_norm(p["norm"], y[0, len(x) :], 1e-6))
+
+
+def ijepa(played):
+    """I-JEPA (Assran et al. 2023): smooth L1 on LN0 of the average, a block at a time."""
+    seen = drawn(played, lambda key: masks.multiblock(key, 8, (4, 4), 0.75))
+
+    def loss(params, ema, slots, batch, online, average):
+        (visible, blocks), images = next(seen), net.images(batch.images["a"])
+        assert not (blocks & visible[:, None]).any() and (visible.sum((1, 2)) == 4).all()
+        x = tower(params["encoders"]["image"], images, visible)
+        y = tower(ema["encoders"]["image"], images, np.ones_like(visible))
+        y = F.layer_norm(y, y.shape[-1:], eps=1e-6)
+        found = []
+        for i, k in itertools.product(range(8), range(4)):
+            cells = torch.as_tensor(np.flatnonzero(blocks[i, k]))
+            if len(cells):
+                at = torch.as_tensor(np.flatnonzero(visible[i]))
+                z = predicted(params["decoders"]["image"], (x[i], at), cells, (4, 4))
+                found.append(F.smooth_l1_loss(z, y[i, cells]))
+        return sum(found) / 32, slots
+
+    return loss
+
+
+def test_ijepa_is_that_of_its_paper(play, same):
+    small = {"decoders.image": dict(name="predictor", width=16, depth=2, heads=2)}
+    played = play("imagenet/ijepa_vit_h14", **small)
+    total = played.run.total
+    rate = optimizers.cosine(peak=1e-3, total=total, warmup=80, start=2e-4, end=1e-6)
+    decay = optimizers.cosine(peak=0.04, total=total, end=0.4)
+    adamw = Decaying(
+        rate, played.moments, b1=0.9, b2=0.999, decay=decay,
+        decays=lambda p: not one_dimensional(p),
+    )  # fmt: skip
+    momentum = lambda t: 0.996 + 0.004 * (t + 1) / total  # noqa: E731
+    same(played, replay(played, ijepa(played), adamw, momentum=momentum))
+
+
+class Decaying(optimizers.AdamW):
+    """AdamW whose λ follows a schedule."""
+
+    def __init__(self, rate, moments, *, decay, **how):
+        super().__init__(rate, moments, decay=0.0, **how)
+        self.ramp = decay
+
+    def step(self, count, params, grads):
+        self.decay = self.ramp(count)
+        return super().step(count, params, grads)

@@ -84,7 +84,9 @@ class ToyNetwork(NamedTuple):
         tokens = x.tokens if x.tokens is None else jnp.tanh(x.tokens @ kernel)
         return Features(tokens=tokens, pooled=jnp.tanh(pooled @ kernel), index=x.index)
 
-    def decode(self, params, name, x, *, grid, source, target, target_grid, train, key=None):
+    def decode(
+        self, params, name, x, *, grid, source, target, target_grid, train, cells=None, key=None
+    ):
         pooled = x.pooled if name == "predictor" else x.tokens.mean(1)
         guess = jnp.tanh(pooled @ params["decoders"][name]["kernel"])
         if name != "image":

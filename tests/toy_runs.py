@@ -148,6 +148,7 @@ NEEDS = {
     "dino": {"decoders.prototypes.out": 512},
     "simmim": {"encoder.patch": 8, "objective.unit": 1},
     "ijepa": {"encoder.patch": 8},
+    "maskfeat": {"optimizer.lr": 0.01},
 }
 STEPS, WIDE = 120, 32
 # Towers of two blocks: a code of two layers, a generator over shared blocks, and those that have

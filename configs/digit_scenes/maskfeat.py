@@ -10,7 +10,7 @@ def get_config():
     return recipes.digit_scenes(
         encoder=dict(recipes.SMALL_VIT, hide="mask"),
         objective=dict(name="maskfeat", hidden=0.4),
-        target=dict(name="hog", cell=8),
+        target=dict(name="hog", cell=4),
         augment=dict(),
         decoders=dict(edges=dict(name="linear")),
     )

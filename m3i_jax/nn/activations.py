@@ -1,6 +1,7 @@
 """Activations of transformers, evaluated in float32; only what they are given is kept for later."""
 
 import functools
+import math
 from collections.abc import Callable
 
 import jax
@@ -12,8 +13,13 @@ from m3i_jax.types import Array
 
 @functools.partial(jax.checkpoint, prevent_cse=False)
 def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """x Φ(x), exact, evaluated in float32; only `x` is kept for the backward pass."""
-    return jax.nn.gelu(x.astype(jnp.float32), approximate=False).astype(x.dtype)
+    """x Φ(x), exact, evaluated in float32; only `x` is kept for the backward pass.
+
+    By erf, as in PyTorch, and not by erfc, which knows more digits where Φ is nearly 0 and costs a
+    processor twice as much.
+    """
+    wide = x.astype(jnp.float32)
+    return (0.5 * wide * (1.0 + jax.lax.erf(math.sqrt(0.5) * wide))).astype(x.dtype)
 
 
 @functools.partial(jax.checkpoint, prevent_cse=False)

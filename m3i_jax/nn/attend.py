@@ -58,11 +58,24 @@ def scores(
     scale: float, q: Heads, k: Heads, biases: tuple[Logits, ...], mask: Mask | None
 ) -> Logits:
     """What the softmax is of, (..., heads, q, k) float32; finfo.min where `mask` is False."""
-    s = product("...qhd,...khd->...hqk", q, k) * scale
+    return _scores(scale, _heads_first(q), _heads_first(k), biases, mask)
+
+
+def _scores(scale, q, k, biases, mask):
+    s = product("...qd,...kd->...qk", q, k) * scale
     for bias in biases:
         s = s + bias
     # Finite, so that a row with nothing to attend to (an empty text) is not NaN.
     return s if mask is None else jnp.where(mask, s, jnp.finfo(s.dtype).min)
+
+
+def _heads_first(x):
+    """(..., n, heads, d) as (..., heads, n, d), or back.
+
+    In this order products give the rows that others read. Left to choose, XLA:CPU makes columns of
+    them, which costs it a third of the core (docs/benchmarks.md).
+    """
+    return jnp.moveaxis(x, -2, -3)
 
 
 def product(spec: str, x: Float[Array, "*one"], y: Float[Array, "*other"]) -> Float[Array, "*out"]:
@@ -80,12 +93,13 @@ jax.tree_util.register_static(_Shapes)
 
 
 def _forward(scale, keep, q, k, v, biases, mask):
-    s = scores(scale, q, k, biases, mask)
+    q, k, v = map(_heads_first, (q, k, v))
+    s = _scores(scale, q, k, biases, mask)
     highest = s.max(-1, keepdims=True)
     weights = jnp.exp(s - highest)
     total = weights.sum(-1, keepdims=True)
     weights = weights / total
-    y = product("...hqk,...khd->...qhd", weights.astype(v.dtype), v).astype(v.dtype)
+    y = _heads_first(product("...qk,...kd->...qd", weights.astype(v.dtype), v).astype(v.dtype))
     y = y.reshape(*y.shape[:-2], y.shape[-2] * y.shape[-1])  # -1 is refused where no row asks
     shapes = _Shapes(tuple(bias.shape for bias in biases))
     rest = weights.astype(v.dtype) if keep else (highest, total, biases)
@@ -98,18 +112,19 @@ def _backward(scale, keep, saved, g):
         weights = rest.astype(jnp.promote_types(v.dtype, jnp.float32))
     else:
         highest, total, biases = rest
-        weights = jnp.exp(scores(scale, q, k, biases, mask) - highest) / total
-    g = g.reshape(q.shape).astype(v.dtype)
-    dv = product("...hqk,...qhd->...khd", weights.astype(v.dtype), g).astype(v.dtype)
-    dp = product("...qhd,...khd->...hqk", g, v)
+        weights = jnp.exp(_scores(scale, q, k, biases, mask) - highest) / total
+    heads, width = q.shape[-3], q.shape[-1]
+    g = _heads_first(g.reshape(*g.shape[:-1], heads, width)).astype(v.dtype)
+    dv = product("...qk,...qd->...kd", weights.astype(v.dtype), g).astype(v.dtype)
+    dp = product("...qd,...kd->...qk", g, v)
     # Σ_k p_k dp_k is g · y, too; but the difference is small, so both sides are to round alike.
     ds = weights * (dp - (weights * dp).sum(-1, keepdims=True))
     ds = ds if mask is None else jnp.where(mask, ds, 0.0)
     dbiases = tuple(_summed(ds, shape) for shape in shapes)
     ds = (ds * scale).astype(q.dtype)
-    dq = product("...hqk,...khd->...qhd", ds, k).astype(q.dtype)
-    dk = product("...hqk,...qhd->...khd", ds, q).astype(k.dtype)
-    return dq, dk, dv, dbiases, None
+    dq = product("...qk,...kd->...qd", ds, k).astype(q.dtype)
+    dk = product("...qk,...qd->...kd", ds, q).astype(k.dtype)
+    return *map(_heads_first, (dq, dk, dv)), dbiases, None
 
 
 attend.defvjp(_forward, _backward)

@@ -9,6 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from m3i_jax.commands import _compiled as compiled
+from m3i_jax.commands import _memory as memory
 from m3i_jax.commands import _processes as processes
 from m3i_jax.training.config import Config
 
@@ -20,6 +21,7 @@ def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int
 
     deliberate: keys that are changed on purpose, see `going_on`.
     """
+    memory.keep()
     import jax
 
     from m3i_jax.training import assemble, log, pacing, reading

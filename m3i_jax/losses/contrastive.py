@@ -3,14 +3,17 @@
 M3I (Su et al. 2023, https://arxiv.org/abs/2211.09807), §3.1; docs/methods.md#candidates.
 
 Nothing is normalised here: give unit vectors for cosines. Products are in full float32, where the
-default of accelerators would multiply in bfloat16 or TF32.
+default of accelerators would multiply in bfloat16 or TF32. More than `whole` of them are made in
+chunks (`chunked`).
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Float32, Int
 
-from m3i_jax.losses.prediction import NEVER, bernoulli, categorical
+from m3i_jax.losses import chunked
+from m3i_jax.losses.chunked import WHOLE, Choice
+from m3i_jax.losses.prediction import NEVER
 from m3i_jax.types import Array, Scalar
 
 __all__ = [
@@ -32,6 +35,7 @@ def boltzmann(
     temperature: Scalar = 1.0,
     label_smoothing: float = 0.0,
     valid: Bool[Array, " candidates"] | None = None,
+    whole: int = WHOLE,
 ) -> Float32[Array, " batch"]:
     """Boltzmann: −(1−ε) ẑᵀz⁺/τ − ε·mean_c ẑᵀz_c/τ + logsumexp_c(ẑᵀz_c/τ); (B,D),(M,D),(B,) -> (B,).
 
@@ -47,15 +51,25 @@ def boltzmann(
       label_smoothing: ε.
       valid: (M,) bool, candidates that exist; the others leave logsumexp and smoothing.
     """
-    logits = _products(prediction, candidates) / temperature
-    valid = None if valid is None else valid[None]
-    return categorical(logits, index, label_smoothing=label_smoothing, valid=valid)
+    options = dict(temperature=temperature, valid=valid, whole=whole)
+    choice = chunked.choose(chunked.nothing(index), prediction, candidates, index, **options)
+    loss = choice.nats()
+    if label_smoothing:
+        # The mean of the logits is the logit of the mean, and wants no products.
+        exists = jnp.ones(len(candidates)) if valid is None else valid.astype(jnp.float32)
+        share = exists / jnp.maximum(exists.sum(), 1.0)
+        mean = chunked.products(share[None], candidates.T)
+        mean = chunked.products(prediction, mean)[:, 0] / temperature
+        loss = loss + label_smoothing * (choice.own - mean)
+    return _where_right(loss, index, candidates, valid)
 
 
 def binary(
     prediction: Float[Array, "batch dim"],
     candidates: Float[Array, "candidates dim"],
     index: Int[Array, "batch shown"],
+    *,
+    whole: int = WHOLE,
 ) -> Float32[Array, " batch"]:
     """Bernoulli: mean_c softplus(a_c) − t_c·a_c, a_c = ẑᵀz_c; (B, D), (M, D), (B, k) -> (B,).
 
@@ -67,10 +81,16 @@ def binary(
       index: (B, k) int, the categories of each row; one that is there twice counts once, −1 is
         none, and a row with an index of M or more is NaN.
     """
-    logits = _products(prediction, candidates)
-    count = logits.shape[-1]
-    labels = (index[:, :, None] == jnp.arange(count)[None, None]).any(1)
-    return jnp.where((index < count).all(1), bernoulli(logits, labels).mean(-1), jnp.nan)
+
+    def see(total, logits, chunk):
+        shown = (index[:, :, None] == chunk.numbers[None]).any(1)
+        asked = jax.nn.softplus(logits) - jnp.where(shown, logits, 0.0)
+        return total + jnp.where(chunk.exists, asked, 0.0).sum(-1), None
+
+    start = jnp.zeros(prediction.shape[:1], jnp.float32)
+    total, _ = chunked.fold(see, start, prediction, candidates, whole=whole)
+    count = len(candidates)
+    return jnp.where((index < count).all(1), total / count, jnp.nan)
 
 
 def info_nce(
@@ -80,6 +100,7 @@ def info_nce(
     *,
     temperature: Scalar = 1.0,
     valid: Bool[Array, " candidates"] | None = None,
+    whole: int = WHOLE,
 ) -> Float32[Array, " batch"]:
     """Symmetric InfoNCE over the global batch; (B,D),(M,D),(B,) -> (B,).
 
@@ -95,13 +116,18 @@ def info_nce(
       valid: (M,) bool, candidates that exist. The others leave the rows' sums; rows that they
         belong to leave the columns' sums and have loss and gradient 0.
     """
-    logits = _products(prediction, candidates) / temperature
     exists = _exists(index, valid)
-    by_row = logits if valid is None else jnp.where(valid[None], logits, NEVER)
-    by_column = jnp.where(exists[:, None], logits, NEVER)
-    row = jax.nn.logsumexp(by_row, axis=1)
-    column = jax.nn.logsumexp(by_column, axis=0)[index]
-    return jnp.where(exists, 0.5 * (row + column) - _own(logits, index), 0.0)
+
+    def see(choice, products, chunk):
+        logits = products / temperature
+        right = (chunk.numbers == index[:, None]) & chunk.exists
+        column = jax.nn.logsumexp(jnp.where(exists[:, None], logits, NEVER), axis=0)
+        return chunked.among(choice, logits, right, chunk.exists), column
+
+    start = chunked.nothing(index)
+    row, columns = chunked.fold(see, start, prediction, candidates, valid=valid, whole=whole)
+    loss = 0.5 * (row.nats() + columns[index] - row.own)
+    return _where_right(loss, index, candidates, valid)
 
 
 def contrast(
@@ -110,6 +136,7 @@ def contrast(
     negatives: Float[Array, "negatives dim"],
     *,
     temperature: Scalar = 1.0,
+    whole: int = WHOLE,
 ) -> Float32[Array, "*positions"]:
     """−ẑᵀz⁺/τ + logsumexp(ẑᵀ[z⁺, n_1 … n_M]/τ); (..., D), (..., D), (M, D) -> (...).
 
@@ -117,9 +144,10 @@ def contrast(
     (MoCo, He et al. 2020, Eq. 1, https://arxiv.org/abs/1911.05722; DenseCL).
     """
     p, z = jnp.asarray(prediction, jnp.float32), jnp.asarray(positive, jnp.float32)
-    right = (p * z).sum(-1, keepdims=True)
-    logits = jnp.concatenate([right, _products(p, negatives)], -1) / temperature
-    return categorical(logits, jnp.zeros(logits.shape[:-1], jnp.int32))
+    own = (p * z).sum(-1) / temperature
+    nobody = jnp.full(own.shape, -1, jnp.int32)
+    options = dict(temperature=temperature, whole=whole)
+    return chunked.choose(_only(own), p, negatives, nobody, **options).nats()
 
 
 def nt_xent(
@@ -127,6 +155,7 @@ def nt_xent(
     positive: Float[Array, "batch dim"],
     *,
     temperature: Scalar = 1.0,
+    whole: int = WHOLE,
 ) -> Float32[Array, " batch"]:
     """SimCLR: each prediction finds its positive among all 2B − 1 others; (B, D), (B, D) -> (B,).
 
@@ -135,10 +164,10 @@ def nt_xent(
     Algorithm 1, https://arxiv.org/abs/2002.05709).
     """
     rows = jnp.arange(prediction.shape[0], dtype=jnp.int32)
-    others = ~jnp.eye(len(rows), dtype=bool)
-    logits = [_products(prediction, z) for z in (positive, prediction)]
-    valid = jnp.concatenate([jnp.ones_like(others), others], 1)
-    return categorical(jnp.concatenate(logits, 1) / temperature, rows, valid=valid)
+    options = dict(temperature=temperature, whole=whole)
+    choice = chunked.choose(chunked.nothing(rows), prediction, positive, rows, **options)
+    none = jnp.full_like(rows, -1)
+    return chunked.choose(choice, prediction, prediction, none, skip=rows, **options).nats()
 
 
 def pairwise_sigmoid(
@@ -149,6 +178,7 @@ def pairwise_sigmoid(
     temperature: Scalar = 1.0,
     bias: Scalar = 0.0,
     valid: Bool[Array, " candidates"] | None = None,
+    whole: int = WHOLE,
 ) -> Float32[Array, " batch"]:
     """SigLIP: −log σ(s_i,index(i) + b) − Σ_{j≠index(i)} log σ(−s_ij − b); (B,D),(M,D),(B,) -> (B,).
 
@@ -162,13 +192,16 @@ def pairwise_sigmoid(
       temperature, bias: τ and b, may be learned.
       valid: (M,) bool, candidates that exist; the others drop out.
     """
-    logits = _products(prediction, candidates) / temperature + bias
-    wrong = jnp.arange(logits.shape[1])[None] != index[:, None]
-    if valid is not None:
-        wrong &= valid[None]
-    loss = jnp.where(wrong, jax.nn.softplus(logits), 0.0).sum(1)
-    loss = loss + jax.nn.softplus(-_own(logits, index))
-    return jnp.where(_exists(index, valid), loss, 0.0)
+
+    def see(total, products, chunk):
+        logits = products / temperature + bias
+        right = chunk.numbers == index[:, None]
+        asked = jax.nn.softplus(jnp.where(right, -logits, logits))
+        return total + jnp.where(chunk.exists, asked, 0.0).sum(1), None
+
+    start = jnp.zeros(index.shape, jnp.float32)
+    total, _ = chunked.fold(see, start, prediction, candidates, valid=valid, whole=whole)
+    return _where_right(total, index, candidates, valid)
 
 
 def dense_contrast(
@@ -177,6 +210,7 @@ def dense_contrast(
     others: Float[Array, "batch dim"],
     *,
     temperature: Scalar = 1.0,
+    whole: int = WHOLE,
 ) -> Float32[Array, "batch tokens"]:
     """Dense instance discrimination: (B, L, D), (B, L, D), (B, D) -> (B, L).
 
@@ -190,20 +224,19 @@ def dense_contrast(
     """
     p, z = jnp.asarray(prediction, jnp.float32), jnp.asarray(target, jnp.float32)
     b, length, _ = p.shape
-    here = jnp.matmul(p, z.transpose(0, 2, 1), precision="highest")
-    logits = jnp.concatenate([here, _products(p, others)], -1) / temperature
-    elsewhere = ~jnp.eye(b, dtype=bool)
-    valid = jnp.concatenate([jnp.ones((b, length), bool), elsewhere], 1)[:, None]
-    place = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32)[None], (b, length))
-    return categorical(logits, place, valid=valid)
+    here = jnp.matmul(p, z.transpose(0, 2, 1), precision="highest") / temperature
+    image = jnp.broadcast_to(jnp.arange(b, dtype=jnp.int32)[:, None], (b, length))
+    none = jnp.full_like(image, -1)
+    right, offered = jnp.eye(length, dtype=bool)[None], jnp.ones((1, 1, length), bool)
+    choice = chunked.among(chunked.nothing(none), here, right, offered)
+    options = dict(temperature=temperature, skip=image, whole=whole)
+    return chunked.choose(choice, p, others, none, **options).nats()
 
 
-def _products(
-    prediction: Float[Array, "*positions dim"], candidates: Float[Array, "candidates dim"]
-) -> Float32[Array, "*positions candidates"]:
-    """ẑᵀz of every position with every candidate: (..., D), (M, D) -> (..., M) float32."""
-    x, y = jnp.asarray(prediction, jnp.float32), jnp.asarray(candidates, jnp.float32)
-    return jnp.matmul(x, y.T, precision="highest")
+def _only(own: Float32[Array, "*positions"]) -> Choice:
+    """A choice that has seen the right one alone."""
+    largest = jax.lax.stop_gradient(own)
+    return Choice(largest, jnp.exp(own - largest), own)
 
 
 def _exists(
@@ -215,8 +248,12 @@ def _exists(
     return (index >= 0) & jnp.take(valid, index, mode="fill", fill_value=True)
 
 
-def _own(
-    logits: Float32[Array, "batch candidates"], index: Int[Array, " batch"]
+def _where_right(
+    loss: Float32[Array, " batch"],
+    index: Int[Array, " batch"],
+    candidates: Float[Array, "candidates dim"],
+    valid: Bool[Array, " candidates"] | None,
 ) -> Float32[Array, " batch"]:
-    """logits[i, index(i)]; NaN where the index is beyond the last candidate."""
-    return jnp.take_along_axis(logits, index[:, None], axis=1)[:, 0]
+    """The loss; 0 where the right candidate does not exist, NaN where it is beyond the last one."""
+    loss = jnp.where(index < len(candidates), loss, jnp.nan)
+    return jnp.where(_exists(index, valid), loss, 0.0)

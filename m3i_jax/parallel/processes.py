@@ -31,6 +31,7 @@ SILENT = 20.0  # seconds without one after which a peer is gone
 HEARTBEAT = 40  # seconds after which JAX ends a process, should ours not have done so
 LONGEST = 300.0  # seconds that a step may take, or ten times the longest so far
 DONE = "done"
+FAILED = "failed"
 PATIENCE = 1800.0  # seconds for all to join
 LATER = 60  # seconds after ours that JAX's patience ends
 TELL = 15.0  # seconds between two sentences of one who waits
@@ -71,6 +72,8 @@ def join(
                 initialization_timeout=math.ceil(patience) + LATER,
                 heartbeat_timeout_seconds=HEARTBEAT,
             )
+        # CPUs connect at the first collective, within 30 s or never: done while all are here.
+        multihost_utils.sync_global_devices("joined")
     except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(
             f"this cannot be one process of many: {str(error).splitlines()[0]} Start it under "
@@ -155,23 +158,38 @@ def together() -> Iterator[None]:
     """
     from jax._src.distributed import global_state  # there is no public way to the store
 
-    stop = threading.Event()
-    who = dict(me=jax.process_index(), count=jax.process_count(), silent=SILENT)
-    beats = threading.Thread(
-        target=beat, args=(global_state.client, stop), kwargs=who, name="beats", daemon=True
-    )
+    store, me, stop = global_state.client, jax.process_index(), threading.Event()
+    who = dict(me=me, count=jax.process_count(), silent=SILENT)
+    beats = threading.Thread(target=beat, args=(store, stop), kwargs=who, name="beats", daemon=True)
     beats.start()
     try:
         yield
     except UserError as error:
+        _say_failed(store, me)
         leave(str(error), status=error.status)
     except jax.errors.JaxRuntimeError as error:  # what a collective raises whose peer is gone
-        leave(f"{type(error).__name__}: {str(error).splitlines()[0]}; is another process gone?")
+        # Which one, the beats will know, and end the process with that; it takes them so long.
+        beats.join(SILENT + 3 * PAUSE)
+        leave(f"{type(error).__name__}: {_first_line(error)}; is another process gone?")
     except Exception as error:  # noqa: BLE001, a fault of ours, which the others must not wait for
         traceback.print_exc()
-        leave(f"{type(error).__name__}: {str(error).splitlines()[0]}", status=UNEXPECTED)
+        _say_failed(store, me)
+        leave(f"{type(error).__name__}: {_first_line(error)}", status=UNEXPECTED)
     stop.set()
     beats.join(SILENT)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
+def _say_failed(store: Any, me: int) -> None:
+    """Tells the others that this process ends, so that they need not wait for its silence."""
+    say = threading.Thread(
+        target=lambda: store.key_value_set(f"{BEATS}{me}", FAILED, True), daemon=True
+    )
+    say.start()
+    say.join(1.0)  # a store that does not answer is not waited for
 
 
 def beat(
@@ -209,6 +227,8 @@ def beat(
         now = time.monotonic()
         for rank, (last, then) in heard.items():
             value = received.get(f"{BEATS}{rank}", "")
+            if value == FAILED:
+                return leave(f"process {rank} of {count} has ended with an error, see what it said")
             if value != last or value == DONE:
                 heard[rank] = (value, now)
             elif now - then > silent:

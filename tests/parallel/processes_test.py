@@ -9,7 +9,6 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from m3i_jax.build import ConfigError
@@ -77,6 +76,16 @@ def test_peers_that_beat_or_have_ended_are_left_alone_and_a_dead_store_is_said()
     peers.store.broken = True
     peers.threads[0].join(10)
     assert peers.told == {0: "the coordinator, process 0, is gone (UNAVAILABLE: connection ref)"}
+
+
+def test_a_peer_that_says_it_has_failed_is_named_at_once():
+    peers = Peers(2)
+    processes._say_failed(peers.store, 1)
+    start = time.monotonic()
+    peers.threads[0].start()
+    peers.threads[0].join(10)
+    assert peers.told == {0: "process 1 of 2 has ended with an error, see what it said"}
+    assert time.monotonic() - start < 0.3, "before it would have been silent for too long"
 
 
 def test_a_coordinator_that_does_not_answer_is_said():
@@ -158,7 +167,7 @@ def test_a_process_whose_peer_is_killed_or_stopped_ends_with_a_sentence(victim, 
     assert time.monotonic() - start < 30
     said = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(said) == 1 and "the last checkpoint stays" in said[0]
-    assert np.any([word in said[0] for word in ("silent", "coordinator", "another process gone")])
+    assert f"process {victim}" in said[0] and ("silent" in said[0] or "is gone" in said[0])
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,16 @@ from m3i_jax.types import Batch
 def per_image(run: Run) -> float:
     """Bytes kept for the backward pass, for each image of a batch.
 
-    What the derivative of the loss holds on to grows by this with every image; parameters, which
-    it holds, too, cancel out. Recomputation (`remat`) counts as it saves. An upper bound: groups
-    of terms that are differentiated one after another free their heads' share in between, and the
-    compiler fuses and recomputes as it likes.
+    What the derivative of the loss holds on to grows by this with every image, up to the run's own
+    (micro-)batch; parameters, which it holds, too, cancel out. Recomputation (`remat`) counts as it
+    saves. An upper bound: groups of terms that are differentiated one after another free their
+    heads' share in between, and the compiler fuses and recomputes as it likes.
     """
     group = max((derived.group or 1 for derived in run.method.views.values()), default=1)
     rows = math.lcm(group, 64)  # of fewer no codebook of published size can start
-    return (_kept(run, 2 * rows) - _kept(run, rows)) / rows
+    # Where images are each other's candidates an image costs more, the more of them there are.
+    most = max(2 * rows, run.config.batch // run.config.accumulate)
+    return (_kept(run, most) - _kept(run, rows)) / (most - rows)
 
 
 def _kept(run: Run, rows: int) -> int:

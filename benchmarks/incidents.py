@@ -13,18 +13,20 @@ import argparse
 import hashlib
 import itertools
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+# What a process imports takes longer than a toy run: one imports it, and is forked for each.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["m3i_jax.training.session", "m3i_jax.evaluation.monitor"])
 STEPS, SAVE, MEASURE = 600, 20, 15
 CONFIG = [
     "--config=digit_scenes/moco", f"--config.duration={STEPS} steps", "--config.warmup=2 steps",
@@ -71,22 +73,14 @@ class Pair:
 
     def __init__(self, workdir: Path, folder: Path, count: int, port: int):
         folder.mkdir(parents=True)
-        self.folder, self.count = folder, count
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": "",
-        }
-        self.started = []
+        self.folder, self.count, self.started = folder, count, []
         for rank in range(count):
-            line = [sys.executable, __file__, "--worker", str(folder / f"marks-{rank}"), "pretrain",
-                    *CONFIG, f"--workdir={workdir}", "--distributed", f"--processes={count}",
-                    f"--coordinator=127.0.0.1:{port}", f"--process={rank}"]  # fmt: skip
-            log = (folder / f"log-{rank}").open("w")
-            self.started.append(
-                subprocess.Popen(line, env=environment, stdout=log, stderr=log, cwd=ROOT)
-            )
+            words = ["pretrain", *CONFIG, f"--workdir={workdir}", "--distributed",
+                     f"--processes={count}", f"--coordinator=127.0.0.1:{port}",
+                     f"--process={rank}"]  # fmt: skip
+            files = str(folder / f"marks-{rank}"), str(folder / f"log-{rank}")
+            self.started.append(SERVER.Process(target=worker, args=(*files, words)))
+            self.started[-1].start()
 
     def mark(self, name: str, rank: int) -> int:
         """How often a process has begun what is called so."""
@@ -99,7 +93,7 @@ class Pair:
 
     def alive(self) -> bool:
         """Whether none has ended."""
-        return all(process.poll() is None for process in self.started)
+        return all(process.exitcode is None for process in self.started)
 
     def wait(self, ready: Callable[[], bool], *, seconds: float = 900.0) -> bool:
         """Waits for something, as long as all live; whether it came."""
@@ -113,7 +107,7 @@ class Pair:
     def gone(self, ranks: Sequence[int], *, seconds: float = 600.0) -> float:
         """Seconds until these processes have ended."""
         start = time.monotonic()
-        while any(self.started[rank].poll() is None for rank in ranks):
+        while any(self.started[rank].exitcode is None for rank in ranks):
             if time.monotonic() - start > seconds:
                 return float("inf")
             time.sleep(0.02)
@@ -122,9 +116,10 @@ class Pair:
     def end(self) -> tuple[int, ...]:
         """Statuses of all; whoever is left is killed."""
         for process in self.started:
-            if process.poll() is None:
+            if process.exitcode is None:
                 process.kill()
-        return tuple(process.wait() for process in self.started)
+            process.join()
+        return tuple(process.exitcode for process in self.started)
 
     def said(self, rank: int) -> list[str]:
         """The sentences that a process ended with."""
@@ -132,8 +127,11 @@ class Pair:
         return [line for line in text.splitlines() if line.startswith("error: ")]
 
 
-def worker(marks: Path, words: list[str]) -> None:
+def worker(marks: str, log: str, words: list[str]) -> None:
     """`m3i WORDS`, which leaves a mark wherever a phase begins."""
+    with open(log, "wb") as told:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(told.fileno(), stream.fileno())
     from m3i_jax.checkpoints.checkpoint import Checkpoints
     from m3i_jax.evaluation import monitor
     from m3i_jax.training import session
@@ -197,7 +195,20 @@ def steps(workdir: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def equal(workdir: Path, alone: Path, *, every: bool = False) -> bool:
+def apart(fn: Callable[..., bool], *args: Any) -> bool:
+    """fn(*args) in a process of its own: one that has used a device is not to be forked."""
+    process = SERVER.Process(target=leaving, args=(fn, *args))
+    process.start()
+    process.join()
+    return process.exitcode == 0
+
+
+def leaving(fn: Callable[..., bool], *args: Any) -> None:
+    """Ends the process with 0 where fn(*args) holds."""
+    sys.exit(0 if fn(*args) else 1)
+
+
+def equal(workdir: Path, alone: Path, every: bool) -> bool:
     """Whether losses, and the newest or every checkpoint, are those of the run left alone."""
     if not (workdir / "metrics.jsonl").exists():
         return not steps(workdir)
@@ -228,7 +239,7 @@ def hit(
     if not there:
         raise RuntimeError(f"the run has ended before {phase}: see {pair.folder}")
     begun = after()
-    pair.started[victim].send_signal(KINDS[kind])
+    os.kill(pair.started[victim].pid, KINDS[kind])
     everybody = range(pair.count)
     others = everybody if kind == "asked" else [rank for rank in everybody if rank != victim]
     seconds = pair.gone(list(others))
@@ -270,11 +281,12 @@ def campaign(
         if kind == "asked":
             named = set(statuses) == {ASKED}
         step = max(steps(workdir), default=0)
-        same = equal(workdir, alone)
+        same = apart(equal, workdir, alone, False)
         tell(Incident(kind, phase, victim, processes, step, seconds, statuses, named, same))
         if number % 10 == 9 or number == count - 1:  # to its end, and all of it compared
             undisturbed(workdir, place / f"end-{number}", processes, next(port))
-            if not equal(workdir, alone, every=True) or len(losses(workdir)) != STEPS:
+            whole = apart(equal, workdir, alone, True)
+            if not whole or len(losses(workdir)) != STEPS:
                 raise RuntimeError(f"{workdir} is not what {alone} is")
 
 
@@ -292,9 +304,8 @@ def table(found: Sequence[Incident]) -> str:
 
 
 def main() -> None:
-    """The campaign, or one of its processes."""
-    if sys.argv[1:2] == ["--worker"]:
-        worker(Path(sys.argv[2]), sys.argv[3:])
+    """The campaign."""
+    os.environ |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--processes", type=int, default=2)

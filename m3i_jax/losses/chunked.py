@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int, PyTree
 
 from m3i_jax.losses.prediction import NEVER
 from m3i_jax.types import Array, Scalar
@@ -71,7 +71,7 @@ def count(positions: int, candidates: int, *, whole: int = WHOLE) -> int:
 
 def fold(
     see: Callable[[Any, Float32[Array, "*positions chunk"], Chunk], tuple[Any, Any]],
-    start: Any,
+    start: PyTree[Array],
     prediction: Float[Array, "*positions dim"],
     candidates: Float[Array, "candidates dim"],
     *,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Float32, Int, PyTree
+from jaxtyping import Bool, Float, Float32, Int
 
 from m3i_jax.losses.prediction import NEVER
 from m3i_jax.types import Array, Scalar
@@ -71,14 +71,14 @@ def count(positions: int, candidates: int, *, whole: int = WHOLE) -> int:
 
 def fold(
     see: Callable[[Any, Float32[Array, "*positions chunk"], Chunk], tuple[Any, Any]],
-    start: PyTree[Array],
+    found: Any,
     prediction: Float[Array, "*positions dim"],
     candidates: Float[Array, "candidates dim"],
     *,
     valid: Bool[Array, " candidates"] | None = None,
     whole: int = WHOLE,
 ) -> tuple[Any, Any]:
-    """`see(carry, products, chunk) -> (carry, out)` over all candidates, from `start` on.
+    """`see(carry, products, chunk) -> (carry, out)` over all candidates, from what was `found` on.
 
     Returns the last carry, and what came out in the order of the candidates: None, or (M,) of (c,).
     """
@@ -93,7 +93,7 @@ def fold(
         return see(carry, products(prediction, rows), Chunk(rows, *marks))
 
     if parts == 1:
-        return body(start, (candidates, numbers, exists))
+        return body(found, (candidates, numbers, exists))
     padded = -(-total // parts) * parts
 
     def dealt(x):
@@ -104,7 +104,7 @@ def fold(
     # What does not exist has the number 0, which is no harm: nobody counts it.
     chunks = tuple(map(dealt, (candidates, numbers, exists)))
     # In a scan nothing merges what is made again with what was made before.
-    carry, out = jax.lax.scan(jax.checkpoint(body, prevent_cse=False), start, chunks)
+    carry, out = jax.lax.scan(jax.checkpoint(body, prevent_cse=False), found, chunks)
     return carry, jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(padded)[:total], out)
 
 

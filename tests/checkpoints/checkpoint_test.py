@@ -197,14 +197,14 @@ def _zero(path, rng):
     path.write_bytes(bytes(size))
 
 
-def test_every_mutation_of_the_newest_step_is_found(folder, tmp_path, caplog):
+def test_every_mutation_of_the_newest_step_is_found(folder, tmp_path, caplog, request):
     with Checkpoints(folder) as saves:
         saves.save(10, small(10), {"n": 1})
         saves.save(20, small(20), {"n": 2})
     files = [p.relative_to(folder) for p in (folder / "20").rglob("*") if p.is_file()]
     files = [name for name in files if (folder / name).stat().st_size]
     rng = np.random.default_rng(0)
-    for trial in range(56):
+    for trial in range(request.config.getoption("--mutations")):
         mutate = (_flip, _truncate, _delete, _zero)[trial % 4]
         name = files[trial // 4 % len(files)]
         copy = tmp_path / f"copy{trial}"

@@ -48,7 +48,8 @@ def config(name: str) -> Config | None:
     data = config_file.load(file)
     data.image = 224
     if "vit_b16" not in file:
-        data.encoder = {"name": "vit_b16"}
+        hiding = {"hide": data.encoder.hide} if "hide" in data.encoder else {}
+        data.encoder = {"name": "vit_b16", **hiding}
     return Config.of(data)
 
 

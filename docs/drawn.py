@@ -83,7 +83,8 @@ def passes(method: Method) -> str:
         at = (code.encoder.owner, code.encoder.tower, code.view, code.mask)
         if code.view not in ("label", "text") and code.encoder.owner and at not in seen:
             seen.add(at)
-            part = f" ({100 * (1 - code.mask.hidden):.0f} % visible)" if code.mask else ""
+            dropped = code.mask and not code.mask.varies
+            part = f" ({100 * (1 - code.mask.hidden):.0f} % visible)" if dropped else ""
             small = " small" if _small(code.view) else ""
             counted.setdefault(_weights(code) + small, []).append(part)
     words = []

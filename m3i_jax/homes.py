@@ -35,11 +35,13 @@ HOMES: dict[str, dict[str, str]] = {
     "towers.teacher": {"?*": "name"},
     "towers.category": {"table": "size"},
     "objective": {
-        "clip siglip mae simmim maskfeat ijepa data2vec milan beit beit_v2 msn siamese_im table2 "
-        "mim_global siamese_im_pixel m3i cim siamese_words": "hidden",
-        "moco simclr densecl dino table2 cim": "temperature",
-        "dino": "target_temperature centring",
-        "dino msn lejepa visreg": "local",
+        "clip siglip mae simmim maskfeat ijepa data2vec milan beit beit_v2 msn ibot siamese_im "
+        "table2 mim_global siamese_im_pixel m3i cim siamese_words": "hidden",
+        "moco simclr densecl dino ibot table2 cim": "temperature",
+        "dino ibot": "target_temperature",
+        "dino": "centring",
+        "ibot": "spread",
+        "dino ibot msn lejepa visreg": "local",
         "classification mixed_classification m3i": "label_smoothing",
         "mixed_classification": "mixup cutmix",
         "siamese_im m3i": "negative_weight",

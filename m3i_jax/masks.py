@@ -2,9 +2,9 @@
 
 Every mask of a batch has the same number of hidden cells, `count(hidden, grid)` (`rows_alike` has
 `count_up`, `units` has `count_units`), so that shapes stay static and losses need no ragged
-averages, and but for `rows_alike` every image has a mask of its own. Masks depend on the key alone,
-never on the number of devices. All functions can be jitted with everything but the key (and scores)
-static.
+averages, but for those of `uneven`; and but for `rows_alike` every image has a mask of its own.
+Masks depend on the key alone, never on the number of devices. All functions can be jitted with
+everything but the key (and scores) static.
 """
 
 import math
@@ -152,14 +152,41 @@ def blockwise(
     h, w = grid
     hide = count(hidden, grid)
     key_blocks, key_cells = jax.random.split(key)
-    draws = jax.random.uniform(key_blocks, (BLOCKS, batch, TRIES, 4), jnp.float32)
-    start = jnp.zeros((batch, h, w), bool), jnp.ones(batch, bool)
-    (blocks, _), _ = jax.lax.scan(
-        lambda state, draw: (_add(*state, draw, hide, least), None), start, draws
-    )
+    blocks = _blocks(key_blocks, jnp.full(batch, hide, jnp.float32), grid, least)
     cells = jnp.arange(h * w, dtype=jnp.uint32)[None]
     lots = jnp.where(blocks.reshape(batch, h * w), cells, _lots(key_cells, batch, h * w))
     return _hide_lowest(lots, hide).reshape(batch, h, w)
+
+
+def uneven(
+    key: Key[Array, ""],
+    batch: int,
+    grid: Grid,
+    hidden: float,
+    *,
+    spread: float = 0.2,
+    least: int = MIN_AREA,
+    strata: bool = False,
+) -> Bool[Array, "{batch} rows columns"]:
+    """Hides blocks, in half of the images none, in the others of a share U(hidden ± spread) each.
+
+    The blocks are those of `blockwise`, not topped up. Counts differ, so that hidden cells cannot
+    be dropped. iBOT (Zhou et al. 2022, §4.1, https://arxiv.org/abs/2111.07832).
+
+    Args:
+      least: area of the smallest block; DINOv2's is 4.
+      strata: exactly half of the images, with one share in each of as many equal parts of the range
+        (DINOv2, Oquab et al. 2024, https://arxiv.org/abs/2304.07193, its code).
+    """
+    key_which, key_share, key_blocks = jax.random.split(key, 3)
+    share = jax.random.uniform(key_share, (batch,), jnp.float32)
+    if strata:
+        place = jax.random.permutation(key_which, batch)
+        masked, share = place < batch // 2, (place.astype(jnp.float32) + share) / max(batch // 2, 1)
+    else:
+        masked = jax.random.bernoulli(key_which, 0.5, (batch,))
+    share = hidden + spread * (2.0 * share - 1.0)
+    return ~_blocks(key_blocks, jnp.where(masked, share, 0.0) * grid[0] * grid[1], grid, least)
 
 
 def multiblock(
@@ -266,11 +293,24 @@ def _hide_lowest(lots: UInt32[Array, "batch tokens"], hide: int) -> Bool[Array, 
     return lots > jnp.sort(lots, axis=1)[:, hide - 1 : hide]
 
 
+def _blocks(
+    key: Key[Array, ""], hide: Float32[Array, " batch"], grid: Grid, least: int
+) -> Bool[Array, "batch rows columns"]:
+    """Block after block, at most as many cells as `hide` says: (B,) -> (B, h, w), True = hidden."""
+    batch = hide.shape[0]
+    draws = jax.random.uniform(key, (BLOCKS, batch, TRIES, 4), jnp.float32)
+    start = jnp.zeros((batch, *grid), bool), jnp.ones(batch, bool)
+    (blocks, _), _ = jax.lax.scan(
+        lambda state, draw: (_add(*state, draw, hide, least), None), start, draws
+    )
+    return blocks
+
+
 def _add(
     blocks: Bool[Array, "batch rows columns"],
     going: Bool[Array, " batch"],
     draw: Float32[Array, "batch tries 4"],
-    hide: int,
+    hide: Float32[Array, " batch"],
     least: int,
 ) -> tuple[Bool[Array, "batch rows columns"], Bool[Array, " batch"]]:
     """Adds one block to every mask that still takes any.
@@ -281,11 +321,11 @@ def _add(
     Args:
       blocks: (B, h, w) bool, the cells hidden so far.  going: (B,) bool, masks not yet finished.
       draw: (B, TRIES, 4) uniform numbers for area, aspect, row and column.
-      hide: number of cells to hide in all.  least: area of the smallest block.
+      hide: (B,), number of cells to hide in all.  least: area of the smallest block.
     """
     _, h, w = blocks.shape
     free = (~blocks).astype(jnp.float32)
-    remaining = hide - blocks.sum((1, 2), dtype=jnp.float32)[:, None]
+    remaining = (hide - blocks.sum((1, 2), dtype=jnp.float32))[:, None]
     rows, columns = _rectangles(draw, remaining, (h, w), least)
     # New cells of every try; sums of zeros and ones are exact in any precision.
     new = (jnp.matmul(rows, free) * columns).sum(-1)

@@ -198,7 +198,10 @@ WORDS: tuple[tuple[str, str], ...] = (
     # Objectives.
     ("objective.hidden", "mask_ratio masking_ratio mask_rate masking_rate mask_prob"),
     ("objective.hidden", "mask_proportion masked num_mask_patches num_masking_patches"),
-    ("objective.hidden", "patch_drop"),  # MSN's own word
+    ("objective.hidden", "patch_drop pred_ratio"),  # MSN's own word, and iBOT's
+    ("objective.spread", "pred_ratio_var"),
+    ("objective.target_temperature", "teacher_patch_temp warmup_teacher_patch_temp"),
+    ("decoders.prototypes.out", "patch_out_dim"),
     ("temperature", "tau temp t student_temp softmax_temp temp_student moco_t logit_temperature"),
     ("target_temperature", "teacher_temp tau_teacher temp_teacher warmup_teacher_temp"),
     ("target_temperature", "warmup_teacher_temp_epochs"),

@@ -41,6 +41,10 @@ PAPERS = {
         use_bn_in_head config.decoders.projector.norm, freeze_last_layer config.optimizer.late,
         hidden_dim config.decoders.projector.hidden, local_crops_number local, ncrops local,
         bottleneck_dim config.decoders.projector.out, center_momentum centring""",
+    "ibot": """
+        pred_ratio hidden, pred_ratio_var spread, patch_out_dim config.decoders.prototypes.out,
+        teacher_patch_temp target_temperature, local_crops_number local,
+        momentum_teacher config.target.momentum""",
     "msn": """
         patch_drop hidden, num_proto config.decoders.prototypes.out, memax_weight entropy_weight,
         temperature config.decoders.prototypes.temperature, start_sharpen sharpen,

@@ -134,7 +134,7 @@ def test_the_first_block_is_a_rectangle_within_the_rules():
     """One step from an empty mask: sides shorter than the grid, area and aspect in their ranges."""
     draw = jax.random.uniform(jax.random.key(3), (2000, masks.TRIES, 4))
     start = jnp.zeros((2000, 14, 14), bool), jnp.ones(2000, bool)
-    blocks, going = jax.jit(masks._add, static_argnums=4)(*start, draw, 98, 16)
+    blocks, going = jax.jit(masks._add, static_argnums=4)(*start, draw, jnp.full(2000, 98.0), 16)
     blocks = np.asarray(blocks)
     h, w = blocks.any(2).sum(1), blocks.any(1).sum(1)
     assert (blocks.sum((1, 2)) == h * w).all()  # filled rectangles
@@ -148,9 +148,32 @@ def test_the_first_block_is_a_rectangle_within_the_rules():
 def test_a_finished_mask_stays_as_it_is():
     draw = jax.random.uniform(jax.random.key(3), (50, masks.TRIES, 4))
     blocks = jax.random.bernoulli(jax.random.key(4), 0.5, (50, 6, 6))
-    after, going = jax.jit(masks._add, static_argnums=4)(blocks, jnp.zeros(50, bool), draw, 36, 16)
+    hide = jnp.full(50, 36.0)
+    after, going = jax.jit(masks._add, static_argnums=4)(
+        blocks, jnp.zeros(50, bool), draw, hide, 16
+    )
     np.testing.assert_array_equal(after, blocks)
     assert not going.any()
+
+
+def test_uneven_masks_hide_nothing_in_half_of_the_images(key):
+    hidden = ~np.asarray(jitted(masks.uneven)(key, 4000, (14, 14), 0.3))
+    counts = hidden.sum((1, 2))
+    assert abs((counts == 0).mean() - 0.5) < 4 * 0.5 / 4000**0.5
+    some = counts[counts > 0]
+    assert 0.1 * 196 - 16 < some.min() and some.max() <= 0.5 * 196
+    # U(.1, .5), of which blocks fall short by a few cells at times.
+    assert 0.27 < some.mean() / 196 < 0.301
+    assert blockiness(hidden[counts > 50]) > 0.65
+
+
+def test_uneven_masks_in_strata_are_of_exactly_half_the_images_and_all_shares(key):
+    draw = partial(masks.uneven, least=4, strata=True)
+    counts = np.sort((~np.asarray(jitted(draw)(key, 64, (14, 14), 0.3))).sum((1, 2)))
+    assert (counts[:32] == 0).all()
+    low = 196 * (0.1 + 0.4 * np.arange(32) / 32)
+    # One in each of 32 parts of 2.45 cells; a block that found no place leaves a few out.
+    assert (counts[32:] <= low + 2.45).all() and (counts[32:] >= low - 6).mean() > 0.9
 
 
 @BOTH

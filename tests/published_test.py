@@ -281,6 +281,7 @@ PUBLISHED = [
     ("yfcc/clip_vit_b16", "facebookresearch/SLIP main.py", BILINEAR),
     ("yfcc/siglip_vit_b16", "google-research/big_vision inception_crop", BILINEAR),
     ("imagenet/dino_vit_s16", "facebookresearch/dino main_dino.py", BICUBIC),
+    ("imagenet/ibot_vit_s16", "bytedance/ibot main_ibot.py", BICUBIC),
     ("imagenet/barlow_twins_resnet50", "facebookresearch/barlowtwins main.py", BICUBIC),
     ("imagenet/simsiam_resnet50", "facebookresearch/simsiam main_simsiam.py", BILINEAR),
     ("imagenet/vicreg_resnet50", "facebookresearch/vicreg augmentations.py", BICUBIC),

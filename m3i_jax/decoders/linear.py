@@ -1,5 +1,7 @@
 """Heads that treat every token, or one pooled vector, by itself: a linear map, and an MLP."""
 
+import functools
+from collections.abc import Callable
 from typing import Annotated, ClassVar
 
 import jax
@@ -20,6 +22,8 @@ from m3i_jax.types import Array, Features, Grid
 
 POOLS = ("none", "all", "class", "mean")
 Pool = Annotated[str, OneOf(*POOLS)]
+EITHER = (*POOLS, "both")
+Either = Annotated[str, OneOf(*EITHER)]
 ACTIVATIONS = {"gelu": gelu, "relu": jax.nn.relu, "tanh": jnp.tanh}
 
 
@@ -33,6 +37,21 @@ def pooled(x: Features, pool: str) -> Float[Array, "*positions dim"]:
         other = {"class": "mean", "all": "none"}[pool]
         raise ConfigError(f"pool='{pool}' needs an encoder with a class token; use '{other}'")
     return x.pooled if pool == "class" else with_class(x.tokens, x.pooled)[0]
+
+
+def over(
+    fn: Callable[[Float[Array, "*positions dim"]], Float[Array, "*positions _dim"]],
+    x: Features,
+    pool: str,
+) -> Features | Float[Array, "*positions _dim"]:
+    """fn of what `pooled` says; of "both" the class token and the tokens, each by itself.
+
+    Of both, what nobody reads costs nothing: small crops of DINO's family have no use for tokens.
+    """
+    if pool != "both":
+        return fn(pooled(x, pool))
+    tokens, first = fn(x.tokens), fn(pooled(x, "class"))
+    return Features(tokens=tokens, pooled=first, index=x.index)
 
 
 def compared(
@@ -139,7 +158,7 @@ class MlpHead(nn.Module):
       last_bias: of the last linear layer; None = as the others.
       norm_out: the same norm behind the last layer, without affine (MoCo v3); or "scale", with a
         learned scale and no bias (SimCLR).
-      pool: "none" (dense), "class" or "mean".
+      pool: "none" (dense), "class", "mean", or "both", the class token and the tokens (iBOT).
       unit_norm, logit_scale: see `LinearHead`.
       dtype: of the products.
     """
@@ -152,7 +171,7 @@ class MlpHead(nn.Module):
     bias: bool = True
     last_bias: bool | None = None
     norm_out: bool | Annotated[str, OneOf("scale")] = False
-    pool: Pool = "class"
+    pool: Either = "class"
     unit_norm: bool = False
     logit_scale: bool = False
     dtype: Dtype = "float32"
@@ -164,7 +183,7 @@ class MlpHead(nn.Module):
         """Raises ConfigError for sizes and options that do not fit together."""
         check_choice("the mlp decoder", "norm", self.norm, (*NORMS, "none"))
         check_choice("the mlp decoder", "activation", self.activation, ACTIVATIONS)
-        check_choice("the mlp decoder", "pool", self.pool, POOLS)
+        check_choice("the mlp decoder", "pool", self.pool, EITHER)
         check_choice("the mlp decoder", "dtype", self.dtype, DTYPES)
         if isinstance(self.norm_out, str):
             check_choice("the mlp decoder", "norm_out", self.norm_out, ("scale",))
@@ -172,20 +191,26 @@ class MlpHead(nn.Module):
             raise ConfigError("the mlp decoder has norm_out but norm is 'none'")
 
     @nn.compact
-    def __call__(self, x: Features, *, train: bool = False) -> Float[Array, "*positions dim"]:
-        """Features of width D -> (B, n, out), or (B, out) if pooled, float32."""
-        dtype = jnp.dtype(self.dtype)
-        y = pooled(x, self.pool)
+    def __call__(
+        self, x: Features, *, train: bool = False
+    ) -> Features | Float[Array, "*positions dim"]:
+        """Features of width D -> (B, n, out), or (B, out) if pooled, or both; float32."""
+        layers = self._layers()
+        return over(lambda y: functools.reduce(lambda y, f: f(y), layers, y), x, self.pool)
+
+    def _layers(self) -> list[Callable]:
+        """What is applied in turn; made once, whatever it is applied to."""
+        dtype, layers = jnp.dtype(self.dtype), []
         for layer in range(1, self.layers):
-            y = Linear(self.hidden, self.bias, dtype=dtype, name=f"fc{layer}")(y)
+            layers.append(Linear(self.hidden, self.bias, dtype=dtype, name=f"fc{layer}"))
             if self.norm != "none":
-                y = NORMS[self.norm](dtype=dtype, name=f"norm{layer}")(y)
-            y = ACTIVATIONS[self.activation](y)
+                layers.append(NORMS[self.norm](dtype=dtype, name=f"norm{layer}"))
+            layers.append(ACTIVATIONS[self.activation])
         bias = self.bias if self.last_bias is None else self.last_bias
-        y = Linear(self.out, bias, dtype=dtype, name=f"fc{self.layers}")(y)
+        layers.append(Linear(self.out, bias, dtype=dtype, name=f"fc{self.layers}"))
         if self.norm_out:
             affine = "scale" if self.norm_out == "scale" else False
-            y = NORMS[self.norm](affine=affine, name=f"norm{self.layers}")(y)
+            layers.append(NORMS[self.norm](affine=affine, name=f"norm{self.layers}"))
         if self.unit_norm or self.logit_scale:
-            y = UnitNorm(self.logit_scale, name="unit")(y)
-        return y.astype(jnp.float32)
+            layers.append(UnitNorm(self.logit_scale, name="unit"))
+        return [*layers, lambda y: y.astype(jnp.float32)]

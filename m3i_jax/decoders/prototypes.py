@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 
-from m3i_jax.decoders.linear import POOLS, Pool, pooled
+from m3i_jax.decoders.linear import EITHER, Either, over
 from m3i_jax.nn.blocks import DTYPES, check_choice
 from m3i_jax.nn.choices import Dtype
 from m3i_jax.nn.linear import einsum
@@ -25,14 +25,14 @@ class Prototypes(nn.Module):
     Attributes:
       out: number of prototypes.
       temperature: divides the cosines; 1 leaves it to the loss.
-      pool: "none" (one result per token), "class" or "mean".
+      pool: "none" (one result per token), "class", "mean", or "both", class token and tokens.
       lengths: learn g, from 1.
       dtype: of the product, which is summed in float32.
     """
 
     out: Annotated[int, Range(2, 2**17, why="of one, all share the same")]
     temperature: Temperature = 1.0
-    pool: Pool = "class"
+    pool: Either = "class"
     lengths: bool = False
     dtype: Dtype = "float32"
 
@@ -41,22 +41,26 @@ class Prototypes(nn.Module):
     @nn.nowrap
     def check(self) -> None:
         """Raises ConfigError for sizes and options that do not fit together."""
-        check_choice("the prototypes decoder", "pool", self.pool, POOLS)
+        check_choice("the prototypes decoder", "pool", self.pool, EITHER)
         check_choice("the prototypes decoder", "dtype", self.dtype, DTYPES)
 
     @nn.compact
     def __call__(
         self, x: Features, *, train: bool = False
-    ) -> Float[Array, "*positions prototypes"]:
-        """Features of width D -> (B, n, out), or (B, out) if pooled, float32."""
-        y, dtype = pooled(x, self.pool), jnp.dtype(self.dtype)
+    ) -> Features | Float[Array, "*positions prototypes"]:
+        """Features of width D -> (B, n, out), or (B, out) if pooled, or both; float32."""
+        dtype, width = jnp.dtype(self.dtype), (x.pooled if x.tokens is None else x.tokens).shape[-1]
         # U(-1/sqrt(D), 1/sqrt(D)): the length sets how fast a row turns.
         start = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
-        rows = self.param("kernel", start, (self.out, y.shape[-1]), jnp.float32)
-        y, rows = (UnitNorm()(v).astype(dtype) for v in (y, rows))
-        logits = einsum("bnd,kd->bnk" if y.ndim == 3 else "bd,kd->bk", y, rows) / self.temperature
-        if not self.lengths:
-            return logits
+        rows = UnitNorm()(self.param("kernel", start, (self.out, width), jnp.float32)).astype(dtype)
         # No "scale": as in DINO's code, weight decay shortens it.
-        length = self.param("length", nn.initializers.ones, (self.out,), jnp.float32)
-        return logits * length.reshape((1,) * (logits.ndim - 1) + (-1,))
+        start = nn.initializers.ones
+        length = self.param("length", start, (self.out,), jnp.float32) if self.lengths else None
+
+        def logits(y):
+            y = UnitNorm()(y).astype(dtype)
+            product = einsum("bnd,kd->bnk" if y.ndim == 3 else "bd,kd->bk", y, rows)
+            scale = 1.0 if length is None else length.reshape((1,) * (y.ndim - 1) + (-1,))
+            return product / self.temperature * scale
+
+        return over(logits, x, self.pool)

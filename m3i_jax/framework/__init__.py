@@ -65,6 +65,7 @@ from m3i_jax.framework.targets import (
     centroid,
     last_layers,
     layered,
+    pooled_only,
     quantized,
     queue,
     shared_heads,

@@ -296,17 +296,19 @@ def dense_contrast(*, temperature: float = 0.2) -> Distribution:
     return Distribution("Boltzmann", score, batchwise=True, evidence=evidence, candidates="samples")
 
 
-def cross_entropy(*, temperature: float = 0.1) -> Distribution:
+def cross_entropy(*, temperature: float = 0.1, dense: bool = False) -> Distribution:
     """Boltzmann over prototypes, the target a share of each: −Σ p log softmax(ẑ/τ).
 
-    DINO (Caron et al. 2021, Eq. 2, https://arxiv.org/abs/2104.14294), MSN.
+    DINO (Caron et al. 2021, Eq. 2, https://arxiv.org/abs/2104.14294), MSN; dense: of tokens, iBOT.
     """
 
     def score(prediction, target):
-        return losses.cross_entropy(prediction, target.pooled, temperature=temperature)
+        shares = target.tokens if dense else target.pooled
+        return losses.cross_entropy(prediction, shares, temperature=temperature)
 
-    evidence = information.of_shares(score)
-    return Distribution("Boltzmann", score, dense=False, evidence=evidence, candidates="prototypes")
+    evidence = information.of_shares(score, dense=dense)
+    what = dict(dense=dense, evidence=evidence, candidates="prototypes")
+    return Distribution("Boltzmann", score, **what)
 
 
 def invariance() -> Distribution:

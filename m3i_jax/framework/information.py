@@ -151,13 +151,14 @@ def of_queue(score: Callable) -> Callable:
     return estimate
 
 
-def of_shares(score: Callable) -> Callable:
-    """Shares of prototypes: the entropy of their mean over the batch."""
+def of_shares(score: Callable, *, dense: bool = False) -> Callable:
+    """Shares of prototypes: the entropy of their mean over the batch; dense: of all tokens."""
 
     def estimate(prediction, target, rows):
         # The mean over the batch, not the mean of the entropies: shares that are all the same
         # choose nothing, however soft they are.
-        entropy = metrics.entropy(target.pooled.mean(0))
+        shares = target.tokens if dense else target.pooled
+        entropy = metrics.entropy(shares.reshape(-1, shares.shape[-1]).mean(0))
         likelihood = -_mean(score(prediction, target), rows)
         return Evidence(likelihood, entropy, used=jnp.exp(entropy))
 

@@ -28,6 +28,7 @@ class Masking(NamedTuple):
     blocks: how many blocks of hidden cells it draws beside, which terms ask for one by one: `draw`
       gives (visible, (B, blocks, h, w) bool).
     most: (grid) -> cells of a block at most.
+    varies: whether images differ in it: `exact` is a mean then, and cells cannot be dropped.
     """
 
     draw: Callable[..., Any]
@@ -36,6 +37,7 @@ class Masking(NamedTuple):
     exact: Callable[[float, Grid], int] = masks.count
     blocks: int = 0
     most: Callable[[Grid], int] | None = None
+    varies: bool = False
 
     # A tuple compares functions by identity: two masks of one factory would differ, and codes that
     # see the same would be encoded twice.

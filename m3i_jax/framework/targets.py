@@ -50,6 +50,14 @@ def centroid(encoder: Encoder, views: tuple[str, ...]) -> Encoder:
     return encoder._replace(apply=apply, views=tuple(views))
 
 
+def pooled_only(encoder: Encoder) -> Encoder:
+    """`encoder` without its tokens, whose heads cost nothing then.
+
+    Small crops, of which the image as a whole is asked: docs/methods.md#ibot.
+    """
+    return then(encoder, lambda f: Features(pooled=f.pooled))
+
+
 def last_layers(encoder: Encoder, *, count: int) -> Encoder:
     """LN0 of the mean of LN0 of the outputs of the last `count` blocks.
 

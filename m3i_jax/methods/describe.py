@@ -61,7 +61,8 @@ def _representation(term: Term, y) -> str:
     if y.view in ("label", "text"):
         return {"label": "category", "text": "text"}[y.view] + " embedding"
     if term.predict.candidates in ("visual tokens", "prototypes"):
-        return term.predict.candidates
+        dense = term.predict.dense and term.predict.candidates == "prototypes"
+        return "prototypes of patches" if dense else term.predict.candidates
     return "dense feature" if term.predict.dense else "global feature"
 
 

@@ -27,6 +27,7 @@ def check(config: Config, method: Method, network: Network) -> None:
     _check_sides(config, method, network)
     _check_cells(config, method, network)
     _check_masks(method, network)
+    _check_varying(method, network)
     _check_blocks(method, network)
     _check_rows(config, method, network)
     _check_running(config, method)
@@ -145,6 +146,18 @@ def _check_masks(method: Method, network: Network) -> None:
             raise ConfigError(
                 f"{what} hides {cells - left} of {cells} cells at hidden = {hidden:g}; expected "
                 f"one at least, and one left"
+            )
+
+
+def _check_varying(method: Method, network: Network) -> None:
+    """Refuses to drop cells where images differ in how many are hidden."""
+    for name, code in method.encoded.items():
+        tower = code.encoder.tower
+        if code.mask and code.mask.varies and network.towers[tower].masking == "drop":
+            place = "config.encoder" if tower == "image" else f"config.towers.{tower}"
+            raise ConfigError(
+                f"the mask of code '{name}' hides more cells of one image than of another, which "
+                f"cannot be dropped; set {place}.hide='mask'"
             )
 
 

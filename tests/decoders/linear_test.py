@@ -153,6 +153,9 @@ RECIPES = {
 }
 
 
+MLP_OF_BOTH = {"name": "mlp", "hidden": 5, "norm": "none", "activation": "gelu"}
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_published_heads(recipe):
     fields, width, count = RECIPES[recipe]
@@ -243,3 +246,16 @@ def test_a_token_answers_for_the_cells_it_is_split_into(key):
         head.apply({"params": params}, x, grid=(4, 3))
     with pytest.raises(ConfigError, match="splits by 2 with pool='mean'"):
         decoders.create({"name": "linear", "split": 2, "pool": "mean"}, out=5)
+
+
+@pytest.mark.parametrize("block", [MLP_OF_BOTH, {"name": "prototypes", "lengths": True}])
+def test_of_both_class_token_and_tokens_are_what_each_is_by_itself(block, key):
+    x = Features(jax.random.normal(key, (3, 4, 8)), jax.random.normal(key, (3, 8)))
+    both, one, dense = (
+        decoders.create({**block, "pool": pool}, out=6) for pool in ("both", "class", "none")
+    )
+    params = both.init(key, x)["params"]
+    found = both.apply({"params": params}, x)
+    for got, module in ((found.pooled, one), (found.tokens, dense)):
+        assert jax.tree.structure(module.init(key, x)["params"]) == jax.tree.structure(params)
+        np.testing.assert_array_equal(got, module.apply({"params": params}, x))

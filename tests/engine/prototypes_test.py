@@ -1,4 +1,4 @@
-"""MSN and DINO through the whole engine, against float64."""
+"""MSN, DINO and iBOT through the whole engine, against float64."""
 
 import itertools
 import math
@@ -18,13 +18,18 @@ from m3i_jax.framework.keys import named
 CROPS = {"objective.local": 2}
 
 
-def tower(p, x, visible=None, *, patch=8, heads=2):
-    """The class token of a ViT with learned positions, which small crops resample."""
+def tower(p, x, visible=None, *, hidden=None, patch=8, heads=2):
+    """Class token and patches of a ViT with learned positions, which small crops resample.
+
+    visible: the patches that are there.  hidden: (B, n), where the mask token stands for them.
+    """
     b, _, h, w = x.shape
     grid, table = (h // patch, w // patch), p["pos_embed"]
     side = math.isqrt(table.shape[1] - 1)
     x = x.reshape(b, 3, grid[0], patch, grid[1], patch).permute(0, 2, 4, 3, 5, 1)
     x = net.linear(p["patch_embed"], x.reshape(b, grid[0] * grid[1], -1))
+    if hidden is not None:
+        x = torch.where(torch.as_tensor(np.array(hidden))[..., None], p["mask_token"], x)
     places = table[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
     if grid != (side, side):
         places = F.interpolate(places, size=grid, mode="bicubic", align_corners=False)
@@ -33,7 +38,7 @@ def tower(p, x, visible=None, *, patch=8, heads=2):
         x = x[:, torch.as_tensor(np.array(visible))]
     x = torch.cat([(p["cls_token"] + table[:, :1]).expand(b, -1, -1), x], 1)
     x = net.blocks(p["blocks"], x, heads=heads, eps=1e-6, activation=F.gelu)
-    return net.layer_norm(p["norm"], x, 1e-6)[:, 0]
+    return net.layer_norm(p["norm"], x, 1e-6)
 
 
 def projected(p, x):
@@ -63,7 +68,8 @@ def msn(played):
         assert len(visible) == 13  # ⌊.85 · 16⌋
 
         def shares(p, x, rows, visible=None):
-            z = projected(p["decoders"]["projector"], tower(p["encoders"]["image"], x, visible))
+            x = tower(p["encoders"]["image"], x, visible)[:, 0]
+            z = projected(p["decoders"]["projector"], x)
             return (net.unit(z) @ net.unit(rows).T / 0.1).softmax(-1)
 
         rows, see = params["decoders"]["prototypes"]["kernel"], batch.images
@@ -79,32 +85,53 @@ def msn(played):
     return loss
 
 
-def dino(played):
-    """DINO (Caron et al. 2021): every crop predicts the other views; τ = .1, centre and τ_t."""
+def distilled(played, *, patches):
+    """DINO (Caron et al. 2021): every crop predicts the other views; τ = .1, centre and τ_t.
+
+    patches: iBOT (Zhou et al. 2022): inputs are masked, and hidden patches predict theirs, too.
+    """
     steps, table = itertools.count(played.start), np.linspace(0.04, 0.07, 30)
 
     def loss(params, ema, slots, batch, online, average):
-        warmth = table[min(next(steps) // 2, 29)]  # two steps an epoch
+        step = next(steps)
+        warmth = table[min(step // 2, 29)]  # two steps an epoch
+        hidden = masked(step) if patches else {}
+        crops = [v for v in ("l0", "l1") if v in batch.images]
 
-        def logits(p, view):
-            x = tower(p["encoders"]["image"], net.images(batch.images[view]))
+        def logits(p, view, **how):
+            x = tower(p["encoders"]["image"], net.images(batch.images[view]), **how)
             last = p["decoders"]["prototypes"]
-            z = net.unit(projected(p["decoders"]["projector"], x))
+            z = net.unit(projected(p["decoders"]["projector"], x if patches else x[:, :1]))
             return z @ (last["length"][:, None] * net.unit(last["kernel"])).T
 
         teacher = {v: logits(ema, v) for v in "ab"}
-        centre = torch.as_tensor(np.float64(slots["centre"]))
+        student = {v: logits(params, v, hidden=hidden.get(v)) for v in ("a", "b", *crops)}
+        student = {v: (x / 0.1).log_softmax(-1) for v, x in student.items()}
+        centres = {n: torch.as_tensor(np.float64(c)) for n, c in slots.items()}
+        entropy = lambda y, c, log: -(((y - c) / warmth).softmax(-1) * log).sum(-1)  # noqa: E731
         found = [
-            -(((teacher[y] - centre) / warmth).softmax(-1) * log).sum(1).mean()
-            for x in ("a", "b", "l0", "l1")
-            for log in [(logits(params, x) / 0.1).log_softmax(-1)]
+            entropy(teacher[y][:, 0], centres["centre"], student[x][:, 0]).mean()
+            for x in student
             for y in "ab"
             if x != y
         ]
-        moved = 0.9 * centre + 0.1 * torch.cat(list(teacher.values())).mean(0)
-        return sum(found) / len(found), slots | {"centre": moved.numpy()}
+        total, means = sum(found) / len(found), {"centre": [y[:, 0] for y in teacher.values()]}
+        for v, where in hidden.items():
+            where = torch.as_tensor(where)
+            per_cell = entropy(teacher[v][:, 1:], centres["dense_centre"], student[v][:, 1:])
+            total = total + 0.5 * ((per_cell * where).sum(1) / where.sum(1).clamp(min=1)).mean()
+            means.setdefault("dense_centre", []).append(teacher[v][:, 1:].flatten(0, 1))
+        return total, {n: (0.9 * centres[n] + 0.1 * torch.cat(y).mean(0)).numpy()
+                       for n, y in means.items()}  # fmt: skip
 
     return loss
+
+
+def masked(step):
+    """{view: (B, n)} the cells that iBOT hides in a step; of some images none."""
+    key = jax.random.fold_in(jax.random.key(0), step)
+    draw = lambda v: masks.uneven(named(key, f"mask/x_{v}"), 8, (4, 4), 0.3, spread=0.2)  # noqa: E731
+    return {v: ~np.array(draw(v)).reshape(8, 16) for v in "ab"}
 
 
 class Groups(optimizers.AdamW):
@@ -177,14 +204,10 @@ def test_msn_is_that_of_its_paper(play, same):
     points(played.run, rate, decay)
 
 
-@pytest.mark.parametrize("start", [None, 1])
-def test_dino_is_that_of_its_paper(play, same, start):
-    """In the middle of the run; and as its second epoch begins, with the last layer and τ_t."""
-    played = play(
-        "imagenet/dino_vit_s16", start=start, late=2, **CROPS, **{"encoder.drop_path": 0.0}
-    )
+def distills(played, *, end, patches=False):
+    """The reference's steps of DINO's recipe or iBOT's; rate, which ends at `end`, and decay."""
     total = played.run.total
-    rate = optimizers.cosine(peak=5e-4 * 8 / 256, total=total, warmup=20, end=1e-5, top=19)
+    rate = optimizers.cosine(peak=5e-4 * 8 / 256, total=total, warmup=20, end=end, top=19)
     decay = optimizers.cosine(peak=0.04, total=total, end=0.4)
     adamw = Groups(
         rate, played.moments, decay=decay, clipped=clipped_leaves,
@@ -192,6 +215,25 @@ def test_dino_is_that_of_its_paper(play, same, start):
         late=lambda p: 2 if p.startswith("decoders/prototypes") else 0,
     )  # fmt: skip
     momentum = optimizers.towards_one(0.996, total, ahead=1)
-    same(played, replay(played, dino(played), adamw, momentum=momentum))
+    loss = distilled(played, patches=patches)
+    return replay(played, loss, adamw, momentum=momentum), rate, decay
+
+
+@pytest.mark.parametrize("start", [None, 1])
+def test_dino_is_that_of_its_paper(play, same, start):
+    """In the middle of the run; and as its second epoch begins, with the last layer and τ_t."""
+    played = play(
+        "imagenet/dino_vit_s16", start=start, late=2, **CROPS, **{"encoder.drop_path": 0.0}
+    )
+    expected, *ramps = distills(played, end=1e-5)
+    same(played, expected)
     if start:
-        points(played.run, rate, decay)
+        points(played.run, *ramps)
+
+
+def test_ibot_is_that_of_its_paper(play, same):
+    """Of 16 masks of the two steps some hide nothing, and no two as much."""
+    played = play("imagenet/ibot_vit_s16", **{"objective.local": 1, "encoder.drop_path": 0.0})
+    counts = [hidden.sum(1) for step in (0, 1) for hidden in masked(played.start + step).values()]
+    assert (np.concatenate(counts) == 0).any() and len(set(np.concatenate(counts))) > 3
+    same(played, distills(played, end=1e-6, patches=True)[0])

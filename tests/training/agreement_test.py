@@ -37,6 +37,11 @@ def test_a_mask_that_hides_nothing_or_all_is_refused(method, changes, sentence, 
     assert sentence in refused(shrunk(method, **changes))
 
 
+def test_what_is_hidden_of_one_image_more_than_of_another_is_not_dropped(shrunk):
+    sentence = refused(shrunk("ibot", **{"encoder.hide": "drop"}))
+    assert "cannot be dropped; set config.encoder.hide='mask'" in sentence
+
+
 def test_images_are_not_changed_by_rand_augment_twice(shrunk):
     config = shrunk("mae", **{"augment.a": {"rand_augment": {"magnitude": 5.0}}})
     assemble.check(config)

@@ -47,6 +47,8 @@ def config(name: str) -> Config | None:
         return None
     data = config_file.load(file)
     data.image = 224
+    if name == "pixio":  # whose squares of 4 do not divide 14 x 14 patches
+        data.objective.unit = 2
     if "vit_b16" not in file:
         hiding = {"hide": data.encoder.hide} if "hide" in data.encoder else {}
         data.encoder = {"name": "vit_b16", **hiding}

@@ -35,8 +35,8 @@ HOMES: dict[str, dict[str, str]] = {
     "towers.teacher": {"?*": "name"},
     "towers.category": {"table": "size"},
     "objective": {
-        "clip siglip mae simmim maskfeat ijepa data2vec milan beit beit_v2 msn ibot siamese_im "
-        "table2 mim_global siamese_im_pixel m3i cim siamese_words": "hidden",
+        "clip siglip mae pixio simmim maskfeat ijepa data2vec milan beit beit_v2 msn ibot "
+        "siamese_im table2 mim_global siamese_im_pixel m3i cim siamese_words": "hidden",
         "moco simclr densecl dino ibot table2 cim": "temperature",
         "dino ibot": "target_temperature",
         "dino": "centring",
@@ -50,7 +50,7 @@ HOMES: dict[str, dict[str, str]] = {
         "msn": "sharpen entropy_weight",
         "vq_kd vq_vae": "commitment decay",
         "moco densecl": "size",
-        "simmim": "unit",
+        "pixio simmim": "unit",
         "data2vec": "layers",
         "cim lejepa visreg": "weight",
         "lejepa visreg": "slices",

@@ -116,6 +116,11 @@ PUBLISHED = [
          "image": 224, "crops.scale": (0.3, 1.0), "crops.flip": 0.0, "augment": {},
          "optimizer.weight_decay_end": 0.4, "target.momentum": 0.996, "target.end": 1.0,
          "encoder.patch": 14, "decoders.image.depth": 12, "decoders.image.width": 384}),
+    ("imagenet/pixio_vit_b16", "lightly-ai/lightly benchmarks/imagenet/vitb16/pixio.py",
+     ADAMW | BICUBIC | rates(1.5e-4) | steps(0.95, 0.05) | lengths(256, 100, 40) | {
+         "image": 256, "crops.scale": (0.2, 1.0), "augment": {}, "hidden": 192,
+         "objective.unit": 4, "decoders.image.width": 512, "decoders.image.depth": 32,
+         "target.normalization": "patch"}),
     ("imagenet/milan_vit_b16", "zejiangh/MILAN README.md, main_pretrain.py",
      MAE | rates(2.4e-3) | steps(0.95, 0.05) | lengths(4096, 400, 40) | {
          "hidden": 147, "decoders.image.width": 512, "decoders.image.depth": 8,

@@ -147,6 +147,7 @@ NEEDS = {
     "cim_classification": PAINTED,
     "dino": {"decoders.prototypes.out": 512},
     "simmim": {"encoder.patch": 8, "objective.unit": 1},
+    "pixio": {"encoder.patch": 8, "objective.unit": 1},
     "ijepa": {"encoder.patch": 8},
     "maskfeat": {"optimizer.lr": 0.01},
 }

@@ -90,6 +90,23 @@ def mae(target: Encoder | None = None, *, hidden: Hidden = 0.75) -> Method:
     return Method(codes, {"pixels": Term("x", "y", "image", fw.gaussian(), positions="hidden")})
 
 
+def pixio(
+    target: Encoder | None = None, *, hidden: Hidden = 0.75, unit: Annotated[int, Range(1, 256)] = 4
+) -> Method:
+    """Pixio: MAE whose hidden patches come in squares, with a deep decoder (Yang et al. 2025).
+
+    −log P̂ = mean e² over hidden pixels, normalised by patch; squares of 4 x 4 patches at 256 pixels
+    leave no visible neighbours to copy from, and 32 blocks of decoder leave the encoder to what is
+    worth knowing. https://arxiv.org/abs/2512.15715; docs/methods.md#pixio.
+
+    unit: side, in cells, of the squares that are hidden whole.
+    """
+    draw = partial(masks.units, unit=unit)
+    mask = Masking(draw, hidden, exact=partial(masks.count_units, unit=unit))
+    codes = {"x": Code("a", fw.online(), mask), "y": Code("a", target or fw.pixels())}
+    return Method(codes, {"pixels": Term("x", "y", "image", fw.gaussian(), positions="hidden")})
+
+
 def simmim(
     target: Encoder | None = None, *, hidden: Hidden = 0.6, unit: Annotated[int, Range(1, 256)] = 2
 ) -> Method:

@@ -23,8 +23,10 @@ def drawn(played, draw, *, name="x"):
         yield jax.tree.map(np.asarray, draw(key))
 
 
-def tower(p, x, visible, *, patch=8, heads=2):
+def tower(p, x, visible, *, patch=8, heads=2, classed=False):
     """(B, 3, H, W) -> patch tokens (B, n, D), with mask tokens in the hidden cells if `p` has one.
+
+    classed: behind the class token.
 
     visible: (B, h, w) bool; where `p` has no mask token, hidden cells are left out.
     """
@@ -44,7 +46,7 @@ def tower(p, x, visible, *, patch=8, heads=2):
         x = torch.cat([(p["cls_token"] + table[:first]).expand(b, -1, -1), x], 1)
     x = net.blocks(p["blocks"], x, heads=heads, eps=1e-6, activation=F.gelu)
     x = net.layer_norm(p["norm"], x, 1e-6) if "norm" in p else x
-    return x[:, 1:] if "cls_token" in p else x
+    return x[:, 1:] if "cls_token" in p and not classed else x
 
 
 def edges(x, patch, cell):
@@ -60,6 +62,28 @@ def edges(x, patch, cell):
     cells, k = F.normalize(sums, dim=2), patch // cell
     parts = cells.reshape(b, 3, 9, h // patch, k, w // patch, k).permute(0, 3, 5, 1, 2, 4, 6)
     return parts.reshape(b, (h // patch) * (w // patch), -1)
+
+
+def pixio(played):
+    """Pixio (Yang et al. 2025): MAE's loss, over squares of patches."""
+    draw = lambda key: masks.units(key, 8, (4, 4), 0.75, unit=2)  # noqa: E731
+    seen = drawn(played, draw)
+
+    def loss(params, ema, slots, batch, online, average):
+        visible, images = next(seen), net.images(batch.images["a"])
+        head, shown = params["decoders"]["image"], torch.tensor(visible.reshape(8, -1))
+        x = tower(params["encoders"]["image"], images, visible, classed=True)
+        x = net.linear(head["embed"], x)
+        cells = head["mask_token"].expand(8, 16, -1).clone()
+        cells[shown] = x[:, 1:].reshape(-1, x.shape[-1])
+        x = torch.cat([x[:, :1], cells], 1) + net.sincos((4, 4), x.shape[-1])
+        x = net.blocks(head["blocks"], x, heads=2, eps=1e-6, activation=F.gelu)
+        x = net.linear(head["head"], net.layer_norm(head["norm"], x[:, 1:], 1e-6))
+        y = images.reshape(8, 3, 4, 8, 4, 8).permute(0, 2, 4, 3, 5, 1).reshape(8, 16, -1)
+        y = (y - y.mean(-1, keepdim=True)) / (y.var(-1, keepdim=True) + 1e-6).sqrt()
+        return F.mse_loss(x[~shown], y[~shown]), slots
+
+    return loss
 
 
 def maskfeat(played):
@@ -79,6 +103,16 @@ def maskfeat(played):
 
 def one_dimensional(path):
     return path.rpartition("/")[2] in ("bias", "scale")
+
+
+def test_pixio_is_that_of_its_paper(play, same):
+    small = {"decoders.image": dict(name="infill", width=16, depth=2, heads=2), "objective.unit": 2}
+    played = play("imagenet/pixio_vit_b16", **AVERAGE, **small)
+    rate = optimizers.cosine(peak=1.5e-4 * 8 / 256, total=played.run.total, warmup=80)
+    adamw = optimizers.AdamW(
+        rate, played.moments, b1=0.9, b2=0.95, decay=0.05, decays=lambda p: not one_dimensional(p)
+    )
+    same(played, replay(played, pixio(played), adamw, momentum=lambda t: 0.9))
 
 
 def test_maskfeat_is_that_of_its_paper(play, same):

@@ -37,11 +37,12 @@ HOMES: dict[str, dict[str, str]] = {
     "objective": {
         "clip siglip mae pixio simmim maskfeat ijepa data2vec milan beit beit_v2 msn ibot "
         "siamese_im table2 mim_global siamese_im_pixel m3i cim siamese_words": "hidden",
-        "moco simclr densecl dino ibot table2 cim": "temperature",
+        "moco simclr nnclr densecl dino ibot swav table2 cim": "temperature",
         "dino ibot": "target_temperature",
         "dino": "centring",
         "ibot": "spread",
-        "dino ibot msn lejepa visreg": "local",
+        "swav": "epsilon since",
+        "dino ibot swav msn lejepa visreg": "local",
         "classification mixed_classification m3i": "label_smoothing",
         "mixed_classification": "mixup cutmix",
         "siamese_im m3i": "negative_weight",
@@ -49,7 +50,7 @@ HOMES: dict[str, dict[str, str]] = {
         "vicreg": "invariance variance covariance",
         "msn": "sharpen entropy_weight",
         "vq_kd vq_vae": "commitment decay",
-        "moco densecl": "size",
+        "moco nnclr densecl swav": "size",
         "pixio simmim": "unit",
         "data2vec": "layers",
         "cim lejepa visreg": "weight",

@@ -146,6 +146,7 @@ DECAY_ALL = (
     "imagenet/moco_resnet50",
     "imagenet/densecl_resnet50",
     "imagenet/simsiam_resnet50",
+    "imagenet/swav_resnet50",
     "imagenet/lejepa_vit_s16",
     "imagenet/visreg_vit_s16",
 )

@@ -299,6 +299,8 @@ PUBLISHED = [
            "augment.a.blur": 0.5, "augment.b.solarize": 0.2, "augment.local.solarize": 0.2})
       for name, rate, weight, slices, out in (
           ("lejepa", 5e-4, 0.05, 1024, 64), ("visreg", 9e-4, 0.9, 2048, 256))],
+    ("imagenet/swav_resnet50", "facebookresearch/swav main_swav.py", BILINEAR),
+    ("imagenet/nnclr_resnet50", "Dwibedi et al. (2021), section 4.1", BICUBIC),
     ("imagenet/simclr_resnet50", "google-research/simclr data_util.py", BICUBIC),
     ("imagenet/byol_resnet50", "google-deepmind/deepmind-research byol/utils/dataset.py", BICUBIC),
 ]  # fmt: skip

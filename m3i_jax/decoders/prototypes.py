@@ -27,6 +27,8 @@ class Prototypes(nn.Module):
       temperature: divides the cosines; 1 leaves it to the loss.
       pool: "none" (one result per token), "class", "mean", or "both", class token and tokens.
       lengths: learn g, from 1.
+      held: rows are as they are, from length 1: the optimiser holds them to it behind every step,
+        `optimizer.unit` (SwAV).
       dtype: of the product, which is summed in float32.
     """
 
@@ -34,6 +36,7 @@ class Prototypes(nn.Module):
     temperature: Temperature = 1.0
     pool: Either = "class"
     lengths: bool = False
+    held: bool = False
     dtype: Dtype = "float32"
 
     geometry_inputs: ClassVar[tuple[str, ...]] = ()
@@ -52,14 +55,18 @@ class Prototypes(nn.Module):
         dtype, width = jnp.dtype(self.dtype), (x.pooled if x.tokens is None else x.tokens).shape[-1]
         # U(-1/sqrt(D), 1/sqrt(D)): the length sets how fast a row turns.
         start = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
-        rows = UnitNorm()(self.param("kernel", start, (self.out, width), jnp.float32)).astype(dtype)
+        unit = UnitNorm()
+        if self.held:
+            rows = self.param("kernel", lambda *of: unit(start(*of)), (self.out, width))
+        else:
+            rows = unit(self.param("kernel", start, (self.out, width), jnp.float32))
         # No "scale": as in DINO's code, weight decay shortens it.
         start = nn.initializers.ones
         length = self.param("length", start, (self.out,), jnp.float32) if self.lengths else None
 
         def logits(y):
             y = UnitNorm()(y).astype(dtype)
-            product = einsum("bnd,kd->bnk" if y.ndim == 3 else "bd,kd->bk", y, rows)
+            product = einsum("bnd,kd->bnk" if y.ndim == 3 else "bd,kd->bk", y, rows.astype(dtype))
             scale = 1.0 if length is None else length.reshape((1,) * (y.ndim - 1) + (-1,))
             return product / self.temperature * scale
 

@@ -49,6 +49,7 @@ from m3i_jax.framework.distributions import (
     pairwise_sigmoid,
     product,
     redundancy,
+    sought,
     spread,
     tokenwise,
 )
@@ -65,6 +66,7 @@ from m3i_jax.framework.targets import (
     centroid,
     last_layers,
     layered,
+    neighbours,
     pooled_only,
     quantized,
     queue,

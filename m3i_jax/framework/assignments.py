@@ -17,13 +17,13 @@ Shares = Float32[Array, "*positions prototypes"]
 class Assignment(NamedTuple):
     """Logits (..., K) -> shares of prototypes (..., K), which sum to 1.
 
-    shares: (logits, centre, progress of the training) -> shares.
+    shares: (logits, centre, progress of the training, logits of earlier codes) -> shares.
     momentum: of the centre (K,), the running mean of the logits; None = there is none.
     keeps: how it keeps the target from collapsing, in a word; "" = not at all.
     batchwise: whether shares depend on other rows of the batch.
     """
 
-    shares: Callable[[Logits, Float[Array, " prototypes"] | None, Scalar], Shares]
+    shares: Callable[..., Shares]
     momentum: float | None = None
     keeps: str = ""
     batchwise: bool = False
@@ -41,16 +41,22 @@ def centring(
     """
     tau = temperature_at(temperature)
     if not on:
-        return Assignment(lambda a, centre, progress: jax.nn.softmax(a / tau(progress), axis=-1))
+        return Assignment(
+            lambda a, centre, progress, earlier=None: jax.nn.softmax(a / tau(progress), axis=-1)
+        )
 
-    def shares(a, centre, progress):
+    def shares(a, centre, progress, earlier=None):
         return losses.centred(a, centre, temperature=tau(progress))
 
     return Assignment(shares, momentum, "centring")
 
 
 def balancing(
-    *, temperature: float | tuple = 0.05, iterations: int = 3, per_position: bool = False
+    *,
+    temperature: float | tuple = 0.05,
+    iterations: int = 3,
+    per_position: bool = False,
+    since: float = 0.0,
 ) -> Assignment:
     """Sinkhorn of exp(a/τ): all prototypes are to be used alike by the global batch.
 
@@ -58,13 +64,18 @@ def balancing(
     position of an image by itself in CAPI. docs/methods.md#assignments-to-prototypes.
 
     temperature: τ, or a ramp of it, see `temperature_at`.
+    since: share of the training from which on earlier codes count beside the batch, if there are
+      any (SwAV's queue).
     """
     tau = temperature_at(temperature)
 
-    def shares(a, centre, progress):
-        return losses.balanced(
-            a, temperature=tau(progress), iterations=iterations, per_position=per_position
-        )
+    def shares(a, centre, progress, earlier=None):
+        how = dict(temperature=tau(progress), iterations=iterations, per_position=per_position)
+        if earlier is None:
+            return losses.balanced(a, **how)
+        count = jnp.ones(len(earlier), bool) & (progress > since)
+        count = jnp.concatenate([count, jnp.ones(len(a), bool)])
+        return losses.balanced(jnp.concatenate([earlier, a]), where=count, **how)[len(earlier) :]
 
     return Assignment(shares, keeps="equipartition", batchwise=True)
 
@@ -75,7 +86,7 @@ def sharpening(*, sharpen: float = 0.25, iterations: int = 3) -> Assignment:
     MSN (Assran et al. 2022, https://arxiv.org/abs/2204.07141).
     """
 
-    def shares(a, centre, progress):
+    def shares(a, centre, progress, earlier=None):
         p = losses.sharpen(jax.nn.softmax(a, axis=-1), 1.0 / sharpen)
         return losses.sinkhorn(p, iterations=iterations)
 

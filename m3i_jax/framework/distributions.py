@@ -186,6 +186,20 @@ def boltzmann(
     )
 
 
+def sought(*, temperature: float = 0.1) -> Distribution:
+    """Boltzmann over the batch's predictions: every target has to find its own among them.
+
+    NNCLR (Dwibedi et al. 2021, Eq. 3, https://arxiv.org/abs/2104.14548).
+    """
+
+    def score(prediction, target):
+        found, right = normalize.unit(target.pooled), normalize.unit(prediction)
+        return losses.boltzmann(found, right, target.target_index, temperature=temperature)
+
+    about = dict(evidence=information.of_batch(score), candidates="samples")
+    return Distribution("Boltzmann", score, batchwise=True, dense=False, **about)
+
+
 def binary() -> Distribution:
     """Bernoulli for every category of a table by itself: is it in the image?
 

@@ -104,7 +104,8 @@ def layered(encoder: Encoder) -> Encoder:
 def shared_heads(encoder: Encoder, heads: str | tuple[str, ...]) -> Encoder:
     """`encoder` and then heads of the *online* network, with no gradient.
 
-    MSN's prototypes, which both branches share: docs/methods.md#msn.
+    MSN's prototypes, which both branches share: docs/methods.md#msn. Earlier codes that come along
+    pass through them, too (SwAV's queue).
     """
     heads = _names(heads)
 
@@ -113,7 +114,11 @@ def shared_heads(encoder: Encoder, heads: str | tuple[str, ...]) -> Encoder:
         # The online heads as they are now, not their average: both branches have one set of
         # directions.
         weights = jax.lax.stop_gradient(inputs.params)
-        return refined(inputs, weights, heads, features, encoder.tower), updates
+        through = lambda f: refined(inputs, weights, heads, f, encoder.tower)  # noqa: E731
+        found, earlier = through(features), features.candidates
+        if earlier is not None:
+            found = found._replace(candidates=through(Features(pooled=earlier)).pooled)
+        return found, updates
 
     return encoder._replace(apply=apply, width=lambda nodes: nodes[heads[-1]].width)
 
@@ -133,6 +138,8 @@ def queue(
         return {"keys": normalize.unit(keys), "next": jnp.zeros((), jnp.int32)}
 
     def update(owned, state, updates, progress):
+        if not updates:
+            return state
         # Reports of several codes, (B, D) each; a small queue keeps the last of them.
         fresh = jnp.concatenate(updates)[-size:]
         # A ring: the oldest are overwritten.
@@ -151,6 +158,26 @@ def queue(
     settings = (size, dense)
     slot = Slot(name, init, update, settings, batchwise=True, behind=behind(encoder))
     return encoder._replace(apply=apply, slots=(*encoder.slots, slot))
+
+
+def neighbours(
+    encoder: Encoder, *, size: int = 98304, enter: bool = True, name: str = "queue"
+) -> Encoder:
+    """The nearest of the last `size` codes, by cosine, in the place of each pooled code.
+
+    NNCLR (Dwibedi et al. 2021, Eq. 2, https://arxiv.org/abs/2104.14548).
+
+    enter: whether the codes themselves enter the queue, behind the step.
+    """
+    queued = queue(encoder, size=size, name=name)
+
+    def apply(inputs):
+        features, updates = queued.apply(inputs)
+        nearest = features.candidates[quantize.nearest(features.pooled, features.candidates)]
+        updates = updates if enter else {n: u for n, u in updates.items() if n != name}
+        return Features(pooled=nearest), updates
+
+    return queued._replace(apply=apply)
 
 
 def assigned(
@@ -176,7 +203,8 @@ def assigned(
         shares = {}
         for field, (slot, how) in parts.items():
             logits = getattr(features, field)
-            shares[field] = how.shares(logits, inputs.states.get(slot), inputs.progress)
+            earlier = features.candidates if field == "pooled" else None
+            shares[field] = how.shares(logits, inputs.states.get(slot), inputs.progress, earlier)
             if how.momentum is not None:
                 # Of this batch, for the steps to come: it would see itself in its own centre.
                 updates |= {slot: logits.mean(tuple(range(logits.ndim - 1)))}

@@ -123,6 +123,7 @@ def optimizer(
     late: tuple[Wait, ...] = (),
     limits: tuple[Limits, ...] = (),
     steady: Pattern | None = None,
+    unit: Pattern | None = None,
     make: Callable = build.call,
 ) -> Optimizer:
     """What all optimisers have in common: rate, clipping, and rules by path.
@@ -143,6 +144,7 @@ def optimizer(
     limits: (pattern, least, most) rules: what parameters are cut to behind every step, such as the
       logarithm of CLIP's scale.
     steady: pattern of paths whose rate is the peak in every step (SimSiam's predictor).
+    unit: pattern of paths whose rows have length 1 behind every step (SwAV's prototypes).
     make: how a schedule is made of its block, see `create`.
     """
     by_path = dict(no_decay=no_decay, lr_scale=lr_scale, freeze=freeze, late=late)
@@ -156,8 +158,9 @@ def optimizer(
 
     train = [*_clipped(by_leaf, clip, clip_by), *_started(by_leaf, directed)]
     bounds = [transforms.within(by_leaf.limits(limits))] if limits else []
+    bounds += [transforms.unit_rows(by_leaf.pattern(unit, "unit"))] if unit else []
     peak = schedules.peak_rate(batch=batch, lr=lr, base_lr=base_lr)
-    moved = transforms.scale_by_rates(rate, peak, by_leaf.steady(steady))
+    moved = transforms.scale_by_rates(rate, peak, by_leaf.pattern(steady, "steady"))
     return Optimizer(_assemble(by_leaf, train, moved, bounds), rate)
 
 

@@ -112,9 +112,9 @@ class Rules:
             self._check(key, text)
         return [re.compile(text) for text in texts]
 
-    def steady(self, text: str | None) -> re.Pattern | None:
-        """The pattern of a config's `steady`, which is of some path."""
-        return self.patterns([text], "steady")[0] if text else None
+    def pattern(self, text: str | None, key: str) -> re.Pattern | None:
+        """The pattern of a config's key, which is of some path."""
+        return self.patterns([text], key)[0] if text else None
 
     def limits(self, limits: Sequence[Limits]) -> list[tuple[re.Pattern, float, float]]:
         """The (pattern, least, most) rules of a config, each of some path."""

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from m3i_jax import trees
+from m3i_jax import normalize, trees
 from m3i_jax.parallel.sharding import STACKED
 from m3i_jax.types import Array
 
@@ -148,6 +148,19 @@ def within(limits: Sequence[tuple[re.Pattern, float, float]]) -> optax.GradientT
         def one(path, u, p):
             ends = next(((a, b) for pattern, a, b in limits if pattern.search(path)), None)
             return u if ends is None else jnp.clip(p + u, *ends) - p
+
+        names = trees.map_with_name(lambda path, _: path, updates)
+        return jax.tree.map(one, names, updates, params)
+
+    return optax.stateless(update)
+
+
+def unit_rows(pattern: re.Pattern) -> optax.GradientTransformation:
+    """Steps behind which the rows of what the pattern finds have length 1 (SwAV's prototypes)."""
+
+    def update(updates, params):
+        def one(path, u, p):
+            return normalize.unit(p + u) - p if pattern.search(path) else u
 
         names = trees.map_with_name(lambda path, _: path, updates)
         return jax.tree.map(one, names, updates, params)

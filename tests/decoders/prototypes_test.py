@@ -43,6 +43,16 @@ def test_learned_lengths_start_at_one(key):
     )
 
 
+def test_rows_that_are_held_start_at_length_one_and_are_as_they_are(key):
+    module = decoders.create({"name": "prototypes", "held": True}, out=6)
+    x = Features(pooled=jax.random.normal(key, (3, 8)))
+    rows = module.init(key, x)["params"]["kernel"]
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
+    unit = x.pooled / np.linalg.norm(x.pooled, axis=1, keepdims=True)
+    got = module.apply({"params": {"kernel": 3 * rows}}, x)
+    np.testing.assert_allclose(got, 3 * unit @ rows.T, rtol=1e-4, atol=1e-5)
+
+
 def test_start_is_uniform_within_one_over_root_width(key):
     module = decoders.create({"name": "prototypes"}, out=1024)
     rows = module.init(key, Features(pooled=jnp.ones((1, 256))))["params"]["kernel"]

@@ -106,6 +106,42 @@ def vicreg(params, ema, slots, batch, online, average):
     return loss, slots
 
 
+def nnclr(params, ema, slots, batch, online, average):
+    """NNCLR (Dwibedi et al. 2021): neighbours find their predictions among the batch's, τ .1."""
+    heads = params["decoders"]
+    z = {v: net.mlp(heads["projector"], encoder_of(params, batch, v, online).mean(1),
+                    layers=3, norm_out=True) for v in "ab"}  # fmt: skip
+    p = {v: net.unit(net.mlp(heads["predictor"], z[v], layers=2)) for v in "ab"}
+    keys = torch.tensor(np.float64(slots["queue/keys"]))
+    near = {v: keys[(net.unit(z[v]) @ keys.T).argmax(1)] for v in "ab"}
+    loss = sum(F.cross_entropy(near[v] @ p[w].T / 0.1, torch.arange(len(p[w])))
+               for v, w in ("ab", "ba"))  # fmt: skip
+    return 0.5 * loss, pushed(slots, queue=net.unit(z["a"]))
+
+
+def swav(params, ema, slots, batch, online, average):
+    """SwAV (Caron et al. 2020): every crop predicts the balanced prototypes of the others; τ .1.
+
+    Balanced among a queue of each view, whose codes are compared with the prototypes of today.
+    """
+    rows = params["decoders"]["prototypes"]["kernel"]
+    z = {v: net.unit(net.mlp(params["decoders"]["projector"],
+                             encoder_of(params, batch, v, online).mean(1), layers=2))
+         for v in ("a", "b", "l0", "l1")}  # fmt: skip
+    found = []
+    for y in "ab":
+        with torch.no_grad():
+            keys = torch.tensor(np.float64(slots[f"queue_{y}/keys"]))
+            q = ((torch.cat([keys, z[y]]) @ rows.T) / 0.05).exp().T
+            q = q / q.sum()
+            for _ in range(3):
+                q = q / q.sum(1, keepdim=True) / len(q)
+                q = q / q.sum(0, keepdim=True) / q.shape[1]
+            q = (q * q.shape[1]).T[len(keys) :]
+        found += [-(q * (z[x] @ rows.T / 0.1).log_softmax(1)).sum(1).mean() for x in z if x != y]
+    return sum(found) / len(found), pushed(slots, queue_a=z["a"], queue_b=z["b"])
+
+
 def simclr(params, ema, slots, batch, online, average):
     """SimCLR (Chen et al. 2020): NT-Xent of τ .1, the mean over all 2B views, one batch of 2B.
 
@@ -208,6 +244,40 @@ def test_vicreg_is_that_of_the_paper(play, same):
     rate = optimizers.cosine(peak=peak, end=peak / 1000, total=2000, warmup=20)
     lars = optimizers.Lars(rate, played.moments, momentum=0.9, decay=1e-6)
     same(played, replay(played, vicreg, lars, momentum=lambda t: 0.9))
+
+
+def test_nnclr_is_that_of_the_paper(play, same):
+    # Batch norms of 8 rows divide by what is hardly more than rounding.
+    changes = AVERAGE | {"objective.size": 48}
+    played = play("imagenet/nnclr_resnet50", batch=32, **changes)
+    rate = optimizers.cosine(peak=0.3 * 32 / 256, total=2000, warmup=20)
+    lars = optimizers.Lars(rate, played.moments, momentum=0.9, decay=1e-6)
+    same(played, replay(played, nnclr, lars, momentum=lambda t: 0.9))
+
+
+class OfUnitRows(optimizers.Lars):
+    """LARS of all parameters alike, behind which the rows of the prototypes have length 1."""
+
+    def step(self, count, params, grads):
+        alike = lambda tree: {p: x[None] if x.ndim == 1 else x for p, x in tree.items()}  # noqa: E731
+        moved = super().step(count, alike(params), alike(grads))
+        moved = {p: x.reshape(params[p].shape) for p, x in moved.items()}
+        rows = moved["decoders/prototypes/kernel"]
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        return moved
+
+
+def test_swav_is_that_of_the_paper(play, same):
+    """Among its queues, which are of use from a tenth of the run on."""
+    changes = AVERAGE | {"objective.local": 2, "objective.size": 48, "objective.since": 0.1}
+    # A bias in front of a batch norm has no gradient but rounding, which LARS makes as long as any.
+    head = dict(name="mlp", hidden=24, out=12, pool="mean", unit_norm=True)
+    changes |= {"decoders.projector": dict(head, bias=False, last_bias=True)}
+    changes |= {"optimizer.end_lr": 1e-3, "optimizer.schedule": dict(name="cosine", start=0.01)}
+    played = play("imagenet/swav_resnet50", batch=32, **changes)
+    rate = optimizers.cosine(peak=0.3 * 32 / 256, total=1600, warmup=20, start=0.01, end=1e-3)
+    lars = OfUnitRows(rate, played.moments, momentum=0.9, decay=1e-6)
+    same(played, replay(played, swav, lars, momentum=lambda t: 0.9))
 
 
 def test_simclr_is_that_of_the_paper(play, same):

@@ -31,6 +31,7 @@ RECIPES = {
     ),
     "imagenet/simsiam_resnet50": (IMAGENET, 512, 100, 0, 0.1, 0.0, 0.0, 1e-4),
     "imagenet/vicreg_resnet50": (IMAGENET, 2048, 1000, 10, 1.6, 0.0, 1.6e-3, None),
+    "imagenet/nnclr_resnet50": (IMAGENET, 4096, 1000, 10, 4.8, 0.0, 0.0, None),
     "yfcc/clip_vit_b16": (YFCC, 4096, 25, 1, 5e-4, 1e-6, 1e-5, 0.5),
     "yfcc/siglip_vit_b16": (YFCC, 4096, 25, 1, 1e-3, 0.0, 0.0, 1e-4 / 1e-3),
 }

@@ -44,12 +44,21 @@ def test_directions_are_what_instance_discrimination_compares(key):
     one, two = jax.random.normal(key, (2, 5, 6))
     longer = Target(pooled=3.0 * two, candidates=two, target_index=jnp.arange(5))
     target = Target(pooled=two, candidates=two, target_index=jnp.arange(5))
-    for predict in (fw.cosine(), fw.contrast(), fw.nt_xent()):
+    for predict in (fw.cosine(), fw.contrast(), fw.nt_xent(), fw.sought()):
         np.testing.assert_allclose(
             predict.score(2.0 * one, longer), predict.score(one, target), rtol=1e-5
         )
     unit = fw.boltzmann(unit=True, candidates="samples")
     np.testing.assert_allclose(unit.score(2.0 * one, target), unit.score(one, target), rtol=1e-5)
+
+
+def test_what_is_sought_is_among_the_predictions(key):
+    one, two = jax.random.normal(key, (2, 5, 6))
+    found = fw.sought(temperature=0.5).score(one, Target(pooled=two, target_index=jnp.arange(5)))
+    p, z = (np.float64(x) / np.linalg.norm(x, axis=1, keepdims=True) for x in (one, two))
+    logits = z @ p.T / 0.5
+    want = np.log(np.exp(logits).sum(1)) - logits.diagonal()
+    np.testing.assert_allclose(found, want, rtol=1e-5)
 
 
 def test_barlow_twins_is_invariance_and_redundancy(key):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from m3i_jax import framework as fw
-from m3i_jax import methods, quantize
+from m3i_jax import losses, methods, quantize
 
 
 def code(encoder, toy, views, key, *, steps=1):
@@ -53,6 +53,33 @@ def test_the_queue_holds_earlier_codes_not_this_batch(toy, views, key):
     fresh = np.asarray(features.pooled)
     fresh = fresh / np.linalg.norm(fresh, axis=1, keepdims=True)
     assert np.abs(np.asarray(features.candidates)[:4] - fresh).max() > 0.1
+
+
+def test_a_neighbour_is_of_the_queue_and_only_codes_that_enter_move_it(toy, views, key):
+    plain, before = code(fw.queue(fw.ema(heads="projector"), size=6), toy, views, key)
+    features, after = code(fw.neighbours(fw.ema(heads="projector"), size=6), toy, views, key)
+    keys = np.float64(plain.candidates)
+    cosines = np.float64(plain.pooled) @ keys.T / np.linalg.norm(plain.pooled, axis=1)[:, None]
+    np.testing.assert_array_equal(features.pooled, plain.candidates[cosines.argmax(1)])
+    assert features.candidates is None, "the batch is what a neighbour is told apart from"
+    np.testing.assert_array_equal(after["queue"]["keys"], before["queue"]["keys"])
+    guest = fw.neighbours(fw.ema(heads="projector"), size=6, enter=False)
+    _, still = code(guest, toy, views, key)
+    np.testing.assert_array_equal(still["queue"]["keys"], plain.candidates)
+
+
+def test_earlier_codes_count_beside_the_batch_from_a_share_of_the_training_on(toy, views, key):
+    """SwAV: behind the prototypes, as the batch is; of the batch alone where they do not count."""
+    queued = fw.queue(fw.ema(heads="projector"), size=6)
+    seen = fw.shared_heads(queued, "prototypes")
+    plain, _ = code(seen, toy, views, key)
+    assert plain.candidates.shape == (6, plain.pooled.shape[1])
+    together = jnp.concatenate([plain.candidates, plain.pooled])
+    for since, want in ((0.0, losses.balanced(together, temperature=0.5)[6:]),
+                        (0.5, losses.balanced(plain.pooled, temperature=0.5))):  # fmt: skip
+        how = fw.balancing(temperature=0.5, since=since)
+        got = how.shares(plain.pooled, None, 0.3, plain.candidates)
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7)
 
 
 def test_centred_shares_follow_the_mean_logits(toy, views, key):

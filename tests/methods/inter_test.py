@@ -62,3 +62,16 @@ def test_msn_asks_the_online_prototypes():
 def test_siamese_im_without_unigrad_is_that_of_table_5():
     assert methods.siamese_im().terms["dense"].regularize.name == "decorrelation"
     assert methods.siamese_im(negative_weight=0.0).terms["dense"].regularize is None
+
+
+def test_queues_are_of_one_view_or_of_each():
+    assert {"queue", "ema"} == set(methods.nnclr().slots)
+    assert {"ema"} == set(methods.swav().slots)
+    assert {"queue_a", "queue_b", "ema"} == set(methods.swav(size=8).slots)
+
+
+def test_ibot_asks_patches_of_large_views_and_views_of_all():
+    terms = methods.ibot(local=3).terms
+    patches = [t for t in terms.values() if t.predict.dense]
+    assert {t.positions for t in patches} == {"hidden"} and len(patches) == 2
+    assert len(terms) == 2 + 2 + 2 * 3 and sum(t.weight for t in terms.values()) == pytest.approx(2)

@@ -72,3 +72,13 @@ def test_a_direction_that_starts_late_counts_from_its_start():
         updates, state = jax.jit(late.update)(g, state)
         found.append(float(updates["head"]["bias"][0]))
     assert found == [0.0, 0.0, 1.0, 1.5]
+
+
+def test_rows_have_length_one_behind_a_step():
+    params = {"rows": np.eye(3, 4, dtype=np.float32), "other": np.ones((2, 4), np.float32)}
+    steps = jax.tree.map(lambda p: 0.5 * np.ones_like(p), params)
+    found = once(transforms.unit_rows(re.compile("^rows$")), steps, params)
+    after = np.float64(params["rows"]) + 0.5
+    after /= np.linalg.norm(after, axis=1, keepdims=True)
+    np.testing.assert_allclose(params["rows"] + found["rows"], after, rtol=1e-6)
+    np.testing.assert_array_equal(found["other"], steps["other"])

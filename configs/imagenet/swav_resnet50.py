@@ -1,0 +1,34 @@
+r"""SwAV, ResNet-50, ImageNet-1k, 800 epochs, 6 small crops (Caron et al. 2020).
+
+    python experiments/plan.py --config configs/imagenet/swav_resnet50.py
+
+Reported: 75.3 linear; not yet run by us.
+Constants and sources: docs/methods.md#swav.
+"""
+
+from m3i_jax.configs import recipes
+
+STRONG = dict(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, blur=0.5)
+
+
+def get_config():
+    return recipes.large_batch(
+        duration="800 epochs",
+        crops=dict(
+            scale=(0.14, 1.0), flip=0.5, local_size=96, local_scale=(0.05, 0.14),
+            interpolation="bilinear",
+        ),
+        augment=dict(a=STRONG, b=STRONG, local=STRONG),
+        objective=dict(
+            name="swav", local=6, temperature=0.1, epsilon=0.05, sinkhorn=3, size=0, since=0.0
+        ),
+        decoders=dict(
+            projector=dict(recipes.MLP, hidden=2048, out=128, unit_norm=True),
+            prototypes=dict(name="prototypes", out=3000, held=True, input="projector"),
+        ),
+        optimizer=dict(
+            recipes.LARS, base_lr=0.3, end_lr=4.8e-3, weight_decay=1e-6,
+            schedule=dict(name="cosine", start=0.3), no_decay=recipes.NOTHING,
+            late=(("^decoders/prototypes/", 1 / 800),), unit="^decoders/prototypes/",
+        ),
+    )  # fmt: skip

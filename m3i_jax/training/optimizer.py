@@ -141,8 +141,7 @@ def optimizer(
     freeze: pattern of paths that do not move, and cost no moments.
     late: (pattern, share) rules: paths that have no gradient, decay or moments in that first share
       of the run (DINO's last layer).
-    limits: (pattern, least, most) rules: what parameters are cut to behind every step, such as the
-      logarithm of CLIP's scale.
+    limits: (pattern, least, most) rules: what parameters are cut to behind a step (CLIP's scale).
     steady: pattern of paths whose rate is the peak in every step (SimSiam's predictor).
     unit: pattern of paths whose rows have length 1 behind every step (SwAV's prototypes).
     make: how a schedule is made of its block, see `create`.

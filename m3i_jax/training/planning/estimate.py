@@ -19,11 +19,12 @@ from m3i_jax.training.planning import activations, flops
 from m3i_jax.training.planning.peaks import Chip
 from m3i_jax.training.state import TrainState
 
-# Bytes between chip and memory, fitted to two compiled programs (docs/benchmarks.md): of a FLOP at
-# width 768, as a product of twice the width computes twice as much with each number; at least so
-# many times what the backward pass keeps (convolutions); of an update, so many times its state.
+# Bytes between chip and memory, fitted to compiled programs (docs/benchmarks.md). Of blocks: of a
+# FLOP at width 768, as a product of twice the width computes twice as much with each number. Of
+# convolutions, where that is more: so many times what the backward pass keeps. Of an update, so
+# many times its state.
 PER_FLOP = 3.9e-3
-CROSSINGS = 5.8
+CROSSINGS = 2.4
 UPDATES = 2.5
 # Of a chip's memory, what a program can have.
 USABLE = 0.95

@@ -140,6 +140,7 @@ EXEMPT = {
     "simmim_replknet": {"mask_token"},
     "msn": {"prototypes"},
     "yfcc/siglip_vit_b16": TOKENS | {"token_embed"},
+    "yfcc/cappa_vit_b16": TOKENS | {"token_embed"},
 }
 DECAY_ALL = (
     "imagenet/moco_v3_vit_b16",

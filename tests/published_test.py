@@ -285,6 +285,11 @@ PUBLISHED = [
     ("imagenet/msn_vit_s16", "facebookresearch/msn src/data_manager.py", BILINEAR),
     ("yfcc/clip_vit_b16", "facebookresearch/SLIP main.py", BILINEAR),
     ("yfcc/siglip_vit_b16", "google-research/big_vision inception_crop", BILINEAR),
+    ("yfcc/cappa_vit_b16", "google-research/big_vision configs/proj/cappa/pretrain.py",
+     ADAMW | BILINEAR | rates(1e-3) | steps(0.999, 0.1, clip=1.0) | {
+         "batch": 8192, "duration": "366500 steps", "warmup": "10000 steps", "augment": {},
+         "objective.words": 32000, "captions.length": 64, "decoders.caption.depth": 6,
+         "decoders.caption.parallel": 0.75, "encoder.positions": "learned"}),
     ("imagenet/dino_vit_s16", "facebookresearch/dino main_dino.py", BICUBIC),
     ("imagenet/ibot_vit_s16", "bytedance/ibot main_ibot.py", BICUBIC),
     ("imagenet/barlow_twins_resnet50", "facebookresearch/barlowtwins main.py", BICUBIC),

@@ -105,18 +105,27 @@ class Captions:
         """The words of `tokens`, for reports."""
         return self._tokenizer.decode([int(token) - self._shift for token in tokens if token])
 
-    def check(self, *, vocabulary: int, length: int) -> None:
-        """Raises ConfigError unless a text tower of these sizes can read the tokens."""
+    def check(
+        self,
+        *,
+        vocabulary: int,
+        length: int,
+        said_by: tuple[str, str] = ("config.towers.text.vocabulary", "config.towers.text.length"),
+    ) -> None:
+        """Raises ConfigError unless what has these sizes, by default a text tower, can read them.
+
+        said_by: where a config says the two.
+        """
         if self.vocabulary > vocabulary:
             raised = "; one is for padding, which the file has no token for" if self._shift else ""
             raise ConfigError(
                 f"the tokenizer has {self.vocabulary} token ids{raised}, "
-                f"but config.towers.text.vocabulary is {vocabulary}"
+                f"but {said_by[0]} is {vocabulary}"
             )
         if self.length > length:
             raise ConfigError(
                 f"captions have {self.length} tokens (config.captions.length), "
-                f"but config.towers.text.length is {length}"
+                f"but {said_by[1]} is {length}"
             )
 
     def numbers_as(self, other: "Captions") -> bool:

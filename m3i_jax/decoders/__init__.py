@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from m3i_jax.build import build, call, choose, lookup, said_of
 from m3i_jax.decoders.branch import ClassBranch
+from m3i_jax.decoders.caption import Caption
 from m3i_jax.decoders.dalle import DalleDecoder
 from m3i_jax.decoders.dense import DenseHeads
 from m3i_jax.decoders.linear import LinearHead, MlpHead
@@ -32,6 +33,7 @@ _DECODERS = {
     "query": Query,
     "projector": Projector,
     "class_branch": ClassBranch,
+    "caption": Caption,
     "dalle_decoder": DalleDecoder,
 }
 

@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 from m3i_jax.framework.assignments import Assignment, balancing, centring, sharpening
+from m3i_jax.framework.captions import caption
 from m3i_jax.framework.codes import (
     Encoder,
     EncoderInput,

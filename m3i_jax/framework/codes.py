@@ -83,7 +83,7 @@ class Encoder(NamedTuple):
     together: its views of one size are one batch, whose rows the batch norms see at once (SimCLR).
     views: whose codes its own is made of; () = of that of the code alone.
     blocks: number of blocks that the tower needs at least.
-    represents: "features" of a network, or what else: "pixels", "edges", "replaced cells".
+    represents: "features" of a network, or what else: "pixels", "edges", "words", "replaced cells".
     normalization: of the pixels, see `pixels`.
     keeps: how it keeps what predicts it from collapsing, in a word; "" = not at all.
     batchwise: whether a code depends on other rows of the batch.

@@ -140,14 +140,16 @@ def product(first: Distribution, second: Distribution) -> Distribution:
     return first._replace(name=f"{first.name} · {second.name}", score=score)
 
 
-def categorical() -> Distribution:
+def categorical(*, candidates: str = "visual tokens") -> Distribution:
     """Boltzmann over a vocabulary: the decoder's last layer holds the codes.
 
     BEiT (Bao et al. 2022, https://arxiv.org/abs/2106.08254).
+
+    candidates: "visual tokens", or "words" of a text.
     """
     score = lambda logits, target: losses.categorical(logits, target.target_index)  # noqa: E731
     return Distribution(
-        "Boltzmann", score, evidence=information.of_vocabulary, candidates="visual tokens"
+        "Boltzmann", score, evidence=information.of_vocabulary, candidates=candidates
     )
 
 

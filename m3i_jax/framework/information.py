@@ -111,10 +111,14 @@ def of_choice(score: Callable) -> Callable:
 def of_vocabulary(
     prediction: Float[Array, "batch tokens vocabulary"], target: Any, rows: Float[Array, " batch"]
 ) -> Evidence:
-    """A vocabulary: the entropy of how often this batch used each token."""
-    shares = metrics.usage(target.target_index.reshape(-1), prediction.shape[-1])
+    """A vocabulary: the entropy of how often this batch used each token that is asked for."""
+    index, asked = target.target_index, target.asked
+    asked = jnp.ones(index.shape) if asked is None else asked.astype(jnp.float32)
+    shares = metrics.usage(index, prediction.shape[-1], weights=asked)
     entropy = metrics.entropy(shares)
-    likelihood = -_mean(losses.categorical(prediction, target.target_index), rows)
+    # Of an image with fewer tokens each counts for more, as in the loss.
+    asked = asked / jnp.maximum(asked.sum(-1, keepdims=True), 1.0)
+    likelihood = -_mean((losses.categorical(prediction, index) * asked).sum(-1), rows)
     # exp H: so many candidates, used equally often, would have this entropy.
     return Evidence(likelihood, entropy, used=jnp.exp(entropy))
 

@@ -270,7 +270,8 @@ class Method:
         """The first term that predicts a "label", or a "text", of an image by a decoder."""
         for term in self.terms.values():
             x, y = self.source_of(term.x)[1], self.codes[term.y]
-            if y.view == view and x.encoder.tower == "image" and term.decoder is not None:
+            told = y.view == view and y.encoder.represents == "features"
+            if told and x.encoder.tower == "image" and term.decoder is not None:
                 return term
         return None
 

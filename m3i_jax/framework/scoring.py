@@ -49,12 +49,14 @@ class Question(NamedTuple):
     """What a decoder is asked: the features, where they were cut from, where the target was.
 
     cells: (B, m) int32, the cells that are asked for, h·w where there are fewer; None = all.
+    words: (B, T) int32, the text whose words are asked for, each by those in front of it.
     """
 
     x: Features
     source: Box | None
     target: Box | None
     cells: Int[Array, "batch queries"] | None = None
+    words: Int[Array, "batch length"] | None = None
 
 
 def score(
@@ -119,7 +121,8 @@ def predict(
         )
         # Which questions can be stacked: those of one decoder and of equal shapes, with and without
         # boxes alike (the structure of the tree).
-        question = Question(x, box, target.box, cells)
+        words = target.target_index if _of_words(method, term) else None
+        question = Question(x, box, target.box, cells, words)
         shape = jax.tree.structure(question), tuple(a.shape for a in jax.tree.leaves(question))
         # A name of its own keeps a question from being stacked with others.
         alone = name if term.decoder in network.batchwise else None
@@ -136,6 +139,7 @@ def predict(
             target=one.target,
             target_grid=grids[1],
             cells=one.cells,
+            words=one.words,
             train=train,
             key=key if key is None else named(key, "decode/" + names[0]),
         )
@@ -252,7 +256,14 @@ def _target(method, representations, prepared, term: Term, x, owner, group) -> T
         # (B, m, D) -> (B, n, D), in the order of the input's tokens
         match = _match(x.pre_head_tokens, features.pre_head_tokens)
         tokens = jnp.take_along_axis(tokens, match[..., None], axis=1)
-    return Target(tokens, pooled, candidates, align(target_index), valid, box)
+    target_index = align(target_index)
+    asked = target_index != 0 if _of_words(method, term) else None  # 0 is padding
+    return Target(tokens, pooled, candidates, target_index, valid, box, asked)
+
+
+def _of_words(method: Method, term: Term) -> bool:
+    """Whether a term predicts the words of a text."""
+    return method.codes[term.y].encoder.represents == "words"
 
 
 def _block(

@@ -69,11 +69,11 @@ def _representation(term: Term, y) -> str:
 def _regularizer(term: Term, y) -> str:
     """How the target is kept from collapsing."""
     names = []
-    if term.predict.candidates in ("categories", "texts", "samples"):
+    if term.predict.candidates in ("categories", "texts", "words", "samples"):
         names.append(f"negative {term.predict.candidates}")
     names += [y.encoder.keeps] if y.encoder.keeps else []
     if term.regularize:
         names.append(term.regularize.name)
-    if y.encoder.stop_gradient and y.encoder.represents not in ("pixels", "edges"):
+    if y.encoder.stop_gradient and y.encoder.represents not in ("pixels", "edges", "words"):
         names.append("stop-gradient")
     return ", ".join(names) or "–"

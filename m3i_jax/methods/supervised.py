@@ -5,7 +5,7 @@ from typing import Annotated
 from m3i_jax import framework as fw
 from m3i_jax import masks
 from m3i_jax.framework import Code, Masking, Method, RegionCode, Term
-from m3i_jax.ranges import CountOrOff, Dropped, Range, Smoothing
+from m3i_jax.ranges import CountOrOff, Dropped, Range, Smoothing, Vocabulary
 from m3i_jax.texts import OneOf
 
 # α of Beta(α, α); 0 switches off.
@@ -97,3 +97,17 @@ def siglip(*, hidden: Dropped = 0.0) -> Method:
     mask = Masking(masks.random, hidden) if hidden else None
     codes = {"x": Code("a", fw.online(), mask), "text": Code("text", fw.online("text"))}
     return Method(codes, {"text": Term("x", "text", "text", fw.pairwise_sigmoid(), group="sp")})
+
+
+def cappa(*, words: Vocabulary = 32000) -> Method:
+    """Cap and CapPa: view a → the words of its caption, one by one (Tschannen et al. 2023).
+
+    −log P̂ = mean cross-entropy over the words that are no padding, each from those in front of it;
+    of a share of the captions, all from none (`parallel` of the decoder, CapPa: .75). The encoder
+    stays, the decoder goes. https://arxiv.org/abs/2306.07915, §3; docs/methods.md#cappa.
+
+    words: how many words the captions' tokenizer knows.
+    """
+    codes = {"x": Code("a", fw.online()), "words": Code("text", fw.caption(words=words))}
+    predict = fw.categorical(candidates="words")
+    return Method(codes, {"caption": Term("x", "words", "caption", predict, group="sp")})

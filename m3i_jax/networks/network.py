@@ -25,7 +25,7 @@ class Network(NamedTuple):
       Features; `train` drops paths, `batch_stats` (None = as `train`): norms by the batch, which
       so many passes of the step move, this one included. `layers` and `attention` add those of
       every block, or what a function makes of each, see `encoders.protocol.ImageEncoder`.
-    decode: (params, name, x, *, grid, source, target, target_grid, cells, train, key) ->
+    decode: (params, name, x, *, grid, source, target, target_grid, cells, words, train, key) ->
       (B, L, out) from dense decoders, of `cells` (B, m) alone where some are asked for; (B, out)
       from pooled ones.
     refine: (params, name, x, *, grid, train, key) -> Features, decoder `name` as a feature head.
@@ -179,14 +179,17 @@ def _decode(
     target: Any = None,
     target_grid: Grid | None = None,
     cells: Array | None = None,
+    words: Array | None = None,
     train: bool = False,
     key: Array | None = None,
 ) -> Array:
     """See `Network.decode`."""
     module = _head(modules, name)
     geometry = {"grid": grid, "source": source, "target": target, "target_grid": target_grid}
-    geometry = geometry_for(module, geometry | {"cells": cells})
-    y = module.apply({"params": _head_weights(params, name)}, x, train=train, **geometry)
+    geometry = geometry_for(module, geometry | {"cells": cells, "words": words})
+    rngs = None if key is None else {"draw": key}
+    weights = {"params": _head_weights(params, name)}
+    y = module.apply(weights, x, train=train, rngs=rngs, **geometry)
     if cells is None or "cells" in geometry:
         return y
     return jnp.take_along_axis(y, cells[..., None], axis=1, mode="clip")

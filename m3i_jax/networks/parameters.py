@@ -82,4 +82,6 @@ def _example_geometry(modules, heads, name):
     grid = modules[source].grid
     if grid is None and geometry_for(heads.modules[name], {"grid": None}):
         raise ConfigError(f"config.decoders.{name} works on a grid, but {place(source)} has none")
-    return {"grid": grid, "source": None, "target": None, "target_grid": grid, "cells": None}
+    return {"grid": grid, "source": None, "target": None, "target_grid": grid} | dict.fromkeys(
+        ("cells", "words")
+    )

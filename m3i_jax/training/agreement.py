@@ -246,7 +246,7 @@ def _check_towers(method: Method, network: Network) -> None:
     for name, code in method.encoded.items():
         tower = code.encoder.tower
         kind, seen = network.towers[tower].kind, SEEN_BY.get(code.view, "image")
-        if kind != seen:
+        if kind != seen and code.encoder.owner:
             raise ConfigError(
                 f"code '{name}' shows view '{code.view}' to tower '{tower}', which is of kind "
                 f"'{kind}', expected '{seen}'"

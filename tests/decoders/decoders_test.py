@@ -9,6 +9,7 @@ from m3i_jax.build import ConfigError
 def test_names():
     assert decoders.names() == (
         "attention_pool",
+        "caption",
         "class_branch",
         "dalle_decoder",
         "dense_heads",

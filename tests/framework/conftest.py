@@ -85,7 +85,19 @@ class ToyNetwork(NamedTuple):
         return Features(tokens=tokens, pooled=jnp.tanh(pooled @ kernel), index=x.index)
 
     def decode(
-        self, params, name, x, *, grid, source, target, target_grid, train, cells=None, key=None
+        self,
+        params,
+        name,
+        x,
+        *,
+        grid,
+        source,
+        target,
+        target_grid,
+        train,
+        cells=None,
+        words=None,
+        key=None,
     ):
         pooled = x.pooled if name == "predictor" else x.tokens.mean(1)
         guess = jnp.tanh(pooled @ params["decoders"][name]["kernel"])

@@ -115,10 +115,8 @@ def predict(
         if term.decoder is None:
             predicted[name] = (x.tokens if term.predict.dense else x.pooled), target
             continue
-        grids = tuple(
-            network.towers[code.encoder.tower].grid
-            for code in (method.source_of(term.x)[1], method.codes[term.y])
-        )
+        ends = (method.source_of(term.x)[1], method.codes[term.y])
+        grids = tuple(network.towers[code.encoder.tower].grid for code in ends)
         # Which questions can be stacked: those of one decoder and of equal shapes, with and without
         # boxes alike (the structure of the tree).
         words = target.target_index if _of_words(method, term) else None
@@ -130,19 +128,10 @@ def predict(
     for (decoder, grids, *_), calls in asked.items():
         names, questions, targets = zip(*calls, strict=True)
         one = questions[0] if len(questions) == 1 else jax.tree.map(_beside, *questions)
-        answer = network.decode(
-            params,
-            decoder,
-            one.x,
-            grid=grids[0],
-            source=one.source,
-            target=one.target,
-            target_grid=grids[1],
-            cells=one.cells,
-            words=one.words,
-            train=train,
-            key=key if key is None else named(key, "decode/" + names[0]),
-        )
+        geometry = dict(grid=grids[0], target_grid=grids[1], source=one.source, target=one.target)
+        options = geometry | dict(cells=one.cells, words=one.words, train=train)
+        drawn = key if key is None else named(key, "decode/" + names[0])
+        answer = network.decode(params, decoder, one.x, key=drawn, **options)
         # (B·k, …) -> (B, k, …), the inverse of `_beside`: answer i is of question i.
         answers = answer.reshape(-1, len(names), *answer.shape[1:])
         predicted |= {

@@ -7,7 +7,7 @@ which nobody has a partner. What only a step can tell, it tells when it is trace
 import functools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from m3i_jax.build import ConfigError, UserError, nearest
@@ -285,6 +285,19 @@ def _check_named(config: Config, method: Method) -> None:
         raise ConfigError(
             f"config.captions.length is {length}, but config.towers.text.length is {longest}"
         )
+
+
+def readers(config: Config, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Sizes of what reads captions, a text tower and decoders of them, and where they are said."""
+    if tower := params["encoders"].get("text"):
+        vocabulary, length = (tower[table].shape[0] for table in ("token_embed", "pos_embed"))
+        yield dict(vocabulary=vocabulary, length=length)
+    for name, block in config.decoders.items():
+        if block["name"] == "caption":
+            head = params["decoders"][name]
+            said_by = ("config.objective.words", f"config.decoders.{name}.length")
+            vocabulary, length = (x.shape[0] for x in (head["head"]["bias"], head["pos_embed"]))
+            yield dict(vocabulary=vocabulary, length=length, said_by=said_by)
 
 
 def explained(step: Callable) -> Callable:

@@ -28,6 +28,7 @@ from m3i_jax.parallel.processes import Watchdog
 from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
 from m3i_jax.training import (
     advice,
+    agreement,
     copies,
     frozen,
     going_on,
@@ -222,29 +223,14 @@ def inputs_of(run: Run, source: data.Source, workdir: Path, *, bound: bool) -> I
     tokenizer = None
     if "text" in needed:
         tokenizer = _tokenizer(config, source, workdir, bound)
-        _readable(run, tokenizer)
+        for sizes in agreement.readers(config, run.abstract.params):
+            tokenizer.check(**sizes)
     views, local = crops.split_views(needed - {"label", "text"})
     cut = crops.Crops(size=config.image, views=views, local=local, **config.crops)
     mark = fingerprint.of(
         source, seed=config.seed, batch=config.batch, crops=cut, tokenizer=tokenizer
     )
     return Inputs(source, tokenizer, cut, mark)
-
-
-def _readable(run: Run, tokenizer: captions.Captions) -> None:
-    """Refuses captions that the text tower, or a decoder of captions, cannot read."""
-    params = run.abstract.params
-    if tower := params["encoders"].get("text"):
-        rows = {"vocabulary": "token_embed", "length": "pos_embed"}
-        tokenizer.check(**{size: tower[table].shape[0] for size, table in rows.items()})
-    for name, block in run.config.decoders.items():
-        if block["name"] == "caption":
-            head = params["decoders"][name]
-            sizes = dict(
-                vocabulary=head["head"]["bias"].shape[0], length=head["pos_embed"].shape[0]
-            )
-            places = ("config.objective.words", f"config.decoders.{name}.length")
-            tokenizer.check(**sizes, said_by=places)
 
 
 def _tokenizer(

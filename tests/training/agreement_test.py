@@ -1,8 +1,10 @@
 """What cannot train is refused by its sizes, before anything is traced or compiled."""
 
 import time
+from types import SimpleNamespace
 
 import jax
+import numpy as np
 import pytest
 
 from m3i_jax.build import ConfigError
@@ -191,6 +193,18 @@ def test_running_statistics_are_of_one_term(objective, shrunk):
         assemble.check(config)
     else:
         assert "'running', whose statistics move once in a step" in refused(config)
+
+
+def test_captions_have_readers_of_some_sizes():
+    config = SimpleNamespace(decoders={"told": {"name": "caption"}, "text": {"name": "linear"}})
+    tower = {"token_embed": np.zeros((9, 4)), "pos_embed": np.zeros((7, 4))}
+    head = {"head": {"bias": np.zeros(5)}, "pos_embed": np.zeros((6, 4))}
+    params = {"encoders": {"text": tower}, "decoders": {"told": head}}
+    assert list(agreement.readers(config, params)) == [
+        dict(vocabulary=9, length=7),
+        dict(vocabulary=5, length=6,
+             said_by=("config.objective.words", "config.decoders.told.length")),
+    ]  # fmt: skip
 
 
 def test_every_method_passes_as_it_is(any_method, shrunk):

@@ -56,6 +56,7 @@ HOMES: dict[str, dict[str, str]] = {
         "cim lejepa visreg": "weight",
         "lejepa visreg": "slices",
         "ijepa": "blocks",
+        "capi": "asked",
         "cappa": "words",
         "m3i": "category_weight text_weight",
         "classification mixed_classification": "binary",

@@ -224,6 +224,36 @@ def multiblock(
     return visible, targets & ~visible[:, None]
 
 
+def inverse_block(
+    key: Key[Array, ""], batch: int, grid: Grid, hidden: float, *, asked: float
+) -> tuple[Bool[Array, "{batch} rows columns"], Bool[Array, "{batch} 1 rows columns"]]:
+    """One rectangle is visible, somewhere on a torus; of the hidden cells few are asked for.
+
+    Its aspect ratio is log-uniform in .5 to 2, and its last row is not whole where the count,
+    which is that of `count`, does not divide; `count_asked` of the hidden cells are drawn at
+    random. CAPI (Darcet et al. 2025, §3, https://arxiv.org/abs/2502.08769).
+    """
+    h, w = grid
+    left = h * w - count(hidden, grid)
+    shape, place, ask = jax.random.split(key, 3)
+    aspect = jnp.exp2(jax.random.uniform(shape, (batch,), minval=-1.0, maxval=1.0))
+    sides = jnp.ceil(jnp.sqrt(left * aspect)).astype(jnp.int32)
+    columns = -(-left // jnp.clip(sides, -(-left // w), h))[:, None, None]
+    first = jax.random.randint(place, (2, batch), 0, jnp.array([[h], [w]]))[..., None]
+    row, column = ((jnp.arange(n)[None] - f) % n for n, f in zip(grid, first, strict=True))
+    number = row[:, :, None] * columns + column[:, None, :]  # in the rectangle, row by row
+    visible = (column[:, None, :] < columns) & (number < left)
+    lots = _lots(ask, batch, h * w)  # those of hidden cells lose their highest bit: the lowest
+    lots = jnp.where(visible.reshape(batch, -1), lots, lots & jnp.uint32(2**31 - 1))
+    blocks = ~_hide_lowest(lots, count_asked(grid, hidden=hidden, asked=asked))
+    return visible, blocks.reshape(batch, 1, h, w)
+
+
+def count_asked(grid: Grid, *, hidden: float, asked: float) -> int:
+    """Number of hidden cells that are asked for by `inverse_block`, rounded down, one at least."""
+    return max(1, int(round(count(hidden, grid) * asked, 6)))
+
+
 def most_of_block(grid: Grid) -> int:
     """The largest number of cells of a block of `multiblock`."""
     return int(_sizes(grid).prod(1).max())

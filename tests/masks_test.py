@@ -318,3 +318,19 @@ def test_a_context_and_the_blocks_that_it_lacks(grid, kept, key):
             assert 0.14 < counts.max() / np.prod(grid) < 0.22
             sides = {(m.any(1).sum(), m.any(0).sum()) for m in whole}
             assert len(sides) == 1 and np.prod(sides.pop()) == counts.max()
+
+
+@pytest.mark.parametrize(
+    "grid, left, asked", [((16, 16), 90, 8), ((14, 14), 69, 6), ((2, 4), 3, 1)]
+)
+def test_one_rectangle_on_a_torus_is_left_and_few_others_asked_for(grid, left, asked, key):
+    draw = jax.jit(lambda k: masks.inverse_block(k, 200, grid, 0.65, asked=0.05))
+    visible, blocks = (np.asarray(x) for x in draw(key))
+    assert (visible.sum((1, 2)) == left).all() and not (blocks[:, 0] & visible).any()
+    assert (blocks.sum((1, 2, 3)) == asked).all()
+    assert masks.count_asked(grid, hidden=0.65, asked=0.05) == asked
+    assert abs(visible.mean(0) - left / visible[0].size).max() < 0.15  # everywhere alike
+    for mask in visible[:50]:
+        rows, columns = mask.any(1).sum(), mask.any(0).sum()
+        assert rows * columns - left < columns  # the last row alone is not whole
+        assert grid[0] < 4 or 0.3 < rows / columns < 3

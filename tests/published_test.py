@@ -121,6 +121,12 @@ PUBLISHED = [
          "image": 256, "crops.scale": (0.2, 1.0), "augment": {}, "hidden": 192,
          "objective.unit": 4, "decoders.image.width": 512, "decoders.image.depth": 32,
          "target.normalization": "patch"}),
+    ("imagenet/capi_vit_l14", "facebookresearch/capi default_pretrain_config.yaml",
+     IMAGENET | ADAMW | BICUBIC | rates(1e-3) | steps(0.95, 0.1) | {
+         "batch": 16384, "duration": "500000 steps", "warmup": "50000 steps", "hidden": 166,
+         "crops.scale": (0.6, 1.0), "augment": {}, "encoder.depth": 24, "encoder.width": 1024,
+         "encoder.drop_path": 0.2, "decoders.clusters.out": 16384, "decoders.image.depth": 12,
+         "optimizer.stretch": 1.25, "target.momentum": 0.999}),
     ("imagenet/milan_vit_b16", "zejiangh/MILAN README.md, main_pretrain.py",
      MAE | rates(2.4e-3) | steps(0.95, 0.05) | lengths(4096, 400, 40) | {
          "hidden": 147, "decoders.image.width": 512, "decoders.image.depth": 8,

@@ -149,6 +149,7 @@ NEEDS = {
     "simmim": {"encoder.patch": 8, "objective.unit": 1},
     "pixio": {"encoder.patch": 8, "objective.unit": 1},
     "ijepa": {"encoder.patch": 8},
+    "capi": {"encoder.patch": 8},
     "cappa": {"decoders.caption.parallel": 0.25},
     "maskfeat": {"optimizer.lr": 0.01},
 }

@@ -9,6 +9,7 @@ from flax import linen as nn
 from m3i_jax.build import build, call, choose, lookup, said_of
 from m3i_jax.decoders.branch import ClassBranch
 from m3i_jax.decoders.caption import Caption
+from m3i_jax.decoders.clusters import Clusters
 from m3i_jax.decoders.dalle import DalleDecoder
 from m3i_jax.decoders.dense import DenseHeads
 from m3i_jax.decoders.linear import LinearHead, MlpHead
@@ -34,6 +35,7 @@ _DECODERS = {
     "projector": Projector,
     "class_branch": ClassBranch,
     "caption": Caption,
+    "clusters": Clusters,
     "dalle_decoder": DalleDecoder,
 }
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
+from m3i_jax.decoders.prototypes import Prototypes
 from m3i_jax.decoders.tokens import absolute, blocks, check_sizes, mask_token, with_class
 from m3i_jax.nn.blocks import check_choice
 from m3i_jax.nn.choices import Core, Dtype, Remat, WeightInit
@@ -18,6 +19,7 @@ from m3i_jax.types import Array, Features, Grid
 
 # What is read: of the context and the queries, which of them are read, and who changes.
 READS = ("all", "both", "context")
+HEADS = ("linear", "prototypes")
 
 
 class Predictor(nn.Module):
@@ -32,6 +34,7 @@ class Predictor(nn.Module):
       reads: "all", c and q are tokens of one sequence; "both", q reads c and q, and c stays as it
         is; or "context", q reads c alone (CAPI).
       norm_in: a layer norm in front of W_in.
+      head: "linear", W_out and b; or "prototypes", cosines with learned directions (`Prototypes`).
       weight_init: of the blocks, see `ViT`.
       dtype, scan, remat: see `blocks.stack`.  attention: its core, see `attend.CORES`.
     """
@@ -43,6 +46,7 @@ class Predictor(nn.Module):
     mlp_ratio: Ratio = 4.0
     reads: Annotated[str, OneOf(*READS)] = "all"
     norm_in: bool = False
+    head: Annotated[str, OneOf(*HEADS)] = "linear"
     weight_init: WeightInit = "mae"
     dtype: Dtype = "float32"
     scan: bool = True
@@ -56,6 +60,7 @@ class Predictor(nn.Module):
         """Raises ConfigError for sizes and options that do not fit together."""
         check_sizes("the predictor", self)
         check_choice("the predictor", "reads", self.reads, READS)
+        check_choice("the predictor", "head", self.head, HEADS)
         check_choice("the predictor", "weight_init", self.weight_init, INITS)
 
     @nn.compact
@@ -92,6 +97,9 @@ class Predictor(nn.Module):
         queries = mask_token(self) + jnp.take(table, cells, axis=0, mode="clip")
         y, count = self._blocks(context, queries, cells < len(table)), cells.shape[1]
         y = LayerNorm(dtype=dtype, name="norm")(y[:, -count:])
+        if self.head == "prototypes":
+            of = dict(pool="none", lengths=True, dtype=self.dtype, name="prototypes")
+            return Prototypes(self.out, **of)(Features(tokens=y))
         return Linear(self.out, dtype=dtype, name="head")(y).astype(jnp.float32)
 
     def _blocks(

@@ -87,6 +87,7 @@ class Encoder(NamedTuple):
     normalization: of the pixels, see `pixels`.
     keeps: how it keeps what predicts it from collapsing, in a word; "" = not at all.
     batchwise: whether a code depends on other rows of the batch.
+    online_heads: heads of the online network behind all that, whoever's weights are in front.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Encoder(NamedTuple):
     normalization: str = ""
     keeps: str = ""
     batchwise: bool = False
+    online_heads: tuple[str, ...] = ()
 
 
 LastMomentum = Annotated[float, Range(0.5, 1, why="with less it is the network of a few steps")]

@@ -303,7 +303,8 @@ class Method:
     def heads(self) -> set[str]:
         """Names of the feature heads that codes pass through, and of those beside them."""
         encoders = [code.encoder for code in self.encoded.values()]
-        return {h for encoder in encoders for h in (*encoder.heads, *encoder.extra_heads)}
+        of = lambda e: (*e.heads, *e.extra_heads, *e.online_heads)  # noqa: E731
+        return {head for encoder in encoders for head in of(encoder)}
 
     def batchwise(self, parts: frozenset[str] = frozenset()) -> dict[str, str]:
         """Terms whose loss over a batch is not the mean over its parts, each with the reason.

@@ -101,11 +101,15 @@ def layered(encoder: Encoder) -> Encoder:
     return encoder._replace(tower_outputs=encoder.tower_outputs | {"layers"})
 
 
-def shared_heads(encoder: Encoder, heads: str | tuple[str, ...]) -> Encoder:
-    """`encoder` and then heads of the *online* network, with no gradient.
+def shared_heads(
+    encoder: Encoder, heads: str | tuple[str, ...], *, trained: bool = False
+) -> Encoder:
+    """`encoder` and then heads of the *online* network, with no gradient, or one to them alone.
 
     MSN's prototypes, which both branches share: docs/methods.md#msn. Earlier codes that come along
     pass through them, too (SwAV's queue).
+
+    trained: whether what predicts from these codes trains the heads (CAPI's clustering).
     """
     heads = _names(heads)
 
@@ -113,14 +117,16 @@ def shared_heads(encoder: Encoder, heads: str | tuple[str, ...]) -> Encoder:
         features, updates = encoder.apply(inputs)
         # The online heads as they are now, not their average: both branches have one set of
         # directions.
-        weights = jax.lax.stop_gradient(inputs.params)
+        weights = inputs.params if trained else jax.lax.stop_gradient(inputs.params)
         through = lambda f: refined(inputs, weights, heads, f, encoder.tower)  # noqa: E731
         found, earlier = through(features), features.candidates
         if earlier is not None:
             found = found._replace(candidates=through(Features(pooled=earlier)).pooled)
         return found, updates
 
-    return encoder._replace(apply=apply, width=lambda nodes: nodes[heads[-1]].width)
+    width = lambda nodes: nodes[heads[-1]].width  # noqa: E731
+    stop = encoder.stop_gradient and not trained
+    return encoder._replace(apply=apply, width=width, online_heads=heads, stop_gradient=stop)
 
 
 def queue(

@@ -11,7 +11,7 @@ from m3i_jax import framework as fw
 from m3i_jax import masks, renamed
 from m3i_jax.build import lookup
 from m3i_jax.framework import Code, Encoder, Masking, Method, Term
-from m3i_jax.ranges import Depth, Hidden, Memory, Range, Vocabulary, Weight
+from m3i_jax.ranges import Depth, Hidden, Memory, Range, Temperature, Vocabulary, Weight
 from m3i_jax.texts import OneOf
 
 
@@ -159,6 +159,38 @@ def ijepa(
         f"block_{i}": Term("x", "y", "image", fw.huber(), weight=1 / blocks, block=i)
         for i in range(blocks)
     })  # fmt: skip
+
+
+def capi(
+    target: Encoder | None = None,
+    *,
+    hidden: Hidden = 0.65,
+    asked: Annotated[float, Range(1e-3, 1)] = 0.05,
+    temperature: Temperature = 0.12,
+    target_temperature: Temperature = 0.06,
+) -> Method:
+    """CAPI: a block of view a → the clusters of few hidden patches, by the average (Darcet 2025).
+
+    L = CE(p, ẑ/τ) + CE(p, a/τ), a the logits of a clustering head on the average's tokens, which
+    the second term alone trains, p those at τ_t, balanced by Sinkhorn at each position of the image
+    by itself. ViT-L: 82.9 % by an attentive probe. https://arxiv.org/abs/2502.08769, §3;
+    docs/methods.md#capi.
+
+    asked: share of the hidden patches that are predicted.
+    temperature: τ.  target_temperature: τ_t.
+    """
+    draw = partial(masks.inverse_block, asked=asked)
+    most = partial(masks.count_asked, hidden=hidden, asked=asked)
+    target = target or fw.ema(momentum=0.999, stretch=1.25)
+    how = fw.balancing(temperature=target_temperature, per_position=True)
+    codes = {
+        "x": Code("a", fw.online(), Masking(draw, hidden, blocks=1, most=most)),
+        "y": Code("a", fw.assigned(fw.shared_heads(target, "clusters"), tokens=how)),
+        "logits": Code("a", fw.shared_heads(target, "clusters", trained=True)),
+    }
+    predict = fw.cross_entropy(temperature=temperature, dense=True)
+    patches = Term("x", "y", "image", predict, block=0)
+    return Method(codes, {"patches": patches, "clusters": Term("logits", "y", None, predict)})
 
 
 def data2vec(target: Encoder | None = None, *, hidden: Hidden = 0.6, layers: Depth = 6) -> Method:

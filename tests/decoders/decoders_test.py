@@ -11,6 +11,7 @@ def test_names():
         "attention_pool",
         "caption",
         "class_branch",
+        "clusters",
         "dalle_decoder",
         "dense_heads",
         "infill",

@@ -1,6 +1,7 @@
 """Methods that predict a view from itself, through the whole engine, against float64."""
 
 import itertools
+import math
 
 import jax
 import networks64 as net
@@ -174,6 +175,81 @@ def test_ijepa_is_that_of_its_paper(play, same):
     )  # fmt: skip
     momentum = lambda t: 0.996 + 0.004 * (t + 1) / total  # noqa: E731
     same(played, replay(played, ijepa(played), adamw, momentum=momentum))
+
+
+def crossed(p, context, queries, heads=2):
+    """Blocks in which queries (m, D) read the context (n, D) alone, which no block changes."""
+    split = lambda z: z.unflatten(-1, (3, heads, -1)).permute(1, 2, 0, 3)  # noqa: E731
+    x = queries
+    for i in range(p["norm1"]["scale"].shape[0]):
+        layer = net.at_depth(p, i)
+        q = split(net.linear(layer["attn"]["qkv"], net.layer_norm(layer["norm1"], x, 1e-6)))[0]
+        _, k, v = split(net.linear(layer["attn"]["qkv"], context))
+        y = F.scaled_dot_product_attention(q, k, v).permute(1, 0, 2).flatten(1)
+        x = x + net.linear(layer["attn"]["proj"], y)
+        y = net.linear(layer["mlp"]["fc1"], net.layer_norm(layer["norm2"], x, 1e-6))
+        x = x + net.linear(layer["mlp"]["fc2"], F.gelu(y))
+    return x
+
+
+def capi(played):
+    """CAPI (Darcet et al. 2025): clusters of the average's tokens, balanced at each position."""
+    seen = drawn(played, lambda key: masks.inverse_block(key, 8, (4, 4), 0.65, asked=0.3))
+
+    def loss(params, ema, slots, batch, online, average):
+        (visible, blocks), images = next(seen), net.images(batch.images["a"])
+        x = tower(params["encoders"]["image"], images, visible)
+        y = tower(ema["encoders"]["image"], images, np.ones_like(visible)).detach()
+        logits = net.linear(params["decoders"]["clusters"]["head"], net.unit(y))
+        p = (logits.detach() / 0.06).transpose(0, 1)  # (positions, B, K)
+        p = (p - p.amax((1, 2), keepdim=True)).exp()
+        for _ in range(3):
+            p = p / p.sum(1, keepdim=True)
+            p = p / p.sum(2, keepdim=True)
+        p, head, found = p.transpose(0, 1), params["decoders"]["image"], []
+        table = net.sincos((4, 4), 16)[1:]
+        rows = head["prototypes"]["length"][:, None] * net.unit(head["prototypes"]["kernel"])
+        for i in range(8):
+            cells, at = (torch.as_tensor(np.flatnonzero(m)) for m in (blocks[i, 0], visible[i]))
+            assert len(cells) == 3 and len(at) == 6
+            context = net.linear(head["embed"], x[i]) + table[at]
+            z = crossed(head["blocks"], context, head["mask_token"][0] + table[cells])
+            z = net.unit(net.layer_norm(head["norm"], z, 1e-6)) @ rows.T
+            found.append(-(p[i, cells] * (z / 0.12).log_softmax(-1)).sum(-1).mean())
+        clusters = -(p * (logits / 0.12).log_softmax(-1)).sum(-1).mean()
+        return sum(found) / 8 + clusters, slots
+
+    return loss
+
+
+class Scaled(optimizers.AdamW):
+    """AdamW whose rate is multiplied by path."""
+
+    def __init__(self, rate, moments, *, scale, **how):
+        super().__init__(rate, moments, **how)
+        self.rates, self.scale = rate, scale
+
+    def step(self, count, params, grads):
+        moved = {}
+        for path, g in grads.items():
+            self.rate = lambda c, path=path: self.rates(c) * self.scale(path)
+            moved |= super().step(count, {path: params[path]}, {path: g})
+        return moved
+
+
+def test_capi_is_that_of_its_paper(play, same):
+    small = dict(name="predictor", width=16, depth=2, heads=2, reads="context", head="prototypes")
+    changes = {"decoders.image": small, "objective.asked": 0.3, "encoder.drop_path": 0.0}
+    played = play("imagenet/capi_vit_l14", **changes)
+    total = played.run.total
+    rate = optimizers.cosine(peak=1e-3, total=1.25 * total, warmup=50000)
+    slower = {"encoders/image/patch_embed": 0.2, "decoders/clusters": 0.5}
+    adamw = Scaled(
+        rate, played.moments, b1=0.9, b2=0.95, decay=0.1, decays=lambda p: not one_dimensional(p),
+        scale=lambda p: next((s for start, s in slower.items() if p.startswith(start)), 1.0),
+    )  # fmt: skip
+    momentum = lambda t: 1 - 0.001 * 0.5 * (1 + math.cos(math.pi * (t + 1) / (1.25 * total)))  # noqa: E731
+    same(played, replay(played, capi(played), adamw, momentum=momentum))
 
 
 class Decaying(optimizers.AdamW):

@@ -90,15 +90,16 @@ def attend(p, x, heads, mask=None):
 def blocks(p, x, *, heads, eps, activation, mask=None):
     """Pre-norm blocks, whose parameters are stacked along depth."""
     for i in range(p["norm1"]["scale"].shape[0]):
-        layer = _at(p, i)
+        layer = at_depth(p, i)
         x = x + attend(layer["attn"], layer_norm(layer["norm1"], x, eps), heads, mask)
         y = linear(layer["mlp"]["fc1"], layer_norm(layer["norm2"], x, eps))
         x = x + linear(layer["mlp"]["fc2"], activation(y))
     return x
 
 
-def _at(tree, i):
-    return {k: _at(v, i) if isinstance(v, dict) else v[i] for k, v in tree.items()}
+def at_depth(tree, i):
+    """The parameters of block `i` of a stack."""
+    return {k: at_depth(v, i) if isinstance(v, dict) else v[i] for k, v in tree.items()}
 
 
 def vit(p, x, *, patch, heads):

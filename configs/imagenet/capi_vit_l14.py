@@ -1,0 +1,39 @@
+r"""CAPI, ViT-L/14, ImageNet-1k, 500 000 steps at batch 16 384 (Darcet et al. 2025).
+
+    python experiments/plan.py --config configs/imagenet/capi_vit_l14.py
+
+Fixed positions and layer norms in place of rotary ones and RMS norms, and no registers: the ViT
+here has none of these. Reported: 82.9 attentive probe; not yet run by us.
+Constants and sources: docs/methods.md#capi.
+"""
+
+from m3i_jax.configs import recipes
+
+
+def get_config():
+    return recipes.imagenet(
+        batch=16384,
+        duration="500000 steps",
+        warmup="50000 steps",
+        crops=dict(scale=(0.6, 1.0), flip=0.5),
+        augment=dict(),
+        encoder=dict(
+            name="vit_l16", patch=14, positions="sincos", class_token=False, drop_path=0.2
+        ),
+        objective=dict(
+            name="capi", hidden=0.65, asked=0.05, temperature=0.12, target_temperature=0.06
+        ),
+        target=dict(name="ema", momentum=0.999, end=1.0, stretch=1.25),
+        decoders=dict(
+            clusters=dict(name="clusters", out=16384),
+            image=dict(
+                name="predictor", width=1024, depth=12, heads=16, reads="context",
+                head="prototypes",
+            ),
+        ),
+        optimizer=dict(
+            name="adamw", lr=1e-3, b2=0.95, weight_decay=0.1,
+            stretch=1.25,
+            lr_scale=(("^encoders/image/patch_embed/", 0.2), ("^decoders/clusters/", 0.5)),
+        ),
+    )  # fmt: skip

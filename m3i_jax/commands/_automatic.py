@@ -65,16 +65,21 @@ def workdir(name: str) -> str:
     return f"runs/{stem.removesuffix('.zip') or 'images'}"
 
 
-def config(values: Values, words: Sequence[str]) -> ConfigDict:
-    """The config that a command line wishes; says what was chosen, and why."""
+def config(values: Values, words: Sequence[str], command: contextlib.ExitStack) -> ConfigDict:
+    """The config that a command line wishes; says what was chosen, and why.
+
+    command: in which a folder is listed once, for this and for what reads it.
+    """
     name = place(values, words)
     _tell(f"looking at '{name}'")
+    from m3i_jax.data.sources import folder_tree
     from m3i_jax.training.automatic import config as automatic
     from m3i_jax.training.automatic import facts, rules
     from m3i_jax.training.waiting import live
 
     wish = _wish(values)
     recipe, published = recipes(wish.method)
+    command.enter_context(folder_tree.listed_once())
     with _heard("m3i_jax.data.sources", f"counting what is in '{name}'") as latest, live(latest):
         block, images = looked_at(name)
     machine = facts.of_machine()

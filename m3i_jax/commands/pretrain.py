@@ -20,6 +20,7 @@ work directory is in use, 65 and 74 data or checkpoints that cannot be read (or 
 longer finite, 69 another process is gone.
 """
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,8 +67,10 @@ def main(*places: str) -> int:
     return status
 
 
-def unsaid(argv: Sequence[str]) -> ConfigDict | None:
+def unsaid(argv: Sequence[str], command: contextlib.ExitStack) -> ConfigDict | None:
     """The config of a folder or a source, or of the work directory; None where none is named.
+
+    command: see `automatic.config`.
 
     Raises:
       ConfigError: a config is named, too.
@@ -82,7 +85,7 @@ def unsaid(argv: Sequence[str]) -> ConfigDict | None:
             "their own; give one of the two"
         )
     if wished:
-        return automatic.config(values, words)
+        return automatic.config(values, words, command)
     kept = Path(values["workdir"] or DEFAULT) / CONFIG
     return config_file.read(str(kept)) if values["workdir"] and not named and kept.is_file() \
         else None  # fmt: skip
@@ -97,12 +100,13 @@ def with_changes(argv: Sequence[str]) -> list[str]:
 
 def run() -> None:
     """The command."""
-    cli.run(
-        main,
-        config="digit_scenes/m3i",
-        schema=Config,
-        show=training.show,
-        words=True,
-        unsaid=unsaid,
-        argv=with_changes,
-    )
+    with contextlib.ExitStack() as command:
+        cli.run(
+            main,
+            config="digit_scenes/m3i",
+            schema=Config,
+            show=training.show,
+            words=True,
+            unsaid=lambda argv: unsaid(argv, command),
+            argv=with_changes,
+        )

@@ -1,5 +1,6 @@
 """Configs that command lines wish: what is looked at, chosen and written."""
 
+import contextlib
 import logging
 
 import numpy as np
@@ -10,6 +11,8 @@ from m3i_jax import command_flags, config_file
 from m3i_jax.build import ConfigError
 from m3i_jax.commands import _automatic as automatic
 from m3i_jax.commands import pretrain
+from m3i_jax.data.sources import places
+from m3i_jax.training import reading
 from m3i_jax.training.config import Config
 
 
@@ -47,11 +50,17 @@ def test_words_and_flags_are_told_apart():
 )
 def test_wishes_that_do_not_go_together(line, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        automatic.config(*said(*line.split()))
+        automatic.config(*said(*line.split()), contextlib.ExitStack())
 
 
-def test_a_config_is_made_printed_written_and_read(photos, tmp_path, capsys):
-    config = automatic.config(*said(photos, "--epochs", 5)).to_dict()
+def test_a_config_is_made_printed_written_and_read(photos, tmp_path, capsys, monkeypatch):
+    walks, walk = [], places.walk
+    monkeypatch.setattr(places, "walk", lambda *of, **how: walks.append(of) or walk(*of, **how))
+    with contextlib.ExitStack() as command:
+        config = automatic.config(*said(photos, "--epochs", 5), command).to_dict()
+        listed = len(walks)
+        read = reading.read(Config.of(config), tmp_path, split="train")
+        assert len(read) == 4 and len(walks) - listed < listed, "its files are listed once"
     told = capsys.readouterr().err
     assert "found: 5 images, 5 with a label of 2 classes, no captions; short side 40" in told
     assert "duration = 5 epochs" in told and config["data"]["of"]["root"] == str(photos)

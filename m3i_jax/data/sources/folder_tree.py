@@ -1,13 +1,15 @@
 """The image files of a folder, by subfolder, and how much else was lying there."""
 
 import collections
+import contextlib
+import contextvars
 import itertools
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources import caption_files, decoding, metadata, places
@@ -18,6 +20,7 @@ SUFFIXES = frozenset(itertools.chain.from_iterable(decoding.SUFFIXES.values()))
 LOG = logging.getLogger(__name__)
 TELL = 2.0  # seconds between two words on how far the listing of a large folder is
 SHOWN = 20  # kinds of files that a sentence names
+_LISTED: contextvars.ContextVar[dict | None] = contextvars.ContextVar("listed", default=None)
 
 
 class Tree(NamedTuple):
@@ -62,14 +65,41 @@ class Seen:
             yield image
 
 
+@contextlib.contextmanager
+def listed_once() -> Iterator[None]:
+    """Within it a folder is listed the first time that somebody asks, as it is then.
+
+    For a command that looks at a folder before it reads it: listing a million files takes a minute.
+    """
+    token = _LISTED.set({})
+    try:
+        yield
+    finally:
+        _LISTED.reset(token)
+
+
+def _once(key: tuple, make: Callable[[], Any]) -> Any:
+    """What `make` gives, or has given within `listed_once`."""
+    listed = _LISTED.get()
+    if listed is None:
+        return make()
+    if key not in listed:
+        listed[key] = make()
+    return listed[key]
+
+
 def tree(folder: Path, *, captions: bool) -> Tree:
-    """Lists a folder once.
+    """Lists a folder.
 
     captions: whether a file of captions beside an image is used, and so not left out.
 
     Raises:
       ConfigError: it or something below it cannot be read, or a subfolder holds splits.
     """
+    return _once(("tree", folder, captions), lambda: _tree(folder, captions))
+
+
+def _tree(folder: Path, captions: bool) -> Tree:
     left_out: collections.Counter = collections.Counter()
     listing = Tree([], {}, left_out, {}, [], Seen(folder))
     flat = _images(folder, listing, captions, deep=False)
@@ -98,6 +128,10 @@ def filled(folder: Path) -> list[str]:
 
 def below(folder: Path) -> list[Path]:
     """What looks like an image in and below a folder, sorted by path; nothing is opened."""
+    return _once(("below", folder), lambda: _below(folder))
+
+
+def _below(folder: Path) -> list[Path]:
     walks = [_walk(folder, collections.Counter(), deep=False)]
     walks += [_walk(one, collections.Counter()) for one in once(folder)[0]]
     return sorted(place / name for walk in walks for place, names, _ in walk for name in names)

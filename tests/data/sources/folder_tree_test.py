@@ -7,7 +7,7 @@ import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources import folder_tree
-from m3i_jax.data.sources.folder_tree import filled, tree
+from m3i_jax.data.sources.folder_tree import below, filled, tree
 
 
 def put(path):
@@ -27,6 +27,15 @@ def folder(tmp_path):
     os.symlink(tmp_path / "gone.jpg", tmp_path / "cat" / "3.jpg")
     os.symlink(tmp_path / "dog", tmp_path / "cat" / "again")
     return tmp_path
+
+
+def test_within_a_command_a_folder_is_listed_once(folder):
+    with folder_tree.listed_once():
+        before = tree(folder, captions=True), below(folder)
+        put(folder / "cat/4.jpg")
+        assert tree(folder, captions=True) is before[0] and below(folder) is before[1]
+        assert len(tree(folder, captions=False).folders["cat"]) == 3, "which reads other texts"
+    assert len(tree(folder, captions=True).folders["cat"]) == 3 == len(below(folder)) - 2
 
 
 def test_only_images_are_taken(folder):

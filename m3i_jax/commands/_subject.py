@@ -1,10 +1,10 @@
 """What is evaluated and on what: the flags that several commands have in common."""
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from m3i_jax.build import ConfigError
+from m3i_jax.build import ConfigError, UserError
 from m3i_jax.command_flags import number, one_of, repeated, text, whole
 from m3i_jax.ranges import Count, CountOrOff, Kept, Pixels
 
@@ -31,8 +31,10 @@ BATCH = whole("batch", 128, "Images that are encoded at once.", limits=Count)
 CACHE = text("cache", "", "Folder in which features are kept, or none; the user's.", limits=str)
 
 
-def models() -> Iterator[Any]:
+def models(*, unread: Callable[[str, Any], Any] | None = None) -> Iterator[Any]:
     """The models, one after another: only one of them is in memory.
+
+    unread: (name, error) -> what stands for one that cannot be read, which else ends it.
 
     Raises:
       ConfigError: one of them is not there, before the first is read.
@@ -45,7 +47,13 @@ def models() -> Iterator[Any]:
     for said in texts:
         named.check(said, branch=BRANCH.value, step=STEP.value)
     for said in texts:
-        yield named.model(said, branch=BRANCH.value, step=STEP.value, image=IMAGE.value)
+        try:
+            model = named.model(said, branch=BRANCH.value, step=STEP.value, image=IMAGE.value)
+        except UserError as error:
+            if unread is None:
+                raise
+            model = unread(said, error)
+        yield model
 
 
 def data_sets() -> list[Any]:

@@ -81,11 +81,13 @@ def show(results: Iterable[Any]) -> None:
 def compared() -> Iterator[Any]:
     """The models, and with --baselines each untrained and the raw pixels, all of them once."""
     from m3i_jax.evaluation import models
+    from m3i_jax.evaluation.refusals import Unread
 
+    named = subject.models(unread=Unread)
     if not BASELINES.value:
-        return subject.models()
+        return named
     own = lambda model: None if subject.DATA.value else model.config and model.config.data  # noqa: E731
-    return models.beside_baselines(subject.models(), data=own)
+    return models.beside_baselines(named, data=own)
 
 
 def parsed(said: str) -> list[dict[str, Any]]:

@@ -269,12 +269,13 @@ def beside_baselines(
 ) -> Iterator[Model]:
     """Every model, and behind it each of its baselines that was of no model before it.
 
-    Encoders are the same that start from the same parameters, whatever is to train them.
+    Encoders are the same that start from the same parameters, whatever is to train them. What
+    stands for a model that cannot be read stays, and has none.
     data: what a model is measured on, as anything that compares.
     """
     seen = set()
     for model in compared:
-        first, *baselines = with_baselines(model) if model.network else [model]
+        first, *baselines = with_baselines(model) if getattr(model, "network", None) else [model]
         yield first
         for one in baselines:
             key = (_start(one), one.image, one.pool, repr(data(model)))

@@ -3,10 +3,14 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from m3i_jax.build import ConfigError
+from m3i_jax.build import ConfigError, UserError
+from m3i_jax.checkpoints.faults import CheckpointError
+from m3i_jax.data.sources.unreadable import TooManyUnreadable
 from m3i_jax.evaluation.features import NotMeasurable
 
-Lacking = (NotMeasurable, ConfigError)  # what a model or its data lack for a task
+# What keeps a task from being measured, and others not: what the data or the model lack for it,
+# what of them cannot be read.
+Lacking = (NotMeasurable, ConfigError, TooManyUnreadable, CheckpointError)
 
 
 class Place(NamedTuple):
@@ -18,6 +22,13 @@ class Place(NamedTuple):
     task: str
     model: str
     data: str
+
+
+class Unread(NamedTuple):
+    """A model that cannot be read, in its place among others.  name: as it was asked for."""
+
+    name: str
+    error: UserError
 
 
 class Refusal(NamedTuple):
@@ -41,15 +52,17 @@ def end(refused: Sequence[Refusal], found: Sequence[Place]) -> None:
 
     Raises:
       NotMeasurable: some of what was asked is lacking: why, and of what where it is not of all.
-      ConfigError: nothing could be measured, and not for what the models lack alone: the first
-        reason of each model on each data set.
+      ConfigError, TooManyUnreadable, CheckpointError: nothing could be measured, and not for what
+        the models lack alone: the first reason of each model on each data set, as what the first
+        of them is.
     """
     lacking = [refusal for refusal in refused if not (found and refusal.expected)]
-    wrong = [refusal for refusal in lacking if isinstance(refusal.error, ConfigError)]
+    wrong = [refusal for refusal in lacking if not isinstance(refusal.error, NotMeasurable)]
     if wrong and not found:
         firsts = {refusal.place[1:]: refusal for refusal in reversed(wrong)}
         wrong = [*reversed(firsts.values())]
-        raise ConfigError(_sentence(wrong, [refusal.place for refusal in wrong]))
+        kind = next(kind for kind in Lacking if isinstance(wrong[0].error, kind))
+        raise kind(_sentence(wrong, [refusal.place for refusal in wrong])) from wrong[0].error
     if lacking:
         raise NotMeasurable(_sentence(lacking, [*found, *(refusal.place for refusal in refused)]))
 

@@ -15,7 +15,7 @@ from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.intervals import wilson
 from m3i_jax.evaluation.models import Model
-from m3i_jax.evaluation.refusals import Place, Refusal
+from m3i_jax.evaluation.refusals import Place, Refusal, Unread
 from m3i_jax.evaluation.results import Result, named, write
 from m3i_jax.evaluation.tasks import Measured, Task, written
 from m3i_jax.training.starts import versions
@@ -27,7 +27,7 @@ def measured(tasks: Sequence[Task], evaluation: Evaluation) -> Iterator[Result]:
     """One result per task, as they come, on the same features; one that cannot be had is skipped.
 
     Raises:
-      NotMeasurable, ConfigError: at the end, why there is none of some tasks, see `refusals.end`.
+      NotMeasurable, ...: at the end, why there is none of some tasks, see `refusals.end`.
     """
     found, refused = [], []
     for result in _tried(tasks, evaluation, refused):
@@ -92,7 +92,7 @@ def evaluate(tasks: Sequence[Task], compared: Iterable[Model], **settings: Any) 
 
 def evaluated(
     tasks: Sequence[Task],
-    compared: Iterable[Model],
+    compared: Iterable[Model | Unread],
     *,
     on: Sequence[Data] = (),
     place: str | Path | None = None,
@@ -102,17 +102,20 @@ def evaluated(
 
     Args:
       tasks: see `tasks.create`.
-      compared: the models, one after another.
+      compared: the models, one after another; one that cannot be read does not end it.
       on: data sets; none = that of the run that a model is of.
       place: file or folder of the results; None = the work directory of the run that a model is
         of, and else the folder of the process.
       settings: of `Evaluation`: `pool`, `train_limit`, `test_limit`, ...
 
     Raises:
-      NotMeasurable, ConfigError: at the end, why some results are lacking, see `refusals.end`.
+      NotMeasurable, ...: at the end, why some results are lacking, see `refusals.end`.
     """
     first, found, refused = jax.process_index() == 0, [], []
     for model in compared:
+        if isinstance(model, Unread):
+            refused += _everywhere(tasks, model.name, model.error)
+            continue
         for of in on or _own(model, tasks, refused):
             LOG.info("%s on %s", model.name, of.name)
             for result in _tried(tasks, Evaluation(model, of, **settings), refused):
@@ -128,8 +131,13 @@ def _own(model: Model, tasks: Sequence[Task], refused: list[Refusal]) -> list[Da
     try:
         return [datasets.of_run(model)]
     except ConfigError as error:
-        refused += [Refusal(Place(written(task), model.name, ""), error) for task in tasks]
+        refused += _everywhere(tasks, model.name, error)
         return []
+
+
+def _everywhere(tasks: Sequence[Task], model: str, error: Exception) -> list[Refusal]:
+    """What keeps a model from every task, whatever the data are."""
+    return [Refusal(Place(written(task), model, ""), error) for task in tasks]
 
 
 def _intervals(task: Task, measures: Measured) -> dict[str, list[float]]:

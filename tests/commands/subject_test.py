@@ -4,7 +4,7 @@ import pytest
 from absl import flags
 
 from m3i_jax import command_flags
-from m3i_jax.build import ConfigError
+from m3i_jax.build import ConfigError, UserError
 from m3i_jax.commands import _subject as subject
 from m3i_jax.evaluation import cache
 
@@ -28,6 +28,16 @@ def test_models_come_one_after_another(said):
     said("--model=pixels", "--workdir=runs/mae")
     with pytest.raises(ConfigError, match="--workdir and --model both say what is evaluated"):
         list(subject.models())
+
+
+def test_a_model_that_cannot_be_read_has_its_place_or_ends_it(said, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"no header")
+    said(f"--model={tmp_path}/model.safetensors", "--model=pixels")
+    (name, error), pixels = subject.models(unread=lambda *pair: pair)
+    assert name == f"{tmp_path}/model.safetensors" and pixels.name == "pixels"
+    with pytest.raises(UserError, match="safetensors"):
+        next(subject.models())
+    assert isinstance(error, UserError)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,12 @@ import shutil
 import pytest
 
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints.faults import CheckpointError
 from m3i_jax.data.sources import protocol
+from m3i_jax.data.sources.unreadable import TooManyUnreadable
 from m3i_jax.evaluation import datasets, models, results, run
 from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.evaluation.refusals import Unread
 from m3i_jax.evaluation.tasks import Measured, Task
 
 
@@ -145,3 +148,28 @@ def test_data_that_lack_what_a_task_wants_end_nothing_that_is_asked_of_others(tm
     with pytest.raises(ConfigError, match=f"^{why}"):  # of all that is asked: said once
         run.evaluate([wanting], compared, on=[plain], place=place)
     assert len(results.read(place)) == len(found)
+
+
+def test_what_cannot_be_read_of_models_and_data_ends_nothing_of_the_others(tmp_path):
+    """A data set with too many broken records, and a model whose checkpoint is damaged."""
+
+    def reads(evaluation):
+        if evaluation.data.name == "broken":
+            raise TooManyUnreadable("9 of 10 records cannot be read")
+        return Measured({"rows": 1.0})
+
+    made_up, place = Nothing(), tmp_path / "all.jsonl"
+    on = [datasets.Data(name, lambda split, classes: made_up) for name in ("broken", "sound")]
+    damaged = Unread("runs/a@9", CheckpointError("step 9 is damaged"))
+    compared = models.beside_baselines([damaged, models.RAW._replace(image=8)])
+    tasks = [task("count", lambda evaluation: Measured({"rows": 2.0})), task("all", reads)]
+    with pytest.raises(NotMeasurable) as said:
+        run.evaluate(tasks, compared, on=on, place=place)
+    assert str(said.value) == (
+        "of runs/a@9: step 9 is damaged; all of pixels on broken: 9 of 10 records cannot be read"
+    )
+    found = [(result.data, result.task) for result in results.read(place)]
+    assert found == [("broken", "count"), ("sound", "count"), ("sound", "all")]
+    for model, kind in ((damaged, CheckpointError), (models.RAW, TooManyUnreadable)):
+        with pytest.raises(kind, match="^(step 9 is damaged|9 of 10 records cannot be read)$"):
+            run.evaluate(tasks[1:], [model], on=on[:1], place=place)  # alone it ends as what it is

@@ -108,9 +108,10 @@ class Step:
         read = lambda: {name: clock() for name, clock in clocks.items()}  # noqa: E731
         with jax.set_mesh(run.mesh):
             start = read()
-            lowered = run.compiled().lower(jax.tree.leaves(run.abstract), batch)
+            advance = run.compiled()
+            lowered = advance.trace(jax.tree.leaves(run.abstract), batch).lower()
             traced = read()
-            self.advance = lowered.compile()
+            self.advance = advance.of(lowered.compile())
             done = read()
         self.seconds = {
             "trace": {name: traced[name] - start[name] for name in clocks},

@@ -110,8 +110,8 @@ def step(config: Any, target: str, state: list, device: Any) -> tuple[Callable[[
     run = assemble(replace(config, target=block), images=config.epoch_size, devices=[device])
     batch = train_step.synthetic(run)
     with jax.set_mesh(run.mesh):
-        lowered = run.compiled().lower(jax.tree.leaves(run.abstract), batch)
-        advance = lowered.compile()
+        step = run.compiled()
+        advance = step.of(step.trace(jax.tree.leaves(run.abstract), batch).lower().compile())
     state[:] = state or jax.tree.leaves(run.create())
 
     def once():

@@ -72,6 +72,7 @@ INT32 = 2**31 - 1
 LARGEST = 10**6  # of what has no bound of its own: its square is far from where float32 ends
 
 Share = Annotated[float, Range(0, 1)]
+HeldOut = Annotated[float, Range(0, 1, above=True, below=True, why="both parts need records")]
 Kept = Annotated[float, Range(0.1, 1)]  # share of the short side of an image that is looked at
 PositiveShare = Annotated[float, Range(1e-3, 1, why="a share that is seen")]
 Rate = Annotated[float, Range(0, 1, below=True, why="at 1 nothing is left")]  # that is dropped
@@ -84,6 +85,12 @@ NotNegative = Annotated[float, Range(0, LARGEST)]
 Weight = Annotated[float, Range(0, 10_000, why="with more nothing else counts for float32")]
 PositiveWeight = Annotated[float, Range(1e-6, 10_000, why="beyond it only one of two counts")]
 Signed = Annotated[float, Range(-LARGEST, LARGEST)]
+# MoCo's probe has 30, Barlow Twins' and SimCLR's largest batches about 39.
+HIGHEST_RATE = 50
+LearningRate = Annotated[
+    float, Range(1e-12, HIGHEST_RATE, why="a step is that many times its gradient")
+]
+LearningRateOrZero = Annotated[float, Range(0, HIGHEST_RATE)]
 Stretch = Annotated[float, Range(1, 100, why="a schedule outlasts the run, or ends with it")]
 Hidden = Annotated[
     float, Range(0, 1, above=True, below=True, why="a mask that hides nothing, or all, is none")

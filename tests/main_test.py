@@ -13,8 +13,8 @@ VERBS = (
 ).split()
 
 
-def m3i(*words, cwd):
-    line = [sys.executable, "-m", "m3i_jax", *words]
+def m3i(*words, cwd, python=()):
+    line = [sys.executable, *python, "-m", "m3i_jax", *words]
     return subprocess.run(line, capture_output=True, text=True, cwd=cwd)
 
 
@@ -44,7 +44,9 @@ def test_a_wrong_word_is_one_sentence(words, sentence, tmp_path):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_shows_what_a_command_does_and_all_its_flags(verb, tmp_path):
-    done = m3i(verb, "--help", cwd=tmp_path)
+    done = m3i(verb, "--help", cwd=tmp_path, python=("-X", "importtime"))
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "m3i_jax.usage" in imported and "jax" not in imported, "it waits a second for nothing"
     assert done.returncode == 0 and done.stdout.startswith(program.verbs()[verb]), done.stderr
     if verb not in ("list", "plan", "convert", "data", "prepare", "launch"):
         assert "--workdir=WORKDIR" in done.stdout

@@ -32,7 +32,7 @@ def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int
         config = pacing.kept(config, folder)
         read = functools.cache(lambda: reading.read(config, folder, split="train"))
         _tell(config, folder, read)
-        config = pacing.fixed(config, folder, read, memory=paces())
+        config, program = pacing.fixed(config, folder, read, memory=paces())
         parts = assemble.check(config)
         from m3i_jax.analysis.gallery import drawing
         from m3i_jax.analysis.report.live import Live
@@ -47,7 +47,7 @@ def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int
             *drawing(run),
             *report.hooks(),
         ]
-        also = dict(source=read(), deliberate=deliberate)
+        also = dict(source=read(), program=program, deliberate=deliberate)
         status = start(parts, folder, watch=watch, before=check, **also)
         report.final()
         if not jax.process_index():

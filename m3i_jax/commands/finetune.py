@@ -29,11 +29,9 @@ from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import number, one_of, switch, text, whole
 from m3i_jax.commands import _training as training
-from m3i_jax.data.sources.held_out import Part
-from m3i_jax.ranges import Count, Pixels, Range
+from m3i_jax.ranges import Count, HeldOut, LearningRate, Pixels, Range
 from m3i_jax.shipped import RECIPES
 from m3i_jax.training.config import Config
-from m3i_jax.training.schedules import LearningRate
 
 LOG = logging.getLogger(__name__)
 DEFAULT = "small"
@@ -48,7 +46,7 @@ EPOCHS = number("epochs", None, "Length; the recipe's if not given.", limits=Epo
 BATCH = whole("batch", None, "Images per step; the rate follows in proportion.", limits=Count)
 LR = number("lr", None, "Peak rate of the last layer, for this batch.", limits=LearningRate)
 GRID = text("grid", None, "Such as lr=(1e-4,1e-3),layer_decay=(0.75,0.85), see above.")
-HOLDOUT = number("holdout", 0.1, "Share of training that --grid chooses on.", limits=Part)
+HOLDOUT = number("holdout", 0.1, "Share of training that --grid chooses on.", limits=HeldOut)
 VALIDATION = switch("validation", "Whether there is a test split to count on.", on=True)
 WORKDIR = text("workdir", "runs/finetuned", "Where everything of the run is kept.")
 

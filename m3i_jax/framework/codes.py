@@ -186,7 +186,7 @@ def ema(
     heads = _names(heads)
     if schedule not in RAMPS:
         raise ValueError(f"a moving average has no schedule '{schedule}'{nearest(schedule, RAMPS)}")
-    if end < momentum:
+    if isinstance(momentum, int | float) and end < momentum:  # a traced one fits, see `average`
         raise ValueError(
             f"the momentum of a moving average rises to its end, not from {momentum:g} to {end:g}"
         )

@@ -22,7 +22,7 @@ from m3i_jax.training import optimizer as optimizers
 from m3i_jax.training.average import average, fitted_to, with_momentum
 from m3i_jax.training.config import Config
 from m3i_jax.training.state import TrainState, create
-from m3i_jax.training.step import Augment, compile_step, make_step
+from m3i_jax.training.step import Advance, Augment, jit_step, make_step
 from m3i_jax.types import Batch
 
 MOST = 10**12  # parameters
@@ -40,17 +40,28 @@ class Parts(NamedTuple):
     mesh: Any
 
 
+class Lengthwise(NamedTuple):
+    """What of a run hangs on its length."""
+
+    method: Method
+    optimizer: Any
+    schedule: Callable
+
+
 class Run(NamedTuple):
-    """A run, ready to start: its parts, and the abstract state with its shardings."""
+    """A run, ready to start: its parts, and the abstract state with its shardings.
+
+    total, warmup: its lengths in steps.  of_length: (total, warmup) -> Lengthwise, of any.
+    """
 
     config: Config
     network: networks.Network
     method: Method
     weighting: Weighting
-    optimizer: Any
-    schedule: Callable
     augment: Mapping[str, Augment]
     total: int
+    warmup: int
+    of_length: Callable[[int, int], Lengthwise]
     mesh: Any
     make: Callable[[Any], TrainState]
     abstract: TrainState
@@ -64,15 +75,17 @@ class Run(NamedTuple):
 
     def step(self) -> Callable:
         """The pure step (state, batch) -> (state, metrics)."""
+        return self._step(self.total, self.warmup)
+
+    def _step(self, total: int, warmup: int) -> Callable:
+        """The pure step of such a run of any length; the lengths may be traced."""
         step = make_step(
             network=self.network,
-            method=self.method,
             weighting=self.weighting,
-            optimizer=self.optimizer,
-            schedule=self.schedule,
             augment=self.augment,
             seed=self.config.seed,
-            total=self.total,
+            **self.of_length(total, warmup)._asdict(),
+            total=total,
             accumulate=self.config.accumulate,
             group=max((d.group or 1 for d in self.method.views.values()), default=1),
             every=schema.Log(**self.config.log).every,
@@ -111,12 +124,10 @@ class Run(NamedTuple):
             text=shape((b, length), jnp.int32) if "text" in needed else None,
         )
 
-    def compiled(self) -> Callable:
-        """`advance(leaves, batch)`, see `step.compile_step`."""
-        batch = sharding.batch_sharding(self.mesh)
-        return compile_step(
-            self.step(), self.abstract, shardings=self.shardings, batch_sharding=batch
-        )
+    def compiled(self) -> Advance:
+        """`advance(leaves, batch)`, which compiles when it is called."""
+        where = dict(shardings=self.shardings, batch_sharding=sharding.batch_sharding(self.mesh))
+        return Advance(jit_step(self._step, self.abstract, **where), self.total, self.warmup)
 
 
 def length(config: Config, *, images: int) -> int:
@@ -327,32 +338,33 @@ def finish(parts: Parts, *, images: int) -> Run:
     epoch = config.epoch_size or images
     total = length(config, images=images)
     warmup = lengths.parse(config.warmup, batch=config.batch, epoch=epoch, total=total)
-    method = fitted_to(parts.method, config, max(total, 1))
+    of_length = partial(_of_length, parts, shapes(parts))
+    method, optimizer, _ = of_length(total, warmup)
     key = jax.random.key(config.seed)
-    params = shapes(parts._replace(method=method))
-    optimizer, schedule = optimizers.create(
-        config.optimizer,
-        params=params,
-        batch=config.batch,
-        total=total,
-        warmup=warmup,
-        make=build.made,
-    )
-    own = dict(network=network, method=method, weighting=parts.weighting, optimizer=optimizer)
-    make = partial(create, **own)
+    own = dict(network=network, method=method, weighting=parts.weighting)
+    make = partial(create, **own, optimizer=optimizer)
     with jax.set_mesh(mesh):
         abstract = jax.eval_shape(make, key)
     return Run(
         config=config,
         **own,
-        schedule=schedule,
         augment=parts.augment,
         total=total,
+        warmup=warmup,
+        of_length=of_length,
         mesh=mesh,
         make=make,
         abstract=abstract,
         shardings=sharding.shardings(abstract, mesh, zero1=config.mesh.get("zero1", False)),
     )
+
+
+def _of_length(parts: Parts, params: Any, total: int, warmup: int) -> Lengthwise:
+    """What a run of such a length has for its own.  params: their shapes."""
+    config = parts.config
+    steps = dict(batch=config.batch, total=total, warmup=warmup)
+    chosen = optimizers.create(config.optimizer, params=params, **steps, make=build.made)
+    return Lengthwise(fitted_to(parts.method, config, total), *chosen)
 
 
 def augments(config: Config, method: Method) -> dict[str, Augment]:

@@ -93,6 +93,11 @@ def parse(
     return max(1, math.floor(steps + 0.5)) if number > 0 else 0
 
 
+def known(*numbers: Any) -> bool:
+    """Whether numbers of steps are numbers yet: in a program that is traced they are inputs."""
+    return all(isinstance(number, int | float) for number in numbers)
+
+
 def minutes(length: str) -> float | None:
     """The minutes of a length in minutes; None of any other."""
     parts = _split(length)

@@ -17,11 +17,10 @@ import optax
 
 from m3i_jax import build, trees
 from m3i_jax.build import ConfigError, choose, nearest
-from m3i_jax.ranges import Range, Stretch
+from m3i_jax.ranges import LearningRate, LearningRateOrZero, Range, Stretch
 from m3i_jax.texts import Pattern
 from m3i_jax.training import rules, schedules, transforms
 from m3i_jax.training.rules import Limits, Rules, Scale, Wait
-from m3i_jax.training.schedules import LearningRate, LearningRateOrZero
 
 # Parameters that are one-dimensional in the published code, which exempts them by rank: biases,
 # scales of norms, LayerScale, temperature; and SwinV2's position bias, which it exempts by name.
@@ -155,7 +154,7 @@ def optimizer(
         ramp = partial(_ramp, total=total, stretch=stretch, start=start)
         return direction(by_leaf.decays, ramp, lambda step: rate(step + start))
 
-    train = [*_clipped(by_leaf, clip, clip_by), *_started(by_leaf, directed)]
+    train = [*_clipped(by_leaf, clip, clip_by), *_started(by_leaf, directed, total)]
     bounds = [transforms.within(by_leaf.limits(limits))] if limits else []
     bounds += [transforms.unit_rows(by_leaf.pattern(unit, "unit"))] if unit else []
     peak = schedules.peak_rate(batch=batch, lr=lr, base_lr=base_lr)
@@ -314,14 +313,15 @@ def _kind(clip: float | None, by: str | Sequence[str]) -> Callable | None:
     return CLIPS[by] if isinstance(by, str) else None
 
 
-def _started(rules: Rules, directed) -> list[optax.GradientTransformation]:
-    """The direction of what trains; of its own for each start where some of it starts late."""
-    first = rules.start
-    starts = sorted({0} | {first(path) for path in rules.paths})
-    if len(starts) == 1:
+def _started(rules: Rules, directed, total: int) -> list[optax.GradientTransformation]:
+    """The direction of what trains; of its own for each wait where some of it starts late."""
+    waits = sorted({0.0} | {rules.wait(path) for path in rules.paths})
+    if len(waits) == 1:
         return directed(0)
-    which = lambda path, _: starts.index(first(path))  # noqa: E731
-    kinds = {i: transforms.starting_at(start, directed(start)) for i, start in enumerate(starts)}
+    which = lambda path, _: waits.index(rules.wait(path))  # noqa: E731
+    starts = [schedules.steps(wait, total) for wait in waits[1:]]
+    late = [transforms.starting_at(start, directed(start)) for start in starts]
+    kinds = dict(enumerate([optax.chain(*directed(0)), *late]))
     return [optax.partition(kinds, partial(trees.map_with_name, which))]
 
 

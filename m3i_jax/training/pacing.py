@@ -1,9 +1,8 @@
 """A length in minutes becomes one in steps: the steps are timed, once, and the number is kept.
 
-    N = (60 m − seconds so far − seconds of another compilation) / seconds per step
+    N = (60 m − seconds so far) / seconds per step
 
-The program that is timed is of a supposed length, as lengths are constants of it, and is the run's
-where that comes near: so what the same network did before on this machine is remembered.
+The program that is timed is the run's, whose length is an input of it.
 
 Rates and averages of a run hang on its length, so a run that goes on reads the number, and times
 nothing. The timed steps are of a state that is thrown away.
@@ -29,10 +28,11 @@ from m3i_jax.checkpoints import place, storage
 from m3i_jax.data import cores
 from m3i_jax.data.order import epoch_length
 from m3i_jax.ranges import INT32
-from m3i_jax.training import lengths, session, waiting
+from m3i_jax.training import lengths, session
 from m3i_jax.training.assemble import check, finish
 from m3i_jax.training.config import Config
 from m3i_jax.training.loop import StepInfo, fit
+from m3i_jax.training.program import Program, compiling
 
 LOG = logging.getLogger(__name__)
 FILE = "length.json"
@@ -41,7 +41,6 @@ MAKES_A_STEP = (
     "objective", "target", "encoder", "towers", "decoders", "augment", "crops",
     "image", "batch", "accumulate", "dtype", "weighting",
 )  # fmt: skip
-ALIKE = 0.15  # that close to the guess its program is the run's, and compiled
 RATE, ENOUGH = "perf/images_per_second", 3  # in so many lines of a log
 WARM = 3  # steps that are not timed: the first compiles, two more take batches read meanwhile
 FEWEST = 20  # steps of a run, however few minutes it has
@@ -50,7 +49,10 @@ TIMED = 3.0, 20.0  # seconds of steps that are timed, at least and at most; betw
 
 
 class Pace(NamedTuple):
-    """compiling: seconds of the first step.  step: seconds of each further one.  timed: of them."""
+    """How fast a run steps.
+
+    compiling: seconds of the first step.  step: seconds of each further one.  timed: of them.
+    """
 
     compiling: float
     step: float
@@ -121,8 +123,12 @@ def _remembered(config: Config, memory: Path) -> Path:
     return memory / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
 
 
-def fixed(config: Config, workdir: str | Path, source: Any, *, memory: Path) -> Config:
-    """The config with its length in steps, which are timed; one that is not in minutes is its own.
+def fixed(
+    config: Config, workdir: str | Path, source: Any, *, memory: Path
+) -> tuple[Config, Program | None]:
+    """The config with its length in steps, which are timed, and the program that they were made by.
+
+    One that is not in minutes is its own, and nothing is compiled.
 
     source: () -> the training split.  memory: see `supposed`.
 
@@ -131,16 +137,14 @@ def fixed(config: Config, workdir: str | Path, source: Any, *, memory: Path) -> 
     """
     minutes, begun = lengths.minutes(config.duration), time.monotonic()
     if minutes is None:
-        return config
+        return config, None
     if jax.process_count() > 1:
         raise ConfigError(f"config.duration is '{config.duration}', and steps are timed in one "
                           "process; with --distributed give steps or epochs")  # fmt: skip
-    guessed = supposed(config, memory)
-    guess = lengths.parse(guessed.duration)
-    pace = measured(guessed, workdir, source(),
-                    seconds=min(max(TIMED[0], 1.8 * minutes), TIMED[1]))  # fmt: skip
+    seconds = min(max(TIMED[0], 1.8 * minutes), TIMED[1])
+    pace, program = measured(supposed(config, memory), workdir, source(), seconds=seconds)
     left = 60 * minutes - (time.monotonic() - begun)
-    steps = length(left, pace, guess=guess)
+    steps = max(FEWEST, int(left / (pace.step * (1 + ASIDE))))
     duration = f"{steps} steps"
     images = steps * config.batch
     LOG.info(
@@ -152,26 +156,17 @@ def fixed(config: Config, workdir: str | Path, source: Any, *, memory: Path) -> 
         Path(workdir).mkdir(parents=True, exist_ok=True)
         storage.publish(Path(workdir) / FILE, (json.dumps(record, indent=2) + "\n").encode())
     _remember(config, memory, steps / minutes)
-    return replace(config, duration=duration)
+    return replace(config, duration=duration), program
 
 
-def length(seconds: float, pace: Pace, *, guess: int) -> int:
-    """Steps that fit into seconds, in which a program of another length compiles first.
-
-    The guess itself where that is near, whose program is compiled already.
-    """
-    per_step = pace.step * (1 + ASIDE)
-    if abs(seconds / per_step / guess - 1) < ALIKE:
-        return guess
-    return max(FEWEST, int((seconds - pace.compiling) / per_step))
-
-
-def measured(config: Config, workdir: str | Path, source: data.Source, *, seconds: float) -> Pace:
+def measured(
+    config: Config, workdir: str | Path, source: data.Source, *, seconds: float
+) -> tuple[Pace, Program]:
     """Times the steps of a run for about so many seconds, its data included."""
     run = finish(check(config), images=epoch_length(source))
     inputs = session.inputs_of(run, source, Path(workdir), bound=False)
     stream = session.feed(run, inputs, start=None, leave=lambda: False)
-    marks, begun = [], time.monotonic()
+    marks, programs, begun = [], [], time.monotonic()
 
     def mark(info: StepInfo) -> None:
         jax.block_until_ready(info.metrics)
@@ -183,12 +178,13 @@ def measured(config: Config, workdir: str | Path, source: data.Source, *, second
     try:
         with jax.set_mesh(run.mesh):
             leaves = jax.tree.leaves(run.create())
-            advance = waiting.first(run.compiled(), "compiling, to time a few steps")
+            advance = compiling(run.compiled(), "compiling", then=programs.append)
             fit(advance, leaves, stream, start=0, total=run.total, hooks=[mark], ended=enough)
     finally:
         stream.close()
     timed = len(marks) - WARM
-    return Pace(marks[0] - begun, (marks[-1] - marks[WARM - 1]) / timed, timed)
+    pace = Pace(marks[0] - begun, (marks[-1] - marks[WARM - 1]) / timed, timed)
+    return pace, programs[0]
 
 
 def _kept(workdir: str | Path, asked: str) -> str | None:

@@ -12,6 +12,7 @@ from m3i_jax.build import ConfigError, likeliest
 from m3i_jax.ranges import Range, Signed
 from m3i_jax.texts import Pattern
 from m3i_jax.training.layer_decay import layer_scales
+from m3i_jax.training.lengths import known
 
 NONE = "(?!)"  # the pattern that is of no path, and says so
 Share = Annotated[float, Range(0, 1, below=True, why="what waits for the whole run is frozen")]
@@ -52,9 +53,11 @@ class Rules:
     """What the path rules of a config say about a given tree of parameters."""
 
     def __init__(self, params, *, no_decay, layer_decay, lr_scale, freeze, late, total):
-        """params: or their shapes.  total: steps of the run.  The others: see `optimizer`."""
+        """params: or their shapes.  total: steps of the run, for what they leave to train.
+
+        The others: see `optimizer`.
+        """
         self.paths = paths = [path for path, _ in trees.named_leaves(params)]
-        self.total = total
         self.no_decay = re.compile(no_decay)
         self.freeze = re.compile(freeze) if freeze else None
         self.lr_scale = [(re.compile(p), float(factor)) for p, factor in lr_scale]
@@ -70,7 +73,8 @@ class Rules:
             for path in paths
             if self._factor(path) != 1.0 or path in layers
         }
-        self._check_that_something_trains(freeze, lr_scale, late)
+        if known(total):
+            self._check_that_something_trains(freeze, lr_scale, late, total)
 
     def _factor(self, path: str) -> float:
         return next((factor for p, factor in self.lr_scale if p.search(path)), 1.0)
@@ -93,12 +97,12 @@ class Rules:
         said = f"; did you mean '{meant}', as in" if meant else ", such as"
         return f"{said} '{max(self.paths, key=alike)}'" + "?" * (meant is not None)
 
-    def _check_that_something_trains(self, freeze, lr_scale, late) -> None:
+    def _check_that_something_trains(self, freeze, lr_scale, late, total: int) -> None:
         """Refuses rules that together leave nothing to train, named by the first that can."""
         stands = {
             "freeze": lambda path: self.freeze is not None and self.freeze.search(path),
             "lr_scale": lambda path: self._factor(path) == 0,
-            "late": lambda path: self.start(path) >= self.total,
+            "late": lambda path: (share := self.wait(path)) and round(share * total) >= total,
         }
         trained = [path for path in self.paths if not re.search(trees.STATISTICS, path)]
         if any(not any(still(path) for still in stands.values()) for path in trained):
@@ -121,10 +125,9 @@ class Rules:
         patterns = self.patterns([pattern for pattern, _, _ in limits], "limits")
         return [(p, float(x), float(y)) for p, (_, x, y) in zip(patterns, limits, strict=True)]
 
-    def start(self, path: str) -> int:
-        """The first step at which the path moves."""
-        shares = [share for pattern, share in self.late if pattern.search(path)]
-        return round(max(shares, default=0.0) * self.total)
+    def wait(self, path: str) -> float:
+        """The share of the run in which the path does not move yet."""
+        return max((share for pattern, share in self.late if pattern.search(path)), default=0.0)
 
     def decays(self, params: Any) -> Any:
         """Tree of bools: whether weight decay applies."""

@@ -6,15 +6,12 @@ from typing import Annotated
 import jax.numpy as jnp
 
 from m3i_jax.build import ConfigError
-from m3i_jax.ranges import Ascending, Range, Stretch
+from m3i_jax.ranges import HIGHEST_RATE, Ascending, LearningRateOrZero, Range, Stretch
+from m3i_jax.training import lengths
 from m3i_jax.types import Array
 
 Schedule = Callable[[Array], Array]  # (step) -> float32
 
-# MoCo's probe has 30, Barlow Twins' and SimCLR's largest batches about 39.
-HIGHEST = 50
-LearningRate = Annotated[float, Range(1e-12, HIGHEST, why="a step is that many times its gradient")]
-LearningRateOrZero = Annotated[float, Range(0, HIGHEST)]
 Stairs = Annotated[int, Range(0, 100_000, why="once an epoch, or 0 for a smooth curve")]
 Milestone = Annotated[float, Range(0, 1, above=True, below=True, why="a share of the run")]
 Milestones = Annotated[tuple[Milestone, ...], Ascending(least=1)]
@@ -51,13 +48,14 @@ def warmup_cosine(
     """
     check_lengths(total, warmup)
     begin = 0 if whole else warmup
-    rise, length = max(1, warmup - closed), max(1, round(stretch * total) - begin)
-    stair = total / stairs if stairs else 0.0
 
     def schedule(step: Array) -> Array:
         step = jnp.asarray(step, jnp.float32)
-        if stair:  # half a step of margin for the rounding of the division
+        if stairs:  # half a step of margin for the rounding of the division
+            stair = total / stairs
             step = jnp.floor((step + 0.5) / stair) * stair
+        rise, length = warmup - closed, jnp.round(stretch * total) - begin
+        rise, length = jnp.maximum(1, rise), jnp.maximum(1, length)
         progress = jnp.clip((step - begin) / length, 0.0, 1.0)
         decayed = end + (peak - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
         return jnp.where(step < warmup, start + (peak - start) * step / rise, decayed)
@@ -76,7 +74,7 @@ def warmup_constant(
 
     def schedule(step: Array) -> Array:
         step = jnp.asarray(step, jnp.float32)
-        return start + (peak - start) * jnp.minimum(1.0, step / warmup if warmup else 1.0)
+        return start + (peak - start) * _risen(step, warmup)
 
     return schedule
 
@@ -99,15 +97,25 @@ def warmup_milestones(
     check_lengths(total, warmup)
     if wrong := [m for m in milestones if not 0 <= m <= 1]:
         raise ConfigError(f"the milestone {wrong[0]} is no share of the run, expected 0 to 1")
-    at = jnp.asarray([round(m * total) for m in milestones], jnp.float32)
 
     def schedule(step: Array) -> Array:
         step = jnp.asarray(step, jnp.float32)
+        at = jnp.round(jnp.asarray(milestones, jnp.float32) * total)
         passed = (step[..., None] >= at.reshape((1,) * step.ndim + (-1,))).sum(-1)
-        ramp = jnp.minimum(1.0, step / warmup if warmup else 1.0)
-        return (start + (peak - start) * ramp) * factor ** passed.astype(jnp.float32)
+        risen = start + (peak - start) * _risen(step, warmup)
+        return risen * factor ** passed.astype(jnp.float32)
 
     return schedule
+
+
+def steps(share: float, total: int) -> int | Array:
+    """The nearest whole number of steps to a share of a run."""
+    return round(share * total) if lengths.known(total) else jnp.round(share * total)
+
+
+def _risen(step: Array, warmup: int) -> Array:
+    """The part of a warm-up that is over: 1 where there is none."""
+    return jnp.where(warmup > 0, jnp.minimum(1.0, step / jnp.maximum(1, warmup)), 1.0)
 
 
 def peak_rate(*, batch: int, lr: float | None = None, base_lr: float | None = None) -> float:
@@ -122,17 +130,19 @@ def peak_rate(*, batch: int, lr: float | None = None, base_lr: float | None = No
             f"config.optimizer needs 'lr' (the peak) or 'base_lr' (per 256 images), got {which}"
         )
     peak = float(lr) if lr is not None else base_lr * batch / 256
-    if peak > HIGHEST:
+    if peak > HIGHEST_RATE:
         of_batch = f"base_lr is {base_lr}, a peak of {peak:g} at a batch of {batch}"
         raise ConfigError(
             f"config.optimizer.{of_batch if lr is None else f'lr is {lr:g}'}; "
-            f"expected at most {HIGHEST}"
+            f"expected at most {HIGHEST_RATE}"
         )
     return peak
 
 
 def check_lengths(total: int, warmup: int) -> None:
     """Refuses a run of no steps, and one shorter than its warm-up."""
+    if not lengths.known(total, warmup):
+        return
     if total < 1:
         raise ConfigError(f"a run of {total} steps; expected 1 or more")
     if warmup > total:

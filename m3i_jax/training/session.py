@@ -39,7 +39,6 @@ from m3i_jax.training import (
     schema,
     starts,
     unused,
-    waiting,
 )
 from m3i_jax.training.assemble import Parts, Run, check, finish, rehearse
 from m3i_jax.training.config import Config
@@ -48,6 +47,7 @@ from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, fit
 from m3i_jax.training.planning import flops
 from m3i_jax.training.planning.outlook import needs
+from m3i_jax.training.program import Program, compiling
 from m3i_jax.training.resolved import of_run
 from m3i_jax.training.state import TrainState
 from m3i_jax.training.trackers import openers, require
@@ -86,6 +86,7 @@ class RunContext(NamedTuple):
     """What a hook can know about the run that it watches, and what it may ask of it.
 
     start: the state before the first step, which donates it.
+    program: of the step, where it has been compiled already.
     """
 
     run: Run
@@ -97,6 +98,7 @@ class RunContext(NamedTuple):
     wishes: Wishes
     asked: Callable[[], bool] = lambda: False  # to leave; what can wait asks on its way
     giving_up: Callable[[], AbstractContextManager] = nullcontext  # around what ends when asked
+    program: Program | None = None
 
 
 def train(
@@ -117,6 +119,7 @@ def start(
     watch: Callable[[RunContext], Sequence[Hook]] = lambda context: (),
     before: Callable[[Run, Inputs, Path], None] = lambda run, inputs, workdir: None,
     source: data.Source | None = None,
+    program: Program | None = None,
     deliberate: Sequence[str] = (),
 ) -> int:
     """Trains in `workdir` until the run is done, and returns the exit status of the program.
@@ -126,6 +129,7 @@ def start(
     watch: hooks of the caller's, such as evaluation on the side, and pictures.
     before: refuses what these could not do, before anything compiles.
     source: the training split, where it has been read already.
+    program: of the step, where it has been compiled already.
     deliberate: keys that somebody changes on purpose in a run that has steps, see `going_on`.
     """
     config, workdir, since = parts.config, Path(workdir), time.monotonic()
@@ -160,7 +164,7 @@ def start(
             starts.record(workdir, step=step, total=run.total, changes=changes)
         with _log(run, workdir, step, active=first) as log:
             seen = (run, inputs, workdir, log, _unflatten(state), state, Wishes(kept.marked))
-            context = RunContext(*seen, preemption.at_once, preemption.giving_up)
+            context = RunContext(*seen, preemption.at_once, preemption.giving_up, program)
             ledger = _ledger(workdir, since)
             step = _hooked(context, kept, position, preemption, watch(context), ledger)
         kept.settle(there=step)
@@ -369,7 +373,7 @@ def _fit(context: RunContext, state, position, **calls: Any) -> int:
     ended = lambda: context.wishes.end  # noqa: E731
     try:
         with jax.set_mesh(run.mesh):
-            advance = _compiled(run, steps=run.total - start)
+            advance = _compiled(run, program=context.program, steps=run.total - start)
             ends = dict(total=run.total, ended=ended)
             _, step = fit(advance, leaves, stream, start=start, **ends, **calls)
     finally:
@@ -377,17 +381,14 @@ def _fit(context: RunContext, state, position, **calls: Any) -> int:
     return step
 
 
-def _compiled(run: Run, *, steps: int) -> Callable:
-    """The step, compiled with the first batch; it says then what it needs."""
-    step, programs = run.compiled(), []
+def _compiled(run: Run, *, program: Program | None, steps: int) -> Callable:
+    """The step, compiled with the first batch if it is not yet; it says then what it needs.
 
-    def advance(leaves, batch):
-        if not programs:
-            with waiting.live("compiling"):
-                traced = step.trace(leaves, batch)
-                programs.append(traced.lower().compile())
-            if not jax.process_index():
-                LOG.info("%s", needs(run, programs[0], traced, steps=steps))
-        return programs[0](leaves, batch)
+    steps: that are to be made.
+    """
 
-    return advance
+    def said(of: Program) -> None:
+        if not jax.process_index():
+            LOG.info("%s", needs(run, of.compiled, of.traced, steps=steps))
+
+    return compiling(run.compiled(), "compiling", program=program, then=said)

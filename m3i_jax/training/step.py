@@ -7,7 +7,7 @@ replayed, and no random state is kept.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -136,23 +136,51 @@ def _moved(method, optimizer, result, progress, state: TrainState) -> TrainState
     return state.replace(params=params, optimizer=moments, slots=slots, balance=result.weighting)
 
 
-def compile_step(step: Callable, state: TrainState, *, shardings: Any, batch_sharding: Any):
-    """`advance(leaves, batch) -> (leaves, metrics)` over the flat leaves of the state.
+class Advance(NamedTuple):
+    """advance(leaves, batch) -> (leaves, metrics), over the flat leaves of the state.
 
-    The leaves are donated, and a flat list keeps the host's part of a call small
-    (docs/benchmarks.md has the figures).
+    program: (leaves, batch, total, warmup) -> the same, jitted or compiled: one for runs of every
+      length.
+    total, warmup: steps of this one.
+    """
+
+    program: Callable
+    total: int
+    warmup: int
+
+    def __call__(self, leaves: list, batch: Batch) -> tuple[list, dict[str, Array]]:
+        """One step; the leaves are donated."""
+        return self.program(leaves, batch, self.total, self.warmup)
+
+    def trace(self, leaves: list, batch: Batch) -> Any:
+        """The step traced, as `jax.jit` does; arrays may be given by their shapes."""
+        return self.program.trace(leaves, batch, self.total, self.warmup)
+
+    def of(self, compiled: Any) -> "Advance":
+        """The same by a program that is compiled."""
+        return self._replace(program=compiled)
+
+
+def jit_step(
+    step: Callable[[int, int], Callable], state: TrainState, *, shardings: Any, batch_sharding: Any
+) -> Callable:
+    """The program of `Advance`, not compiled yet.
+
+    step: (total, warmup) -> the pure step of a run of such lengths, which are traced: as inputs of
+      the program they cost nothing, and as its constants every length would compile again.
+    A flat list keeps the host's part of a call small (docs/benchmarks.md has the figures).
     """
     treedef = jax.tree.structure(state)
     flat = treedef.flatten_up_to(shardings)
 
-    def advance(leaves, batch):
-        state, metrics = step(jax.tree.unflatten(treedef, leaves), batch)
+    def advance(leaves, batch, total, warmup):
+        state, metrics = step(total, warmup)(jax.tree.unflatten(treedef, leaves), batch)
         return jax.tree.leaves(state), metrics
 
     return jax.jit(
         advance,
         donate_argnums=0,
-        in_shardings=(flat, batch_sharding),
+        in_shardings=(flat, batch_sharding, None, None),
         out_shardings=(flat, None),
     )
 

@@ -14,7 +14,7 @@ import optax
 
 from m3i_jax import normalize, trees
 from m3i_jax.parallel.sharding import STACKED
-from m3i_jax.types import Array
+from m3i_jax.types import Array, Scalar
 
 
 def clip_each(limit: float) -> optax.GradientTransformation:
@@ -104,14 +104,14 @@ def scale_by_trust(trust: float, *, applies: Callable[[Any], Any]) -> optax.Grad
 
 
 def starting_at(
-    start: int, direction: Sequence[optax.GradientTransformation]
+    start: int | Scalar, direction: Sequence[optax.GradientTransformation]
 ) -> optax.GradientTransformation:
     """The direction from step `start` on; until then as if the parameters had no gradient.
 
     They neither move nor decay, no moments gather, and none of the steps count (DINO's last layer).
     """
     chained = optax.chain(*direction)
-    return optax.conditionally_mask(chained, lambda step: step >= start) if start else chained
+    return optax.conditionally_mask(chained, lambda step: step >= start)
 
 
 class TraceOfSteps(NamedTuple):

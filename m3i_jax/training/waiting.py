@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO
+from typing import TextIO
 
 QUIET = 1.0  # seconds in which nothing is said
 EVERY = 15.0  # seconds between two lines where there is no terminal
@@ -37,20 +37,6 @@ def live(
         teller.join()
         if (seconds := time.monotonic() - start) > quiet:
             _said(stream, f"{say()}: {seconds:.1f} s", end="\n")
-
-
-def first(function: Callable[..., Any], what: str) -> Callable[..., Any]:
-    """The function, whose first call is waited for aloud, as a program compiles in it."""
-    calls = []
-
-    def call(*args: Any) -> Any:
-        if calls:
-            return function(*args)
-        calls.append(what)
-        with live(what):
-            return function(*args)
-
-    return call
 
 
 def _said(stream: TextIO, text: str, *, end: str) -> float:

@@ -300,6 +300,7 @@ def steps_by_hand(config, context, params):
     w, b = np.float64(table["kernel"]), np.float64(table["bias"])
     mean, var, v, vb = np.zeros(64), np.ones(64), 0.0, 0.0
     how = dict(batch=config.batch, seed=config.seed, crops=context.inputs.crops)
+    rates = context.run.of_length(STEPS, context.run.warmup).schedule
     with batches(context.inputs.source, **how) as stream:
         for step in range(STEPS):
             batch, _ = next(stream)
@@ -309,7 +310,7 @@ def steps_by_hand(config, context, params):
             z = y @ w.T + b
             p = np.exp(z - z.max(1, keepdims=True))
             g = (p / p.sum(1, keepdims=True) - np.eye(10)[batch.label]) / len(x)
-            dw, db, rate = g.T @ y, g.sum(0), float(context.run.schedule(step))
+            dw, db, rate = g.T @ y, g.sum(0), float(rates(step))
             dw *= 0.1 * np.linalg.norm(w) / np.linalg.norm(dw)
             v, vb = 0.9 * v + dw, 0.9 * vb + db
             w, b = w - rate * v, b - rate * vb

@@ -81,6 +81,19 @@ def test_the_same_state_and_batch_give_the_same_step(shrunk, batch, fits):
     assert {"train/loss", "train/pixels", "optim/lr", "ema/momentum"} <= set(metrics)
 
 
+def test_runs_of_all_lengths_have_one_program(shrunk):
+    """With a momentum that fits the length, a late start, a warm-up in percent, a last step."""
+    late = {"optimizer.late": [["^decoders", 0.2]], "average": {}, "warmup": "10 percent"}
+
+    def program(duration):
+        run = assemble(shrunk("mae", duration=duration, **late, **{"log.every": 5}), images=100)
+        with jax.set_mesh(run.mesh):
+            traced = run.compiled().trace(jax.tree.leaves(run.abstract), run.batch_shape())
+        return traced.lower().as_text()
+
+    assert program("40 steps") == program("7 epochs")
+
+
 def test_only_steps_that_are_logged_look_at_the_information(shrunk, batch, fits):
     """Every second step and the last one, to the bit what a step says whose every one is logged."""
 

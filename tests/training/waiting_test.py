@@ -20,8 +20,3 @@ def test_what_takes_long_is_said_in_place_or_in_lines():
     with waiting.live("compiling", stream=quick, quiet=5.0):
         pass
     assert quick.getvalue() == ""
-
-
-def test_the_result_of_every_call_is_the_function_s(capsys):
-    add = waiting.first(lambda a, b: a + b, "adding")
-    assert [add(1, 2), add(3, 4)] == [3, 7] and capsys.readouterr().err == ""

@@ -1,23 +1,21 @@
 """A part of another source's training split to choose on: its test split is never read."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.protocol import NoSplit, Source
 from m3i_jax.data.sources.subset import mixed, places
-from m3i_jax.ranges import Range
-
-Part = Annotated[float, Range(0, 1, above=True, below=True, why="both parts need records")]
+from m3i_jax.ranges import HeldOut
 
 
 def held_out(
     split: str,
     *,
     of: dict[str, Any],
-    share: Part = 0.1,
+    share: HeldOut = 0.1,
     classes: Sequence[str] | None = None,
 ) -> Source:
     """The training split of another source without a part of it, which is the test split.

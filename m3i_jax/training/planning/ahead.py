@@ -54,7 +54,7 @@ def compiled(config: Config, devices: Sequence[Any]) -> Ahead:
     with jax.set_mesh(run.mesh):
         leaves = jax.tree.leaves(run.abstract)
         try:
-            program = run.compiled().lower(leaves, run.batch_shape()).compile()
+            program = run.compiled().trace(leaves, run.batch_shape()).lower().compile()
         except jax.errors.JaxRuntimeError as error:
             if FULL not in str(error):
                 raise

@@ -1,6 +1,5 @@
 """The first parameters of a network; each module's depend on its own name alone."""
 
-import functools
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -22,21 +21,21 @@ def initial(
     key: Array, modules: dict[str, nn.Module], shares: Mapping[str, int], heads: Heads
 ) -> Params:
     """Parameters of every module, from a key of its own: fold_in(key, crc32(path))."""
-    # Only shapes pass between modules here: nothing is computed but the parameters themselves, and
-    # under `eval_shape` not even those.
-    encoders, decoders = {}, {}
+    # Only shapes pass between modules here: a compiler drops all but the parameters, and under
+    # `eval_shape` not even those are computed.
+    seen, encoders, predicted, decoders = {}, {}, {}, {}
     for name, module in modules.items():
-        encoders[name] = _parameters(key, f"encoders/{name}", module, module.example())
+        # Heads of several layers need them; for all others they are shapes that nobody reads.
+        options = {"layers": True} if module.kind == "image" else {}
+        own = _made(key, f"encoders/{name}", module, module.example(), **options)
+        seen[name], encoders[name] = own
 
-    @functools.cache  # a module that feeds others is traced once; one that feeds none, never
     def zeros_of(name):
         """Zeros like what tower or decoder `name` makes."""
-        if module := modules.get(name):
-            # Heads of several layers need them; for all others they are shapes that nobody reads.
-            options = {"layers": True} if module.kind == "image" else {}
-            return _zeros(_shapes(module, encoders[name], module.example(), **options))
-        x, geometry = example(name)
-        return _zeros(as_features(_shapes(heads.modules[name], visit(name), x, **geometry), x))
+        if name in modules:
+            return _zeros(seen[name])
+        visit(name)
+        return _zeros(as_features(predicted[name], example(name)[0]))
 
     def example(name):
         """What decoder `name` is called with."""
@@ -44,11 +43,11 @@ def initial(
         return zeros_of(heads.inputs[name]), geometry
 
     def visit(name):
-        """Parameters of decoder `name`, made after whatever feeds it."""
+        """Makes decoder `name`, after whatever feeds it."""
         if name not in decoders:
-            head, (x, geometry) = heads.modules[name], example(name)
-            decoders[name] = _parameters(key, f"decoders/{name}", head, x, **geometry)
-        return decoders[name]
+            x, geometry = example(name)
+            own = _made(key, f"decoders/{name}", heads.modules[name], x, **geometry)
+            predicted[name], decoders[name] = own
 
     for name in heads.modules:
         visit(name)
@@ -58,15 +57,13 @@ def initial(
     return {"encoders": encoders, "decoders": {name: decoders[name] for name in heads.modules}}
 
 
-def _shapes(module, params, x, **options):
-    """What a module returns, without computing it."""
-    return jax.eval_shape(lambda p, x: module.apply({"params": p}, x, **options), params, x)
-
-
-def _parameters(key, path, module, x, **options):
+def _made(key, path, module, x, **options):
+    """What a module returns, and its parameters."""
     # By its path: adding a module, or leaving one out, changes no other's initial values.
     key = jax.random.fold_in(key, zlib.crc32(path.encode()))
-    return module.lazy_init({"params": key}, x, **options).get("params", {})
+    # Not `lazy_init`: it traces a second time what is traced here anyway.
+    returned, variables = module.init_with_output({"params": key}, x, **options)
+    return returned, variables.get("params", {})
 
 
 def _zeros(features: Features) -> Features:

@@ -266,7 +266,7 @@ def _settled(config: Config, network: networks.Network) -> networks.Network:
     norms = network.batchwise & network.towers.keys()
     if not freeze or not norms:
         return network
-    params = jax.eval_shape(network.init, jax.random.key(0))["encoders"]
+    params = jax.eval_shape(network.init, _key())["encoders"]
     still = frozenset(
         tower
         for tower in norms
@@ -316,9 +316,9 @@ def assemble(config: Config, *, images: int, devices: Sequence[Any] | None = Non
 
 def shapes(parts: Parts) -> Any:
     """Shapes of the parameters; refuses what only a trace of all parts shows, without data."""
-    make, key = partial(framework.init, parts.method, parts.network), jax.random.key(0)
+    make = partial(framework.init, parts.method, parts.network)
     with jax.set_mesh(parts.mesh):  # as where the state is made, whose trace this is then
-        params, _ = jax.eval_shape(make, key)
+        params, _ = jax.eval_shape(make, _key())
     count = trees.count(params)
     if count > MOST:
         raise ConfigError(f"the network has {count:.3g} parameters, expected at most {MOST:.0e}")
@@ -340,11 +340,10 @@ def finish(parts: Parts, *, images: int) -> Run:
     warmup = lengths.parse(config.warmup, batch=config.batch, epoch=epoch, total=total)
     of_length = partial(_of_length, parts, shapes(parts))
     method, optimizer, _ = of_length(total, warmup)
-    key = jax.random.key(config.seed)
     own = dict(network=network, method=method, weighting=parts.weighting)
     make = partial(create, **own, optimizer=optimizer)
     with jax.set_mesh(mesh):
-        abstract = jax.eval_shape(make, key)
+        abstract = jax.eval_shape(make, _key())
     return Run(
         config=config,
         **own,
@@ -357,6 +356,11 @@ def finish(parts: Parts, *, images: int) -> Run:
         abstract=abstract,
         shardings=sharding.shardings(abstract, mesh, zero1=config.mesh.get("zero1", False)),
     )
+
+
+def _key() -> jax.ShapeDtypeStruct:
+    """What a key looks like: making one would compile a program."""
+    return jax.eval_shape(jax.random.key, 0)
 
 
 def _of_length(parts: Parts, params: Any, total: int, warmup: int) -> Lengthwise:
@@ -383,7 +387,7 @@ def augments(config: Config, method: Method) -> dict[str, Augment]:
     for apply in {id(apply): apply for apply in by_view.values()}.values():
         # Checked by a call on shapes.
         shape = jax.ShapeDtypeStruct((1, config.image, config.image, 3), "float32")
-        jax.eval_shape(apply, jax.random.key(0), shape)
+        jax.eval_shape(apply, _key(), shape)
     return by_view
 
 

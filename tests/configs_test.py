@@ -26,6 +26,7 @@ ARGUMENTS = {
     "imagenet/cim_resnet50": ("respix", "revdet"),
     "digit_scenes/cim": CIM_SCENES,
     "digit_scenes/table2": forms.FORMS,
+    "digit_scenes/siglip": ("", "two"),
     "fashion_mnist/dark_secrets": ("classification", "simclr", "mae", "m3i"),
     "imagenet/table2_vit_b16": forms.FORMS,
     "digit_scenes/m3i": ("", "images"),

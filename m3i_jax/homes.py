@@ -35,14 +35,15 @@ HOMES: dict[str, dict[str, str]] = {
     "towers.teacher": {"?*": "name"},
     "towers.category": {"table": "size"},
     "objective": {
-        "clip siglip mae pixio simmim maskfeat ijepa data2vec milan beit beit_v2 msn ibot "
+        "clip siglip mae pixio simmim maskfeat ijepa data2vec milan beit beit_v2 msn ibot dinov2 "
         "siamese_im table2 mim_global siamese_im_pixel m3i cim siamese_words": "hidden",
-        "moco simclr nnclr densecl dino ibot swav table2 cim": "temperature",
-        "dino ibot": "target_temperature",
+        "moco simclr nnclr densecl dino ibot dinov2 swav table2 cim": "temperature",
+        "dino ibot dinov2": "target_temperature",
         "dino": "centring",
-        "ibot": "spread",
+        "ibot dinov2": "spread",
         "swav": "epsilon since",
-        "dino ibot swav msn lejepa visreg": "local",
+        "dinov2": "untied koleo",
+        "dino ibot dinov2 swav msn lejepa visreg": "local",
         "classification mixed_classification m3i": "label_smoothing",
         "mixed_classification": "mixup cutmix",
         "siamese_im m3i": "negative_weight",

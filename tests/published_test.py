@@ -298,6 +298,7 @@ PUBLISHED = [
          "decoders.caption.parallel": 0.75, "encoder.positions": "learned"}),
     ("imagenet/dino_vit_s16", "facebookresearch/dino main_dino.py", BICUBIC),
     ("imagenet/ibot_vit_s16", "bytedance/ibot main_ibot.py", BICUBIC),
+    ("imagenet/dinov2_vit_l16", "facebookresearch/dinov2 vitl16_short.yaml", BICUBIC),
     ("imagenet/barlow_twins_resnet50", "facebookresearch/barlowtwins main.py", BICUBIC),
     ("imagenet/simsiam_resnet50", "facebookresearch/simsiam main_simsiam.py", BILINEAR),
     ("imagenet/vicreg_resnet50", "facebookresearch/vicreg augmentations.py", BICUBIC),

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from m3i_jax import losses, masks, methods, shipped
-from m3i_jax.framework import assignments, distributions, targets
+from m3i_jax.framework import assignments, distributions, regularizers, targets
 from m3i_jax.methods import forms
 from tests import published_test as published
 
@@ -124,6 +124,7 @@ def test_what_comes_from_a_paper_says_which():
         + list(defined(assignments).values())
         + list(defined(targets).values())
         + list(defined(distributions).values())
+        + list(defined(regularizers).values())
         + list(methods.METHODS.values())
     )
     assert len(public) > 90

@@ -2,7 +2,7 @@
 
 Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929.
 
-Parameter paths follow timm: patch_embed, cls_token, pos_embed, norm_pre, blocks/{norm1,
+Parameter paths follow timm: patch_embed, cls_token, reg_token, pos_embed, norm_pre, blocks/{norm1,
 attn/{qkv, q_bias, v_bias, relative_position, proj}, norm2, mlp/{fc1, fc2}, ls1, ls2}, norm,
 relative_position.
 """
@@ -27,7 +27,7 @@ from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.nn.relative import RelativeBias
 from m3i_jax.nn.resample import resample
 from m3i_jax.normalize import Normalization
-from m3i_jax.ranges import Depth, Dropped, Epsilon, Gain, Heads, Pixels, Ratio, Width
+from m3i_jax.ranges import Depth, Dropped, Epsilon, Gain, Heads, Pixels, Range, Ratio, Width
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features, Grid, ObserveAttention, ObserveLayers
 
@@ -48,6 +48,8 @@ class ViT(nn.Module):
       relative_bias: BEiT's relative position bias, one "shared" table for all blocks, one per
         "layer", or "none".
       class_token: prepend a learned token, returned as the pooled feature.
+      registers: learned tokens behind it, without positions, which are not returned (Darcet et al.
+        2024, https://arxiv.org/abs/2309.16588).
       final_norm: layer norm behind the last block.
       normalization: of the channels that the weights expect, "imagenet", "clip", "inception" for
         [-1, 1], or (mean, std); the images given are always normalised as ImageNet's.
@@ -80,6 +82,7 @@ class ViT(nn.Module):
     positions: Annotated[str, OneOf(*POSITIONS)] = "sincos"
     relative_bias: Annotated[str, OneOf(*RELATIVE)] = "none"
     class_token: bool = True
+    registers: Annotated[int, Range(0, 64)] = 0
     final_norm: bool = True
     normalization: Normalization = "imagenet"
     hide: Annotated[str, OneOf("drop", "mask")] = "drop"
@@ -134,6 +137,11 @@ class ViT(nn.Module):
             raise ConfigError(f"image {height}x{width} is not divisible by patch {self.patch}")
         if self.width % 4 and self.positions in ("sincos", "tuned"):
             raise ConfigError(f"width {self.width} is not divisible by 4, as sincos positions need")
+        if self.registers and self.relative_bias != "none":
+            raise ConfigError(
+                f"registers have no place: registers is {self.registers}, so relative_bias has to "
+                f"be 'none', not '{self.relative_bias}'"
+            )
         check_choice("the encoder", "positions", self.positions, POSITIONS)
         check_choice("the encoder", "relative_bias", self.relative_bias, RELATIVE)
         check_choice("the encoder", "activation", self.activation, ACTIVATIONS)
@@ -181,6 +189,8 @@ class ViT(nn.Module):
         Returns:
           float32 Features; `index` says which cells the tokens are where patches were dropped.
         """
+        if attention and self.registers:
+            raise ConfigError("attention among registers is not returned; expected registers = 0")
         grid = self._grid(images)
         tokens, index, positions = self._tokens(images, visible, keep, grid)
         x = self._with_class(tokens, positions)
@@ -190,13 +200,13 @@ class ViT(nn.Module):
         x, (outputs, weights) = self._blocks(x, index, grid, train, **kept)
         if self.final_norm:
             x = LayerNorm(self.eps, name="norm")(x)
-        first, pooled = int(self.class_token), None
+        first, pooled = int(self.class_token) + self.registers, None
         if layers is True:
-            pooled = outputs[:, :, 0] if first else None
+            pooled = outputs[:, :, 0] if self.class_token else None
             outputs = outputs[:, :, first:]
         return Features(
             tokens=x[:, first:],
-            pooled=x[:, 0] if first else None,
+            pooled=x[:, 0] if self.class_token else None,
             index=index,
             layers=outputs,
             attention=weights,
@@ -246,12 +256,14 @@ class ViT(nn.Module):
         return embed
 
     def _with_class(self, tokens, position):
-        """Tokens (B, n, D) behind the class token, if there is one."""
-        if not self.class_token:
-            return tokens
-        token = self._learned("cls_token") + position[None]
-        token = jnp.broadcast_to(token, (tokens.shape[0], 1, self.width))
-        return jnp.concatenate([token, tokens], axis=1)
+        """Tokens (B, n, D) behind the class token and the registers, if there are any."""
+        before = [self._learned("cls_token") + position[None]] if self.class_token else []
+        if self.registers:
+            start = nn.initializers.normal(1e-6)
+            shape = (1, self.registers, self.width)
+            before.append(self.param("reg_token", start, shape, jnp.float32))
+        alike = lambda x: jnp.broadcast_to(x, (len(tokens), *x.shape[1:]))  # noqa: E731
+        return jnp.concatenate([*map(alike, before), tokens], axis=1) if before else tokens
 
     def _positions(self, grid):
         """(class + h·w, D) float32 table for a grid, resampled from the one of `image`."""

@@ -31,7 +31,6 @@ from m3i_jax.framework.distributions import (
     Distribution,
     Regularizer,
     Target,
-    alignment,
     bernoulli,
     binary,
     boltzmann,
@@ -45,18 +44,17 @@ from m3i_jax.framework.distributions import (
     info_nce,
     invariance,
     laplace,
-    mean_entropy,
+    nothing,
     nt_xent,
     pairwise_sigmoid,
     product,
-    redundancy,
     sought,
-    spread,
     tokenwise,
 )
 from m3i_jax.framework.engine import encode, gradients, init, prepare, update
 from m3i_jax.framework.information import Evidence
 from m3i_jax.framework.method import Code, Masking, Method, RegionCode, Term
+from m3i_jax.framework.regularizers import alignment, koleo, mean_entropy, redundancy, spread
 from m3i_jax.framework.scoring import predict, score
 from m3i_jax.framework.sliced import sigreg, visreg
 from m3i_jax.framework.targets import (

@@ -17,7 +17,8 @@ Shares = Float32[Array, "*positions prototypes"]
 class Assignment(NamedTuple):
     """Logits (..., K) -> shares of prototypes (..., K), which sum to 1.
 
-    shares: (logits, centre, progress of the training, logits of earlier codes) -> shares.
+    shares: (logits, centre, progress of the training, beside) -> shares. Beside pooled logits are
+      those (M, K) of earlier codes; beside (B, n, K) of tokens is which of them count, (B, n) bool.
     momentum: of the centre (K,), the running mean of the logits; None = there is none.
     keeps: how it keeps the target from collapsing, in a word; "" = not at all.
     batchwise: whether shares depend on other rows of the batch.
@@ -42,10 +43,10 @@ def centring(
     tau = temperature_at(temperature)
     if not on:
         return Assignment(
-            lambda a, centre, progress, earlier=None: jax.nn.softmax(a / tau(progress), axis=-1)
+            lambda a, centre, progress, beside=None: jax.nn.softmax(a / tau(progress), axis=-1)
         )
 
-    def shares(a, centre, progress, earlier=None):
+    def shares(a, centre, progress, beside=None):
         return losses.centred(a, centre, temperature=tau(progress))
 
     return Assignment(shares, momentum, "centring")
@@ -69,13 +70,13 @@ def balancing(
     """
     tau = temperature_at(temperature)
 
-    def shares(a, centre, progress, earlier=None):
+    def shares(a, centre, progress, beside=None):
         how = dict(temperature=tau(progress), iterations=iterations, per_position=per_position)
-        if earlier is None:
-            return losses.balanced(a, **how)
-        count = jnp.ones(len(earlier), bool) & (progress > since)
+        if beside is None or a.ndim == 3:
+            return losses.balanced(a, where=beside, **how)
+        count = jnp.ones(len(beside), bool) & (progress > since)
         count = jnp.concatenate([count, jnp.ones(len(a), bool)])
-        return losses.balanced(jnp.concatenate([earlier, a]), where=count, **how)[len(earlier) :]
+        return losses.balanced(jnp.concatenate([beside, a]), where=count, **how)[len(beside) :]
 
     return Assignment(shares, keeps="equipartition", batchwise=True)
 
@@ -86,7 +87,7 @@ def sharpening(*, sharpen: float = 0.25, iterations: int = 3) -> Assignment:
     MSN (Assran et al. 2022, https://arxiv.org/abs/2204.07141).
     """
 
-    def shares(a, centre, progress, earlier=None):
+    def shares(a, centre, progress, beside=None):
         p = losses.sharpen(jax.nn.softmax(a, axis=-1), 1.0 / sharpen)
         return losses.sinkhorn(p, iterations=iterations)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from m3i_jax import geometry, histograms, normalize, trees
 from m3i_jax.build import ConfigError, nearest
@@ -29,6 +29,7 @@ class EncoderInput(NamedTuple):
     forward: (owner, weights, tower, heads) -> Features of the view; passes that several codes have
       in common are made once. `owner` names the weights; only "online" ones are in training.
     of: (another view) -> what the encoder would get of that.
+    asked: (B, h·w) bool, the cells that the code is asked for; None = all.
     """
 
     view: View
@@ -38,6 +39,7 @@ class EncoderInput(NamedTuple):
     progress: Scalar
     forward: Callable[..., Features]
     of: Callable[[str], "EncoderInput"] | None = None
+    asked: Bool[Array, "batch tokens"] | None = None
 
 
 class Slot(NamedTuple):
@@ -88,6 +90,7 @@ class Encoder(NamedTuple):
     keeps: how it keeps what predicts it from collapsing, in a word; "" = not at all.
     batchwise: whether a code depends on other rows of the batch.
     online_heads: heads of the online network behind all that, whoever's weights are in front.
+    again: (heads) -> an encoder of the same weights, with these heads for its own.
     """
 
     name: str
@@ -108,6 +111,7 @@ class Encoder(NamedTuple):
     keeps: str = ""
     batchwise: bool = False
     online_heads: tuple[str, ...] = ()
+    again: Callable[..., "Encoder"] | None = None
 
 
 LastMomentum = Annotated[float, Range(0.5, 1, why="with less it is the network of a few steps")]
@@ -213,10 +217,10 @@ def ema(
         return {"ema/momentum": at(progress)}
 
     slot = Slot("ema", init, update, tuple(ramp.values()), metrics)
-    width = _last_width(tower, heads)
-    return Encoder(
-        "ema", tower, apply, width, heads, slots=(slot,), stop_gradient=True, owner="ema"
+    about = dict(
+        stop_gradient=True, owner="ema", again=lambda heads: ema(tower, heads=heads, **ramp)
     )
+    return Encoder("ema", tower, apply, _last_width(tower, heads), heads, slots=(slot,), **about)
 
 
 def _followed(state: dict, moves: tuple) -> dict:

@@ -57,11 +57,15 @@ class Masking(NamedTuple):
 
 
 class Code(NamedTuple):
-    """z = encoder(view), seen through a mask; codes of one view and equal masks see the same."""
+    """z = encoder(view), seen through a mask; codes of one view and equal masks see the same.
+
+    asked: code whose hidden cells this one is asked for: its assignments count them alone.
+    """
 
     view: str
     encoder: Encoder
     mask: Masking | None = None
+    asked: str | None = None
 
 
 class RegionCode(NamedTuple):
@@ -116,6 +120,9 @@ class Method:
         for name, code in self.codes.items():
             if isinstance(code, RegionCode):
                 self._check_region(name, code)
+            elif code.asked is not None and code.asked not in self.codes:
+                known = nearest(code.asked, self.codes)
+                raise ValueError(f"code '{name}' is asked by code '{code.asked}'{known}")
         for name, term in self.terms.items():
             for end in (term.x, term.y):
                 if end not in self.codes:

@@ -88,7 +88,10 @@ def encoder_inputs(
             return _own(encoded[at], place, code)
 
         of = lambda seen: inputs(name, prepared.views[seen], seen)  # noqa: E731
-        return EncoderInput(view, network, params, states, progress, forward, of)
+        asked = None
+        if code.asked is not None:
+            asked = ~prepared.visible[code.asked].reshape(view.data.shape[0], -1)
+        return EncoderInput(view, network, params, states, progress, forward, of, asked)
 
     return inputs
 

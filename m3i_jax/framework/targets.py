@@ -5,7 +5,7 @@ Each function wraps an encoder; those that remember something between steps brin
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from m3i_jax import normalize, quantize, renamed
 from m3i_jax.build import ConfigError
@@ -209,11 +209,14 @@ def assigned(
         shares = {}
         for field, (slot, how) in parts.items():
             logits = getattr(features, field)
-            earlier = features.candidates if field == "pooled" else None
-            shares[field] = how.shares(logits, inputs.states.get(slot), inputs.progress, earlier)
+            dense = field == "tokens"
+            beside = inputs.asked if dense else features.candidates
+            centre = inputs.states.get(slot)
+            shares[field] = how.shares(logits, centre, inputs.progress, beside)
             if how.momentum is not None:
                 # Of this batch, for the steps to come: it would see itself in its own centre.
-                updates |= {slot: logits.mean(tuple(range(logits.ndim - 1)))}
+                count = jnp.ones(logits.shape[:-1], bool) if beside is None or not dense else beside
+                updates |= {slot: _mean(logits, count)}
         return Features(**shares), updates
 
     slots = [
@@ -224,6 +227,15 @@ def assigned(
     whole = encoder.batchwise or any(how.batchwise for how in kinds)
     slots = (*encoder.slots, *slots)
     return encoder._replace(apply=apply, slots=slots, keeps=keeps, batchwise=whole)
+
+
+def _mean(
+    logits: Float[Array, "*positions prototypes"], where: Bool[Array, "*positions"]
+) -> Float[Array, " prototypes"]:
+    """The mean (K,) over the positions that count; 0 where none does."""
+    axes = tuple(range(logits.ndim - 1))
+    count = jnp.maximum(where.sum(dtype=jnp.float32), 1.0)
+    return logits.sum(axes, where=where[..., None]) / count
 
 
 def _centre(name: str, how: Assignment, encoder: Encoder) -> Slot:

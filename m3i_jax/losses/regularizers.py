@@ -16,6 +16,7 @@ __all__ = [
     "covariance",
     "cross_correlation",
     "invariance",
+    "koleo",
     "mean_entropy",
     "redundancy",
     "unigrad",
@@ -88,6 +89,27 @@ def covariance(z: Float[Array, "*positions dim"]) -> Float32[Array, ""]:
     centred = _centred(_rows(z))
     matrix = jnp.matmul(centred.T, centred, precision="highest") / _freedom(centred)
     return _off_diagonal(matrix) / z.shape[-1]
+
+
+def koleo(z: Float[Array, "*positions dim"], *, group: int | None = None) -> Float32[Array, ""]:
+    """−mean_n ln(‖z̄_n − z̄_m‖ + 1e-8), z̄_m the nearest other, of unit length; (..., D) -> scalar.
+
+    The Kozachenko–Leonenko estimate of the entropy of directions, up to a constant (Sablayrolles et
+    al. 2019, https://arxiv.org/abs/1806.03198); DINOv2.
+
+    group: neighbours are looked for among so many rows in turn, where they divide the batch, as
+      DINOv2 does on each device; None: in all of it.
+    """
+    x = normalize.unit(_rows(z))
+    size = group if group and len(x) % group == 0 else len(x)
+    x = x.reshape(-1, size, x.shape[-1])
+    cosines = jnp.matmul(x, x.swapaxes(1, 2), precision="highest")
+    itself = jnp.eye(size, dtype=bool)[None]
+    nearest = jnp.where(itself, -2.0, jax.lax.stop_gradient(cosines)).argmax(-1)
+    other = jnp.take_along_axis(x, nearest[..., None], axis=1)
+    # Off by 1e-8, as there: a root has no slope at 0.
+    distance = jnp.sqrt(jnp.square(x - other + 1e-8).sum(-1))
+    return -jnp.log(distance + 1e-8).mean()
 
 
 def mean_entropy(

@@ -1,9 +1,10 @@
 """THE TABLE: every pre-training method as views, codes and terms, one short function per method.
 
 Its arguments are the paper's numbers. `supervised` has methods with categories and texts,
-`intra` those that predict a view from itself, `inter` from another view, `forms` the 12 forms of
-M3I's Table 2, `mixed` M3I, `corrupted` CIM, `recombined` what no paper has; `compose` makes one of
-several. Every public function of these modules is a method. What is called alike means the same:
+`intra` those that predict a view from itself, `inter` from another view, `prototypes` those that
+predict shares of prototypes, `forms` the 12 forms of M3I's Table 2, `mixed` M3I, `corrupted` CIM,
+`recombined` what no paper has; `compose` makes one of several. Every public function of these
+modules is a method. What is called alike means the same:
 
 hidden: share of the patches that are hidden.
 temperature: what similarities are divided by in front of the softmax.
@@ -29,6 +30,7 @@ from m3i_jax.methods import (
     inter,
     intra,
     mixed,
+    prototypes,
     recombined,
     supervised,
 )
@@ -73,7 +75,7 @@ def _public(*modules: Any) -> dict[str, Any]:
     }
 
 
-PUBLISHED = _public(supervised, intra, inter, forms, mixed, corrupted)
+PUBLISHED = _public(supervised, intra, inter, prototypes, forms, mixed, corrupted)
 METHODS = PUBLISHED | _public(recombined) | {"combine": combine}
 
 __all__ = list(METHODS)

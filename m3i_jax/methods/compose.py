@@ -94,7 +94,8 @@ def _code(
         mask = mask._replace(guide=guides[mask.guide])
     if names := {slot.name: apart[slot.name] for slot in encoder.slots if slot.name in apart}:
         encoder = framework.renamed(encoder, names)
-    return Code(moved.get(code.view, code.view), encoder, mask)
+    asked = code.asked and at(code.asked)
+    return Code(moved.get(code.view, code.view), encoder, mask, asked)
 
 
 def _term(term: Term, at, group: str, weight: float) -> Term:

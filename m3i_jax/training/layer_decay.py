@@ -23,7 +23,7 @@ LAYERS: trees.Rules = (
     (r"^decoders/|^encoders/category/|(^|/)(head|fc_norm|pooler|projection)(/|$)", "head"),
     (r"(^|/)blocks/", "block"),
     (
-        r"(^|/)(patch_embed|token_embed|type_embed|pos_embed|cls_token|mask_token|embed|norm_pre)",
+        r"(^|/)((patch|token|type|pos)_embed|(cls|reg|mask)_token|embed|norm_pre)",
         "embed",
     ),
     (r"(^|/)(norm|relative_position[a-z_]*)(/|$)", "head"),

@@ -10,7 +10,7 @@ import pytest
 
 from m3i_jax import encoders, geometry, masks, normalize, trees
 from m3i_jax.build import ConfigError
-from m3i_jax.encoders.vit import fixed_positions
+from m3i_jax.encoders.vit import ViT, fixed_positions
 from m3i_jax.nn.relative import relative_index
 from m3i_jax.nn.resample import resample
 
@@ -341,3 +341,23 @@ def test_mismatches_speak(key):
     ):
         with pytest.raises(ConfigError, match=words):
             tiny(**options)
+
+
+def test_registers_stand_behind_the_class_token_and_are_not_returned(key):
+    """Theirs is attention alone: as patches whose embedding and position are theirs."""
+    images = jax.random.normal(key, (2, 8, 8, 3))
+    small = dict(width=16, depth=2, heads=2, patch=4, image=8, hide="mask")
+    plain, with_them = (ViT(**small, registers=count) for count in (0, 3))
+    params = with_them.init(key, images)["params"]
+    assert params["reg_token"].shape == (1, 3, 16) and np.abs(params["reg_token"]).max() < 1e-5
+    params["reg_token"] = jax.random.normal(key, (1, 3, 16))
+    found = with_them.apply({"params": params}, images, layers=True)
+    assert found.tokens.shape == (2, 4, 16) and found.layers.shape == (2, 2, 4, 16)
+    other = with_them.apply({"params": params | {"reg_token": 2 * params["reg_token"]}}, images)
+    assert np.abs(other.tokens - found.tokens).max() > 1e-3, "they are attended to"
+    del params["reg_token"]
+    assert plain.apply({"params": params}, images).tokens.shape == (2, 4, 16)
+    with pytest.raises(ConfigError, match="attention among registers"):
+        with_them.apply({"params": params}, images, attention=True)
+    with pytest.raises(ConfigError, match="registers have no place"):
+        ViT(**small, registers=1, relative_bias="shared").check()

@@ -91,9 +91,11 @@ def blocks(p, x, *, heads, eps, activation, mask=None):
     """Pre-norm blocks, whose parameters are stacked along depth."""
     for i in range(p["norm1"]["scale"].shape[0]):
         layer = at_depth(p, i)
-        x = x + attend(layer["attn"], layer_norm(layer["norm1"], x, eps), heads, mask)
+        scaled = lambda n, y: layer[n]["gamma"] * y if n in layer else y  # noqa: B023, E731
+        y = attend(layer["attn"], layer_norm(layer["norm1"], x, eps), heads, mask)
+        x = x + scaled("ls1", y)
         y = linear(layer["mlp"]["fc1"], layer_norm(layer["norm2"], x, eps))
-        x = x + linear(layer["mlp"]["fc2"], activation(y))
+        x = x + scaled("ls2", linear(layer["mlp"]["fc2"], activation(y)))
     return x
 
 

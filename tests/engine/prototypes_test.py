@@ -1,4 +1,4 @@
-"""MSN, DINO and iBOT through the whole engine, against float64."""
+"""MSN, DINO, iBOT and DINOv2 through the whole engine, against float64."""
 
 import itertools
 import math
@@ -36,9 +36,11 @@ def tower(p, x, visible=None, *, hidden=None, patch=8, heads=2):
     x = x + places.flatten(2).transpose(1, 2)
     if visible is not None:
         x = x[:, torch.as_tensor(np.array(visible))]
-    x = torch.cat([(p["cls_token"] + table[:, :1]).expand(b, -1, -1), x], 1)
+    before = [p["cls_token"] + table[:, :1], *([p["reg_token"]] if "reg_token" in p else [])]
+    x = torch.cat([*(token.expand(b, -1, -1) for token in before), x], 1)
     x = net.blocks(p["blocks"], x, heads=heads, eps=1e-6, activation=F.gelu)
-    return net.layer_norm(p["norm"], x, 1e-6)
+    x = net.layer_norm(p["norm"], x, 1e-6)
+    return torch.cat([x[:, :1], x[:, -grid[0] * grid[1] if visible is None else 1 :]], 1)
 
 
 def projected(p, x):
@@ -127,22 +129,79 @@ def distilled(played, *, patches):
     return loss
 
 
-def masked(step):
+def masked(step, **how):
     """{view: (B, n)} the cells that iBOT hides in a step; of some images none."""
     key = jax.random.fold_in(jax.random.key(0), step)
-    draw = lambda v: masks.uneven(named(key, f"mask/x_{v}"), 8, (4, 4), 0.3, spread=0.2)  # noqa: E731
+    draw = lambda v: masks.uneven(named(key, f"mask/x_{v}"), 8, (4, 4), 0.3, spread=0.2, **how)  # noqa: E731
     return {v: ~np.array(draw(v)).reshape(8, 16) for v in "ab"}
+
+
+def dinov2(played, *, untied):
+    """DINOv2 (Oquab et al. 2024): DINO, iBOT on hidden patches alone, .1 of KoLeo for each view.
+
+    untied: heads of their own for patches, and Sinkhorn in the place of centres.
+    """
+    steps, total = itertools.count(played.start), played.run.total
+    names = ("patch_projector", "patch_prototypes") if untied else ("projector", "prototypes")
+
+    def head(p, x, first, last):
+        last = p["decoders"][last]
+        rows = net.unit(last["kernel"])
+        rows = last["length"][:, None] * rows if "length" in last else rows
+        return net.unit(projected(p["decoders"][first], x)) @ rows.T
+
+    def loss(params, ema, slots, batch, online, average):
+        step = next(steps)
+        warmth = 0.04 + 0.03 * min(1.0, (step + 1) / total / 0.3)
+        hidden, made = masked(step, least=4, strata=True), {}
+        centres = {n: torch.as_tensor(np.float64(c)) for n, c in slots.items()}
+
+        def assigned(logits, centre):
+            if not untied:
+                made[centre] = (0.9 * centres[centre] + 0.1 * torch.stack(
+                    [x.mean(0) for x in logits.values()]).mean(0)).numpy()  # fmt: skip
+                return {v: ((x - centres[centre]) / warmth).softmax(1) for v, x in logits.items()}
+            return {v: balanced((x / warmth).exp()) for v, x in logits.items()}
+
+        see = lambda p, v, **how: tower(p["encoders"]["image"], net.images(batch.images[v]), **how)  # noqa: E731
+        crops = [v for v in ("a", "b", "l0", "l1") if v in batch.images]
+        whole = {v: see(ema, v) for v in "ab"}
+        seen = {v: see(params, v, hidden=hidden.get(v)) for v in crops}
+        target = assigned({v: head(ema, x[:, 0], "projector", "prototypes")
+                           for v, x in whole.items()}, "centre")  # fmt: skip
+        log = {v: (head(params, x[:, 0], "projector", "prototypes") / 0.1).log_softmax(1)
+               for v, x in seen.items()}  # fmt: skip
+        found = [-(target[y] * log[x]).sum(1).mean() for x in log for y in "ab" if x != y]
+        value = sum(found) / len(found)
+        where = {v: torch.as_tensor(h) for v, h in hidden.items()}
+        patches = assigned({v: head(ema, whole[v][:, 1:][where[v]], *names) for v in "ab"},
+                           "dense_centre")  # fmt: skip
+        for v in "ab":
+            guess = (head(params, seen[v][:, 1:][where[v]], *names) / 0.1).log_softmax(1)
+            share = where[v] / where[v].sum(1, keepdim=True).clamp(min=1)  # of an image, to each
+            entropy = -(patches[v] * guess).sum(1) * share[where[v]]
+            z = net.unit(seen[v][:, 0])
+            near = (z @ z.T).fill_diagonal_(-2).argmax(1)
+            apart = -((z - z[near] + 1e-8).norm(dim=1) + 1e-8).log().mean()
+            value = value + 0.5 * entropy.sum() / len(z) + 0.1 * apart
+        return value, slots | made
+
+    return loss
 
 
 class Groups(optimizers.AdamW):
     """AdamW whose λ follows a schedule, with a clipping of its own and leaves that start late.
 
     clipped: gradients -> gradients.  late: (path) -> first step.
+    share: (path) -> that of the rate, a number for each layer of a stack.
     """
 
-    def __init__(self, rate, moments, *, decay, clipped, late=lambda path: 0, **how):
+    def __init__(
+        self, rate, moments, *, decay, clipped, late=lambda path: 0, share=lambda path: 1.0, **how
+    ):
         super().__init__(rate, moments, decay=0.0, b1=0.9, b2=0.999, **how)
         self.rates, self.ramp, self.clipped, self.late = rate, decay, clipped, late
+        self.share = share
 
     def step(self, count, params, grads):
         self.rate, self.decay = (lambda own: self.rates(count)), self.ramp(count)
@@ -150,7 +209,11 @@ class Groups(optimizers.AdamW):
         for path, g in self.clipped(grads).items():
             own = count - self.late(path)  # steps that this leaf has made
             if own >= 0:
-                moved |= super().step(own, {path: params[path]}, {path: g})
+                there = super().step(own, {path: params[path]}, {path: g})[path]
+                share = np.reshape(self.share(path), (-1,) + (1,) * (g.ndim - 1))
+                moved[path] = params[path] + (share if g.ndim else share[0]) * (
+                    there - params[path]
+                )
         return moved
 
 
@@ -237,3 +300,47 @@ def test_ibot_is_that_of_its_paper(play, same):
     counts = [hidden.sum(1) for step in (0, 1) for hidden in masked(played.start + step).values()]
     assert (np.concatenate(counts) == 0).any() and len(set(np.concatenate(counts))) > 3
     same(played, distills(played, end=1e-6, patches=True)[0])
+
+
+def clipped_modules(grads):
+    """Encoder and heads, each to a norm of 3."""
+    norms = {m: size([size(g) for p, g in grads.items() if p.startswith(m)])
+             for m in ("encoders", "decoders")}  # fmt: skip
+    return {p: g * min(1.0, 3.0 / norms[p.partition("/")[0]]) for p, g in grads.items()}
+
+
+def by_layer(path):
+    """.9 for each layer between a parameter's and the head's, of two blocks; patches a fifth."""
+    if "/blocks/" in path:
+        return np.array([0.9**2, 0.9])
+    first = path.startswith("encoders/") and "/norm/" not in path
+    return 0.9**3 * (0.2 if "/patch_embed/" in path else 1.0) if first else 1.0
+
+
+OWN = dict(name="mlp", layers=3, hidden=24, out=12, norm="none", activation="gelu", unit_norm=True)
+LAST = dict(name="prototypes", out=12, lengths=True)
+UNTIED = {
+    "objective.sinkhorn": 3, "objective.untied": True, "encoder.registers": 2,
+    "decoders.projector": dict(OWN, pool="class"),
+    "decoders.prototypes": dict(LAST, pool="class", input="projector"),
+    "decoders.patch_projector": dict(OWN, pool="none"),
+    "decoders.patch_prototypes": dict(LAST, pool="none", input="patch_projector"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("untied", [False, True])
+def test_dinov2_is_that_of_its_code(play, same, untied):
+    """Its short recipe; and with Sinkhorn, registers and heads of their own for patches."""
+    changes = {"objective.local": 1, "encoder.drop_path": 0.0, **(UNTIED if untied else {})}
+    played = play("imagenet/dinov2_vit_l16", late=1250, **changes)
+    total = played.run.total
+    rate = optimizers.cosine(peak=4e-3 * 2**0.5, total=total, warmup=total // 10, end=1e-6,
+                             top=total // 10 - 1)  # fmt: skip
+    adamw = Groups(
+        rate, played.moments, decay=optimizers.cosine(peak=0.04, total=total, end=0.4),
+        clipped=clipped_modules, share=by_layer,
+        decays=lambda p: not one_dimensional(p) and not p.endswith("gamma"),
+        late=lambda p: 1250 if p.startswith("decoders/prototypes") else 0,
+    )  # fmt: skip
+    momentum = optimizers.towards_one(0.992, total, ahead=1)
+    same(played, replay(played, dinov2(played, untied=untied), adamw, momentum=momentum))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from m3i_jax import framework as fw
-from m3i_jax import losses, methods, quantize
+from m3i_jax import losses, masks, methods, quantize
 
 
 def code(encoder, toy, views, key, *, steps=1):
@@ -103,6 +103,29 @@ def test_tokens_are_assigned_by_a_centre_of_their_own(toy, views, key):
     for slot, codes in (("centre", plain.pooled), ("dense_centre", plain.tokens)):
         mean = np.float64(codes).reshape(-1, codes.shape[-1]).mean(0)
         np.testing.assert_allclose(states[slot], 0.5 * mean, rtol=1e-5, atol=1e-7)
+
+
+def test_only_the_patches_that_are_asked_for_count(toy, views, key):
+    """In the centre and in Sinkhorn's sums; the code itself sees the whole view."""
+    mask = fw.Masking(masks.random, 0.5)
+    for how in (fw.centring(momentum=0.5), fw.balancing()):
+        y = fw.assigned(fw.ema(), tokens=how)
+        codes = {"x": fw.Code("a", fw.online(), mask), "z": fw.Code("a", fw.ema()),
+                 "y": fw.Code("a", y, asked="x")}  # fmt: skip
+        method = fw.Method(codes, {})
+        params, states = fw.init(method, toy, key)
+        prepared = fw.prepare(method, toy, views, key=key)
+        seen, found, _ = fw.encode(method, toy, params, states, prepared, train=True, key=key)
+        hidden = ~np.asarray(prepared.visible["x"]).reshape(4, -1)
+        logits = np.asarray(seen["z"].tokens)[hidden]
+        if how.momentum:
+            after = fw.update(method, params, states, found, jnp.float32(0.5))
+            np.testing.assert_allclose(after["dense_centre"], 0.5 * logits.mean(0), rtol=1e-5)
+        else:
+            want = losses.balanced(logits, temperature=0.05)
+            np.testing.assert_allclose(seen["y"].tokens[hidden], want, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="is asked by code 'w'"):
+        fw.Method(codes | {"y": fw.Code("a", y, asked="w")}, {})
 
 
 def test_assigned_shares_are_sharper_and_balanced(toy, views, key):

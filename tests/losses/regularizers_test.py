@@ -52,6 +52,14 @@ def covariance(z):
     return (matrix**2).sum() / len(matrix) - (np.diag(matrix) ** 2).sum() / len(matrix)
 
 
+def koleo(z, group=None):
+    z = z.reshape(-1, z.shape[-1])
+    z = z / np.linalg.norm(z, axis=1, keepdims=True)
+    parts = np.split(z, len(z) // group) if group else [z]
+    near = [[np.sort(np.linalg.norm(x - part + 1e-8, axis=1))[1] for x in part] for part in parts]
+    return -np.log(np.array(near) + 1e-8).mean()
+
+
 def mean_entropy(a, temperature=1.0):
     e = np.exp(a / temperature)
     mean = (e / e.sum(-1, keepdims=True)).reshape(-1, a.shape[-1]).mean(0)
@@ -73,6 +81,8 @@ CASES = {
     "redundancy": (losses.redundancy, redundancy, BOTH, {}),
     "alignment": (losses.alignment, alignment, BOTH, {}),
     "unigrad": (losses.unigrad, unigrad, BOTH, {"negative_weight": 0.02}),
+    "koleo": (losses.koleo, koleo, (FIRST,), {}),
+    "koleo_by_four": (losses.koleo, koleo, (FIRST,), {"group": 4}),
     "mean_entropy": (losses.mean_entropy, mean_entropy, (FIRST,), {"temperature": 0.5}),
 }
 STOPPED = {"alignment": (1,), "unigrad": (1,)}

@@ -37,7 +37,7 @@ def published(name: str) -> str | None:
     if name in FORMS:
         return f"imagenet/table2_vit_b16:{FORMS[name]}"
     there = [f"{place}/{name}_{encoder}" for place in ("imagenet", "yfcc")
-             for encoder in ("vit_b16", "vit_s16", "resnet50", "vit_h14", "vit_l14")]  # fmt: skip
+             for encoder in ("vit_b16", "vit_s16", "resnet50", "vit_l16", "vit_h14", "vit_l14")]  # fmt: skip
     return next((config for config in there if config in shipped.names()), None)
 
 

@@ -72,8 +72,10 @@ def balancing(
 
     def shares(a, centre, progress, beside=None):
         how = dict(temperature=tau(progress), iterations=iterations, per_position=per_position)
+        # Of tokens, `beside` says which count; of pooled codes it is more of them.
         if beside is None or a.ndim == 3:
             return losses.balanced(a, where=beside, **how)
+        # Rows that do not count yet keep their place: shapes do not change in a run.
         count = jnp.ones(len(beside), bool) & (progress > since)
         count = jnp.concatenate([count, jnp.ones(len(a), bool)])
         return losses.balanced(jnp.concatenate([beside, a]), where=count, **how)[len(beside) :]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int, Key
+from jaxtyping import Bool, Float, Int, Key
 
 from m3i_jax import trees
 from m3i_jax.framework.codes import EncoderInput
@@ -58,7 +58,7 @@ def encoder_inputs(
 
     def inputs(name: str, view: View, seen: str | None = None) -> EncoderInput:
         code = method.encoded[name]._replace(**({"view": seen} if seen else {}))
-        place = _place(method, code)
+        place, asked = _place(method, code), _asked(prepared, code)
 
         def forward(owner, weights, tower, heads):
             # An average or a teacher drops no paths: it is asked what it knows.
@@ -88,12 +88,18 @@ def encoder_inputs(
             return _own(encoded[at], place, code)
 
         of = lambda seen: inputs(name, prepared.views[seen], seen)  # noqa: E731
-        asked = None
-        if code.asked is not None:
-            asked = ~prepared.visible[code.asked].reshape(view.data.shape[0], -1)
         return EncoderInput(view, network, params, states, progress, forward, of, asked)
 
     return inputs
+
+
+def _asked(prepared: Any, code: Code) -> Bool[Array, "batch tokens"] | None:
+    """(B, h·w) the cells that are hidden from the code that asks this one; None = nobody does."""
+    if code.asked is None:
+        return None
+    # Not by a mask of its own: the target sees what it is asked for, and all else.
+    visible = prepared.visible[code.asked]
+    return ~visible.reshape(visible.shape[0], -1)
 
 
 def _planned(method: Method, known: Mapping[str, Features]) -> tuple[dict, dict]:

@@ -180,6 +180,7 @@ def neighbours(
     def apply(inputs):
         features, updates = queued.apply(inputs)
         nearest = features.candidates[quantize.nearest(features.pooled, features.candidates)]
+        # A code that only looks reports nothing to the queue.
         updates = updates if enter else {n: u for n, u in updates.items() if n != name}
         return Features(pooled=nearest), updates
 

@@ -27,6 +27,7 @@ from m3i_jax.training.planning import flops
 FOLDER = pathlib.Path(__file__).parent
 FILE, PAGE = FOLDER / "costs.json", FOLDER / "choosing.md"
 MARK = "<!-- methods -->"  # what is behind it is written here
+SIZES = ("vit_b16", "vit_s16", "resnet50", "vit_l16", "vit_h14", "vit_l14")
 # Methods whose config goes by another name: the forms of M3I's Table 2.
 FORMS = {"auto_encoder": "a", "global_distillation": "c", "mim_global": "f",
          "novel_view_synthesis": "g", "siamese_im_pixel": "j"}  # fmt: skip
@@ -36,8 +37,7 @@ def published(name: str) -> str | None:
     """The config of a method with the published recipe, of ViT-B/16 where there is one."""
     if name in FORMS:
         return f"imagenet/table2_vit_b16:{FORMS[name]}"
-    there = [f"{place}/{name}_{encoder}" for place in ("imagenet", "yfcc")
-             for encoder in ("vit_b16", "vit_s16", "resnet50", "vit_l16", "vit_h14", "vit_l14")]  # fmt: skip
+    there = [f"{place}/{name}_{size}" for place in ("imagenet", "yfcc") for size in SIZES]
     return next((config for config in there if config in shipped.names()), None)
 
 

@@ -42,7 +42,7 @@ HOMES: dict[str, dict[str, str]] = {
         "dino": "centring",
         "ibot dinov2": "spread",
         "swav": "epsilon since",
-        "dinov2": "untied koleo",
+        "dinov2": "untied koleo gram",
         "dino ibot dinov2 swav msn lejepa visreg": "local",
         "classification mixed_classification m3i": "label_smoothing",
         "mixed_classification": "mixup cutmix",

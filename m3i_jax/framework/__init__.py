@@ -40,6 +40,7 @@ from m3i_jax.framework.distributions import (
     cross_entropy,
     dense_contrast,
     gaussian,
+    gram,
     huber,
     info_nce,
     invariance,

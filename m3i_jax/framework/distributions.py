@@ -342,6 +342,16 @@ def invariance() -> Distribution:
     )
 
 
+def gram() -> Distribution:
+    """Gaussian around the cosines of an image's tokens with each other: Gram anchoring.
+
+    DINOv3 (Siméoni et al. 2025, https://arxiv.org/abs/2508.10104): a term of any method, whose
+    target is a frozen encoder that sees the same view.
+    """
+    # No evidence: what is predicted are (L, L) numbers, whose density nobody estimates.
+    return Distribution("Gaussian", lambda x, target: losses.gram(x, target.tokens))
+
+
 def nothing() -> Distribution:
     """No prediction: of a term that is its regulariser alone (docs/methods.md#dinov2)."""
     score = lambda prediction, target: jnp.zeros(len(prediction), jnp.float32)  # noqa: E731

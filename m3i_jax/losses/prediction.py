@@ -17,6 +17,7 @@ __all__ = [
     "cosine",
     "cross_entropy",
     "gaussian",
+    "gram",
     "huber",
     "laplace",
 ]
@@ -56,6 +57,18 @@ def cosine(
     """
     p, z = normalize.unit(prediction, eps=eps), normalize.unit(target, eps=eps)
     return 2.0 - 2.0 * (p * z).sum(-1)
+
+
+def gram(
+    prediction: Float[Array, "batch tokens dim"], target: Float[Array, "batch tokens _dim"]
+) -> Float32[Array, "batch tokens"]:
+    """Gram anchoring: mean_m (ẑ̄_lᵀẑ̄_m − z̄_lᵀz̄_m)²; (B, L, D), (B, L, E) -> (B, L).
+
+    z̄ has length 1: cosines of each token with all tokens of its image are to be those of the
+    target, whatever turns both. DINOv3 (Siméoni et al. 2025, https://arxiv.org/abs/2508.10104).
+    """
+    one, two = (_cosines(normalize.unit(z)) for z in (prediction, target))
+    return jnp.square(one - two).mean(-1)
 
 
 def laplace(
@@ -155,6 +168,11 @@ def cross_entropy(
     logits = jnp.asarray(logits, jnp.float32) / temperature
     shares = jnp.asarray(probabilities, jnp.float32)
     return -(shares * jax.nn.log_softmax(logits, axis=-1)).sum(-1)
+
+
+def _cosines(unit: Float32[Array, "batch tokens dim"]) -> Float32[Array, "batch tokens _tokens"]:
+    """(B, L, D) of length 1 -> (B, L, L)."""
+    return jnp.matmul(unit, unit.swapaxes(1, 2), precision="highest")
 
 
 def _error(

@@ -211,3 +211,18 @@ def test_soft_targets_at_one_entry_are_hard_ones():
     index = np.maximum(INDEX, 0)
     soft = losses.cross_entropy(LOGITS, np.eye(V)[index])
     np.testing.assert_allclose(soft, losses.categorical(LOGITS, index), rtol=1e-6, atol=1e-6)
+
+
+def test_gram_matrices_do_not_know_rotations_nor_lengths(check):
+    z, y = (RNG.normal(size=(2, 8, 5, 6))).astype(np.float32).astype(np.float64)
+
+    def gram(p, t):
+        p, t = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (p, t))
+        return ((p @ p.swapaxes(1, 2) - t @ t.swapaxes(1, 2)) ** 2).mean(-1)
+
+    check.value(losses.gram, gram, (z, y), {}, atol=1e-6)
+    check.gradient(losses.gram, gram, (z[:3], y[:3]), {})
+    check.devices(losses.gram, (z, y), {})
+    check.finite(losses.gram, (z, y), {})
+    turn, _ = np.linalg.qr(RNG.normal(size=(6, 6)))
+    np.testing.assert_allclose(losses.gram(z, 3 * z @ turn), 0, atol=1e-10)

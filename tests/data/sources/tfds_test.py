@@ -3,6 +3,7 @@
 import io
 import pickle
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import tfds_folders
 from m3i_jax.data.sources.protocol import NoSplit
 from m3i_jax.data.sources.unreadable import robust
 from tests.drawn_records import NAMES, drawn
@@ -100,6 +102,20 @@ def test_the_test_split_is_the_one_with_labels(home):
     test = source(home / "drawn", "test", classes=("emu", "dog"))
     same(test, records, labels=("emu", "dog"))
     assert test.account.unknown == {"cat": 1} and test.account.labelled == 2
+
+
+def test_a_data_set_without_images_or_records_is_refused(home, monkeypatch):
+    home, _ = home
+    builder = tfds_folders.opened(str(home / "drawn"), None)
+    monkeypatch.setattr(tfds_folders, "opened", lambda *_: builder)
+    monkeypatch.setattr(builder, "as_data_source", lambda split, decoders: [])
+    with pytest.raises(ConfigError, match="the split 'train' of '.*drawn/1.2.0' has no records"):
+        source("drawn")
+    sounds = {"class": library.features.ClassLabel(num_classes=2)}
+    told = SimpleNamespace(info=SimpleNamespace(features=sounds))
+    monkeypatch.setattr(tfds_folders, "opened", lambda *_: told)
+    with pytest.raises(ConfigError, match="'drawn' has no feature of images; there are 'class'"):
+        source("drawn")
 
 
 def test_what_is_not_there_is_a_sentence(home, tmp_path):

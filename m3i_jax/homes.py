@@ -35,8 +35,8 @@ HOMES: dict[str, dict[str, str]] = {
     "towers.teacher": {"?*": "name"},
     "towers.category": {"table": "size"},
     "objective": {
-        "clip siglip mae pixio simmim maskfeat ijepa data2vec milan beit beit_v2 msn ibot dinov2 "
-        "siamese_im table2 mim_global siamese_im_pixel m3i cim siamese_words": "hidden",
+        "clip siglip mae pixio simmim maskfeat ijepa data2vec milan beit beit_v2 cae msn ibot "
+        "dinov2 siamese_im table2 mim_global siamese_im_pixel m3i cim siamese_words": "hidden",
         "moco simclr nnclr densecl dino ibot dinov2 swav table2 cim": "temperature",
         "dino ibot dinov2": "target_temperature",
         "dino": "centring",
@@ -54,14 +54,14 @@ HOMES: dict[str, dict[str, str]] = {
         "moco nnclr densecl swav": "size",
         "pixio simmim": "unit",
         "data2vec": "layers",
-        "cim lejepa visreg": "weight",
+        "cae cim lejepa visreg": "weight",
         "lejepa visreg": "slices",
         "ijepa": "blocks",
         "capi": "asked",
         "cappa": "words",
         "m3i": "category_weight text_weight",
         "classification mixed_classification": "binary",
-        "vq_kd vq_vae beit beit_v2 cim siamese_words": "vocabulary",
+        "vq_kd vq_vae beit beit_v2 cae cim siamese_words": "vocabulary",
     },
     "target": {"ema": "momentum end", "pixels": "normalization", "hog": "cell"},
     "decoders.projector": {

@@ -8,6 +8,7 @@ everything but the key (and scores) static.
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ TRIES = 10  # per block
 # draws, 60 % of it 6 and 14, half of 32x32 8 and 17; what would be left is topped up cell by cell.
 # A fixed number of steps rather than a test for the end costs accelerators no synchronisation.
 BLOCKS = 24
+Draw = Callable[..., Bool[Array, "batch rows columns"]]
 
 
 def count(hidden: float, grid: Grid) -> int:
@@ -247,6 +249,14 @@ def inverse_block(
     lots = jnp.where(visible.reshape(batch, -1), lots, lots & jnp.uint32(2**31 - 1))
     blocks = ~_hide_lowest(lots, count_asked(grid, hidden=hidden, asked=asked))
     return visible, blocks.reshape(batch, 1, h, w)
+
+
+def asked_whole(
+    key: Key[Array, ""], batch: int, grid: Grid, hidden: float, *, draw: Draw
+) -> tuple[Bool[Array, "{batch} rows columns"], Bool[Array, "{batch} 1 rows columns"]]:
+    """The mask that `draw` makes, and all that it hides as one block (docs/methods.md#cae)."""
+    visible = draw(key, batch, grid, hidden)
+    return visible, ~visible[:, None]
 
 
 def count_asked(grid: Grid, *, hidden: float, asked: float) -> int:

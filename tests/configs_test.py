@@ -126,7 +126,7 @@ def test_recipes_and_library_agree_on_what_has_one_dimension():
 # none); big_vision decays matrices only.
 TOKENS = {"cls_token", "pos_embed"}
 EXEMPT = {
-    **dict.fromkeys(("beit", "beit_v2", "data2vec", "feature_distillation"), TOKENS),
+    **dict.fromkeys(("cae", "beit", "beit_v2", "data2vec", "feature_distillation"), TOKENS),
     **dict.fromkeys(("vq_kd", "vq_vae", "cim", "simmim"), TOKENS),
     "imagenet/mixed_classification_vit_b16": TOKENS,
     "finetune/cim": TOKENS,

@@ -127,6 +127,12 @@ PUBLISHED = [
          "crops.scale": (0.6, 1.0), "augment": {}, "encoder.depth": 24, "encoder.width": 1024,
          "encoder.drop_path": 0.2, "decoders.clusters.out": 16384, "decoders.image.depth": 12,
          "optimizer.stretch": 1.25, "target.momentum": 0.999}),
+    ("imagenet/cae_vit_b16", "Chen et al. (2022), section 4 and appendix",
+     IMAGENET | ADAMW | BICUBIC | CLOSED | rates(1.5e-3, end=1e-5) | steps(0.999, 0.05, clip=3.0)
+     | lengths(2048, 1600, 40) | {
+         "crops.scale": (0.08, 1.0), "augment": {}, "objective.weight": 2.0,
+         "encoder.layer_scale": 0.1, "encoder.drop_path": 0.1, "decoders.regressor.depth": 4,
+         "decoders.words.depth": 4}),
     ("imagenet/milan_vit_b16", "zejiangh/MILAN README.md, main_pretrain.py",
      MAE | rates(2.4e-3) | steps(0.95, 0.05) | lengths(4096, 400, 40) | {
          "hidden": 147, "decoders.image.width": 512, "decoders.image.depth": 8,

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "configs"))
 CONFIGS = [name for name in shipped.names() if name.startswith("digit_scenes/")]
 METHODS = {name.removeprefix("digit_scenes/"): (name, {}) for name in CONFIGS} | {
     "siamese_im without unigrad": ("digit_scenes/siamese_im", {"objective.negative_weight": 0.0}),
+    "cae": ("digit_scenes/cae", {"decoders.regressor.out": 64}),  # the width of the encoder
     "cim revdet": ("digit_scenes/cim:revdet", {}),
     "m3i images": ("digit_scenes/m3i:images", {}),
     "m3i without mix": ("digit_scenes/m3i", {"objective.mix": False}),

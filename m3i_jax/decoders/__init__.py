@@ -12,6 +12,7 @@ from m3i_jax.decoders.caption import Caption
 from m3i_jax.decoders.clusters import Clusters
 from m3i_jax.decoders.dalle import DalleDecoder
 from m3i_jax.decoders.dense import DenseHeads
+from m3i_jax.decoders.latent import Latent
 from m3i_jax.decoders.linear import LinearHead, MlpHead
 from m3i_jax.decoders.map_head import MAPHead
 from m3i_jax.decoders.pooling import AttentionPool, Pooled
@@ -31,6 +32,7 @@ _DECODERS = {
     "infill": Infill,
     "prompt": Prompt,
     "predictor": Predictor,
+    "latent": Latent,
     "query": Query,
     "projector": Projector,
     "class_branch": ClassBranch,

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
+from m3i_jax import masks
+from m3i_jax.build import ConfigError
 from m3i_jax.decoders.prototypes import Prototypes
 from m3i_jax.decoders.tokens import absolute, blocks, check_sizes, mask_token, with_class
 from m3i_jax.nn.blocks import check_choice
@@ -19,7 +21,7 @@ from m3i_jax.types import Array, Features, Grid
 
 # What is read: of the context and the queries, which of them are read, and who changes.
 READS = ("all", "both", "context")
-HEADS = ("linear", "prototypes")
+HEADS = ("linear", "prototypes", "none")
 
 
 class Predictor(nn.Module):
@@ -34,7 +36,11 @@ class Predictor(nn.Module):
       reads: "all", c and q are tokens of one sequence; "both", q reads c and q, and c stays as it
         is; or "context", q reads c alone (CAPI).
       norm_in: a layer norm in front of W_in.
-      head: "linear", W_out and b; or "prototypes", cosines with learned directions (`Prototypes`).
+      head: "linear", W_out and b; "prototypes", cosines with learned directions (`Prototypes`); or
+        "none", the norm alone, of a width of `out`.
+      embed: W_in; False passes tokens that have the width already.
+      missing: a feature head that makes the cells that its input lacks (CAE's regressor); they are
+        not asked for, then.
       weight_init: of the blocks, see `ViT`.
       dtype, scan, remat: see `blocks.stack`.  attention: its core, see `attend.CORES`.
     """
@@ -47,6 +53,8 @@ class Predictor(nn.Module):
     reads: Annotated[str, OneOf(*READS)] = "all"
     norm_in: bool = False
     head: Annotated[str, OneOf(*HEADS)] = "linear"
+    embed: bool = True
+    missing: bool = False
     weight_init: WeightInit = "mae"
     dtype: Dtype = "float32"
     scan: bool = True
@@ -61,6 +69,11 @@ class Predictor(nn.Module):
         check_sizes("the predictor", self)
         check_choice("the predictor", "reads", self.reads, READS)
         check_choice("the predictor", "head", self.head, HEADS)
+        if self.head == "none" and self.out != self.width:
+            raise ConfigError(
+                f"the predictor has no head, so its width, {self.width}, is to be that of what it "
+                f"predicts, {self.out}"
+            )
         check_choice("the predictor", "weight_init", self.weight_init, INITS)
 
     @nn.compact
@@ -71,7 +84,7 @@ class Predictor(nn.Module):
         grid: Grid,
         cells: Int[Array, "batch queries"] | None = None,
         train: bool = False,
-    ) -> Float[Array, "batch queries dim"]:
+    ) -> Features | Float[Array, "batch queries dim"]:
         """Predicts some cells.
 
         Args:
@@ -83,24 +96,42 @@ class Predictor(nn.Module):
           train: unused.
 
         Returns:
-          (B, m, out) float32.
+          (B, m, out) float32; as Features in their cells, where these are `missing`.
         """
         dtype, table = jnp.dtype(self.dtype), absolute(grid, self.width)
         batch = x.tokens.shape[0]
         if cells is None:
-            cells = jnp.broadcast_to(jnp.arange(len(table))[None], (batch, len(table)))
+            cells = self._cells(x, batch, grid)
         tokens, first = with_class(x.tokens, x.pooled)
         tokens = LayerNorm(dtype=dtype, name="norm_in")(tokens) if self.norm_in else tokens
-        context = Linear(self.width, dtype=dtype, name="embed")(tokens).astype(jnp.float32)
+        if self.embed:
+            tokens = Linear(self.width, dtype=dtype, name="embed")(tokens)
+        context = tokens.astype(jnp.float32)
         places = table[None] if x.index is None else jnp.take(table, x.index, axis=0, mode="clip")
         context = context + jnp.pad(places, ((0, 0), (first, 0), (0, 0)))
         queries = mask_token(self) + jnp.take(table, cells, axis=0, mode="clip")
         y, count = self._blocks(context, queries, cells < len(table)), cells.shape[1]
         y = LayerNorm(dtype=dtype, name="norm")(y[:, -count:])
+        y = self._head(y, dtype)
+        return Features(tokens=y, index=cells) if self.missing else y
+
+    def _head(self, y, dtype):
+        """What is predicted of queries behind the last norm, (B, m, out) float32."""
+        if self.head == "none":
+            return y.astype(jnp.float32)
         if self.head == "prototypes":
             of = dict(pool="none", lengths=True, dtype=self.dtype, name="prototypes")
             return Prototypes(self.out, **of)(Features(tokens=y))
         return Linear(self.out, dtype=dtype, name="head")(y).astype(jnp.float32)
+
+    def _cells(self, x: Features, batch: int, grid: Grid) -> Int[Array, "{batch} queries"]:
+        """All cells; or those that x lacks, in ascending order."""
+        count = grid[0] * grid[1]
+        every = jnp.broadcast_to(jnp.arange(count, dtype=jnp.int32)[None], (batch, count))
+        if not self.missing or x.index is None:
+            return every
+        there = (every[:, :, None] == x.index[:, None]).any(-1)
+        return masks.indices(~there.reshape(batch, *grid), count - x.index.shape[1])
 
     def _blocks(
         self,

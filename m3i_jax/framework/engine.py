@@ -107,6 +107,9 @@ def prepare(
     for name, code in method.encoded.items():
         if code.mask is None:
             continue
+        if code.mask.rest_of is not None:
+            visible[name] = ~visible[code.mask.rest_of]
+            continue
         # Codes that look alike share the mask, so that they share the pass, too (`passes`).
         place = (code.encoder.tower, code.view, code.mask)
         if place not in drawn:

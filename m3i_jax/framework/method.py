@@ -28,6 +28,7 @@ class Masking(NamedTuple):
     blocks: how many blocks of hidden cells it draws beside, which terms ask for one by one: `draw`
       gives (visible, (B, blocks, h, w) bool).
     most: (grid) -> cells of a block at most.
+    rest_of: a code before this, what is hidden from which is what is visible here.
     varies: whether images differ in it: `exact` is a mean then, and cells cannot be dropped.
     """
 
@@ -38,6 +39,7 @@ class Masking(NamedTuple):
     blocks: int = 0
     most: Callable[[Grid], int] | None = None
     varies: bool = False
+    rest_of: str | None = None
 
     # A tuple compares functions by identity: two masks of one factory would differ, and codes that
     # see the same would be encoded twice.
@@ -54,6 +56,12 @@ class Masking(NamedTuple):
     def count(self, grid: Grid) -> int:
         """Number of visible cells in every image."""
         return grid[0] * grid[1] - self.exact(self.hidden, grid)
+
+
+def rest(mask: Masking, of: str) -> Masking:
+    """A mask that shows what `mask` hides from code `of` (docs/methods.md#cae)."""
+    exact = lambda hidden, grid: grid[0] * grid[1] - mask.exact(mask.hidden, grid)  # noqa: E731
+    return Masking(mask.draw, 1.0 - mask.hidden, exact=exact, rest_of=of)
 
 
 class Code(NamedTuple):

@@ -92,6 +92,8 @@ def _code(
     mask, encoder = code.mask, code.encoder
     if isinstance(mask, Masking) and mask.guide is not None:
         mask = mask._replace(guide=guides[mask.guide])
+    if isinstance(mask, Masking) and mask.rest_of is not None:
+        mask = mask._replace(rest_of=at(mask.rest_of))
     if names := {slot.name: apart[slot.name] for slot in encoder.slots if slot.name in apart}:
         encoder = framework.renamed(encoder, names)
     asked = code.asked and at(code.asked)

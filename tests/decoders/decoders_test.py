@@ -15,6 +15,7 @@ def test_names():
         "dalle_decoder",
         "dense_heads",
         "infill",
+        "latent",
         "linear",
         "map_head",
         "mlp",

@@ -41,6 +41,17 @@ def test_what_is_no_cell_has_no_influence_and_what_is_given_has(reads):
     assert beside < 2e-6 if reads == "context" else beside > 1e-4
 
 
+def test_as_a_head_it_makes_the_cells_that_are_missing(key):
+    block = dict(name="predictor", out=16, width=16, depth=1, heads=2, embed=False)
+    module = decoders.create(block | dict(head="none", missing=True))
+    x = Features(jnp.ones((2, 3, 16)), index=jnp.array([[0, 3, 6], [5, 6, 7]], jnp.int32))
+    made = module.init_with_output(key, x, grid=GRID)[0]
+    np.testing.assert_array_equal(made.index, [[1, 2, 4, 5, 7], [0, 1, 2, 3, 4]])
+    assert made.tokens.shape == (2, 5, 16)
+    with pytest.raises(ConfigError, match="its width, 16, is to be that of what it predicts, 8"):
+        decoders.create(block | dict(out=8, head="none"))
+
+
 def test_an_unknown_reader_is_refused():
     with pytest.raises(ConfigError, match="'al'"):
         decoders.create(dict(name="predictor", reads="al"), out=4)

@@ -9,7 +9,7 @@ import numpy as np
 import optimizers64 as optimizers
 import torch
 import torch.nn.functional as F
-from replay64 import replay
+from replay64 import nested, replay, tensors
 
 from m3i_jax import masks
 from m3i_jax.framework.keys import named
@@ -177,14 +177,19 @@ def test_ijepa_is_that_of_its_paper(play, same):
     same(played, replay(played, ijepa(played), adamw, momentum=momentum))
 
 
-def crossed(p, context, queries, heads=2):
-    """Blocks in which queries (m, D) read the context (n, D) alone, which no block changes."""
+def crossed(p, context, queries, heads=2, both=False):
+    """Blocks in which queries (m, D) read the context (n, D), which no block changes.
+
+    both: and each other.
+    """
     split = lambda z: z.unflatten(-1, (3, heads, -1)).permute(1, 2, 0, 3)  # noqa: E731
     x = queries
     for i in range(p["norm1"]["scale"].shape[0]):
         layer = net.at_depth(p, i)
-        q = split(net.linear(layer["attn"]["qkv"], net.layer_norm(layer["norm1"], x, 1e-6)))[0]
-        _, k, v = split(net.linear(layer["attn"]["qkv"], context))
+        own = net.layer_norm(layer["norm1"], x, 1e-6)
+        q = split(net.linear(layer["attn"]["qkv"], own))[0]
+        given = torch.cat([context, own]) if both else context
+        _, k, v = split(net.linear(layer["attn"]["qkv"], given))
         y = F.scaled_dot_product_attention(q, k, v).permute(1, 0, 2).flatten(1)
         x = x + net.linear(layer["attn"]["proj"], y)
         y = net.linear(layer["mlp"]["fc1"], net.layer_norm(layer["norm2"], x, 1e-6))
@@ -220,6 +225,57 @@ def capi(played):
         return sum(found) / 8 + clusters, slots
 
     return loss
+
+
+def cae(played):
+    """CAE (Chen et al. 2022): tokens of hidden patches, by latents that are to be the encoder's."""
+    seen = drawn(played, lambda key: masks.blockwise(key, 8, (4, 4), 0.5), name="z")
+
+    def loss(params, ema, slots, batch, online, average):
+        visible, images = next(seen), net.images(batch.images["a"])
+        heads, table = params["decoders"], {w: net.sincos((4, 4), w)[1:] for w in (16, 32)}
+        x = tower(params["encoders"]["image"], images, visible, classed=True)
+        y = tower(params["encoders"]["image"], images, ~visible).detach()
+        tokens = nested(tensors(slots))
+        frozen = tokens["frozen"]["tokenizer"]
+        z = tower(frozen["encoders"]["tokenizer"], images, np.ones_like(visible))
+        neck = frozen["decoders"]["bottleneck"]
+        z = net.unit(net.linear(neck["fc2"], net.linear(neck["fc1"], z).tanh()))
+        words, found = (z @ tokens["codebook"]["words"].T).argmax(-1), []
+        for i in range(8):
+            at, cells = (torch.tensor(np.flatnonzero(m)) for m in (visible[i], ~visible[i]))
+            p = heads["regressor"]
+            given = torch.cat([x[i, :1], x[i, 1:] + table[32][at]])
+            latent = crossed(p["blocks"], given, p["mask_token"][0] + table[32][cells], both=True)
+            latent = net.layer_norm(p["norm"], latent, 1e-6)
+            p = heads["words"]
+            h = (net.linear(p["embed"], latent) + table[16][cells])[None]
+            h = net.blocks(p["blocks"], h, heads=2, eps=1e-6, activation=F.gelu)
+            h = net.linear(p["head"], net.layer_norm(p["norm"], h[0], 1e-6))
+            found.append(F.cross_entropy(h, words[i, cells]) + 2 * F.mse_loss(latent, y[i]))
+        return sum(found) / 8, slots
+
+    return loss
+
+
+def test_cae_is_that_of_its_paper(play, same):
+    """With tokens of a small tokenizer in place of DALL-E's, without LayerScale."""
+    own = dict(name="predictor", out=32, width=32, depth=2, heads=2, reads="both", embed=False)
+    words = dict(name="latent", width=16, depth=1, heads=2, input="regressor")
+    neck = dict(name="mlp", hidden=24, out=8, norm="none", activation="tanh", pool="none")
+    changes = {
+        "objective.tokenizer": "vq", "encoder.layer_scale": None, "encoder.drop_path": 0.0,
+        "towers.tokenizer": dict(name="vit_nano", patch=8, width=32, depth=1, heads=2),
+        "decoders.regressor": dict(own, head="none", missing=True), "decoders.words": words,
+        "decoders.bottleneck": dict(neck, unit_norm=True, input="tokenizer"),
+    }  # fmt: skip
+    played = play("imagenet/cae_vit_b16", **AVERAGE, **changes)
+    rate = optimizers.cosine(peak=1.5e-3, total=played.run.total, warmup=80, end=1e-5, top=79)
+    adamw = optimizers.AdamW(
+        rate, played.moments, b1=0.9, b2=0.999, decay=0.05, clip=3.0,
+        decays=lambda p: not one_dimensional(p) and "cls_token" not in p,
+    )  # fmt: skip
+    same(played, replay(played, cae(played), adamw, momentum=lambda t: 0.9))
 
 
 class Scaled(optimizers.AdamW):

@@ -6,6 +6,7 @@ import pytest
 
 from m3i_jax import methods
 from m3i_jax.build import ConfigError
+from m3i_jax.methods import compose
 
 
 def test_mae_scores_hidden_pixels_only():
@@ -28,6 +29,14 @@ def test_maskfeat_hides_78_of_196_and_asks_108_numbers_of_a_patch():
         ConfigError, match="cells of 8 pixels, of which the patches of tower 'image', 4"
     ):
         method.codes["y"].encoder.width({"image": SimpleNamespace(patch=4)})
+
+
+def test_cae_encodes_what_it_hides_by_itself():
+    method = methods.cae()
+    hidden, rest = method.codes["z"].mask, method.codes["y"].mask
+    assert hidden.count((14, 14)) == rest.count((14, 14)) == 98 and rest.rest_of == "z"
+    both = compose.combine({"cae": method, "mae": methods.mae()})
+    assert both.codes["cae/y"].mask.rest_of == "cae/z"
 
 
 def test_beit_hides_75_of_196_and_data2vec_120():

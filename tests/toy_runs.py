@@ -150,7 +150,7 @@ NEEDS = {
     "simmim": {"encoder.patch": 8, "objective.unit": 1},
     "pixio": {"encoder.patch": 8, "objective.unit": 1},
     "ijepa": {"encoder.patch": 8},
-    "capi": {"encoder.patch": 8},
+    "capi": {"encoder.patch": 8, "objective.hidden": 0.5},  # two cells to choose from
     "cappa": {"decoders.caption.parallel": 0.25},
     "maskfeat": {"optimizer.lr": 0.01},
 }

@@ -8,6 +8,6 @@ from m3i_jax.configs import recipes
 
 def get_config():
     return recipes.with_small_crops(
-        objective=dict(name="lejepa", local=2, weight=0.05, slices=256),
+        objective=dict(name="lejepa", local=2, weight=0.05, slices=64),
         decoders=dict(projector=dict(recipes.MLP, layers=3, pool="class")),
     )

@@ -192,12 +192,7 @@ def uneven(
 
 
 def multiblock(
-    key: Key[Array, ""],
-    batch: int,
-    grid: Grid,
-    hidden: float,
-    *,
-    blocks: int = 4,
+    key: Key[Array, ""], batch: int, grid: Grid, hidden: float, *, blocks: int = 4
 ) -> tuple[Bool[Array, "{batch} rows columns"], Bool[Array, "{batch} {blocks} rows columns"]]:
     """I-JEPA's context, and blocks that are predicted from it, one by one.
 

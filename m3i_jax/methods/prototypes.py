@@ -167,11 +167,10 @@ def dinov2(
     how = how if sinkhorn else fw.centring(temperature=target_temperature)
     target, x = target or fw.ema(heads=HEADS, momentum=0.992), fw.online(heads=HEADS)
     own, y = (fw.online(heads=OWN), target.again(OWN)) if untied else (x, target)
-    draw = partial(masks.uneven, spread=spread, least=4, strata=True)
-    mask, y = Masking(draw, hidden, varies=True), fw.assigned(y, tokens=how)
+    mask = Masking(partial(masks.uneven, spread=spread, least=4, strata=True), hidden, varies=True)
     return _all_of(
         _every_crop(fw.pooled_only(x), fw.assigned(target, how), local, predict(), mask),
-        _hidden_patches(own, y, predict(dense=True), mask, alone=True),
+        _hidden_patches(own, fw.assigned(y, tokens=how), predict(dense=True), mask, alone=True),
         _kept_apart(fw.pooled_only(fw.online()), fw.koleo(group=koleo_group), mask, koleo),
         *([_anchored(fw.online(), fw.frozen(), mask, gram)] if gram else []),
     )

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 # What a process imports takes longer than a toy run: one imports it, and is forked for each.
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["m3i_jax.training.session", "m3i_jax.evaluation.monitor"])
-STEPS, SAVE, MEASURE = 600, 20, 15
+STEPS, SAVE, MEASURE = 400, 20, 15
 CONFIG = [
     "--config=digit_scenes/moco", f"--config.duration={STEPS} steps", "--config.warmup=2 steps",
     "--config.image=16", "--config.batch=8", "--config.data.length=200", "--config.threads=1",

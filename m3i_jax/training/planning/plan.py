@@ -1,6 +1,7 @@
 """What a run would be, from its config alone: shapes are checked, nothing is allocated."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +42,7 @@ def plan(config: Config) -> str:
         *(f"  {name:<18} {_megabytes(size)}" for name, size in of_state(run).items()),
         f"  {'activations':<18} {_megabytes(rows * activations.per_image(run))}"
         f"  kept for the backward pass of {rows:g} images",
+        *_split(run),
         f"logged: {', '.join(sorted(metrics))}",
     ]
     return "\n".join(lines)
@@ -104,6 +106,32 @@ def _per_device(tree: Any, split: Any) -> int:
         lambda x, s: math.prod(s.shard_shape(x.shape)) * np.dtype(x.dtype).itemsize, tree, split
     )
     return sum(jax.tree.leaves(sizes))
+
+
+def _split(run: Run) -> list[str]:
+    """How parameters lie on the mesh, layers of a kind on one line; nothing where all are whole."""
+    found: dict[tuple[str, str], int] = {}
+    leaves = trees.named_leaves(run.abstract.params)
+    for (path, leaf), (_, where) in zip(
+        leaves, trees.named_leaves(run.shardings.params), strict=True
+    ):
+        axes = [axis if isinstance(axis, str) or axis is None else "+".join(axis)
+                for axis in where.spec]  # fmt: skip
+        axes += [None] * (leaf.ndim - len(axes))
+        if any(axes):
+            shape = " x ".join(
+                f"{n} over {a}" if a else f"{n}" for n, a in zip(leaf.shape, axes, strict=True)
+            )
+            kind = re.sub(r"(?<=[/_])\d+", "*", path), shape
+            found[kind] = found.get(kind, 0) + 1
+    if not found:
+        return []
+    rest = len(leaves) - sum(found.values())
+    rows = [
+        f"  {path:<48} {shape}{f'   {count} times' if count > 1 else ''}"
+        for (path, shape), count in found.items()
+    ]
+    return ["split over devices", *rows, f"  whole on every device: {rest} others"]
 
 
 def _megabytes(count: int) -> str:

@@ -1,7 +1,8 @@
-"""The training step's equivalents in plain torch and in Hugging Face transformers, run eagerly.
+"""The training step's equivalents in plain torch and in Hugging Face transformers.
 
-Both do forward, backward, clipping and AdamW of a ViT classifier or of a masked autoencoder, at
-the sizes of a config. Their images are float arrays, normalised beforehand; ours start from uint8.
+"torch" and "hf" are run eagerly, "compiled" is "torch" through torch.compile. All do forward,
+backward, clipping and AdamW of a ViT classifier or of a masked autoencoder, at the sizes of a
+config. Their images are float arrays, normalised beforehand; ours start from uint8.
 """
 
 import importlib
@@ -17,8 +18,12 @@ from m3i_jax.build import ConfigError
 from m3i_jax.training.config import Config
 
 ROWS = ("classification", "mae")
-NEEDS = {"torch": ("torch",), "hf": ("torch", "transformers")}
-MODELS = {"torch": "torch_vit", "hf": "hf_vit"}  # files beside this one; they import torch
+NEEDS = {"torch": ("torch",), "compiled": ("torch",), "hf": ("torch", "transformers")}
+MODELS = {
+    "torch": "torch_vit",
+    "compiled": "torch_vit",
+    "hf": "hf_vit",
+}  # files beside this one; they import torch
 
 
 class Sizes(NamedTuple):
@@ -40,10 +45,10 @@ class Sizes(NamedTuple):
 
 
 class Peer(NamedTuple):
-    """A peer: its step() -> loss is done when it returns."""
+    """A peer: its step() -> loss, a tensor that may still be computed."""
 
     name: str
-    step: Callable[[], float]
+    step: Callable[[], Any]
     parameters: int
     versions: dict[str, str]
 
@@ -99,13 +104,14 @@ def sizes(config: Config) -> Sizes:
 
 
 def build(kind: str, config: Config, *, dtype: str, threads: int, device: str) -> Peer:
-    """The peer with its data and optimiser."""
+    """The peer with its data and optimiser; `kind` "compiled" is "torch" through torch.compile."""
     import torch
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     size, models = sizes(config), importlib.import_module(MODELS[kind])
     model = (models.Mae if size.row == "mae" else models.Classifier)(size).to(device).train()
+    run = torch.compile(model) if kind == "compiled" else model
     rng = np.random.default_rng(0)
     shape = (size.batch, 3, size.image, size.image)
     images = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(device)
@@ -115,15 +121,15 @@ def build(kind: str, config: Config, *, dtype: str, threads: int, device: str) -
     )
     clip = config.optimizer.get("clip")
 
-    def step() -> float:
+    def step() -> Any:
         with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
-            loss = model(images) if size.row == "mae" else model(images, labels)
+            loss = run(images) if size.row == "mae" else run(images, labels)
         loss.backward()
         if clip is not None:
             torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return float(loss.detach())
+        return loss.detach()
 
     parameters = sum(p.numel() for p in model.parameters())
     versions = {name: importlib.import_module(name).__version__ for name in NEEDS[kind]}

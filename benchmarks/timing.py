@@ -1,11 +1,14 @@
 """What is timed, and how: interleaved rounds, by the clock and by processor time."""
 
+import collections
 import math
 import os
+import pathlib
 import platform
 import resource
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -23,6 +26,7 @@ PRODUCTS = {
 }
 LEAST = 0.1  # seconds that one measurement of a product takes at least
 CALLS = 300  # of the empty step
+PROFILED = 3  # steps
 
 
 class Case(NamedTuple):
@@ -126,6 +130,28 @@ class Step:
             self.leaves, metrics = self.advance(self.leaves, self.batch)
             self.calls.append(time.perf_counter() - before)
         return float(metrics["train/loss"])
+
+
+def dearest(step: Step, count: int) -> list[dict[str, Any]]:
+    """The operations of the compiled program that take longest: ms and calls of a step, name."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = jax.profiler.ProfileOptions()
+        options.python_tracer_level = 0
+        with jax.profiler.trace(folder, profiler_options=options):
+            step(PROFILED)
+        (file,) = pathlib.Path(folder).rglob("*.xplane.pb")
+        planes = list(jax.profiler.ProfileData.from_file(str(file)).planes)
+    ms, times = collections.Counter(), collections.Counter()
+    for plane in planes:
+        for line in plane.lines:
+            # Kernels of an accelerator; on a CPU what XLA's pool runs.
+            if not ("Stream" in line.name or line.name == "XLA Ops" or "XLAEigen" in line.name):
+                continue
+            for event in line.events:
+                if "ThunkExecutor" not in event.name:
+                    ms[event.name] += 1e-6 * event.duration_ns / PROFILED
+                    times[event.name] += 1 / PROFILED
+    return [{"name": n, "ms": value, "times": times[n]} for n, value in ms.most_common(count)]
 
 
 def empty_call(run: Run, batch: Any) -> float:

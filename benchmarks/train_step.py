@@ -35,9 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if importlib.util.find_spec("ml_collections") is None:
         sys.modules["ml_collections"] = stand_in()
     from m3i_jax.build import ConfigError
+    from m3i_jax.commands import _memory as memory
 
+    kept = not given.memory_back and memory.keep()
     try:
-        report = measure(given)
+        report = measure(given) | {"memory_kept": kept}
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -59,7 +61,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--steps", type=int, default=2, help="per round (default 2)")
     add("--rounds", type=int, default=5, help="to time (default 5)")
     add("--core", type=int, help="pin the process to this core: one thread for everything")
-    add("--vs", choices=("torch", "hf"), help="time the peer in the same rounds")
+    add("--vs", choices=("torch", "compiled", "hf"), help="time the peer in the same rounds")
+    add("--profile", type=int, metavar="N", help="also the N dearest operations of a step")
+    add("--memory-back", action="store_true", help="do not keep a step's memory, as m3i does")
     add("--torch-dtype", choices=("float32", "bfloat16"), help="of the peer; default: ours")
     add("--json", metavar="FILE", help="also write the figures there")
     given = parser.parse_args(argv)
@@ -175,7 +179,9 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     if given.vs:
         dtype, on = given.torch_dtype or config.dtype, "cpu" if cpu else "cuda"
         peer = peers.build(given.vs, config, dtype=dtype, threads=timing.cores(), device=on)
-        cases["peer"] = timing.Case(lambda: [peer.step() for _ in range(given.steps)], images)
+        cases["peer"] = timing.Case(
+            lambda: float([peer.step() for _ in range(given.steps)][-1]), images
+        )
         report["peer"] = {"dtype": dtype, **peer._replace(step=None)._asdict()}
     products = timing.products(config.dtype, cpu=cpu)
     rates = timing.interleaved(cases | products, rounds=given.rounds)
@@ -185,6 +191,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "step": 1e3 * statistics.median(step.calls[1:]),
         "leaves": len(step.leaves),
     }
+    if given.profile:
+        report["operations"] = timing.dearest(step, given.profile)
     return report | {"load": {"before": load, "after": os.getloadavg()}}
 
 
@@ -236,7 +244,9 @@ def text(report: dict[str, Any]) -> str:
         f"and {seconds['compile'][clock]:.1f} to compile",
         f"{'host per call':<22} {host['empty']:>9.3f} ms with nothing to compute "
         f"({host['leaves']} leaves); {host['step']:.3f} ms in front of the step",
-        "peak MiB               " + ", ".join(f"{name} {v:.0f}" for name, v in peak.items()),
+        "peak MiB               "
+        + ", ".join(f"{name} {v:.0f}" for name, v in peak.items())
+        + ("; what a step has had is kept" if report["memory_kept"] else ""),
     ]
     if "peer" in report:
         peer = report["peer"]
@@ -244,6 +254,8 @@ def text(report: dict[str, Any]) -> str:
         lines.append(f"peer: {peer['name']} {peer['dtype']} ({versions})")
         lines.append(row("its images/s", "peer_images_per_second"))
         lines.append(row("ours over its", "ratio_to_peer"))
+    lines += ["{ms:9.2f} ms {times:5.0f} x  {name}".format(**row) for row in report["operations"]] \
+        if "operations" in report else []  # fmt: skip
     return "\n".join(lines)
 
 

@@ -137,3 +137,59 @@ def test_sources_are_opened():
     done = benchmark("--records", "40", "--source", "arrays", program="sources")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("ms a record") == 2
+
+
+@pytest.fixture
+def accelerator(monkeypatch):
+    """The program of all parts, as a module."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import accelerator
+
+    return accelerator
+
+
+def test_parts_of_the_accelerators_program_end_apart(accelerator):
+    """One that fails, one that takes too long and one without its peer cost the others nothing."""
+    part, asked = accelerator.Part("train_step", ("--vs=compiled",), (), 60), []
+    end = accelerator.time.monotonic() + 100
+
+    def failing(command, **_):
+        asked.append(command)
+        peerless = "--vs=compiled" not in command
+        sentence = "no memory" if peerless else "--vs compiled needs torch, which is not installed"
+        return subprocess.CompletedProcess(command, 1, "", f"Traceback\n{sentence}\n")
+
+    def endless(command, *, timeout, **_):
+        assert timeout <= 60
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    assert accelerator.one(part, False, end, run=failing)["status"] == "ended with 1: no memory"
+    assert len(asked) == 2  # again without the peer that is not there
+    assert accelerator.one(part, False, end, run=endless)["status"] == "not done in 60 s"
+    late = accelerator.one(part, False, end - 90, run=failing)
+    assert late["status"] == "no time was left" and "no time was left" in accelerator.table(
+        {"a": late}
+    )
+
+
+def test_every_part_of_the_accelerators_program_can_be_assembled(accelerator):
+    import jax
+    import train_step
+
+    from m3i_jax.training import assemble
+
+    for part in accelerator.PARTS.values():
+        if part.program == "train_step":
+            for words in (part.words, part.toy):
+                config = train_step.configure(train_step.arguments(words))
+                assemble.check(config, devices=jax.devices()[:1])
+
+
+def test_a_toy_step_and_its_dearest_operations_are_a_table(tmp_path):
+    file = tmp_path / "figures.json"
+    done = benchmark("--toy", "--only=mae", f"--json={file}", program="accelerator")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(file.read_text())
+    assert found["mae"]["status"] == found["profile"]["status"] == "done"
+    assert found["profile"]["of"] == "mae" and found["profile"]["report"]["operations"][0]["ms"] > 0
+    assert "| mae, batch 4, float32 |" in done.stdout and "dearest operations" in done.stdout

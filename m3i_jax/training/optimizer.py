@@ -46,7 +46,7 @@ SCHEDULES: dict[str, Callable[..., schedules.Schedule]] = {
     "milestones": schedules.warmup_milestones,
 }
 STEPS = ("params", "batch", "total", "warmup")  # what the program says, and no config
-CLIPS = {"all": optax.clip_by_global_norm, "leaf": transforms.clip_each}
+CLIPS = {"all": transforms.clip_all, "leaf": transforms.clip_each}
 
 
 class Optimizer(NamedTuple):

@@ -245,13 +245,14 @@ def points(run, rate, decay):
     """Rate and decay of the engine's optimiser at five points of its run are those expected."""
     state = jax.device_get(run.create())
     path = "encoders/image/patch_embed/kernel"
-    still, update = jax.tree.map(np.zeros_like, state.params), jax.jit(run.optimizer.update)
+    made = run.of_length(run.total, run.warmup)
+    still, update = jax.tree.map(np.zeros_like, state.params), jax.jit(made.optimizer.update)
     leaf = lambda tree: np.float64(dict(trees.named_leaves(tree))[path])  # noqa: E731
     for step in (round(share * (run.total - 1)) for share in (0.01, 0.25, 0.5, 0.75, 1)):
         at = lambda x, step=step: np.full_like(x, step) if x.dtype.kind == "i" else x  # noqa: E731
         changes, _ = update(still, jax.tree.map(at, state.optimizer), state.params)
         found, theta = leaf(changes), leaf(state.params)
-        np.testing.assert_allclose(run.schedule(step), rate(step), rtol=2e-6)
+        np.testing.assert_allclose(made.schedule(step), rate(step), rtol=2e-6)
         np.testing.assert_allclose(found, -rate(step) * decay(step) * theta, rtol=3e-6)
 
 

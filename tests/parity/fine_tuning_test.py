@@ -155,7 +155,8 @@ def test_a_recipe_moves_parameters_as_its_program_does(name):
     # The first step, the middle and the end of the warm-up, the middle of the cosine, the last.
     warmup = of_rates["warmup"] * PER_EPOCH
     points = {0, warmup // 2, warmup, (warmup + total) // 2, total - 1}
-    update, state, now = jax.jit(run.optimizer.update), run.optimizer.init(params), params
+    optimizer = run.of_length(run.total, run.warmup).optimizer
+    update, state, now = jax.jit(optimizer.update), optimizer.init(params), params
     for step, right in enumerate(wanted):
         before = now
         changes, state = update(gradients(params, step), state, now)

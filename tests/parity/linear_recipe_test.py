@@ -62,13 +62,14 @@ def batches():
 
 
 def ours(run, state):
+    made = run.of_length(run.total, run.warmup)
     step = jax.jit(
         make_step(
             network=run.network,
             method=run.method,
             weighting=run.weighting,
-            optimizer=run.optimizer,
-            schedule=run.schedule,
+            optimizer=made.optimizer,
+            schedule=made.schedule,
             augment=run.augment,
             seed=0,
             total=run.total,
@@ -99,7 +100,7 @@ def theirs(model, run, state):
         with torch.no_grad():
             for leaf, v, g in zip((w, b), memory, (grads[0] * ratio, grads[1]), strict=True):
                 v.mul_(0.9).add_(g)
-                leaf -= float(run.schedule(number)) * v
+                leaf -= float(run.of_length(run.total, run.warmup).schedule(number)) * v
     return w.detach().numpy(), b.detach().numpy(), norm
 
 

@@ -15,6 +15,7 @@ def get_config():
         batch=16384,
         duration="500000 steps",
         warmup="50000 steps",
+        epoch_size=0,
         crops=dict(scale=(0.6, 1.0), flip=0.5),
         augment=dict(),
         encoder=dict(

@@ -15,7 +15,7 @@ def get_config():
         batch=8192,
         duration="366500 steps",
         warmup="10000 steps",
-        **recipes.YFCC,
+        **recipes.YFCC | {"epoch_size": 0},
         crops=dict(scale=(1.0, 1.0), flip=0.0, interpolation="bilinear"),
         augment=dict(),
         encoder=dict(

@@ -113,8 +113,9 @@ def defined(module):
 
 
 def drawn(module):
-    """The functions that draw something: their key comes first."""
-    return {n: fn for n, fn in defined(module).items() if "key" in inspect.signature(fn).parameters}
+    """{name: function} of the public functions that draw something: their key comes first."""
+    public = {name: getattr(module, name) for name in module.__all__}
+    return {n: fn for n, fn in public.items() if "key" in inspect.signature(fn).parameters}
 
 
 def test_what_comes_from_a_paper_says_which():

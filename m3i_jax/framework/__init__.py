@@ -11,10 +11,8 @@ from m3i_jax.framework.codes import (
     Slot,
     ema,
     frozen,
-    hog,
     momentum_at,
     online,
-    pixels,
     renamed,
     stopped,
     then,
@@ -27,6 +25,7 @@ from m3i_jax.framework.corruption import (
     erased,
     replaced,
 )
+from m3i_jax.framework.descriptors import hog, pixels
 from m3i_jax.framework.distributions import (
     Distribution,
     Regularizer,

@@ -8,7 +8,7 @@ import pytest
 from m3i_jax import framework as fw
 from m3i_jax import methods
 from m3i_jax.analysis import predictions
-from m3i_jax.framework.codes import PIXELS
+from m3i_jax.framework.descriptors import PIXELS
 from m3i_jax.framework.scoring import Prepared
 from m3i_jax.networks import Tower
 from m3i_jax.types import View

@@ -1,4 +1,4 @@
-"""Encoders: moving averages by hand, pixels as patches, wrappers that keep what they wrap."""
+"""Encoders: moving averages by hand, wrappers that keep what they wrap."""
 
 import jax
 import jax.numpy as jnp
@@ -99,16 +99,6 @@ def test_a_teachers_class_token_is_the_first_of_its_tokens(toy, views, key):
     assert whole.attention is not None, "a guide for masks still finds the attention"
     with pytest.raises(ValueError, match="tower 'image' has no class token"):
         fw.frozen("image", class_token=True).apply(encoder_input(toy, views["a"], states=states))
-
-
-def test_pixels_are_the_patches_of_the_image(toy, views):
-    encoder = fw.pixels(normalization="raw")
-    features, _ = encoder.apply(encoder_input(toy, views["a"]))
-    image = np.asarray(views["a"].data)
-    np.testing.assert_array_equal(features.tokens[1, 6].reshape(2, 2, 3), image[1, 2:4, 4:6])
-    assert encoder.width(toy.towers) == 12
-    with pytest.raises(ValueError, match="patch, raw, window, window47, not 'pathc'"):
-        fw.pixels(normalization="pathc")
 
 
 def test_stopped_codes_send_no_gradient(toy, views, key):

@@ -36,6 +36,7 @@ def steps(b2, decay, *, clip=None):
 
 
 MAE = IMAGENET | ADAMW | BICUBIC | {"crops.scale": (0.2, 1.0), "augment": {}}
+DRAWN = {"encoder.weight_init": "deit"}  # a normal of .02, cut off where it never is
 CLOSED = {"optimizer.schedule.closed": True}  # np.linspace(0, peak, steps) in unilm's utils.py
 BEIT = IMAGENET | ADAMW | BICUBIC | {
     "encoder.relative_bias": "shared", "encoder.positions": "none", "encoder.qkv_bias": "qv",
@@ -119,14 +120,17 @@ PUBLISHED = [
     ("imagenet/pixio_vit_b16", "lightly-ai/lightly benchmarks/imagenet/vitb16/pixio.py",
      ADAMW | BICUBIC | rates(1.5e-4) | steps(0.95, 0.05) | lengths(256, 100, 40) | {
          "image": 256, "crops.scale": (0.2, 1.0), "augment": {}, "hidden": 192,
+         "encoder.positions": "sincos",
          "objective.unit": 4, "decoders.image.width": 512, "decoders.image.depth": 32,
          "target.normalization": "patch"}),
     ("imagenet/capi_vit_l14", "facebookresearch/capi default_pretrain_config.yaml",
-     IMAGENET | ADAMW | BICUBIC | rates(1e-3) | steps(0.95, 0.1) | {
-         "batch": 16384, "duration": "500000 steps", "warmup": "50000 steps", "hidden": 166,
+     IMAGENET | ADAMW | BICUBIC | CLOSED | rates(1e-3) | steps(0.95, 0.1) | {
+         "epoch_size": 0, "batch": 16384, "duration": "500000 steps",
+         "warmup": "50000 steps", "hidden": 166,
          "crops.scale": (0.6, 1.0), "augment": {}, "encoder.depth": 24, "encoder.width": 1024,
-         "encoder.drop_path": 0.2, "decoders.clusters.out": 16384, "decoders.image.depth": 12,
-         "optimizer.stretch": 1.25, "target.momentum": 0.999}),
+         "encoder.drop_path": 0.2, "encoder.drop_path_schedule": "uniform",
+         "decoders.clusters.out": 16384, "decoders.image.depth": 12,
+         "optimizer.stretch": (50_000 + 450_000 / 0.8) / 500_000, "target.momentum": 0.999}),
     ("imagenet/cae_vit_b16", "Chen et al. (2022), section 4 and appendix",
      IMAGENET | ADAMW | BICUBIC | CLOSED | rates(1.5e-3, end=1e-5) | steps(0.999, 0.05, clip=3.0)
      | lengths(2048, 1600, 40) | {
@@ -299,17 +303,18 @@ PUBLISHED = [
     ("yfcc/siglip_vit_b16", "google-research/big_vision inception_crop", BILINEAR),
     ("yfcc/cappa_vit_b16", "google-research/big_vision configs/proj/cappa/pretrain.py",
      ADAMW | BILINEAR | rates(1e-3) | steps(0.999, 0.1, clip=1.0) | {
-         "batch": 8192, "duration": "366500 steps", "warmup": "10000 steps", "augment": {},
+         "crops.scale": (1.0, 1.0), "crops.ratio": (0.05, 20.0), "augment": {},
+         "batch": 8192, "duration": "366500 steps", "warmup": "10000 steps",
          "objective.words": 32000, "captions.length": 64, "decoders.caption.depth": 6,
          "decoders.caption.parallel": 0.75, "encoder.positions": "learned"}),
-    ("imagenet/dino_vit_s16", "facebookresearch/dino main_dino.py", BICUBIC),
-    ("imagenet/ibot_vit_s16", "bytedance/ibot main_ibot.py", BICUBIC),
-    ("imagenet/dinov2_vit_l16", "facebookresearch/dinov2 vitl16_short.yaml", BICUBIC),
+    ("imagenet/dino_vit_s16", "facebookresearch/dino main_dino.py", BICUBIC | DRAWN),
+    ("imagenet/ibot_vit_s16", "bytedance/ibot main_ibot.py", BICUBIC | DRAWN),
+    ("imagenet/dinov2_vit_l16", "facebookresearch/dinov2 vitl16_short.yaml", BICUBIC | DRAWN),
     ("imagenet/barlow_twins_resnet50", "facebookresearch/barlowtwins main.py", BICUBIC),
     ("imagenet/simsiam_resnet50", "facebookresearch/simsiam main_simsiam.py", BILINEAR),
     ("imagenet/vicreg_resnet50", "facebookresearch/vicreg augmentations.py", BICUBIC),
     *[(f"imagenet/{name}_vit_s16", "lightly-ai/lightly benchmarks/imagenet/vitb16",
-       IMAGENET | ADAMW | BICUBIC | rates(rate, start=rate / 100, end=rate / 1000)
+       IMAGENET | ADAMW | BICUBIC | DRAWN | rates(rate, start=rate / 100, end=rate / 1000)
        | lengths(256, 100, 1) | steps(0.999, 0.05) | {
            "crops.scale": (0.3, 1.0), "crops.local_scale": (0.05, 0.3), "crops.local_size": 96,
            "encoder.drop_path": 0.1, "encoder.positions": "learned", "objective.local": 6,
@@ -317,7 +322,8 @@ PUBLISHED = [
            "augment.a.blur": 0.5, "augment.b.solarize": 0.2, "augment.local.solarize": 0.2})
       for name, rate, weight, slices, out in (
           ("lejepa", 5e-4, 0.05, 1024, 64), ("visreg", 9e-4, 0.9, 2048, 256))],
-    ("imagenet/swav_resnet50", "facebookresearch/swav main_swav.py", BILINEAR),
+    ("imagenet/swav_resnet50", "facebookresearch/swav main_swav.py, resnet50.py",
+     BILINEAR | CLOSED | rates(4.8, start=0.3, end=4.8e-3) | {"encoder.zero_init": False}),
     ("imagenet/nnclr_resnet50", "Dwibedi et al. (2021), section 4.1", BICUBIC),
     ("imagenet/simclr_resnet50", "google-research/simclr data_util.py", BICUBIC),
     ("imagenet/byol_resnet50", "google-deepmind/deepmind-research byol/utils/dataset.py", BICUBIC),

@@ -19,7 +19,8 @@ def get_config():
         crops=dict(scale=(0.6, 1.0), flip=0.5),
         augment=dict(),
         encoder=dict(
-            name="vit_l16", patch=14, positions="sincos", class_token=False, drop_path=0.2
+            name="vit_l16", patch=14, positions="sincos", class_token=False, drop_path=0.2,
+            drop_path_schedule="uniform",
         ),
         objective=dict(
             name="capi", hidden=0.65, asked=0.05, temperature=0.12, target_temperature=0.06
@@ -29,12 +30,13 @@ def get_config():
             clusters=dict(name="clusters", out=16384),
             image=dict(
                 name="predictor", width=1024, depth=12, heads=16, reads="context",
-                head="prototypes",
+                head="prototypes", embed=False,
             ),
         ),
         optimizer=dict(
-            name="adamw", lr=1e-3, b2=0.95, weight_decay=0.1,
-            stretch=1.25,
+            name="adamw", lr=1e-3, b2=0.95, weight_decay=0.1, schedule=recipes.CLOSED,
+            # What is left behind the warm-up is .8 of a cosine.
+            stretch=1.225,
             lr_scale=(("^encoders/image/patch_embed/", 0.2), ("^decoders/clusters/", 0.5)),
         ),
     )  # fmt: skip

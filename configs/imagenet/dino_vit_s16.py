@@ -16,7 +16,9 @@ def get_config():
         warmup="10 epochs",
         crops=dict(scale=(0.25, 1.0), flip=0.5, local_size=96, local_scale=(0.05, 0.25)),
         augment=dict(a=recipes.TARGET_VIEW, b=recipes.INPUT_VIEW, local=dict(blur=0.5)),
-        encoder=dict(name="vit_s16", positions="learned", drop_path=0.1),
+        encoder=dict(
+            name="vit_s16", positions="learned", drop_path=0.1, weight_init="deit"
+        ),
         objective=dict(
             name="dino", local=10, temperature=0.1, centring=True,
             target_temperature=(0.04, 0.07, 30 / 800, 30),

@@ -20,7 +20,7 @@ def get_config():
         augment=dict(a=recipes.INPUT_VIEW, b=recipes.TARGET_VIEW, local=dict(blur=0.5)),
         encoder=dict(
             name="vit_l16", positions="learned", hide="mask", layer_scale=1e-5, drop_path=0.3,
-            drop_path_schedule="uniform",
+            drop_path_schedule="uniform", weight_init="deit",
         ),
         objective=dict(
             name="dinov2", local=8, hidden=0.3, spread=0.2, temperature=0.1,

@@ -18,7 +18,7 @@ def get_config():
         warmup="40 epochs",
         crops=dict(scale=(0.2, 1.0), flip=0.5),
         augment=dict(),
-        encoder=dict(name="vit_b16", positions="learned"),
+        encoder=dict(name="vit_b16", positions="sincos"),
         objective=dict(name="pixio", hidden=0.75, unit=4),
         target=dict(name="pixels", normalization="patch"),
         decoders=dict(image=dict(name="infill", width=512, depth=32, heads=16)),

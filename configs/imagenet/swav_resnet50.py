@@ -14,6 +14,7 @@ STRONG = dict(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, blur=0.5)
 def get_config():
     return recipes.large_batch(
         duration="800 epochs",
+        encoder=recipes.RESNET,
         crops=dict(
             scale=(0.14, 1.0), flip=0.5, local_size=96, local_scale=(0.05, 0.14),
             interpolation="bilinear",
@@ -28,7 +29,7 @@ def get_config():
         ),
         optimizer=dict(
             recipes.LARS, base_lr=0.3, end_lr=4.8e-3, weight_decay=1e-6,
-            schedule=dict(name="cosine", start=0.3), no_decay=recipes.NOTHING,
+            schedule=dict(recipes.CLOSED, start=0.3), no_decay=recipes.NOTHING,
             late=(("^decoders/prototypes/", 1 / 800),), unit="^decoders/prototypes/",
         ),
     )  # fmt: skip

@@ -210,7 +210,7 @@ def gaussian_codes(*, lr: float, **blocks) -> ConfigDict:
         warmup="1 epochs",
         crops=dict(scale=(0.3, 1.0), flip=0.5, local_size=96, local_scale=(0.05, 0.3)),
         augment=dict(a=colours, b=colours, local=colours),
-        encoder=dict(name="vit_s16", positions="learned", drop_path=0.1),
+        encoder=dict(name="vit_s16", positions="learned", drop_path=0.1, weight_init="deit"),
         optimizer=dict(
             name="adamw", lr=lr, end_lr=lr / 1000, b2=0.999, weight_decay=0.05, no_decay=NOTHING,
             schedule=dict(name="cosine", start=lr / 100),

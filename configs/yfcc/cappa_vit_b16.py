@@ -16,7 +16,7 @@ def get_config():
         duration="366500 steps",
         warmup="10000 steps",
         **recipes.YFCC | {"epoch_size": 0},
-        crops=dict(scale=(1.0, 1.0), flip=0.0, interpolation="bilinear"),
+        crops=dict(scale=(1.0, 1.0), ratio=(0.05, 20.0), flip=0.0, interpolation="bilinear"),
         augment=dict(),
         encoder=dict(
             name="vit_b16", positions="learned", class_token=False, normalization="inception",

@@ -229,10 +229,10 @@ def swav(
     temperature: τ.  epsilon: ε.  sinkhorn: rounds of it.
     size: codes in the queue of a view; 0 = none.  since: share of the training without it.
     """
-    x, how = fw.online(heads=HEADS), dict(temperature=epsilon, since=since)
+    x, how = fw.online(heads=HEADS, together=True), dict(temperature=epsilon, since=since)
     y = dict.fromkeys("ab", fw.stopped(x))
     if size:
-        before = fw.stopped(fw.online(heads="projector"))
+        before = fw.stopped(fw.online(heads="projector", together=True))
         y = {v: fw.queue(before, size=size, name=f"queue_{v}") for v in "ab"}
         y = {v: fw.shared_heads(seen, "prototypes") for v, seen in y.items()}
     y = {v: fw.assigned(z, fw.balancing(iterations=sinkhorn, **how)) for v, z in y.items()}

@@ -125,9 +125,12 @@ def swav(params, ema, slots, batch, online, average):
     Balanced among a queue of each view, whose codes are compared with the prototypes of today.
     """
     rows = params["decoders"]["prototypes"]["kernel"]
-    z = {v: net.unit(net.mlp(params["decoders"]["projector"],
-                             encoder_of(params, batch, v, online).mean(1), layers=2))
-         for v in ("a", "b", "l0", "l1")}  # fmt: skip
+    z = {}
+    for views in (("a", "b"), ("l0", "l1")):  # batch norms see all crops of a size at once
+        x = torch.cat([net.images(batch.images[v]) for v in views])
+        x = net.resnet(params["encoders"]["image"], x, online).mean(1)
+        x = net.unit(net.mlp(params["decoders"]["projector"], x, layers=2))
+        z |= dict(zip(views, x.chunk(2), strict=True))
     found = []
     for y in "ab":
         with torch.no_grad():

@@ -298,7 +298,7 @@ def test_capi_is_that_of_its_paper(play, same):
     changes = {"decoders.image": small, "objective.asked": 0.3, "encoder.drop_path": 0.0}
     played = play("imagenet/capi_vit_l14", **changes)
     total = played.run.total
-    rate = optimizers.cosine(peak=1e-3, total=1.25 * total, warmup=50000)
+    rate = optimizers.cosine(peak=1e-3, total=1.225 * total, warmup=50000, top=49999)
     slower = {"encoders/image/patch_embed": 0.2, "decoders/clusters": 0.5}
     adamw = Scaled(
         rate, played.moments, b1=0.9, b2=0.95, decay=0.1, decays=lambda p: not one_dimensional(p),

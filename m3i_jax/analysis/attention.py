@@ -47,6 +47,7 @@ def attention_distance(
     patch: int,
     *,
     class_token: bool = False,
+    registers: int = 0,
     renormalize: bool = True,
 ) -> Heads:
     """How far from a cell lies what it attends to, in pixels, the mean over all cells.
@@ -59,6 +60,7 @@ def attention_distance(
       grid: (rows, columns) of cells, of an image or of a window.
       patch: P, side of a cell in pixels.
       class_token: the first token is none of the cells: it is left out, as a query and as a key.
+      registers: so many tokens behind it are none either, and are left out, too.
       renormalize: the rest of each row is scaled to sum to 1; otherwise it stays as it is.
 
     Returns:
@@ -67,20 +69,25 @@ def attention_distance(
     Raises:
       ValueError: there are not as many queries and keys as cells.
     """
-    x = attended(attention, class_token=class_token, renormalize=renormalize)
+    x = attended(attention, first=int(class_token) + registers, renormalize=renormalize)
     cells = grid[0] * grid[1]
     if x.weights.shape[-2:] != (cells, cells):
         queries, keys = x.weights.shape[-2:]
         raise ValueError(
             f"{queries} queries attend to {keys} keys; expected the {cells} cells of a grid of "
-            f"{grid[0]}x{grid[1]}, and a class token only with class_token=True"
+            f"{grid[0]}x{grid[1]}, a class token only with class_token=True, and registers only "
+            "with registers= their number"
         )
     far = distances(grid, patch=patch).reshape((1,) * (x.weights.ndim - 2) + (cells, cells))
     return _mean((x.weights * far).sum(-1), x)
 
 
 def attention_entropy(
-    attention: Attention, *, class_token: bool = False, renormalize: bool = True
+    attention: Attention,
+    *,
+    class_token: bool = False,
+    registers: int = 0,
+    renormalize: bool = True,
 ) -> Heads:
     """How broadly a cell attends, in nats, the mean over all cells: from 0 to log of the keys.
 
@@ -88,12 +95,16 @@ def attention_entropy(
 
     Arguments and result are those of `attention_distance`.
     """
-    x = attended(attention, class_token=class_token, renormalize=renormalize)
+    x = attended(attention, first=int(class_token) + registers, renormalize=renormalize)
     return _mean(-_times_log(x.weights, x.logs).sum(-1), x)
 
 
 def head_divergence(
-    attention: Attention, *, class_token: bool = False, renormalize: bool = True
+    attention: Attention,
+    *,
+    class_token: bool = False,
+    registers: int = 0,
+    renormalize: bool = True,
 ) -> Pairs:
     """How differently two heads attend, in nats, the mean over all cells; 0 on the diagonal.
 
@@ -106,7 +117,7 @@ def head_divergence(
     Returns:
       (..., heads, heads) float32, row h and column g; of `Scores` (B, heads, heads).
     """
-    x = attended(attention, class_token=class_token, renormalize=renormalize)
+    x = attended(attention, first=int(class_token) + registers, renormalize=renormalize)
     known = x.logs > LEAST
     logs = jnp.where(known, x.logs, 0.0)
     # Of all heads the same is taken off, which changes no difference: heads that are nearly alike
@@ -116,12 +127,11 @@ def head_divergence(
     return jnp.where(apart > ENDLESS, jnp.inf, apart)
 
 
-def attended(attention: Attention, *, class_token: bool, renormalize: bool) -> Attended:
-    """The weights among cells and their logarithms, without class token and padding."""
-    first = int(class_token)
+def attended(attention: Attention, *, first: int, renormalize: bool) -> Attended:
+    """The weights among cells and their logarithms, without the `first` tokens and padding."""
     if not isinstance(attention, Scores):
         weights = jnp.asarray(attention, jnp.float32)[..., first:, first:]
-        if class_token and renormalize:
+        if first and renormalize:
             weights = weights / weights.sum(-1, keepdims=True)
         return Attended(weights, jnp.log(weights))
     logits = jnp.asarray(attention.logits, jnp.float32)[..., first:, :]

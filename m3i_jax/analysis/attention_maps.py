@@ -14,24 +14,31 @@ Maps = Float[Array, "batch heads queries rows columns"]
 
 
 def query_maps(
-    scores: Scores, queries: Sequence[Query], grid: Grid, *, class_token: bool = False
+    scores: Scores,
+    queries: Sequence[Query],
+    grid: Grid,
+    *,
+    class_token: bool = False,
+    registers: int = 0,
 ) -> Maps:
     """What chosen queries of one block look at: weights of the softmax over all keys, as maps.
 
-    The class token is left out as a key, and its share with it: a map sums to at most 1. Outside
-    the window of the query, the map is 0.
+    Class token and registers are left out as keys, and their shares with them: a map sums to at
+    most 1. Outside the window of the query, the map is 0.
 
     Args:
       scores: of the block.
       queries: "class", or where on the image.
       grid: (rows, columns) of the block's whole map.
       class_token: whether the first token is one.
+      registers: how many there are behind it.
 
     Returns:
       (B, heads, queries, rows, columns) float32.
     """
     weights = jax.nn.softmax(jnp.asarray(scores.logits, jnp.float32), axis=-1)
-    maps = [_map(weights, scores, cell_of(query, grid), grid, class_token) for query in queries]
+    first = int(class_token) + registers
+    maps = [_map(weights, scores, cell_of(query, grid), grid, first) for query in queries]
     return jnp.stack(maps, axis=2)
 
 
@@ -43,9 +50,8 @@ def cell_of(query: Query, grid: Grid) -> int | None:
     return row * grid[1] + column
 
 
-def _map(weights, scores: Scores, cell: int | None, grid: Grid, class_token: bool):
+def _map(weights, scores: Scores, cell: int | None, grid: Grid, first: int):
     """(B, heads, rows, columns) of one query; `cell` None = the class token."""
-    first = int(class_token)
     if scores.cells is None:
         row = weights[:, :, 0 if cell is None else first + cell, first:]
         return row.reshape(*row.shape[:2], *grid)
@@ -62,19 +68,23 @@ def head_mean(scores: Scores) -> Float[Array, "batch queries keys"]:
 
 
 def rollout(
-    attention: Float[Array, "depth batch tokens tokens"], *, class_token: bool = False
+    attention: Float[Array, "depth batch tokens tokens"],
+    *,
+    class_token: bool = False,
+    registers: int = 0,
 ) -> Float[Array, "batch cells"]:
     """How much each cell counts behind all blocks, by attention and what the residuals carry.
 
         R = Â_L ··· Â_1,   Â = (A + I) / 2 with rows that sum to 1
 
-    A row of R says what one token is made of: that of the class token, or the mean of all where
-    there is none; without the class token, scaled to sum to 1. Abnar & Zuidema 2020,
-    https://arxiv.org/abs/2005.00928, Section 3.
+    A row of R says what one token is made of: that of the class token, or the mean of all cells
+    where there is none; without class token and registers, scaled to sum to 1. Abnar & Zuidema
+    2020, https://arxiv.org/abs/2005.00928, Section 3.
 
     Args:
       attention: A of each block, the mean over its heads.
       class_token: whether the first token is one.
+      registers: how many there are behind it.
     """
     tokens = attention.shape[-1]
     eye = jnp.eye(tokens)[None]
@@ -86,5 +96,6 @@ def rollout(
 
     start = jnp.broadcast_to(eye, attention.shape[1:])
     product, _ = jax.lax.scan(through, start, jnp.asarray(attention, jnp.float32))
-    row = product[:, 0, 1:] if class_token else product.mean(1)
+    first = int(class_token) + registers
+    row = (product[:, 0] if class_token else product[:, first:].mean(1))[:, first:]
     return row / row.sum(-1, keepdims=True)

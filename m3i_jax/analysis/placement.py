@@ -18,12 +18,14 @@ class Placement(NamedTuple):
     map: (rows, columns) of the whole map.
     patch: side of a cell in pixels.
     class_token: whether one is in front of the cells.
+    registers: how many there are behind it.
     """
 
     grid: Grid
     map: Grid
     patch: int
     class_token: bool = False
+    registers: int = 0
 
 
 def placement(model: Model, image: int) -> Callable[[Scores], Placement]:
@@ -38,7 +40,8 @@ def placement(model: Model, image: int) -> Callable[[Scores], Placement]:
     module = encoder(model)
     if isinstance(module, ViT):
         grid = image // module.patch, image // module.patch
-        places = [Placement(grid, grid, module.patch, module.class_token)]
+        front = module.class_token, module.registers
+        places = [Placement(grid, grid, module.patch, *front)]
         return lambda scores: places[0]
     if not isinstance(module, SwinV2):
         kind = type(module).__name__

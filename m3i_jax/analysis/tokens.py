@@ -35,10 +35,10 @@ def pooler(
     Raises:
       NotMeasurable: the class token of an encoder that has none.
     """
-    pool, first = pool or evaluation.pool, models.class_tokens(evaluation.model)
+    pool, first = pool or evaluation.pool, models.tokens_in_front(evaluation.model)
     if pool == "mean":
         return lambda x: x[:, first:].astype(jnp.float32).mean(1)
-    if not first:
+    if not models.has_class_token(evaluation.model):
         raise NotMeasurable(f"'{evaluation.model.name}' has no class token; pool by mean instead")
     return lambda x: x[:, 0].astype(jnp.float32)
 

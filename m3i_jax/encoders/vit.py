@@ -183,14 +183,12 @@ class ViT(nn.Module):
           keep: static number of visible patches, the same in every image; needed to drop.
           train: whether paths and weights are dropped, with keys from the stream "droppath".
           layers: also return the tokens behind every block, before the final norm.
-          attention: also return the attention weights of every block. A function, here or there, is
-            an observer, see `ImageEncoder`.
+          attention: also return the attention weights of every block, among class token, registers
+            and patches. A function, here or there, is an observer, see `ImageEncoder`.
 
         Returns:
           float32 Features; `index` says which cells the tokens are where patches were dropped.
         """
-        if attention and self.registers:
-            raise ConfigError("attention among registers is not returned; expected registers = 0")
         grid = self._grid(images)
         tokens, index, positions = self._tokens(images, visible, keep, grid)
         x = self._with_class(tokens, positions)

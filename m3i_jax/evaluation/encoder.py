@@ -345,7 +345,7 @@ def _number(layer: int, count: int) -> int:
 
 def _on_grid(number: int, tokens: np.ndarray, model: Model) -> BlockFeatures:
     """Tokens (N, class + n, D) of a square image."""
-    first = models.class_tokens(model)
+    first = int(models.has_class_token(model))
     cells = tokens[:, first:]
     side = round(cells.shape[1] ** 0.5)
     grid = cells.reshape(len(cells), side, side, -1)

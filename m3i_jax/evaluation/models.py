@@ -92,9 +92,15 @@ def last_norm(model: Model, params: Any, x: Array) -> Array:
     return normalize.layer(x, eps=eps) * scale + bias
 
 
-def class_tokens(model: Model) -> int:
-    """How many tokens of a block are in front of those of the patches: 1 or 0."""
-    return int(getattr(beside.create(model.block), "class_token", False))
+def has_class_token(model: Model) -> bool:
+    """Whether the first token of a block is a class token."""
+    return bool(getattr(beside.create(model.block), "class_token", False))
+
+
+def tokens_in_front(model: Model) -> int:
+    """How many tokens of a block are in front of those of the patches: class token, registers."""
+    registers = getattr(beside.create(model.block), "registers", 0)
+    return int(has_class_token(model)) + registers
 
 
 def digest(model: Model) -> str:

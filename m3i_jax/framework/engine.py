@@ -118,7 +118,8 @@ def prepare(
             if guide is not None:
                 bare = Prepared(views, {}, {}, {})
                 known[guide], attention = _guide(method, network, params, states, bare, guide)
-                scores = (attention.reshape(-1, *grid),)  # (B, h·w) -> (B, h, w)
+                cells = grid[0] * grid[1]
+                scores = (attention[:, -cells:].reshape(-1, *grid),)  # (B, h·w) -> (B, h, w)
             batch, hidden = views[code.view].data.shape[0], code.mask.hidden
             drawn[place] = code.mask.draw(named(key, "mask/" + name), batch, grid, hidden, *scores)
         visible[name] = drawn[place]
@@ -130,12 +131,12 @@ def prepare(
 
 
 def _guide(method, network, params, states, prepared, name):
-    """Features of a guide; its class token's attention to patches, (B, h·w), mean over heads."""
+    """Features of a guide; its class token's attention to all keys, (B, k), mean over heads."""
     inputs = encoder_inputs(method, network, params, states, prepared, train=False, key=None)
     code = method.codes[name]
     features, _ = code.encoder.apply(inputs(name, prepared.views[code.view]))
-    # (depth, B, heads, q, k): the last block, the class token (0) looking at the patches (1:).
-    attention = features.attention[-1, :, :, 0, 1:].mean(1)
+    # (depth, B, heads, q, k): the last block, the class token (0); patches are the last keys.
+    attention = features.attention[-1, :, :, 0].mean(1)
     # Every block's maps and tokens are large and have done their work.
     return features._replace(layers=None, attention=None), attention
 

@@ -169,6 +169,7 @@ def fixed(table: np.ndarray, grid: Grid | None) -> str | None:
 STREAM = (
     ("cls_token", -1),
     ("mask_token", -1),
+    ("reg_token", -1),
     ("pos_embed", -1),
     ("patch_embed/kernel", -1),
     ("patch_embed/bias", -1),

@@ -243,8 +243,10 @@ def shown(params: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     biased = {"blocks/attn/qkv/bias": True, "blocks/attn/q_bias": "qv"}
     relative = {"relative_position/table": "shared", "blocks/attn/relative_position/table": "layer"}
+    registers = params["reg_token"].shape[1] if "reg_token" in params else 0
     return {
         "class_token": "cls_token" in params,
+        "registers": registers,
         "patch_bias": "patch_embed/bias" in params,
         "pre_norm": "norm_pre/scale" in params,
         "final_norm": "norm/scale" in params,

@@ -25,22 +25,25 @@ from m3i_jax.interop.statement import (
     side,
     sides,
     truth,
+    whole,
 )
 from m3i_jax.normalize import CHANNELS
 
 WHERE = "config.json's "
 EPS = 1e-6  # of timm's own layer norm
-HEADS = {"tiny": 3, "small": 6, "base": 12, "large": 16, "huge": 16, "so400m": 16, "giantopt": 16}
+HEADS = {"tiny": 3, "small": 6, "medium": 8, "base": 12, "large": 16, "huge": 16, "so400m": 16,
+         "giantopt": 16}  # fmt: skip
 SWIN_HEADS = {
     "tiny": (3, 6, 12, 24),
     "small": (3, 6, 12, 24),
     "base": (4, 8, 16, 32),
     "large": (6, 12, 24, 48),
 }
-# The names that are plain Vision Transformers; all others have registers, rotations, stems of
-# convolutions, other norms or blocks. Sides have at most four digits.
+# The names that are plain Vision Transformers; all others have rotations, stems of convolutions,
+# other norms or blocks. Sides have at most four digits.
 _VIT = re.compile(
-    r"(?:vit|deit3?|beit(?:v2)?)_(?P<size>tiny|small|base|large|huge|so400m|giantopt)_patch(?P<patch>\d{1,4})"
+    r"(?:vit|deit3?|beit(?:v2)?)_(?P<size>tiny|small|medium|base|large|huge|so400m|giantopt)"
+    r"_patch(?P<patch>\d{1,4})(?:_reg(?P<registers>\d))?"
     r"(?:_(?P<kind>clip|clip_quickgelu|gap|siglip|siglip_gap|(?P<depth>\d{1,3})x1))?"
     r"_(?P<image>\d{1,4}|dinov2)(?:_(?:miil|in21k|in22k|dino|sam|miil_in21k))?"
     r"|flexivit_(?P<flexible>small|base|large)"
@@ -65,6 +68,7 @@ _FIELDS = {
     "embed_dim": ("width", count),
     "depth": ("depth", count),
     "mlp_ratio": ("mlp_ratio", number),
+    "reg_tokens": ("registers", whole),
 }
 _SWIN_FIELDS = {
     "num_heads": ("heads", counts),
@@ -171,6 +175,7 @@ def architecture(name: str, arguments: Mapping[str, Any], *, key: str = "archite
         encoder = "resnet50" if int(match[1]) >= 50 else "resnet18"
     else:
         raise ConfigError(f"{where} is none whose heads, norms and activation we know")
+    apart = arguments.get("no_embed_class", "registers" in facts)
     norm = arguments.get("norm_layer")
     if norm is not None and encoder != "vit_b16":
         raise ConfigError(f"{WHERE}model_args.norm_layer is {norm!r}, and ours is its own")
@@ -185,11 +190,22 @@ def architecture(name: str, arguments: Mapping[str, Any], *, key: str = "archite
             facts[field] = Fact(read(arguments[key], said), said)
     if arguments.get("pos_embed") in ("none", ""):
         facts["positions"] = Fact("none", WHERE + "model_args.pos_embed")
+    _check_registers(facts, bool(apart))
     if arguments.get("use_abs_pos_emb") is not None:  # of BEiT, whose names have no table
         key = WHERE + "model_args.use_abs_pos_emb"
         table = truth(arguments["use_abs_pos_emb"], key)
         facts["positions"] = Fact("learned" if table else "none", key)
     return Stated(encoder, facts, channels=seen)
+
+
+def _check_registers(facts: Mapping[str, Fact], apart: bool) -> None:
+    """Refuses registers that have positions; `apart`: the table is one of patches alone."""
+    count, table = facts.get("registers"), facts.get("positions")
+    if count and count.value and not apart and not (table and table.value == "none"):
+        raise ConfigError(
+            f"{count.where} is {count.value} without no_embed_class=True: those registers have "
+            "positions, and ours have none"
+        )
 
 
 def _vit(name: str, match: re.Match, where: str) -> dict[str, Fact]:
@@ -200,6 +216,8 @@ def _vit(name: str, match: re.Match, where: str) -> dict[str, Fact]:
         "activation": "quick_gelu" if kind == "clip_quickgelu" else "gelu",
         "patch": count(int(match["patch"] or 16), f"{where}'s patch"),
     }
+    if match["registers"]:
+        facts["registers"] = int(match["registers"])
     if _TANH.fullmatch(name):
         facts["activation"] = "gelu_tanh"
     if match["depth"]:

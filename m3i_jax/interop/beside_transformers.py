@@ -20,6 +20,7 @@ from m3i_jax.interop.statement import (
     side,
     sides,
     truth,
+    whole,
 )
 from m3i_jax.ranges import shown
 
@@ -138,6 +139,9 @@ _DINOV2 = Family(
     {"use_swiglu_ffn": False},
     _TRAINING,
 )
+_DINOV2_WITH_REGISTERS = _DINOV2._replace(
+    fields=_DINOV2.fields | {"num_register_tokens": ("registers", whole, 4)}
+)
 FAMILIES: dict[str, Family] = {
     "vit": Family("vit_b16", _VIT, _LEARNED, harmless=_TRAINING),
     "ijepa": Family("vit_b16", _VIT, _LEARNED | {"class_token": False}, harmless=_TRAINING),
@@ -151,6 +155,7 @@ FAMILIES: dict[str, Family] = {
         "vit_b16", _VIT, {"positions": "sincos", "class_token": True}, harmless=_TRAINING
     ),
     "dinov2": _DINOV2,
+    "dinov2_with_registers": _DINOV2_WITH_REGISTERS,
     "beit": _BEIT,
     "data2vec-vision": _BEIT,
     "clip_vision_model": _CLIP_VISION,
@@ -265,6 +270,7 @@ CLASSES = {
     "ViTMSN": "vit_msn",
     "ViTMAE": "vit_mae",
     "Dinov2": "dinov2",
+    "Dinov2WithRegisters": "dinov2_with_registers",
     "Beit": "beit",
     "Data2VecVision": "data2vec-vision",
     "CLIP": "clip",

@@ -131,6 +131,8 @@ def _timm_vit(module: Any) -> Described:
         pre_norm=module.pre_norm,
         final_norm=module.final_norm,
         fc_norm=False,
+        # Their table has then a row for each patch alone, see `exporting`.
+        **(dict(reg_tokens=module.registers, no_embed_class=True) if module.registers else {}),
     )
 
 
@@ -246,7 +248,14 @@ def _hidden(module: Any) -> int:
 
 
 def _vit(module: Any) -> Described:
-    _needs(module, "transformers' 'vit'", **_WHOLE, qkv_bias=(True, False), positions=_TABLE)
+    _needs(
+        module,
+        "transformers' 'vit'",
+        **_WHOLE,
+        qkv_bias=(True, False),
+        positions=_TABLE,
+        registers=0,
+    )
     return _transformers(
         "vit",
         "ViTModel",
@@ -268,15 +277,16 @@ def _dinov2(module: Any) -> Described:
     _needs(module, "transformers' 'dinov2'", **_WHOLE, qkv_bias=(True, False), positions=_TABLE)
     if _hidden(module) % module.width:
         raise ConfigError(f"transformers' 'dinov2' has a whole mlp_ratio, not {module.mlp_ratio}")
-    return _transformers(
-        "dinov2",
-        "Dinov2Model",
+    fields = dict(
         **_sizes(module),
         mlp_ratio=_hidden(module) // module.width,
         qkv_bias=module.qkv_bias,
-        layerscale_value=module.layer_scale,
-        use_mask_token=module.hide == "mask",
+        layerscale_value=module.layer_scale or 1.0,
     )
+    if module.registers:
+        fields |= dict(num_register_tokens=module.registers)
+        return _transformers("dinov2_with_registers", "Dinov2WithRegistersModel", **fields)
+    return _transformers("dinov2", "Dinov2Model", **fields, use_mask_token=module.hide == "mask")
 
 
 def _beit(module: Any) -> Described:

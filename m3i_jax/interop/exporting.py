@@ -50,7 +50,7 @@ def export(
     if getattr(module, "positions", None) == "sincos" and candidates != (layouts.OWN,):
         table = fixed_positions(module.grid, module.width, class_token=module.class_token)
         flat[IMAGE + "pos_embed"] = np.asarray(table)[None]
-    tried = [(layout, *to_theirs(flat, layout)) for layout in candidates]
+    tried = [(layout, *to_theirs(_told(flat, layout, module), layout)) for layout in candidates]
     for layout, state, unknown in tried:
         if not unknown:
             return state | _counters(state), layout
@@ -96,25 +96,44 @@ def save(
     _write(path, files.CONFIG, described | own)
     if images := describe.preprocessor(module, described, **kept):
         _write(path, files.PREPROCESSOR, images)
-    files.write(path, state | _poolers(layout, module))
+    files.write(path, _identities(layout, module) | state)
     return layout.name
+
+
+def _told(flat: Mapping[str, Any], layout: Layout, module: Any) -> Mapping[str, Any]:
+    """The parameters as a layout tells them: beside registers, timm has positions of patches alone.
+
+    There the class token carries its own.
+    """
+    table = flat.get(IMAGE + "pos_embed")
+    if layout is not vit.TIMM or not getattr(module, "registers", 0) or table is None:
+        return flat
+    if not module.class_token:
+        return flat
+    token = flat[IMAGE + "cls_token"] + table[:, :1]
+    return {**flat, IMAGE + "cls_token": token, IMAGE + "pos_embed": table[:, 1:]}
 
 
 def _write(folder: str | os.PathLike, name: str, content: Mapping[str, Any]) -> None:
     ordinary.written(os.path.join(folder, name), json.dumps(content, indent=2).encode())
 
 
-def _poolers(layout: Layout, module: Any) -> dict[str, np.ndarray]:
-    """What transformers' models have behind our encoder and would draw at random: identities.
+def _identities(layout: Layout, module: Any) -> dict[str, np.ndarray]:
+    """What transformers' models have beside our encoder and would draw at random: identities.
 
     Its ViT's pooler then gives the class token as it is, with the activation in the config; its
-    BEiT without a final norm gives the mean of the patches, normalised.
+    BEiT without a final norm gives the mean of the patches, normalised. Its DINOv2 with registers
+    always has a token of masks and LayerScale.
     """
     ones, zeros = np.ones(module.features, np.float32), np.zeros(module.features, np.float32)
     if layout is huggingface.VIT:
         return {"pooler.dense.weight": np.diag(ones), "pooler.dense.bias": zeros}
     if layout is huggingface.BEIT and not module.final_norm:
         return {"pooler.layernorm.weight": ones, "pooler.layernorm.bias": zeros}
+    if layout is huggingface.DINOV2 and module.registers:
+        scales = ("layer_scale1.lambda1", "layer_scale2.lambda1")
+        names = [f"encoder.layer.{b}.{scale}" for b in range(module.depth) for scale in scales]
+        return {"embeddings.mask_token": zeros[None], **dict.fromkeys(names, ones)}
     return {}
 
 

@@ -109,6 +109,7 @@ DINOV2 = Layout(
         (
             *_STEM,
             *leaf("mask_token", "embeddings.mask_token", transform=TOKEN_ROW),
+            *leaf("reg_token", "embeddings.register_tokens"),
             *_blocks(_DINOV2_BLOCK),
             *_blocks(_MEMORY),
             *_NORM,
@@ -116,7 +117,7 @@ DINOV2 = Layout(
         ours=IMAGE,
     ),
     drops=DROPS,
-    prefixes=("", "dinov2."),
+    prefixes=("", "dinov2.", "dinov2_with_registers."),
     encoder=LEARNED | {"layer_scale": 1.0},
 )
 BEIT = Layout(

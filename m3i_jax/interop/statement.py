@@ -121,6 +121,11 @@ def count(value: Any, where: str) -> int:
     return _held(value, is_count(value), where, "a whole number")
 
 
+def whole(value: Any, where: str) -> int:
+    """A whole number, 0 included; a ConfigError of anything else."""
+    return _held(value, is_count(value, least=0), where, "a whole number")
+
+
 def number(value: Any, where: str) -> float:
     """A number above 0; a ConfigError of anything else."""
     return float(_held(value, _is_number(value) and value > 0, where, "a number above 0"))

@@ -41,6 +41,7 @@ STEM = (
     *linear("patch_embed", "patch_embed.proj", transform=PATCHES),
 )
 TRUNK = (*STEM, *norm("norm_pre", "norm_pre"), *block("blocks.{b}."), *norm("norm", "norm"))
+REGISTERS = leaf("reg_token", "reg_token")
 MASK_ROW = leaf("mask_token", "mask_token", transform=TOKEN_ROW)
 
 _INFILL = (
@@ -91,7 +92,7 @@ _BEIT_FIELDS = {"qkv_bias": "qv", "positions": "none", "relative_bias": "shared"
 MOCO_V3 = "base_encoder."  # beside it the average, of the same names, and the head that predicts
 TIMM = Layout(
     "timm",
-    under(TRUNK, ours=IMAGE),
+    under((*TRUNK, *REGISTERS), ours=IMAGE),
     drops=(*HEADS, r"(momentum_encoder|predictor)\..*"),
     prefixes=("", "backbone.", "encoder.", MOCO_V3, "trunk."),
     omitted="/mask_token$",
@@ -99,7 +100,7 @@ TIMM = Layout(
 )
 DINOV2 = Layout(
     "dinov2",
-    under((*TRUNK, *MASK_ROW), ours=IMAGE),
+    under((*TRUNK, *MASK_ROW, *leaf("reg_token", "register_tokens")), ours=IMAGE),
     drops=HEADS,
     prefixes=("", "backbone."),
     encoder=LEARNED | {"layer_scale": 1e-5},

@@ -28,12 +28,12 @@ def test_cells_lie_where_shares_say():
     assert cell_of(CLASS, (4, 8)) is None
 
 
-@pytest.mark.parametrize("class_token", [True, False])
-def test_rows_of_the_weights_are_maps(class_token):
-    first = int(class_token)
+@pytest.mark.parametrize(("class_token", "registers"), [(True, 0), (False, 0), (True, 2)])
+def test_rows_of_the_weights_are_maps(class_token, registers):
+    first, front = int(class_token) + registers, dict(class_token=class_token, registers=registers)
     logits = drawn(2, 3, 12 + first, 12 + first)
     queries = [CLASS] * class_token + [(0.4, 0.8)]
-    look = lambda x: query_maps(Scores(x), queries, (3, 4), class_token=class_token)  # noqa: E731
+    look = lambda x: query_maps(Scores(x), queries, (3, 4), **front)  # noqa: E731
     maps = jax.jit(look)(logits)
     assert maps.shape == (2, 3, len(queries), 3, 4)
     p = softmax(logits)[..., first:]
@@ -57,8 +57,10 @@ def test_windows_are_put_where_they_were_cut(shift):
     np.testing.assert_allclose(maps[:, :, 0], wanted.reshape(2, 3, 5, 7), rtol=1e-5)
 
 
-@pytest.mark.parametrize("class_token", [True, False])
-def test_rollout_in_float64(class_token):
+@pytest.mark.parametrize(
+    ("class_token", "registers"), [(True, 0), (False, 0), (True, 2), (False, 2)]
+)
+def test_rollout_in_float64(class_token, registers):
     logits = drawn(3, 2, 4, 7, 7)
     attention = np.stack([head_mean(Scores(block)) for block in logits])
     p = softmax(logits).mean(2)
@@ -66,8 +68,9 @@ def test_rollout_in_float64(class_token):
     product = np.eye(7)[None].repeat(2, 0)
     for block in p:
         product = 0.5 * (block + np.eye(7)) @ product
-    row = product[:, 0, 1:] if class_token else product.mean(1)
-    got = jax.jit(lambda a: rollout(a, class_token=class_token))(attention)
+    first, front = int(class_token) + registers, dict(class_token=class_token, registers=registers)
+    row = product[:, 0, first:] if class_token else product[:, first:, first:].mean(1)
+    got = jax.jit(lambda a: rollout(a, **front))(attention)
     np.testing.assert_allclose(got, row / row.sum(-1, keepdims=True), rtol=1e-5)
 
 

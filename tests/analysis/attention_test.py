@@ -125,6 +125,21 @@ def test_formulas_in_float64(class_token, from_logits):
 
 
 @pytest.mark.parametrize("from_logits", [True, False])
+def test_registers_are_left_out_as_the_class_token_is(from_logits):
+    """Three tokens in front, whatever they are called."""
+    logits = drawn(2, 3, 15, 15)
+    p = softmax(np.float64(logits))
+    attention = Scores(logits) if from_logits else np.float32(p)
+    cut = p[..., 3:, 3:]
+    want = measured(cut / cut.sum(-1, keepdims=True), (3, 4), 16)
+    for how in (dict(class_token=True, registers=2), dict(registers=3)):
+        for x, y in zip(ours(attention, (3, 4), 16, **how), want, strict=True):
+            np.testing.assert_allclose(x, y, rtol=2e-6, atol=2e-6)
+    with pytest.raises(ValueError, match="registers only with registers= their number"):
+        attention_distance(attention, (3, 4), 16, class_token=True)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
 def test_rows_without_the_class_token_may_stay_as_they_are(from_logits):
     logits = drawn(2, 3, 13, 13)
     p = softmax(np.float64(logits))

@@ -26,6 +26,8 @@ def test_a_vit_at_its_own_size_and_at_another():
     assert set(placed(block, 32)) == {Placement((8, 8), (8, 8), 4, True)}
     (other,) = set(placed(block | {"class_token": False, "positions": "none"}, 48))
     assert other == Placement((12, 12), (12, 12), 4, False)
+    (behind,) = set(placed(block | {"registers": 2}, 32))
+    assert behind == Placement((8, 8), (8, 8), 4, True, 2)
 
 
 def test_cells_of_swin_double_from_stage_to_stage():

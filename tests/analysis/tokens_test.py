@@ -23,6 +23,9 @@ def test_pooling_knows_the_class_token():
     for how, right in ((None, mean), ("mean", mean), ("cls", first)):
         np.testing.assert_allclose(tokens.pooler(of(name="vit_s16"), pool=how)(x), right, rtol=1e-6)
     np.testing.assert_array_equal(tokens.pooler(of("both", name="vit_s16"))(x), first)
+    behind = dict(name="vit_s16", registers=3)  # of 13 patches
+    np.testing.assert_allclose(tokens.pooler(of(**behind))(x), x[:, 4:].mean(1), rtol=1e-6)
+    np.testing.assert_array_equal(tokens.pooler(of("cls", **behind))(x), first)
     for block in (dict(name="vit_s16", class_token=False), dict(name="swin_v2_t")):
         np.testing.assert_allclose(tokens.pooler(of(**block))(x), x.mean(1), rtol=1e-6)
         with pytest.raises(NotMeasurable, match="'toy' has no class token; pool by mean instead"):

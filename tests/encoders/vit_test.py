@@ -357,7 +357,5 @@ def test_registers_stand_behind_the_class_token_and_are_not_returned(key):
     assert np.abs(other.tokens - found.tokens).max() > 1e-3, "they are attended to"
     del params["reg_token"]
     assert plain.apply({"params": params}, images).tokens.shape == (2, 4, 16)
-    with pytest.raises(ConfigError, match="attention among registers"):
-        with_them.apply({"params": params}, images, attention=True)
     with pytest.raises(ConfigError, match="registers have no place"):
         ViT(**small, registers=1, relative_bias="shared").check()

@@ -140,7 +140,9 @@ def test_parameters_show_what_an_encoder_is():
     swin = dict.fromkeys(["stages_0/blocks/attn/logit_scale", "norm/scale"])
     assert beside.shown(swin) == dict(final_norm=True, hide="")
     paths = dict.fromkeys(["blocks/attn/qkv/kernel", "blocks/attn/q_bias", "norm_pre/scale"])
+    assert beside.shown(paths | {"reg_token": np.zeros((1, 3, 8))})["registers"] == 3
     assert beside.shown(paths) == dict(
+        registers=0,
         class_token=False, patch_bias=False, pre_norm=True, final_norm=False, layer_scale=None,
         qkv_bias="qv", relative_bias="none",
     )  # fmt: skip

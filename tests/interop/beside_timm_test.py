@@ -23,6 +23,14 @@ def test_a_name_says_heads_eps_activation_and_patch():
         assert found == want, name
 
 
+def test_registers_are_in_the_name_or_an_argument():
+    for name, count in (("base_patch14_reg4_dinov2", 4), ("medium_patch16_reg1_gap_256", 1)):
+        assert beside_timm.model({"architecture": f"vit_{name}"}).fields()["registers"] == count
+    more = dict(reg_tokens=3, no_embed_class=True)
+    said = {"architecture": "vit_base_patch16_224", "model_args": more}
+    assert beside_timm.model(said).fields()["registers"] == 3
+
+
 def test_arguments_are_over_the_name_and_images_are_those_of_the_weights():
     said = {
         "architecture": "vit_base_patch16_224",
@@ -48,7 +56,8 @@ def test_arguments_are_over_the_name_and_images_are_those_of_the_weights():
     [
         ("eva02_base_patch14_224", {}, "none whose heads, norms and activation we know"),
         ("vit_base_patch16_plus_240", {}, "none whose heads"),
-        ("vit_base_patch16_224", dict(reg_tokens=4), "says reg_tokens=4, which no encoder"),
+        ("vit_base_patch16_224", dict(reg_tokens=4), "those registers have positions"),
+        ("vit_base_patch16_224", dict(reg_tokens=-1), "reg_tokens is -1, expected a whole"),
         ("vit_base_patch16_224", dict(qk_norm=True), "says qk_norm=True, which no encoder"),
         ("vit_base_patch16_224", dict(norm_layer="rmsnorm"), "norm_layer is 'rmsnorm', and ours"),
         ("vit_base_patch16_224", dict(act_layer="mish"), "act_layer is 'mish', which no"),
@@ -67,7 +76,8 @@ def test_arguments_are_over_the_name_and_images_are_those_of_the_weights():
         ("vit_base_r50_s16_224", {}, "none whose heads"),
         ("vit_base_patch16_rope_224", {}, "none whose heads"),
         ("vit_base_patch16_rope_reg1_gap_256", {}, "none whose heads"),
-        ("vit_base_patch14_reg4_dinov2", {}, "none whose heads"),
+        ("vit_base_patch14_reg4_dinov2", dict(no_embed_class=False), "registers have positions"),
+        ("vit_base_patch14_reg1_tipsv2", {}, "none whose heads"),
         ("vit_base_patch16_rpn_224", {}, "none whose heads"),
         ("vit_base_patch16_18x2_224", {}, "none whose heads"),
         ("vit_base_patch16_dinov3", {}, "none whose heads"),

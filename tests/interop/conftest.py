@@ -16,10 +16,10 @@ SIGLIP = dict(positions="learned", class_token=False)
 # Layout -> an encoder that needs all of its rules for encoders, or nearly.
 ENCODERS = {
     "m3i_jax": dict(hide="mask", relative_bias="layer", layer_scale=0.1),
-    "timm": dict(positions="learned", layer_scale=0.1, pre_norm=True),
+    "timm": dict(positions="learned", layer_scale=0.1, pre_norm=True, registers=2),
     "mae": dict(positions="learned"),
     "siamese_im": dict(positions="learned", final_norm=False),
-    "dinov2": dict(positions="learned", layer_scale=0.1, hide="mask"),
+    "dinov2": dict(positions="learned", layer_scale=0.1, hide="mask", registers=2),
     "beit": BEIT | dict(relative_bias="shared", hide="mask"),
     "beit_v2": BEIT | dict(relative_bias="layer", final_norm=False, hide="mask"),
     "simmim": BEIT | dict(relative_bias="shared", hide="mask"),

@@ -36,6 +36,8 @@ CASES = {
     "ijepa": ("IJepaModel", SIZES | dict(layer_norm_eps=1e-3), OWN),
     "dinov2": ("Dinov2Model", {k: x for k, x in SIZES.items() if k != "intermediate_size"}
                | dict(mlp_ratio=2, hidden_act="gelu_pytorch_tanh"), OWN),
+    "registers": ("Dinov2WithRegistersModel", {k: x for k, x in SIZES.items()
+                  if k != "intermediate_size"} | dict(num_register_tokens=3), OWN),
     "beit": ("BeitModel", BEIT | dict(use_relative_position_bias=True,
              use_mean_pooling=False), HALF),
     "beit, shared": ("BeitModel", BEIT | dict(use_shared_relative_position_bias=True,
@@ -151,7 +153,6 @@ REFUSED = {
     "swin's eps": ("Swinv2", SWIN, dict(layer_norm_eps=1e-3), "layer_norm_eps is 0.001, and our"),
     "gelu": ("ResNet", RESNET, dict(hidden_act="gelu"), "hidden_act is 'gelu', and our"),
     "first stage": ("ResNet", RESNET, dict(downsample_in_first_stage=True), "first_stage is True"),
-    "four registers": ("Dinov2WithRegisters", DINO, {}, "register_tokens"),
     "type": ("ViT", SIZES, dict(model_type="yolos"), "is a 'yolos', which no layout of ours reads"),
 }
 
@@ -208,6 +209,7 @@ TIMM = {
                       global_pool="avg", fc_norm=False)),
     "deit3": ("deit3_small_patch16_224", SMALL),
     "no row of its own": ("vit_tiny_patch16_224", SMALL | dict(no_embed_class=True)),
+    "registers": ("vit_small_patch14_reg4_dinov2", SMALL | dict(reg_tokens=2)),
     "flexible": ("flexivit_small", SMALL),
     "clip, its norm named": ("vit_base_patch16_clip_224", SMALL | dict(norm_layer="layernorm")),
     "siglip": ("vit_base_patch32_siglip_gap_256", SMALL | dict(fc_norm=False)),

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
 
 OURS = re.compile(r"(vit|deit|flexivit|beit|swin|resnet|eva|naflexvit)")
-# Blocks whose forward ours has; registers, rotations and stems of convolutions are told below.
+# Blocks whose forward ours has; rotations and stems of convolutions are told below.
 PLAIN = {"VisionTransformer": "Block", "Beit": "Block"}
 NAMES = [name for name in timm.list_models() if OURS.match(name)]
 
@@ -30,7 +30,8 @@ def check_vit(name, model, facts):
     block = model.blocks[0]
     assert type(block).__name__ == PLAIN.get(type(model).__name__), name
     assert type(model.patch_embed).__name__ == "PatchEmbed", name
-    assert getattr(model, "reg_token", None) is None, name
+    assert (getattr(model, "num_reg_tokens", 0) or 0) == facts.get("registers", 0), name
+    assert "registers" not in facts or model.no_embed_class, name
     assert getattr(model, "rope", None) is None and not hasattr(model, "dist_token"), name
     for norm in (block.norm1, block.norm2):
         assert type(norm).__name__ == "LayerNorm" and norm.eps == facts["eps"], name

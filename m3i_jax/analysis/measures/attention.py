@@ -5,6 +5,7 @@ for together, the three share one softmax of each block, as the compiler compute
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -24,11 +25,11 @@ def attention_distance(*, renormalize: bool = True) -> Measure:
     """How far from a cell lies what each head attends to, in pixels.
 
     Args:
-      renormalize: rows without the class token are scaled to sum to 1.
+      renormalize: rows without class token and registers are scaled to sum to 1.
     """
 
     def observe(scores: Scores, at: Placement) -> Array:
-        tokens = dict(class_token=at.class_token, renormalize=renormalize)
+        tokens = _among(at, renormalize)
         return analysis.attention_distance(scores, at.grid, at.patch, **tokens)
 
     return _heads("attention_distance", "attention distance", "pixels", renormalize, observe)
@@ -38,11 +39,11 @@ def attention_entropy(*, renormalize: bool = True) -> Measure:
     """How broadly each head attends, in nats.
 
     Args:
-      renormalize: rows without the class token are scaled to sum to 1.
+      renormalize: rows without class token and registers are scaled to sum to 1.
     """
 
     def observe(scores: Scores, at: Placement) -> Array:
-        tokens = dict(class_token=at.class_token, renormalize=renormalize)
+        tokens = _among(at, renormalize)
         return analysis.attention_entropy(scores, **tokens)
 
     return _heads("attention_entropy", "attention entropy", "nats", renormalize, observe)
@@ -52,14 +53,19 @@ def head_divergence(*, renormalize: bool = True) -> Measure:
     """How differently two heads attend, in nats, for all ordered pairs: 1 and 2, 1 and 3, ...
 
     Args:
-      renormalize: rows without the class token are scaled to sum to 1.
+      renormalize: rows without class token and registers are scaled to sum to 1.
     """
 
     def observe(scores: Scores, at: Placement) -> Array:
-        tokens = dict(class_token=at.class_token, renormalize=renormalize)
+        tokens = _among(at, renormalize)
         return analysis.head_divergence(scores, **tokens)
 
     return _heads("head_divergence", "divergence between heads", "nats", renormalize, observe)
+
+
+def _among(at: Placement, renormalize: bool) -> dict[str, Any]:
+    """Which tokens are no cells, and what becomes of the rows without them."""
+    return dict(class_token=at.class_token, registers=at.registers, renormalize=renormalize)
 
 
 def _heads(name: str, title: str, unit: str, renormalize: bool, observe: Observe) -> Measure:

@@ -53,7 +53,8 @@ def attention_maps(
         def look(scores):
             where = place(scores)
             queries = [CLASS] * (class_token and where.class_token) + cells
-            maps = query_maps(scores, queries, where.map, class_token=where.class_token)
+            front = dict(class_token=where.class_token, registers=where.registers)
+            maps = query_maps(scores, queries, where.map, **front)
             return maps.mean(1, keepdims=True) if heads == "mean" else maps
 
         def see(params: Any, x: Array) -> Any:

@@ -31,7 +31,7 @@ def norms(*, deviations: Positive = 6.0, cutoff: Positive | None = None) -> Meas
         return Look(layers=tokens.norms)
 
     def measure(evaluation: Evaluation, rows: Rows | None) -> Shown:
-        first = models.class_tokens(evaluation.model)
+        first = models.tokens_in_front(evaluation.model)
         patches = [np.asarray(block)[:, first:] for block in rows.layers]
         limits = [cutoff or tokens.cutoff(block, deviations=deviations) for block in patches]
         outliers = [block > limit for block, limit in zip(patches, limits, strict=True)]
@@ -42,7 +42,7 @@ def norms(*, deviations: Positive = 6.0, cutoff: Positive | None = None) -> Meas
             "cutoff": limits,
             "outliers": [block.mean() for block in outliers],
         }
-        if first:
+        if models.has_class_token(evaluation.model):
             values["class_token"] = [block[:, 0].mean(dtype=np.float64) for block in rows.layers]
         values = {name: [float(x) for x in column] for name, column in values.items()}
         maps = [tokens.where(block) for block in outliers]

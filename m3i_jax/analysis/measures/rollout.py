@@ -36,7 +36,8 @@ def rollout(*, count: Annotated[int, Range(1, 64)] = 6) -> Measure:
 
         def see(params: Any, x: Array) -> Array:
             blocks = evaluation.encode(params, x, attention=head_mean).attention
-            return rolled(blocks, class_token=module.class_token)
+            front = dict(class_token=module.class_token, registers=module.registers)
+            return rolled(blocks, **front)
 
         shown = images.seen(evaluation, images.spread(evaluation, count), apply=see)
         tiles = []

@@ -43,12 +43,14 @@ def whole(block):
         (VIT, {}),
         (VIT | {"class_token": False, "relative_bias": "layer"}, {}),
         (VIT | {"relative_bias": "shared"}, {"renormalize": False}),
+        (VIT | {"registers": 2}, {}),
     ],
-    ids=["vit", "without class token", "rows as they are"],
+    ids=["vit", "without class token", "rows as they are", "with registers"],
 )
 def test_a_vit(block, settings, tmp_path):
     attention = whole(block)
     how = dict(class_token=block.get("class_token", True), **settings)
+    how |= dict(registers=block.get("registers", 0))
     distances = analysis.attention_distance(attention, (4, 4), 8, **how)
     findings = found(block, tmp_path, **settings)
     distance = findings["attention_distance"]

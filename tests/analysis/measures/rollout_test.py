@@ -14,6 +14,7 @@ SWIN = dict(name="swin_v2_t", image=64, width=8, depths=(1, 2), heads=(1, 2), wi
 @pytest.mark.parametrize("class_token", [True, False])
 def test_one_picture_of_all_images(class_token, tmp_path):
     block = dict(name="vit_nano", image=32, width=16, depth=2, heads=2, class_token=class_token)
+    block |= dict(registers=2 * class_token)
     asked = measures.create([{"name": "rollout", "count": 3}])
     (one,) = run.analyzed(asked, [models.fresh(block)], on=[DATA], place=tmp_path, quiet=True)
     ((_, name),) = one.pictures

@@ -16,7 +16,7 @@ EMBEDDING, BLOCKS = "patch_embed", "blocks"
 # What decides how the parameters in common are used, and is not seen in their shapes.
 ALIKE = (
     "width", "heads", "patch", "mlp_ratio", "qkv_bias", "patch_bias", "frozen_patch",
-    "layer_scale", "relative_bias", "activation", "eps", "normalization",
+    "layer_scale", "relative_bias", "activation", "gated", "eps", "normalization",
 )  # fmt: skip
 
 Params = dict[str, Any]

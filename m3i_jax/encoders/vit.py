@@ -3,7 +3,8 @@
 Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929.
 
 Parameter paths follow timm: patch_embed, cls_token, reg_token, pos_embed, norm_pre, blocks/{norm1,
-attn/{qkv, q_bias, v_bias, relative_position, proj}, norm2, mlp/{fc1, fc2}, ls1, ls2}, norm,
+attn/{qkv, q_bias, v_bias, relative_position, proj}, norm2, mlp/{fc1, fc2} or mlp/{w12, w3},
+ls1, ls2}, norm,
 relative_position.
 """
 
@@ -42,7 +43,7 @@ class ViT(nn.Module):
       width, depth, heads: of the blocks.
       patch: side of a patch in pixels.
       image: side of the images in pixels, or (height, width).
-      mlp_ratio: width of the hidden layer over `width`.
+      mlp_ratio: width of the hidden layer over `width`; of a gated one, of either half.
       positions: "sincos", fixed in float32, rows first; "tuned", learned from there (fine-tuning,
         MAE); "learned" from noise; or "none".
       relative_bias: BEiT's relative position bias, one "shared" table for all blocks, one per
@@ -61,6 +62,8 @@ class ViT(nn.Module):
       pre_norm: a layer norm in front of the first block (CLIP).
       eps: of the layer norms.
       activation: of the MLPs, "gelu" (exact), "quick_gelu" (CLIP), "gelu_tanh", "relu" or "silu".
+      gated: whether the MLPs are gated, φ(a) · b; with activation="silu" they are SwiGLU (Shazeer
+        2020, https://arxiv.org/abs/2002.05202; DINOv2's ViT-g has mlp_ratio 8/3).
       layer_scale: start of the LayerScale factors; None = none.
       drop_path: highest stochastic-depth rate.
       drop_path_schedule: how it rises over the blocks, "linear", or not, "uniform".
@@ -92,6 +95,7 @@ class ViT(nn.Module):
     pre_norm: bool = False
     eps: Epsilon = 1e-6
     activation: Activation = "gelu"
+    gated: bool = False
     layer_scale: Gain | None = None
     drop_path: Dropped = 0.0
     drop_path_schedule: DropPathSchedule = "linear"
@@ -313,6 +317,7 @@ class ViT(nn.Module):
             kernel_init=INITS[self.weight_init],
             norm=functools.partial(LayerNorm, eps=self.eps),
             activation=ACTIVATIONS[self.activation],
+            gated=self.gated,
             dtype=jnp.dtype(self.dtype),
             **keep,
         )

@@ -124,7 +124,7 @@ def _ends(module: Any) -> str:
     """Pattern of what each residual branch of a block is multiplied by last."""
     kind = type(module).__name__
     if kind == "ViT":
-        return r"(attn/proj|mlp/fc2)/"
+        return r"(attn/proj|mlp/(fc2|w3))/"
     if kind == "SwinV2":
         return r"norm[12]/"
     if kind == "RepLKNet":

@@ -183,11 +183,14 @@ STREAM = (
     ("gamma", -1),
     ("qkv/kernel", -2),
     ("fc1/kernel", -2),
+    ("w12/kernel", -2),
     ("head/kernel", -2),
     ("proj/kernel", -1),
     ("proj/bias", -1),
     ("fc2/kernel", -1),
     ("fc2/bias", -1),
+    ("w3/kernel", -1),
+    ("w3/bias", -1),
 )
 
 

@@ -36,7 +36,12 @@ SIZES = ("width", "depth", "depths", "patch", "stride", "mlp_ratio", "block")
 
 
 def by_names(prefix: str, params: Mapping[str, Any]) -> Stated:
-    """What the names of the weights themselves let guess: MoCo v3's ViT-S has 12 heads, not 6."""
+    """What the names of the weights themselves let guess: MoCo v3's ViT-S has 12 heads, not 6.
+
+    A gated MLP is SwiGLU, of SiLU.
+    """
+    if "encoders/image/blocks/mlp/w12/kernel" in params:
+        return Stated(image={"activation": Fact("silu", "the weights, whose MLPs are SwiGLU")})
     token = params.get("encoders/image/cls_token")
     if prefix != MOCO_V3 or token is None or token.shape[-1] != 384:
         return Stated()
@@ -247,6 +252,7 @@ def shown(params: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "class_token": "cls_token" in params,
         "registers": registers,
+        "gated": "blocks/mlp/w12/kernel" in params,
         "patch_bias": "patch_embed/bias" in params,
         "pre_norm": "norm_pre/scale" in params,
         "final_norm": "norm/scale" in params,
@@ -261,7 +267,8 @@ def sizes(params: Mapping[str, Any]) -> dict[str, Any]:
 
     Heads are in no shape: of 64 dimensions each, as in all ViTs of timm's and DINO's but a few.
     """
-    kernel, hidden = params.get("patch_embed/kernel"), params.get("blocks/mlp/fc1/kernel")
+    kernel = params.get("patch_embed/kernel")
+    hidden = params.get("blocks/mlp/fc2/kernel", params.get("blocks/mlp/w3/kernel"))
     if kernel is None or hidden is None or kernel.ndim != 4:
         return {}
     width, table = kernel.shape[-1], params.get("pos_embed")
@@ -269,7 +276,7 @@ def sizes(params: Mapping[str, Any]) -> dict[str, Any]:
         "width": width,
         "depth": hidden.shape[0],
         "patch": kernel.shape[0],
-        "mlp_ratio": hidden.shape[-1] / width,
+        "mlp_ratio": hidden.shape[-2] / width,
         "heads": max(1, width // 64),
     }
     if table is None:

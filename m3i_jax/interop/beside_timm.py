@@ -32,7 +32,7 @@ from m3i_jax.normalize import CHANNELS
 WHERE = "config.json's "
 EPS = 1e-6  # of timm's own layer norm
 HEADS = {"tiny": 3, "small": 6, "medium": 8, "base": 12, "large": 16, "huge": 16, "so400m": 16,
-         "giantopt": 16}  # fmt: skip
+         "giant": 16, "giantopt": 16}  # fmt: skip
 SWIN_HEADS = {
     "tiny": (3, 6, 12, 24),
     "small": (3, 6, 12, 24),
@@ -42,14 +42,16 @@ SWIN_HEADS = {
 # The names that are plain Vision Transformers; all others have rotations, stems of convolutions,
 # other norms or blocks. Sides have at most four digits.
 _VIT = re.compile(
-    r"(?:vit|deit3?|beit(?:v2)?)_(?P<size>tiny|small|medium|base|large|huge|so400m|giantopt)"
+    r"(?:vit|deit3?|beit(?:v2)?)_(?P<size>tiny|small|medium|base|large|huge|so400m|giant|giantopt)"
     r"_patch(?P<patch>\d{1,4})(?:_reg(?P<registers>\d))?"
     r"(?:_(?P<kind>clip|clip_quickgelu|gap|siglip|siglip_gap|(?P<depth>\d{1,3})x1))?"
     r"_(?P<image>\d{1,4}|dinov2)(?:_(?:miil|in21k|in22k|dino|sam|miil_in21k))?"
     r"|flexivit_(?P<flexible>small|base|large)"
 )
 # What their plain names do not say: I-JEPA's heads, the later ones of SigLIP.
-_OTHER_HEADS = {"vit_base_patch16_gap_224": 16}
+_OTHER_HEADS = {"vit_base_patch16_gap_224": 16, "vit_giant_patch14_dinov2": 24,
+                "vit_giant_patch14_reg4_dinov2": 24}  # fmt: skip
+_SWIGLU = re.compile(r"vit_giant_patch14_(reg4_)?dinov2")
 _TANH = re.compile(
     r"vit_(base_patch32_siglip(_gap)?_256|large_patch16_siglip(_gap)?_512"
     r"|(so400m|giantopt)_patch16_siglip(_gap)?_\d+)"
@@ -188,6 +190,9 @@ def architecture(name: str, arguments: Mapping[str, Any], *, key: str = "archite
         if arguments.get(key) is not None:
             said = f"{WHERE}model_args.{key}"
             facts[field] = Fact(read(arguments[key], said), said)
+    if "gated" in facts and "mlp_ratio" in facts:  # theirs is that of both halves
+        ratio, said = facts["mlp_ratio"]
+        facts["mlp_ratio"] = Fact(ratio / 2, said)
     if arguments.get("pos_embed") in ("none", ""):
         facts["positions"] = Fact("none", WHERE + "model_args.pos_embed")
     _check_registers(facts, bool(apart))
@@ -216,6 +221,8 @@ def _vit(name: str, match: re.Match, where: str) -> dict[str, Fact]:
         "activation": "quick_gelu" if kind == "clip_quickgelu" else "gelu",
         "patch": count(int(match["patch"] or 16), f"{where}'s patch"),
     }
+    if _SWIGLU.fullmatch(name):
+        facts |= dict(gated=True, activation="silu")
     if match["registers"]:
         facts["registers"] = int(match["registers"])
     if _TANH.fullmatch(name):

@@ -134,10 +134,10 @@ _DINOV2 = Family(
         "patch_size": ("patch", side, 14),
         "mlp_ratio": ("mlp_ratio", number, 4),
         "layerscale_value": ("layer_scale", number, 1.0),
+        "use_swiglu_ffn": ("gated", truth, False),
     },
     _LEARNED,
-    {"use_swiglu_ffn": False},
-    _TRAINING,
+    harmless=_TRAINING,
 )
 _DINOV2_WITH_REGISTERS = _DINOV2._replace(
     fields=_DINOV2.fields | {"num_register_tokens": ("registers", whole, 4)}
@@ -320,10 +320,35 @@ def _stated(family: Family, said: Mapping[str, Any], where: str) -> Stated:
     facts = _facts(family.fields, said, where)
     facts |= {field: Fact(x, where + "model_type") for field, x in family.fixed.items()}
     facts |= hidden | _relative_bias(family, said, where)
+    if "gated" in facts and facts["gated"].value:
+        width, key = facts["width"].value, where + "use_swiglu_ffn"
+        ratio = swiglu_width(int(width * said.get("mlp_ratio", 4))) / width
+        facts |= {"activation": Fact("silu", key), "mlp_ratio": Fact(ratio, key)}
     grid = None
     if "image" in facts and "patch" in facts:
         grid = tuple(n // facts["patch"].value for n in facts["image"].value)
     return Stated(family.encoder, facts, grid=grid, channels=Fact(seen, where + channels_key))
+
+
+def swiglu_width(hidden: int) -> int:
+    """DINOv2's width of a gated layer in the place of one of `hidden`: two thirds, in eights."""
+    return (int(hidden * 2 / 3) + 7) // 8 * 8
+
+
+def dinov2_ratio(hidden: int, width: int, *, gated: bool) -> int:
+    """DINOv2's mlp_ratio of a hidden layer, which is whole.
+
+    Raises:
+      ConfigError: no such ratio makes that layer.
+    """
+    of = swiglu_width if gated else lambda x: x
+    ratio = next((r for r in range(1, 2 + 2 * hidden // width) if of(r * width) == hidden), None)
+    if ratio is None:
+        raise ConfigError(
+            f"transformers' 'dinov2' has a whole mlp_ratio, not {hidden / width:.3g}"
+            + ", of which SwiGLU has two thirds, in multiples of 8" * gated
+        )
+    return ratio
 
 
 def _facts(fields, said, where) -> dict[str, Fact]:

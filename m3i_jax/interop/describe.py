@@ -10,6 +10,7 @@ from typing import Any
 
 from m3i_jax import normalize
 from m3i_jax.build import ConfigError
+from m3i_jax.interop.beside_transformers import dinov2_ratio
 from m3i_jax.interop.rename import Layout
 
 Described = dict[str, Any]
@@ -101,25 +102,30 @@ def _crop_pct(size: int, short: int) -> float:
 def _ratio(module: Any) -> float:
     """The ratio of which others make the hidden width by rounding down."""
     ratio, hidden = module.mlp_ratio, round(module.mlp_ratio * module.width)
+    if getattr(module, "gated", False):
+        ratio, hidden = 2 * ratio, 2 * hidden
     return ratio if int(module.width * ratio) == hidden else (hidden + 0.5) / module.width
 
 
 # timm's names of architectures stand for an eps; everything else is an argument.
 _TIMM_EPS = {1e-6: "vit_base_patch16_224", 1e-5: "vit_base_patch16_clip_224"}
 
+_TIMM_SWIGLU = "vit_giant_patch14_dinov2"  # whose mlp_ratio is that of both halves
+
 
 def _timm_vit(module: Any) -> Described:
     what = "timm's VisionTransformer"
+    gated = dict(eps=1e-6, activation="silu") if module.gated else {}
     _needs(
         module,
         what,
-        eps=tuple(_TIMM_EPS),
+        **dict(eps=tuple(_TIMM_EPS)) | gated,
         qkv_bias=(True, False),
         relative_bias="none",
         patch_bias=not module.pre_norm,
     )
     return _timm(
-        _TIMM_EPS[module.eps],
+        _TIMM_SWIGLU if module.gated else _TIMM_EPS[module.eps],
         module,
         **_timm_sizes(module),
         qkv_bias=module.qkv_bias,
@@ -274,12 +280,12 @@ _WHOLE = dict(
 
 
 def _dinov2(module: Any) -> Described:
-    _needs(module, "transformers' 'dinov2'", **_WHOLE, qkv_bias=(True, False), positions=_TABLE)
-    if _hidden(module) % module.width:
-        raise ConfigError(f"transformers' 'dinov2' has a whole mlp_ratio, not {module.mlp_ratio}")
+    fixed = _WHOLE | dict(positions=_TABLE) | (dict(activation="silu") if module.gated else {})
+    _needs(module, "transformers' 'dinov2'", **fixed, qkv_bias=(True, False))
     fields = dict(
         **_sizes(module),
-        mlp_ratio=_hidden(module) // module.width,
+        mlp_ratio=dinov2_ratio(_hidden(module), module.width, gated=module.gated),
+        use_swiglu_ffn=module.gated,
         qkv_bias=module.qkv_bias,
         layerscale_value=module.layer_scale or 1.0,
     )

@@ -122,18 +122,19 @@ def _identities(layout: Layout, module: Any) -> dict[str, np.ndarray]:
     """What transformers' models have beside our encoder and would draw at random: identities.
 
     Its ViT's pooler then gives the class token as it is, with the activation in the config; its
-    BEiT without a final norm gives the mean of the patches, normalised. Its DINOv2 with registers
-    always has a token of masks and LayerScale.
+    BEiT without a final norm gives the mean of the patches, normalised. Its DINOv2
+    always has LayerScale and, with registers, a token of masks.
     """
     ones, zeros = np.ones(module.features, np.float32), np.zeros(module.features, np.float32)
     if layout is huggingface.VIT:
         return {"pooler.dense.weight": np.diag(ones), "pooler.dense.bias": zeros}
     if layout is huggingface.BEIT and not module.final_norm:
         return {"pooler.layernorm.weight": ones, "pooler.layernorm.bias": zeros}
-    if layout is huggingface.DINOV2 and module.registers:
+    if layout is huggingface.DINOV2 and (module.registers or module.layer_scale is None):
         scales = ("layer_scale1.lambda1", "layer_scale2.lambda1")
         names = [f"encoder.layer.{b}.{scale}" for b in range(module.depth) for scale in scales]
-        return {"embeddings.mask_token": zeros[None], **dict.fromkeys(names, ones)}
+        token = {"embeddings.mask_token": zeros[None]} if module.registers else {}
+        return {**token, **dict.fromkeys(names, ones)}
     return {}
 
 

@@ -16,7 +16,7 @@ from m3i_jax.interop.parts import (
     separate_qv,
 )
 from m3i_jax.interop.rename import Layout, Rule, under
-from m3i_jax.interop.vit import IMAGE, LEARNED
+from m3i_jax.interop.vit import IMAGE, LEARNED, gated
 
 DROPS = (r"(pooler|classifier|cls_classifier|distillation_classifier|head)\..*",)
 QKV = tuple(f"attention.attention.{name}" for name in ("query", "key", "value"))
@@ -111,6 +111,7 @@ DINOV2 = Layout(
             *leaf("mask_token", "embeddings.mask_token", transform=TOKEN_ROW),
             *leaf("reg_token", "embeddings.register_tokens"),
             *_blocks(_DINOV2_BLOCK),
+            *gated("mlp.weights_in", "mlp.weights_out", theirs="encoder.layer.{b}."),
             *_blocks(_MEMORY),
             *_NORM,
         ),

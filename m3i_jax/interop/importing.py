@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.interop import adapt, beside, files, layouts, onnx_file
+from m3i_jax.interop import adapt, beside, files, layouts, onnx_file, vit
 from m3i_jax.interop.rename import Layout, listed, to_ours
 from m3i_jax.interop.statement import Fact, Stated
 from m3i_jax.types import Grid
@@ -122,7 +122,7 @@ def renamed(state: Mapping[str, np.ndarray], *, layout: str = layouts.AUTO, what
     for _, slices in places.leaves.values():
         for key in itertools.chain(*slices.values()):
             _check_numbers(state[key], f"{what} has '{key}'")
-    params = to_ours(state, places)
+    params = vit.told_apart(to_ours(state, places))
     return Imported(what, of_layout, params, places.dropped, beside.by_names(places.prefix, params))
 
 

@@ -4,6 +4,11 @@ The decoders are called as in our methods: `image` of MAE and SiameseIM, `projec
 `pixels` of SimMIM, `words` of BEiT.
 """
 
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
 from m3i_jax.interop.parts import (
     PATCHES,
     PIXELS,
@@ -33,6 +38,30 @@ def block(theirs: str) -> tuple[Rule, ...]:
         *leaf("ls2/gamma", "ls2.gamma"),
     )
     return under(rules, ours="blocks/", theirs=theirs)
+
+
+def gated(first: str, second: str, *, theirs: str = "blocks.{b}.") -> tuple[Rule, ...]:
+    """The packed layers of SwiGLU: gate and value in one, and what is behind them."""
+    rules = (*linear("mlp/w12", first), *linear("mlp/w3", second))
+    return under(rules, ours="blocks/", theirs=theirs)
+
+
+def told_apart(params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Layers of an MLP of which the first is twice as wide as the second is deep are SwiGLU's.
+
+    timm calls them as those of a plain one.
+    """
+    first, second = (params.get(f"{IMAGE}blocks/mlp/{x}/kernel") for x in ("fc1", "fc2"))
+    if first is None or second is None or first.shape[-1] != 2 * second.shape[-2]:
+        return dict(params)
+    packed = {"fc1": "w12", "fc2": "w3"}
+    own = re.compile(re.escape(IMAGE) + r"blocks/mlp/(fc1|fc2)/(kernel|bias)")
+
+    def ours(path):
+        match = own.fullmatch(path)
+        return f"{IMAGE}blocks/mlp/{packed[match[1]]}/{match[2]}" if match else path
+
+    return {ours(path): x for path, x in params.items()}
 
 
 STEM = (
@@ -92,7 +121,7 @@ _BEIT_FIELDS = {"qkv_bias": "qv", "positions": "none", "relative_bias": "shared"
 MOCO_V3 = "base_encoder."  # beside it the average, of the same names, and the head that predicts
 TIMM = Layout(
     "timm",
-    under((*TRUNK, *REGISTERS), ours=IMAGE),
+    under((*TRUNK, *REGISTERS, *gated("mlp.fc1", "mlp.fc2")), ours=IMAGE),
     drops=(*HEADS, r"(momentum_encoder|predictor)\..*"),
     prefixes=("", "backbone.", "encoder.", MOCO_V3, "trunk."),
     omitted="/mask_token$",
@@ -100,7 +129,15 @@ TIMM = Layout(
 )
 DINOV2 = Layout(
     "dinov2",
-    under((*TRUNK, *MASK_ROW, *leaf("reg_token", "register_tokens")), ours=IMAGE),
+    under(
+        (
+            *TRUNK,
+            *MASK_ROW,
+            *leaf("reg_token", "register_tokens"),
+            *gated("mlp.w12", "mlp.w3"),
+        ),
+        ours=IMAGE,
+    ),
     drops=HEADS,
     prefixes=("", "backbone."),
     encoder=LEARNED | {"layer_scale": 1e-5},

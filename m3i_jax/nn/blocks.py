@@ -82,6 +82,7 @@ class TransformerBlock(nn.Module):
     norm: Callable[..., nn.Module] = LayerNorm
     post_norm: bool = False
     activation: Callable = gelu
+    gated: bool = False
     kernel_init: Init = Init()
     attention_dropout: float = 0.0
     attention: str = "auto"
@@ -111,7 +112,7 @@ class TransformerBlock(nn.Module):
             self.dtype,
             name="attn",
         )
-        mlp = Mlp(self.mlp_ratio, self.activation, init, self.dtype, name="mlp")
+        mlp = Mlp(self.mlp_ratio, self.activation, init, self.dtype, self.gated, name="mlp")
         out_dtype = jnp.float32 if self.post_norm else self.dtype
         norm1 = self.norm(dtype=out_dtype, name="norm1")
         norm2 = self.norm(dtype=out_dtype, name="norm2")

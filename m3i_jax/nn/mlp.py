@@ -58,18 +58,37 @@ def _layer(x, layer):
     return (y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)).astype(x.dtype)
 
 
+@functools.lru_cache
+def gate(activation: Callable) -> Callable:
+    """(a | b) -> φ(a) · b, halves of the last axis; one function for each φ, in float32."""
+
+    def gated(hidden):
+        a, b = jnp.split(hidden.astype(jnp.promote_types(hidden.dtype, jnp.float32)), 2, axis=-1)
+        return (activation(a) * b).astype(hidden.dtype)
+
+    return gated
+
+
 class Mlp(nn.Module):
-    """fc2(activation(fc1(x))) with a hidden layer of `ratio` times the width."""
+    """fc2(activation(fc1(x))) with a hidden layer of `ratio` times the width.
+
+    gated: w3(activation(a) · b) of the halves (a | b) = w12(x), each of that width; with SiLU it is
+      SwiGLU (Shazeer 2020, https://arxiv.org/abs/2002.05202).
+    """
 
     ratio: float = 4.0
     activation: Callable = gelu
     kernel_init: Init = Init()
     dtype: DTypeLike = jnp.float32
+    gated: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions dim"]:
         """x (..., D) -> (..., D) in `dtype`."""
         width, hidden = x.shape[-1], round(self.ratio * x.shape[-1])
-        first = Weights(hidden, True, self.kernel_init.fc1, name="fc1")(width)
-        second = Weights(width, True, self.kernel_init.fc2, name="fc2")(hidden)
-        return two_layers(self.activation, x.astype(self.dtype), first, second)
+        names = ("w12", "w3") if self.gated else ("fc1", "fc2")
+        wide = 2 * hidden if self.gated else hidden
+        first = Weights(wide, True, self.kernel_init.fc1, name=names[0])(width)
+        second = Weights(width, True, self.kernel_init.fc2, name=names[1])(hidden)
+        between = gate(self.activation) if self.gated else self.activation
+        return two_layers(between, x.astype(self.dtype), first, second)

@@ -32,8 +32,8 @@ STATES = re.compile(r"optimizer/|slots/ema/")
 # `tensor` axis of 1 the first two are plain FSDP; otherwise the columns of the first matrix and
 # the rows of the second are split, and a block needs one sum over `tensor` for each pair.
 RULES: trees.Rules = (
-    (r"/(qkv|fc1)/kernel$", ("fsdp", "tensor")),
-    (r"/(proj|fc2)/kernel$", ("tensor", "fsdp")),
+    (r"/(qkv|fc1|w12)/kernel$", ("fsdp", "tensor")),
+    (r"/(proj|fc2|w3)/kernel$", ("tensor", "fsdp")),
     (r".*", "largest"),
 )
 

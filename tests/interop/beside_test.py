@@ -142,10 +142,20 @@ def test_parameters_show_what_an_encoder_is():
     paths = dict.fromkeys(["blocks/attn/qkv/kernel", "blocks/attn/q_bias", "norm_pre/scale"])
     assert beside.shown(paths | {"reg_token": np.zeros((1, 3, 8))})["registers"] == 3
     assert beside.shown(paths) == dict(
-        registers=0,
+        registers=0, gated=False,
         class_token=False, patch_bias=False, pre_norm=True, final_norm=False, layer_scale=None,
         qkv_bias="qv", relative_bias="none",
     )  # fmt: skip
+
+
+def test_a_gated_mlp_is_swiglu():
+    packed = np.zeros((1, 8, 24))
+    paths = {"blocks/mlp/w12/kernel": packed, "blocks/attn/qkv/kernel": np.zeros((1, 8, 24))}
+    assert beside.shown(paths)["gated"]
+    stated = beside.by_names("", {f"encoders/image/{path}": x for path, x in paths.items()})
+    assert stated.fields() == dict(activation="silu")
+    with pytest.raises(ConfigError, match="activation is 'gelu', and 'silu' in the weights, whose"):
+        beside.agree(stated, dict(name="vit_s16", gated=True), what="it")
 
 
 def test_names_of_moco_v3_let_guess_its_heads():

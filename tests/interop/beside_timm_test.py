@@ -17,6 +17,7 @@ def test_a_name_says_heads_eps_activation_and_patch():
         ("vit_base_patch32_siglip_gap_256", 12, 1e-6, "gelu_tanh", 32),
         ("vit_large_patch16_siglip_512", 16, 1e-6, "gelu_tanh", 16),
         ("flexivit_small.1200ep_in1k", 6, 1e-6, "gelu", 16),
+        ("vit_giant_patch14_clip_224", 16, 1e-5, "gelu", 14),
     ):
         found = beside_timm.model({"architecture": name}).fields()
         want = dict(heads=heads, eps=eps, activation=activation, patch=patch)

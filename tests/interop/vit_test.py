@@ -6,7 +6,7 @@ import pytest
 
 from m3i_jax import networks, trees
 from m3i_jax.build import ConfigError
-from m3i_jax.interop import layouts, vit
+from m3i_jax.interop import importing, layouts, vit
 from m3i_jax.interop.rename import sort, to_ours, to_theirs
 
 VIT = dict(name="vit_nano", image=16, patch=4, width=16, depth=2, heads=2)
@@ -149,6 +149,23 @@ def test_dinov2_keeps_its_token_in_a_row(drawn):
     state = state_of(vit.DINOV2, params)
     assert state["mask_token"].shape == (1, 16)
     assert state["blocks.0.ls1.gamma"].shape == (16,)
+
+
+def test_dinov2_g_packs_gate_and_value_and_so_does_timm(drawn):
+    """(16, 24) of hidden layers of 24 / 2; a plain layer of timm's of these widths is another."""
+    more = dict(positions="learned", layer_scale=1.0, gated=True, mlp_ratio=0.75, registers=2)
+    _, params = drawn(**more)
+    state = state_of(vit.DINOV2, params)
+    assert state["blocks.1.mlp.w12.weight"].shape == (24, 16)
+    assert state["blocks.1.mlp.w3.weight"].shape == (16, 12)
+    assert state["register_tokens"].shape == (1, 2, 16)
+    theirs = state_of(vit.TIMM, params)
+    assert theirs["blocks.1.mlp.fc1.weight"].shape == (24, 16) and "reg_token" in theirs
+    for names in (state, theirs):
+        found = importing.renamed(names, what="it").params
+        assert found.keys() == params.keys()
+        for path, x in params.items():
+            np.testing.assert_array_equal(found[path].reshape(x.shape), x, err_msg=path)
 
 
 def test_prefixes_of_programs(drawn):

@@ -22,6 +22,31 @@ def test_formula(key, name, formula):
     np.testing.assert_allclose(module.apply({"params": params}, x), want, rtol=1e-5, atol=1e-6)
 
 
+def test_a_gated_layer_and_its_gradient(key):
+    """w3(φ(a) · b) in float64; the gradient by hand against autodiff of the same."""
+    x = jax.random.normal(key, (3, 5, 8))
+    module = Mlp(1.5, activations.silu, gated=True)
+    params = jax.tree.map(lambda p: p + 0.1, module.init(key, x)["params"])
+    assert params["w12"]["kernel"].shape == (8, 24) and params["w3"]["kernel"].shape == (12, 8)
+    p, wide = jax.tree.map(np.float64, params), np.float64(x)
+    a, b = np.split(wide @ p["w12"]["kernel"] + p["w12"]["bias"], 2, axis=-1)
+    want = (a / (1 + np.exp(-a)) * b) @ p["w3"]["kernel"] + p["w3"]["bias"]
+    np.testing.assert_allclose(module.apply({"params": params}, x), want, rtol=1e-5, atol=1e-6)
+
+    def plain(p, x):
+        a, b = jnp.split(x @ p["w12"]["kernel"] + p["w12"]["bias"][None, None], 2, axis=-1)
+        return (jax.nn.silu(a) * b) @ p["w3"]["kernel"] + p["w3"]["bias"][None, None]
+
+    g = jax.random.normal(jax.random.fold_in(key, 1), x.shape)
+    right = jax.tree.leaves(jax.vjp(plain, params, x)[1](g))
+    for dtype, limit in ((jnp.float32, 1e-6), (jnp.bfloat16, 2e-2)):
+        run = lambda p, x, m=module.clone(dtype=dtype): m.apply({"params": p}, x)  # noqa: E731
+        got = jax.tree.leaves(jax.vjp(run, params, x)[1](g.astype(dtype)))
+        for mine, theirs in zip(got, right, strict=True):
+            error = np.linalg.norm(np.float64(mine) - np.float64(theirs))
+            assert error <= limit * np.linalg.norm(theirs)
+
+
 @pytest.mark.parametrize("name", activations.ACTIVATIONS)
 def test_the_gradient_by_hand_is_that_of_the_layers(key, name):
     """Against autodiff of the same in float32; in bfloat16 each array is rounded once, to 2^-9."""
@@ -44,8 +69,9 @@ def test_the_gradient_by_hand_is_that_of_the_layers(key, name):
 
 
 def test_the_hidden_layer_is_kept_once(key):
-    x, module = jax.random.normal(key, (3, 5, 8)), Mlp()
-    params = jax.eval_shape(module.init, key, x)["params"]
-    held = jax.eval_shape(lambda p, x: jax.vjp(lambda *a: module.apply(*a), {"params": p}, x)[1],
-                          params, x)  # fmt: skip
-    assert sum(leaf.size for leaf in jax.tree.leaves(held)) == x.size * (1 + 4) + 2 * 8 * 32 + 40
+    x = jax.random.normal(key, (3, 5, 8))
+    for module, own in ((Mlp(), 2 * 8 * 32 + 40), (Mlp(2.0, gated=True), 3 * 8 * 16 + 40)):
+        params = jax.eval_shape(module.init, key, x)["params"]
+        pull = lambda p, x, m=module: jax.vjp(lambda *a: m.apply(*a), {"params": p}, x)[1]  # noqa: E731
+        held = jax.tree.leaves(jax.eval_shape(pull, params, x))
+        assert sum(leaf.size for leaf in held) == x.size * (1 + 4) + own

@@ -38,6 +38,8 @@ CASES = {
                | dict(mlp_ratio=2, hidden_act="gelu_pytorch_tanh"), OWN),
     "registers": ("Dinov2WithRegistersModel", {k: x for k, x in SIZES.items()
                   if k != "intermediate_size"} | dict(num_register_tokens=3), OWN),
+    "swiglu": ("Dinov2Model", {k: x for k, x in SIZES.items() if k != "intermediate_size"}
+               | dict(use_swiglu_ffn=True, mlp_ratio=3), OWN),
     "beit": ("BeitModel", BEIT | dict(use_relative_position_bias=True,
              use_mean_pooling=False), HALF),
     "beit, shared": ("BeitModel", BEIT | dict(use_shared_relative_position_bias=True,
@@ -148,7 +150,6 @@ REFUSED = {
     "rope": ("ViT", SIZES, dict(rope_theta=100.0), "says rope_theta=100.0, which no encoder"),
     "heads": ("ViT", SIZES, dict(num_attention_heads="4"), "num_attention_heads is '4', expected"),
     "biases": ("Beit", BEIT, BOTH, "are both on; ours has one"),
-    "swiglu": ("Dinov2", DINO, dict(use_swiglu_ffn=True), "use_swiglu_ffn is True, and our"),
     "swin's relu": ("Swinv2", SWIN, dict(hidden_act="relu"), "hidden_act is 'relu', and our"),
     "swin's eps": ("Swinv2", SWIN, dict(layer_norm_eps=1e-3), "layer_norm_eps is 0.001, and our"),
     "gelu": ("ResNet", RESNET, dict(hidden_act="gelu"), "hidden_act is 'gelu', and our"),
@@ -210,6 +211,7 @@ TIMM = {
     "deit3": ("deit3_small_patch16_224", SMALL),
     "no row of its own": ("vit_tiny_patch16_224", SMALL | dict(no_embed_class=True)),
     "registers": ("vit_small_patch14_reg4_dinov2", SMALL | dict(reg_tokens=2)),
+    "swiglu": ("vit_giant_patch14_dinov2", SMALL | dict(mlp_ratio=3.0)),
     "flexible": ("flexivit_small", SMALL),
     "clip, its norm named": ("vit_base_patch16_clip_224", SMALL | dict(norm_layer="layernorm")),
     "siglip": ("vit_base_patch32_siglip_gap_256", SMALL | dict(fc_norm=False)),

@@ -37,7 +37,9 @@ def check_vit(name, model, facts):
         assert type(norm).__name__ == "LayerNorm" and norm.eps == facts["eps"], name
     assert type(getattr(block.attn, "q_norm", torch.nn.Identity())).__name__ == "Identity", name
     assert block.attn.num_heads == facts["heads"], name
-    act = {"GELU": "gelu", "GELUTanh": "gelu_tanh", "QuickGELU": "quick_gelu"}
+    act = {"GELU": "gelu", "GELUTanh": "gelu_tanh", "QuickGELU": "quick_gelu", "SiLU": "silu"}
+    kind = "GluMlp" if facts.get("gated") else "Mlp"
+    assert type(block.mlp).__name__ == kind and not getattr(block.mlp, "gate_last", False), name
     assert act[type(block.mlp.act).__name__] == facts["activation"], name
     assert model.patch_embed.patch_size == (facts["patch"],) * 2, name
 

@@ -142,6 +142,7 @@ EXEMPT = {
     "msn": {"prototypes"},
     "yfcc/siglip_vit_b16": TOKENS | {"token_embed"},
     "yfcc/cappa_vit_b16": TOKENS | {"token_embed"},
+    "yfcc/openvision2_vit_l14": TOKENS | {"token_embed"},
 }
 DECAY_ALL = (
     "imagenet/moco_v3_vit_b16",

@@ -36,6 +36,8 @@ class Caption(nn.Module):
       length: most words of a caption.
       parallel: share of the captions that are predicted at once in training (CapPa: .75).
       keep: share of the image's tokens that training gives it, drawn at random (OpenVision 2: .35).
+      prefix: they stand in front of the words, in one sequence that is read from the left
+        (OpenVision 2), in place of an attention to them in each block.
       activation: of the MLPs.
       dtype: of the products.
     """
@@ -48,6 +50,7 @@ class Caption(nn.Module):
     length: Annotated[int, Range(1, 4096)] = 64
     parallel: Share = 0.0
     keep: PositiveShare = 1.0
+    prefix: bool = False
     activation: Activation = "gelu_tanh"
     dtype: Dtype = "float32"
 
@@ -78,17 +81,20 @@ class Caption(nn.Module):
                 f"captions have {words.shape[1]} words, but the caption decoder has length "
                 f"{self.length}: set config.captions.length to as many, or fewer"
             )
-        image = self._image(x, train)
-        inputs, mask = self._read(words, train)
+        image, count = self._image(x, train), words.shape[1]
+        inputs, mask = self._read(words, train, image.shape[1] if self.prefix else 0)
         table = nn.initializers.normal(1.0)
         rows = self.out + (self.parallel > 0)
         table = self.param("token_embed", table, (rows, self.width), jnp.float32)
         places = nn.initializers.normal(self.width**-0.5)
         places = self.param("pos_embed", places, (self.length, self.width), jnp.float32)
-        y = jnp.take(table, inputs, axis=0) + places[None, : words.shape[1]]
+        y = jnp.take(table, inputs, axis=0) + places[None, :count]
+        if self.prefix:
+            first = Linear(self.width, False, dtype=jnp.dtype(self.dtype), name="image")(image)
+            y, image = jnp.concatenate([first.astype(jnp.float32), y], axis=1), None
         for i in range(self.depth):
             y = self._block(f"blocks_{i}", y, image, mask)
-        y = LayerNorm(dtype=jnp.dtype(self.dtype), name="norm")(y)
+        y = LayerNorm(dtype=jnp.dtype(self.dtype), name="norm")(y[:, -count:])
         head = nn.initializers.zeros
         return Linear(self.out, True, head, self.dtype, name="head")(y).astype(jnp.float32)
 
@@ -99,16 +105,19 @@ class Caption(nn.Module):
         if not train or self.keep == 1.0:
             return tokens
         lots = jax.random.uniform(self.make_rng("draw"), (batch, count))
-        kept = jnp.argsort(lots, axis=1)[:, : max(1, round(self.keep * count))]
+        kept = jnp.argsort(lots, axis=1)[:, : max(1, int(round(self.keep * count, 6)))]
         return jnp.take_along_axis(tokens, kept[..., None], axis=1)
 
     def _read(
-        self, words: Int[Array, "batch length"], train: bool
-    ) -> tuple[Int[Array, "batch length"], Bool[Array, "_batch 1 length length"]]:
-        """Inputs, shifted or all the last row of the table, and who reads whom."""
+        self, words: Int[Array, "batch length"], train: bool, first: int
+    ) -> tuple[Int[Array, "batch length"], Bool[Array, "_batch 1 _rows _rows"]]:
+        """Inputs, shifted or all the last row of the table, and who reads whom.
+
+        first: tokens in front of the words.
+        """
         batch, count = words.shape
         inputs = jnp.pad(words[:, :-1], ((0, 0), (1, 0)))
-        mask = jnp.tril(jnp.ones((count, count), bool))[None, None]
+        mask = jnp.tril(jnp.ones((first + count, first + count), bool))[None, None]
         if not train or not self.parallel:
             return inputs, mask
         at_once = jax.random.bernoulli(self.make_rng("draw"), self.parallel, (batch,))
@@ -135,7 +144,7 @@ class Caption(nn.Module):
 
         y = norm("words")(x)
         x = x + read("words", y, y, mask)
-        x = x + read("image", norm("image")(x), image, None)
+        x = x if image is None else x + read("image", norm("image")(x), image, None)
         hidden = linear("fc1", round(self.mlp_ratio * self.width))(norm("mlp")(x))
         y = linear("fc2", self.width)(ACTIVATIONS[self.activation](hidden))
         return x + y.astype(jnp.float32)

@@ -298,7 +298,7 @@ PUBLISHED = [
     ("imagenet/moco_resnet50", "facebookresearch/moco main_moco.py", BILINEAR),
     ("imagenet/moco_v3_vit_b16", "facebookresearch/moco-v3 main_moco.py", BILINEAR),
     ("imagenet/densecl_resnet50", "WXinlong/DenseCL configs/selfsup/densecl", BILINEAR),
-    ("imagenet/msn_vit_s16", "facebookresearch/msn src/data_manager.py", BILINEAR),
+    ("imagenet/msn_vit_s16", "facebookresearch/msn src/data_manager.py, deit.py", BILINEAR | DRAWN),
     ("yfcc/clip_vit_b16", "facebookresearch/SLIP main.py", BILINEAR),
     ("yfcc/siglip_vit_b16", "google-research/big_vision inception_crop", BILINEAR),
     ("yfcc/cappa_vit_b16", "google-research/big_vision configs/proj/cappa/pretrain.py",

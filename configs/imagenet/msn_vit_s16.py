@@ -20,7 +20,7 @@ def get_config():
             interpolation="bilinear",
         ),
         augment=dict(a=recipes.BLURRED, b=recipes.BLURRED, local=recipes.BLURRED),
-        encoder=dict(name="vit_s16", positions="learned"),
+        encoder=dict(name="vit_s16", positions="learned", weight_init="deit"),
         objective=dict(
             name="msn", hidden=0.15, local=10, sharpen=0.25, sinkhorn=3, entropy_weight=1.0
         ),

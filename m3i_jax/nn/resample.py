@@ -16,8 +16,8 @@ def resample(
     """A table (h, w, D) on another grid, (h', w', D) float32; on its own grid it is unchanged.
 
     y = R_h x R_w^T with cubic weights of a = -0.75, centres of cells aligned, edges repeated, and
-    no smoothing where the grid becomes coarser: how DINO, MSN and MAE move position tables to
-    images of another size.
+    no smoothing where the grid becomes coarser: how MSN and MAE move position tables to images of
+    another size, and DINO but for the 0.1 that it adds to the new sides (docs/methods.md#dino).
     """
     rows, columns = (
         jnp.asarray(cubic_weights(size, to), jnp.float32)

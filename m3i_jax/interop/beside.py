@@ -187,7 +187,8 @@ def guesses(facts: Mapping[str, Fact], module: Any, *, what: str) -> list[str]:
 def usual_heads(module: Any) -> str:
     """A hint where published encoders of this width have other numbers of heads."""
     width, heads = getattr(module, "width", 0), getattr(module, "heads", 0)
-    usual = {n for w, n in ((384, 6), (384, 12), (1280, 16), (width, width // 64)) if w == width}
+    known = (384, 6), (384, 12), (1280, 16), (1408, 16), (width, width // 64)
+    usual = {n for w, n in known if w == width}
     others = sorted(usual - {heads, 0})
     if isinstance(heads, tuple) or not others:
         return ""

@@ -5,6 +5,8 @@ from m3i_jax.interop.rename import Layout, Rule, under
 
 IMAGE = "encoders/image/"
 COUNTERS = r".*num_batches_tracked"
+# Behind the encoders of SimSiam, SwAV and VICReg.
+HEADS = r"(predictor|projection_head|prototypes|projector)\..*"
 
 
 def _normed(ours: str, conv: str, norm: str) -> tuple[Rule, ...]:
@@ -79,8 +81,8 @@ def _replknet(large: tuple[Rule, ...]) -> tuple[Rule, ...]:
 RESNET = Layout(
     "resnet",
     under(_RESNET, ours=IMAGE),
-    drops=(r"fc\..*", COUNTERS),
-    prefixes=("", "backbone.", "encoder_q.", "base_encoder."),
+    drops=(r"fc\..*", HEADS, COUNTERS),
+    prefixes=("", "backbone.", "encoder.", "encoder_q.", "base_encoder."),
 )
 RESNET_HUGGING_FACE = Layout(
     "resnet_huggingface",

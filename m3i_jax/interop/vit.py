@@ -1,4 +1,4 @@
-"""Tables of Vision Transformers: timm, DINO, DINOv2, MAE, SiameseIM, BEiT, SimMIM.
+"""Tables of Vision Transformers: timm, DINO, iBOT, DINOv2, I-JEPA, MAE, SiameseIM, BEiT, SimMIM.
 
 The decoders are called as in our methods: `image` of MAE and SiameseIM, `projector`,
 `pixels` of SimMIM, `words` of BEiT.
@@ -100,13 +100,13 @@ _SIAMESE_DECODER = (
     *linear("head", "decoder_pred"),
 )
 
+_SCALES = (*leaf("blocks/ls1/gamma", "gamma_1"), *leaf("blocks/ls2/gamma", "gamma_2"))
 # BEiT's blocks: biases on queries and values, its own names of LayerScale, relative positions.
 _BEIT_BLOCK = (
     *leaf("blocks/attn/q_bias", "attn.q_bias"),
     *leaf("blocks/attn/v_bias", "attn.v_bias"),
     *leaf("blocks/attn/relative_position/table", "attn.relative_position_bias_table"),
-    *leaf("blocks/ls1/gamma", "gamma_1"),
-    *leaf("blocks/ls2/gamma", "gamma_2"),
+    *_SCALES,
     *block(""),
 )
 _BEIT = (
@@ -141,6 +141,35 @@ DINOV2 = Layout(
     drops=HEADS,
     prefixes=("", "backbone."),
     encoder=LEARNED | {"layer_scale": 1e-5},
+)
+# A student of iBOT: its token of masks, LayerScale by BEiT's names where it has any.
+IBOT = Layout(
+    "ibot",
+    under(
+        (
+            *leaf("mask_token", "masked_embed", transform=TOKEN_ROW),
+            *under(_SCALES, theirs="blocks.{b}."),
+            *TRUNK,
+        ),
+        ours=IMAGE,
+    ),
+    drops=HEADS,
+    prefixes=("", "backbone."),
+    encoder=LEARNED,
+)
+# Either encoder of I-JEPA, whose positions are MAE's and whose predictor is another part of a file.
+I_JEPA = Layout(
+    "ijepa",
+    under(
+        (
+            *leaf("pos_embed", "pos_embed"),
+            *linear("patch_embed", "patch_embed.proj", transform=PATCHES),
+            *block("blocks.{b}."),
+            *norm("norm", "norm"),
+        ),
+        ours=IMAGE,
+    ),
+    encoder={"positions": "sincos", "class_token": False},
 )
 MAE = Layout(
     "mae",
@@ -194,4 +223,4 @@ SIMMIM = Layout(
     encoder=_BEIT_FIELDS | {"final_norm": False, "hide": "mask"},
 )
 # DINOv2 before MAE: the one token of masks that a file has is then the encoder's.
-LAYOUTS = (TIMM, DINOV2, MAE, SIAMESE_IM, BEIT, BEIT_V2, SIMMIM)
+LAYOUTS = (TIMM, DINOV2, IBOT, I_JEPA, MAE, SIAMESE_IM, BEIT, BEIT_V2, SIMMIM)

@@ -20,6 +20,8 @@ ENCODERS = {
     "mae": dict(positions="learned"),
     "siamese_im": dict(positions="learned", final_norm=False),
     "dinov2": dict(positions="learned", layer_scale=0.1, hide="mask", registers=2),
+    "ibot": dict(positions="learned", layer_scale=0.1, hide="mask"),
+    "ijepa": dict(positions="learned", class_token=False),
     "beit": BEIT | dict(relative_bias="shared", hide="mask"),
     "beit_v2": BEIT | dict(relative_bias="layer", final_norm=False, hide="mask"),
     "simmim": BEIT | dict(relative_bias="shared", hide="mask"),

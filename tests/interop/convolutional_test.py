@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from m3i_jax.interop import convolutional, layouts
+from m3i_jax.build import ConfigError
+from m3i_jax.interop import conversion, convolutional, layouts
 from m3i_jax.interop.rename import sort, to_ours, to_theirs
 
 STATISTICS = ("weight", "bias", "running_mean", "running_var")
@@ -38,6 +39,46 @@ def test_the_counter_and_the_head_go(example):
     more = ["fc.weight", "bn1.num_batches_tracked"]
     found, places = layouts.recognise([*state, *more], what="it")
     assert found is convolutional.RESNET and list(places.dropped) == more
+
+
+# What stands in front of the encoder's names in a checkpoint, and the parts behind it.
+PROGRAMS = {
+    "simsiam": (
+        "encoder.",
+        ["encoder.fc.0.weight", "encoder.fc.7.running_var", "predictor.3.bias"],
+    ),
+    "swav": ("", ["projection_head.1.running_mean", "prototypes.weight"]),
+    "swav, many": ("", ["projection_head.3.bias", "prototypes.prototypes2.weight"]),
+    "vicreg": ("backbone.", ["projector.0.weight", "projector.6.weight"]),
+    "vicreg's backbone": ("", []),
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_encoders_of_joint_embeddings_by_the_names_of_their_programs(program, drawn, tmp_path):
+    """As their trainers save them, behind the prefix of a wrapper: value for value."""
+    torch = pytest.importorskip("torch")
+    prefix, heads = PROGRAMS[program]
+    fields = dict(depths=(1, 1), width=4, image=32)
+    _, params = drawn("resnet50", **fields)
+    state, _ = to_theirs(params, convolutional.RESNET)
+    whole = {prefix + name: x for name, x in state.items()}
+    whole |= {name: np.ones((2, 2), np.float32) for name in heads}
+    tensors = {f"module.{name}": torch.from_numpy(x.copy()) for name, x in whole.items()}
+    file = tmp_path / "checkpoint.pth.tar"
+    torch.save({"epoch": 3, "state_dict": tensors, "optimizer": {"state": {}}}, file)
+    imported = conversion.read(file, torch=True)
+    assert imported.layout is convolutional.RESNET and set(imported.dropped) == set(heads)
+    block = dict(name="resnet50", **fields)
+    found, report = conversion.encoder(imported, block)
+    assert not report.missing and not report.extra and found.keys() == params.keys()
+    for path, x in params.items():
+        np.testing.assert_array_equal(found[path], x, err_msg=path)
+    # Of a block that no encoder of ours has, a name is said.
+    tensors[f"module.{prefix}layer1.0.se.fc1.weight"] = torch.ones(2, 2)
+    torch.save({"state_dict": tensors}, file)
+    with pytest.raises(ConfigError, match=r"layer1\.0\.se\.fc1\.weight"):
+        conversion.read(file, torch=True)
 
 
 def pair(name, out, given, size):

@@ -4,12 +4,13 @@ import jax
 import numpy as np
 import pytest
 
-from m3i_jax import networks, trees
+from m3i_jax import geometry, networks, trees
 from m3i_jax.build import ConfigError
-from m3i_jax.interop import importing, layouts, vit
-from m3i_jax.interop.rename import sort, to_ours, to_theirs
+from m3i_jax.interop import beside, conversion, importing, layouts, vit
+from m3i_jax.interop.rename import nested, sort, to_ours, to_theirs
 
-VIT = dict(name="vit_nano", image=16, patch=4, width=16, depth=2, heads=2)
+VIT_SIZES = dict(image=16, patch=4, width=16, depth=2, heads=2)
+VIT = dict(name="vit_nano", **VIT_SIZES)
 BLOCK = {
     "norm1.weight": (16,), "norm1.bias": (16,), "attn.qkv.weight": (48, 16),
     "attn.proj.weight": (16, 16), "attn.proj.bias": (16,), "norm2.weight": (16,),
@@ -166,6 +167,93 @@ def test_dinov2_g_packs_gate_and_value_and_so_does_timm(drawn):
         assert found.keys() == params.keys()
         for path, x in params.items():
             np.testing.assert_array_equal(found[path].reshape(x.shape), x, err_msg=path)
+
+
+def filled_state(shapes, seed=0):
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def saved(file, **parts):
+    """As trainers save: several parts, each behind the prefix of a wrapper."""
+    torch = pytest.importorskip("torch")
+    whole = {
+        part: {f"module.{name}": torch.from_numpy(x.copy()) for name, x in state.items()}
+        for part, state in parts.items()
+    }
+    torch.save(whole | {"epoch": 3}, file)
+    return file
+
+
+def as_theirs(found, names):
+    """What of their values an encoder has got, in their shapes."""
+    params = {path: x for path, x in found.items() if path.startswith("encoders/image/")}
+    return state_of(vit.IBOT._replace(prefixes=names), params)
+
+
+def test_ibot_teacher_and_student(tmp_path):
+    """A teacher has DINO's names; a student the token of masks as well; either has a head."""
+    own = STEM | POSITIONS | NORM | stacked("blocks", PLAIN)
+    own |= {f"blocks.{i}.gamma_{k}": (16,) for i in range(2) for k in (1, 2)}
+    heads = {
+        "head.mlp.0.weight": (8, 16), "head.last_layer.weight_g": (9, 1),
+        "head.last_layer2.weight_v": (9, 8), "head.last_norm2.center": (1, 9),
+    }  # fmt: skip
+    teacher = filled_state({f"backbone.{name}": shape for name, shape in own.items()} | heads)
+    student = {name: -x for name, x in teacher.items()}
+    student |= filled_state({"backbone.masked_embed": (1, 16)})
+    file = saved(tmp_path / "checkpoint.pth", student=student, teacher=teacher)
+    for part, state in dict(student=student, teacher=teacher).items():
+        imported = conversion.read(file, torch=True, part=part)
+        assert imported.layout is vit.IBOT and set(imported.dropped) == set(heads)
+        block = conversion.block(imported, "vit_nano", VIT_SIZES)
+        assert block["positions"] == "learned" and block["layer_scale"] == 1.0
+        block |= dict(hide="mask" if part == "student" else "drop")
+        found, report = conversion.encoder(imported, block)
+        assert not report.missing and not report.extra
+        mine = as_theirs(found, ("backbone.",))
+        assert mine.keys() == state.keys() - heads.keys()
+        for name, x in mine.items():
+            np.testing.assert_array_equal(x, state[name], err_msg=name)
+    with pytest.raises(ConfigError, match=r"several parts; name one.*student.*teacher"):
+        conversion.read(file, torch=True)
+    swin = filled_state({"backbone.layers.0.blocks.0.attn.relative_position_bias_table": (9, 2)})
+    saved(file, teacher=teacher | swin)
+    with pytest.raises(ConfigError, match="'ibot' does not know .*relative_position_bias_table"):
+        conversion.read(file, torch=True, part="teacher")
+
+
+def test_i_jepa_by_either_kind_of_positions(tmp_path, key):
+    """Its table codes columns first: kept, or ours with the halves of the stream swapped."""
+    names = {name: x for name, x in STEM.items() if name != "cls_token"}
+    names |= {"pos_embed": (1, 16, 16)} | NORM | stacked("blocks", PLAIN)
+    state = filled_state(names)
+    state["pos_embed"] = np.roll(np.asarray(geometry.sincos((4, 4), 16)), 8, -1)[None]
+    other = {name: x + 1 for name, x in state.items()}
+    predictor = filled_state({"predictor_embed.weight": (8, 16), "mask_token": (1, 1, 8)})
+    parts = dict(encoder=other, predictor=predictor, target_encoder=state)
+    file, tokens = saved(tmp_path / "jepa-latest.pth.tar", **parts), {}
+    for positions, layout in (("sincos", "ijepa"), ("learned", "auto")):
+        imported = conversion.read(file, torch=True, part="target_encoder", layout=layout)
+        block = conversion.block(imported, "vit_nano", VIT_SIZES)
+        assert block["positions"] == positions and not block["class_token"]
+        found, report = conversion.encoder(imported, block)
+        assert not report.missing and not report.extra
+        module = beside.create(block)
+        images = jax.random.normal(key, (1, 16, 16, 3))
+        params = nested(found)["encoders"]["image"]
+        tokens[positions] = module.apply({"params": params}, images).tokens
+    mine = as_theirs(found, ("",))
+    assert mine.keys() == state.keys()
+    for name, x in mine.items():
+        np.testing.assert_array_equal(x, state[name], err_msg=name)
+    swapped = np.roll(tokens["sincos"], 8, -1)
+    np.testing.assert_allclose(swapped, tokens["learned"], rtol=1e-5, atol=1e-5)
+    with pytest.raises(ConfigError, match=r"predictor_embed\.weight"):
+        conversion.read(file, torch=True, part="predictor")
+    saved(file, encoder=state | filled_state({"cls_token": (1, 1, 16)}))
+    with pytest.raises(ConfigError, match="without a place in layout 'ijepa': cls_token"):
+        conversion.read(file, torch=True, part="encoder", layout="ijepa")
 
 
 def test_prefixes_of_programs(drawn):

@@ -212,12 +212,12 @@ def capi(played):
             p = p / p.sum(1, keepdim=True)
             p = p / p.sum(2, keepdim=True)
         p, head, found = p.transpose(0, 1), params["decoders"]["image"], []
-        table = net.sincos((4, 4), 16)[1:]
+        table = net.sincos((4, 4), 32)[1:]
         rows = head["prototypes"]["length"][:, None] * net.unit(head["prototypes"]["kernel"])
         for i in range(8):
             cells, at = (torch.as_tensor(np.flatnonzero(m)) for m in (blocks[i, 0], visible[i]))
             assert len(cells) == 3 and len(at) == 6
-            context = net.linear(head["embed"], x[i]) + table[at]
+            context = x[i] + table[at]
             z = crossed(head["blocks"], context, head["mask_token"][0] + table[cells])
             z = net.unit(net.layer_norm(head["norm"], z, 1e-6)) @ rows.T
             found.append(-(p[i, cells] * (z / 0.12).log_softmax(-1)).sum(-1).mean())
@@ -294,8 +294,12 @@ class Scaled(optimizers.AdamW):
 
 
 def test_capi_is_that_of_its_paper(play, same):
-    small = dict(name="predictor", width=16, depth=2, heads=2, reads="context", head="prototypes")
-    changes = {"decoders.image": small, "objective.asked": 0.3, "encoder.drop_path": 0.0}
+    small = dict(width=32, depth=2, heads=2, reads="context", head="prototypes", embed=False)
+    changes = {
+        "decoders.image": dict(small, name="predictor"),
+        "objective.asked": 0.3,
+        "encoder.drop_path": 0.0,
+    }
     played = play("imagenet/capi_vit_l14", **changes)
     total = played.run.total
     rate = optimizers.cosine(peak=1e-3, total=1.225 * total, warmup=50000, top=49999)

@@ -8,7 +8,7 @@ HOMES: dict[str, dict[str, str]] = {
     "": {
         "": "batch duration warmup seed image dtype accumulate epoch_size threads unreadable data "
         "crops captions augment encoder towers decoders objective target average weights "
-        "init_from weighting optimizer mesh log checkpoint monitor validation"
+        "init_from weighting optimizer spikes mesh log checkpoint monitor validation"
     },
     "optimizer": {
         "": "lr base_lr end_lr schedule weight_decay clip clip_by layer_decay lr_scale freeze "
@@ -91,5 +91,6 @@ HOMES: dict[str, dict[str, str]] = {
     "log": {"": "every"},
     "checkpoint": {"": "every keep keep_every compare"},
     "monitor": {"": "every bank queries k"},
+    "spikes": {"": "factor window"},
     "validation": {"": "every metric branch patience size ratio batch predictions"},
 }

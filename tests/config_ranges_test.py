@@ -20,6 +20,7 @@ from m3i_jax.parallel import sharding
 from m3i_jax.ranges import Ascending, Range
 from m3i_jax.training import assemble, optimizer, schema
 from m3i_jax.training.config import Config
+from m3i_jax.training.spikes import Spikes
 
 LEAST = dict(batch=8, duration="9 steps", data={}, encoder={}, objective={}, optimizer={})
 STEPS = ("params", "batch", "total", "warmup", "peak")
@@ -52,6 +53,7 @@ def reached():
     alone = {
         **table, **targets, **weightings, "average": framework.ema,
         "rand_augment": rand_augment.RandAugment, "log": schema.Log, "checkpoint": schema.Saves,
+        "spikes": Spikes,
         "monitor": schema.Monitor, "validation": schema.Validation, "share": mixture.Share,
     }  # fmt: skip
     found |= {name: (fn, {}, {}) for name, fn in alone.items()}

@@ -28,6 +28,7 @@ BLOCKS = {
     "captions": {"": captions.load, "train": captions.train},
     "average": {"": framework.ema},
     "mesh": {"": lambda *, data, fsdp, tensor: None},
+    "spikes": {"": schema.Spikes},
     "log": {"": schema.Log},
     "checkpoint": {"": schema.Saves},
     "monitor": {"": schema.Monitor},

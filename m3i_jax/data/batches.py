@@ -92,6 +92,17 @@ def batches(
     return Stream(work, batch=batch, threads=threads, ahead=ahead, leave=leave, also=also)
 
 
+def records(source: Source, *, batch: int, seed: int, repeats: int, behind: State) -> list[int]:
+    """Which record each row of a batch is of, over all hosts.
+
+    behind: the state behind the batch.  The other arguments are those of `batches`; repeats are
+    those of its crops.
+    """
+    segments = [Segment(*segment) for segment in behind.get(SEGMENTS, ())]
+    order, first = order_of(source, seed=seed, segments=segments), behind["sample"] - batch
+    return [order((first + row) // repeats) for row in range(batch)]
+
+
 def _checked(batch: int, process_count: int, threads: int, start: State | None) -> int:
     """The first sample; refuses what `batches` says."""
     if batch < 1 or batch % process_count:

@@ -21,6 +21,7 @@ from m3i_jax.training import agreement, lengths, schedules, schema
 from m3i_jax.training import optimizer as optimizers
 from m3i_jax.training.average import average, fitted_to, with_momentum
 from m3i_jax.training.config import Config
+from m3i_jax.training.spikes import Spikes
 from m3i_jax.training.state import TrainState, create
 from m3i_jax.training.step import Advance, Augment, jit_step, make_step
 from m3i_jax.types import Batch
@@ -89,6 +90,7 @@ class Run(NamedTuple):
             accumulate=self.config.accumulate,
             group=max((d.group or 1 for d in self.method.views.values()), default=1),
             every=schema.Log(**self.config.log).every,
+            policy=Spikes(**self.config.spikes),
             **self._over_devices(),
         )
         return agreement.explained(step)
@@ -341,7 +343,7 @@ def finish(parts: Parts, *, images: int) -> Run:
     of_length = partial(_of_length, parts, shapes(parts))
     method, optimizer, _ = of_length(total, warmup)
     own = dict(network=network, method=method, weighting=parts.weighting)
-    make = partial(create, **own, optimizer=optimizer)
+    make = partial(create, **own, optimizer=optimizer, policy=Spikes(**config.spikes))
     with jax.set_mesh(mesh):
         abstract = jax.eval_shape(make, _key())
     return Run(

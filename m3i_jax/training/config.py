@@ -37,6 +37,7 @@ class Config:
     weights: where the weights of frozen towers come from, a block for each tower.
     init_from: what the first state starts from, if not from the seed.
     weighting: how groups of terms are weighed.  optimizer: how the parameters move.
+    spikes: which steps are left out for the size of their loss or gradient.
     mesh: over how many devices batch and parameters are split.
     threads: how many read data; 0 = one for each core that this process may use.
     unreadable: share of the data set that may be broken before the run stops.
@@ -69,6 +70,7 @@ class Config:
     weights: dict = field(default_factory=dict)
     init_from: dict = field(default_factory=dict)
     weighting: dict = field(default_factory=lambda: {"name": "constant"})
+    spikes: dict = field(default_factory=dict)
     mesh: dict = field(default_factory=dict)
     log: dict = field(default_factory=dict)
     checkpoint: dict = field(default_factory=dict)

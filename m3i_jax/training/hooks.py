@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from m3i_jax.checkpoints.checkpoint import Checkpoints
-from m3i_jax.checkpoints.faults import CheckpointError, NotFinite
+from m3i_jax.checkpoints.faults import CheckpointError
 from m3i_jax.training import data_wait, health
 from m3i_jax.training.goodput import Ledger
 from m3i_jax.training.lengths import due
@@ -21,7 +21,6 @@ from m3i_jax.training.state import TrainState
 LOG = getLogger(__name__)
 LAG = 2  # steps after which a logged step's numbers are read: long enough not to hold up the device
 RETRIES = 4  # saves in a row that may fail before the next failure stops the run
-PATIENCE = 100  # steps in a row that may fail to be finite before the run gives up
 
 
 def logging(
@@ -41,13 +40,9 @@ def logging(
     history: rows that were logged before.
     ledger: knows where the time has gone; a new one where none is given.
     flush: interval at which everything so far must be on disk, because a checkpoint follows.
-
-    Raises:
-      NotFinite: when `PATIENCE` steps in a row were skipped.
     """
     waiting: list[tuple[int, Any, float, float, dict[str, float]]] = []
     mark: list[tuple[int, float, float]] = []
-    start = {"step": 0, "skipped": 0}
     seen = [-1]  # the newest step: one that is parted from is met twice
     healthy, patient = health.watch(history=history), data_wait.watch()
     ledger = ledger or Ledger(history)
@@ -67,7 +62,6 @@ def logging(
             log.progress(step, loss=float(values["train/loss"]), **pace)
         mark[:] = [(step, now, waited)]
         log.scalars(step, values)
-        _watch(step, int(values["optim/skipped"]), start)
 
     def hook(info: StepInfo) -> None:
         now = time.perf_counter()
@@ -83,17 +77,6 @@ def logging(
             write(*waiting.pop(0))
 
     return hook
-
-
-def _watch(step: int, total: int, start: dict[str, int]) -> None:
-    """Stops a run whose every step since `start` was skipped; any other step moves `start`."""
-    if total - start["skipped"] < step - start["step"]:
-        start |= {"step": step, "skipped": total}
-    if step - start["step"] >= PATIENCE:
-        raise NotFinite(
-            f"loss or gradient has not been finite for {PATIENCE} steps up to step {step}; the "
-            "last checkpoint is from before; a lower learning rate or a look at the data may help"
-        )
 
 
 def saving(

@@ -100,7 +100,7 @@ class Log:
         if not self._active:
             return
         plain = {name: _plain(value) for name, value in values.items()}
-        line = json.dumps({"step": int(step), **{k: _spell(v) for k, v in plain.items()}}) + "\n"
+        line = json.dumps({"step": int(step), **{k: spelled(v) for k, v in plain.items()}}) + "\n"
         try:
             self._file.write(line.encode())
             self._told = False
@@ -315,7 +315,7 @@ def _parse(line: str | bytes) -> dict[str, Any] | None:
         return None
     if not counted or not all(map(_is_plain, entry.values())):
         return None
-    return {k: _NAMES.get(v, v) if isinstance(v, str) else v for k, v in entry.items()}
+    return {k: unspelled(v) for k, v in entry.items()}
 
 
 def _is_plain(value: Any) -> bool:
@@ -332,8 +332,13 @@ def _plain(value: Any) -> Any:
     return np.asarray(value).item()
 
 
-def _spell(value: Any) -> Any:
+def spelled(value: Any) -> Any:
     """JSON has no NaN and no infinities; they are written as strings."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
+
+
+def unspelled(value: Any) -> Any:
+    """Inverse of `spelled`."""
+    return _NAMES.get(value, value) if isinstance(value, str) else value

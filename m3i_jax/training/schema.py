@@ -22,6 +22,7 @@ from m3i_jax.texts import Filled, OneOf, PatternOrNone
 from m3i_jax.training import optimizer
 from m3i_jax.training.config import Config
 from m3i_jax.training.lengths import Length
+from m3i_jax.training.spikes import Spikes
 from m3i_jax.training.trackers import TRACKERS
 
 Images = Annotated[int, Range(1, 2**24, why="features of all of them are in memory")]
@@ -248,6 +249,7 @@ BLOCKS: dict[str, Block] = {
     "weighting": Block(WEIGHTINGS),
     "optimizer": Block(optimizer.offered(), optimizer.STEPS),
     "optimizer.schedule": Block(optimizer.SCHEDULES, ("peak", "end", "stretch", *STEPS)),
+    "spikes": Block(Spikes),
     "mesh": Block(sharding.axes, ("count",)),
     "log": Block(Log),
     "checkpoint": Block(Saves),

@@ -37,6 +37,7 @@ from m3i_jax.training import (
     lengths,
     reading,
     schema,
+    skips,
     starts,
     unused,
 )
@@ -197,8 +198,9 @@ def _hooked(context, kept: Checkpoints, position, preemption, watching, ledger: 
     every = schema.Saves(**context.run.config.checkpoint).every
     logs, puts_back, saves = _hooks(context, kept, ledger, every=every)
     watching = [ledger.spending("measuring", hook) for hook in watching]
-    after_each = [preemption.hold, logs, *watching, puts_back, saves]
-    parting = closing = [logs, puts_back, saves]
+    skipped = skips.of_run(*context[:3], before=int(context.start.skipped))
+    after_each = [preemption.hold, logs, skipped, *watching, puts_back, saves]
+    parting = closing = [logs, skipped, puts_back, saves]
     if jax.process_count() > 1:  # all leave together, or somebody stands still
         dog, parting = Watchdog(), []
         after_each = [dog.rest, *after_each, dog.watch]

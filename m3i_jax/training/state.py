@@ -5,10 +5,12 @@ from typing import Any
 import flax.struct
 import jax.numpy as jnp
 import optax
-from jaxtyping import Int32, Key, PyTree
+from jaxtyping import Float32, Int32, Key, PyTree
 
 from m3i_jax import framework as fw
 from m3i_jax.checkpoints.serialize import SLOTS
+from m3i_jax.training import spikes
+from m3i_jax.training.spikes import Spikes
 from m3i_jax.types import Array
 
 
@@ -18,7 +20,8 @@ class TrainState:
 
     step: steps taken.  params: the online network.  optimizer: its state.
     slots: states of the encoders by slot; `ema` is the moving average.
-    balance: state of the dynamic weighting.  skipped: steps not applied (not finite).
+    balance: state of the dynamic weighting.  skipped: steps not applied, see `spikes`.
+    recent: |loss| and gradient norm of the last steps that were, where spikes are skipped.
     """
 
     step: Int32[Array, ""]
@@ -27,10 +30,13 @@ class TrainState:
     slots: dict[str, PyTree[Array]]
     balance: PyTree[Array]
     skipped: Int32[Array, ""]
+    recent: Float32[Array, "2 _window"] | None = None
 
     def items(self) -> dict[str, Any]:
         """The state as a checkpoint holds it: online and EMA weights are items of their own."""
         state = {f: getattr(self, f) for f in ("step", "optimizer", "balance", "skipped")}
+        if self.recent is not None:
+            state["recent"] = self.recent
         state[SLOTS] = {k: v for k, v in self.slots.items() if k != "ema"}
         return {"online": self.params, "ema": self.slots["ema"], "state": state}
 
@@ -49,6 +55,7 @@ def create(
     method: fw.Method,
     weighting: fw.Weighting,
     optimizer: optax.GradientTransformation,
+    policy: Spikes = Spikes(),
 ) -> TrainState:
     """The state before the first step; trace it with `jax.eval_shape` to know it without memory."""
     params, slots = fw.init(method, network, key)
@@ -59,4 +66,5 @@ def create(
         slots=slots,
         balance=weighting.init(),
         skipped=jnp.zeros((), jnp.int32),
+        recent=spikes.empty(policy),
     )

@@ -20,6 +20,8 @@ from m3i_jax import normalize, trees
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.scoring import Prepared
 from m3i_jax.parallel.constrain import summed_in
+from m3i_jax.training import spikes
+from m3i_jax.training.spikes import Spikes
 from m3i_jax.training.state import TrainState
 from m3i_jax.types import Array, Batch, Box, Scalar, View
 
@@ -73,6 +75,7 @@ def make_step(
     every: int = 1,
     split: Callable[[fw.engine.Gradients], fw.engine.Gradients] = lambda result: result,
     sums: str | None = None,
+    policy: Spikes = Spikes(),
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
     """step(state, batch) -> (state, metrics), a pure function.
 
@@ -81,7 +84,8 @@ def make_step(
     every: steps from one that is logged to the next. What only the log reads, the information and
       the health of the terms, is computed by these and the last one, and is NaN elsewhere.
     split: constrains where gradients live.  sums: their dtype, see `constrain.summed_in`.
-    A step whose loss or gradient norm is not finite changes nothing but the counters.
+    policy: which steps change nothing but the counters, besides those whose loss or gradient norm
+      is not finite.
     """
 
     def step(state: TrainState, batch: Batch):
@@ -104,16 +108,17 @@ def make_step(
             result = split(_accumulated(differentiate, prepared, key, accumulate, group))
         # What running statistics have in place of a gradient is a distance, and no gradient.
         norm = optax.tree.norm(trees.drop(result.params, trees.STATISTICS))
-        move = partial(_moved, method, optimizer, result, progress)
+        counted = state.step - state.skipped
+        sound, medians = spikes.sound(policy, state.recent, counted, result.loss, norm)
+        move = partial(_moved, method, optimizer, result, norm, progress)
         # A branch, not a select: it lets the state be updated in place.
-        finite = jnp.isfinite(result.loss) & jnp.isfinite(norm)
-        state = jax.lax.cond(finite, move, lambda state: state, state)
+        state = jax.lax.cond(sound, move, lambda state: state, state)
         # Counted also when it was skipped: the next one draws other numbers, and gets other data.
         kept = state.replace(
-            step=state.step + 1, skipped=state.skipped + (1 - finite.astype(jnp.int32))
+            step=state.step + 1, skipped=state.skipped + (1 - sound.astype(jnp.int32))
         )
         # The optimiser's own count stands still in steps that are skipped; so does its rate.
-        metrics = _metrics(result, norm, schedule(state.step - state.skipped), kept.skipped)
+        metrics = _metrics(result, norm, schedule(counted), kept.skipped) | medians
         return kept, metrics | _slot_metrics(method, progress)
 
     return step
@@ -128,12 +133,19 @@ def _read(step: Int32[Array, ""], every: int, total: int) -> Bool[Array, ""] | N
     return (step % every == 0) | last if every else last
 
 
-def _moved(method, optimizer, result, progress, state: TrainState) -> TrainState:
+def _moved(method, optimizer, result, norm, progress, state: TrainState) -> TrainState:
     """The state moved by the optimiser, its averages and queues behind it."""
     changes, moments = optimizer.update(result.params, state.optimizer, state.params)
     params = optax.apply_updates(state.params, changes)
     slots = fw.update(method, params, state.slots, result.updates, progress)
-    return state.replace(params=params, optimizer=moments, slots=slots, balance=result.weighting)
+    recent = spikes.noted(state.recent, state.step - state.skipped, result.loss, norm)
+    return state.replace(
+        params=params,
+        optimizer=moments,
+        slots=slots,
+        balance=result.weighting,
+        recent=recent,
+    )
 
 
 class Advance(NamedTuple):

@@ -68,6 +68,8 @@ WORDS = {
     "optim/lr": "Learning rate",
     "optim/grad_norm": "Norm of the gradient",
     "optim/skipped": "Steps skipped",
+    "optim/loss_median": "Loss, running median",
+    "optim/grad_norm_median": "Norm of the gradient, running median",
     "balance/lambda": "Weight λ of the supervised terms",
     "ema/momentum": "Momentum of the moving average",
     "health/alarm": "Alarm: a target collapses",

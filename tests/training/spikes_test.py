@@ -1,4 +1,4 @@
-"""Which steps count: against the rule written in NumPy, and in a compiled step on one and 8 devices."""
+"""Which steps count: against the rule in NumPy, and in a compiled step on one and 8 devices."""
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,7 @@ def test_the_cause_is_said():
     say = lambda loss, norm: spikes.why(POLICY, {LOSS: loss, NORM: norm} | medians)  # noqa: E731
     assert say(np.nan, np.nan) == "its loss is nan"
     assert say(1.0, np.inf) == "its gradient norm is inf"
-    assert say(7.0, 9.0) == "its loss is 7, more than 3 times the median of 5 steps, 2"
+    assert say(7.0, 9.0) == "its loss is 7, more than 3 times 2, the median of 5 steps"
     assert say(1.0, 2.0).startswith("its gradient norm is 2, more than 3 times")
 
 

@@ -84,8 +84,7 @@ def make_step(
     every: steps from one that is logged to the next. What only the log reads, the information and
       the health of the terms, is computed by these and the last one, and is NaN elsewhere.
     split: constrains where gradients live.  sums: their dtype, see `constrain.summed_in`.
-    policy: which steps change nothing but the counters, besides those whose loss or gradient norm
-      is not finite.
+    policy: which steps change nothing but the counters, see `spikes`.
     """
 
     def step(state: TrainState, batch: Batch):
@@ -114,9 +113,7 @@ def make_step(
         # A branch, not a select: it lets the state be updated in place.
         state = jax.lax.cond(sound, move, lambda state: state, state)
         # Counted also when it was skipped: the next one draws other numbers, and gets other data.
-        kept = state.replace(
-            step=state.step + 1, skipped=state.skipped + (1 - sound.astype(jnp.int32))
-        )
+        kept = state.replace(step=state.step + 1, skipped=state.skipped + ~sound)
         # The optimiser's own count stands still in steps that are skipped; so does its rate.
         metrics = _metrics(result, norm, schedule(counted), kept.skipped) | medians
         return kept, metrics | _slot_metrics(method, progress)

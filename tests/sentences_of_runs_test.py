@@ -101,7 +101,7 @@ INTEROP = {
     ),
     "both": (
         lambda at: beside_transformers._relative_bias(
-            beside_transformers._BEIT,
+            beside_transformers.BEIT,
             {"use_relative_position_bias": True, "use_shared_relative_position_bias": True},
             "",
         ),
@@ -109,7 +109,7 @@ INTEROP = {
     ),
     "only": (
         lambda at: beside_transformers._stated(
-            beside_transformers._BEIT._replace(only={"act": "gelu"}), {"act": "relu"}, "its "
+            beside_transformers.BEIT._replace(only={"act": "gelu"}), {"act": "relu"}, "its "
         ),
         "and our encoders of that kind have 'gelu'",
     ),
@@ -236,6 +236,8 @@ def vit(**changes):
         width=48,
         mlp_ratio=4.0,
         size=(32, 32),
+        gated=False,
+        registers=0,
     )
     return SimpleNamespace(**fields | changes)
 

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Float32
 from m3i_jax import geometry, masks, normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
+from m3i_jax.nn import rotary
 from m3i_jax.nn.activations import ACTIVATIONS
 from m3i_jax.nn.blocks import check_blocks, check_choice, stack
 from m3i_jax.nn.choices import Activation, Core, DropPathSchedule, Dtype, QkvBias, Remat, WeightInit
@@ -28,11 +29,22 @@ from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.nn.relative import RelativeBias
 from m3i_jax.nn.resample import resample
 from m3i_jax.normalize import Normalization
-from m3i_jax.ranges import Depth, Dropped, Epsilon, Gain, Heads, Pixels, Range, Ratio, Width
+from m3i_jax.ranges import (
+    Depth,
+    Dropped,
+    Epsilon,
+    Gain,
+    Heads,
+    Pixels,
+    Positive,
+    Range,
+    Ratio,
+    Width,
+)
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features, Grid, ObserveAttention, ObserveLayers
 
-POSITIONS = ("sincos", "tuned", "learned", "none")
+POSITIONS = ("sincos", "tuned", "learned", "rope", "none")
 RELATIVE = ("none", "shared", "layer")
 
 
@@ -45,7 +57,9 @@ class ViT(nn.Module):
       image: side of the images in pixels, or (height, width).
       mlp_ratio: width of the hidden layer over `width`; of a gated one, of either half.
       positions: "sincos", fixed in float32, rows first; "tuned", learned from there (fine-tuning,
-        MAE); "learned" from noise; or "none".
+        MAE); "learned" from noise; "rope", queries and keys of patches turned by where they are, in
+        every block (DINOv3, https://arxiv.org/abs/2508.10104, §3.2); or "none".
+      rope_base: of the periods of "rope".
       relative_bias: BEiT's relative position bias, one "shared" table for all blocks, one per
         "layer", or "none".
       class_token: prepend a learned token, returned as the pooled feature.
@@ -83,6 +97,7 @@ class ViT(nn.Module):
     image: Pixels | tuple[Pixels, Pixels] = 224
     mlp_ratio: Ratio = 4.0
     positions: Annotated[str, OneOf(*POSITIONS)] = "sincos"
+    rope_base: Positive = 100.0
     relative_bias: Annotated[str, OneOf(*RELATIVE)] = "none"
     class_token: bool = True
     registers: Annotated[int, Range(0, 64)] = 0
@@ -141,6 +156,11 @@ class ViT(nn.Module):
             raise ConfigError(f"image {height}x{width} is not divisible by patch {self.patch}")
         if self.width % 4 and self.positions in ("sincos", "tuned"):
             raise ConfigError(f"width {self.width} is not divisible by 4, as sincos positions need")
+        if self.positions == "rope" and self.width // self.heads % 4:
+            raise ConfigError(
+                f"heads are {self.width // self.heads} wide, which is not divisible by 4, as "
+                "positions 'rope' need"
+            )
         if self.registers and self.relative_bias != "none":
             raise ConfigError(
                 f"registers have no place: registers is {self.registers}, so relative_bias has to "
@@ -270,7 +290,7 @@ class ViT(nn.Module):
     def _positions(self, grid):
         """(class + h·w, D) float32 table for a grid, resampled from the one of `image`."""
         rows = self.grid[0] * self.grid[1] + int(self.class_token)
-        if self.positions == "none":
+        if self.positions in ("rope", "none"):
             return jnp.zeros((grid[0] * grid[1] + int(self.class_token), self.width))
         fixed = functools.partial(
             fixed_positions, self.grid, self.width, class_token=self.class_token
@@ -287,6 +307,15 @@ class ViT(nn.Module):
         table = resample(table.reshape(*self.grid, self.width), grid).reshape(-1, self.width)
         return jnp.concatenate([first, table])
 
+    def _rotation(self, index, grid):
+        """By which queries and keys are turned, those of class token and registers not at all."""
+        if self.positions != "rope":
+            return None
+        angles = rotary.axial(grid, self.width // self.heads, base=self.rope_base)
+        kept = angles[None] if index is None else jnp.take(angles, index, axis=0, mode="clip")
+        before = int(self.class_token) + self.registers
+        return rotary.rotation(jnp.pad(kept, ((0, 0), (before, 0), (0, 0))))
+
     def _learned(self, name, rows=1):
         init = INITS["beit"].qkv if self.weight_init == "beit" else nn.initializers.normal(0.02)
         return self.param(name, init, (1, rows, self.width), jnp.float32)
@@ -302,6 +331,7 @@ class ViT(nn.Module):
             depth=self.depth,
             bias=relative(name="relative_position")(index) if shared else None,
             cells=index if layer else None,
+            rotation=self._rotation(index, grid),
             drop_path=self.drop_path,
             schedule=self.drop_path_schedule,
             attention_dropout=self.attention_dropout,

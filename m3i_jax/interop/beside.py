@@ -28,6 +28,7 @@ from m3i_jax.types import Grid
 # Of an encoder, what no shape of its parameters shows, or not for certain.
 SILENT = (
     "heads", "groups", "activation", "eps", "normalization", "shift", "offset_scale", "norm",
+    "rope_base",
 )  # fmt: skip
 # Without these nobody can compute the same; the other silent ones are rare.
 NEEDED = ("heads", "activation", "eps", "normalization")

@@ -1,209 +1,23 @@
-"""What transformers' config.json says of our encoders.
-
-A key that is not in the file has the default of its class, so the tables have those, too.
-"""
+"""What transformers' config.json says of our encoders."""
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.interop.families import BEIT, FAMILIES, PAIRS, TRAINING, Family
 from m3i_jax.interop.statement import (
     Fact,
     Stated,
-    activation,
     check_rest,
     count,
-    counts,
     image_channels,
     number,
-    side,
-    sides,
     truth,
-    whole,
 )
 from m3i_jax.ranges import shown
 
 WHERE = "config.json's "
-
-
-class Family(NamedTuple):
-    """A model type.
-
-    encoder: ours.
-    fields: their key -> (our field, how to read it, their default).
-    fixed: fields of ours that every such model has.
-    only: their key -> the one value that we can be, also their default.
-    harmless: further keys, of training, of heads, or seen in shapes.
-    """
-
-    encoder: str
-    fields: Mapping[str, tuple[str, Callable[[Any, str], Any], Any]]
-    fixed: Mapping[str, Any] = {}
-    only: Mapping[str, Any] = {}
-    harmless: frozenset[str] = frozenset()
-
-
-def _layer_scale(value: Any, where: str) -> float | None:
-    return None if value is None or value == 0 and value is not False else number(value, where)
-
-
-def _not(value: Any, where: str) -> bool:
-    return not truth(value, where)
-
-
-def _table(value: Any, where: str) -> str:
-    return "learned" if truth(value, where) else "none"
-
-
-def _kind_of_block(value: Any, where: str) -> str:
-    if value not in ("bottleneck", "basic"):
-        raise ConfigError(f"{where} is {value!r}, and our blocks are 'bottleneck' or 'basic'")
-    return value
-
-
-_VIT = {
-    "hidden_size": ("width", count, 768),
-    "num_hidden_layers": ("depth", count, 12),
-    "num_attention_heads": ("heads", count, 12),
-    "hidden_act": ("activation", activation, "gelu"),
-    "layer_norm_eps": ("eps", number, 1e-12),
-    "image_size": ("image", sides, 224),
-    "patch_size": ("patch", side, 16),
-    "qkv_bias": ("qkv_bias", truth, True),
-}
-_LEARNED = {"positions": "learned", "class_token": True}
-_TRAINING = frozenset(
-    "hidden_dropout_prob attention_probs_dropout_prob attention_dropout drop_path_rate "
-    "initializer_range initializer_factor encoder_stride pooler_output_size "
-    "pooler_act vocab_size use_mask_token reshape_hidden_states apply_layernorm "
-    "stage_names out_features out_indices projection_dim logit_scale_init_value norm_pix_loss "
-    "mask_ratio decoder_num_attention_heads decoder_hidden_size decoder_num_hidden_layers "
-    "decoder_intermediate_size pool_scales use_auxiliary_head auxiliary_loss_weight "
-    "auxiliary_channels auxiliary_num_convs auxiliary_concat_input semantic_loss_ignore_index "
-    "add_fpn hidden_sizes num_layers hidden_size".split()
-)
-_BEIT = Family(
-    "vit_b16",
-    {key: x for key, x in _VIT.items() if key != "qkv_bias"}
-    | {
-        "use_absolute_position_embeddings": ("positions", _table, False),
-        "layer_scale_init_value": ("layer_scale", _layer_scale, 0.1),
-        "use_mean_pooling": ("final_norm", _not, True),
-    },
-    {"qkv_bias": "qv", "class_token": True},
-    harmless=_TRAINING | {"use_relative_position_bias", "use_shared_relative_position_bias"},
-)
-_CLIP_VISION = Family(
-    "vit_b16",
-    {key: x for key, x in _VIT.items() if key != "qkv_bias"}
-    | {
-        "hidden_act": ("activation", activation, "quick_gelu"),
-        "layer_norm_eps": ("eps", number, 1e-5),
-        "patch_size": ("patch", side, 32),
-    },
-    _LEARNED | {"patch_bias": False, "pre_norm": True},
-    harmless=_TRAINING,
-)
-_SIGLIP_VISION = Family(
-    "vit_b16",
-    _CLIP_VISION.fields
-    | {
-        "hidden_act": ("activation", activation, "gelu_pytorch_tanh"),
-        "layer_norm_eps": ("eps", number, 1e-6),
-        "patch_size": ("patch", side, 16),
-    },
-    _LEARNED | {"class_token": False},
-    harmless=_TRAINING | {"vision_use_head"},
-)
-_CLIP_TEXT = {
-    "num_attention_heads": ("heads", count, 8),
-    "hidden_act": ("activation", activation, "quick_gelu"),
-    "layer_norm_eps": ("eps", number, 1e-5),
-}
-_SIGLIP_TEXT = {
-    "num_attention_heads": ("heads", count, 12),
-    "hidden_act": ("activation", activation, "gelu_pytorch_tanh"),
-    "layer_norm_eps": ("eps", number, 1e-6),
-}
-_DINOV2 = Family(
-    "vit_b16",
-    _VIT
-    | {
-        "layer_norm_eps": ("eps", number, 1e-6),
-        "patch_size": ("patch", side, 14),
-        "mlp_ratio": ("mlp_ratio", number, 4),
-        "layerscale_value": ("layer_scale", number, 1.0),
-        "use_swiglu_ffn": ("gated", truth, False),
-    },
-    _LEARNED,
-    harmless=_TRAINING,
-)
-_DINOV2_WITH_REGISTERS = _DINOV2._replace(
-    fields=_DINOV2.fields | {"num_register_tokens": ("registers", whole, 4)}
-)
-FAMILIES: dict[str, Family] = {
-    "vit": Family("vit_b16", _VIT, _LEARNED, harmless=_TRAINING),
-    "ijepa": Family("vit_b16", _VIT, _LEARNED | {"class_token": False}, harmless=_TRAINING),
-    "vit_msn": Family(
-        "vit_b16",
-        _VIT | {"layer_norm_eps": ("eps", number, 1e-6)},
-        _LEARNED,
-        harmless=_TRAINING,
-    ),
-    "vit_mae": Family(
-        "vit_b16", _VIT, {"positions": "sincos", "class_token": True}, harmless=_TRAINING
-    ),
-    "dinov2": _DINOV2,
-    "dinov2_with_registers": _DINOV2_WITH_REGISTERS,
-    "beit": _BEIT,
-    "data2vec-vision": _BEIT,
-    "clip_vision_model": _CLIP_VISION,
-    "siglip_vision_model": _SIGLIP_VISION,
-    "swinv2": Family(
-        "swin_v2_t",
-        {
-            "embed_dim": ("width", count, 96),
-            "depths": ("depths", counts, [2, 2, 6, 2]),
-            "num_heads": ("heads", counts, [3, 6, 12, 24]),
-            "image_size": ("image", sides, 224),
-            "patch_size": ("stride", side, 4),
-            "window_size": ("window", side, 7),
-            "pretrained_window_sizes": ("pretrained_window", counts, [0, 0, 0, 0]),
-            "mlp_ratio": ("mlp_ratio", number, 4.0),
-        },
-        {"shift": True},
-        {
-            "hidden_act": "gelu",
-            "layer_norm_eps": 1e-5,
-            "qkv_bias": True,
-            "use_absolute_embeddings": False,
-        },
-        _TRAINING,
-    ),
-    "resnet": Family(
-        "resnet50",
-        {
-            "embedding_size": ("width", count, 64),
-            "depths": ("depths", counts, [3, 4, 6, 3]),
-            "layer_type": ("block", _kind_of_block, "bottleneck"),
-        },
-        {"stem": "imagenet"},
-        {
-            "hidden_act": "relu",
-            "downsample_in_first_stage": False,
-            "downsample_in_bottleneck": False,
-        },
-        _TRAINING,
-    ),
-    "flava_image_codebook": Family(
-        "dalle_encoder",
-        {},
-        harmless=_TRAINING | {"num_groups", "input_channels", "num_blocks_per_group", "freeze"},
-    ),
-}
-# Model types of images and texts: the images' family, and the fields of the text tower.
-PAIRS = {"clip": (_CLIP_VISION, _CLIP_TEXT), "siglip": (_SIGLIP_VISION, _SIGLIP_TEXT)}
 # What every config of theirs may have, some from years ago; none of it changes an image's code.
 ANYWHERE = re.compile(
     r"_.*|architectures|model_type|transformers_version|torch_dtype|dtype|id2label|label2id|"
@@ -270,6 +84,7 @@ CLASSES = {
     "ViTMSN": "vit_msn",
     "ViTMAE": "vit_mae",
     "Dinov2": "dinov2",
+    "DINOv3ViT": "dinov3_vit",
     "Dinov2WithRegisters": "dinov2_with_registers",
     "Beit": "beit",
     "Data2VecVision": "data2vec-vision",
@@ -301,7 +116,7 @@ def _pair(said: Mapping[str, Any], vision: Family, text: Mapping[str, Any]) -> S
     return image._replace(text=_facts(text, parts["text"], WHERE + "text_config."))
 
 
-def _check_keys(said: Mapping[str, Any], known: Any, where: str, harmless: Any = _TRAINING) -> None:
+def _check_keys(said: Mapping[str, Any], known: Any, where: str, harmless: Any = TRAINING) -> None:
     rest = {key: x for key, x in said.items() if not ANYWHERE.fullmatch(key)}
     check_rest(rest, known, where.removesuffix("'s ").removesuffix("."), harmless=harmless)
 
@@ -320,7 +135,7 @@ def _stated(family: Family, said: Mapping[str, Any], where: str) -> Stated:
     facts = _facts(family.fields, said, where)
     facts |= {field: Fact(x, where + "model_type") for field, x in family.fixed.items()}
     facts |= hidden | _relative_bias(family, said, where)
-    if "gated" in facts and facts["gated"].value:
+    if "use_swiglu_ffn" in family.fields and facts["gated"].value:
         width, key = facts["width"].value, where + "use_swiglu_ffn"
         ratio = swiglu_width(int(width * said.get("mlp_ratio", 4))) / width
         facts |= {"activation": Fact("silu", key), "mlp_ratio": Fact(ratio, key)}
@@ -368,11 +183,12 @@ def _mlp_ratio(family: Family, said: Mapping[str, Any], where: str) -> dict[str,
     """
     if "hidden_size" not in family.fields:
         return {}
-    width = count(said.get("hidden_size", 768), where + "hidden_size")
+    usual = family.fields["hidden_size"][2]
+    width = count(said.get("hidden_size", usual), where + "hidden_size")
     own = "mlp_ratio" if "mlp_ratio" in family.fields else "intermediate_size"
     ratio_of = {
         "mlp_ratio": lambda key: number(said.get(key, 4), where + key),
-        "intermediate_size": lambda key: count(said.get(key, 3072), where + key) / width,
+        "intermediate_size": lambda key: count(said.get(key, 4 * usual), where + key) / width,
     }
     ratio = ratio_of[own](own)
     for key in _HIDDEN:
@@ -385,7 +201,7 @@ def _mlp_ratio(family: Family, said: Mapping[str, Any], where: str) -> dict[str,
 
 
 def _relative_bias(family, said, where):
-    if family is not _BEIT:
+    if family is not BEIT:
         return {}
     kinds = {"layer": "use_relative_position_bias", "shared": "use_shared_relative_position_bias"}
     on = [kind for kind, key in kinds.items() if truth(said.get(key, False), where + key)]

@@ -120,6 +120,7 @@ def _timm_vit(module: Any) -> Described:
         module,
         what,
         **dict(eps=tuple(_TIMM_EPS)) | gated,
+        positions=(*_TABLE, "none"),
         qkv_bias=(True, False),
         relative_bias="none",
         patch_bias=not module.pre_norm,
@@ -146,6 +147,7 @@ def _timm_beit(module: Any) -> Described:
     _needs(
         module,
         "timm's Beit",
+        positions=(*_TABLE, "none"),
         eps=1e-6,
         activation="gelu",
         qkv_bias="qv",
@@ -299,6 +301,7 @@ def _beit(module: Any) -> Described:
     _needs(
         module,
         "transformers' 'beit'",
+        positions=(*_TABLE, "none"),
         class_token=True,
         qkv_bias="qv",
         patch_bias=True,

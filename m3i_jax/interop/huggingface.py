@@ -6,6 +6,8 @@ torch saved and exported graphs have them.
 """
 
 from m3i_jax.interop.parts import (
+    PAIR,
+    PAIR_BIAS,
     PATCHES,
     PIXELS,
     TOKEN_ROW,
@@ -121,6 +123,41 @@ DINOV2 = Layout(
     prefixes=("", "dinov2.", "dinov2_with_registers."),
     encoder=LEARNED | {"layer_scale": 1.0},
 )
+_DINOV3_BLOCK = (
+    *separate_qv("attn", *(f"attention.{name}_proj" for name in "qkv")),
+    *linear("attn/proj", "attention.o_proj"),
+    *leaf("ls1/gamma", "layer_scale1.lambda1"),
+    *leaf("ls2/gamma", "layer_scale2.lambda1"),
+    *norm("norm1", "norm1"),
+    *norm("norm2", "norm2"),
+)
+# A plain MLP has the names of a gated one's value and of what is behind it, so each has a table.
+_DINOV3_PLAIN = (*linear("mlp/fc1", "mlp.up_proj"), *linear("mlp/fc2", "mlp.down_proj"))
+_DINOV3_GATED = (
+    Rule("mlp/w12/kernel", ("mlp.gate_proj.weight", "mlp.up_proj.weight"), PAIR),
+    Rule("mlp/w12/bias", ("mlp.gate_proj.bias", "mlp.up_proj.bias"), PAIR_BIAS),
+    *linear("mlp/w3", "mlp.down_proj"),
+)
+
+
+def _dinov3(name: str, mlp: tuple[Rule, ...]) -> Layout:
+    rules = (*_DINOV3_BLOCK, *mlp)
+    stem = (
+        *leaf("cls_token", "embeddings.cls_token"),
+        *leaf("mask_token", "embeddings.mask_token"),
+        *leaf("reg_token", "embeddings.register_tokens"),
+        *linear("patch_embed", "embeddings.patch_embeddings", transform=PATCHES),
+        *norm("norm", "norm"),
+    )
+    blocks = *_blocks(rules, "layer.{b}."), *_blocks(rules, "model.layer.{b}.")
+    fields = {"positions": "rope", "qkv_bias": "qv", "eps": 1e-5, "layer_scale": 1.0}
+    return Layout(
+        name, under((*stem, *blocks), ours=IMAGE), prefixes=("", "dinov3_vit."), encoder=fields
+    )
+
+
+DINOV3 = _dinov3("dinov3_huggingface", _DINOV3_PLAIN)
+DINOV3_GATED = _dinov3("dinov3_gated_huggingface", _DINOV3_GATED)
 BEIT = Layout(
     "beit_huggingface",
     (
@@ -138,4 +175,4 @@ BEIT = Layout(
         "eps": 1e-12,
     },
 )
-LAYOUTS = (VIT, MAE, DINOV2, BEIT)
+LAYOUTS = (VIT, MAE, DINOV2, DINOV3, DINOV3_GATED, BEIT)

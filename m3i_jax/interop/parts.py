@@ -49,6 +49,9 @@ PATCHES = Transform(CONVOLUTION.ours, lambda x: (_patches_back(x),))
 # q, k and v, each (out, in) <-> one (in, q|k|v); and their biases.
 FUSED = Transform(lambda *qkv: np.concatenate(qkv).T, lambda x: tuple(np.split(x.T, 3)))
 FUSED_BIAS = Transform(lambda *qkv: np.concatenate(qkv), lambda x: tuple(np.split(x, 3)))
+# Gate and value, each (out, in) <-> one (in, gate|value); and their biases.
+PAIR = Transform(lambda *ab: np.concatenate(ab).T, lambda x: tuple(np.split(x.T, 2)))
+PAIR_BIAS = Transform(lambda *ab: np.concatenate(ab), lambda x: tuple(np.split(x, 2)))
 # A token (D,) <-> (1, 1, D), a token (1, D) <-> (1, 1, D), a table (n, D) <-> (1, n, D).
 TOKEN = Transform(lambda x: x.reshape(1, 1, -1), lambda x: (x.reshape(-1),))
 TOKEN_ROW = Transform(lambda x: x.reshape(1, 1, -1), lambda x: (x.reshape(1, -1),))

@@ -15,6 +15,7 @@ from m3i_jax.nn.initial import Init
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.observe import attended
 from m3i_jax.nn.packed import attend_packed
+from m3i_jax.nn.rotary import Rotation, rotated
 from m3i_jax.nn.splash import attend_long
 from m3i_jax.types import Array, ObserveAttention, Observed, Scores
 
@@ -58,12 +59,14 @@ class Shared(NamedTuple):
     bias: float32, broadcastable to the same, added to the scores.
     cells: (B, n) int32, where the tokens are on the grid, for a block's own `relative` bias.
     context: (B, c, D) float32, keys and values in front of the tokens; no block changes them.
+    rotation: by which queries and keys of the tokens are turned, where there is no context.
     """
 
     mask: Mask | None = None
     bias: Bias | None = None
     cells: Cells | None = None
     context: Context | None = None
+    rotation: Rotation | None = None
 
 
 class Attention(nn.Module):
@@ -93,6 +96,8 @@ class Attention(nn.Module):
         if self.relative is not None:
             biases += (self.relative(name="relative_position")(shared.cells),)
         qkv, weights = self._project(seen), None
+        if shared.rotation is not None:
+            qkv = self._turned(qkv, shared.rotation)
         if self.report or self.dropout:
             logits = scores(*self._of_heads(qkv, x.shape[1])[:3], biases, shared.mask)
             weights = attended(self.report, Scores(logits))
@@ -135,6 +140,13 @@ class Attention(nn.Module):
             bias = jnp.concatenate([q, jnp.zeros_like(q), v])
             qkv = (qkv.astype(jnp.float32) + bias[None, None]).astype(self.dtype)
         return qkv
+
+    def _turned(self, qkv, rotation):
+        """Queries and keys turned, values as they are, (B, n, 3D)."""
+        dim = qkv.shape[-1] // 3 // self.heads
+        parts = qkv.reshape(*qkv.shape[:2], 3, self.heads, dim)
+        turned = [rotated(parts[:, :, :2], rotation), parts[:, :, 2:]]
+        return jnp.concatenate(turned, axis=2).reshape(qkv.shape)
 
     def _of_heads(self, qkv, count):
         """Scale, queries of the last `count` rows, keys and values, (B, n, heads, D/heads)."""

@@ -22,6 +22,7 @@ from m3i_jax.nn.linear import SAVED
 from m3i_jax.nn.mlp import Mlp
 from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.nn.observe import kept
+from m3i_jax.nn.rotary import Rotation
 from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.types import Array, ObserveAttention, Observed, ObserveLayers
 
@@ -142,6 +143,7 @@ def stack(
     bias: Bias | None = None,
     cells: Cells | None = None,
     context: Context | None = None,
+    rotation: Rotation | None = None,
     drop_path: float = 0.0,
     schedule: str = "linear",
     attention_dropout: float = 0.0,
@@ -159,7 +161,7 @@ def stack(
     Args:
       x: tokens.
       depth: number of blocks.
-      mask, bias, cells, context: what the tokens attend to, see `Shared`.
+      mask, bias, cells, context, rotation: what the tokens attend to, see `Shared`.
       drop_path: the highest drop-path rate, reached by the last block.
       schedule: "linear" from 0 over the blocks, or "uniform".
       attention_dropout: share of the attention weights that are dropped.
@@ -189,7 +191,7 @@ def stack(
     rates = drop_rates(drop_path, schedule, depth)
     block["attention_dropout"] = attention_dropout if train else 0.0
     blocks = scanned(**block, drop=train and drop_path > 0, name=name)
-    numbers, shared = jnp.arange(1, depth + 1), Shared(mask, bias, cells, context)
+    numbers, shared = jnp.arange(1, depth + 1), Shared(mask, bias, cells, context, rotation)
     return blocks(x.astype(jnp.float32), rates, numbers, shared)
 
 

@@ -343,6 +343,30 @@ def test_mismatches_speak(key):
             tiny(**options)
 
 
+def test_rotary_positions_are_those_of_the_cells_that_are_kept(key):
+    """In the first block a cell is itself alone: its scores are those of the whole image."""
+    small = dict(width=16, depth=2, heads=2, patch=4, image=16, hide="drop", registers=1)
+    module, images = ViT(**small, positions="rope"), jax.random.normal(key, (2, 16, 16, 3))
+    params = module.init(key, images)["params"]
+    assert "pos_embed" not in params
+    visible = np.zeros((2, 16), bool)
+    visible[0, [1, 6, 7, 12]] = visible[1, [0, 2, 9, 15]] = True
+    look = lambda scores: scores.logits  # noqa: E731
+    run = lambda m, x=images, **how: m.apply({"params": params}, x, attention=look, **how)  # noqa: E731
+    whole, few = run(module), run(module, visible=visible.reshape(2, 4, 4), keep=4)
+    for image, cells in enumerate(visible):
+        rows = np.concatenate([[0, 1], 2 + np.flatnonzero(cells)])
+        want = whole.attention[0, image][:, rows][:, :, rows]
+        np.testing.assert_allclose(few.attention[0, image], want, rtol=1e-5, atol=1e-6)
+    plain = run(ViT(**small, positions="none"))
+    front = lambda found: found.attention[0][:, :, :2, :2]  # noqa: E731
+    np.testing.assert_array_equal(front(whole), front(plain), "class token and register stay")
+    assert np.abs(whole.attention[0] - plain.attention[0]).max() > 1e-3
+    assert run(module, jax.random.normal(key, (1, 8, 24, 3))).tokens.shape == (1, 12, 16)
+    with pytest.raises(ConfigError, match="heads are 2 wide, which is not divisible by 4"):
+        ViT(**small | dict(heads=8), positions="rope").check()
+
+
 def test_registers_stand_behind_the_class_token_and_are_not_returned(key):
     """Theirs is attention alone: as patches whose embedding and position are theirs."""
     images = jax.random.normal(key, (2, 8, 8, 3))

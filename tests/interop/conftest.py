@@ -11,6 +11,7 @@ SWIN = dict(name="swin_v2_t", image=32, width=8, depths=(1, 2), heads=(1, 2), wi
 DALLE = dict(name="dalle_encoder", image=32, width=4, vocabulary=12)
 RESNET = dict(name="resnet50", image=32, depths=(1, 2), width=4)
 BEIT = dict(positions="none", qkv_bias="qv", layer_scale=0.1)
+ROPE = dict(positions="rope", qkv_bias="qv", layer_scale=0.1, registers=2, hide="mask")
 CLIP = dict(positions="learned", patch_bias=False, pre_norm=True)
 SIGLIP = dict(positions="learned", class_token=False)
 # Layout -> an encoder that needs all of its rules for encoders, or nearly.
@@ -36,6 +37,8 @@ ENCODERS = {
     "huggingface": dict(positions="learned", hide="mask"),
     "mae_huggingface": dict(positions="learned"),
     "dinov2_huggingface": dict(positions="learned", layer_scale=0.1, hide="mask"),
+    "dinov3_huggingface": ROPE,
+    "dinov3_gated_huggingface": ROPE | dict(gated=True, activation="silu"),
     "beit_huggingface": BEIT | dict(relative_bias="layer", hide="mask"),
     "swin_v2_timm": SWIN,
     "swin_v2": SWIN,

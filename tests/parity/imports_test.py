@@ -40,6 +40,9 @@ CASES = {
                   if k != "intermediate_size"} | dict(num_register_tokens=3), OWN),
     "swiglu": ("Dinov2Model", {k: x for k, x in SIZES.items() if k != "intermediate_size"}
                | dict(use_swiglu_ffn=True, mlp_ratio=3), OWN),
+    "dinov3": ("DINOv3ViTModel", SIZES | dict(num_register_tokens=3, hidden_act="relu"), OWN),
+    "dinov3, wide": ("DINOv3ViTModel", SIZES | dict(image_size=[32, 64], use_gated_mlp=True,
+                     hidden_act="silu", rope_theta=20.0, layer_norm_eps=1e-3), HALF),
     "beit": ("BeitModel", BEIT | dict(use_relative_position_bias=True,
              use_mean_pooling=False), HALF),
     "beit, shared": ("BeitModel", BEIT | dict(use_shared_relative_position_bias=True,
@@ -154,6 +157,7 @@ REFUSED = {
     "swin's eps": ("Swinv2", SWIN, dict(layer_norm_eps=1e-3), "layer_norm_eps is 0.001, and our"),
     "gelu": ("ResNet", RESNET, dict(hidden_act="gelu"), "hidden_act is 'gelu', and our"),
     "first stage": ("ResNet", RESNET, dict(downsample_in_first_stage=True), "first_stage is True"),
+    "keys": ("DINOv3ViT", SIZES, dict(key_bias=True), "key_bias is True, and our"),
     "type": ("ViT", SIZES, dict(model_type="yolos"), "is a 'yolos', which no layout of ours reads"),
 }
 

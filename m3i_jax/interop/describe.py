@@ -284,9 +284,10 @@ _WHOLE = dict(
 def _dinov2(module: Any) -> Described:
     fixed = _WHOLE | dict(positions=_TABLE) | (dict(activation="silu") if module.gated else {})
     _needs(module, "transformers' 'dinov2'", **fixed, qkv_bias=(True, False))
+    ratio = dinov2_ratio(_hidden(module), module.width, gated=module.gated)
     fields = dict(
         **_sizes(module),
-        mlp_ratio=dinov2_ratio(_hidden(module), module.width, gated=module.gated),
+        mlp_ratio=ratio,
         use_swiglu_ffn=module.gated,
         qkv_bias=module.qkv_bias,
         layerscale_value=module.layer_scale or 1.0,

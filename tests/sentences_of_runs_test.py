@@ -22,6 +22,8 @@ from m3i_jax.interop import (
     beside_open_clip,
     beside_transformers,
     describe,
+    describe_needs,
+    describe_transformers,
     importing,
     onnx_file,
 )
@@ -71,24 +73,33 @@ INTEROP = {
         "timm's ResNet has four stages",
     ),
     "shift": (
-        lambda at: describe._check_windows(SimpleNamespace(final_norm=True, shift=False), "theirs"),
+        lambda at: describe_needs.check_windows(
+            SimpleNamespace(final_norm=True, shift=False), "theirs"
+        ),
         "is an encoder with shift=True",
     ),
     "padding": (
-        lambda at: describe._check_windows(swin(cut=windows.fit((7, 7), 4, shift=True)), "theirs"),
+        lambda at: describe_needs.check_windows(
+            swin(cut=windows.fit((7, 7), 4, shift=True)), "theirs"
+        ),
         "attends to padding",
     ),
-    "windows": (lambda at: describe._swin(swin(window=(4, 8))), "has windows of one size"),
+    "windows": (
+        lambda at: describe_transformers.swin(swin(window=(4, 8))),
+        "has windows of one size",
+    ),
     "oblong": (
-        lambda at: describe._swin(swin(window=4, cut=windows.fit((4, 2), 4, shift=True))),
+        lambda at: describe_transformers.swin(
+            swin(window=4, cut=windows.fit((4, 2), 4, shift=True))
+        ),
         "has square windows",
     ),
     "ratio": (
-        lambda at: describe._dinov2(vit(width=48, mlp_ratio=1.5, qkv_bias=True)),
+        lambda at: describe_transformers.dinov2(vit(width=48, mlp_ratio=1.5, qkv_bias=True)),
         "has a whole mlp_ratio",
     ),
     "squares": (
-        lambda at: describe._clip(
+        lambda at: describe_transformers.clip(
             vit(patch_bias=False, pre_norm=True, qkv_bias=True, size=(32, 64))
         ),
         "sees squares",

@@ -22,6 +22,8 @@ FORMATS: dict[str, tuple[Layout, ...]] = {
     "huggingface": (
         huggingface.VIT,
         huggingface.DINOV2,
+        huggingface.DINOV3,
+        huggingface.DINOV3_GATED,
         huggingface.BEIT,
         clip.HUGGING_FACE_IMAGE,
         swin.HUGGING_FACE,
@@ -45,7 +47,7 @@ def export(
     Raises:
       ConfigError: no such format, or parameters that have no name there, all of them.
     """
-    candidates = FORMATS.get(to) or (_layout(to),)
+    candidates = _suited(FORMATS.get(to) or (_layout(to),), module)
     flat = {IMAGE + path: np.asarray(x) for path, x in trees.named_leaves(params)}
     if getattr(module, "positions", None) == "sincos" and candidates != (layouts.OWN,):
         table = fixed_positions(module.grid, module.width, class_token=module.class_token)
@@ -100,6 +102,13 @@ def save(
     return layout.name
 
 
+def _suited(candidates: tuple[Layout, ...], module: Any) -> tuple[Layout, ...]:
+    """Those whose encoders turn queries as this one does, as no name of a parameter shows it."""
+    rope = lambda x: x == "rope"  # noqa: E731
+    own = rope(getattr(module, "positions", ""))
+    return tuple(x for x in candidates if rope(x.encoder.get("positions")) == own) or candidates
+
+
 def _told(flat: Mapping[str, Any], layout: Layout, module: Any) -> Mapping[str, Any]:
     """The parameters as a layout tells them: beside registers, timm has positions of patches alone.
 
@@ -122,20 +131,29 @@ def _identities(layout: Layout, module: Any) -> dict[str, np.ndarray]:
     """What transformers' models have beside our encoder and would draw at random: identities.
 
     Its ViT's pooler then gives the class token as it is, with the activation in the config; its
-    BEiT without a final norm gives the mean of the patches, normalised. Its DINOv2
-    always has LayerScale and, with registers, a token of masks.
+    BEiT without a final norm gives the mean of the patches, normalised. Its DINO
+    always has LayerScale, and with registers or rotary positions a token of masks.
     """
     ones, zeros = np.ones(module.features, np.float32), np.zeros(module.features, np.float32)
     if layout is huggingface.VIT:
         return {"pooler.dense.weight": np.diag(ones), "pooler.dense.bias": zeros}
     if layout is huggingface.BEIT and not module.final_norm:
         return {"pooler.layernorm.weight": ones, "pooler.layernorm.bias": zeros}
+    if layout in (huggingface.DINOV3, huggingface.DINOV3_GATED):
+        tokens = {"mask_token": zeros[None, None], "register_tokens": zeros[None, None][:, :0]}
+        return _of_dino("layer.{}.", tokens, module)
     if layout is huggingface.DINOV2 and (module.registers or module.layer_scale is None):
-        scales = ("layer_scale1.lambda1", "layer_scale2.lambda1")
-        names = [f"encoder.layer.{b}.{scale}" for b in range(module.depth) for scale in scales]
-        token = {"embeddings.mask_token": zeros[None]} if module.registers else {}
-        return {**token, **dict.fromkeys(names, ones)}
+        tokens = {"mask_token": zeros[None]} if module.registers else {}
+        return _of_dino("encoder.layer.{}.", tokens, module)
     return {}
+
+
+def _of_dino(block: str, tokens: dict[str, np.ndarray], module: Any) -> dict[str, np.ndarray]:
+    """Tokens that nobody sees, and a LayerScale that changes nothing."""
+    front, ones = map(block.format, range(module.depth)), np.ones(module.features, np.float32)
+    scales = [f"{b}layer_scale{number}.lambda1" for b in front for number in (1, 2)]
+    named = {f"embeddings.{name}": token for name, token in tokens.items()}
+    return {**named, **dict.fromkeys(scales, ones)}
 
 
 def _counters(state: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -47,22 +47,6 @@ def test_timm_rounds_down_to_what_evaluation_rounds_to():
     assert whole["pretrained_cfg"]["crop_pct"] == 1.0
 
 
-def test_hidden_widths_survive_rounding_down():
-    for ratio in (2.7, 8 / 3, 4.0, 3.99, 1 / 3):
-        said = described("timm", mlp_ratio=ratio)["model_args"]["mlp_ratio"]
-        assert int(768 * said) == round(768 * ratio)
-
-
-def test_transformers():
-    vit = described("huggingface", eps=1e-5)
-    assert (vit["model_type"], vit["hidden_size"], vit["image_size"]) == ("vit", 768, 224)
-    assert vit["intermediate_size"] == 3072 and vit["layer_norm_eps"] == 1e-5
-    resnet = described("resnet_huggingface", "resnet50")
-    assert resnet["hidden_sizes"] == [256, 512, 1024, 2048] and resnet["depths"] == [3, 4, 6, 3]
-    swin = described("swin_v2_huggingface", "swin_v2_t", image=256, window=8)
-    assert swin["pretrained_window_sizes"] == [0, 0, 0, 0]
-
-
 def test_transformers_has_its_images_in_a_file_of_their_own():
     module = encoders.create("vit_b16", normalization="inception")
     vit = describe.config(module, layouts.lookup("huggingface"))

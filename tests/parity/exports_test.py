@@ -21,6 +21,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 VIT = dict(name="vit_nano", image=32, patch=8, width=32, depth=2, heads=4, positions="learned")
+ROPE = VIT | dict(positions="rope", qkv_bias="qv", eps=1e-5)
 SWIN = dict(name="swin_v2_t", image=64, width=16, depths=(2, 2), heads=(2, 4), window=4, hide="")
 BEIT = VIT | dict(qkv_bias="qv", layer_scale=0.1, positions="none")
 CLIP = VIT | dict(patch_bias=False, pre_norm=True, eps=1e-5, activation="quick_gelu")
@@ -41,6 +42,8 @@ TRANSFORMERS = {
     "registers": VIT | dict(layer_scale=0.1, registers=3, hide="mask"),
     "registers, no scale": VIT | dict(registers=2, positions="sincos"),
     "swiglu": VIT | dict(gated=True, activation="silu", mlp_ratio=2.75, registers=1),
+    "dinov3": ROPE | dict(layer_scale=0.1, registers=2, hide="mask"),
+    "dinov3, gated": ROPE | dict(gated=True, rope_base=20.0, image=(32, 64), activation="silu"),
     "beit": BEIT | dict(relative_bias="layer", positions="learned", hide="mask"),
     "beit, shared": BEIT | dict(relative_bias="shared", normalization="inception"),
     "beit, mean": BEIT | dict(relative_bias="shared", final_norm=False, layer_scale=None),
@@ -226,6 +229,8 @@ def test_what_transformers_saves_again_is_what_we_gave(case, tmp_path):
         ("huggingface", VIT | ODD | dict(layer_scale=0.1), "a whole mlp_ratio, not 2.69"),
         ("huggingface", VIT | dict(gated=True, activation="silu", mlp_ratio=3), "in multiples of"),
         ("huggingface", VIT | dict(gated=True), "an encoder with activation='silu'"),
+        ("huggingface", ROPE | dict(class_token=False), "'dinov3_vit' is an encoder with class_"),
+        ("timm", ROPE | dict(qkv_bias=True), "encoder with positions='learned' or 'sincos'"),
         ("huggingface", CLIP | dict(image=(32, 64)), "sees squares"),
         ("huggingface", SWIN | dict(window=(8, 4)), "windows of one size"),
         ("huggingface", SWIN | dict(image=(32, 64), window=8), "has square windows"),

@@ -9,7 +9,7 @@ from m3i_jax import __main__ as program
 
 VERBS = (
     "analyze convert data embed evaluate export figure finetune launch list plan prepare pretrain"
-    " report study train_tokenizer"
+    " replay report study train_tokenizer"
 ).split()
 
 

@@ -295,6 +295,11 @@ class Method:
         """Names of the groups of terms."""
         return tuple(sorted({term.group for term in self.terms.values()}))
 
+    @property
+    def together(self) -> int:
+        """Neighbouring rows of a batch that a micro-batch must not part."""
+        return max((derived.group or 1 for derived in self.views.values()), default=1)
+
     def source_of(self, name: str) -> tuple[str, Code]:
         """The encoded code that `name` is, or is a region of."""
         code = self.codes[name]

@@ -175,12 +175,7 @@ def _score(method, prepared, name, prediction, target, shared, read, draws) -> S
                 f"term '{name}' predicts {answered} tokens of a target that has {asked}; has only "
                 "one of them the class token?"
             )
-    # (B,), or (B, L) of dense terms, which are averaged over positions first: images count alike,
-    # however many of their cells are hidden.
-    values = term.predict.score(prediction, target)
-    if term.predict.dense:
-        hidden = _hidden(method, prepared, term) if target.asked is None else target.asked
-        values = values.mean(-1) if hidden is None else _mean_where(values, hidden)
+    values = _by_row(method, prepared, term, prediction, target)
     rows = prepared.rows.get(name, jnp.ones_like(values))
     # `rows` has mean 1, so this is the mean over the rows that have a target.
     loss = expected = (values * rows).mean()
@@ -192,6 +187,49 @@ def _score(method, prepared, name, prediction, target, shared, read, draws) -> S
     if term.predict.evidence is not None:
         evidence = _evidence(term.predict.evidence, read, prediction, target, rows)
     return Score(term.weight * loss, expected, regularizer, evidence)
+
+
+def _by_row(method, prepared, term, prediction, target) -> Float32[Array, " batch"]:
+    """What a term says of each of its rows, without its weight."""
+    # (B,), or (B, L) of dense terms, which are averaged over positions first: images count alike,
+    # however many of their cells are hidden.
+    values = term.predict.score(prediction, target)
+    if not term.predict.dense:
+        return values
+    hidden = _hidden(method, prepared, term) if target.asked is None else target.asked
+    return values.mean(-1) if hidden is None else _mean_where(values, hidden)
+
+
+def by_sample(
+    method: Method,
+    network: Any,
+    params: Any,
+    representations: Mapping[str, Features],
+    prepared: Prepared,
+    *,
+    train: bool = False,
+    key: Key[Array, ""] | None = None,
+) -> dict[str, Float32[Array, " batch"]]:
+    """{term: what it says of each sample}: the values whose mean is its prediction's part.
+
+    A row of a mixed view counts for the sample whose target it predicts. A sample without a target
+    has 0. Terms that compare samples say of each how it is told apart from the others.
+    """
+    names = tuple(method.terms)
+    predicted = predict(
+        method, network, params, representations, prepared, names, train=train, key=key
+    )
+    values = {}
+    for name, (prediction, target) in predicted.items():
+        term = method.terms[name]
+        rows = _by_row(method, prepared, term, prediction, target)
+        rows = rows * prepared.rows.get(name, jnp.ones_like(rows))
+        _, _, owner, _ = _input(method, network, representations, prepared, term)
+        one_each = owner is not None and owner.ndim == 1
+        # Row i is of sample owner[i], and each sample has one; in a slice of a batch, too, where
+        # owners count from the start of the whole.
+        values[name] = rows[jnp.argsort(owner)] if one_each else rows
+    return values
 
 
 def _evidence(estimate, read, *said) -> Evidence:

@@ -88,7 +88,7 @@ class Run(NamedTuple):
             **self.of_length(total, warmup)._asdict(),
             total=total,
             accumulate=self.config.accumulate,
-            group=max((d.group or 1 for d in self.method.views.values()), default=1),
+            group=self.method.together,
             every=schema.Log(**self.config.log).every,
             policy=Spikes(**self.config.spikes),
             **self._over_devices(),

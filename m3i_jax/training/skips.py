@@ -84,7 +84,7 @@ def _give_up(step: int, row: int, why: str, patience: int) -> None:
         raise NotFinite(
             f"loss or gradient has not been finite, or was a spike, for {row} steps up to step "
             f"{step}, where {why}; the last checkpoint is from before; a lower learning rate or a "
-            "look at the data may help"
+            f"look at the data may help: m3i replay WORKDIR/{bundle.FOLDER}/STEP.json"
         )
 
 
@@ -104,7 +104,7 @@ def bundling(run: Run, inputs: Any, workdir: Path) -> Callable[[Seen, str], None
         if jax.process_index():
             return
         path = bundle.path_of(workdir, seen.step)
-        LOG.warning("step %d is left out: %s; its batch is in %s", seen.step, why, path)
+        LOG.warning("step %d is left out: %s; m3i replay %s", seen.step, why, path)
         try:
             bundle.write(workdir, _bundle(run, inputs, seen, why))
         except Unwritable as error:

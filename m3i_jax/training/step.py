@@ -234,6 +234,18 @@ def _evidence(name: str, evidence: fw.Evidence) -> dict[str, Array]:
     return information | {f"health/{name}/{k}": v for k, v in health.items() if v is not None}
 
 
+def sliced(tree: Any, parts: int, group: int) -> Any:
+    """Arrays (B, …) as `parts` micro-batches, (parts, B/parts, …); `group` rows stay together."""
+
+    def split(x):
+        # (B, …) -> (B/(parts·group), parts, group, …) -> (parts, B/parts, …)
+        rows = x.reshape(x.shape[0] // (parts * group), parts, group, *x.shape[1:])
+        rows = jnp.moveaxis(rows, 1, 0)
+        return rows.reshape(parts, -1, *x.shape[1:])
+
+    return jax.tree.map(split, tree)
+
+
 def _accumulated(differentiate, prepared: Prepared, key, parts: int, group: int):
     """Mean of the gradients of `parts` micro-batches: exact where losses are means over rows.
 
@@ -243,14 +255,7 @@ def _accumulated(differentiate, prepared: Prepared, key, parts: int, group: int)
 
     if parts == 1:
         return differentiate(prepared, key)
-
-    def split(x):
-        # (B, …) -> (B/(parts·group), parts, group, …) -> (parts, B/parts, …)
-        rows = x.reshape(x.shape[0] // (parts * group), parts, group, *x.shape[1:])
-        rows = jnp.moveaxis(rows, 1, 0)
-        return rows.reshape(parts, -1, *x.shape[1:])
-
-    slices = jax.tree.map(split, prepared)
+    slices = sliced(prepared, parts, group)
     # The sum has to start from zeros of the right shapes, which tracing finds without computing.
     first = jax.eval_shape(differentiate, jax.tree.map(lambda x: x[0], slices), key)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)

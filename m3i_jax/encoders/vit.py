@@ -64,7 +64,8 @@ class ViT(nn.Module):
         "layer", or "none".
       class_token: prepend a learned token, returned as the pooled feature.
       registers: learned tokens behind it, without positions, which are not returned (Darcet et al.
-        2024, https://arxiv.org/abs/2309.16588).
+        2024, https://arxiv.org/abs/2309.16588); beside them positions are resampled smoothly, as
+        DINOv2's are.
       final_norm: layer norm behind the last block.
       normalization: of the channels that the weights expect, "imagenet", "clip", "inception" for
         [-1, 1], or (mean, std); the images given are always normalised as ImageNet's.
@@ -304,7 +305,9 @@ class ViT(nn.Module):
         if grid == self.grid:
             return table
         first, table = table[: int(self.class_token)], table[int(self.class_token) :]
-        table = resample(table.reshape(*self.grid, self.width), grid).reshape(-1, self.width)
+        # DINOv2 smooths where it has registers, and only there.
+        table = table.reshape(*self.grid, self.width)
+        table = resample(table, grid, smooth=self.registers > 0).reshape(-1, self.width)
         return jnp.concatenate([first, table])
 
     def _rotation(self, index, grid):

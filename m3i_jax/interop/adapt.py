@@ -47,7 +47,7 @@ def fit(
         if path.startswith("patch_embed/") and before.ndim == 4 and before.shape != shape:
             fitted[path] = _stem(before, shape)
         elif path == POSITIONS and before.ndim == 3:
-            fitted[path] = _positions(before, shape, grid, source)
+            fitted[path] = _positions(before, shape, grid, source, "reg_token" in params)
         elif path.endswith(RELATIVE):
             fitted[path] = _relative(before, shape, grid, source, "cls_token" in params)
         if fitted[path].size != before.size:
@@ -97,8 +97,11 @@ def _patches(kernel, side):
     return np.einsum("pi,qj,pqcd->ijcd", inverse, inverse, kernel).astype(np.float32)
 
 
-def _positions(table, shape, grid, source):
-    """(1, class + h·w, D) for another grid; the class token keeps its row, or has none to keep."""
+def _positions(table, shape, grid, source, smooth):
+    """(1, class + h·w, D) for another grid; the class token keeps its row, or has none to keep.
+
+    smooth: beside registers, as the encoder itself has it.
+    """
     rows, wanted = table.shape[1], shape[1]
     to = grid or _square(wanted)
     first = wanted - to[0] * to[1] if to else 2
@@ -110,7 +113,7 @@ def _positions(table, shape, grid, source):
         return table
     token = table[0, :1] if before else np.zeros((first, table.shape[2]), table.dtype)
     cells = table[0, before:].reshape(*source, -1)
-    moved = np.asarray(resample(cells, to)).reshape(-1, table.shape[2])
+    moved = np.asarray(resample(cells, to, smooth=smooth)).reshape(-1, table.shape[2])
     return np.concatenate([token[:first], moved])[None]
 
 

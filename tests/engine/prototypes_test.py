@@ -32,7 +32,8 @@ def tower(p, x, visible=None, *, hidden=None, patch=8, heads=2):
         x = torch.where(torch.as_tensor(np.array(hidden))[..., None], p["mask_token"], x)
     places = table[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
     if grid != (side, side):
-        places = F.interpolate(places, size=grid, mode="bicubic", align_corners=False)
+        how = dict(mode="bicubic", align_corners=False, antialias="reg_token" in p)
+        places = F.interpolate(places, size=grid, **how)
     x = x + places.flatten(2).transpose(1, 2)
     if visible is not None:
         x = x[:, torch.as_tensor(np.array(visible))]

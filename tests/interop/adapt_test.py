@@ -27,6 +27,7 @@ def tree(params):
     [
         dict(positions="learned"),
         dict(positions="learned", class_token=False),
+        dict(positions="learned", registers=2),
         dict(positions="none", relative_bias="shared"),
         dict(positions="none", relative_bias="layer", class_token=False),
     ],

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax.nn.resample import cubic_weights, resample
+from m3i_jax.nn.resample import cubic_weights, resample, smooth_weights
 
 
 def keys_(t, a=-0.75):
@@ -31,6 +31,16 @@ def test_weights_are_keys_kernel(size, to):
     row = np.random.default_rng(0).normal(size=size)
     np.testing.assert_allclose(cubic_weights(size, to) @ row, naive(row, to), atol=1e-13)
     np.testing.assert_allclose(cubic_weights(size, to).sum(1), 1, atol=1e-13)
+
+
+def test_smooth_weights_are_the_kernel_over_wider_cells():
+    assert (smooth_weights(5, 5) == np.eye(5)).all()
+    for size, to in ((14, 6), (4, 7), (37, 16)):
+        wide = max(size / to, 1)
+        for row, weights in enumerate(smooth_weights(size, to)):
+            place = (row + 0.5) * size / to - 0.5
+            want = np.array([keys_((cell - place) / wide, -0.5) for cell in range(size)])
+            np.testing.assert_allclose(weights, want / want.sum(), atol=1e-13)
 
 
 def test_halfway_by_hand():

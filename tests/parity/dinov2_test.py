@@ -10,17 +10,20 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 
-@pytest.mark.parametrize("side", [32, 48])
-def test_features_and_masked_features(drawn, side):
-    config = transformers.Dinov2Config(
+@pytest.mark.parametrize(("side", "registers"), [(32, 0), (48, 0), (24, 2), (48, 2)])
+def test_features_and_masked_features(drawn, side, registers):
+    kind = "Dinov2WithRegisters" if registers else "Dinov2"
+    more = dict(num_register_tokens=registers) if registers else {}
+    config = getattr(transformers, f"{kind}Config")(
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
         image_size=32,
         patch_size=8,
         layerscale_value=0.1,
+        **more,
     )
-    model = transformers.Dinov2Model(config)
+    model = getattr(transformers, f"{kind}Model")(config)
     w = drawn(model)
     module = encoders.create(
         "vit_nano",
@@ -32,6 +35,7 @@ def test_features_and_masked_features(drawn, side):
         positions="learned",
         layer_scale=1.0,
         hide="mask",
+        registers=registers,
     )
     params = w.encoder(module)
     rng = np.random.default_rng(0)
@@ -45,4 +49,4 @@ def test_features_and_masked_features(drawn, side):
         visible = None if hidden is None else ~hidden.reshape(2, side // 8, side // 8)
         got = jax.jit(lambda x, v: module.apply({"params": params}, x, visible=v))(x, visible)
         np.testing.assert_allclose(got.pooled, want[:, 0], rtol=2e-5, atol=2e-5)
-        np.testing.assert_allclose(got.tokens, want[:, 1:], rtol=2e-5, atol=2e-5)
+        np.testing.assert_allclose(got.tokens, want[:, 1 + registers :], rtol=2e-5, atol=2e-5)

@@ -44,3 +44,6 @@ def test_resampling_of_positions(to):
     want = torch.nn.functional.interpolate(x, size=to, mode="bicubic", align_corners=False)
     got = resample(table, to)
     np.testing.assert_allclose(got, want[0].permute(1, 2, 0), rtol=1e-5, atol=2e-6)
+    how = dict(size=to, mode="bicubic", align_corners=False, antialias=True)
+    want = torch.nn.functional.interpolate(x, **how)[0].permute(1, 2, 0)
+    np.testing.assert_allclose(resample(table, to, smooth=True), want, rtol=1e-5, atol=2e-6)

@@ -48,10 +48,17 @@ def outlook(
         "time": length or _time(run.total - start, rate),
         "memory": f"{short(state)}B of state; what a step holds is known once it is compiled",
         "disk": f"{saves.keep + 1} checkpoints of about {short(state)}B",
-        "devices": f"{run.mesh.size} {jax.devices()[0].device_kind}, {cores.usable()} cores",
+        "devices": f"{run.mesh.size} {jax.devices()[0].device_kind}{_processes()}, "
+        f"{cores.usable()} cores",
         "results": f"{workdir}/report.html, {workdir}/metrics.jsonl",
     }  # fmt: skip
     return "\n".join(["what will happen:", *(f"  {k:11} {v}" for k, v in lines.items())])
+
+
+def _processes() -> str:
+    """Of how many processes the devices are, where there are several; cores are of this one."""
+    count = jax.process_count()
+    return f" of {count} processes" if count > 1 else ""
 
 
 def _time(steps: int, rate: float | None) -> str:

@@ -11,7 +11,7 @@ from m3i_jax.training.planning import flops
 from m3i_jax.training.planning.outlook import needs, outlook, short
 
 
-def test_figures_are_those_of_the_run(tmp_path):
+def test_figures_are_those_of_the_run(tmp_path, monkeypatch):
     plain = cli.load("digit_scenes/classification").to_dict()
     plain |= {"encoder": {"name": "vit_nano", "patch": 8, "depth": 1}, "duration": "90 steps"}
     plain["warmup"] = "0 steps"
@@ -25,7 +25,11 @@ def test_figures_are_those_of_the_run(tmp_path):
     assert "time        said with the first lines" in said
     said = outlook(run, source, tmp_path, start=30, rate=12.0)
     assert "time        5m 00s and the compilation" in said
+    with monkeypatch.context() as several:
+        several.setattr(jax, "process_count", lambda: 2)
+        assert " of 2 processes, " in outlook(run, source, tmp_path, start=30)
     said = outlook(run, source, tmp_path, start=0, length="4 minutes")
+    assert "processes" not in said
     assert "as many of 64 images as 4 minutes hold" in said and "90" not in said
 
     with jax.set_mesh(run.mesh):

@@ -42,7 +42,10 @@ def main(*words: str) -> int:
     """Launches what stands behind the flags."""
     if not words or words[0] not in VERBS:
         given = f"'{words[0]}'" if words else "nothing"
-        raise ConfigError(f"m3i launch starts one of {', '.join(VERBS)}; behind it stands {given}")
+        raise ConfigError(
+            f"m3i launch starts one of {', '.join(VERBS)}; behind it stands {given}. Other "
+            "commands are one process, which has all devices of its machine: they need no launcher"
+        )
     visible = launching.accelerators()
     processes = PROCESSES.value or len(visible) or 1
     _check_hosts()
@@ -100,11 +103,11 @@ def _keep(workdir: Path | None, failure: restarts.Failure) -> None:
 
 
 def behind(argv: Sequence[str]) -> list[str]:
-    """The command line with -- in front of the verb: what follows are flags of another command."""
+    """The command line with -- in front of the verb, whichever: what follows are flags of it."""
     for index, word in enumerate(argv[1:], start=1):
         if word == "--":
             break
-        if word in VERBS and not _takes(argv[index - 1]):
+        if not word.startswith("-") and not _takes(argv[index - 1]):
             return [*argv[:index], "--", *argv[index:]]
     return list(argv)
 

@@ -22,7 +22,7 @@ from tests.commands.starts import ROOT, refused
         ("launch --processes=2 evaluate", "launch --processes=2 -- evaluate"),
         ("launch pretrain --method pretrain", "launch -- pretrain --method pretrain"),
         ("launch --processes=2 -- pretrain", "launch --processes=2 -- pretrain"),
-        ("launch --processes=2 frob", "launch --processes=2 frob"),
+        ("launch --processes=2 frob --a", "launch --processes=2 -- frob --a"),
     ],
 )  # fmt: skip
 def test_flags_behind_the_verb_are_those_of_the_verb(line, found):
@@ -34,6 +34,7 @@ def test_flags_behind_the_verb_are_those_of_the_verb(line, found):
     [
         ("--processes=2 frob", "one of pretrain, finetune, evaluate; behind it stands 'frob'"),
         ("--processes=2", "behind it stands nothing"),
+        ("--processes 2 analyze --model=a", "'analyze'. Other commands are one process, which has"),
         ("--processes=0 pretrain", "--processes"),
         ("--hosts=2 --host=2 --coordinator=a:1 pretrain", "they count from 0"),
         ("--hosts=2 pretrain", "wants --coordinator=HOST:1234, of host 0"),

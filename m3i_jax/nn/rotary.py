@@ -20,7 +20,7 @@ class Rotation(NamedTuple):
     sin: Float[Array, "#batch tokens dim"]
 
 
-def axial(grid: Grid, dim: int, *, base: float) -> Float32[np.ndarray, "tokens half"]:
+def axial(grid: Grid, dim: int, *, base: float) -> Float32[np.ndarray, "tokens dim"]:
     """Angles (h·w, dim/2) of the cells of a grid, those of the rows first.
 
         θ_i = 2π c / base^(4i / dim),   i < dim / 4,   c the cell's centre in [-1, 1]
@@ -37,15 +37,15 @@ def axial(grid: Grid, dim: int, *, base: float) -> Float32[np.ndarray, "tokens h
     return np.concatenate(angles, axis=1).astype(np.float32)
 
 
-def rotation(angles: Float[Array, "#batch tokens half"]) -> Rotation:
+def rotation(angles: Float[Array, "#batch tokens dim"]) -> Rotation:
     """The rotation by these angles, (B, n, dim/2); an angle of 0 turns nothing."""
     angles = jnp.asarray(angles, jnp.float32)
     return Rotation(jnp.cos(angles), jnp.sin(angles))
 
 
 def rotated(
-    x: Float[Array, "batch tokens parts heads dim"], by: Rotation
-) -> Float[Array, "batch tokens parts heads dim"]:
+    x: Float[Array, "batch tokens _parts heads dim"], by: Rotation
+) -> Float[Array, "batch tokens _parts heads dim"]:
     """Channels i and i + dim/2 of each token as a point of a plane, turned by its angle i.
 
     In float32; the result is of the dtype of x.

@@ -180,7 +180,7 @@ def empty_call(run: Run, batch: Any) -> float:
 
 def memory(step: Step, device: Any) -> dict[str, float]:
     """Peak MiB: on the device where it counts, else by XLA's plan; and of the whole process."""
-    plan, counted = step.advance.memory_analysis(), device.memory_stats() or {}
+    plan, counted = step.advance.program.memory_analysis(), device.memory_stats() or {}
     found = {
         "arguments": plan.argument_size_in_bytes / 2**20,
         "temporary": plan.temp_size_in_bytes / 2**20,

@@ -223,7 +223,8 @@ def too_large():
     def compile():
         raise jax.errors.JaxRuntimeError(f"{ahead.FULL}: 30 GiB of 16")
 
-    program = SimpleNamespace(lower=lambda *_: SimpleNamespace(compile=compile))
+    lowered = SimpleNamespace(lower=lambda: SimpleNamespace(compile=compile))
+    program = SimpleNamespace(trace=lambda *_: lowered)
     run = SimpleNamespace(
         mesh=jax.make_mesh((1,), ("data",), devices=jax.devices()[:1]),
         abstract=(),

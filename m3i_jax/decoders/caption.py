@@ -79,7 +79,7 @@ class Caption(nn.Module):
         if words.shape[1] > self.length:
             raise ConfigError(
                 f"captions have {words.shape[1]} words, but the caption decoder has length "
-                f"{self.length}: set config.captions.length to as many, or fewer"
+                f"{self.length}: set config.captions.length={self.length}"
             )
         image, count = self._image(x, train), words.shape[1]
         inputs, mask = self._read(words, train, image.shape[1] if self.prefix else 0)

@@ -1,5 +1,6 @@
 """Encoders without parameters: codes that are computed of the image itself, pixels and edges."""
 
+import math
 from collections.abc import Callable
 from typing import Annotated
 
@@ -73,8 +74,8 @@ def hog(tower: str = "image", *, cell: Annotated[int, Range(1, 256)] = 8) -> Enc
         if not patch or patch % cell:
             raise ConfigError(
                 f"histograms are of cells of {cell} pixels, of which the patches of tower "
-                f"'{tower}', {patch or 'none'}, are not made; set config.target to name 'hog' and "
-                "a cell that divides them"
+                f"'{tower}', {patch or 'none'}, are not made"
+                + (f"; set config.target.cell={math.gcd(cell, patch)}" if patch else "")
             )
         return 3 * histograms.BINS * (patch // cell) ** 2
 

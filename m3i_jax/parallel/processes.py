@@ -10,6 +10,7 @@ import contextlib
 import faulthandler
 import math
 import os
+import socket
 import sys
 import threading
 import time
@@ -32,6 +33,7 @@ HEARTBEAT = 40  # seconds after which JAX ends a process, should ours not have d
 LONGEST = 300.0  # seconds that a step may take, or ten times the longest so far
 DONE = "done"
 FAILED = "failed"
+GONE_FIRST = "the coordinator, process 0, is gone ({})"
 PATIENCE = 1800.0  # seconds for all to join
 LATER = 60  # seconds after ours that JAX's patience ends
 TELL = 15.0  # seconds between two sentences of one who waits
@@ -168,7 +170,10 @@ def together() -> Iterator[None]:
         _say_failed(store, me)
         leave(str(error), status=error.status)
     except jax.errors.JaxRuntimeError as error:  # what a collective raises whose peer is gone
-        # Which one, the beats will know, and end the process with that; it takes them so long.
+        # Which one, the beats will know, and end the process with that; it takes them so long. The
+        # coordinator's end is known at once, and JAX aborts those who do not leave before it.
+        if _refuses(global_state.coordinator_address):
+            leave(GONE_FIRST.format(_first_line(error)))
         beats.join(SILENT + 3 * PAUSE)
         leave(f"{type(error).__name__}: {_first_line(error)}; is another process gone?")
     except Exception as error:  # noqa: BLE001, a fault of ours, which the others must not wait for
@@ -181,6 +186,18 @@ def together() -> Iterator[None]:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "")
+
+
+def _refuses(address: str) -> bool:
+    """Whether nobody listens at HOST:PORT on a machine that is there."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=1.0).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:  # a machine that is gone or stopped does not even refuse
+        return False
+    return False
 
 
 def _say_failed(store: Any, me: int) -> None:
@@ -219,7 +236,7 @@ def beat(
             store.key_value_set(f"{BEATS}{me}", DONE if ending else str(number), True)
             received = dict(store.key_value_dir_get(BEATS))
         except Exception as error:  # noqa: BLE001, a store that is gone, in the words of its client
-            return None if ending else leave(f"the coordinator, process 0, is gone ({error})")
+            return None if ending else leave(GONE_FIRST.format(error))
         finally:
             timer.cancel()
         if ending:

@@ -49,6 +49,7 @@ ADVISED = {  # of the source files that say "set config.": what makes them say i
         "digit_scenes/classification",
         {"decoders.category": {"name": "pooled"}, "towers.category.width": 8},
     ),
+    "cells of histograms": ("digit_scenes/maskfeat", {"target.cell": 6}),
     "clip": ("digit_scenes/mae", {"optimizer.clip_by": "leaf", "optimizer.clip": None}),
 }  # fmt: skip
 
@@ -122,8 +123,10 @@ def test_every_place_that_advises_a_setting_is_tried_here():
         if count := len(re.findall(r"set (config\.|\{where\})", file.read_text())):
             said[file.relative_to(root).as_posix()] = count
     assert said == {
+        "decoders/caption.py": 1,  # tests/decoders/caption_test.py
         "decoders/pooling.py": 1,
         "evaluation/validation.py": 1,  # tests/evaluation/validation_test.py
+        "framework/descriptors.py": 1,
         "training/advice.py": 1,  # its docstring
         "training/agreement.py": 1,
         "training/assemble.py": 1,

@@ -90,6 +90,6 @@ def test_captions_that_are_too_long_are_refused():
 
 
 def test_longer_captions_are_refused_with_the_length_that_fits():
-    with pytest.raises(ConfigError, match=r"has length 4: set config\.captions\.length=4$"):
+    with pytest.raises(ConfigError, match=r"has length 4: set config\.captions\.length=4\b"):
         logits(WORDS, length=4)
     assert logits(WORDS[:, :4], length=4).shape == (2, 4, 9)

@@ -48,7 +48,7 @@ def test_help_shows_what_a_command_does_and_all_its_flags(verb, tmp_path):
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "m3i_jax.usage" in imported and "jax" not in imported, "it waits a second for nothing"
     assert done.returncode == 0 and done.stdout.startswith(program.verbs()[verb]), done.stderr
-    if verb not in ("list", "plan", "convert", "data", "prepare", "launch"):
+    if verb not in ("list", "plan", "convert", "data", "prepare", "launch", "replay"):
         assert "--workdir=WORKDIR" in done.stdout
     takes_config = verb in ("data", "finetune", "pretrain", "plan", "train_tokenizer")
     assert ("--config=FILE[:ARGUMENT]" in done.stdout) == takes_config

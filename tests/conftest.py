@@ -24,7 +24,7 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from tests import contexts, provoked, shapes  # noqa: E402
+from tests import contexts, draws, provoked, shapes  # noqa: E402
 
 pytest_plugins = ["tests.toy_runs", "tests.toy_corruption", "tests.toy_workdir"]
 
@@ -36,6 +36,10 @@ contexts.share()
 gc.set_threshold(200_000, 20, 20)
 # Tests in which no dtype changes without saying so.
 STRICT = "augment framework geometry losses masks methods metrics mixing normalize quantize".split()
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(draws.Draws())
 
 
 def pytest_collection_finish(session):

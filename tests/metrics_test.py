@@ -157,8 +157,8 @@ def test_information_bound_lies_below_the_truth():
     second = np.stack([y, -(y**2) / (2 * s)], 1)
     loss = losses.boltzmann(first, second, np.arange(n, dtype=np.int32)).mean()
     bound, truth = float(metrics.information_bound(loss, n)), -0.5 * np.log(s)
-    # Standard error over 512 pairs is about 0.04.
-    assert truth - 0.2 < bound < truth + 0.12
+    # 2000 draws of 512 pairs in float64: 0.077 below the truth, standard deviation 0.042.
+    assert truth - 0.2 < bound < truth + 0.05
 
 
 @pytest.mark.parametrize("shape", [(200, 16), (12, 40)])

@@ -5,6 +5,7 @@ imports it all and touches no device; it is forked for each command. Tests of a 
 its start, its signals and its end, start one as a user does.
 """
 
+import atexit
 import multiprocessing
 import os
 import pathlib
@@ -100,4 +101,8 @@ def _be(
         with path.open("wb") as file:
             os.dup2(file.fileno(), stream.fileno())
     sys.argv, sys.path[0] = line, str(pathlib.Path(line[0]).parent)
-    runpy.run_path(line[0], run_name="__main__")
+    try:
+        runpy.run_path(line[0], run_name="__main__")
+    finally:
+        # multiprocessing ends a process without them; processes of JAX wait for each other there.
+        atexit._run_exitfuncs()

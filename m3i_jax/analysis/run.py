@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from m3i_jax.analysis import finding as findings
 from m3i_jax.analysis.finding import Finding
 from m3i_jax.analysis.measures import Measure, Rows, Shown, written
@@ -213,9 +215,7 @@ def _say(measure: Measure, error: NotMeasurable, *names: str) -> None:
 
 
 def _written(measure: Measure, shown: Shown, seen: Seen) -> Finding:
-    """The finding that a line now says."""
-    if shown.results:
-        results.write(seen.place, shown.results)
+    """The finding that a line now says: written by one process, as all have found the same."""
     new = seen.finding._replace(
         measure=written(measure),
         title=measure.title,
@@ -227,4 +227,8 @@ def _written(measure: Measure, shown: Shown, seen: Seen) -> Finding:
         counts=dict(shown.counts),
         time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+    if jax.process_index():
+        return new
+    if shown.results:
+        results.write(seen.place, shown.results)
     return findings.write(seen.place, new, drawn=shown.pictures)

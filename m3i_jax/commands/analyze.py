@@ -8,7 +8,7 @@ r"""Looks inside encoders: attention, similarity of layers, tokens, and what a r
 Models and data are named as by `m3i evaluate`; `m3i list measures` shows the measures. All that are
 asked for together share one pass over the images. Every finding is a line of analysis.jsonl, with
 its pictures in analysis/ beside it: in the work directory of a run, else in this folder, or where
---out says. `m3i report` draws them.
+--out says. `m3i report` draws them. --distributed is one process of many, as of m3i pretrain.
 """
 
 from collections.abc import Iterable
@@ -19,6 +19,7 @@ from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import repeated, text, whole
 from m3i_jax.commands import _compiled as compiled
+from m3i_jax.commands import _processes as processes
 from m3i_jax.commands import _subject as subject
 from m3i_jax.ranges import CountOrOff
 
@@ -45,6 +46,7 @@ def main() -> None:
         raise ConfigError("--measure names none; m3i list measures shows them")
     if OUT.value is not None and not Path(OUT.value).is_dir():
         raise ConfigError(f"--out is '{OUT.value}', which is no folder")
+    processes.join()
     from m3i_jax.analysis import measures, run
     from m3i_jax.parallel.signals import Preemption
 
@@ -53,17 +55,21 @@ def main() -> None:
     settings = subject.settings() | dict(test_limit=TEST.value, train_limit=TRAIN.value)
     settings |= dict(split=subject.SPLIT.value)
     compiled.keep()
-    with Preemption(holds=False):  # every finding is written when it is known
+    # Every finding is written when it is known.
+    with processes.together(), Preemption(holds=False):
         models, on = subject.models(), subject.data_sets()
         show(run.analyzed(chosen, models, on=on, place=OUT.value, **settings))
 
 
 def show(findings: Iterable[Any]) -> None:
-    """Prints each finding as it comes."""
+    """Prints each finding as it comes; of many processes the first does."""
+    import jax
+
     from m3i_jax.analysis import tables
 
     for finding in findings:
-        print(tables.table(finding), flush=True)
+        if not jax.process_index():
+            print(tables.table(finding), flush=True)
 
 
 def run() -> None:

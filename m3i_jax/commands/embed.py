@@ -5,12 +5,14 @@ r"""Writes the features of images to a file: npz or parquet, with names, labels 
 
 --model and --data are those of m3i evaluate. An npz has the arrays features (N, D), labels, names
 and classes; a parquet file has a row for each image. Rows are in the order of the data set.
+--distributed is one process of many, as of m3i pretrain.
 """
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import text, whole
 from m3i_jax.commands import _compiled as compiled
+from m3i_jax.commands import _processes as processes
 from m3i_jax.commands import _subject as subject
 from m3i_jax.ranges import Count, CountOrOff
 
@@ -23,22 +25,27 @@ def main() -> None:
     """Encodes a split, and writes it."""
     if max(len(subject.MODEL.value), len(subject.DATA.value)) > 1:
         raise ConfigError("one file has the features of one --model on one --data")
+    import jax
+
     from m3i_jax.evaluation import datasets, embedding
     from m3i_jax.evaluation.evaluation import Evaluation
     from m3i_jax.parallel.signals import Preemption
 
     embedding.check(OUT.value)
+    processes.join()
     compiled.keep()
     (model,), split = subject.models(), subject.SPLIT.value
     (of,) = subject.data_sets() or [datasets.of_run(model)]
     limits = {f"{split}_limit": LIMIT.value}
-    with Preemption(holds=False):
+    with processes.together(), Preemption(holds=False):
         written = embedding.write(
             OUT.value,
             Evaluation(model, of, **limits, **subject.settings()),
             split,
             blocks=BLOCKS.value,
         )
+    if jax.process_index():
+        return
     count, *width = written.features.shape
     print(
         f"{OUT.value}: {count} x {'x'.join(map(str, width))} of {model.name} on {of.name}, {split}"

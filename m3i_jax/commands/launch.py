@@ -27,7 +27,7 @@ from m3i_jax.command_flags import text, whole
 from m3i_jax.parallel import launching, restarts
 from m3i_jax.ranges import Count, CountOrOff
 
-VERBS = ("pretrain", "finetune", "evaluate")
+VERBS = ("pretrain", "finetune", "evaluate", "analyze", "embed")
 FAILURES = "failures.jsonl"
 PORT = 1234
 PROCESSES = whole("processes", None, "How many on this machine; a GPU each.", limits=Count)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from m3i_jax import ordinary
@@ -42,7 +43,8 @@ def write(path: str | Path, evaluation: Evaluation, split: str, **kind: Any) -> 
 
     An npz has `features` (N, D) float32, `labels` (N,) int32, -1 = none, `names` (N,) and
     `classes` (K,) texts; a parquet file a row for each image: name, label, class and features.
-    Records that cannot be read have no row. A crash leaves no half of a file.
+    Records that cannot be read have no row. A crash leaves no half of a file. Of several processes,
+    which all have the features, the first writes them.
 
     kind: of features, their `pool` and `blocks`.
 
@@ -53,6 +55,8 @@ def write(path: str | Path, evaluation: Evaluation, split: str, **kind: Any) -> 
     path = Path(path)
     check(path)
     features, source = evaluation.features(split, **kind), evaluation.source(split)
+    if jax.process_index():
+        return features
     named = getattr(source, "where", None) or "record {}".format
     names = [named(int(i)) for i in features.index]
     partial = _partial(path)

@@ -32,9 +32,12 @@ def test_flags_behind_the_verb_are_those_of_the_verb(line, found):
 @pytest.mark.parametrize(
     "line, words",
     [
-        ("--processes=2 frob", "one of pretrain, finetune, evaluate; behind it stands 'frob'"),
+        (
+            "--processes=2 frob",
+            "pretrain, finetune, evaluate, analyze, embed; behind it stands 'frob'",
+        ),
         ("--processes=2", "behind it stands nothing"),
-        ("--processes 2 analyze --model=a", "'analyze'. Other commands are one process, which has"),
+        ("--processes 2 export --model=a", "'export'. Other commands are one process, which has"),
         ("--processes=0 pretrain", "--processes"),
         ("--hosts=2 --host=2 --coordinator=a:1 pretrain", "they count from 0"),
         ("--hosts=2 pretrain", "wants --coordinator=HOST:1234, of host 0"),

@@ -20,6 +20,7 @@ Exit status of a program:
 """
 
 import contextlib
+import difflib
 import errno
 import functools
 import itertools
@@ -108,6 +109,7 @@ def _started(
         command_flags.define(command_flags.of(sys.modules[main.__module__]))
         argv = flags.FLAGS.read_flags_from_files([*line(sys.argv)], force_gnu=False)
         if config is not None:
+            check_names(argv)
             argv, chosen = config_file.check_overrides(argv, unsaid(argv) or config)
             options = dict(lock_config=False, accept_new_attributes=True, sys_argv=argv)
             config_flags.DEFINE_config_dict("config", chosen, "What to run.", **options)
@@ -223,6 +225,16 @@ def _leave(sentence: str, status: int) -> None:
     sentence = re.sub(rf"\S{{{WORD},}}", lambda word: f"{word[0][:60]}…", sentence)
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(status)
+
+
+def check_names(argv: Sequence[str], *, flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Refuses a flag that there is not, before anything is looked at for a config."""
+    known = [*flag_values, "config", "show"]
+    for word in itertools.takewhile("--".__ne__, argv[1:]):
+        name = word.removeprefix("--").partition("=")[0]
+        said = {name, name.removeprefix("no")}
+        if word.startswith("--") and name.isidentifier() and not said & {*known}:
+            raise flags.UnrecognizedFlagError(name, word, difflib.get_close_matches(name, known))
 
 
 def check_values(argv: Sequence[str], *, flag_values: flags.FlagValues = flags.FLAGS) -> None:

@@ -10,3 +10,9 @@ def test_a_wrong_start_is_one_sentence(tmp_path):
 def test_a_folder_and_a_config_are_two_wishes(tmp_path):
     both = refused("pretrain", "photos --config=digit_scenes/mae --workdir={tmp}/x", tmp_path)
     assert "give one of the two" in both
+
+
+def test_a_flag_that_there_is_not_is_refused_before_a_folder_is_looked_at(tmp_path):
+    # The folder is not there, which would be said first if anybody looked.
+    told = refused("pretrain", "{tmp}/photos --methd=dino --workdir={tmp}/x", tmp_path)
+    assert "Unknown command line flag 'methd'. Did you mean: method" in told

@@ -173,14 +173,14 @@ class _Spoken(Formatter):
 
 
 class _Repeats:
-    """Lets what data sets say of themselves through once, however often they are opened."""
+    """Lets what is said of data through once, however often they are opened and measured on."""
 
     def __init__(self):
         self._told: set[str] = set()
 
     def filter(self, record: LogRecord) -> bool:
         """Whether a record is no repetition."""
-        if not record.name.startswith("m3i_jax.data."):
+        if not record.name.startswith(("m3i_jax.data.", "m3i_jax.evaluation.")):
             return True
         text = record.getMessage().replace("test data: ", "train data: ", 1)
         new = text not in self._told

@@ -133,7 +133,7 @@ def measure(model: CimModel, *, limit: int = 0, batch: int = 100, seed: int = 0)
     task = model.trained.config.objective.get("task", "respix")
     protocol = dict(task=task, batch=batch, seed=seed, image=model.trained.config.image)
     if lost:
-        LOG.warning("%d of %d test images cannot be read: in no number", lost, lost + count)
+        LOG.warning("%d of %d test images cannot be read: they are left out", lost, lost + count)
     return results.Result(named, "online", model.trained.step, protocol, {"test": count})
 
 

@@ -344,7 +344,7 @@ class Evaluation:
                 yield features
         if lost := len(source) - read:
             total = len(source)
-            LOG.warning("%d of %d %s records cannot be read: in no number", lost, total, split)
+            LOG.warning("%d of %d %s records cannot be read: they are left out", lost, total, split)
 
 
 def _host() -> dict[str, int]:
@@ -358,5 +358,5 @@ def _with_labels(rows: FeatureSet, split: str) -> FeatureSet:
     if kept.all():
         return rows
     silent = int((~kept).sum())
-    LOG.warning("%d of %d %s records have no label: in no number", silent, len(kept), split)
+    LOG.warning("%d of %d %s records have no label: they are left out", silent, len(kept), split)
     return FeatureSet(*(column[kept] for column in rows))

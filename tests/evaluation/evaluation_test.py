@@ -89,7 +89,7 @@ def test_a_split_without_labels_is_refused_and_some_without_do_not_count(tmp_pat
     (tmp_path / "val.txt").write_text("0.png bird\n1.png bird\n2.png bird\n3.png cat\n")
     train, test = feature_sets(model)
     assert len(test.labels) == 4 and knn(train, test, k=1)[1] == 3 / 4
-    assert "2 of 6 test records have no label: in no number" in caplog.text
+    assert "2 of 6 test records have no label: they are left out" in caplog.text
 
 
 def test_a_broken_test_image_is_left_out_of_every_number(tmp_path, caplog):
@@ -100,7 +100,7 @@ def test_a_broken_test_image_is_left_out_of_every_number(tmp_path, caplog):
     (tmp_path / "val" / "bird" / "4.png").write_bytes(b"<html>")  # a substitute would be a cat
     train, test = feature_sets(pixels_of(tmp_path, tmp_path))
     assert test.labels.tolist() == [0] * 4 + [1] * 5 and knn(train, test, k=1)[1] == 1.0
-    assert "1 of 10 test records cannot be read: in no number" in caplog.text
+    assert "1 of 10 test records cannot be read: they are left out" in caplog.text
     assert "val/bird/4.png" in (tmp_path / "run" / "unreadable.txt").read_text()
     (tmp_path / "val" / "bird" / "3.png").write_bytes(b"")
     with pytest.raises(TooManyUnreadable, match="2 of 10 records of the test split"):

@@ -73,7 +73,9 @@ def _captioned(
     rows = evaluation.mapped("test", apply, name=name)
     kept = [row for row, number in enumerate(rows.index) if said[number]]
     if silent := len(rows.index) - len(kept):
-        LOG.warning("%d of %d test images have no caption: in no number", silent, len(rows.index))
+        LOG.warning(
+            "%d of %d test images have no caption: they are left out", silent, len(rows.index)
+        )
     lines = [said[rows.index[row]] for row in kept]
     owners = np.repeat(np.arange(len(kept)), [len(own) for own in lines])
     return rows.features[kept], [text for own in lines for text in own], owners

@@ -28,6 +28,7 @@ ARGUMENTS = {
     "digit_scenes/table2": forms.FORMS,
     "digit_scenes/siglip": ("", "two"),
     "fashion_mnist/dark_secrets": ("classification", "simclr", "mae", "m3i"),
+    "fashion_mnist/methods": ("byol", "milan", "m3i_images"),  # all: tests/studies/methods_test
     "imagenet/table2_vit_b16": forms.FORMS,
     "digit_scenes/m3i": ("", "images"),
     "imagenet/m3i_vit_b16": ("", "images"),

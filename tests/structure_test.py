@@ -65,7 +65,8 @@ MAY_IMPORT = {
     "analysis": NUMERICS
     + " trees ordinary jsonfile renamed meanings normalize metrics quantize pictures plotting"
     + " parallel nn encoders networks framework checkpoints training data evaluation",
-    "studies": NUMERICS + " config_file ordinary plotting methods training evaluation analysis",
+    "studies": NUMERICS
+    + " config_file ordinary jsonfile plotting methods training evaluation analysis",
     "commands": "types build ranges ordinary jsonfile shipped config_file cli command_flags"
     + " encoders decoders methods parallel data interop checkpoints training evaluation analysis"
     + " studies",

@@ -17,7 +17,7 @@ from m3i_jax.configs.recipes.on_digit_scenes import (
     with_teacher,
     with_tokenizer,
 )
-from m3i_jax.configs.recipes.on_fashion_mnist import GREY, fashion_mnist
+from m3i_jax.configs.recipes.on_fashion_mnist import GREY, fashion_mnist, on_garments
 from m3i_jax.configs.recipes.on_imagenet import (
     BEIT_VIT,
     CIM_VIT,

@@ -9,6 +9,7 @@ r"""Compares what a paper compares: its tables, with equal compute and seeds; en
     python experiments/study.py --study=cim                      # CIM, Tables 4 to 8
 
     m3i study --study=dark_secrets                               # four methods x 3 seeds
+    m3i study --study=methods --seeds=1 --steps=120              # all methods of the table
     m3i study --study=layers --model runs/mae --model runs/labels --task linear,knn
     m3i study --study=random_weights --model runs/mae --blocks 2,3 --seeds 5 --task knn
 
@@ -17,7 +18,8 @@ Of M3I every run gets the model FLOPs of --steps steps of form k, so cheaper for
 Runs follow one another, each in WORKDIR/<form>/seed_<n>; the same command goes on where it was,
 after SIGTERM (status 75), too. At the end come WORKDIR/table.md and WORKDIR/table.png, and of
 dark_secrets, which looks into the encoders, WORKDIR/report.html, the page of the first seed's runs
-with what all seeds show. docs/ablation.md, docs/cim.md and docs/dark_secrets.md say more.
+with what all seeds show. A run that fails is said, and the others follow (status 1).
+docs/ablation.md, docs/cim.md, docs/dark_secrets.md and docs/methods_study.md say more.
 
 layers measures the first b blocks of each --model, what is behind them discarded; random_weights
 puts b blocks sampled from all in the places of the first b, --seeds times, beside the first ones
@@ -25,7 +27,7 @@ and untrained ones. Models, data and tasks are those of m3i evaluate; docs/analy
 """
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -36,7 +38,7 @@ from m3i_jax.commands import _cuts as cut
 from m3i_jax.commands import _subject as subject  # noqa: F401 - its flags are ours
 from m3i_jax.ranges import Count, CountOrOff
 
-STUDIES = ["m3i", "cim", "dark_secrets", *cut.STUDIES]
+STUDIES = ["m3i", "cim", "dark_secrets", "methods", *cut.STUDIES]
 STUDY = one_of("study", "m3i", STUDIES, "Whose tables, or how encoders are cut.")
 WORKDIR = text("workdir", None, "Where all runs are kept; runs/ablation[_cim], or runs/STUDY.")
 FORMS = texts("forms", [], "Rows of the table by their names; all if empty.")
@@ -56,9 +58,11 @@ class Plan(NamedTuple):
     """The tables of one paper, and what is the same for all runs.
 
     reference: the case that --steps are of.  picture: its name in the docs.
-    measure: further metrics of a run.  ready: refuses where what the cases need is not there.
+    further: what is made of a run beside its probes.
+    ready: refuses where what the cases need is not there.
     claims: that the insides of the encoders are held against; () = they are not looked into.
     page: of such a plan, its name in the docs.
+    form: the module whose `markdown` and `plot` show what was found, under its `CAPTION`.
     """
 
     tables: Callable[[], list]
@@ -67,30 +71,54 @@ class Plan(NamedTuple):
     workdir: str
     branch: str
     budget: str
-    measure: Callable[[Any], Mapping[str, float]] = lambda job: {}
+    further: Any = None
     ready: Callable[[Sequence[Any]], None] = lambda cases: None
     claims: Sequence[Any] = ()
     page: str = ""
+    form: Any = None
 
 
 def chosen_plan() -> Plan:
     """What --study names, with the flags that change it."""
-    from m3i_jax.studies import cim, dark_secrets, m3i
+    from m3i_jax.studies import comparison
 
-    if STUDY.value == "m3i":
-        plan = Plan(m3i.tables, m3i.REFERENCE, "ablation", "runs/ablation", "ema", "compute")
-    elif STUDY.value == "dark_secrets":
-        tables = partial(dark_secrets.tables, root=ROOT.value)
-        where = ("dark_secrets", "runs/dark_secrets", "online", "compute")
-        plan = Plan(tables, dark_secrets.REFERENCE, *where, claims=dark_secrets.CLAIMS)
-        plan = plan._replace(page="four_models")
-    else:
-        # The network trained is what counts, as in the paper; nothing predicts a moving average.
-        words, where = TOKENIZER.value, ("ablation_cim", "runs/ablation_cim", "online", "images")
-        plan = Plan(partial(cim.tables, words), cim.REFERENCE, *where, cim.measure)
-        plan = plan._replace(ready=partial(cim.ready, words))
+    plans = dict(m3i=_m3i, dark_secrets=_dark_secrets, methods=_methods, cim=_cim)
+    plan = plans[STUDY.value]()
     own = dict(workdir=WORKDIR.value, branch=BRANCH.value, budget=BUDGET.value)
+    own["form"] = plan.form or comparison
     return plan._replace(**{name: value for name, value in own.items() if value is not None})
+
+
+def _m3i() -> Plan:
+    from m3i_jax.studies import m3i
+
+    return Plan(m3i.tables, m3i.REFERENCE, "ablation", "runs/ablation", "ema", "compute")
+
+
+def _dark_secrets() -> Plan:
+    from m3i_jax.studies import dark_secrets
+
+    tables = partial(dark_secrets.tables, root=ROOT.value)
+    where = ("dark_secrets", "runs/dark_secrets", "online", "compute")
+    claims = dark_secrets.CLAIMS
+    return Plan(tables, dark_secrets.REFERENCE, *where, claims=claims, page="four_models")
+
+
+def _methods() -> Plan:
+    from m3i_jax.studies import by_target, methods
+
+    tables = partial(methods.tables, root=ROOT.value)
+    where = ("methods_study", "runs/methods", "online", "compute")
+    return Plan(tables, methods.REFERENCE, *where, further=methods.FURTHER, form=by_target)
+
+
+def _cim() -> Plan:
+    """The network trained is what counts, as in the paper; nothing predicts a moving average."""
+    from m3i_jax.studies import cim
+
+    words, where = TOKENIZER.value, ("ablation_cim", "runs/ablation_cim", "online", "images")
+    tables, ready = partial(cim.tables, words), partial(cim.ready, words)
+    return Plan(tables, cim.REFERENCE, *where, further=cim.FURTHER, ready=ready)
 
 
 def main() -> int:
@@ -106,15 +134,17 @@ def main() -> int:
         comparison.paste(_text(docs), "")
     plan = chosen_plan()
     everything = plan.tables()
-    chosen = study.choose(everything, FORMS.value)
+    chosen, status = study.choose(everything, FORMS.value), 0
     if not TABLE_ONLY.value:
-        cases = study.cases(chosen)
+        all_cases = study.cases(everything)
+        cases = study.with_frozen(study.cases(chosen), all_cases)
         plan.ready(cases)
-        (first,) = (case for case in study.cases(everything) if case.name == plan.reference)
-        if status := _sweep(plan, cases, first):
+        (first,) = (case for case in all_cases if case.name == plan.reference)
+        status = _sweep(plan, cases, first)
+        if status not in (0, study.FAILED):
             return status
     _write(plan, chosen, docs)
-    return 0
+    return status
 
 
 def _cut() -> int:
@@ -142,7 +172,8 @@ def _sweep(plan: Plan, cases: Sequence[Any], reference: Any) -> int:
         lengths = dict(steps=STEPS.value, seeds=SEEDS.value, budget=plan.budget)
         lengths |= dict(pictured=bool(plan.claims))
         jobs = study.plan(cases, plan.workdir, reference=reference, **lengths)
-        options = dict(train_limit=LIMIT.value, test_limit=TEST.value, also=plan.measure)
+        further = plan.further or study.Further()
+        options = dict(train_limit=LIMIT.value, test_limit=TEST.value, further=further)
         return study.sweep(
             jobs,
             lambda job: study.perform(job, plan.workdir, **options),
@@ -185,10 +216,10 @@ class Made(NamedTuple):
 
 def _made(plan: Plan, chosen: Sequence[Any], workdir: pathlib.Path) -> Made:
     """Tables of all that has been measured, and what draws them."""
-    from m3i_jax.studies import comparison, inside, page, study
+    from m3i_jax.studies import inside, page, study
 
     collected = study.collect(workdir, chosen, branch=plan.branch)
-    text = comparison.markdown(chosen, collected)
+    text = plan.form.markdown(chosen, collected)
     if plan.claims:
         cases = [case for case in study.cases(chosen) if collected.cases[case.name]]
         # Of a sweep that is not done, the seeds that all have.
@@ -200,8 +231,8 @@ def _made(plan: Plan, chosen: Sequence[Any], workdir: pathlib.Path) -> Made:
         return Made(text, partial(inside.draw, seen), lambda out: paged(out=out))
 
     def draw(folder: pathlib.Path, stem: str) -> list[tuple[str, pathlib.Path]]:
-        path = comparison.plot(chosen, collected, folder / f"{stem}.png")
-        return [("Linear probes, forms in the paper's order", path)]
+        path = plan.form.plot(chosen, collected, folder / f"{stem}.png")
+        return [(plan.form.CAPTION, path)]
 
     return Made(text, draw)
 

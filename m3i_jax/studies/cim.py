@@ -1,14 +1,15 @@
 """The choices that CIM's Tables 4 to 8 are about, on digit scenes (docs/cim.md)."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from m3i_jax import config_file
 from m3i_jax.analysis import cim
 from m3i_jax.build import ConfigError
-from m3i_jax.studies.study import Case, Job, Study
+from m3i_jax.evaluation.results import Result
+from m3i_jax.studies.study import Case, Further, Job, Study
 from m3i_jax.training.config import Config
 
 CONFIG = "digit_scenes/cim"
@@ -123,8 +124,12 @@ def ready(tokenizer: str, cases: Sequence[Case]) -> None:
         )
 
 
-def measure(job: Job) -> Mapping[str, float]:
-    """What the generator of a run predicts and its enhancer finds."""
+def measured(job: Job, result: Result) -> Result:
+    """The result with what the generator of a run predicts and its enhancer finds."""
     if not job.config.weights:  # nothing but erasing
-        return {}
-    return cim.measure(cim.restore(job.workdir)).metrics
+        return result
+    found = cim.measure(cim.restore(job.workdir)).metrics
+    return result._replace(metrics={**result.metrics, **found})
+
+
+FURTHER = Further(of_run=measured)

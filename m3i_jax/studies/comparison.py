@@ -13,6 +13,7 @@ from m3i_jax.studies.study import MEASURES, Case, Collected, Study
 from m3i_jax.types import Array
 
 COLUMNS = 3  # panels of a picture in a row
+CAPTION = "Linear probes, forms in the paper's order"
 FEWEST = 3  # cases with a rank correlation; of two it is 1 or -1
 MARKS = ("<!-- table -->", "<!-- end -->")
 
@@ -153,16 +154,16 @@ def _protocol(measured: Collected) -> str:
     """A sentence: what every number comes from."""
     runs = [results for results in measured.cases.values() if results]
     every = [result for results in runs for result in results]
-    said = [f"Seeds per form: {_span([len(results) for results in runs], 'd')}"]
-    said.append(f"{_span([r.protocol['tera'] for r in every], '.3f')} TFLOP per run")
+    said = [f"Seeds per form: {span([len(results) for results in runs], 'd')}"]
+    said.append(f"{span([r.protocol['tera'] for r in every], '.3f')} TFLOP per run")
     said.append(f"branch {every[0].branch}")
-    said.append(f"probes fitted on {_span([r.counts['train'] for r in every], 'd')} images")
-    said.append(f"tested on {_span([r.counts['test'] for r in every], 'd')}")
+    said.append(f"probes fitted on {span([r.counts['train'] for r in every], 'd')} images")
+    said.append(f"tested on {span([r.counts['test'] for r in every], 'd')}")
     said += sorted({f"jax {r.protocol['jax']} on {r.protocol['device']}" for r in every})
     return "; ".join(said) + "."
 
 
-def _span(values: Sequence[float], form: str) -> str:
+def span(values: Sequence[float], form: str) -> str:
     """The smallest and the largest, or the one that all are."""
     return " to ".join(dict.fromkeys(format(x, form) for x in (min(values), max(values))))
 

@@ -5,6 +5,8 @@ its own, `WORKDIR/<case>/seed_<n>`, and its results lie there, in results.jsonl;
 not repeated. `comparison` makes a table and a picture of them.
 """
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,8 +16,9 @@ from typing import NamedTuple
 
 import jax
 
+from m3i_jax import jsonfile, ordinary
 from m3i_jax.analysis.gallery import drawing
-from m3i_jax.build import ConfigError, nearest
+from m3i_jax.build import ConfigError, UserError, nearest
 from m3i_jax.evaluation import datasets, models, results, run, tasks
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.monitor import monitor
@@ -24,6 +27,8 @@ from m3i_jax.training.config import Config
 from m3i_jax.training.planning import flops
 from m3i_jax.training.session import train
 
+COSTS = "costs.json"  # of a step of each config, in model FLOPs
+FAILED = 1  # status of a sweep of which not every run could be done
 TRAINED = ("ema", "online")
 PROBES = (tasks.linear(), tasks.knn(k=20))
 MEASURES = {task.title: task.metric for task in PROBES}
@@ -43,6 +48,7 @@ class Case(NamedTuple):
     paper: tuple[float | str | None, ...]
     config: Config
     baselines: str = "baselines"
+    frozen: Mapping[str, str] = MappingProxyType({})
 
 
 class Study(NamedTuple):
@@ -68,6 +74,19 @@ class Job(NamedTuple):
     workdir: Path
 
 
+class Further(NamedTuple):
+    """What is made of a run beside its probes.
+
+    perform: makes it, once; a status as `session.train` has.
+    of_run: the result of its online branch, with what was made.  of_untrained: the same of the
+      encoder as it was drawn.
+    """
+
+    perform: Callable[[Job], int] = lambda job: 0
+    of_run: Callable[[Job, results.Result], results.Result] = lambda job, result: result
+    of_untrained: Callable[[Job, results.Result], results.Result] = lambda job, result: result
+
+
 class Collected(NamedTuple):
     """All results of a work directory: by case, and by folder and branch of baselines."""
 
@@ -86,6 +105,20 @@ def choose(studies: Sequence[Study], names: Sequence[str]) -> list[Study]:
         for study in studies
     )
     return [study for study in kept if study.cases]
+
+
+def with_frozen(chosen: Sequence[Case], everything: Sequence[Case]) -> list[Case]:
+    """The chosen cases, each behind those that its frozen towers are of."""
+    by_name, ordered = {case.name: case for case in everything}, {}
+
+    def take(case: Case) -> None:
+        for name in case.frozen.values():
+            take(by_name[name])
+        ordered[case.name] = case
+
+    for case in chosen:
+        take(case)
+    return list(ordered.values())
 
 
 def step_flops(config: Config) -> float:
@@ -122,16 +155,48 @@ def plan(
     pictured: whether the first seed's runs keep what a page shows of them: curves of the whole
       length, pictures of the step, nearest neighbours on the way.
     """
-    unit, jobs = step_flops(reference.config), []
+    cost_of = _remembered(Path(workdir))
+    unit, jobs = cost_of(reference.config), []
     for case in cases:
-        cost = step_flops(case.config)
+        cost = cost_of(case.config)
         count = steps if budget == "images" else equal_steps(cost, reference=unit, steps=steps)
         for seed in range(seeds):
             config = _lasting(case.config, count, seed)
             config = _pictured(config, count) if pictured and not seed else config
-            folder = Path(workdir) / case.name / f"seed_{seed}"
+            config = _with_towers(config, case, Path(workdir), seed)
+            folder = _folder(workdir, case.name, seed)
             jobs.append(Job(case, seed, config, count, cost * count / 1e12, folder))
     return sorted(jobs, key=lambda job: job.seed)
+
+
+def _folder(workdir: str | Path, name: str, seed: int) -> Path:
+    """Work directory of a run."""
+    return Path(workdir) / name / f"seed_{seed}"
+
+
+def _with_towers(config: Config, case: Case, workdir: Path, seed: int) -> Config:
+    """The same run with the frozen towers of other runs of the study."""
+    weights = dict(config.weights)
+    for tower, name in case.frozen.items():
+        weights[tower] = {**weights[tower], "path": str(_folder(workdir, name, seed))}
+    return replace(config, weights=weights)
+
+
+def _remembered(workdir: Path) -> Callable[[Config], float]:
+    """`step_flops`, which traces a step for seconds, once for each config of a work directory."""
+    path = workdir / COSTS
+    known = jsonfile.read(path) if path.is_file() else {}
+
+    def cost(config: Config) -> float:
+        text = json.dumps(config.to_dict(), sort_keys=True)
+        key = hashlib.sha256(text.encode()).hexdigest()[:16]
+        if key not in known:
+            known[key] = step_flops(config)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            ordinary.written(path, (json.dumps(known, indent=1) + "\n").encode())
+        return known[key]
+
+    return cost
 
 
 def _lasting(config: Config, steps: int, seed: int) -> Config:
@@ -169,10 +234,12 @@ def sweep(
 ) -> int:
     """Performs what is not finished, one after another; ends early with a status that is not 0.
 
+    A run that fails is said, and those behind it are performed; the status is then `FAILED`.
+
     leave: asked before every run for a status to leave with, 0 to go on.
     """
     left = [job for job in jobs if not finished(job)]
-    done, start = len(jobs) - len(left), clock()
+    done, start, failed = len(jobs) - len(left), clock(), 0
     for i, job in enumerate(left):
         if status := leave():
             return status
@@ -180,9 +247,13 @@ def sweep(
         eta = f", about {spent / i * (len(left) - i) / 60:.0f} min left" if i else ""
         where = f"run {done + i + 1} of {len(jobs)}"
         print(f"{where}: {job.case.name}, seed {job.seed}, {job.steps} steps{eta}", flush=True)
-        if status := perform(job):
-            return status
-    return 0
+        try:
+            if status := perform(job):
+                return status
+        except UserError as error:
+            failed += 1
+            print(f"{job.case.name}, seed {job.seed}, failed: {error}", flush=True)
+    return FAILED if failed else 0
 
 
 def perform(
@@ -191,7 +262,7 @@ def perform(
     *,
     train_limit: int = 0,
     test_limit: int = 0,
-    also: Callable[[Job], Mapping[str, float]] = lambda job: {},
+    further: Further = Further(),
 ) -> int:
     """Trains and measures one run; returns the status of `session.train`.
 
@@ -199,22 +270,25 @@ def perform(
       untrained encoder. Cases have them in common, as an encoder starts from the same parameters
       whatever predicts it.
     train_limit, test_limit: images that probes are fitted and tested on; 0 = all.
-    also: further metrics of a run, written beside those of its online branch.
+    further: what is made beside the probes.
     """
     baselines = Path(workdir) / job.case.baselines
     limits = dict(train_limit=train_limit, test_limit=test_limit)
     watch = lambda context: [*monitor(context), *drawing(context)]  # noqa: E731
-    if status := train(job.config, job.workdir, watch=watch):
+    if status := train(job.config, job.workdir, watch=watch) or further.perform(job):
         return status
     trained = [models.restore(job.workdir, branch=branch) for branch in TRAINED]
     compared = [models.untrained(trained[0]), models.pixels(trained[0])]
     known = {(r.branch, r.protocol["seed"]) for r in results.read(baselines)}
     for model, seed in zip(compared, (job.seed, 0), strict=True):
         if (model.branch, seed) not in known:
-            results.write(baselines, [measure(model, **limits, seed=seed)])
+            measured = measure(model, **limits, seed=seed)
+            drawn = model.branch != models.PIXELS
+            measured = further.of_untrained(job, measured) if drawn else measured
+            results.write(baselines, [measured])
     # Last, since this is what makes the run finished.
     measured = [measure(model, **limits, seed=job.seed, tera=job.tera) for model in trained]
-    measured[-1].metrics.update(also(job))
+    measured[-1] = further.of_run(job, measured[-1])
     results.write(job.workdir, measured)
     jax.clear_caches()  # programs of this case are of no use to the next one
     return 0

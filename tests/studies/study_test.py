@@ -1,5 +1,6 @@
 """The plan of an study, what it repeats and what not, and one run of it, very small."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -67,6 +68,25 @@ def test_every_run_has_the_flops_of_the_reference_or_its_images(cases, costs, tm
     assert {j.steps for j in study.plan(cases, tmp_path, budget="images", **how)} == {50}
 
 
+def test_what_a_step_costs_is_found_once_for_a_work_directory(cases, costs, tmp_path, monkeypatch):
+    how = dict(reference=cases[1], steps=50, seeds=1)
+    first = study.plan(cases, tmp_path, **how)
+    monkeypatch.setattr(study, "step_flops", None)  # nothing is left to find
+    assert study.plan(cases, tmp_path, **how) == first
+
+
+def test_frozen_towers_are_runs_of_the_same_seed_and_made_before(cases, costs, tmp_path):
+    d, k, a = cases
+    weighted = replace(k.config, weights={"teacher": {"path": "there", "branch": "online"}})
+    needing = k._replace(config=weighted, frozen={"teacher": "a"})
+    ordered = study.with_frozen([d, needing], [d, needing, a])
+    assert [case.name for case in ordered] == ["d", "a", "k"]
+    jobs = study.plan(ordered, tmp_path, reference=d, steps=5, seeds=2)
+    teachers = {job.seed: job.config.weights["teacher"] for job in jobs if job.case.name == "k"}
+    for seed, teacher in teachers.items():
+        assert teacher == {"path": str(tmp_path / "a" / f"seed_{seed}"), "branch": "online"}
+
+
 def test_a_run_is_its_config_but_for_length_seed_and_what_is_logged(cases, costs, tmp_path):
     job = study.plan(cases[:1], tmp_path, reference=cases[0], steps=5, seeds=2)[-1]
     changed = {k for k, v in job.config.to_dict().items() if v != cases[0].config.to_dict()[k]}
@@ -125,6 +145,19 @@ def test_a_sweep_that_is_asked_to_leave_leaves(tmp_path, asked):
     assert performed == [0, 1]
 
 
+def test_a_run_that_fails_is_said_and_the_others_follow(tmp_path, capsys):
+    def perform(job):
+        if job.seed == 1:
+            raise ConfigError("no teacher")
+        performed.append(job.seed)
+        return 0
+
+    performed = []
+    assert study.sweep(jobs_in(tmp_path), perform) == study.FAILED
+    assert performed == [0, 2]
+    assert "k, seed 1, failed: no teacher" in capsys.readouterr().out
+
+
 def test_the_time_left_is_that_of_the_runs_so_far(tmp_path, capsys):
     clock = iter([0.0, 0.0, 600.0, 1200.0])
     study.sweep(jobs_in(tmp_path), lambda job: 0, clock=lambda: next(clock))
@@ -152,13 +185,17 @@ def test_the_newest_result_of_every_seed_counts(cases, tmp_path):
     assert [r.metrics["eval/linear/top1"] for r in online.cases["k"]] == [0.9, 0.9]
 
 
+def with_replaced(job, result):
+    return result._replace(metrics=result.metrics | {"eval/cim/replaced": 0.5 if job.seed else 0.1})
+
+
 @pytest.mark.slow
 def test_a_run_is_trained_measured_and_finished(costs, tmp_path):
     small = case("d")._replace(baselines="twins")
     results.write(tmp_path / "twins", [result("untrained", step=0, seed=0)])
     (job,) = study.plan([small], tmp_path, reference=small, steps=2, seeds=2)[1:]
-    also = lambda job: {"eval/cim/replaced": 0.5 if job.seed else 0.1}  # noqa: E731
-    assert study.perform(job, tmp_path, train_limit=40, also=also) == 0
+    further = study.Further(of_run=with_replaced)
+    assert study.perform(job, tmp_path, train_limit=40, further=further) == 0
     assert study.finished(job)
     found = study.collect(tmp_path, [Study("one", (small,))])
     assert [r.protocol["seed"] for r in found.cases["d"]] == [1]

@@ -1,12 +1,13 @@
 """Processes that are killed, stopped and asked to leave, in every phase of a run of many.
 
-    python benchmarks/incidents.py --count 60 --processes 2 --out incidents.jsonl
+    python benchmarks/incidents.py --count 60 --processes 2 --place incidents
 
 A toy run (MoCo with its queue and average, parameters split over the processes) is hit by one
 incident after the other, and given its command again each time. What has to hold: who survives is
 gone within 30 s and names the process that was hit; who was asked to leave has saved; and every
 loss and every checkpoint is that of a run that was left alone, to the bit. The counts are in
-docs/reliability.md.
+docs/reliability.md. PLACE keeps runs, logs and a line for every incident, `incidents.jsonl`; the
+same command goes on behind the last one.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,22 +43,26 @@ PHASES = ("start", "step", "save", "evaluation")
 KINDS = {"killed": signal.SIGKILL, "stopped": signal.SIGSTOP, "asked": signal.SIGTERM}
 ASKED = 75
 LIMIT = 30.0  # seconds in which all are gone who were not asked, which takes a step and a save
+RUN = 10  # incidents that one run has
+TRIES = 3  # at an incident before which a process left by itself, as on a machine that has no time
 
 
 class Incident(NamedTuple):
     """What was done to which process of a run, and what came of it.
 
-    step: behind which it happened.  seconds: until all others were gone.
-    statuses: of all processes.  named: whether each survivor said whom it missed.
-    equal: whether losses and the newest checkpoint are those of the run left alone.
+    step: behind which it happened.  seconds: until all others were gone.  load: processes that
+    wanted each core meanwhile.  statuses: of all processes.  named: whether each survivor said whom
+    it missed.  equal: whether losses and the newest checkpoint are those of the run left alone.
     """
 
+    number: int
     kind: str
     phase: str
     victim: int
     processes: int
     step: int
     seconds: float
+    load: float
     statuses: tuple[int, ...]
     named: bool
     equal: bool
@@ -220,31 +225,28 @@ def equal(workdir: Path, alone: Path, every: bool) -> bool:
     )
 
 
-def hit(
-    pair: Pair, kind: str, phase: str, victim: int, rng: random.Random
-) -> tuple[int, float, bool]:
-    """Does it; returns the steps of this start, seconds until all others are gone, and whether
-    each of them has said why. Statuses come later."""
-    after = pair.steps
+def wait(pair: Pair, phase: str, victim: int, rng: random.Random) -> bool:
+    """Waits until a run is in a phase; whether it came to it."""
     if phase == "start":
         there = pair.wait(lambda: all(pair.mark("start", rank) for rank in range(pair.count)))
         time.sleep(rng.uniform(0.0, 1.5))
     elif phase == "step":
         wanted = rng.randint(3, 25)
-        there = pair.wait(lambda: after() >= wanted)
+        there = pair.wait(lambda: pair.steps() >= wanted)
     else:
         wanted = rng.randint(1, 2)
         there = pair.wait(lambda: pair.mark(phase, victim) >= wanted)
         time.sleep(rng.uniform(0.0, 0.05))
-    if not there:
-        raise RuntimeError(f"the run has ended before {phase}: see {pair.folder}")
-    begun = after()
+    return there and pair.alive()
+
+
+def hit(pair: Pair, kind: str, victim: int) -> tuple[float, bool]:
+    """Does it; seconds until all others are gone, and whether each of them has said why."""
     os.kill(pair.started[victim].pid, KINDS[kind])
     everybody = range(pair.count)
     others = everybody if kind == "asked" else [rank for rank in everybody if rank != victim]
     seconds = pair.gone(list(others))
-    named = all(any(f"process {victim}" in text for text in pair.said(rank)) for rank in others)
-    return begun, seconds, named or kind == "asked"
+    return seconds, all(any(f"process {victim}" in said for said in pair.said(r)) for r in others)
 
 
 def ports() -> itertools.count:
@@ -261,33 +263,72 @@ def undisturbed(workdir: Path, folder: Path, count: int, port: int) -> None:
         raise RuntimeError(f"statuses {statuses}: see {folder}")
 
 
-def campaign(
-    count: int, processes: int, place: Path, tell: Callable[[Incident], None], seed: int
-) -> None:
-    """Runs one after the other, each hit until it is done or has had ten incidents."""
-    rng, port, alone = random.Random(seed), ports(), place / "alone"
-    if STEPS not in steps(alone):  # another campaign in this place has left it
-        undisturbed(alone, place / "alone-logs", processes, next(port))
+class Plan(NamedTuple):
+    """An incident that is to be made."""
+
+    number: int
+    kind: str
+    phase: str
+    victim: int
+
+
+def plans(count: int, processes: int, seed: int) -> list[Plan]:
+    """Every kind in every phase to every process, again and again, shuffled."""
     wanted = [(kind, phase, v) for kind in KINDS for phase in PHASES for v in range(processes)]
     todo = [wanted[i % len(wanted)] for i in range(count)]
-    rng.shuffle(todo)
-    for number, (kind, phase, victim) in enumerate(todo):
-        workdir = place / f"run-{number // 10}"
-        pair = Pair(workdir, place / f"incident-{number}", processes, next(port))
+    random.Random(seed).shuffle(todo)
+    return [Plan(number, *one) for number, one in enumerate(todo)]
+
+
+def incident(plan: Plan, place: Path, processes: int, seed: int, port: Iterator[int]) -> Incident:
+    """Makes it, and compares what is there then with the run that was left alone."""
+    workdir, rng = place / f"run-{plan.number // RUN}", random.Random(f"{seed} {plan.number}")
+    for attempt in range(TRIES):
+        folder = place / f"incident-{plan.number}-{attempt}"
+        pair = Pair(workdir, folder, processes, next(port))
         try:
-            begun, seconds, named = hit(pair, kind, phase, victim, rng)
+            there = wait(pair, plan.phase, plan.victim, rng)
+            seconds, named = hit(pair, plan.kind, plan.victim) if there else (0.0, False)
+            load = os.getloadavg()[0] / (os.cpu_count() or 1)
         finally:
             statuses = pair.end()
-        if kind == "asked":
-            named = set(statuses) == {ASKED}
-        step = max(steps(workdir), default=0)
-        same = apart(equal, workdir, alone, False)
-        tell(Incident(kind, phase, victim, processes, step, seconds, statuses, named, same))
-        if number % 10 == 9 or number == count - 1:  # to its end, and all of it compared
-            undisturbed(workdir, place / f"end-{number}", processes, next(port))
-            whole = apart(equal, workdir, alone, True)
-            if not whole or len(losses(workdir)) != STEPS:
+        if there:
+            break
+        print(f"left before {plan.phase} by themselves, {statuses}: see {folder}", flush=True)
+    else:
+        raise RuntimeError(f"never came to {plan.phase}")
+    if plan.kind == "asked":
+        named = set(statuses) == {ASKED}
+    step = max(steps(workdir), default=0)
+    same = apart(equal, workdir, place / "alone", False)
+    seconds, load = round(seconds, 2), round(load, 2)
+    return Incident(*plan, processes, step, seconds, load, statuses, named, same)
+
+
+def campaign(
+    todo: Sequence[Plan],
+    processes: int,
+    place: Path,
+    tell: Callable[[Incident], None],
+    *,
+    done: int,
+    seed: int,
+) -> None:
+    """Runs one after the other, each hit until it has had its incidents, then left to its end and
+    compared, all of it. done: incidents that were made before."""
+    port, alone = ports(), place / "alone"
+    if STEPS not in steps(alone):  # the same command has left it there
+        undisturbed(alone, place / f"alone-logs-{time.time():.0f}", processes, next(port))
+    for plan in todo:
+        if plan.number >= done:
+            tell(incident(plan, place, processes, seed, port))
+        workdir = place / f"run-{plan.number // RUN}"
+        last = plan.number % RUN == RUN - 1 or plan is todo[-1]
+        if last and STEPS not in steps(workdir):
+            undisturbed(workdir, place / f"end-{time.time():.0f}", processes, next(port))
+            if not apart(equal, workdir, alone, True) or len(losses(workdir)) != STEPS:
                 raise RuntimeError(f"{workdir} is not what {alone} is")
+            print(f"{workdir.name} is the run that was left alone, to the bit", flush=True)
 
 
 def table(found: Sequence[Incident]) -> str:
@@ -303,6 +344,13 @@ def table(found: Sequence[Incident]) -> str:
     return "\n".join(lines)
 
 
+def written(file: Path) -> list[Incident]:
+    """The incidents of a file of lines, if it is there."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    rows = [json.loads(line) for line in lines]
+    return [Incident(**row | {"statuses": tuple(row["statuses"])}) for row in rows]
+
+
 def main() -> None:
     """The campaign."""
     os.environ |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
@@ -310,20 +358,21 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--place", type=Path, default=None, help="Keeps runs and logs there.")
-    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--place", type=Path, default=None, help="Keeps runs and lines.")
     args = parser.parse_args()
-    found: list[Incident] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        place = args.place or Path(temporary)
+        place.mkdir(parents=True, exist_ok=True)
+        found = written(place / "incidents.jsonl")
+        todo = plans(args.count, args.processes, args.seed)
 
-    def tell(one: Incident) -> None:
-        found.append(one)
-        print("ok  " if one.well else "BAD ", *one, flush=True)
-        if args.out:
-            with args.out.open("a") as out:
+        def tell(one: Incident) -> None:
+            found.append(one)
+            print("ok  " if one.well else "BAD ", *one, flush=True)
+            with (place / "incidents.jsonl").open("a") as out:
                 out.write(json.dumps(one._asdict()) + "\n")
 
-    with tempfile.TemporaryDirectory() as temporary:
-        campaign(args.count, args.processes, args.place or Path(temporary), tell, args.seed)
+        campaign(todo, args.processes, place, tell, done=len(found), seed=args.seed)
     print(table(found))
     sys.exit(not all(one.well for one in found))
 

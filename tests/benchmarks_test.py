@@ -1,5 +1,6 @@
 """The benchmarks as they are called from a shell, on the smallest config they can have."""
 
+import importlib
 import json
 import os
 import pathlib
@@ -140,12 +141,16 @@ def test_sources_are_opened():
 
 
 @pytest.fixture
-def accelerator(monkeypatch):
-    """The program of all parts, as a module."""
+def imported(monkeypatch):
+    """imported(name) -> a program as a module."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import accelerator
+    return importlib.import_module
 
-    return accelerator
+
+@pytest.fixture
+def accelerator(imported):
+    """The program of all parts, as a module."""
+    return imported("accelerator")
 
 
 def test_parts_of_the_accelerators_program_end_apart(accelerator):
@@ -193,3 +198,17 @@ def test_a_toy_step_and_its_dearest_operations_are_a_table(tmp_path):
     assert found["mae"]["status"] == found["profile"]["status"] == "done"
     assert found["profile"]["of"] == "mae" and found["profile"]["report"]["operations"][0]["ms"] > 0
     assert "| mae, batch 4, float32 |" in done.stdout and "dearest operations" in done.stdout
+
+
+def test_every_kind_of_change_of_a_checkpoint_is_found_or_without_effect(imported, tmp_path):
+    mutations, changes = imported("mutations"), imported("changes")
+    original = mutations.made(tmp_path / "run")
+    kinds = set()
+    for number in range(len(changes.CHANGES)):
+        what, answers = mutations.tried(number, 1, original, tmp_path)
+        assert {answer.kind for answer in answers} <= {*mutations.ANSWERS}, (what, answers)
+        kinds |= {answer.kind for answer in answers}
+    assert kinds == {*mutations.ANSWERS}
+    for read in (mutations.goes_on, mutations.loads):  # where it is not what was saved
+        told = read(original.workdir, original._replace(steps={}), 30)
+        assert told.kind == mutations.SILENT and "30 is not what was saved" in told.said

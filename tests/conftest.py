@@ -83,4 +83,3 @@ def by_norm():
 
 def pytest_addoption(parser):
     parser.addoption("--draws", type=int, default=300, help="configs that the fuzz test draws")
-    parser.addoption("--mutations", type=int, default=56, help="of checkpoints, each to be found")

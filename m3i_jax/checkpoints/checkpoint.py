@@ -335,7 +335,10 @@ class Checkpoints:
         record = self._manifest(step, (name,))["items"]
         if name not in record:
             raise Mismatch(f"step {step} has no item '{name}', only {', '.join(sorted(record))}")
-        arrays = self._read(step, {name: serialize.as_numpy(record[name])})
+        try:
+            arrays = serialize.load(self.directory / str(step), {name: record[name]})
+        except Damage as damage:
+            raise self._broken(step, damage) from damage
         return serialize.complete(arrays[name], record[name])
 
     def _verify(self, step: int, **options: Any) -> dict[str, Any]:
@@ -343,6 +346,8 @@ class Checkpoints:
         manifest = disk.verify(self.directory / str(step), storage=self._storage, **options)
         if manifest.get("step") != step or not {"items", "meta"} <= manifest.keys():
             raise Damage(f"it was saved as step {manifest.get('step')!r:.20}, or not as a step")
+        if wrong := serialize.fault(manifest["items"]):
+            raise Damage(f"{disk.MANIFEST} does not say what {wrong} is")
         return manifest
 
     def _manifest(self, step: int, within: tuple[str, ...]) -> dict[str, Any]:
@@ -350,9 +355,12 @@ class Checkpoints:
         try:
             return self._verify(step, within=within)
         except Damage as damage:
-            raise CheckpointError(
-                f"{damaged(step, damage)} in {self.directory}; steps on disk: {self._there()}"
-            ) from damage
+            raise self._broken(step, damage) from damage
+
+    def _broken(self, step: int, damage: Damage) -> CheckpointError:
+        """What is said where a step was asked for that is damaged."""
+        there = f"in {self.directory}; steps on disk: {self._there()}"
+        return CheckpointError(f"{damaged(step, damage)} {there}")
 
     def _newest_sound(self, steps: list[int], within: Any) -> tuple[int | None, list[str]]:
         """(newest sound step, the faults of newer ones); process 0 looks, the others are told."""
@@ -376,21 +384,10 @@ class Checkpoints:
         recorded = manifest["items"]
         if wrong := serialize.mismatch(recorded, abstract):
             raise Mismatch(f"checkpoint step {step} {wrong}")
-        arrays = self._read(
-            step, {name: serialize.template(tree) for name, tree in abstract.items()}
-        )
+        kept = {name: recorded[name] for name in abstract}
+        arrays = serialize.load(self.directory / str(step), kept, abstract)
         items = {
             name: serialize.from_dict(arrays[name], tree, recorded[name])
             for name, tree in abstract.items()
         }
         return Restored(step, items, manifest["meta"])
-
-    def _read(self, step: int, shapes: dict[str, dict]) -> dict[str, dict]:
-        """Items as nested dicts, as Orbax reads them; empty ones are not on disk."""
-        wanted = {name: tree for name, tree in shapes.items() if tree}
-        try:
-            arrays = serialize.load(self.directory / str(step), wanted) if wanted else {}
-        except Exception as error:
-            why = error.__cause__ or error
-            raise Damage(f"it cannot be read ({type(why).__name__}: {why})") from error
-        return {name: arrays.get(name, {}) for name in shapes}

@@ -15,9 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from m3i_jax import trees
+from m3i_jax.checkpoints.faults import Damage
 
 SLOTS = "codes"  # what a checkpoint calls the states of encoders: an old name on disk
 SHOWN = 8  # differences listed in a message
+# What else is said of random keys, by dtype.
+KEYS = {
+    "key<fry>": {"words": [2], "impl": "threefry2x32"},
+    "key<rbg>": {"words": [4], "impl": "rbg"},
+    "key<urbg>": {"words": [4], "impl": "unsafe_rbg"},
+}
 Description = dict[str, dict[str, Any]]  # path -> dtype, shape (and impl, words for random keys)
 
 
@@ -28,11 +35,45 @@ def save(path: Path, arrays: Mapping[str, Any]) -> Any:
     return v1.save_checkpointables_async(path, arrays)
 
 
-def load(path: Path, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What `save` wrote, of the shapes that are wanted."""
+def load(
+    path: Path, described: Mapping[str, Description], wanted: Mapping[str, Any] | None = None
+) -> dict[str, dict]:
+    """The items that are described, of what `save` wrote, as nested dicts of arrays.
+
+    wanted: trees of arrays or shapes by item, which are described so; None = NumPy.
+
+    Raises:
+      Damage: they cannot be read, or are not what is described.
+    """
     from orbax.checkpoint import v1
 
-    return v1.load_checkpointables(path, wanted)
+    full = [name for name, entries in described.items() if _full(entries)]
+    try:
+        for name in full:
+            _check_stored(name, v1.metadata(path, name).metadata, _full(described[name]))
+        shapes = {n: template(wanted[n]) if wanted else as_numpy(described[n]) for n in full}
+        arrays = v1.load_checkpointables(path, shapes) if full else {}
+    except Damage:
+        raise
+    except Exception as error:
+        why = error.__cause__ or error
+        said = next(iter(str(why).splitlines()), "")
+        raise Damage(f"it cannot be read ({type(why).__name__}: {said})") from error
+    return {name: arrays.get(name, {}) for name in described}
+
+
+def _full(entries: Description) -> Description:
+    """What formats keep of an item: arrays with elements."""
+    return {path: entry for path, entry in entries.items() if 0 not in entry["shape"]}
+
+
+def _check_stored(name: str, stored: Any, entries: Description) -> None:
+    """Holds what is described against what Orbax has, which would cast, cut and fill up."""
+    has = {path: (tuple(leaf.shape), leaf.dtype) for path, leaf in trees.named_leaves(stored)}
+    said = {path: (tuple(_sizes(entry)), _dtype(entry)) for path, entry in entries.items()}
+    other = [path for path in sorted(has.keys() | said.keys()) if has.get(path) != said.get(path)]
+    if other:
+        raise Damage(f"its array {name}/{other[0]} is not what the manifest says")
 
 
 def describe(tree: Any) -> Description:
@@ -44,6 +85,42 @@ def describe(tree: Any) -> Description:
         twice = next(path for path in paths if paths.count(path) > 1)
         raise ValueError(f"two leaves of a tree have the same path '{twice}'")
     return described
+
+
+def fault(items: Mapping[str, Any]) -> str:
+    """What is no description of items where a manifest has them; empty where all is as `describe`
+    would say it."""
+    for name, described in items.items():
+        if not isinstance(described, dict):
+            return f"item {name!r:.80}"
+        folders = {p for path in described for p in _folders(path)}
+        for path, entry in described.items():
+            if path in folders or not _is_described(entry):
+                return f"array {f'{name}/{path}'!r:.200}"
+    return ""
+
+
+def _folders(path: str) -> list[str]:
+    """What a path lies in."""
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _is_described(entry: Any) -> bool:
+    """Whether an entry has a dtype of numbers and a shape, or is of random keys as they are."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("shape"), list):
+        return False
+    if not all(type(count) is int and 0 <= count < 2**40 for count in entry["shape"]):
+        return False
+    own = {name: x for name, x in entry.items() if name not in ("dtype", "shape")}
+    dtype = entry.get("dtype")
+    if own or not isinstance(dtype, str):
+        return isinstance(dtype, str) and own == KEYS.get(dtype)
+    try:
+        known = jnp.dtype(dtype)
+    except TypeError:
+        return False
+    return jnp.issubdtype(known, np.number) or known.kind == "b"
 
 
 def differences(stored: Description, wanted: Description) -> list[str]:
@@ -189,8 +266,17 @@ def _describe(leaf: Any) -> dict[str, Any]:
 
 
 def _empty(entry: dict[str, Any]) -> np.ndarray:
-    dtype = np.uint32 if "words" in entry else jnp.dtype(entry["dtype"])
-    return np.empty(entry["shape"] + entry.get("words", []), dtype)
+    return np.empty(_sizes(entry), _dtype(entry))
+
+
+def _sizes(entry: dict[str, Any]) -> list[int]:
+    """Of an array as it is stored."""
+    return entry["shape"] + entry.get("words", [])
+
+
+def _dtype(entry: dict[str, Any]) -> np.dtype:
+    """Of an array as it is stored."""
+    return jnp.dtype(np.uint32 if "words" in entry else entry["dtype"])
 
 
 def _nest(flat: dict[str, Any], *, keep_empty: bool = False) -> dict[str, Any]:

@@ -74,3 +74,26 @@ def test_what_is_not_finite_is_named(dtype):
         assert serialize.not_finite(tree | {"b": tree["a"]["w"].at[1, 1].set(number)}) == "b"
     spoiled = {str(i): np.float32([1, np.nan]) for i in range(10)}
     assert serialize.not_finite(spoiled) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
+def test_what_is_described_is_no_fault(impl):
+    tree = TREE | {"other": jax.random.key(0, impl=impl), "small": jnp.ones(2, jnp.bfloat16)}
+    assert serialize.fault({"x": serialize.describe(tree | {"on": np.ones(2, bool)})}) == ""
+
+
+W = {"dtype": "float32", "shape": [2]}
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        3, {"w": None}, {"w": []}, {"w": {}}, {"w": W, "w/x": W}, {"w": W | {"shape": [-1]}},
+        {"w": W | {"shape": [True]}}, {"w": W | {"shape": [2**40]}}, {"w": W | {"shape": None}},
+        {"w": W | {"dtype": "object"}}, {"w": W | {"dtype": "S100000"}}, {"w": W | {"dtype": 3}},
+        {"w": W | {"dtype": "none"}}, {"w": W | {"words": [2]}},
+        {"w": {"dtype": "key<fry>", "shape": [], "words": [2], "impl": "rbg"}},
+    ],
+)  # fmt: skip
+def test_what_describes_no_arrays_is_a_fault(described):
+    assert serialize.fault({"x": {"a": W}, "y": described}).startswith(("array 'y/w", "item 'y'"))

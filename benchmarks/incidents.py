@@ -283,8 +283,8 @@ def plans(count: int, processes: int, seed: int) -> list[Plan]:
 def incident(plan: Plan, place: Path, processes: int, seed: int, port: Iterator[int]) -> Incident:
     """Makes it, and compares what is there then with the run that was left alone."""
     workdir, rng = place / f"run-{plan.number // RUN}", random.Random(f"{seed} {plan.number}")
-    for attempt in range(TRIES):
-        folder = place / f"incident-{plan.number}-{attempt}"
+    for _ in range(TRIES):
+        folder = place / f"incident-{plan.number}-{time.time():.0f}"
         pair = Pair(workdir, folder, processes, next(port))
         try:
             there = wait(pair, plan.phase, plan.victim, rng)

@@ -10,6 +10,7 @@ import contextlib
 import faulthandler
 import math
 import os
+import re
 import socket
 import sys
 import threading
@@ -33,6 +34,8 @@ HEARTBEAT = 40  # seconds after which JAX ends a process, should ours not have d
 LONGEST = 300.0  # seconds that a step may take, or ten times the longest so far
 DONE = "done"
 FAILED = "failed"
+# What the runtime puts in front of its own words where what it meets is not of the program.
+STATUS = re.compile("(ABORTED|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|UNAVAILABLE|UNKNOWN): ")
 GONE_FIRST = "the coordinator, process 0, is gone ({})"
 PATIENCE = 1800.0  # seconds for all to join
 LATER = 60  # seconds after ours that JAX's patience ends
@@ -169,19 +172,28 @@ def together() -> Iterator[None]:
     except UserError as error:
         _say_failed(store, me)
         leave(str(error), status=error.status)
-    except jax.errors.JaxRuntimeError as error:  # what a collective raises whose peer is gone
-        # Which one, the beats will know, and end the process with that; it takes them so long. The
-        # coordinator's end is known at once, and JAX aborts those who do not leave before it.
-        if _refuses(global_state.coordinator_address):
-            leave(GONE_FIRST.format(_first_line(error)))
-        beats.join(SILENT + 3 * PAUSE)
-        leave(f"{type(error).__name__}: {_first_line(error)}; is another process gone?")
-    except Exception as error:  # noqa: BLE001, a fault of ours, which the others must not wait for
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001
+        if _of_a_collective(error):
+            # Which one is gone, the beats will know, and end the process with that; it takes them
+            # so long. The coordinator's end is known at once, and JAX aborts those who do not
+            # leave before it.
+            if _refuses(global_state.coordinator_address):
+                leave(GONE_FIRST.format(_first_line(error)))
+            beats.join(SILENT + 3 * PAUSE)
+            leave(f"{type(error).__name__}: {_first_line(error)}; is another process gone?")
+        traceback.print_exc()  # a fault of ours, which the others must not wait for
         _say_failed(store, me)
         leave(f"{type(error).__name__}: {_first_line(error)}", status=UNEXPECTED)
     stop.set()
     beats.join(SILENT)
+
+
+def _of_a_collective(error: Exception) -> bool:
+    """Whether it is what a collective raises whose peer is gone: an error of the runtime, or where
+    it ran at once a ValueError with the runtime's status in front."""
+    return isinstance(error, jax.errors.JaxRuntimeError) or (
+        isinstance(error, ValueError) and bool(STATUS.match(str(error)))
+    )
 
 
 def _first_line(error: Exception) -> str:

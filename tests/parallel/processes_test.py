@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import jax
 import pytest
 
 from m3i_jax.build import ConfigError
@@ -139,6 +140,20 @@ with processes.together():
             print("ready", flush=True)
         time.sleep(0.02)
 """
+
+
+@pytest.mark.parametrize(
+    "error, is_one",
+    [
+        (jax.errors.JaxRuntimeError("UNKNOWN: Gloo AllReduce failed"), True),
+        (ValueError("UNKNOWN: Gloo AllGather failed: Connection reset by peer"), True),
+        (ValueError("INVALID_ARGUMENT: a shape"), False),
+        (ValueError("UNKNOWN"), False),
+        (RuntimeError("UNKNOWN: it"), False),
+    ],
+)
+def test_what_a_collective_raises_whose_peer_is_gone(error, is_one):
+    assert processes._of_a_collective(error) == is_one
 
 
 @pytest.mark.slow

@@ -385,7 +385,7 @@ class Checkpoints:
         if wrong := serialize.mismatch(recorded, abstract):
             raise Mismatch(f"checkpoint step {step} {wrong}")
         kept = {name: recorded[name] for name in abstract}
-        arrays = serialize.load(self.directory / str(step), kept, abstract)
+        arrays = serialize.load(self.directory / str(step), kept, wanted=abstract)
         items = {
             name: serialize.from_dict(arrays[name], tree, recorded[name])
             for name, tree in abstract.items()

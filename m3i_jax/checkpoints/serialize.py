@@ -36,7 +36,7 @@ def save(path: Path, arrays: Mapping[str, Any]) -> Any:
 
 
 def load(
-    path: Path, described: Mapping[str, Description], wanted: Mapping[str, Any] | None = None
+    path: Path, described: Mapping[str, Description], *, wanted: Mapping[str, Any] | None = None
 ) -> dict[str, dict]:
     """The items that are described, of what `save` wrote, as nested dicts of arrays.
 

@@ -25,7 +25,6 @@ LONGEST = 2000  # letters of a sentence
 # What is met where nobody notes it, or nowhere: beginnings of sentences, and why.
 ELSEWHERE = {
     "'…' is not a flag; ": "a user's process, tests/cli_test.py",
-    "… needs all of the towers, and ": "a text tower that lacks a part is refused by its shapes",
 }
 PACKAGE = str(ROOT / "m3i_jax") + os.sep
 

@@ -1,6 +1,6 @@
 """The text tower of a file that has one beside its image encoder: CLIP's and SigLIP's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from m3i_jax.training.session import TOKENIZER
 
 PAIR = Pair("text", "text")
 TOWER, HEAD = "encoders/text", "decoders/text"
+# Whose shapes say how large a text tower is; both CLIP's and SigLIP's end with a projection.
+SHAPES = ("token_embed", "pos_embed", "blocks/mlp/fc1/kernel", "projection/kernel")
 SETTINGS = "tokenizer_config.json"
 
 
@@ -48,6 +50,7 @@ def with_text(model: Model, *, what: str) -> tuple[Model, Captions]:
             "or SigLIP's; "
             "of a run of ours, evaluate the work directory"
         )
+    _whole([f"{TOWER}/{name}" for name in SHAPES if name not in modules[TOWER]], path, what=what)
     file = weights.parent / TOKENIZER
     if not file.is_file():
         raise NotMeasurable(
@@ -69,10 +72,14 @@ def with_text(model: Model, *, what: str) -> tuple[Model, Captions]:
     params = {"encoders": {"image": image, "text": text}, "decoders": {"text": head}}
     wanted = trees.named_leaves(jax.eval_shape(network.init, jax.random.key(0)))
     there = {name for name, _ in trees.named_leaves(params)}
-    if lacking := [name for name, _ in wanted if name not in there]:
-        raise NotMeasurable(f"{what} needs all of the towers, and '{path}' lacks {listed(lacking)}")
+    _whole([name for name, _ in wanted if name not in there], path, what=what)
     tokenizer.check(vocabulary=rows, length=length)
     return model._replace(network=network, params=params), tokenizer
+
+
+def _whole(lacking: Sequence[str], path: Path, *, what: str) -> None:
+    if lacking:
+        raise NotMeasurable(f"{what} needs all of the towers, and '{path}' lacks {listed(lacking)}")
 
 
 def _tower(model: Model, imported: Imported, params: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -89,7 +96,7 @@ def _network(model: Model, text: dict[str, Any], layout: Layout) -> networks.Net
     encoder = module(model)
     head = {**layout.head, **{field: getattr(encoder, field) for field in layout.head_like_encoder}}
     options = dict(image=model.image, dtype="float32")
-    options["out"] = {"text": text["projection"] or text["width"]}
+    options["out"] = {"text": text["projection"]}
     text = {**text, "unit_norm": True}
     return networks.build(model.block, {"text": text}, {"text": head}, **options)
 
@@ -117,7 +124,6 @@ def _padding(weights: Path, tokenizer: Captions, *, what: str) -> int:
 
 def _sizes(params: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The fields of a text tower that the shapes of its parameters show."""
-    projection = params.get("projection/kernel")
     hidden = params["blocks/mlp/fc1/kernel"]
     width = params["token_embed"].shape[1]
     return {
@@ -126,6 +132,6 @@ def _sizes(params: Mapping[str, np.ndarray]) -> dict[str, Any]:
         "mlp_ratio": hidden.shape[-1] / width,
         "vocabulary": len(params["token_embed"]),
         "length": len(params["pos_embed"]),
-        "projection": None if projection is None else projection.shape[1],
+        "projection": params["projection/kernel"].shape[1],
         "projection_bias": "projection/bias" in params,
     }

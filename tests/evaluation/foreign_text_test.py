@@ -5,7 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from m3i_jax import networks, trees
 from m3i_jax.build import ConfigError
@@ -122,3 +122,14 @@ def test_a_file_without_texts_or_without_a_tokenizer_is_a_sentence(saved, tmp_pa
     save_file(both, own / "model.safetensors")
     with pytest.raises(NotMeasurable, match="no text tower of CLIP's or SigLIP's; of a run"):
         image_text.of(on_scenes(of_file(own, **{"encoder": "vit_nano", **KNOWN})), what="it")
+
+
+@pytest.mark.parametrize("kept", ["text_model", "text_projection", "logit_scale", "visual_proj"])
+def test_whatever_a_file_lacks_is_named(saved, kept):
+    """A CLIP whose file lacked text_projection had codes of another space, and nobody said so."""
+    folder, weights = saved[0], saved[0] / "model.safetensors"
+    state = load_file(weights)
+    for name in [name for name in state if name.startswith(kept)]:
+        save_file({other: x for other, x in state.items() if other != name}, weights)
+        with pytest.raises((NotMeasurable, ConfigError), match="lacks|no layout knows"):
+            foreign_text.with_text(of_file(folder), what="it")

@@ -16,14 +16,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.checkpoints import serialize
 from m3i_jax.checkpoints import storage as disk
-from m3i_jax.checkpoints.faults import CheckpointError, Damage, Mismatch, NotFinite, damaged
+from m3i_jax.checkpoints.faults import CheckpointError, Damage, NotFinite, damaged
+from m3i_jax.checkpoints.steps import Restored, Steps
 from m3i_jax.checkpoints.storage import Storage
 from m3i_jax.parallel import processes
 
@@ -31,14 +32,6 @@ LOG = logging.getLogger(__name__)
 SAVING = ".saving"
 LEFT = (".removed", ".replaced")
 LOCK = ".lock"
-
-
-class Restored(NamedTuple):
-    """What `Checkpoints.restore` found."""
-
-    step: int
-    items: dict[str, Any]
-    meta: dict[str, Any]
 
 
 class Checkpoints:
@@ -76,6 +69,7 @@ class Checkpoints:
         self._keep, self._keep_every, self._deadline = keep, keep_every, deadline
         self._read_only, self._write = read_only, write
         self._storage = disk.patient(storage, pauses)
+        self._there = Steps(self.directory, self._storage)
         self.marked: list[int] = []  # steps to keep, of which the last that is there stays
         self.failures = 0  # saves that have failed since one last went well
         self._damaged: set[int] = set()
@@ -109,13 +103,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps that have a directory, sound or not, in ascending order."""
-        if not self.directory.is_dir():
-            return []
-        names = (p.name for p in self.directory.iterdir() if p.is_dir())
-        return sorted(int(name) for name in names if name.isdecimal())
-
-    def _there(self) -> str:
-        return ", ".join(map(str, self.steps())) or "none"
+        return self._there.numbers()
 
     def save(
         self, step: int, items: Mapping[str, Any], meta: Mapping[str, Any], *, wait: bool = False
@@ -147,7 +135,7 @@ class Checkpoints:
         if processes.anywhere(bool(bad)):
             raise NotFinite(
                 f"step {step} is not saved: {bad or 'a leaf'} is not finite; steps on disk: "
-                f"{self._there()}; a lower learning rate or a look at the data may help"
+                f"{self._there.said()}; a lower learning rate or a look at the data may help"
             )
         self._agree(self._room(arrays, gone))
         aside, met = self.directory / f"{step}{SAVING}", None
@@ -191,7 +179,7 @@ class Checkpoints:
         reason = f"no end after {self._deadline:g} s" if isinstance(error, TimeoutError) else error
         return CheckpointError(
             f"saving step {step} to {self.directory} failed ({type(error).__name__}: {reason}); "
-            f"steps on disk: {self._there()}"
+            f"steps on disk: {self._there.said()}"
         )
 
     def _room(self, arrays: Any, gone: bool) -> UserError | None:
@@ -229,7 +217,7 @@ class Checkpoints:
     def _looks_sound(self, step: int) -> bool:
         """Whether the manifest is whole and every file has its size; contents are not read."""
         with contextlib.suppress(Damage):
-            self._verify(step, contents=False)
+            self._there.verify(step, contents=False)
             return step not in self._damaged
         return False
 
@@ -249,7 +237,7 @@ class Checkpoints:
             self.wait()
             if there and self._primary and there not in self.steps():
                 gone = f"step {there} was saved, but '{self.directory}' was deleted or moved since"
-                raise CheckpointError(f"{gone}; steps on disk: {self._there()}")
+                raise CheckpointError(f"{gone}; steps on disk: {self._there.said()}")
         except CheckpointError as met:
             error = met
         self._agree(error)
@@ -289,7 +277,11 @@ class Checkpoints:
 
     def meta(self, step: int) -> dict[str, Any]:
         """The JSON-able data saved with a step."""
-        return self._manifest(step, ())["meta"]
+        return self._there.manifest(step, ())["meta"]
+
+    def restore_item(self, step: int, name: str) -> dict[str, Any]:
+        """One item as a nested dict of NumPy arrays, without knowing its shape beforehand."""
+        return self._there.item(step, name)
 
     def restore(self, abstract: Mapping[str, Any], *, step: int | None = None) -> Restored | None:
         """Reads items into the shapes and shardings of `abstract`, any mesh.
@@ -313,7 +305,7 @@ class Checkpoints:
             if newest is None:
                 break
             try:
-                restored = self._load(newest, abstract)
+                restored = self._there.load(newest, abstract)
             except (Damage, OSError, ValueError) as error:
                 faults.append(damaged(newest, error))
                 self._damaged.add(newest)
@@ -330,45 +322,13 @@ class Checkpoints:
             )
         return None
 
-    def restore_item(self, step: int, name: str) -> dict[str, Any]:
-        """One item as a nested dict of NumPy arrays, without knowing its shape beforehand."""
-        record = self._manifest(step, (name,))["items"]
-        if name not in record:
-            raise Mismatch(f"step {step} has no item '{name}', only {', '.join(sorted(record))}")
-        try:
-            arrays = serialize.load(self.directory / str(step), {name: record[name]})
-        except Damage as damage:
-            raise self._broken(step, damage) from damage
-        return serialize.complete(arrays[name], record[name])
-
-    def _verify(self, step: int, **options: Any) -> dict[str, Any]:
-        """`storage.verify`, and that the directory is of the step that it is called after."""
-        manifest = disk.verify(self.directory / str(step), storage=self._storage, **options)
-        if manifest.get("step") != step or not {"items", "meta"} <= manifest.keys():
-            raise Damage(f"it was saved as step {manifest.get('step')!r:.20}, or not as a step")
-        if wrong := serialize.fault(manifest["items"]):
-            raise Damage(f"{disk.MANIFEST} does not say what {wrong} is")
-        return manifest
-
-    def _manifest(self, step: int, within: tuple[str, ...]) -> dict[str, Any]:
-        """The manifest of a step, verified."""
-        try:
-            return self._verify(step, within=within)
-        except Damage as damage:
-            raise self._broken(step, damage) from damage
-
-    def _broken(self, step: int, damage: Damage) -> CheckpointError:
-        """What is said where a step was asked for that is damaged."""
-        there = f"in {self.directory}; steps on disk: {self._there()}"
-        return CheckpointError(f"{damaged(step, damage)} {there}")
-
     def _newest_sound(self, steps: list[int], within: Any) -> tuple[int | None, list[str]]:
         """(newest sound step, the faults of newer ones); process 0 looks, the others are told."""
         sound, faults = None, []
         if self._primary:
             for step in reversed(steps):
                 try:
-                    self._verify(step, within=within)
+                    self._there.verify(step, within=within)
                 except Damage as damage:
                     faults.append(damaged(step, damage))
                     self._damaged.add(step)
@@ -378,16 +338,3 @@ class Checkpoints:
         step, count = processes.from_first(-1 if sound is None else sound, len(faults))
         faults = faults or [f"{count} damaged (see process 0)"] * bool(count)
         return (None if step < 0 else step), faults
-
-    def _load(self, step: int, abstract: Mapping[str, Any]) -> Restored:
-        manifest = disk.read_seal(self.directory / str(step))
-        recorded = manifest["items"]
-        if wrong := serialize.mismatch(recorded, abstract):
-            raise Mismatch(f"checkpoint step {step} {wrong}")
-        kept = {name: recorded[name] for name in abstract}
-        arrays = serialize.load(self.directory / str(step), kept, wanted=abstract)
-        items = {
-            name: serialize.from_dict(arrays[name], tree, recorded[name])
-            for name, tree in abstract.items()
-        }
-        return Restored(step, items, manifest["meta"])

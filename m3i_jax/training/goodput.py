@@ -9,16 +9,17 @@ log, and whoever goes on goes on from the last line that is left.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from m3i_jax.training.loop import Hook, StepInfo
+T = TypeVar("T")
 
 # What time is spent on besides steps, and what each of them is.
 KINDS = {
-    "starting": "until the end of the first step: reading, building, compiling",
+    "starting": "starts, until the end of the first step",
+    "compiling": "compiling the step",
     "data": "waiting for data",
     "measuring": "monitors, validation, pictures",
-    "saving": "what a checkpoint holds the steps up for",
+    "saving": "checkpoints, as far as steps waited for them",
 }
 STEPS, ELAPSED, SHARE = "perf/seconds/steps", "perf/seconds/elapsed", "perf/goodput"
 
@@ -53,22 +54,27 @@ class Ledger:
         self._own = dict.fromkeys(KINDS, 0.0)  # of this process
         self._waited = 0.0  # for data, until the first step had ended
 
-    def spending(self, kind: str, hook: Hook) -> Hook:
-        """The hook, whose time is booked under `kind`."""
+    def spending(self, kind: str, act: Callable[..., T]) -> Callable[..., T]:
+        """The same function, such as a hook, whose time is booked under `kind`."""
 
-        def timed(info: StepInfo) -> None:
+        def timed(*args: Any) -> T:
             before = self._clock()
             try:
-                hook(info)
+                return act(*args)
             finally:
                 self._own[kind] += self._clock() - before
 
         return timed
 
     def started(self, waited: float) -> None:
-        """The first step has ended; `waited` as of `row`. All time before it went into starting."""
-        self._own = dict.fromkeys(KINDS, 0.0)
-        self._own["starting"], self._waited = self._clock() - self._start, waited
+        """The first step has ended; `waited` as of `row`.
+
+        All time before it went into starting, but for what was compiled.
+        """
+        compiled = self._own["compiling"]
+        starting = self._clock() - self._start - compiled
+        self._own = dict.fromkeys(KINDS, 0.0) | dict(starting=starting, compiling=compiled)
+        self._waited = waited
 
     def row(self, waited: float) -> dict[str, float]:
         """What the log says after a step; `waited`: seconds for data, of this process so far."""

@@ -20,17 +20,19 @@ def compiling(
     *,
     program: Program | None = None,
     then: Callable[[Program], None] = lambda program: None,
+    spending: Callable[[Callable], Callable] = lambda act: act,
 ) -> Callable[[list, Any], Any]:
     """The step, whose first call compiles it and is waited for.
 
     what: is said meanwhile.  program: of a run of the same step, of whatever length: it is taken,
     and nothing compiles.  then: is called with the program before the first step.
+    spending: books the time that it takes, see `goodput.Ledger.spending`.
     """
     ready: list[Advance] = []
 
     def call(leaves, batch):
         if not ready:
-            made = program or _compiled(advance, leaves, batch, what)
+            made = program or spending(_compiled)(advance, leaves, batch, what)
             ready.append(advance.of(made.compiled))
             then(made)
         return ready[0](leaves, batch)

@@ -205,7 +205,7 @@ def _hooked(context, kept: Checkpoints, position, preemption, watching, ledger: 
         dog, parting = Watchdog(), []
         after_each = [dog.rest, *after_each, dog.watch]
     calls = dict(hooks=after_each, parting=parting, closing=closing, stop=preemption.agreed)
-    step = _fit(context, context.start, position, **calls)
+    step = _fit(context, context.start, position, ledger, **calls)
     _put_back(context)  # what was deleted while the last step was saved
     return step
 
@@ -367,7 +367,7 @@ def feed(run: Run, inputs: Inputs, *, start: dict | None, leave: Callable[[], bo
     return prefetch(stream, lambda batch: sharding.put(batch, run.mesh))
 
 
-def _fit(context: RunContext, state, position, **calls: Any) -> int:
+def _fit(context: RunContext, state, position, ledger: Ledger, **calls: Any) -> int:
     """Runs the loop, with the `calls` that `loop.fit` has; returns the steps taken in all."""
     run, start = context.run, int(state.step)
     stream = feed(run, context.inputs, start=position, leave=context.asked)
@@ -375,7 +375,8 @@ def _fit(context: RunContext, state, position, **calls: Any) -> int:
     ended = lambda: context.wishes.end  # noqa: E731
     try:
         with jax.set_mesh(run.mesh):
-            advance = _compiled(run, program=context.program, steps=run.total - start)
+            how = dict(program=context.program, spending=partial(ledger.spending, "compiling"))
+            advance = _compiled(run, steps=run.total - start, **how)
             ends = dict(total=run.total, ended=ended)
             _, step = fit(advance, leaves, stream, start=start, **ends, **calls)
     finally:
@@ -383,14 +384,14 @@ def _fit(context: RunContext, state, position, **calls: Any) -> int:
     return step
 
 
-def _compiled(run: Run, *, program: Program | None, steps: int) -> Callable:
+def _compiled(run: Run, *, steps: int, **how: Any) -> Callable:
     """The step, compiled with the first batch if it is not yet; it says then what it needs.
 
-    steps: that are to be made.
+    steps: that are to be made.  how: of `compiling`: a program, what books the time.
     """
 
     def said(of: Program) -> None:
         if not jax.process_index():
             LOG.info("%s", needs(run, of.compiled, of.traced, steps=steps))
 
-    return compiling(run.compiled(), "compiling", program=program, then=said)
+    return compiling(run.compiled(), "compiling", then=said, **how)

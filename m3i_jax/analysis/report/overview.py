@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from m3i_jax.analysis.report import intervals, settings
+from m3i_jax.analysis.report import intervals, settings, spent
 from m3i_jax.analysis.report.intervals import Measured
 from m3i_jax.analysis.report.markup import Markup, clean, element, joined
 from m3i_jax.analysis.report.material import Material, Run
@@ -39,9 +39,8 @@ def _card(run: Run, sheet: Sheet) -> Markup:
     ]
     facts = element("dl", *rows, class_="facts")
     tone = sheet.tone(run.name) if several else None
-    return element(
-        "article", head, _progress(run), _newest(run), facts, class_="card run", data_model=tone
-    )
+    parts = (head, _progress(run), _newest(run), spent.drawn(run), facts)
+    return element("article", *parts, class_="card run", data_model=tone)
 
 
 def _fact(what: str, said: str) -> Markup | str:

@@ -200,7 +200,7 @@ def test_the_page_of_a_trained_run(finished_run):
     line = script(root)["charts"][number]["lines"][0]
     right = [entry["train/loss"] for entry in lines if "train/loss" in entry]
     np.testing.assert_allclose(line["values"], right, rtol=1e-4)
-    facts = root.one("dl").text
+    facts = root.one("dl", class_="facts").text
     assert "jax" in facts and "digit_scenes" in facts
 
 

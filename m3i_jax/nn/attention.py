@@ -17,6 +17,8 @@ from m3i_jax.nn.observe import attended
 from m3i_jax.nn.packed import attend_packed
 from m3i_jax.nn.rotary import Rotation, rotated
 from m3i_jax.nn.splash import attend_long
+from m3i_jax.parallel import tensor
+from m3i_jax.parallel.constrain import TENSOR, by_rows
 from m3i_jax.types import Array, ObserveAttention, Observed, Scores
 
 
@@ -76,6 +78,7 @@ class Attention(nn.Module):
     makes the module whose result for the cells is added to the scores, a `RelativeBias`. Each
     weight is dropped with probability `dropout`, and the others scaled to keep the mean, with keys
     from the stream "droppath". `core` is one of `attend.CORES`; weights that are dropped are kept.
+    On a mesh whose axis `tensor` divides the heads a device has its share of them.
     """
 
     heads: int
@@ -107,8 +110,17 @@ class Attention(nn.Module):
             y = y.astype(self.dtype).reshape(x.shape)
         else:
             y = self._attended(qkv, x.shape[1], biases, shared.mask)
-        y = Linear(x.shape[-1], True, self.kernel_init.proj, self.dtype, name="proj")(y)
-        return y, weights
+        out = dict(dtype=self.dtype, split=tensor.rows(self.heads), name="proj")
+        return Linear(x.shape[-1], True, self.kernel_init.proj, **out)(y), weights
+
+    @property
+    def _split(self) -> tensor.Split | None:
+        """How queries, keys and values are shared by devices."""
+        return tensor.columns(self.heads, parts=3)
+
+    @property
+    def _ways(self) -> int:
+        return self._split.ways if self._split else 1
 
     def _attended(self, qkv, count, biases, mask):
         """The core, computed as suits the rows and where they are; of the last `count` queries."""
@@ -116,7 +128,8 @@ class Attention(nn.Module):
         plain = not biases and mask is None and tokens == count
         core = chosen(self.core, plain=plain, tokens=tokens, width=width, dtype=self.dtype)
         if core in KERNELS:
-            return KERNELS[core](self.heads, platform() != "tpu", qkv)
+            own = functools.partial(KERNELS[core], self.heads // self._ways, platform() != "tpu")
+            return own(qkv) if self._ways == 1 else by_rows(own, qkv, last=TENSOR)
         scale, q, k, v = self._of_heads(qkv, count)
         if core == "cudnn":
             y = jax.nn.dot_product_attention(q, k, v, scale=scale, implementation="cudnn")
@@ -130,26 +143,39 @@ class Attention(nn.Module):
         return jnp.where(kept, used / keep, 0.0)
 
     def _project(self, x):
-        """Queries, keys and values side by side, (B, n, 3D) = (q|k|v, heads, D/heads)."""
-        width = x.shape[-1]
-        fused = self.qkv_bias is True
-        qkv = Linear(3 * width, fused, self.kernel_init.qkv, self.dtype, name="qkv")(x)
+        """Queries, keys and values side by side, (B, n, 3D) = (q|k|v, heads, D/heads).
+
+        Those of the heads of each device, where they are split over `tensor`.
+        """
+        width, split = x.shape[-1], self._split
+        own = dict(dtype=self.dtype, split=split, name="qkv")
+        qkv = Linear(3 * width, self.qkv_bias is True, self.kernel_init.qkv, **own)(x)
         if self.qkv_bias == "qv":
             zeros = nn.initializers.zeros
             q, v = (self.param(f"{i}_bias", zeros, (width,), jnp.float32) for i in "qv")
             bias = jnp.concatenate([q, jnp.zeros_like(q), v])
+            bias = bias if split is None else split.dealt(bias)
             qkv = (qkv.astype(jnp.float32) + bias[None, None]).astype(self.dtype)
         return qkv
 
     def _turned(self, qkv, rotation):
         """Queries and keys turned, values as they are, (B, n, 3D)."""
-        dim = qkv.shape[-1] // 3 // self.heads
-        parts = qkv.reshape(*qkv.shape[:2], 3, self.heads, dim)
-        turned = [rotated(parts[:, :, :2], rotation), parts[:, :, 2:]]
-        return jnp.concatenate(turned, axis=2).reshape(qkv.shape)
+        parts = self._parts(qkv)
+        batch, tokens, ways, _, heads, dim = parts.shape
+        both = parts[:, :, :, :2].reshape(batch, tokens, 2 * ways, heads, dim)
+        turned = rotated(both, rotation)
+        turned = turned.reshape(batch, tokens, ways, 2, heads, dim)
+        return jnp.concatenate([turned, parts[:, :, :, 2:]], axis=3).reshape(qkv.shape)
 
     def _of_heads(self, qkv, count):
         """Scale, queries of the last `count` rows, keys and values, (B, n, heads, D/heads)."""
-        dim = qkv.shape[-1] // 3 // self.heads
-        qkv = qkv.reshape(*qkv.shape[:2], 3, self.heads, dim)
-        return dim**-0.5, qkv[:, qkv.shape[1] - count :, 0], qkv[:, :, 1], qkv[:, :, 2]
+        parts = self._parts(qkv)
+        shape = *qkv.shape[:2], self.heads, parts.shape[-1]
+        q, k, v = (parts[:, :, :, i].reshape(shape) for i in range(3))
+        return shape[-1] ** -0.5, q[:, qkv.shape[1] - count :], k, v
+
+    def _parts(self, qkv):
+        """(B, n, devices that have heads of their own, q|k|v, their heads, D/heads)."""
+        width = qkv.shape[-1] // 3
+        own = self._ways, 3, self.heads // self._ways, width // self.heads
+        return qkv.reshape(*qkv.shape[:2], *own)

@@ -18,35 +18,40 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from m3i_jax.parallel.constrain import summed_in, whole
+from m3i_jax.parallel.tensor import Split
 from m3i_jax.types import Array
 
 # The name under which `remat="dots"` keeps the outputs of linear layers.
 SAVED = "linear"
 
 
-@jax.custom_vjp
 def dot(
-    x: Float[Array, "*positions dim"], w: Float[Array, "dim out"]
+    x: Float[Array, "*positions dim"], w: Float[Array, "dim out"], *, split: Split | None = None
 ) -> Float[Array, "*positions out"]:
     """y = x w, for x (..., k) in the compute dtype and w (k, m) float32; y (..., m) like x.
 
     dW = x^T g is summed over all leading dimensions and stays in the dtype of w.
+    split: over the axis `tensor`; y is then split, or summed, as it says.
     """
-    return contract(x, used(w, x), (x.ndim - 1,), (0,)).astype(x.dtype)
+    return _dot(split, x, w)
 
 
-def _dot_forward(x, w):
-    return checkpoint_name(dot(x, w), SAVED), (x, w)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _dot(split, x, w):
+    return product(x, w, split).astype(x.dtype)
 
 
-def _dot_backward(saved, g):
+def _dot_forward(split, x, w):
+    return checkpoint_name(_dot(split, x, w), SAVED), (x, w)
+
+
+def _dot_backward(split, saved, g):
     x, w = saved
     g = g.astype(x.dtype)
-    dx = contract(g, used(w, x), (g.ndim - 1,), (1,)).astype(x.dtype)
-    return dx, gradient(x, g, w)
+    return pulled(g, w, split).astype(x.dtype), gradient(x, g, w, split)
 
 
-dot.defvjp(_dot_forward, _dot_backward)
+_dot.defvjp(_dot_forward, _dot_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -91,13 +96,35 @@ def contract(
     return lax.dot_general(x, y, dimensions, preferred_element_type=dtype or _accumulator(x))
 
 
-def used(w: Float[Array, "dim out"], x: Float[Array, "*positions dim"]) -> Float[Array, "dim out"]:
-    """A weight as a product with x wants it: in its dtype, and whole on every device."""
-    return whole(w.astype(x.dtype))
+def product(
+    x: Float[Array, "*positions dim"], w: Float[Array, "dim out"], split: Split | None
+) -> Float[Array, "*positions out"]:
+    """x w in float32, of a weight that may be split over `tensor`."""
+    y = contract(x if split is None else split.input(x), _used(w, x, split), (x.ndim - 1,), (0,))
+    return y if split is None else split.result(y)
+
+
+def pulled(
+    g: Float[Array, "*positions out"], w: Float[Array, "dim out"], split: Split | None
+) -> Float[Array, "*positions dim"]:
+    """The gradient of x, g wᵀ in float32."""
+    g = g if split is None else split.result(g)
+    dx = contract(g, _used(w, g, split), (g.ndim - 1,), (1,))
+    return dx if split is None else split.input(dx)
+
+
+def _used(w, x, split):
+    """A weight as a product with x wants it: in its dtype, and whole on every device, or its share
+    of the axis `tensor`."""
+    w = w.astype(x.dtype)
+    return whole(w) if split is None else split.used(w)
 
 
 def gradient(
-    x: Float[Array, "*positions dim"], g: Float[Array, "*positions out"], w: Float[Array, "dim out"]
+    x: Float[Array, "*positions dim"],
+    g: Float[Array, "*positions out"],
+    w: Float[Array, "dim out"],
+    split: Split | None,
 ) -> Float[Array, "dim out"]:
     """dW = x^T g over all leading dimensions in the dtype of w, summed over devices in float32.
 
@@ -105,8 +132,10 @@ def gradient(
     rounded to it. The product has to state it, as the compiler sums what a product makes.
     """
     leading = tuple(range(x.ndim - 1))
+    if split is not None:
+        x, g = split.input(x), split.result(g)
     dw = contract(x, g, leading, leading, dtype=summed_in.value)
-    return whole(dw).astype(w.dtype)
+    return (whole(dw) if split is None else split.gradient(dw)).astype(w.dtype)
 
 
 def _accumulator(x):
@@ -116,21 +145,24 @@ def _accumulator(x):
 class Linear(nn.Module):
     """y = x W + b with float32 parameters `kernel` (k, features) and `bias` (features,).
 
-    Initialised as MAE: Xavier-uniform kernel, zero bias.
+    Initialised as MAE: Xavier-uniform kernel, zero bias. split: over the axis `tensor`; columns of
+    y are then in its order.
     """
 
     features: int
     bias: bool = True
     kernel_init: Callable = nn.initializers.xavier_uniform()
     dtype: DTypeLike = jnp.float32
+    split: Split | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions out"]:
         """x (..., k) -> (..., features) in `dtype`."""
         kernel, bias = weights(self, x.shape[-1])
-        y = dot(x.astype(self.dtype), kernel)
+        y = dot(x.astype(self.dtype), kernel, split=self.split)
         if bias is None:
             return y
+        bias = bias if self.split is None else self.split.dealt(bias)
         # Added in float32 so that its gradient is summed in float32; the casts fuse away.
         shape = (1,) * (y.ndim - 1) + (self.features,)
         return (y.astype(jnp.float32) + bias.reshape(shape)).astype(self.dtype)

@@ -12,16 +12,22 @@ from jaxtyping import Float
 
 from m3i_jax.nn.activations import gelu
 from m3i_jax.nn.initial import Init
-from m3i_jax.nn.linear import SAVED, Weights, contract, gradient, used
+from m3i_jax.nn.linear import SAVED, Weights, gradient, product, pulled
+from m3i_jax.parallel import tensor
 from m3i_jax.types import Array
 
-# Kernel and bias of a layer.
+# Kernel and bias of a layer; how the two layers are split over the axis `tensor`.
 Layer = tuple[Float[Array, "dim out"], Float[Array, " out"]]
+Splits = tuple[tensor.Split | None, tensor.Split | None]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def two_layers(
-    activation: Callable, x: Float[Array, "*positions dim"], first: Layer, second: Layer
+    activation: Callable,
+    splits: Splits,
+    x: Float[Array, "*positions dim"],
+    first: Layer,
+    second: Layer,
 ) -> Float[Array, "*positions out"]:
     """φ(x W₁ + b₁) W₂ + b₂, for x (..., k) in the compute dtype, which is that of the result.
 
@@ -29,42 +35,51 @@ def two_layers(
     stated by hand and keeps x and the hidden layer in front of φ: by itself it would keep that
     layer behind φ as well, the largest array of a block.
     """
-    return _two_layers_forward(activation, x, first, second)[0]
+    return _two_layers_forward(activation, splits, x, first, second)[0]
 
 
-def _two_layers_forward(activation, x, first, second):
-    hidden = checkpoint_name(_layer(x, first), SAVED)
-    return _layer(activation(hidden), second), (x, hidden, first, second)
+def _two_layers_forward(activation, splits, x, first, second):
+    hidden = checkpoint_name(_layer(x, first, splits[0]), SAVED)
+    return _layer(activation(hidden), second, splits[1]), (x, hidden, first, second)
 
 
-def _two_layers_backward(activation, saved, g):
+def _two_layers_backward(activation, splits, saved, g):
     x, hidden, (w1, b1), (w2, b2) = saved
     leading, g = tuple(range(x.ndim - 1)), g.astype(x.dtype)
-    y, pull = jax.vjp(activation, hidden.astype(jnp.promote_types(x.dtype, jnp.float32)))
-    (dh,) = pull(contract(g, used(w2, g), (g.ndim - 1,), (1,)))
-    dw2 = gradient(y.astype(x.dtype), g, w2)
+    y, pull = jax.vjp(activation, hidden.astype(_wide(x)))
+    (dh,) = pull(pulled(g, w2, splits[1]))
+    dw2 = gradient(y.astype(x.dtype), g, w2, splits[1])
     db1, db2 = (d.astype(b1.dtype).sum(leading) for d in (dh, g))
     dh = dh.astype(x.dtype)
-    dx = contract(dh, used(w1, x), (dh.ndim - 1,), (1,)).astype(x.dtype)
-    return dx, (gradient(x, dh, w1), db1), (dw2, db2)
+    dx = pulled(dh, w1, splits[0]).astype(x.dtype)
+    return dx, (gradient(x, dh, w1, splits[0]), db1), (dw2, db2)
 
 
 two_layers.defvjp(_two_layers_forward, _two_layers_backward)
 
 
-def _layer(x, layer):
+def _wide(x):
+    """float32, or wider where x is."""
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def _layer(x, layer, split):
     kernel, bias = layer
-    y = contract(x, used(kernel, x), (x.ndim - 1,), (0,))
+    y = product(x, kernel, split)
     return (y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)).astype(x.dtype)
 
 
 @functools.lru_cache
-def gate(activation: Callable) -> Callable:
-    """(a | b) -> φ(a) · b, halves of the last axis; one function for each φ, in float32."""
+def gate(activation: Callable, *, ways: int = 1) -> Callable:
+    """(a | b) -> φ(a) · b, halves of the last axis; one function for each φ, in float32.
+
+    ways: shares of (a | b) that are side by side.
+    """
 
     def gated(hidden):
-        a, b = jnp.split(hidden.astype(jnp.promote_types(hidden.dtype, jnp.float32)), 2, axis=-1)
-        return (activation(a) * b).astype(hidden.dtype)
+        wide, (*leading, both) = hidden.astype(_wide(hidden)), hidden.shape
+        a, b = jnp.split(wide.reshape(*leading, ways, both // ways), 2, axis=-1)
+        return (activation(a) * b).reshape(*leading, both // 2).astype(hidden.dtype)
 
     return gated
 
@@ -90,5 +105,10 @@ class Mlp(nn.Module):
         wide = 2 * hidden if self.gated else hidden
         first = Weights(wide, True, self.kernel_init.fc1, name=names[0])(width)
         second = Weights(width, True, self.kernel_init.fc2, name=names[1])(hidden)
-        between = gate(self.activation) if self.gated else self.activation
-        return two_layers(between, x.astype(self.dtype), first, second)
+        splits = tensor.columns(hidden, parts=2 if self.gated else 1), tensor.rows(hidden)
+        between, (split, _) = self.activation, splits
+        if self.gated:
+            between = gate(self.activation, ways=split.ways if split else 1)
+        if split is not None:
+            first = first[0], split.dealt(first[1])
+        return two_layers(between, splits, x.astype(self.dtype), first, second)

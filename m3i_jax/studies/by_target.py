@@ -1,6 +1,6 @@
 """What a study of many methods found: a table for each kind of target, one picture of all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from m3i_jax.studies.study import Collected, Study
 CAPTION = "Accuracy of every method, with intervals of 95 %, by what it predicts"
 BASELINES = {"untrained": "untrained", "pixels": "raw pixels"}
 SUPERVISED = "classification"
+FEW = 12  # methods that are named, not only counted
 
 
 class Number(NamedTuple):
@@ -47,7 +48,8 @@ def markdown(studies: Sequence[Study], measured: Collected) -> str:
         if cases := _measured(study, measured):
             rows = [_row(study, case, measured.cases[case.name]) for case in cases]
             parts += [f"**{study.title}**", _table(measures, rows)]
-    return "\n\n".join([*parts, *_missing(studies, measured), _protocol(measured)])
+    parts += [*_missing(studies, measured), _protocol(measured)]
+    return "\n\n".join([*parts, "**Intervals that do not meet**", _apart(studies, measured)])
 
 
 def _row(study: Study, case, results: Sequence[Result]) -> list[str]:
@@ -73,6 +75,43 @@ def _measured(study: Study, measured: Collected) -> list:
     first = next(iter(study.measures.values()))
     there = [case for case in study.cases if measured.cases[case.name]]
     return sorted(there, key=lambda case: -number(measured.cases[case.name], first).value)
+
+
+def _apart(studies: Sequence[Study], measured: Collected) -> str:
+    """For each measure how many are wholly above and below what stands beside, the fewer by name.
+
+    Intervals that meet leave it open; those that do not are no test, but a stricter one than 5 %.
+    """
+    header = ("measure", "beside", "above", "below", "open")
+    lines = [header, ("---",) * len(header)]
+    for title, metric in studies[0].measures.items():
+        for other, results in _beside(studies, measured).items():
+            if line := number(results, metric):
+                lines.append((title, other, *_sides(line, _numbers(studies, measured, metric))))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _numbers(studies: Sequence[Study], measured: Collected, metric: str) -> dict[str, Number]:
+    """By method, the best first."""
+    of = {
+        case.name: n
+        for study in studies
+        for case in study.cases
+        if (n := number(measured.cases[case.name], metric))
+    }
+    return dict(sorted(of.items(), key=lambda item: -item[1].value))
+
+
+def _sides(line: Number, of: Mapping[str, Number]) -> tuple[str, str, str]:
+    """Above, below and neither: how many, and who where they are few."""
+    above = [name for name, n in of.items() if n.ends[0] > line.ends[1]]
+    below = [name for name, n in of.items() if n.ends[1] < line.ends[0]]
+
+    def said(names: Sequence[str]) -> str:
+        who = f": {', '.join(f'`{name}`' for name in names)}" if 0 < len(names) <= FEW else ""
+        return f"{len(names)}{who}"
+
+    return said(above), said(below), str(len(of) - len(above) - len(below))
 
 
 def _missing(studies: Sequence[Study], measured: Collected) -> Iterator[str]:
@@ -132,6 +171,12 @@ def _rows(studies: Sequence[Study], measured: Collected) -> Iterator[tuple[int, 
             place += 1
 
 
+def _beside(studies: Sequence[Study], measured: Collected) -> dict[str, Sequence[Result]]:
+    """What the methods stand beside: the encoder untrained, raw pixels, training by labels."""
+    of = dict(_baselines(studies, measured))
+    return {**of, "supervised": measured.cases.get(SUPERVISED, [])}
+
+
 def _panel(ax, studies: Sequence[Study], measured: Collected, metric: str) -> None:
     """Points with intervals, and a line down for each thing that stands beside them."""
     for place, i, name in _rows(studies, measured):
@@ -139,9 +184,7 @@ def _panel(ax, studies: Sequence[Study], measured: Collected, metric: str) -> No
             error = [[n.value - n.ends[0]], [n.ends[1] - n.value]]
             color = plotting.PALETTE[i % len(plotting.PALETTE)]
             ax.errorbar(n.value, place, xerr=error, fmt="o", ms=3.5, lw=1, color=color)
-    beside = dict(_baselines(studies, measured))
-    beside["supervised"] = measured.cases.get(SUPERVISED, [])
-    for title, results in beside.items():
+    for title, results in _beside(studies, measured).items():
         if n := number(results, metric):
             ax.axvline(n.value, color="0.35", lw=1, ls=plotting.DASHES, zorder=1.9)
             style = dict(rotation=90, va="top", ha="right", color="0.35", fontsize=7)

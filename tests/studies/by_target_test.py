@@ -51,6 +51,9 @@ def test_a_table_for_each_target_the_best_first_and_what_is_missing(studies, mea
     assert "| `clip` | labels | 7 | 448 | 60.0 (50.0–70.0) |" in text
     assert "Not run yet, or failed: `cim`." in text
     assert "3 methods, seeds of each: 1 to 2" in text
+    # 10 to 30 % untrained; 30 to 50 % by labels, 20 to 40 by pixels, 50 to 70 the seeds of texts.
+    assert "| linear | untrained | 1: `clip` | 0 | 2 |" in text
+    assert "| linear | supervised | 0 | 0 | 3 |" in text
 
 
 def test_a_picture_has_a_line_for_each(studies, measured, tmp_path):

@@ -36,7 +36,7 @@ def points(
     chosen = tasks.create(blocks, what="--task")
     if not chosen or not subject.MODEL.value:
         raise ConfigError(f"--study={study} needs a --model to cut and a --task to measure it by")
-    on = subject.data_sets()
+    on = subject.tested()
     if len(on) > 1:
         raise ConfigError(f"--study={study} is of one data set; --data is said {len(on)} times")
     if study == RANDOM and len(subject.MODEL.value) > 1:

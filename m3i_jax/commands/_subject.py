@@ -63,18 +63,19 @@ def data_sets() -> list[Any]:
     return [datasets.named(said) for said in DATA.value]
 
 
-def held_out(sets: list[Any], share: float) -> list[Any]:
-    """Data sets with a part of training held out: to test on, where there is no test split.
+def tested(*, share: float = 0.0, always: bool = False) -> list[Any]:
+    """The data sets with a part of training held out, to test on, where there is no test split.
 
-    With --split=train this part is tested on in any case.
+    share: of training; 0 = what is usual for so many images.
+    always: tests on this part in any case.
     """
     from m3i_jax.evaluation import datasets
 
-    always = SPLIT.value == "train"
-    share = share or OWN * always
-    if share and not sets:
+    sets = data_sets()
+    if (share or always) and not sets:
         raise ConfigError("--holdout and --split are of --data; name the data, too")
-    return [datasets.holding_out(of, share, always=always) if share else of for of in sets]
+    part = share or (OWN if always else None)
+    return [datasets.holding_out(of, share=part, always=always) for of in sets]
 
 
 def settings() -> dict[str, Any]:

@@ -57,7 +57,7 @@ def main() -> None:
     compiled.keep()
     # Every finding is written when it is known.
     with processes.together(), Preemption(holds=False):
-        models, on = subject.models(), subject.data_sets()
+        models, on = subject.models(), subject.tested()
         show(run.analyzed(chosen, models, on=on, place=OUT.value, **settings))
 
 

@@ -1,7 +1,7 @@
 r"""Writes the features of images to a file: npz or parquet, with names, labels and classes.
 
     m3i embed --model runs/mae --out features.npz
-    m3i embed --model vit/model.safetensors --data photos/ --split train --pool cls --out f.parquet
+    m3i embed --model vit/model.safetensors --data photos/ --pool cls --out f.parquet
 
 --model and --data are those of m3i evaluate. An npz has the arrays features (N, D), labels, names
 and classes; a parquet file has a row for each image. Rows are in the order of the data set.
@@ -10,13 +10,16 @@ and classes; a parquet file has a row for each image. Rows are in the order of t
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
-from m3i_jax.command_flags import text, whole
+from m3i_jax.command_flags import one_of, text, whole
 from m3i_jax.commands import _compiled as compiled
 from m3i_jax.commands import _processes as processes
 from m3i_jax.commands import _subject as subject
 from m3i_jax.ranges import Count, CountOrOff
 
 OUT = text("out", None, "File to write, .npz or .parquet.", required=True)
+SPLIT = one_of(
+    "split", None, ["test", "train"], "Whose images; test, or all where there is no test split."
+)
 LIMIT = whole("limit", 0, "Images, spread evenly; 0 = all.", limits=CountOrOff)
 BLOCKS = whole("blocks", 1, "Last blocks whose features are put side by side.", limits=Count)
 
@@ -34,8 +37,9 @@ def main() -> None:
     embedding.check(OUT.value)
     processes.join()
     compiled.keep()
-    (model,), split = subject.models(), subject.SPLIT.value
+    (model,) = subject.models()
     (of,) = subject.data_sets() or [datasets.of_run(model)]
+    split = SPLIT.value or ("test" if datasets.has_test(of) else "train")
     limits = {f"{split}_limit": LIMIT.value}
     with processes.together(), Preemption(holds=False):
         written = embedding.write(

@@ -32,8 +32,8 @@ BASELINES = switch("baselines", "Also the untrained encoder and raw pixels, each
 HOLDOUT = number(
     "holdout",
     0.0,
-    "Share of training that is held out to test on, where there is no test split, or with "
-    "--split=train.",
+    "Share of training that is held out to test on, where there is no test split (500 images, or a "
+    "fifth), or with --split=train (a fifth).",
     limits=Share,
 )
 TRAIN = whole("train_limit", 0, "Training images, spread evenly; 0 = all.", limits=CountOrOff)
@@ -56,7 +56,7 @@ def main() -> None:
     if RESULTS.value:
         results.check(RESULTS.value)
     chosen = tasks.create(blocks, what="--task")
-    on = subject.held_out(subject.data_sets(), HOLDOUT.value)
+    on = subject.tested(share=HOLDOUT.value, always=subject.SPLIT.value == "train")
     settings = subject.settings() | dict(train_limit=TRAIN.value, test_limit=TEST.value)
     # Every result is written when it is known.
     with processes.together(), Preemption(holds=False):

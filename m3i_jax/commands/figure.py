@@ -36,7 +36,7 @@ def main() -> None:
         raise ConfigError("--model names no model to draw; expected --model TITLE=MODEL")
     if subject.WORKDIR.value:
         raise ConfigError("--workdir is no panel; expected --model TITLE=MODEL alone")
-    on, own = subject.data_sets(), dict(test_limit=TEST.value, split=subject.SPLIT.value)
+    on, own = subject.tested(), dict(test_limit=TEST.value, split=subject.SPLIT.value)
     settings = subject.settings() | own
     if len(on) > 1:
         raise ConfigError(f"--data is said {len(on)} times; a figure is of one data set")

@@ -102,6 +102,9 @@ def resolved(recipe: dict[str, Any], *, lr: float | None = None) -> dict[str, An
     block = origin.data
     if DATA.value:
         block = datasets.block(DATA.value)
+        if not any(re.match(r"--?config\.unreadable\b", word) for word in sys.argv):
+            recipe = recipe | {"unreadable": datasets.forgiven(block)}
+        block = datasets.tested(block) if VALIDATION.value else block
     elif not block:
         raise ConfigError("--data is needed: a folder of labelled images, or a source")
     size = fine_tuning.classes(block)

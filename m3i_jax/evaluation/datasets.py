@@ -14,9 +14,10 @@ import numpy as np
 from m3i_jax import data
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.data.sources import urls
+from m3i_jax.data.sources.held_out import usual
 from m3i_jax.data.sources.protocol import NoSplit
 from m3i_jax.data.sources.subset import Subset, places
-from m3i_jax.data.sources.unreadable import robust
+from m3i_jax.data.sources.unreadable import NAMED, PREPARED, robust
 from m3i_jax.evaluation import spec
 from m3i_jax.evaluation.models import Model
 from m3i_jax.training import reading
@@ -96,9 +97,15 @@ def named(text: str) -> Data:
     settings = block(text)
 
     def opened(split: str, classes: Sequence[str] | None) -> data.Source:
-        return robust(data.source(settings, split=split, classes=classes), split=split)
+        source = data.source(settings, split=split, classes=classes)
+        return robust(source, max_share=forgiven(settings), split=split)
 
     return Data(text.strip(), opened)
+
+
+def forgiven(block: Mapping[str, Any]) -> float:
+    """The share of the records of a data set on a command line that may be broken."""
+    return NAMED if block["name"] == "image_folder" else PREPARED
 
 
 def title(of: Mapping[str, Any]) -> str:
@@ -107,43 +114,64 @@ def title(of: Mapping[str, Any]) -> str:
     return str(of.get("name", OWN)) + (f":{rest}" if rest else "")
 
 
-def holding_out(of: Data, share: float, *, always: bool = False) -> Data:
+def has_test(of: Data) -> bool:
+    """Whether the data have a test split of their own."""
+    try:
+        of.open("test", of.open("train", None).classes)
+    except NoSplit:
+        return False
+    return True
+
+
+def tested(block: Mapping[str, Any]) -> dict[str, Any]:
+    """The block of a data set, with a part held out where it has no test split.
+
+    The part is that of `holding_out`, and of `m3i pretrain FOLDER`.
+    """
+    of = Data(title(block), lambda split, classes: data.source(block, split=split, classes=classes))
+    if has_test(of):
+        return dict(block)
+    count = len(of.open("train", None))
+    _tell(of.name, round(usual(count) * count), count)
+    return {"name": "held_out", "of": dict(block), "share": usual(count)}
+
+
+def _tell(name: str, held: int, count: int) -> None:
+    LOG.info("%s: %d of %d training records are held out to test on", name, held, count)
+
+
+def holding_out(of: Data, *, share: float | None = None, always: bool = False) -> Data:
     """The data set with a part of its training split held out, spread evenly over it.
 
     It is the test split where there is none, or `always`; no record is in both.
 
     Args:
       of: the data set.
-      share: of the training split that is held out, above 0 and below 1.
+      share: of the training split that is held out, above 0 and below 1; None = the usual one, by
+        which `m3i pretrain FOLDER` never trains on these images, either.
       always: also where there is a test split, which then nobody reads.
     """
 
     @functools.cache
     def parts() -> tuple[data.Source, data.Source]:
         source = of.open("train", None)
-        count = round(share * len(source))
+        part = usual(len(source)) if share is None else share
+        count = round(part * len(source))
         if not 0 < count < len(source):
             raise ConfigError(
-                f"--holdout={share:g} of {len(source)} records leaves none to train or to test on"
+                f"--holdout={part:g} of {len(source)} records leaves none to train or to test on"
             )
         held = places(len(source), count)
         rest = np.setdiff1d(np.arange(len(source)), held)
-        LOG.info(
-            "%s: %d of %d training records are held out to test on", of.name, count, len(source)
-        )
+        _tell(of.name, count, len(source))
         return Subset(source, rest), Subset(source, held)
 
     @functools.cache
-    def has_test() -> bool:
-        if not always:
-            try:
-                of.open("test", of.open("train", None).classes)
-            except NoSplit:
-                return False
-        return not always
+    def own() -> bool:
+        return not always and has_test(of)
 
     def opened(split: str, classes: Sequence[str] | None) -> data.Source:
-        return of.open(split, classes) if has_test() else parts()[split == "test"]
+        return of.open(split, classes) if own() else parts()[split == "test"]
 
     return Data(of.name, opened)
 

@@ -130,7 +130,7 @@ def _data(context: RunContext, wanted: schema.Monitor, own: Mapping[str, InMemor
     """The run's data, or those of `config.monitor.data`, as much of them as is looked at."""
     cut = dict(size=wanted.size or context.run.config.image, ratio=wanted.ratio)
     if wanted.data is not None:
-        of, held = datasets.named(wanted.data), {}
+        of, held = datasets.holding_out(datasets.named(wanted.data)), {}
     else:
         of, held = datasets.of_run(_model(context, wanted, "online")), dict(own)
     counts = {"train": wanted.bank, "test": wanted.queries}

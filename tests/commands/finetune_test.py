@@ -1,6 +1,7 @@
 """`m3i finetune` from a run on a folder: learns, resumes, shows, refuses."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -95,6 +96,17 @@ def test_a_recipe_is_known_by_a_short_name(finished_run):
     assert set(shipped.RECIPES.values()) >= {"finetune/small"}
     for name in shipped.RECIPES.values():
         assert shipped.find(name.partition(":")[0])
+
+
+def test_of_a_folder_without_a_test_split_a_part_is_held_out_and_what_is_broken_left_out(
+    finished_run, stripes
+):
+    line = f"--model={finished_run} --data={stripes}/train --show"
+    told = " ".join(programs.run("finetune", *line.split()).stdout.split())
+    assert re.search(r"\bdata = held_out\b", told) and re.search(r"\bshare = 0\.2\b", told)
+    assert re.search(r"\bunreadable = 0\.5\b", told)
+    told = programs.run("finetune", *line.split(), "--config.unreadable=0.25").stdout
+    assert re.search(r"\bunreadable = 0\.25\b", told)
 
 
 def test_wrong_starts_are_sentences(finished_run, tmp_path):

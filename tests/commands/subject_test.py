@@ -61,11 +61,13 @@ def test_a_model_that_is_not_there_is_said_before_the_first_is_read(
 
 def test_data_sets_have_a_part_held_out_where_it_is_asked_for(said):
     said("--data=digit_scenes:length=40", "--split=train")
-    (held,) = subject.held_out(subject.data_sets(), 0.0)
+    (held,) = subject.tested(always=True)
     assert len(held.open("train", None)) == 32 and len(held.open("test", None)) == 8
     said("--split=train")
     with pytest.raises(ConfigError, match="--holdout and --split are of --data; name the data"):
-        subject.held_out(subject.data_sets(), 0.0)
+        subject.tested(always=True)
+    said()
+    assert subject.tested() == []
 
 
 @pytest.mark.parametrize("word, folder", [("none", None), ("", cache.home()), ("here", "here")])

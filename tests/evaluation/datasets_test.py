@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from m3i_jax import data
 from m3i_jax.build import ConfigError
+from m3i_jax.data.sources.held_out import usual
 from m3i_jax.data.sources.protocol import NoSplit
 from m3i_jax.evaluation import datasets, models
+from m3i_jax.training.automatic import facts, rules
 
 SMALL = "digit_scenes:length=30"
 
@@ -80,7 +83,7 @@ def test_a_part_of_training_is_held_out_where_there_is_no_test_split(folder):
     of = datasets.named(str(folder))
     with pytest.raises(NoSplit):
         of.open("test", of.open("train", None).classes)
-    held = datasets.holding_out(of, 0.25)
+    held = datasets.holding_out(of, share=0.25)
     train = held.open("train", None)
     test = held.open("test", train.classes)
     assert (len(train), len(test)) == (15, 5)
@@ -89,14 +92,28 @@ def test_a_part_of_training_is_held_out_where_there_is_no_test_split(folder):
     assert sorted(test.labels.tolist()) == sorted(test[i].label for i in range(5))
     assert datasets.digest(train) != datasets.digest(test)
     with pytest.raises(ConfigError, match="--holdout=0.01 of 20 records leaves none"):
-        datasets.holding_out(of, 0.01).open("train", None)
+        datasets.holding_out(of, share=0.01).open("train", None)
+
+
+def test_what_is_held_out_where_nobody_says_a_share_is_what_pretraining_never_saw(folder):
+    """m3i pretrain FOLDER, evaluate, finetune and monitors hold out the same images."""
+    of = datasets.named(str(folder))
+    held = datasets.holding_out(of)
+    test = held.open("test", held.open("train", None).classes)
+    block = datasets.tested(datasets.block(str(folder)))
+    assert block["share"] == rules.held_out(facts.Images(20, 8)).value == usual(20) == 0.2
+    trained = [data.source(block, split=split) for split in ("train", "test")]
+    assert [len(part) for part in trained] == [16, 4]
+    names = [{part.where(i) for i in range(len(part))} for part in (test, trained[1])]
+    assert names[0] == names[1] and len(names[0]) == 4
+    assert datasets.tested({"name": "digit_scenes"}) == {"name": "digit_scenes"}
 
 
 def test_a_test_split_that_is_there_is_taken_unless_it_is_not_wanted():
     of = datasets.named(SMALL)
     whole = len(of.open("test", None))
-    assert len(datasets.holding_out(of, 0.5).open("test", None)) == whole
-    assert len(datasets.holding_out(of, 0.5, always=True).open("test", None)) == 15
+    assert len(datasets.holding_out(of, share=0.5).open("test", None)) == whole
+    assert len(datasets.holding_out(of, share=0.5, always=True).open("test", None)) == 15
 
 
 def test_training_images_are_looked_at_as_those_of_a_test_split_are():

@@ -11,6 +11,15 @@ from m3i_jax.data.sources.subset import mixed, places
 from m3i_jax.ranges import HeldOut
 
 
+def usual(count: int) -> float:
+    """The share of so many training records that is held out where nobody says one.
+
+    500 records, whose top-1 is known to 4 points either way; no more than a fifth of a small set,
+    and a fiftieth of a large one.
+    """
+    return round(min(0.2, max(0.02, 500 / max(count, 1))), 3)
+
+
 def held_out(
     split: str,
     *,

@@ -41,11 +41,16 @@ class TooManyUnreadable(UserError, RuntimeError):
     status = 65  # BSD's EX_DATAERR
 
 
+# Shares that may be broken: of a data set that somebody has prepared, and of a folder that is named
+# on a command line, where whatever is no image is left out, and named.
+PREPARED, NAMED = 0.001, 0.5
+
+
 def robust(
     source: Source,
     *,
     report: str | os.PathLike | None = None,
-    max_share: float = 0.001,
+    max_share: float = PREPARED,
     tries: int = 8,
     split: str = "train",
 ) -> "Robust":

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from m3i_jax.build import ConfigError
+from m3i_jax.data.sources.unreadable import NAMED
 from m3i_jax.interop import beside
 from m3i_jax.training.automatic import rules
 from m3i_jax.training.automatic.facts import Images, Machine, Wish
 
 Plain = dict[str, Any]
-BROKEN = 0.5  # share of somebody's folder that may be no image
 LABELS, CAPTIONS = "category", "text"  # towers, and what they are made of
 # What a recipe says of its method, and no rule.
 OF_METHOD = ("objective", "target", "decoders", "towers", "captions", "weighting", "average")
@@ -57,7 +57,7 @@ def config(
             "bfloat16" if machine.accelerated else "float32",
             "twice as fast on accelerators, not on CPUs",
         ),  # fmt: skip
-        "unreadable": rules.Choice(BROKEN, "files that are no images are left out, and named"),
+        "unreadable": rules.Choice(NAMED, "files that are no images are left out, and named"),
     }
     block = dict(data)
     if share.value:
@@ -73,7 +73,7 @@ def config(
     chosen["warmup"] = rules.Choice("10 percent", "as in our recipes, and MAE's fine-tuning")
     whole = own | {
         "seed": 0, "image": side.value, "batch": batch.value, "dtype": chosen["dtype"].value,
-        "duration": wish.duration, "warmup": "10 percent", "unreadable": BROKEN, "data": block,
+        "duration": wish.duration, "warmup": "10 percent", "unreadable": NAMED, "data": block,
         "crops": crops, "augment": _colours(recipe, published, images, side.value),
         "encoder": body, "optimizer": optimizer,
         "log": {"every": 10, "images": 0}, "checkpoint": {"every": 250, "keep": 2},

@@ -8,6 +8,7 @@ import math
 from typing import Any, NamedTuple
 
 from m3i_jax import encoders
+from m3i_jax.data.sources.held_out import usual
 from m3i_jax.training.automatic.facts import Images, Machine
 
 CPU_SIDE = 32  # pixels
@@ -97,8 +98,8 @@ def held_out(images: Images) -> Choice:
     """The share of training that is never trained on, where there is no test split; else 0."""
     if images.test:
         return Choice(0.0, "there is a test split")
-    share = min(0.2, max(0.02, 500 / max(images.count, 1)))
-    return Choice(round(share, 3), f"no test split: {round(share * images.count)} images are held "
+    share = usual(images.count)
+    return Choice(share, f"no test split: {round(share * images.count)} images are held "
                   "out, always the same, and never trained on")  # fmt: skip
 
 

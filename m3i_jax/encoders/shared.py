@@ -15,8 +15,9 @@ from m3i_jax.build import ConfigError
 EMBEDDING, BLOCKS = "patch_embed", "blocks"
 # What decides how the parameters in common are used, and is not seen in their shapes.
 ALIKE = (
-    "width", "heads", "patch", "mlp_ratio", "qkv_bias", "patch_bias", "frozen_patch",
-    "layer_scale", "relative_bias", "activation", "gated", "eps", "normalization",
+    "width", "heads", "patch", "mlp_ratio", "qkv_bias", "patch_bias", "frozen_patch", "block_bias",
+    "layer_scale", "relative_bias", "activation", "gated", "norm", "qk_norm", "inner_norm", "eps",
+    "normalization", "turned",
 )  # fmt: skip
 
 Params = dict[str, Any]

@@ -3,9 +3,8 @@
 Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929.
 
 Parameter paths follow timm: patch_embed, cls_token, reg_token, pos_embed, norm_pre, blocks/{norm1,
-attn/{qkv, q_bias, v_bias, relative_position, proj}, norm2, mlp/{fc1, fc2} or mlp/{w12, w3},
-ls1, ls2}, norm,
-relative_position.
+attn/{qkv, q_bias, v_bias, q_norm, k_norm, relative_position, norm, proj}, norm2, mlp/{fc1, norm,
+fc2} or mlp/{w12, norm, w3}, ls1, ls2}, norm, relative_position. patch_norm is AIMv2's.
 """
 
 import functools
@@ -21,11 +20,11 @@ from m3i_jax.build import ConfigError
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import rotary
 from m3i_jax.nn.activations import ACTIVATIONS
-from m3i_jax.nn.blocks import check_blocks, check_choice, stack
+from m3i_jax.nn.blocks import check_blocks, stack
 from m3i_jax.nn.choices import Activation, Core, DropPathSchedule, Dtype, QkvBias, Remat, WeightInit
 from m3i_jax.nn.initial import INITS
 from m3i_jax.nn.linear import Linear
-from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.nn.norms import TOKEN_NORMS
 from m3i_jax.nn.relative import RelativeBias
 from m3i_jax.nn.resample import resample
 from m3i_jax.normalize import Normalization
@@ -44,7 +43,9 @@ from m3i_jax.ranges import (
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features, Grid, ObserveAttention, ObserveLayers
 
-POSITIONS = ("sincos", "tuned", "learned", "rope", "none")
+POSITIONS = ("sincos", "tuned", "learned", "rope", "learned_rope", "none")
+TURNED = ("rope", "learned_rope")
+INNER = ("none", "mlp", "both")
 RELATIVE = ("none", "shared", "layer")
 
 
@@ -58,24 +59,31 @@ class ViT(nn.Module):
       mlp_ratio: width of the hidden layer over `width`; of a gated one, of either half.
       positions: "sincos", fixed in float32, rows first; "tuned", learned from there (fine-tuning,
         MAE); "learned" from noise; "rope", queries and keys of patches turned by where they are, in
-        every block (DINOv3, https://arxiv.org/abs/2508.10104, §3.2); or "none".
-      rope_base: of the periods of "rope".
+        every block; "learned_rope", both; or "none".
+      rope: its form, "dinov3", "eva02" or "capi", which gives registers places, see `nn.rotary`.
+      rope_base: of its periods: 100 of DINOv3, 10000 of the others.
       relative_bias: BEiT's relative position bias, one "shared" table for all blocks, one per
         "layer", or "none".
       class_token: prepend a learned token, returned as the pooled feature.
-      registers: learned tokens behind it, without positions, which are not returned (Darcet et al.
-        2024, https://arxiv.org/abs/2309.16588); beside them positions are resampled smoothly, as
-        DINOv2's are.
-      final_norm: layer norm behind the last block.
+      registers: learned tokens behind it, not returned, without positions (Darcet et al. 2024,
+        https://arxiv.org/abs/2309.16588), which beside them are resampled smoothly, as DINOv2's.
+      final_norm: norm behind the last block.
       normalization: of the channels that the weights expect, "imagenet", "clip", "inception" for
         [-1, 1], or (mean, std); the images given are always normalised as ImageNet's.
       hide: what becomes of hidden patches: "drop" removes them before the first block (MAE),
         "mask" puts a learned token in their places (BEiT, SimMIM).
       qkv_bias: bias of the fused query, key and value projection; "qv" = none on the keys (BEiT).
       patch_bias: bias of the patch embedding (CLIP has none).
+      patch_norm: a norm behind it, in front of the positions (AIMv2).
       frozen_patch: the patch embedding stays as it was drawn (MoCo v3, SiameseIM).
-      pre_norm: a layer norm in front of the first block (CLIP).
-      eps: of the layer norms.
+      pre_norm: a norm in front of the first block (CLIP).
+      norm: all of them, "layer" or "rms", without means and biases (AIMv2, CAPI).
+      eps: of the norms.
+      qk_norm: norms of the queries and keys of each head, with scales that all share, "layer" or
+        "rms", or "none" (Dehghani et al. 2023, §2, https://arxiv.org/abs/2302.05442).
+      inner_norm: a norm of what the last layer reads of the "mlp", of "both" branches, or "none"
+        (EVA-02).
+      block_bias: biases of the layers of a block other than `qkv_bias` (AIMv2, CAPI have none).
       activation: of the MLPs, "gelu" (exact), "quick_gelu" (CLIP), "gelu_tanh", "relu" or "silu".
       gated: whether the MLPs are gated, φ(a) · b; with activation="silu" they are SwiGLU (Shazeer
         2020, https://arxiv.org/abs/2002.05202; DINOv2's ViT-g has mlp_ratio 8/3).
@@ -98,6 +106,7 @@ class ViT(nn.Module):
     image: Pixels | tuple[Pixels, Pixels] = 224
     mlp_ratio: Ratio = 4.0
     positions: Annotated[str, OneOf(*POSITIONS)] = "sincos"
+    rope: Annotated[str, OneOf(*rotary.KINDS)] = "dinov3"
     rope_base: Positive = 100.0
     relative_bias: Annotated[str, OneOf(*RELATIVE)] = "none"
     class_token: bool = True
@@ -107,9 +116,14 @@ class ViT(nn.Module):
     hide: Annotated[str, OneOf("drop", "mask")] = "drop"
     qkv_bias: QkvBias = True
     patch_bias: bool = True
+    patch_norm: bool = False
     frozen_patch: bool = False
     pre_norm: bool = False
+    norm: Annotated[str, OneOf(*TOKEN_NORMS)] = "layer"
     eps: Epsilon = 1e-6
+    qk_norm: Annotated[str, OneOf("none", *TOKEN_NORMS)] = "none"
+    inner_norm: Annotated[str, OneOf(*INNER)] = "none"
+    block_bias: bool = True
     activation: Activation = "gelu"
     gated: bool = False
     layer_scale: Gain | None = None
@@ -135,6 +149,11 @@ class ViT(nn.Module):
         return self.size[0] // self.patch, self.size[1] // self.patch
 
     @property
+    def turned(self) -> tuple[str, float] | None:
+        """Form and base of the rotary positions; None without."""
+        return (self.rope, self.rope_base) if self.positions in TURNED else None
+
+    @property
     def features(self) -> int:
         """Width of the codes."""
         return self.width
@@ -157,21 +176,20 @@ class ViT(nn.Module):
             raise ConfigError(f"image {height}x{width} is not divisible by patch {self.patch}")
         if self.width % 4 and self.positions in ("sincos", "tuned"):
             raise ConfigError(f"width {self.width} is not divisible by 4, as sincos positions need")
-        if self.positions == "rope" and self.width // self.heads % 4:
+        if self.turned and self.width // self.heads % 4:
             raise ConfigError(
                 f"heads are {self.width // self.heads} wide, which is not divisible by 4, as "
-                "positions 'rope' need"
+                f"positions '{self.positions}' need"
+            )
+        if self.turned and self.rope == "capi" and self.registers % 4:
+            raise ConfigError(
+                f"registers is {self.registers}, and rope='capi' has as many along each of 4 sides"
             )
         if self.registers and self.relative_bias != "none":
             raise ConfigError(
                 f"registers have no place: registers is {self.registers}, so relative_bias has to "
                 f"be 'none', not '{self.relative_bias}'"
             )
-        check_choice("the encoder", "positions", self.positions, POSITIONS)
-        check_choice("the encoder", "relative_bias", self.relative_bias, RELATIVE)
-        check_choice("the encoder", "activation", self.activation, ACTIVATIONS)
-        check_choice("the encoder", "hide", self.hide, ("drop", "mask"))
-        check_choice("the encoder", "weight_init", self.weight_init, INITS)
         normalize.statistics(self.normalization)
         check_blocks(
             "the encoder",
@@ -218,11 +236,11 @@ class ViT(nn.Module):
         tokens, index, positions = self._tokens(images, visible, keep, grid)
         x = self._with_class(tokens, positions)
         if self.pre_norm:
-            x = LayerNorm(self.eps, name="norm_pre")(x)
+            x = self._norm()(name="norm_pre")(x)
         kept = dict(keep_layers=layers, keep_attention=attention)
         x, (outputs, weights) = self._blocks(x, index, grid, train, **kept)
         if self.final_norm:
-            x = LayerNorm(self.eps, name="norm")(x)
+            x = self._norm()(name="norm")(x)
         first, pooled = int(self.class_token) + self.registers, None
         if layers is True:
             pooled = outputs[:, :, 0] if self.class_token else None
@@ -268,12 +286,12 @@ class ViT(nn.Module):
 
     def _embedding(self):
         """The linear map of patches (B, n, p·p·3) -> (B, n, D) float32."""
-        dtype = jnp.dtype(self.dtype)
-        init = INITS[self.weight_init].qkv
+        dtype, init = jnp.dtype(self.dtype), INITS[self.weight_init].qkv
         linear = Linear(self.width, self.patch_bias, init, dtype, name="patch_embed")
+        norm = self._norm()(name="patch_norm") if self.patch_norm else lambda y: y
 
         def embed(patches):
-            y = linear(patches).astype(jnp.float32)
+            y = norm(linear(patches).astype(jnp.float32))
             return jax.lax.stop_gradient(y) if self.frozen_patch else y
 
         return embed
@@ -311,13 +329,15 @@ class ViT(nn.Module):
         return jnp.concatenate([first, table])
 
     def _rotation(self, index, grid):
-        """By which queries and keys are turned, those of class token and registers not at all."""
-        if self.positions != "rope":
-            return None
-        angles = rotary.axial(grid, self.width // self.heads, base=self.rope_base)
-        kept = angles[None] if index is None else jnp.take(angles, index, axis=0, mode="clip")
-        before = int(self.class_token) + self.registers
-        return rotary.rotation(jnp.pad(kept, ((0, 0), (before, 0), (0, 0))))
+        """By which queries and keys are turned."""
+        first = dict(class_token=self.class_token, registers=self.registers)
+        how = first | dict(dim=self.width // self.heads, base=self.rope_base)
+        return rotary.of_tokens(self.rope, grid, index, **how) if self.turned else None
+
+    def _norm(self, kind=None):
+        """What makes a norm of this encoder, or of another kind; None of "none"."""
+        kind = kind or self.norm
+        return None if kind == "none" else functools.partial(TOKEN_NORMS[kind], eps=self.eps)
 
     def _learned(self, name, rows=1):
         init = INITS["beit"].qkv if self.weight_init == "beit" else nn.initializers.normal(0.02)
@@ -348,7 +368,11 @@ class ViT(nn.Module):
             relative=relative if layer else None,
             layer_scale=self.layer_scale,
             kernel_init=INITS[self.weight_init],
-            norm=functools.partial(LayerNorm, eps=self.eps),
+            norm=self._norm(),
+            qk_norm=self._norm(self.qk_norm),
+            attention_norm=self._norm() if self.inner_norm == "both" else None,
+            mlp_norm=None if self.inner_norm == "none" else self._norm(),
+            layer_bias=self.block_bias,
             activation=ACTIVATIONS[self.activation],
             gated=self.gated,
             dtype=jnp.dtype(self.dtype),

@@ -14,12 +14,14 @@ import numpy as np
 
 from m3i_jax import encoders, normalize
 from m3i_jax.build import ConfigError
+from m3i_jax.encoders.vit import TURNED
 from m3i_jax.interop import (
     beside_images,
     beside_open_clip,
     beside_timm,
     beside_transformers,
     files,
+    rotary,
 )
 from m3i_jax.interop.statement import Fact, Stated, share
 from m3i_jax.interop.vit import MOCO_V3
@@ -28,7 +30,7 @@ from m3i_jax.types import Grid
 # Of an encoder, what no shape of its parameters shows, or not for certain.
 SILENT = (
     "heads", "groups", "activation", "eps", "normalization", "shift", "offset_scale", "norm",
-    "rope_base",
+    "rope", "rope_base",
 )  # fmt: skip
 # Without these nobody can compute the same; the other silent ones are rare.
 NEEDED = ("heads", "activation", "eps", "normalization")
@@ -39,8 +41,10 @@ SIZES = ("width", "depth", "depths", "patch", "stride", "mlp_ratio", "block")
 def by_names(prefix: str, params: Mapping[str, Any]) -> Stated:
     """What the names of the weights themselves let guess: MoCo v3's ViT-S has 12 heads, not 6.
 
-    A gated MLP is SwiGLU, of SiLU.
+    A gated MLP is SwiGLU, of SiLU; waves of rotary positions say how wide a head is.
     """
+    if heads := rotary.heads(params):
+        return Stated(image={"heads": Fact(heads, "the frequencies of its rotary positions")})
     if "encoders/image/blocks/mlp/w12/kernel" in params:
         return Stated(image={"activation": Fact("silu", "the weights, whose MLPs are SwiGLU")})
     token = params.get("encoders/image/cls_token")
@@ -204,9 +208,10 @@ def _has(module: Any, field: str) -> bool:
 def _ours(module, field):
     """The encoder's value of a field that counts, None where it has none or it shows anyway."""
     if field == "positions":
-        # A learned table is a parameter, and seen; between a fixed one and none nothing tells.
         kind = getattr(module, field, None)
-        return {"learned": None, "tuned": "sincos"}.get(kind, kind)
+        return {"tuned": "sincos"}.get(kind, kind)
+    if field in ("rope", "rope_base") and getattr(module, "turned", None) is None:
+        return None
     return getattr(module, field, None) if field in SILENT else None
 
 
@@ -215,7 +220,9 @@ def _same(field, ours, theirs) -> bool:
         ours, theirs = (np.asarray(normalize.statistics(x)) for x in (ours, theirs))
         return np.allclose(ours, theirs, rtol=0, atol=1e-6)
     if field == "positions":
-        return theirs in ("learned", "tuned", ours)
+        # A learned table is a parameter, and seen; between a fixed one and none nothing tells.
+        seen = ours in ("learned", "learned_rope") or theirs in ("learned", "tuned", ours)
+        return seen and (ours in TURNED) == (theirs in TURNED)
     if isinstance(ours, float):
         return isinstance(theirs, int | float) and math.isclose(ours, theirs, rel_tol=1e-6)
     return _plain(ours) == _plain(theirs)
@@ -250,18 +257,30 @@ def shown(params: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     biased = {"blocks/attn/qkv/bias": True, "blocks/attn/q_bias": "qv"}
     relative = {"relative_position/table": "shared", "blocks/attn/relative_position/table": "layer"}
+    inner = {"blocks/attn/norm/scale": "both", "blocks/mlp/norm/scale": "mlp"}
     registers = params["reg_token"].shape[1] if "reg_token" in params else 0
     return {
         "class_token": "cls_token" in params,
         "registers": registers,
         "gated": "blocks/mlp/w12/kernel" in params,
         "patch_bias": "patch_embed/bias" in params,
+        "patch_norm": "patch_norm/scale" in params,
+        "norm": "layer" if "blocks/norm1/bias" in params else "rms",
+        "qk_norm": _kind_of_norm("blocks/attn/q_norm", params),
+        "inner_norm": next((kind for path, kind in inner.items() if path in params), "none"),
+        "block_bias": "blocks/attn/proj/bias" in params,
         "pre_norm": "norm_pre/scale" in params,
         "final_norm": "norm/scale" in params,
         "layer_scale": 1.0 if "blocks/ls1/gamma" in params else None,
         "qkv_bias": next((kind for path, kind in biased.items() if path in params), False),
         "relative_bias": next((kind for path, kind in relative.items() if path in params), "none"),
     }
+
+
+def _kind_of_norm(path: str, params: Mapping[str, Any]) -> str:
+    if f"{path}/scale" not in params:
+        return "none"
+    return "layer" if f"{path}/bias" in params else "rms"
 
 
 def sizes(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,22 @@ _TANH = re.compile(
 _SWIN = re.compile(
     r"swinv2_(tiny|small|base|large)_window(\d{1,4})(?:to(\d{1,4}))?_\d{1,4}(?:to\d{1,4})?"
 )
+# Their norms, activation and positions are those of the name, their heads those of the size.
+_FURTHER = {
+    re.compile(r"eva02_(tiny|small|base|large)_patch(\d{1,4})(?:_clip)?_\d{1,4}"): dict(
+        eps=EPS, activation="silu", positions="learned_rope", rope="eva02", rope_base=10000.0
+    ),
+    re.compile(r"vit_(small|base|large)_patch(\d{1,4})_dinov3(?:_qkvb)?"): dict(
+        eps=1e-5, activation="gelu", positions="rope", rope="dinov3", rope_base=100.0
+    ),
+    re.compile(r"vit_(small|huge)_plus_patch(\d{1,4})_dinov3(?:_qkvb)?"): dict(
+        eps=1e-5, activation="silu", positions="rope", rope="dinov3", rope_base=100.0
+    ),
+    re.compile(r"aimv2_(large|huge|1b|3b)_patch(\d{1,4})_\d{1,4}"): dict(
+        eps=1e-5, activation="silu", norm="rms"
+    ),
+}
+_FURTHER_HEADS = {"dinov3": {"huge": 20}, "aimv2": {"large": 8, "huge": 12, "1b": 16, "3b": 24}}
 _RESNET = re.compile(r"resnet(18|34|50|101|152)")
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3),
           152: (3, 8, 36, 3)}  # fmt: skip
@@ -71,6 +87,8 @@ _FIELDS = {
     "depth": ("depth", count),
     "mlp_ratio": ("mlp_ratio", number),
     "reg_tokens": ("registers", whole),
+    "num_reg_tokens": ("registers", whole),
+    "rope_temperature": ("rope_base", number),
 }
 _SWIN_FIELDS = {
     "num_heads": ("heads", counts),
@@ -89,7 +107,8 @@ _HARMLESS = frozenset(
     "head_init_scale dynamic_img_size dynamic_img_pad strict_img_size pool_include_prefix "
     "class_token pre_norm final_norm init_values qkv_bias no_embed_class zero_init_last "
     "use_abs_pos_emb use_rel_pos_bias use_shared_rel_pos_bias channels "
-    "pretrained_window_size".split()
+    "pretrained_window_size qk_norm swiglu_mlp swiglu_align_to scale_mlp scale_attn_inner "
+    "qkv_fused".split()
 )
 _ONLY = {"norm_layer": ("layernorm",), "pos_embed": ("learn", "none", ""), "proj_bias": (True,)}
 
@@ -169,6 +188,8 @@ def architecture(name: str, arguments: Mapping[str, Any], *, key: str = "archite
             )
     if match := _VIT.fullmatch(name):
         facts, fields, encoder = _vit(name, match, where), _FIELDS, "vit_b16"
+    elif facts := _further(name, where):
+        fields, encoder = _FIELDS, "vit_b16"
     elif match := _SWIN.fullmatch(name):
         facts = _swin(match[1], int(match[2]), int(match[3] or 0), where)
         fields, encoder = _SWIN_FIELDS, f"swin_v2_{match[1][0]}"
@@ -206,7 +227,7 @@ def architecture(name: str, arguments: Mapping[str, Any], *, key: str = "archite
 def _check_registers(facts: Mapping[str, Fact], apart: bool) -> None:
     """Refuses registers that have positions; `apart`: the table is one of patches alone."""
     count, table = facts.get("registers"), facts.get("positions")
-    if count and count.value and not apart and not (table and table.value == "none"):
+    if count and count.value and not apart and not (table and table.value in ("none", "rope")):
         raise ConfigError(
             f"{count.where} is {count.value} without no_embed_class=True: those registers have "
             "positions, and ours have none"
@@ -230,6 +251,17 @@ def _vit(name: str, match: re.Match, where: str) -> dict[str, Fact]:
     if match["depth"]:
         facts["depth"] = count(int(match["depth"]), f"{where}'s depth")
     return {field: Fact(x, where) for field, x in facts.items()}
+
+
+def _further(name: str, where: str) -> dict[str, Fact]:
+    """Of an EVA-02, a DINOv3 or an AIMv2; {} of another name."""
+    for pattern, fields in _FURTHER.items():
+        if match := pattern.fullmatch(name):
+            kind = next((kind for kind in _FURTHER_HEADS if kind in name), "")
+            heads = (HEADS | _FURTHER_HEADS.get(kind, {}))[match[1]]
+            patch = count(int(match[2]), f"{where}'s patch")
+            return {f: Fact(x, where) for f, x in (fields | dict(heads=heads, patch=patch)).items()}
+    return {}
 
 
 def _resnet(layers: int, where: str) -> dict[str, Fact]:

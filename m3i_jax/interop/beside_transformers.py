@@ -1,5 +1,6 @@
 """What transformers' config.json says of our encoders."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -92,6 +93,11 @@ CLASSES = {
     "CLIPVision": "clip_vision_model",
     "Siglip": "siglip",
     "SiglipVision": "siglip_vision_model",
+    "Siglip2": "siglip2",
+    "Siglip2Vision": "siglip2_vision_model",
+    "MetaClip2": "metaclip_2",
+    "MetaClip2Vision": "metaclip_2_vision_model",
+    "Aimv2Vision": "aimv2_vision_model",
     "Swinv2": "swinv2",
     "ResNet": "resnet",
     "FlavaImageCodebook": "flava_image_codebook",
@@ -130,7 +136,7 @@ def _stated(family: Family, said: Mapping[str, Any], where: str) -> Stated:
     channels_key = "input_channels" if family.encoder == "dalle_encoder" else "num_channels"
     seen = image_channels(said.get(channels_key, 3), where + channels_key)
     hidden = _mlp_ratio(family, said, where)
-    known = {*family.fields, *family.only, channels_key, *(_HIDDEN if hidden else ())}
+    known = {*family.fields, *family.only, channels_key, family.grid, *(_HIDDEN if hidden else ())}
     _check_keys(said, known, where, family.harmless)
     facts = _facts(family.fields, said, where)
     facts |= {field: Fact(x, where + "model_type") for field, x in family.fixed.items()}
@@ -139,10 +145,28 @@ def _stated(family: Family, said: Mapping[str, Any], where: str) -> Stated:
         width, key = facts["width"].value, where + "use_swiglu_ffn"
         ratio = swiglu_width(int(width * said.get("mlp_ratio", 4))) / width
         facts |= {"activation": Fact("silu", key), "mlp_ratio": Fact(ratio, key)}
-    grid = None
+    grid, notes = None, ()
+    if family.grid:
+        (cells, key), patch = _square(said, family.grid, where), facts["patch"].value
+        facts["image"], notes = Fact((cells * patch, cells * patch), key), (_NAFLEX,)
     if "image" in facts and "patch" in facts:
         grid = tuple(n // facts["patch"].value for n in facts["image"].value)
-    return Stated(family.encoder, facts, grid=grid, channels=Fact(seen, where + channels_key))
+    seen = Fact(seen, where + channels_key)
+    return Stated(family.encoder, facts, grid=grid, channels=seen, notes=notes)
+
+
+_NAFLEX = (
+    "SigLIP 2's NaFlex form: the same as theirs of images with as many rows and columns of patches "
+    "as it has positions; for others theirs are resampled in another way"
+)
+
+
+def _square(said: Mapping[str, Any], key: str, where: str) -> Fact:
+    """How many cells a side has of the square that so many positions make."""
+    number = count(said.get(key, 256), where + key)
+    if math.isqrt(number) ** 2 != number:
+        raise ConfigError(f"{where}{key} is {number}, and positions of ours are those of squares")
+    return Fact(math.isqrt(number), where + key)
 
 
 def swiglu_width(hidden: int) -> int:

@@ -12,6 +12,7 @@ from m3i_jax import normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.interop import describe_transformers
 from m3i_jax.interop.describe_needs import (
+    PLAIN,
     TABLE,
     check_windows,
     needs,
@@ -114,6 +115,8 @@ def _timm_vit(module: Any) -> Described:
         qkv_bias=(True, False),
         relative_bias="none",
         patch_bias=not module.pre_norm,
+        qk_norm=("none", "layer"),
+        **PLAIN,
     )
     return _timm(
         _TIMM_SWIGLU if module.gated else _TIMM_EPS[module.eps],
@@ -128,6 +131,7 @@ def _timm_vit(module: Any) -> Described:
         pre_norm=module.pre_norm,
         final_norm=module.final_norm,
         fc_norm=False,
+        **(dict(qk_norm=True) if module.qk_norm != "none" else {}),
         # Their table has then a row for each patch alone, see `exporting`.
         **(dict(reg_tokens=module.registers, no_embed_class=True) if module.registers else {}),
     )
@@ -145,6 +149,7 @@ def _timm_beit(module: Any) -> Described:
         patch_bias=True,
         final_norm=True,
         pre_norm=False,
+        **PLAIN,
     )
     return _timm(
         "beit_base_patch16_224",
@@ -157,6 +162,66 @@ def _timm_beit(module: Any) -> Described:
         use_rel_pos_bias=module.relative_bias == "layer",
         use_shared_rel_pos_bias=module.relative_bias == "shared",
     )
+
+
+def _timm_dinov3(module: Any) -> Described:
+    needs(module, "timm's DINOv3", **_TURNED, eps=1e-5, rope="dinov3", inner_norm="none")
+    needs(module, "timm's DINOv3", positions="rope", activation="silu" if module.gated else "gelu")
+    return _timm(
+        "vit_small_patch16_dinov3",
+        module,
+        **_timm_turned(module),
+        num_reg_tokens=module.registers,
+        init_values=module.layer_scale,
+        rope_temperature=module.rope_base,
+    )
+
+
+def _timm_eva02(module: Any) -> Described:
+    needs(module, "timm's EVA-02", **_TURNED, eps=1e-6, rope="eva02", registers=0)
+    needs(module, "timm's EVA-02", positions="learned_rope", activation="silu", gated=True)
+    return _timm(
+        "eva02_tiny_patch14_224",
+        module,
+        **_timm_turned(module),
+        init_values=module.layer_scale,
+        scale_mlp=module.inner_norm != "none",
+        scale_attn_inner=module.inner_norm == "both",
+        rope_temperature=module.rope_base,
+    )
+
+
+_TURNED = dict(
+    qkv_bias=("qv", False),
+    relative_bias="none",
+    class_token=True,
+    final_norm=True,
+    pre_norm=False,
+    patch_bias=True,
+    qk_norm=("none", "layer"),
+    **PLAIN,
+)
+
+
+def _timm_turned(module: Any) -> Described:
+    """Arguments of timm's Eva, whose mlp_ratio is that of either half."""
+    return _timm_sizes(module) | {
+        "mlp_ratio": ratio_rounded_down(module) / (2 if module.gated else 1),
+        "qkv_bias": module.qkv_bias == "qv",
+        "qk_norm": module.qk_norm != "none",
+        "swiglu_mlp": module.gated,
+        "swiglu_align_to": 1 if module.gated else 0,  # which makes gate and value layers apart
+        "global_pool": "token",
+        "dynamic_img_size": False,
+    }
+
+
+def _timm_aimv2(module: Any) -> Described:
+    wanted = dict(patch_norm=True, norm="rms", block_bias=False, qkv_bias=False, gated=True)
+    wanted |= dict(class_token=False, final_norm=True, pre_norm=False, relative_bias="none")
+    needs(module, "timm's AIMv2", **wanted, eps=1e-5, activation="silu", positions=TABLE)
+    sizes = _timm_sizes(module) | {"mlp_ratio": ratio_rounded_down(module) / 2}
+    return _timm("aimv2_large_patch14_224", module, **sizes)
 
 
 def _timm_sizes(module: Any) -> Described:
@@ -198,12 +263,16 @@ def _timm_resnet(module: Any) -> Described:
 DESCRIPTIONS: Mapping[str, Callable[[Any], Described]] = {
     "timm": _timm_vit,
     "beit": _timm_beit,
+    "dinov3_timm": _timm_dinov3,
+    "eva02_timm": _timm_eva02,
+    "aimv2_timm": _timm_aimv2,
     "huggingface": describe_transformers.vit,
     "dinov3_huggingface": describe_transformers.dinov3,
     "dinov3_gated_huggingface": describe_transformers.dinov3,
     "dinov2_huggingface": describe_transformers.dinov2,
     "beit_huggingface": describe_transformers.beit,
     "clip_image_huggingface": describe_transformers.clip,
+    "aimv2_huggingface": describe_transformers.aimv2,
     "swin_v2_timm": _timm_swin,
     "swin_v2_huggingface": describe_transformers.swin,
     "resnet": _timm_resnet,

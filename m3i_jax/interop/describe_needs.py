@@ -7,6 +7,10 @@ from m3i_jax.build import ConfigError
 TABLE = ("learned", "sincos", "tuned")  # positions that others keep as a table
 
 
+# Of blocks whose norms are layer norms and whose layers have biases, as those of most are.
+PLAIN = dict(norm="layer", block_bias=True)
+
+
 def needs(module: Any, what: str, **wanted: Any) -> None:
     """Refuses an encoder that has other fields than `wanted`; a tuple lists alternatives."""
     for name, value in wanted.items():

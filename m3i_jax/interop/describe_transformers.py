@@ -5,6 +5,7 @@ from typing import Any
 from m3i_jax.build import ConfigError
 from m3i_jax.interop.beside_transformers import dinov2_ratio
 from m3i_jax.interop.describe_needs import (
+    PLAIN,
     TABLE,
     check_windows,
     needs,
@@ -71,7 +72,12 @@ def vit(module: Any) -> Described:
 
 
 _WHOLE = dict(
-    class_token=True, final_norm=True, patch_bias=True, pre_norm=False, relative_bias="none"
+    class_token=True,
+    final_norm=True,
+    patch_bias=True,
+    pre_norm=False,
+    relative_bias="none",
+    **PLAIN,
 )
 
 
@@ -95,7 +101,7 @@ def dinov2(module: Any) -> Described:
 
 def dinov3(module: Any) -> Described:
     """A DINOv3: rotary positions, biases on queries and values."""
-    fixed = _WHOLE | dict(positions="rope", qkv_bias="qv")
+    fixed = _WHOLE | dict(positions="rope", rope="dinov3", qkv_bias="qv")
     needs(module, "transformers' 'dinov3_vit'", **fixed)
     return _transformers(
         "dinov3_vit",
@@ -119,6 +125,7 @@ def beit(module: Any) -> Described:
         qkv_bias="qv",
         patch_bias=True,
         pre_norm=False,
+        **PLAIN,
     )
     return _transformers(
         "beit",
@@ -150,6 +157,29 @@ def clip(module: Any) -> Described:
         "CLIPVisionModel",
         **_sizes(module),
         intermediate_size=_hidden(module),
+    )
+
+
+def aimv2(module: Any) -> Described:
+    """The images' half of an AIMv2."""
+    needs(
+        module,
+        "transformers' 'aimv2_vision_model'",
+        **_WHOLE
+        | dict(class_token=False, norm="rms", block_bias=False, patch_norm=True, gated=True),
+        qkv_bias=False,
+        positions=TABLE,
+    )
+    if module.size[0] != module.size[1]:
+        raise ConfigError(f"transformers' 'aimv2_vision_model' sees squares, not {module.size}")
+    sizes = _sizes(module)
+    return _transformers(
+        "aimv2_vision_model",
+        "Aimv2VisionModel",
+        **{key: x for key, x in sizes.items() if key != "layer_norm_eps"},
+        rms_norm_eps=module.eps,
+        intermediate_size=_hidden(module),
+        use_head=False,
     )
 
 

@@ -13,12 +13,31 @@ import numpy as np
 
 from m3i_jax import encoders, ordinary, trees
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.encoders.vit import fixed_positions
-from m3i_jax.interop import clip, convolutional, describe, files, huggingface, layouts, swin, vit
+from m3i_jax.encoders.vit import TURNED, fixed_positions
+from m3i_jax.interop import (
+    aimv2,
+    clip,
+    convolutional,
+    describe,
+    files,
+    huggingface,
+    layouts,
+    rotary,
+    swin,
+    vit,
+)
 from m3i_jax.interop.rename import Layout, to_theirs
 
 FORMATS: dict[str, tuple[Layout, ...]] = {
-    "timm": (vit.TIMM, vit.BEIT, swin.TIMM, convolutional.RESNET),
+    "timm": (
+        vit.TIMM,
+        vit.BEIT,
+        rotary.DINOV3_TIMM,
+        rotary.EVA02_TIMM,
+        aimv2.TIMM,
+        swin.TIMM,
+        convolutional.RESNET,
+    ),
     "huggingface": (
         huggingface.VIT,
         huggingface.DINOV2,
@@ -26,6 +45,7 @@ FORMATS: dict[str, tuple[Layout, ...]] = {
         huggingface.DINOV3_GATED,
         huggingface.BEIT,
         clip.HUGGING_FACE_IMAGE,
+        aimv2.HUGGING_FACE,
         swin.HUGGING_FACE,
         convolutional.RESNET_HUGGING_FACE,
     ),
@@ -103,10 +123,16 @@ def save(
 
 
 def _suited(candidates: tuple[Layout, ...], module: Any) -> tuple[Layout, ...]:
-    """Those whose encoders turn queries as this one does, as no name of a parameter shows it."""
-    rope = lambda x: x == "rope"  # noqa: E731
-    own = rope(getattr(module, "positions", ""))
-    return tuple(x for x in candidates if rope(x.encoder.get("positions")) == own) or candidates
+    """Those whose encoders turn queries, and normalise, as this one does: no name shows it."""
+    own = getattr(module, "turned", None), getattr(module, "norm", "layer")
+
+    def usual(layout):
+        fields = layout.encoder
+        turned = fields.get("rope", "dinov3") if fields.get("positions") in TURNED else None
+        return turned, fields.get("norm", "layer")
+
+    wanted = own[0] and own[0][0], own[1]
+    return tuple(x for x in candidates if usual(x) == wanted) or candidates
 
 
 def _told(flat: Mapping[str, Any], layout: Layout, module: Any) -> Mapping[str, Any]:
@@ -137,6 +163,8 @@ def _identities(layout: Layout, module: Any) -> dict[str, np.ndarray]:
     ones, zeros = np.ones(module.features, np.float32), np.zeros(module.features, np.float32)
     if layout is huggingface.VIT:
         return {"pooler.dense.weight": np.diag(ones), "pooler.dense.bias": zeros}
+    if layout in (rotary.DINOV3, rotary.CAPI):
+        return rotary.beside(layout, module)
     if layout is huggingface.BEIT and not module.final_norm:
         return {"pooler.layernorm.weight": ones, "pooler.layernorm.bias": zeros}
     if layout in (huggingface.DINOV3, huggingface.DINOV3_GATED):

@@ -27,6 +27,7 @@ class Family(NamedTuple):
     fixed: fields of ours that every such model has.
     only: their key -> the one value that we can be, also their default.
     harmless: further keys, of training, of heads, or seen in shapes.
+    grid: key of the number of its positions, of images for which no size is said.
     """
 
     encoder: str
@@ -34,6 +35,7 @@ class Family(NamedTuple):
     fixed: Mapping[str, Any] = {}
     only: Mapping[str, Any] = {}
     harmless: frozenset[str] = frozenset()
+    grid: str = ""
 
 
 def _layer_scale(value: Any, where: str) -> float | None:
@@ -108,6 +110,30 @@ _SIGLIP_VISION = Family(
     _LEARNED | {"class_token": False},
     harmless=TRAINING | {"vision_use_head"},
 )
+_NAFLEX_VISION = Family(
+    "vit_b16",
+    {key: x for key, x in _SIGLIP_VISION.fields.items() if key != "image_size"},
+    _SIGLIP_VISION.fixed,
+    harmless=_SIGLIP_VISION.harmless,
+    grid="num_patches",
+)
+_AIMV2_VISION = Family(
+    "vit_b16",
+    {
+        "hidden_size": ("width", count, 1024),
+        "num_hidden_layers": ("depth", count, 24),
+        "num_attention_heads": ("heads", count, 8),
+        "hidden_act": ("activation", activation, "silu"),
+        "rms_norm_eps": ("eps", number, 1e-5),
+        "image_size": ("image", sides, 224),
+        "patch_size": ("patch", side, 14),
+        "qkv_bias": ("qkv_bias", truth, False),
+    },
+    _LEARNED | dict(class_token=False, norm="rms", patch_norm=True, gated=True),
+    # Its positions at native resolution are computed, columns first.
+    {"is_native": False, "mlp_bias": False},
+    TRAINING | {"use_head", "intermediate_size"},
+)
 _CLIP_TEXT = {
     "num_attention_heads": ("heads", count, 8),
     "hidden_act": ("activation", activation, "quick_gelu"),
@@ -177,6 +203,9 @@ FAMILIES: dict[str, Family] = {
     "data2vec-vision": BEIT,
     "clip_vision_model": _CLIP_VISION,
     "siglip_vision_model": _SIGLIP_VISION,
+    "siglip2_vision_model": _NAFLEX_VISION,
+    "metaclip_2_vision_model": _CLIP_VISION,
+    "aimv2_vision_model": _AIMV2_VISION,
     "swinv2": Family(
         "swin_v2_t",
         {
@@ -220,4 +249,9 @@ FAMILIES: dict[str, Family] = {
     ),
 }
 # Model types of images and texts: the images' family, and the fields of the text tower.
-PAIRS = {"clip": (_CLIP_VISION, _CLIP_TEXT), "siglip": (_SIGLIP_VISION, _SIGLIP_TEXT)}
+PAIRS = {
+    "clip": (_CLIP_VISION, _CLIP_TEXT),
+    "metaclip_2": (_CLIP_VISION, _CLIP_TEXT),
+    "siglip": (_SIGLIP_VISION, _SIGLIP_TEXT),
+    "siglip2": (_NAFLEX_VISION, _SIGLIP_TEXT),
+}

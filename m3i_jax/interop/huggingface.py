@@ -6,14 +6,13 @@ torch saved and exported graphs have them.
 """
 
 from m3i_jax.interop.parts import (
-    PAIR,
-    PAIR_BIAS,
     PATCHES,
     PIXELS,
     TOKEN_ROW,
     leaf,
     linear,
     norm,
+    pair,
     separate,
     separate_qv,
 )
@@ -134,8 +133,7 @@ _DINOV3_BLOCK = (
 # A plain MLP has the names of a gated one's value and of what is behind it, so each has a table.
 _DINOV3_PLAIN = (*linear("mlp/fc1", "mlp.up_proj"), *linear("mlp/fc2", "mlp.down_proj"))
 _DINOV3_GATED = (
-    Rule("mlp/w12/kernel", ("mlp.gate_proj.weight", "mlp.up_proj.weight"), PAIR),
-    Rule("mlp/w12/bias", ("mlp.gate_proj.bias", "mlp.up_proj.bias"), PAIR_BIAS),
+    *pair("mlp/w12", "mlp.gate_proj", "mlp.up_proj"),
     *linear("mlp/w3", "mlp.down_proj"),
 )
 

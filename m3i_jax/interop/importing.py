@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from m3i_jax.build import ConfigError
-from m3i_jax.interop import adapt, beside, files, layouts, onnx_file, vit
+from m3i_jax.interop import adapt, beside, files, layouts, onnx_file
 from m3i_jax.interop.rename import Layout, listed, to_ours
 from m3i_jax.interop.statement import Fact, Stated
 from m3i_jax.types import Grid
@@ -124,8 +124,11 @@ def renamed(state: Mapping[str, np.ndarray], *, layout: str = layouts.AUTO, what
             _check_numbers(state[key], f"{what} has '{key}'")
     # DINOv3 without registers has a row of none.
     there = {path: x for path, x in to_ours(state, places).items() if x.size}
-    params = vit.told_apart(there)
-    return Imported(what, of_layout, params, places.dropped, beside.by_names(places.prefix, params))
+    if layout == layouts.AUTO and (meant := of_layout.meant(there)):
+        return renamed(state, layout=meant, what=what)
+    params = dict(of_layout.ours(there))
+    stated = beside.by_names(places.prefix, there | params)
+    return Imported(what, of_layout, params, places.dropped, stated)
 
 
 def _check_numbers(leaf: np.ndarray, what: str) -> None:

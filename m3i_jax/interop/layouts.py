@@ -3,7 +3,18 @@
 from collections.abc import Iterable
 
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.interop import clip, convolutional, dalle, huggingface, internimage, siglip, swin, vit
+from m3i_jax.interop import (
+    aimv2,
+    clip,
+    convolutional,
+    dalle,
+    huggingface,
+    internimage,
+    rotary,
+    siglip,
+    swin,
+    vit,
+)
 from m3i_jax.interop.rename import Layout, Rule, Sorted, listed, sort
 
 # Our own names, slash-joined: nothing is renamed, and nothing is lost.
@@ -15,6 +26,8 @@ OWN = Layout(
 LAYOUTS: tuple[Layout, ...] = (
     OWN,
     *vit.LAYOUTS,
+    *rotary.LAYOUTS,
+    *aimv2.LAYOUTS,
     *clip.LAYOUTS,
     *siglip.LAYOUTS,
     *huggingface.LAYOUTS,

@@ -87,6 +87,11 @@ def norm(ours: str, theirs: str) -> tuple[Rule, ...]:
     )
 
 
+def scale(ours: str, theirs: str) -> tuple[Rule, ...]:
+    """A norm without a bias."""
+    return leaf(f"{ours}/scale", f"{theirs}.weight")
+
+
 def batch_norm(ours: str, theirs: str) -> tuple[Rule, ...]:
     """A batch norm with its running statistics."""
     return (
@@ -101,6 +106,14 @@ def separate(ours: str, q: str, k: str, v: str) -> tuple[Rule, ...]:
     return (
         Rule(f"{ours}/qkv/kernel", (f"{q}.weight", f"{k}.weight", f"{v}.weight"), FUSED),
         Rule(f"{ours}/qkv/bias", (f"{q}.bias", f"{k}.bias", f"{v}.bias"), FUSED_BIAS),
+    )
+
+
+def pair(ours: str, gate: str, value: str) -> tuple[Rule, ...]:
+    """Our gate and value in one layer from two."""
+    return (
+        Rule(f"{ours}/kernel", (f"{gate}.weight", f"{value}.weight"), PAIR),
+        Rule(f"{ours}/bias", (f"{gate}.bias", f"{value}.bias"), PAIR_BIAS),
     )
 
 

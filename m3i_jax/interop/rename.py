@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+Flat = Mapping[str, np.ndarray]
 SHOWN = 12  # names in an error of which there are more
 _PLACE = re.compile(r"\{(\d*)([a-z]|path)([+-]\d+)?\}")
 
@@ -46,6 +47,9 @@ class Layout(NamedTuple):
     text, head: blocks of the text tower in such files, and of the decoder that images are compared
       with it by; {} of files without texts.
     head_like_encoder: fields of that decoder that are those of the image encoder.
+    ours, theirs: of all parameters by path, what no rule of one leaf can say: behind the rules when
+      a file is read, in front of them when one is written.
+    meant: the layout of the same names that such parameters are of; "" = this one.
     """
 
     name: str
@@ -57,6 +61,9 @@ class Layout(NamedTuple):
     text: Mapping[str, Any] = {}
     head: Mapping[str, Any] = {}
     head_like_encoder: tuple[str, ...] = ()
+    ours: Callable[[Flat], Flat] = dict
+    theirs: Callable[[Flat], Flat] = dict
+    meant: Callable[[Flat], str] = lambda params: ""
 
 
 class Sorted(NamedTuple):
@@ -96,7 +103,7 @@ def to_theirs(
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Their state dict from our leaves by path, and the paths that have no name there."""
     state, unknown = {}, []
-    for path, leaf in params.items():
+    for path, leaf in layout.theirs(params).items():
         if re.search(layout.omitted, path):
             continue
         hit = _first(_by_ours(layout.rules), path)

@@ -1,16 +1,18 @@
 """Tables of SigLIP in the names of Hugging Face, and of open_clip, whose images are timm's.
 
 Both towers, and the pooling head of images. Zhai et al. 2023, https://arxiv.org/abs/2303.15343. The
-head, the temperature and the bias are the decoder `text`. Weights of SigLIP 2 for one image size
-have the same names.
+head, the temperature and the bias are the decoder `text`. Weights of SigLIP 2 have the same
+names; those of its NaFlex form, for images of any shape, are a ViT for those whose patches lie as
+the positions do.
 """
+
+import math
 
 import numpy as np
 
-from m3i_jax.build import ConfigError
 from m3i_jax.interop import vit
 from m3i_jax.interop.clip import HUGGING_FACE_BLOCK, OPENAI_BLOCK
-from m3i_jax.interop.parts import PATCHES, TABLE, TRANSPOSED, leaf, linear, norm
+from m3i_jax.interop.parts import CHANNELS, PATCHES, TABLE, TRANSPOSED, leaf, linear, norm
 from m3i_jax.interop.rename import Layout, Rule, Transform, under
 
 IMAGE, TEXT, HEAD = "encoders/image/", "encoders/text/", "decoders/text/"
@@ -23,12 +25,9 @@ FIELDS = {
 
 
 def _convolution(kernel):
-    if kernel.ndim == 2:
-        raise ConfigError(
-            "the patch embedding of vision_model is linear: these are weights of SigLIP 2's NaFlex "
-            "form, for images of any shape, which no encoder of ours is; take those of one image "
-            "size, whose model_type is 'siglip'"
-        )
+    if kernel.ndim == 2:  # of SigLIP 2's NaFlex form: (D, p·p·3), pixels in rows
+        side = math.isqrt(kernel.shape[1] // CHANNELS)
+        return kernel.T.reshape(side, side, CHANNELS, -1)
     return PATCHES.ours(kernel)
 
 

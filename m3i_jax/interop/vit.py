@@ -49,19 +49,30 @@ def gated(first: str, second: str, *, theirs: str = "blocks.{b}.") -> tuple[Rule
 def told_apart(params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Layers of an MLP of which the first is twice as wide as the second is deep are SwiGLU's.
 
-    timm calls them as those of a plain one.
+    timm calls them as those of a plain one, and always the one behind them.
     """
     first, second = (params.get(f"{IMAGE}blocks/mlp/{x}/kernel") for x in ("fc1", "fc2"))
+    if f"{IMAGE}blocks/mlp/w12/kernel" in params:
+        return relayered(params, {"fc2": "w3"})
     if first is None or second is None or first.shape[-1] != 2 * second.shape[-2]:
         return dict(params)
-    packed = {"fc1": "w12", "fc2": "w3"}
-    own = re.compile(re.escape(IMAGE) + r"blocks/mlp/(fc1|fc2)/(kernel|bias)")
+    return relayered(params, {"fc1": "w12", "fc2": "w3"})
 
-    def ours(path):
+
+def relayered(params: Mapping[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """The parameters with other names of the layers of MLPs."""
+    own = re.compile(re.escape(IMAGE) + r"blocks/mlp/([^/]+)/(kernel|bias)")
+
+    def renamed(path):
         match = own.fullmatch(path)
-        return f"{IMAGE}blocks/mlp/{packed[match[1]]}/{match[2]}" if match else path
+        return f"{IMAGE}blocks/mlp/{names.get(match[1], match[1])}/{match[2]}" if match else path
 
-    return {ours(path): x for path, x in params.items()}
+    return {renamed(path): x for path, x in params.items()}
+
+
+def _or_eva02(params: Mapping[str, np.ndarray]) -> str:
+    """BEiT's MLPs are plain; gated ones of such names are those of the smaller EVA-02s."""
+    return "eva02_timm" if f"{IMAGE}blocks/mlp/w12/kernel" in told_apart(params) else ""
 
 
 STEM = (
@@ -118,14 +129,20 @@ _BEIT = (
 _BEIT_DROPS = (*HEADS, r"(.*\.)?relative_position_index")
 _BEIT_FIELDS = {"qkv_bias": "qv", "positions": "none", "relative_bias": "shared"}
 
+_QK_NORMS = under(
+    (*norm("attn/q_norm", "attn.q_norm"), *norm("attn/k_norm", "attn.k_norm")),
+    ours="blocks/",
+    theirs="blocks.{b}.",
+)
 MOCO_V3 = "base_encoder."  # beside it the average, of the same names, and the head that predicts
 TIMM = Layout(
     "timm",
-    under((*TRUNK, *REGISTERS, *gated("mlp.fc1", "mlp.fc2")), ours=IMAGE),
+    under((*TRUNK, *REGISTERS, *gated("mlp.fc1", "mlp.fc2"), *_QK_NORMS), ours=IMAGE),
     drops=(*HEADS, r"(momentum_encoder|predictor)\..*"),
     prefixes=("", "backbone.", "encoder.", MOCO_V3, "trunk."),
     omitted="/mask_token$",
     encoder=LEARNED,
+    ours=told_apart,
 )
 DINOV2 = Layout(
     "dinov2",
@@ -202,6 +219,7 @@ BEIT = Layout(
     prefixes=("", "encoder."),
     omitted="/mask_token$",
     encoder=_BEIT_FIELDS,
+    meant=_or_eva02,
 )
 BEIT_V2 = Layout(
     "beit_v2",

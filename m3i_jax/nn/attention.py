@@ -79,6 +79,9 @@ class Attention(nn.Module):
     weight is dropped with probability `dropout`, and the others scaled to keep the mean, with keys
     from the stream "droppath". `core` is one of `attend.CORES`; weights that are dropped are kept.
     On a mesh whose axis `tensor` divides the heads a device has its share of them.
+    `qk_norm` makes norms of the queries and keys of each head, in front of the rotation (Henry et
+    al. 2020, https://arxiv.org/abs/2010.04245; Dehghani et al. 2023, §2, for ViTs), `norm` one of
+    what `proj` reads (EVA-02). proj_bias: whether that has a bias.
     """
 
     heads: int
@@ -89,6 +92,9 @@ class Attention(nn.Module):
     dropout: float = 0.0
     core: str = "auto"
     dtype: DTypeLike = jnp.float32
+    qk_norm: Callable[..., nn.Module] | None = None
+    norm: Callable[..., nn.Module] | None = None
+    proj_bias: bool = True
 
     @nn.compact
     def __call__(self, x: Tokens, shared: Shared) -> tuple[Tokens, Attended | Observed | None]:
@@ -99,8 +105,8 @@ class Attention(nn.Module):
         if self.relative is not None:
             biases += (self.relative(name="relative_position")(shared.cells),)
         qkv, weights = self._project(seen), None
-        if shared.rotation is not None:
-            qkv = self._turned(qkv, shared.rotation)
+        if self.qk_norm is not None or shared.rotation is not None:
+            qkv = self._prepared(qkv, shared.rotation)
         if self.report or self.dropout:
             logits = scores(*self._of_heads(qkv, x.shape[1])[:3], biases, shared.mask)
             weights = attended(self.report, Scores(logits))
@@ -110,8 +116,10 @@ class Attention(nn.Module):
             y = y.astype(self.dtype).reshape(x.shape)
         else:
             y = self._attended(qkv, x.shape[1], biases, shared.mask)
+        if self.norm is not None:
+            y = self.norm(dtype=self.dtype, name="norm")(y)
         out = dict(dtype=self.dtype, split=tensor.rows(self.heads), name="proj")
-        return Linear(x.shape[-1], True, self.kernel_init.proj, **out)(y), weights
+        return Linear(x.shape[-1], self.proj_bias, self.kernel_init.proj, **out)(y), weights
 
     @property
     def _split(self) -> tensor.Split | None:
@@ -158,14 +166,18 @@ class Attention(nn.Module):
             qkv = (qkv.astype(jnp.float32) + bias[None, None]).astype(self.dtype)
         return qkv
 
-    def _turned(self, qkv, rotation):
-        """Queries and keys turned, values as they are, (B, n, 3D)."""
+    def _prepared(self, qkv, rotation):
+        """Queries and keys normalised and turned, values as they are, (B, n, 3D)."""
         parts = self._parts(qkv)
-        batch, tokens, ways, _, heads, dim = parts.shape
-        both = parts[:, :, :, :2].reshape(batch, tokens, 2 * ways, heads, dim)
-        turned = rotated(both, rotation)
-        turned = turned.reshape(batch, tokens, ways, 2, heads, dim)
-        return jnp.concatenate([turned, parts[:, :, :, 2:]], axis=3).reshape(qkv.shape)
+        both = parts[:, :, :, :2]
+        if self.qk_norm is not None:
+            norms = (self.qk_norm(dtype=self.dtype, name=f"{i}_norm") for i in "qk")
+            both = jnp.stack([norm(both[:, :, :, i]) for i, norm in enumerate(norms)], axis=3)
+        if rotation is not None:
+            batch, tokens, ways, _, heads, dim = both.shape
+            turned = rotated(both.reshape(batch, tokens, 2 * ways, heads, dim), rotation)
+            both = turned.reshape(both.shape)
+        return jnp.concatenate([both, parts[:, :, :, 2:]], axis=3).reshape(qkv.shape)
 
     def _of_heads(self, qkv, count):
         """Scale, queries of the last `count` rows, keys and values, (B, n, heads, D/heads)."""

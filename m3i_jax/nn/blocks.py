@@ -73,7 +73,12 @@ class LayerScale(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """One block; `norm` and `activation` are functions, `layer_scale` None = none."""
+    """One block; `norm` and `activation` are functions, `layer_scale` None = none.
+
+    layer_bias: of the layers other than `qkv`.
+    qk_norm, attention_norm, mlp_norm: functions that make norms of queries and keys, and of what
+      the last layer of either branch reads; None = none.
+    """
 
     heads: int
     mlp_ratio: float = 4.0
@@ -88,6 +93,10 @@ class TransformerBlock(nn.Module):
     attention_dropout: float = 0.0
     attention: str = "auto"
     dtype: DTypeLike = jnp.float32
+    layer_bias: bool = True
+    qk_norm: Callable[..., nn.Module] | None = None
+    attention_norm: Callable[..., nn.Module] | None = None
+    mlp_norm: Callable[..., nn.Module] | None = None
     drop: bool = False
     keep_layers: ObserveLayers = False
     keep_attention: ObserveAttention = False
@@ -111,9 +120,13 @@ class TransformerBlock(nn.Module):
             self.attention_dropout,
             self.attention,
             self.dtype,
+            self.qk_norm,
+            self.attention_norm,
+            self.layer_bias,
             name="attn",
         )
-        mlp = Mlp(self.mlp_ratio, self.activation, init, self.dtype, self.gated, name="mlp")
+        shape = self.mlp_ratio, self.activation, init, self.dtype, self.gated
+        mlp = Mlp(*shape, self.layer_bias, self.mlp_norm, name="mlp")
         out_dtype = jnp.float32 if self.post_norm else self.dtype
         norm1 = self.norm(dtype=out_dtype, name="norm1")
         norm2 = self.norm(dtype=out_dtype, name="norm2")

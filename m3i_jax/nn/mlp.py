@@ -12,12 +12,12 @@ from jaxtyping import Float
 
 from m3i_jax.nn.activations import gelu
 from m3i_jax.nn.initial import Init
-from m3i_jax.nn.linear import SAVED, Weights, gradient, product, pulled
+from m3i_jax.nn.linear import SAVED, Linear, Weights, gradient, product, pulled
 from m3i_jax.parallel import tensor
 from m3i_jax.types import Array
 
-# Kernel and bias of a layer; how the two layers are split over the axis `tensor`.
-Layer = tuple[Float[Array, "dim out"], Float[Array, " out"]]
+# Kernel and bias of a layer, None without one; how the two layers are split over the axis `tensor`.
+Layer = tuple[Float[Array, "dim out"], Float[Array, " out"] | None]
 Splits = tuple[tensor.Split | None, tensor.Split | None]
 
 
@@ -49,7 +49,9 @@ def _two_layers_backward(activation, splits, saved, g):
     y, pull = jax.vjp(activation, hidden.astype(_wide(x)))
     (dh,) = pull(pulled(g, w2, splits[1]))
     dw2 = gradient(y.astype(x.dtype), g, w2, splits[1])
-    db1, db2 = (d.astype(b1.dtype).sum(leading) for d in (dh, g))
+    db1, db2 = (
+        None if b is None else d.astype(b.dtype).sum(leading) for d, b in ((dh, b1), (g, b2))
+    )
     dh = dh.astype(x.dtype)
     dx = pulled(dh, w1, splits[0]).astype(x.dtype)
     return dx, (gradient(x, dh, w1, splits[0]), db1), (dw2, db2)
@@ -66,6 +68,8 @@ def _wide(x):
 def _layer(x, layer, split):
     kernel, bias = layer
     y = product(x, kernel, split)
+    if bias is None:
+        return y.astype(x.dtype)
     return (y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)).astype(x.dtype)
 
 
@@ -89,6 +93,9 @@ class Mlp(nn.Module):
 
     gated: w3(activation(a) · b) of the halves (a | b) = w12(x), each of that width; with SiLU it is
       SwiGLU (Shazeer 2020, https://arxiv.org/abs/2002.05202).
+    bias: whether the layers have one.
+    norm: makes a norm `norm` of what the second layer reads (EVA-02, as NormFormer), beside which
+      no layer is split over `tensor`; None = none.
     """
 
     ratio: float = 4.0
@@ -96,6 +103,8 @@ class Mlp(nn.Module):
     kernel_init: Init = Init()
     dtype: DTypeLike = jnp.float32
     gated: bool = False
+    bias: bool = True
+    norm: Callable[..., nn.Module] | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions dim"]:
@@ -103,12 +112,18 @@ class Mlp(nn.Module):
         width, hidden = x.shape[-1], round(self.ratio * x.shape[-1])
         names = ("w12", "w3") if self.gated else ("fc1", "fc2")
         wide = 2 * hidden if self.gated else hidden
-        first = Weights(wide, True, self.kernel_init.fc1, name=names[0])(width)
-        second = Weights(width, True, self.kernel_init.fc2, name=names[1])(hidden)
+        inits = self.kernel_init.fc1, self.kernel_init.fc2
+        if self.norm is not None:
+            between = gate(self.activation) if self.gated else self.activation
+            x = between(Linear(wide, self.bias, inits[0], self.dtype, name=names[0])(x))
+            x = self.norm(dtype=self.dtype, name="norm")(x)
+            return Linear(width, self.bias, inits[1], self.dtype, name=names[1])(x)
+        first = Weights(wide, self.bias, inits[0], name=names[0])(width)
+        second = Weights(width, self.bias, inits[1], name=names[1])(hidden)
         splits = tensor.columns(hidden, parts=2 if self.gated else 1), tensor.rows(hidden)
         between, (split, _) = self.activation, splits
         if self.gated:
             between = gate(self.activation, ways=split.ways if split else 1)
-        if split is not None:
+        if split is not None and self.bias:
             first = first[0], split.dealt(first[1])
         return two_layers(between, splits, x.astype(self.dtype), first, second)

@@ -103,6 +103,35 @@ class LayerNorm(nn.Module):
         return layer_norm(x, scale, bias, self.eps, self.dtype)
 
 
+class RMSNorm(nn.Module):
+    """scale · x / sqrt(mean x² + eps) of each token's channels, in float32; parameter `scale` (D,).
+
+    Zhang & Sennrich 2019, https://arxiv.org/abs/1910.07467.
+    """
+
+    eps: float = 1e-6
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions dim"]:
+        """x (..., D) -> (..., D) in `dtype`."""
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:], jnp.float32)
+        return rms_norm(x, scale, self.eps).astype(self.dtype)
+
+
+@functools.partial(jax.checkpoint, prevent_cse=False, static_argnums=(2,))
+def rms_norm(
+    x: Float[Array, "*positions dim"], scale: Float[Array, " dim"], eps: float
+) -> Float[Array, "*positions dim"]:
+    """scale · x / sqrt(mean x² + eps) over the last axis, in float32 or wider.
+
+    Only `x` is kept for the backward pass.
+    """
+    x = _wide(x)
+    inverse = jax.lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + eps)
+    return x * inverse * scale.reshape((1,) * (x.ndim - 1) + scale.shape)
+
+
 class BatchNorm(nn.Module):
     """Normalises each channel over batch and tokens, by the statistics of the batch, always.
 
@@ -246,3 +275,5 @@ def _at_most_backward(limit, x, g):
 at_most.defvjp(_at_most_forward, _at_most_backward)
 
 NORMS: dict[str, Callable[..., nn.Module]] = {"layer": LayerNorm, "batch": BatchNorm}
+# Of a token by itself, whatever else is in the batch.
+TOKEN_NORMS: dict[str, Callable[..., nn.Module]] = {"layer": LayerNorm, "rms": RMSNorm}

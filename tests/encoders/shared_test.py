@@ -68,6 +68,14 @@ def test_one_block_in_common_gets_both_gradients():
         (TOWER, OTHER, "2", "expected 1 to 2"),
         (TOWER.clone(heads=4), OTHER, 1, "its heads is 4 and the encoder's 2"),
         (TOWER.clone(eps=1e-5), OTHER, 1, "its eps is 1e-05 and the encoder's 1e-06"),
+        (TOWER.clone(positions="rope"), OTHER, 1, r"its turned is \('dinov3', 100.0\) and .* None"),
+        (TOWER.clone(qk_norm="rms"), OTHER, 1, "its qk_norm is 'rms' and the encoder's 'none'"),
+        (
+            TOWER.clone(positions="learned_rope", rope_base=10.0),
+            OTHER.clone(positions="rope"),
+            1,
+            r"its turned is \('dinov3', 10.0\) and the encoder's \('dinov3', 100.0\)",
+        ),
         (TOWER, encoders.create("resnet_nano"), 1, "the encoder is a ResNet: only ViTs share"),
     ],
 )

@@ -139,12 +139,18 @@ def test_parameters_show_what_an_encoder_is():
     assert beside.shown({"norm/scale": 0}) == {}
     swin = dict.fromkeys(["stages_0/blocks/attn/logit_scale", "norm/scale"])
     assert beside.shown(swin) == dict(final_norm=True, hide="")
-    paths = dict.fromkeys(["blocks/attn/qkv/kernel", "blocks/attn/q_bias", "norm_pre/scale"])
+    paths = dict.fromkeys(
+        [
+            "blocks/attn/qkv/kernel", "blocks/attn/q_bias", "norm_pre/scale", "blocks/norm1/scale",
+            "blocks/attn/q_norm/scale", "blocks/attn/q_norm/bias", "blocks/mlp/norm/scale",
+        ]
+    )  # fmt: skip
     assert beside.shown(paths | {"reg_token": np.zeros((1, 3, 8))})["registers"] == 3
     assert beside.shown(paths) == dict(
         registers=0, gated=False,
         class_token=False, patch_bias=False, pre_norm=True, final_norm=False, layer_scale=None,
-        qkv_bias="qv", relative_bias="none",
+        qkv_bias="qv", relative_bias="none", norm="rms", qk_norm="layer", inner_norm="mlp",
+        block_bias=False, patch_norm=False,
     )  # fmt: skip
 
 

@@ -24,6 +24,22 @@ def test_a_name_says_heads_eps_activation_and_patch():
         assert found == want, name
 
 
+def test_rotary_positions_and_rms_norms_are_in_the_name():
+    rope = dict(positions="rope", rope="dinov3", rope_base=100.0, eps=1e-5, patch=16)
+    eva = dict(positions="learned_rope", rope="eva02", rope_base=10000.0, eps=1e-6, patch=14)
+    aim = dict(norm="rms", eps=1e-5, activation="silu", patch=14)
+    for name, want in (
+        ("vit_base_patch16_dinov3.lvd1689m", rope | dict(heads=12, activation="gelu")),
+        ("vit_huge_plus_patch16_dinov3_qkvb", rope | dict(heads=20, activation="silu")),
+        ("eva02_large_patch14_clip_336", eva | dict(heads=16, activation="silu")),
+        ("aimv2_huge_patch14_448", aim | dict(heads=12)),
+        ("aimv2_3b_patch14_224", aim | dict(heads=24)),
+    ):
+        assert beside_timm.model({"architecture": name}).fields() == want, name
+    said = {"architecture": "vit_small_patch16_dinov3", "model_args": dict(num_reg_tokens=2)}
+    assert beside_timm.model(said).fields()["registers"] == 2
+
+
 def test_registers_are_in_the_name_or_an_argument():
     for name, count in (("base_patch14_reg4_dinov2", 4), ("medium_patch16_reg1_gap_256", 1)):
         assert beside_timm.model({"architecture": f"vit_{name}"}).fields()["registers"] == count
@@ -55,11 +71,11 @@ def test_arguments_are_over_the_name_and_images_are_those_of_the_weights():
 @pytest.mark.parametrize(
     "name, arguments, sentence",
     [
-        ("eva02_base_patch14_224", {}, "none whose heads, norms and activation we know"),
+        ("eva02_enormous_patch14_clip_224", {}, "none whose heads, norms and activation we know"),
         ("vit_base_patch16_plus_240", {}, "none whose heads"),
         ("vit_base_patch16_224", dict(reg_tokens=4), "those registers have positions"),
         ("vit_base_patch16_224", dict(reg_tokens=-1), "reg_tokens is -1, expected a whole"),
-        ("vit_base_patch16_224", dict(qk_norm=True), "says qk_norm=True, which no encoder"),
+        ("vit_base_patch16_224", dict(scale_mlp_norm=True), "says scale_mlp_norm=True, which no"),
         ("vit_base_patch16_224", dict(norm_layer="rmsnorm"), "norm_layer is 'rmsnorm', and ours"),
         ("vit_base_patch16_224", dict(act_layer="mish"), "act_layer is 'mish', which no"),
         ("vit_base_patch16_224", dict(patch_size=[8, 16]), "patches of our encoders are squares"),
@@ -81,7 +97,7 @@ def test_arguments_are_over_the_name_and_images_are_those_of_the_weights():
         ("vit_base_patch14_reg1_tipsv2", {}, "none whose heads"),
         ("vit_base_patch16_rpn_224", {}, "none whose heads"),
         ("vit_base_patch16_18x2_224", {}, "none whose heads"),
-        ("vit_base_patch16_dinov3", {}, "none whose heads"),
+        ("vit_7b_patch16_dinov3", {}, "none whose heads"),
         ("vit_base_patch16_xp_224", {}, "none whose heads"),
         ("vit_base_mci_224", {}, "none whose heads"),
         ("deit_base_distilled_patch16_224", {}, "none whose heads"),

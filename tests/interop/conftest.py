@@ -12,6 +12,9 @@ DALLE = dict(name="dalle_encoder", image=32, width=4, vocabulary=12)
 RESNET = dict(name="resnet50", image=32, depths=(1, 2), width=4)
 BEIT = dict(positions="none", qkv_bias="qv", layer_scale=0.1)
 ROPE = dict(positions="rope", qkv_bias="qv", layer_scale=0.1, registers=2, hide="mask")
+EVA02 = dict(positions="learned_rope", rope="eva02", qkv_bias="qv", gated=True, inner_norm="both")
+PLAIN = dict(norm="rms", block_bias=False, qkv_bias=False, class_token=False)
+AIMV2 = PLAIN | dict(positions="learned", patch_norm=True, gated=True)
 CLIP = dict(positions="learned", patch_bias=False, pre_norm=True)
 SIGLIP = dict(positions="learned", class_token=False)
 # Layout -> an encoder that needs all of its rules for encoders, or nearly.
@@ -39,6 +42,14 @@ ENCODERS = {
     "dinov2_huggingface": dict(positions="learned", layer_scale=0.1, hide="mask"),
     "dinov3_huggingface": ROPE,
     "dinov3_gated_huggingface": ROPE | dict(gated=True, activation="silu"),
+    "dinov3": ROPE,
+    "dinov3_timm": ROPE | dict(gated=True, hide="drop", qk_norm="layer"),
+    "eva02": EVA02 | dict(hide="mask"),
+    "eva02_timm": EVA02 | dict(qk_norm="layer"),
+    "capi": PLAIN | dict(positions="rope", rope="capi", registers=4),
+    "aimv2": AIMV2,
+    "aimv2_timm": AIMV2,
+    "aimv2_huggingface": AIMV2,
     "beit_huggingface": BEIT | dict(relative_bias="layer", hide="mask"),
     "swin_v2_timm": SWIN,
     "swin_v2": SWIN,
@@ -84,7 +95,13 @@ def filled():
 @pytest.fixture
 def example():
     """(layout name) -> the encoder of `ENCODERS` and its parameters."""
-    return lambda name: ready(**ENCODERS[name])
+
+    def made(name):
+        module, params = ready(**ENCODERS[name])
+        last = "encoders/image/norm/scale"  # CAPI's has none
+        return module, params | ({last: np.ones_like(params[last])} if name == "capi" else {})
+
+    return made
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_there_and_back_is_bitwise(name, example, same):
         prefixed = {prefix + key.removeprefix(layout.prefixes[0]): x for key, x in state.items()}
         places = sort(prefixed, layout)
         assert not places.unknown and not places.dropped
-        same(flat(to_ours(prefixed, places), kept), kept)
+        same(flat(layout.ours(to_ours(prefixed, places)), kept), kept)
     assert all(x.flags.c_contiguous and x.dtype == np.float32 for x in state.values())
 
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from m3i_jax import networks
-from m3i_jax.build import ConfigError
 from m3i_jax.interop import importing, layouts, siglip
 from m3i_jax.interop.rename import to_ours, to_theirs
 
@@ -71,8 +70,9 @@ def test_open_clips_names_there_and_back_and_its_trunk_alone(params, same):
     assert all(path.startswith("encoders/image/") for path in places.leaves)
 
 
-def test_naflex_is_refused_by_name(params):
+def test_naflex_has_a_linear_stem_of_pixels_in_rows(params):
     state, _ = to_theirs(params, siglip.HUGGING_FACE)
-    state[STEM] = np.reshape(state[STEM], (16, 48))
-    with pytest.raises(ConfigError, match="SigLIP 2's NaFlex form"):
-        importing.renamed(state, what="it")
+    kernel = params["encoders/image/patch_embed/kernel"]
+    state[STEM] = np.reshape(kernel, (48, 16)).T
+    found = importing.renamed(state, what="it").params["encoders/image/patch_embed/kernel"]
+    np.testing.assert_array_equal(found.reshape(48, 16), np.reshape(kernel, (48, 16)))

@@ -7,6 +7,7 @@ import pytest
 
 from m3i_jax.nn import activations
 from m3i_jax.nn.mlp import Mlp
+from m3i_jax.nn.norms import RMSNorm
 from tests.nn.stacked import gelu_, mlp_, quick_
 
 
@@ -45,6 +46,37 @@ def test_a_gated_layer_and_its_gradient(key):
         for mine, theirs in zip(got, right, strict=True):
             error = np.linalg.norm(np.float64(mine) - np.float64(theirs))
             assert error <= limit * np.linalg.norm(theirs)
+
+
+def test_without_biases_and_with_a_norm_between_the_layers(key):
+    """Biases of zero give the same result and gradients; the norm is of the hidden layer."""
+    x, g = (
+        jax.random.normal(key, (3, 5, 8)),
+        jax.random.normal(jax.random.fold_in(key, 1), (3, 5, 8)),
+    )
+    bare, full = Mlp(1.5, bias=False), Mlp(1.5)
+    params = bare.init(key, x)["params"]
+    assert jax.tree.map(np.shape, params) == {
+        "fc1": {"kernel": (8, 12)},
+        "fc2": {"kernel": (12, 8)},
+    }
+    zeros = {"fc1": jnp.zeros(12), "fc2": jnp.zeros(8)}
+    padded = {name: layer | {"bias": zeros[name]} for name, layer in params.items()}
+    run = lambda m, p: jax.vjp(lambda p, x: m.apply({"params": p}, x), p, x)  # noqa: E731
+    (got, back), (want, pull) = run(bare, params), run(full, padded)
+    np.testing.assert_array_equal(got, want)
+    (dp, dx), (right, theirs) = back(g), pull(g)
+    np.testing.assert_array_equal(dx, theirs)
+    for name, layer in dp.items():
+        np.testing.assert_array_equal(layer["kernel"], right[name]["kernel"])
+    module = Mlp(1.5, activations.silu, gated=True, bias=False, norm=RMSNorm)
+    params = module.init(key, x)["params"]
+    p, wide = jax.tree.map(np.float64, params), np.float64(x)
+    a, b = np.split(wide @ p["w12"]["kernel"], 2, axis=-1)
+    hidden = a / (1 + np.exp(-a)) * b
+    hidden = hidden / np.sqrt((hidden**2).mean(-1, keepdims=True) + 1e-6)
+    want = hidden @ p["w3"]["kernel"]
+    np.testing.assert_allclose(module.apply({"params": params}, x), want, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", activations.ACTIVATIONS)

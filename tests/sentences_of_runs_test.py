@@ -248,6 +248,12 @@ def vit(**changes):
         mlp_ratio=4.0,
         size=(32, 32),
         gated=False,
+        norm="layer",
+        block_bias=True,
+        qk_norm="none",
+        inner_norm="none",
+        rope="dinov3",
+        hide="drop",
         registers=0,
     )
     return SimpleNamespace(**fields | changes)

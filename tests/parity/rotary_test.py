@@ -143,7 +143,9 @@ def test_original_names_of_dinov3(tmp_path):
     save_file(files_of | {"rope_embed.periods": 2 * rounded}, bare)
     with pytest.raises(ConfigError, match="rotary positions are not those of 'dinov3'"):
         conversion.read(bare)
-    save_file(files_of | {"blocks.0.attn.qkv.bias_mask": np.ones(96, np.float32)}, bare)
+    ones = np.ones(96, np.float32)
+    masked = {f"blocks.0.attn.qkv.{name}": ones for name in ("bias", "bias_mask")}
+    save_file(files_of | masked, bare)
     with pytest.raises(ConfigError, match="bias_mask lets keys have a bias"):
         conversion.read(bare)
     save_file(files_of | {"blocks.0.attn.q_norm.weight": np.ones(8, np.float32)}, bare)

@@ -11,9 +11,10 @@ from m3i_jax.interop import beside_timm
 torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
 
-OURS = re.compile(r"(vit|deit|flexivit|beit|swin|resnet|eva|naflexvit)")
+OURS = re.compile(r"(vit|deit|flexivit|beit|swin|resnet|eva|aimv2|naflexvit)")
 # Blocks whose forward ours has; rotations and stems of convolutions are told below.
-PLAIN = {"VisionTransformer": "Block", "Beit": "Block"}
+PLAIN = {"VisionTransformer": "Block", "Beit": "Block", "Eva": "EvaBlock"}
+ROPES = {"eva02": "RotaryEmbeddingCat", "dinov3": "RotaryEmbeddingDinoV3"}
 NAMES = [name for name in timm.list_models() if OURS.match(name)]
 
 
@@ -32,14 +33,20 @@ def check_vit(name, model, facts):
     assert type(model.patch_embed).__name__ == "PatchEmbed", name
     assert (getattr(model, "num_reg_tokens", 0) or 0) == facts.get("registers", 0), name
     assert "registers" not in facts or model.no_embed_class, name
-    assert getattr(model, "rope", None) is None and not hasattr(model, "dist_token"), name
+    rope = getattr(model, "rope", None)
+    assert (rope and type(rope).__name__) == ROPES.get(facts.get("rope")), name
+    assert rope is None or rope.temperature == facts["rope_base"], name
+    assert rope is None or (model.pos_embed is None) == (facts["positions"] == "rope"), name
+    assert not hasattr(model, "dist_token"), name
+    norms = {"layer": "LayerNorm", "rms": "RmsNorm"}[facts.get("norm", "layer")]
     for norm in (block.norm1, block.norm2):
-        assert type(norm).__name__ == "LayerNorm" and norm.eps == facts["eps"], name
+        assert type(norm).__name__ == norms and norm.eps == facts["eps"], name
     assert type(getattr(block.attn, "q_norm", torch.nn.Identity())).__name__ == "Identity", name
     assert block.attn.num_heads == facts["heads"], name
     act = {"GELU": "gelu", "GELUTanh": "gelu_tanh", "QuickGELU": "quick_gelu", "SiLU": "silu"}
-    kind = "GluMlp" if facts.get("gated") else "Mlp"
-    assert type(block.mlp).__name__ == kind and not getattr(block.mlp, "gate_last", False), name
+    gated = facts.get("gated") or facts["activation"] == "silu"  # which the weights show as well
+    kinds = ("GluMlp", "SwiGLU") if gated else ("Mlp",)
+    assert type(block.mlp).__name__ in kinds and not getattr(block.mlp, "gate_last", False), name
     assert act[type(block.mlp.act).__name__] == facts["activation"], name
     assert model.patch_embed.patch_size == (facts["patch"],) * 2, name
 

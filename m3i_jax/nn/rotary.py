@@ -55,7 +55,7 @@ class Kind(NamedTuple):
 
     coordinates: Callable[[int], Float[np.ndarray, " side"]]
     frequencies: Callable[[int, float], Float[np.ndarray, " quarter"]]
-    spread: Callable[[Array], Array]
+    spread: Callable[[Float[Array, "*tokens half"]], Float[Array, "*tokens dim"]]
     neighbours: bool = False
     around: bool = False
 

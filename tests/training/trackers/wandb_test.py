@@ -42,6 +42,15 @@ def records(file):
             record = b""
 
 
+def written(file):
+    """All records of a run that has ended: a process of W&B's own writes on behind that."""
+    end = time.monotonic() + 60
+    while not any(record.HasField("exit") for record in records(file)):
+        assert time.monotonic() < end, "its last record is missing"
+        time.sleep(0.1)
+    return list(records(file))
+
+
 def test_numbers_and_pictures_are_there_and_a_run_that_goes_on_is_the_same(tmp_path, monkeypatch):
     for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_PROJECT"):
         monkeypatch.delenv(name, raising=False)
@@ -51,7 +60,8 @@ def test_numbers_and_pictures_are_there_and_a_run_that_goes_on_is_the_same(tmp_p
     told(tmp_path / "run", 2)
     identity = (tmp_path / "run" / "trackers" / "wandb").read_text()
     files = sorted((tmp_path / "run" / "wandb").glob(f"offline-run-*/run-{identity}.wandb"))
-    found = [record for file in files for record in records(file)]
+    assert len(files) == 2
+    found = [record for file in files for record in written(file)]
     assert {r.run.run_id for r in found if r.HasField("run")} == {identity}
     steps = {}
     for record in found:

@@ -25,6 +25,7 @@ REFERENCE = "simclr"
 NAMES = (*methods.METHODS, "m3i_images")
 FINE_TUNED = "eval/fine_tune/top1"
 RECIPE, STEPS, RATE, CLASSES = "finetune/light", 200, 4e-3, 10
+SHARED = ("name", "patch", "width", "heads")  # of the encoder, whatever a method asks of it
 RUN = "runs/garments_"  # how the config calls the runs that frozen towers are of
 # What is predicted -> how a section of the table is called; m3i and others predict several kinds.
 GROUPS = {
@@ -93,7 +94,8 @@ def _fine_tuning(job: Job, *, drawn: bool = False) -> tuple[Config, Path]:
     """The config of a short fine-tuning, and where it is; drawn: of the encoder untrained."""
     recipe = config_file.load(RECIPE).to_dict()
     config = job.config
-    block = {"image": config.image, **config.encoder}
+    own = {key: x for key, x in config.encoder.items() if not drawn or key in SHARED}
+    block = {"image": config.image, **own}
     data = {key: value for key, value in config.data.items() if key != "captions"}
     origin = fine_tuning.Origin(str(job.workdir), "online", block, data)
     whole = Config.of(fine_tuning.config(recipe, origin, data, size=CLASSES, lr=RATE))

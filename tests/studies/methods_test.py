@@ -75,7 +75,9 @@ def test_a_run_is_fine_tuned_and_the_encoder_as_it_was_drawn(cases, tmp_path, mo
     (config, folder), (drawn, beside) = done
     assert (folder, beside) == (job.workdir / "fine_tuned", tmp_path / "baselines/fine_tuned_1")
     assert config.init_from["path"] == str(job.workdir) and drawn.init_from == {}
-    assert config.to_dict() | {"init_from": {}} == drawn.to_dict()
+    assert config.encoder["frozen_patch"] and "frozen_patch" not in drawn.encoder
+    own = {"init_from": {}, "encoder": drawn.encoder}
+    assert config.to_dict() | own == drawn.to_dict(), "the same but for what the method asks for"
     assert (config.duration, config.seed, config.image) == (f"{methods.STEPS} steps", 1, 24)
     assert config.towers["category"]["size"] == 10
     probed = results.Result({"eval/linear/top1": 0.3}, "online", 7, {}, {})

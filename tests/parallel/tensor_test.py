@@ -11,13 +11,13 @@ from jax.sharding import PartitionSpec as P
 
 from m3i_jax.nn.attention import Attention, Shared
 from m3i_jax.nn.mlp import Mlp
-from m3i_jax.nn.rotary import axial, rotation
+from m3i_jax.nn.rotary import rotation
 from m3i_jax.parallel import sharding, tensor
 
 CUBE = {"data": 2, "fsdp": 2, "tensor": 2}
 STORED = {"qkv": ("fsdp", "tensor"), "proj": ("tensor", "fsdp")}
 STORED |= {"fc1": STORED["qkv"], "fc2": STORED["proj"], "w12": STORED["qkv"], "w3": STORED["proj"]}
-ANGLES = rotation(axial((2, 3), 8, base=100.0)[None])
+ANGLES = rotation(np.random.default_rng(3).normal(size=(1, 6, 4)))
 
 
 LAYERS = {

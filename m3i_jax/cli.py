@@ -222,9 +222,15 @@ def _reader_left() -> bool:
 
 
 def _leave(sentence: str, status: int) -> None:
-    sentence = re.sub(rf"\S{{{WORD},}}", lambda word: f"{word[0][:60]}…", sentence)
-    print(f"error: {sentence}", file=sys.stderr)
+    print(f"error: {readable(sentence)}", file=sys.stderr)
     sys.exit(status)
+
+
+def readable(sentence: str) -> str:
+    """A sentence for a terminal: long words cut, and no letter in it that would do something."""
+    cut = re.sub(rf"\S{{{WORD},}}", lambda word: f"{word[0][:60]}…", sentence)
+    escaped = lambda letter: letter.encode("unicode_escape").decode()  # noqa: E731
+    return "".join(x if x.isprintable() or x == "\n" else escaped(x) for x in cut)
 
 
 def check_names(argv: Sequence[str], *, flag_values: flags.FlagValues = flags.FLAGS) -> None:

@@ -212,3 +212,31 @@ def test_every_kind_of_change_of_a_checkpoint_is_found_or_without_effect(importe
     for read in (mutations.goes_on, mutations.loads):  # where it is not what was saved
         told = read(original.workdir, original._replace(steps={}), 30)
         assert told.kind == mutations.SILENT and "30 is not what was saved" in told.said
+
+
+@pytest.mark.parametrize("name", [
+    "safetensors: a pipe for a shard", "torch: os.system in an archive",
+    "NumPy: objects in an archive", "image: PNG of 50 000 x 50 000",
+    "zip: names that lead elsewhere", "tar: a member of -1 bytes",
+    "shards: labels that are objects", "config: YAML that makes objects",
+    "words: a call for a number", "tokenizer: captions of 10^9 tokens", "page: markup for results",
+])  # fmt: skip
+def test_a_file_of_a_stranger_does_nothing(imported, tmp_path, name):
+    attacks = imported("attacks")
+    (attack,) = [one for one in attacks.ATTACKS if one.name == name]
+    (tmp_path / "in").mkdir()
+    attack.make(tmp_path / "in", tmp_path / "canary")
+    kind, said = attacks.met(attack, tmp_path / "in")
+    assert kind in ("refused", "harmless"), said
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_code_that_is_run_and_what_is_no_sentence_are_seen(imported, tmp_path):
+    import pickle
+
+    attacks = imported("attacks")
+    bad = attacks.Attack("x", lambda *_: None, lambda folder: 1 / 0)
+    assert attacks.met(bad, tmp_path) == ("traceback", "ZeroDivisionError: division by zero")
+    touch = imported("hostile.attack").Touch(tmp_path / "canary")
+    pickle.loads(pickle.dumps(touch))
+    assert (tmp_path / "canary").exists()

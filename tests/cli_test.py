@@ -340,3 +340,8 @@ def test_a_reader_gets_sentences_and_warnings_are_called_so():
     record = lambda level: logging.LogRecord("m3i_jax", level, "file.py", 1, "%d left", (3,), None)  # noqa: E731
     assert spoken.format(record(logging.INFO)) == "3 left"
     assert spoken.format(record(logging.WARNING)) == "warning: 3 left"
+
+
+def test_what_is_said_does_nothing_to_a_terminal():
+    said = cli.readable(f"'\x1b[2Ja\udcffé\u202e' is {'x' * 300}\nno number")
+    assert said == f"'\\x1b[2Ja\\udcffé\\u202e' is {'x' * 60}…\nno number"

@@ -13,8 +13,10 @@ import time
 from typing import Any, NamedTuple
 
 import pytest
+from absl import flags
+from ml_collections import ConfigDict, config_flags
 
-from m3i_jax import cli, data, decoders, encoders, methods, ranges
+from m3i_jax import cli, config_file, data, decoders, encoders, methods, ranges
 from m3i_jax.build import ConfigError
 from m3i_jax.methods import compose
 from m3i_jax.training import assemble, optimizer, schema
@@ -27,18 +29,27 @@ NAMES = (
     "imagenet/densecl_resnet50", "finetune/cim_vit_b16", "mixture/m3i_internimage_h",
 )  # fmt: skip
 SECONDS = 2.0
+DEEP = 97  # one of so many that are accepted is assembled, too
 
 
 class Draw(NamedTuple):
     """A config with one change.
 
     what: kind of change and where.  wrong: whether nobody can want it.  meant: the hint it needs.
+    key: that a refusal has to name.  flag: of a command line, that makes the change.
     """
 
     what: str
     config: dict
     wrong: bool
     meant: str | None = None
+    key: str = ""
+    flag: str = ""
+
+    def named(self, sentence: str) -> bool:
+        """Whether a sentence names the key; of a name its block will do."""
+        *blocks, key = self.key.split(".")
+        return key in sentence or key == "name" and bool(blocks) and blocks[-1] in sentence
 
 
 class Answer(NamedTuple):
@@ -48,11 +59,27 @@ class Answer(NamedTuple):
     seconds: float
 
 
-def answer(config: dict) -> Answer:
-    """Anything but a ConfigError is a traceback, and fails the test."""
+def flagged(config: dict, flag: str) -> dict:
+    """The config behind a flag, as a program reads it."""
+    argv, chosen = config_file.check_overrides(["m3i", flag], ConfigDict(config))
+    values, options = flags.FlagValues(), dict(lock_config=False, accept_new_attributes=True)
+    config_flags.DEFINE_config_dict("config", chosen, "", values, **options, sys_argv=argv)
+    try:
+        values(argv)
+    except flags.Error as error:  # which the command line says, as it is
+        raise ConfigError(str(error)) from error
+    return values.config.to_dict()
+
+
+def answer(config: dict, flag: str = "", *, deep: bool = False) -> Answer:
+    """Anything but a ConfigError is a traceback, and fails the test.
+
+    deep: the abstract state is made, too.
+    """
     start = time.process_time()
     try:
-        assemble.check(Config.of(config))
+        found = Config.of(flagged(config, flag) if flag else config)
+        assemble.assemble(found, images=1000) if deep else assemble.check(found)
     except ConfigError as error:
         return Answer(str(error), time.process_time() - start)
     return Answer(None, time.process_time() - start)
@@ -122,7 +149,7 @@ def outside(rng, config) -> Draw | None:
     values = list(bounds.outside(annotation))
     value = rng.choice(values)
     block(config, path)[key] = value
-    return Draw(f"{path}.{key} = {ranges.shown(value)}", config, True)
+    return Draw(f"{path}.{key} = {ranges.shown(value)}", config, True, key=f"{path}.{key}")
 
 
 def inside(rng, config) -> Draw | None:
@@ -147,8 +174,9 @@ def odd(rng, config) -> Draw:
     """Anything anywhere."""
     path = rng.choice(sorted(functions(config)))
     node = block(config, path)
-    node[rng.choice(sorted(node) or ["some"])] = value = copy.deepcopy(rng.choice(ODD))
-    return Draw(f"{path} with {ranges.shown(value)}", config, False)
+    key = rng.choice(sorted(node) or ["some"])
+    node[key] = value = copy.deepcopy(rng.choice(ODD))
+    return Draw(f"{path}.{key} = {ranges.shown(value)}", config, False, key=f"{path}.{key}")
 
 
 def dropped(rng, config) -> Draw:
@@ -160,7 +188,22 @@ def dropped(rng, config) -> Draw:
     return Draw(f"{path} without {key}", config, False)
 
 
-KINDS = (misspelt_key, misspelt_name, outside, inside, odd, dropped)
+WORDS = (
+    "", " ", "nan", "inf", "-1", "1e400", "9" * 5000, "[", "{'a': {'a': {}}}", "(" * 300, "日本",
+    "a\0b", "None", "True", "(1, 2", "1e3", "0.5", "'", "--", "../../etc/passwd", "x" * 10**5,
+    "\udcff", "{**1}", "lambda: 0", "__import__('os').abort()", "{'name': 'mae'}", "\x1b[2J",
+)  # fmt: skip
+
+
+def told(rng, config) -> Draw:
+    """Anything as the text of a flag."""
+    path = rng.choice(sorted(functions(config)))
+    key, text = rng.choice(sorted(block(config, path)) or ["some"]), rng.choice(WORDS)
+    flag = f"--{'.'.join(filter(None, ('config', path, key)))}={text}"
+    return Draw(f"{flag[:80]!r}", config, False, key=f"{path}.{key}", flag=flag)
+
+
+KINDS = (misspelt_key, misspelt_name, outside, inside, odd, dropped, told)
 
 
 @pytest.fixture(scope="module")
@@ -168,38 +211,50 @@ def originals():
     return {name: cli.load(name).to_dict() for name in NAMES}
 
 
+def drawn(rng, originals) -> Draw:
+    """A config with a change of any kind."""
+    while True:
+        config = copy.deepcopy(originals[rng.choice(NAMES)])
+        if (draw := rng.choice(KINDS)(rng, config)) is not None:
+            return draw
+
+
 def test_one_thing_wrong_is_a_sentence_at_once_with_the_right_hint(originals, request):
     draws, rng = request.config.getoption("--draws"), random.Random(0)
-    accepted, broken, hints, slowest, refused = [], [], [], Answer(None, 0.0), 0
+    accepted, broken, hints, unnamed, slowest = [], [], [], [], Answer(None, 0.0)
+    refused = count = deep = 0
     answer(originals[NAMES[0]])  # what is slow once
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(draws):
-        drawn = None
-        while drawn is None:
-            config = copy.deepcopy(originals[rng.choice(NAMES)])
-            drawn = rng.choice(KINDS)(rng, config)
+        draw = drawn(rng, originals)
         try:
-            found = answer(drawn.config)
+            found = answer(draw.config, draw.flag)
+            if found.sentence is None and (count := count + 1) % DEEP == 0:
+                deep += answer(draw.config, draw.flag, deep=True).sentence is None
         except Exception as error:
-            broken.append(f"{drawn.what}: {type(error).__name__}: {error}")
+            broken.append(f"{draw.what}: {type(error).__name__}: {error}")
             continue
-        slowest = max(slowest, Answer(drawn.what, found.seconds), key=lambda a: a.seconds)
-        refused += found.sentence is not None
-        assert found.sentence is None or "\n" not in found.sentence and len(found.sentence) < 1000
-        if drawn.wrong and found.sentence is None:
-            accepted.append(drawn.what)
-        if drawn.meant:
-            right = f"did you mean '{drawn.meant}'" in (found.sentence or "")
-            hints.append((right, drawn.what, found.sentence))
+        slowest = max(slowest, Answer(draw.what, found.seconds), key=lambda a: a.seconds)
+        said = cli.readable(found.sentence or "")
+        refused += bool(said)
+        assert said.isprintable() and len(said) < 1000, draw.what
+        if draw.wrong and not said:
+            accepted.append(draw.what)
+        if said and not draw.named(said):
+            unnamed.append(f"{draw.what}: {said}")
+        if draw.meant:
+            hints.append((f"did you mean '{draw.meant}'" in said, draw.what, said))
     share = sum(right for right, *_ in hints) / len(hints)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 2**20
     print(
-        f"\n{draws} draws, {refused} refused; {len(hints)} slips, {share:.1%} of the hints right; "
-        f"slowest {slowest.seconds:.2f} s ({slowest.sentence}); memory grew {grown:.2f} GiB"
+        f"\n{draws} draws, {refused} refused, {len(unnamed)} without the key; {deep} of those that "
+        f"were accepted assembled; {len(hints)} slips, {share:.1%} of the hints right; slowest "
+        f"{slowest.seconds:.2f} s ({slowest.sentence}); memory grew {grown:.2f} GiB"
     )
-    assert not broken, broken
+    assert not broken, "\n".join(broken)
     assert not accepted, accepted
     wrong = [(what, said) for right, what, said in hints if not right]
     assert share >= 0.95, wrong
+    assert not unnamed, "\n".join(unnamed)
     assert slowest.seconds < SECONDS, slowest
     assert grown < 1

@@ -15,22 +15,25 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
-from m3i_jax import ordinary
+from m3i_jax import jsonfile, ordinary
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.data import words
 from m3i_jax.ranges import Range
 
 PADDING, UNKNOWN, END = "[PAD]", "[UNK]", "[END]"
-Length = Annotated[int, Range(2, 4096, why="a word and the end token")]
-Vocabulary = Annotated[int, Range(4, 2**22, why="three tokens are special")]
+LONGEST, MOST = 4096, 2**22  # tokens of a caption, and of a vocabulary
+Length = Annotated[int, Range(2, LONGEST, why="a word and the end token")]
+Vocabulary = Annotated[int, Range(4, MOST, why="three tokens are special")]
+SWELL = 1000  # letters that a file may make of one, before it splits them
 SPECIAL = (PADDING, UNKNOWN, END)  # in this order: ids 0, 1, 2
 
 
@@ -203,27 +206,55 @@ def load(
       said_by: where the user says `end`, for sentences.
 
     Raises:
-      ConfigError: no such file, not a tokenizer, no end token, or no length that holds a word.
+      ConfigError: no such file, not a tokenizer, no end token, no length that holds a word, or
+        sizes that no tokenizer has.
     """
     if not Path(path).is_file():
         raise ConfigError(f"there is no tokenizer at '{path}'; expected a tokenizer.json file")
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception
-        raise ConfigError(f"'{path}' is not a tokenizer.json: {error}") from error
+    tokenizer = _read(path)
     stored = (tokenizer.padding or {}).get("length") or (tokenizer.truncation or {}).get(
         "max_length"
     )
     length = length or stored
     if not length:
         raise ConfigError(f"'{path}' does not say how long captions are; give a length")
+    if length > LONGEST:
+        raise ConfigError(
+            f"'{path}' has captions of {length} tokens, expected at most {LONGEST}; give a length"
+        )
     _end_with(tokenizer, end, path, said_by)
     added = tokenizer.num_special_tokens_to_add(False)
     if length <= added:  # the library then cuts nothing at all
         raise ConfigError(
             f"captions of length {length} hold no word: '{path}' adds {added} tokens to each"
         )
-    return Captions(_fixed_length(tokenizer, length))
+    found = Captions(_fixed_length(tokenizer, length))
+    if found.vocabulary > MOST:
+        raise ConfigError(f"'{path}' has {found.vocabulary} tokens, expected at most {MOST}")
+    return found
+
+
+def _read(path: str | os.PathLike) -> Tokenizer:
+    """The tokenizer of a file, within bounds."""
+    try:
+        said = jsonfile.read(path)
+        if (swells := _swells(said.get("normalizer"))) > SWELL:
+            raise ValueError(f"its normalizer makes {swells:.3g} letters of one")
+        return Tokenizer.from_str(json.dumps(said))
+    except Exception as error:  # the library raises bare Exception
+        raise ConfigError(f"'{path}' is not a tokenizer.json: {error}") from error
+
+
+def _swells(part: Any) -> float:
+    """How many letters a normalizer makes of one, at most, where it replaces texts."""
+    if not isinstance(part, dict):
+        return 1.0
+    inner = part.get("normalizers")
+    most = math.prod(map(_swells, inner)) if isinstance(inner, list) else 1.0
+    content, pattern = part.get("content"), part.get("pattern")
+    if isinstance(content, str) and isinstance(pattern, dict):
+        most *= max(1.0, len(content) / max(len(str(pattern.get("String", ""))), 1))
+    return most
 
 
 def _end_with(tokenizer: Tokenizer, end: str | None, path: str | os.PathLike, said_by: str) -> None:

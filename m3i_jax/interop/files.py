@@ -49,7 +49,7 @@ def read(file: str | Path, *, encoder: str = "ENCODER") -> dict[str, np.ndarray]
         return unwrapped(_shards(file) if file.name.endswith(".index.json") else _read(file))
     except ConfigError:
         raise
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
         raise ConfigError(f"'{file}' is not a safetensors file: {error}") from error
 
 
@@ -99,6 +99,7 @@ def _shards(index: Path) -> dict[str, np.ndarray]:
 
 
 def _read(file: Path) -> dict[str, np.ndarray]:
+    os.close(ordinary.opened(file, os.O_RDONLY))  # safetensors waits for a pipe
     with safe_open(file, framework="numpy") as tensors:
         names = tensors.keys()
         for name in names:

@@ -15,10 +15,12 @@ from m3i_jax.build import ConfigError
 from m3i_jax.interop import adapt, beside, files, layouts, onnx_file
 from m3i_jax.interop.rename import Layout, listed, to_ours
 from m3i_jax.interop.statement import Fact, Stated
+from m3i_jax.ranges import shown
 from m3i_jax.types import Grid
 
 TABLES = (adapt.POSITIONS, adapt.RELATIVE)
 STEM = "encoders/image/patch_embed/"  # what looks at the images, (p, p, channels, D)
+MOST, LONGEST = 100_000, 500  # weights of a network, letters of a name: far beyond any there is
 COUNTER = "num_batches_tracked"  # of torch's batch norms, which nobody reads
 _MODULE = re.compile(r"((?:ema/)?(?:encoders|decoders)/[^/]+)/(.+)")
 
@@ -116,8 +118,10 @@ def renamed(state: Mapping[str, np.ndarray], *, layout: str = layouts.AUTO, what
     """A state dict in our names; `what` names it in errors.
 
     Raises:
-      ConfigError: keys that the layout does not know, or weights that are no finite numbers.
+      ConfigError: keys that no network has, or that the layout does not know, or weights that are
+        no finite numbers.
     """
+    _check_names(state, what)
     of_layout, places = layouts.recognise(state, layout=layout, what=what)
     for _, slices in places.leaves.values():
         for key in itertools.chain(*slices.values()):
@@ -129,6 +133,15 @@ def renamed(state: Mapping[str, np.ndarray], *, layout: str = layouts.AUTO, what
     params = dict(of_layout.ours(there))
     stated = beside.by_names(places.prefix, there | params)
     return Imported(what, of_layout, params, places.dropped, stated)
+
+
+def _check_names(state: Mapping[str, np.ndarray], what: str) -> None:
+    """Refuses more names, and longer ones, than any network has: patterns are looked for in all."""
+    if len(state) > MOST:
+        raise ConfigError(f"{what} has {len(state)} weights, expected at most {MOST}")
+    strange = next((key for key in state if len(key) > LONGEST or not key.isprintable()), None)
+    if strange is not None:
+        raise ConfigError(f"{what} has {shown(strange)}, which is no name of a weight")
 
 
 def _check_numbers(leaf: np.ndarray, what: str) -> None:

@@ -189,7 +189,7 @@ def build_network(
     wanted = method.heads() | {term.decoder for term in method.terms.values()}
     for name in sorted(method.heads() - set(config.decoders)):
         raise ConfigError(
-            f"an encoder passes through '{name}', which config.decoders lacks"
+            f"an encoder has '{name}' among its heads, which config.decoders lacks"
             f"{nearest(name, config.decoders)}"
         )
     # What predicts nothing cannot be made, and is left out: `unused` says so.

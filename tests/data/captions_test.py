@@ -1,5 +1,7 @@
 """Captions: fixed length, the end token kept, and the same file from the same captions."""
 
+import json
+
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -86,6 +88,29 @@ def test_refusals_are_sentences(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(ConfigError, match="not a tokenizer.json"):
         captions.load(tmp_path / "bad.json")
+
+
+def test_sizes_that_no_tokenizer_has_are_refused(tmp_path, words):
+    path = tmp_path / "tokenizer.json"
+    words.save(path)
+    said = json.loads(path.read_text())
+    doubled = {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
+    many = {"type": "Sequence", "normalizers": [doubled] * 40}
+    far = said["model"] | {"vocab": said["model"]["vocab"] | {"far": 2**32 - 1}}
+    for other, sentence in (
+        ({"padding": said["padding"] | {"strategy": {"Fixed": 10**9}}}, "captions of 1000000000"),
+        ({"normalizer": many}, "its normalizer makes 1.1e\\+12 letters of one"),
+        ({"normalizer": {"type": "Sequence", "normalizers": [many]}}, "1.1e\\+12 letters"),
+        ({"model": far}, "has 4294967296 tokens, expected at most 4194304"),
+    ):
+        path.write_text(json.dumps(said | other))
+        with pytest.raises(ConfigError, match=sentence):
+            captions.load(path)
+    path.write_text('{"a": ' * 100_000)
+    with pytest.raises(ConfigError, match="nested more than 64 deep"):
+        captions.load(path)
+    path.write_text(json.dumps(said | {"normalizer": doubled}))
+    assert captions.load(path).encode("a").shape == (8,)
 
 
 WORDS = ["a", "red", "seven", "!"]

@@ -1,6 +1,7 @@
 """Safetensors: whole, in shards, wrapped; torch files are sent to the converter."""
 
 import json
+import os
 import struct
 
 import numpy as np
@@ -83,6 +84,13 @@ def test_an_index_that_names_files_elsewhere_is_refused(shard, tmp_path):
     (folder / files.INDEX).write_text(json.dumps({"weight_map": {"a": shard}}))
     with pytest.raises(ConfigError, match=f"names the file '{shard}', which is not in its folder"):
         files.read(folder / files.INDEX)
+
+
+def test_a_shard_that_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "s")
+    (tmp_path / files.INDEX).write_text(json.dumps({"weight_map": {"a": "s"}}))
+    with pytest.raises(ConfigError, match="it is no ordinary file"):
+        files.read(tmp_path / files.INDEX)
 
 
 @pytest.mark.parametrize(

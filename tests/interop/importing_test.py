@@ -120,3 +120,13 @@ def test_weights_that_are_no_floats_are_refused_and_named(kind, mae):
     state["norm.weight"] = state["norm.weight"].astype(kind)
     with pytest.raises(ConfigError, match="'norm.weight' as .*, and weights are floating-point"):
         importing.renamed(state, what="it")
+
+
+@pytest.mark.parametrize("name", ["a" * 501, "norm\x1b[2J", "\udcff"])
+def test_names_that_no_network_has_are_refused(name):
+    state = {"norm.weight": np.ones(2, np.float32), name: np.ones(2, np.float32)}
+    with pytest.raises(ConfigError, match="which is no name of a weight"):
+        importing.renamed(state, what="'x'")
+    many = {f"a{n}": np.ones(0) for n in range(100_001)}
+    with pytest.raises(ConfigError, match="has 100001 weights, expected at most 100000"):
+        importing.renamed(many, what="'x'")

@@ -20,6 +20,7 @@ from m3i_jax.interop.torch_module import StandIn, plain
 
 # Before, a file made for it could break out of the reader (CVE-2025-32434, CVE-2026-24747).
 SAFE_SINCE = (2, 10)
+SLACK = 2**20  # bytes by which a tensor may be larger than what the file has of it
 # Where training programs keep the weights; without --part, the first that is there.
 PARTS = ("model", "state_dict", "model_state_dict", "module")
 # What torch's errors are about, between advice to read the file unsafely.
@@ -105,7 +106,12 @@ def _chosen(content: Any, part: str, file: str | Path) -> dict[str, Any]:
 
 def _array(tensor: Any, what: str) -> np.ndarray:
     """On the host; bfloat16, which NumPy lacks, as float32; of fewer bits nothing is known."""
-    tensor = type(tensor).detach(tensor).cpu()  # a file may set attributes of its own on a tensor
+    tensor = type(tensor).detach(tensor)  # a file may set attributes of its own on a tensor
+    if tensor.is_meta or str(tensor.layout) != "torch.strided":
+        raise ConfigError(f"{what} without its numbers, or sparse; save all of them")
+    if tensor.nbytes > tensor.untyped_storage().nbytes() + SLACK:  # a view of few numbers
+        raise ConfigError(f"{what} as {tensor.nbytes} bytes, of which the file has fewer")
+    tensor = tensor.cpu()
     if tensor.is_quantized or tensor.is_floating_point() and tensor.element_size() < 2:
         raise ConfigError(
             f"{what} as {tensor.dtype}, which is quantised; save the weights as float32, float16 "

@@ -7,6 +7,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+MOST, LONGEST = 100_000, 500  # modules, letters of a name: far beyond any network's
 PLACES = ("_parameters", "_buffers", "_modules")
 
 
@@ -31,28 +32,43 @@ class StandIn:
 
 def plain(content: Any) -> Any:
     """What a file holds, with state dicts in place of whole modules."""
-    if _is_module(content):
-        return state_dict(content)
-    if isinstance(content, Mapping):
-        return {name: plain(x) for name, x in content.items()}
-    return content
+    made: dict[int, Any] = {}  # a dict may be in a file twice, and so on in each of them
+
+    def one(part: Any) -> Any:
+        if _is_module(part):
+            return state_dict(part)
+        if not isinstance(part, Mapping):
+            return part
+        if id(part) not in made:
+            made[id(part)] = {name: one(x) for name, x in part.items()}
+        return made[id(part)]
+
+    return one(content)
 
 
 def state_dict(module: StandIn) -> dict[str, Any]:
     """Parameters and persistent buffers by dotted name, as the module's own `state_dict` has them.
 
     Raises:
-      ValueError: one of its modules is something else.
+      ValueError: one of its modules is something else, or they are more than any network has.
     """
-    if not _is_module(module):
-        raise ValueError("a module in it has no parameters, buffers and modules")
-    parameters, buffers, modules = (module.state[place] for place in PLACES)
-    fleeting = module.state.get("_non_persistent_buffers_set", ())
-    tensors = {**parameters, **{name: x for name, x in buffers.items() if name not in fleeting}}
-    for child, inner in modules.items():
-        if inner is not None:
-            tensors |= {f"{child}.{name}": x for name, x in state_dict(inner).items()}
-    return {name: x for name, x in tensors.items() if x is not None}
+    tensors: dict[str, Any] = {}
+    todo = [("", module)]
+    for _ in range(MOST):
+        if not todo:
+            return {name: x for name, x in tensors.items() if x is not None}
+        prefix, module = todo.pop()
+        if len(prefix) > LONGEST:
+            raise ValueError(f"a module in it has a name of {len(prefix)} letters")
+        if not _is_module(module):
+            raise ValueError("a module in it has no parameters, buffers and modules")
+        parameters, buffers, modules = (module.state[place] for place in PLACES)
+        fleeting = module.state.get("_non_persistent_buffers_set", ())
+        kept = {name: x for name, x in buffers.items() if name not in fleeting}
+        tensors |= {f"{prefix}{name}": x for name, x in {**parameters, **kept}.items()}
+        inner = [(f"{prefix}{name}.", child) for name, child in modules.items()]
+        todo += [one for one in reversed(inner) if one[1] is not None]
+    raise ValueError(f"it has more than {MOST} modules in each other")
 
 
 def _is_module(content: Any) -> bool:

@@ -163,6 +163,20 @@ def test_a_whole_module_is_its_state_dict(tmp_path, monkeypatch):
     assert set(torch.serialization.get_safe_globals()) == set(before)
 
 
+@pytest.mark.parametrize(
+    "make, sentence",
+    [
+        (lambda torch: torch.zeros(10**6, 10**6, device="meta"), "without its numbers, or sparse"),
+        (lambda torch: torch.ones(2, 2).to_sparse(), "without its numbers, or sparse"),
+        (lambda torch: torch.ones(1).expand(10**6, 10**6), "as 4000000000000 bytes, of which"),
+    ],
+)
+def test_tensors_that_are_larger_than_their_file_are_refused_by_name(make, sentence, written):
+    path = written(lambda torch: {"a": torch.ones(1).expand(3, 2), "b": make(torch)})
+    with pytest.raises(ConfigError, match=f"keeps 'b' {sentence}"):
+        torch_file.read(path)
+
+
 @pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "quint8"])
 def test_weights_that_are_quantised_are_refused_by_name(kind, written):
     def quantised(torch):
@@ -187,7 +201,7 @@ def test_what_cannot_be_read_is_said_in_a_line(written, tmp_path):
     assert torch_file.read(old)["a"] == 1
     around = torch.nn.Sequential()
     around._modules["itself"] = around
-    with pytest.raises(ConfigError, match="recursion"):
+    with pytest.raises(ConfigError, match="a name of 50. letters"):
         torch_file.read(written(lambda _: around))
 
 

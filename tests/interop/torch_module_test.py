@@ -52,3 +52,17 @@ def test_no_state_becomes_an_attribute():
     assert not calls and made.state == "again" and not hasattr(made, "detach")
     with pytest.raises(AttributeError):
         made.detach = calls.append
+
+
+def test_what_is_in_a_file_twice_is_looked_at_once_and_ends():
+    two, deep = {"w": 1}, module({"w": 1})
+    many = module({"w": 1})
+    for _ in range(200):
+        two = {"a": two, "b": two}
+        deep, many = module(modules={"deeper": deep}), module(modules={"a": many, "b": many})
+    found = plain(two)
+    assert found["a"] is found["b"] and found["a"]["b"] is found["b"]["a"]
+    with pytest.raises(ValueError, match="more than 100000 modules in each other|of 502 letters"):
+        plain(many)
+    with pytest.raises(ValueError, match="a name of 50. letters"):
+        state_dict(deep)

@@ -15,6 +15,7 @@ AHEAD = 2**14  # bytes that are read at once: small members come with their head
 FAR = 2**22  # of a file behind a URL: a request takes as long as some MB do
 LONGEST = 2**16  # bytes of a name or of pax's words that are read
 STRIDE = 2**20  # bytes that are looked through at once for the next header
+SEARCHED = 2**32  # bytes in which a next header has to be: no member that is read has a tenth
 KINDS = {
     "1": "link", "2": "link", "3": "device", "4": "device", "6": "pipe",
 }  # fmt: skip
@@ -159,7 +160,8 @@ def _words(kind: str, data: bytes) -> dict:
 
 def _sound(read: Read, place: int, total: int) -> int:
     """Where the next header of POSIX's or GNU's is; the end of the file where there is none."""
-    while place + BLOCK <= total:
+    end = min(total, place + SEARCHED)
+    while place + BLOCK <= end:
         stretch = read(place, STRIDE)
         at = 0
         while (mark := stretch.find(b"ustar", at)) >= 0:

@@ -93,8 +93,8 @@ class TarRecords:
         self.files, self._captions = tuple(files), captions
         self._index: Index = tar_index.opened(files)
         if not len(self._index.records):
-            left_out = _left_out(self._index)
-            raise ConfigError(f"no images in the tar files of '{files[0].parent}'{left_out}")
+            said = filter(None, (f"'{files[0].parent}'", _left_out(self._index)))
+            raise ConfigError(f"no images in the tar files of {'; '.join(said)}")
         called = naming.called(self._index.names, files[0].parent, names)
         self.names = called.names
         unlabelled = np.broadcast_to(np.int32(-1), len(self))

@@ -94,3 +94,10 @@ def test_any_bytes_come_to_an_end(tmp_path):
         found = members(bytes(copy))
         assert len(found) <= len(copy) // 512 + 1
         assert all(0 <= m.head <= m.data <= len(copy) for m in found if m.kind != CUT)
+
+
+def test_the_next_header_is_not_looked_for_without_end(monkeypatch):
+    asked = []
+    read = lambda at, size: asked.append(at) or bytes(size)  # noqa: E731
+    monkeypatch.setattr(tar_members, "SEARCHED", 4 * tar_members.STRIDE)
+    assert list(tar_members.members(read, 2**43)) == [] and len(asked) < 10

@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "decoders": NUMERICS + " masks nn",
     "networks": NUMERICS + " nn encoders decoders",
     "framework": NUMERICS
-    + " renamed trees histograms losses masks mixing normalize metrics quantize",
+    + " renamed trees histograms losses masks mixing normalize metrics quantize parallel",
     "methods": "types renamed build ranges texts losses framework masks",
     "data": "types build ranges texts ordinary jsonfile augment",
     "interop": "types build ranges ordinary jsonfile trees geometry normalize nn encoders",

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from m3i_jax.decoders.linear import EITHER, Either, over
 from m3i_jax.nn.blocks import DTYPES, check_choice
 from m3i_jax.nn.choices import Dtype
-from m3i_jax.nn.linear import einsum
+from m3i_jax.nn.linear import with_table
 from m3i_jax.nn.norms import UnitNorm
 from m3i_jax.ranges import Range, Temperature
 from m3i_jax.types import Array, Features
@@ -65,8 +65,7 @@ class Prototypes(nn.Module):
         length = self.param("length", start, (self.out,), jnp.float32) if self.lengths else None
 
         def logits(y):
-            y = UnitNorm()(y).astype(dtype)
-            product = einsum("bnd,kd->bnk" if y.ndim == 3 else "bd,kd->bk", y, rows.astype(dtype))
+            product = with_table(UnitNorm()(y).astype(dtype), rows.astype(dtype))
             scale = 1.0 if length is None else length.reshape((1,) * (y.ndim - 1) + (-1,))
             return product / self.temperature * scale
 

@@ -8,6 +8,8 @@ from jaxtyping import Int
 
 from m3i_jax.build import ConfigError
 from m3i_jax.nn.norms import UnitNorm
+from m3i_jax.parallel import tables
+from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.ranges import Gain, Range, Width
 from m3i_jax.types import Array, Features
 
@@ -63,8 +65,9 @@ class Table(nn.Module):
         if self.bias:
             bias = self.param("bias", nn.initializers.zeros, (self.size,), jnp.float32)
             rows = jnp.concatenate([rows, bias[:, None]], axis=1)
+        rows = tables.rows(rows)
         index = jnp.maximum(labels, 0).astype(jnp.int32)
-        chosen = jnp.take(rows, index, axis=0)
+        chosen = batch_sharded(jnp.take(rows, index, axis=0))
         return Features(pooled=chosen, candidates=rows, target_index=index)
 
 

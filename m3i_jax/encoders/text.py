@@ -20,6 +20,7 @@ from m3i_jax.nn.choices import Activation, Core, Dtype, Remat
 from m3i_jax.nn.initial import Init
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm, UnitNorm
+from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.ranges import Depth, Epsilon, Heads, Range, Ratio, Vocabulary, Width
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features
@@ -146,7 +147,7 @@ class Text(nn.Module):
         # CLIP starts its positions at half the deviation of its tokens.
         start = nn.initializers.normal(0.02 if self.post_norm else 0.01)
         positions = self.param("pos_embed", start, (self.length, self.width), jnp.float32)
-        x = jnp.take(table, tokens, axis=0) + positions[None, : tokens.shape[1]]
+        x = batch_sharded(jnp.take(table, tokens, axis=0)) + positions[None, : tokens.shape[1]]
         if self.types:
             x = x + self.param("type_embed", init, (2, self.width), jnp.float32)[None, :1]
         return x

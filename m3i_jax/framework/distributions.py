@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from m3i_jax import losses, normalize
 from m3i_jax.framework import information
 from m3i_jax.framework.information import Evidence
+from m3i_jax.parallel import tables
 from m3i_jax.types import Array, Box
 
 
@@ -166,18 +167,25 @@ def boltzmann(
     candidates: "categories" of a table, or "samples" of the batch.
     """
 
+    of_table = candidates == "categories"
+
     def smoothed(smoothing):
-        return lambda prediction, target: losses.boltzmann(
-            normalize.unit(prediction) if unit else prediction,
-            normalize.unit(target.candidates) if unit else target.candidates,
-            target.target_index,
-            temperature=temperature,
-            label_smoothing=smoothing,
-            valid=target.valid,
-        )
+        def score(prediction, target):
+            if of_table:
+                prediction = tables.beside(prediction, target.candidates)
+            return losses.boltzmann(
+                normalize.unit(prediction) if unit else prediction,
+                normalize.unit(target.candidates) if unit else target.candidates,
+                target.target_index,
+                temperature=temperature,
+                label_smoothing=smoothing,
+                valid=target.valid,
+            )
+
+        return score
 
     # A table has the same rows for every sample; samples of the batch are each other's candidates.
-    evidence = information.of_choice if candidates == "categories" else information.of_batch
+    evidence = information.of_choice if of_table else information.of_batch
     return Distribution(
         "Boltzmann",
         smoothed(label_smoothing),
@@ -211,6 +219,7 @@ def binary() -> Distribution:
     def score(prediction, target):
         # (B,) of one category, or (B, k) of a blend, whose images show k.
         present = target.target_index.reshape(len(prediction), -1)
+        prediction = tables.beside(prediction, target.candidates)
         return losses.binary(prediction, target.candidates, present)
 
     return Distribution("Bernoulli", score, dense=False, candidates="categories")

@@ -124,7 +124,7 @@ class Attention(nn.Module):
     @property
     def _split(self) -> tensor.Split | None:
         """How queries, keys and values are shared by devices."""
-        return tensor.columns(self.heads, parts=3)
+        return tensor.columns(self.heads, what="heads", parts=3)
 
     @property
     def _ways(self) -> int:

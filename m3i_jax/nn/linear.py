@@ -17,6 +17,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
+from m3i_jax.parallel import tables
 from m3i_jax.parallel.constrain import summed_in, whole
 from m3i_jax.parallel.tensor import Split
 from m3i_jax.types import Array
@@ -78,6 +79,15 @@ def _einsum_backward(spec, saved, g):
 
 
 einsum.defvjp(_einsum_forward, _einsum_backward)
+
+
+def with_table(
+    x: Float[Array, "batch *positions dim"], table: Float[Array, "rows dim"]
+) -> Float[Array, "batch *positions rows"]:
+    """x tableᵀ in float32, (B, D) or (B, n, D) with (M, D), which may be split over devices."""
+    spec = "bnd,kd->bnk" if x.ndim == 3 else "bd,kd->bk"
+    y = einsum(spec, tables.beside(x, table), tables.rows(table))
+    return tables.compared(y, table)
 
 
 def contract(

@@ -120,7 +120,8 @@ class Mlp(nn.Module):
             return Linear(width, self.bias, inits[1], self.dtype, name=names[1])(x)
         first = Weights(wide, self.bias, inits[0], name=names[0])(width)
         second = Weights(width, self.bias, inits[1], name=names[1])(hidden)
-        splits = tensor.columns(hidden, parts=2 if self.gated else 1), tensor.rows(hidden)
+        first_split = tensor.columns(hidden, what="columns", parts=2 if self.gated else 1)
+        splits = first_split, tensor.rows(hidden)
         between, (split, _) = self.activation, splits
         if self.gated:
             between = gate(self.activation, ways=split.ways if split else 1)

@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 from m3i_jax import trees
 from m3i_jax.build import ConfigError, call
+from m3i_jax.parallel import slices
 from m3i_jax.ranges import Range
 from m3i_jax.texts import OneOf
 
@@ -27,15 +28,19 @@ STACKED = re.compile(r"(^|/)blocks/(?!\d)")
 # Leaves that no forward or backward pass needs whole.
 STATES = re.compile(r"optimizer/|slots/ema/")
 
-# Value of a rule: "replicated", "largest" (the longest dimension that divides, over fsdp), or the
-# axes of a layer's last dimensions, so that stacked leaves need no rule of their own. With a
-# `tensor` axis of 1 the first two are plain FSDP; otherwise the columns of the first matrix and
-# the rows of the second are split, and a block needs one sum over `tensor` for each pair.
+# Value of a rule: "replicated"; "largest", the longest dimension that divides, over fsdp; "rows",
+# those of a table of classes, prototypes or words, over fsdp and tensor (`tables`), or where they
+# do not divide as "largest"; or the axes of a layer's last dimensions, so that stacked leaves need
+# no rule of their own. With a `tensor` axis of 1 all of them are plain FSDP; otherwise the columns
+# of the first matrix and the rows of the second are split, and a block needs one sum over `tensor`
+# for each pair (`parallel/tensor.py`).
 RULES: trees.Rules = (
     (r"/(qkv|fc1|w12)/kernel$", ("fsdp", "tensor")),
     (r"/(proj|fc2|w3)/kernel$", ("tensor", "fsdp")),
+    (r"(^|/)((encoders|decoders)/[^/]+/kernel|token_embed)$", "rows"),
     (r".*", "largest"),
 )
+NAMED = ("largest", "rows", "replicated")
 
 Axis = Annotated[int, Range(-1, 2**20, why="-1 takes what is left")]
 SMALL = 2**14  # elements of a layer; splitting less costs more messages than it saves memory
@@ -51,7 +56,8 @@ def mesh(
     """The devices as a (data, fsdp, tensor) grid, all of them unless `devices` are given.
 
     Args:
-      block: sizes of the axes `data`, `fsdp`, `tensor`; -1, for one of them, takes what is left.
+      block: sizes of the axes `data`, `fsdp`, `tensor`; -1, for one of them, takes what is left;
+        and `slices`, see `axes`.
       batch: images per (micro-)batch, which the data and fsdp axes must divide.
       devices: default all devices of all processes.
       make: `build.call`; `build.made` for a block that has been checked.
@@ -70,6 +76,9 @@ def mesh(
             f"{sizes}"
         )
     kinds = (AxisType.Auto,) * 3
+    groups = slices.of(devices, (block or {}).get("slices", 0))
+    if len(groups) > 1:
+        return Mesh(slices.arranged(shape, groups), ("data", "fsdp", "tensor"), axis_types=kinds)
     return jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=kinds, devices=devices)
 
 
@@ -84,6 +93,7 @@ def axes(
     data: Axis = -1,
     fsdp: Axis = 1,
     tensor: Axis = 1,
+    slices: Annotated[int, Range(0, 2**16, why="0 = as the devices say")] = 0,
     zero1: bool = False,
     sums: Annotated[str, OneOf("float32", "bfloat16")] = "float32",
 ) -> tuple[int, int, int]:
@@ -92,6 +102,8 @@ def axes(
     data: devices that each have a share of the batch, and all parameters.
     fsdp: devices that have a share of the batch, and of the parameters.
     tensor: devices that split every layer among them.
+    slices: groups of devices that a slower network joins, each of which has a part of `data`; 0 =
+      as the devices say, which those of TPUs do. Others are grouped in their order.
     zero1: split the states of optimiser and moving average over `data`, too, and not only over
       `fsdp` (ZeRO, stage 1; Rajbhandari et al. 2020, https://arxiv.org/abs/1910.02054).
     sums: dtype in which devices sum the gradients of weights; "bfloat16" sends half, rounded to
@@ -142,14 +154,16 @@ def spec(path: str, shape: tuple[int, ...], mesh: Mesh, *, rules: trees.Rules = 
     value = trees.first_match(rules, path)
     depth = (None,) if STACKED.search(path) else ()
     layer = shape[len(depth) :]
-    if isinstance(value, str) and value not in ("largest", "replicated"):
+    if isinstance(value, str) and value not in NAMED:
         raise ConfigError(
             f"the sharding rule for '{path}' is '{value}'; "
-            "expected 'largest', 'replicated' or a tuple of axis names"
+            f"expected {', '.join(map(repr, NAMED))} or a tuple of axis names"
         )
     if value == "replicated" or not layer or math.prod(layer) < SMALL:
         return P()
-    if value == "largest":
+    if value == "rows":
+        axes = _rows(layer, mesh) or _largest(layer, mesh)
+    elif value == "largest":
         axes = _largest(layer, mesh)
     else:
         axes = (None,) * (len(layer) - len(value)) + tuple(value)[-len(layer) :]
@@ -168,6 +182,19 @@ def _over_data(path: str, shape: tuple[int, ...], where: P, mesh: Mesh) -> P:
         return where
     axes[max(fits, key=lambda i: (shape[i], i))] = "data"
     return P(*axes)
+
+
+def of_rows(shape: tuple[int, ...], mesh: Mesh | AbstractMesh) -> str | tuple[str, ...] | None:
+    """The axes over which the rows of a table (M, D) are split; None where they are whole."""
+    found = spec("", shape, mesh, rules=((r"", "rows"),))
+    return found[0] if found else None
+
+
+def _rows(layer: tuple[int, ...], mesh: Mesh) -> tuple[Any, ...]:
+    """fsdp and tensor on the first dimension; () where they do not divide it."""
+    axes = tuple(axis for axis in ("fsdp", "tensor") if mesh.shape[axis] > 1)
+    fits = axes and _divides(axes, layer[0], mesh)
+    return (axes if len(axes) > 1 else axes[0], *(None,) * (len(layer) - 1)) if fits else ()
 
 
 def _largest(layer: tuple[int, ...], mesh: Mesh) -> tuple[str | None, ...]:

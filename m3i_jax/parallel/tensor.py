@@ -10,6 +10,7 @@ fsdp and to sum over tensor, hands some rows to the wrong device (jaxlib 0.10.2;
 tests/parallel/tensor_test.py has such a product).
 """
 
+import warnings
 from typing import NamedTuple
 
 import jax
@@ -64,11 +65,17 @@ class Split(NamedTuple):
         return P(TENSOR, None) if self.rows else P(None, TENSOR)
 
 
-def columns(count: int, *, parts: int = 1) -> Split | None:
+def columns(count: int, *, what: str, parts: int = 1) -> Split | None:
     """Of a layer with so many columns in each part, or heads; None where they are not split.
 
-    That is where there is no axis `tensor`, and where it does not divide them.
+    That is where there is no axis `tensor`, and where it does not divide them, which is said.
+    what: they are, for that.
     """
+    if count % ways(TENSOR):
+        warnings.warn(
+            f"{count} {what} do not divide over tensor = {ways(TENSOR)}: every device has them all",
+            stacklevel=2,
+        )
     return _split(count, rows=False, parts=parts)
 
 

@@ -27,6 +27,8 @@ from m3i_jax.checkpoints.storage import MANIFEST, Storage
 from m3i_jax.parallel import sharding
 from tests import programs
 
+FSDP, CUBE = {"data": 2, "fsdp": 4}, {"data": 2, "fsdp": 2, "tensor": 2}
+
 
 class Pair(NamedTuple):
     first: Any
@@ -53,7 +55,7 @@ def make(seed, mesh=None):
     items = {"online": params, "ema": jax.tree.map(lambda x: x * 0.5, params), "state": state}
     if mesh is None:
         return items
-    rules = ((r"kernel$", (None, "fsdp")), (".*", "replicated"))
+    rules = ((r"kernel$", ("tensor", "fsdp")), (".*", "replicated"))
     small, sharding.SMALL = sharding.SMALL, 0
     placed = jax.tree.map(jax.device_put, items, sharding.shardings(items, mesh, rules=rules))
     sharding.SMALL = small
@@ -104,9 +106,19 @@ def test_round_trip_is_bitwise_and_keeps_structure(folder):
         )
 
 
-@pytest.mark.parametrize("axes", [(8, 1), (2, 4), (1, 2), (1, 1)])
-def test_restores_onto_another_mesh_bitwise(folder, axes):
-    items = make(1, sharding.mesh({"data": 2, "fsdp": 4}))
+@pytest.mark.parametrize(
+    "saved, axes",
+    [
+        (FSDP, (8, 1)),
+        (FSDP, (2, 4)),
+        (FSDP, (1, 2)),
+        (FSDP, (1, 1)),
+        (CUBE, (1, 8)),
+        (CUBE, (1, 1)),
+    ],
+)
+def test_restores_onto_another_mesh_bitwise(folder, saved, axes):
+    items = make(1, sharding.mesh(saved))
     with Checkpoints(folder) as saves:
         saves.save(1, items, {}, wait=True)
         count = axes[0] * axes[1]

@@ -36,6 +36,7 @@ def stored(mesh, path, leaf):
     return NamedSharding(mesh, P(*axes) if fits else P())
 
 
+@pytest.mark.filterwarnings("ignore:.*do not divide over tensor")
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_are_those_of_one_device(name):
     layer, *more = LAYERS[name]
@@ -84,4 +85,9 @@ def test_dealt_columns_come_back():
     split, w = tensor.Split(False, 2, 3), np.arange(24).reshape(2, 12)
     assert split.dealt(w)[0].tolist() == [0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11]
     np.testing.assert_array_equal(tensor.Split(False, 3, 2).dealt(split.dealt(w)), w)
-    assert tensor.columns(4) is None, "there is no mesh"
+    assert tensor.columns(4, what="heads") is None, "there is no mesh"
+
+
+def test_heads_that_do_not_divide_are_said():
+    with jax.set_mesh(sharding.mesh(CUBE)), pytest.warns(match="3 heads do not divide over tensor"):
+        assert jax.eval_shape(lambda: tensor.columns(3, what="heads") or ()) == ()

@@ -83,7 +83,7 @@ class Encoder(NamedTuple):
     tower_outputs: what the tower has to return beside tokens: "layers", "attention".
     stop_gradient: whether no gradient flows through its codes.
     owner: whose weights it passes its view through, "online", "ema" or a frozen state; "" = none's.
-    together: its views of one size are one batch, whose rows the batch norms see at once (SimCLR).
+    together: its views of one size are one batch for the batch norms, too (SimCLR).
     views: whose codes its own is made of; () = of that of the code alone.
     blocks: number of blocks that the tower needs at least.
     represents: "features" of a network, or what else: "pixels", "edges", "words", "replaced cells".

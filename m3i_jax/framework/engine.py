@@ -132,8 +132,10 @@ def prepare(
 
 def _guide(method, network, params, states, prepared, name):
     """Features of a guide; its class token's attention to all keys, (B, k), mean over heads."""
-    inputs = encoder_inputs(method, network, params, states, prepared, train=False, key=None)
     code = method.codes[name]
+    # By itself: what other codes see has not been drawn yet.
+    alone = Method({name: code}, {})
+    inputs = encoder_inputs(alone, network, params, states, prepared, train=False, key=None)
     features, _ = code.encoder.apply(inputs(name, prepared.views[code.view]))
     # (depth, B, heads, q, k): the last block, the class token (0); patches are the last keys.
     attention = features.attention[-1, :, :, 0].mean(1)

@@ -18,17 +18,34 @@ from m3i_jax.types import Array, Features, Scalar, View
 BY_THE_BATCH = ("online", "ema")
 
 
-def small(view: str) -> bool:
-    """Whether a view is one of the small crops."""
-    return view[0] == "l" and view[1:].isdigit()
-
-
 class Place(NamedTuple):
-    """What two codes have in common that share a pass, but for the weights."""
+    """What codes have in common that see the same: whose weights, of which tower, view and mask."""
 
+    owner: str
     tower: str
-    views: tuple[str, ...]
+    view: str
     mask: Masking | None
+
+
+# The places whose views are encoded as one batch, the rows of a sample next to each other.
+Rows = tuple[Place, ...]
+
+
+class Plan(NamedTuple):
+    """Which passes there are, and who is in them.
+
+    names: the first code of each place, whose mask is that of all.
+    outputs: what the tower has to return beside tokens, by place.
+    passes: those of a tower with the weights of an owner, in order, by (owner, tower).
+    rows: (code) -> the rows of its pass through the tower.
+    behind: (code, rows, heads) -> those of the rows that go on through the last of the heads.
+    """
+
+    names: dict[Place, str]
+    outputs: dict[Place, frozenset[str]]
+    passes: dict[tuple[str, str], list[Rows]]
+    rows: Callable[[Code], Rows]
+    behind: Callable[[Code, Rows, tuple[str, ...]], Rows]
 
 
 def encoder_inputs(
@@ -45,47 +62,61 @@ def encoder_inputs(
 ) -> Callable[[str, View], EncoderInput]:
     """What the encoder of a code gets: (code, its view) -> EncoderInput.
 
-    Codes share a pass, and its dropped paths, where view, mask, tower and weights are the same:
-    a global and a dense head, or the methods of a composition, cost one encoder.
+    Codes share a pass where view, mask, tower and weights are the same: a global and a dense head,
+    or the methods of a composition, cost one encoder. Views of one size are one pass where all else
+    is the same, and no norm of the batch would notice: gradients are then summed over devices once,
+    and the program holds the tower once.
 
     moves: gets, by owner of weights that no gradient trains, how each pass by the batch moves their
       running statistics.
     """
-    # By (owner, tower, views, mask) and then the heads behind it, one longer for each: a code that
-    # takes two of three heads finds the pass of the two made already.
-    encoded: dict[tuple, Features] = {}
-    outputs, passes = _planned(method, prepared.known)
+    # By rows and then the heads behind the tower, one longer for each: a code that takes two of
+    # three heads finds the pass of the two made already.
+    made: dict[tuple, Features] = {}
+    apart: dict[tuple, dict[Place, Features]] = {}
+    plan = _planned(method, network, prepared)
+
+    def of_place(at: tuple, place: Place) -> Features:
+        if len(at[0]) == 1:
+            return made[at]
+        if at not in apart:
+            apart[at] = _apart(made[at], at[0])
+        return apart[at][place]
+
+    def regrouped(at: tuple, rows: Rows) -> tuple:
+        wanted = (rows, *at[1:])
+        if wanted not in made:
+            made[wanted] = _joined([of_place(at, place) for place in rows])
+        return wanted
 
     def inputs(name: str, view: View, seen: str | None = None) -> EncoderInput:
         code = method.encoded[name]._replace(**({"view": seen} if seen else {}))
-        place, asked = _place(method, code), _asked(prepared, code)
+        asked = _asked(prepared, code)
 
         def forward(owner, weights, tower, heads):
             # An average or a teacher drops no paths: it is asked what it knows.
-            training, at = train and owner == "online", (owner, tower, *place)
+            training = train and owner == "online"
             mode = {"train": training, "key": named(key, "encode/" + name) if training else None}
-            if at not in encoded:
-                # The same number for every image, so that tokens have a static shape, (B, keep, D).
-                keep = code.mask and code.mask.count(network.towers[tower].grid)
-                options = mode | dict.fromkeys(outputs[place], True) | {"batch_stats": 0}
-                options |= {"visible": prepared.visible.get(name), "keep": keep}
-                data = _data(place, view, prepared.views)
-                encode = lambda weights: network.encode(weights, tower, data, **options)  # noqa: E731
-                if train and owner in BY_THE_BATCH:
-                    options["batch_stats"] = _left(passes.get((owner, tower), ()), place)
+            at = (plan.rows(code),)
+            if at not in made:
+                stats = train and owner in BY_THE_BATCH and _left(plan, at[0])
+                options = mode | {"batch_stats": int(stats)}
+                encode = _encoding(network, plan, prepared, at[0], view, options)
                 # No optimiser reads these weights, so that what the pass says about its
                 # statistics is caught here, and becomes an update of their slot.
-                if options["batch_stats"] and owner != "online" and moves is not None:
-                    encoded[at], move = _tracked(encode, weights, tower)
+                if stats and owner != "online" and moves is not None:
+                    made[at], move = _tracked(encode, weights, tower)
                     moves.setdefault(owner, []).append(move)
                 else:
-                    encoded[at] = encode(weights)
-            for head in heads:
-                before, at = encoded[at], (*at, head)
-                if at not in encoded:
+                    made[at] = encode(weights)
+            for count, head in enumerate(heads, 1):
+                if (rows := plan.behind(code, at[0], heads[:count])) != at[0]:
+                    at = regrouped(at, rows)
+                before, at = made[at], (*at, head)
+                if at not in made:
                     grid = network.towers[tower].grid
-                    encoded[at] = _headed(network, weights, head, before, grid=grid, **mode)
-            return _own(encoded[at], place, code)
+                    made[at] = _headed(network, weights, head, before, grid=grid, **mode)
+            return of_place(at, _place(code))
 
         of = lambda seen: inputs(name, prepared.views[seen], seen)  # noqa: E731
         return EncoderInput(view, network, params, states, progress, forward, of, asked)
@@ -102,21 +133,58 @@ def _asked(prepared: Any, code: Code) -> Bool[Array, "batch tokens"] | None:
     return ~visible.reshape(visible.shape[0], -1)
 
 
-def _planned(method: Method, known: Mapping[str, Features]) -> tuple[dict, dict]:
-    """What each pass has to return, {place: names}; the passes by (owner, tower), in order."""
-    outputs: dict[Place, frozenset] = {}
-    passes: dict[tuple, list[Place]] = {}
+def _planned(method: Method, network: Any, prepared: Any) -> Plan:
+    """The passes of a method, for views of the sizes that these have."""
+    names: dict[Place, str] = {}
+    outputs: dict[Place, frozenset[str]] = {}
+    heads: dict[Place, set] = {}
+    codes = []
     for name in method.order:
-        code = method.encoded[name]
-        for view in code.encoder.views or (code.view,):
-            encoder, place = code.encoder, _place(method, code._replace(view=view))
+        whole = method.encoded[name]
+        for code in (whole._replace(view=view) for view in whole.encoder.views or (whole.view,)):
             # A pass is made once, so its first code has to ask for what any of them needs.
-            outputs[place] = outputs.get(place, frozenset()) | encoder.tower_outputs
-            # In order, as batch norms move their running statistics once for each.
-            before = passes.setdefault((encoder.owner, place.tower), [])
-            if name not in known and place not in before:
-                before.append(place)
-    return outputs, passes
+            place = _place(code)
+            outputs[place] = outputs.get(place, frozenset()) | code.encoder.tower_outputs
+            heads.setdefault(place, set()).add(code.encoder.heads)
+            if name not in prepared.known:
+                names.setdefault(place, name)
+                codes.append(code)
+
+    def size(view: str) -> Any:
+        # A view that is made of codes has to wait for them, and is like no other until then.
+        data = prepared.views[view].data if view in prepared.views else None
+        return view if data is None else (data.shape, data.dtype)
+
+    def together(code: Code) -> Rows:
+        place, name = _place(code), code.encoder.name
+        same = [c for c in codes if c.encoder.together and c.encoder.name == name]
+        views = {c.view for c in same if c.mask == code.mask and size(c.view) == size(code.view)}
+        views = views | {code.view} if code.encoder.together else {code.view}
+        return tuple(place._replace(view=view) for view in sorted(views))
+
+    def rows(code: Code) -> Rows:
+        place, least = _place(code), together(code)
+        # What is of every block has an axis in front of the rows, and texts have but one view.
+        apart = code.encoder.tower in network.batchwise or outputs[place]
+        if apart or network.towers[code.encoder.tower].grid is None:
+            return least
+        alike = [p for p in names if p._replace(view=code.view) == place and not outputs[p]]
+        alike = tuple(p for p in alike if size(p.view) == size(code.view))
+        return alike if set(least) <= set(alike) else least
+
+    def behind(code: Code, rows: Rows, through: tuple[str, ...]) -> Rows:
+        if through[-1] in network.batchwise:
+            return together(code)
+        count = len(through)
+        return tuple(p for p in rows if any(h[:count] == through for h in heads[p]))
+
+    passes: dict[tuple[str, str], list[Rows]] = {}
+    for code in codes:
+        # In order, as batch norms move their running statistics once for each.
+        before = passes.setdefault((code.encoder.owner, code.encoder.tower), [])
+        if rows(code) not in before:
+            before.append(rows(code))
+    return Plan(names, outputs, passes, rows, behind)
 
 
 def _headed(network, weights, head, before, *, grid, train, key) -> Features:
@@ -147,36 +215,63 @@ def _tracked(encode: Callable, weights: Any, tower: str) -> tuple[Features, Any]
     return features, pull(jnp.zeros_like(tokens))[0]
 
 
-def _place(method: Method, code: Code) -> Place:
-    """The pass of a code; those that are encoded `together` have all their views in one."""
-    views = [code.view]
-    if code.encoder.together:
-        same = (c for c in method.encoded.values() if c.encoder.name == code.encoder.name)
-        same = (c for c in same if c.encoder.together and c.mask == code.mask)
-        views = sorted({c.view for c in same if small(c.view) == small(code.view)})
-    return Place(code.encoder.tower, tuple(views), code.mask)
+def _place(code: Code) -> Place:
+    return Place(code.encoder.owner, code.encoder.tower, code.view, code.mask)
+
+
+def _encoding(
+    network: Any, plan: Plan, prepared: Any, rows: Rows, view: View, options: dict[str, Any]
+) -> Callable[[Any], Features]:
+    """(weights) -> Features of all rows of a pass through the tower."""
+    tower, mask = rows[0].tower, rows[0].mask
+    # The same number for every image, so that tokens have a static shape, (B, keep, D).
+    keep = mask and mask.count(network.towers[tower].grid)
+    options = options | dict.fromkeys(plan.outputs[rows[0]], True)
+    options |= {"visible": _visible(plan, prepared, rows), "keep": keep}
+    data = _data(rows, view, prepared.views)
+    return lambda weights: network.encode(weights, tower, data, **options)
 
 
 def _data(
-    place: Place, view: View, views: dict[str, View]
+    rows: Rows, view: View, views: Mapping[str, View]
 ) -> Float[Array, "rows height width channels"] | Int[Array, "rows ..."]:
-    """What the tower gets; of several views, the rows of a sample next to each other."""
-    if len(place.views) == 1:
+    """What the tower gets: the view, or those of all rows."""
+    if len(rows) == 1:
         return view.data
-    # V views of (B, …) -> (B, V, …) -> (B·V, …): the rows of a sample stay on its device.
-    stacked = jnp.stack([views[name].data for name in place.views], axis=1)
+    return _side_by_side(*(views[place.view].data for place in rows))
+
+
+def _visible(plan: Plan, prepared: Any, rows: Rows) -> Bool[Array, "rows _rows _columns"] | None:
+    """The cells that are seen of each row; None = all."""
+    visible = [prepared.visible.get(plan.names[place]) for place in rows]
+    return visible[0] if len(rows) == 1 or visible[0] is None else _side_by_side(*visible)
+
+
+def _side_by_side(*parts: Array) -> Array:
+    """V arrays (B, …) -> (B, V, …) -> (B·V, …): the rows of a sample stay on its device."""
+    stacked = jnp.stack(parts, axis=1)
     return stacked.reshape(-1, *stacked.shape[2:])
 
 
-def _left(passes: Sequence[Place], place: Place) -> int:
+def _joined(parts: Sequence[Features]) -> Features:
+    """Features of several views as those of one pass."""
+    return parts[0] if len(parts) == 1 else jax.tree.map(_side_by_side, *parts)
+
+
+def _apart(features: Features, rows: Rows) -> dict[Place, Features]:
+    """Inverse of `_joined`, by place; nothing of what is of every block."""
+    count = len(rows)
+    features = features._replace(layers=None, attention=None, layers_pooled=None)
+    parts, tree = jax.tree.flatten(features)
+    # All at once, so that the backward pass joins them again instead of adding padded ones.
+    parts = [jnp.split(x.reshape(-1, count, *x.shape[1:]), count, axis=1) for x in parts]
+    return {
+        place: jax.tree.unflatten(tree, [x.squeeze(1) for x in leaves])
+        for place, leaves in zip(rows, zip(*parts, strict=True), strict=True)
+    }
+
+
+def _left(plan: Plan, rows: Rows) -> int:
     """How many of the passes of a step are left, this one included."""
-    return len(passes) - passes.index(place) if place in passes else 1
-
-
-def _own(features: Features, place: Place, code: Code) -> Features:
-    """The rows of the code's own view, of a pass of several."""
-    if len(place.views) == 1:
-        return features
-    step, first = len(place.views), place.views.index(code.view)
-    # (B·V, …) -> (B, …), every V-th row
-    return jax.tree.map(lambda x: x[first::step], features._replace(layers=None, attention=None))
+    passes = plan.passes.get((rows[0].owner, rows[0].tower), [])
+    return len(passes) - passes.index(rows) if rows in passes else 1

@@ -71,23 +71,9 @@ def encoder_inputs(
       running statistics.
     """
     # By rows and then the heads behind the tower, one longer for each: a code that takes two of
-    # three heads finds the pass of the two made already.
+    # three heads finds the pass of the two made already. And then a place: its own rows alone.
     made: dict[tuple, Features] = {}
-    apart: dict[tuple, dict[Place, Features]] = {}
     plan = _planned(method, network, prepared)
-
-    def of_place(at: tuple, place: Place) -> Features:
-        if len(at[0]) == 1:
-            return made[at]
-        if at not in apart:
-            apart[at] = _apart(made[at], at[0])
-        return apart[at][place]
-
-    def regrouped(at: tuple, rows: Rows) -> tuple:
-        wanted = (rows, *at[1:])
-        if wanted not in made:
-            made[wanted] = _joined([of_place(at, place) for place in rows])
-        return wanted
 
     def inputs(name: str, view: View, seen: str | None = None) -> EncoderInput:
         code = method.encoded[name]._replace(**({"view": seen} if seen else {}))
@@ -111,12 +97,12 @@ def encoder_inputs(
                     made[at] = encode(weights)
             for count, head in enumerate(heads, 1):
                 if (rows := plan.behind(code, at[0], heads[:count])) != at[0]:
-                    at = regrouped(at, rows)
+                    at = _regrouped(made, at, rows)
                 before, at = made[at], (*at, head)
                 if at not in made:
                     grid = network.towers[tower].grid
                     made[at] = _headed(network, weights, head, before, grid=grid, **mode)
-            return of_place(at, _place(code))
+            return _own(made, at, _place(code))
 
         of = lambda seen: inputs(name, prepared.views[seen], seen)  # noqa: E731
         return EncoderInput(view, network, params, states, progress, forward, of, asked)
@@ -251,6 +237,23 @@ def _side_by_side(*parts: Array) -> Array:
     """V arrays (B, …) -> (B, V, …) -> (B·V, …): the rows of a sample stay on its device."""
     stacked = jnp.stack(parts, axis=1)
     return stacked.reshape(-1, *stacked.shape[2:])
+
+
+def _own(made: dict[tuple, Features], at: tuple, place: Place) -> Features:
+    """The rows of a place, of a pass that may hold several."""
+    if len(at[0]) == 1:
+        return made[at]
+    if (*at, place) not in made:
+        made.update({(*at, p): own for p, own in _apart(made[at], at[0]).items()})
+    return made[(*at, place)]
+
+
+def _regrouped(made: dict[tuple, Features], at: tuple, rows: Rows) -> tuple:
+    """Where those rows of a pass are found by themselves."""
+    wanted = (rows, *at[1:])
+    if wanted not in made:
+        made[wanted] = _joined([_own(made, at, place) for place in rows])
+    return wanted
 
 
 def _joined(parts: Sequence[Features]) -> Features:

@@ -90,6 +90,7 @@ class Run(NamedTuple):
             accumulate=self.config.accumulate,
             group=self.method.together,
             every=schema.Log(**self.config.log).every,
+            freeze=self.config.optimizer.get("freeze"),
             policy=Spikes(**self.config.spikes),
             **self._over_devices(),
         )

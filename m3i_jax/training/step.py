@@ -65,7 +65,7 @@ def make_step(
     network: Any,
     method: fw.Method,
     weighting: fw.Weighting,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     schedule: Callable[[Array], Array],
     augment: Mapping[str, Augment],
     seed: int,
@@ -75,6 +75,7 @@ def make_step(
     every: int = 1,
     split: Callable[[fw.engine.Gradients], fw.engine.Gradients] = lambda result: result,
     sums: str | None = None,
+    freeze: str | None = None,
     policy: Spikes = Spikes(),
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]:
     """step(state, batch) -> (state, metrics), a pure function.
@@ -84,6 +85,7 @@ def make_step(
     every: steps from one that is logged to the next. What only the log reads, the information and
       the health of the terms, is computed by these and the last one, and is NaN elsewhere.
     split: constrains where gradients live.  sums: their dtype, see `constrain.summed_in`.
+    freeze: pattern of paths that do not move, whose gradient then nobody needs.
     policy: which steps change nothing but the counters, see `spikes`.
     """
 
@@ -105,8 +107,7 @@ def make_step(
         )  # fmt: skip
         with summed_in(sums):
             result = split(_accumulated(differentiate, prepared, key, accumulate, group))
-        # What running statistics have in place of a gradient is a distance, and no gradient.
-        norm = optax.tree.norm(trees.drop(result.params, trees.STATISTICS))
+        norm = optax.tree.norm(_trained(result.params, freeze))
         counted = state.step - state.skipped
         sound, medians = spikes.sound(policy, state.recent, counted, result.loss, norm)
         move = partial(_moved, method, optimizer, result, norm, progress)
@@ -130,9 +131,16 @@ def _read(step: Int32[Array, ""], every: int, total: int) -> Bool[Array, ""] | N
     return (step % every == 0) | last if every else last
 
 
+def _trained(gradient: Any, freeze: str | None) -> Any:
+    """What the optimiser goes by; the gradient of what is frozen would be computed for the norm."""
+    # What running statistics have in place of a gradient is a distance, and no gradient.
+    gradient = trees.drop(gradient, trees.STATISTICS)
+    return trees.drop(gradient, freeze) if freeze else gradient
+
+
 def _moved(method, optimizer, result, norm, progress, state: TrainState) -> TrainState:
     """The state moved by the optimiser, its averages and queues behind it."""
-    changes, moments = optimizer.update(result.params, state.optimizer, state.params)
+    changes, moments = optimizer.update(result.params, state.optimizer, state.params, norm=norm)
     params = optax.apply_updates(state.params, changes)
     slots = fw.update(method, params, state.slots, result.updates, progress)
     recent = spikes.noted(state.recent, state.step - state.skipped, result.loss, norm)

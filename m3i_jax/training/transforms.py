@@ -17,18 +17,19 @@ from m3i_jax.parallel.sharding import STACKED
 from m3i_jax.types import Array, Scalar
 
 
-def clip_all(limit: float) -> optax.GradientTransformation:
-    """g · min(1, limit/‖g‖) with one norm of all parameters.
+def clip_all(limit: float) -> optax.GradientTransformationExtraArgs:
+    """g · min(1, limit/‖g‖) with one norm of all parameters; `update` takes it, if it is known.
 
     One factor and no division of each number, as `optax.clip_by_global_norm` has it: a division is
     dear enough for XLA to write its results to memory for the two moments that read them.
     """
 
-    def update(updates, params=None):
-        scale = _shrink(sum(jnp.sum(jnp.square(u)) for u in jax.tree.leaves(updates)), limit)
-        return jax.tree.map(lambda u: u * scale, updates)
+    def update(updates, state, params=None, *, norm=None, **others):
+        norm = optax.tree.norm(updates) if norm is None else norm
+        scale = _shrink(jnp.square(norm), limit)
+        return jax.tree.map(lambda u: u * scale, updates), state
 
-    return optax.stateless(update)
+    return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
 
 
 def clip_each(limit: float) -> optax.GradientTransformation:

@@ -12,7 +12,6 @@ from m3i_jax.parallel import sharding
 from m3i_jax.training import fine_tuning
 from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
-from m3i_jax.training.step import make_step
 from m3i_jax.types import Batch
 from tests.parity.resnet_test import draw, resnet_params
 
@@ -62,23 +61,12 @@ def batches():
 
 
 def ours(run, state):
-    made = run.of_length(run.total, run.warmup)
-    step = jax.jit(
-        make_step(
-            network=run.network,
-            method=run.method,
-            weighting=run.weighting,
-            optimizer=made.optimizer,
-            schedule=made.schedule,
-            augment=run.augment,
-            seed=0,
-            total=run.total,
-        )
-    )
+    step, norms = jax.jit(run.step()), []
     with jax.set_mesh(run.mesh):
         for batch in batches():
-            state, _ = step(state, sharding.put(batch, run.mesh))
-    return dict(trees.named_leaves(jax.device_get(state.params)))
+            state, metrics = step(state, sharding.put(batch, run.mesh))
+            norms.append(float(metrics["optim/grad_norm"]))
+    return dict(trees.named_leaves(jax.device_get(state.params))), norms
 
 
 def theirs(model, run, state):
@@ -88,7 +76,7 @@ def theirs(model, run, state):
     table = state.params["encoders"]["category"]
     w, b = (torch.tensor(np.asarray(table[n], np.float64)) for n in ("kernel", "bias"))
     w.requires_grad_(), b.requires_grad_()
-    memory = [torch.zeros_like(w), torch.zeros_like(b)]
+    memory, norms = [torch.zeros_like(w), torch.zeros_like(b)], []
     for number, batch in enumerate(batches()):
         x = (batch.images["a"] / 255.0 - MEAN) / STD
         with torch.no_grad():
@@ -96,12 +84,13 @@ def theirs(model, run, state):
         scores = norm(map_.mean((2, 3))) @ w.T + b
         loss = torch.nn.functional.cross_entropy(scores, torch.tensor(batch.label).long())
         grads = torch.autograd.grad(loss, (w, b))
+        norms.append(float(torch.cat([g.flatten() for g in grads]).norm()))
         ratio = 0.001 * w.norm() / grads[0].norm()
         with torch.no_grad():
             for leaf, v, g in zip((w, b), memory, (grads[0] * ratio, grads[1]), strict=True):
                 v.mul_(0.9).add_(g)
                 leaf -= float(run.of_length(run.total, run.warmup).schedule(number)) * v
-    return w.detach().numpy(), b.detach().numpy(), norm
+    return w.detach().numpy(), b.detach().numpy(), norm, norms
 
 
 def test_a_frozen_resnet_is_asked_by_what_it_remembers():
@@ -110,15 +99,17 @@ def test_a_frozen_resnet_is_asked_by_what_it_remembers():
     assert run.network.batchwise == {"category"}
     state = begun(run, encoder)
     start = np.asarray(state.params["encoders"]["category"]["kernel"])
-    found = ours(run, state)
+    found, norms = ours(run, state)
     for path, leaf in trees.named_leaves(encoder):
         np.testing.assert_array_equal(found[IMAGE + path], leaf, err_msg=path)
-    w, b, norm = theirs(model, run, begun(run, encoder))
+    w, b, norm, right = theirs(model, run, begun(run, encoder))
     # Float32 through a ResNet whose features are of about 1, against float64.
     np.testing.assert_allclose(found["encoders/category/kernel"], w, rtol=0, atol=2e-6)
     np.testing.assert_allclose(found["encoders/category/bias"], b, rtol=0, atol=2e-5)
     np.testing.assert_allclose(found["decoders/category/norm/mean"], norm.running_mean, rtol=1e-4)
     np.testing.assert_allclose(found["decoders/category/norm/var"], norm.running_var, rtol=1e-4)
+    # Of the head alone: nobody needs the gradient of what is frozen.
+    np.testing.assert_allclose(norms, right, rtol=1e-4)
     assert abs(w - start).max() > 1e-4 and abs(b).max() > 1e-2
 
 

@@ -27,6 +27,17 @@ def test_each_layer_of_a_stack_has_its_own_norm():
     np.testing.assert_array_equal(got["head"]["bias"], TREE["head"]["bias"])  # short enough
 
 
+def test_a_norm_that_is_known_is_taken_for_that_of_all():
+    clip = transforms.clip_all(1.0)
+    norm = optax.tree.norm(TREE)
+    for given, factor in ((norm, 1 / norm), (jnp.asarray(50.0), 0.02), (jnp.asarray(0.5), 1.0)):
+        got, _ = clip.update(TREE, clip.init(TREE), norm=given)
+        jax.tree.map(
+            lambda x, y, f=factor: np.testing.assert_allclose(x, f * y, rtol=1e-6), got, TREE
+        )
+    np.testing.assert_allclose(optax.tree.norm(once(clip, TREE)), 1.0, rtol=1e-6)
+
+
 def test_parts_have_one_norm_each_and_the_rest_is_let_be():
     parts = [re.compile("head/kernel"), re.compile("head")]
     got = once(transforms.clip_parts(0.05, parts), TREE)

@@ -161,8 +161,9 @@ def _planned(method: Method, network: Any, prepared: Any) -> Plan:
     def behind(code: Code, rows: Rows, through: tuple[str, ...]) -> Rows:
         if through[-1] in network.batchwise:
             return together(code)
-        count = len(through)
-        return tuple(p for p in rows if any(h[:count] == through for h in heads[p]))
+        # Whoever asks goes through, also where its encoder has not said by which heads.
+        own, count = _place(code), len(through)
+        return tuple(p for p in rows if p == own or any(h[:count] == through for h in heads[p]))
 
     passes: dict[tuple[str, str], list[Rows]] = {}
     for code in codes:

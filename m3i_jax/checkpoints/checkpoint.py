@@ -283,12 +283,19 @@ class Checkpoints:
         """One item as a nested dict of NumPy arrays, without knowing its shape beforehand."""
         return self._there.item(step, name)
 
-    def restore(self, abstract: Mapping[str, Any], *, step: int | None = None) -> Restored | None:
+    def restore(
+        self,
+        abstract: Mapping[str, Any],
+        *,
+        step: int | None = None,
+        optional: Sequence[str] = (),
+    ) -> Restored | None:
         """Reads items into the shapes and shardings of `abstract`, any mesh.
 
         Args:
           abstract: trees of arrays or ShapeDtypeStructs by name; only these items are read.
           step: which; None takes the newest sound one, and says so where it is not the newest.
+          optional: items that a step may lack, or have otherwise: they are not restored then.
 
         Returns:
           The step, or None for a directory without any.
@@ -305,7 +312,7 @@ class Checkpoints:
             if newest is None:
                 break
             try:
-                restored = self._there.load(newest, abstract)
+                restored = self._there.load(newest, abstract, optional=optional)
             except (Damage, OSError, ValueError) as error:
                 faults.append(damaged(newest, error))
                 self._damaged.add(newest)

@@ -6,7 +6,7 @@ formats refuse, only in the description.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,17 @@ def mismatch(recorded: Mapping[str, Description], wanted: Mapping[str, Any]) -> 
     ]
     more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return f"does not fit this run: {'; '.join(lines[:SHOWN])}{more}" if lines else ""
+
+
+def fitting(
+    recorded: Mapping[str, Description], wanted: Mapping[str, Any], optional: Sequence[str]
+) -> dict[str, Any]:
+    """`wanted` without those of the optional items that a checkpoint lacks or has otherwise."""
+    return {
+        name: tree
+        for name, tree in wanted.items()
+        if name not in optional or not mismatch(recorded, {name: tree})
+    }
 
 
 def not_finite(tree: Any) -> str:

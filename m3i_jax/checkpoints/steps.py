@@ -1,6 +1,6 @@
 """Steps of a directory: which there are, whether they are what was sealed, and what is in them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,8 +71,12 @@ class Steps(NamedTuple):
             raise self._broken(step, damage) from damage
         return serialize.complete(arrays[name], record[name])
 
-    def load(self, step: int, abstract: Mapping[str, Any]) -> Restored:
+    def load(
+        self, step: int, abstract: Mapping[str, Any], *, optional: Sequence[str] = ()
+    ) -> Restored:
         """The items of `abstract`, in its shapes and shardings; the files are not verified.
+
+        optional: see `Checkpoints.restore`.
 
         Raises:
           Mismatch: names, shapes or dtypes differ.
@@ -80,13 +84,14 @@ class Steps(NamedTuple):
         """
         manifest = disk.read_seal(self.directory / str(step))
         recorded = manifest["items"]
-        if wrong := serialize.mismatch(recorded, abstract):
+        wanted = serialize.fitting(recorded, abstract, optional)
+        if wrong := serialize.mismatch(recorded, wanted):
             raise Mismatch(f"checkpoint step {step} {wrong}")
-        kept = {name: recorded[name] for name in abstract}
-        arrays = serialize.load(self.directory / str(step), kept, wanted=abstract)
+        kept = {name: recorded[name] for name in wanted}
+        arrays = serialize.load(self.directory / str(step), kept, wanted=wanted)
         items = {
             name: serialize.from_dict(arrays[name], tree, recorded[name])
-            for name, tree in abstract.items()
+            for name, tree in wanted.items()
         }
         return Restored(step, items, manifest["meta"])
 

@@ -28,6 +28,7 @@ MEANINGS: Mapping[str, str] = {
     "accumulate": "the same sums, rounded in another order",
     "weighting": "the balance goes on from where it was",
     "dtype": "other rounding",
+    "spikes": "a median of another number of steps than before is one of steps from here on",
 }
 # Of a fingerprint of the data: whose change lets a field change.
 FIELDS = {

@@ -11,6 +11,7 @@ import numpy as np
 
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import CheckpointError
+from m3i_jax.checkpoints.local import LocalCheckpoints
 from m3i_jax.training import data_wait, health
 from m3i_jax.training.goodput import Ledger
 from m3i_jax.training.lengths import due
@@ -28,7 +29,7 @@ def logging(
     *,
     batch: int,
     every: int = 50,
-    flush: int = 0,
+    flush: Callable[[int], bool] = lambda step: False,
     ceiling: float | None = None,
     history: Iterable[Mapping[str, float]] = (),
     ledger: Ledger | None = None,
@@ -39,7 +40,7 @@ def logging(
       reached of it is logged as perf/mfu, nothing if it is not known.
     history: rows that were logged before.
     ledger: knows where the time has gone; a new one where none is given.
-    flush: interval at which everything so far must be on disk, because a checkpoint follows.
+    flush: (step) -> whether everything so far must be on disk, because a checkpoint follows.
     """
     waiting: list[tuple[int, Any, float, float, dict[str, float]]] = []
     mark: list[tuple[int, float, float]] = []
@@ -72,7 +73,7 @@ def logging(
         if info.step > seen[0] and (due(info.step, every) or info.done):
             waiting.append((info.step, info.metrics, now, info.waited, ledger.row(info.waited)))
         seen[0] = info.step
-        all_of_it = info.last or due(info.step, flush)
+        all_of_it = info.last or flush(info.step)
         while waiting and (all_of_it or waiting[0][0] <= info.step - LAG):
             write(*waiting.pop(0))
 
@@ -118,5 +119,26 @@ def saving(
             save = partial(checkpoints.save, info.step, items, meta(info), wait=info.last)
             while not done(save) and info.last:
                 time.sleep(pause * 2 ** (checkpoints.failures - 1))
+
+    return hook
+
+
+def saving_locally(
+    checkpoints: LocalCheckpoints,
+    *,
+    state: Callable[[Any], TrainState],
+    meta: Callable[[StepInfo], dict[str, Any]],
+    when: Callable[[int], bool],
+    sound: Callable[[StepInfo], None] = lambda info: None,
+) -> Hook:
+    """An emergency save after steps for which `when` holds; the last step is saved for all.
+
+    sound: refuses a state that must not be saved.
+    """
+
+    def hook(info: StepInfo) -> None:
+        if when(info.step) and not info.last:
+            sound(info)
+            checkpoints.save(info.step, state(info.leaves).items(), meta(info))
 
     return hook

@@ -24,13 +24,13 @@ from m3i_jax.data.batches import batches
 from m3i_jax.data.order import epoch_length
 from m3i_jax.data.sources import protocol
 from m3i_jax.parallel import sharding
-from m3i_jax.training import bundle, reading, session
+from m3i_jax.training import bundle, reading, restoring, session
 from m3i_jax.training.assemble import Run, check, finish
 from m3i_jax.training.bundle import Bundle
 from m3i_jax.training.config import Config
 from m3i_jax.training.log import CONFIG, guard_config
 from m3i_jax.training.resolved import of_run
-from m3i_jax.training.state import TrainState
+from m3i_jax.training.state import RECENT, TrainState
 from m3i_jax.training.step import sliced, views
 from m3i_jax.types import Array, Batch
 
@@ -129,7 +129,7 @@ def _before(run: Run, workdir: Path, step: int) -> tuple[int, TrainState]:
         )
     kept = Checkpoints(place.folder(workdir), read_only=True)
     wanted = sharding.abstract(run.abstract.items(), run.shardings.items())
-    state = TrainState.of(kept.restore(wanted, step=before[-1]).items)
+    state = restoring.state_of(run, kept.restore(wanted, step=before[-1], optional=(RECENT,)))
     number = jax.device_put(jnp.int32(step - 1), sharding.replicated(run.mesh))
     return before[-1], state.replace(step=number)
 

@@ -17,7 +17,7 @@ from m3i_jax.data.views import crops, rand_augment
 from m3i_jax.interop import layouts
 from m3i_jax.methods import compose
 from m3i_jax.parallel import sharding
-from m3i_jax.ranges import CountOrOff, Range
+from m3i_jax.ranges import Count, CountOrOff, Range
 from m3i_jax.texts import Filled, OneOf, PatternOrNone
 from m3i_jax.training import optimizer
 from m3i_jax.training.config import Config
@@ -52,12 +52,17 @@ class Saves(NamedTuple):
     every: steps from one checkpoint to the next; 0 = none.  keep: the newest so many stay.
     keep_every: multiples of it stay for ever; 0 = none.
     compare: whether what several devices hold copies of is compared before it is saved.
+    local: folder on a disk of each machine for emergency saves in between; None = there are none.
+    local_every: steps from one of these to the next.  local_keep: the newest so many stay.
     """
 
     every: CountOrOff = 1000
     keep: Annotated[int, Range(2, 10_000, why="one that is damaged leaves another")] = 2
     keep_every: CountOrOff = 0
     compare: bool = True
+    local: Filled | None = None
+    local_every: Count = 100
+    local_keep: Annotated[int, Range(1, 2, why="older ones are of no use")] = 2
 
 
 class Monitor(NamedTuple):

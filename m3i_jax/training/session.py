@@ -18,6 +18,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import place, storage
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import Unwritable
+from m3i_jax.checkpoints.local import LocalCheckpoints
 from m3i_jax.data import captions, fingerprint
 from m3i_jax.data.batches import batches
 from m3i_jax.data.order import epoch_length
@@ -33,9 +34,9 @@ from m3i_jax.training import (
     frozen,
     going_on,
     hooks,
-    init_from,
     lengths,
     reading,
+    restoring,
     schema,
     skips,
     starts,
@@ -81,6 +82,13 @@ class Wishes:
 
     best: list[int] = field(default_factory=list)
     end: bool = False
+
+
+class Tiers(NamedTuple):
+    """Where a run is saved: checkpoints that all processes share, and each one's own in between."""
+
+    shared: Checkpoints
+    local: LocalCheckpoints | None
 
 
 class RunContext(NamedTuple):
@@ -140,7 +148,9 @@ def start(
     keeping = dict(keep=block.keep, keep_every=block.keep_every or None)
     hold = partial(Checkpoints, place.folder(workdir), **keeping)
     with Preemption(holds=jax.process_count() > 1) as preemption, hold() as kept:
-        bound = bool(kept.steps())  # a start without a checkpoint binds nobody
+        emergency = restoring.local(block, workdir)
+        newest = emergency.newest() if emergency else None
+        bound = bool(kept.steps() or newest)  # a start without a checkpoint binds nobody
         if not bound:  # one that goes on has what it started from in its checkpoint
             frozen.require(config)
         rehearse(parts)  # before the data is opened
@@ -154,7 +164,9 @@ def start(
         rules = dict(safe=(*MAY_CHANGE, *deliberate), bound=bound, of_run=of_run(run))
         for phrase in (changes := guard_config(workdir, config, write=False, **rules)):
             LOG.info("config: %s", phrase)
-        state, position = _start(run, kept, inputs, deliberate)
+        restored = restoring.newest(run, kept, emergency, newest)
+        how = dict(mark=inputs.fingerprint, tokenizer=inputs.tokenizer, deliberate=deliberate)
+        state, position = restoring.start(run, restored, **how)
         guard_config(workdir, config, write=first, **rules)  # behind all that may refuse it
         if (step := int(state.step)) >= run.total:
             LOG.info("step %d of %d: this run is done already", step, run.total)
@@ -166,9 +178,12 @@ def start(
         with _log(run, workdir, step, active=first) as log:
             seen = (run, inputs, workdir, log, _unflatten(state), state, Wishes(kept.marked))
             context = RunContext(*seen, preemption.at_once, preemption.giving_up, program)
-            ledger = _ledger(workdir, since)
-            step = _hooked(context, kept, position, preemption, watch(context), ledger)
+            ledger, emergency = _ledger(workdir, since), restoring.local(block, workdir)
+            tiers = Tiers(kept, emergency)
+            step = _hooked(context, tiers, position, preemption, watch(context), ledger)
         kept.settle(there=step)
+        if emergency:
+            emergency.clear()  # a checkpoint that all share is there
         if step == run.total or context.wishes.end:
             return 0
         LOG.info(going_on.LEFT, step, run.total, workdir, workdir)
@@ -193,13 +208,13 @@ def _ledger(workdir: Path, since: float) -> Ledger:
     return Ledger(read(workdir / METRICS), began=began, start=since)
 
 
-def _hooked(context, kept: Checkpoints, position, preemption, watching, ledger: Ledger) -> int:
+def _hooked(context, tiers: Tiers, position, preemption, watching, ledger: Ledger) -> int:
     """Runs the loop with its hooks, the caller's between; returns the steps taken in all."""
     every = schema.Saves(**context.run.config.checkpoint).every
-    logs, puts_back, saves = _hooks(context, kept, ledger, every=every)
+    logs, puts_back, saves, *also = _hooks(context, tiers, ledger, every=every)
     watching = [ledger.spending("measuring", hook) for hook in watching]
     skipped = skips.of_run(*context[:3], before=int(context.start.skipped))
-    after_each = [preemption.hold, logs, skipped, *watching, puts_back, saves]
+    after_each = [preemption.hold, logs, skipped, *watching, puts_back, saves, *also]
     parting = closing = [logs, skipped, puts_back, saves]
     if jax.process_count() > 1:  # all leave together, or somebody stands still
         dog, parting = Watchdog(), []
@@ -270,29 +285,6 @@ def _save(tokenizer: captions.Captions, workdir: Path) -> None:
         tokenizer.save(workdir / TOKENIZER)
 
 
-def _start(
-    run: Run, kept: Checkpoints, inputs: Inputs, deliberate: Sequence[str]
-) -> tuple[TrainState, dict | None]:
-    """The newest sound checkpoint and its data position, or the initial state."""
-    wanted = sharding.abstract(run.abstract.items(), run.shardings.items())
-    restored = kept.restore(wanted)
-    if restored is None:
-        tokenizer = inputs.tokenizer
-        start = init_from.find(run, tokenizer=tokenizer)  # both before anything compiles
-        towers = frozen.find(run, tokenizer=tokenizer)
-        state = init_from.fill(run, run.create(), start)
-        return frozen.fill(run, state, towers), None
-    before = restored.meta["fingerprint"]
-    changed = fingerprint.changes(before, inputs.fingerprint)
-    if refused := going_on.refused(changed, deliberate):
-        raise ConfigError(f"the data changed under the checkpoint: {'; '.join(refused)}")
-    LOG.info("going on from step %d", restored.step)
-    position = restored.meta["data"]
-    if changed:
-        position = going_on.position(position, batch=run.config.batch)
-    return TrainState.of(restored.items), position
-
-
 def _log(run: Run, workdir: Path, step: int, *, active: bool) -> Log:
     """The log of a run that goes on from a step, with the trackers that its config names."""
     tracked = TrackedRun(workdir, step, run.config.to_dict())
@@ -305,29 +297,32 @@ def _unflatten(state: TrainState) -> Callable[[Any], TrainState]:
     return lambda leaves: jax.tree.unflatten(treedef, leaves)
 
 
-def _hooks(context: RunContext, kept: Checkpoints, ledger: Ledger, *, every: int) -> list[Hook]:
-    """Log, papers, checkpoints: so that what a checkpoint follows is on disk."""
+def _hooks(context: RunContext, tiers: Tiers, ledger: Ledger, *, every: int) -> list[Hook]:
+    """Log, papers, checkpoints, emergency saves: so that what a checkpoint follows is on disk."""
     config, run, log = context.run.config, context.run, context.log
     saves = schema.Saves(**config.checkpoint)
     meta = {"config": json.loads(json.dumps(config.to_dict())), "fingerprint": None}
     meta["fingerprint"] = context.inputs.fingerprint
     ceiling = flops.ceiling(run) if jax.process_index() == 0 else None  # only the first one logs
     history = read(context.workdir / METRICS)
-    options = dict(flush=every, ceiling=ceiling, history=history, ledger=ledger)
+    between = saves.local_every if tiers.local else 0
+    kept = lambda step: lengths.due(step, every) or lengths.due(step, between)  # noqa: E731
+    options = dict(flush=kept, ceiling=ceiling, history=history, ledger=ledger)
+    of = dict(
+        state=context.state,
+        meta=lambda info: meta | {"data": info.position},
+        sound=copies.agreeing(run) if saves.compare else lambda info: None,
+    )
+    wanted = lambda step: step in context.wishes.best  # noqa: E731
+    shared = hooks.saving(tiers.shared, every=every, wanted=wanted, **of)
+    own = []
+    if tiers.local:
+        most = lambda step: lengths.due(step, between) and not lengths.due(step, every)  # noqa: E731
+        own.append(hooks.saving_locally(tiers.local, when=most, **of))
     return [
         hooks.logging(log, batch=config.batch, every=schema.Log(**config.log).every, **options),
         _putting_back(context, every=every),
-        ledger.spending(
-            "saving",
-            hooks.saving(
-                kept,
-                state=context.state,
-                meta=lambda info: meta | {"data": info.position},
-                every=every,
-                wanted=lambda step: step in context.wishes.best,
-                sound=copies.agreeing(run) if saves.compare else lambda info: None,
-            ),
-        ),
+        *(ledger.spending("saving", hook) for hook in (shared, *own)),
     ]
 
 

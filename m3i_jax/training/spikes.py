@@ -39,26 +39,25 @@ class Spikes(NamedTuple):
 
 
 def empty(policy: Spikes) -> Float32[Array, "2 _window"] | None:
-    """|loss| and gradient norm of no step yet; None where nobody asks."""
-    return None if policy.factor is None else jnp.zeros((2, policy.window), jnp.float32)
+    """|loss| and gradient norm of no step yet, -1 in all places; None where nobody asks."""
+    return None if policy.factor is None else jnp.full((2, policy.window), -1, jnp.float32)
 
 
 def sound(
     policy: Spikes,
     recent: Float32[Array, "2 _window"] | None,
-    counted: Int32[Array, ""],
     loss: Float32[Array, ""],
     norm: Float32[Array, ""],
 ) -> tuple[Bool[Array, ""], dict[str, Float32[Array, ""]]]:
     """(whether a step counts, the medians that it was held against as metrics).
 
-    recent: see `noted`.  counted: steps that did before it.
+    recent: see `noted`.
     """
     finite = jnp.isfinite(loss) & jnp.isfinite(norm)
     if recent is None:
         return finite, {}
     # NaN until the window is full, beyond which nothing is: a comparison with it is false.
-    medians = jnp.where(counted >= recent.shape[1], jnp.median(recent, axis=1), jnp.nan)
+    medians = jnp.where((recent >= 0).all(), jnp.median(recent, axis=1), jnp.nan)
     spike = (jnp.stack([jnp.abs(loss), norm]) > policy.factor * medians).any()
     return finite & ~spike, dict(zip(MEDIANS.values(), medians, strict=True))
 
@@ -69,7 +68,10 @@ def noted(
     loss: Float32[Array, ""],
     norm: Float32[Array, ""],
 ) -> Float32[Array, "2 _window"] | None:
-    """`recent` with a step that counts in the place of the oldest: (2, w), a ring."""
+    """`recent` with a step that counts in the place of the oldest: (2, w), a ring.
+
+    counted: steps that did before it.
+    """
     if recent is None:
         return None
     return recent.at[:, counted % recent.shape[1]].set(jnp.stack([jnp.abs(loss), norm]))

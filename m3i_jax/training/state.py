@@ -13,6 +13,8 @@ from m3i_jax.training import spikes
 from m3i_jax.training.spikes import Spikes
 from m3i_jax.types import Array
 
+RECENT = "recent"
+
 
 @flax.struct.dataclass
 class TrainState:
@@ -35,17 +37,16 @@ class TrainState:
     def items(self) -> dict[str, Any]:
         """The state as a checkpoint holds it: online and EMA weights are items of their own."""
         state = {f: getattr(self, f) for f in ("step", "optimizer", "balance", "skipped")}
-        if self.recent is not None:
-            state["recent"] = self.recent
         state[SLOTS] = {k: v for k, v in self.slots.items() if k != "ema"}
-        return {"online": self.params, "ema": self.slots["ema"], "state": state}
+        recent = {} if self.recent is None else {RECENT: self.recent}
+        return {"online": self.params, "ema": self.slots["ema"], "state": state, **recent}
 
     @classmethod
     def of(cls, items: dict[str, Any]) -> "TrainState":
         """Inverse of `items`."""
         state = dict(items["state"])
         slots = {"ema": items["ema"], **state.pop(SLOTS)}
-        return cls(params=items["online"], slots=slots, **state)
+        return cls(params=items["online"], slots=slots, recent=items.get(RECENT), **state)
 
 
 def create(

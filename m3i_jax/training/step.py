@@ -109,7 +109,7 @@ def make_step(
             result = split(_accumulated(differentiate, prepared, key, accumulate, group))
         norm = optax.tree.norm(_trained(result.params, freeze))
         counted = state.step - state.skipped
-        sound, medians = spikes.sound(policy, state.recent, counted, result.loss, norm)
+        sound, medians = spikes.sound(policy, state.recent, result.loss, norm)
         move = partial(_moved, method, optimizer, result, norm, progress)
         # A branch, not a select: it lets the state be updated in place.
         state = jax.lax.cond(sound, move, lambda state: state, state)

@@ -16,7 +16,7 @@ from tests.training.toy_steps import Book, infos
 
 def test_lines_are_of_their_own_step_and_complete_before_a_checkpoint():
     book, on_disk = Book(), {}
-    hook = hooks.logging(book, batch=4, every=2, flush=6)
+    hook = hooks.logging(book, batch=4, every=2, flush=lambda step: step == 6)
     for info in infos(7):
         hook(info)
         on_disk[info.step] = [step for step, _ in book.lines]

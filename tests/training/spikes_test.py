@@ -12,17 +12,20 @@ from m3i_jax.training.spikes import LOSS, NORM, Spikes
 POLICY = Spikes(factor=3.0, window=5)
 
 
-def judged(policy, told):
-    """For each (loss, norm): whether it counts, and the medians it was held against."""
+def judged(policy, told, *, before=0):
+    """For each (loss, norm): whether it counts, and the medians it was held against.
+
+    before: steps that were made without a policy.
+    """
 
     @jax.jit
     def one(recent, counted, loss, norm):
-        sound, medians = spikes.sound(policy, recent, counted, loss, norm)
+        sound, medians = spikes.sound(policy, recent, loss, norm)
         then = spikes.noted(recent, counted, loss, norm)
         recent = jax.tree.map(lambda new, old: jnp.where(sound, new, old), then, recent)
         return recent, counted + sound, sound, medians
 
-    recent, counted = spikes.empty(policy), jnp.int32(0)
+    recent, counted = spikes.empty(policy), jnp.int32(before)
     for loss, norm in told:
         recent, counted, sound, medians = one(recent, counted, *map(jnp.float32, (loss, norm)))
         yield bool(sound), [float(medians[name]) for name in spikes.MEDIANS.values() if medians]
@@ -34,7 +37,7 @@ def test_the_rule_is_that_of_numpy():
     told[:, 1] = np.exp(told[:, 1])
     told[20:24, 0], told[30, 1], told[40, 0], told[41, 1] = 50, 80, np.nan, np.inf
     kept, seen = [], 0
-    for (loss, norm), (sound, medians) in zip(told, judged(POLICY, told), strict=True):
+    for (loss, norm), (sound, medians) in zip(told, judged(POLICY, told, before=7), strict=True):
         row = np.abs([loss, norm])
         expected = bool(np.isfinite(row).all())
         if len(kept) >= POLICY.window:

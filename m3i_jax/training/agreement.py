@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from m3i_jax import encoders
 from m3i_jax.build import ConfigError, UserError, nearest
 from m3i_jax.framework import Method
 from m3i_jax.networks import Network
@@ -24,6 +25,7 @@ def check(config: Config, method: Method, network: Network) -> None:
     """Raises ConfigError where the parts of a run do not go together."""
     _check_views(config)
     _check_sums(config)
+    _check_tensor(config)
     _check_sides(config, method, network)
     _check_cells(config, method, network)
     _check_masks(method, network)
@@ -55,6 +57,21 @@ def _check_sums(config: Config) -> None:
             f"config.mesh.sums is bfloat16, but config.dtype is {config.dtype}: gradients of "
             "products in float32 are summed in float32"
         )
+
+
+def _check_tensor(config: Config) -> None:
+    """Refuses an axis `tensor` for layers of which the compiler would choose how to split them: it
+    gets some products wrong, without a word."""
+    if config.mesh.get("tensor", 1) == 1:
+        return
+    named = {"encoder": config.encoder} | {f"towers.{name}": x for name, x in config.towers.items()}
+    for block, said in named.items():
+        if said.get("name") not in encoders.SPLIT:
+            raise ConfigError(
+                f"config.mesh.tensor is {config.mesh['tensor']}, but layers of config.{block}, "
+                f"'{said.get('name')}', cannot be split so, only those of ViTs, texts and tables: "
+                "leave it at 1, and share parameters by config.mesh.fsdp"
+            )
 
 
 def _check_sides(config: Config, method: Method, network: Network) -> None:

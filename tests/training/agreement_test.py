@@ -1,6 +1,7 @@
 """What cannot train is refused by its sizes, before anything is traced or compiled."""
 
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
@@ -42,6 +43,16 @@ def test_a_mask_that_hides_nothing_or_all_is_refused(method, changes, sentence, 
 def test_what_is_hidden_of_one_image_more_than_of_another_is_not_dropped(shrunk):
     sentence = refused(shrunk("ibot", **{"encoder.hide": "drop"}))
     assert "cannot be dropped; set config.encoder.hide='mask'" in sentence
+
+
+@pytest.mark.parametrize("tensor", [2, -1])
+def test_layers_that_the_compiler_would_split_by_itself_are_not_split(tensor, shrunk):
+    mesh = {"data": -1 if tensor > 0 else 1, "fsdp": 1, "tensor": tensor}
+    config = shrunk("simclr", mesh=mesh)
+    assemble.check(config)
+    config = replace(config, encoder={"name": "resnet50"}, image=32)
+    found = refused(config)
+    assert f"config.mesh.tensor is {tensor}" in found and "'resnet50', cannot be split" in found
 
 
 def test_images_are_not_changed_by_rand_augment_twice(shrunk):

@@ -57,15 +57,24 @@ def test_one_that_a_signal_ended_has_the_status_of_a_shell():
     assert end == End(128 + 9, 0, False)
 
 
-def test_what_stays_is_asked_and_then_killed():
-    deaf = """
-import signal, sys, time
+# Process 0 ends with a status once the other one is as the test wants it, however slow its start.
+BOTH = """
+import os, pathlib, signal, sys, time
+ready = pathlib.Path({ready!r})
 if sys.argv[1] == "0":
+    while not ready.exists():
+        time.sleep(0.05)
     time.sleep(0.5)
-    sys.exit(1)
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-time.sleep(600)
+    sys.exit({status})
+{first}
+ready.touch()
+{then}
 """
+
+
+def test_what_stays_is_asked_and_then_killed(tmp_path):
+    first, then = "signal.signal(signal.SIGTERM, signal.SIG_IGN)", "time.sleep(600)"
+    deaf = BOTH.format(ready=str(tmp_path / "ready"), status=1, first=first, then=then)
     start = time.monotonic()
     end, told = launched(deaf, grace=1.0, hurry=0.5)
     assert end == End(1, 0, False), "the cause, and not what the launcher did of it"
@@ -74,14 +83,10 @@ time.sleep(600)
     assert time.monotonic() - start < 60
 
 
-def test_a_stopped_process_is_ended_too():
-    end, told = launched(
-        "import os, signal, sys\n"
-        "if sys.argv[1] == '1': os.kill(os.getpid(), signal.SIGSTOP)\n"
-        "else: sys.exit(69)",
-        grace=0.5,
-        hurry=0.3,
-    )
+def test_a_stopped_process_is_ended_too(tmp_path):
+    then = "os.kill(os.getpid(), signal.SIGSTOP)"
+    stopped = BOTH.format(ready=str(tmp_path / "ready"), status=69, first="", then=then)
+    end, told = launched(stopped, grace=0.5, hurry=0.3)
     assert end == End(69, 0, False) and told[-1] == "process 1 stays: killed"
 
 

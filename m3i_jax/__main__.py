@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import signal
 import sys
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def verbs() -> dict[str, str]:
 
 def main() -> None:
     """Runs the command that the first word names, with the rest of the line."""
+    # Until the command hears of Ctrl-C by itself it ends without a word, and without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     known = verbs()
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
         print("m3i VERB --flags;  m3i VERB --help shows the flags of a verb\n")

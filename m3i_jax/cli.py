@@ -27,6 +27,7 @@ import itertools
 import os
 import re
 import select
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -105,6 +106,7 @@ def _started(
     for stream in (sys.stdout, sys.stderr):  # names of files need not be text
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    _on_interrupt(_interrupt)
     try:
         command_flags.define(command_flags.of(sys.modules[main.__module__]))
         argv = flags.FLAGS.read_flags_from_files([*line(sys.argv)], force_gnu=False)
@@ -129,9 +131,26 @@ def _started(
         what = f"'{error.filename}'" if error.filename else "a file"
         _leave(f"{what} cannot be read or written: {error.strerror}", os.EX_IOERR)
     except KeyboardInterrupt:
-        _leave("interrupted", INTERRUPTED)
+        print("error: interrupted", file=sys.stderr, flush=True)
+        _end(INTERRUPTED)  # threads that compile do not survive an interpreter that goes in order
     finally:
+        _on_interrupt(signal.SIG_IGN)
         _gone_soon()
+
+
+def _on_interrupt(handler: Any) -> None:
+    """What Ctrl-C does; only the main thread may say so."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
+
+
+def _interrupt(number: int, _frame: Any) -> None:
+    """Ctrl-C: KeyboardInterrupt, and again for as long as callbacks of C++ swallow it."""
+    main = threading.main_thread().ident
+    again = threading.Timer(HURRY, signal.pthread_kill, [main, number])
+    again.daemon = True
+    again.start()
+    raise KeyboardInterrupt
 
 
 def _gone_soon() -> None:
@@ -189,7 +208,10 @@ class _Repeats:
 
 
 def _unraisable(print_it: Callable[[Any], None], met: Any) -> None:
-    """Leaves out what threads of TensorStore meet behind a save that has failed, and been told."""
+    """Leaves out what threads of TensorStore meet behind a save that has failed, and been told, and
+    Ctrl-C, which comes again."""
+    if isinstance(met.exc_value, KeyboardInterrupt):
+        return
     late = isinstance(met.exc_value, RuntimeError) and str(met.exc_value) == LATE
     if not late or threading.current_thread() is threading.main_thread():
         print_it(met)

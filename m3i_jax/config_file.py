@@ -90,7 +90,7 @@ def written(path: str, config: Mapping, *, title: str) -> None:
     title: the first line of a Python file.
 
     Raises:
-      ConfigError: the name ends in neither.
+      ConfigError: the name ends in neither, or there is such a file.
     """
     if path.endswith(".json"):
         text = json.dumps(config, indent=2)
@@ -102,6 +102,8 @@ def written(path: str, config: Mapping, *, title: str) -> None:
     else:
         raise ConfigError(f"the config file '{path}' would be neither Python nor JSON; call it "
                           "NAME.py or NAME.json")  # fmt: skip
+    if os.path.exists(path):
+        raise ConfigError(f"'{path}' is there, and may have been edited: take another name")
     ordinary.written(path, (text + "\n").encode())
 
 

@@ -304,6 +304,29 @@ def test_a_thread_that_waits_for_nothing_holds_no_program(act, status, parting):
     assert time.perf_counter() - start < 40 and ("ZeroDivision" in done.stderr) == (status == 1)
 
 
+DEAF = """
+import os, signal, time
+from m3i_jax import cli
+
+class Callback:
+    def __del__(self):  # as of the garbage collector, which passes nothing on
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+
+def main():
+    Callback()
+    print("on", end="", flush=True)
+    time.sleep(300)
+
+cli.run(main)
+"""
+
+
+def test_ctrl_c_that_a_callback_swallows_comes_again():
+    done = subprocess.run([sys.executable, "-c", DEAF], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "on", "error: interrupted\n")
+
+
 TALKING = """
 from m3i_jax import cli
 

@@ -109,11 +109,13 @@ def looked_at(name: str) -> tuple[dict[str, Any], Any]:
                                                classes=source.classes)))  # fmt: skip
             except NoSplit:
                 test = False
+            if len(source.classes) == 1 and len(ways) > 1 and way != ways[-1]:
+                raise ConfigError(f"'{source.classes[0]}' is the only class, which tells nothing")
         except ConfigError as error:
             refused.append(error)
             continue
         if refused:
-            _tell(f"labels are taken of {way['labels']} images: {refused[0]}")
+            _tell(f"labels of {way['labels']} images are taken, as {refused[-1]}")
         return {**block, **way}, facts.of_source(source, test=test)
     raise refused[0]
 
@@ -212,7 +214,7 @@ def compare(workdir: str) -> None:
     on = datasets.of_run(model)._replace(name="images that were not trained on")
     chosen = tasks.create([{"name": "linear"}, {"name": "knn"}], what="--task")
     try:
-        settings = dict(batch=64, cache=cache.home(), quiet=True)
+        settings = dict(batch=64, cache=cache.writable(), quiet=True)
         logging.getLogger("m3i_jax.evaluation").setLevel("WARNING")  # steps of it are no news here
         with live("comparing encoder, untrained encoder and pixels"):
             found = run.evaluate(chosen, with_baselines(model), on=[on], **settings)

@@ -107,8 +107,11 @@ def resolved(recipe: dict[str, Any], *, lr: float | None = None) -> dict[str, An
         block = datasets.tested(block) if VALIDATION.value else block
     elif not block:
         raise ConfigError("--data is needed: a folder of labelled images, or a source")
-    size = fine_tuning.classes(block)
-    wishes = dict(image=IMAGE.value, epochs=EPOCHS.value, batch=BATCH.value)
+    images, size = fine_tuning.classes(block)
+    batch = BATCH.value or fine_tuning.fitting(recipe["batch"], images)
+    if batch and not BATCH.value:
+        LOG.info("batch: %d, not the recipe's %d, of %d images", batch, recipe["batch"], images)
+    wishes = dict(image=IMAGE.value, epochs=EPOCHS.value, batch=batch)
     wishes["lr"] = LR.value if lr is None else lr
     config = fine_tuning.config(recipe, origin, block, size=size, **wishes)
     return config if VALIDATION.value else config | {"validation": {}}

@@ -29,7 +29,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from m3i_jax import cli, command_flags, config_file
-from m3i_jax.build import ConfigError
+from m3i_jax.build import ConfigError, nearest
 from m3i_jax.command_flags import repeated, text
 from m3i_jax.commands import _automatic as automatic
 from m3i_jax.commands import _training as training
@@ -73,7 +73,7 @@ def unsaid(argv: Sequence[str], command: contextlib.ExitStack) -> ConfigDict | N
     command: see `automatic.config`.
 
     Raises:
-      ConfigError: a config is named, too.
+      ConfigError: a config is named, too, or there is no run to go on with.
     """
     own = command_flags.of(sys.modules[__name__])
     values, words = command_flags.said(own, argv, switches=("show",))
@@ -87,8 +87,18 @@ def unsaid(argv: Sequence[str], command: contextlib.ExitStack) -> ConfigDict | N
     if wished:
         return automatic.config(values, words, command)
     kept = Path(values["workdir"] or DEFAULT) / CONFIG
-    return config_file.read(str(kept)) if values["workdir"] and not named and kept.is_file() \
-        else None  # fmt: skip
+    if named or not values["workdir"]:
+        return None
+    if kept.is_file():
+        return config_file.read(str(kept))
+    if values["resume_with"] or not any(word.startswith("--config.") for word in argv):
+        near = [str(run.parent) for run in kept.parent.parent.glob(f"*/{CONFIG}")]
+        there = nearest(str(kept.parent), near) if near else ""
+        raise ConfigError(
+            f"there is no run in '{kept.parent}' to go on with{there}; a "
+            "new one is of a folder, m3i pretrain FOLDER, or of a config, --config"
+        )
+    return None
 
 
 def with_changes(argv: Sequence[str]) -> list[str]:

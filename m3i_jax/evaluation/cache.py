@@ -67,6 +67,19 @@ def home() -> Path:
     return Path(base) / "m3i_jax" / "features"
 
 
+def writable() -> Path | None:
+    """The user's own cache; None where nothing can be written there."""
+    folder = home()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(2**20))
+    except OSError as error:
+        LOG.warning("features are not kept: '%s' cannot be written: %s", folder, error.strerror)
+        return None
+    return folder
+
+
 def digest(key: Mapping[str, Any]) -> str:
     """A name for a key of plain data."""
     text = json.dumps({**key, "version": VERSION}, sort_keys=True)

@@ -61,15 +61,21 @@ def origin(path: str | Path, *, branch: str = "online") -> Origin:
     return Origin(str(path), branch, block, {})
 
 
-def classes(block: Mapping[str, Any]) -> int:
-    """Number of categories of the training split.
+def classes(block: Mapping[str, Any]) -> tuple[int, int]:
+    """Number of records of the training split, and of its categories.
 
     Raises:
       ConfigError: it has no labels, or one category only.
     """
     train = data.source(block, split="train")
     protocol.require_labels(train, split="train", what="fine-tuning")
-    return len(train.classes)
+    return len(train), len(train.classes)
+
+
+def fitting(batch: int, images: int) -> int | None:
+    """The batch for so few images that one of `batch` would hold some twice: the largest power of 2
+    that they fill; None where they fill it."""
+    return None if batch <= images else 1 << (images.bit_length() - 1)
 
 
 def config(

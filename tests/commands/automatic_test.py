@@ -68,6 +68,8 @@ def test_a_config_is_made_printed_written_and_read(photos, tmp_path, capsys, mon
         config_file.written(str(tmp_path / name), config, title="Mine.")
         again = Config.of(config_file.load(str(tmp_path / name)))
         assert again == Config.of(config)
+    with pytest.raises(ConfigError, match="mine.py' is there, and may have been edited"):
+        config_file.written(str(tmp_path / "mine.py"), config, title="Mine.")
     with pytest.raises(ConfigError, match="neither Python nor JSON"):
         config_file.written("mine.yaml", config, title="")
 
@@ -76,8 +78,12 @@ def test_folders_that_nobody_sorted_are_taken_as_they_are(photos, capsys):
     (photos / "dog/3.png").rename(photos / "loose.png")
     block, images = automatic.looked_at(str(photos))
     assert block["labels"] == "some" and (images.count, images.labelled) == (5, 4)
-    assert "labels are taken of some images: " in capsys.readouterr().err
-    (photos / "cat").rename(photos / "fold1")
+    assert "labels of some images are taken, as " in capsys.readouterr().err
+    (photos / "cat").rename(photos / "dog" / "cat")
+    block, images = automatic.looked_at(str(photos))
+    assert block["labels"] == "none" and (images.count, images.classes) == (5, 0)
+    assert "'dog' is the only class, which tells nothing" in capsys.readouterr().err
+    (photos / "dog" / "cat").rename(photos / "fold1")
     block, images = automatic.looked_at(str(photos))
     assert block["labels"] == "none" and (images.count, images.classes) == (5, 0)
 

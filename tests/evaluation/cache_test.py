@@ -99,6 +99,15 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
         cache.kept(tmp_path / "file", KEY, parts)
 
 
+def test_a_command_goes_on_without_one_that_cannot_be_written(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.writable() == cache.home() == tmp_path / "m3i_jax" / "features"
+    assert not list(cache.home().iterdir())
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert cache.writable() is None and "features are not kept: " in caplog.text
+
+
 def test_it_lies_where_the_user_keeps_such_things(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert str(cache.home()) == "/somewhere/m3i_jax/features"

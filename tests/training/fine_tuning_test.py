@@ -178,9 +178,15 @@ def test_what_cannot_be_fine_tuned_is_a_sentence(finished_run, tmp_path):
     with pytest.raises(ConfigError, match="fine-tuning tells classes apart, .* one only, 'cat'"):
         fine_tuning.classes(one)
     two = folder(tmp_path / "two", "train/cat/1.png", "train/dog/1.png")
-    assert fine_tuning.classes(datasets.block(two)) == 2
+    assert fine_tuning.classes(datasets.block(two)) == (2, 2)
+
     wide = fine_tuning.Origin("wide", "online", {"name": "vit_nano", "image": (16, 32)}, {})
     with pytest.raises(ConfigError, match="'wide' has seen images of 16x32 pixels.*--image 32"):
         resolved(wide)
     with pytest.raises(ConfigError, match="image 18x18 is not divisible by patch 4"):
         resolved(fine_tuning.origin(finished_run), image=18)
+
+
+@pytest.mark.parametrize("images, batch", [(450, 256), (64, None), (63, 32), (1, 1)])
+def test_a_batch_holds_no_image_twice(images, batch):
+    assert fine_tuning.fitting(64 if images < 100 else 16384, images) == batch

@@ -230,8 +230,11 @@ def test_a_second_run_in_a_directory_is_refused(config, tmp_path):
         (["--config.objective.name=m3"], "did you mean 'm3i'?"),
         (["--config.batch=12", "--config.mesh.data=8"], "does not divide over"),
         (["--config=configs/nothing.py"], "no config file"),
-        (["--distributed"], "this cannot be one process of many: coordinator_address should be"),
-        (["--coordinator=localhost:1"], "want --distributed"),
+        (
+            ["--distributed", "--config=digit_scenes/m3i"],
+            "this cannot be one process of many: coordinator_address should be",
+        ),
+        (["--coordinator=localhost:1", "--config=digit_scenes/m3i"], "want --distributed"),
     ],
 )
 def test_a_wrong_start_is_answered_at_once(words, sentence, tmp_path):

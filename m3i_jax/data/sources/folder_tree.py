@@ -19,6 +19,7 @@ from m3i_jax.data.sources.split_words import split_of
 SUFFIXES = frozenset(itertools.chain.from_iterable(decoding.SUFFIXES.values()))
 LOG = logging.getLogger(__name__)
 TELL = 2.0  # seconds between two words on how far the listing of a large folder is
+RUN = frozenset({"config.json", "starts.jsonl"})  # a work directory: its pictures are no data
 SHOWN = 20  # kinds of files that a sentence names
 _LISTED: contextvars.ContextVar[dict | None] = contextvars.ContextVar("listed", default=None)
 
@@ -166,6 +167,9 @@ def _images(folder: Path, there: Tree, captions: bool, *, deep: bool) -> list[Pa
 def _walk(folder: Path, left_out: collections.Counter, *, deep: bool = True):
     """Yields (folder, names of images, of other files) of each folder, without a system's own."""
     for parent, folders, files in places.walk(folder, onerror=_unreadable):
+        if RUN <= {*files}:
+            left_out["folder of a run"] += 1
+            folders[:], files = [], []
         for name in (name for name in (*folders, *files) if is_system(name)):
             left_out[_kind(name)] += 1
         links = [d for d in folders if not is_system(d) and (parent / d).is_symlink()]

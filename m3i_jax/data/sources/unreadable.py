@@ -44,6 +44,8 @@ class TooManyUnreadable(UserError, RuntimeError):
 # Shares that may be broken: of a data set that somebody has prepared, and of a folder that is named
 # on a command line, where whatever is no image is left out, and named.
 PREPARED, NAMED = 0.001, 0.5
+# From this share on broken records may lie beside each other, as where a copy was cut off.
+TRIES, MANY = 8, 0.05
 
 
 def robust(
@@ -51,7 +53,7 @@ def robust(
     *,
     report: str | os.PathLike | None = None,
     max_share: float = PREPARED,
-    tries: int = 8,
+    tries: int | None = None,
     split: str = "train",
 ) -> "Robust":
     """Wraps `source` so that unreadable records are replaced by their next readable neighbours.
@@ -65,12 +67,16 @@ def robust(
       report: file to which each broken record is added as a JSON line with split, index, record
         and reason; once per record, also over several runs. Hosts append to the same file.
       max_share: share of the records that may be broken, 0..1; config.unreadable of a run.
-      tries: how many neighbours are tried in a row.
+      tries: how many neighbours are tried in a row; None = 8, or as many as may be broken where
+        `max_share` is 5 % or above.
       split: what the source is, for reports.
 
     Raises:
       TooManyUnreadable: on reading, when more are broken or no neighbour is readable.
     """
+    if tries is None:
+        allowed = _whole(max_share * len(source))
+        tries = max(TRIES, allowed + 1) if max_share >= MANY else TRIES
     if not 0 <= max_share <= 1 or tries < 1:
         raise ConfigError(
             f"max_share is {max_share} and tries {tries}; expected a share from 0 to 1 and at "

@@ -40,6 +40,7 @@ def outlook(
     steps = f"{start} to {run.total}, of {config.batch} images: {images} in all, " \
         f"{images / max(1, len(source)):.3g} passes"  # fmt: skip
     lines = {
+        "method": config.objective["name"],
         "images": _images(run, source),
         "steps": steps if not length else
         f"as many of {config.batch} images as {length} hold; a few are timed first",

@@ -49,6 +49,17 @@ def test_only_images_are_taken(folder):
     assert filled(folder) == ["cat", "dog"]
 
 
+def test_pictures_of_a_run_are_no_data(folder):
+    """As where m3i pretrain . has kept its run in the folder of the images."""
+    before = tree(folder, captions=True).folders
+    for name in ("config.json", "starts.jsonl", "images/views.png", "report.png"):
+        put(folder / "runs" / "photos" / name)
+        put(folder / "cat" / "run" / name)
+    after = tree(folder, captions=True)
+    assert after.folders == {**before, "runs": []} and "2 folder of a run" in str(after)
+    assert filled(folder) == ["cat", "dog"] and len(below(folder)) == 4
+
+
 def test_images_are_counted_aloud_where_that_takes_long(folder, caplog, monkeypatch):
     caplog.set_level("INFO")
     tree(folder, captions=True)

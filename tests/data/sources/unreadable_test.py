@@ -80,6 +80,13 @@ def test_a_row_of_broken_records_stops():
         everything[0]
 
 
+def test_a_copy_that_was_cut_off_is_passed_over_where_many_may_be_broken():
+    cut = Numbered(100, range(30, 60))
+    assert robust(cut, max_share=0.5)[30].label == 60
+    with pytest.raises(TooManyUnreadable, match="expected|8 records in a row|cannot be read, more"):
+        robust(cut, max_share=0.02)[30]
+
+
 def test_memory_errors_are_not_the_records_fault():
     source = robust(Numbered(10, {1}, MemoryError))
     with pytest.raises(MemoryError):

@@ -26,7 +26,7 @@ from m3i_jax.data.sources import (
 from m3i_jax.evaluation import foreign, foreign_text, surgery
 from m3i_jax.training import (
     fine_tuning,
-    session,
+    restoring,
 )
 from m3i_jax.training.planning import ahead
 from tests.refusals import named, refused, said, told, written
@@ -37,7 +37,7 @@ COMMANDS = {
             lambda: _cuts.points("layers", at, branch="ema", draws=1, leave=lambda: 0),
             *said(_cuts, TASK=["knn"]),
             *said(_cuts.subject, MODEL=["a"]),
-            (_cuts.subject, "data_sets", lambda: ["a", "b"]),
+            (_cuts.subject, "tested", lambda: ["a", "b"]),
         ),
         "is of one data set",
     ),
@@ -148,17 +148,15 @@ REST = {
     ),
     "changed data": (
         lambda at: told(
-            lambda: session._start(
-                SimpleNamespace(
-                    abstract=SimpleNamespace(items=dict), shardings=SimpleNamespace(items=dict)
-                ),
-                SimpleNamespace(restore=lambda of: SimpleNamespace(meta={"fingerprint": {}})),
-                SimpleNamespace(fingerprint={}),
-                (),
+            lambda: restoring.start(
+                SimpleNamespace(),
+                SimpleNamespace(meta={"fingerprint": {}}),
+                mark={},
+                tokenizer=None,
+                deliberate=(),
             ),
-            (session.sharding, "abstract", lambda *_: {}),
-            (session.fingerprint, "changes", lambda *_: []),
-            (session.going_on, "refused", lambda *_: ["the images are others"]),
+            (restoring.fingerprint, "changes", lambda *_: []),
+            (restoring.going_on, "refused", lambda *_: ["the images are others"]),
         ),
         "the data changed under the checkpoint: the images are others",
     ),

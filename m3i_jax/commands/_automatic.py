@@ -223,7 +223,15 @@ def compare(workdir: str) -> None:
         found = []
     if found:
         print(tables.compared(found), flush=True)
-    _tell(
-        f"all of it: {workdir}/report.html; more: m3i evaluate --model {workdir} --data FOLDER, "
-        f"m3i embed --model {workdir}, m3i export --workdir {workdir}"
-    )
+    parted(workdir)
+
+
+def parted(workdir: str) -> None:
+    """Says where all of a run is, and what may be asked of it next, of one process."""
+    import jax
+
+    if not jax.process_index():
+        _tell(
+            f"all of it: {workdir}/report.html; more: m3i evaluate --model {workdir} --baselines, "
+            f"m3i embed --model {workdir}, m3i export --workdir {workdir}"
+        )

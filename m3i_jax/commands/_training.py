@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from m3i_jax.build import ConfigError
 from m3i_jax.commands import _compiled as compiled
 from m3i_jax.commands import _memory as memory
 from m3i_jax.commands import _processes as processes
@@ -81,6 +82,11 @@ def _tell(config: Config, folder: Any, read: Callable[[], Any]) -> None:
     source = read()
     run = assemble.finish(parts, images=epoch_length(source))
     start = max(place.steps(folder), default=0)
+    if start > run.total:
+        raise ConfigError(
+            f"'{folder}' has made {start} steps, and config.duration = {config.duration!r} ends it "
+            f"at {run.total}; a shorter run is one of its own, with another --workdir"
+        )
     if start < run.total and not jax.process_index():
         length = config.duration if supposed.duration != config.duration else ""
         also = dict(start=start, length=length, rate=pacing.known(config, paces()))

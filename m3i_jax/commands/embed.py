@@ -8,6 +8,8 @@ and classes; a parquet file has a row for each image. Rows are in the order of t
 --distributed is one process of many, as of m3i pretrain.
 """
 
+from typing import Any
+
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import one_of, text, whole
@@ -38,7 +40,7 @@ def main() -> None:
     processes.join()
     compiled.keep()
     (model,) = subject.models()
-    (of,) = subject.data_sets() or [datasets.of_run(model)]
+    (of,) = subject.data_sets() or [_own(model)]
     split = SPLIT.value or ("test" if datasets.has_test(of) else "train")
     limits = {f"{split}_limit": LIMIT.value}
     with processes.together(), Preemption(holds=False):
@@ -54,6 +56,16 @@ def main() -> None:
     print(
         f"{OUT.value}: {count} x {'x'.join(map(str, width))} of {model.name} on {of.name}, {split}"
     )
+
+
+def _own(model: Any) -> Any:
+    """The data of the model's run; all of them where a part was held out of one training split."""
+    from m3i_jax.evaluation import datasets
+
+    own = model.config and model.config.data
+    if own and own["name"] == "held_out" and not SPLIT.value:
+        return datasets.of_block(own["of"])
+    return datasets.of_run(model)
 
 
 def run() -> None:

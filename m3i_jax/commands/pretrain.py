@@ -64,6 +64,8 @@ def main(*places: str) -> int:
         raise
     if wished and not status:
         automatic.compare(folder)
+    elif not status:
+        automatic.parted(folder)
     return status
 
 

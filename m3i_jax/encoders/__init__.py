@@ -16,6 +16,7 @@ from m3i_jax.encoders import dalle, internimage, replknet, resnet, swin, table, 
 _VARIANTS = vit.VARIANTS | text.VARIANTS | table.VARIANTS | swin.VARIANTS
 _VARIANTS |= resnet.VARIANTS | replknet.VARIANTS
 _VARIANTS |= internimage.VARIANTS | dalle.VARIANTS
+
 # Whose layers say where their operands are on a mesh with an axis `tensor` (`parallel/tensor.py`).
 SPLIT = frozenset(vit.VARIANTS | text.VARIANTS | table.VARIANTS)
 

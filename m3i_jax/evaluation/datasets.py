@@ -94,13 +94,17 @@ def named(text: str) -> Data:
     Raises:
       ConfigError: there is none such.
     """
-    settings = block(text)
+    return of_block(block(text))._replace(name=text.strip())
+
+
+def of_block(settings: Mapping[str, Any]) -> Data:
+    """The data set of a block, broken records forgiven."""
 
     def opened(split: str, classes: Sequence[str] | None) -> data.Source:
         source = data.source(settings, split=split, classes=classes)
         return robust(source, max_share=forgiven(settings), split=split)
 
-    return Data(text.strip(), opened)
+    return Data(title(settings), opened)
 
 
 def forgiven(block: Mapping[str, Any]) -> float:

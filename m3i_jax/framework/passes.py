@@ -223,6 +223,7 @@ def _data(
     rows: Rows, view: View, views: Mapping[str, View]
 ) -> Float[Array, "rows height width channels"] | Int[Array, "rows ..."]:
     """What the tower gets: the view, or those of all rows."""
+    # Of one place it may be a view that is made of codes, which no list of views has.
     if len(rows) == 1:
         return view.data
     return _side_by_side(*(views[place.view].data for place in rows))
@@ -244,6 +245,7 @@ def _own(made: dict[tuple, Features], at: tuple, place: Place) -> Features:
     """The rows of a place, of a pass that may hold several."""
     if len(at[0]) == 1:
         return made[at]
+    # Whoever asks first has all of them cut apart, so that the backward pass joins them once.
     if (*at, place) not in made:
         made.update({(*at, p): own for p, own in _apart(made[at], at[0]).items()})
     return made[(*at, place)]
@@ -251,6 +253,8 @@ def _own(made: dict[tuple, Features], at: tuple, place: Place) -> Features:
 
 def _regrouped(made: dict[tuple, Features], at: tuple, rows: Rows) -> tuple:
     """Where those rows of a pass are found by themselves."""
+    # A head that some of the rows go through is not paid for by the others; where all of them do,
+    # they were never taken apart.
     wanted = (rows, *at[1:])
     if wanted not in made:
         made[wanted] = _joined([_own(made, at, place) for place in rows])

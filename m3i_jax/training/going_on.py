@@ -4,6 +4,7 @@ A run that goes on repeats what an uninterrupted one would have done. A change t
 for gives that up from its step on, so it is named key by key, said, and kept in starts.jsonl.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ SPANS = (
     "rates, decay and moving averages are spanned anew over {total} steps, and step {step} is at "
     "{percent:.0f} % of them"
 )
+LOG = logging.getLogger(__name__)
 LEFT = "step %d of %d is saved in %s; m3i pretrain --workdir %s goes on from it, to the bit"
 ORDER = "the order of the samples is another from here on"
 MEANINGS: Mapping[str, str] = {
@@ -76,3 +78,9 @@ def meanings(deliberate: Sequence[str], *, step: int, total: int) -> Iterator[st
     percent = 100 * step / max(1, total)
     for meaning in told:
         yield meaning.format(step=step, total=total, percent=percent)
+
+
+def tell(deliberate: Sequence[str], *, step: int, total: int) -> None:
+    """Says what deliberate changes of a run mean from `step` on."""
+    for sentence in meanings(deliberate, step=step, total=total):
+        LOG.warning("from step %d on: %s", step, sentence)

@@ -38,7 +38,7 @@ LONGER = (
     "continue this one; --resume_with 'duration=…' goes on nevertheless, with rates spanned anew"
 )
 
-AWAY = "; put back what the run was made with, or take another work directory, --workdir"
+AWAY = "; put back what the run was made with, or take another work directory"
 
 PATIENCE = 10.0  # seconds that the end of all trackers may take
 CONFIG, METRICS = "config.json", "metrics.jsonl"

@@ -137,8 +137,7 @@ def start(
     leave: everything is saved, and the same command goes on where it was.
     watch: hooks of the caller's, such as evaluation on the side, and pictures.
     before: refuses what these could not do, before anything compiles.
-    source: the training split, where it has been read already.
-    program: of the step, where it has been compiled already.
+    source, program: the training split and the step's program, where they are there already.
     deliberate: keys that somebody changes on purpose in a run that has steps, see `going_on`.
     """
     config, workdir, since = parts.config, Path(workdir), time.monotonic()
@@ -155,11 +154,7 @@ def start(
             frozen.require(config)
         rehearse(parts)  # before the data is opened
         source = source or reading.read(config, workdir, split="train")
-        run = finish(parts, images=epoch_length(source))
-        inputs = inputs_of(run, source, workdir, bound=bound)
-        before(run, inputs, workdir)
-        if getattr(source, "on_disk", False):
-            source.survey(threads=config.threads)
+        run, inputs = _opened(parts, source, workdir, bound=bound, before=before)
         first = jax.process_index() == 0
         rules = dict(safe=(*MAY_CHANGE, *deliberate), bound=bound, of_run=of_run(run))
         for phrase in (changes := guard_config(workdir, config, write=False, **rules)):
@@ -171,8 +166,7 @@ def start(
         if (step := int(state.step)) >= run.total:
             LOG.info("step %d of %d: this run is done already", step, run.total)
             return 0
-        for sentence in going_on.meanings(deliberate if bound else (), step=step, total=run.total):
-            LOG.warning("from step %d on: %s", step, sentence)
+        going_on.tell(deliberate if bound else (), step=step, total=run.total)
         if first:
             starts.record(workdir, step=step, total=run.total, changes=changes)
         with _log(run, workdir, step, active=first) as log:
@@ -182,12 +176,21 @@ def start(
             tiers = Tiers(kept, emergency)
             step = _hooked(context, tiers, position, preemption, watch(context), ledger)
         kept.settle(there=step)
-        if emergency:
-            emergency.clear()  # a checkpoint that all share is there
+        _ = emergency and emergency.clear()  # a checkpoint that all share is there
         if step == run.total or context.wishes.end:
             return 0
         LOG.info(going_on.LEFT, step, run.total, workdir, workdir)
         return EXIT_PREEMPTED
+
+
+def _opened(parts, source, workdir, *, bound, before) -> tuple[Run, Inputs]:
+    """The run over its data, once all that is refused of them has been."""
+    run = finish(parts, images=epoch_length(source))
+    inputs = inputs_of(run, source, workdir, bound=bound)
+    before(run, inputs, workdir)
+    if getattr(source, "on_disk", False):
+        source.survey(threads=parts.config.threads)
+    return run, inputs
 
 
 def _require(parts: Parts) -> None:

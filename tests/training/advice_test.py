@@ -14,7 +14,7 @@ from PIL import Image
 import m3i_jax
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
-from m3i_jax.training import advice, assemble, session
+from m3i_jax.training import advice, assemble, restoring, session
 from m3i_jax.training.config import Config
 
 SETTING = re.compile(r"config\.([\w.]+?)(?:=| to )({[^}]*}|\[[^\]]*\]|[\w.']+)")
@@ -83,10 +83,10 @@ class Started(Exception):
 
 @pytest.mark.parametrize("lacks", ["texts", "classes", "one class"])
 def test_what_the_data_lacks_can_be_switched_off_as_the_sentence_says(lacks, tmp_path, monkeypatch):
-    def start(*_):
+    def start(*_, **__):
         raise Started
 
-    monkeypatch.setattr(session, "_start", start)
+    monkeypatch.setattr(restoring, "start", start)
     classes = {"texts": map(str, range(10)), "classes": (), "one class": map(str, range(9))}[lacks]
     data = folder(tmp_path, *classes)
     config = changed(cli.load("digit_scenes/m3i").to_dict(), {"data": data, "batch": 8})

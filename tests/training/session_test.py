@@ -190,6 +190,8 @@ def test_a_finished_run_says_so_and_another_config_is_refused(config, straight):
 
 def test_a_run_goes_on_otherwise_where_somebody_asks_for_it(config, straight, tmp_path):
     workdir = shutil.copytree(straight, tmp_path / "run")
+    shorter = programs.run("pretrain", "--workdir", workdir, "--resume_with=duration=40 steps")
+    assert shorter.returncode == 2 and "a shorter run is one of its own" in shorter.stderr
     changes = ("--resume_with=duration=62 steps", "--resume_with=batch=16")
     longer = run(config, workdir, *changes)
     assert longer.returncode == 0, longer.stderr

@@ -90,7 +90,10 @@ def test_a_linear_probe_says_its_accuracy(finished_run, stripes, tmp_path):
 
 def test_a_recipe_is_known_by_a_short_name(finished_run):
     line = [f"--model={finished_run}", "--recipe", "beit", "--epochs=10", "--show"]
-    done = programs.run("finetune", *line)
+    few = programs.run("finetune", *line)
+    assert "batch: 32, not the recipe's 1024, of 60 images" in few.stderr
+    assert "batch = 32 " in few.stdout and "lr = 0.000125" in few.stdout, few.stderr
+    done = programs.run("finetune", *line, "--batch=1024")
     for said in ("batch = 1024", "duration = '10 epochs'", "warmup = '20 percent'", "lr = 0.004"):
         assert said in done.stdout, done.stderr
     assert set(shipped.RECIPES.values()) >= {"finetune/small"}

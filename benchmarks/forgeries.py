@@ -19,6 +19,14 @@ def steps(folder: Path) -> list[Path]:
     return sorted((p for p in folder.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name))
 
 
+def unsealed(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The newest step's manifest: its file, and what it says but for its own digest."""
+    path = steps(folder)[-1] / MANIFEST
+    said = json.loads(path.read_text())
+    del said["digest"]
+    return path, said
+
+
 def older_manifest(folder: Path, rng: random.Random) -> str:
     """The newest step has the manifest of an older one."""
     new, old = steps(folder)[-1], rng.choice(steps(folder)[:-1])
@@ -50,9 +58,7 @@ def edited_manifest(folder: Path, rng: random.Random) -> str:
 
 def forged_manifest(folder: Path, rng: random.Random) -> str:
     """What it says of the same files is another thing, and its own digest fits."""
-    path = steps(folder)[-1] / MANIFEST
-    said = json.loads(path.read_text())
-    del said["digest"]
+    path, said = unsealed(folder)
     what = other_value({name: x for name, x in said.items() if name != "meta"}, rng)
     seal(path, said)
     return what
@@ -60,9 +66,7 @@ def forged_manifest(folder: Path, rng: random.Random) -> str:
 
 def forged_structure(folder: Path, rng: random.Random) -> str:
     """Blocks of it are gone, of another kind, or another's, and its own digest fits."""
-    path = steps(folder)[-1] / MANIFEST
-    said = json.loads(path.read_text())
-    del said["digest"]
+    path, said = unsealed(folder)
     key = rng.choice(("step", "items", "files", "format", "meta"))
     kind = rng.choice(("gone", "null", "list", "text", "deep"))
     if kind == "gone":
@@ -78,9 +82,7 @@ def forged_structure(folder: Path, rng: random.Random) -> str:
 
 def forged_item(folder: Path, rng: random.Random) -> str:
     """Shape or type of an array, as the manifest has it, whose own digest fits."""
-    path = steps(folder)[-1] / MANIFEST
-    said = json.loads(path.read_text())
-    del said["digest"]
+    path, said = unsealed(folder)
     item = rng.choice((*said["items"], "ema", "ema"))
     leaf = leaf_of(said["items"][item], rng)
     entry = said["items"][item][leaf]
@@ -105,9 +107,7 @@ def leaf_of(leaves: dict, rng: random.Random) -> str:
 
 def forged_leaf(folder: Path, rng: random.Random) -> str:
     """A leaf has another name, or its place is another's, or there is one more or less."""
-    path = steps(folder)[-1] / MANIFEST
-    said = json.loads(path.read_text())
-    del said["digest"]
+    path, said = unsealed(folder)
     item = rng.choice((*said["items"], "ema", "ema"))
     leaves = said["items"][item]
     leaf = leaf_of(leaves, rng)
@@ -126,9 +126,7 @@ def forged_leaf(folder: Path, rng: random.Random) -> str:
 
 def forged_file(folder: Path, rng: random.Random) -> str:
     """A file is left out or another one named, and its own digest fits."""
-    path = steps(folder)[-1] / MANIFEST
-    said = json.loads(path.read_text())
-    del said["digest"]
+    path, said = unsealed(folder)
     name = rng.choice(sorted(said["files"]))
     entry = said["files"].pop(name)
     kind = rng.choice(("left out", "..", "/etc/passwd", "twice", "nothing", "size", "all left out"))

@@ -106,7 +106,7 @@ def _started(
     for stream in (sys.stdout, sys.stderr):  # names of files need not be text
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    _on_interrupt(_interrupt)
+    on_interrupt()
     try:
         command_flags.define(command_flags.of(sys.modules[main.__module__]))
         argv = flags.FLAGS.read_flags_from_files([*line(sys.argv)], force_gnu=False)
@@ -130,27 +130,28 @@ def _started(
             raise
         what = f"'{error.filename}'" if error.filename else "a file"
         _leave(f"{what} cannot be read or written: {error.strerror}", os.EX_IOERR)
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr, flush=True)
-        _end(INTERRUPTED)  # threads that compile do not survive an interpreter that goes in order
+    except KeyboardInterrupt:  # of what had taken the signal for itself, and has given it back
+        signal.raise_signal(signal.SIGINT)
     finally:
-        _on_interrupt(signal.SIG_IGN)
         _gone_soon()
 
 
-def _on_interrupt(handler: Any) -> None:
-    """What Ctrl-C does; only the main thread may say so."""
+def on_interrupt(*, said: Callable[[], str] = lambda: "") -> None:
+    """Has Ctrl-C end the program there and then, as nothing waits to be saved.
+
+    It is no exception: callbacks of C++ swallow one, and imports of C++ crash at it. What saves
+    takes the signal for itself as long as it does.
+
+    said: what is said of it beside that.
+    """
+
+    def end(_number: int, _frame: Any) -> None:
+        for line in filter(None, (said(), "error: interrupted")):
+            os.write(2, f"{line}\n".encode())
+        _end(INTERRUPTED)
+
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, handler)
-
-
-def _interrupt(number: int, _frame: Any) -> None:
-    """Ctrl-C: KeyboardInterrupt, and again for as long as callbacks of C++ swallow it."""
-    main = threading.main_thread().ident
-    again = threading.Timer(HURRY, signal.pthread_kill, [main, number])
-    again.daemon = True
-    again.start()
-    raise KeyboardInterrupt
+        signal.signal(signal.SIGINT, end)
 
 
 def _gone_soon() -> None:
@@ -171,7 +172,8 @@ def _gone_soon() -> None:
 
 def _end(status: int) -> None:
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        # RuntimeError: it was being written to as the signal came.
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
             stream.flush()
     os._exit(status)
 
@@ -208,10 +210,7 @@ class _Repeats:
 
 
 def _unraisable(print_it: Callable[[Any], None], met: Any) -> None:
-    """Leaves out what threads of TensorStore meet behind a save that has failed, and been told, and
-    Ctrl-C, which comes again."""
-    if isinstance(met.exc_value, KeyboardInterrupt):
-        return
+    """Leaves out what threads of TensorStore meet behind a save that has failed, and been told."""
     late = isinstance(met.exc_value, RuntimeError) and str(met.exc_value) == LATE
     if not late or threading.current_thread() is threading.main_thread():
         print_it(met)

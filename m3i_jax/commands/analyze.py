@@ -48,6 +48,7 @@ def main() -> None:
         raise ConfigError(f"--out is '{OUT.value}', which is no folder")
     processes.join()
     from m3i_jax.analysis import measures, run
+    from m3i_jax.data.sources import folder_tree
     from m3i_jax.parallel.signals import Preemption
 
     every = blocks == [{"name": ALL}]
@@ -56,7 +57,8 @@ def main() -> None:
     settings |= dict(split=subject.SPLIT.value)
     compiled.keep()
     # Every finding is written when it is known.
-    with processes.together(), Preemption(holds=False):
+    # A folder is listed once, however many ask what is in it.
+    with folder_tree.listed_once(), processes.together(), Preemption(holds=False):
         models, on = subject.models(), subject.tested()
         show(run.analyzed(chosen, models, on=on, place=OUT.value, **settings))
 

@@ -32,6 +32,7 @@ def main() -> None:
         raise ConfigError("one file has the features of one --model on one --data")
     import jax
 
+    from m3i_jax.data.sources import folder_tree
     from m3i_jax.evaluation import datasets, embedding
     from m3i_jax.evaluation.evaluation import Evaluation
     from m3i_jax.parallel.signals import Preemption
@@ -43,7 +44,8 @@ def main() -> None:
     (of,) = subject.data_sets() or [_own(model)]
     split = SPLIT.value or ("test" if datasets.has_test(of) else "train")
     limits = {f"{split}_limit": LIMIT.value}
-    with processes.together(), Preemption(holds=False):
+    # A folder is listed once, however many ask what is in it.
+    with folder_tree.listed_once(), processes.together(), Preemption(holds=False):
         written = embedding.write(
             OUT.value,
             Evaluation(model, of, **limits, **subject.settings()),

@@ -50,6 +50,7 @@ def main() -> None:
         raise ConfigError(f"--results is '{RESULTS.value}', expected a file that ends in .jsonl")
     processes.join()
     compiled.keep()
+    from m3i_jax.data.sources import folder_tree
     from m3i_jax.evaluation import results, run, tasks
     from m3i_jax.parallel.signals import Preemption
 
@@ -59,7 +60,8 @@ def main() -> None:
     on = subject.tested(share=HOLDOUT.value, always=subject.SPLIT.value == "train")
     settings = subject.settings() | dict(train_limit=TRAIN.value, test_limit=TEST.value)
     # Every result is written when it is known.
-    with processes.together(), Preemption(holds=False):
+    # A folder is listed once, however many ask what is in it.
+    with folder_tree.listed_once(), processes.together(), Preemption(holds=False):
         show(run.evaluated(chosen, compared(), on=on, place=RESULTS.value, **settings))
 
 

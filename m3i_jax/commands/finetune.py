@@ -53,10 +53,13 @@ WORKDIR = text("workdir", "runs/finetuned", "Where everything of the run is kept
 
 def main() -> int:
     """Makes the config, then trains; with --grid, at all of its points before."""
+    from m3i_jax.data.sources import folder_tree
+
     recipe = flags.FLAGS.config.to_dict()
-    if not GRID.value:
-        return training.train(Config.of(resolved(recipe)), WORKDIR.value)
-    return searched(recipe)
+    with folder_tree.listed_once():
+        if not GRID.value:
+            return training.train(Config.of(resolved(recipe)), WORKDIR.value)
+        return searched(recipe)
 
 
 def searched(recipe: dict[str, Any]) -> int:

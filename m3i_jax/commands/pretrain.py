@@ -21,6 +21,7 @@ longer finite, 69 another process is gone.
 """
 
 import contextlib
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from ml_collections import ConfigDict
 
 from m3i_jax import cli, command_flags, config_file
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.checkpoints import place
 from m3i_jax.command_flags import repeated, text
 from m3i_jax.commands import _automatic as automatic
 from m3i_jax.commands import _training as training
@@ -57,16 +59,20 @@ def main(*places: str) -> int:
         config_file.written(SAVE.value, config, title="A config of m3i pretrain, to edit.")
         print(f"m3i pretrain --config {SAVE.value} --workdir {folder}")
         return 0
-    try:
-        status = training.train(Config.of(config), folder, deliberate=changed)
-    except KeyboardInterrupt:  # which is one only while there is nothing to save
-        print(f"\nno step was made by this start: {folder} is as it was", file=sys.stderr)
-        raise
+    cli.on_interrupt(said=functools.partial(_kept, folder, place.steps(folder)))
+    status = training.train(Config.of(config), folder, deliberate=changed)
     if wished and not status:
         automatic.compare(folder)
     elif not status:
         automatic.parted(folder)
     return status
+
+
+def _kept(folder: str, before: Sequence[int]) -> str:
+    """What Ctrl-C leaves of a run, where no step is being made."""
+    if place.steps(folder) == before:
+        return f"no step was made by this start: {folder} is as it was"
+    return f"what was trained is saved in {folder}"
 
 
 def unsaid(argv: Sequence[str], command: contextlib.ExitStack) -> ConfigDict | None:

@@ -11,6 +11,7 @@ place is a work directory, or a file of results or findings (.jsonl). docs/repor
 read it.
 """
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -65,6 +66,7 @@ def serve(places: tuple[str, ...]) -> None:
 
     with served.server(places, port=PORT.value) as server:
         print(f"http://{served.HOST}:{server.server_port}/ until Ctrl-C", flush=True)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -216,15 +216,22 @@ DINOV3 = Layout(
     ours=_unmasked,
     theirs=_with_mask,
 )
-DINOV3_TIMM = Layout(
-    "dinov3_timm",
-    under([rule for rule in _TIMM if rule.ours != "pos_embed"], ours=IMAGE),
-    drops=HEADS,
-    omitted="/mask_token$",
-    encoder=DINOV3_FIELDS,
-    ours=vit.told_apart,
-    theirs=lambda params: vit.relayered(params, {"w3": "fc2"}),
-)
+
+
+def _of_timm(name: str, fields: dict[str, Any], *, without: str) -> Layout:
+    """timm's names of a ViT with rotations, which has no parameter `without`."""
+    return Layout(
+        name,
+        under([rule for rule in _TIMM if rule.ours != without], ours=IMAGE),
+        drops=HEADS,
+        omitted="/mask_token$",
+        encoder=fields,
+        ours=vit.told_apart,
+        theirs=lambda params: vit.relayered(params, {"w3": "fc2"}),
+    )
+
+
+DINOV3_TIMM = _of_timm("dinov3_timm", DINOV3_FIELDS, without="pos_embed")
 EVA02 = Layout(
     "eva02",
     under(
@@ -240,15 +247,7 @@ EVA02 = Layout(
     prefixes=("", "visual."),
     encoder=EVA02_FIELDS,
 )
-EVA02_TIMM = Layout(
-    "eva02_timm",
-    under([rule for rule in _TIMM if rule.ours != "reg_token"], ours=IMAGE),
-    drops=HEADS,
-    omitted="/mask_token$",
-    encoder=EVA02_FIELDS,
-    ours=vit.told_apart,
-    theirs=lambda params: vit.relayered(params, {"w3": "fc2"}),
-)
+EVA02_TIMM = _of_timm("eva02_timm", EVA02_FIELDS, without="reg_token")
 CAPI = Layout(
     "capi",
     under(

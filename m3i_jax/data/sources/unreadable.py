@@ -74,10 +74,7 @@ def robust(
     Raises:
       TooManyUnreadable: on reading, when more are broken or no neighbour is readable.
     """
-    if tries is None:
-        allowed = _whole(max_share * len(source))
-        tries = max(TRIES, allowed + 1) if max_share >= MANY else TRIES
-    if not 0 <= max_share <= 1 or tries < 1:
+    if not 0 <= max_share <= 1 or (tries is not None and tries < 1):
         raise ConfigError(
             f"max_share is {max_share} and tries {tries}; expected a share from 0 to 1 and at "
             "least one try"
@@ -97,7 +94,7 @@ class Robust:
         *,
         report: str | os.PathLike | None,
         max_share: float,
-        tries: int,
+        tries: int | None,
         split: str,
     ):
         """Reads which records an earlier run has already reported."""
@@ -105,7 +102,8 @@ class Robust:
         self.allowed = max(1, _whole(max_share * len(source))) if max_share else 0
         self.unreadable: dict[int, str] = {}  # index -> reason, of this run
         self.partial: dict[int, str] = {}  # index -> what of a readable record was left out
-        self._share, self._tries = max_share, tries
+        many = max(TRIES, self.allowed + 1) if max_share >= MANY else TRIES
+        self._share, self._tries = max_share, many if tries is None else tries
         self._split, self._report = split, report and Path(report)
         self._listed = self._already_listed()
         self._lock = threading.Lock()

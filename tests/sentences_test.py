@@ -17,7 +17,6 @@ from m3i_jax.data.sources import (
     arrays,
     folder_labels,
     folder_names,
-    folder_tree,
     hf_dataset,
     idx,
     manifest,
@@ -96,10 +95,6 @@ DATA = {
         "names that look the same",
     ),
     "no folder": (lambda at: folder_names.subfolders(at / "gone"), "cannot read the folder"),
-    "walk": (
-        lambda at: folder_tree._unreadable(OSError(13, "Permission denied", str(at))),
-        "cannot read the folder",
-    ),
     "no state": (lambda at: hf_dataset._files(at), "cannot be read"),
     "another state": (
         lambda at: hf_dataset._files(written(at / "state.json", "{}").parent),

@@ -68,12 +68,14 @@ def _tell(config: Config, folder: Any, read: Callable[[], Any]) -> None:
 
     Raises:
       ConfigError: what the config alone shows, and then what the data do.
+      Unwritable: the disk has no room for a checkpoint.
     """
     import jax
 
     from m3i_jax.checkpoints import place
     from m3i_jax.data.order import epoch_length
     from m3i_jax.training import assemble, pacing
+    from m3i_jax.training.planning import room
     from m3i_jax.training.planning.outlook import outlook
 
     supposed = pacing.supposed(config, paces())
@@ -88,9 +90,12 @@ def _tell(config: Config, folder: Any, read: Callable[[], Any]) -> None:
             f"at {run.total}; a shorter run is one of its own, with another --workdir"
         )
     if start < run.total and not jax.process_index():
+        room.require(run, Path(folder))
         length = config.duration if supposed.duration != config.duration else ""
         also = dict(start=start, length=length, rate=pacing.known(config, paces()))
         LOG.info("%s", outlook(run, source, Path(folder), **also))
+        if doubt := room.doubt(run, Path(folder)):
+            LOG.warning("%s", doubt)
 
 
 def show(data: ConfigDict) -> str:

@@ -47,7 +47,7 @@ from m3i_jax.training.config import Config
 from m3i_jax.training.goodput import Ledger
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, fit
-from m3i_jax.training.planning import flops
+from m3i_jax.training.planning import flops, room
 from m3i_jax.training.planning.outlook import needs
 from m3i_jax.training.program import Program, compiling
 from m3i_jax.training.resolved import of_run
@@ -188,6 +188,8 @@ def _opened(parts, source, workdir, *, bound, before) -> tuple[Run, Inputs]:
     run = finish(parts, images=epoch_length(source))
     inputs = inputs_of(run, source, workdir, bound=bound)
     before(run, inputs, workdir)
+    if not jax.process_index():
+        room.require(run, workdir)
     if getattr(source, "on_disk", False):
         source.survey(threads=parts.config.threads)
     return run, inputs
@@ -223,7 +225,8 @@ def _hooked(context, tiers: Tiers, position, preemption, watching, ledger: Ledge
         dog, parting = Watchdog(), []
         after_each = [dog.rest, *after_each, dog.watch]
     calls = dict(hooks=after_each, parting=parting, closing=closing, stop=preemption.agreed)
-    step = _fit(context, context.start, position, ledger, **calls)
+    with going_on.saying(tiers.shared.steps, context.workdir, total=context.run.total):
+        step = _fit(context, context.start, position, ledger, **calls)
     _put_back(context)  # what was deleted while the last step was saved
     return step
 

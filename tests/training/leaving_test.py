@@ -14,6 +14,7 @@ from m3i_jax import data, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import CheckpointError
+from m3i_jax.data.sources.gone import Gone
 from m3i_jax.parallel.signals import EXIT_PREEMPTED
 from m3i_jax.training import log
 from m3i_jax.training.session import train
@@ -139,15 +140,19 @@ def test_a_directory_that_is_gone_at_the_end_is_no_good_end(config, tmp_path, ki
     assert met.value.status == 74
 
 
-def test_what_fails_beside_the_training_loses_no_step(config, tmp_path):
+def test_what_fails_beside_the_training_loses_no_step(config, straight, tmp_path, caplog):
     def fail(info):
         if info.step == 7:
-            raise LookupError("a monitor that is broken")
+            raise Gone("'photos' is gone")
 
-    with pytest.raises(LookupError, match="broken"):
+    caplog.set_level("INFO")
+    with pytest.raises(Gone):
         train(config, tmp_path, watch=lambda context: [fail])
+    assert f"step 7 of 12 is saved in {tmp_path}; m3i pretrain --workdir" in caplog.text
     assert Checkpoints(tmp_path / "checkpoints", read_only=True).latest() == 7
     assert [step for step, _ in steps_and_losses(tmp_path)] == list(range(1, 8))
+    assert train(config, tmp_path) == 0
+    assert_same_end(straight, tmp_path)
 
 
 def test_a_work_directory_that_cannot_be_made_is_one_sentence(config, tmp_path):

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from m3i_jax.data.prepare.image import made
 from m3i_jax.data.sources.annotations import Annotations
+from m3i_jax.data.sources.gone import Gone
 from m3i_jax.data.sources.protocol import Source
 from m3i_jax.data.sources.record import Record
 from m3i_jax.data.views.annotated import resized
@@ -30,7 +31,7 @@ def row(source: Source, index: int, *, size: int, quality: int, root: str = "") 
     size, quality: as `image.made` has them.   root: what names of records begin with, and lose.
 
     Raises:
-      MemoryError: which says something about the machine, and not about the record.
+      MemoryError, Gone: which say something of the machine or of all records, not of this one.
     """
     name = source.where(index) if hasattr(source, "where") else f"record {index}"
     name = name.removeprefix(root).lstrip("/")
@@ -38,7 +39,7 @@ def row(source: Source, index: int, *, size: int, quality: int, root: str = "") 
         sample = source[index]
         file = source.encoded(index) if hasattr(source, "encoded") else None
         image = made(sample.image, file, size=size, quality=quality)
-    except MemoryError:
+    except (MemoryError, Gone):
         raise
     except Exception as error:  # noqa: BLE001, whatever a disk or a decoder raises
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "

@@ -72,9 +72,8 @@ def look(
     if split == "train" and best.folder != root:
         best = _saying(best, _beside(root, best))
     if split == "test" and (training := _training(root)):
-        account = best.account._replace(
-            warnings=tuple(filter(None, [overlap.warning(below(training), best.files)]))
-        )
+        twice = overlap.warning(below(training), best.files)
+        account = best.account._replace(warnings=(*best.account.warnings, *filter(None, [twice])))
         best = best._replace(account=account)
     return best
 
@@ -240,8 +239,17 @@ def _numbered(folder, there: Tree, files, names, classes, lists) -> Labelled:
         name for name, label in zip(names, labels, strict=True) if name is not None and label < 0
     )
     note = _note(folder, there, labels, classes, unknown, lists)
-    account = Account(int((labels >= 0).sum()), dict(unknown), (note,))
+    account = Account(int((labels >= 0).sum()), dict(unknown), (note,), _unread(there))
     return Labelled(folder, files, labels, classes, account, there.texts, {})
+
+
+def _unread(there: Tree) -> tuple[str, ...]:
+    """A sentence on the folders that cannot be read; none where all can be."""
+    if not there.unread:
+        return ()
+    folders = _number(len(there.unread), "folder", "folders")
+    first = next(iter(there.unread.values()))
+    return (f"left out {folders} that cannot be read ({first}): {listed(sorted(there.unread))}",)
 
 
 def _note(folder, there: Tree, labels, classes, unknown, lists) -> str:

@@ -31,6 +31,7 @@ class Tree(NamedTuple):
     none; both sorted by path.  left_out: how many files and folders were not taken, by kind.
     texts: the file of an image's captions, where there is one.
     metadata: files that say something of several images, see `metadata`.
+    unread: folders that cannot be read, each with the reason.
     seen: counts them aloud.
     """
 
@@ -39,6 +40,7 @@ class Tree(NamedTuple):
     left_out: collections.Counter
     texts: dict[Path, Path]
     metadata: list[Path]
+    unread: dict[str, str]
     seen: "Seen"
 
     def __str__(self) -> str:
@@ -95,35 +97,38 @@ def tree(folder: Path, *, captions: bool) -> Tree:
     captions: whether a file of captions beside an image is used, and so not left out.
 
     Raises:
-      ConfigError: it or something below it cannot be read, or a subfolder holds splits.
+      ConfigError: it cannot be read, or a subfolder holds splits.
     """
     return _once(("tree", folder, captions), lambda: _tree(folder, captions))
 
 
 def _tree(folder: Path, captions: bool) -> Tree:
     left_out: collections.Counter = collections.Counter()
-    listing = Tree([], {}, left_out, {}, [], Seen(folder))
+    listing = Tree([], {}, left_out, {}, [], {}, Seen(folder))
     flat = _images(folder, listing, captions, deep=False)
     own, again = once(folder)
     left_out.update(f"link to the folder '{other}'" for other in again.values())
     for one in own:
+        images = _images(one, listing, captions, deep=True)
+        if str(one) in listing.unread:
+            continue
         inner = [d.name for d in subfolders(one) if split_of(d.name)]
         if len({split_of(name) for name in inner}) > 1:
             raise ConfigError(
                 f"'{one}' holds the splits {' and '.join(inner)}; give it as config.data.root, or "
                 "put its images into a folder of its name within each split"
             )
-        listing.folders[one.name] = _images(one, listing, captions, deep=True)
+        listing.folders[one.name] = images
     return listing._replace(flat=flat)
 
 
 def filled(folder: Path) -> list[str]:
     """Names of the subfolders with an image in or below them; stops at the first one of each."""
-    walks = {d.name: _walk(d, collections.Counter()) for d in once(folder)[0]}
+    walks = {d.name: _walk(d, collections.Counter(), {}) for d in once(folder)[0]}
     return [
         name
         for name, walk in walks.items()
-        if any((place / image).is_file() for place, images, _ in walk for image in images)
+        if any(_regular(place / image, {}) for place, images, _ in walk for image in images)
     ]
 
 
@@ -133,27 +138,28 @@ def below(folder: Path) -> list[Path]:
 
 
 def _below(folder: Path) -> list[Path]:
-    walks = [_walk(folder, collections.Counter(), deep=False)]
-    walks += [_walk(one, collections.Counter()) for one in once(folder)[0]]
+    walks = [_walk(folder, collections.Counter(), {}, deep=False)]
+    walks += [_walk(one, collections.Counter(), {}) for one in once(folder)[0]]
     return sorted(place / name for walk in walks for place, names, _ in walk for name in names)
 
 
 def has_images(folder: Path) -> bool:
     """Whether there is an image in the folder itself."""
-    ((place, images, _),) = _walk(folder, collections.Counter(), deep=False)
-    return any((place / image).is_file() for image in images)
+    walk = _walk(folder, collections.Counter(), {}, deep=False)
+    return any(_regular(place / image, {}) for place, images, _ in walk for image in images)
 
 
 def _images(folder: Path, there: Tree, captions: bool, *, deep: bool) -> list[Path]:
     """Regular image files, also through links, sorted by path; the rest is put into `there`."""
     regular, left_out = [], there.left_out
-    for place, images, others in _walk(folder, left_out, deep=deep):
+    for place, images, others in _walk(folder, left_out, there.unread, deep=deep):
         paths = (place / name for name in there.seen.each(images))
-        taken = [image for image in paths if image.is_file()]
-        left_out["broken link or no regular file"] += len(images) - len(taken)
+        taken = [image for image in paths if _regular(image, there.unread)]
+        if str(place) not in there.unread:
+            left_out["broken link or no regular file"] += len(images) - len(taken)
         beside = caption_files.beside(taken, others) if captions else {}
         there.texts.update(beside)
-        tables = [n for n in others if metadata.is_one(n) and (place / n).is_file()]
+        tables = [n for n in others if metadata.is_one(n) and _regular(place / n, there.unread)]
         there.metadata.extend(place / name for name in sorted(tables))
         for name in others.difference(tables, (text.name for text in beside.values())):
             suffix = os.path.splitext(name)[1]
@@ -164,9 +170,24 @@ def _images(folder: Path, there: Tree, captions: bool, *, deep: bool) -> list[Pa
     return sorted(regular)
 
 
-def _walk(folder: Path, left_out: collections.Counter, *, deep: bool = True):
-    """Yields (folder, names of images, of other files) of each folder, without a system's own."""
-    for parent, folders, files in places.walk(folder, onerror=_unreadable):
+def _regular(file: Path, unread: dict[str, str]) -> bool:
+    """Whether it is a regular file; of a folder whose files nobody may look at `unread` says so."""
+    try:
+        return file.is_file()
+    except OSError as error:
+        unread[str(file.parent)] = error.strerror
+        return False
+
+
+def _walk(
+    folder: Path, left_out: collections.Counter, unread: dict[str, str], *, deep: bool = True
+):
+    """Yields (folder, names of images, of other files) of each folder, without a system's own.
+
+    unread: gets the folders that cannot be read.
+    """
+    met = lambda error: unread.update({str(error.filename): error.strerror})  # noqa: E731
+    for parent, folders, files in places.walk(folder, onerror=met):
         if RUN <= {*files}:
             left_out["folder of a run"] += 1
             folders[:], files = [], []
@@ -185,7 +206,3 @@ def _walk(folder: Path, left_out: collections.Counter, *, deep: bool = True):
 def _kind(name: str) -> str:
     """How a hidden or system name is counted."""
     return "'._…'" if name.startswith("._") else f"'{name}'"
-
-
-def _unreadable(error: OSError) -> None:
-    raise ConfigError(f"cannot read the folder '{error.filename}': {error.strerror}") from error

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from m3i_jax.data.sources import caption_files, contents, places
+from m3i_jax.data.sources import caption_files, contents, gone, places
 from m3i_jax.data.sources.decoding import (
     MAX_BYTES,
     MAX_PIXELS,
@@ -102,6 +102,7 @@ class ImageFolder:
 
         Raises:
           ValueError: naming the file and what is wrong with it, whatever the decoder raised.
+          Gone: it is the folder that is not there any more.
         """
         file = self._files[index]
         try:
@@ -109,6 +110,7 @@ class ImageFolder:
         except MemoryError:
             raise
         except Exception as error:  # whatever a disk or a decoder raises
+            gone.require(self.folder)
             raise unreadable(str(file), error) from error
         caption, left_out = self._caption(file)
         return Sample(image, int(self.labels[index]), caption, left_out=left_out)

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.data.sources import annotations, contents, naming
+from m3i_jax.data.sources import annotations, contents, gone, naming
 from m3i_jax.data.sources.annotations import NONE, Annotations
 from m3i_jax.data.sources.decoding import Decoder, unreadable
 from m3i_jax.data.sources.folder_names import ORDER
@@ -127,6 +127,7 @@ class Packed:
 
         Raises:
           ValueError: naming the record and what is wrong with it.
+          Gone: the folder of the files is not there any more.
         """
         try:
             record = self._records.read(index)
@@ -138,6 +139,7 @@ class Packed:
         except MemoryError:
             raise
         except Exception as error:  # whatever a reader or a decoder raises
+            gone.require(self._records.files[0].parent)
             raise unreadable(self.where(index), error) from error
         label = int(self.labels[index])
         return Sample(image, label, record.caption, left_out=record.left_out, **said._asdict())

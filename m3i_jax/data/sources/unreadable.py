@@ -23,8 +23,9 @@ from m3i_jax import jsonfile, ordinary
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.data import cores
 from m3i_jax.data.ahead import ahead
-from m3i_jax.data.sources import protocol
+from m3i_jax.data.sources import frames, protocol
 from m3i_jax.data.sources.decoding import Decoder
+from m3i_jax.data.sources.gone import Gone
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.sources.subset import places
 
@@ -152,17 +153,19 @@ class Robust:
         """Reads records before a run does, so that all broken ones are named at once.
 
         All of them where there are `most` at most; otherwise so many, evenly spread, for `seconds`
-        at most. Says how far it is where that takes longer than a second.
+        at most. Says how far it is where that takes longer than a second, and in the end what was
+        left out of readable ones.
 
         Raises:
           TooManyUnreadable: more are broken than allowed.
         """
         total, start, read = len(self), time.monotonic(), 0
         chosen = places(total, most)
-        warned, error = start + 1, None
+        warned, error, several = start + 1, None, []
         with ThreadPoolExecutor(threads or cores.usable(), thread_name_prefix="m3i-survey") as pool:
-            for done, (_, met) in enumerate(ahead(pool, self._try, chosen.tolist()), 1):
+            for done, (index, met) in enumerate(ahead(pool, self._seen, chosen.tolist()), 1):
                 error, now, read = met or error, time.monotonic(), done
+                several += [] if index is None else [index]
                 if now > warned:
                     LOG.info("reading the data once: %d of %d records", done, len(chosen))
                     warned = now + TELL
@@ -170,10 +173,25 @@ class Robust:
                     break
         if error:
             self._hold_limit(error)
+        self._tell_left_out(read, several)
+
+    def _seen(self, index: int) -> tuple[int | None, Exception | None]:
+        """(itself where it has frames that nobody reads, what is wrong with it) of a record."""
+        sample, error = self._try(index)
+        more = sample is not None and hasattr(self.source, "encoded")
+        more = more and frames.may(self.where(index)) and frames.several(self.source.encoded(index))
+        return index if more else None, error
+
+    def _tell_left_out(self, read: int, several: list[int]) -> None:
+        """Says of how many of the records that were read not all is used."""
         if self.partial:
             listed = f", which {self._report} lists" if self._report else ""
             counts = (self._split, len(self.partial), read, listed)
             LOG.warning("%s split: of %d of %d records a part was left out%s", *counts)
+        if several:
+            counts = (self._split, len(several), read, self.where(several[0]))
+            LOG.info("%s split: more than one frame or page in %d of %d files, such as '%s'; "
+                     "the first is used", *counts)  # fmt: skip
 
     def captions(self) -> Iterable[str]:
         """The captions of the wrapped source."""
@@ -194,7 +212,7 @@ class Robust:
             if sample.left_out:
                 self._note(self.partial, index, sample.left_out)
             return sample, None
-        except MemoryError:  # says something about the machine, not about the record
+        except (MemoryError, Gone):  # of the machine or of all records, and not of this one
             raise
         except Exception as error:  # noqa: BLE001, whatever a decoder raises
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "

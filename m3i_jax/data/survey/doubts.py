@@ -47,6 +47,11 @@ def _of_split(of: Split, crop: int, allowed: float) -> Iterator[str]:
         one, other = of.duplicates.pairs[0]
         again = f"{of.duplicates.count} of its images have the pixels of one before them"
         yield f"{name}: {again}, as '{one}' has those of '{other}'"
+    if of.several:
+        yield (
+            f"{name}: more than one frame or page in {of.several} of {of.readable} files; the "
+            "first is used"
+        )
     if of.captions:
         yield from (f"{name}: {sentence}" for sentence in _of_captions(of.captions))
 

@@ -30,7 +30,8 @@ class Split(NamedTuple):
       source knows labels without reading.   classes: name -> records.
     height, width, short_side, megapixels: of the images.   smaller: images whose short side is
       shorter than the crop.   formats, modes: how many of each.   bytes: of all.   file: bytes of
-      one.   captions: None where there are none.
+      one.   several: files with frames behind the one that is read.   captions: None where there
+      are none.
     """
 
     split: str
@@ -52,6 +53,7 @@ class Split(NamedTuple):
     bytes: int
     file: Span
     duplicates: Duplicates
+    several: int
     captions: Captioned | None
 
 
@@ -113,6 +115,7 @@ def _split(of: Looked, crop: int, tokenizer: Captions | None) -> Split:
         bytes=int(of.sizes.sum()),
         file=span(of.sizes),
         duplicates=duplicates.within(of),
+        several=len(of.several),
         captions=captioned(of.captions, tokenizer) if tokenizer else None,
     )
 

@@ -22,6 +22,7 @@ class Looked(NamedTuple):
     source, split: what they are of.   broken, left_out: index -> why.
     indices, labels, heights, widths, sizes, digests: (N,), of those that can be read.
     formats, modes: how many there are of each.   captions: of each that can be read.
+    several: indices of those whose file has frames behind the one that is read.
     """
 
     source: Source
@@ -37,6 +38,7 @@ class Looked(NamedTuple):
     formats: collections.Counter
     modes: collections.Counter
     captions: list[tuple[str, ...]]
+    several: list[int]
 
     @property
     def count(self) -> int:
@@ -52,7 +54,7 @@ def looked_at(
     tick: is told how many are done.
     """
     chosen = places(len(source), limit or len(source)).tolist()
-    table = Looked(source, split, {}, {}, *([] for _ in range(6)), *_counters(), [])
+    table = Looked(source, split, {}, {}, *([] for _ in range(6)), *_counters(), [], [])
     with ThreadPoolExecutor(threads, thread_name_prefix="m3i-survey") as pool:
         for done, one in enumerate(ahead(pool, lambda index: look(source, index), chosen)):
             tick(done)
@@ -87,3 +89,5 @@ def _add(table: Looked, one: Look) -> None:
     table.formats[one.format] += 1
     table.modes[one.mode] += 1
     table.captions.append(one.captions)
+    if one.several:
+        table.several.append(one.index)

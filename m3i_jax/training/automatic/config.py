@@ -42,8 +42,10 @@ def config(
       data: block of the images.
 
     Raises:
-      ConfigError: the method learns from labels or captions, and there are none.
+      ConfigError: there are too few images; or the method learns from labels or captions, and
+        there are none.
     """
+    _require_enough(images, data)
     share = rules.held_out(images)
     trained = images.count - round(share.value * images.count)
     name = rules.encoder(images, machine) if not wish.encoder else \
@@ -80,6 +82,17 @@ def config(
         "monitor": _monitor(images, share.value),
     }  # fmt: skip
     return Automatic(whole, {key: choice.why for key, choice in chosen.items()})
+
+
+def _require_enough(images: Images, data: Mapping[str, Any]) -> None:
+    """Refuses what no batch can be made of."""
+    if images.count < (least := rules.fewest(images)):
+        held = "" if images.test else ", and one that is held out, to measure on"
+        raise ConfigError(
+            f"'{data.get('root', data['name'])}' has {images.count} "
+            f"image{'s' * (images.count != 1)} to train on, and a run is of {least} at least: two "
+            f"in a batch, which are told apart{held}; thousands are what an encoder learns from"
+        )
 
 
 def _method(recipe: Mapping[str, Any], images: Images, trained: int) -> Plain:

@@ -27,6 +27,12 @@ class Choice(NamedTuple):
     why: str
 
 
+def fewest(images: Images) -> int:
+    """Images that a run can be made of: two in a batch, which a method may tell apart, and one that
+    is held out where there is no test split."""
+    return 2 if images.test else 3
+
+
 def side(images: Images, machine: Machine) -> Choice:
     """The side of the views in pixels."""
     if not machine.accelerated:

@@ -9,10 +9,9 @@ from m3i_jax import trees
 from m3i_jax.data import cores
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import Source
-from m3i_jax.training import schema
 from m3i_jax.training.assemble import Run
 from m3i_jax.training.log import duration
-from m3i_jax.training.planning import flops, peaks
+from m3i_jax.training.planning import flops, peaks, room
 
 UNITS = ("", "k", "M", "G", "T", "P", "E")
 
@@ -34,9 +33,8 @@ def outlook(
     rate: steps a minute that such a run has made on this machine, where one has.
     length: what the run is long where that is not known in steps yet, such as "8 minutes".
     """
-    config, state = run.config, _bytes(run)
+    config, state = run.config, room.checkpoint(run)
     images = (run.total - start) * config.batch
-    saves = schema.Saves(**config.checkpoint)
     steps = f"{start} to {run.total}, of {config.batch} images: {images} in all, " \
         f"{images / max(1, len(source)):.3g} passes"  # fmt: skip
     lines = {
@@ -48,7 +46,8 @@ def outlook(
         f"of images of {config.image} pixels in {config.dtype}",
         "time": length or _time(run.total - start, rate),
         "memory": f"{short(state)}B of state; what a step holds is known once it is compiled",
-        "disk": f"{saves.keep + 1} checkpoints of about {short(state)}B",
+        "disk": f"{room.most(run)} checkpoints of about {short(state)}B; "
+        f"{short(room.free(workdir))}B are free",
         "devices": f"{run.mesh.size} {jax.devices()[0].device_kind}{_processes()}, "
         f"{cores.usable()} cores",
         "results": f"{workdir}/report.html, {workdir}/metrics.jsonl",
@@ -103,12 +102,6 @@ def _images(run: Run, source: Source) -> str:
         if source.classes else "no labels"  # fmt: skip
     captioned = ", with captions" if "text" in run.method.sources else ""
     return f"{len(source)} to train on, {labels}{captioned}"
-
-
-def _bytes(run: Run) -> int:
-    """Of the state, all of which a checkpoint holds."""
-    leaves = jax.tree.leaves(run.abstract)
-    return sum(x.size * x.dtype.itemsize for x in leaves)
 
 
 def _count(run: Run) -> int:

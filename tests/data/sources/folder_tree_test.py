@@ -1,12 +1,13 @@
 """What is taken of a folder, and what is counted as left out."""
 
+import errno
 import os
 from collections import Counter
 
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import folder_tree
+from m3i_jax.data.sources import folder_labels, folder_tree
 from m3i_jax.data.sources.folder_tree import below, filled, tree
 
 
@@ -98,14 +99,47 @@ def test_splits_within_a_class_are_refused(tmp_path):
         tree(tmp_path, captions=True)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_cannot_be_read_is_named(folder):
-    (folder / "dog").chmod(0)
-    try:
-        with pytest.raises(ConfigError, match="cannot read the folder '.*dog'"):
-            tree(folder, captions=True)
-    finally:
-        (folder / "dog").chmod(0o700)
+def closed(monkeypatch, *folders):
+    """Nobody may read these folders, not even root."""
+    scandir = os.scandir
+
+    def denied(folder="."):
+        if os.fspath(folder) in map(str, folders):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", denied)
+
+
+def test_folders_that_cannot_be_read_are_left_out_and_named(folder, monkeypatch):
+    secret, deep = folder / "dog", folder / "cat" / "deep"
+    closed(monkeypatch, secret, deep)
+    found = tree(folder, captions=True)
+    assert found.folders == {"ant": [], "cat": [folder / "cat/1.jpg"]}
+    assert found.unread == {str(secret): "Permission denied", str(deep): "Permission denied"}
+    assert filled(folder) == ["cat"] and below(folder) == [
+        folder / "cat/1.jpg",
+        folder / "cat/3.jpg",
+    ]
+    account = folder_labels.look(folder, None, classes=None, captions=True).account
+    assert account.warnings == (
+        f"left out 2 folders that cannot be read (Permission denied): '{deep}', '{secret}'",
+    )
+    closed(monkeypatch, folder)
+    with pytest.raises(ConfigError, match=f"cannot read the folder '{folder}': Permission denied"):
+        tree(folder, captions=True)
+
+
+def test_a_folder_whose_files_nobody_may_look_at_is_one_of_them(folder, monkeypatch):
+    def denied(path):
+        if path.parent.name == "dog":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return os.path.isfile(path)
+
+    monkeypatch.setattr(type(folder), "is_file", denied)
+    found = tree(folder, captions=True)
+    assert found.unread == {str(folder / "dog"): "Permission denied"} and "dog" not in found.folders
+    assert filled(folder) == ["cat"]
 
 
 def test_a_folder_that_is_reached_twice_is_taken_once(tmp_path):

@@ -41,6 +41,13 @@ def test_what_needs_another_run_says_so():
             _automatic.recipes(method)
 
 
+def test_too_few_images_are_refused_with_how_many_it_takes():
+    for count, test in ((2, False), (1, True)):
+        with pytest.raises(ConfigError, match=f"'.*' has {count} image.* is of {count + 1} at lea"):
+            made("simclr", Images(count, 28, test=test))
+    assemble.check(Config.of(made("simclr", Images(3, 28)).config))
+
+
 def test_m3i_does_without_what_the_images_lack_and_others_say_so():
     plain = Images(250, 28, grey=True)
     config = made("m3i", plain).config

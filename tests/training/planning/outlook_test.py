@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import jax
 
 from m3i_jax import cli, data
+from m3i_jax.checkpoints import storage
 from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
-from m3i_jax.training.planning import flops
+from m3i_jax.training.planning import flops, room
 from m3i_jax.training.planning.outlook import needs, outlook, short
 
 
@@ -16,12 +17,14 @@ def test_figures_are_those_of_the_run(tmp_path, monkeypatch):
     plain |= {"encoder": {"name": "vit_nano", "patch": 8, "depth": 1}, "duration": "90 steps"}
     plain["warmup"] = "0 steps"
     run = assemble(Config.of(plain), images=40)
+    monkeypatch.setattr(storage, "free", lambda path: 5e9)
     source = data.source({"name": "digit_scenes", "length": 40}, split="train")
     said = outlook(run, source, tmp_path, start=30)
     assert "40 to train on, 10 classes, 40 with a label" in said
     assert "30 to 90, of 64 images: 3840 in all, 96 passes" in said
     trained = sum(x.size for x in jax.tree.leaves(run.abstract.params))
     assert f"{short(trained)} parameters" in said and f"{tmp_path}/report.html" in said
+    assert f"of about {short(room.checkpoint(run))}B; 5 GB are free" in said
     assert "time        said with the first lines" in said
     said = outlook(run, source, tmp_path, start=30, rate=12.0)
     assert "time        5m 00s and the compilation" in said

@@ -1,0 +1,55 @@
+"""Whether a disk has room for the checkpoints of a run: asked before its first step."""
+
+import os
+from pathlib import Path
+
+import jax
+
+from m3i_jax.checkpoints import place, storage
+from m3i_jax.checkpoints.faults import Unwritable
+from m3i_jax.training import schema
+from m3i_jax.training.assemble import Run
+
+
+def checkpoint(run: Run) -> int:
+    """Bytes of a checkpoint: of the state, all of which it holds."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run.abstract))
+
+
+def most(run: Run) -> int:
+    """Checkpoints that lie there at once: those that are kept, and one that is being written."""
+    return schema.Saves(**run.config.checkpoint).keep + 1
+
+
+def free(workdir: Path) -> int:
+    """Bytes that are left where a work directory is, or will be; a huge number if nobody knows."""
+    around = (Path(os.path.abspath(workdir)), *Path(os.path.abspath(workdir)).parents)
+    try:
+        return storage.free(next(path for path in around if path.exists()))
+    except OSError:
+        return 2**62
+
+
+def require(run: Run, workdir: Path) -> None:
+    """Refuses a run whose first checkpoint would not be written.
+
+    Raises:
+      Unwritable: the disk has no room for one.
+    """
+    if (left := free(workdir)) < (size := checkpoint(run)):
+        raise Unwritable(
+            f"'{workdir}' has {storage.size(left)} left, and a checkpoint takes "
+            f"{storage.size(size)}; make room, or take another --workdir"
+        )
+
+
+def doubt(run: Run, workdir: Path) -> str:
+    """That the disk will be full before all checkpoints lie there; "" where it will not."""
+    lacking = max(1, most(run) - len(place.steps(workdir)))
+    needed, left = lacking * checkpoint(run), free(workdir)
+    if left >= needed:
+        return ""
+    return (
+        f"'{workdir}' has {storage.size(left)} left, and the {lacking} checkpoints to come take "
+        f"{storage.size(needed)}: make room, or keep fewer by config.checkpoint.keep=2"
+    )

@@ -78,6 +78,7 @@ def run(
         getLogger("m3i_jax").setLevel("INFO")
         logging.get_absl_logger().addFilter(_told_once)
         logging.get_absl_handler().addFilter(_Repeats())
+        logging.get_absl_handler().addFilter(lambda record: fresh_line() or True)
         if not flags.FLAGS[PREFIX].present:
             logging.get_absl_handler().setFormatter(_Spoken())
         sys.unraisablehook = functools.partial(_unraisable, sys.unraisablehook)
@@ -181,6 +182,12 @@ def _end(status: int) -> None:
 def _told_once(record: LogRecord) -> bool:
     """False for tracebacks of Orbax's threads: each raises what it logs, and we say it."""
     return not (record.exc_info and f"{os.sep}orbax{os.sep}" in record.pathname)
+
+
+def fresh_line() -> None:
+    """Takes from a terminal what is said in place (`training.waiting`): the next line stays."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
 
 
 class _Spoken(Formatter):

@@ -1,5 +1,6 @@
 """Command lines are answered in sentences before jax is imported."""
 
+import io
 import json
 import logging
 import os
@@ -363,6 +364,16 @@ def test_a_reader_gets_sentences_and_warnings_are_called_so():
     record = lambda level: logging.LogRecord("m3i_jax", level, "file.py", 1, "%d left", (3,), None)  # noqa: E731
     assert spoken.format(record(logging.INFO)) == "3 left"
     assert spoken.format(record(logging.WARNING)) == "warning: 3 left"
+
+
+def test_a_line_that_stays_takes_the_place_of_one_that_is_said_in_place(monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    cli.fresh_line()
+    assert terminal.getvalue() == ""
+    terminal.isatty = lambda: True
+    cli.fresh_line()
+    assert terminal.getvalue() == "\r\x1b[K"
 
 
 def test_what_is_said_does_nothing_to_a_terminal():

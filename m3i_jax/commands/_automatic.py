@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from ml_collections import ConfigDict
 
-from m3i_jax import config_file, shipped
+from m3i_jax import cli, config_file, shipped
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.command_flags import number, text, whole
 from m3i_jax.ranges import Count, Range
@@ -200,17 +200,20 @@ def _heard(logger: str, text: str) -> Iterator[Callable[[], str]]:
 
 def _tell(text: str) -> None:
     """What is said before the log is."""
+    cli.fresh_line()
     print(text, file=sys.stderr, flush=True)
 
 
 def compare(workdir: str) -> None:
     """Measures the encoder, the untrained one and pixels on images that were not trained on."""
     from m3i_jax.build import UserError
-    from m3i_jax.evaluation import cache, datasets, named, run, tables, tasks
-    from m3i_jax.evaluation.models import with_baselines
     from m3i_jax.training.waiting import live
 
-    model = named.model(workdir, branch="ema", step=None, image=None)
+    with live("loading what compares"):
+        from m3i_jax.evaluation import cache, datasets, named, run, tables, tasks
+        from m3i_jax.evaluation.models import with_baselines
+
+        model = named.model(workdir, branch="ema", step=None, image=None)
     on = datasets.of_run(model)._replace(name="images that were not trained on")
     chosen = tasks.create([{"name": "linear"}, {"name": "knn"}], what="--task")
     try:

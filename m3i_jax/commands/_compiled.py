@@ -22,16 +22,23 @@ def home() -> Path:
 def keep() -> None:
     """Has JAX keep what it compiles, unless somebody says no; says where, and how much it is.
 
-    What cannot be written is no reason not to train: JAX warns, and compiles.
+    What cannot be written is no reason not to train: it is said, and nothing is kept.
     """
     import jax
 
     if not KEEP.value:
         jax.config.update("jax_enable_compilation_cache", False)
         return
-    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):  # theirs, and theirs to bound
+    theirs = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+    folder = Path(theirs) if theirs else home()
+    if "://" not in theirs and not writable(folder):
+        jax.config.update("jax_enable_compilation_cache", False)
+        LOG.warning("nothing can be written to %s: compiled programs are not kept, and the next "
+                    "start compiles again; JAX_COMPILATION_CACHE_DIR names another",
+                    folder)  # fmt: skip
         return
-    folder = home()
+    if theirs:  # and theirs to bound
+        return
     if not private(folder):
         jax.config.update("jax_enable_compilation_cache", False)
         LOG.warning("others can write to %s, and compiled programs are run as they are found: "
@@ -44,10 +51,16 @@ def keep() -> None:
              folder, round(size / 1e6))  # fmt: skip
 
 
+def writable(folder: Path) -> bool:
+    """Whether files can be put into a folder, or it can be made."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
 def private(folder: Path) -> bool:
     """Whether nobody else can put a program there; a folder that is not there is made so.
 
-    One that cannot be made holds no programs.
+    One that cannot be made, as on a full disk, holds no programs.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from m3i_jax.commands import _compiled as compiled
 from m3i_jax.commands import _memory as memory
 from m3i_jax.commands import _processes as processes
 from m3i_jax.training.config import Config
+from m3i_jax.training.waiting import live
 
 LOG = logging.getLogger(__name__)
 
@@ -35,11 +36,12 @@ def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int
         _tell(config, folder, read)
         config, program = pacing.fixed(config, folder, read, memory=paces())
         parts = assemble.check(config)
-        from m3i_jax.analysis.gallery import drawing
-        from m3i_jax.analysis.report.live import Live
-        from m3i_jax.evaluation.monitor import monitor
-        from m3i_jax.evaluation.validation import check, validation
-        from m3i_jax.training.session import start
+        with live("loading what measures and draws"):
+            from m3i_jax.analysis.gallery import drawing
+            from m3i_jax.analysis.report.live import Live
+            from m3i_jax.evaluation.monitor import monitor
+            from m3i_jax.evaluation.validation import check, validation
+            from m3i_jax.training.session import start
 
         report = Live(folder, config)
         watch = lambda run: [  # noqa: E731
@@ -50,7 +52,8 @@ def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int
         ]
         also = dict(source=read(), program=program, deliberate=deliberate)
         status = start(parts, folder, watch=watch, before=check, **also)
-        report.final()
+        with live("drawing report.html"):
+            report.final()
         if not jax.process_index():
             pacing.learned(config, log.read(Path(folder) / log.METRICS), paces())
         return status

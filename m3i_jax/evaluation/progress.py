@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from m3i_jax.training.log import duration
+from m3i_jax.training.progress import duration
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -4,15 +4,11 @@ A run that goes on repeats what an uninterrupted one would have done. A change t
 for gives that up from its step on, so it is named key by key, said, and kept in starts.jsonl.
 """
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.data.sources.gone import Gone
-from m3i_jax.data.sources.unreadable import TooManyUnreadable
 
 # Keys that may be changed, with what is in them, and what that means from the step on.
 SPANS = (
@@ -88,17 +84,3 @@ def tell(deliberate: Sequence[str], *, step: int, total: int) -> None:
     """Says what deliberate changes of a run mean from `step` on."""
     for sentence in meanings(deliberate, step=step, total=total):
         LOG.warning("from step %d on: %s", step, sentence)
-
-
-@contextlib.contextmanager
-def saying(saved: Callable[[], Sequence[int]], workdir: Path, *, total: int) -> Iterator[None]:
-    """Where its data end a run, says which step is saved.
-
-    saved: () -> the steps on disk.
-    """
-    try:
-        yield
-    except (Gone, TooManyUnreadable):
-        if steps := saved():
-            LOG.info(LEFT, steps[-1], total, workdir, workdir)
-        raise

@@ -52,17 +52,19 @@ class Ledger:
         here = 0.0 if began is None else now() - (clock() - self._start) - began
         self._before = max(read(ELAPSED), here)
         self._own = dict.fromkeys(KINDS, 0.0)  # of this process
+        self.doing = ""  # the kind that time is being spent on, "" in steps
         self._waited = 0.0  # for data, until the first step had ended
 
     def spending(self, kind: str, act: Callable[..., T]) -> Callable[..., T]:
         """The same function, such as a hook, whose time is booked under `kind`."""
 
         def timed(*args: Any) -> T:
-            before = self._clock()
+            before, self.doing = self._clock(), kind
             try:
                 return act(*args)
             finally:
                 self._own[kind] += self._clock() - before
+                self.doing = ""
 
         return timed
 

@@ -66,6 +66,7 @@ def logging(
 
     def hook(info: StepInfo) -> None:
         now = time.perf_counter()
+        log.at(info.step, lambda: ledger.doing)
         if not mark:  # the first step includes compilation
             jax.block_until_ready(info.metrics)
             mark.append((info.step, time.perf_counter(), info.waited))

@@ -23,6 +23,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import json_lines, storage
 from m3i_jax.ranges import shown
 from m3i_jax.training.background import Background
+from m3i_jax.training.progress import Progress
 from m3i_jax.training.resolved import resolved, under
 from m3i_jax.training.trackers.tracker import Tracker
 
@@ -70,11 +71,9 @@ class Log:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._workdir, self._total, self._active = Path(workdir), total, active
-        self._stream = sys.stderr if stream is None else stream
-        self._clock, self._mark = clock, (start, clock())
-        self._line_open, self._told = False, False
-        self._file, self._listeners = None, []
+        self._workdir, self._active = Path(workdir), active
+        self._line = Progress(total=total, start=start, stream=stream or sys.stderr, clock=clock)
+        self._file, self._listeners, self._told = None, [], False
         if not active:
             return
         with storage.writing(self._workdir):
@@ -117,36 +116,26 @@ class Log:
             copies = {name: np.array(picture, np.uint8) for name, picture in pictures.items()}
             self._send("images", int(step), copies)
 
+    def at(self, step: int, doing: Callable[[], str] = lambda: "") -> None:
+        """A step is made; from the first one on the progress line says by itself which it is.
+
+        doing: () -> what else the run is at, "" = nothing.
+        """
+        if self._active:
+            self._line.at(step, doing)
+
     def progress(
         self, step: int, *, loss: float, images_per_second: float, per_step: float | None = None
     ) -> None:
-        """The progress line: rewritten in place on a terminal, one line per call elsewhere.
-
-        per_step: seconds of a step; None = those since the last call, compilation included.
-        """
-        if not self._active:
-            return
-        (before, then), now = self._mark, self._clock()
-        self._mark = (step, now)
-        pace = (now - then) / max(1, step - before) if per_step is None else per_step
-        text = (
-            f"step {step}/{self._total} ({100 * step / max(1, self._total):.1f} %)  "
-            f"loss {loss:.4f}  {images_per_second:.0f} images/s  "
-            f"{duration(pace * (self._total - step))} left"
-        )
-        try:
-            self._line_open = self._stream.isatty()
-            self._stream.write(f"\r{text}\x1b[K" if self._line_open else text + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):  # a closed terminal
-            pass
+        """The progress line with news of a step, see `Progress.news`."""
+        if self._active:
+            self._line.news(step, loss=loss, images_per_second=images_per_second, per_step=per_step)
 
     def close(self) -> None:
         """Flushes what is waiting, for `PATIENCE` seconds at most."""
         if self._active:
             self._active = False
-            if self._line_open:
-                print(file=self._stream)
+            self._line.close()
             end = time.monotonic() + PATIENCE
             for listener in self._listeners:
                 listener.close(max(0.1, end - time.monotonic()))
@@ -245,20 +234,6 @@ def guard_config(
             path.parent.mkdir(parents=True, exist_ok=True)
             storage.publish(path, (json.dumps(new, indent=2) + "\n").encode())
     return [text for _, text in changes]
-
-
-def duration(seconds: float) -> str:
-    """Seconds as "2d 03h", "3h 20m", "5m 10s" or "42s"."""
-    if not math.isfinite(seconds):
-        return "?"
-    minutes, secs = divmod(int(max(0, seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}d {hours:02d}h"
-    if hours:
-        return f"{hours}h {minutes:02d}m"
-    return f"{minutes}m {secs:02d}s" if minutes else f"{secs}s"
 
 
 def _as_json(config: Any) -> Any:

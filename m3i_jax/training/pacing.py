@@ -14,6 +14,7 @@ import json
 import logging
 import math
 import statistics
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -33,6 +34,7 @@ from m3i_jax.training.assemble import check, finish
 from m3i_jax.training.config import Config
 from m3i_jax.training.loop import StepInfo, fit
 from m3i_jax.training.program import Program, compiling
+from m3i_jax.training.waiting import ticking
 
 LOG = logging.getLogger(__name__)
 FILE = "length.json"
@@ -179,7 +181,8 @@ def measured(
         with jax.set_mesh(run.mesh):
             leaves = jax.tree.leaves(run.create())
             advance = compiling(run.compiled(), "compiling", then=programs.append)
-            fit(advance, leaves, stream, start=0, total=run.total, hooks=[mark], ended=enough)
+            with ticking(lambda: f"timing steps: {len(marks)} so far" * bool(marks), sys.stderr):
+                fit(advance, leaves, stream, start=0, total=run.total, hooks=[mark], ended=enough)
     finally:
         stream.close()
     timed = len(marks) - WARM

@@ -3,14 +3,19 @@
 Broken records are forgiven as far as `config.unreadable` says, and listed in the work directory.
 """
 
-from collections.abc import Sequence
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources.unreadable import Robust, robust
+from m3i_jax.data.sources.gone import Gone
+from m3i_jax.data.sources.unreadable import Robust, TooManyUnreadable, robust
+from m3i_jax.training import going_on
 from m3i_jax.training.config import Config
 
+LOG = logging.getLogger(__name__)
 REPORT = "unreadable.txt"
 
 
@@ -26,3 +31,17 @@ def read(
         raise ConfigError(f"config.unreadable is {config.unreadable}, expected a share of 1")
     report = Path(workdir) / REPORT
     return robust(source, report=report, max_share=config.unreadable, split=split)
+
+
+@contextlib.contextmanager
+def ending(workdir: Path, saved: Callable[[], Sequence[int]], *, total: int) -> Iterator[None]:
+    """Where its data end a run of `total` steps, says which step is saved.
+
+    saved: () -> the steps on disk.
+    """
+    try:
+        yield
+    except (Gone, TooManyUnreadable):
+        if steps := saved():
+            LOG.info(going_on.LEFT, steps[-1], total, workdir, workdir)
+        raise

@@ -54,6 +54,7 @@ from m3i_jax.training.resolved import of_run
 from m3i_jax.training.state import TrainState
 from m3i_jax.training.trackers import openers, require
 from m3i_jax.training.trackers.tracker import TrackedRun
+from m3i_jax.training.waiting import live
 
 LOG = logging.getLogger(__name__)
 TOKENIZER = "tokenizer.json"
@@ -174,7 +175,7 @@ def start(
             context = RunContext(*seen, preemption.at_once, preemption.giving_up, program)
             ledger, emergency = _ledger(workdir, since), restoring.local(block, workdir)
             tiers = Tiers(kept, emergency)
-            step = _hooked(context, tiers, position, preemption, watch(context), ledger)
+            step = _hooked(context, tiers, position, preemption, watch, ledger)
         kept.settle(there=step)
         _ = emergency and emergency.clear()  # a checkpoint that all share is there
         if step == run.total or context.wishes.end:
@@ -213,11 +214,12 @@ def _ledger(workdir: Path, since: float) -> Ledger:
     return Ledger(read(workdir / METRICS), began=began, start=since)
 
 
-def _hooked(context, tiers: Tiers, position, preemption, watching, ledger: Ledger) -> int:
+def _hooked(context, tiers: Tiers, position, preemption, watch, ledger: Ledger) -> int:
     """Runs the loop with its hooks, the caller's between; returns the steps taken in all."""
     every = schema.Saves(**context.run.config.checkpoint).every
     logs, puts_back, saves, *also = _hooks(context, tiers, ledger, every=every)
-    watching = [ledger.spending("measuring", hook) for hook in watching]
+    with live("opening what is measured on"):
+        watching = [ledger.spending("measuring", hook) for hook in watch(context)]
     skipped = skips.of_run(*context[:3], before=int(context.start.skipped))
     after_each = [preemption.hold, logs, skipped, *watching, puts_back, saves, *also]
     parting = closing = [logs, skipped, puts_back, saves]
@@ -225,7 +227,7 @@ def _hooked(context, tiers: Tiers, position, preemption, watching, ledger: Ledge
         dog, parting = Watchdog(), []
         after_each = [dog.rest, *after_each, dog.watch]
     calls = dict(hooks=after_each, parting=parting, closing=closing, stop=preemption.agreed)
-    with going_on.saying(tiers.shared.steps, context.workdir, total=context.run.total):
+    with reading.ending(context.workdir, tiers.shared.steps, total=context.run.total):
         step = _fit(context, context.start, position, ledger, **calls)
     _put_back(context)  # what was deleted while the last step was saved
     return step

@@ -21,12 +21,27 @@ def live(
     quiet: seconds before the first word; a block that is done by then leaves no trace.
     """
     say = what if callable(what) else lambda: what
-    stream, start, done = stream or sys.stderr, time.monotonic(), threading.Event()
+    stream, start = stream or sys.stderr, time.monotonic()
+    try:
+        with ticking(lambda: f"{say()}, {time.monotonic() - start:.0f} s", stream, quiet=quiet):
+            yield
+    finally:
+        if (seconds := time.monotonic() - start) > quiet:
+            _said(stream, f"{say()}: {seconds:.1f} s", end="\n")
+
+
+@contextlib.contextmanager
+def ticking(say: Callable[[], str], stream: TextIO, *, quiet: float = QUIET) -> Iterator[None]:
+    """Says again and again what is being done, in place on a terminal; nothing where that is "".
+
+    quiet: seconds before the first word.
+    """
+    done = threading.Event()
 
     def tell() -> None:
         pause = quiet
         while not done.wait(pause):
-            pause = _said(stream, f"{say()}, {time.monotonic() - start:.0f} s", end="")
+            pause = _said(stream, say(), end="")
 
     teller = threading.Thread(target=tell, name="waiting", daemon=True)
     teller.start()
@@ -35,16 +50,15 @@ def live(
     finally:
         done.set()
         teller.join()
-        if (seconds := time.monotonic() - start) > quiet:
-            _said(stream, f"{say()}: {seconds:.1f} s", end="\n")
 
 
 def _said(stream: TextIO, text: str, *, end: str) -> float:
     """Writes a line, and returns the seconds to the next one."""
     try:
         terminal = stream.isatty()
-        stream.write(f"\r{text}\x1b[K{end}" if terminal else text + "\n")
-        stream.flush()
+        if text:
+            stream.write(f"\r{text}\x1b[K{end}" if terminal else text + "\n")
+            stream.flush()
     except (OSError, ValueError):  # a closed terminal
         return EVERY
     return 1.0 if terminal else EVERY

@@ -47,3 +47,22 @@ def test_the_users_cache_unless_the_environment_says_another(
     monkeypatch.setattr(compiled, "KEEP", off)
     compiled.keep()
     assert not jax.config.jax_enable_compilation_cache
+
+
+@pytest.mark.parametrize("theirs", [False, True])
+def test_a_cache_that_cannot_be_written_is_one_sentence_of_ours(
+    theirs, settings, tmp_path, monkeypatch, caplog
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "file" / "x") if theirs else "")
+    compiled.keep()
+    assert not jax.config.jax_enable_compilation_cache
+    (said,) = caplog.messages
+    assert said.startswith(f"nothing can be written to {tmp_path}/file/") and "not kept" in said
+
+
+def test_what_only_others_can_write_is_not_writable(tmp_path, monkeypatch):
+    assert compiled.writable(tmp_path / "not" / "there") and compiled.writable(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, how: not how & os.W_OK)
+    assert not compiled.writable(tmp_path / "not" / "there")

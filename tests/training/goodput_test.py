@@ -32,6 +32,12 @@ def run(clock, ledger, *, waited=0.0):
     return ledger.row(5.0 + 7.0)
 
 
+def test_it_knows_what_is_being_done():
+    ledger, seen = Ledger(), []
+    ledger.spending("saving", lambda: seen.append(ledger.doing))()
+    assert seen == ["saving"] and ledger.doing == ""
+
+
 def test_every_second_is_booked_once():
     clock = Clock(1000.0)
     row = run(clock, Ledger(clock=clock, now=clock))

@@ -1,4 +1,3 @@
-import io
 import json
 import math
 import os
@@ -125,37 +124,6 @@ def test_other_processes_write_nothing(tmp_path):
         log.images(1, {"x": np.zeros((2, 2, 3), np.uint8)})
         log.progress(1, loss=1.0, images_per_second=1.0)
     assert not (tmp_path / "w").exists()
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_progress_line(tmp_path):
-    now = iter([0.0, 10.0, 20.0])
-    out = io.StringIO()
-    with logs.Log(tmp_path, total=1000, start=100, stream=out, clock=lambda: next(now)) as log:
-        log.progress(200, loss=1.25, images_per_second=812.4)
-        log.progress(400, loss=1.0, images_per_second=1624.8)
-    lines = out.getvalue().splitlines()
-    # 100 steps in 10 s, 800 to go; then 200 in 10 s, 600 to go.
-    assert lines[0] == "step 200/1000 (20.0 %)  loss 1.2500  812 images/s  1m 20s left"
-    assert lines[1] == "step 400/1000 (40.0 %)  loss 1.0000  1625 images/s  30s left"
-    terminal = Terminal()
-    with logs.Log(tmp_path, total=10, stream=terminal) as log:
-        log.progress(1, loss=1.0, images_per_second=1.0)
-        log.progress(2, loss=1.0, images_per_second=1.0)
-    assert terminal.getvalue().count("\r") == 2 and terminal.getvalue().count("\n") == 1
-    closed = io.StringIO()
-    with logs.Log(tmp_path, total=10, stream=closed) as log:
-        closed.close()
-        log.progress(1, loss=1.0, images_per_second=1.0)
-
-
-def test_duration():
-    table = {0: "0s", 59.9: "59s", 310: "5m 10s", 12000: "3h 20m", 183600: "2d 03h", math.inf: "?"}
-    assert {seconds: logs.duration(seconds) for seconds in table} == table
 
 
 CONFIG = {

@@ -15,6 +15,9 @@ class Book:
         self.values.append(values)
         self.lines.append((step, float(values["train/loss"])))
 
+    def at(self, step, doing):
+        pass
+
     def progress(self, step, *, loss, images_per_second, per_step):
         self.rates.append((step, images_per_second))
 

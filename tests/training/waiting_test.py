@@ -20,3 +20,10 @@ def test_what_takes_long_is_said_in_place_or_in_lines():
     with waiting.live("compiling", stream=quick, quiet=5.0):
         pass
     assert quick.getvalue() == ""
+
+
+def test_what_has_nothing_to_say_is_silent():
+    stream = Terminal()
+    with waiting.ticking(lambda: "", stream, quiet=0.01):
+        time.sleep(0.05)
+    assert stream.getvalue() == ""

@@ -7,7 +7,7 @@ from m3i_jax.analysis.report.markup import Markup, element
 from m3i_jax.analysis.report.material import Run
 from m3i_jax.analysis.report.scale import number
 from m3i_jax.training.goodput import ELAPSED, KINDS, STEPS
-from m3i_jax.training.log import duration
+from m3i_jax.training.progress import duration
 
 WIDTH, HEIGHT = 600, 10  # of the bar, in units of its own
 LOST = "lost with a process, or between two starts"

@@ -10,8 +10,8 @@ from m3i_jax.data import cores
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import Source
 from m3i_jax.training.assemble import Run
-from m3i_jax.training.log import duration
 from m3i_jax.training.planning import flops, peaks, room
+from m3i_jax.training.progress import duration
 
 UNITS = ("", "k", "M", "G", "T", "P", "E")
 

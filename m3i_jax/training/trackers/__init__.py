@@ -12,6 +12,7 @@ from typing import NamedTuple
 from m3i_jax.build import ConfigError
 from m3i_jax.training.trackers import mlflow, tensorboard, trackio, wandb
 from m3i_jax.training.trackers.tracker import TrackedRun, Tracker
+from m3i_jax.training.waiting import live
 
 
 class Kind(NamedTuple):
@@ -45,7 +46,8 @@ def require(names: Iterable[str]) -> None:
                 f"config.log.to names '{name}', which is not installed: pip install "
                 f"{TRACKERS[name].install}"
             )
-        importlib.import_module(TRACKERS[name].module)
+        with live(f"loading {name}"):
+            importlib.import_module(TRACKERS[name].module)
 
 
 def openers(names: Iterable[str], run: TrackedRun) -> dict[str, Callable[[], Tracker]]:

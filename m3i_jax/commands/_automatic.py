@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -31,6 +31,15 @@ STEPS = whole("steps", None, "Length.", limits=Count)
 LENGTHS = {"minutes": MINUTES, "epochs": EPOCHS, "steps": STEPS}
 WISHES = (DATA, METHOD, ENCODER, *LENGTHS.values())
 Values = Mapping[str, Any]
+
+
+class Chosen(NamedTuple):
+    """The block of a data set, facts of it and of the machine, and the config that these make."""
+
+    block: dict[str, Any]
+    images: Any
+    machine: Any
+    made: Any
 
 
 def wished(values: Values, words: Sequence[str]) -> bool:
@@ -70,14 +79,26 @@ def config(values: Values, words: Sequence[str], command: contextlib.ExitStack) 
 
     command: in which a folder is listed once, for this and for what reads it.
     """
-    name = place(values, words)
+    name, wish = place(values, words), _wish(values)
+    chosen = choose(name, wish, command)
+    from m3i_jax.training.automatic import config as automatic
+
+    automatic.require_enough(chosen.images, chosen.block)
+    _tell(described(chosen.made, chosen.images, chosen.machine, wish))
+    return ConfigDict(chosen.made.config)
+
+
+def choose(name: str, wish: Any, command: contextlib.ExitStack) -> Chosen:
+    """The config of a data set by the rules.
+
+    wish: `facts.Wish`.  command: see `config`.
+    """
     _tell(f"looking at '{name}'")
     from m3i_jax.data.sources import folder_tree
     from m3i_jax.training.automatic import config as automatic
     from m3i_jax.training.automatic import facts, rules
     from m3i_jax.training.waiting import live
 
-    wish = _wish(values)
     recipe, published = recipes(wish.method)
     command.enter_context(folder_tree.listed_once())
     with _heard("m3i_jax.data.sources", f"counting what is in '{name}'") as latest, live(latest):
@@ -86,8 +107,7 @@ def config(values: Values, words: Sequence[str], command: contextlib.ExitStack) 
     if machine.accelerated and images.count >= rules.MANY and published:
         recipe = published
     made = automatic.config(recipe, published, images, machine, wish, data=block)
-    _tell(described(made, images, machine, wish))
-    return ConfigDict(made.config)
+    return Chosen(block, images, machine, made)
 
 
 def looked_at(name: str) -> tuple[dict[str, Any], Any]:

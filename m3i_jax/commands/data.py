@@ -6,18 +6,22 @@ r"""Looks at a data set before a run: what is in it, what is broken, what crops 
 
 What is named is a folder, or a source with its settings as m3i evaluate --data has them; m3i list
 sources shows the sources. Every image is decoded; with --limit so many of them, evenly spread.
---config says which crops, augmentation and tokenizer images and captions are held against. --output
-gets index.html, data.json with all figures, and pictures: a contact sheet, and the views.
+--config says which crops, augmentation and tokenizer images and captions are held against; without
+it these are what m3i pretrain FOLDER takes for such images on this machine. --output gets
+index.html, data.json with all figures, and pictures: a contact sheet, and the views.
 """
 
+import contextlib
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from absl import flags
+from ml_collections import ConfigDict
 
-from m3i_jax import cli
+from m3i_jax import cli, command_flags
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import repeated, whole
 from m3i_jax.command_flags import text as worded
@@ -29,15 +33,12 @@ LIMIT = whole("limit", 0, "Records of a split that are read, evenly spread; 0 = 
               limits=CountOrOff)  # fmt: skip
 THREADS = whole("threads", 0, "How many read; 0 = the cores that there are.", limits=Threads)
 OUTPUT = worded("output", None, "Folder for the page, the figures and the pictures.")
+CONFIG, CHANGED = re.compile(r"--?config(=|$)"), re.compile(r"--?config\.")
 
 
 def main(*places: str) -> None:
     """Looks at every data set that is named, or at that of the config."""
-    named = [*places, *DATA.value]
-    if not named and not any(re.match(r"--?config\b", word) for word in sys.argv):
-        raise ConfigError("name what is looked at: m3i data FOLDER, a source, or --config=FILE")
-    if len(named) > 1 and OUTPUT.value:
-        raise ConfigError(f"--output is of one data set, and {len(named)} are named")
+    named, held = [*places, *DATA.value], any(map(CONFIG.match, sys.argv))
     from m3i_jax.training import schema
     from m3i_jax.training.config import Config
 
@@ -45,8 +46,43 @@ def main(*places: str) -> None:
     schema.check(config)
     if OUTPUT.value:
         check_output(Path(OUTPUT.value))
-    for name in named or [None]:
-        look(name, config)
+    for number, name in enumerate(named or [None]):
+        with contextlib.ExitStack() as command:
+            own = config if held or not number else Config.of(chosen(name, command))
+            look(name, own)
+
+
+def chosen(name: str, command: contextlib.ExitStack) -> ConfigDict:
+    """The config by which m3i pretrain takes a data set.
+
+    command: in which a folder is listed once.
+    """
+    from m3i_jax.commands import _automatic as automatic
+    from m3i_jax.training.automatic.facts import Wish
+
+    return ConfigDict(automatic.choose(name, Wish(automatic.DEFAULT), command).made.config)
+
+
+def unsaid(argv: Sequence[str], command: contextlib.ExitStack) -> ConfigDict | None:
+    """The config of the first data set that is named; None where a config is.
+
+    command: see `chosen`.
+
+    Raises:
+      ConfigError: nothing is named, or more than what is asked for is of.
+    """
+    values, words = command_flags.said(command_flags.of(sys.modules[__name__]), argv)
+    named, held = [*words, *values["data"]], any(map(CONFIG.match, argv))
+    if not named and not held:
+        raise ConfigError("name what is looked at: m3i data FOLDER, a source, or --config=FILE")
+    if len(named) > 1 and values["output"]:
+        raise ConfigError(f"--output is of one data set, and {len(named)} are named")
+    if len(named) > 1 and not held and any(map(CHANGED.match, argv)):
+        raise ConfigError(
+            f"--config.KEY=VALUE changes one config, and each of {len(named)} data sets has its "
+            "own; name one, or --config"
+        )
+    return None if held else chosen(named[0], command)
 
 
 def look(name: str | None, config: Any) -> None:
@@ -76,14 +112,25 @@ def opened(name: str | None, config: Any) -> dict[str, Any]:
     from m3i_jax.data.sources.protocol import NoSplit
     from m3i_jax.evaluation import datasets
 
-    block = config.data
-    if name is not None:
-        block = datasets.block(name)
+    block = config.data if name is None else sorted_as_it_is(datasets.block(name), name, config)
     train = data.source(block, split="train")
     try:
         return {"train": train, "test": data.source(block, split="test", classes=train.classes)}
     except NoSplit:
         return {"train": train}
+
+
+def sorted_as_it_is(block: dict[str, Any], name: str, config: Any) -> dict[str, Any]:
+    """The block of a folder, of which as many images have a label as are sorted.
+
+    config: of the folder, which knows that, or another one.
+    """
+    from m3i_jax.commands import _automatic as automatic
+
+    own = config.data.get("of", config.data)  # where a part is held out
+    if block["name"] != "image_folder" or "labels" in block:
+        return block
+    return own if own.get("root") == block["root"] else automatic.looked_at(name)[0]
 
 
 def looked(sources: dict[str, Any]) -> list[Any]:
@@ -142,4 +189,10 @@ def write(folder: Path, survey: Any, sentences: list[str], source: Any, config: 
 
 def run() -> None:
     """The command."""
-    cli.run(main, config="imagenet/m3i_vit_b16", words=True)
+    with contextlib.ExitStack() as command:
+        cli.run(
+            main,
+            config="imagenet/m3i_vit_b16",
+            words=True,
+            unsaid=lambda argv: unsaid(argv, command),
+        )

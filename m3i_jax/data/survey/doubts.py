@@ -19,7 +19,10 @@ def doubts(of: Figures, *, allowed: float = 0.001) -> list[str]:
     """
     said = [sentence for split in of.splits for sentence in _of_split(split, of.crop, allowed)]
     if len(of.splits) == 1:
-        said.append("there is no test split: what is measured needs one, or a part held out")
+        said.append(
+            "there is no test split: m3i pretrain FOLDER holds out a part of the images, to "
+            "measure on; a config says data.name=held_out"
+        )
     if of.shared and of.shared.count:
         one, other = of.shared.pairs[0]
         said.append(
@@ -71,7 +74,8 @@ def _of_classes(of: Split) -> Iterator[str]:
             f"of '{low}': mean per class says more than top-1"
         )
     if there and of.labelled < of.counted:
-        yield f"{of.split}: {of.counted - of.labelled} images have no label, and others have"
+        without = f"{of.counted - of.labelled} of {of.counted} images are"
+        yield f"{of.split}: {without} without a label, and others have one"
 
 
 def _of_captions(of: Captioned) -> Iterator[str]:

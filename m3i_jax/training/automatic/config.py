@@ -42,10 +42,8 @@ def config(
       data: block of the images.
 
     Raises:
-      ConfigError: there are too few images; or the method learns from labels or captions, and
-        there are none.
+      ConfigError: the method learns from labels or captions, and there are none.
     """
-    _require_enough(images, data)
     share = rules.held_out(images)
     trained = images.count - round(share.value * images.count)
     name = rules.encoder(images, machine) if not wish.encoder else \
@@ -84,8 +82,14 @@ def config(
     return Automatic(whole, {key: choice.why for key, choice in chosen.items()})
 
 
-def _require_enough(images: Images, data: Mapping[str, Any]) -> None:
-    """Refuses what no batch can be made of."""
+def require_enough(images: Images, data: Mapping[str, Any]) -> None:
+    """Refuses what no batch can be made of.
+
+    data: block of the images.
+
+    Raises:
+      ConfigError: there are too few; the message says how many it takes.
+    """
     if images.count < (least := rules.fewest(images)):
         held = "" if images.test else ", and one that is held out, to measure on"
         raise ConfigError(

@@ -30,7 +30,7 @@ def test_a_sound_data_set_is_not_spoken_of(sound):
         (dict(classes={"ant": 5, "bee": 0}), "no image of 'bee'"),
         (dict(classes={"ant": 5, "bee": 1}), "a single image of 'bee'"),
         (dict(classes={"ant": 203, "bee": 2}), "uneven, 203 images of 'ant' and 2 of 'bee'"),
-        (dict(labelled=10), "2 images have no label"),
+        (dict(labelled=10), "2 of 12 images are without a label, and others have one"),
         (dict(smaller=4), "4 of 8 images are smaller than the crop of 32"),
         (dict(several=3), "more than one frame or page in 3 of 8 files; the first is used"),
         (dict(duplicates=Duplicates(1, (("x", "y"),))), "as 'x' has those of 'y'"),

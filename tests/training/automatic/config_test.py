@@ -44,7 +44,8 @@ def test_what_needs_another_run_says_so():
 def test_too_few_images_are_refused_with_how_many_it_takes():
     for count, test in ((2, False), (1, True)):
         with pytest.raises(ConfigError, match=f"'.*' has {count} image.* is of {count + 1} at lea"):
-            made("simclr", Images(count, 28, test=test))
+            automatic.require_enough(Images(count, 28, test=test), BLOCK)
+    automatic.require_enough(Images(3, 28), BLOCK)
     assemble.check(Config.of(made("simclr", Images(3, 28)).config))
 
 

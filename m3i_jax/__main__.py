@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+import m3i_jax
 from m3i_jax.build import ConfigError
 from m3i_jax.spelling import nearest
 
@@ -23,9 +24,11 @@ def main() -> None:
     """Runs the command that the first word names, with the rest of the line."""
     # Until the command hears of Ctrl-C by itself it ends without a word, and without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.argv[1:2] in (["--version"], ["version"]):
+        return print(f"m3i_jax {m3i_jax.__version__}")
     known = verbs()
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
-        print("m3i VERB --flags;  m3i VERB --help shows the flags of a verb\n")
+        print("m3i VERB --flags;  m3i VERB --help shows the flags of a verb, m3i --version ours\n")
         print("\n".join(f"  {verb:16}{title}" for verb, title in known.items()))
         return
     verb = sys.argv[1].replace("-", "_")

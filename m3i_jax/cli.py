@@ -45,7 +45,6 @@ INTERRUPTED, UNHEARD = 128 + 2, 128 + 13
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 load = config_file.load  # as scripts know it
 LATE = "Event loop is closed"
-NEEDED = re.compile(r"Flag (--\w+) must have a value other than None")  # as absl says it
 PARTING = 10.0  # seconds from the end of the work to that of the program, at most
 HURRY = 1.0  # where somebody has interrupted it
 PREFIX = "showprefixforinfo"  # absl's flag; who gives it gets level, time, thread and line
@@ -58,7 +57,7 @@ def run(
     config: str | None = None,
     schema: Callable | None = None,
     show: Callable[[ConfigDict], str] | None = None,
-    words: bool = False,
+    words: bool | command_flags.Flag = False,
     unsaid: Callable[[Sequence[str]], ConfigDict | None] = lambda argv: None,
     argv: Callable[[Sequence[str]], Sequence[str]] = list,
 ) -> None:
@@ -69,7 +68,7 @@ def run(
     unsaid: (command line) -> the config in place of the default, None = that one.
     schema: what a config is the keywords of, whose meanings --help lists.
     show: what --show prints of the config, in place of calling `main`.
-    words: whether `main` takes what stands between the flags.
+    words: whether `main` takes what stands between the flags; or the flag that it is values of.
     """
 
     def guarded(argv: Sequence[str]) -> int | None:
@@ -84,6 +83,10 @@ def run(
         sys.unraisablehook = functools.partial(_unraisable, sys.unraisablehook)
         if argv[1:] and not words:
             raise ConfigError(f"'{argv[1]}' is not a flag; flags start with --, values follow =")
+        if isinstance(words, command_flags.Flag):
+            command_flags.take(argv[1:], words)
+            argv = argv[:1]
+        command_flags.require(command_flags.of(sys.modules[main.__module__]))
         if show is not None and flags.FLAGS.show:
             return print(show(flags.FLAGS.config))
         return main(*argv[1:])
@@ -119,13 +122,12 @@ def _started(
             flags.FLAGS["config"].default_as_str = f"'{config}'"  # not all of what is in it
         if shown:
             flags.DEFINE_bool("show", False, "Print the config instead.")
-        check_values(argv)
+        command_flags.check(argv)
         app.run(guarded, argv=argv, flags_parser=flags.FLAGS)
     except UserError as error:
         _leave(str(error), error.status)
     except flags.Error as error:
-        needed = NEEDED.search(str(error))
-        _leave(f"{needed[1]} is needed, and was not given" if needed else str(error), USAGE)
+        _leave(str(error), USAGE)
     except OSError as error:
         if error.filename is None and error.errno not in DISK:  # none of the user's files
             raise
@@ -269,12 +271,3 @@ def check_names(argv: Sequence[str], *, flag_values: flags.FlagValues = flags.FL
         said = {name, name.removeprefix("no")}
         if word.startswith("--") and name.isidentifier() and not said & {*known}:
             raise flags.UnrecognizedFlagError(name, word, difflib.get_close_matches(name, known))
-
-
-def check_values(argv: Sequence[str], *, flag_values: flags.FlagValues = flags.FLAGS) -> None:
-    """Refuses a flag in front of another one that it would take for its value."""
-    for word, after in itertools.pairwise([*argv[1:], "--"]):
-        name = word.lstrip("-")
-        if word.startswith("-") and after.startswith("--") and name in flag_values:
-            if not flag_values[name].boolean:
-                raise ConfigError(f"--{name} lacks its value; expected --{name}=VALUE")

@@ -8,6 +8,7 @@ import contextlib
 import difflib
 import importlib.machinery
 import importlib.util
+import inspect
 import itertools
 import json
 import os
@@ -16,7 +17,9 @@ import re
 import sys
 import textwrap
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import ModuleType, TracebackType
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -24,10 +27,12 @@ from m3i_jax import jsonfile, ordinary, renamed, shipped
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.homes import HOMES
 from m3i_jax.ranges import shown
-from m3i_jax.spelling import meant, nearest
+from m3i_jax.spelling import likeliest, meant, nearest
 
 ALIKE = 0.8  # similarity of a new key to one that is there from which it counts as misspelt
 # Keys that are alike and both right.
+UNEXPECTED = re.compile(r"(?P<function>\w+)\(\) got an unexpected keyword argument '(?P<key>\w+)'")
+WHOLE = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)e\+?\d{1,2}", re.IGNORECASE)
 TWINS = frozenset("weight_decay weight_decay_end head heads dtype types encoder decoders".split())
 # Keys that a file may leave out: those of a config, and blocks in blocks.
 OPEN = re.compile(
@@ -57,9 +62,12 @@ def load(path: str) -> ConfigDict:
     try:
         with _importing_beside(path):
             spec.loader.exec_module(module)
-            config = module.get_config(argument) if argument else module.get_config()
+            make = _maker(module, argument, path)
+            config = make(argument) if argument else make()
             if not isinstance(config, Mapping | ConfigDict):
-                raise TypeError(f"get_config returns {shown(config)}, expected a ConfigDict")
+                lost = "; it lacks its 'return config'" if config is None else ""
+                raise ConfigError(f"get_config of '{path}' returns {shown(config)}, expected a "
+                                  f"ConfigDict{lost}")  # fmt: skip
             return renamed.config(ConfigDict(config))
     except UserError:
         raise
@@ -67,6 +75,30 @@ def load(path: str) -> ConfigDict:
         raise ConfigError(
             f"the config file '{path}' fails{_line(error, path)}: {_said(error)}"
         ) from error
+
+
+def _maker(module: ModuleType, argument: str, path: str) -> Callable[..., Any]:
+    """The get_config of a file, which takes the argument if there is one.
+
+    Raises:
+      ConfigError: there is none, or it wants an argument that is not given, or takes none.
+    """
+    make = getattr(module, "get_config", None)
+    if not callable(make):
+        defined = [name for name, value in vars(module).items() if inspect.isfunction(value)]
+        slip = likeliest("get_config", defined)
+        hint = f"; did you mean '{slip}' to be it?" if slip else ""
+        raise ConfigError(f"the config file '{path}' has no function get_config(){hint}")
+    try:
+        inspect.signature(make).bind(*([argument] if argument else []))
+    except TypeError:
+        said = f"get_config{inspect.signature(make)} of '{path}'"
+        if argument:
+            raise ConfigError(f"{said} takes no argument, and ':{argument}' is one; write "
+                              f"--config={path}") from None  # fmt: skip
+        raise ConfigError(f"{said} wants an argument: --config={path}:ARGUMENT gives one text, and "
+                          "none where it has a default") from None  # fmt: skip
+    return make
 
 
 def read(path: str) -> ConfigDict:
@@ -125,6 +157,15 @@ def located(path: str) -> str:
     raise ConfigError(f"no config '{name}'{nearest(name, shipped.names())}")
 
 
+def named(argv: Sequence[str]) -> str:
+    """What --config of a command line says; "" where it is not said."""
+    chosen = ""
+    for word, after in itertools.pairwise([*argv[1:], ""]):
+        flag, equals, value = word.partition("=")
+        chosen = (value if equals else after) if flag in ("--config", "-config") else chosen
+    return chosen
+
+
 def check_overrides(argv: Sequence[str], default: str | ConfigDict) -> tuple[list[str], ConfigDict]:
     """The words without `--config FILE`, and the config of that file with the blocks they need.
 
@@ -156,9 +197,23 @@ def check_overrides(argv: Sequence[str], default: str | ConfigDict) -> tuple[lis
             kept = [w for w in kept if not f"{_override(w, '')[0]}.".startswith(f"{key}.")]
             if "=" not in word:
                 next(following)
+        elif key and (whole := _whole(config, key, value)) is not None:
+            kept.append(f"--config.{key}={whole}")
+            if "=" not in word:
+                next(following)
         else:
             kept.append(word)
     return kept, config
+
+
+def _whole(config: ConfigDict, key: str, value: str) -> int | None:
+    """The whole number that 1e3 is, for a key that has one in the config, or nothing yet."""
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, ConfigDict) else None
+    open_to_it = config is None or type(config) is int
+    if open_to_it and WHOLE.fullmatch(value) and float(value).is_integer():
+        return int(float(value))
+    return None
 
 
 def _override(word: str, after: str) -> tuple[str, str]:
@@ -187,7 +242,22 @@ def _today(word: str) -> str:
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    """What went wrong in a file; of an argument that a function does not take, the nearest one."""
+    match = UNEXPECTED.search(str(error))
+    if not match or not isinstance(error, TypeError):
+        return f"{type(error).__name__}: {error}"
+    known = _parameters(error.__traceback__, match["function"])
+    hint = nearest(match["key"], known) if known else ""
+    return f"{match['function']} takes no '{match['key']}'{hint}"
+
+
+def _parameters(trace: TracebackType | None, name: str) -> list[str]:
+    """The parameters of a function that the last frame of an error calls, [] if it is not found."""
+    frame = [*traceback.walk_tb(trace)][-1][0]
+    seen = [*frame.f_locals.values(), *frame.f_globals.values()]
+    called = next((f for of in seen for f in (of, getattr(of, name, None))
+                   if inspect.isfunction(f) and f.__name__ == name), None)  # fmt: skip
+    return [*inspect.signature(called).parameters] if called else []
 
 
 def _line(error: Exception, path: str) -> str:

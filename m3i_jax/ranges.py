@@ -68,6 +68,16 @@ class Ascending(NamedTuple):
         return f"{count}numbers in ascending order" + (f": {self.why}" if self.why else "")
 
 
+WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "True or False",
+    tuple: "a list",
+    list: "a list",
+    dict: "a block of keys",
+    type(None): "None",
+}
 INT32 = 2**31 - 1
 LARGEST = 10**6  # of what has no bound of its own: its square is far from where float32 ends
 
@@ -134,8 +144,8 @@ def refusal(value: Any, annotation: Any, what: str) -> str | None:
         for mark in (mark for _, marks in choices for mark in marks):
             if type(value) in getattr(mark, "explains", ()):
                 return f"{what} is {shown(value)}, expected {mark.expected(value)}"
-        names = " or ".join(dict.fromkeys(_name(kind) for kind in kinds))
-        return f"{what} is {shown(value)} ({type(value).__name__}), expected {names}"
+        names = " or ".join(dict.fromkeys(WORDS[kind] for kind in kinds))
+        return f"{what} is {shown(value)}{_quoted(value, kinds)}, expected {names}"
     long = [choice for choice in fitting if _length(choice[0]) in (None, _size(value))]
     if not long:
         counts = " or ".join(str(_length(inner)) for inner, _ in fitting)
@@ -264,6 +274,11 @@ def _fits(value: Any, kind: type) -> bool:
         return kind is bool
     wider = {float: (float, int), tuple: (tuple, list)}
     return isinstance(value, wider.get(kind, kind))
+
+
+def _quoted(value: Any, kinds: Sequence[type]) -> str:
+    """That a number is written as a text, where a number is expected."""
+    return " (text)" if isinstance(value, str) and {int, float, bool} & {*kinds} else ""
 
 
 def _name(kind: type) -> str:

@@ -50,6 +50,27 @@ class OneOf:
         return f"{OneOf(*self.words[:SHOWN])}{more}{hint}"
 
 
+class SomeOf(OneOf):
+    """One of several words, or some of them with commas between them."""
+
+    def holds(self, text: str) -> bool:
+        """Whether all of them are."""
+        return not self._wrong(text)
+
+    def expected(self, text: str) -> str:
+        """The end of a sentence about a text in which a word is another, the first such word."""
+        return super().expected(self._wrong(text)[0])
+
+    def _wrong(self, text: str) -> list[str]:
+        return [word for word in split(text) if word not in self.words] if text.strip() else [""]
+
+
+def split(words: str | Sequence[str]) -> tuple[str, ...]:
+    """The words of a text with commas between them; of a list, the words in it."""
+    parts = words.split(",") if isinstance(words, str) else words
+    return tuple(part.strip() for part in parts)
+
+
 class NotEmpty:
     """A text with something to see in it."""
 

@@ -29,13 +29,13 @@ def test_a_good_block_is_called():
     [
         (dict(widht=3), "config.brush has no key 'widht'; did you mean 'width'?"),
         (dict(), "config.brush lacks 'width'"),
-        (dict(width=3.5), "config.brush.width is 3.5 (float), expected int"),
-        (dict(width=True), "config.brush.width is True (bool), expected int"),
-        (dict(width=1, rate="fast"), "config.brush.rate is 'fast' (str), expected float"),
+        (dict(width=3.5), "config.brush.width is 3.5, expected a whole number"),
+        (dict(width=True), "config.brush.width is True, expected a whole number"),
+        (dict(width=1, rate="fast"), "config.brush.rate is 'fast' (text), expected a number"),
         (dict(width=1, rate=float("nan")), "config.brush.rate is nan"),
         (dict(width=1, rate=float("inf")), "config.brush.rate is inf"),
-        (dict(width=1, on=1), "config.brush.on is 1 (int), expected bool"),
-        (dict(width=1, sizes=3), "config.brush.sizes is 3 (int), expected tuple"),
+        (dict(width=1, on=1), "config.brush.on is 1, expected True or False"),
+        (dict(width=1, sizes=3), "config.brush.sizes is 3, expected a list"),
     ],
 )
 def test_a_bad_block_is_answered_with_a_sentence(block, message):
@@ -89,7 +89,7 @@ def test_a_number_outside_its_range_is_refused_with_the_reason():
         build.call(ranged, {"share": 0}, what="block")
     with pytest.raises(build.ConfigError, match=r"block.count is 0, expected 1 or more"):
         build.call(ranged, {"count": 0}, what="block")
-    with pytest.raises(build.ConfigError, match=r"expected int or None"):
+    with pytest.raises(build.ConfigError, match=r"expected a whole number or None"):
         build.call(ranged, {"count": 1.5}, what="block")
 
 

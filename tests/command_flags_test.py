@@ -8,6 +8,7 @@ import pytest
 from absl import flags
 
 from m3i_jax import __main__, command_flags, ranges
+from m3i_jax.build import ConfigError
 
 
 def module(name, **values):
@@ -58,6 +59,15 @@ def test_a_variable_of_the_shell_that_is_not_set_is_no_folder(flag):
         (command_flags.text("a", None, "A."), ["--a=x"], "x"),
         (command_flags.whole("a", 1, "A.", limits=ranges.Count), ["--a=2"], 2),
         (command_flags.switch("a", "A."), ["--noa"], False),
+        (command_flags.minutes("a", 30.0, "A.", limits=ranges.Positive), [], 30.0),
+        (command_flags.minutes("a", None, "A.", limits=ranges.Positive), ["--a=2.5"], 2.5),
+        (command_flags.minutes("a", None, "A.", limits=ranges.Positive), ["--a=30m"], 30.0),
+        (command_flags.minutes("a", None, "A.", limits=ranges.Positive), ["--a=1h30m"], 90.0),
+        (
+            command_flags.minutes("a", None, "A.", limits=ranges.Positive),
+            ["--a", "1.5 hours"],
+            90.0,
+        ),
         (command_flags.one_of("a", None, ["b", "c"], "A."), ["--a=c"], "c"),
         (command_flags.texts("a", [], "A."), ["--a=b,c"], ["b", "c"]),
         (command_flags.repeated("a", ["b"], "A."), ["--a=b,c", "--a=d"], ["b,c", "d"]),
@@ -68,6 +78,28 @@ def test_a_flag_is_what_the_line_says(flag, words, value):
     command_flags.define([flag], flag_values=values)
     values(["program", *words])
     assert values["a"].value == value
+
+
+@pytest.mark.parametrize(
+    "flag, text, sentence",
+    [
+        (command_flags.whole("a", 64, "A.", limits=ranges.Count), "many",
+         "--a is 'many', expected a whole number, such as 64$"),
+        (command_flags.number("a", None, "A.", limits=ranges.Positive), "many",
+         "--a is 'many', expected a number$"),
+        (command_flags.minutes("a", None, "A.", limits=ranges.Positive), "1 day",
+         "--a is '1 day', expected minutes, or hours and minutes such as 90, 30m, 2h or 1h30m$"),
+        (command_flags.switch("a", "A."), "maybe", "--a is 'maybe', expected true or false$"),
+        (command_flags.one_of("a", None, ["mean", "cls"], "A."), "maen",
+         "--a is 'maen', expected one of mean, cls; did you mean 'mean'"),
+    ],
+)  # fmt: skip
+def test_a_value_that_a_flag_does_not_take_is_refused_in_words(flag, text, sentence):
+    values = flags.FlagValues()
+    command_flags.define([flag], flag_values=values)
+    with pytest.raises(ConfigError, match=sentence):
+        command_flags.check(["program", f"--a={text}"], flag_values=values)
+    command_flags.check(["program", "--", f"--a={text}"], flag_values=values)  # another's
 
 
 def test_a_flag_is_held_to_its_range():
@@ -87,6 +119,34 @@ def test_a_flag_is_held_to_its_range():
 
 def test_what_is_required_has_to_be_said():
     values = flags.FlagValues()
-    command_flags.define([command_flags.text("a", None, "A.", required=True)], flag_values=values)
-    with pytest.raises(flags.Error, match="--a must have a value"):
-        values(["program"])
+    flag = command_flags.text("a", None, "A folder.", required=True)
+    command_flags.define([flag], flag_values=values)
+    values(["program"])
+    with pytest.raises(ConfigError, match="--a is needed, and was not given: a folder$"):
+        command_flags.require([flag], flag_values=values)
+    command_flags.take(["here"], flag, flag_values=values)
+    command_flags.require([flag], flag_values=values)
+
+
+def test_words_are_values_of_a_flag():
+    one, many = command_flags.text("one", None, "A."), command_flags.repeated("many", [], "A.")
+    kind = command_flags.one_of("kind", "b", ["b", "c"], "A.")
+
+    def taken(flag, words, line=()):
+        values = flags.FlagValues()
+        command_flags.define([one, many, kind], flag_values=values)
+        values(["program", *line])
+        command_flags.take(words, flag, flag_values=values)
+        return values[flag.name].value
+
+    assert taken(one, []) is None and taken(kind, []) == "b"
+    assert taken(one, ["x"]) == "x" and taken(many, ["x", "y"], ["--many=z"]) == ["x", "y", "z"]
+    with pytest.raises(ConfigError, match="'x' and 'y' both say what --one is; give one"):
+        taken(one, ["x", "y"])
+    with pytest.raises(ConfigError, match="'x' and --one=y both say"):
+        taken(one, ["x"], ["--one=y"])
+    for flag in (one, many):
+        with pytest.raises(flags.Error, match="a text that is not empty"):
+            taken(flag, [""])
+    with pytest.raises(ConfigError, match="--kind is 'x', expected one of b, c"):
+        taken(kind, ["x"])

@@ -62,11 +62,36 @@ def test_a_module_that_somebody_else_has_loaded_is_not_taken(tmp_path, monkeypat
         ("import nothing_there", "fails in line 1: ModuleNotFoundError: No module named 'nothing"),
         ("x = (", "fails in line 1: SyntaxError"),
         ("\ndef get_config():\n    return 1 / 0", "fails in line 3: ZeroDivisionError"),
-        ("def get_config(): return 3", "fails: TypeError: get_config returns 3, expected a Conf"),
-        ("x = 1", "fails: AttributeError: module 'config' has no attribute 'get_config'"),
+        ("def get_config(): return 3", "get_config of '.*' returns 3, expected a ConfigDict$"),
+        (
+            "def get_config(): pass",
+            "returns None, expected a ConfigDict; it lacks its 'return conf",
+        ),
+        ("x = 1", "mine.py' has no function get_config\\(\\)$"),
+        ("def getconfig(): pass", "no function get_config.*; did you mean 'getconfig' to be it?"),
+        (
+            "def get_config(size): pass",
+            "get_config\\(size\\) of '.*' wants an argument: --config=.*:A",
+        ),
+        (
+            "def small(batch): pass\ndef get_config(): return small(batsh=3)",
+            "fails in line 2: small takes no 'batsh'; did you mean 'batch'?",
+        ),
+        (
+            "import recipes\ndef get_config():\n    return recipes.images_only(confg={})",
+            "fails in line 3: images_only takes no 'confg'; did you mean 'config'?",
+        ),
+        ("def get_config(): return ''.strip(x=1)", "fails in line 1: TypeError: .*keyword"),
     ],
 )
 def test_a_config_that_fails_is_one_sentence(tmp_path, text, sentence):
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(ConfigError, match=sentence):
         config_file.load(str(tmp_path / "mine.py"))
+
+
+def test_an_argument_that_a_file_does_not_take_is_said(tmp_path):
+    (tmp_path / "mine.py").write_text("def get_config(): return {}")
+    sentence = r"get_config\(\) of '.*' takes no argument, and ':images' is one; write .*mine.py$"
+    with pytest.raises(ConfigError, match=sentence):
+        config_file.load(f"{tmp_path}/mine.py:images")

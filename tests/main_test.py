@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import m3i_jax
 from m3i_jax import __main__ as program
 
 VERBS = (
@@ -16,6 +17,14 @@ VERBS = (
 def m3i(*words, cwd, python=()):
     line = [sys.executable, *python, "-m", "m3i_jax", *words]
     return subprocess.run(line, capture_output=True, text=True, cwd=cwd)
+
+
+def test_a_version_is_said_at_once(tmp_path):
+    done = m3i("--version", cwd=tmp_path, python=("-X", "importtime"))
+    assert done.stdout == f"m3i_jax {m3i_jax.__version__}\n" and done.returncode == 0
+    assert not {"jax", "absl"} & {
+        line.rpartition("|")[2].strip() for line in done.stderr.splitlines()
+    }
 
 
 def test_every_verb_says_in_a_line_what_it_does(tmp_path):
@@ -33,7 +42,8 @@ def test_every_verb_says_in_a_line_what_it_does(tmp_path):
         (["list", "confgs"], "no list of 'confgs'; did you mean 'configs'?"),
         (["evaluate", "--wrokdir=x"], "Unknown command line flag 'wrokdir'"),
         (["plan", "--config=digit_scenes/mea"], "did you mean 'digit_scenes/mae'?"),
-        (["plan", "stray"], "'stray' is not a flag"),
+        (["plan", "stray"], "there is no source or folder 'stray'"),
+        (["train_tokenizer", "stray"], "'stray' is not a flag"),
     ],
 )
 def test_a_wrong_word_is_one_sentence(words, sentence, tmp_path):
@@ -48,6 +58,7 @@ def test_help_shows_what_a_command_does_and_all_its_flags(verb, tmp_path):
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "m3i_jax.usage" in imported and "jax" not in imported, "it waits a second for nothing"
     assert done.returncode == 0 and done.stdout.startswith(program.verbs()[verb]), done.stderr
+    assert f"    m3i {verb}" in done.stdout and "experiments/" not in done.stdout
     if verb not in ("list", "plan", "convert", "data", "prepare", "launch", "replay"):
         assert "--workdir=WORKDIR" in done.stdout
     takes_config = verb in ("data", "finetune", "pretrain", "plan", "train_tokenizer")

@@ -13,6 +13,7 @@ from m3i_jax.commands import (
     analyze,
     convert,
     evaluate,
+    export,
     finetune,
     launch,
     plan,
@@ -101,6 +102,17 @@ COMMANDS = {
             (plan, "flags", SimpleNamespace(FLAGS=SimpleNamespace(config=None))),
         ),
         "both say how many chips there are",
+    ),
+    "two exports": (
+        lambda at: told(export.main, *said(export, MODEL="a", WORKDIR="b")),
+        "--workdir and --model both say what is exported",
+    ),
+    "an export of no run": (
+        lambda at: told(
+            export.main,
+            *said(export, MODEL="untrained:vit_nano:depth=1,width=16", WORKDIR=None, OUTPUT=None),
+        ),
+        "is no whole run, in which its export could be; give --output",
     ),
     "docs": (
         lambda at: study._text(written(at / "a.md", b"\xff\xfe\xfd")),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from m3i_jax import cli, config_file, encoders, methods
+from m3i_jax import command_flags, config_file, encoders, methods
 from m3i_jax.analysis import repair
 from m3i_jax.checkpoints import weights
 from m3i_jax.data.sources import (
@@ -194,7 +194,7 @@ def following():
 def no_value():
     values = flags.FlagValues()
     flags.DEFINE_string("out", None, "A file.", flag_values=values)
-    cli.check_values(["m3i", "--out", "--show"], flag_values=values)
+    command_flags.check(["m3i", "--out", "--show"], flag_values=values)
 
 
 def too_many():

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "meanings": "",
     "usage": "meanings command_flags",
     "renamed": "build",
-    "command_flags": "ranges texts",
+    "command_flags": "build ranges texts",
     "config_file": "build ranges spelling homes shipped renamed ordinary jsonfile",
     "cli": "build usage command_flags config_file",
     "geometry": "types",

@@ -1,6 +1,6 @@
 r"""Barlow Twins on the embedded digit scenes.
 
-    python experiments/pretrain.py --config configs/digit_scenes/barlow_twins.py \
+    m3i pretrain --config digit_scenes/barlow_twins \
         --workdir runs/barlow_twins
 """
 

@@ -1,8 +1,8 @@
 r"""BEiT on the embedded digit scenes: the visual tokens of hidden patches.
 
-    python experiments/pretrain.py --config configs/digit_scenes/beit.py --workdir runs/beit
+    m3i pretrain --config digit_scenes/beit --workdir runs/beit
 
-Needs a tokenizer: python experiments/train_tokenizer.py --workdir runs/tokenizer
+Needs a tokenizer: m3i train_tokenizer --workdir runs/tokenizer
 """
 
 from m3i_jax.configs import recipes

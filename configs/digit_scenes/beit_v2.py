@@ -1,8 +1,8 @@
 r"""BEiT v2 on the embedded digit scenes: visual tokens, asked of the class token, too.
 
-    python experiments/pretrain.py --config configs/digit_scenes/beit_v2.py --workdir runs/beit_v2
+    m3i pretrain --config digit_scenes/beit_v2 --workdir runs/beit_v2
 
-Needs a tokenizer: python experiments/train_tokenizer.py --workdir runs/tokenizer
+Needs a tokenizer: m3i train_tokenizer --workdir runs/tokenizer
 """
 
 from m3i_jax.configs import recipes

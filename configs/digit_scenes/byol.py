@@ -1,6 +1,6 @@
 r"""BYOL on the embedded digit scenes.
 
-python experiments/pretrain.py --config configs/digit_scenes/byol.py --workdir runs/byol
+m3i pretrain --config digit_scenes/byol --workdir runs/byol
 """
 
 from m3i_jax.configs import recipes

@@ -1,8 +1,8 @@
 r"""CAE on the embedded digit scenes: latents and visual tokens of hidden patches.
 
-    python experiments/pretrain.py --config configs/digit_scenes/cae.py --workdir runs/cae
+    m3i pretrain --config digit_scenes/cae --workdir runs/cae
 
-Needs a tokenizer: python experiments/train_tokenizer.py --workdir runs/tokenizer
+Needs a tokenizer: m3i train_tokenizer --workdir runs/tokenizer
 """
 
 from m3i_jax.configs import recipes

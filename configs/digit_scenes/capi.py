@@ -1,6 +1,6 @@
 r"""CAPI on the embedded digit scenes: clusters of hidden patches.
 
-python experiments/pretrain.py --config configs/digit_scenes/capi.py --workdir runs/capi
+m3i pretrain --config digit_scenes/capi --workdir runs/capi
 """
 
 from m3i_jax.configs import recipes

@@ -1,6 +1,6 @@
 r"""CapPa on the embedded digit scenes and their captions.
 
-python experiments/pretrain.py --config configs/digit_scenes/cappa.py --workdir runs/cappa
+m3i pretrain --config digit_scenes/cappa --workdir runs/cappa
 """
 
 from m3i_jax.configs import recipes

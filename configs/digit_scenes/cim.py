@@ -1,9 +1,9 @@
 r"""CIM on the embedded digit scenes: repairs a corrupted image, or finds what was replaced.
 
-    python experiments/train_tokenizer.py --config configs/digit_scenes/vq_vae.py \
+    m3i train_tokenizer --config digit_scenes/vq_vae \
         --workdir runs/painter
-    python experiments/pretrain.py --config configs/digit_scenes/cim.py --workdir runs/cim
-    python experiments/analyze.py --workdir runs/cim --measure cim
+    m3i pretrain --config digit_scenes/cim --workdir runs/cim
+    m3i analyze --workdir runs/cim --measure cim
 
 The first command makes visual tokens and their decoder, the last one shows what became of them.
 Other arguments: revdet; erasing, without generator and tokens (CIM Table 8); and respix_resnet,

@@ -1,8 +1,8 @@
 r"""CIM and labels at once, over one encoder: it repairs a corrupted image and names the whole one.
 
-    python experiments/train_tokenizer.py --config configs/digit_scenes/vq_vae.py \
+    m3i train_tokenizer --config digit_scenes/vq_vae \
         --workdir runs/painter
-    python experiments/pretrain.py --config configs/digit_scenes/cim_classification.py \
+    m3i pretrain --config digit_scenes/cim_classification \
         --workdir runs/cim_classification
 """
 

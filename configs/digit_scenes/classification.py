@@ -1,6 +1,6 @@
 r"""Supervised classification of the embedded digit scenes.
 
-python experiments/pretrain.py --config configs/digit_scenes/classification.py --workdir runs/c
+m3i pretrain --config digit_scenes/classification --workdir runs/c
 """
 
 from m3i_jax.configs import recipes

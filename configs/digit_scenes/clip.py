@@ -1,6 +1,6 @@
 r"""CLIP on the embedded digit scenes and their captions.
 
-python experiments/pretrain.py --config configs/digit_scenes/clip.py --workdir runs/clip
+m3i pretrain --config digit_scenes/clip --workdir runs/clip
 """
 
 from m3i_jax.configs import recipes

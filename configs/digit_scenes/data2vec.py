@@ -1,6 +1,6 @@
 r"""data2vec on the embedded digit scenes: the last layers of the moving average.
 
-    python experiments/pretrain.py --config configs/digit_scenes/data2vec.py \
+    m3i pretrain --config digit_scenes/data2vec \
         --workdir runs/data2vec
 """
 

@@ -1,6 +1,6 @@
 r"""DenseCL on the embedded digit scenes: images and their cells.
 
-python experiments/pretrain.py --config configs/digit_scenes/densecl.py --workdir runs/densecl
+m3i pretrain --config digit_scenes/densecl --workdir runs/densecl
 """
 
 from m3i_jax.configs import recipes

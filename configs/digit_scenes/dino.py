@@ -1,6 +1,6 @@
 r"""DINO on the embedded digit scenes, with two small crops.
 
-python experiments/pretrain.py --config configs/digit_scenes/dino.py --workdir runs/dino
+m3i pretrain --config digit_scenes/dino --workdir runs/dino
 """
 
 from m3i_jax.configs import recipes

@@ -1,6 +1,6 @@
 r"""DINOv2 on the embedded digit scenes, without small crops, with registers and heads for patches.
 
-python experiments/pretrain.py --config configs/digit_scenes/dinov2.py --workdir runs/dinov2
+m3i pretrain --config digit_scenes/dinov2 --workdir runs/dinov2
 """
 
 from m3i_jax.configs import recipes

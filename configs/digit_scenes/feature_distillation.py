@@ -1,6 +1,6 @@
 r"""Feature distillation (FD) on the embedded digit scenes, from a supervised teacher.
 
-    python experiments/pretrain.py --config configs/digit_scenes/feature_distillation.py \
+    m3i pretrain --config digit_scenes/feature_distillation \
         --workdir runs/feature_distillation
 
 The teacher is the run of `digit_scenes/classification.py` in runs/classification.

@@ -1,6 +1,6 @@
 r"""iBOT on the embedded digit scenes, without small crops.
 
-python experiments/pretrain.py --config configs/digit_scenes/ibot.py --workdir runs/ibot
+m3i pretrain --config digit_scenes/ibot --workdir runs/ibot
 """
 
 from m3i_jax.configs import recipes

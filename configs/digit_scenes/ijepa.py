@@ -1,6 +1,6 @@
 r"""I-JEPA on the embedded digit scenes: blocks of features of the moving average.
 
-python experiments/pretrain.py --config configs/digit_scenes/ijepa.py --workdir runs/ijepa
+m3i pretrain --config digit_scenes/ijepa --workdir runs/ijepa
 """
 
 from m3i_jax.configs import recipes

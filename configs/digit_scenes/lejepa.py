@@ -1,6 +1,6 @@
 r"""LeJEPA on the embedded digit scenes, with two small crops.
 
-python experiments/pretrain.py --config configs/digit_scenes/lejepa.py --workdir runs/lejepa
+m3i pretrain --config digit_scenes/lejepa --workdir runs/lejepa
 """
 
 from m3i_jax.configs import recipes

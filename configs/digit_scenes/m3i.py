@@ -1,7 +1,7 @@
 r"""M3I on the embedded digit scenes, a small ViT: minutes on two cores.
 
-    python experiments/pretrain.py --workdir runs/m3i
-    python experiments/pretrain.py --config configs/digit_scenes/m3i.py:images --workdir runs/ssl
+    m3i pretrain --workdir runs/m3i
+    m3i pretrain --config digit_scenes/m3i:images --workdir runs/ssl
 
 `:images` leaves the image terms alone (no categories, no captions). The README has the measured
 result of the first command.

@@ -1,6 +1,6 @@
 r"""M3I on a mixture: scenes with their digits and no captions, others with captions and no digits.
 
-    python experiments/pretrain.py --config configs/digit_scenes/m3i_mixture.py \
+    m3i pretrain --config digit_scenes/m3i_mixture \
         --workdir runs/m3i_mixture
 
 Three samples of four have a caption, as most of M3I's own data do (docs/data.md#mixtures); not run

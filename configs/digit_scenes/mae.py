@@ -1,6 +1,6 @@
 r"""MAE on the embedded digit scenes: pixels of 75 % hidden patches.
 
-python experiments/pretrain.py --config configs/digit_scenes/mae.py --workdir runs/mae
+m3i pretrain --config digit_scenes/mae --workdir runs/mae
 """
 
 from m3i_jax.configs import recipes

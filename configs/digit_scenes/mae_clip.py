@@ -1,6 +1,6 @@
 r"""MAE and CLIP at once, over one pass of the visible patches: several targets by config alone.
 
-    python experiments/pretrain.py --config configs/digit_scenes/mae_clip.py --workdir runs/mae_clip
+    m3i pretrain --config digit_scenes/mae_clip --workdir runs/mae_clip
 
 The weight of CLIP rises while that of MAE falls.
 """

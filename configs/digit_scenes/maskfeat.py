@@ -1,6 +1,6 @@
 r"""MaskFeat on the embedded digit scenes: histograms of gradients by a linear layer.
 
-python experiments/pretrain.py --config configs/digit_scenes/maskfeat.py --workdir runs/maskfeat
+m3i pretrain --config digit_scenes/maskfeat --workdir runs/maskfeat
 """
 
 from m3i_jax.configs import recipes

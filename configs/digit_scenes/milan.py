@@ -1,6 +1,6 @@
 r"""MILAN on the embedded digit scenes, from a supervised teacher.
 
-    python experiments/pretrain.py --config configs/digit_scenes/milan.py --workdir runs/milan
+    m3i pretrain --config digit_scenes/milan --workdir runs/milan
 
 The teacher is the run of `digit_scenes/classification.py` in runs/classification; it has no
 projection, unlike CLIP.

@@ -1,6 +1,6 @@
 r"""Supervised classification of mixed digit scenes (mixup and cutmix).
 
-    python experiments/pretrain.py --config configs/digit_scenes/mixed_classification.py \
+    m3i pretrain --config digit_scenes/mixed_classification \
         --workdir runs/mixed_classification
 """
 

@@ -1,6 +1,6 @@
 r"""MoCo v2 on the embedded digit scenes.
 
-python experiments/pretrain.py --config configs/digit_scenes/moco.py --workdir runs/moco
+m3i pretrain --config digit_scenes/moco --workdir runs/moco
 """
 
 from m3i_jax.configs import recipes

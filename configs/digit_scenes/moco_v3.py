@@ -1,6 +1,6 @@
 r"""MoCo v3 on the embedded digit scenes.
 
-python experiments/pretrain.py --config configs/digit_scenes/moco_v3.py --workdir runs/moco_v3
+m3i pretrain --config digit_scenes/moco_v3 --workdir runs/moco_v3
 """
 
 from m3i_jax.configs import recipes

@@ -1,6 +1,6 @@
 r"""MoCo v3 and labels at once, balanced by the norms of their gradients (M3I Eq. 4 and 13).
 
-    python experiments/pretrain.py --config configs/digit_scenes/moco_v3_classification.py \
+    m3i pretrain --config digit_scenes/moco_v3_classification \
         --workdir runs/moco_v3_classification
 """
 

@@ -1,6 +1,6 @@
 r"""MSN on the embedded digit scenes, with two small crops.
 
-python experiments/pretrain.py --config configs/digit_scenes/msn.py --workdir runs/msn
+m3i pretrain --config digit_scenes/msn --workdir runs/msn
 """
 
 from m3i_jax.configs import recipes

@@ -1,6 +1,6 @@
 r"""NNCLR on the embedded digit scenes.
 
-python experiments/pretrain.py --config configs/digit_scenes/nnclr.py --workdir runs/nnclr
+m3i pretrain --config digit_scenes/nnclr --workdir runs/nnclr
 """
 
 from m3i_jax.configs import recipes

@@ -1,6 +1,6 @@
 r"""Pixio on the embedded digit scenes: MAE with holes of four patches.
 
-python experiments/pretrain.py --config configs/digit_scenes/pixio.py --workdir runs/pixio
+m3i pretrain --config digit_scenes/pixio --workdir runs/pixio
 """
 
 from m3i_jax.configs import recipes

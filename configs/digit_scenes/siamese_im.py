@@ -1,6 +1,6 @@
 r"""SiameseIM on the embedded digit scenes: dense features of another view.
 
-    python experiments/pretrain.py --config configs/digit_scenes/siamese_im.py --workdir runs/sim
+    m3i pretrain --config digit_scenes/siamese_im --workdir runs/sim
 
 `--config.objective.negative_weight=0.0` leaves out UniGrad's decorrelation.
 """

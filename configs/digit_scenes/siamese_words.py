@@ -1,9 +1,9 @@
 r"""SiameseIM with BEiT's target on the embedded digit scenes: the visual tokens of another view.
 
-    python experiments/pretrain.py --config configs/digit_scenes/siamese_words.py \
+    m3i pretrain --config digit_scenes/siamese_words \
         --workdir runs/siamese_words
 
-Needs a tokenizer: python experiments/train_tokenizer.py --workdir runs/tokenizer
+Needs a tokenizer: m3i train_tokenizer --workdir runs/tokenizer
 """
 
 from m3i_jax.configs import recipes

@@ -1,7 +1,7 @@
 r"""SigLIP on the embedded digit scenes and their captions.
 
-    python experiments/pretrain.py --config configs/digit_scenes/siglip.py --workdir runs/siglip
-    python experiments/pretrain.py --config configs/digit_scenes/siglip.py:two \
+    m3i pretrain --config digit_scenes/siglip --workdir runs/siglip
+    m3i pretrain --config digit_scenes/siglip:two \
         --workdir runs/siglip_two
 
 `:two` has what SigLIP 2 adds (docs/methods.md#siglip): a decoder of captions, and by a quarter

@@ -1,7 +1,7 @@
 r"""SimCLR on the embedded digit scenes.
 
-    python experiments/pretrain.py --config configs/digit_scenes/simclr.py --workdir runs/simclr
-    python experiments/pretrain.py --config configs/digit_scenes/simclr.py:black --workdir runs/b
+    m3i pretrain --config digit_scenes/simclr --workdir runs/simclr
+    m3i pretrain --config digit_scenes/simclr:black --workdir runs/b
 
 `:black` has small digits, turned, on black ground, where no photograph tells one scene from
 another, and cuts, lights and colours the views strongly: the README says what it learns.

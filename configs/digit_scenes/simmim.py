@@ -1,6 +1,6 @@
 r"""SimMIM on the embedded digit scenes: hidden pixels by a linear layer.
 
-python experiments/pretrain.py --config configs/digit_scenes/simmim.py --workdir runs/simmim
+m3i pretrain --config digit_scenes/simmim --workdir runs/simmim
 """
 
 from m3i_jax.configs import recipes

@@ -1,6 +1,6 @@
 r"""SimSiam on the embedded digit scenes.
 
-python experiments/pretrain.py --config configs/digit_scenes/simsiam.py --workdir runs/simsiam
+m3i pretrain --config digit_scenes/simsiam --workdir runs/simsiam
 """
 
 from m3i_jax.configs import recipes

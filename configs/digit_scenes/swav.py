@@ -1,6 +1,6 @@
 r"""SwAV on the embedded digit scenes, without small crops, with a queue.
 
-python experiments/pretrain.py --config configs/digit_scenes/swav.py --workdir runs/swav
+m3i pretrain --config digit_scenes/swav --workdir runs/swav
 """
 
 from m3i_jax.configs import recipes

@@ -1,6 +1,6 @@
 r"""The 12 forms of M3I's Table 2 on the embedded digit scenes, by their letter.
 
-    python experiments/pretrain.py --config configs/digit_scenes/table2.py:k --workdir runs/table2_k
+    m3i pretrain --config digit_scenes/table2:k --workdir runs/table2_k
 
 Only the three factors vary: the view that is seen, whether it is masked, and what is predicted.
 """

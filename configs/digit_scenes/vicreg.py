@@ -1,6 +1,6 @@
 r"""VICReg on the embedded digit scenes.
 
-python experiments/pretrain.py --config configs/digit_scenes/vicreg.py --workdir runs/vicreg
+m3i pretrain --config digit_scenes/vicreg --workdir runs/vicreg
 """
 
 from m3i_jax.configs import recipes

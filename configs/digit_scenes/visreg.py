@@ -1,6 +1,6 @@
 r"""VISReg on the embedded digit scenes, with two small crops.
 
-python experiments/pretrain.py --config configs/digit_scenes/visreg.py --workdir runs/visreg
+m3i pretrain --config digit_scenes/visreg --workdir runs/visreg
 """
 
 from m3i_jax.configs import recipes

@@ -1,6 +1,6 @@
 r"""VQ-KD, a tokenizer of digit scenes, from a supervised teacher.
 
-    python experiments/pretrain.py --config configs/digit_scenes/vq_kd.py --workdir runs/vq_kd
+    m3i pretrain --config digit_scenes/vq_kd --workdir runs/vq_kd
 
 The published commitment of 1 leaves three of 256 tokens in use within 150 steps on data as small as
 this. The same as experiments/train_tokenizer.py. The teacher is the run of

@@ -1,6 +1,6 @@
 r"""VQ-VAE, a tokenizer of digit scenes that can decode its tokens: the first half of CIM.
 
-    python experiments/train_tokenizer.py --config configs/digit_scenes/vq_vae.py \
+    m3i train_tokenizer --config digit_scenes/vq_vae \
         --workdir runs/painter
 """
 

@@ -1,6 +1,6 @@
 r"""Labels on Fashion-MNIST, a small ViT, once through: minutes on two cores.
 
-    python experiments/pretrain.py --config configs/fashion_mnist/classification.py \
+    m3i pretrain --config fashion_mnist/classification \
         --workdir runs/garments_labels
 """
 

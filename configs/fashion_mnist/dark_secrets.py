@@ -1,6 +1,6 @@
 r"""One encoder trained by labels, by contrast, by hidden pixels and by M3I, to be looked into.
 
-    python experiments/pretrain.py --config configs/fashion_mnist/dark_secrets.py:mae \
+    m3i pretrain --config fashion_mnist/dark_secrets:mae \
         --workdir runs/garments_mae
 
 The same small ViT of six blocks and four heads, on the same crops of 28 pixels in cells of 4.

@@ -1,8 +1,8 @@
 r"""M3I on Fashion-MNIST, a small ViT, once through: minutes on two cores.
 
-    python experiments/pretrain.py --config configs/fashion_mnist/m3i.py \
+    m3i pretrain --config fashion_mnist/m3i \
         --workdir runs/garments_m3i
-    python experiments/pretrain.py --config configs/fashion_mnist/m3i.py:images \
+    m3i pretrain --config fashion_mnist/m3i:images \
         --workdir runs/garments_m3i_images
 
 Captions are the names of the classes. `:images` leaves the image terms alone.

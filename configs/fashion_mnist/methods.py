@@ -1,6 +1,6 @@
 r"""Any method of the table on Fashion-MNIST, with its recipe of digit scenes: minutes on one core.
 
-    python experiments/pretrain.py --config configs/fashion_mnist/methods.py:byol \
+    m3i pretrain --config fashion_mnist/methods:byol \
         --workdir runs/garments_byol
 
 A ViT of four blocks and 64 features, 36 cells of 4 pixels. Objective, heads and rates are those of

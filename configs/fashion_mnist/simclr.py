@@ -1,6 +1,6 @@
 r"""SimCLR on Fashion-MNIST, a small ViT, once through: minutes on two cores.
 
-    python experiments/pretrain.py --config configs/fashion_mnist/simclr.py \
+    m3i pretrain --config fashion_mnist/simclr \
         --workdir runs/garments
 """
 

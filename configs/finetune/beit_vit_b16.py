@@ -1,8 +1,8 @@
 r"""Fine-tuning of BEiT's ViT-B/16 and ViT-L/16, ImageNet-1k (BEiT, Table 10 and its code).
 
-    python experiments/plan.py --config configs/finetune/beit_vit_b16.py
-    python experiments/plan.py --config configs/finetune/beit_vit_b16.py:large
-    python experiments/pretrain.py --config configs/finetune/beit_vit_b16.py \
+    m3i plan --config finetune/beit_vit_b16
+    m3i plan --config finetune/beit_vit_b16:large
+    m3i pretrain --config finetune/beit_vit_b16 \
         --config.init_from.path=runs/beit_vit_b16 --workdir runs/beit_vit_b16_finetuned
 
 The position bias that the blocks shared becomes one of each block; the classifier reads the mean

@@ -1,7 +1,7 @@
 r"""Fine-tuning of CIM's ResNet-50, ImageNet-1k, 100 to 600 epochs (CIM Table 11).
 
-    python experiments/plan.py --config configs/finetune/cim_resnet50.py
-    python experiments/plan.py --config configs/finetune/cim_resnet50.py:600
+    m3i plan --config finetune/cim_resnet50
+    m3i plan --config finetune/cim_resnet50:600
 
 From the run of `imagenet/cim_resnet50.py:revdet`; --config.init_from.path=FILE takes other weights.
 BCE over binarised targets as in timm, which Table 11 follows: a category is shown where its

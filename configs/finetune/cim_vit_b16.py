@@ -1,8 +1,8 @@
 r"""Fine-tuning of CIM's ViTs, ImageNet-1k, 100 or 200 epochs (CIM Table 10).
 
-    python experiments/plan.py --config configs/finetune/cim_vit_b16.py
-    python experiments/plan.py --config configs/finetune/cim_vit_b16.py:revdet
-    python experiments/plan.py --config configs/finetune/cim_vit_b16.py:small
+    m3i plan --config finetune/cim_vit_b16
+    m3i plan --config finetune/cim_vit_b16:revdet
+    m3i plan --config finetune/cim_vit_b16:small
 
 From the run of `imagenet/cim_vit_b16.py`, "small" from its ViT-S for 200 epochs;
 --config.init_from.path=FILE takes other weights.

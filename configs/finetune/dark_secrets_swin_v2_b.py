@@ -1,9 +1,9 @@
 r"""Fine-tuning of SwinV2-B on CoG, iNaturalist-18 and Kornblith's sets (Dark Secrets, Table 6).
 
-    python experiments/plan.py --config configs/finetune/dark_secrets_swin_v2_b.py
-    python experiments/plan.py --config configs/finetune/dark_secrets_swin_v2_b.py:sup_inat
-    python experiments/pretrain.py \
-        --config configs/finetune/dark_secrets_swin_v2_b.py:mim_aircraft \
+    m3i plan --config finetune/dark_secrets_swin_v2_b
+    m3i plan --config finetune/dark_secrets_swin_v2_b:sup_inat
+    m3i pretrain \
+        --config finetune/dark_secrets_swin_v2_b:mim_aircraft \
         --config.optimizer.lr=2.5e-3 --config.optimizer.layer_decay=0.95 --workdir runs/aircraft
 
 An argument is BEFORE_DATA: "mim", "sup" or "rand"; "cog", "inat" or a set of `SETS`. CoG's

@@ -1,12 +1,12 @@
 r"""Fine-tuning of a run on the digit scenes: its encoder learns the labels, by the recipe of CIM.
 
-    python experiments/pretrain.py --config configs/finetune/digit_scenes.py \
+    m3i pretrain --config finetune/digit_scenes \
         --workdir runs/finetune_cim
-    python experiments/pretrain.py --config configs/finetune/digit_scenes.py:cim_revdet \
+    m3i pretrain --config finetune/digit_scenes:cim_revdet \
         --workdir runs/finetune_cim_revdet
-    python experiments/pretrain.py --config configs/finetune/digit_scenes.py:scratch \
+    m3i pretrain --config finetune/digit_scenes:scratch \
         --workdir runs/finetune_scratch
-    python experiments/pretrain.py --config configs/finetune/digit_scenes.py:m3i \
+    m3i pretrain --config finetune/digit_scenes:m3i \
         --workdir runs/finetune_m3i
 
 From runs/NAME, which is to have patches of 4 pixels and fixed positions, as `digit_scenes/cim.py`

@@ -1,7 +1,7 @@
 r"""Fine-tuning of InternImage-H, ImageNet-1k: 30 epochs after M3I, 20 after ImageNet-22k.
 
-    python experiments/plan.py --config configs/finetune/internimage_h.py
-    python experiments/plan.py --config configs/finetune/internimage_h.py:640
+    m3i plan --config finetune/internimage_h
+    m3i plan --config finetune/internimage_h:640
 
 "m3i" is of the paper's 30 epochs (M3I, appendix B.2) by the file of that length that its authors
 published, internimage_h_jointto1k_224.yaml; "640" that of 22k, internimage_h_22kto1k_640.yaml. Our

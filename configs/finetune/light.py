@@ -1,7 +1,7 @@
 r"""Fine-tuning on pictures that are small and aligned, such as garments or digits: few epochs.
 
     m3i finetune --recipe light --model runs/garments --branch ema --epochs 1 --workdir runs/labels
-    python experiments/plan.py --config configs/finetune/light.py
+    m3i plan --config finetune/light
 
 `small` with hardly any augmentation: crops of .8 or more, no RandAugment, mixup of hardly any
 image, no drop path, and a layer decay that lets early blocks move (.9). Ours, of no paper;

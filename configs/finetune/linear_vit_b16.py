@@ -1,10 +1,10 @@
 r"""Linear probing of ViT-B/16, ImageNet-1k, 90 epochs of LARS (M3I Table 9).
 
-    python experiments/plan.py --config configs/finetune/linear_vit_b16.py
-    python experiments/pretrain.py --config configs/finetune/linear_vit_b16.py \
+    m3i plan --config finetune/linear_vit_b16
+    m3i pretrain --config finetune/linear_vit_b16 \
         --config.init_from.path=runs/m3i_in1k --workdir runs/m3i_in1k_linear
-    python experiments/plan.py --config configs/finetune/linear_vit_b16.py:mae
-    python experiments/plan.py --config configs/finetune/linear_vit_b16.py:siamese_im
+    m3i plan --config finetune/linear_vit_b16:mae
+    m3i plan --config finetune/linear_vit_b16:siamese_im
 
 The encoder is frozen; a classifier learns on its features, normalised over the batch. Asked about
 test images, after each epoch (`config.validation`), it takes running statistics. M3I's is on the

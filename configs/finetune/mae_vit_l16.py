@@ -1,8 +1,8 @@
 r"""Fine-tuning of MAE's ViT-L/16 and ViT-H/14, ImageNet-1k, 50 epochs (MAE, FINETUNE.md).
 
-    python experiments/plan.py --config configs/finetune/mae_vit_l16.py
-    python experiments/plan.py --config configs/finetune/mae_vit_l16.py:huge
-    python experiments/pretrain.py --config configs/finetune/mae_vit_l16.py \
+    m3i plan --config finetune/mae_vit_l16
+    m3i plan --config finetune/mae_vit_l16:huge
+    m3i pretrain --config finetune/mae_vit_l16 \
         --config.init_from.path=weights/mae_vit_l16 --workdir runs/mae_vit_l16_finetuned
 
 Its ViT-B/16 is `finetune/vit_b16.py:mae`. Reported: 85.9 and 86.9; not run by us.

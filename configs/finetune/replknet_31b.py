@@ -1,7 +1,7 @@
 r"""Fine-tuning of RepLKNet-31B after SimMIM, ImageNet-1k, 100 epochs (Dark Secrets C.1).
 
-    python experiments/plan.py --config configs/finetune/replknet_31b.py
-    python experiments/pretrain.py --config configs/finetune/replknet_31b.py \
+    m3i plan --config finetune/replknet_31b
+    m3i pretrain --config finetune/replknet_31b \
         --config.init_from.path=runs/simmim_replknet_31b --workdir runs/replknet_31b_finetuned
 
 The stem stays lifted. The paper names AutoAugment and gives no strengths: those of SimMIM's code,

@@ -1,7 +1,7 @@
 r"""Fine-tuning of SimMIM's SwinV2-B, ImageNet-1k, 100 epochs at batch 2048.
 
-    python experiments/plan.py --config configs/finetune/simmim_swin_v2_b.py
-    python experiments/pretrain.py --config configs/finetune/simmim_swin_v2_b.py \
+    m3i plan --config finetune/simmim_swin_v2_b
+    m3i pretrain --config finetune/simmim_swin_v2_b \
         --config.init_from.path=runs/simmim_swin_v2_b --workdir runs/simmim_swin_v2_b_finetuned
 
 Windows of 14 cells at 224 pixels, their position bias from those of 12 at 192.

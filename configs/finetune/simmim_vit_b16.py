@@ -1,7 +1,7 @@
 r"""Fine-tuning of SimMIM's ViT-B/16, ImageNet-1k, 100 epochs at batch 2048.
 
-    python experiments/plan.py --config configs/finetune/simmim_vit_b16.py
-    python experiments/pretrain.py --config configs/finetune/simmim_vit_b16.py \
+    m3i plan --config finetune/simmim_vit_b16
+    m3i pretrain --config finetune/simmim_vit_b16 \
         --config.init_from.path=runs/simmim_vit_b16 --workdir runs/simmim_vit_b16_finetuned
 
 The position bias that the blocks shared becomes one of each block, the mean patch token takes the

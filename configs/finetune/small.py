@@ -1,7 +1,7 @@
 r"""Fine-tuning on small data, of hundreds to some ten thousand images: 30 epochs of batch 64.
 
-    python experiments/finetune.py --model runs/mae --data FOLDER --workdir runs/finetuned
-    python experiments/plan.py --config configs/finetune/small.py
+    m3i finetune --model runs/mae --data FOLDER --workdir runs/finetuned
+    m3i plan --config finetune/small
 
 The default of `m3i finetune`, which takes encoder, sizes and categories from the model and the
 data. Ours, of no paper: BEiT's way with a milder RandAugment, little mixup and no cutmix, as half a

@@ -1,10 +1,10 @@
 r"""Fine-tuning of ViT-B/16, ImageNet-1k, 100 epochs (M3I Table 8; MAE; SiameseIM).
 
-    python experiments/plan.py --config configs/finetune/vit_b16.py
-    python experiments/pretrain.py --config configs/finetune/vit_b16.py \
+    m3i plan --config finetune/vit_b16
+    m3i pretrain --config finetune/vit_b16 \
         --config.init_from.path=runs/m3i_in1k --workdir runs/m3i_in1k_finetuned
-    python experiments/plan.py --config configs/finetune/vit_b16.py:mae
-    python experiments/plan.py --config configs/finetune/vit_b16.py:siamese_im
+    m3i plan --config finetune/vit_b16:mae
+    m3i plan --config finetune/vit_b16:siamese_im
 
 RandAugment, random erasing, mixup and cutmix; the positions learn, from the fixed ones.
 The paper reports 84.2; MAE 83.6, SiameseIM 84.1; not run by us.

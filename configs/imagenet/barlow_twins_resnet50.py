@@ -1,6 +1,6 @@
 r"""Barlow Twins, ResNet-50, ImageNet-1k, 1000 epochs (Zbontar et al. 2021).
 
-    python experiments/plan.py --config configs/imagenet/barlow_twins_resnet50.py
+    m3i plan --config imagenet/barlow_twins_resnet50
 
 Reported: 73.2 linear; not yet run by us.
 Constants and sources: docs/methods.md#barlow_twins.

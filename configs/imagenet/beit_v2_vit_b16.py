@@ -1,6 +1,6 @@
 r"""BEiT v2, ViT-B/16, ImageNet-1k, 1600 epochs (Peng et al. 2022).
 
-    python experiments/plan.py --config configs/imagenet/beit_v2_vit_b16.py
+    m3i plan --config imagenet/beit_v2_vit_b16
 
 The class branch has position biases of its own, where the official one adds the encoder's; always
 75 patches are hidden, where the published generator may stop below.

@@ -1,7 +1,7 @@
 r"""BEiT, ViT-B/16, ImageNet-1k, 800 epochs on DALL-E's tokens (Bao et al. 2022).
 
-    python experiments/plan.py --config configs/imagenet/beit_vit_b16.py
-    python experiments/plan.py --config configs/imagenet/beit_vit_b16.py:vq_kd
+    m3i plan --config imagenet/beit_vit_b16
+    m3i plan --config imagenet/beit_vit_b16:vq_kd
 
 weights/dalle is to hold the encoder of OpenAI's dVAE in names of docs/weights.md; no published file
 of it has been loaded by us. It reads the view reduced to 112 pixels, where BEiT cuts that from the

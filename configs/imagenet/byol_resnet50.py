@@ -1,6 +1,6 @@
 r"""BYOL, ResNet-50, ImageNet-1k, 1000 epochs (Grill et al. 2020).
 
-    python experiments/plan.py --config configs/imagenet/byol_resnet50.py
+    m3i plan --config imagenet/byol_resnet50
 
 Reported: 74.3 linear; not yet run by us.
 Constants and sources: docs/methods.md#byol.

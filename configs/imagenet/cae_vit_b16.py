@@ -1,6 +1,6 @@
 r"""CAE, ViT-B/16, ImageNet-1k, 1600 epochs on DALL-E's tokens (Chen et al. 2022).
 
-    python experiments/plan.py --config configs/imagenet/cae_vit_b16.py
+    m3i plan --config imagenet/cae_vit_b16
 
 weights/dalle is to hold the encoder of OpenAI's dVAE, see imagenet/beit_vit_b16.
 Reported: 70.3 linear, 77.2 attentive probe, 83.9 fine-tuned; not yet run by us.

@@ -1,6 +1,6 @@
 r"""CAPI, ViT-L/14, ImageNet-1k, 500 000 steps at batch 16 384 (Darcet et al. 2025).
 
-    python experiments/plan.py --config configs/imagenet/capi_vit_l14.py
+    m3i plan --config imagenet/capi_vit_l14
 
 Fixed positions and layer norms in place of rotary ones and RMS norms, and no registers: the ViT
 here has none of these. Reported: 82.9 attentive probe; not yet run by us.

@@ -1,7 +1,7 @@
 r"""CIM, ResNet-50, ImageNet-1k, 300 epochs on DALL-E's tokens (CIM Table 9).
 
-    python experiments/plan.py --config configs/imagenet/cim_resnet50.py
-    python experiments/plan.py --config configs/imagenet/cim_resnet50.py:revdet
+    m3i plan --config imagenet/cim_resnet50
+    m3i plan --config imagenet/cim_resnet50:revdet
 
 weights/dalle is to hold the encoder and decoder of OpenAI's dVAE in names of docs/weights.md; no
 published file of it has been loaded by us.

@@ -1,8 +1,8 @@
 r"""CIM, ViT-B/16, ImageNet-1k, 300 epochs on DALL-E's tokens (CIM Table 9).
 
-    python experiments/plan.py --config configs/imagenet/cim_vit_b16.py
-    python experiments/plan.py --config configs/imagenet/cim_vit_b16.py:revdet
-    python experiments/plan.py --config configs/imagenet/cim_vit_b16.py:small
+    m3i plan --config imagenet/cim_vit_b16
+    m3i plan --config imagenet/cim_vit_b16:revdet
+    m3i plan --config imagenet/cim_vit_b16:small
 
 "small" is ResPix of a ViT-S/16.
 weights/dalle is to hold the encoder and decoder of OpenAI's dVAE in names of docs/weights.md; no

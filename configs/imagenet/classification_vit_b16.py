@@ -1,6 +1,6 @@
 r"""Supervised classification, ViT-B/16, ImageNet-1k, 400 epochs: the baseline of M3I Table 3.
 
-    python experiments/plan.py --config configs/imagenet/classification_vit_b16.py
+    m3i plan --config imagenet/classification_vit_b16
 
 M3I's label decoder and augmentation. Reported: 81.8; not yet run by us.
 Constants and sources: docs/methods.md#classification.

@@ -1,6 +1,6 @@
 r"""data2vec, ViT-B/16, ImageNet-1k, 800 epochs (Baevski et al. 2022).
 
-    python experiments/plan.py --config configs/imagenet/data2vec_vit_b16.py
+    m3i plan --config imagenet/data2vec_vit_b16
 
 Reported: 84.2 fine-tuned; not yet run by us.
 Constants and sources: docs/methods.md#data2vec.

@@ -1,6 +1,6 @@
 r"""DenseCL, ResNet-50, ImageNet-1k, 200 epochs (Wang et al. 2021).
 
-    python experiments/plan.py --config configs/imagenet/densecl_resnet50.py
+    m3i plan --config imagenet/densecl_resnet50
 
 Batch norms are over the whole batch (published: over each device's part, the keys' shuffled). The
 rate falls with every epoch.

@@ -1,6 +1,6 @@
 r"""DINO, ViT-S/16, ImageNet-1k, 800 epochs, 10 small crops (Caron et al. 2021).
 
-    python experiments/plan.py --config configs/imagenet/dino_vit_s16.py
+    m3i plan --config imagenet/dino_vit_s16
 
 Reported: 77.0 linear, 74.5 kNN; not yet run by us.
 Constants and sources: docs/methods.md#dino.

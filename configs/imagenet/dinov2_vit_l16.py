@@ -1,6 +1,6 @@
 r"""DINOv2, ViT-L/16, ImageNet-1k, 125 000 steps of 2048 images, 8 small crops (Oquab et al. 2024).
 
-    python experiments/plan.py --config configs/imagenet/dinov2_vit_l16.py
+    m3i plan --config imagenet/dinov2_vit_l16
 
 The short recipe of its code: one head for class token and patches, targets centred, no registers.
 Reported: 82.9 linear, 81.6 kNN; not yet run by us.

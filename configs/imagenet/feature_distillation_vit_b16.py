@@ -1,6 +1,6 @@
 r"""Feature distillation (FD), ViT-B/16, ImageNet-1k, 300 epochs (Wei et al. 2022).
 
-    python experiments/plan.py --config configs/imagenet/feature_distillation_vit_b16.py
+    m3i plan --config imagenet/feature_distillation_vit_b16
 
 You put the teacher, CLIP's ViT-B/16, in weights/clip_vit_b16.
 Reported: 84.9 fine-tuned; not yet run by us.

@@ -1,6 +1,6 @@
 r"""iBOT, ViT-S/16, ImageNet-1k, 800 epochs, 10 small crops (Zhou et al. 2022).
 
-    python experiments/plan.py --config configs/imagenet/ibot_vit_s16.py
+    m3i plan --config imagenet/ibot_vit_s16
 
 Reported: 77.9 linear, 75.2 kNN, 82.3 fine-tuned; not yet run by us.
 Constants and sources: docs/methods.md#ibot.

@@ -1,6 +1,6 @@
 r"""I-JEPA, ViT-H/14, ImageNet-1k, 300 epochs (Assran et al. 2023).
 
-    python experiments/plan.py --config configs/imagenet/ijepa_vit_h14.py
+    m3i plan --config imagenet/ijepa_vit_h14
 
 Reported: 79.3 linear; not yet run by us.
 Constants and sources: docs/methods.md#ijepa.

@@ -1,6 +1,6 @@
 r"""LeJEPA, ViT-S/16, ImageNet-1k, 100 epochs, 6 small crops (Balestriero & LeCun 2025).
 
-    python experiments/plan.py --config configs/imagenet/lejepa_vit_s16.py
+    m3i plan --config imagenet/lejepa_vit_s16
 
 The recipe is that of another library's benchmark, which reports 64.0 linear, 47.1 kNN; not yet run
 by us.

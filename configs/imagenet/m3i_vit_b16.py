@@ -1,7 +1,7 @@
 r"""M3I, ViT-B/16, ImageNet-1k, 1600 epochs (M3I Tables 4 and 7): image terms and categories.
 
-    python experiments/plan.py --config configs/imagenet/m3i_vit_b16.py
-    python experiments/pretrain.py --config configs/imagenet/m3i_vit_b16.py \
+    m3i plan --config imagenet/m3i_vit_b16
+    m3i pretrain --config imagenet/m3i_vit_b16 \
         --config.data.root=/data/imagenet --workdir runs/m3i_in1k
 
 The paper reports 83.3 without fine-tuning, 83.8 linear, 84.2 fine-tuned; not yet run by us.

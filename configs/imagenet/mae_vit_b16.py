@@ -1,6 +1,6 @@
 r"""MAE, ViT-B/16, ImageNet-1k, 1600 epochs (He et al. 2022).
 
-    python experiments/plan.py --config configs/imagenet/mae_vit_b16.py
+    m3i plan --config imagenet/mae_vit_b16
 
 Reported: 68.0 linear, 83.6 fine-tuned; not yet run by us.
 Constants and sources: docs/methods.md#mae.

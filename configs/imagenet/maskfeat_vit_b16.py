@@ -1,6 +1,6 @@
 r"""MaskFeat, ViT-B/16, ImageNet-1k, 300 epochs (Wei et al. 2022).
 
-    python experiments/plan.py --config configs/imagenet/maskfeat_vit_b16.py
+    m3i plan --config imagenet/maskfeat_vit_b16
 
 Reported: 84.0 fine-tuned, of 1600 epochs; not yet run by us.
 Constants and sources: docs/methods.md#maskfeat.

@@ -1,6 +1,6 @@
 r"""MILAN, ViT-B/16, ImageNet-1k, 400 epochs (Hou et al. 2022).
 
-    python experiments/plan.py --config configs/imagenet/milan_vit_b16.py
+    m3i plan --config imagenet/milan_vit_b16
 
 You put the teacher, CLIP's ViT-B/16, in weights/clip_vit_b16, with its projection as
 `teacher_head`. As in the released script, it sees images normalised as ImageNet's, not as CLIP's.

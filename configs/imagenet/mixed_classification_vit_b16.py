@@ -1,6 +1,6 @@
 r"""Mixup and CutMix, ViT-B/16, ImageNet-1k, 800 epochs (DeiT III, Touvron 2022).
 
-    python experiments/plan.py --config configs/imagenet/mixed_classification_vit_b16.py
+    m3i plan --config imagenet/mixed_classification_vit_b16
 
 The last 20 epochs at 224 pixels are a run of their own. The rate follows a smooth curve (published:
 a step for each epoch, along a cosine that begins with the warm-up).

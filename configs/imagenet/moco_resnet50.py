@@ -1,6 +1,6 @@
 r"""MoCo v2, ResNet-50, ImageNet-1k, 200 epochs (Chen et al. 2020).
 
-    python experiments/plan.py --config configs/imagenet/moco_resnet50.py
+    m3i plan --config imagenet/moco_resnet50
 
 Batch norms are over the whole batch (published: over each device's part, the keys' shuffled). The
 rate falls with every epoch.

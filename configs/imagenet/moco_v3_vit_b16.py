@@ -1,6 +1,6 @@
 r"""MoCo v3, ViT-B/16, ImageNet-1k, 300 epochs (Chen et al. 2021).
 
-    python experiments/plan.py --config configs/imagenet/moco_v3_vit_b16.py
+    m3i plan --config imagenet/moco_v3_vit_b16
 
 The patch embedding stays as it was drawn. `:small` is ViT-S/16 with the 12 heads that it has here.
 Reported: 76.7 linear, small 73.2; not yet run by us.

@@ -1,6 +1,6 @@
 r"""MSN, ViT-S/16, ImageNet-1k, 800 epochs, 10 small crops (Assran et al. 2022).
 
-    python experiments/plan.py --config configs/imagenet/msn_vit_s16.py
+    m3i plan --config imagenet/msn_vit_s16
 
 Rate, decay and the average's momentum are on their way to 1.25 times the run when it ends.
 Reported: 76.9 linear; not yet run by us.

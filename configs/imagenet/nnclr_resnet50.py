@@ -1,6 +1,6 @@
 r"""NNCLR, ResNet-50, ImageNet-1k, 1000 epochs (Dwibedi et al. 2021).
 
-    python experiments/plan.py --config configs/imagenet/nnclr_resnet50.py
+    m3i plan --config imagenet/nnclr_resnet50
 
 Reported: 75.4 linear; not yet run by us.
 Constants and sources: docs/methods.md#nnclr.

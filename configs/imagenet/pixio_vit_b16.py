@@ -1,6 +1,6 @@
 r"""Pixio, ViT-B/16, 256 pixels, ImageNet-1k, 100 epochs (Yang et al. 2025).
 
-    python experiments/plan.py --config configs/imagenet/pixio_vit_b16.py
+    m3i plan --config imagenet/pixio_vit_b16
 
 The recipe is that of another library's benchmark, but for seven of its eight class tokens; not yet
 run by us.

@@ -1,6 +1,6 @@
 r"""SiameseIM, ViT-B/16, ImageNet-1k, 1600 epochs (Tao et al. 2023).
 
-    python experiments/plan.py --config configs/imagenet/siamese_im_vit_b16.py
+    m3i plan --config imagenet/siamese_im_vit_b16
 
 129 944 832 trainable parameters. Reported: 78.0 linear, 84.1 fine-tuned; not yet run by us.
 Constants and sources: docs/methods.md#siamese_im.

@@ -1,6 +1,6 @@
 r"""SimCLR, ResNet-50, ImageNet-1k, 1000 epochs (Chen et al. 2020).
 
-    python experiments/plan.py --config configs/imagenet/simclr_resnet50.py
+    m3i plan --config imagenet/simclr_resnet50
 
 The loss is the mean over both views, as in the paper; its code has their sum, which only what LARS
 does not adapt notices, biases and norms. Reported: 69.3 linear; not yet run by us.

@@ -1,6 +1,6 @@
 r"""SimMIM, RepLKNet-31B with a lifted stem, ImageNet-1k, 300 epochs (Dark Secrets C.1).
 
-    python experiments/plan.py --config configs/imagenet/simmim_replknet_31b.py
+    m3i plan --config imagenet/simmim_replknet_31b
 
 A 1×1 convolution lifts the pixels to 64 channels, where a learned vector takes the places of hidden
 ones; no small kernels beside the large ones. The paper's CKA and kernel analyses are of this

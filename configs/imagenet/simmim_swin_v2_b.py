@@ -1,6 +1,6 @@
 r"""SimMIM, SwinV2-B, ImageNet-1k, 800 epochs at 192 pixels (Liu et al. 2022).
 
-    python experiments/plan.py --config configs/imagenet/simmim_swin_v2_b.py
+    m3i plan --config imagenet/simmim_swin_v2_b
 
 The target is each pixel by the 47×47 window around it. Dark Secrets fine-tunes such encoders
 (its Tables 2 to 6); not yet run by us.

@@ -1,6 +1,6 @@
 r"""SimMIM, ViT-B/16, ImageNet-1k, 800 epochs (Xie et al. 2022).
 
-    python experiments/plan.py --config configs/imagenet/simmim_vit_b16.py
+    m3i plan --config imagenet/simmim_vit_b16
 
 Reported: 83.8 fine-tuned; not yet run by us.
 Constants and sources: docs/methods.md#simmim.

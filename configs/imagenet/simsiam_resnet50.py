@@ -1,6 +1,6 @@
 r"""SimSiam, ResNet-50, ImageNet-1k, 100 epochs (Chen & He 2021).
 
-    python experiments/plan.py --config configs/imagenet/simsiam_resnet50.py
+    m3i plan --config imagenet/simsiam_resnet50
 
 The rate falls with every epoch, that of the predictor never; all that trains decays, norms, too.
 Reported: 68.1 linear; not yet run by us.

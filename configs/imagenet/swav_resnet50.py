@@ -1,6 +1,6 @@
 r"""SwAV, ResNet-50, ImageNet-1k, 800 epochs, 6 small crops (Caron et al. 2020).
 
-    python experiments/plan.py --config configs/imagenet/swav_resnet50.py
+    m3i plan --config imagenet/swav_resnet50
 
 Reported: 75.3 linear; not yet run by us.
 Constants and sources: docs/methods.md#swav.

@@ -1,6 +1,6 @@
 r"""The forms (a) to (l) of M3I's Table 2, ViT-B/16, ImageNet-1k, 400 epochs.
 
-    python experiments/plan.py --config configs/imagenet/table2_vit_b16.py:k
+    m3i plan --config imagenet/table2_vit_b16:k
 
 Only the three factors vary: the view that is seen, whether it is masked, and what is predicted; the
 optimiser is that of M3I's Table 7. Reported, fine-tuned: 77.1 (c) to 83.7 (k), all of

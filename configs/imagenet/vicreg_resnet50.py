@@ -1,6 +1,6 @@
 r"""VICReg, ResNet-50, ImageNet-1k, 1000 epochs (Bardes et al. 2022).
 
-    python experiments/plan.py --config configs/imagenet/vicreg_resnet50.py
+    m3i plan --config imagenet/vicreg_resnet50
 
 Reported: 73.2 linear; not yet run by us.
 Constants and sources: docs/methods.md#vicreg.

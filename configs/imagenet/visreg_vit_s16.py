@@ -1,6 +1,6 @@
 r"""VISReg, ViT-S/16, ImageNet-1k, 100 epochs, 6 small crops (Wu et al. 2026).
 
-    python experiments/plan.py --config configs/imagenet/visreg_vit_s16.py
+    m3i plan --config imagenet/visreg_vit_s16
 
 The recipe is that of another library's benchmark, with two large views for its four; not yet run by
 us.

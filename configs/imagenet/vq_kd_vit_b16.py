@@ -1,7 +1,7 @@
 r"""VQ-KD, BEiT v2's tokenizer, ViT-B/16, ImageNet-1k, 100 epochs (Peng et al. 2022).
 
-    python experiments/plan.py --config configs/imagenet/vq_kd_vit_b16.py
-    python experiments/pretrain.py --config configs/imagenet/vq_kd_vit_b16.py \
+    m3i plan --config imagenet/vq_kd_vit_b16
+    m3i pretrain --config imagenet/vq_kd_vit_b16 \
         --workdir runs/vq_kd_vit_b16
 
 You put the teacher, CLIP's ViT-B/16, in weights/clip_vit_b16, with its projection as

@@ -1,6 +1,6 @@
 r"""VQ-VAE, ViT-B/16, ImageNet-1k: visual tokens that can be decoded, by VQ-KD's recipe.
 
-    python experiments/plan.py --config configs/imagenet/vq_vae_vit_b16.py
+    m3i plan --config imagenet/vq_vae_vit_b16
 
 CIM's own tokens are DALL-E's; these are for a tokenizer of one's own images, by a recipe that no
 paper has. Not run by us.

@@ -1,8 +1,8 @@
 r"""M3I, InternImage-H, 427 M image-text pairs and 15 M labelled images, 30 epochs (M3I Table 7).
 
-    python experiments/plan.py --config configs/mixture/m3i_internimage_h.py --devices 500 \
+    m3i plan --config mixture/m3i_internimage_h --devices 500 \
         --config.mesh.fsdp=4
-    python experiments/pretrain.py --config configs/mixture/m3i_internimage_h.py \
+    m3i pretrain --config mixture/m3i_internimage_h \
         --config.data.of.laion400m.root='gs://BUCKET/laion400m' \
         --config.captions.file=tokenizer.json --workdir runs/m3i_h
 

@@ -1,6 +1,6 @@
 r"""CapPa, ViT-B/16, batch 8192, 366 500 steps (Tschannen et al. 2023), on YFCC-15M.
 
-    python experiments/plan.py --config configs/yfcc/cappa_vit_b16.py
+    m3i plan --config yfcc/cappa_vit_b16
 
 Published on WebLI, which is not public, with Adafactor, in whose place AdamW stands here. Captions
 have a tokenizer of their own words. There is no published result on YFCC-15M; not yet run by us.

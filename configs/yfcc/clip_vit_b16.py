@@ -1,6 +1,6 @@
 r"""CLIP, ViT-B/16, YFCC-15M, 25 epochs (Radford et al. 2021, as in SLIP's baseline).
 
-    python experiments/plan.py --config configs/yfcc/clip_vit_b16.py
+    m3i plan --config yfcc/clip_vit_b16
 
 The folder holds images with NAME.txt captions beside them, one a line, of which one is drawn.
 Reported: 37.6 zero-shot, 66.5 linear, 80.5 fine-tuned; not yet run by us.

@@ -1,7 +1,7 @@
 r"""M3I, ViT-B/16, YFCC-15M, 138 epochs (M3I Tables 4 and 7): image terms and captions.
 
-    python experiments/plan.py --config configs/yfcc/m3i_vit_b16.py
-    python experiments/pretrain.py --config configs/yfcc/m3i_vit_b16.py \
+    m3i plan --config yfcc/m3i_vit_b16
+    m3i pretrain --config yfcc/m3i_vit_b16 \
         --config.data.root=/data/yfcc15m --workdir runs/m3i_yfcc
 
 The folder holds images with NAME.txt captions beside them. The paper reports 39.1 zero-shot,

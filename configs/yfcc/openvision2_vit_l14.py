@@ -1,6 +1,6 @@
 r"""OpenVision 2, ViT-L/14 at 84 pixels, batch 32 768, 390 981 steps (Liu et al. 2025), on YFCC-15M.
 
-    python experiments/plan.py --config configs/yfcc/openvision2_vit_l14.py
+    m3i plan --config yfcc/openvision2_vit_l14
 
 CapPa's method from the left alone, with a third of the image's tokens in front of the words. The
 first stage of two, which takes most of the time; published on ReCap-DataComp-1B, with BERT's

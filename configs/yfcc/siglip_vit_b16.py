@@ -1,6 +1,6 @@
 r"""SigLIP, ViT-B/16, YFCC-15M, 25 epochs (Zhai et al. 2023).
 
-    python experiments/plan.py --config configs/yfcc/siglip_vit_b16.py
+    m3i plan --config yfcc/siglip_vit_b16
 
 Published on WebLI, which is not public: loss and optimiser are SigLIP's, all else is
 `yfcc/clip_vit_b16.py`, to be compared with it. The class token instead of SigLIP's attention

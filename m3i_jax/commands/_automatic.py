@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from m3i_jax import cli, config_file, shipped
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.command_flags import number, text, whole
+from m3i_jax.command_flags import minutes, number, text, whole
 from m3i_jax.ranges import Count, Range
 
 METHODS = "digit_scenes"  # our smallest config of every method
@@ -25,7 +25,7 @@ Epochs = Annotated[float, Range(0, 1e6, above=True)]
 DATA = text("data", None, "The same as a word: a folder, a zip of one, or NAME:KEY=VALUE.")
 METHOD = text("method", None, f"What is learnt from; {DEFAULT}. m3i list methods shows them.")
 ENCODER = text("encoder", None, "What learns; one that fits. m3i list encoders shows them.")
-MINUTES = number("minutes", None, "Length; the steps are timed first. 10.", limits=Minutes)
+MINUTES = minutes("minutes", None, "Length; steps are timed first. 10; or as 2h.", limits=Minutes)
 EPOCHS = number("epochs", None, "Length: passes over the images.", limits=Epochs)
 STEPS = whole("steps", None, "Length.", limits=Count)
 LENGTHS = {"minutes": MINUTES, "epochs": EPOCHS, "steps": STEPS}
@@ -45,6 +45,26 @@ class Chosen(NamedTuple):
 def wished(values: Values, words: Sequence[str]) -> bool:
     """Whether flags and words ask for a config of their own."""
     return bool(words) or any(values[flag.name] is not None for flag in WISHES)
+
+
+def asked(
+    values: Values, words: Sequence[str], argv: Sequence[str], command: contextlib.ExitStack
+) -> ConfigDict | None:
+    """The config of a command line that asks for one of its own; None where it asks for none.
+
+    command: see `config`.
+
+    Raises:
+      ConfigError: --config says another one.
+    """
+    if not wished(values, words):
+        return None
+    if config_file.named(argv):
+        raise ConfigError(
+            "--config says what is run, and a folder, --method and the like ask for a config of "
+            "their own; give one of the two"
+        )
+    return config(values, words, command)
 
 
 def place(values: Values, words: Sequence[str]) -> str:
@@ -255,6 +275,6 @@ def parted(workdir: str) -> None:
 
     if not jax.process_index():
         _tell(
-            f"all of it: {workdir}/report.html; more: m3i evaluate --model {workdir} --baselines, "
-            f"m3i embed --model {workdir}, m3i export --workdir {workdir}"
+            f"all of it: {workdir}/report.html; more: m3i evaluate {workdir} --baselines, "
+            f"m3i embed {workdir} --out features.npz, m3i export {workdir}"
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from m3i_jax.build import ConfigError
-from m3i_jax.command_flags import number, switch, text, texts, whole
+from m3i_jax.command_flags import minutes, switch, text, texts, whole
 from m3i_jax.ranges import Count, CountOrOff, Range
 
 WAIT = Range(0, 24 * 60, above=True, why="pods come up within an hour")
@@ -14,7 +14,7 @@ COORDINATOR = text("coordinator", None, "HOST:PORT of process 0, if not found.")
 PROCESSES = whole("processes", None, "How many there are.", limits=Count)
 PROCESS = whole("process", None, "Which one this is, from 0.", limits=CountOrOff)
 DEVICES = texts("local_devices", [], "Numbers of its devices, where not all that it sees.")
-PATIENCE = number("join_minutes", 30.0, "To wait for the others.", limits=Annotated[float, WAIT])
+PATIENCE = minutes("join_minutes", 30.0, "To wait for the others.", limits=Annotated[float, WAIT])
 
 
 def join() -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.command_flags import number, one_of, repeated, text, whole
+from m3i_jax.commands import _runs as runs
 from m3i_jax.ranges import Count, CountOrOff, Kept, Pixels
 
 OWN = 0.2  # of training that is held out where --split=train says no share
 
-MODEL = repeated("model", [], "An encoder, see above.")
-WORKDIR = text("workdir", None, "The same as --model, of one run; runs/m3i.")
+MODEL = repeated("model", [], "The same as a word: an encoder, see above.")
+WORKDIR = text("workdir", None, "The same as --model, of one run.")
 DATA = repeated("data", [], "A data set, see above; the run's own if left out.")
 SPLIT = one_of("split", "test", ["test", "train"], "Whose images these are.")
 BRANCH = text("branch", "ema", "ema or online, of runs whose --model has no #.")
@@ -31,9 +32,10 @@ BATCH = whole("batch", 128, "Images that are encoded at once.", limits=Count)
 CACHE = text("cache", "", "Folder in which features are kept, or none; the user's.", limits=str)
 
 
-def models(*, unread: Callable[[str, Any], Any] | None = None) -> Iterator[Any]:
+def models(verb: str, *, unread: Callable[[str, Any], Any] | None = None) -> Iterator[Any]:
     """The models, one after another: only one of them is in memory.
 
+    verb: of the command, where none is named, see `_runs.meant`.
     unread: (name, error) -> what stands for one that cannot be read, which else ends it.
 
     Raises:
@@ -43,7 +45,7 @@ def models(*, unread: Callable[[str, Any], Any] | None = None) -> Iterator[Any]:
 
     if MODEL.value and WORKDIR.value:
         raise ConfigError("--workdir and --model both say what is evaluated; give --model alone")
-    texts = MODEL.value or [WORKDIR.value or "runs/m3i"]
+    texts = MODEL.value or [WORKDIR.value or runs.meant(verb)]
     for said in texts:
         named.check(said, branch=BRANCH.value, step=STEP.value)
     for said in texts:

@@ -1,9 +1,9 @@
 r"""Looks inside encoders: attention, similarity of layers, tokens, and what a run of CIM repairs.
 
-    m3i analyze --workdir runs/m3i
-    m3i analyze --model runs/mae --model runs/dino@5000 --model untrained:vit_b16 \
-        --data fashion_mnist --measure attention_distance,rank:views=False,cka
-    m3i analyze --workdir runs/cim --measure cim:samples=6
+    m3i analyze runs/mae
+    m3i analyze runs/mae runs/dino@5000 untrained:vit_b16 --data fashion_mnist \
+        --measure attention_distance,rank:views=False,cka
+    m3i analyze runs/cim --measure cim:samples=6
 
 Models and data are named as by `m3i evaluate`; `m3i list measures` shows the measures. All that are
 asked for together share one pass over the images. Every finding is a line of analysis.jsonl, with
@@ -59,7 +59,7 @@ def main() -> None:
     # Every finding is written when it is known.
     # A folder is listed once, however many ask what is in it.
     with folder_tree.listed_once(), processes.together(), Preemption(holds=False):
-        models, on = subject.models(), subject.tested()
+        models, on = subject.models("analyze"), subject.tested()
         show(run.analyzed(chosen, models, on=on, place=OUT.value, **settings))
 
 
@@ -76,4 +76,4 @@ def show(findings: Iterable[Any]) -> None:
 
 def run() -> None:
     """The command."""
-    cli.run(main)
+    cli.run(main, words=subject.MODEL)

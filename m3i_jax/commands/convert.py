@@ -1,13 +1,12 @@
 r"""Converts weights of others to ours or to a third party's, and says what was taken of them.
 
-    python experiments/convert.py --input model.safetensors --encoder vit_b16 --output weights/vit
-    python experiments/convert.py --torch --input mae_pretrain_vit_base.pth --encoder vit_b16 \
-        --output weights/mae
-    python experiments/convert.py --input clip/model.safetensors --encoder vit_b16 \
-        --fields '{"image": 384}' --output weights/clip_384 --to timm
-    python experiments/convert.py --input vit_s_focus.onnx --output weights/focus
-    python experiments/convert.py --torch --input encoder.pkl --beside decoder.pkl \
-        --encoder dalle_encoder --output weights/dalle
+    m3i convert model.safetensors --encoder vit_b16 --output weights/vit
+    m3i convert mae_pretrain_vit_base.pth --torch --encoder vit_b16 --output weights/mae
+    m3i convert clip/model.safetensors --encoder vit_b16 --fields '{"image": 384}' \
+        --output weights/clip_384 --to timm
+    m3i convert vit_s_focus.onnx --output weights/focus
+    m3i convert encoder.pkl --torch --beside decoder.pkl --encoder dalle_encoder \
+        --output weights/dalle
 
 The encoder gets the fields that its layout needs, those that its parameters show, those that files
 beside it state (config.json, preprocessor_config.json), and --fields over them; what nobody states
@@ -23,7 +22,7 @@ from m3i_jax import cli, jsonfile
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import switch, text
 
-INPUT = text("input", None, "File of weights, or its folder.", required=True)
+INPUT = text("input", None, "The same as a word: file of weights, or its folder.", required=True)
 BESIDE = text("beside", None, "File of decoders to keep with the encoder.")
 OUTPUT = text("output", None, "Folder to write.", required=True)
 LAYOUT = text("layout", "auto", "Layout of the input, see docs/weights.md.")
@@ -66,4 +65,4 @@ def _fields(text: str) -> dict:
 
 def run() -> None:
     """The command."""
-    cli.run(main)
+    cli.run(main, words=INPUT)

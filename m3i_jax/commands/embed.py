@@ -1,9 +1,9 @@
 r"""Writes the features of images to a file: npz or parquet, with names, labels and classes.
 
-    m3i embed --model runs/mae --out features.npz
-    m3i embed --model vit/model.safetensors --data photos/ --pool cls --out f.parquet
+    m3i embed runs/mae --out features.npz
+    m3i embed vit/model.safetensors --data photos/ --pool cls --out f.parquet
 
---model and --data are those of m3i evaluate. An npz has the arrays features (N, D), labels, names
+The model and --data are those of m3i evaluate. An npz has the arrays features (N, D), labels, names
 and classes; a parquet file has a row for each image. Rows are in the order of the data set.
 --distributed is one process of many, as of m3i pretrain.
 """
@@ -29,7 +29,7 @@ BLOCKS = whole("blocks", 1, "Last blocks whose features are put side by side.", 
 def main() -> None:
     """Encodes a split, and writes it."""
     if max(len(subject.MODEL.value), len(subject.DATA.value)) > 1:
-        raise ConfigError("one file has the features of one --model on one --data")
+        raise ConfigError("one file has the features of one model on one --data")
     import jax
 
     from m3i_jax.data.sources import folder_tree
@@ -40,7 +40,7 @@ def main() -> None:
     embedding.check(OUT.value)
     processes.join()
     compiled.keep()
-    (model,) = subject.models()
+    (model,) = subject.models("embed")
     (of,) = subject.data_sets() or [_own(model)]
     split = SPLIT.value or ("test" if datasets.has_test(of) else "train")
     limits = {f"{split}_limit": LIMIT.value}
@@ -72,4 +72,4 @@ def _own(model: Any) -> Any:
 
 def run() -> None:
     """The command."""
-    cli.run(main)
+    cli.run(main, words=subject.MODEL)

@@ -1,12 +1,12 @@
 r"""Evaluates encoders on frozen features: any model, on any data, by any tasks, in one table.
 
-    m3i evaluate --workdir runs/m3i --baselines
-    m3i evaluate --model runs/mae --model runs/mae@5000#online --model untrained:vit_b16 \
-        --model pixels --data fashion_mnist --task linear,knn
-    m3i evaluate --model vit/model.safetensors --model mae_vit_b.pth --data photos/ --image 224 \
+    m3i evaluate runs/mae --baselines
+    m3i evaluate runs/mae runs/mae@5000#online untrained:vit_b16 pixels --data fashion_mnist \
+        --task linear,knn
+    m3i evaluate vit/model.safetensors mae_vit_b.pth --data photos/ --image 224 \
         --task "linear:recipe=lars,base_lr=100,knn:k=(1,20)" --results found.jsonl
 
---model is a work directory (its newest checkpoint, @STEP, #online), a checkpoint step, an export, a
+A model is a work directory (its newest checkpoint, @STEP, #online), a checkpoint step, an export, a
 file of timm's, transformers' or a reference's, untrained:ENCODER, or pixels; what a file does not
 say follows its name, FILE:encoder=swin_v2_b. --data is a folder, or a source with its settings,
 digit_scenes:clutter=0; the run's own if left out. --task NAME, or NAME,NAME:SETTING=VALUE,...;
@@ -85,7 +85,7 @@ def compared() -> Iterator[Any]:
     from m3i_jax.evaluation import models
     from m3i_jax.evaluation.refusals import Unread
 
-    named = subject.models(unread=Unread)
+    named = subject.models("evaluate", unread=Unread)
     if not BASELINES.value:
         return named
     own = lambda model: None if subject.DATA.value else model.config and model.config.data  # noqa: E731
@@ -105,4 +105,4 @@ def parsed(said: str) -> list[dict[str, Any]]:
 
 def run() -> None:
     """The command."""
-    cli.run(main)
+    cli.run(main, words=subject.MODEL)

@@ -1,8 +1,8 @@
 r"""Exports the image encoder of a work directory as safetensors in another's names + config.json.
 
-python experiments/export.py --workdir runs/m3i
-python experiments/export.py --workdir runs/m3i --branch online --to huggingface --output hf
-python experiments/export.py --model runs/mae:blocks=9 --to m3i_jax --output mae9
+    m3i export runs/mae
+    m3i export runs/mae --branch online --to huggingface --output hf
+    m3i export runs/mae:blocks=9 --to m3i_jax --output mae9
 
 What tells images by labels or texts (table, text tower, heads) lies beside it, in our names, so
 that m3i evaluate measures the export as it measures the run. README.md is its model card,
@@ -14,16 +14,17 @@ import pathlib
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import text, whole
+from m3i_jax.commands import _runs as runs
 from m3i_jax.ranges import CountOrOff
 
-MODEL = text("model", None, "What m3i evaluate calls so, instead of --workdir.")
-WORKDIR = text("workdir", "runs/m3i", "Work directory, or one checkpoint step.")
-BRANCH = text("branch", "ema", "ema or online.")
+MODEL = text("model", None, "The same as a word: what m3i evaluate calls a model.")
+WORKDIR = text("workdir", None, "The same as --model, of one run.")
+BRANCH = text("branch", "ema", "ema, the average of the parameters, or online, as trained last.")
 STEP = whole(
     "step", None, "Which checkpoint; the newest sound one if not given.", limits=CountOrOff
 )
 TO = text("to", "timm", "timm, huggingface, m3i_jax, or a layout of interop.")
-OUTPUT = text("output", None, "Folder to write; WORKDIR/export if not given.")
+OUTPUT = text("output", None, "Folder to write; of a whole run WORKDIR/export if not given.")
 
 
 def main() -> None:
@@ -31,14 +32,14 @@ def main() -> None:
     from m3i_jax.evaluation import exported, model_card, models, named
     from m3i_jax.interop import exporting
 
-    if MODEL.value and not OUTPUT.value:
-        raise ConfigError("--model needs --output, the folder to write")
-    which = dict(branch=BRANCH.value, step=STEP.value)
-    if MODEL.value:
-        model = named.model(MODEL.value, **which)
-        models.module(model)  # refuses what has none
-    else:
-        model = models.restore(WORKDIR.value, **which)
+    if MODEL.value and WORKDIR.value:
+        raise ConfigError("--workdir and --model both say what is exported; give --model alone")
+    said = MODEL.value or WORKDIR.value or runs.meant("export")
+    model = named.model(said, branch=BRANCH.value, step=STEP.value)
+    models.module(model)  # refuses what has none
+    if not OUTPUT.value and not models.is_whole_run(model):
+        raise ConfigError(f"'{said}' is no whole run, in which its export could be; give --output, "
+                          "the folder to write")  # fmt: skip
     folder = pathlib.Path(OUTPUT.value or model.workdir / "export")
     origin = {"branch": model.branch, "step": model.step, "image": model.image}
     origin |= {"note": model.note} if model.note else {}
@@ -55,4 +56,4 @@ def main() -> None:
 
 def run() -> None:
     """The command."""
-    cli.run(main)
+    cli.run(main, words=MODEL)

@@ -1,11 +1,11 @@
 r"""Draws Figures 1 to 10 of the Dark Secrets of Masked Image Modeling, of any models.
 
-    m3i figure --figure 1 --model supervised=runs/labels --model MAE=runs/mae --data fashion_mnist
-    m3i figure --figure 1,2,3 --model DeiT=deit_b.safetensors --model MAE=mae_vit_b.pth \
-        --data photos/ --image 224 --test_limit 2000
-    m3i figure --model supervised=runs/a --model SimMIM=runs/b --output figures
+    m3i figure supervised=runs/labels MAE=runs/mae --figure 1 --data fashion_mnist
+    m3i figure DeiT=deit_b.safetensors MAE=mae_vit_b.pth --figure 1,2,3 --data photos/ \
+        --image 224 --test_limit 2000
+    m3i figure supervised=runs/a SimMIM=runs/b --output figures
 
---model TITLE=MODEL is a panel, its MODEL named as by m3i evaluate; without a title that is its
+TITLE=MODEL is a panel, its MODEL named as by m3i evaluate; without a title that is its
 name. Figures 1 to 3 are distance, entropy and divergence of the heads of a ViT, 4 to 6 those of a
 SwinV2, 7 its CKA, 8 to 10 those of the kernels of a RepLKNet: without --figure those of the
 encoders that are given. Each is written as PNG and SVG; what was measured is in analysis.jsonl.
@@ -20,7 +20,7 @@ from m3i_jax.command_flags import repeated, text, texts, whole
 from m3i_jax.commands import _subject as subject
 from m3i_jax.ranges import CountOrOff
 
-MODEL = repeated("model", [], "TITLE=MODEL, a panel, see above.")
+MODEL = repeated("model", [], "The same as a word: TITLE=MODEL, a panel, see above.")
 FIGURE = texts("figure", [], "Numbers of the figures; all that these models have, if left out.")
 OUTPUT = text("output", "figures", "Folder to write to.")
 TEST = whole("test_limit", 1000, "Images, spread evenly; 0 = all.", limits=CountOrOff)
@@ -33,7 +33,9 @@ def main() -> None:
 
     numbers = [_number(word, figures.FIGURES) for word in FIGURE.value]
     if not MODEL.value:
-        raise ConfigError("--model names no model to draw; expected --model TITLE=MODEL")
+        raise ConfigError(
+            "no model is named to draw; expected m3i figure TITLE=MODEL …, such as MAE=runs/mae"
+        )
     if subject.WORKDIR.value:
         raise ConfigError("--workdir is no panel; expected --model TITLE=MODEL alone")
     on, own = subject.tested(), dict(test_limit=TEST.value, split=subject.SPLIT.value)
@@ -103,4 +105,4 @@ def _number(word: str, known: dict[int, Any]) -> int:
 
 def run() -> None:
     """The command."""
-    cli.run(main)
+    cli.run(main, words=MODEL)

@@ -1,11 +1,11 @@
 r"""Fine-tunes any encoder on any labelled images, and says how often it is right.
 
-    m3i finetune --model runs/mae --data FOLDER --workdir runs/finetuned
-    m3i finetune --model vit/model.safetensors --data FOLDER --recipe mae --epochs 20 --batch 256
-    m3i finetune --model runs/mae/export --data digit_scenes:length=2000 --recipe small \
+    m3i finetune runs/mae --data FOLDER --workdir runs/finetuned
+    m3i finetune vit/model.safetensors --data FOLDER --recipe mae --epochs 20 --batch 256
+    m3i finetune runs/mae/export --data digit_scenes:length=2000 --recipe small \
         --config.optimizer.layer_decay=0.65 --config.validation.patience=5 --show
 
---model is a work directory, one of its checkpoints, an export, or a file of timm or Hugging Face
+The model is a work directory, one of its checkpoints, an export, or a file of timm or Hugging Face
 with its config.json; --data a folder with a subfolder for each category (train/ and val/), or a
 source, with settings. Categories, encoder, sizes and positions come from these two; the recipe, a
 config of `finetune/` by --recipe or --config, gives the rest, and --config.KEY=VALUE what is to be
@@ -37,7 +37,7 @@ LOG = logging.getLogger(__name__)
 DEFAULT = "small"
 Epochs = Annotated[float, Range(0, 1e6, above=True)]
 
-MODEL = text("model", None, "Work directory, checkpoint, export or file of weights.")
+MODEL = text("model", None, "The same as a word: run, checkpoint, export or file of weights.")
 DATA = text("data", None, "Folder or source, NAME:KEY=VALUE; the run's own if not given.")
 RECIPE = one_of("recipe", DEFAULT, [*RECIPES], "Whose way to fine-tune.")
 BRANCH = one_of("branch", "online", ["online", "ema"], "Of a work directory.")
@@ -96,7 +96,10 @@ def searched(recipe: dict[str, Any]) -> int:
 def resolved(recipe: dict[str, Any], *, lr: float | None = None) -> dict[str, Any]:
     """The config of the flags, over a recipe; lr: in place of --lr."""
     if not MODEL.value:
-        raise ConfigError("--model is needed: a work directory, an export or a file of weights")
+        raise ConfigError(
+            "name what is fine-tuned: m3i finetune MODEL, a work directory, an export or a file of "
+            "weights; and --data, labelled images"
+        )
     refuse_twice_said(sys.argv)
     from m3i_jax.evaluation import datasets
     from m3i_jax.training import fine_tuning
@@ -154,4 +157,4 @@ def _with_recipe(argv: list[str]) -> list[str]:
 def run() -> None:
     """The command."""
     sys.argv = _with_recipe(sys.argv)
-    cli.run(main, config=RECIPES[DEFAULT], schema=Config, show=show)
+    cli.run(main, config=RECIPES[DEFAULT], schema=Config, show=show, words=MODEL)

@@ -1,10 +1,10 @@
 """Lists what there is: configs, their blocks, methods, encoders, sources, tasks, measures, ...
 
-    python experiments/list.py                  # how many of each
-    python experiments/list.py configs imagenet # those whose name has the word
-    python experiments/list.py blocks optimizer # what it may name; or the keys that it has
-    python experiments/list.py blocks optimizer adamw
-    python experiments/list.py methods --markdown
+    m3i list                    # how many of each
+    m3i list configs imagenet   # those whose name has the word
+    m3i list blocks optimizer   # what it may name; or the keys that it has
+    m3i list blocks optimizer adamw
+    m3i list methods --markdown
 
 `methods --markdown` is the table of the README: what is predicted of what, by which distribution,
 and what keeps the target from collapsing.

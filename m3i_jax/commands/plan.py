@@ -1,15 +1,15 @@
 r"""What a config would run, without data, memory or compilation: parts, parameters, bytes.
 
-    python experiments/plan.py --config configs/imagenet/m3i_vit_b16.py
-    python experiments/plan.py --config configs/imagenet/m3i_vit_b16.py --devices 64 \
-        --config.mesh.fsdp=8
+    m3i plan --config imagenet/m3i_vit_b16
+    m3i plan --config imagenet/m3i_vit_b16 --devices 64 --config.mesh.fsdp=8
+    m3i plan photos/ --method dino --epochs 100         # what m3i pretrain photos/ … would run
 
-    python experiments/plan.py --config configs/imagenet/m3i_vit_b16.py --topology=v5e:4x4
+    m3i plan --config imagenet/m3i_vit_b16 --topology=v5e:4x4
 
 The last compiles the step for these chips, which need not be here (it takes minutes, and the
 compiler of jax[tpu]): what fits, and what bounds its speed. By formula, in seconds:
 
-    python experiments/plan.py --config configs/imagenet/m3i_vit_b16.py --accelerator=H200 \
+    m3i plan --config imagenet/m3i_vit_b16 --accelerator=H200 \
         --devices=8 --price=3.5
 
 says whether it fits, and which flags would make it, and what the whole recipe takes at least.
@@ -18,15 +18,19 @@ Shapes are checked as a run would check them: one step is traced on the config's
 start would warn of is warned of here; weights that are not there yet are no hindrance.
 """
 
+import contextlib
 import logging
+import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 from absl import flags
 from ml_collections import ConfigDict
 
-from m3i_jax import cli
+from m3i_jax import cli, command_flags
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import number, one_of, text, whole
+from m3i_jax.commands import _automatic as automatic
 from m3i_jax.ranges import Range
 from m3i_jax.training.config import Config
 from m3i_jax.training.planning.peaks import NAMES
@@ -54,7 +58,7 @@ PRICE = number(
 )
 
 
-def main() -> None:
+def main(*places: str) -> None:
     """Assembles the run on abstract devices and prints it."""
     import jax
 
@@ -103,6 +107,45 @@ def show(data: ConfigDict) -> str:
     return page(data)
 
 
+def unsaid(argv: Sequence[str], command: contextlib.ExitStack) -> ConfigDict | None:
+    """The config of a folder or a source, as of m3i pretrain; None where none is named.
+
+    command: see `automatic.config`.
+    """
+    own = command_flags.of(sys.modules[__name__])
+    values, words = command_flags.said(own, argv, switches=("show",))
+    made = automatic.asked(values, words, argv, command)
+    return made and counted(made)
+
+
+def counted(made: ConfigDict) -> ConfigDict:
+    """The config with the number of its images, and in place of minutes the steps they may hold.
+
+    A plan asks no data, and times nothing.
+    """
+    from jax.extend import backend
+
+    from m3i_jax.commands import _training as training
+    from m3i_jax.data.order import epoch_length
+    from m3i_jax.training import pacing, reading
+
+    config = Config.of(made)
+    made.epoch_size = epoch_length(reading.read(config, ".", split="train"))
+    made.duration = pacing.supposed(config, training.paces()).duration
+    if made.duration != config.duration:
+        LOG.info("%s are planned as %s; a run times them", config.duration, made.duration)
+    backend.clear_backends()  # those of the plan are other devices
+    return made
+
+
 def run() -> None:
     """The command."""
-    cli.run(main, config="digit_scenes/m3i", schema=Config, show=show)
+    with contextlib.ExitStack() as command:
+        cli.run(
+            main,
+            config="digit_scenes/m3i",
+            schema=Config,
+            show=show,
+            words=True,
+            unsaid=lambda argv: unsaid(argv, command),
+        )

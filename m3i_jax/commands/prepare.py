@@ -1,8 +1,8 @@
 r"""Makes a copy of a data set that a run reads faster: resized, in shards or folders, checked.
 
-    m3i prepare --data photos/ --output photos_256/
-    m3i prepare --data tar_shards:root=shards/ --output copy/ --size=320 --shards=128
-    m3i prepare --data photos/ --output copy/ --format=folder --size=0 --verify
+    m3i prepare photos/ --output photos_256/
+    m3i prepare tar_shards:root=shards/ --output copy/ --size=320 --shards=128
+    m3i prepare photos/ --output copy/ --format=folder --size=0 --verify
 
 Images whose short side is longer than --size are resized to it, antialiased, as JPEG; others keep
 their bytes. Classes, captions, boxes, masks, depth and key points go along. Killed or interrupted,
@@ -28,7 +28,9 @@ LOG = logging.getLogger(__name__)
 Quality = Annotated[int, Range(1, 100)]
 Shards = Annotated[int, Range(0, 100_000)]
 Threads = Annotated[int, Range(0, 256)]
-DATA = text("data", None, "A folder, or a source with its settings.", required=True)
+DATA = text(
+    "data", None, "The same as a word: a folder, or a source with its settings.", required=True
+)
 OUTPUT = text("output", None, "Folder of the copy.", required=True)
 SIZE = whole("size", 256, "Short side in pixels; 0 resizes nothing.", limits=CountOrOff)
 QUALITY = whole("quality", 95, "Of the JPEG of a resized image.", limits=Quality)
@@ -127,4 +129,4 @@ def said(work: Any, sealed: Mapping[str, Any]) -> Iterator[str]:
 
 def run() -> None:
     """The command."""
-    cli.run(main)
+    cli.run(main, words=DATA)

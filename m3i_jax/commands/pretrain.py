@@ -85,17 +85,10 @@ def unsaid(argv: Sequence[str], command: contextlib.ExitStack) -> ConfigDict | N
     """
     own = command_flags.of(sys.modules[__name__])
     values, words = command_flags.said(own, argv, switches=("show",))
-    named = any(word.partition("=")[0] in ("--config", "-config") for word in argv)
-    wished = automatic.wished(values, words)
-    if named and wished:
-        raise ConfigError(
-            "--config says what is run, and a folder, --method and the like ask for a config of "
-            "their own; give one of the two"
-        )
-    if wished:
-        return automatic.config(values, words, command)
+    if (made := automatic.asked(values, words, argv, command)) is not None:
+        return made
     kept = Path(values["workdir"] or DEFAULT) / CONFIG
-    if named or not values["workdir"]:
+    if config_file.named(argv) or not values["workdir"]:
         return None
     if kept.is_file():
         return config_file.read(str(kept))

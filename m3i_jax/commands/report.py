@@ -1,8 +1,8 @@
 r"""Shows runs and results: one page of everything, or a table in the terminal.
 
-    m3i report runs/m3i                        # runs/m3i/report.html
+    m3i report runs/mae                        # runs/mae/report.html
     m3i report runs/mae runs/m3i found.jsonl   # report.html here: models side by side
-    m3i report runs/m3i --serve                # the same page on http://127.0.0.1:8111, as it grows
+    m3i report runs/mae --serve                # the same page on http://127.0.0.1:8111, as it grows
     m3i report --table runs/mae found.jsonl    # one table of their results, the best marked
 
 The page is one file that asks nobody for anything: what was trained, losses, information, health
@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Annotated
 
 from m3i_jax import cli
-from m3i_jax.build import ConfigError
+from m3i_jax.build import ConfigError, nearest
 from m3i_jax.command_flags import switch, text, whole
+from m3i_jax.commands import _runs as runs
 from m3i_jax.ranges import Range
 
 Port = Annotated[int, Range(0, 65535, why="0 is any that is free")]
-WORKDIR = text("workdir", None, "The same as a place of one run; runs/m3i.")
+WORKDIR = text("workdir", None, "The same as a place of one run.")
 OUT = text("out", None, "The file; report.html in the work directory, of several places here.")
 TABLE = switch("table", "Print a table of the results instead.")
 SERVE = switch("serve", "Show the page on this machine alone, and anew as the runs go on.")
@@ -35,10 +36,12 @@ def main(*places: str) -> None:
     ways = {"--table": TABLE.value, "--serve": SERVE.value, "--out": OUT.value}
     if len(chosen := [way for way, value in ways.items() if value]) > 1:
         raise ConfigError(f"{' and '.join(chosen)} are different ways to show it; choose one")
-    places = places or (WORKDIR.value or "runs/m3i",)
+    places = places or (WORKDIR.value or runs.meant("report"),)
     for place in places:
         if not Path(place).exists():
-            raise ConfigError(f"there is no '{place}'; expected work directories or results.jsonl")
+            near = [str(run) for run in runs.there(Path(place).parent)]
+            hint = nearest(place, near) if near else "; expected work directories or results.jsonl"
+            raise ConfigError(f"there is no '{place}'{hint}")
     if TABLE.value:
         return print(table(places))
     if OUT.value and Path(OUT.value).is_dir():

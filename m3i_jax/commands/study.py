@@ -1,17 +1,16 @@
 r"""Compares what a paper compares: its tables, with equal compute and seeds; encoders cut short.
 
-    python experiments/study.py                                  # M3I: 16 forms x 3 seeds
-    python experiments/study.py --forms=e,k --seeds=1 --steps=200
-    python experiments/study.py --table_only --docs=docs/ablation.md
+    m3i study                                        # M3I: 16 forms x 3 seeds
+    m3i study --forms=e,k --seeds=1 --steps=200
+    m3i study --table_only --docs=docs/ablation.md
 
-    python experiments/train_tokenizer.py --config configs/digit_scenes/vq_vae.py \
-        --workdir runs/painter
-    python experiments/study.py --study=cim                      # CIM, Tables 4 to 8
+    m3i train_tokenizer --config digit_scenes/vq_vae --workdir runs/painter
+    m3i study cim                                    # CIM, Tables 4 to 8
 
-    m3i study --study=dark_secrets                               # four methods x 3 seeds
-    m3i study --study=methods --seeds=1 --steps=120              # all methods of the table
-    m3i study --study=layers --model runs/mae --model runs/labels --task linear,knn
-    m3i study --study=random_weights --model runs/mae --blocks 2,3 --seeds 5 --task knn
+    m3i study dark_secrets                           # four methods x 3 seeds
+    m3i study methods --seeds=1 --steps=120          # all methods of the table
+    m3i study layers --model runs/mae --model runs/labels --task linear,knn
+    m3i study random_weights --model runs/mae --blocks 2,3 --seeds 5 --task knn
 
 Of M3I every run gets the model FLOPs of --steps steps of form k, so cheaper forms see more images
 (--budget=images: all see as many, as in CIM's, whose runs have the words of --tokenizer in common).
@@ -39,7 +38,9 @@ from m3i_jax.commands import _subject as subject  # noqa: F401 - its flags are o
 from m3i_jax.ranges import Count, CountOrOff
 
 STUDIES = ["m3i", "cim", "dark_secrets", "methods", *cut.STUDIES]
-STUDY = one_of("study", "m3i", STUDIES, "Whose tables, or how encoders are cut.")
+STUDY = one_of(
+    "study", "m3i", STUDIES, "The same as a word: whose tables, or how encoders are cut."
+)
 WORKDIR = text("workdir", None, "Where all runs are kept; runs/ablation[_cim], or runs/STUDY.")
 FORMS = texts("forms", [], "Rows of the table by their names; all if empty.")
 SEEDS = whole("seeds", 3, "Runs of each form, or draws of blocks.", limits=Count)
@@ -246,4 +247,4 @@ def _text(docs: pathlib.Path) -> str:
 
 def run() -> None:
     """The command."""
-    cli.run(main)
+    cli.run(main, words=STUDY)

@@ -1,11 +1,10 @@
 r"""Trains a tokenizer (VQ-KD): the words that BEiT and BEiT v2 predict of hidden patches.
 
-    python experiments/pretrain.py --config configs/digit_scenes/classification.py \
-        --workdir runs/classification
-    python experiments/train_tokenizer.py --workdir runs/tokenizer
-    python experiments/pretrain.py --config configs/digit_scenes/beit.py --workdir runs/beit
+    m3i pretrain --config digit_scenes/classification --workdir runs/classification
+    m3i train_tokenizer --workdir runs/tokenizer
+    m3i pretrain --config digit_scenes/beit --workdir runs/beit
 
-The first command makes the teacher. As `pretrain.py`, with another default config and a word at
+The first command makes the teacher. As `m3i pretrain`, with another default config and a word at
 the end: how much of the codebook is in use on held-out images.
 """
 
@@ -30,9 +29,8 @@ def main() -> int:
     started = place.folder(workdir).exists()  # then the teacher is in the checkpoint
     if not (started or teacher == "untrained" or pathlib.Path(teacher).exists()):
         raise ConfigError(
-            f"the teacher of the tokenizer, '{teacher}', is not there yet; this makes it: python "
-            f"experiments/pretrain.py --config configs/digit_scenes/classification.py "
-            f"--workdir {teacher}"
+            f"the teacher of the tokenizer, '{teacher}', is not there yet; this makes it: "
+            f"m3i pretrain --config digit_scenes/classification --workdir {teacher}"
         )
     if status := training.train(Config.of(flags.FLAGS.config), workdir):
         return status

@@ -42,8 +42,8 @@ def read(file: str | Path, *, encoder: str = "ENCODER") -> dict[str, np.ndarray]
     file = Path(file)
     if file.suffix in TORCH:
         raise ConfigError(
-            f"'{file}' is a torch file, which can hold code; convert it once, weights only: python "
-            f"experiments/convert.py --torch --input {file} --encoder {encoder} --output FOLDER"
+            f"'{file}' is a torch file, which can hold code; convert it once, weights only: "
+            f"m3i convert {file} --torch --encoder {encoder} --output FOLDER"
         )
     try:
         return unwrapped(_shards(file) if file.name.endswith(".index.json") else _read(file))

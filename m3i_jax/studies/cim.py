@@ -118,9 +118,8 @@ def ready(tokenizer: str, cases: Sequence[Case]) -> None:
     path = pathlib.Path(tokenizer)
     if any(case.config.weights for case in cases) and not path.exists():
         raise ConfigError(
-            f"the tokenizer of the ablation, '{path}', is not there yet; this makes it: python "
-            "experiments/train_tokenizer.py --config configs/digit_scenes/vq_vae.py "
-            f"--workdir {path}"
+            f"the tokenizer of the ablation, '{path}', is not there yet; this makes it: "
+            f"m3i train_tokenizer --config digit_scenes/vq_vae --workdir {path}"
         )
 
 

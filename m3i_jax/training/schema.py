@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
-from m3i_jax import augment, build, data, decoders, encoders, framework, methods
+from m3i_jax import augment, build, data, decoders, encoders, framework, methods, texts
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions
 from m3i_jax.data.sources import mixture
@@ -18,7 +18,7 @@ from m3i_jax.interop import layouts
 from m3i_jax.methods import compose
 from m3i_jax.parallel import sharding
 from m3i_jax.ranges import Count, CountOrOff, Range
-from m3i_jax.texts import Filled, OneOf, PatternOrNone
+from m3i_jax.texts import Filled, OneOf, PatternOrNone, SomeOf
 from m3i_jax.training import optimizer
 from m3i_jax.training.config import Config
 from m3i_jax.training.lengths import Length
@@ -26,6 +26,7 @@ from m3i_jax.training.spikes import Spikes
 from m3i_jax.training.trackers import TRACKERS
 
 Images = Annotated[int, Range(1, 2**24, why="features of all of them are in memory")]
+Tracked = Annotated[str, OneOf(*TRACKERS)]
 Branch = Annotated[str, OneOf("ema", "online")]  # of a work directory
 METRICS = ("top1", "top5", "mean_per_class")
 PREDICTIONS = ("npz", "jsonl", "none")
@@ -37,13 +38,18 @@ class Log(NamedTuple):
 
     every: steps from one line to the next.  images: from one set of pictures to the next; 0 = none.
     report: whether report.html is written with every monitor and set of pictures, and at the end.
-    to: trackers that are told, too: "tensorboard", "wandb", "mlflow", "trackio".
+    to: trackers that are told, too: "tensorboard", "wandb", "mlflow", "trackio", or several.
     """
 
     every: CountOrOff = 50
     images: CountOrOff = 0
     report: bool = True
-    to: tuple[Annotated[str, OneOf(*TRACKERS)], ...] = ("tensorboard",)
+    to: Annotated[str, SomeOf(*TRACKERS)] | tuple[Tracked, ...] = ("tensorboard",)
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """The names in `to`."""
+        return texts.split(self.to)
 
 
 class Saves(NamedTuple):

@@ -199,7 +199,7 @@ def _opened(parts, source, workdir, *, bound, before) -> tuple[Run, Inputs]:
 def _require(parts: Parts) -> None:
     """Refuses weights and trackers that are not there; says what of the config nothing reads."""
     frozen.check(parts.config, parts.method)
-    require(schema.Log(**parts.config.log).to)
+    require(schema.Log(**parts.config.log).trackers)
     for sentence in unused.sentences(parts.config, parts.method):
         LOG.warning("%s", sentence)
 
@@ -296,7 +296,7 @@ def _save(tokenizer: captions.Captions, workdir: Path) -> None:
 def _log(run: Run, workdir: Path, step: int, *, active: bool) -> Log:
     """The log of a run that goes on from a step, with the trackers that its config names."""
     tracked = TrackedRun(workdir, step, run.config.to_dict())
-    trackers = openers(schema.Log(**run.config.log).to, tracked)
+    trackers = openers(schema.Log(**run.config.log).trackers, tracked)
     return Log(workdir, total=run.total, start=step, active=active, trackers=trackers)
 
 

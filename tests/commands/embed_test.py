@@ -10,7 +10,7 @@ from tests.commands.starts import refused
     [
         ("--model=pixels --data=digit_scenes", "--out is needed, and was not given"),
         ("--model=pixels --data=digit_scenes --out={tmp}/f.csv", "expected a file that ends in"),
-        ("--model=a --model=b --out={tmp}/f.npz", "of one --model on one --data"),
+        ("--model=a b --out={tmp}/f.npz", "of one model on one --data"),
         ("--model=pixels --out={tmp}/f.npz", "'pixels' is of no run"),
         ("--model=pixels --data=digit_scene --out={tmp}/f.npz", "did you mean 'digit_scenes'"),
     ],

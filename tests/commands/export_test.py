@@ -8,8 +8,8 @@ from tests.commands.starts import refused
 @pytest.mark.parametrize(
     "line, sentence",
     [
-        ("--workdir={tmp}", "has no checkpoints; expected the --workdir of"),
-        ("--model=pixels", "--model needs --output"),
+        ("{tmp}", "has no checkpoints; expected the --workdir of"),
+        ("pixels", "raw pixels have no encoder"),
     ],
 )
 def test_a_wrong_start_is_one_sentence(line, sentence, tmp_path):

@@ -114,7 +114,7 @@ def test_of_a_folder_without_a_test_split_a_part_is_held_out_and_what_is_broken_
 
 def test_wrong_starts_are_sentences(finished_run, tmp_path):
     say = lambda line: refused("finetune", f"{line} --workdir={{tmp}}/x", tmp_path)  # noqa: E731
-    assert "--model is needed" in say("")
+    assert "name what is fine-tuned: m3i finetune MODEL" in say("")
     assert "there are no weights at" in say("--model=nothing")
     run = f"--model={finished_run}"
     assert "no source or folder 'digits'" in say(f"{run} --data=digits")

@@ -12,7 +12,7 @@ from tests.commands.starts import refused
         ("--table_only --workdir={tmp}", "has no results of an ablation"),
         ("--docs={tmp}/ablation.md", "which is no file"),
         ("--docs=README.md", "to put a table between"),
-        ("--study=cim --tokenizer={tmp}/x", "experiments/train_tokenizer.py"),
+        ("--study=cim --tokenizer={tmp}/x", "m3i train_tokenizer"),
     ],
 )
 def test_a_wrong_start_is_one_sentence(line, sentence, tmp_path):

@@ -24,19 +24,19 @@ def said(monkeypatch):
 
 def test_models_come_one_after_another(said):
     said("--model=pixels", "--model=untrained:vit_nano:depth=1,width=16", "--image=16")
-    assert [model.image for model in subject.models()] == [16, 16]
+    assert [model.image for model in subject.models("evaluate")] == [16, 16]
     said("--model=pixels", "--workdir=runs/mae")
     with pytest.raises(ConfigError, match="--workdir and --model both say what is evaluated"):
-        list(subject.models())
+        list(subject.models("evaluate"))
 
 
 def test_a_model_that_cannot_be_read_has_its_place_or_ends_it(said, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"no header")
     said(f"--model={tmp_path}/model.safetensors", "--model=pixels")
-    (name, error), pixels = subject.models(unread=lambda *pair: pair)
+    (name, error), pixels = subject.models("evaluate", unread=lambda *pair: pair)
     assert name == f"{tmp_path}/model.safetensors" and pixels.name == "pixels"
     with pytest.raises(UserError, match="safetensors"):
-        next(subject.models())
+        next(subject.models("evaluate"))
     assert isinstance(error, UserError)
 
 
@@ -56,7 +56,7 @@ def test_a_model_that_is_not_there_is_said_before_the_first_is_read(
 ):
     said("--model=pixels", f"--model={last.format(run=finished_run)}")
     with pytest.raises(ConfigError, match=sentence):
-        next(subject.models())
+        next(subject.models("evaluate"))
 
 
 def test_data_sets_have_a_part_held_out_where_it_is_asked_for(said):

@@ -32,7 +32,7 @@ def test_folders_too(tmp_path):
     [
         (dict(name="digit_scene"), "did you mean 'digit_scenes'"),
         (dict(name="digit_scenes", lenght=3), "did you mean 'length'"),
-        (dict(name="digit_scenes", size="48"), "expected int"),
+        (dict(name="digit_scenes", size="48"), "expected a whole number"),
         (dict(name="digit_scenes", split="test"), "no key 'split'"),
         (dict(name="image_folder"), "lacks 'root'"),
         (dict(), "lacks 'name'"),

@@ -47,7 +47,7 @@ def test_heads_say_how_wide_they_are():
         ({"name": "query", "dept": 2}, "no key 'dept'; did you mean 'depth'"),
         ({"name": "query", "out": 2}, "no key 'out'"),
         ({"name": "query", "parent": 2}, "no key 'parent'"),
-        ({"name": "query", "depth": 2.5}, "expected int"),
+        ({"name": "query", "depth": 2.5}, "expected a whole number"),
     ],
 )
 def test_mistakes(block, words):

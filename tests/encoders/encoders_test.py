@@ -21,7 +21,7 @@ def test_every_name_can_be_created(key):
     [
         ("vit_b61", {}, "did you mean 'vit_b16'"),
         ("vit_b16", {"drop_pth": 0.1}, "no key 'drop_pth'; did you mean 'drop_path'"),
-        ("vit_b16", {"width": "768"}, "expected int"),
+        ("vit_b16", {"width": "768"}, "expected a whole number"),
         ("vit_b16", {"drop_path": float("nan")}, "not a finite number"),
         ("vit_b16", {"parent": 1}, "no key 'parent'"),
         ("vit_b16", {"image": 225}, "image 225x225 is not divisible by patch 16"),

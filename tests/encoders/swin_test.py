@@ -346,7 +346,7 @@ def test_the_first_blocks_are_a_network_of_their_own():
         (dict(window=(7, 7)), "window"),
         (dict(window=(7, 7, 7, "7")), "window"),
         (dict(pretrained_window=(12, 12, 12, -6)), "pretrained_window"),
-        (dict(shift=(True, True, 0, 0)), "expected bool"),
+        (dict(shift=(True, True, 0, 0)), "expected True or False"),
         (dict(shift=(True, False)), "shift .* one for all stages, or 4 of them"),
         (dict(hide="drop"), "hide is 'drop'"),
         (dict(heads=(3, 6, 12)), "one number of each per stage"),

@@ -71,7 +71,7 @@ def test_mesh_shapes_and_axis_types(block, shape):
         ({"data": -1, "fsdp": -1}, "one of them may be -1"),
         ({"data": 0}, "axes are 1 or more"),
         ({"fdsp": 2}, "no key 'fdsp'; did you mean 'fsdp'"),
-        ({"fsdp": 2.5}, "expected int"),
+        ({"fsdp": 2.5}, "expected a whole number"),
     ],
 )
 def test_meshes_that_do_not_fit_say_why(block, message):

@@ -17,6 +17,6 @@ def test_tables_share_the_case_of_reference():
 
 def test_missing_words_are_said_with_the_command_that_makes_them(tmp_path):
     cases = study.cases(cim.tables(str(tmp_path / "x")))
-    with pytest.raises(ConfigError, match="experiments/train_tokenizer.py --config"):
+    with pytest.raises(ConfigError, match="m3i train_tokenizer --config"):
         cim.ready(str(tmp_path / "x"), cases)
     cim.ready(str(tmp_path), cases)

@@ -20,7 +20,7 @@ def test_a_config_survives_json():
     "change, sentence",
     [
         ({"bacth": 4}, "config has no key 'bacth'; did you mean 'batch'?"),
-        ({"batch": "8"}, "config.batch is '8' (str), expected int"),
+        ({"batch": "8"}, "config.batch is '8' (text), expected a whole number"),
         ({"batch": 0}, "config.batch is 0, expected 1 to 1048576"),
         ({"accumulate": 3}, "does not divide into config.accumulate = 3"),
         ({"dtype": "float16"}, "expected one of float32, bfloat16; did you mean 'bfloat16'?"),

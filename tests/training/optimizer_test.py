@@ -489,7 +489,7 @@ def test_lars_survives_zero_norms():
         ({"name": "adamw", "lr": 1.0, "stretch": 2.0, "schedule": "constant"}, "no meaning"),
         ({"name": "lars", "lr": 1.0, "b1": 0.5}, "no key 'b1'"),
         ({"name": "sgd", "lr": 1.0, "direction": "up"}, "no key 'direction'"),
-        ({"name": "sgd", "lr": 1.0, "clip": "1"}, "expected float or None"),
+        ({"name": "sgd", "lr": 1.0, "clip": "1"}, "expected a number or None"),
     ],
 )
 def test_configs_that_cannot_mean_anything_are_refused(block, message):
@@ -524,7 +524,7 @@ def test_parameters_with_limits_are_cut_to_them_behind_every_step():
     [
         (("logit_scale", 1.0), "expected 3 values"),
         (("logit_scale", 2.0, 1.0), "limits has .* expected .pattern, least, most"),
-        ("logit_scale", "expected tuple"),
+        ("logit_scale", "expected a list"),
     ],
 )
 def test_limits_are_a_pattern_and_two_numbers(wrong, sentence):

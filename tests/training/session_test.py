@@ -214,7 +214,7 @@ def test_a_second_run_in_a_directory_is_refused(config, tmp_path):
         (["--config.optimizer.lrr=1"], "config.optimizer has no key 'lrr'; did you mean 'lr'?"),
         # Keys that the file leaves out are the library's to know.
         (["--config.optimizer.rl=1"], "config.optimizer has no key 'rl'; did you mean 'lr'?"),
-        (["--config.optimizer.b1=high"], "config.optimizer.b1 is 'high' (str), expected float"),
+        (["--config.optimizer.b1=high"], "config.optimizer.b1 is 'high' (text), expected a number"),
         (
             ["--config.encoder.wdth=64"],
             "config.encoder has no key 'wdth'; did you mean 'width'?",

@@ -1,0 +1,58 @@
+"""Which runs there are, where a command line names none."""
+
+import datetime
+import sys
+from pathlib import Path
+
+from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import place
+
+FOLDER = "runs"  # where they are kept if nobody says another place
+CONFIG, METRICS = "config.json", "metrics.jsonl"  # of a work directory
+MOST = 10  # that a sentence lists
+
+
+def there(folder: str | Path) -> list[Path]:
+    """The work directories in a folder, those first in which something was written last."""
+    found = [path.parent for path in Path(folder).glob(f"*/{CONFIG}") if _is_run(path.parent)]
+    return sorted(found, key=_written, reverse=True)
+
+
+def meant(verb: str) -> str:
+    """The run of a command line that names none: the only one that there is, which is said.
+
+    verb: of the command, for the sentence.
+
+    Raises:
+      ConfigError: there are several, which it lists, newest first; or there is none.
+    """
+    found = there(FOLDER)
+    if not found:
+        raise ConfigError(
+            f"no run is named, and '{FOLDER}' has none: m3i pretrain FOLDER makes one, and "
+            f"m3i {verb} PATH takes one from anywhere"
+        )
+    if len(found) == 1:
+        print(f"of {found[0]}, the only run in '{FOLDER}'", file=sys.stderr, flush=True)
+        return str(found[0])
+    lines = [f"  {str(run):30} {_told(run)}" for run in found[:MOST]]
+    lines += [f"  and {len(found) - MOST} older ones"] * (len(found) > MOST)
+    listed = "\n".join(lines)
+    raise ConfigError(f"which run? m3i {verb} {found[0]}, or another; newest first:\n{listed}")
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether somebody has started a run there; an export has a config.json, too."""
+    return place.folder(folder).is_dir() or (folder / METRICS).is_file()
+
+
+def _written(run: Path) -> float:
+    """When a line was last written."""
+    file = run / METRICS
+    return (file if file.is_file() else run / CONFIG).stat().st_mtime
+
+
+def _told(run: Path) -> str:
+    when = datetime.datetime.fromtimestamp(_written(run)).isoformat(" ", "minutes")
+    steps = place.steps(run)
+    return f"{when}, {f'step {steps[-1]}' if steps else 'no checkpoint yet'}"

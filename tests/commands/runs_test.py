@@ -1,0 +1,36 @@
+"""Which run is meant where none is named."""
+
+import os
+
+import pytest
+
+from m3i_jax.build import ConfigError
+from m3i_jax.commands import _runs as runs
+
+
+def made(run, *, written):
+    """A work directory whose log was last written then, with a checkpoint."""
+    (run / "checkpoints" / "40").mkdir(parents=True)
+    (run / "config.json").write_text("{}")
+    (run / "metrics.jsonl").write_text("")
+    os.utime(run / "metrics.jsonl", (written, written))
+
+
+def test_a_command_that_names_no_run_hears_which_there_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="'runs' has none: m3i pretrain FOLDER makes one"):
+        runs.meant("evaluate")
+    made(tmp_path / "runs/old", written=1e9)
+    (tmp_path / "runs/export").mkdir()
+    (tmp_path / "runs/export/config.json").write_text("{}")  # of weights, and no run
+    assert runs.meant("evaluate") == "runs/old"
+    assert capsys.readouterr().err == "of runs/old, the only run in 'runs'\n"
+    made(tmp_path / "runs/new", written=2e9)
+    for number in range(runs.MOST):
+        made(tmp_path / f"runs/{number}", written=1e8 + number)
+    with pytest.raises(ConfigError) as refused:
+        runs.meant("evaluate")
+    first, *lines = str(refused.value).split("\n")
+    assert first == "which run? m3i evaluate runs/new, or another; newest first:"
+    assert [line.split()[0] for line in lines[:3]] == ["runs/new", "runs/old", "runs/9"]
+    assert lines[0].endswith(", step 40") and lines[-1] == "  and 2 older ones"

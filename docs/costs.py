@@ -52,6 +52,9 @@ def config(name: str) -> Config | None:
     if "vit_b16" not in file:
         hiding = {"hide": data.encoder.hide} if "hide" in data.encoder else {}
         data.encoder = {"name": "vit_b16", **hiding}
+        for head in data.decoders.values():
+            if not head.get("embed", True):  # has the width of the encoder (CAPI)
+                head.width, head.heads = 768, 12
     return Config.of(data)
 
 

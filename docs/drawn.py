@@ -103,8 +103,9 @@ def _encoded(method: Method, code: Code | RegionCode) -> Box:
     seen = code.encoder.views or (code.view,)
     views = tuple(Box(0, "view", _view(method, view)) for view in seen)
     mean = ("mean of them",) if code.encoder.views else ()
+    alike = (f"all of its {VIEWS[code.identity]}",) if code.identity else ()
     kind = "target" if code.encoder.stop_gradient else "code"
-    return Box(1, kind, (*_encoder(code), *hidden, *region, *mean), views)
+    return Box(1, kind, (*_encoder(code), *hidden, *region, *mean, *alike), views)
 
 
 def _view(method: Method, name: str) -> tuple[str, ...]:

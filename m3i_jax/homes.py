@@ -37,7 +37,7 @@ HOMES: dict[str, dict[str, str]] = {
     "objective": {
         "clip siglip mae pixio simmim maskfeat ijepa data2vec milan beit beit_v2 cae msn ibot "
         "dinov2 siamese_im table2 mim_global siamese_im_pixel m3i cim siamese_words": "hidden",
-        "moco simclr nnclr densecl dino ibot dinov2 swav table2 cim": "temperature",
+        "moco simclr supcon nnclr densecl dino ibot dinov2 swav table2 cim": "temperature",
         "dino ibot dinov2": "target_temperature",
         "dino": "centring",
         "ibot dinov2": "spread",

@@ -280,6 +280,7 @@ WORDS: tuple[tuple[str, str], ...] = (
     ("simmim", "mim"),
     ("moco", "moco_v1 moco_v2 moco_v2_plus"),
     ("simclr", "ntxent nt_xent simclr_v2"),
+    ("supcon", "sup_con supervised_contrastive"),
     ("barlow_twins", "barlow"),
     ("mlp", "projection_head mlp_head"),
     ("linear", "fc dense"),

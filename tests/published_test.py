@@ -334,6 +334,11 @@ PUBLISHED = [
      BILINEAR | CLOSED | rates(4.8, start=0.3, end=4.8e-3) | {"encoder.zero_init": False}),
     ("imagenet/nnclr_resnet50", "Dwibedi et al. (2021), section 4.1", BICUBIC),
     ("imagenet/simclr_resnet50", "google-research/simclr data_util.py", BICUBIC),
+    ("imagenet/supcon_resnet50", "google-research/supcon scripts, hparams.py, preprocessing.py",
+     IMAGENET | BILINEAR | rates(0.4 * 24) | lengths(6144, 350, 12) | {
+         "optimizer.weight_decay": 1e-3, "optimizer.momentum": 0.9, "optimizer.trust": 0.001,
+         "objective.temperature": 0.1, "decoders.projector.out": 128,
+         "encoder.zero_init": True, "crops.scale": (0.08, 1.0), "augment": {}}),
     ("imagenet/byol_resnet50", "google-deepmind/deepmind-research byol/utils/dataset.py", BICUBIC),
 ]  # fmt: skip
 

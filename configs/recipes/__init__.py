@@ -57,6 +57,7 @@ from m3i_jax.configs.recipes.parts import (
     MIXED,
     MONITOR,
     MSN_RULES,
+    NORMS,
     NOTHING,
     ONE_DIMENSIONAL,
     RESNET,

@@ -35,6 +35,7 @@ WITHOUT_CLASS = ONE_DIMENSIONAL + r"|(^|/)(cls_token|pos_embed)$"
 WITHOUT_TOKENS = ONE_DIMENSIONAL + r"|(^|/)(cls_token|mask_token|pos_embed)$|relative_position"
 # A pattern of no path, where every parameter decays; and of all paths but those of matrices.
 NOTHING = r"(?!)"
+NORMS = r"norm\d*/(bias|scale)$"  # of batch norms, where biases decay
 ALL_BUT_KERNELS = r"^(?!.*/kernel$)"
 # CLIP's scale e^s is cut to [1, 100] behind every step.
 TEMPERATURE = ((r"unit/logit_scale$", 0.0, math.log(100)),)

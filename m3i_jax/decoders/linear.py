@@ -80,7 +80,8 @@ class LinearHead(nn.Module):
       pool: "none" (dense), "all" (dense, the class token in front), "class" or "mean".
       split: each token answers for split × split cells of a finer grid, (B, h·s·w·s, out) in rows:
         a convolution 1×1 and depth-to-space (CIM's ResNet-50, 7×7 tokens for 14×14 tokens).
-      norm_in: a layer norm in front of W (BEiT v2, whose two branches share norm and head).
+      norm_in: a layer norm in front of W (BEiT v2, whose two branches share norm and head), or
+        "unit": x / |x| (SupCon).
       bias: whether there is b.
       unit_norm: y / |y|.
       logit_scale: times e^s, learned from `logit_start`, and at most 100 (CLIP) unless there is a
@@ -93,7 +94,7 @@ class LinearHead(nn.Module):
     out: Head
     pool: Pool = "none"
     split: Annotated[int, Range(1, 16)] = 1
-    norm_in: bool = False
+    norm_in: bool | Annotated[str, OneOf("unit")] = False
     bias: bool = True
     unit_norm: bool = False
     logit_scale: bool = False
@@ -128,7 +129,8 @@ class LinearHead(nn.Module):
         grid: of the tokens, all of them, where they are split.
         """
         dtype, y = jnp.dtype(self.dtype), pooled(x, self.pool)
-        y = LayerNorm(dtype=dtype, name="norm")(y) if self.norm_in else y
+        if self.norm_in:
+            y = UnitNorm()(y) if self.norm_in == "unit" else LayerNorm(dtype=dtype, name="norm")(y)
         y = Linear(self.out * self.split**2, self.bias, dtype=dtype, name="head")(y)
         y = y if self.split == 1 else self._finer(y, grid)
         return compared(self, y)

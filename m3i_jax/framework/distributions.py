@@ -27,6 +27,7 @@ class Target(NamedTuple):
       tokens of a vocabulary.
     valid: (M,) bool, candidates that exist.  box: of the target view.
     asked: (B, L) bool, the tokens that are scored where it is not for the term to say.
+    identity: (B,) int32, equal where rows of `pooled` are positives of each other.
     """
 
     tokens: Float[Array, "batch tokens dim"] | None = None
@@ -36,6 +37,7 @@ class Target(NamedTuple):
     valid: Bool[Array, " candidates"] | None = None
     box: Box | None = None
     asked: Bool[Array, "batch tokens"] | None = None
+    identity: Int[Array, " batch"] | None = None
 
 
 class Distribution(NamedTuple):
@@ -46,6 +48,7 @@ class Distribution(NamedTuple):
     dense: whether it compares tokens, or one pooled code per row.
     evidence: (prediction, Target, row weights) -> Evidence of the mutual information, in nats.
     candidates: what the right code is told apart from, for the table.
+    identities: whether every row of the target's identity is right, see `Code.identity`.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Distribution(NamedTuple):
         Callable[[Float[Array, "*positions dim"], Target, Float[Array, " batch"]], Evidence] | None
     ) = None
     candidates: str | None = None
+    identities: bool = False
 
 
 class Regularizer(NamedTuple):
@@ -288,19 +292,17 @@ def contrast(*, temperature: float = 0.2, dense: bool = False) -> Distribution:
 def nt_xent(*, temperature: float = 0.1) -> Distribution:
     """Boltzmann over all other views of the batch, with gradient to both sides.
 
-    SimCLR (Chen et al. 2020, Eq. 1, https://arxiv.org/abs/2002.05709).
+    SimCLR (Chen et al. 2020, Eq. 1, https://arxiv.org/abs/2002.05709), where every sample has an
+    identity of its own; SupCon (Khosla et al. 2020, Eq. 2), where labels are identities.
     """
 
     def score(prediction, target):
-        return losses.nt_xent(
-            normalize.unit(prediction), normalize.unit(target.pooled), temperature=temperature
-        )
+        one, other = normalize.unit(prediction), normalize.unit(target.pooled)
+        return losses.sup_con(one, other, target.identity, temperature=temperature)
 
     # A batch of B images has 2B − 1 others: both views of every other image, and its own other one.
-    evidence = information.of_batch(score, per_row=2)
-    return Distribution(
-        "Boltzmann", score, batchwise=True, dense=False, evidence=evidence, candidates="samples"
-    )
+    about = dict(evidence=information.of_batch(score, per_row=2), candidates="samples")
+    return Distribution("Boltzmann", score, batchwise=True, dense=False, identities=True, **about)
 
 
 def dense_contrast(*, temperature: float = 0.2) -> Distribution:

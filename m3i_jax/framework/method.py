@@ -68,12 +68,15 @@ class Code(NamedTuple):
     """z = encoder(view), seen through a mask; codes of one view and equal masks see the same.
 
     asked: code whose hidden cells this one is asked for: its assignments count them alone.
+    identity: view whose equal entries make samples each other's positives, "label" (SupCon); None =
+      each is its own alone, as is one that lacks the view.
     """
 
     view: str
     encoder: Encoder
     mask: Masking | None = None
     asked: str | None = None
+    identity: str | None = None
 
 
 class RegionCode(NamedTuple):
@@ -146,8 +149,14 @@ class Method:
                     f"term '{name}' asks for block {term.block}, of which the mask of '{term.x}' "
                     f"has {drawn.blocks if drawn else 0}"
                 )
-            if isinstance(self.codes[term.y], RegionCode):
+            y = self.codes[term.y]
+            if isinstance(y, RegionCode):
                 raise ValueError(f"term '{name}' predicts '{term.y}', a region of a mixed view")
+            if y.identity is not None and not term.predict.identities:
+                raise ValueError(
+                    f"term '{name}' predicts '{term.y}', whose samples are positives of each other "
+                    f"by '{y.identity}', which its distribution does not know; nt_xent does"
+                )
 
         self.slots  # noqa: B018  raises where two codes want one state in two ways
         self.order  # noqa: B018  raises where codes and views wait for each other
@@ -266,6 +275,7 @@ class Method:
         """Views that the host has to give."""
         codes = self.encoded.values()
         seen = {view for code in codes for view in (code.view, *code.encoder.views)}
+        seen |= {code.identity for code in codes} - {None}
         for name, derived in self.views.items():
             # A view that no code sees is not made, so what it would be made of is not needed.
             if name in seen:

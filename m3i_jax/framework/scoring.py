@@ -285,7 +285,16 @@ def _target(method, representations, prepared, term: Term, x, owner, group) -> T
         tokens = jnp.take_along_axis(tokens, match[..., None], axis=1)
     target_index = align(target_index)
     asked = target_index != 0 if _of_words(method, term) else None  # 0 is padding
-    return Target(tokens, pooled, candidates, target_index, valid, box, asked)
+    known = None if code.identity is None else prepared.views[code.identity]
+    identity = align(_identity(known, len(view.data)))
+    return Target(tokens, pooled, candidates, target_index, valid, box, asked, identity)
+
+
+def _identity(known: View | None, batch: int) -> Int[Array, " batch"]:
+    """(B,) int32, equal where samples are positives of each other, by what is `known` of them."""
+    own = jnp.arange(batch, dtype=jnp.int32)
+    # Numbers that no label has: who lacks one is like nobody else.
+    return own if known is None else jnp.where(known.present, known.data, -1 - own)
 
 
 def _of_words(method: Method, term: Term) -> bool:

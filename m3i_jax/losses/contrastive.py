@@ -24,6 +24,7 @@ __all__ = [
     "info_nce",
     "nt_xent",
     "pairwise_sigmoid",
+    "sup_con",
 ]
 
 
@@ -163,11 +164,51 @@ def nt_xent(
     ways round, ½ (nt_xent(a, b) + nt_xent(b, a)), it is the loss of Chen et al. (2020, Eq. 1 and
     Algorithm 1, https://arxiv.org/abs/2002.05709).
     """
+    # Every row is like itself alone.
+    identity = jnp.arange(prediction.shape[0], dtype=jnp.int32)
+    return sup_con(prediction, positive, identity, temperature=temperature, whole=whole)
+
+
+def sup_con(
+    prediction: Float[Array, "batch dim"],
+    positive: Float[Array, "batch dim"],
+    identity: Int[Array, " batch"],
+    *,
+    temperature: Scalar = 1.0,
+    whole: int = WHOLE,
+) -> Float32[Array, " batch"]:
+    """SupCon: a prediction finds all views of its kind among 2B − 1; (B, D), (B, D), (B,) -> (B,).
+
+        −1/|P(i)| Σ_{p ∈ P(i)} log [ exp(s_ip) / Σ_{a ≠ i} exp(s_ia) ],   s = ẑᵀz/τ
+
+    Candidates are all positives and all other predictions; right, P(i), are those of rows with the
+    identity of row i. Both ways round it is L_out of Khosla et al. (2020, Eq. 2,
+    https://arxiv.org/abs/2004.11362); `nt_xent` where no two rows have one identity.
+
+    Args:
+      prediction, positive: (B, D), two views of each row.
+      identity: (B,) int, equal where rows are positives of each other: labels.
+      temperature: τ, may be learned.
+    """
     rows = jnp.arange(prediction.shape[0], dtype=jnp.int32)
-    options = dict(temperature=temperature, whole=whole)
-    choice = chunked.choose(chunked.nothing(rows), prediction, positive, rows, **options)
-    none = jnp.full_like(rows, -1)
-    return chunked.choose(choice, prediction, prediction, none, skip=rows, **options).nats()
+
+    def seeing(skip):
+        def see(choice, products, chunk):
+            offered = chunk.exists & (chunk.numbers != skip[:, None])
+            right = offered & (identity[chunk.numbers] == identity[:, None])
+            return chunked.among(choice, products / temperature, right, offered), None
+
+        return see
+
+    nobody = jnp.full_like(rows, -1)
+    choice, _ = chunked.fold(
+        seeing(nobody), chunked.nothing(rows), prediction, positive, whole=whole
+    )
+    choice, _ = chunked.fold(seeing(rows), choice, prediction, prediction, whole=whole)
+    # Two views of every row of the kind, but for the one that asks.
+    alike = identity[:, None] == identity[None]
+    count = 2.0 * alike.sum(1, dtype=jnp.float32) - 1.0
+    return choice._replace(own=choice.own / count).nats()
 
 
 def pairwise_sigmoid(

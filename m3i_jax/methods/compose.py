@@ -96,8 +96,8 @@ def _code(
         mask = mask._replace(rest_of=at(mask.rest_of))
     if names := {slot.name: apart[slot.name] for slot in encoder.slots if slot.name in apart}:
         encoder = framework.renamed(encoder, names)
-    asked = code.asked and at(code.asked)
-    return Code(moved.get(code.view, code.view), encoder, mask, asked)
+    view, asked = moved.get(code.view, code.view), code.asked and at(code.asked)
+    return code._replace(view=view, encoder=encoder, mask=mask, asked=asked)
 
 
 def _term(term: Term, at, group: str, weight: float) -> Term:

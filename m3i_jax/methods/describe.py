@@ -43,6 +43,8 @@ def _line(method: Method, term: Term) -> Line:
     elif x.mask is not None:
         seen = f"masked {seen}"
     seen_by_target = " and ".join(_view(method, v) for v in y.encoder.views or (y.view,))
+    if y.identity is not None:
+        seen_by_target = f"all views of its {_view(method, y.identity)}"
     parts = [seen_by_target, _representation(term, y), term.predict.name]
     return Line(seen, *parts, _regularizer(term, y))
 

@@ -23,9 +23,12 @@ Regularized = Annotated[float, Range(0, 1, below=True, why="at 1 no view predict
 Slices = Annotated[int, Range(1, 2**16, why="each is compared with a Gaussian in every step")]
 
 
-def _both_ways(x, y, decoder, predict, *, regularize=None, weight=1.0, y_b=None) -> Method:
+def _both_ways(
+    x, y, decoder, predict, *, regularize=None, weight=1.0, y_b=None, identity=None
+) -> Method:
     """a → b and b → a, x and y the encoders of input and target; y_b: of view b, if another."""
-    codes = {"xa": Code("a", x), "xb": Code("b", x), "ya": Code("a", y), "yb": Code("b", y_b or y)}
+    codes = {f"x{v}": Code(v, x) for v in "ab"}
+    codes |= {f"y{v}": Code(v, z, identity=identity) for v, z in (("a", y), ("b", y_b or y))}
     terms = {
         "a_to_b": Term("xa", "yb", decoder, predict, regularize, weight=weight),
         "b_to_a": Term("xb", "ya", decoder, predict, regularize, weight=weight),
@@ -73,6 +76,17 @@ def simclr(*, temperature: Temperature = 0.1) -> Method:
     """
     x = fw.online(heads="projector", together=True)
     return _both_ways(x, x, None, fw.nt_xent(temperature=temperature), weight=0.5)
+
+
+def supcon(*, temperature: Temperature = 0.1) -> Method:
+    """SupCon: SimCLR whose positives are all views of the category (Khosla et al. 2020).
+
+    L = mean over the 2B views of −1/|P| Σ_{p ∈ P} log softmax over the 2B − 1 others, P all others
+    of its label, τ = 0.1; who has no label is its own category. ResNet-50, 350 epochs, batch 6144:
+    78.7 %. https://arxiv.org/abs/2004.11362, Eq. 2; docs/methods.md#supcon.
+    """
+    x, predict = fw.online(heads="projector", together=True), fw.nt_xent(temperature=temperature)
+    return _both_ways(x, x, None, predict, weight=0.5, identity="label")
 
 
 def byol(target: Encoder | None = None) -> Method:

@@ -73,7 +73,8 @@ def _frozen(config: ConfigDict) -> dict[str, str]:
 def _told(configs: Mapping[str, ConfigDict], name: str) -> str:
     """What a method learns from beside images: labels, the names of the classes, or nothing."""
     config = configs[name]
-    said = ["labels"] * ("category" in config.towers) + ["names"] * bool(config.captions)
+    reads = objective(Config.of(config)).sources
+    said = ["labels"] * ("label" in reads) + ["names"] * ("text" in reads)
     if any(_told(configs, of) != NOTHING for of in _frozen(config).values()):
         said.append("names, by its teacher")
     return " and ".join(said) or NOTHING

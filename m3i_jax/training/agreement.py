@@ -304,6 +304,27 @@ def _check_named(config: Config, method: Method) -> None:
         )
 
 
+def check_categories(config: Config, count: int, *, check: Callable[[Config], Any]) -> None:
+    """Raises ConfigError where the categories of the data are not those that a method learns.
+
+    check: of a whole config, for what is advised.
+    """
+    sort = "sort it into folders"
+    table = config.towers.get("category", {}).get("size")
+    if table is None and count < 2:
+        raise ConfigError(
+            "the objective takes images of one category for positives of each other, but the data "
+            f"set has {count} of them, expected 2 or more; {sort}, or take simclr, which reads none"
+        )
+    if table is not None and table != count:
+        without = advice.switching_off(config, "category", check=check)
+        raise ConfigError(
+            f"the data set has {count} categories, but config.towers.category.size is {table}; "
+            + (f"set it to {count}" if count else sort)
+            + (f", or {without}" if without else "")
+        )
+
+
 def readers(config: Config, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Sizes of what reads captions, a text tower and decoders of them, and where they are said."""
     if tower := params["encoders"].get("text"):

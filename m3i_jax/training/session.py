@@ -240,15 +240,8 @@ def inputs_of(run: Run, source: data.Source, workdir: Path, *, bound: bool) -> I
     """
     config = run.config
     needed = run.method.sources
-    table = config.towers.get("category", {}).get("size")
-    if "label" in needed and table != len(source.classes):
-        without = advice.switching_off(config, "category", check=check)
-        raise ConfigError(
-            f"the data set has {len(source.classes)} categories, "
-            f"but config.towers.category.size is {table}; "
-            + (f"set it to {len(source.classes)}" if source.classes else "sort it into folders")
-            + (f", or {without}" if without else "")
-        )
+    if "label" in needed:
+        agreement.check_categories(config, len(source.classes), check=check)
     tokenizer = None
     if "text" in needed:
         tokenizer = _tokenizer(config, source, workdir, bound)

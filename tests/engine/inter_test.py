@@ -1,4 +1,4 @@
-"""MoCo, SimCLR, BYOL, Barlow Twins and DenseCL through the whole engine, against float64."""
+"""MoCo, SimCLR, SupCon, BYOL, Barlow Twins, DenseCL through the whole engine, against float64."""
 
 import itertools
 import math
@@ -158,6 +158,24 @@ def simclr(params, ema, slots, batch, online, average):
     return F.cross_entropy(logits, torch.arange(2 * n).roll(n)), slots
 
 
+def supcon(params, ema, slots, batch, online, average):
+    """SupCon (Khosla et al. 2020, Eq. 2): −mean over positives of log softmax, τ .1; by loops.
+
+    Unit vectors in front of the projector and behind it; who has no label has its own other view.
+    """
+    both = torch.cat([net.images(batch.images[v]) for v in "ab"])
+    x = net.unit(net.resnet(params["encoders"]["image"], both, online).mean(1))
+    z = net.unit(net.linear(params["decoders"]["projector"]["head"], x))
+    n, loss = len(z) // 2, 0.0
+    label = [k if k >= 0 else -1 - i for i, k in enumerate(batch.label)] * 2
+    for i in range(2 * n):
+        others = [a for a in range(2 * n) if a != i]
+        log_p = (z[others] @ z[i] / 0.1).log_softmax(0)
+        positives = [j for j, a in enumerate(others) if label[a] == label[i]]
+        loss = loss - log_p[positives].mean() / (2 * n)
+    return loss, slots
+
+
 def densecl(params, ema, slots, batch, online, average):
     """DenseCL (Wang et al. 2021): half InfoNCE of images, half of cells, τ .2."""
 
@@ -291,6 +309,14 @@ def test_simclr_is_that_of_the_paper(play, same):
     rate = optimizers.cosine(peak=0.3 * 8 / 256, total=2000, warmup=20)
     lars = optimizers.Lars(rate, played.moments, momentum=0.9, decay=1e-6, inside=True)
     same(played, replay(played, simclr, lars, momentum=lambda t: 0.9))
+
+
+def test_supcon_is_that_of_the_paper(play, same):
+    played = play("imagenet/supcon_resnet50", **AVERAGE)
+    rate = optimizers.cosine(peak=0.4 * 8 / 256, total=700, warmup=24)
+    own = dict(momentum=0.9, decay=1e-3, inside=True, also="head/bias")
+    lars = optimizers.Lars(rate, played.moments, **own)
+    same(played, replay(played, supcon, lars, momentum=lambda t: 0.9))
 
 
 def gaussian_codes(played, weight, distance, slices=24, **mlp):

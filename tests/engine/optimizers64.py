@@ -49,11 +49,15 @@ class Lars:
     """u = g + λθ, v ← m v + u·η₀‖θ‖/‖u‖, θ ← θ − η v; 1-D parameters: v ← m v + g.
 
     flat: factor of the rate of 1-D parameters.  inside: the rate is inside the momentum (SimCLR).
+    also: the end of a path of one dimension that is as the others.
     """
 
-    def __init__(self, rate, moments, *, momentum, decay, trust=0.001, flat=1.0, inside=False):
+    def __init__(
+        self, rate, moments, *, momentum, decay, trust=0.001, flat=1.0, inside=False, also=None
+    ):
         self.rate, self.momentum, self.decay, self.trust = rate, momentum, decay, trust
         self.flat, self.inside, self.v = flat, inside, dict(moments["trace"])
+        self.also = also
 
     def moments(self):
         return {"trace": dict(self.v)}
@@ -61,8 +65,9 @@ class Lars:
     def step(self, count, params, grads):
         moved = {}
         for path, g in grads.items():
-            theta, rate = params[path], self.rate(count) * (1.0 if g.ndim > 1 else self.flat)
-            if g.ndim > 1:
+            whole = g.ndim > 1 or (self.also is not None and path.endswith(self.also))
+            theta, rate = params[path], self.rate(count) * (1.0 if whole else self.flat)
+            if whole:
                 g = g + self.decay * theta
                 g = g * self.trust * np.linalg.norm(theta) / np.linalg.norm(g)
             before, after = (rate, 1.0) if self.inside else (1.0, rate)

@@ -42,8 +42,9 @@ def test_information_is_at_most_log_of_the_valid_candidates(key):
 
 def test_directions_are_what_instance_discrimination_compares(key):
     one, two = jax.random.normal(key, (2, 5, 6))
-    longer = Target(pooled=3.0 * two, candidates=two, target_index=jnp.arange(5))
-    target = Target(pooled=two, candidates=two, target_index=jnp.arange(5))
+    own = dict(candidates=two, target_index=jnp.arange(5), identity=jnp.arange(5))
+    longer = Target(pooled=3.0 * two, **own)
+    target = Target(pooled=two, **own)
     for predict in (fw.cosine(), fw.contrast(), fw.nt_xent(), fw.sought()):
         np.testing.assert_allclose(
             predict.score(2.0 * one, longer), predict.score(one, target), rtol=1e-5

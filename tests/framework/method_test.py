@@ -34,6 +34,13 @@ def test_what_the_host_has_to_give():
     assert methods.m3i(target_view_second="same", category=False, text=False).sources == {"a"}
     assert methods.mae().sources == {"a"}
     assert methods.siamese_im().sources == {"a", "b"}
+    assert methods.supcon().sources == {"a", "b", "label"}
+
+
+def test_positives_of_other_samples_want_a_distribution_that_knows_them():
+    own = codes() | {"y": Code("b", fw.online(), identity="label")}
+    with pytest.raises(ValueError, match="positives of each other by 'label'.*nt_xent does"):
+        Method(own, {"t": Term("x", "y", None, fw.cosine())})
 
 
 def test_decoders_predict_the_width_of_their_target(toy):

@@ -27,6 +27,7 @@ ORDER = RNG.permutation(B).astype(np.int32)
 VALID = np.array([True] * 5 + [False] * 2 + [True] * 4)
 PRESENT = np.array([True, False, True, True, True, False, True, True])
 ROWS = CANDIDATES[:B]
+KINDS = np.array([0, 1, 0, 2, -1, -6, 0, 1], np.int32)
 
 
 def boltzmann(p, c, index, temperature=1.0, label_smoothing=0.0, valid=None):
@@ -79,6 +80,18 @@ def nt_xent(p, positive, temperature=1.0):
     return np.array(out)
 
 
+def sup_con(p, positive, identity, temperature=1.0):
+    out = []
+    for i in range(len(p)):
+        others = [(p[j], j) for j in range(len(p)) if j != i] + [
+            *zip(positive, range(len(p)), strict=True)
+        ]
+        log_total = logsumexp([p[i] @ z / temperature for z, _ in others])
+        right = [p[i] @ z / temperature for z, j in others if identity[j] == identity[i]]
+        out.append(-np.mean([s - log_total for s in right]))
+    return np.array(out)
+
+
 def pairwise_sigmoid(p, c, index, temperature=1.0, bias=0.0, valid=None):
     valid = np.ones(len(c), bool) if valid is None else valid
     out = np.zeros(len(p))
@@ -121,6 +134,7 @@ CASES = {
     ),
     "contrast_dense": (losses.contrast, contrast, (TOKENS, TARGETS, CANDIDATES), {}),
     "nt_xent": (losses.nt_xent, nt_xent, (PREDICTION, POSITIVE), {"temperature": 0.5}),
+    "sup_con": (losses.sup_con, sup_con, (PREDICTION, POSITIVE, KINDS), {"temperature": 0.5}),
     "pairwise_sigmoid": (losses.pairwise_sigmoid, pairwise_sigmoid, TABLE, {}),
     "pairwise_sigmoid_all": (
         losses.pairwise_sigmoid,
@@ -136,7 +150,7 @@ CASES = {
     ),
 }
 # The same a few candidates at a time: of 11 four chunks with a gap, of 8 four that fit.
-FEW = ("boltzmann_all", "binary", "info_nce_valid", "contrast_dense", "nt_xent",
+FEW = ("boltzmann_all", "binary", "info_nce_valid", "contrast_dense", "sup_con",
        "pairwise_sigmoid_all", "dense_contrast")  # fmt: skip
 CASES |= {name + "_chunked": (*CASES[name][:3], CASES[name][3] | {"whole": 24}) for name in FEW}
 

@@ -218,6 +218,15 @@ def test_captions_have_readers_of_some_sizes():
     ]  # fmt: skip
 
 
+def test_positives_by_category_want_two_of_them(shrunk):
+    check = lambda count: agreement.check_categories(  # noqa: E731
+        shrunk("supcon"), count, check=assemble.check
+    )
+    check(2)
+    with pytest.raises(ConfigError, match="the data set has 1 of them, expected 2 or more"):
+        check(1)
+
+
 def test_every_method_passes_as_it_is(any_method, shrunk):
     assemble.check(shrunk(any_method))
 

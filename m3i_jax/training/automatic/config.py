@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.unreadable import NAMED
 from m3i_jax.interop import beside
+from m3i_jax.training import assemble
 from m3i_jax.training.automatic import rules
 from m3i_jax.training.automatic.facts import Images, Machine, Wish
+from m3i_jax.training.config import Config
 
 Plain = dict[str, Any]
 LABELS, CAPTIONS = "category", "text"  # towers, and what they are made of
@@ -103,9 +105,10 @@ def _method(recipe: Mapping[str, Any], images: Images, trained: int) -> Plain:
     """The blocks of the method, without what it would learn from and the images do not have."""
     own = {key: _copy(recipe.get(key, {})) for key in OF_METHOD}
     objective, lacking = own["objective"], []
-    if LABELS in own["towers"] and not images.labels:
+    reads = assemble.objective(Config.of(recipe)).sources
+    if "label" in reads and not images.labels:
         lacking.append(LABELS)
-    if CAPTIONS in own["towers"] and not images.captioned:
+    if "text" in reads and not images.captioned:
         lacking.append(CAPTIONS)
     for tower in lacking:
         if objective.get(tower) is not True:  # M3I does without

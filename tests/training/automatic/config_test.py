@@ -59,7 +59,11 @@ def test_m3i_does_without_what_the_images_lack_and_others_say_so():
     labelled = made("m3i", plain._replace(classes=3, labelled=9)).config
     assert labelled["towers"] == {"category": {"name": "table", "size": 3, "width": 128}}
     assemble.check(Config.of(labelled))
-    for method, what in (("clip", "captions"), ("classification", "labels")):
+    for method, what in (
+        ("clip", "captions"),
+        ("classification", "labels"),
+        ("supcon", "labels"),
+    ):
         with pytest.raises(ConfigError, match=f"--method={method} learns from {what}"):
             made(method, plain)
 

@@ -1,6 +1,6 @@
 r"""Fine-tuning on small data, of hundreds to some ten thousand images: 30 epochs of batch 64.
 
-    m3i finetune --model runs/mae --data FOLDER --workdir runs/finetuned
+    m3i finetune runs/mae --data FOLDER --workdir runs/finetuned
     m3i plan --config finetune/small
 
 The default of `m3i finetune`, which takes encoder, sizes and categories from the model and the

@@ -1,5 +1,7 @@
 """Where the checkpoints of a run lie: WORKDIR/checkpoints/STEP."""
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 FOLDER = "checkpoints"
@@ -16,6 +18,18 @@ def parted(path: str | Path) -> tuple[Path, int | None]:
     if path.parent.name == FOLDER and path.name.isdecimal():
         return path.parent.parent, int(path.name)
     return path, None
+
+
+def numbered(workdir: str | Path) -> Iterator[Path]:
+    """A work directory, and those of the same name with a number behind it: x, x-2, x-3, ..."""
+    path = Path(workdir)
+    yield path
+    yield from (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+
+
+def free(workdir: str | Path) -> Path:
+    """The first of these that is not there."""
+    return next(path for path in numbered(workdir) if not path.exists())
 
 
 def steps(workdir: str | Path) -> list[int]:

@@ -314,6 +314,21 @@ def lock(path: Path) -> Iterator[Callable[[], bool]]:
         os.close(descriptor)
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process holds the `lock` of a path; nothing is made or waited for."""
+    try:
+        descriptor = ordinary.opened(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return not _dead(_owner(descriptor))
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _acquire(path: Path) -> int:
     """An open descriptor of `path` that holds its lock."""
     while True:

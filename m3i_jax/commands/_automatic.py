@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from m3i_jax import cli, config_file, shipped
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.command_flags import minutes, number, text, whole
+from m3i_jax.commands import _runs as runs
 from m3i_jax.ranges import Count, Range
 
 METHODS = "digit_scenes"  # our smallest config of every method
@@ -88,10 +89,10 @@ def place(values: Values, words: Sequence[str]) -> str:
     return named[0]
 
 
-def workdir(name: str) -> str:
-    """Where the run of a data set is kept if nobody says it."""
+def workdir(name: str, method: str) -> str:
+    """Where the run of a method on a data set is kept if nobody says it."""
     stem = Path(name.partition(":")[0]).expanduser().resolve().name
-    return f"runs/{stem.removesuffix('.zip') or 'images'}"
+    return f"{runs.FOLDER}/{stem.removesuffix('.zip') or 'images'}-{method}"
 
 
 def config(values: Values, words: Sequence[str], command: contextlib.ExitStack) -> ConfigDict:

@@ -1,8 +1,11 @@
 """Which runs there are, where a command line names none."""
 
 import datetime
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import place
@@ -10,6 +13,40 @@ from m3i_jax.checkpoints import place
 FOLDER = "runs"  # where they are kept if nobody says another place
 CONFIG, METRICS = "config.json", "metrics.jsonl"  # of a work directory
 MOST = 10  # that a sentence lists
+BEHIND = re.compile(r"(@\d+)?(#\w+)?$")  # step and branch of a model
+FILES = (".safetensors", ".pth", ".pt", ".bin", ".pkl", ".onnx", ".json")
+PLAIN = ("model", "pytorch_model", "export", place.FOLDER, "/", "..")  # names that tell nothing
+
+
+def of_config(name: str) -> str:
+    """Where the run of a config is kept if nobody says it: by its file, and its argument."""
+    path, _, argument = name.partition(":")
+    file = Path(path)
+    stem = file.absolute().parent.name if file.name == CONFIG else file.stem
+    behind = re.sub(r"[^\w.=+]+", "-", argument).strip("-")
+    return f"{FOLDER}/{stem}" + (f"-{behind}" if behind else "")
+
+
+def of_model(name: str) -> str:
+    """Where what is made of a model is kept if nobody says it: by its run, its folder or file."""
+    path = Path(BEHIND.sub("", name.partition(":")[0]))
+    parts = [*path.parent.parts, path.stem if path.suffix in FILES else path.name]
+    telling = (part for part in reversed(parts) if part not in PLAIN and not part.isdecimal())
+    return f"{FOLDER}/{next(telling, 'model')}-finetuned"
+
+
+def placed(name: str, config: Mapping[str, Any], **how: Any) -> str:
+    """The work directory of a run where nobody names one; says which names other runs have.
+
+    how: see `placing.placed`.
+    """
+    from m3i_jax.training import placing
+    from m3i_jax.training.config import Config
+
+    found = placing.placed(name, Config.of(config), **how)
+    for sentence in found.passed:
+        print(f"{sentence}; this one is kept in {found.folder}", file=sys.stderr, flush=True)
+    return str(found.folder)
 
 
 def there(folder: str | Path) -> list[Path]:

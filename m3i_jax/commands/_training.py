@@ -9,6 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import place
 from m3i_jax.commands import _compiled as compiled
 from m3i_jax.commands import _memory as memory
 from m3i_jax.commands import _processes as processes
@@ -59,6 +60,16 @@ def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int
         return status
 
 
+def kept(folder: str, before: Sequence[int]) -> str:
+    """What Ctrl-C leaves of a run, where no step is being made.
+
+    before: the steps that were saved there when the command began.
+    """
+    if place.steps(folder) == before:
+        return f"no step was made by this start: {folder} is as it was"
+    return f"what was trained is saved in {folder}"
+
+
 def paces() -> Path:
     """Where it is kept how fast this machine steps: beside its compiled programs."""
     return compiled.home().parent / "paces"
@@ -75,7 +86,6 @@ def _tell(config: Config, folder: Any, read: Callable[[], Any]) -> None:
     """
     import jax
 
-    from m3i_jax.checkpoints import place
     from m3i_jax.data.order import epoch_length
     from m3i_jax.training import assemble, pacing
     from m3i_jax.training.planning import room

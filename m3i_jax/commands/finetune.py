@@ -16,6 +16,7 @@ same command goes on where it was. The accuracy on the test split is in
 the log, best.json names the best checkpoint, predictions.npz has its answers.
 """
 
+import functools
 import logging
 import re
 import sys
@@ -27,7 +28,9 @@ from ml_collections import ConfigDict
 
 from m3i_jax import cli
 from m3i_jax.build import ConfigError
+from m3i_jax.checkpoints import place
 from m3i_jax.command_flags import number, one_of, switch, text, whole
+from m3i_jax.commands import _runs as runs
 from m3i_jax.commands import _training as training
 from m3i_jax.ranges import Count, HeldOut, LearningRate, Pixels, Range
 from m3i_jax.shipped import RECIPES
@@ -48,7 +51,7 @@ LR = number("lr", None, "Peak rate of the last layer, for this batch.", limits=L
 GRID = text("grid", None, "Such as lr=(1e-4,1e-3),layer_decay=(0.75,0.85), see above.")
 HOLDOUT = number("holdout", 0.1, "Share of training that --grid chooses on.", limits=HeldOut)
 VALIDATION = switch("validation", "Whether there is a test split to count on.", on=True)
-WORKDIR = text("workdir", "runs/finetuned", "Where everything of the run is kept.")
+WORKDIR = text("workdir", None, "Where all of the run is kept; runs/MODEL-finetuned.")
 
 
 def main() -> int:
@@ -58,7 +61,12 @@ def main() -> int:
     recipe = flags.FLAGS.config.to_dict()
     with folder_tree.listed_once():
         if not GRID.value:
-            return training.train(Config.of(resolved(recipe)), WORKDIR.value)
+            config = resolved(recipe)
+            alone = not training.processes.DISTRIBUTED.value
+            name = runs.of_model(MODEL.value)
+            folder = WORKDIR.value or runs.placed(name, config, alone=alone)
+            cli.on_interrupt(said=functools.partial(training.kept, folder, place.steps(folder)))
+            return training.train(Config.of(config), folder)
         return searched(recipe)
 
 
@@ -76,10 +84,10 @@ def searched(recipe: dict[str, Any]) -> int:
     if training.processes.DISTRIBUTED.value:
         raise ConfigError("--grid starts one run after another, and --distributed is of one run")
     points = grid.points(spec.parsed(f"grid:{GRID.value}", what="--grid")[1])
-    workdir, values = Path(WORKDIR.value), []
-    for place, point in enumerate(points, 1):
+    workdir, values = Path(WORKDIR.value or runs.of_model(MODEL.value or "")), []
+    for nth, point in enumerate(points, 1):
         folder = workdir / grid.FOLDER / point.name
-        LOG.info("grid: point %d of %d, %s", place, len(points), point.name)
+        LOG.info("grid: point %d of %d, %s", nth, len(points), point.name)
         own = resolved(recipe, lr=point.settings.get(grid.LR))
         config = Config.of(grid.searching(own, point, HOLDOUT.value))
         if status := training.train(config, folder):

@@ -34,13 +34,15 @@ from m3i_jax.build import ConfigError, nearest
 from m3i_jax.checkpoints import place
 from m3i_jax.command_flags import repeated, text
 from m3i_jax.commands import _automatic as automatic
+from m3i_jax.commands import _runs as runs
 from m3i_jax.commands import _training as training
 from m3i_jax.training import going_on
 from m3i_jax.training.config import Config
 
-CONFIG = "config.json"  # of a work directory
-DEFAULT = "runs/m3i"
-WORKDIR = text("workdir", None, f"Where all of the run is kept; {DEFAULT}, or runs/NAME of data.")
+CONFIG = "digit_scenes/m3i"  # where nothing else is said
+WORKDIR = text(
+    "workdir", None, "Where all of the run is kept; runs/DATA-METHOD, or runs/NAME of a config."
+)
 RESUME_WITH = repeated(
     "resume_with", [], "KEY=VALUE of the config, changed on purpose in a run that has steps."
 )
@@ -52,27 +54,23 @@ def main(*places: str) -> int:
     config = flags.FLAGS.config.to_dict()
     changed = tuple(going_on.parsed(RESUME_WITH.value))
     values = {flag.name: flag.value for flag in automatic.WISHES}
-    wished, folder = automatic.wished(values, places), WORKDIR.value or DEFAULT
-    if wished:
-        folder = WORKDIR.value or automatic.workdir(automatic.place(values, places))
+    wished = automatic.wished(values, places)
     if SAVE.value:
         config_file.written(SAVE.value, config, title="A config of m3i pretrain, to edit.")
-        print(f"m3i pretrain --config {SAVE.value} --workdir {folder}")
+        there = f" --workdir {WORKDIR.value}" if WORKDIR.value else ""
+        print(f"m3i pretrain --config {SAVE.value}{there}")
         return 0
-    cli.on_interrupt(said=functools.partial(_kept, folder, place.steps(folder)))
+    name = automatic.workdir(automatic.place(values, places), config["objective"]["name"]) \
+        if wished else runs.of_config(config_file.named(sys.argv) or CONFIG)  # fmt: skip
+    alone = not training.processes.DISTRIBUTED.value
+    folder = WORKDIR.value or runs.placed(name, config, deliberate=changed, alone=alone)
+    cli.on_interrupt(said=functools.partial(training.kept, folder, place.steps(folder)))
     status = training.train(Config.of(config), folder, deliberate=changed)
     if wished and not status:
         automatic.compare(folder)
     elif not status:
         automatic.parted(folder)
     return status
-
-
-def _kept(folder: str, before: Sequence[int]) -> str:
-    """What Ctrl-C leaves of a run, where no step is being made."""
-    if place.steps(folder) == before:
-        return f"no step was made by this start: {folder} is as it was"
-    return f"what was trained is saved in {folder}"
 
 
 def unsaid(argv: Sequence[str], command: contextlib.ExitStack) -> ConfigDict | None:
@@ -87,13 +85,13 @@ def unsaid(argv: Sequence[str], command: contextlib.ExitStack) -> ConfigDict | N
     values, words = command_flags.said(own, argv, switches=("show",))
     if (made := automatic.asked(values, words, argv, command)) is not None:
         return made
-    kept = Path(values["workdir"] or DEFAULT) / CONFIG
     if config_file.named(argv) or not values["workdir"]:
         return None
+    kept = Path(values["workdir"]) / runs.CONFIG
     if kept.is_file():
         return config_file.read(str(kept))
     if values["resume_with"] or not any(word.startswith("--config.") for word in argv):
-        near = [str(run.parent) for run in kept.parent.parent.glob(f"*/{CONFIG}")]
+        near = [str(run.parent) for run in kept.parent.parent.glob(f"*/{runs.CONFIG}")]
         there = nearest(str(kept.parent), near) if near else ""
         raise ConfigError(
             f"there is no run in '{kept.parent}' to go on with{there}; a "
@@ -114,7 +112,7 @@ def run() -> None:
     with contextlib.ExitStack() as command:
         cli.run(
             main,
-            config="digit_scenes/m3i",
+            config=CONFIG,
             schema=Config,
             show=training.show,
             words=True,

@@ -8,9 +8,10 @@ import json
 import logging
 import math
 import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TextIO
@@ -20,7 +21,7 @@ from PIL import Image
 
 from m3i_jax import jsonfile, ordinary, renamed
 from m3i_jax.build import ConfigError
-from m3i_jax.checkpoints import json_lines, storage
+from m3i_jax.checkpoints import json_lines, place, storage
 from m3i_jax.ranges import shown
 from m3i_jax.training.background import Background
 from m3i_jax.training.progress import Progress
@@ -35,11 +36,13 @@ SAFE = ("log", "checkpoint", "monitor", "validation", "mesh")
 
 # What to say to somebody who wants a run to go on for longer.
 LONGER = (
-    "; a run of another length has other learning rates from its first step on, so it does not "
+    ". A run of another length has other learning rates from its first step on, so it does not "
     "continue this one; --resume_with 'duration=…' goes on nevertheless, with rates spanned anew"
 )
 
 AWAY = "; put back what the run was made with, or take another work directory"
+FIRST = re.compile(r"objective\.name|data\.|encoder\.name|duration")  # what tells runs apart
+SHOWN = 4  # changes of a config in a sentence
 
 PATIENCE = 10.0  # seconds that the end of all trackers may take
 CONFIG, METRICS = "config.json", "metrics.jsonl"
@@ -221,19 +224,43 @@ def guard_config(
         if not isinstance(old, dict):
             raise ConfigError(f"{path} is no config but {shown(old)}{AWAY}")
         changes = _real_changes(renamed.config(old), new, of_run)
-        safe = tuple(safe)
-        unsafe = [t for key, t in changes if not any(_within(key, name) for name in safe)]
-        if unsafe:
+        if unsafe := _unsafe(changes, tuple(safe)):
             longer = any(text.startswith(("duration ", "warmup ")) for text in unsafe)
             raise ConfigError(
-                f"{workdir} was made by another config: {'; '.join(unsafe)}. Set these back to "
-                f"resume, or take another work directory{LONGER if longer else ''}"
+                f"{workdir} was made by another config: {few(unsafe)}. Set it back to go on, or "
+                f"start another run with --workdir {place.free(workdir)}{LONGER if longer else ''}"
             )
     if write and (changes or not bound or not path.exists()):
         with storage.writing(workdir):
             path.parent.mkdir(parents=True, exist_ok=True)
             storage.publish(path, (json.dumps(new, indent=2) + "\n").encode())
     return [text for _, text in changes]
+
+
+def others(workdir: str | Path, config: Any, *, safe: Iterable[str] = SAFE) -> list[str]:
+    """What of a config is not as in the run of a work directory, and may not be changed there.
+
+    [] where it is the same run, or none that can be read. See `guard_config`, which refuses these.
+    """
+    try:
+        old = jsonfile.read(Path(workdir) / CONFIG)
+    except (OSError, ValueError):
+        return []
+    if not isinstance(old, dict):
+        return []
+    return _unsafe(_real_changes(renamed.config(old), _as_json(config), {}), tuple(safe))
+
+
+def few(changes: Sequence[str]) -> str:
+    """Changes of a config for a sentence, those first that tell most, and how many more."""
+    first = sorted(changes, key=lambda text: not FIRST.match(text))
+    more = f"; and {len(changes) - SHOWN} more keys" if len(changes) > SHOWN else ""
+    return "; ".join(first[:SHOWN]) + more
+
+
+def _unsafe(changes: Iterable[tuple[str, str]], safe: Sequence[str]) -> list[str]:
+    """The phrases of changes that are not of the safe keys."""
+    return [text for key, text in changes if not any(_within(key, name) for name in safe)]
 
 
 def _as_json(config: Any) -> Any:

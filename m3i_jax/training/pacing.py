@@ -61,10 +61,12 @@ class Pace(NamedTuple):
     timed: int
 
 
-def kept(config: Config, workdir: str | Path) -> Config:
+def kept(config: Config, workdir: str | Path, *, tell: bool = True) -> Config:
     """The config with the length that a run with steps on disk was given for its minutes.
 
     Any other is as it was.
+
+    tell: whether the log says so.
 
     Raises:
       ConfigError: the run was given another length, which its rates hang on.
@@ -72,7 +74,8 @@ def kept(config: Config, workdir: str | Path) -> Config:
     minutes = lengths.minutes(config.duration)
     if minutes is None or (known := _kept(workdir, config.duration)) is None:
         return config
-    LOG.info("%s are %s, as measured when this run began", config.duration, known)
+    if tell:
+        LOG.info("%s are %s, as measured when this run began", config.duration, known)
     return replace(config, duration=known)
 
 

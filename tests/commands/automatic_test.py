@@ -36,7 +36,8 @@ def test_words_and_flags_are_told_apart():
     assert words == ["photos"] and values["minutes"] == 4.0 and values["workdir"] == "runs/x"
     assert automatic.wished(values, words) and not automatic.wished(*said("--workdir", "runs/x"))
     assert not automatic.wished(*said("--config.optimizer.lr", "1e-3", "--config", "x.py"))
-    assert automatic.workdir("/data/photos/") == automatic.workdir("photos.zip") == "runs/photos"
+    places = ("/data/photos/", "photos.zip", "~/photos")
+    assert {automatic.workdir(place, "mae") for place in places} == {"runs/photos-mae"}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,36 @@ def made(run, *, written):
     os.utime(run / "metrics.jsonl", (written, written))
 
 
+@pytest.mark.parametrize(
+    "config, place",
+    [
+        ("digit_scenes/mae", "runs/mae"),
+        ("mine.py", "runs/mine"),
+        ("/a/b/mine.v2.py:images", "runs/mine.v2-images"),
+        ("mine.py:lr=1e-3, wide/", "runs/mine-lr=1e-3-wide"),
+        ("/a/runs/old/config.json", "runs/old"),
+    ],
+)
+def test_a_run_is_called_as_its_config(config, place):
+    assert runs.of_config(config) == place
+
+
+@pytest.mark.parametrize(
+    "model, name",
+    [
+        ("runs/mae", "mae"),
+        ("runs/v1.2@500#online", "v1.2"),
+        ("runs/mae/checkpoints/500", "mae"),
+        ("runs/mae/export", "mae"),
+        ("vit/model.safetensors:encoder=swin_v2_b", "vit"),
+        ("../mae_vit_b.pth", "mae_vit_b"),
+        ("model.safetensors", "model"),
+    ],
+)
+def test_what_is_fine_tuned_is_called_as_it_was(model, name):
+    assert runs.of_model(model) == f"runs/{name}-finetuned"
+
+
 def test_a_command_that_names_no_run_hears_which_there_are(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="'runs' has none: m3i pretrain FOLDER makes one"):

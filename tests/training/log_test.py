@@ -171,8 +171,12 @@ def test_only_the_weights_of_a_mixture_may_change_in_its_blocks(tmp_path):
         ({"flag": 1}, "flag was True, is now 1"),
         ({"new": {"a": 1}}, "new was absent"),
         ({"log": {"every": 1}, "logic": 3}, "config: logic was 1, is now 3. Set"),
-        ({"logic": 2}, "take another work directory$"),
-        ({"duration": "9 steps"}, "another work directory; a run of another length has other"),
+        ({"logic": 2}, r"start another run with --workdir .*-2$"),
+        (
+            dict.fromkeys("abcde", 1) | {"duration": 1},
+            "config: duration .*; a .*; c .*; and 2 more k",
+        ),
+        ({"duration": "9 steps"}, r"-2\. A run of another length has other"),
     ],
 )
 def test_another_config_is_refused_by_key(tmp_path, change, message):

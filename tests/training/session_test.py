@@ -185,7 +185,9 @@ def test_a_finished_run_says_so_and_another_config_is_refused(config, straight):
     assert "another length" not in other.stderr
     longer = run(config, straight, "--config.duration=80 steps")
     assert longer.returncode == 2 and "duration was '60 steps'" in longer.stderr
-    assert "take another work directory; a run of another length" in longer.stderr
+    assert (
+        f"start another run with --workdir {straight}-2. A run of another length" in longer.stderr
+    )
 
 
 def test_a_run_goes_on_otherwise_where_somebody_asks_for_it(config, straight, tmp_path):

@@ -27,7 +27,7 @@ def source(folder: pathlib.Path) -> pathlib.Path:
     shutil.copytree(
         ROOT / "docs", folder, ignore=shutil.ignore_patterns("*.pyc", "__pycache__", "zoo")
     )
-    written = {"troubleshooting": pages.troubleshooting(), "api": pages.api()}
+    written = {"api": pages.api()}
     for name in BESIDE:
         written[name.lower()] = (ROOT / f"{name}.md").read_text().replace("](docs/", "](")
     for name, text in written.items():

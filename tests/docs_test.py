@@ -10,6 +10,7 @@ import zipfile
 from xml.etree import ElementTree
 
 import pytest
+from absl import flags
 
 from m3i_jax import methods
 from m3i_jax.evaluation import tasks
@@ -23,7 +24,7 @@ import drawn  # noqa: E402
 import pages  # noqa: E402
 import zoo  # noqa: E402
 
-MADE = {"troubleshooting", "api", "changelog", "contributing", "security"}
+MADE = {"api", "changelog", "contributing", "security"}
 
 
 def test_no_sentence_is_missing():
@@ -47,6 +48,7 @@ def test_no_sentence_is_missing():
 def test_the_page_has_all_of_them_and_what_to_do():
     text = pages.troubleshooting()
     assert all(sentence.text in text for sentence in pages.sentences())
+    assert all(f"warning: {sentence.text}" in text for sentence in pages.warnings())
     for link in re.findall(r"\]\(([^)]*)\)", text):
         assert (ROOT / "docs" / link).is_file(), link
     for known in (
@@ -56,13 +58,31 @@ def test_the_page_has_all_of_them_and_what_to_do():
         assert known in text
 
 
+def test_the_page_is_that_of_the_code():
+    assert pages.TROUBLESHOOTING.read_text() == pages.troubleshooting(), (
+        "python docs/pages.py writes it anew"
+    )
+
+
+@pytest.mark.parametrize("sentence", pages.FLAGS)
+def test_what_absl_says_of_flags_is_what_the_page_has(sentence):
+    line = {"Unknown": "--stepz=3", "Missing": "--steps", "Unable": "--flagfile=/not/there"}
+    known = flags.FlagValues()
+    flags.DEFINE_integer("steps", None, "Length.", flag_values=known)
+    words = ["m3i", line[sentence.text.split()[0]]]
+    with pytest.raises(flags.Error, match=provoked._pattern(sentence.text)):
+        known(known.read_flags_from_files(words, force_gnu=False))
+
+
 def test_who_was_told_a_sentence_is_known():
     sentence = pages.Sentence("m3i_jax.a", 3, "ConfigError", "there is no '…' in …")
     told = provoked.Told("m3i_jax.a", 3, "there is no 'x'  in y\nand z")
     assert not provoked.never([sentence], [told])
+    handed = sentence._replace(kind=pages.WARNING, module="m3i_jax.c")
+    assert not provoked.never([handed], [told]), "a warning is said by whoever it was handed to"
     assert provoked.never([sentence], [told._replace(module="m3i_jax.b")]) == [sentence]
     assert provoked.never([sentence], [told._replace(text="there is a 'x' in y")]) == [sentence]
-    known = [one.text for one in pages.sentences()]
+    known = [one.text for one in (*pages.sentences(), *pages.warnings())]
     assert all(any(text.startswith(start) for text in known) for start in provoked.ELSEWHERE)
 
 
@@ -81,6 +101,20 @@ def said(x):
     found = [pages._texts(n.exc.args[0], f, functions) for f, n in pages._raises(tree)]
     assert found[0] == ["the first of … is wrong"]
     assert "… is what another function says" in found[1]
+
+
+def test_no_warning_is_missing():
+    warns = re.compile(rf"^ *({'|'.join(map(re.escape, pages.WARNS))})\(", re.MULTILINE)
+    called = {
+        (pages._module(path), text[: match.end()].count("\n") + 1)
+        for path in pages.PACKAGE.rglob("*.py")
+        for text in [path.read_text()]
+        for match in warns.finditer(text)
+    }
+    rest = called - {(one.module, one.line) for one in pages.warnings()}
+    # These say what others have made: errors, and sentences of `MAKERS`.
+    assert len(rest) <= 12 and len(called) > 60
+    assert pages._filled("%d of %s are %.0f %% of it") == "… of … are … % of it"
 
 
 def test_every_page_is_in_the_contents():

@@ -107,8 +107,7 @@ def _tell(config: Config, folder: Any, read: Callable[[], Any]) -> None:
         length = config.duration if supposed.duration != config.duration else ""
         also = dict(start=start, length=length, rate=pacing.known(config, paces()))
         LOG.info("%s", outlook(run, source, Path(folder), **also))
-        if doubt := room.doubt(run, Path(folder)):
-            LOG.warning("%s", doubt)
+        room.warn(run, Path(folder))
 
 
 def show(data: ConfigDict) -> str:

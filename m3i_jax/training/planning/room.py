@@ -1,5 +1,6 @@
 """Whether a disk has room for the checkpoints of a run: asked before its first step."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from m3i_jax.checkpoints import place, storage
 from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.training import schema
 from m3i_jax.training.assemble import Run
+
+LOG = logging.getLogger(__name__)
 
 
 def checkpoint(run: Run) -> int:
@@ -43,13 +46,13 @@ def require(run: Run, workdir: Path) -> None:
         )
 
 
-def doubt(run: Run, workdir: Path) -> str:
-    """That the disk will be full before all checkpoints lie there; "" where it will not."""
+def warn(run: Run, workdir: Path) -> None:
+    """Says that the disk will be full before all checkpoints lie there, where it will."""
     lacking = max(1, most(run) - len(place.steps(workdir)))
     needed, left = lacking * checkpoint(run), free(workdir)
-    if left >= needed:
-        return ""
-    return (
-        f"'{workdir}' has {storage.size(left)} left, and the {lacking} checkpoints to come take "
-        f"{storage.size(needed)}: make room, or keep fewer by config.checkpoint.keep=2"
-    )
+    if left < needed:
+        LOG.warning(
+            "'%s' has %s left, and %d checkpoints to come take %s: make room, or keep fewer by "
+            "config.checkpoint.keep=2",
+            *(workdir, storage.size(left), lacking, storage.size(needed)),
+        )

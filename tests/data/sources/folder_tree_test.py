@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
+from m3i_jax import data
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import folder_labels, folder_tree
+from m3i_jax.data.sources import folder_tree
 from m3i_jax.data.sources.folder_tree import below, filled, tree
 
 
@@ -111,7 +112,7 @@ def closed(monkeypatch, *folders):
     monkeypatch.setattr(os, "scandir", denied)
 
 
-def test_folders_that_cannot_be_read_are_left_out_and_named(folder, monkeypatch):
+def test_folders_that_cannot_be_read_are_left_out_and_named(folder, monkeypatch, caplog):
     secret, deep = folder / "dog", folder / "cat" / "deep"
     closed(monkeypatch, secret, deep)
     found = tree(folder, captions=True)
@@ -121,9 +122,10 @@ def test_folders_that_cannot_be_read_are_left_out_and_named(folder, monkeypatch)
         folder / "cat/1.jpg",
         folder / "cat/3.jpg",
     ]
-    account = folder_labels.look(folder, None, classes=None, captions=True).account
-    assert account.warnings == (
-        f"left out 2 folders that cannot be read (Permission denied): '{deep}', '{secret}'",
+    data.source({"name": "image_folder", "root": str(folder)}, split="train")
+    assert caplog.messages[-1] == (
+        "train data: left out 2 folders that cannot be read (Permission denied): "
+        f"'{deep}', '{secret}'"
     )
     closed(monkeypatch, folder)
     with pytest.raises(ConfigError, match=f"cannot read the folder '{folder}': Permission denied"):

@@ -33,6 +33,7 @@ ARGUMENTS = {
     "digit_scenes/m3i": ("", "images"),
     "imagenet/m3i_vit_b16": ("", "images"),
     "imagenet/moco_v3_vit_b16": ("", "small"),
+    "imagenet/dinov3_vit_l16": ("", "gram"),
     "finetune/cim_vit_b16": ("respix", "revdet", "small"),
     "finetune/cim_resnet50": ("100", "300", "600"),
     "finetune/vit_b16": ("m3i", "mae", "siamese_im"),

@@ -318,6 +318,15 @@ PUBLISHED = [
     ("imagenet/dino_vit_s16", "facebookresearch/dino main_dino.py", BICUBIC | DRAWN),
     ("imagenet/ibot_vit_s16", "bytedance/ibot main_ibot.py", BICUBIC | DRAWN),
     ("imagenet/dinov2_vit_l16", "facebookresearch/dinov2 vitl16_short.yaml", BICUBIC | DRAWN),
+    ("imagenet/dinov3_vit_l16", "facebookresearch/dinov3 README.md, configs/train/dinov3_vitl16",
+     IMAGENET | ADAMW | BICUBIC | CLOSED | DRAWN | rates(1e-3 * 2**0.5, end=1e-6) | {
+         "epoch_size": 0, "batch": 2048, "encoder.positions": "rope", "encoder.rope_base": 100.0,
+         "objective.methods.dinov2.untied": True, "objective.methods.dinov2.sinkhorn": 3,
+         "decoders.prototypes.out": 65536, "decoders.patch_prototypes.out": 65536}),
+    ("imagenet/dinov3_vit_l16:gram", "Siméoni et al. (2025), section 4; its code",
+     rates(3e-5, end=3e-5) | {
+         "objective.gram": 2.0, "objective.refresh": 10_000,
+         "objective.methods.dinov2.target.momentum": 0.999}),
     ("imagenet/barlow_twins_resnet50", "facebookresearch/barlowtwins main.py", BICUBIC),
     ("imagenet/simsiam_resnet50", "facebookresearch/simsiam main_simsiam.py", BILINEAR),
     ("imagenet/vicreg_resnet50", "facebookresearch/vicreg augmentations.py", BICUBIC),

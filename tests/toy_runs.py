@@ -20,6 +20,7 @@ CONFIGS = [name for name in shipped.names() if name.startswith("digit_scenes/")]
 METHODS = {name.removeprefix("digit_scenes/"): (name, {}) for name in CONFIGS} | {
     "siamese_im without unigrad": ("digit_scenes/siamese_im", {"objective.negative_weight": 0.0}),
     "cae": ("digit_scenes/cae", {"decoders.regressor.out": 64}),  # the width of the encoder
+    "dinov3": ("digit_scenes/dinov3", {"objective.refresh": 5}),  # a few times in a run
     "cim revdet": ("digit_scenes/cim:revdet", {}),
     "m3i images": ("digit_scenes/m3i:images", {}),
     "m3i without mix": ("digit_scenes/m3i", {"objective.mix": False}),

@@ -14,6 +14,7 @@ from m3i_jax.framework.codes import (
     momentum_at,
     online,
     renamed,
+    snapshot,
     stopped,
     then,
 )

@@ -56,6 +56,7 @@ class Slot(NamedTuple):
     source: tower whose weights, loaded from a file, bring this state, too.
     behind: weights, tower and heads whose codes it is about; () = of whatever names it.
     least: tokens that the first batch has to bring.
+    follows: slot whose new state `update` gets in the place of parameters.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Slot(NamedTuple):
     source: str | None = None
     behind: tuple = ()
     least: int = 0
+    follows: str | None = None
 
 
 class Encoder(NamedTuple):
@@ -272,6 +274,31 @@ def frozen(
     return Encoder(
         name, tower, apply, width, heads, extra_heads, (slot,), stop_gradient=True, owner=name
     )
+
+
+def snapshot(tower: str = "image", *, every: int = 10_000) -> Encoder:
+    """The moving average as it was some steps ago; no gradient.
+
+    A copy of what it starts from, exchanged for the average after each `every` steps; 0 = never.
+    DINOv3's Gram teacher (Siméoni et al. 2025, https://arxiv.org/abs/2508.10104, §4).
+    """
+
+    def init(key, network, owned):
+        return {"weights": jax.tree.map(jnp.array, owned), "steps": jnp.zeros((), jnp.int32)}
+
+    def update(average, state, updates, progress):
+        steps = state["steps"] + 1
+        due = steps % every == 0 if every else jnp.zeros((), bool)
+        now = lambda old, new: jnp.where(due, new, old)  # noqa: E731
+        return {"weights": jax.tree.map(now, state["weights"], average), "steps": steps}
+
+    def apply(inputs):
+        weights = jax.lax.stop_gradient(inputs.states["snapshot"]["weights"])
+        return jax.lax.stop_gradient(inputs.forward("snapshot", weights, tower, ())), {}
+
+    slot = Slot("snapshot", init, update, (every,), follows="ema")
+    about = dict(slots=(slot,), stop_gradient=True, owner="snapshot")
+    return Encoder("snapshot", tower, apply, _last_width(tower, ()), **about)
 
 
 def refined(

@@ -214,11 +214,14 @@ def _deferred(method, network, params, states, prepared, representations, name, 
 
 def update(method: Method, params: Any, states: dict, updates: dict, progress: Scalar) -> dict:
     """All states after the optimiser's step; progress is in [0, 1]."""
-    # `params` are those after the step, so that an average is of the network that was reached.
-    return {
-        name: slot.update(method.owned(params, name), states[name], updates.get(name, ()), progress)
-        for name, slot in method.slots.items()
-    }
+    moved: dict = {}
+    # What is made of another state comes behind it.
+    for name, slot in sorted(method.slots.items(), key=lambda named: named[1].follows is not None):
+        # `params` are those after the step, so that an average is of the network that was reached.
+        source = params if slot.follows is None else moved[slot.follows]
+        owned = method.owned(source, name)
+        moved[name] = slot.update(owned, states[name], updates.get(name, ()), progress)
+    return moved
 
 
 def gradients(

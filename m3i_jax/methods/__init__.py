@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from m3i_jax import build, renamed
+from m3i_jax import build, framework, renamed
 from m3i_jax.framework import Method
 from m3i_jax.methods import (
     compose,
@@ -34,24 +34,38 @@ from m3i_jax.methods import (
     recombined,
     supervised,
 )
-from m3i_jax.ranges import Weight
+from m3i_jax.ranges import CountOrOff, Weight
 from m3i_jax.texts import NAME, NAMES
 
 
 @renamed.arguments(rows="methods")
-def combine(*, methods: dict[str, dict], weights: dict[str, Weight] | None = None) -> Method:
+def combine(
+    *,
+    methods: dict[str, dict],
+    weights: dict[str, Weight] | None = None,
+    gram: Weight = 0.0,
+    refresh: CountOrOff = 10_000,
+) -> Method:
     """Several methods at once, L = Σ_k w_k L_k over shared encoders (M3I Eq. 4), by config alone.
 
     methods: {a name of yours: {"name": method, **arguments, "target": block}}.
     weights: {that name: w}, 1 where left out. For weights that change, or that follow gradient
     norms, see `framework.scheduled` and `framework.gradient_norm`: each is a group
     (docs/methods.md#combine).
+
+    gram: weight of Gram anchoring, a group (DINOv3, docs/methods.md#gram-anchoring); 0 = none.
+    refresh: steps after which its teacher is exchanged for the moving average; 0 = never.
     """
-    return _combined(build.call, methods, weights)
+    return _combined(build.call, methods, weights, gram=gram, refresh=refresh)
 
 
 def _combined(
-    make: Callable, methods: Mapping[str, Mapping], weights: Mapping[str, float] | None = None
+    make: Callable,
+    methods: Mapping[str, Mapping],
+    weights: Mapping[str, float] | None = None,
+    *,
+    gram: float = 0.0,
+    refresh: int = 10_000,
 ) -> Method:
     """`combine`, the methods of which are made by `make`."""
     if strange := [name for name in methods if not NAME.fullmatch(name)]:
@@ -60,7 +74,10 @@ def _combined(
         name: create(block, what=f"config.objective.methods.{name}", make=make)
         for name, block in methods.items()
     }
-    return compose.combine(parts, weights=weights)
+    method = compose.combine(parts, weights=weights)
+    if not gram:
+        return method
+    return compose.anchored(method, framework.snapshot(every=refresh), weight=gram)
 
 
 def _public(*modules: Any) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """Methods from plain data, and several at once over shared encoders (M3I Eq. 4)."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from m3i_jax import build, framework
 from m3i_jax.build import ConfigError
-from m3i_jax.framework import Code, DerivedView, Masking, Method, RegionCode, Term
+from m3i_jax.framework import Code, DerivedView, Encoder, Masking, Method, RegionCode, Term
 from m3i_jax.framework.alike import made_of
 
 TARGETS = {
@@ -59,6 +60,29 @@ def combine(methods: Mapping[str, Method], *, weights: Mapping[str, float] | Non
         weight = (weights or {}).get(own, 1.0)
         terms |= {at(name): _term(term, at, own, weight) for name, term in method.terms.items()}
     return Method(codes, terms, views)
+
+
+def anchored(method: Method, teacher: Encoder, *, weight: float) -> Method:
+    """`method` and Gram anchoring: patches of large views as alike to each other as `teacher`'s.
+
+    L + w · mean over views of mean_{l,m} (x̄_lᵀx̄_m − z̄_lᵀz̄_m)² (docs/methods.md#gram-anchoring).
+    What the method passes through the encoder with all its cells is what is anchored; a pass of
+    its own is made of a view of which it leaves cells out.
+    """
+    seen: dict[str, list[Masking | None]] = {}
+    for code in method.encoded.values():
+        if (code.encoder.owner, code.encoder.tower) == ("online", "image") and code.view in "ab":
+            seen.setdefault(code.view, []).append(code.mask)
+    if not seen:
+        raise ConfigError("Gram anchoring is of large views, of which the method encodes none")
+    codes, terms = dict(method.codes), dict(method.terms)
+    for view, drawn in seen.items():
+        mask = next((mask for mask in drawn if mask is None or mask.varies), None)
+        x, y = f"gram_{view}", f"gram_{view}_target"
+        codes |= {x: Code(view, framework.online(), mask), y: Code(view, teacher)}
+        share = weight / len(seen)
+        terms[x] = Term(x, y, None, framework.gram(), weight=share, group="gram")
+    return replace(method, codes=codes, terms=terms)
 
 
 def _apart(method: Method, at, owners: dict[str, tuple]) -> dict[str, str]:

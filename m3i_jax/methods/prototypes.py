@@ -74,14 +74,6 @@ def _kept_apart(x, regularize, mask: Masking, weight: float) -> tuple[dict, dict
     }
 
 
-def _anchored(x, y, mask: Masking, weight: float) -> tuple[dict, dict]:
-    """Codes and terms: patches of a large view are as alike to each other as a teacher's are."""
-    codes = {f"g_{v}": Code(v, x, mask) for v in "ab"} | {f"t_{v}": Code(v, y) for v in "ab"}
-    return codes, {
-        f"gram_{v}": Term(f"g_{v}", f"t_{v}", None, fw.gram(), weight=0.5 * weight) for v in "ab"
-    }
-
-
 def dino(
     target: Encoder | None = None,
     *,
@@ -148,7 +140,6 @@ def dinov2(
     untied: bool = True,
     koleo: Weight = 0.1,
     koleo_group: Count = 64,
-    gram: Weight = 0.0,
 ) -> Method:
     """DINOv2: DINO, iBOT and class tokens that keep apart (Oquab et al. 2024).
 
@@ -160,7 +151,6 @@ def dinov2(
     temperature: τ.  target_temperature: τ_t, or how it rises.  hidden, spread: as in `ibot`.
     sinkhorn: rounds of it; 0 = centring.  untied: patches have heads of their own, `patch_…`.
     koleo: its weight.  koleo_group: rows among which neighbours are looked for.
-    gram: weight of Gram anchoring to the frozen tower "teacher" (DINOv3); 0 = none.
     """
     predict = partial(fw.cross_entropy, temperature=temperature)
     how = fw.balancing(temperature=target_temperature, iterations=sinkhorn)
@@ -172,7 +162,6 @@ def dinov2(
         _every_crop(fw.pooled_only(x), fw.assigned(target, how), local, predict(), mask),
         _hidden_patches(own, fw.assigned(y, tokens=how), predict(dense=True), mask, alone=True),
         _kept_apart(fw.pooled_only(fw.online()), fw.koleo(group=koleo_group), mask, koleo),
-        *([_anchored(fw.online(), fw.frozen(), mask, gram)] if gram else []),
     )
 
 

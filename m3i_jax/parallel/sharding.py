@@ -26,7 +26,7 @@ BATCH = P(("data", "fsdp"))
 STACKED = re.compile(r"(^|/)blocks/(?!\d)")
 
 # Leaves that no forward or backward pass needs whole.
-STATES = re.compile(r"optimizer/|slots/ema/")
+STATES = re.compile(r"optimizer/|slots/(ema|snapshot)/")
 
 # Value of a rule: "replicated"; "largest", the longest dimension that divides, over fsdp; "rows",
 # those of a table of classes, prototypes or words, over fsdp and tensor (`tables`), or where they

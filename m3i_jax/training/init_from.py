@@ -88,7 +88,12 @@ def fill(run: Run, state: TrainState, start: Start | None) -> TrainState:
     target = start.online | start.target
     params = _placed(state.params, run.shardings.params, start.online)
     average = _placed(state.slots["ema"], run.shardings.slots["ema"], target)
-    return state.replace(params=params, slots=state.slots | {"ema": average})
+    slots = state.slots | {"ema": average}
+    for name, slot in run.method.slots.items():
+        if slot.follows is not None:
+            own = slot.init(None, run.network, run.method.owned(slots[slot.follows], name))
+            slots[name] = jax.device_put(own, run.shardings.slots[name])
+    return state.replace(params=params, slots=slots)
 
 
 def _placed(tree: Any, shardings: Any, leaves: Mapping[str, Any]) -> Any:

@@ -10,7 +10,7 @@ import optimizers64 as optimizers
 import pytest
 import torch
 import torch.nn.functional as F
-from replay64 import replay
+from replay64 import nested, replay, tensors
 
 from m3i_jax import masks, trees
 from m3i_jax.framework.keys import named
@@ -130,17 +130,21 @@ def distilled(played, *, patches):
     return loss
 
 
-def masked(step, **how):
-    """{view: (B, n)} the cells that iBOT hides in a step; of some images none."""
+def masked(step, *, own="", **how):
+    """{view: (B, n)} the cells that iBOT hides in a step; of some images none.
+
+    own: what stands in front of the names of its codes.
+    """
     key = jax.random.fold_in(jax.random.key(0), step)
-    draw = lambda v: masks.uneven(named(key, f"mask/x_{v}"), 8, (4, 4), 0.3, spread=0.2, **how)  # noqa: E731
+    draw = lambda v: masks.uneven(named(key, f"mask/{own}x_{v}"), 8, (4, 4), 0.3, spread=0.2, **how)  # noqa: E731
     return {v: ~np.array(draw(v)).reshape(8, 16) for v in "ab"}
 
 
-def dinov2(played, *, untied):
+def dinov2(played, *, untied, own="", gram=0.0):
     """DINOv2 (Oquab et al. 2024): DINO, iBOT on hidden patches alone, .1 of KoLeo for each view.
 
     untied: heads of their own for patches, and Sinkhorn in the place of centres.
+    gram: weight of (XXᵀ − GGᵀ)², of the patches and a teacher's (Siméoni et al. 2025, Eq. 2).
     """
     steps, total = itertools.count(played.start), played.run.total
     names = ("patch_projector", "patch_prototypes") if untied else ("projector", "prototypes")
@@ -154,7 +158,10 @@ def dinov2(played, *, untied):
     def loss(params, ema, slots, batch, online, average):
         step = next(steps)
         warmth = 0.04 + 0.03 * min(1.0, (step + 1) / total / 0.3)
-        hidden, made = masked(step, least=4, strata=True), {}
+        hidden, made = masked(step, own=own, least=4, strata=True), {}
+        if gram:
+            teacher = nested(tensors({p.removeprefix("snapshot/weights/"): x
+                                      for p, x in slots.items() if "weights" in p}))  # fmt: skip
         centres = {n: torch.as_tensor(np.float64(c)) for n, c in slots.items()}
 
         def assigned(logits, centre):
@@ -185,6 +192,10 @@ def dinov2(played, *, untied):
             near = (z @ z.T).fill_diagonal_(-2).argmax(1)
             apart = -((z - z[near] + 1e-8).norm(dim=1) + 1e-8).log().mean()
             value = value + 0.5 * entropy.sum() / len(z) + 0.1 * apart
+            if gram:
+                x, g = (net.unit(patches[:, 1:]) for patches in (seen[v], see(teacher, v)))
+                apart = x @ x.transpose(1, 2) - g @ g.transpose(1, 2)
+                value = value + 0.5 * gram * apart.square().mean()
         return value, slots | made
 
     return loss
@@ -321,12 +332,14 @@ def by_layer(path):
 
 OWN = dict(name="mlp", layers=3, hidden=24, out=12, norm="none", activation="gelu", unit_norm=True)
 LAST = dict(name="prototypes", out=12, lengths=True)
-UNTIED = {
-    "objective.sinkhorn": 3, "objective.untied": True, "encoder.registers": 2,
+UNTIED_HEADS = {
     "decoders.projector": dict(OWN, pool="class"),
     "decoders.prototypes": dict(LAST, pool="class", input="projector"),
     "decoders.patch_projector": dict(OWN, pool="none"),
     "decoders.patch_prototypes": dict(LAST, pool="none", input="patch_projector"),
+}  # fmt: skip
+UNTIED = UNTIED_HEADS | {
+    "objective.sinkhorn": 3, "objective.untied": True, "encoder.registers": 2
 }  # fmt: skip
 
 
@@ -346,3 +359,26 @@ def test_dinov2_is_that_of_its_code(play, same, untied):
     )  # fmt: skip
     momentum = optimizers.towards_one(0.992, total, ahead=1)
     same(played, replay(played, dinov2(played, untied=untied), adamw, momentum=momentum))
+
+
+def test_gram_anchoring_is_that_of_the_paper(play, same):
+    """Beside DINOv2: the teacher is what the run began with, and then its average of each step."""
+    block = dict(name="dinov2", local=0, target_temperature=(0.04, 0.07, 0.3))
+    block |= dict(target=dict(name="ema", heads=("projector", "prototypes"), momentum=0.992))
+    changes = {"objective.methods": dict(dinov2=block), "objective.refresh": 1,
+               "encoder.drop_path": 0.0, "encoder.positions": "learned"}  # fmt: skip
+    played = play("imagenet/dinov3_vit_l16:gram", **changes, **UNTIED_HEADS)
+    total = played.run.total
+    adamw = Groups(
+        lambda step: 3e-5, played.moments, decay=lambda step: 0.04,
+        clipped=clipped_modules, share=by_layer,
+        decays=lambda p: not one_dimensional(p) and not p.endswith("gamma"),
+    )  # fmt: skip
+
+    def taken(slots, ema):
+        now = {f"snapshot/weights/{p}": x for p, x in ema.items() if p.startswith("encoders/")}
+        return slots | now | {"snapshot/steps": slots["snapshot/steps"] + 1}
+
+    momentum = optimizers.towards_one(0.992, total, ahead=1)
+    loss = dinov2(played, untied=True, own="dinov2/", gram=2.0)
+    same(played, replay(played, loss, adamw, momentum=momentum, followed_by=taken))

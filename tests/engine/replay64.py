@@ -59,7 +59,17 @@ def followed(statistics, passes, prefix):
     return found
 
 
-def replay(played, loss, optimizer, *, momentum=None, frozen=r"(?!)", limits=(), averaged=True):
+def replay(
+    played,
+    loss,
+    optimizer,
+    *,
+    momentum=None,
+    frozen=r"(?!)",
+    limits=(),
+    averaged=True,
+    followed_by=lambda slots, ema: slots,
+):
     """[StepResult] of the steps that the engine made, from the state that it started from.
 
     loss: (params, ema, slots, batch, passes of the online network, those of the average) ->
@@ -67,6 +77,7 @@ def replay(played, loss, optimizer, *, momentum=None, frozen=r"(?!)", limits=(),
     optimizer: as in `optimizers64`; its momenta are those that the state started with.
     momentum: step -> μ of the moving average.  frozen: paths that do not train.
     limits: (pattern, least, most) of parameters.
+    followed_by: (slots, average behind the step) -> slots, for those that are made of it.
     averaged: whether the moving average passes no batch, so that its statistics are averaged, too.
     """
     params, ema = ({p: np.float64(x) for p, x in t.items()} for t in (played.params, played.ema))
@@ -92,6 +103,7 @@ def replay(played, loss, optimizer, *, momentum=None, frozen=r"(?!)", limits=(),
         own = {} if averaged else followed(ema, average, "encoders/image/")
         mu = momentum(count)
         ema = {p: mu * x + (1 - mu) * params[p] for p, x in ema.items()} | own
+        slots = followed_by(slots, ema)
         norm = np.sqrt(sum(np.square(g).sum() for g in grads.values()))
         made.append(StepResult(value.item(), norm, params, ema, optimizer.moments(), slots))
     return made

@@ -58,6 +58,20 @@ def test_ema_follows_three_steps_by_hand(toy, key):
     assert method.slots["ema"].metrics(1.0)["ema/momentum"] == pytest.approx(0.9)
 
 
+def test_a_snapshot_is_the_average_of_every_third_step(toy, key):
+    codes = {"y": fw.Code("a", fw.snapshot(every=3)), "z": fw.Code("a", fw.ema(momentum=0.5))}
+    method = fw.Method(codes, {})
+    params, states = fw.init(method, toy, key)
+    leaf = lambda tree: np.asarray(tree["encoders"]["image"]["mix"])  # noqa: E731
+    kept = leaf(params)
+    for step in range(1, 8):
+        params = jax.tree.map(lambda x, s=step: x + s, params)
+        states = fw.update(method, params, states, {}, jnp.float32(step / 8))
+        kept = leaf(states["ema"]) if step % 3 == 0 else kept
+        np.testing.assert_array_equal(leaf(states["snapshot"]["weights"]), kept)
+    assert set(states["snapshot"]["weights"]) == {"encoders"}
+
+
 def test_ema_holds_what_its_codes_pass_through_and_nothing_else(toy, key):
     _, states = fw.init(fw.Method({"y": fw.Code("a", fw.ema())}, {}), toy, key)
     assert set(states["ema"]) == {"encoders"} and set(states["ema"]["encoders"]) == {"image"}

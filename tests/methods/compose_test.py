@@ -84,3 +84,19 @@ def test_states_about_other_heads_are_named_apart():
     assert {"ema", "centre", "two/centre"} == set(two.slots)
     alike = combined(one=dict(name="dino"), two=dict(name="dino"))
     assert {"ema", "centre"} == set(alike.slots)
+
+
+def test_gram_anchoring_is_of_any_method_and_shares_its_pass_where_it_sees_all_cells():
+    gram = lambda **method: methods.combine(methods={"own": method}, gram=2.0, refresh=50)  # noqa: E731
+    for name, mask in (("dinov2", "own/x_a"), ("simclr", "own/xa"), ("mae", None)):
+        method = gram(name=name)
+        views = "a" if name == "mae" else "ab"
+        terms = {n: t for n, t in method.terms.items() if t.group == "gram"}
+        assert set(terms) == {f"gram_{v}" for v in views}
+        assert sum(t.weight for t in terms.values()) == 2.0
+        # MAE's encoder sees a part, so the anchored code is one of its own.
+        assert method.codes["gram_a"].mask == (mask and method.codes[mask].mask)
+        assert method.codes["gram_a_target"].encoder.owner == "snapshot"
+        assert method.slots["snapshot"].settings == (50,)
+    with pytest.raises(ConfigError, match="large views, of which the method encodes none"):
+        gram(name="mixed_classification")

@@ -1,12 +1,8 @@
 """Rows of prototypes: what they share, and what their arguments change."""
 
-import jax
-import numpy as np
 import pytest
 
-from m3i_jax import framework as fw
 from m3i_jax import methods
-from m3i_jax.training import assemble
 
 
 def test_small_crops_predict_but_are_not_predicted():
@@ -49,21 +45,3 @@ def test_dinov2_counts_hidden_patches_alone_by_one_head_or_two():
     assert {"ema"} == set(method.slots)
     assert {"ema", "centre", "dense_centre"} == set(methods.dinov2(sinkhorn=0).slots)
     assert method.terms["apart_a"].regularize.name == "KoLeo"
-
-
-def test_gram_anchoring_is_a_term_of_a_frozen_teacher(key):
-    method = methods.dinov2(local=0, gram=2.0)
-    terms = {n: t for n, t in method.terms.items() if n.startswith("gram")}
-    assert {t.weight for t in terms.values()} == {1.0} and len(terms) == 2
-    assert method.codes["t_a"].encoder.owner == "frozen/teacher" and method.slots["frozen/teacher"]
-    assert method.codes["g_a"].mask == method.codes["x_a"].mask, "its pass is that of the method"
-    z = jax.random.normal(key, (3, 4, 6))
-    score = terms["gram_a"].predict.score(z, fw.Target(tokens=2 * z))
-    np.testing.assert_allclose(score, np.zeros((3, 4)), atol=1e-10)
-
-
-def test_a_gram_anchored_run_fits_together(shrunk):
-    teacher = {"towers.teacher": dict(name="vit_nano", patch=8, width=64, depth=2, heads=2)}
-    weights = {"weights.teacher": dict(path="untrained")}
-    config = shrunk("dinov2", **{"objective.gram": 2.0}, **teacher, **weights)
-    assert "frozen/teacher" in assemble.check(config).method.slots

@@ -93,7 +93,7 @@ def test_eight_devices_equal_one(any_method, trained, learner, fits, distance):
 
 
 # Their loss is measured against codes that move, so it need not fall while they learn.
-MOVING = ("moco", "densecl", "dino", "ibot", "dinov2", "msn", "table2 h")
+MOVING = ("moco", "densecl", "dino", "ibot", "dinov2", "dinov3", "msn", "table2 h")
 
 
 def test_losses_fall_and_everything_moves(any_method, trained):

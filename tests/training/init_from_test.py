@@ -68,6 +68,15 @@ def test_another_run_gives_network_and_target(mae, workdir, caplog):
     assert f"matched {len(params)}" in caplog.text and "missing 0" in caplog.text
 
 
+def test_what_follows_the_average_starts_where_it_does(mae):
+    run = mae(method="dinov3")
+    found = {"encoders/image/norm/scale": np.full(64, 3.0, np.float32)}
+    state = init_from.fill(run, run.create(), init_from.Start({}, found, None))
+    weights = flat(state.slots["snapshot"]["weights"])
+    assert (weights["encoders/image/norm/scale"] == 3.0).all() and len(weights) > 9
+    assert all((x == flat(state.slots["ema"])[path]).all() for path, x in weights.items())
+
+
 def test_the_average_can_become_the_network(mae, workdir):
     path, params, average = workdir
     state = started(mae({"path": str(path), "branch": "ema"}))

@@ -34,7 +34,7 @@ def main() -> None:
         config = Config.of(cli.load(name).to_dict() | {"batch": batch})
         for policy in REMAT:
             run = estimate.traced(config, remat=policy)
-            needs = estimate.needs(run, Layout(given.devices))
+            needs = estimate.needs(run, Layout(given.devices), fused=chip.fused)
             times = needs.seconds(chip, config.dtype)
             cells = (
                 f"{run.kept / 2**20:.1f}",

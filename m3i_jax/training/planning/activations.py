@@ -1,34 +1,56 @@
 """Memory of activations, from shapes alone: what a step keeps between forward and backward."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.extend import core
 
 from m3i_jax import framework as fw
 from m3i_jax.training.assemble import Run
+from m3i_jax.training.planning import origins
 from m3i_jax.training.step import views
 from m3i_jax.types import Batch
 
 
-def per_image(run: Run) -> float:
-    """Bytes kept for the backward pass, for each image of a batch.
+class Activations(NamedTuple):
+    """Bytes for the backward pass, of each image of a batch.
+
+    held: by the derivative, an upper bound.  kept: by a compiler that makes what comes number by
+    number of other arrays again where it is read, `origins`.
+    """
+
+    held: float
+    kept: float
+
+
+def per_image(run: Run) -> Activations:
+    """Bytes for the backward pass, for each image of a batch.
 
     What the derivative of the loss holds on to grows by this with every image, up to the run's own
     (micro-)batch; parameters, which it holds, too, cancel out. Recomputation (`remat`) counts as it
-    saves. An upper bound: groups of terms that are differentiated one after another free their
-    heads' share in between, and the compiler fuses and recomputes as it likes.
+    saves. Groups of terms that are differentiated one after another free their heads' share in
+    between, which is not counted.
     """
     group = max((derived.group or 1 for derived in run.method.views.values()), default=1)
     rows = math.lcm(group, 64)  # of fewer no codebook of published size can start
     # Where images are each other's candidates an image costs more, the more of them there are.
     most = max(2 * rows, run.config.batch // run.config.accumulate)
-    return (_kept(run, most) - _kept(run, rows)) / (most - rows)
+    few, many = (_derivative(run, count) for count in (rows, most))
+    growth = lambda size: (size(many) - size(few)) / (most - rows)  # noqa: E731
+    return Activations(growth(_held), growth(origins.kept))
 
 
-def _kept(run: Run, rows: int) -> int:
-    """Bytes of all that the derivative of the loss of a batch holds."""
+def _held(derivative: core.Jaxpr) -> int:
+    """Bytes of all arrays that a derivative holds."""
+    arrays = [v.aval for v in derivative.outvars]
+    arrays = [x for x in arrays if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)]
+    return sum(math.prod(x.shape) * np.dtype(x.dtype).itemsize for x in arrays)
+
+
+def _derivative(run: Run, rows: int) -> core.Jaxpr:
+    """What makes all that the derivative of the loss of a batch holds."""
     method, network = run.method, run.network
 
     def derivative(params: Any, states: dict, batch: Batch):
@@ -48,6 +70,4 @@ def _kept(run: Run, rows: int) -> int:
 
     shapes = run.abstract.params, run.abstract.slots, run.batch_shape(rows)
     with jax.set_mesh(run.mesh):
-        held = jax.tree.leaves(jax.eval_shape(derivative, *shapes))
-    arrays = [x for x in held if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)]
-    return sum(math.prod(x.shape) * np.dtype(x.dtype).itemsize for x in arrays)
+        return jax.make_jaxpr(derivative)(*shapes).jaxpr

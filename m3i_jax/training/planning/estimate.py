@@ -21,8 +21,8 @@ from m3i_jax.training.state import TrainState
 
 # Bytes between chip and memory, fitted to compiled programs (docs/benchmarks.md). Of blocks: of a
 # FLOP at width 768, as a product of twice the width computes twice as much with each number. Of
-# convolutions, where that is more: so many times what the backward pass keeps. Of an update, so
-# many times its state.
+# convolutions, where that is more: so many times what the derivative holds. Of an update, so many
+# times its state.
 PER_FLOP = 3.9e-3
 CROSSINGS = 2.4
 UPDATES = 2.5
@@ -42,12 +42,13 @@ class Layout(NamedTuple):
 class Traced(NamedTuple):
     """What of a run is the same on any number of chips.
 
-    state: shapes.  kept: bytes of an image for the backward pass.  products: FLOPs of an image.
-    steps: of the whole run.  batch: images of a step.  dtype: of products.
-    width: of the encoder.
+    state: shapes.  held, kept: bytes of an image for the backward pass, see `Activations`.
+    products: FLOPs of an image.  steps: of the whole run.  batch: images of a step.
+    dtype: of products.  width: of the encoder.
     """
 
     state: TrainState
+    held: float
     kept: float
     products: float
     steps: int
@@ -100,22 +101,26 @@ def traced(config: Config, *, remat: str | None = None) -> Traced:
     run = assemble(one, images=config.epoch_size, devices=jax.devices("cpu")[:1])
     width = run.network.towers["image"].width
     sizes = run.total, config.batch, config.dtype, width
-    return Traced(run.abstract, activations.per_image(run), flops.executed(run), *sizes)
+    return Traced(run.abstract, *activations.per_image(run), flops.executed(run), *sizes)
 
 
-def needs(run: Traced, layout: Layout) -> Needs:
-    """What a step of a run needs of each of data x fsdp chips."""
+def needs(run: Traced, layout: Layout, *, fused: bool = True) -> Needs:
+    """What a step of a run needs of each of data x fsdp chips.
+
+    fused: whether convolutions read what is computed on the way, see `Chip`.
+    """
     ways = layout.data * layout.fsdp
     parts = of_state(run.state, layout)
     trained = trees.count(run.state.params) * 4
     split = ways if layout.zero1 else layout.fsdp
     rows = run.batch / ways
-    passes, products = rows * run.kept, rows * run.products
+    held, products = rows * run.held, rows * run.products
+    passes = rows * run.kept if fused else held
     # With micro-batches the sum of the gradients stands beside those of the next.
     grads = trained / split * (1 if layout.accumulate == 1 else 2)
     memory = parts | {"gradients": grads, "activations": passes / layout.accumulate}
     wide = 1 if run.dtype == "bfloat16" else 2
-    moved = max(CROSSINGS * passes, PER_FLOP * wide * 768 / run.width * products)
+    moved = max(CROSSINGS * held, PER_FLOP * wide * 768 / run.width * products)
     moved += UPDATES * (sum(parts.values()) + trained / split)
     return Needs(memory, products, moved, _sent(trained, layout, run.dtype))
 

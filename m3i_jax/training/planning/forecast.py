@@ -20,7 +20,7 @@ def forecast(config: Config, name: str, count: int, *, price: float | None = Non
     kind = peaks.NAMES[name]
     chip, layout = peaks.chip(kind, count=count), layout_of(config, count)
     run = estimate.traced(config)
-    needs = estimate.needs(run, layout)
+    needs = estimate.needs(run, layout, fused=chip.fused)
     seconds = max(needs.seconds(chip, config.dtype).values())
     rows = config.batch / (layout.data * layout.fsdp) / layout.accumulate
     head = f"by formula, not compiled or run: {count} x {kind}, {rows:g} images each at once"

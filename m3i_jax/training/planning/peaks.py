@@ -49,12 +49,16 @@ NAMES = {
 
 
 class Chip(NamedTuple):
-    """memory: bytes.  bandwidth: GB/s.  link: GB/s to others.  flops: TFLOP/s by dtype."""
+    """memory: bytes.  bandwidth: GB/s.  link: GB/s to others.  flops: TFLOP/s by dtype.
+
+    fused: convolutions read what is computed on the way; on GPUs they are calls, and read arrays.
+    """
 
     memory: int
     bandwidth: float
     link: float
     flops: Mapping[str, float]
+    fused: bool = True
 
 
 def chip(kind: str, *, count: int = 1) -> Chip | None:
@@ -71,7 +75,7 @@ def chip(kind: str, *, count: int = 1) -> Chip | None:
     if network and count > MACHINE:
         outside = 1 / MACHINE
         link = 1 / ((1 - outside) / link + outside / network)
-    return Chip(size * 2**30, bandwidth, link, flops)
+    return Chip(size * 2**30, bandwidth, link, flops, fused=kind.startswith("TPU"))
 
 
 def peak(devices: Iterable[Any], dtype: str) -> float | None:

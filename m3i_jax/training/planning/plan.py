@@ -40,7 +40,7 @@ def plan(config: Config) -> str:
         *_parameters(run),
         "bytes per device",
         *(f"  {name:<18} {_megabytes(size)}" for name, size in of_state(run).items()),
-        f"  {'activations':<18} {_megabytes(rows * activations.per_image(run))}"
+        f"  {'activations':<18} {_megabytes(rows * activations.per_image(run).held)}"
         f"  kept for the backward pass of {rows:g} images",
         *_split(run),
         f"logged: {', '.join(sorted(metrics))}",

@@ -50,7 +50,7 @@ def fitting(
             continue
         if remat and not _helps(plain, trace(remat)):
             continue
-        needs = estimate.needs(trace(remat), layout)
+        needs = estimate.needs(trace(remat), layout, fused=chip.fused)
         if needs.peak <= estimate.USABLE * chip.memory:
             return Fitting(layout, remat, needs, _flags(config, layout, remat, count))
     return None

@@ -9,7 +9,7 @@ from m3i_jax.training.planning import activations
 def kept(shrunk, one_device, method="classification", **changes):
     mesh, devices = one_device
     run = assemble(shrunk(method, mesh=mesh, **changes), images=100, devices=devices)
-    return activations.per_image(run), math.prod(run.network.towers["image"].grid)
+    return activations.per_image(run).held, math.prod(run.network.towers["image"].grid)
 
 
 def test_a_block_that_is_recomputed_keeps_its_input(shrunk, one_device):

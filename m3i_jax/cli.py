@@ -157,6 +157,19 @@ def on_interrupt(*, said: Callable[[], str] = lambda: "") -> None:
         signal.signal(signal.SIGINT, end)
 
 
+@contextlib.contextmanager
+def unbroken() -> Iterator[None]:
+    """Inside, Ctrl-C waits for the end: files that belong together are there together."""
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if asked:
+            signal.raise_signal(signal.SIGINT)
+
+
 def _gone_soon() -> None:
     """Sees to it that the program ends, `PARTING` seconds after its work, or `HURRY`.
 

@@ -1,10 +1,11 @@
 """Files by name, opened only where they are ordinary: a pipe or a device is never waited for."""
 
+import contextlib
 import errno
 import io
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,23 +35,56 @@ def opened(path: str | Path, flags: int, *, mode: int = 0o644) -> int:
 
 
 def written(path: str | Path, data: bytes, *, append: bool = False, sync: bool = False) -> None:
-    """Writes a file, or adds to it in one write; as `opened` does, it waits for nobody.
+    """Writes a file as a whole, or adds to it in one write; as `opened` does, it waits for nobody.
+
+    Who is interrupted leaves what was there before, or all of the new.
 
     sync: whether the file is made durable.
 
     Raises:
       OSError: it cannot be opened or written; which file it is, a full disk does not say by itself.
     """
-    flags = os.O_APPEND if append else os.O_TRUNC
     try:
-        with open(opened(path, os.O_WRONLY | os.O_CREAT | flags), "wb") as file:
-            file.write(data)
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
+        if append:
+            return _put(path, data, os.O_APPEND, sync=sync)
+        with replacing(path) as draft:
+            _put(draft, data, os.O_TRUNC, sync=sync)
     except OSError as error:
-        error.filename = error.filename or os.fspath(path)
+        if error.errno is not None:
+            error.filename = os.fspath(path)
         raise
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A name beside a file; what is written there takes its place at the end, with its mode.
+
+    Raises:
+      OSError: something else has the name of the file: a pipe, a socket, a device, a folder.
+    """
+    whole = Path(os.path.realpath(path))
+    draft = whole.with_name(whole.name + ".partial")
+    try:
+        mode = _check(os.stat(whole), path)
+    except FileNotFoundError:
+        mode = None
+    try:
+        yield draft
+        if mode is not None:
+            os.chmod(draft, mode)
+        os.replace(draft, whole)
+    except BaseException:
+        if draft.is_file():
+            draft.unlink()
+        raise
+
+
+def _put(path: str | Path, data: bytes, flags: int, *, sync: bool) -> None:
+    with open(opened(path, os.O_WRONLY | os.O_CREAT | flags), "wb") as file:
+        file.write(data)
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
 
 
 def written_by(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
@@ -61,6 +95,8 @@ def written_by(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
     return Path(path)
 
 
-def _check(status: os.stat_result, path: str | Path) -> None:
+def _check(status: os.stat_result, path: str | Path) -> int:
+    """The mode of an ordinary file."""
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, WHY, os.fspath(path))
+    return stat.S_IMODE(status.st_mode)

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -329,6 +330,22 @@ cli.run(main)
 def test_ctrl_c_is_heard_in_a_callback_that_swallows_exceptions():
     done = subprocess.run([sys.executable, "-c", DEAF], capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
+
+
+def test_what_belongs_together_is_written_before_ctrl_c_is_heard():
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda *of: heard.append("end"))
+    try:
+        with cli.unbroken():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+            heard.append("written")
+        assert heard == ["written", "end"]
+        with cli.unbroken():
+            pass
+        assert heard == ["written", "end"]
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 TALKING = """

@@ -118,6 +118,22 @@ def test_a_file_that_has_no_room_is_named(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert met.value.errno == errno.EFBIG and met.value.filename == str(tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_is_interrupted_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "a"
+    ordinary.written(path, b"old")
+    path.chmod(0o600)
+    link = tmp_path / "link"
+    link.symlink_to("a")
+    with pytest.raises(KeyboardInterrupt), ordinary.replacing(link) as draft:
+        draft.write_bytes(b"n")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old" and {p.name for p in tmp_path.iterdir()} == {"a", "link"}
+    ordinary.written(link, b"new")
+    assert path.read_bytes() == b"new" and path.stat().st_mode & 0o777 == 0o600
+    assert link.is_symlink()
 
 
 def test_ordinary_files_are_made_written_and_read(tmp_path):

@@ -51,11 +51,8 @@ def writing(path: Path, *, instead: str = "another folder") -> Iterator[None]:
 
 def publish(path: Path, data: bytes) -> None:
     """Writes `path` so that a crash leaves the old content or the new one, never a part."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    ordinary.written(partial, data, sync=True)
-    os.replace(partial, path)
-    sync_directory(path.parent)
+    ordinary.written(path, data, sync=True)
+    sync_directory(Path(path).parent)
 
 
 class Lines:

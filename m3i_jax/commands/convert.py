@@ -49,7 +49,8 @@ def main() -> None:
     print(f"{INPUT.value}: layout {imported.layout.name}\n{report}")
     if beside:
         print(f"{BESIDE.value}: layout {beside.layout.name}\nkept {len(beside.params)}")
-    layout = conversion.save(OUTPUT.value, imported, params, block, to=TO.value)
+    with cli.unbroken():
+        layout = conversion.save(OUTPUT.value, imported, params, block, to=TO.value)
     print(f"{OUTPUT.value}: layout {layout}, encoder {json.dumps(block)}")
 
 

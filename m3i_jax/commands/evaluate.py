@@ -15,7 +15,7 @@ to results.jsonl, of the work directory or else here, as they are found; m3i rep
 of them. --distributed is one process of many, as of m3i pretrain.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 from m3i_jax import cli
@@ -59,25 +59,33 @@ def main() -> None:
     chosen = tasks.create(blocks, what="--task")
     on = subject.tested(share=HOLDOUT.value, always=subject.SPLIT.value == "train")
     settings = subject.settings() | dict(train_limit=TRAIN.value, test_limit=TEST.value)
-    # Every result is written when it is known.
+    found: list[Any] = []
+    cli.on_interrupt(said=lambda: table(found))  # every result is written when it is known
     # A folder is listed once, however many ask what is in it.
     with folder_tree.listed_once(), processes.together(), Preemption(holds=False):
-        show(run.evaluated(chosen, compared(), on=on, place=RESULTS.value, **settings))
+        show(run.evaluated(chosen, compared(), on=on, place=RESULTS.value, **settings), found=found)
 
 
-def show(results: Iterable[Any]) -> None:
-    """Prints the table of results; where an error ends them, of those before it."""
+def show(results: Iterable[Any], *, found: list[Any]) -> None:
+    """Prints the table of results, which `found` gets; where an error ends them, of those before.
+
+    So does Ctrl-C, see `main`.
+    """
+    try:
+        for result in results:
+            found.append(result)
+    finally:
+        if text := table(found):
+            print(text, flush=True)
+
+
+def table(found: Sequence[Any]) -> str:
+    """The table of results, of many processes that of the first; "" where there are none."""
     import jax
 
     from m3i_jax.evaluation import tables
 
-    shown = []
-    try:
-        for result in results:
-            shown.append(result)
-    finally:
-        if shown and not jax.process_index():
-            print(tables.compared(shown), flush=True)
+    return tables.compared(found) if found and not jax.process_index() else ""
 
 
 def compared() -> Iterator[Any]:

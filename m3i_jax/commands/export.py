@@ -47,10 +47,11 @@ def main() -> None:
     config = {"encoder": {"image": model.image, **model.block}, **origin}
     config |= exported.described(model)
     params = model.params["encoders"]["image"]
-    layout = exporting.save(folder, params, config, to=TO.value)
-    more = f", and {exported.FILE}" if exported.write(folder, model) else ""
-    if not model_card.write(folder, model, layout):
-        print(f"{folder / model_card.FILE} stays as it is; without it a new one is written")
+    with cli.unbroken():
+        layout = exporting.save(folder, params, config, to=TO.value)
+        more = f", and {exported.FILE}" if exported.write(folder, model) else ""
+        if not model_card.write(folder, model, layout):
+            print(f"{folder / model_card.FILE} stays as it is; without it a new one is written")
     print(f"{folder}: branch {model.branch} of step {model.step}, layout {layout}{more}")
 
 

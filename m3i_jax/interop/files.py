@@ -121,10 +121,11 @@ def write(folder: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
       OSError: the file cannot be written, or something else has its name: a pipe, a folder.
     """
     file = Path(folder) / WEIGHTS
-    os.close(ordinary.opened(file, os.O_WRONLY | os.O_CREAT))  # safetensors waits for a pipe
     tensors = {name: np.asarray(x, order="C") for name, x in tensors.items()}
-    try:
-        save_file(tensors, file, metadata={"format": "pt"})
-    except SafetensorError as error:
-        raise OSError(errno.EIO, str(error), os.fspath(file)) from error
+    with ordinary.replacing(file) as draft:
+        os.close(ordinary.opened(draft, os.O_WRONLY | os.O_CREAT))  # safetensors waits for a pipe
+        try:
+            save_file(tensors, draft, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(errno.EIO, str(error), os.fspath(file)) from error
     shutil.copymode(file.with_name(CONFIG), file)

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -18,6 +18,7 @@ PERIOD = 1.0  # seconds between two questions to the other processes, or one ste
 MOST = 100  # steps between two of them at most
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+Handler = Callable[[int, Any], Any]
 
 
 class Asked(BaseException):
@@ -33,8 +34,9 @@ class Preemption:
     Enter it on the main thread and before anything slow.
 
     holds: whether memory has what the disk has not; `hold` sets it. While it is False, leaving
-      loses nothing: the first SIGTERM ends the process at once, with `EXIT_PREEMPTED`, and SIGINT,
-      which a notebook sends, is a KeyboardInterrupt.
+      loses nothing: the first SIGTERM ends the process at once, with `EXIT_PREEMPTED`, and SIGINT
+      is for whom it was before: a handler of the program's, which the thread calls, too, or else
+      Python, as in a notebook, whose KeyboardInterrupt it is.
     """
 
     def __init__(self, *, holds: bool = True):
@@ -43,6 +45,7 @@ class Preemption:
         self._holds = holds
         self._before: dict[int, Any] = {}
         self._told = self._given_up = False
+        self._interrupt: Handler | None = None
         # Questions to the other processes: steps until the next one, and steps from the last one to
         # it; when the last one ended; seconds per step before that.
         self._left = self._steps = 0
@@ -57,6 +60,7 @@ class Preemption:
         self._thread.start()
         # The interpreter writes the number of every signal there, whatever the main thread does.
         self._outlet_before = signal.set_wakeup_fd(self._outlet, warn_on_full_buffer=False)
+        self._interrupt = _of_program(signal.getsignal(signal.SIGINT))
         self._before = {number: signal.signal(number, self._flag) for number in SIGNALS}
         return self
 
@@ -113,7 +117,9 @@ class Preemption:
 
     def _flag(self, number: int, frame: Any) -> None:
         if number == signal.SIGINT and not self._holds:
-            raise KeyboardInterrupt
+            if self._interrupt is None:
+                raise KeyboardInterrupt
+            return  # the thread has heard it, too
         self.requested = True  # for what polls on the main thread right after a signal
         if self._given_up:
             self._given_up = False
@@ -128,6 +134,8 @@ class Preemption:
 
     def _receive(self, number: int) -> None:
         name, free = signal.Signals(number).name, not self._holds
+        if free and number == signal.SIGINT and self._interrupt is not None:
+            return self._interrupt(number, None)
         self.requested = self.requested or self._holds
         if self._told:
             os.write(2, f"\n{name} again: leaving at once, nothing is saved\n".encode())
@@ -138,3 +146,10 @@ class Preemption:
             os._exit(EXIT_PREEMPTED)
         after = "what is compiling now" if free else "this step and a checkpoint"
         os.write(2, f"\n{name}: leaving after {after}; once more leaves at once\n".encode())
+
+
+def _of_program(handler: Any) -> Handler | None:
+    """The handler that a program has set, under another `Preemption`, too; None of Python's own."""
+    if isinstance(outer := getattr(handler, "__self__", None), Preemption):
+        return outer._interrupt
+    return None if handler is signal.default_int_handler or not callable(handler) else handler

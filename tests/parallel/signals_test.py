@@ -103,6 +103,20 @@ def test_an_interrupt_where_there_is_nothing_to_save_is_one_of_python_s(capfd):
     assert "leaving after this step and a checkpoint" in capfd.readouterr().err
 
 
+def test_an_interrupt_where_there_is_nothing_to_save_is_for_the_handler_of_a_program():
+    heard, before = threading.Event(), signal.signal(signal.SIGINT, lambda *of: heard.set())
+    try:
+        with Preemption(holds=False) as outer, Preemption(holds=False) as inner:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert heard.wait(10) and not outer.requested and not inner.requested
+            heard.clear()
+            inner.hold(None)
+            os.kill(os.getpid(), signal.SIGINT)
+            assert inner.requested and not heard.is_set()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_only_a_process_that_is_alone_leaves_in_the_middle_of_something(monkeypatch):
     asked = Preemption()
     assert not asked.at_once()

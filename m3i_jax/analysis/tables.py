@@ -1,15 +1,18 @@
 """Findings as text: what a terminal shows of them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from m3i_jax.analysis.finding import FOLDER, Finding
+from m3i_jax.analysis.finding import FOLDER, Finding, file
 
 
-def table(finding: Finding) -> str:
+def table(finding: Finding, *, place: str | Path = "") -> str:
     """A finding as text: its numbers, block by block where it has blocks, and its pictures.
+
+    place: folder or file of the findings, beside which the pictures are.
 
     attention distance of runs/mae on fashion_mnist, in pixels, 1000 images
     block     mean      min      max
@@ -22,7 +25,8 @@ def table(finding: Finding) -> str:
     head += f", {images} image{'s' * (images != 1)}" * (images is not None)
     rows = {"heads": _heads, "layers": _layers, "matrix": _matrix, "pictures": _numbers}
     lines = [head, *_aligned(rows[finding.form](finding))]
-    return "\n".join([*lines, *(f"{FOLDER}/{name}: {what}" for what, name in finding.pictures)])
+    folder = file(place).parent / FOLDER
+    return "\n".join([*lines, *(f"{folder / name}: {what}" for what, name in finding.pictures)])
 
 
 def _heads(finding: Finding) -> list[Sequence[Any]]:

@@ -1,5 +1,6 @@
 """What is evaluated and on what: the flags that several commands have in common."""
 
+import logging
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from m3i_jax.command_flags import number, one_of, repeated, text, whole
 from m3i_jax.commands import _runs as runs
 from m3i_jax.ranges import Count, CountOrOff, Kept, Pixels
 
+LOG = logging.getLogger(__name__)
 OWN = 0.2  # of training that is held out where --split=train says no share
 
 MODEL = repeated("model", [], "The same as a word: an encoder, see above.")
@@ -55,7 +57,17 @@ def models(verb: str, *, unread: Callable[[str, Any], Any] | None = None) -> Ite
             if unread is None:
                 raise
             model = unread(said, error)
+        else:
+            _tell_branch(model)
         yield model
+
+
+def _tell_branch(model: Any) -> None:
+    """Says which parameters of a run are taken."""
+    from m3i_jax.training import branches
+
+    if model.workdir is not None and (which := branches.described(model.branch, model.config)):
+        LOG.info("%s is %s", model.name, which)
 
 
 def data_sets() -> list[Any]:

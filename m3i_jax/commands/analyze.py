@@ -11,7 +11,7 @@ its pictures in analysis/ beside it: in the work directory of a run, else in thi
 --out says. `m3i report` draws them. --distributed is one process of many, as of m3i pretrain.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,19 @@ def main() -> None:
     # Every finding is written when it is known.
     # A folder is listed once, however many ask what is in it.
     with folder_tree.listed_once(), processes.together(), Preemption(holds=False):
-        models, on = subject.models("analyze"), subject.tested()
-        show(run.analyzed(chosen, models, on=on, place=OUT.value, **settings))
+        places: dict[str, Any] = {}
+        models, on = noting(subject.models("analyze"), places), subject.tested()
+        show(run.analyzed(chosen, models, on=on, place=OUT.value, **settings), places)
 
 
-def show(findings: Iterable[Any]) -> None:
+def noting(models: Iterable[Any], places: dict[str, Any]) -> Iterator[Any]:
+    """The models; by name, where the findings of each are kept."""
+    for model in models:
+        places[model.name] = OUT.value or model.workdir or "."
+        yield model
+
+
+def show(findings: Iterable[Any], places: Mapping[str, Any]) -> None:
     """Prints each finding as it comes; of many processes the first does."""
     import jax
 
@@ -71,7 +79,7 @@ def show(findings: Iterable[Any]) -> None:
 
     for finding in findings:
         if not jax.process_index():
-            print(tables.table(finding), flush=True)
+            print(tables.table(finding, place=places[finding.other or finding.model]), flush=True)
 
 
 def run() -> None:

@@ -6,6 +6,7 @@ in the names of others; this is in ours, in a file of its own.
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from m3i_jax.training.config import Config
 from m3i_jax.training.session import TOKENIZER
 
 FILE = "told.safetensors"
+PLACE = re.compile(r"(?<![\w:/.~])(?:~\w*|\.{1,2})?/[^'\",;(){}=]*")  # from a root or a home on
 RUN, CLASSES = "run", "classes"  # of config.json's m3i_jax
 
 
@@ -44,12 +46,21 @@ def described(model: Model) -> dict[str, Any]:
     """What config.json has to say of the run, so that it can be told by: {} where by nothing."""
     if not pairs(model):
         return {}
-    said = {RUN: json.loads(json.dumps(model.config.to_dict()))}
+    said = {RUN: without_places(json.loads(json.dumps(model.config.to_dict())))}
     try:
         classes = reading.read(model.config, model.workdir, split="train").classes
     except ConfigError:  # the data are not here: the table is, and whoever has the data knows
         classes = ()
     return said | ({CLASSES: list(classes)} if classes else {})
+
+
+def without_places(said: Any) -> Any:
+    """Plain data in which paths of this machine are their last names: an export is for others."""
+    if isinstance(said, Mapping):
+        return {key: without_places(value) for key, value in said.items()}
+    if isinstance(said, list | tuple):
+        return [without_places(value) for value in said]
+    return PLACE.sub(lambda path: Path(path[0]).name, said) if isinstance(said, str) else said
 
 
 def write(folder: str | os.PathLike, model: Model) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from m3i_jax import ordinary
 from m3i_jax.data.epoch import RATIO
 from m3i_jax.evaluation import datasets, models, results
+from m3i_jax.evaluation.exported import without_places
 from m3i_jax.evaluation.models import Model
 from m3i_jax.evaluation.results import Result
 from m3i_jax.interop import layouts
@@ -33,7 +34,8 @@ def write(folder: str | os.PathLike, model: Model, layout: str) -> bool:
     path = Path(folder) / FILE
     if path.exists():
         return False
-    ordinary.written(path, card(model, layout, results=measured(model)).encode())
+    found = [result._replace(data=without_places(result.data)) for result in measured(model)]
+    ordinary.written(path, card(model, layout, results=found).encode())
     return True
 
 
@@ -98,7 +100,7 @@ def _facts(model: Model, module: Any, method: str) -> list[str]:
         config = model.config
         seen = f", {model.step * config.batch} images" if model.step else ""
         facts.append(f"Method: {method}; step {model.step}{seen}, branch {model.branch}")
-        facts.append(f"Data: {_plain(datasets.title(config.data))}")
+        facts.append(f"Data: {_plain(datasets.title(without_places(config.data)))}")
     facts.append(
         f"Images: short side to {round(max(height, width) / crop)} pixels, bicubic, the middle "
         f"{height}x{width}, normalised by {_plain(module.normalization)}"

@@ -26,4 +26,6 @@ def test_pictures_and_the_other_model_are_named():
     one = ONE._replace(other="runs/b@3", pictures=[("digits", "0.png")])
     text = tables.table(one)
     assert "of runs/a@3 and runs/b@3 on" in text
-    assert "analysis/0.png: digits" in text
+    assert "\nanalysis/0.png: digits" in text
+    for place in ("runs/mae", "runs/mae/found.jsonl"):
+        assert "\nruns/mae/analysis/0.png: digits" in tables.table(one, place=place)

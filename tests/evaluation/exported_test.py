@@ -33,6 +33,25 @@ def measured(model, of):
     return Evaluation(model, datasets.of_run(of), batch=10, quiet=True)
 
 
+@pytest.mark.parametrize(
+    "said, kept",
+    [
+        ("/home/me/my photos/", "my photos"),
+        ("~/photos", "photos"),
+        ({"name": "held_out", "of": {"root": "/home/me/photos"}, "share": 0.2},
+         {"name": "held_out", "of": {"root": "photos"}, "share": 0.2}),
+        ("held_out:of={'root': '/a/photos'},share=0.2", "held_out:of={'root': 'photos'},share=0.2"),
+        ("image_folder:root=../x,labels=/a/b.csv", "image_folder:root=x,labels=b.csv"),
+        (["/a/photos (training)", 3, None], ["photos (training)", 3, None]),
+        ("https://host/a/b.tar", "https://host/a/b.tar"),
+        ("hf_dataset:path=org/name", "hf_dataset:path=org/name"),
+        ("photos/train", "photos/train"),
+    ],
+)  # fmt: skip
+def test_paths_of_a_machine_are_told_nobody(said, kept):
+    assert exported.without_places(said) == kept
+
+
 def test_its_label_head_gives_the_scores_of_the_run(pair):
     run, export = pair
     assert export.classes == run_classes(run) and export.branch == "file"

@@ -16,7 +16,7 @@ def run(finished_run, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("card") / "run"
     shutil.copytree(finished_run, workdir, ignore=lambda *_: [results.FILE])
     model = models.restore(workdir)
-    one = Result({"eval/knn/top1": 0.25}, "ema", 8, {}, {}, data="photos | <b>", task="knn:k=1")
+    one = Result({"eval/knn/top1": 0.25}, "ema", 8, {}, {}, data="/a/photos | <b>", task="knn:k=1")
     one = one._replace(weights=models.digest(model), intervals={"eval/knn/top1": (0.125, 0.5)})
     others = [one._replace(step=4), one._replace(branch="online"), one._replace(weights="other")]
     results.write(workdir, [one._replace(metrics={"eval/knn/top1": 0.75}), *others, one])

@@ -5,6 +5,15 @@ import numpy as np
 from m3i_jax.training import branches
 
 
+def test_which_parameters_are_taken_is_said_with_the_way_to_the_others(shrunk):
+    plain, tuned = shrunk("mae"), shrunk("mae", validation={"every": "1 epochs"})
+    said = branches.described("ema", plain)
+    assert said.startswith("the average of the parameters (EMA)") and said.endswith("=online")
+    assert "--branch=ema" in branches.described("online", plain)
+    assert branches.described("ema", tuned) == f"{said}; the run was validated by online"
+    assert branches.described("untrained", plain) == branches.described("file", tuned) == ""
+
+
 def test_a_branch_that_has_hardly_moved_is_said_with_its_share(shrunk, caplog):
     named, fits = shrunk("mae", average={"momentum": 0.98}), shrunk("mae", average={})
     momentum = [1 - 0.02 * 0.5 * (1 + np.cos(np.pi * s / 12)) for s in range(1, 13)]

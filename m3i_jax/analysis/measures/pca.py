@@ -67,7 +67,8 @@ def _table(shown: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 def _caption(fitted: components.Components, count: int, foreground: bool) -> str:
     shares = ", ".join(f"{share:.0%}" for share in fitted.shares)
     of = "patches in front" if foreground else "patches"
+    images = f"{count} image{'s' * (count != 1)}"
     return (
-        f"First three principal components of the {of} of {count} images as red, green and blue, "
+        f"First three principal components of the {of} of {images} as red, green and blue, "
         f"with {shares} of their variance"
     )

@@ -54,7 +54,8 @@ def _group(of: Sequence[Looked], sheet: Sheet, notes: list[str], most: int, left
     grids = [_pictures(one, sheet, notes, most, left) for one in of if one.finding.pictures]
     charts = element("div", *drawn, class_="charts") if drawn else None
     images = next((n for n in first.counts.values() if isinstance(n, int)), None)
-    said = [f"on {first.data}" if first.data else "", f"{number(images)} images" if images else ""]
+    said = [f"on {first.data}" if first.data else ""]
+    said += [f"{number(images)} image{'s' * (images != 1)}"] if images else []
     said += [{"share": "in percent", "": ""}.get(first.unit, f"in {first.unit}"), _settings(first)]
     if len({one.finding.records for one in of}) > 1:
         said.append("not of the same images for all models")

@@ -80,7 +80,7 @@ def histogram(classes: Mapping[str, int], *, most: int) -> list[Bar]:
     for start in range(low, high + 1, width):
         stop = start + width - 1
         inside = sum(start <= count <= stop for _, count in ranked)
-        name = f"{start} to {stop} images" if width > 1 else f"{start} images"
+        name = f"{start} to {stop} images" if width > 1 else many(start, "image")
         bars.append(Bar(name, inside, f"{inside} class{'es' * (inside != 1)}"))
     return bars
 

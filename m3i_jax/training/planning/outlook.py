@@ -13,6 +13,9 @@ from m3i_jax.training.assemble import Run
 from m3i_jax.training.planning import flops, peaks, room
 from m3i_jax.training.progress import duration
 
+LENGTH = "from here to the last step, compiling included; what is measured after it comes on top"
+REMEMBERED = "of steps, monitors and checkpoints, as they took here before; compiling comes on top"
+UNKNOWN = "no such steps have been made here yet; the line of progress says how long is left"
 UNITS = ("", "k", "M", "G", "T", "P", "E")
 
 
@@ -44,7 +47,7 @@ def outlook(
         f"as many of {config.batch} images as {length} hold; a few are timed first",
         "network": f"{config.encoder['name']}, {short(_count(run))} parameters are trained, "
         f"of images of {config.image} pixels in {config.dtype}",
-        "time": length or _time(run.total - start, rate),
+        "time": f"{length}, {LENGTH}" if length else _time(run.total - start, rate),
         "memory": f"{short(state)}B of state; what a step holds is known once it is compiled",
         "disk": f"{room.most(run)} checkpoints of about {short(state)}B; "
         f"{short(room.free(workdir))}B are free",
@@ -64,8 +67,8 @@ def _processes() -> str:
 def _time(steps: int, rate: float | None) -> str:
     """How long so many steps take, where it is known how many a minute has."""
     if rate is None:
-        return "said with the first lines"
-    return f"{duration(60 * steps / rate)} and the compilation, as such steps took here before"
+        return UNKNOWN
+    return f"{duration(60 * steps / rate)} {REMEMBERED}"
 
 
 def needs(run: Run, program: Any, traced: Any, *, steps: int) -> str:

@@ -25,9 +25,9 @@ def test_figures_are_those_of_the_run(tmp_path, monkeypatch):
     trained = sum(x.size for x in jax.tree.leaves(run.abstract.params))
     assert f"{short(trained)} parameters" in said and f"{tmp_path}/report.html" in said
     assert f"of about {short(room.checkpoint(run))}B; 5 GB are free" in said
-    assert "time        said with the first lines" in said
+    assert "time        no such steps have been made here yet; the line of progress" in said
     said = outlook(run, source, tmp_path, start=30, rate=12.0)
-    assert "time        5m 00s and the compilation" in said
+    assert "time        5m 00s of steps, monitors and checkpoints, as they took here before" in said
     with monkeypatch.context() as several:
         several.setattr(jax, "process_count", lambda: 2)
         assert " of 2 processes, " in outlook(run, source, tmp_path, start=30)

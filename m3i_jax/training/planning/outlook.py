@@ -49,8 +49,8 @@ def outlook(
         f"of images of {config.image} pixels in {config.dtype}",
         "time": f"{length}, {LENGTH}" if length else _time(run.total - start, rate),
         "memory": f"{short(state)}B of state; what a step holds is known once it is compiled",
-        "disk": f"{room.most(run)} checkpoints of about {short(state)}B; "
-        f"{short(room.free(workdir))}B are free",
+        "disk": f"{(count := room.most(run))} checkpoint{'s' * (count > 1)} of about "
+        f"{short(state)}B; {short(room.free(workdir))}B are free",
         "devices": f"{run.mesh.size} {jax.devices()[0].device_kind}{_processes()}, "
         f"{cores.usable()} cores",
         "results": f"{workdir}/report.html, {workdir}/metrics.jsonl",

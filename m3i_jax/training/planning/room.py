@@ -19,9 +19,12 @@ def checkpoint(run: Run) -> int:
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(run.abstract))
 
 
-def most(run: Run) -> int:
-    """Checkpoints that lie there at once: those that are kept, and one that is being written."""
-    return schema.Saves(**run.config.checkpoint).keep + 1
+def most(run: Run, *, start: int = 0) -> int:
+    """Checkpoints that lie there at once: those that are kept, and one that is being written; no
+    more than are made from `start` on."""
+    saves = schema.Saves(**run.config.checkpoint)
+    made = -(-(run.total - start) // saves.every) if saves.every else 1
+    return min(saves.keep + 1, max(1, made))
 
 
 def free(workdir: Path) -> int:
@@ -48,11 +51,12 @@ def require(run: Run, workdir: Path) -> None:
 
 def warn(run: Run, workdir: Path) -> None:
     """Says that the disk will be full before all checkpoints lie there, where it will."""
-    lacking = max(1, most(run) - len(place.steps(workdir)))
+    there = place.steps(workdir)
+    lacking = min(most(run, start=max(there, default=0)), max(1, most(run) - len(there)))
     needed, left = lacking * checkpoint(run), free(workdir)
     if left < needed:
         LOG.warning(
-            "'%s' has %s left, and %d checkpoints to come take %s: make room, or keep fewer by "
-            "config.checkpoint.keep=2",
+            "'%s' has %s left, and the checkpoints to come, %d at once, take %s: make room, or "
+            "keep fewer by config.checkpoint.keep=2",
             *(workdir, storage.size(left), lacking, storage.size(needed)),
         )

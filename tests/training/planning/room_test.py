@@ -10,20 +10,22 @@ from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.training.planning import room
 
 STATE = {"w": np.zeros((100, 5), np.float32), "step": np.zeros((), np.int32)}
-RUN = SimpleNamespace(abstract=STATE, config=SimpleNamespace(checkpoint={"keep": 2}))
+SAVES = SimpleNamespace(checkpoint={"keep": 2, "every": 10})
+RUN = SimpleNamespace(abstract=STATE, config=SAVES, total=100)
 
 
 def test_a_checkpoint_is_as_large_as_its_arrays():
     assert room.checkpoint(RUN) == 100 * 5 * 4 + 4 and room.most(RUN) == 3
+    assert room.most(RUN, start=85) == 2 and room.most(RUN, start=99) == 1
 
 
 @pytest.mark.parametrize(
     "left, before, said",
     [
         (6012, 0, ""),
-        (6011, 0, "has 6.01 kB left, and 3 checkpoints to come take 6.01 kB"),
+        (6011, 0, "has 6.01 kB left, and the checkpoints to come, 3 at once, take 6.01 kB"),
         (4008, 1, ""),
-        (4007, 1, "and 2 checkpoints to come take 4.01 kB"),
+        (4007, 1, "2 at once, take 4.01 kB"),
         (2004, 4, ""),
     ],
 )

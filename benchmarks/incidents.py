@@ -1,13 +1,14 @@
 """Processes that are killed, stopped and asked to leave, in every phase of a run of many.
 
     python benchmarks/incidents.py --count 60 --processes 2 --place incidents
+    python benchmarks/incidents.py --count 12 --processes 4 --place of_four --local
 
 A toy run (MoCo with its queue and average, parameters split over the processes) is hit by one
 incident after the other, and given its command again each time. What has to hold: who survives is
 gone within 30 s and names the process that was hit; who was asked to leave has saved; and every
 loss and every checkpoint is that of a run that was left alone, to the bit. The counts are in
 docs/reliability.md. PLACE keeps runs, logs and a line for every incident, `incidents.jsonl`; the
-same command goes on behind the last one.
+same command goes on behind the last one. With --local each process also saves by itself.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from typing import Any, NamedTuple
 # What a process imports takes longer than a toy run: one imports it, and is forked for each.
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["m3i_jax.training.session", "m3i_jax.evaluation.monitor"])
-STEPS, SAVE, MEASURE = 400, 20, 15
+STEPS, SAVE, MEASURE, LOCAL = 400, 20, 15, 3
 CONFIG = [
     "--config=digit_scenes/moco", f"--config.duration={STEPS} steps", "--config.warmup=2 steps",
     "--config.image=16", "--config.batch=8", "--config.data.length=200", "--config.threads=1",
@@ -45,6 +46,18 @@ ASKED = 75
 LIMIT = 30.0  # seconds in which all are gone who were not asked, which takes a step and a save
 RUN = 10  # incidents that one run has
 TRIES = 3  # at an incident before which a process left by itself, as on a machine that has no time
+
+
+class Way(NamedTuple):
+    """How runs are started: of so many processes, and whether each saves by itself, too."""
+
+    processes: int
+    local: bool
+
+    def words(self, workdir: Path) -> list[str]:
+        """What is added to the config; the disk of a machine is a folder beside the run."""
+        local = f"--config.checkpoint.local={workdir.parent / workdir.name}-local"
+        return [local, f"--config.checkpoint.local_every={LOCAL}"] if self.local else []
 
 
 class Incident(NamedTuple):
@@ -76,13 +89,13 @@ class Incident(NamedTuple):
 class Pair:
     """The processes of one start of a run, each with its log and the marks that it leaves."""
 
-    def __init__(self, workdir: Path, folder: Path, count: int, port: int):
+    def __init__(self, workdir: Path, folder: Path, way: Way, port: int):
         folder.mkdir(parents=True)
-        self.folder, self.count, self.started = folder, count, []
-        for rank in range(count):
-            words = ["pretrain", *CONFIG, f"--workdir={workdir}", "--distributed",
-                     f"--processes={count}", f"--coordinator=127.0.0.1:{port}",
-                     f"--process={rank}"]  # fmt: skip
+        self.folder, self.count, self.started = folder, way.processes, []
+        for rank in range(self.count):
+            words = ["pretrain", *CONFIG, *way.words(workdir), f"--workdir={workdir}",
+                     "--distributed", f"--processes={self.count}",
+                     f"--coordinator=127.0.0.1:{port}", f"--process={rank}"]  # fmt: skip
             files = str(folder / f"marks-{rank}"), str(folder / f"log-{rank}")
             self.started.append(SERVER.Process(target=worker, args=(*files, words)))
             self.started[-1].start()
@@ -249,15 +262,10 @@ def hit(pair: Pair, kind: str, victim: int) -> tuple[float, bool]:
     return seconds, all(any(f"process {victim}" in said for said in pair.said(r)) for r in others)
 
 
-def ports() -> itertools.count:
-    """Of the coordinators, one after the other."""
-    return itertools.count(20_000 + os.getpid() % 20_000)
-
-
-def undisturbed(workdir: Path, folder: Path, count: int, port: int) -> None:
+def undisturbed(workdir: Path, folder: Path, way: Way, port: int) -> None:
     """A start that is left alone until the run is done."""
-    pair = Pair(workdir, folder, count, port)
-    pair.gone(range(count), seconds=900)
+    pair = Pair(workdir, folder, way, port)
+    pair.gone(range(way.processes), seconds=900)
     statuses = pair.end()
     if any(statuses):
         raise RuntimeError(f"statuses {statuses}: see {folder}")
@@ -280,12 +288,12 @@ def plans(count: int, processes: int, seed: int) -> list[Plan]:
     return [Plan(number, *one) for number, one in enumerate(todo)]
 
 
-def incident(plan: Plan, place: Path, processes: int, seed: int, port: Iterator[int]) -> Incident:
+def incident(plan: Plan, place: Path, way: Way, seed: int, port: Iterator[int]) -> Incident:
     """Makes it, and compares what is there then with the run that was left alone."""
     workdir, rng = place / f"run-{plan.number // RUN}", random.Random(f"{seed} {plan.number}")
     for _ in range(TRIES):
         folder = place / f"incident-{plan.number}-{time.time():.0f}"
-        pair = Pair(workdir, folder, processes, next(port))
+        pair = Pair(workdir, folder, way, next(port))
         try:
             there = wait(pair, plan.phase, plan.victim, rng)
             seconds, named = hit(pair, plan.kind, plan.victim) if there else (0.0, False)
@@ -302,12 +310,12 @@ def incident(plan: Plan, place: Path, processes: int, seed: int, port: Iterator[
     step = max(steps(workdir), default=0)
     same = apart(equal, workdir, place / "alone", False)
     seconds, load = round(seconds, 2), round(load, 2)
-    return Incident(*plan, processes, step, seconds, load, statuses, named, same)
+    return Incident(*plan, way.processes, step, seconds, load, statuses, named, same)
 
 
 def campaign(
     todo: Sequence[Plan],
-    processes: int,
+    way: Way,
     place: Path,
     tell: Callable[[Incident], None],
     *,
@@ -316,16 +324,16 @@ def campaign(
 ) -> None:
     """Runs one after the other, each hit until it has had its incidents, then left to its end and
     compared, all of it. done: incidents that were made before."""
-    port, alone = ports(), place / "alone"
+    port, alone = itertools.count(20_000 + os.getpid() % 20_000), place / "alone"
     if STEPS not in steps(alone):  # the same command has left it there
-        undisturbed(alone, place / f"alone-logs-{time.time():.0f}", processes, next(port))
+        undisturbed(alone, place / f"alone-logs-{time.time():.0f}", way, next(port))
     for plan in todo:
         if plan.number >= done:
-            tell(incident(plan, place, processes, seed, port))
+            tell(incident(plan, place, way, seed, port))
         workdir = place / f"run-{plan.number // RUN}"
         last = plan.number % RUN == RUN - 1 or plan is todo[-1]
         if last and STEPS not in steps(workdir):
-            undisturbed(workdir, place / f"end-{time.time():.0f}", processes, next(port))
+            undisturbed(workdir, place / f"end-{time.time():.0f}", way, next(port))
             if not apart(equal, workdir, alone, True) or len(losses(workdir)) != STEPS:
                 raise RuntimeError(f"{workdir} is not what {alone} is")
             print(f"{workdir.name} is the run that was left alone, to the bit", flush=True)
@@ -344,6 +352,12 @@ def table(found: Sequence[Incident]) -> str:
     return "\n".join(lines)
 
 
+def emergencies(place: Path) -> int:
+    """Starts of all runs that went on from what each process had saved by itself."""
+    logs = [log.read_text(errors="replace") for log in place.glob("*/log-0")]
+    return sum("is an emergency save" in log for log in logs)
+
+
 def written(file: Path) -> list[Incident]:
     """The incidents of a file of lines, if it is there."""
     lines = file.read_text().splitlines() if file.exists() else []
@@ -358,6 +372,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--local", action="store_true", help="Emergency saves, too.")
     parser.add_argument("--place", type=Path, default=None, help="Keeps runs and lines.")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -372,8 +387,10 @@ def main() -> None:
             with (place / "incidents.jsonl").open("a") as out:
                 out.write(json.dumps(one._asdict()) + "\n")
 
-        campaign(todo, args.processes, place, tell, done=len(found), seed=args.seed)
-    print(table(found))
+        way = Way(args.processes, args.local)
+        campaign(todo, way, place, tell, done=len(found), seed=args.seed)
+        print(table(found))
+        print(f"{emergencies(place)} starts went on from emergency saves")
     sys.exit(not all(one.well for one in found))
 
 

@@ -31,6 +31,25 @@ Scalar = float | np.floating | Float[Array, ""]  # a number, known or traced
 Grid = tuple[int, int]  # (rows, columns) of tokens
 
 
+class Share(NamedTuple):
+    """Which rows of every batch a process reads: `blocks` of `count` equal ones, in their order.
+
+    Of processes whose devices hold the same rows, as along `tensor`, each reads all of these.
+    """
+
+    blocks: tuple[int, ...] = (0,)
+    count: int = 1
+
+    def rows(self, batch: int) -> int:
+        """How many of a batch."""
+        return batch // self.count * len(self.blocks)
+
+    def number(self, index: int, batch: int) -> int:
+        """Which row of the batch the one with this index is."""
+        size = batch // self.count
+        return self.blocks[index // size] * size + index % size
+
+
 class Box(NamedTuple):
     """Where a view was cut, in pixels of its own (possibly already flipped) image frame.
 

@@ -36,6 +36,7 @@ from m3i_jax.training import (
     pacing,
     schedules,
 )
+from m3i_jax.types import Share
 from tests.refusals import config, named, refused, written
 
 CONFIGS = {
@@ -80,7 +81,7 @@ CONFIGS = {
 DATA = {
     "a length": (lambda at: captions.load(tokenizer_file(at)), "how long captions are"),
     "an epoch": (
-        lambda at: next(epoch.epoch([], batch=3, size=8, process_count=2)),
+        lambda at: next(epoch.epoch([], batch=3, size=8, share=Share((0,), 2))),
         "cannot be divided among 2 processes",
     ),
     "npz": (lambda at: arrays._members(written(at / "a.npz", "no zip")), "no sound .npz file"),

@@ -24,7 +24,7 @@ from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.stream import BYTES, State, Stream, Work
 from m3i_jax.data.views.annotated import Wanted, carried
 from m3i_jax.data.views.crops import Crops
-from m3i_jax.types import Batch
+from m3i_jax.types import Batch, Share
 
 LOG = getLogger(__name__)
 SEGMENTS = "segments"  # in the state of a mixture: with which weights it was drawn, and from when
@@ -41,8 +41,7 @@ def batches(
     threads: int = 0,
     ahead: int = BYTES,
     start: State | None = None,
-    process_index: int = 0,
-    process_count: int = 1,
+    share: Share = Share(),
     leave: Callable[[], bool] = lambda: False,
 ) -> Stream:
     """The endless training stream of `source`, every record once per epoch, reshuffled each time.
@@ -60,16 +59,15 @@ def batches(
       threads: that read; 0 = one for each core that this process may use.
       ahead: bytes that may be read ahead, see `Stream`.
       start: a state that a stream gave; None starts at the first sample.
-      process_index, process_count: this host of how many. Host p holds rows p B / n ... of every
-        batch, the order in which `jax.make_array_from_process_local_data` joins them.
+      share: which rows of every batch this host reads; of n hosts, `Share((p,), n)` is those from
+        p B / n on, and `parallel.sharding.share` what a mesh has of them.
       leave: asked while a batch is late; True ends the stream.
 
     Raises:
       ConfigError: sizes that do not divide, a state in a batch, annotations that would not fit.
     """
-    sample = _checked(batch, process_count, threads, start)
+    sample = _checked(batch, share, threads, start)
     _require_fit(annotations, crops)
-    local = batch // process_count
     if crops.decode == "fast":
         source = _faster(source, crops)
     so_far = [Segment(*segment) for segment in (start or {}).get(SEGMENTS, ())]
@@ -79,11 +77,11 @@ def batches(
     rows = _drawn(samples, _row(crops, tokenizer, annotations), seed)
 
     def number(step: int, index: int) -> int:
-        return step * batch + process_index * local + index
+        return step * batch + share.number(index, batch)
 
     work = Work(
         lambda step, index: rows[number(step, index)],
-        rows=local,
+        rows=share.rows(batch),
         first=sample // batch,
         where=lambda *row: protocol.where(source, order(number(*row) // crops.repeats)),
         name="data",
@@ -103,12 +101,12 @@ def records(source: Source, *, batch: int, seed: int, repeats: int, behind: Stat
     return [order((first + row) // repeats) for row in range(batch)]
 
 
-def _checked(batch: int, process_count: int, threads: int, start: State | None) -> int:
+def _checked(batch: int, share: Share, threads: int, start: State | None) -> int:
     """The first sample; refuses what `batches` says."""
-    if batch < 1 or batch % process_count:
+    if batch < 1 or batch % share.count:
         raise ConfigError(
-            f"a batch of {batch} cannot be divided among {process_count} processes; "
-            f"the nearest larger batch is {-(-max(batch, 1) // process_count) * process_count}"
+            f"a batch of {batch} cannot be divided into {share.count} shares; "
+            f"the nearest larger batch is {-(-max(batch, 1) // share.count) * share.count}"
         )
     if threads < 0:
         raise ConfigError(f"threads is {threads}, expected 1 or more, or 0: one a core")

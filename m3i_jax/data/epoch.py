@@ -13,7 +13,7 @@ from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.stream import Stream, Work
 from m3i_jax.data.views.annotated import Wanted, carried
 from m3i_jax.data.views.crops import center_crop
-from m3i_jax.types import Array, Batch
+from m3i_jax.types import Array, Batch, Share
 
 Cut = Callable[..., tuple[Array, Array]]  # (image, size=side) -> view, packed box
 RATIO = 0.875  # of the short side that an evaluation keeps, where a source says no other
@@ -25,11 +25,13 @@ class Rows(NamedTuple):
     batch: `Batch` with the view "a"; rows that only fill it up, and those of records that cannot
       be read, are black, with label -1.
     real: (B,) bool, False for those rows. Sums must be masked with it: padding never counts.
+    number: (B,) which records of the data set they are.
     lost: (B,) bool, True for records that cannot be read, of a source that forgives them.
     """
 
     batch: Batch
     real: Array
+    number: Array
     lost: Array | None = None
 
 
@@ -43,8 +45,7 @@ def epoch(
     tokenizer: Captions | None = None,
     annotations: Wanted | None = None,
     threads: int = 0,
-    process_index: int = 0,
-    process_count: int = 1,
+    share: Share = Share(),
 ) -> Iterator[Rows]:
     """One pass over `source` in order, for evaluation; only the last batch is padded.
 
@@ -59,13 +60,13 @@ def epoch(
       tokenizer: turns captions into `Batch.text`, the first of each sample.
       annotations: which of them `Batch.annotations` has, in pixels of the view.
       threads: that read; 0 = one for each core that this process may use.
-      process_index, process_count: this host and the number of hosts, as in `batches`.
+      share: which rows of every batch this host reads, as in `batches`.
     """
-    if batch < 1 or batch % process_count:
-        raise ConfigError(f"a batch of {batch} cannot be divided among {process_count} processes")
+    if batch < 1 or batch % share.count:
+        raise ConfigError(f"a batch of {batch} cannot be divided into {share.count} shares")
     ratio = getattr(source, "evaluation_ratio", RATIO) if ratio is None else ratio
     cut = functools.partial(center_crop, ratio=ratio) if cut is None else cut
-    local, total = batch // process_count, len(source)
+    total = len(source)
 
     def row(index: int) -> Rows:
         record = protocol.read(source, index) if index < total else None
@@ -75,17 +76,17 @@ def epoch(
         text = tokenizer.encode((*sample.captions, "")[0]) if tokenizer else None
         said = {"a": carried(sample, box, (size, size), annotations)} if annotations else None
         row = Batch({"a": view}, {"a": box}, np.int32(sample.label), text, annotations=said)
-        return Rows(row, real, lost=index < total and not real)
+        return Rows(row, real, index, lost=index < total and not real)
 
     def number(step: int, index: int) -> int:
-        return step * batch + process_index * local + index
+        return step * batch + share.number(index, batch)
 
     def where(step: int, index: int) -> str:
         return protocol.where(source, number(step, index))
 
     work = Work(
         lambda step, index: row(number(step, index)),
-        rows=local,
+        rows=share.rows(batch),
         last=-(-total // batch),
         where=where,
     )

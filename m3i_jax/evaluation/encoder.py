@@ -313,7 +313,8 @@ class Encoder:
         each = 1 << (max(1, -(-most // devices)) - 1).bit_length()
         mesh = sharding.mesh(batch=each * devices)
         params = jax.device_put(self.params, sharding.replicated(mesh))
-        rows = epoch(source, batch=each * devices, size=self.image, ratio=self.crop)
+        reads = dict(size=self.image, ratio=self.crop, share=sharding.share(mesh))
+        rows = epoch(source, batch=each * devices, **reads)
         put = functools.partial(sharding.put, mesh=mesh)
         with jax.set_mesh(mesh):
             apply = functools.partial(program, params)

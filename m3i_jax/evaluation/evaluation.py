@@ -269,9 +269,9 @@ class Evaluation:
         rand_augment: of the crops, see `Crops`; None = off.
         """
         crops = Crops(size=self.image, views=("a",), rand_augment=rand_augment)
-        reads = dict(batch=batch, seed=seed, crops=crops, **_host())
-        stream = batches(Subset(self.source("train"), rows), **reads)
         mesh = sharding.mesh(batch=batch)
+        reads = dict(batch=batch, seed=seed, crops=crops, share=sharding.share(mesh))
+        stream = batches(Subset(self.source("train"), rows), **reads)
 
         def put(batch):
             return sharding.put((batch.images["a"], batch.label), mesh)
@@ -331,7 +331,7 @@ class Evaluation:
         mesh = sharding.mesh(batch=batch)
         params = jax.device_put(self.model.params, sharding.replicated(mesh))
         compiled = functools.partial(program, params)
-        reads = dict(batch=batch, size=self.image, ratio=self.ratio, **_host())
+        reads = dict(batch=batch, size=self.image, ratio=self.ratio, share=sharding.share(mesh))
         rows = epoch(source, **reads)
         if not self._quiet:
             total, unit = -(-len(source) // batch), (batch, "images")
@@ -345,11 +345,6 @@ class Evaluation:
         if lost := len(source) - read:
             total = len(source)
             LOG.warning("%d of %d %s records cannot be read: they are left out", lost, total, split)
-
-
-def _host() -> dict[str, int]:
-    """Which process of how many this is."""
-    return dict(process_index=jax.process_index(), process_count=jax.process_count())
 
 
 def _with_labels(rows: FeatureSet, split: str) -> FeatureSet:

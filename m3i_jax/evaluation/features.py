@@ -4,7 +4,6 @@ import collections
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -141,11 +140,12 @@ def passed(
 def _ahead(apply, batches, put, view, change) -> Iterator[tuple[FeatureSet, int]]:
     """The records of each batch and how many were lost, while the devices work on the next ones."""
     waiting = collections.deque()
-    for step, rows in enumerate(batches):
+    for rows in batches:
         lost = np.zeros_like(rows.real) if rows.lost is None else rows.lost
-        images, index = rows.batch.images[view], _numbers(step, len(rows.real))
-        images = change(images, index) if change else images
-        waiting.append((apply(put(images)), rows.batch.label, index, rows.real, lost))
+        images = rows.batch.images[view]
+        images = change(images, rows.number) if change else images
+        beside = map(put, (rows.batch.label, rows.number, rows.real, lost))
+        waiting.append((apply(put(images)), *beside))
         if len(waiting) > AHEAD:
             yield _real_rows(*waiting.popleft())
     for item in waiting:
@@ -175,18 +175,12 @@ def raw_pixels(images: Array, *, side: int | None = None) -> Array:
     return x.reshape(b, -1)
 
 
-def _numbers(step: int, rows: int) -> np.ndarray:
-    """Which records of the data set the rows of this process are, in batch `step` of a pass."""
-    first = (step * jax.process_count() + jax.process_index()) * rows
-    return first + np.arange(rows)
-
-
 def _real_rows(*columns: Array) -> tuple[FeatureSet, int]:
     """Host copies of the rows that are records, those of all processes in global order.
 
     columns: features, labels, numbers, real, lost. Also counts the lost ones.
     """
     features, labels, index, real, lost = (processes.gathered(x) for x in columns)
-    real = real.astype(bool)
-    kept = features[real].astype(np.float32), labels[real].astype(np.int32), index[real]
-    return FeatureSet(*kept), int(lost.sum())
+    types, real = (np.float32, np.int32, np.int64), real.astype(bool)
+    kept = zip((features, labels, index), types, strict=True)
+    return FeatureSet(*(x[real].astype(dtype) for x, dtype in kept)), int(lost.sum())

@@ -142,7 +142,7 @@ def _asking(context: RunContext, wanted: schema.Validation, source: data.Source)
     ways = run.mesh.shape["data"] * run.mesh.shape["fsdp"]
     batch = -(-min(wanted.batch, len(source)) // ways) * ways  # every device has as many rows
     cut = dict(batch=batch, size=wanted.size or config.image, ratio=wanted.ratio)
-    place = dict(process_index=jax.process_index(), process_count=jax.process_count())
+    place = dict(share=sharding.share(run.mesh))
 
     @jax.jit
     def answer(params, images, labels):
@@ -152,14 +152,15 @@ def _asking(context: RunContext, wanted: schema.Validation, source: data.Source)
 
     def ask(params):
         parts, numbers = [], []
-        for step, rows in enumerate(epoch(source, threads=config.threads, **cut, **place)):
+        for rows in epoch(source, threads=config.threads, **cut, **place):
             if context.asked():
                 return None
-            arrays = sharding.put((rows.batch.images["a"], rows.batch.label), run.mesh)
-            said = jax.tree.map(processes.gathered, answer(params, *arrays))
-            real = processes.gathered(rows.real).astype(bool)  # padding and what is broken is not
-            parts.append(jax.tree.map(lambda x, real=real: x[real], said))
-            numbers.append(step * batch + np.flatnonzero(real))
+            given = rows.batch.images["a"], rows.batch.label, rows.real, rows.number
+            images, labels, *which = sharding.put(given, run.mesh)
+            said = answer(params, images, labels)
+            said, real, number = jax.tree.map(processes.gathered, (said, *which))
+            parts.append(jax.tree.map(lambda x, real=real: x[real], said))  # nor padding nor broken
+            numbers.append(number[real])
         columns = (np.concatenate(column) for column in zip(*parts, strict=True))
         return Answers(*columns), np.concatenate(numbers)
 

@@ -19,6 +19,7 @@ from m3i_jax.build import ConfigError, call
 from m3i_jax.parallel import slices
 from m3i_jax.ranges import Range
 from m3i_jax.texts import OneOf
+from m3i_jax.types import Share
 
 BATCH = P(("data", "fsdp"))
 
@@ -231,20 +232,39 @@ def abstract(tree: Any, shardings: Any) -> Any:
     )
 
 
+def share(mesh: Mesh) -> Share:
+    """The rows of a batch that devices of this process hold.
+
+    Not the n-th part of the n-th process: the grid of a pod need not follow its processes, and
+    along `tensor` several of them hold the same rows.
+    """
+    ways = mesh.shape["data"] * mesh.shape["fsdp"]
+    held = batch_sharding(mesh).addressable_devices_indices_map((ways,)).values()
+    return Share(tuple(sorted({part.start or 0 for (part,) in held})), ways)
+
+
 def put(batch: Any, mesh: Mesh) -> Any:
     """Global arrays from the rows that this process read; the transfer runs in the background.
 
-    batch: a tree of (B / processes, ...) NumPy arrays; `None` stays.
+    batch: a tree of NumPy arrays of its `share` of the rows; `None` stays.
     """
-    sharding = batch_sharding(mesh)
-    ways, processes = mesh.shape["data"] * mesh.shape["fsdp"], jax.process_count()
+    sharding, own = batch_sharding(mesh), share(mesh)
 
     def one(rows: np.ndarray) -> jax.Array:
-        if rows.shape[0] * processes % ways:
+        size, left = divmod(rows.shape[0], len(own.blocks))
+        if left:
             raise ConfigError(
-                f"a batch of {rows.shape[0] * processes} does not divide over "
-                f"data x fsdp = {ways} devices"
+                f"a batch of {rows.shape[0] * own.count // len(own.blocks)} does not divide over "
+                f"data x fsdp = {own.count} devices"
             )
-        return jax.make_array_from_process_local_data(sharding, rows)
+        if sharding.is_fully_addressable:
+            return jax.device_put(rows, sharding)
+
+        def of_device(place: tuple[slice, ...]) -> np.ndarray:
+            first = own.blocks.index((place[0].start or 0) // size) * size
+            return rows[first : first + size]
+
+        shape = (size * own.count, *rows.shape[1:])
+        return jax.make_array_from_callback(shape, sharding, of_device)
 
     return jax.tree.map(one, batch)

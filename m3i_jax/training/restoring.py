@@ -53,6 +53,7 @@ def newest(
     wanted, optional = sharding.abstract(run.abstract.items(), run.shardings.items()), (RECENT,)
     if emergency is not None and step is not None and step > (kept.latest() or 0):
         if (found := emergency.restore(step, wanted, optional=optional)) is not None:
+            LOG.info("step %d is an emergency save, which every process has of its own", step)
             return found
     return kept.restore(wanted, optional=optional)
 

@@ -356,8 +356,7 @@ def feed(run: Run, inputs: Inputs, *, start: dict | None, leave: Callable[[], bo
         tokenizer=inputs.tokenizer,
         threads=run.config.threads,
         start=start,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
+        share=sharding.share(run.mesh),
         leave=leave,
     )
     return prefetch(stream, lambda batch: sharding.put(batch, run.mesh))

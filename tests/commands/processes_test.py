@@ -31,6 +31,7 @@ TRAIN = [
     "pretrain", "--config=digit_scenes/classification", "--config.data.length=61",
     "--config.batch=16", "--config.duration=4 steps", "--config.warmup=0 steps",
     "--config.encoder.width=16", "--config.encoder.depth=1", "--config.validation.every=2 steps",
+    "--config.mesh.data=1", "--config.mesh.tensor=2",  # each process reads all of a batch
     "--config.validation.batch=16", "--config.average.classifier=True", "--config.log.images=0",
     "--config.checkpoint.every=4", "--config.monitor.every=2", "--config.monitor.bank=20",
     "--config.monitor.queries=20",

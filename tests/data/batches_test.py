@@ -14,6 +14,7 @@ from m3i_jax.data.epoch import epoch
 from m3i_jax.data.views.annotated import Wanted
 from m3i_jax.data.views.crops import Crops
 from m3i_jax.parallel import sharding
+from m3i_jax.types import Share
 from tests.data.numbered import Numbered, Ragged, equal, joined, take
 
 
@@ -33,7 +34,7 @@ def test_what_a_batch_is():
 def test_views_of_several_sizes_share_a_batch_and_go_to_the_devices():
     cut = Crops(size=6, local=3, local_size=4)
     straight = take(Ragged(10), 3, batch=8, crops=cut)
-    split = [take(Ragged(10), 3, batch=8, crops=cut, process_index=p, process_count=2, threads=3)
+    split = [take(Ragged(10), 3, batch=8, crops=cut, share=Share((p,), 2), threads=3)
              for p in range(2)]  # fmt: skip
     plain = take(Ragged(10), 3, batch=8, crops=Crops(size=6))
     mesh = sharding.mesh()
@@ -121,8 +122,7 @@ def test_resumed_on_other_hosts_and_threads_it_is_the_same_stream(
             **options,
             threads=threads,
             start=start,
-            process_index=host,
-            process_count=hosts,
+            share=Share((host,), hosts),
         )
         for host in range(hosts)
     ]
@@ -173,8 +173,8 @@ def test_a_repeated_and_augmented_stream_goes_on_to_the_bit(stop, hosts):
     straight = take(Numbered(5), 8, crops=REPEATED)
     start = straight[stop - 1][1]
     assert start == {"sample": 4 * stop}
-    options = dict(crops=REPEATED, start=start, threads=3, process_count=hosts)
-    parts = [take(Numbered(5), 8 - stop, **options, process_index=p) for p in range(hosts)]
+    options = dict(crops=REPEATED, start=start, threads=3)
+    parts = [take(Numbered(5), 8 - stop, **options, share=Share((p,), hosts)) for p in range(hosts)]
     for step in range(stop, 8):
         whole, state = straight[step]
         pieces = [part[step - stop] for part in parts]
@@ -187,8 +187,8 @@ def test_annotations_ride_on_the_stream_and_change_nothing_in_it():
     cut = Crops(size=6, local=1, local_size=4)
     asked = dict(batch=8, crops=cut, annotations=Wanted(["mask", "points"], points=2))
     plain, straight = take(Numbered(10), 4, batch=8, crops=cut), take(Numbered(10), 4, **asked)
-    again = asked | dict(start=straight[1][1], process_count=2, threads=3)
-    parts = [take(Numbered(10), 2, **again, process_index=p) for p in range(2)]
+    again = asked | dict(start=straight[1][1], threads=3)
+    parts = [take(Numbered(10), 2, **again, share=Share((p,), 2)) for p in range(2)]
     for step, ((batch, state), (bare, known)) in enumerate(zip(straight, plain, strict=True)):
         assert equal(batch, bare) and state == known and bare.annotations is None
         assert {*batch.annotations} == {"a", "b", "l0"}
@@ -212,10 +212,20 @@ def test_views_that_annotations_would_not_fit_are_refused(how):
 
 def test_sizes_that_cannot_work_are_refused():
     for bad, said in (
-        (dict(batch=5, process_count=2), "nearest larger batch is 6"),
+        (dict(batch=5, share=Share((0,), 2)), "nearest larger batch is 6"),
         (dict(batch=0), "batch of 0"),
         (dict(threads=-1), "threads is -1"),
         (dict(start={"sample": 6}), "not a multiple of the batch size 4"),
     ):
         with pytest.raises(ConfigError, match=said):
             take(Numbered(8), 1, **bad)
+
+
+def test_blocks_of_rows_may_lie_anywhere():
+    options = dict(batch=8, crops=Crops(size=4), seed=1)
+    ((whole, _),) = take(Ragged(10), 1, **options)
+    for blocks in [(0, 3), (1, 2)], [(0, 1, 2), (3,)], [(0, 1, 2, 3), (2,)]:
+        for part in blocks:
+            rows = [2 * block + i for block in part for i in range(2)]
+            ((own, _),) = take(Ragged(10), 1, **options, share=Share(part, 4))
+            assert equal(own, jax.tree.map(lambda x, rows=rows: x[rows], whole))

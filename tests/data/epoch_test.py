@@ -6,6 +6,7 @@ import pytest
 from m3i_jax.data.epoch import epoch
 from m3i_jax.data.views.annotated import UNKNOWN, Wanted
 from m3i_jax.data.views.whole_images import padded
+from m3i_jax.types import Share
 from tests.data.numbered import Numbered, Ragged
 
 
@@ -32,9 +33,7 @@ def test_an_epoch_is_exact(length, batch):
 @pytest.mark.parametrize("hosts", [1, 2, 3])
 def test_hosts_share_an_epoch(hosts):
     source, options = Numbered(8), dict(batch=6, size=4, annotations=Wanted(["mask"]))
-    parts = [
-        list(epoch(source, process_index=p, process_count=hosts, **options)) for p in range(hosts)
-    ]
+    parts = [list(epoch(source, share=Share((p,), hosts), **options)) for p in range(hosts)]
     labels = [
         np.concatenate([part[step].batch.label for part in parts]).tolist() for step in range(2)
     ]

@@ -17,6 +17,7 @@ from m3i_jax.data.batches import batches
 from m3i_jax.data.order import Segment
 from m3i_jax.data.sources.protocol import Component, Sample
 from m3i_jax.data.views.crops import Crops
+from m3i_jax.types import Share
 
 # Records of samples 0, 1, 2, 3, 5, 8, 13, 10^6, 10^9: as of the first runs, which go on with them.
 PLACES = (0, 1, 2, 3, 5, 8, 13, 10**6, 10**9)
@@ -145,8 +146,9 @@ def run_and_compare(lengths, legs, repeats, mixture, seed):
         segments = [segment for segment in segments if segment[0] < here]
         if mixture and (not segments or shares(segments[-1][1]) != shares(now)):
             segments.append((here, now))
-        how = dict(batch=batch, seed=seed, crops=cut, threads=threads, process_count=hosts)
-        streams = [batches(source, start=state, process_index=p, **how) for p in range(hosts)]
+        how = dict(batch=batch, seed=seed, crops=cut, threads=threads)
+        parts = [Share((p,), hosts) for p in range(hosts)]
+        streams = [batches(source, start=state, share=one, **how) for one in parts]
         for _ in range(steps):
             parts, states = zip(*(next(stream) for stream in streams), strict=True)
             drawn += [int(label) for part in parts for label in part.label]

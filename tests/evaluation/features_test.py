@@ -25,7 +25,8 @@ def passes(images, labels, batch, *, extra=0):
     labels = np.concatenate([labels, np.zeros(total - n, np.int32)])
     for i in range(0, total, batch):
         part = slice(i, i + batch)
-        yield Rows(Batch({"a": images[part]}, {}, labels[part]), np.arange(i, i + batch) < n)
+        number = np.arange(i, i + batch)
+        yield Rows(Batch({"a": images[part]}, {}, labels[part]), number < n, number)
 
 
 def data(n, side=2, seed=0):

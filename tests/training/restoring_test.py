@@ -68,6 +68,7 @@ def test_a_killed_run_goes_on_from_its_emergency_save_or_without_it(shrunk, tmp_
 
     back()
     assert session.train(config, workdir) == 0 and "going on from step 6" in caplog.text
+    assert "step 6 is an emergency save" in caplog.text
     again = state(workdir)
     assert again.keys() == straight.keys()
     for name, leaf in straight.items():

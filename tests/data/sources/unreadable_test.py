@@ -13,6 +13,7 @@ from m3i_jax.data.epoch import epoch
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.sources.unreadable import TooManyUnreadable, robust
 from m3i_jax.data.views.crops import Crops
+from m3i_jax.types import Share
 
 
 class Numbered:
@@ -131,8 +132,8 @@ def test_substitutes_do_not_depend_on_hosts_or_threads():
         got = []
         for host in range(count):
             source = robust(Numbered(30, {4, 5, 17}), max_share=0.5)
-            options = dict(batch=6, seed=3, crops=Crops(size=4), process_count=count)
-            with batches(source, **options, threads=threads, process_index=host) as stream:
+            options = dict(batch=6, seed=3, crops=Crops(size=4), share=Share((host,), count))
+            with batches(source, **options, threads=threads) as stream:
                 got.append(np.stack([next(stream)[0].label for _ in range(12)]))
         return np.concatenate(got, axis=1)
 

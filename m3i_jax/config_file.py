@@ -113,7 +113,12 @@ def read(path: str) -> ConfigDict:
         raise ConfigError(f"the config file '{path}' cannot be read: {error}") from error
     if not isinstance(config, dict):
         raise ConfigError(f"the config file '{path}' holds {shown(config)}, expected a block")
-    return renamed.config(ConfigDict(config))
+    try:
+        return renamed.config(ConfigDict(config))
+    except AttributeError as error:  # a key that is a method of what holds it
+        raise ConfigError(
+            f"the config file '{path}' has a key that none can be: {error}"
+        ) from error
 
 
 def written(path: str, config: Mapping, *, title: str) -> None:

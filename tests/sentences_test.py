@@ -45,6 +45,10 @@ CONFIGS = {
         lambda at: config_file.read(str(written(at / "a.json", "[]"))),
         "expected a block",
     ),
+    "a key of Python's": (
+        lambda at: config_file.read(str(written(at / "a.json", '{"__class__": {"__init__": 1}}'))),
+        "has a key that none can be: '__init__ cannot be overridden.'",
+    ),
     "neither": (lambda at: config_file.written(str(at / "a.txt"), {}, title="t"), "neither Python"),
     "no value": (
         lambda at: config_file.check_overrides(["--config"], "digit_scenes/mae"),

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from tokenizers import Encoding, Tokenizer, models, pre_tokenizers, processors, trainers
 
 from m3i_jax import jsonfile, ordinary
 from m3i_jax.build import ConfigError, nearest
@@ -66,7 +66,7 @@ class Captions:
         """(length,) int32 tokens, the last but padding an end token; all 0 without a word."""
         tokens = np.zeros(self.length, np.int32)
         if (caption := words.visible(caption)).strip():
-            encoding = self._tokenizer.encode(caption)
+            encoding = _encoded(self._tokenizer, caption)
             if not all(encoding.special_tokens_mask):
                 count = sum(encoding.attention_mask)
                 tokens[:count] = encoding.ids[:count]
@@ -245,6 +245,21 @@ def _read(path: str | os.PathLike) -> Tokenizer:
         raise ConfigError(f"'{path}' is not a tokenizer.json: {error}") from error
 
 
+def _encoded(tokenizer: Tokenizer, text: str) -> Encoding:
+    """The tokens of a text.
+
+    Raises:
+      ConfigError: a pattern of the file takes too long with it. The library panics then, which is
+        no Exception.
+    """
+    try:
+        return tokenizer.encode(text)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ConfigError(f"the tokenizer cannot read '{text[:80]}': {error}") from None
+
+
 def _swells(part: Any) -> float:
     """How many letters a normalizer makes of one, at most, where it replaces texts."""
     if not isinstance(part, dict):
@@ -262,7 +277,7 @@ def _end_with(tokenizer: Tokenizer, end: str | None, path: str | os.PathLike, sa
     tokenizer.no_truncation()
     tokenizer.no_padding()
     specials = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-    probe = tokenizer.encode("a")
+    probe = _encoded(tokenizer, "a")
     has = probe.tokens[-1] if probe.ids and probe.special_tokens_mask[-1] else None
     if has is None and end is None:
         raise ConfigError(

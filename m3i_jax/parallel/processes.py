@@ -24,6 +24,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from m3i_jax.build import ConfigError, UserError
+from m3i_jax.parallel.coordinator import NOWHERE, begin
 
 GONE = os.EX_UNAVAILABLE  # status of a process that cannot go on without the others
 UNEXPECTED = 1  # status of a program that ends by a traceback
@@ -67,15 +68,18 @@ def join(
         time the process leaves with `GONE`: JAX would abort it.
     """
     _check_reach(coordinator)
+    long = math.ceil(patience) + LATER
     try:
         with _waiting(patience, coordinator):
+            found = _found(coordinator, processes, process, devices, long)
+            if found[2] == 0 and found[0] and found[1]:
+                begin(found[0], found[1], heartbeat=HEARTBEAT)
             jax.distributed.initialize(
-                coordinator,
-                processes,
-                process,
-                local_device_ids=devices,
-                initialization_timeout=math.ceil(patience) + LATER,
+                *found,
+                cluster_detection_method="deactivate",
+                initialization_timeout=long,
                 heartbeat_timeout_seconds=HEARTBEAT,
+                coordinator_bind_address=NOWHERE,
             )
         # CPUs connect at the first collective, within 30 s or never: done while all are here.
         multihost_utils.sync_global_devices("joined")
@@ -84,6 +88,21 @@ def join(
             f"this cannot be one process of many: {str(error).splitlines()[0]} Start it under "
             "Slurm, Open MPI or on a pod, or give --coordinator=HOST:PORT --processes=N --process=I"
         ) from error
+
+
+def _found(
+    coordinator: str | None,
+    processes: int | None,
+    process: int | None,
+    devices: Sequence[int] | None,
+    seconds: int,
+) -> tuple[str | None, int | None, int | None, Sequence[int] | None]:
+    """What is None filled in, where JAX knows the cluster, in `seconds` at most."""
+    from jax._src.clusters import ClusterEnv  # `initialize` would ask it, and not say what it found
+
+    said = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
+    known = said, processes, process, devices
+    return ClusterEnv.auto_detect_unset_distributed_params(*known, None, seconds)
 
 
 @contextlib.contextmanager

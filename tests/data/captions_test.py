@@ -280,3 +280,15 @@ def test_parts_are_all_tokens_as_the_caption_has_them():
     # With a word too many for a token each, all bytes are tokens.
     many = captions.train([" ".join(f"w{n}" for n in range(300))], vocabulary=280)
     assert all(known for _, known in many.parts("ünknown 鳥"))
+
+
+def test_a_pattern_that_takes_for_ever_is_a_sentence(tmp_path, words, capfd):
+    words.save(tmp_path / "tokenizer.json")
+    said = json.loads((tmp_path / "tokenizer.json").read_text())
+    pattern = {"Regex": "(a|a|a)*(a|aa)+$"}
+    said["pre_tokenizer"] = dict(type="Split", pattern=pattern, behavior="Isolated", invert=False)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(said))
+    found = captions.load(tmp_path / "tokenizer.json")
+    with pytest.raises(ConfigError, match="the tokenizer cannot read 'a{40}b': .*retry-limit"):
+        found.encode("a" * 40 + "b")
+    assert "panicked" in capfd.readouterr().err

@@ -86,7 +86,7 @@ DATA = {
     "a length": (lambda at: captions.load(tokenizer_file(at)), "how long captions are"),
     "an epoch": (
         lambda at: next(epoch.epoch([], batch=3, size=8, share=Share((0,), 2))),
-        "cannot be divided among 2 processes",
+        "cannot be divided into 2 shares",
     ),
     "npz": (lambda at: arrays._members(written(at / "a.npz", "no zip")), "no sound .npz file"),
     "twice": (

@@ -5,7 +5,6 @@ is gone. Here it outlives process 0 as long as somebody is connected to it: the 
 silent, say so, and leave.
 """
 
-import atexit
 import contextlib
 import os
 import signal
@@ -28,7 +27,7 @@ ESTABLISHED = "01"
 
 
 def begin(address: str, count: int, *, heartbeat: int, earlier: float = EARLIER) -> None:
-    """Starts it, and returns once it listens; it ends with this process, or soon after it.
+    """Starts it, and returns once it listens; it ends soon after this process, see `outlive`.
 
     It listens where `JAX_COORDINATOR_BIND_ADDRESS` says, or at the port of all networks.
 
@@ -55,8 +54,6 @@ def begin(address: str, count: int, *, heartbeat: int, earlier: float = EARLIER)
             f"no store for the processes can be kept at '{address}': "
             f"{said[-1] if said else 'it ended without a word'}; is another program at this port?"
         )
-    # JAX's own way out comes first, as it is registered later: all have left the store by then.
-    atexit.register(process.kill)
 
 
 def _wait_for_earlier(port: str, seconds: float) -> None:
@@ -105,6 +102,10 @@ def main(bind: str, count: str, heartbeat: str, parent: str) -> None:
     options = dict(heartbeat_timeout=int(heartbeat), shutdown_timeout=300, recoverable=False)
     store = _jax.get_distributed_runtime_service(bind, int(count), **options)
     print(LISTENS, flush=True)
+    # Nobody reads these any more: a pipe that is full would stop it, one that is open a `tee`.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
     port = int(bind.rpartition(":")[2])
     outlive(int(parent), lambda: connected(port, _lines()) > 0)
     del store

@@ -42,7 +42,7 @@ def start(folder, last, count, devices, mesh):
         how = dict(folder=place, env=programs.devices(devices))
         of.append(programs.begin(SCRIPT, *words, *own, **how))
     for done in [programs.end(begun) for begun in of]:
-        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.returncode == 0, done.stderr[:3000] + "..." + done.stderr[-2000:]
     state, *rows = map(json.loads, record.read_text().splitlines())
     return state, rows
 

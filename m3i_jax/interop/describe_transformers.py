@@ -100,8 +100,8 @@ def dinov2(module: Any) -> Described:
 
 
 def dinov3(module: Any) -> Described:
-    """A DINOv3: rotary positions, biases on queries and values."""
-    fixed = _WHOLE | dict(positions="rope", rope="dinov3", qkv_bias="qv")
+    """A DINOv3: rotary positions, biases on queries and values or on neither."""
+    fixed = _WHOLE | dict(positions="rope", rope="dinov3", qkv_bias=("qv", False))
     needs(module, "transformers' 'dinov3_vit'", **fixed)
     return _transformers(
         "dinov3_vit",
@@ -112,6 +112,8 @@ def dinov3(module: Any) -> Described:
         layerscale_value=module.layer_scale or 1.0,
         num_register_tokens=module.registers,
         rope_theta=module.rope_base,
+        query_bias=bool(module.qkv_bias),
+        value_bias=bool(module.qkv_bias),
     )
 
 

@@ -50,6 +50,10 @@ def _table(value: Any, where: str) -> str:
     return "learned" if truth(value, where) else "none"
 
 
+def _queries(value: Any, where: str) -> str | bool:
+    return "qv" if truth(value, where) else False
+
+
 def _kind_of_block(value: Any, where: str) -> str:
     if value not in ("bottleneck", "basic"):
         raise ConfigError(f"{where} is {value!r}, and our blocks are 'bottleneck' or 'basic'")
@@ -157,7 +161,7 @@ _DINOV2 = Family(
     _LEARNED,
     harmless=TRAINING,
 )
-# Biases on queries and values, and rotations; what only training has is harmless.
+# Biases on queries and values or on neither (ViT-7B); what only training has is harmless.
 _DINOV3 = Family(
     "vit_b16",
     {key: x for key, x in _VIT.items() if key not in ("qkv_bias", "hidden_size")}
@@ -169,16 +173,12 @@ _DINOV3 = Family(
         "num_register_tokens": ("registers", whole, 0),
         "rope_theta": ("rope_base", number, 100.0),
         "use_gated_mlp": ("gated", truth, False),
+        "query_bias": ("qkv_bias", _queries, True),
     },
-    {"positions": "rope", "class_token": True, "qkv_bias": "qv"},
-    {
-        "query_bias": True,
-        "key_bias": False,
-        "value_bias": True,
-        "proj_bias": True,
-        "mlp_bias": True,
-    },
-    TRAINING | {"pos_embed_shift", "pos_embed_jitter", "pos_embed_rescale"},
+    {"positions": "rope", "class_token": True},
+    {"key_bias": False, "proj_bias": True, "mlp_bias": True},
+    # A bias on values alone, or on queries alone, shows in the weights, which do not fit then.
+    TRAINING | {"value_bias", "pos_embed_shift", "pos_embed_jitter", "pos_embed_rescale"},
 )
 _DINOV2_WITH_REGISTERS = _DINOV2._replace(
     fields=_DINOV2.fields

@@ -43,6 +43,7 @@ TRANSFORMERS = {
     "registers, no scale": VIT | dict(registers=2, positions="sincos"),
     "swiglu": VIT | dict(gated=True, activation="silu", mlp_ratio=2.75, registers=1),
     "dinov3": ROPE | dict(layer_scale=0.1, registers=2, hide="mask"),
+    "dinov3, 7B": ROPE | dict(gated=True, qkv_bias=False, registers=2, activation="silu"),
     "dinov3, gated": ROPE | dict(gated=True, rope_base=20.0, image=(32, 64), activation="silu"),
     "beit": BEIT | dict(relative_bias="layer", positions="learned", hide="mask"),
     "beit, shared": BEIT | dict(relative_bias="shared", normalization="inception"),

@@ -43,6 +43,8 @@ CASES = {
     "dinov3": ("DINOv3ViTModel", SIZES | dict(num_register_tokens=3, hidden_act="relu"), OWN),
     "dinov3, wide": ("DINOv3ViTModel", SIZES | dict(image_size=[32, 64], use_gated_mlp=True,
                      hidden_act="silu", rope_theta=20.0, layer_norm_eps=1e-3), HALF),
+    "dinov3, 7B": ("DINOv3ViTModel", SIZES | dict(use_gated_mlp=True, hidden_act="silu",
+                   query_bias=False, value_bias=False), OWN),
     "beit": ("BeitModel", BEIT | dict(use_relative_position_bias=True,
              use_mean_pooling=False), HALF),
     "beit, shared": ("BeitModel", BEIT | dict(use_shared_relative_position_bias=True,

@@ -31,6 +31,7 @@ FIELDS = text("fields", "{}", "Further fields of the encoder, as JSON.")
 TO = text("to", "m3i_jax", "m3i_jax, timm, huggingface, or a layout of interop.")
 IGNORE = text("ignore", "mask_token$", "Parameters that may be missing or extra.", limits=str)
 TORCH = switch("torch", "Inputs are torch files (.pth, .bin, .pkl).")
+BESIDE_PART = text("beside_part", "", "Which state dict of the torch file --beside.", limits=str)
 PART = text("part", "", "Which state dict of a torch file, such as teacher.", limits=str)
 
 
@@ -43,8 +44,10 @@ def main() -> None:
         raise ConfigError(f"--beside is kept in our own names, not in those of --to {TO.value}")
     imported = conversion.read(INPUT.value, layout=LAYOUT.value, torch=TORCH.value, part=PART.value)
     block = conversion.block(imported, ENCODER.value or "", fields)
-    beside = conversion.read(BESIDE.value, torch=TORCH.value) if BESIDE.value else None
-    imported = conversion.merged(imported, beside) if beside else imported
+    beside = None
+    if BESIDE.value:
+        beside = conversion.read(BESIDE.value, torch=TORCH.value, part=BESIDE_PART.value)
+        imported = conversion.merged(imported, beside)
     params, report = conversion.encoder(imported, block, ignore=IGNORE.value, chosen=fields)
     print(f"{INPUT.value}: layout {imported.layout.name}\n{report}")
     if beside:

@@ -214,6 +214,12 @@ def reading_swapped(params: Mapping[str, np.ndarray]) -> Flat:
     return {**params, first: np.roll(params[first], params[first].shape[-2] // 2, -2)}
 
 
+def predicting_swapped(params: Mapping[str, np.ndarray]) -> Flat:
+    """A decoder of the channels of such an encoder: its last layer makes them in its order."""
+    own = {path: params[path] for path in ("head/kernel", "head/bias")}
+    return {**params, **{path: np.roll(x, x.shape[-1] // 2, -1) for path, x in own.items()}}
+
+
 def _swapped(path, leaf):
     for name, axis in STREAM:
         if path == name or path.endswith("/" + name):

@@ -190,6 +190,8 @@ def fitted(
         # A decoder reads the encoder's channels in the order that they now have.
         if "decoders/" in name and swapped:
             modules[name] = adapt.reading_swapped(params)
+            if name in imported.layout.predicts:
+                modules[name] = adapt.predicting_swapped(modules[name])
     return {f"{name}/{p}": x for name, tree in modules.items() for p, x in tree.items()}, notes
 
 

@@ -50,6 +50,7 @@ class Layout(NamedTuple):
     ours, theirs: of all parameters by path, what no rule of one leaf can say: behind the rules when
       a file is read, in front of them when one is written.
     meant: the layout of the same names that such parameters are of; "" = this one.
+    predicts: modules whose results are channels of the image encoder, for it or beside it.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Layout(NamedTuple):
     ours: Callable[[Flat], Flat] = dict
     theirs: Callable[[Flat], Flat] = dict
     meant: Callable[[Flat], str] = lambda params: ""
+    predicts: tuple[str, ...] = ()
 
 
 class Sorted(NamedTuple):

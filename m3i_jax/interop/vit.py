@@ -174,6 +174,14 @@ IBOT = Layout(
     prefixes=("", "backbone."),
     encoder=LEARNED,
 )
+_PREDICTOR = (
+    *linear("embed", "predictor_embed"),
+    *leaf("mask_token", "mask_token"),
+    *leaf("pos_embed", "predictor_pos_embed"),
+    *block("predictor_blocks.{b}."),
+    *norm("norm", "predictor_norm"),
+    *linear("head", "predictor_proj"),
+)
 # Either encoder of I-JEPA, whose positions are MAE's and whose predictor is another part of a file.
 I_JEPA = Layout(
     "ijepa",
@@ -187,7 +195,9 @@ I_JEPA = Layout(
         ours=IMAGE,
     ),
     encoder={"positions": "sincos", "class_token": False},
+    predicts=("decoders/image",),
 )
+I_JEPA_PREDICTOR = Layout("ijepa_predictor", under(_PREDICTOR, ours="decoders/image/"))
 MAE = Layout(
     "mae",
     under(TRUNK, ours=IMAGE) + under(_INFILL, ours="decoders/image/"),
@@ -241,4 +251,7 @@ SIMMIM = Layout(
     encoder=_BEIT_FIELDS | {"final_norm": False, "hide": "mask"},
 )
 # DINOv2 before MAE: the one token of masks that a file has is then the encoder's.
-LAYOUTS = (TIMM, DINOV2, IBOT, I_JEPA, MAE, SIAMESE_IM, BEIT, BEIT_V2, SIMMIM)
+LAYOUTS = (
+    *(TIMM, DINOV2, IBOT, I_JEPA, I_JEPA_PREDICTOR),
+    *(MAE, SIAMESE_IM, BEIT, BEIT_V2, SIMMIM),
+)

@@ -11,7 +11,8 @@ from m3i_jax.interop.rename import sort, to_ours, to_theirs
 
 STEMS = ("patch_embed/kernel", "patch_embed/proj/kernel")
 NAMES = [layout.name for layout in layouts.LAYOUTS]
-OF_ENCODERS = [name for name in NAMES if name != "dalle_decoder"]
+OF_DECODERS = ("dalle_decoder", "ijepa_predictor")
+OF_ENCODERS = [name for name in NAMES if name not in OF_DECODERS]
 
 
 def flat(params, wanted):

@@ -45,6 +45,7 @@ INTERRUPTED, UNHEARD = 128 + 2, 128 + 13
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 load = config_file.load  # as scripts know it
 LATE = "Event loop is closed"
+ILLEGAL = re.compile(r"^flag --[\w.]+=.*?: (?=--)", re.DOTALL)  # of absl, before our own sentence
 PARTING = 10.0  # seconds from the end of the work to that of the program, at most
 HURRY = 1.0  # where somebody has interrupted it
 PREFIX = "showprefixforinfo"  # absl's flag; who gives it gets level, time, thread and line
@@ -127,7 +128,7 @@ def _started(
     except UserError as error:
         _leave(str(error), error.status)
     except flags.Error as error:
-        _leave(str(error), USAGE)
+        _leave(ILLEGAL.sub("", str(error)), USAGE)
     except OSError as error:
         if error.filename is None and error.errno not in DISK:  # none of the user's files
             raise

@@ -220,7 +220,8 @@ def take(words: Sequence[str], flag: Flag, *, flag_values: flags.FlagValues = fl
         value = [*words, *(before or [])]
     elif len(words) > 1 or words and before is not None:
         other = f"'{words[1]}'" if len(words) > 1 else f"--{flag.name}={before}"
-        raise ConfigError(f"'{words[0]}' and {other} both say what --{flag.name} is; give one")
+        raise ConfigError(f"'{words[0]}' and {other} both say what --{flag.name} is; give one, and "
+                          "what else is meant by its flag")  # fmt: skip
     else:
         value = read(there, words[0]) if words else there.value
     setattr(flag_values, flag.name, value)  # which holds it to its limits
@@ -238,7 +239,7 @@ def require(wanted: Iterable[Flag], *, flag_values: flags.FlagValues = flags.FLA
 
 
 def _in_a_sentence(flag: Flag) -> str:
-    meaning = flag.rest[1]
+    meaning = flag.rest[1].removeprefix("The same as a word: ")
     return (meaning[:1].lower() + meaning[1:]).rstrip(".")
 
 

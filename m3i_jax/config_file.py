@@ -50,6 +50,7 @@ def load(path: str) -> ConfigDict:
     Raises:
       ConfigError: there is no such file, or it fails; the message names the line.
     """
+    name = path.partition(":")[0]
     path, _, argument = located(path).partition(":")
     if path.endswith(".json"):
         return read(path)
@@ -62,11 +63,11 @@ def load(path: str) -> ConfigDict:
     try:
         with _importing_beside(path):
             spec.loader.exec_module(module)
-            make = _maker(module, argument, path)
+            make = _maker(module, argument, name)
             config = make(argument) if argument else make()
             if not isinstance(config, Mapping | ConfigDict):
                 lost = "; it lacks its 'return config'" if config is None else ""
-                raise ConfigError(f"get_config of '{path}' returns {shown(config)}, expected a "
+                raise ConfigError(f"get_config of '{name}' returns {shown(config)}, expected a "
                                   f"ConfigDict{lost}")  # fmt: skip
             return renamed.config(ConfigDict(config))
     except UserError:
@@ -77,7 +78,7 @@ def load(path: str) -> ConfigDict:
         ) from error
 
 
-def _maker(module: ModuleType, argument: str, path: str) -> Callable[..., Any]:
+def _maker(module: ModuleType, argument: str, name: str) -> Callable[..., Any]:
     """The get_config of a file, which takes the argument if there is one.
 
     Raises:
@@ -85,18 +86,20 @@ def _maker(module: ModuleType, argument: str, path: str) -> Callable[..., Any]:
     """
     make = getattr(module, "get_config", None)
     if not callable(make):
-        defined = [name for name, value in vars(module).items() if inspect.isfunction(value)]
-        slip = likeliest("get_config", defined)
+        functions = [
+            defined for defined, value in vars(module).items() if inspect.isfunction(value)
+        ]
+        slip = likeliest("get_config", functions)
         hint = f"; did you mean '{slip}' to be it?" if slip else ""
-        raise ConfigError(f"the config file '{path}' has no function get_config(){hint}")
+        raise ConfigError(f"the config file '{name}' has no function get_config(){hint}")
     try:
         inspect.signature(make).bind(*([argument] if argument else []))
     except TypeError:
-        said = f"get_config{inspect.signature(make)} of '{path}'"
+        said = f"get_config{inspect.signature(make)} of '{name}'"
         if argument:
             raise ConfigError(f"{said} takes no argument, and ':{argument}' is one; write "
-                              f"--config={path}") from None  # fmt: skip
-        raise ConfigError(f"{said} wants an argument: --config={path}:ARGUMENT gives one text, and "
+                              f"--config={name}") from None  # fmt: skip
+        raise ConfigError(f"{said} wants an argument: --config={name}:ARGUMENT gives one text, and "
                           "none where it has a default") from None  # fmt: skip
     return make
 

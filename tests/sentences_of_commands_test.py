@@ -24,7 +24,8 @@ from m3i_jax.data.sources import (
     array_record,
     table_records,
 )
-from m3i_jax.evaluation import foreign, foreign_text, surgery
+from m3i_jax.evaluation import foreign, foreign_text, models, surgery
+from m3i_jax.evaluation import named as named_models
 from m3i_jax.training import (
     fine_tuning,
     restoring,
@@ -106,6 +107,15 @@ COMMANDS = {
     "two exports": (
         lambda at: told(export.main, *said(export, MODEL="a", WORKDIR="b")),
         "--workdir and --model both say what is exported",
+    ),
+    "an export of a part": (
+        lambda at: told(
+            export.main,
+            *said(export, MODEL="runs/mae:without_block=1", WORKDIR=None, OUTPUT=None),
+            (named_models, "model", lambda *_, **__: SimpleNamespace(branch="ema")),
+            (models, "module", lambda of: None),
+        ),
+        "is no whole run, in which its export could be; give --output",
     ),
     "an export of no run": (
         lambda at: told(

@@ -75,6 +75,8 @@ def place(values: Values, words: Sequence[str]) -> str:
       ConfigError: nothing, or two things.
     """
     named = [*words, *filter(None, [values["data"]])]
+    for one in named:
+        _refuse_other(one)
     if len(named) > 1:
         raise ConfigError(
             f"'{named[0]}' and '{named[1]}': a run is of one data set; put folders into one, or "
@@ -87,6 +89,19 @@ def place(values: Values, words: Sequence[str]) -> str:
             "file says is changed by --config.KEY=VALUE"
         )
     return named[0]
+
+
+def _refuse_other(name: str) -> None:
+    """Refuses as images what is a run or the config of one.
+
+    Raises:
+      ConfigError: with the flag that takes it.
+    """
+    if runs.is_run(Path(name).expanduser()):
+        raise ConfigError(f"'{name}' is a run, no images; --workdir={name} goes on with it")
+    file = name.partition(":")[0]
+    if file.endswith((".py", ".json")) or file in shipped.names():
+        raise ConfigError(f"'{name}' is a config, no images; --config={name} takes it")
 
 
 def workdir(name: str, method: str) -> str:

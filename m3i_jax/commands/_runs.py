@@ -51,7 +51,7 @@ def placed(name: str, config: Mapping[str, Any], **how: Any) -> str:
 
 def there(folder: str | Path) -> list[Path]:
     """The work directories in a folder, those first in which something was written last."""
-    found = [path.parent for path in Path(folder).glob(f"*/{CONFIG}") if _is_run(path.parent)]
+    found = [path.parent for path in Path(folder).glob(f"*/{CONFIG}") if is_run(path.parent)]
     return sorted(found, key=_written, reverse=True)
 
 
@@ -78,7 +78,7 @@ def meant(verb: str) -> str:
     raise ConfigError(f"which run? m3i {verb} {found[0]}, or another; newest first:\n{listed}")
 
 
-def _is_run(folder: Path) -> bool:
+def is_run(folder: Path) -> bool:
     """Whether somebody has started a run there; an export has a config.json, too."""
     return place.folder(folder).is_dir() or (folder / METRICS).is_file()
 

@@ -29,7 +29,8 @@ BLOCKS = whole("blocks", 1, "Last blocks whose features are put side by side.", 
 def main() -> None:
     """Encodes a split, and writes it."""
     if max(len(subject.MODEL.value), len(subject.DATA.value)) > 1:
-        raise ConfigError("one file has the features of one model on one --data")
+        raise ConfigError("one file has the features of one model on one --data; said are "
+                          f"{len(subject.MODEL.value)} and {len(subject.DATA.value)}")  # fmt: skip
     import jax
 
     from m3i_jax.data.sources import folder_tree

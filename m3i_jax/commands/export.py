@@ -29,7 +29,8 @@ OUTPUT = text("output", None, "Folder to write; of a whole run WORKDIR/export if
 
 def main() -> None:
     """Restores the branch and writes it."""
-    from m3i_jax.evaluation import exported, model_card, models, named
+    from m3i_jax.checkpoints import weights
+    from m3i_jax.evaluation import exported, model_card, models, named, spec
     from m3i_jax.interop import exporting
 
     if MODEL.value and WORKDIR.value:
@@ -37,7 +38,8 @@ def main() -> None:
     said = MODEL.value or WORKDIR.value or runs.meant("export")
     model = named.model(said, branch=BRANCH.value, step=STEP.value)
     models.module(model)  # refuses what has none
-    if not OUTPUT.value and not models.is_whole_run(model):
+    whole = model.branch in weights.BRANCHES and not spec.parsed(said, what="--model")[1]
+    if not OUTPUT.value and not whole:
         raise ConfigError(f"'{said}' is no whole run, in which its export could be; give --output, "
                           "the folder to write")  # fmt: skip
     folder = pathlib.Path(OUTPUT.value or model.workdir / "export")

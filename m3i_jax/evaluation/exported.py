@@ -17,7 +17,8 @@ from safetensors.numpy import save
 
 from m3i_jax import ordinary, trees
 from m3i_jax.build import ConfigError
-from m3i_jax.evaluation import models, terms
+from m3i_jax.checkpoints import weights
+from m3i_jax.evaluation import terms
 from m3i_jax.evaluation.models import Model
 from m3i_jax.interop import files, importing
 from m3i_jax.interop.rename import nested
@@ -33,7 +34,8 @@ RUN, CLASSES = "run", "classes"  # of config.json's m3i_jax
 
 def pairs(model: Model) -> list[terms.Pair]:
     """By what a run tells images, as far as its branch keeps it; of parts of a run by nothing."""
-    if not models.is_whole_run(model):
+    whole = model.config is not None and model.workdir is not None
+    if not whole or model.block != weights.block(model.config, "image"):
         return []
     method = objective(model.config)
     each = (terms.pair(method, view) for view in ("label", "text"))

@@ -82,12 +82,6 @@ def module(model: Model) -> Any:
     return beside.create(model.block)
 
 
-def is_whole_run(model: Model) -> bool:
-    """Whether it is the encoder of a run as that has trained it, with no block taken out."""
-    of_run = model.config is not None and model.workdir is not None
-    return of_run and model.block == weights.block(model.config, "image")
-
-
 def last_norm(model: Model, params: Any, x: Array) -> Array:
     """The norm behind the last block of a ViT, of (..., D); of other encoders nothing happens."""
     norm = params["encoders"]["image"].get("norm")

@@ -46,6 +46,8 @@ def test_words_and_flags_are_told_apart():
         ("photos more", "a run is of one data set"),
         ("--method simclr", "--method is of a folder or a source"),
         ("photos --minutes 3 --epochs 4", "--minutes and --epochs both say how long"),
+        ("mine.py", "'mine.py' is a config, no images; --config=mine.py takes it"),
+        ("digit_scenes/m3i:images", "is a config, no images; --config=digit_scenes/m3i:images"),
         ("phtos", "there is no source or folder 'phtos'"),
     ],
 )

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from m3i_jax.build import ConfigError
+from m3i_jax.commands import _automatic as automatic
 from m3i_jax.commands import _runs as runs
 
 
@@ -55,6 +56,8 @@ def test_a_command_that_names_no_run_hears_which_there_are(tmp_path, monkeypatch
     (tmp_path / "runs/export/config.json").write_text("{}")  # of weights, and no run
     assert runs.meant("evaluate") == "runs/old"
     assert capsys.readouterr().err == "of runs/old, the only run in 'runs'\n"
+    with pytest.raises(ConfigError, match="is a run, no images; --workdir=runs/old goes on"):
+        automatic.place({"data": "runs/old"}, [])
     made(tmp_path / "runs/new", written=2e9)
     for number in range(runs.MOST):
         made(tmp_path / f"runs/{number}", written=1e8 + number)

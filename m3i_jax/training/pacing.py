@@ -34,7 +34,7 @@ from m3i_jax.training.assemble import check, finish
 from m3i_jax.training.config import Config
 from m3i_jax.training.loop import StepInfo, fit
 from m3i_jax.training.program import Program, compiling
-from m3i_jax.training.waiting import ticking
+from m3i_jax.training.waiting import live, ticking
 
 LOG = logging.getLogger(__name__)
 FILE = "length.json"
@@ -182,7 +182,8 @@ def measured(
 
     try:
         with jax.set_mesh(run.mesh):
-            leaves = jax.tree.leaves(run.create())
+            with live("making the network"):
+                leaves = jax.tree.leaves(run.create())
             advance = compiling(run.compiled(), "compiling", then=programs.append)
             with ticking(lambda: f"timing steps: {len(marks)} so far" * bool(marks), sys.stderr):
                 fit(advance, leaves, stream, start=0, total=run.total, hooks=[mark], ended=enough)

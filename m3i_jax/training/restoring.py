@@ -20,6 +20,7 @@ from m3i_jax.training.assemble import Run
 from m3i_jax.training.schema import Saves
 from m3i_jax.training.spikes import Spikes
 from m3i_jax.training.state import RECENT, TrainState
+from m3i_jax.training.waiting import live
 
 LOG = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ def newest(
         if (found := emergency.restore(step, wanted, optional=optional)) is not None:
             LOG.info("step %d is an emergency save, which every process has of its own", step)
             return found
-    return kept.restore(wanted, optional=optional)
+    with live("reading the checkpoint"):
+        return kept.restore(wanted, optional=optional)
 
 
 def state_of(run: Run, restored: Restored) -> TrainState:
@@ -85,7 +87,8 @@ def start(
     if restored is None:
         begun = init_from.find(run, tokenizer=tokenizer)  # both before anything compiles
         towers = frozen.find(run, tokenizer=tokenizer)
-        state = init_from.fill(run, run.create(), begun)
+        with live("making the network"):
+            state = init_from.fill(run, run.create(), begun)
         return frozen.fill(run, state, towers), None
     changed = fingerprint.changes(restored.meta["fingerprint"], mark)
     if refused := going_on.refused(changed, deliberate):

@@ -22,10 +22,12 @@ KINDS = {
     "bool": "true or false",
     "int": "a whole number",
     "float": "a number",
-    "minutes": "minutes, or hours and minutes such as 90, 30m, 2h or 1h30m",
+    "minutes": "minutes, such as 90, or a time, such as 45s, 30m, 2h or 1h30m",
     "string": "a block, such as {'name': 'adamw'}",
 }
-TIME = re.compile(r"(?:([\d.]+) ?h(?:ours?)?)? ?(?:([\d.]+) ?(?:m|min|minutes?)?)?")
+TIME = re.compile(
+    r"(?:([\d.]+) ?h(?:ours?)?)? ?(?:([\d.]+) ?(?:m|min|minutes?)?)?|([\d.]+) ?s(?:ec(?:onds?)?)?"
+)
 
 
 class Flag(NamedTuple):
@@ -77,15 +79,15 @@ def number(name: str, default: float | None, meaning: str, *, limits: Any) -> Fl
 
 
 class _Minutes(flags.ArgumentParser):
-    """Parses 90, 1.5h, 30m and 1h30m."""
+    """Parses 90, 1.5h, 30m, 1h30m and 45s."""
 
     def parse(self, argument: str | float) -> float:
         """The minutes of a text; a default is a number already."""
         match = TIME.fullmatch(str(argument).strip())
         if not match or not any(match.groups()):
             raise ValueError(f"no time: {argument}")
-        hours, minutes = (float(number or 0) for number in match.groups())
-        return 60 * hours + minutes
+        hours, minutes, seconds = (float(number or 0) for number in match.groups())
+        return 60 * hours + minutes + seconds / 60
 
     def flag_type(self) -> str:
         """What it is called in `KINDS`."""
@@ -93,7 +95,7 @@ class _Minutes(flags.ArgumentParser):
 
 
 def minutes(name: str, default: float | None, meaning: str, *, limits: Any) -> Flag:
-    """A flag whose value is a time in minutes, also said as 2h, 30m or 1h30m; held to a range."""
+    """A flag whose value is a time in minutes, also said as 2h, 1h30m or 45s; held to a range."""
     define = functools.partial(flags.DEFINE, _Minutes())
     return Flag(define, name, (default, meaning), {}, limits)
 

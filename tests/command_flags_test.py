@@ -62,6 +62,7 @@ def test_a_variable_of_the_shell_that_is_not_set_is_no_folder(flag):
         (command_flags.minutes("a", 30.0, "A.", limits=ranges.Positive), [], 30.0),
         (command_flags.minutes("a", None, "A.", limits=ranges.Positive), ["--a=2.5"], 2.5),
         (command_flags.minutes("a", None, "A.", limits=ranges.Positive), ["--a=30m"], 30.0),
+        (command_flags.minutes("a", None, "A.", limits=ranges.Positive), ["--a=45s"], 0.75),
         (command_flags.minutes("a", None, "A.", limits=ranges.Positive), ["--a=1h30m"], 90.0),
         (
             command_flags.minutes("a", None, "A.", limits=ranges.Positive),
@@ -88,7 +89,7 @@ def test_a_flag_is_what_the_line_says(flag, words, value):
         (command_flags.number("a", None, "A.", limits=ranges.Positive), "many",
          "--a is 'many', expected a number$"),
         (command_flags.minutes("a", None, "A.", limits=ranges.Positive), "1 day",
-         "--a is '1 day', expected minutes, or hours and minutes such as 90, 30m, 2h or 1h30m$"),
+         "--a is '1 day', expected minutes, such as 90, or a time, such as 45s, 30m, 2h or 1h30m$"),
         (command_flags.switch("a", "A."), "maybe", "--a is 'maybe', expected true or false$"),
         (command_flags.one_of("a", None, ["mean", "cls"], "A."), "maen",
          "--a is 'maen', expected one of mean, cls; did you mean 'mean'"),

@@ -133,7 +133,8 @@ def counted(made: ConfigDict) -> ConfigDict:
     made.epoch_size = epoch_length(reading.read(config, ".", split="train"))
     made.duration = pacing.supposed(config, training.paces()).duration
     if made.duration != config.duration:
-        LOG.info("%s are planned as %s; a run times them", config.duration, made.duration)
+        said = f"{config.duration} are planned as {made.duration}; a run times a few of them"
+        print(said, file=sys.stderr, flush=True)
     backend.clear_backends()  # those of the plan are other devices
     return made
 

@@ -27,7 +27,7 @@ class Target(NamedTuple):
       tokens of a vocabulary.
     valid: (M,) bool, candidates that exist.  box: of the target view.
     asked: (B, L) bool, the tokens that are scored where it is not for the term to say.
-    identity: (B,) int32, equal where rows of `pooled` are positives of each other.
+    identity: (B,) int32, equal where rows of `pooled` are positives of each other; (B, k) of k.
     """
 
     tokens: Float[Array, "batch tokens dim"] | None = None
@@ -37,7 +37,7 @@ class Target(NamedTuple):
     valid: Bool[Array, " candidates"] | None = None
     box: Box | None = None
     asked: Bool[Array, "batch tokens"] | None = None
-    identity: Int[Array, " batch"] | None = None
+    identity: Int[Array, " batch *choices"] | None = None
 
 
 class Distribution(NamedTuple):

@@ -1,6 +1,7 @@
 """What --help prints of a command: what it does, its flags, how a config is said."""
 
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ SHOW = """  --show
 
 keys and blocks of a config (m3i list blocks shows what is in a block):"""
 WIDTH = 100
+REPEATED = re.compile(r";\s*repeat this option to specify a list of values")  # as absl says it
 
 
 def asked(argv: Sequence[str]) -> bool:
@@ -56,9 +58,12 @@ def _keys(schema: Callable) -> list[str]:
 def _flag(flag: flags.Flag) -> str:
     choices = "|".join(getattr(flag.parser, "enum_values", None) or ())
     value = "" if flag.boolean else f"={choices or flag.name.upper()}"
-    default = "" if flag.default in (None, "", [], False) else f" Default: {_default(flag)}"
+    plain = flag.default in (None, "", [], False, True)
+    default = "" if plain else f" Default: {_default(flag)}"
     meaning = flag.help.removeprefix(f"<{choices}>: ")  # absl's own way to say the choices
-    return f"  --{flag.name}{value}\n    {meaning}{default}"
+    meaning = REPEATED.sub(" May be said several times.", meaning)
+    off = "[no]" if flag.default is True else ""
+    return f"  --{off}{flag.name}{value}\n    {meaning}{default}"
 
 
 def _default(flag: flags.Flag) -> str:

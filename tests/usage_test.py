@@ -21,6 +21,11 @@ def test_a_flag_has_its_values_its_meaning_and_its_default():
     assert "  --pool=mean|cls|both\n    Patch tokens' mean, class token, or both" in page
     assert "  --batch=BATCH\n    Images that are encoded at once. Default: 128" in page
     assert "  --baselines\n    Also the untrained encoder and raw pixels, each once.\n" in page
+    assert "  --task=TASK\n    What is measured, see above. May be said several times. Def" in page
+    assert (
+        "  --[no]compilation_cache\n    Whether compiled programs are kept for the next run.\n"
+        in page
+    )
     assert "--config" not in page
     assert "Default: digit_scenes/m3i" in usage.text(evaluate.main, config="digit_scenes/m3i")
 

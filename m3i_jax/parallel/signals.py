@@ -15,6 +15,7 @@ from jax.experimental import multihost_utils
 
 EXIT_PREEMPTED = os.EX_TEMPFAIL  # 75: run the same command again
 PERIOD = 1.0  # seconds between two questions to the other processes, or one step if that is longer
+IN_PYTHON = 0.5  # seconds in which a main thread that is not in C has met a signal
 MOST = 100  # steps between two of them at most
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -35,8 +36,8 @@ class Preemption:
 
     holds: whether memory has what the disk has not; `hold` sets it. While it is False, leaving
       loses nothing: the first SIGTERM ends the process at once, with `EXIT_PREEMPTED`, and SIGINT
-      is for whom it was before: a handler of the program's, which the thread calls, too, or else
-      Python, as in a notebook, whose KeyboardInterrupt it is.
+      is for whom it was before: a handler of the program's, which the thread calls where the main
+      one does not, or else Python, as in a notebook, whose KeyboardInterrupt it is.
     """
 
     def __init__(self, *, holds: bool = True):
@@ -44,7 +45,7 @@ class Preemption:
         self.requested = False
         self._holds = holds
         self._before: dict[int, Any] = {}
-        self._told = self._given_up = False
+        self._told = self._given_up = self._ending = False
         self._interrupt: Handler | None = None
         # Questions to the other processes: steps until the next one, and steps from the last one to
         # it; when the last one ended; seconds per step before that.
@@ -119,7 +120,8 @@ class Preemption:
         if number == signal.SIGINT and not self._holds:
             if self._interrupt is None:
                 raise KeyboardInterrupt
-            return  # the thread has heard it, too
+            self._ending = True
+            return self._interrupt(number, frame)
         self.requested = True  # for what polls on the main thread right after a signal
         if self._given_up:
             self._given_up = False
@@ -135,7 +137,8 @@ class Preemption:
     def _receive(self, number: int) -> None:
         name, free = signal.Signals(number).name, not self._holds
         if free and number == signal.SIGINT and self._interrupt is not None:
-            return self._interrupt(number, None)
+            time.sleep(IN_PYTHON)
+            return None if self._ending else self._interrupt(number, None)
         self.requested = self.requested or self._holds
         if self._told:
             os.write(2, f"\n{name} again: leaving at once, nothing is saved\n".encode())

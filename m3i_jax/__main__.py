@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 
 import m3i_jax
-from m3i_jax.build import ConfigError
-from m3i_jax.spelling import nearest
 
 COMMANDS = Path(__file__).parent / "commands"
 
@@ -22,7 +20,8 @@ def verbs() -> dict[str, str]:
 
 def main() -> None:
     """Runs the command that the first word names, with the rest of the line."""
-    # Until the command hears of Ctrl-C by itself it ends without a word, and without a traceback.
+    # Until the command hears of Ctrl-C by itself it ends without a word, and without a traceback:
+    # so little is imported before this line.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.argv[1:2] in (["--version"], ["version"]):
         return print(f"m3i_jax {m3i_jax.__version__}")
@@ -33,6 +32,9 @@ def main() -> None:
         return
     verb = sys.argv[1].replace("-", "_")
     if verb not in known:
+        from m3i_jax.build import ConfigError
+        from m3i_jax.spelling import nearest
+
         print(f"error: there is no 'm3i {sys.argv[1]}'{nearest(verb, known)}", file=sys.stderr)
         sys.exit(ConfigError.status)
     command = importlib.import_module(f"m3i_jax.commands.{verb}")

@@ -1,6 +1,7 @@
 """Every config file loads, fits together, says what it is and how to start it; none is left."""
 
 import ast
+import itertools
 import pathlib
 import re
 import shlex
@@ -10,6 +11,7 @@ import jax
 import pytest
 
 from m3i_jax import cli, framework, methods, shipped, trees
+from m3i_jax.__main__ import verbs
 from m3i_jax.configs import recipes
 from m3i_jax.methods import describe, forms
 from m3i_jax.parallel import sharding
@@ -71,15 +73,14 @@ def test_it_says_what_it_is_and_how_to_start_it(name):
     title, *rest = ast.get_docstring(ast.parse(FILES[name].read_text())).split("\n\n")
     assert title.endswith(".") and "\n" not in title and "--config" not in title
     lines = "\n".join(rest).replace("\\\n", " ").splitlines()
-    commands = [shlex.split(line) for line in lines if line.strip().startswith("python ")]
-    own = f"configs/{name}.py"
+    commands = [shlex.split(line) for line in lines if line.strip().startswith("m3i ")]
     named = [word.partition(":")[0] for command in commands for word in command]
-    assert own in named, f"no command starts {own}"
+    assert name in named, f"no command starts {name}"
     for command in commands:
-        assert (FOLDER.parent / command[1]).is_file()
-        for word in command:
-            if word.startswith("configs/"):
-                assert (FOLDER.parent / word.partition(":")[0]).is_file()
+        _, verb, *words = command
+        assert verb in verbs()
+        for flag, word in itertools.pairwise(words):
+            assert flag != "--config" or word.partition(":")[0] in FILES
 
 
 def offered(published):

@@ -1,6 +1,6 @@
 r"""DINOv2 with Gram anchoring, as DINOv3 has it, on the embedded digit scenes.
 
-python experiments/pretrain.py --config configs/digit_scenes/dinov3.py --workdir runs/dinov3
+m3i pretrain --config digit_scenes/dinov3 --workdir runs/dinov3
 
 Patches are to be as alike to each other as the moving average of up to 100 steps ago finds them.
 """

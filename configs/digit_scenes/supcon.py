@@ -1,6 +1,6 @@
 r"""SupCon on the embedded digit scenes: SimCLR whose positives are all views of the digit.
 
-python experiments/pretrain.py --config configs/digit_scenes/supcon.py --workdir runs/supcon
+m3i pretrain --config digit_scenes/supcon --workdir runs/supcon
 """
 
 from m3i_jax.configs import recipes

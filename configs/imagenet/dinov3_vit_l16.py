@@ -1,7 +1,7 @@
 r"""DINOv3's small recipe, ViT-L/16, ImageNet-1k; Gram anchoring behind it (Siméoni et al. 2025).
 
-    python experiments/plan.py --config configs/imagenet/dinov3_vit_l16.py
-    python experiments/plan.py --config configs/imagenet/dinov3_vit_l16.py:gram
+    m3i plan --config imagenet/dinov3_vit_l16
+    m3i plan --config imagenet/dinov3_vit_l16:gram
 
 DINOv2 with rotary positions, Sinkhorn and heads of their own for patches. `:gram` goes on from that
 run with the numbers of the ViT-7B, for which alone they are published. Reported without it: 83.3

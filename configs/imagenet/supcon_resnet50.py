@@ -1,6 +1,6 @@
 r"""SupCon, ResNet-50, ImageNet-1k, 350 epochs (Khosla et al. 2020).
 
-    python experiments/plan.py --config configs/imagenet/supcon_resnet50.py
+    m3i plan --config imagenet/supcon_resnet50
 
 The paper's views are made by AutoAugment, which is not offered here: RandAugment stands in its
 place. Reported with AutoAugment: 78.7 of a classifier on frozen features; not yet run by us.

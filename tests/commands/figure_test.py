@@ -34,7 +34,7 @@ def test_a_wrong_start_is_one_sentence(tmp_path):
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        ((), "--model names no model to draw"),
+        ((), "no model is named to draw"),
         (("--model=a=pixels", "--model=a=pixels"), "two panels have one title"),
         (("--model=a=pixels", "--workdir=b"), "--workdir is no panel"),
         (("--model=a=pixels",), "raw pixels have no encoder"),

@@ -37,7 +37,7 @@ class Target(NamedTuple):
     valid: Bool[Array, " candidates"] | None = None
     box: Box | None = None
     asked: Bool[Array, "batch tokens"] | None = None
-    identity: Int[Array, " batch *choices"] | None = None
+    identity: Int[Array, "batch ..."] | None = None
 
 
 class Distribution(NamedTuple):

@@ -149,7 +149,12 @@ def on_interrupt(*, said: Callable[[], str] = lambda: "") -> None:
     said: what is said of it beside that.
     """
 
-    def end(_number: int, _frame: Any) -> None:
+    met: list[int] = []
+
+    def end(number: int, _frame: Any) -> None:
+        if met:  # some senders send it twice within milliseconds
+            return
+        met.append(number)
         for line in filter(None, (said(), "error: interrupted")):
             os.write(2, f"{line}\n".encode())
         _end(INTERRUPTED)

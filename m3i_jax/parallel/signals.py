@@ -15,6 +15,7 @@ from jax.experimental import multihost_utils
 
 EXIT_PREEMPTED = os.EX_TEMPFAIL  # 75: run the same command again
 PERIOD = 1.0  # seconds between two questions to the other processes, or one step if that is longer
+SAME = 1.0  # seconds within which a second signal is the first: coreutils' timeout sends it twice
 IN_PYTHON = 0.5  # seconds in which a main thread that is not in C has met a signal
 MOST = 100  # steps between two of them at most
 
@@ -29,10 +30,10 @@ class Asked(BaseException):
 class Preemption:
     """Context manager that turns the first SIGTERM or SIGINT into a flag, `requested`.
 
-    The second signal ends the process at once with 128 + its number. Both are met by a thread, as
-    the main one may be compiling for minutes, where no handler of Python's runs. They work with one
-    process as with many (JAX's own need `jax.distributed`); the earlier handlers come back on exit.
-    Enter it on the main thread and before anything slow.
+    A second signal, `SAME` behind the first or later, ends the process at once with 128 + its
+    number. Both are met by a thread, as the main one may be compiling for minutes, where no handler
+    of Python's runs. They work with one process as with many (JAX's own need `jax.distributed`);
+    the earlier handlers come back on exit. Enter it on the main thread and before anything slow.
 
     holds: whether memory has what the disk has not; `hold` sets it. While it is False, leaving
       loses nothing: the first SIGTERM ends the process at once, with `EXIT_PREEMPTED`, and SIGINT
@@ -45,7 +46,8 @@ class Preemption:
         self.requested = False
         self._holds = holds
         self._before: dict[int, Any] = {}
-        self._told = self._given_up = self._ending = False
+        self._given_up = self._ending = False
+        self._told: float | None = None  # when the first signal was met
         self._interrupt: Handler | None = None
         # Questions to the other processes: steps until the next one, and steps from the last one to
         # it; when the last one ended; seconds per step before that.
@@ -140,10 +142,12 @@ class Preemption:
             time.sleep(IN_PYTHON)
             return None if self._ending else self._interrupt(number, None)
         self.requested = self.requested or self._holds
-        if self._told:
+        if self._told is not None:
+            if time.monotonic() - self._told < SAME:
+                return
             os.write(2, f"\n{name} again: leaving at once, nothing is saved\n".encode())
             os._exit(128 + number)
-        self._told = True
+        self._told = time.monotonic()
         if free and number == signal.SIGTERM:
             os.write(2, f"\n{name}: leaving at once, there is nothing to save\n".encode())
             os._exit(EXIT_PREEMPTED)

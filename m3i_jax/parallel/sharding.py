@@ -15,10 +15,10 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from m3i_jax import trees
-from m3i_jax.build import ConfigError, call
+from m3i_jax.build import ConfigError, call, nearest
 from m3i_jax.parallel import slices
 from m3i_jax.ranges import Range
-from m3i_jax.texts import OneOf
+from m3i_jax.texts import OneOf, Pattern
 from m3i_jax.types import Share
 
 BATCH = P(("data", "fsdp"))
@@ -42,6 +42,7 @@ RULES: trees.Rules = (
     (r".*", "largest"),
 )
 NAMED = ("largest", "rows", "replicated")
+Rule = tuple[Pattern, Annotated[str, OneOf(*NAMED)]]
 
 Axis = Annotated[int, Range(-1, 2**20, why="-1 takes what is left")]
 SMALL = 2**14  # elements of a layer; splitting less costs more messages than it saves memory
@@ -97,6 +98,7 @@ def axes(
     slices: Annotated[int, Range(0, 2**16, why="0 = as the devices say")] = 0,
     zero1: bool = False,
     sums: Annotated[str, OneOf("float32", "bfloat16")] = "float32",
+    rules: tuple[Rule, ...] = (),
 ) -> tuple[int, int, int]:
     """Sizes of the axes of a mesh of `count` devices, with -1 filled in.
 
@@ -109,6 +111,8 @@ def axes(
       `fsdp` (ZeRO, stage 1; Rajbhandari et al. 2020, https://arxiv.org/abs/1910.02054).
     sums: dtype in which devices sum the gradients of weights; "bfloat16" sends half, rounded to
       eight bits.
+    rules: (pattern of paths, how such leaves are kept), before our own; the first that fits counts:
+      "replicated", or of `fsdp` "largest", the longest dimension, or of tables "rows".
     """
     sizes = {"data": data, "fsdp": fsdp, "tensor": tensor}
     text = ", ".join(f"{name} = {size}" for name, size in sizes.items())
@@ -145,9 +149,30 @@ def shardings(abstract: Any, mesh: Mesh, *, rules: trees.Rules = RULES, zero1: b
     return trees.map_with_name(one, abstract)
 
 
-def gradients(params: Any, mesh: Mesh) -> Any:
+def of_state(abstract: Any, mesh: Mesh | AbstractMesh, block: Mapping[str, Any]) -> Any:
+    """`shardings` as config.mesh says.
+
+    Raises:
+      ConfigError: a rule of its that no path has.
+    """
+    paths = [path for path, _ in trees.named_leaves(abstract)]
+    for pattern, _ in block.get("rules", ()):
+        if not any(re.search(pattern, path) for path in paths):
+            raise ConfigError(
+                f"config.mesh.rules has '{pattern}', which no parameter's path has"
+                f"{nearest(pattern, paths)}"
+            )
+    return shardings(abstract, mesh, rules=_rules(block), zero1=block.get("zero1", False))
+
+
+def _rules(block: Mapping[str, Any]) -> trees.Rules:
+    """Those of config.mesh in front of our own."""
+    return (*map(tuple, block.get("rules", ())), *RULES)
+
+
+def gradients(params: Any, mesh: Mesh, block: Mapping[str, Any]) -> Any:
     """How the gradients of parameters are split under `zero1`: as their moments."""
-    return shardings({"optimizer": params}, mesh, zero1=True)["optimizer"]
+    return shardings({"optimizer": params}, mesh, rules=_rules(block), zero1=True)["optimizer"]
 
 
 def spec(path: str, shape: tuple[int, ...], mesh: Mesh, *, rules: trees.Rules = RULES) -> P:

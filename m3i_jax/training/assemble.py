@@ -100,7 +100,7 @@ class Run(NamedTuple):
         """What config.mesh says of gradients."""
         block, own = self.config.mesh, {}
         if block.get("zero1"):
-            where = sharding.gradients(self.abstract.params, self.mesh)
+            where = sharding.gradients(self.abstract.params, self.mesh, block)
             own["split"] = lambda result: result._replace(
                 params=jax.lax.with_sharding_constraint(result.params, where)
             )
@@ -357,7 +357,7 @@ def finish(parts: Parts, *, images: int) -> Run:
         mesh=mesh,
         make=make,
         abstract=abstract,
-        shardings=sharding.shardings(abstract, mesh, zero1=config.mesh.get("zero1", False)),
+        shardings=sharding.of_state(abstract, mesh, config.mesh),
     )
 
 

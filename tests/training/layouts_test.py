@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
+from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel import sharding
-from m3i_jax.training.assemble import assemble
+from m3i_jax.training.assemble import assemble, check, finish
 from m3i_jax.training.planning.plan import of_state
 from m3i_jax.training.state import TrainState
 
@@ -62,5 +63,14 @@ def test_zero1_splits_moments_and_average_and_changes_nothing_else(stepped, whol
 
 
 def test_weights_that_are_split_are_gathered_for_the_same_products(stepped, whole):
-    _, state, _ = stepped({"fsdp": 4, "data": 2, "zero1": True})
+    rules = (("mlp/fc1/kernel$", "replicated"), ("mlp/fc", "largest"))  # the first counts
+    run, state, _ = stepped({"fsdp": 4, "data": 2, "zero1": True, "rules": rules})
     close(state, whole[1], rtol=1e-6, atol=1e-6)
+    block = run.shardings.params["encoders"]["image"]["blocks"]["mlp"]
+    assert not any(block["fc1"]["kernel"].spec) and "fsdp" in block["fc2"]["kernel"].spec
+
+
+def test_a_rule_of_no_path_is_refused(shrunk):
+    parts = check(shrunk("data2vec", mesh=WHOLE | {"rules": (("mpl/fc1", "replicated"),)}))
+    with pytest.raises(ConfigError, match=r"mesh\.rules has 'mpl/fc1', which no parameter's path"):
+        finish(parts, images=100)

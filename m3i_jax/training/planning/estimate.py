@@ -5,7 +5,7 @@ that many ways to lay it out can be compared. `ahead` compiles the one that is c
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -44,7 +44,7 @@ class Traced(NamedTuple):
 
     state: shapes.  held, kept: bytes of an image for the backward pass, see `Activations`.
     products: FLOPs of an image.  steps: of the whole run.  batch: images of a step.
-    dtype: of products.  width: of the encoder.
+    dtype: of products.  width: of the encoder.  rules: how leaves are kept, of config.mesh.
     """
 
     state: TrainState
@@ -55,6 +55,7 @@ class Traced(NamedTuple):
     batch: int
     dtype: str
     width: int
+    rules: Sequence[sharding.Rule] = ()
 
 
 class Needs(NamedTuple):
@@ -97,11 +98,11 @@ def traced(config: Config, *, remat: str | None = None) -> Traced:
 
     remat: what all blocks recompute, as the config says by default.
     """
-    one = replace(recomputing(config, remat=remat), mesh={})
+    one, rules = replace(recomputing(config, remat=remat), mesh={}), config.mesh.get("rules", ())
     run = assemble(one, images=config.epoch_size, devices=jax.devices("cpu")[:1])
     width = run.network.towers["image"].width
-    sizes = run.total, config.batch, config.dtype, width
-    return Traced(run.abstract, *activations.per_image(run), flops.executed(run), *sizes)
+    also = run.total, config.batch, config.dtype, width, rules
+    return Traced(run.abstract, *activations.per_image(run), flops.executed(run), *also)
 
 
 def needs(run: Traced, layout: Layout, *, fused: bool = True) -> Needs:
@@ -110,7 +111,7 @@ def needs(run: Traced, layout: Layout, *, fused: bool = True) -> Needs:
     fused: whether convolutions read what is computed on the way, see `Chip`.
     """
     ways = layout.data * layout.fsdp
-    parts = of_state(run.state, layout)
+    parts = of_state(run.state, layout, rules=run.rules)
     trained = trees.count(run.state.params) * 4
     split = ways if layout.zero1 else layout.fsdp
     rows = run.batch / ways
@@ -125,10 +126,12 @@ def needs(run: Traced, layout: Layout, *, fused: bool = True) -> Needs:
     return Needs(memory, products, moved, _sent(trained, layout, run.dtype))
 
 
-def of_state(state: TrainState, layout: Layout) -> dict[str, float]:
-    """Bytes of each part of the state on one chip."""
+def of_state(
+    state: TrainState, layout: Layout, *, rules: Sequence[sharding.Rule] = ()
+) -> dict[str, float]:
+    """Bytes of each part of the state on one chip; rules: of config.mesh."""
     mesh = sharding.absent(layout.data, layout.fsdp)
-    split = sharding.shardings(state, mesh, zero1=layout.zero1)
+    split = sharding.of_state(state, mesh, {"zero1": layout.zero1, "rules": rules})
 
     def size(tree: Any, split: Any) -> float:
         """Bytes of one chip's shards."""

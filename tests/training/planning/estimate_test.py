@@ -58,9 +58,11 @@ def test_of_convolutions_what_they_made_is_kept_where_they_read_what_is_computed
 
 
 def test_the_state_in_parts_is_that_of_a_run(shrunk):
-    config = shrunk("mae", mesh={"data": 4, "fsdp": 2, "zero1": True})
+    rules = (("fc1", "replicated"),)
+    config = shrunk("mae", mesh={"data": 4, "fsdp": 2, "zero1": True, "rules": rules})
     run = assemble(config, images=100)
-    found = estimate.of_state(run.abstract, Layout(4, 2, True))
+    found = estimate.of_state(run.abstract, Layout(4, 2, True), rules=rules)
+    assert found["online"] > estimate.of_state(run.abstract, Layout(4, 2, True))["online"]
     want = of_state(run)
     assert found.pop("ema") == want.pop("EMA") and found == want
 

@@ -19,6 +19,10 @@ from m3i_jax.ranges import Count, Range
 METHODS = "digit_scenes"  # our smallest config of every method
 PUBLISHED = ("imagenet", "yfcc")
 TOKENIZERS = ("vq_vae",)  # whose painter is of one size of patch
+MEANS = {
+    "some": "folders are classes, and images beside them have no label",
+    "none": "no folder is taken for a class",
+}
 DEFAULT = "simclr"  # what learns most of few images in minutes (docs/start.md)
 Minutes = Annotated[float, Range(0.5, 1e5)]
 Epochs = Annotated[float, Range(0, 1e6, above=True)]
@@ -65,7 +69,8 @@ def asked(
             "--config says what is run, and a folder, --method and the like ask for a config of "
             "their own; give one of the two"
         )
-    return config(values, words, command)
+    said = dict(word[9:].partition("=")[::2] for word in argv if word.startswith("--config."))
+    return config(values, words, command, said=said)
 
 
 def place(values: Values, words: Sequence[str]) -> str:
@@ -110,17 +115,26 @@ def workdir(name: str, method: str) -> str:
     return f"{runs.FOLDER}/{stem.removesuffix('.zip') or 'images'}-{method}"
 
 
-def config(values: Values, words: Sequence[str], command: contextlib.ExitStack) -> ConfigDict:
+def config(
+    values: Values,
+    words: Sequence[str],
+    command: contextlib.ExitStack,
+    *,
+    said: Mapping[str, str] | None = None,
+) -> ConfigDict:
     """The config that a command line wishes; says what was chosen, and why.
 
     command: in which a folder is listed once, for this and for what reads it.
+    said: keys that the command line gives values of its own, which come over these.
     """
-    name, wish = place(values, words), _wish(values)
+    name = place(values, words)
+    recipes(values["method"] or DEFAULT)  # refused before anything is loaded
+    wish = _wish(values)
     chosen = choose(name, wish, command)
     from m3i_jax.training.automatic import config as automatic
 
     automatic.require_enough(chosen.images, chosen.block)
-    _tell(described(chosen.made, chosen.images, chosen.machine, wish))
+    _tell(described(chosen.made, chosen.images, chosen.machine, wish, said=said or {}))
     return ConfigDict(chosen.made.config)
 
 
@@ -171,7 +185,8 @@ def looked_at(name: str) -> tuple[dict[str, Any], Any]:
             refused.append(error)
             continue
         if refused:
-            _tell(f"labels of {way['labels']} images are taken, as {refused[-1]}")
+            why = str(refused[-1]).partition(";")[0]
+            _tell(f"{MEANS[way['labels']]}: {why}")
         return {**block, **way}, facts.of_source(source, test=test)
     raise refused[0]
 
@@ -220,8 +235,8 @@ def _wish(values: Values) -> Any:
     return Wish(values["method"] or DEFAULT, values["encoder"] or "", length)
 
 
-def described(made: Any, images: Any, machine: Any, wish: Any) -> str:
-    """What was found and what was chosen, a line each."""
+def described(made: Any, images: Any, machine: Any, wish: Any, *, said: Mapping[str, str]) -> str:
+    """What was found and what was chosen, a line each; said: see `config`."""
     from m3i_jax.training.resolved import under
 
     kind = "accelerators" if machine.accelerated else "CPU"
@@ -234,8 +249,8 @@ def described(made: Any, images: Any, machine: Any, wish: Any) -> str:
         "--save_config FILE.py",
     ]
     for key, why in made.why.items():
-        value = under(made.config, key)
-        lines.append(f"  {f'{key} = {value}':34} {why}")
+        value = said.get(key, under(made.config, key))
+        lines.append(f"  {f'{key} = {value}':34} {'as you say' if key in said else why}")
     return "\n".join(lines)
 
 

@@ -130,7 +130,8 @@ def counted(made: ConfigDict) -> ConfigDict:
     from m3i_jax.training import pacing, reading
 
     config = Config.of(made)
-    made.epoch_size = epoch_length(reading.read(config, ".", split="train"))
+    count = epoch_length(reading.read(config, ".", split="train"))
+    made.epoch_size = count if "epoch" in config.duration + config.warmup else 0
     made.duration = pacing.supposed(config, training.paces()).duration
     if made.duration != config.duration:
         said = f"{config.duration} are planned as {made.duration}; a run times a few of them"

@@ -85,6 +85,11 @@ def unsaid(argv: Sequence[str], command: contextlib.ExitStack) -> ConfigDict | N
     values, words = command_flags.said(own, argv, switches=("show",))
     if (made := automatic.asked(values, words, argv, command)) is not None:
         return made
+    if not argv[1:]:
+        raise ConfigError(
+            "of which images? m3i pretrain FOLDER makes a config for them, --config NAME takes one "
+            "that is there (m3i list configs), --workdir RUN goes on with a run"
+        )
     if config_file.named(argv) or not values["workdir"]:
         return None
     kept = Path(values["workdir"]) / runs.CONFIG

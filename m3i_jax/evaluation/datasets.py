@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from m3i_jax import data
-from m3i_jax.build import ConfigError, nearest
+from m3i_jax.build import ConfigError, likeliest, nearest
 from m3i_jax.data.sources import urls
 from m3i_jax.data.sources.held_out import usual
 from m3i_jax.data.sources.protocol import NoSplit
@@ -80,7 +80,9 @@ def block(text: str) -> dict[str, Any]:
         return {"name": "image_folder", "root": name, **settings}
     if "/" in name:
         raise ConfigError(f"--data: there is no folder '{name}'")
-    raise ConfigError(f"--data: there is no source or folder '{name}'{nearest(name, data.SOURCES)}")
+    beside = [path.name for path in Path().iterdir() if path.is_dir() or path.suffix == ".zip"]
+    known = [*data.SOURCES, *beside] if likeliest(name, beside) else data.SOURCES
+    raise ConfigError(f"there is no source or folder '{name}'{nearest(name, known)}")
 
 
 def _needs_root(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -60,12 +61,14 @@ def test_a_config_is_made_printed_written_and_read(photos, tmp_path, capsys, mon
     walks, walk = [], places.walk
     monkeypatch.setattr(places, "walk", lambda *of, **how: walks.append(of) or walk(*of, **how))
     with contextlib.ExitStack() as command:
-        config = automatic.config(*said(photos, "--epochs", 5), command).to_dict()
+        own = {"batch": "2"}
+        config = automatic.config(*said(photos, "--epochs", 5), command, said=own).to_dict()
         listed = len(walks)
         read = reading.read(Config.of(config), tmp_path, split="train")
         assert len(read) == 4 and len(walks) - listed < listed, "its files are listed once"
     told = capsys.readouterr().err
     assert "found: 5 images, 5 with a label of 2 classes, no captions; short side 40" in told
+    assert re.search("batch = 2 +as you say", told)
     assert "duration = 5 epochs" in told and config["data"]["of"]["root"] == str(photos)
     for name in ("mine.py", "mine.json"):
         config_file.written(str(tmp_path / name), config, title="Mine.")
@@ -81,11 +84,12 @@ def test_folders_that_nobody_sorted_are_taken_as_they_are(photos, capsys):
     (photos / "dog/3.png").rename(photos / "loose.png")
     block, images = automatic.looked_at(str(photos))
     assert block["labels"] == "some" and (images.count, images.labelled) == (5, 4)
-    assert "labels of some images are taken, as " in capsys.readouterr().err
+    assert "folders are classes, and images beside them have no label: " in capsys.readouterr().err
     (photos / "cat").rename(photos / "dog" / "cat")
     block, images = automatic.looked_at(str(photos))
     assert block["labels"] == "none" and (images.count, images.classes) == (5, 0)
-    assert "'dog' is the only class, which tells nothing" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "no folder is taken for a class: 'dog' is the only class, which tells nothing" in err
     (photos / "dog" / "cat").rename(photos / "fold1")
     block, images = automatic.looked_at(str(photos))
     assert block["labels"] == "none" and (images.count, images.classes) == (5, 0)

@@ -25,3 +25,9 @@ def test_a_work_directory_that_is_not_there_is_not_gone_on_with(tmp_path):
     assert f"there is no run in '{tmp_path}/runs' to go on with" in told
     told = refused("pretrain", "--workdir={tmp}/runs --resume_with batch=4", tmp_path)
     assert "a new one is of a folder, m3i pretrain FOLDER, or of a config, --config" in told
+
+
+def test_a_run_of_nothing_is_asked_what_it_is_of(tmp_path):
+    assert "of which images? m3i pretrain FOLDER makes a config" in refused(
+        "pretrain", "", tmp_path
+    )

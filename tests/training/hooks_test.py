@@ -5,6 +5,7 @@ import logging
 import shutil
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from m3i_jax.checkpoints.checkpoint import Checkpoints
@@ -33,6 +34,35 @@ def test_a_step_that_is_parted_from_is_written_once_and_at_once():
         hook(info)
     hook(info._replace(last=True))
     assert [step for step, _ in book.lines] == [2, 4, 6]
+
+
+class Late:
+    """A number that the device has made at a time of its own."""
+
+    def __init__(self, value, clock, at):
+        self.value, self.clock, self.at = value, clock, at
+
+    def is_ready(self):
+        return self.clock[0] >= self.at
+
+    def block_until_ready(self):
+        self.clock[0] = max(self.clock[0], self.at)
+        return self
+
+    def __array__(self, dtype=None, copy=None):
+        self.block_until_ready()
+        return np.asarray(self.value, dtype)
+
+
+def test_a_rate_is_of_what_is_done_and_not_of_what_is_begun(monkeypatch):
+    book, clock = Book(), [0.0]
+    monkeypatch.setattr(hooks.time, "perf_counter", lambda: clock[0])
+    hook = hooks.logging(book, batch=4, every=3)
+    for info in infos(20):  # a step takes a second, and up to eight are begun before it ends
+        clock[0] = max(clock[0], info.step - 8.0)
+        hook(info._replace(metrics={"train/loss": Late(float(info.step), clock, info.step)}))
+    assert [step for step, _ in book.lines] == [3, 6, 9, 12, 15, 18, 20]
+    assert len(book.rates) >= 3 and all(rate == 4.0 for _, rate in book.rates)
 
 
 def test_utilisation_is_the_rate_over_what_the_peak_allows():

@@ -40,6 +40,9 @@ def outlook(
     images = (run.total - start) * config.batch
     steps = f"{start} to {run.total}, of {config.batch} images: {images} in all, " \
         f"{images / max(1, len(source)):.3g} passes"  # fmt: skip
+    if config.batch > len(source):
+        steps += f"; of {len(source)} images, so each is {config.batch / len(source):.3g} times " \
+            "in a batch"  # fmt: skip
     lines = {
         "method": config.objective["name"],
         "images": _images(run, source),

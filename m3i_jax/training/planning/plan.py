@@ -72,8 +72,9 @@ def _code(code) -> str:
 def _term(term) -> str:
     regularizer = f", {term.regularize.name}" if term.regularize else ""
     weight = f" x {term.weight:g}" if term.weight != 1 else ""
+    by = f"by decoder {term.decoder}" if term.decoder else "as it is"
     return (
-        f"{term.x} -> {term.y} by decoder {term.decoder}: {term.predict.name}{regularizer} "
+        f"{term.x} -> {term.y} {by}: {term.predict.name}{regularizer} "
         f"on {term.positions}{weight} [{term.group}]"
     )
 

@@ -26,6 +26,7 @@ def test_figures_are_those_of_the_run(tmp_path, monkeypatch):
     assert f"{short(trained)} parameters" in said and f"{tmp_path}/report.html" in said
     assert f"of about {short(room.checkpoint(run))}B; 5 GB are free" in said
     assert "time        no such steps have been made here yet; the line of progress" in said
+    assert "; of 40 images, so each is 1.6 times in a batch" in said
     said = outlook(run, source, tmp_path, start=30, rate=12.0)
     assert "time        5m 00s of steps, monitors and checkpoints, as they took here before" in said
     with monkeypatch.context() as several:

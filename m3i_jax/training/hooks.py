@@ -1,7 +1,6 @@
 """What a run does beside training: logs and saves. Each hook is a function of a `StepInfo`."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from logging import getLogger
@@ -43,56 +42,43 @@ def logging(
     ledger: knows where the time has gone; a new one where none is given.
     flush: (step) -> whether everything so far must be on disk, because a checkpoint follows.
     """
-    waiting: list[tuple[int, Any, float, float, dict[str, float]]] = []
+    waiting: list[tuple[int, Any, float, dict[str, float]]] = []
     mark: list[tuple[int, float, float]] = []
     seen = [-1]  # the newest step: one that is parted from is met twice
-    begun: deque[tuple[int, Any]] = deque()  # steps that devices may still be at, see `loop.AHEAD`
-    done = [0]
     healthy, patient = health.watch(history=history), data_wait.watch()
     ledger = ledger or Ledger(history)
 
-    def write(step, metrics, done, now, waited, spent):
+    def write(step, metrics, waited, spent):
         values = {name: np.asarray(value) for name, value in jax.device_get(metrics).items()}
+        now = time.perf_counter()  # the step has ended: the hook was called as it was begun
         values |= healthy(step, values) | spent
-        if mark and done > mark[0][0]:
+        if mark and step > mark[0][0]:
             before, then, idle = mark[0]
             seconds = max(now - then, 1e-9)
-            rate = (done - before) * batch / seconds
+            rate = (step - before) * batch / seconds
             patient(seconds, waited - idle)
             values |= {"perf/images_per_second": rate, "perf/data_wait": (waited - idle) / seconds}
             if ceiling is not None:
                 values["perf/mfu"] = rate / ceiling
             pace = dict(images_per_second=rate, per_step=batch / rate)
             log.progress(step, loss=float(values["train/loss"]), **pace)
-            mark[:] = [(done, now, waited)]
+        mark[:] = [(step, now, waited)]
         log.scalars(step, values)
 
     def hook(info: StepInfo) -> None:
         log.at(info.step, lambda: ledger.doing)
-        begun.append((info.step, info.metrics))
-        if not mark or info.last:  # the first step includes compilation
+        if not mark:  # the first step includes compilation
             jax.block_until_ready(info.metrics)
-        while begun and _ready(begun[0][1]):
-            done[0] = begun.popleft()[0]
-        now = time.perf_counter()
-        if not mark:
-            mark.append((info.step, now, info.waited))
+            mark.append((info.step, time.perf_counter(), info.waited))
             ledger.started(info.waited)
         if info.step > seen[0] and (due(info.step, every) or info.done):
-            spent = ledger.row(info.waited)
-            waiting.append((info.step, info.metrics, done[0], now, info.waited, spent))
+            waiting.append((info.step, info.metrics, info.waited, ledger.row(info.waited)))
         seen[0] = info.step
         all_of_it = info.last or flush(info.step)
         while waiting and (all_of_it or waiting[0][0] <= info.step - LAG):
             write(*waiting.pop(0))
 
     return hook
-
-
-def _ready(metrics: Any) -> bool:
-    """Whether the devices have made these."""
-    asked = [getattr(x, "is_ready", None) for x in jax.tree.leaves(metrics)]
-    return all(ready is None or ready() for ready in asked)
 
 
 def saving(

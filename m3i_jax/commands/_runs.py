@@ -75,7 +75,8 @@ def meant(verb: str) -> str:
     lines = [f"  {str(run):30} {_told(run)}" for run in found[:MOST]]
     lines += [f"  and {len(found) - MOST} older ones"] * (len(found) > MOST)
     listed = "\n".join(lines)
-    raise ConfigError(f"which run? m3i {verb} {found[0]}, or another; newest first:\n{listed}")
+    best = next((run for run in found if place.steps(run)), found[0])
+    raise ConfigError(f"which run? m3i {verb} {best}, or another; newest first:\n{listed}")
 
 
 def is_run(folder: Path) -> bool:

@@ -59,11 +59,14 @@ def test_a_command_that_names_no_run_hears_which_there_are(tmp_path, monkeypatch
     with pytest.raises(ConfigError, match="is a run, no images; --workdir=runs/old goes on"):
         automatic.place({"data": "runs/old"}, [])
     made(tmp_path / "runs/new", written=2e9)
+    made(tmp_path / "runs/begun", written=2e9 + 1)
+    (tmp_path / "runs/begun/checkpoints/40").rmdir()
     for number in range(runs.MOST):
         made(tmp_path / f"runs/{number}", written=1e8 + number)
     with pytest.raises(ConfigError) as refused:
         runs.meant("evaluate")
     first, *lines = str(refused.value).split("\n")
     assert first == "which run? m3i evaluate runs/new, or another; newest first:"
-    assert [line.split()[0] for line in lines[:3]] == ["runs/new", "runs/old", "runs/9"]
-    assert lines[0].endswith(", step 40") and lines[-1] == "  and 2 older ones"
+    assert [line.split()[0] for line in lines[:3]] == ["runs/begun", "runs/new", "runs/old"]
+    assert lines[0].endswith(", no checkpoint yet") and lines[1].endswith(", step 40")
+    assert lines[-1] == "  and 3 older ones"

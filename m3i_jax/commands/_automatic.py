@@ -19,10 +19,6 @@ from m3i_jax.ranges import Count, Range
 METHODS = "digit_scenes"  # our smallest config of every method
 PUBLISHED = ("imagenet", "yfcc")
 TOKENIZERS = ("vq_vae",)  # whose painter is of one size of patch
-MEANS = {
-    "some": "folders are classes, and images beside them have no label",
-    "none": "no folder is taken for a class",
-}
 DEFAULT = "simclr"  # what learns most of few images in minutes (docs/start.md)
 Minutes = Annotated[float, Range(0.5, 1e5)]
 Epochs = Annotated[float, Range(0, 1e6, above=True)]
@@ -162,33 +158,13 @@ def choose(name: str, wish: Any, command: contextlib.ExitStack) -> Chosen:
 
 def looked_at(name: str) -> tuple[dict[str, Any], Any]:
     """The block of a data set, as strictly sorted as it is, and its facts."""
-    from m3i_jax.data import sources
-    from m3i_jax.data.sources.protocol import NoSplit
     from m3i_jax.evaluation import datasets
     from m3i_jax.training.automatic import facts
 
-    block = datasets.block(name)
-    ways = [{}] if block["name"] != "image_folder" or "labels" in block else \
-        [{}, {"labels": "some"}, {"labels": "none"}]  # fmt: skip
-    refused: list[ConfigError] = []
-    for way in ways:
-        try:
-            source = sources.opened({**block, **way}, split="train", what="--data")
-            try:
-                test = bool(len(sources.opened({**block, **way}, split="test",
-                                               classes=source.classes)))  # fmt: skip
-            except NoSplit:
-                test = False
-            if len(source.classes) == 1 and len(ways) > 1 and way != ways[-1]:
-                raise ConfigError(f"'{source.classes[0]}' is the only class, which tells nothing")
-        except ConfigError as error:
-            refused.append(error)
-            continue
-        if refused:
-            why = str(refused[-1]).partition(";")[0]
-            _tell(f"{MEANS[way['labels']]}: {why}")
-        return {**block, **way}, facts.of_source(source, test=test)
-    raise refused[0]
+    found = datasets.as_sorted(datasets.block(name))
+    if found.why:
+        _tell(found.why)
+    return found.block, facts.of_source(found.train, test=found.test)
 
 
 def recipes(method: str) -> tuple[dict[str, Any], dict[str, Any]]:

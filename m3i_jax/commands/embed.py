@@ -43,10 +43,10 @@ def main() -> None:
     compiled.keep()
     (model,) = subject.models("embed")
     (of,) = subject.data_sets() or [_own(model)]
-    split = SPLIT.value or ("test" if datasets.has_test(of) else "train")
-    limits = {f"{split}_limit": LIMIT.value}
     # A folder is listed once, however many ask what is in it.
     with folder_tree.listed_once(), processes.together(), Preemption(holds=False):
+        split = SPLIT.value or ("test" if datasets.has_test(of) else "train")
+        limits = {f"{split}_limit": LIMIT.value}
         written = embedding.write(
             OUT.value,
             Evaluation(model, of, **limits, **subject.settings()),
@@ -67,7 +67,7 @@ def _own(model: Any) -> Any:
 
     own = model.config and model.config.data
     if own and own["name"] == "held_out" and not SPLIT.value:
-        return datasets.of_block(own["of"])
+        return datasets.of_block(own["of"], share=model.config.unreadable)
     return datasets.of_run(model)
 
 

@@ -115,7 +115,7 @@ def resolved(recipe: dict[str, Any], *, lr: float | None = None) -> dict[str, An
     origin = fine_tuning.origin(MODEL.value, branch=BRANCH.value)
     block = origin.data
     if DATA.value:
-        block = datasets.block(DATA.value)
+        block = datasets.settled(datasets.block(DATA.value))
         if not any(re.match(r"--?config\.unreadable\b", word) for word in sys.argv):
             recipe = recipe | {"unreadable": datasets.forgiven(block)}
         block = datasets.tested(block) if VALIDATION.value else block

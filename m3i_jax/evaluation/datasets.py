@@ -13,7 +13,9 @@ import numpy as np
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError, likeliest, nearest
+from m3i_jax.data import sources
 from m3i_jax.data.sources import urls
+from m3i_jax.data.sources.folder_labels import NONE, SOME
 from m3i_jax.data.sources.held_out import usual
 from m3i_jax.data.sources.protocol import NoSplit
 from m3i_jax.data.sources.subset import Subset, places
@@ -24,6 +26,10 @@ from m3i_jax.training import reading
 
 LOG = logging.getLogger(__name__)
 LARGEST = 64  # pixels of the side of raw images: what a baseline can be fitted to
+MEANS = {
+    SOME: "folders are classes, and images beside them have no label",
+    NONE: "no folder is taken for a class",
+}
 OWN = "run"  # how the data of a model's own run are called
 
 Open = Callable[[str, Sequence[str] | None], data.Source]
@@ -85,26 +91,89 @@ def block(text: str) -> dict[str, Any]:
     raise ConfigError(f"there is no source or folder '{name}'{nearest(name, known)}")
 
 
+class Sorted(NamedTuple):
+    """A data set as strictly sorted as it is.
+
+    block: with the labels that there are.  train: its training split.  test: whether it has one to
+    test on.  why: a sentence on the labels that are not taken; "" where all are.
+    """
+
+    block: dict[str, Any]
+    train: data.Source
+    test: bool
+    why: str
+
+
+def as_sorted(block: Mapping[str, Any]) -> Sorted:
+    """The data set of a `block` of a command line, as strictly sorted as it is.
+
+    A folder may hold images beside folders of them, which have no label then, or nothing that tells
+    classes apart, so that none has one.
+
+    Raises:
+      ConfigError: it cannot be opened: why not as one that is all sorted.
+    """
+    ways = [{}, {"labels": SOME}, {"labels": NONE}] if _may_be_unsorted(block) else [{}]
+    refused: list[ConfigError] = []
+    for way in ways:
+        own = {**block, **way}
+        try:
+            train = sources.opened(own, split="train", what="--data")
+            try:
+                test = len(sources.opened(own, split="test", classes=train.classes, what="--data"))
+            except NoSplit:
+                test = 0
+            if len(train.classes) == 1 and len(ways) > 1 and way != ways[-1]:
+                raise ConfigError(f"'{train.classes[0]}' is the only class, which tells nothing")
+        except ConfigError as error:
+            refused.append(error)
+            continue
+        why = str(refused[-1]).partition(";")[0] if refused else ""
+        return Sorted(own, train, bool(test), why and f"{MEANS[way['labels']]}: {why}")
+    raise refused[0]
+
+
+def settled(block: Mapping[str, Any]) -> dict[str, Any]:
+    """The block of a command line with as many labels as there are, see `as_sorted`; says which are
+    not taken.
+
+    Raises:
+      ConfigError: a folder that cannot be opened.
+    """
+    if not _may_be_unsorted(block):
+        return dict(block)
+    found = as_sorted(block)
+    if found.why:
+        LOG.info("%s", found.why)
+    return found.block
+
+
+def _may_be_unsorted(block: Mapping[str, Any]) -> bool:
+    return block["name"] == "image_folder" and "labels" not in block
+
+
 def _needs_root(name: str) -> bool:
     parameter = inspect.signature(data.SOURCES[name]).parameters.get("root")
     return parameter is not None and parameter.default is inspect.Parameter.empty
 
 
 def named(text: str) -> Data:
-    """The data set of a `block`, broken records forgiven.
+    """The data set of a `block`, as strictly sorted as it is, broken records forgiven.
 
     Raises:
       ConfigError: there is none such.
     """
-    return of_block(block(text))._replace(name=text.strip())
+    of = block(text)
+    own = functools.cache(lambda: of_block(settled(of), share=forgiven(of)))
+    return Data(text.strip(), lambda split, classes: own().open(split, classes))
 
 
-def of_block(settings: Mapping[str, Any]) -> Data:
-    """The data set of a block, broken records forgiven."""
+def of_block(settings: Mapping[str, Any], *, share: float) -> Data:
+    """The data set of a block, of which a `share` of the records may be broken."""
 
     def opened(split: str, classes: Sequence[str] | None) -> data.Source:
         source = data.source(settings, split=split, classes=classes)
-        return robust(source, max_share=forgiven(settings), split=split)
+        return robust(source, max_share=share, split=split)
 
     return Data(title(settings), opened)
 

@@ -50,9 +50,19 @@ def _tried(
             if expected:
                 LOG.warning("%s", error)
             else:
-                LOG.info("it cannot be measured")
+                LOG.info("it cannot be measured: %s", error)
             place = Place(written(task), evaluation.model.name, evaluation.data.name)
             refused.append(Refusal(place, error, expected))
+
+
+def _able(tasks: Sequence[Task], evaluation: Evaluation, refused: list[Refusal]) -> Sequence[Task]:
+    """The tasks; [] where the data cannot be opened, and why goes to `refused`."""
+    try:
+        evaluation.source("train")
+    except refusals.Lacking as error:
+        refused += _everywhere(tasks, evaluation.model.name, error, data=evaluation.data.name)
+        return []
+    return tasks
 
 
 def _place(result: Result) -> Place:
@@ -118,7 +128,8 @@ def evaluated(
             continue
         for of in on or _own(model, tasks, refused):
             LOG.info("%s on %s", model.name, of.name)
-            for result in _tried(tasks, Evaluation(model, of, **settings), refused):
+            evaluation = Evaluation(model, of, **settings)
+            for result in _tried(_able(tasks, evaluation, refused), evaluation, refused):
                 if first:  # all processes have found the same
                     write(place or model.workdir or ".", [result])
                 found.append(_place(result))
@@ -135,9 +146,11 @@ def _own(model: Model, tasks: Sequence[Task], refused: list[Refusal]) -> list[Da
         return []
 
 
-def _everywhere(tasks: Sequence[Task], model: str, error: Exception) -> list[Refusal]:
-    """What keeps a model from every task, whatever the data are."""
-    return [Refusal(Place(written(task), model, ""), error) for task in tasks]
+def _everywhere(
+    tasks: Sequence[Task], model: str, error: Exception, *, data: str = ""
+) -> list[Refusal]:
+    """What keeps a model from every task, on some data or "" whatever they are."""
+    return [Refusal(Place(written(task), model, data), error) for task in tasks]
 
 
 def _intervals(task: Task, measures: Measured) -> dict[str, list[float]]:

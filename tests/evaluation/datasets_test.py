@@ -82,6 +82,26 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_a_folder_is_as_sorted_as_it_is_in_every_command(folder, caplog):
+    caplog.set_level("INFO")
+    plain = datasets.block(str(folder))
+    assert datasets.settled(plain) == plain
+    (folder / "dog/9.png").rename(folder / "loose.png")
+    assert datasets.settled(plain) == plain | {"labels": "some"}
+    of = datasets.named(str(folder))
+    train = of.open("train", None)
+    assert (of.name, train.classes, sorted(train.labels)[:2]) == (
+        str(folder),
+        ("cat", "dog"),
+        [-1, 0],
+    )
+    assert len(of.open("train", None)) == 20
+    why = f"images beside them have no label: '{folder}' holds both images (loose.png)"
+    assert why in caplog.text
+    with pytest.raises(ConfigError, match="holds both images"):
+        datasets.named(f"image_folder:root={folder},labels=folders").open("train", None)
+
+
 def test_a_part_of_training_is_held_out_where_there_is_no_test_split(folder):
     of = datasets.named(str(folder))
     with pytest.raises(NoSplit):

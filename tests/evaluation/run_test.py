@@ -150,6 +150,17 @@ def test_data_that_lack_what_a_task_wants_end_nothing_that_is_asked_of_others(tm
     assert len(results.read(place)) == len(found)
 
 
+def test_of_data_that_cannot_be_opened_no_task_is_begun(tmp_path, caplog):
+    def opened(split, classes):
+        raise ConfigError("there is no such folder")
+
+    caplog.set_level("INFO")
+    with pytest.raises(ConfigError, match="^there is no such folder$"):
+        run.evaluate([task("any", lambda evaluation: Measured({"rows": 1.0}))], [models.RAW],
+                     on=[datasets.Data("gone", opened)], place=tmp_path)  # fmt: skip
+    assert "pixels on gone" in caplog.text and "task 1" not in caplog.text
+
+
 def test_what_cannot_be_read_of_models_and_data_ends_nothing_of_the_others(tmp_path):
     """A data set with too many broken records, and a model whose checkpoint is damaged."""
 

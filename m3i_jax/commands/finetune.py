@@ -113,14 +113,14 @@ def resolved(recipe: dict[str, Any], *, lr: float | None = None) -> dict[str, An
     from m3i_jax.training import fine_tuning
 
     origin = fine_tuning.origin(MODEL.value, branch=BRANCH.value)
-    block = origin.data
+    block, share = origin.data, origin.unreadable
     if DATA.value:
         block = datasets.settled(datasets.block(DATA.value))
-        if not any(re.match(r"--?config\.unreadable\b", word) for word in sys.argv):
-            recipe = recipe | {"unreadable": datasets.forgiven(block)}
+        share = datasets.forgiven(block)
         block = datasets.tested(block) if VALIDATION.value else block
     elif not block:
         raise ConfigError("--data is needed: a folder of labelled images, or a source")
+    recipe = recipe | forgiving(share, sys.argv)
     images, size = fine_tuning.classes(block)
     batch = BATCH.value or fine_tuning.fitting(recipe["batch"], images)
     if batch and not BATCH.value:
@@ -129,6 +129,12 @@ def resolved(recipe: dict[str, Any], *, lr: float | None = None) -> dict[str, An
     wishes["lr"] = LR.value if lr is None else lr
     config = fine_tuning.config(recipe, origin, block, size=size, **wishes)
     return config if VALIDATION.value else config | {"validation": {}}
+
+
+def forgiving(share: float | None, argv: list[str]) -> dict[str, float]:
+    """The key of the share of broken records that the data have, unless a command line says it."""
+    said = any(re.match(r"--?config\.unreadable\b", word) for word in argv)
+    return {} if said or share is None else {"unreadable": share}
 
 
 def refuse_twice_said(argv: list[str]) -> None:

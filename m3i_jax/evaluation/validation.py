@@ -24,6 +24,7 @@ from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.data.epoch import epoch
 from m3i_jax.data.order import epoch_length
 from m3i_jax.data.sources import protocol
+from m3i_jax.data.sources.unreadable import Robust
 from m3i_jax.evaluation import datasets, models, results, terms
 from m3i_jax.evaluation.answers import BEST, Answers, answers, measures, write
 from m3i_jax.evaluation.intervals import wilson
@@ -77,10 +78,13 @@ def check(run: Run, inputs: Inputs, workdir: Path) -> None:
     Raises:
       ConfigError: no classifier, no test split, no labels, one class, or a class that training
         lacks.
+      TooManyUnreadable: more of the test split is broken than may be, see `Robust.survey`.
     """
     if run.config.validation:
         wanted = schema.Validation(**run.config.validation)
-        _opened(run, wanted, inputs.source, workdir)
+        test = _opened(run, wanted, inputs.source, workdir)
+        if getattr(test, "on_disk", False):
+            test.survey(threads=run.config.threads)
 
 
 def validation(context: RunContext) -> list[Hook]:
@@ -116,7 +120,7 @@ def _refuse(run: Run, wanted: schema.Validation) -> None:
         )
 
 
-def _opened(run: Run, wanted: schema.Validation, train: data.Source, workdir: Path) -> data.Source:
+def _opened(run: Run, wanted: schema.Validation, train: data.Source, workdir: Path) -> Robust:
     """The test split, labelled with the classes of training."""
     _refuse(run, wanted)
     protocol.require_labels(train, split="train", what="config.validation")

@@ -31,12 +31,14 @@ class Origin(NamedTuple):
     branch: of a work directory.
     block: `{name, **kwargs}` of its encoder, with the side of its images.
     data: block of the data that a run was trained on, {} of a file.
+    unreadable: share of these that may be broken; None of a file.
     """
 
     path: str
     branch: str
     block: dict[str, Any]
     data: dict[str, Any]
+    unreadable: float | None = None
 
 
 def origin(path: str | Path, *, branch: str = "online") -> Origin:
@@ -48,7 +50,8 @@ def origin(path: str | Path, *, branch: str = "online") -> Origin:
     if not weights.is_file(path):
         config = weights.meta(path)[1]["config"]
         block = {"image": config.get("image", 224), **config["encoder"]}
-        return Origin(str(path), branch, block, dict(config.get("data", {})))
+        own = dict(config.get("data", {}))
+        return Origin(str(path), branch, block, own, config.get("unreadable"))
     try:
         block = conversion.block(conversion.read(path), "", {})
     except ConfigError as error:

@@ -112,6 +112,12 @@ def test_of_a_folder_without_a_test_split_a_part_is_held_out_and_what_is_broken_
     assert re.search(r"\bunreadable = 0\.25\b", told)
 
 
+def test_of_the_data_as_much_may_be_broken_as_they_say_and_not_as_the_recipe_does():
+    assert finetune.forgiving(0.5, ["finetune", "runs/a"]) == {"unreadable": 0.5}
+    assert finetune.forgiving(None, ["finetune", "a.safetensors"]) == {}
+    assert finetune.forgiving(0.5, ["finetune", "--config.unreadable=0.1"]) == {}
+
+
 def test_wrong_starts_are_sentences(finished_run, tmp_path):
     say = lambda line: refused("finetune", f"{line} --workdir={{tmp}}/x", tmp_path)  # noqa: E731
     assert "name what is fine-tuned: m3i finetune MODEL" in say("")

@@ -16,6 +16,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.data.batches import batches
 from m3i_jax.data.epoch import epoch
+from m3i_jax.data.sources.unreadable import TooManyUnreadable
 from m3i_jax.evaluation import datasets, models, results, terms
 from m3i_jax.evaluation import validation as module
 from m3i_jax.evaluation.evaluation import Evaluation
@@ -243,6 +244,22 @@ def test_what_cannot_be_counted_is_a_sentence(config, tmp_path, changes, names, 
     source = reading.read(other, tmp_path, split="train")
     with pytest.raises(ConfigError, match=said):
         check(built, SimpleNamespace(source=source), tmp_path)
+
+
+def test_a_small_test_split_is_read_through_before_the_first_step(config, tmp_path):
+    from m3i_jax import methods
+    from m3i_jax.training import reading
+
+    block = folders(tmp_path, *TWO, *(f"val/cat/{i}.png" for i in range(4)))
+    other = type(config).of(config.to_dict() | {"data": block})
+    network = SimpleNamespace(untracked=frozenset())
+    built = SimpleNamespace(config=other, method=methods.classification(), network=network)
+    inputs = SimpleNamespace(source=reading.read(other, tmp_path, split="train"))
+    check(built, inputs, tmp_path)
+    for broken in (1, 3):
+        (tmp_path / f"val/cat/{broken}.png").write_bytes(b"no image")
+    with pytest.raises(TooManyUnreadable, match="2 of 4 records of the test split .* more than th"):
+        check(built, inputs, tmp_path)
 
 
 def test_a_method_without_a_classifier_is_refused(shrunk, tmp_path):

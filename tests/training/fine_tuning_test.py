@@ -165,6 +165,16 @@ def weights_of(run, tmp_path):
     return tmp_path / "export" / "model.safetensors"
 
 
+def test_a_run_says_how_much_of_its_data_may_be_broken_and_a_file_says_nothing(
+    finished_run, tmp_path, monkeypatch
+):
+    meta = weights.meta(finished_run)
+    config = meta[1]["config"] | {"unreadable": 0.5}
+    monkeypatch.setattr(weights, "meta", lambda path: (meta[0], meta[1] | {"config": config}))
+    assert fine_tuning.origin(finished_run).unreadable == 0.5
+    assert fine_tuning.origin(weights_of(finished_run, tmp_path)).unreadable is None
+
+
 def test_what_cannot_be_fine_tuned_is_a_sentence(finished_run, tmp_path):
     with pytest.raises(ConfigError, match="there are no weights at"):
         fine_tuning.origin(tmp_path / "nothing")

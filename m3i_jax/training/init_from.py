@@ -24,6 +24,7 @@ from m3i_jax.training.assemble import Run
 from m3i_jax.training.config import Config
 from m3i_jax.training.schema import Origin
 from m3i_jax.training.state import TrainState
+from m3i_jax.training.taken import sentences
 
 LOG = logging.getLogger(__name__)
 ENCODER, TARGET = "encoders/image", "ema/"
@@ -76,7 +77,8 @@ def find(run: Run, *, tokenizer: Captions | None = None) -> Start | None:
     account = importing.report(taken, wanted, notes=notes, what=imported.path)
     left = arrays.keys() - taken.keys() - {TARGET + path for path in taken_target}
     account = account._replace(extra=tuple(sorted(left)))
-    for line in filter(None, [*str(account).splitlines(), importing.advice(imported.layout)]):
+    said = sentences(account, encoder=run.config.encoder)
+    for line in filter(None, [*said, importing.advice(imported.layout)]):
         LOG.info("init_from %s (%s): %s", source.path, imported.layout.name, line)
     return Start(taken, taken_target, account)
 

@@ -66,11 +66,30 @@ def main() -> int:
             name = runs.of_model(MODEL.value)
             folder = WORKDIR.value or runs.placed(name, config, alone=alone)
             cli.on_interrupt(said=functools.partial(training.kept, folder, place.steps(folder)))
-            return training.train(Config.of(config), folder)
-        return searched(recipe)
+            status = training.train(Config.of(config), folder)
+        else:
+            folder = WORKDIR.value or runs.of_model(MODEL.value or "")
+            status = searched(recipe, Path(folder))
+        if not status:
+            tell(Path(folder))
+        return status
 
 
-def searched(recipe: dict[str, Any]) -> int:
+def tell(folder: Path) -> None:
+    """Says what a run has come to, where all of it is, and what is next; of many processes one."""
+    import jax
+
+    from m3i_jax.evaluation import reached
+
+    if jax.process_index():
+        return
+    cli.fresh_line()
+    if said := reached.accuracy(folder):
+        print(said, flush=True)
+    print(reached.places(folder), file=sys.stderr, flush=True)
+
+
+def searched(recipe: dict[str, Any], workdir: Path) -> int:
     """Trains every point of --grid in WORKDIR/grid, and the best of them in WORKDIR; the status.
 
     Raises:
@@ -84,7 +103,7 @@ def searched(recipe: dict[str, Any]) -> int:
     if training.processes.DISTRIBUTED.value:
         raise ConfigError("--grid starts one run after another, and --distributed is of one run")
     points = grid.points(spec.parsed(f"grid:{GRID.value}", what="--grid")[1])
-    workdir, values = Path(WORKDIR.value or runs.of_model(MODEL.value or "")), []
+    values = []
     for nth, point in enumerate(points, 1):
         folder = workdir / grid.FOLDER / point.name
         LOG.info("grid: point %d of %d, %s", nth, len(points), point.name)

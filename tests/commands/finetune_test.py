@@ -38,6 +38,9 @@ def test_it_learns_from_a_run_and_says_how_well(finished_run, stripes, tmp_path)
     assert done.returncode == 0, done.stderr
     best = json.loads((tmp_path / "ft" / "best.json").read_text())
     assert best["value"] > 0.75, "chance is one half"
+    assert re.search(rf"^step {best['step']}, the (last and the )?best: top1 ", done.stdout, re.M)
+    more = f"m3i export {tmp_path}/ft@{best['step']}#online"
+    assert done.stderr.rstrip().endswith(more)
     lines = log.read(tmp_path / "ft" / "metrics.jsonl")
     shares = [x["validation/online/top1"] for x in lines if "validation/online/top1" in x]
     np.testing.assert_allclose(np.round(np.multiply(42, shares)), np.multiply(42, shares))

@@ -261,7 +261,7 @@ def compare(workdir: str) -> None:
         from m3i_jax.evaluation.models import with_baselines
 
         model = named.model(workdir, branch="ema", step=None, image=None)
-    on = datasets.of_run(model)._replace(name="images that were not trained on")
+    on = datasets.of_run(model)
     chosen = tasks.create([{"name": "linear"}, {"name": "knn"}], what="--task")
     try:
         settings = dict(batch=64, cache=cache.writable(), quiet=True)

@@ -184,7 +184,9 @@ def forgiven(block: Mapping[str, Any]) -> float:
 
 
 def title(of: Mapping[str, Any]) -> str:
-    """A block of a config as it is written on a command line."""
+    """A block of a config as it is written on a command line, and what is held out of it."""
+    if of.get("name") == "held_out" and isinstance(of.get("of"), Mapping):
+        return f"{title(of['of'])}, {100 * of.get('share', 0.0):.3g} % held out"
     rest = ",".join(f"{key}={value}" for key, value in of.items() if key != "name")
     return str(of.get("name", OWN)) + (f":{rest}" if rest else "")
 

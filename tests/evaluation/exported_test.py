@@ -40,7 +40,7 @@ def measured(model, of):
         ("~/photos", "photos"),
         ({"name": "held_out", "of": {"root": "/home/me/photos"}, "share": 0.2},
          {"name": "held_out", "of": {"root": "photos"}, "share": 0.2}),
-        ("held_out:of={'root': '/a/photos'},share=0.2", "held_out:of={'root': 'photos'},share=0.2"),
+        ("image_folder:root=/a/photos, 20 % held out", "image_folder:root=photos, 20 % held out"),
         ("image_folder:root=../x,labels=/a/b.csv", "image_folder:root=x,labels=b.csv"),
         (["/a/photos (training)", 3, None], ["photos (training)", 3, None]),
         ("https://host/a/b.tar", "https://host/a/b.tar"),

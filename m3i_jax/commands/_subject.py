@@ -43,7 +43,10 @@ def models(verb: str, *, unread: Callable[[str, Any], Any] | None = None) -> Ite
     Raises:
       ConfigError: one of them is not there, before the first is read.
     """
-    from m3i_jax.evaluation import named
+    from m3i_jax.training.waiting import live
+
+    with live("loading what reads models"):
+        from m3i_jax.evaluation import named
 
     if MODEL.value and WORKDIR.value:
         raise ConfigError("--workdir and --model both say what is evaluated; give --model alone")
@@ -52,7 +55,8 @@ def models(verb: str, *, unread: Callable[[str, Any], Any] | None = None) -> Ite
         named.check(said, branch=BRANCH.value, step=STEP.value)
     for said in texts:
         try:
-            model = named.model(said, branch=BRANCH.value, step=STEP.value, image=IMAGE.value)
+            with live(f"reading {said}"):
+                model = named.model(said, branch=BRANCH.value, step=STEP.value, image=IMAGE.value)
         except UserError as error:
             if unread is None:
                 raise

@@ -29,14 +29,18 @@ OUTPUT = text("output", None, "Folder to write; of a whole run WORKDIR/export if
 
 def main() -> None:
     """Restores the branch and writes it."""
-    from m3i_jax.checkpoints import weights
-    from m3i_jax.evaluation import exported, model_card, models, named, spec
-    from m3i_jax.interop import exporting
+    from m3i_jax.training.waiting import live
+
+    with live("loading what writes"):
+        from m3i_jax.checkpoints import weights
+        from m3i_jax.evaluation import exported, model_card, models, named, spec
+        from m3i_jax.interop import exporting
 
     if MODEL.value and WORKDIR.value:
         raise ConfigError("--workdir and --model both say what is exported; give --model alone")
     said = MODEL.value or WORKDIR.value or runs.meant("export")
-    model = named.model(said, branch=BRANCH.value, step=STEP.value)
+    with live(f"reading {said}"):
+        model = named.model(said, branch=BRANCH.value, step=STEP.value)
     models.module(model)  # refuses what has none
     whole = model.branch in weights.BRANCHES and not spec.parsed(said, what="--model")[1]
     if not OUTPUT.value and not whole:

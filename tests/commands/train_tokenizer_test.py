@@ -10,7 +10,7 @@ from tests.commands.starts import refused
     [
         (
             "--workdir={tmp}/t --config.weights.teacher.path={tmp}/c",
-            "--config configs/digit_scenes/classification.py --workdir {tmp}/c",
+            "--config digit_scenes/classification --workdir {tmp}/c",
         ),
     ],
 )

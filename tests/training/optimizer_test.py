@@ -471,7 +471,7 @@ def test_lars_survives_zero_norms():
         ({"name": "adamw", "lr": 1.0, "lr_scale": (("haed", 2.0),)}, "lr_scale = 'haed' matches"),
         (
             {"name": "adamw", "lr": 1.0, "lr_scale": ("head", 2.0)},
-            r"lr_scale\[0\] is 'head' \(str\)",
+            r"lr_scale\[0\] is 'head', expected a list",
         ),
         ({"name": "adamw", "lr": 1.0, "no_decay": "("}, "is not a pattern"),
         ({"name": "adamw", "lr": 1.0, "late": (("haed", 0.1),)}, "late = 'haed' matches none of"),

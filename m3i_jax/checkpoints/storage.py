@@ -50,9 +50,14 @@ def writing(path: Path, *, instead: str = "another folder") -> Iterator[None]:
 
 
 def publish(path: Path, data: bytes) -> None:
-    """Writes `path` so that a crash leaves the old content or the new one, never a part."""
+    """Writes `path` so that a crash leaves the old content or the new one, never a part.
+
+    A pipe of that name, which has no content, gives way.
+    """
+    if (path := Path(path)).is_fifo():
+        path.unlink()
     ordinary.written(path, data, sync=True)
-    sync_directory(Path(path).parent)
+    sync_directory(path.parent)
 
 
 class Lines:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from m3i_jax.command_flags import minutes, number, text, whole
 from m3i_jax.commands import _runs as runs
 from m3i_jax.ranges import Count, Range
 
+CHANGE = "--config."
 METHODS = "digit_scenes"  # our smallest config of every method
 PUBLISHED = ("imagenet", "yfcc")
 TOKENIZERS = ("vq_vae",)  # whose painter is of one size of patch
@@ -65,8 +67,17 @@ def asked(
             "--config says what is run, and a folder, --method and the like ask for a config of "
             "their own; give one of the two"
         )
-    said = dict(word[9:].partition("=")[::2] for word in argv if word.startswith("--config."))
-    return config(values, words, command, said=said)
+    return config(values, words, command, said=_over(argv))
+
+
+def _over(argv: Sequence[str]) -> dict[str, str]:
+    """{key: value} that a command line says of the config, as one word or as two."""
+    said = {}
+    for word, after in itertools.pairwise([*argv, ""]):
+        if word.startswith(CHANGE):
+            key, equals, value = word.removeprefix(CHANGE).partition("=")
+            said[key] = value if equals else after
+    return said
 
 
 def place(values: Values, words: Sequence[str]) -> str:
@@ -167,6 +178,7 @@ def looked_at(name: str) -> tuple[dict[str, Any], Any]:
     return found.block, facts.of_source(found.train, test=found.test)
 
 
+@functools.cache
 def recipes(method: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Our small config of a method, and the published one, {} where there is none.
 

@@ -186,7 +186,8 @@ def forgiven(block: Mapping[str, Any]) -> float:
 def title(of: Mapping[str, Any]) -> str:
     """A block of a config as it is written on a command line, and what is held out of it."""
     if of.get("name") == "held_out" and isinstance(of.get("of"), Mapping):
-        return f"{title(of['of'])}, {100 * of.get('share', 0.0):.3g} % held out"
+        part = f"{100 * of['share']:.3g} %" if "share" in of else "a part"
+        return f"{title(of['of'])}, {part} held out"
     rest = ",".join(f"{key}={value}" for key, value in of.items() if key != "name")
     return str(of.get("name", OWN)) + (f":{rest}" if rest else "")
 

@@ -152,7 +152,9 @@ class Preemption:
             os.write(2, f"\n{name}: leaving at once, there is nothing to save\n".encode())
             os._exit(EXIT_PREEMPTED)
         after = "what is compiling now" if free else "this step and a checkpoint"
-        os.write(2, f"\n{name}: leaving after {after}; once more leaves at once\n".encode())
+        os.write(
+            2, f"\n{name}: leaving after {after}; again, a second later, leaves at once\n".encode()
+        )
 
 
 def _of_program(handler: Any) -> Handler | None:

@@ -80,6 +80,11 @@ def test_a_config_is_made_printed_written_and_read(photos, tmp_path, capsys, mon
         config_file.written("mine.yaml", config, title="")
 
 
+def test_what_is_said_over_the_rules_is_one_word_or_two():
+    line = "m3i photos --config.batch=8 --config.optimizer.lr .1 --steps 3".split()
+    assert automatic._over(line) == {"batch": "8", "optimizer.lr": ".1"}
+
+
 def test_folders_that_nobody_sorted_are_taken_as_they_are(photos, capsys):
     (photos / "dog/3.png").rename(photos / "loose.png")
     block, images = automatic.looked_at(str(photos))

@@ -182,9 +182,12 @@ def test_of_several_places_the_page_is_here_or_where_it_is_said(tmp_path, monkey
         page.write([tmp_path / "x.html"])
 
 
-def test_a_pipe_in_the_place_of_the_page_is_not_waited_for(tmp_path):
+def test_a_pipe_in_the_place_of_the_page_is_replaced(tmp_path):
     place = workdir(tmp_path / "run")
     os.mkfifo(place / "report.html")
+    assert "<h1>run</h1>" in page.write([place]).read_text()
+    (place / "report.html").unlink()
+    (place / "report.html").symlink_to("/dev/full")
     with pytest.raises(Unwritable, match="no ordinary file"):
         page.write([place])
 

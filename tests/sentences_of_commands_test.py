@@ -54,12 +54,12 @@ COMMANDS = {
         "expected a file that ends in .jsonl",
     ),
     "a grid by nothing": (
-        lambda at: told(lambda: finetune.searched({}), *said(finetune, VALIDATION=False)),
+        lambda at: told(lambda: finetune.searched({}, at), *said(finetune, VALIDATION=False)),
         "--grid chooses by the accuracy",
     ),
     "a grid of processes": (
         lambda at: told(
-            lambda: finetune.searched({}),
+            lambda: finetune.searched({}, at),
             *said(finetune, VALIDATION=True),
             *said(finetune.training.processes, DISTRIBUTED=True),
         ),
@@ -70,7 +70,7 @@ COMMANDS = {
             lambda: finetune.resolved({}),
             *said(finetune, MODEL="a", BRANCH="ema", DATA=None),
             (finetune, "refuse_twice_said", lambda argv: None),
-            (fine_tuning, "origin", lambda *_, **__: SimpleNamespace(data=None)),
+            (fine_tuning, "origin", lambda *_, **__: SimpleNamespace(data=None, unreadable=None)),
         ),
         "--data is needed",
     ),

@@ -179,6 +179,8 @@ class Features(NamedTuple):
     attention: (depth, B, heads, q, k) after softmax, class token first, on request; of windows, a
       tuple with one (B, windows, heads, q, k) for each block.
     layers_pooled: (depth, B, D) class tokens after every block, with `layers` where there are any.
+    maps: (B, h, w, D) behind some blocks, each of its own grid and width, in the order of the
+      blocks: what heads of dense tasks read.
 
     Where a function was handed in as `layers` or `attention`, what it made of each block is there
     instead, with a depth axis in front, or in a tuple of all blocks of an encoder with stages.
@@ -203,3 +205,4 @@ class Features(NamedTuple):
         | None
     ) = None
     layers_pooled: Float[Array, "depth batch dim"] | None = None
+    maps: tuple[Float[Array, "batch _height _width _channels"], ...] | None = None

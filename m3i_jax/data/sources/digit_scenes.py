@@ -13,10 +13,11 @@ import numpy as np
 from PIL import Image
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import scene_materials
+from m3i_jax.data.sources import scene_geometry, scene_materials
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.sources.relabelled import relabelled
 from m3i_jax.data.sources.scene_materials import LEVELS, PHOTOGRAPHS
+from m3i_jax.data.sources.skeletons import STROKES
 from m3i_jax.ranges import Ascending, Count, PositiveShare, Range, Seed, Share
 
 VERSION = 1  # part of the fingerprint: count up whenever a pixel of any scene would change
@@ -93,6 +94,7 @@ def digit_scenes(
     shade: Share = 0.6,
     light: Share = 0.0,
     dark: Share = 0.0,
+    dense: bool = False,
 ) -> Source:
     """The embedded data set; the defaults are the difficulty that the documentation quotes.
 
@@ -111,6 +113,7 @@ def digit_scenes(
       shade: brightness of the photograph, 1 = as it is.
       dark: share of scenes with a dark digit on a brightened photograph.
       light: how unevenly the photograph is lit, from a random side and in a random tint; 0 = not.
+      dense: whether records have depth and key points, too (`scene_geometry`).
 
     Raises:
       ConfigError: an unknown split, a value out of range, or a missing package.
@@ -119,7 +122,7 @@ def digit_scenes(
     spans = tuple(digit), tuple(opacity)
     look = angle, contrast, clutter, shade, light, dark
     recipe = _checked(Recipe(split, size, length, seed, *spans, *look))
-    return relabelled(DigitScenes(recipe), classes)
+    return relabelled(DigitScenes(recipe, dense=dense), classes)
 
 
 class DigitScenes:
@@ -127,12 +130,14 @@ class DigitScenes:
 
     name = "digit_scenes"
     classes = DIGITS
+    categories = ("ground", *DIGITS)  # of masks
+    skeleton = STROKES
     evaluation_ratio = 1.0  # scenes are small and square: evaluation resizes, it cuts nothing
 
-    def __init__(self, recipe: Recipe):
+    def __init__(self, recipe: Recipe, *, dense: bool = False):
         """Digits and photographs are loaded with the first scene, once per process."""
         scene_materials.require()
-        self.recipe = recipe
+        self.recipe, self.dense = recipe, dense
         self._plane = _plane(recipe.size)
 
     @property
@@ -163,9 +168,12 @@ class DigitScenes:
         cover = self._cover(scene)
         image += cover[..., None] * np.float32(scene.opacity) * (scene.rgb - image)
         mask = (cover > 0.5) * np.uint8(scene.label + 1)
-        return Sample(
-            (image + 0.5).astype(np.uint8), scene.label, self._caption(scene), mask, _tight(mask)
-        )
+        box, geometry = _tight(mask), {}
+        if self.dense:
+            depth = scene_geometry.depth(mask > 0, scene.tall, LEVELS[scene.level])
+            geometry = {"depth": depth, "points": scene_geometry.points(mask > 0)}
+        pixels, caption = (image + 0.5).astype(np.uint8), self._caption(scene)
+        return Sample(pixels, scene.label, caption, mask, box, **geometry)
 
     def scene(self, index: int) -> Scene:
         """Draws how scene `index` is composed, without rendering it."""
@@ -203,7 +211,8 @@ class DigitScenes:
 
     def fingerprint(self) -> str:
         """Digest of the recipe and of the version of this module."""
-        return hashlib.sha256(f"digit_scenes {VERSION} {self.recipe}".encode()).hexdigest()[:16]
+        said = f"digit_scenes {VERSION} {self.recipe}" + " dense" * self.dense
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def where(self, index: int) -> str:
         """How reports name a record."""

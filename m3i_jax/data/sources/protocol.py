@@ -21,7 +21,8 @@ class Sample(NamedTuple):
 
     image: (H, W, 3) uint8.   label: index into the source's classes, -1 = none.
     caption: "" = none; several captions of one image are lines of their own.
-    mask: (H, W) uint8 categories, 0 = background, c + 1 = class c.   None where there is none.
+    mask: (H, W) uint8, numbers of the source's `categories`, 255 = nobody has named this pixel; of
+      a source without them 0 = background, c + 1 = class c.   None where there is none.
     box: (4,) float32 top, left, height, width of the object in pixels.   None where there is none.
     depth: (H, W) float32 in the data set's unit; 0 or not finite = not measured.   Or None.
     points: (K, 3) float32 row, column, visibility of key points in pixels from the upper left
@@ -90,6 +91,8 @@ class Source(Protocol):
     evaluation_ratio: float, the share of the short side that an evaluation crop keeps
       (`crops.center_crop`; 0.875 where a source does not say).
     account: `Account`; without it every record has a label wherever there are classes.
+    categories: names of the categories of pixels, which masks have the numbers of.
+    skeleton: `skeletons.Skeleton`, what the key points of a record are called.
     labels: (N,) integers, those of all records, where they are known without reading one;
       else None, or no member.
     on_disk: True where records are files, which may be broken; a small source of them is read

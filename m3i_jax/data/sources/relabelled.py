@@ -70,6 +70,11 @@ class Relabelled:
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     @property
+    def categories(self) -> tuple[str, ...]:
+        """Of masks: the source's background, and these classes."""
+        return (*self._source.categories[:1], *self.classes)
+
+    @property
     def labels(self) -> np.ndarray | None:
         """The labels of all records, of a source that says its own."""
         labels = getattr(self._source, "labels", None)

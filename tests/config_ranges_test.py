@@ -14,7 +14,7 @@ from m3i_jax.augment import photometric
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions
 from m3i_jax.data.sources import mixture
-from m3i_jax.data.views import crops, rand_augment
+from m3i_jax.data.views import kinds, rand_augment
 from m3i_jax.methods import compose
 from m3i_jax.parallel import sharding
 from m3i_jax.ranges import Ascending, Range
@@ -35,7 +35,9 @@ def steps(fn):
 
 def reached():
     """{name: (function, what the program gives it, what a config has to)}."""
-    found = {"config": (Config, {}, LEAST), "crops": (crops.Crops, {}, {})}
+    found = {"config": (Config, {}, LEAST)}
+    for name, fn in kinds.VIEWS.items():
+        found["crops" if name == kinds.RANDOM else f"crops {name}"] = (fn, {}, {})
     module = dict(parent=None, name=None)
     needed = dict(width=64, depth=2, heads=2, patch=16, size=10, groups=2)
     for name, fn in encoders._VARIANTS.items():
@@ -66,6 +68,7 @@ def reached():
     images = jax.ShapeDtypeStruct((1, 8, 8, 3), "float32")
     found["augment"] = (photometric, dict(key=None, images=images), {})
     beside = (schema.Sharing, schema.Feeding, schema.Aim, schema.Tokenizer, schema.Averaging)
+    beside += (kinds.Kind,)
     found |= {f"beside {record.__name__}": (record, {}, {}) for record in beside}
     found["mesh"] = (sharding.axes, dict(count=8), {})
     found["weights"] = (schema.Source, {}, {"path": "x"})

@@ -172,12 +172,12 @@ def check_output(folder: Path) -> None:
 def write(folder: Path, survey: Any, sentences: list[str], source: Any, config: Any) -> Path:
     """Figures, pictures and the page; returns the path of the page."""
     from m3i_jax.analysis.survey import page, sheets
-    from m3i_jax.data.views import crops
+    from m3i_jax.data.views import crops, kinds
     from m3i_jax.training import assemble
 
     method = assemble.objective(config)
     views, local = crops.split_views(method.sources - {"label", "text"})
-    cut = crops.Crops(size=config.image, views=views, local=local, **config.crops)
+    cut = kinds.of(config.crops, size=config.image, views=views, local=local)
     by_view = assemble.augments(config, method)
     views = sheets.augmented(source, cut, by_view, seed=config.seed)
     drawn = {

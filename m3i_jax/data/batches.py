@@ -22,8 +22,8 @@ from m3i_jax.data.sources.decoding import Decoder
 from m3i_jax.data.sources.fast_decoding import faster
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.stream import BYTES, State, Stream, Work
-from m3i_jax.data.views.annotated import Wanted, carried
-from m3i_jax.data.views.crops import Crops
+from m3i_jax.data.views.annotated import Wanted
+from m3i_jax.data.views.kinds import Views
 from m3i_jax.types import Batch, Share
 
 LOG = getLogger(__name__)
@@ -35,7 +35,7 @@ def batches(
     *,
     batch: int,
     seed: int,
-    crops: Crops,
+    crops: Views,
     tokenizer: Captions | None = None,
     annotations: Wanted | None = None,
     threads: int = 0,
@@ -52,7 +52,7 @@ def batches(
       source: where the samples come from.
       batch: global batch size, over all hosts.
       seed: of the order and of the crops, 0 <= seed < 2^32.
-      crops: (sample, generator) -> row, see `Crops`.
+      crops: (sample, generator) -> row, one of `views.kinds`.
       tokenizer: turns captions into `Batch.text`, one drawn from those of a sample; None leaves
         it None.
       annotations: which of them `Batch.annotations` has, cut with each view; nothing is drawn.
@@ -119,7 +119,7 @@ def _checked(batch: int, share: Share, threads: int, start: State | None) -> int
     return sample
 
 
-def _require_fit(annotations: Wanted | None, crops: Crops) -> None:
+def _require_fit(annotations: Wanted | None, crops: Views) -> None:
     """Refuses views whose pixels are not where annotations say."""
     if annotations is None:
         return
@@ -135,7 +135,7 @@ def _require_fit(annotations: Wanted | None, crops: Crops) -> None:
         )
 
 
-def _faster(source: Source, crops: Crops) -> Source:
+def _faster(source: Source, crops: Views) -> Source:
     """The source with faster decoders; says where there are none to replace."""
     met = []
 
@@ -157,19 +157,12 @@ def _drawn(samples: Ordered, row: Callable[..., Batch], seed: int) -> Any:
 
 
 def _row(
-    crops: Crops, tokenizer: Captions | None, annotations: Wanted | None
+    crops: Views, tokenizer: Captions | None, annotations: Wanted | None
 ) -> Callable[[Sample, np.random.Generator], Batch]:
     """(sample, generator) -> row."""
 
     def row(sample: Sample, rng: np.random.Generator) -> Batch:
-        views = crops(sample, rng)
-        if annotations:
-            sides = crops.sides
-            said = {
-                name: carried(sample, box, (sides[name], sides[name]), annotations)
-                for name, box in views.boxes.items()
-            }
-            views = views._replace(annotations=said)
+        views = crops.annotated(sample, rng, annotations) if annotations else crops(sample, rng)
         if tokenizer is None:
             return views
         captions = sample.captions or ("",)

@@ -11,11 +11,13 @@ from m3i_jax.data.captions import Captions
 from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.stream import Stream, Work
+from m3i_jax.data.views.affine import of_box, warped
 from m3i_jax.data.views.annotated import Wanted, carried
 from m3i_jax.data.views.crops import center_crop
 from m3i_jax.types import Array, Batch, Share
 
 Cut = Callable[..., tuple[Array, Array]]  # (image, size=side) -> view, packed box
+Frame = Callable[[Sample, tuple[int, int]], Array]  # (sample, its view's size) -> packed box
 RATIO = 0.875  # of the short side that an evaluation keeps, where a source says no other
 
 
@@ -39,9 +41,10 @@ def epoch(
     source: Source,
     *,
     batch: int,
-    size: int,
+    size: int | tuple[int, int],
     ratio: float | None = None,
     cut: Cut | None = None,
+    frame: Frame | None = None,
     tokenizer: Captions | None = None,
     annotations: Wanted | None = None,
     threads: int = 0,
@@ -52,11 +55,12 @@ def epoch(
     Args:
       source: where the samples come from.
       batch: global batch size, over all hosts.
-      size: height and width of the view, see `crops.center_crop`.
+      size: height and width of the view, see `crops.center_crop`; or both.
       ratio: share of the short side that is kept; the source's own `evaluation_ratio` when None,
         or 0.875.
       cut: makes the view, as `whole_images.stretched` and `padded` do; None = `crops.center_crop`,
         which alone has a ratio.
+      frame: in its place, says of a sample where the view is, as `person_crops.person_box` does.
       tokenizer: turns captions into `Batch.text`, the first of each sample.
       annotations: which of them `Batch.annotations` has, in pixels of the view.
       threads: that read; 0 = one for each core that this process may use.
@@ -70,13 +74,13 @@ def epoch(
 
     def row(index: int) -> Rows:
         record = protocol.read(source, index) if index < total else None
-        real = record is not None
-        sample = record if real else Sample(np.zeros((size, size, 3), np.uint8))
-        view, box = cut(sample.image, size=size)
+        sample = record or Sample(np.zeros((*_shape(size), 3), np.uint8))
+        view, box = _view(sample, size, cut, frame)
         text = tokenizer.encode((*sample.captions, "")[0]) if tokenizer else None
-        said = {"a": carried(sample, box, (size, size), annotations)} if annotations else None
-        row = Batch({"a": view}, {"a": box}, np.int32(sample.label), text, annotations=said)
-        return Rows(row, real, index, lost=index < total and not real)
+        said = {"a": carried(sample, box, view.shape[:2], annotations)} if annotations else None
+        batch = Batch({"a": view}, {"a": box}, np.int32(sample.label), text, annotations=said)
+        real = record is not None
+        return Rows(batch, real, index, lost=index < total and not real)
 
     def number(step: int, index: int) -> int:
         return step * batch + share.number(index, batch)
@@ -93,3 +97,17 @@ def epoch(
     with Stream(work, batch=batch, threads=threads) as stream:
         for rows, _ in stream:
             yield rows
+
+
+def _view(
+    sample: Sample, size: int | tuple[int, int], cut: Cut, frame: Frame | None
+) -> tuple[Array, Array]:
+    """The view of a sample and its packed box."""
+    if frame is None:
+        return cut(sample.image, size=size)
+    box = frame(sample, shape := _shape(size))
+    return warped(sample.image, of_box(box, shape), shape), box
+
+
+def _shape(size: int | tuple[int, int]) -> tuple[int, int]:
+    return size if isinstance(size, tuple) else (size, size)

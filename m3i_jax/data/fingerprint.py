@@ -9,7 +9,7 @@ from typing import Any
 from m3i_jax.data.captions import Captions
 from m3i_jax.data.order import epoch_length
 from m3i_jax.data.sources.protocol import Source
-from m3i_jax.data.views.crops import Crops, describe
+from m3i_jax.data.views.kinds import Views, describe
 
 LOG = getLogger(__name__)
 SINCE = ("contents", "times")  # fields that older fingerprints lack
@@ -17,7 +17,7 @@ VERSION = 1  # count up whenever the same settings give other batches
 
 
 def of(
-    source: Source, *, seed: int, batch: int, crops: Crops, tokenizer: Captions | None = None
+    source: Source, *, seed: int, batch: int, crops: Views, tokenizer: Captions | None = None
 ) -> dict[str, Any]:
     """Everything that decides what the stream yields, by name, as plain JSON data.
 

@@ -13,7 +13,7 @@ from m3i_jax import augment, build, data, decoders, encoders, framework, methods
 from m3i_jax.build import ConfigError
 from m3i_jax.data import captions
 from m3i_jax.data.sources import mixture
-from m3i_jax.data.views import crops, rand_augment
+from m3i_jax.data.views import kinds, rand_augment
 from m3i_jax.interop import layouts
 from m3i_jax.methods import compose
 from m3i_jax.parallel import sharding
@@ -225,7 +225,9 @@ BLOCKS: dict[str, Block] = {
     "data.of.*": Block(
         data.SOURCES, data.GIVEN, read_elsewhere=mixture.Share, within=("data", "mixture")
     ),
-    "crops": Block(crops.Crops, ("size", "views", "local")),
+    "crops": Block(
+        kinds.VIEWS, ("size", "views", "local"), read_elsewhere=kinds.Kind, named=kinds.named
+    ),
     "crops.rand_augment": Block(rand_augment.RandAugment, empty=True),
     "captions": Block(
         {"train": captions.train, "load": captions.load},
@@ -356,7 +358,7 @@ def check(config: Config) -> None:
     with build.knowing(plain):
         for place in places(plain):
             place.check()
-    crops.Crops(**config.crops)
+    kinds.of(config.crops, size=config.image, views=("a",))
     _check_numbers(config)
 
 

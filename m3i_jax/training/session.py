@@ -23,7 +23,7 @@ from m3i_jax.data import captions, fingerprint
 from m3i_jax.data.batches import batches
 from m3i_jax.data.order import epoch_length
 from m3i_jax.data.stream import prefetch
-from m3i_jax.data.views import crops
+from m3i_jax.data.views import crops, kinds
 from m3i_jax.parallel import sharding
 from m3i_jax.parallel.processes import Watchdog
 from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
@@ -69,7 +69,7 @@ class Inputs(NamedTuple):
 
     source: data.Source
     tokenizer: captions.Captions | None
-    crops: crops.Crops
+    crops: kinds.Views
     fingerprint: dict[str, Any]
 
 
@@ -248,7 +248,7 @@ def inputs_of(run: Run, source: data.Source, workdir: Path, *, bound: bool) -> I
         for sizes in agreement.readers(config, run.abstract.params):
             tokenizer.check(**sizes)
     views, local = crops.split_views(needed - {"label", "text"})
-    cut = crops.Crops(size=config.image, views=views, local=local, **config.crops)
+    cut = kinds.of(config.crops, size=config.image, views=views, local=local)
     mark = fingerprint.of(
         source, seed=config.seed, batch=config.batch, crops=cut, tokenizer=tokenizer
     )

@@ -21,6 +21,9 @@ def mixture(block):
         ({"optimizer.rl": 1.0}, "config.optimizer has no key 'rl'; did you mean 'lr'"),
         ({"optimizer.b1": "high"}, "config.optimizer.b1 is 'high' (text), expected a number"),
         ({"crops.ratoi": (1, 1)}, "config.crops has no key 'ratoi'; did you mean 'ratio'"),
+        ({"crops": {"name": "scale_jiter"}}, "config.crops 'scale_jiter'; did you mean 'scale_j"),
+        ({"crops": {"name": "person", "ratio": 1}}, "config.crops has no key 'ratio'"),
+        ({"crops": {"name": "person", "rotation": 200}}, "rotation is 200, expected 0 to 180"),
         ({"crops.rand_augment": 9.0}, "config.crops.rand_augment is 9.0, expected"),
         (
             {"crops.rand_augment": {"operation": 3}},

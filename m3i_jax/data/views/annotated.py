@@ -15,7 +15,7 @@ import numpy as np
 
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.data.sources.annotations import Annotations
-from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.types import Array, Box, ViewAnnotations
 
 UNKNOWN = 255  # the category of pixels that nobody has named
@@ -29,11 +29,13 @@ class Wanted:
     names: "mask", "box", "depth", "points".
     points: how many key points each image has, where these are among them.
     swapped: numbers of key points that change places in a mirror image, as left and right eye.
+    upper: numbers of those of the upper body, which `person_crops` may show alone.
     """
 
     names: Sequence[str]
     points: int = 0
     swapped: Sequence[tuple[int, int]] = ()
+    upper: Sequence[int] = ()
 
     def __post_init__(self):
         """Refuses what no record has."""
@@ -50,6 +52,32 @@ class Wanted:
         if wrong := [pair for pair in self.swapped if not set(pair) <= {*range(self.points)}]:
             raise ConfigError(f"{wrong[0]} change places, but there are {self.points} key points")
 
+    @classmethod
+    def of(cls, source: Source, *names: str) -> "Wanted":
+        """These annotations of a source, which says what its key points are.
+
+        Raises:
+          ConfigError: key points are asked for, and it does not say.
+        """
+        if "points" not in names:
+            return cls(names)
+        if (skeleton := getattr(source, "skeleton", None)) is None:
+            raise ConfigError(f"'{source.name}' does not say what its key points are")
+        return cls(names, len(skeleton.names), skeleton.swapped, skeleton.upper)
+
+    def said(self, sample: Sample) -> Annotations:
+        """What is wanted of a sample, in pixels of its image.
+
+        Raises:
+          ConfigError: it has another number of key points.
+        """
+        said = Annotations(**{name: getattr(sample, name) for name in self.names})
+        if said.points is not None and len(said.points) != self.points:
+            raise ConfigError(
+                f"a sample has {len(said.points)} key points, but {self.points} of each are wanted"
+            )
+        return said
+
 
 def carried(sample: Sample, box: Array, size: tuple[int, int], wanted: Wanted) -> ViewAnnotations:
     """What a batch has of the annotations of a view: one row.
@@ -62,12 +90,11 @@ def carried(sample: Sample, box: Array, size: tuple[int, int], wanted: Wanted) -
     Raises:
       ConfigError: it has another number of key points than is `wanted`.
     """
-    said = Annotations(**{name: getattr(sample, name) for name in wanted.names})
-    if said.points is not None and len(said.points) != wanted.points:
-        raise ConfigError(
-            f"a sample has {len(said.points)} key points, but {wanted.points} of each are wanted"
-        )
-    said = seen(said, box, size, swapped=wanted.swapped)
+    return row(seen(wanted.said(sample), box, size, swapped=wanted.swapped), size, wanted)
+
+
+def row(said: Annotations, size: tuple[int, int], wanted: Wanted) -> ViewAnnotations:
+    """What a batch has of the annotations of a view, which are in pixels of it; see `carried`."""
     absent = ViewAnnotations(
         np.full(size, UNKNOWN, np.uint8),
         np.zeros(4, np.float32),
@@ -105,10 +132,18 @@ def seen(
       swapped: numbers of key points that change places in a mirror image, as left and right eye.
     """
     placed = _placed(said, Box.of(np.asarray(box, np.float64)), size)
-    return placed._replace(
-        box=_cut_off(placed.box, size),
-        points=_renamed(_hidden(placed.points, size), swapped if box[4] else ()),
-    )
+    return inside(placed, size, swapped=swapped if box[4] else ())
+
+
+def inside(
+    placed: Annotations, size: tuple[int, int], *, swapped: Sequence[tuple[int, int]] = ()
+) -> Annotations:
+    """Without what lies beyond the edges of a view of this size.
+
+    placed: in pixels of the view.   swapped: numbers of key points that have changed places.
+    """
+    points = _renamed(_hidden(placed.points, size), swapped)
+    return placed._replace(box=_cut_off(placed.box, size), points=points)
 
 
 def resized(said: Annotations, before: tuple[int, int], after: tuple[int, int]) -> Annotations:

@@ -18,6 +18,7 @@ from m3i_jax.build import ConfigError, call, nearest
 from m3i_jax.data.sources import fast_decoding
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.data.views import resizing
+from m3i_jax.data.views.annotated import Wanted, carried
 from m3i_jax.data.views.rand_augment import RandAugment
 from m3i_jax.data.views.resizing import INTERPOLATIONS, NEEDS, RESIZES, Box, Cuttable
 from m3i_jax.ranges import Ascending, Local, Pixels, Range, Share
@@ -158,6 +159,15 @@ class Crops:
         if self.resize == "device":
             images, cuts = {}, {self.interpolation: images}
         return Batch(images=images, boxes=boxes, label=np.int32(sample.label), cuts=cuts)
+
+    def annotated(self, sample: Sample, rng: np.random.Generator, wanted: Wanted) -> Batch:
+        """The same row, with what is said of the pixels of its views."""
+        row = self(sample, rng)
+        said = {
+            name: carried(sample, row.boxes[name], (side, side), wanted)
+            for name, side in self.sides.items()
+        }
+        return row._replace(annotations=said)
 
 
 def split_views(names: Iterable[str]) -> tuple[tuple[str, ...], int]:

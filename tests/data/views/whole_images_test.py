@@ -8,13 +8,15 @@ import functools
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from m3i_jax.data.batches import batches
 from m3i_jax.data.epoch import epoch
+from m3i_jax.data.sources.annotations import Annotations
 from m3i_jax.data.sources.protocol import Sample
-from m3i_jax.data.views.annotated import UNKNOWN, Wanted
+from m3i_jax.data.views.annotated import UNKNOWN, Wanted, seen, whole
 from m3i_jax.data.views.crops import Crops, center_crop
-from m3i_jax.data.views.whole_images import padded, stretched
+from m3i_jax.data.views.whole_images import kept_ratio, padded, restored, stretched
 
 CELL = 5  # pixels of a category, high and wide
 SHAPES = ((96, 120), (125, 64), (101, 101))
@@ -127,3 +129,51 @@ def test_what_the_whole_of_an_image_looks_like():
     view, box = stretched(image, size=60)
     assert (view == 200).all() and box.tolist() == [0, 0, 10, 30, 0, 30]
     assert padded(np.zeros((1, 900, 3), np.uint8), size=30)[0].shape == (30, 30, 3)
+
+
+@pytest.mark.parametrize("base, multiple", [((64, 48), 16), ((200, 150), 1), (None, 32)])
+def test_the_ratio_is_kept_and_predictions_go_back_to_the_image(base, multiple):
+    for shape, index in zip(SHAPES, range(3), strict=True):
+        sample = Ramps()[index]
+        view, box = kept_ratio(sample.image, base=base, multiple=multiple)
+        tall, wide = view.shape[:2]
+        assert tall % multiple == wide % multiple == 0
+        said = seen(Annotations(sample.mask), box, (tall, wide)).mask
+        real = np.argwhere(said != UNKNOWN).max(0) + 1  # the part that shows the image
+        gain = min(max(base) / max(shape), min(base) / min(shape)) if base else 1
+        assert np.abs(real - np.array(shape) * gain).max() <= 0.5
+        assert ((np.array([tall, wide]) - real) < multiple).all()
+        back = restored(
+            view[..., :2], box, shape
+        )  # the view says where it is: so does what is back
+        inside = slice(4, -4)
+        rows, columns = np.indices(shape)
+        found = back[inside, inside]
+        np.testing.assert_allclose(found[..., 0] / 2, rows[inside, inside], atol=1)
+        np.testing.assert_allclose(found[..., 1] / 2, columns[inside, inside], atol=1)
+
+
+def test_restored_is_pillows_bilinear_filter_and_knows_mirrors_and_parts():
+    values = np.random.default_rng(0).normal(size=(7, 9, 2)).astype(np.float32)
+    planes = [
+        np.asarray(Image.fromarray(plane).resize((30, 20), Image.Resampling.BILINEAR))
+        for plane in np.moveaxis(values, -1, 0)
+    ]
+    np.testing.assert_allclose(
+        restored(values, whole(20, 30), (20, 30)), np.stack(planes, -1), atol=1e-5
+    )
+    mirror = restored(values, whole(20, 30, mirrored=True), (20, 30))
+    np.testing.assert_allclose(mirror[:, ::-1], np.stack(planes, -1), atol=1e-5)
+    # Cells that show nothing of the image, on the right and below, are of no account.
+    more = np.pad(values, ((0, 3), (0, 2), (0, 0)), constant_values=np.nan)
+    box = np.array([0, 0, 20 * 10 / 7, 30 * 11 / 9, 0, 30], np.float32)
+    np.testing.assert_allclose(restored(more, box, (20, 30)), np.stack(planes, -1), atol=1e-4)
+    categories = restored(values[..., 0], whole(20, 30), (20, 30))
+    assert categories.shape == (20, 30)
+
+
+def test_an_image_that_does_not_fit_is_refused():
+    image = np.zeros((20, 30, 3), np.uint8)
+    assert kept_ratio(image, base=None, size=(32, 32))[0].shape == (32, 32, 3)
+    with pytest.raises(ValueError, match=r"resized to \(20, 30\) does not fit into \(16, 32\)"):
+        kept_ratio(image, base=None, size=(16, 32))

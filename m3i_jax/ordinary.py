@@ -100,3 +100,11 @@ def _check(status: os.stat_result, path: str | Path) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, WHY, os.fspath(path))
     return stat.S_IMODE(status.st_mode)
+
+
+def size(count: float) -> str:
+    """Bytes in words, such as "3.2 GB"."""
+    for unit, of in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= of:
+            return f"{count / of:.3g} {unit}"
+    return f"{count:g} bytes"

@@ -155,3 +155,11 @@ def test_ordinary_files_are_made_written_and_read(tmp_path):
     with pytest.raises(OSError, match="no ordinary file") as met:
         ordinary.opened("/dev/null", os.O_RDONLY)
     assert met.value.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize(
+    "count, words",
+    [(0, "0 bytes"), (999, "999 bytes"), (2.5e6, "2.5 MB"), (123456789012, "123 GB")],
+)
+def test_sizes_in_words(count, words):
+    assert ordinary.size(count) == words

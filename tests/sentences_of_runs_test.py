@@ -36,6 +36,7 @@ from m3i_jax.training import (
     trackers,
 )
 from m3i_jax.training.config import Config
+from m3i_jax.training.planning import forecast
 from m3i_jax.types import Features
 from tests.refusals import config, named, refused
 
@@ -64,8 +65,13 @@ TRAINING = {
     "a flag": (lambda at: no_value(), "lacks its value"),
     "a loopback": (lambda at: loopback(), "is this machine alone, but"),
     "alone": (lambda at: alone(), "this cannot be one process of many"),
+    "micro-batches": (
+        lambda at: forecast.layout_of(config(batch=6), 4),
+        "a batch of 6 does not divide over 4 devices and micro-batches",
+    ),
 }
 
+AIMV2 = dict(class_token=False, norm="rms", block_bias=False, patch_norm=True, gated=True)
 
 INTEROP = {
     "stages": (
@@ -102,7 +108,11 @@ INTEROP = {
         lambda at: describe_transformers.clip(
             vit(patch_bias=False, pre_norm=True, qkv_bias=True, size=(32, 64))
         ),
-        "sees squares",
+        "'clip_vision_model' sees squares, not (32, 64)",
+    ),
+    "squares of AIMv2": (
+        lambda at: describe_transformers.aimv2(vit(**AIMV2, qkv_bias=False, size=(32, 64))),
+        "'aimv2_vision_model' sees squares, not (32, 64)",
     ),
     "an encoder": (lambda at: no_encoder(), "there is no encoder"),
     "text": (lambda at: beside_open_clip._text(3), "expected an object"),
@@ -161,6 +171,10 @@ EVALUATION = {
             jax.random.key(0), Features(np.zeros((1, 4, 8)), None)
         ),
         "the projector has class_token",
+    ),
+    "sides": (
+        lambda at: encoders.create("vit_ti16", positions="rope", rope="capi", registers=3).check(),
+        "registers is 3, and rope='capi' has as many along each of 4 sides",
     ),
     "fused": (
         lambda at: encoders.create("internimage_t", depths=(2,), fused=64).check(),

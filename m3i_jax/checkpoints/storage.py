@@ -135,14 +135,6 @@ def free(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
-def size(count: float) -> str:
-    """Bytes in words, such as "3.2 GB"."""
-    for unit, of in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= of:
-            return f"{count / of:.3g} {unit}"
-    return f"{count:g} bytes"
-
-
 class Storage(NamedTuple):
     """What a checkpoint asks of a disk, as functions; a test passes ones that fail."""
 

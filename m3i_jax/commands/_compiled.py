@@ -5,6 +5,7 @@ import os
 import stat
 from pathlib import Path
 
+from m3i_jax import ordinary
 from m3i_jax.command_flags import switch
 
 LOG = logging.getLogger(__name__)
@@ -47,8 +48,8 @@ def keep() -> None:
     size = pruned(folder, LARGEST)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST)
-    LOG.info("compiled programs are kept in %s (%d MB); --nocompilation_cache keeps none",
-             folder, round(size / 1e6))  # fmt: skip
+    LOG.info("compiled programs are kept in %s (%s); --nocompilation_cache keeps none",
+             folder, ordinary.size(size))  # fmt: skip
 
 
 def writable(folder: Path) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from m3i_jax import cli
+from m3i_jax import cli, ordinary
 from m3i_jax.build import ConfigError
 from m3i_jax.command_flags import number, one_of, switch, text, whole
 from m3i_jax.ranges import CountOrOff, Range, Rate, Seed
@@ -41,7 +41,10 @@ SHARDS = whole("shards", 0, "Of the training split; 0 = one for 10000 images.", 
 ORDER = one_of("order", "read", ["read", "shuffled"], "Of the records: the source's, or drawn.")
 SEED = whole("seed", 0, "Of --order=shuffled.", limits=Seed)
 THREADS = whole("threads", 0, "How many read; 0 = the cores that there are.", limits=Threads)
-UNREADABLE = number("unreadable", 0.001, "Share of a split that may be left out.", limits=Rate)
+UNREADABLE = number(
+    "unreadable", None, "Share of a split that may be left out; else 0.001, and 0.5 of a folder.",
+    limits=Rate,
+)  # fmt: skip
 VERIFY = switch("verify", "Read everything back and compare.")
 
 
@@ -49,16 +52,20 @@ def main() -> None:
     """Writes the copy, or goes on with it; then reads it back where that is asked for."""
     from m3i_jax.data import cores
     from m3i_jax.data.prepare import copy, seals, verify
-    from m3i_jax.evaluation import progress
+    from m3i_jax.data.sources import folder_tree
+    from m3i_jax.evaluation import datasets, progress
 
-    work = asked()
+    with folder_tree.listed_once():
+        block = datasets.settled(datasets.block(DATA.value))
+        work = asked(block)
     copy.check(work)
     threads = THREADS.value or cores.usable()
     total = sum(map(len, work.sources.values()))
     there = copy.made(work.folder)
     if there is None:
         tick = progress.rated("preparing image", total=total, unit="images")
-        sealed = copy.write(work, threads=threads, unreadable=UNREADABLE.value, tick=tick)
+        share = datasets.forgiven(block) if UNREADABLE.value is None else UNREADABLE.value
+        sealed = copy.write(work, threads=threads, unreadable=share, tick=tick)
         print("\n".join(said(work, sealed)))
     else:
         seals.refuse_others(there, work.made(), work.folder)
@@ -68,11 +75,13 @@ def main() -> None:
         tick = progress.rated("reading back image", total=total, unit="images")
         print(f"all {verify.verify(work, threads=threads, tick=tick)} records are as written")
     name = {"folder": "image_folder", "tar": "tar_shards"}.get(FORMAT.value, FORMAT.value)
-    print(f"read it: --config.data.name={name} --config.data.root={work.folder}")
+    labels = block.get("labels") if FORMAT.value == "folder" else None
+    more = f" --config.data.labels={labels}" if labels else ""
+    print(f"read it: --config.data.name={name} --config.data.root={work.folder}{more}")
 
 
-def asked() -> Any:
-    """What the flags ask for, with its sources opened.
+def asked(block: Mapping[str, Any]) -> Any:
+    """What the flags ask for of a data set, with its sources opened.
 
     Raises:
       ConfigError: the output lies inside the input.
@@ -80,9 +89,8 @@ def asked() -> Any:
     from m3i_jax import data
     from m3i_jax.data.prepare.work import Settings, Work
     from m3i_jax.data.sources.protocol import NoSplit
-    from m3i_jax.evaluation import datasets
 
-    block, folder = datasets.block(DATA.value), OUTPUT.value
+    folder = OUTPUT.value
     refuse_inside(block, Path(folder))
     train = data.source(block, split="train")
     sources = {"train": train}
@@ -122,7 +130,7 @@ def said(work: Any, sealed: Mapping[str, Any]) -> Iterator[str]:
     for split, own in sealed.items():
         records, copied = sum(one.records for one in own), sum(one.copied for one in own)
         size, broken = sum(one.bytes for one in own), sum(len(one.broken) for one in own)
-        line = f"{split}: {records} records, {size / 1e6:.1f} MB; {copied} images as they were"
+        line = f"{split}: {records} records, {ordinary.size(size)}; {copied} images as they were"
         left = f"; {broken} left out, which '{work.folder / REPORT}' lists" if broken else ""
         yield line + left
 

@@ -14,6 +14,7 @@ from logging import getLogger
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+from m3i_jax import ordinary
 from m3i_jax.data import buffers, cores
 from m3i_jax.types import Batch
 
@@ -186,9 +187,9 @@ class Stream:
             if not known:
                 self._changed.notify_all()
         if not known and self._work.name:
-            ahead, each = self.depth(), self._size / 2**20
-            said = (self._work.name, self._count, ahead, ahead * each)
-            LOG.info("%s: %d threads, %d batches ahead in %.0f MiB", *said)
+            ahead = self.depth()
+            said = (self._work.name, self._count, ahead, ordinary.size(ahead * self._size))
+            LOG.info("%s: %d threads read %d batches ahead, %s of memory", *said)
         return filling.batch
 
     def _done(self, number: int, error: BaseException | None) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from m3i_jax import ordinary
 from m3i_jax.checkpoints import storage
 from m3i_jax.checkpoints.faults import Damage, Unwritable
 from m3i_jax.evaluation.features import FeatureSet
@@ -114,7 +115,7 @@ def kept(
     if (features := read(place)) is None:
         raise Unwritable(f"'{place}' was changed while it was written")
     size = sum(file.stat().st_size for file in place.iterdir())
-    LOG.info("features kept in %s: %s", place, storage.size(size))
+    LOG.info("features kept in %s: %s", place, ordinary.size(size))
     return features
 
 

@@ -166,6 +166,7 @@ def _asked(context: RunContext, count: int, cut: dict) -> InMemory | None:
 
     Raises:
       ConfigError: the test split has a class that training lacks.
+      TooManyUnreadable: more of it is broken than may be, see `Robust.survey`.
     """
     train, config = context.inputs.source, context.run.config
     reason = protocol.unlabelled(train, split="train")
@@ -177,6 +178,8 @@ def _asked(context: RunContext, count: int, cut: dict) -> InMemory | None:
         else:
             if not (reason := protocol.unlabelled(test, split="test")):
                 protocol.require_labels(test, split="test", what="config.monitor")
+                if getattr(test, "on_disk", False):
+                    test.survey(threads=config.threads)  # of more images than it asks about
                 images = InMemory(test, count, **cut)
                 if (images.labels >= 0).any():
                     return images

@@ -125,14 +125,6 @@ def test_remove_takes_the_name_first(tmp_path, monkeypatch):
     storage.remove(folder)
 
 
-@pytest.mark.parametrize(
-    "count, words",
-    [(0, "0 bytes"), (999, "999 bytes"), (2.5e6, "2.5 MB"), (123456789012, "123 GB")],
-)
-def test_sizes_in_words(count, words):
-    assert storage.size(count) == words
-
-
 def test_free_space(tmp_path):
     assert storage.free(tmp_path) > 0
 

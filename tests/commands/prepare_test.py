@@ -39,9 +39,12 @@ def test_no_copy_is_written_into_its_source(tmp_path):
 
 
 def test_a_copy_is_made_and_checked(tmp_path):
-    line = [sys.executable, "experiments/prepare.py", f"--data={made(tmp_path / 'photos')}"]
-    line += [f"--output={tmp_path / 'copy'}", "--format=folder", "--unreadable=0.5", "--verify"]
+    folder = made(tmp_path / "photos")
+    (folder / "train/loose.png").write_bytes((folder / "train/ant/2.png").read_bytes())
+    line = [sys.executable, "experiments/prepare.py", f"--data={folder}"]
+    line += [f"--output={tmp_path / 'copy'}", "--format=folder", "--verify"]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
-    assert "train: 8 records" in done.stdout and "4 left out, which" in done.stdout, done.stderr
-    assert "all 10 records are as written" in done.stdout
-    assert f"--config.data.name=image_folder --config.data.root={tmp_path}" in done.stdout
+    assert "images beside them have no label" in done.stderr
+    assert "train: 9 records" in done.stdout and "4 left out, which" in done.stdout, done.stderr
+    assert "all 11 records are as written" in done.stdout
+    assert f"--config.data.root={tmp_path / 'copy'} --config.data.labels=some" in done.stdout

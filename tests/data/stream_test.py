@@ -123,7 +123,9 @@ def test_what_is_read_ahead_is_bounded_in_bytes(threads, ahead, expected, caplog
         time.sleep(0.1)
         assert stream.depth() == expected
         assert seen == dict.fromkeys(range(1 + expected), 4)
-    said = f"numbers: {threads} threads, {expected} batches ahead in 0 MiB"
+    said = (
+        f"numbers: {threads} threads read {expected} batches ahead, {16 * expected} bytes of memory"
+    )
     assert [r.message for r in caplog.records] == [said]
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from m3i_jax.build import ConfigError
+from m3i_jax.data.sources.unreadable import TooManyUnreadable
 from m3i_jax.evaluation import monitor as module
 from m3i_jax.evaluation.monitor import monitor
 from m3i_jax.evaluation.watched import InMemory
@@ -17,7 +18,7 @@ CUT = dict(size=8, ratio=None)
 
 
 class Config:
-    image, unreadable = 8, 0.001
+    image, unreadable, threads = 8, 0.001, 1
 
     def __init__(self, root=None, **block):
         self.monitor = block
@@ -117,12 +118,15 @@ def test_a_class_that_training_lacks_is_refused_before_the_first_step(tmp_path):
 
 def test_broken_records_are_neither_in_the_bank_nor_asked(tmp_path):
     train = (f"train/{name}/{i}.png" for name in ("cat", "dog") for i in range(2))
-    context = RunContext(put(tmp_path, *train, "val/dog/1.png", "val/dog/2.png"), every=1)
+    context = RunContext(put(tmp_path, *train, *(f"val/dog/{i}.png" for i in (1, 2, 3))), every=1)
     (tmp_path / "train/cat/1.png").write_bytes(b"")
     (tmp_path / "val/dog/1.png").write_bytes(b"")
     bank = InMemory(context.inputs.source, 9, **CUT)
     assert len(bank.images) == 3 and bank.labels.tolist() == [0, 1, 1]
-    assert module._asked(context, 8, CUT).labels.tolist() == [1]
+    assert module._asked(context, 8, CUT).labels.tolist() == [1, 1]
+    (tmp_path / "val/dog/2.png").write_bytes(b"")  # not the one that is asked about
+    with pytest.raises(TooManyUnreadable, match="2 of 3 records of the test split"):
+        module._asked(context, 1, CUT)
 
 
 def test_the_monitor_wrote_probe_and_health(finished_run):

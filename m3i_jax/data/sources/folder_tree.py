@@ -21,6 +21,8 @@ LOG = logging.getLogger(__name__)
 TELL = 2.0  # seconds between two words on how far the listing of a large folder is
 RUN = frozenset({"config.json", "starts.jsonl"})  # a work directory: its pictures are no data
 SHOWN = 20  # kinds of files that a sentence names
+PACKED = frozenset(f"'.{of}'" for of in ("zip", "tar", "tgz", "gz", "bz2", "xz", "7z", "rar"))
+HINT = "what is packed within a folder is not read: unpack it, or give a zip as the data itself"
 _LISTED: contextvars.ContextVar[dict | None] = contextvars.ContextVar("listed", default=None)
 
 
@@ -48,7 +50,8 @@ class Tree(NamedTuple):
         kinds = self.left_out.most_common(SHOWN)
         said = [f"{count} {kind}" for kind, count in kinds]
         said += [f"{len(self.left_out) - SHOWN} more kinds"] * (len(self.left_out) > SHOWN)
-        return ", ".join(said)
+        packed = PACKED & self.left_out.keys()
+        return ", ".join(said) + (f" ({HINT})" if packed else "")
 
 
 class Seen:

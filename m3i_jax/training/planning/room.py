@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 
+from m3i_jax import ordinary
 from m3i_jax.checkpoints import place, storage
 from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.training import schema
@@ -44,8 +45,8 @@ def require(run: Run, workdir: Path) -> None:
     """
     if (left := free(workdir)) < (size := checkpoint(run)):
         raise Unwritable(
-            f"'{workdir}' has {storage.size(left)} left, and a checkpoint takes "
-            f"{storage.size(size)}; make room, or take another --workdir"
+            f"'{workdir}' has {ordinary.size(left)} left, and a checkpoint takes "
+            f"{ordinary.size(size)}; make room, or take another --workdir"
         )
 
 
@@ -58,5 +59,5 @@ def warn(run: Run, workdir: Path) -> None:
         LOG.warning(
             "'%s' has %s left, and the checkpoints to come, %d at once, take %s: make room, or "
             "keep fewer by config.checkpoint.keep=2",
-            *(workdir, storage.size(left), lacking, storage.size(needed)),
+            *(workdir, ordinary.size(left), lacking, ordinary.size(needed)),
         )

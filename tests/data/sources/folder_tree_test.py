@@ -91,6 +91,8 @@ def test_all_that_is_left_out_is_counted(folder):
     assert str(silent).startswith("2 '.txt', 2 '@eaDir'") or str(silent).startswith("2 '@eaDir', 2")
     assert str(silent._replace(left_out=Counter(map(str, range(25))))).endswith("5 more kinds")
     assert str(tree(folder / "ant", captions=True)) == ""
+    packed = str(silent._replace(left_out=Counter({"'.zip'": 2})))
+    assert packed.startswith("2 '.zip' (what is packed within a folder is not read: unpack it")
 
 
 def test_splits_within_a_class_are_refused(tmp_path):

@@ -268,7 +268,7 @@ def compare(workdir: str) -> None:
     from m3i_jax.build import UserError
     from m3i_jax.training.waiting import live
 
-    with live("loading what compares"):
+    with live("loading the code that compares encoders"):
         from m3i_jax.evaluation import cache, datasets, named, run, tables, tasks
         from m3i_jax.evaluation.models import with_baselines
 

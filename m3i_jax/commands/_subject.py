@@ -45,7 +45,7 @@ def models(verb: str, *, unread: Callable[[str, Any], Any] | None = None) -> Ite
     """
     from m3i_jax.training.waiting import live
 
-    with live("loading what reads models"):
+    with live("loading the code that reads models"):
         from m3i_jax.evaluation import named
 
     if MODEL.value and WORKDIR.value:

@@ -37,7 +37,7 @@ def train(config: Config, folder: Any, *, deliberate: Sequence[str] = ()) -> int
         _tell(config, folder, read)
         config, program = pacing.fixed(config, folder, read, memory=paces())
         parts = assemble.check(config)
-        with live("loading what measures and draws"):
+        with live("loading the code that measures and draws"):
             from m3i_jax.analysis.gallery import drawing
             from m3i_jax.analysis.report.live import Live
             from m3i_jax.evaluation.monitor import monitor

@@ -31,7 +31,7 @@ def main() -> None:
     """Restores the branch and writes it."""
     from m3i_jax.training.waiting import live
 
-    with live("loading what writes"):
+    with live("loading the code that writes exports"):
         from m3i_jax.checkpoints import weights
         from m3i_jax.evaluation import exported, model_card, models, named, spec
         from m3i_jax.interop import exporting

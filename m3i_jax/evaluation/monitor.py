@@ -136,8 +136,9 @@ class Pace:
         (times,) = processes.from_first(min(times, 2**20))
         if times > 1 and not self._next:
             LOG.warning(
-                "the monitor takes %.2g s, as long as %d steps: it looks again in %d steps and not "
-                "in %d, to stay below config.monitor.most = %g of the time",
+                "measuring during training (config.monitor) takes %.2g s, as long as %d steps: it "
+                "is done again in %d steps and not in %d, to stay below config.monitor.most = %g "
+                "of the time",
                 seconds,
                 round(seconds / max(per_step, 1e-9)),
                 times * self._every,
@@ -152,8 +153,9 @@ def _warn_lacking(known: np.ndarray, asked: np.ndarray, classes: Sequence[str], 
     lacking = sorted({*asked[asked >= 0].tolist()} - {*known.tolist()})
     if lacking:
         LOG.warning(
-            "%d of %d images that the monitor asks about are of %s, of which its bank has none: "
-            "its kNN never gets them right; config.monitor.bank is %d",
+            "%d of %d images whose nearest neighbours are looked for during training are of %s, of "
+            "which none is among the %d images they are looked for in: their kNN is never right; "
+            "config.monitor.bank says how many these are",
             np.isin(asked, lacking).sum(),
             len(asked),
             protocol.listed(classes[label] for label in lacking),
@@ -184,7 +186,7 @@ def _asked(context: RunContext, count: int, cut: dict) -> InMemory | None:
                 if (images.labels >= 0).any():
                     return images
                 reason = "none of the test images that it takes has a label"
-    LOG.warning("the monitor shows no kNN: %s", reason)
+    LOG.warning("no kNN is shown during training (config.monitor): %s", reason)
     return None
 
 

@@ -148,6 +148,8 @@ def _measures(task: Task, evaluation: Evaluation) -> dict[str, float] | None:
     try:
         measures = task.measure(evaluation).metrics
     except (UserError, ValueError) as error:
-        LOG.warning("the monitor leaves out %s: %s", tasks.written(task), error)
+        LOG.warning(
+            "%s is left out during training (config.monitor.tasks): %s", tasks.written(task), error
+        )
         return None
     return {name: float(x) for name, x in measures.items() if x is not None}

@@ -218,7 +218,7 @@ def _hooked(context, tiers: Tiers, position, preemption, watch, ledger: Ledger) 
     """Runs the loop with its hooks, the caller's between; returns the steps taken in all."""
     every = schema.Saves(**context.run.config.checkpoint).every
     logs, puts_back, saves, *also = _hooks(context, tiers, ledger, every=every)
-    with live("opening what is measured on"):
+    with live("reading the images that are measured on"):
         watching = [ledger.spending("measuring", hook) for hook in watch(context)]
     skipped = skips.of_run(*context[:3], before=int(context.start.skipped))
     after_each = [preemption.hold, logs, skipped, *watching, puts_back, saves, *also]

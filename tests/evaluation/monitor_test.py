@@ -81,10 +81,10 @@ def test_a_vote_that_cannot_be_checked_is_off_and_says_why(tmp_path, caplog, tes
     context = RunContext(put(tmp_path, "train/cat/1.png", "train/dog/1.png", *test), every=1)
     asked = module._asked(context, 8, CUT)
     if reason:
-        assert asked is None and "the monitor shows no kNN: " in caplog.text
+        assert asked is None and "no kNN is shown during training (config.monitor): " in caplog.text
         assert reason in caplog.text
     else:
-        assert asked.labels.tolist() == [0] and "shows no kNN" not in caplog.text
+        assert asked.labels.tolist() == [0] and "no kNN is shown" not in caplog.text
     assert len(monitor(context)) == 1  # the features themselves are watched all the same
 
 
@@ -95,11 +95,12 @@ def test_the_bank_has_every_class_or_says_which_it_lacks(tmp_path, caplog):
     labels = InMemory(context.inputs.source, 30, **CUT).labels
     assert sorted(set(labels.tolist())) == [0, 1, 2] and len(labels) == 30
     monitor(context)
-    assert "of which its bank has none" not in caplog.text
+    assert "they are looked for in" not in caplog.text
     (tmp_path / "train/dog/1.png").write_bytes(b"")  # its only one
     monitor(RunContext(tmp_path, every=1, bank=30, k=20))
     assert (
-        "1 of 2 images that the monitor asks about are of 'dog', of which its bank" in caplog.text
+        "1 of 2 images whose nearest neighbours are looked for during training are of 'dog', of "
+        "which none is among the 30 images" in caplog.text
     )
 
 
@@ -169,7 +170,7 @@ def test_one_that_costs_more_than_it_may_looks_less_often_and_says_so(caplog):
     spent = 4.0 * len(seen) + 9.0
     assert said["monitor/share"] == pytest.approx(spent / (seen[-1] + spent))
     assert said["monitor/share"] < 0.03
-    assert caplog.text.count("it looks again in 660 steps and not in 10") == 1
+    assert caplog.text.count("it is done again in 660 steps and not in 10") == 1
 
 
 def test_without_a_bound_nothing_is_put_off():

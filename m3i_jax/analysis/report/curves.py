@@ -33,7 +33,7 @@ def draw(chart: Chart, names: Sequence[str], *, number_of: int, steps: tuple[int
     strokes = [_strokes(line, x, y, constant) for line in chart.lines]
     band = _band(chart, of, y)
     ends = _ends(chart.lines, shown, x, y, of, constant, room)
-    inside = (band, frame.axes(of, x, y, unit=chart.unit), *strokes, *ends)
+    inside = (band, frame.axes(of, x, y, unit=chart.unit), _alone(chart, of), *strokes, *ends)
     said = dict(label=_said(chart, names), data_kind="lines", data_chart=number_of)
     figure = element(
         "figure",
@@ -112,6 +112,13 @@ def _band(chart: Chart, of: Box, y: Scale) -> Markup | None:
     top = float(np.clip(y(chart.limit), of.top, of.bottom))
     size = dict(width=frame.at(of.right - of.left), height=frame.at(of.bottom - top))
     return element("rect", x=frame.at(of.left), y=frame.at(top), class_="band", **size)
+
+
+def _alone(chart: Chart, of: Box) -> Markup | None:
+    """Where every line is a single dot: that it is."""
+    if any(len(line.steps) > 1 for line in chart.lines):
+        return None
+    return frame.text((of.left + of.right) / 2, of.top + 14, "one value, so no line")
 
 
 def _label(line: Line, chart: Chart, names: Sequence[str]) -> str:

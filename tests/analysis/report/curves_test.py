@@ -56,6 +56,12 @@ def test_the_line_is_the_mean_of_the_values():
         assert found == pytest.approx(right, abs=0.051)
 
 
+def test_a_dot_without_a_line_says_so():
+    said = [str(curves.draw(chart(of), ["a"], number_of=0, steps=(0, 50)).figure)
+            for of in (LINES[:1], LINES)]  # fmt: skip
+    assert ["one value, so no line" in one for one in said] == [True, False]
+
+
 def test_wide_ranges_are_drawn_by_their_logarithms():
     lines = [{"step": s, "train/x": 10.0**-s} for s in range(5)]
     drawn = curves.draw(chart(lines), ["a"], number_of=0, steps=(0, 4))

@@ -137,25 +137,26 @@ def config(
     name = place(values, words)
     recipes(values["method"] or DEFAULT)  # refused before anything is loaded
     wish = _wish(values)
-    chosen = choose(name, wish, command)
+    chosen = choose(name, command, **wish)
     from m3i_jax.training.automatic import config as automatic
 
     automatic.require_enough(chosen.images, chosen.block)
-    _tell(described(chosen.made, chosen.images, chosen.machine, wish, said=said or {}))
+    _tell(described(chosen.made, chosen.images, chosen.machine, wish["method"], said=said or {}))
     return ConfigDict(chosen.made.config)
 
 
-def choose(name: str, wish: Any, command: contextlib.ExitStack) -> Chosen:
+def choose(name: str, command: contextlib.ExitStack, **wished: str) -> Chosen:
     """The config of a data set by the rules.
 
-    wish: `facts.Wish`.  command: see `config`.
+    command: see `config`.  wished: the fields of `facts.Wish`.
     """
-    _tell(f"looking at '{name}'")
+    _tell(f"looking at '{name}'")  # before anything is loaded
     from m3i_jax.data.sources import folder_tree
     from m3i_jax.training.automatic import config as automatic
     from m3i_jax.training.automatic import facts, rules
     from m3i_jax.training.waiting import live
 
+    wish = facts.Wish(**wished)
     recipe, published = recipes(wish.method)
     command.enter_context(folder_tree.listed_once())
     with _heard("m3i_jax.data.sources", f"counting what is in '{name}'") as latest, live(latest):
@@ -208,22 +209,21 @@ def _published(method: str) -> dict[str, Any]:
     return {}
 
 
-def _wish(values: Values) -> Any:
-    """What the flags wish.
+def _wish(values: Values) -> dict[str, str]:
+    """What the flags wish, as the fields of `facts.Wish`.
 
     Raises:
       ConfigError: two lengths.
     """
-    from m3i_jax.training.automatic.facts import Wish
-
     said = {name: values[name] for name in LENGTHS if values[name] is not None}
     if len(said) > 1:
         raise ConfigError(f"--{' and --'.join(said)} both say how long the run is; give one")
     length = " ".join(f"{value:g} {unit}" for unit, value in said.items()) or "10 minutes"
-    return Wish(values["method"] or DEFAULT, values["encoder"] or "", length)
+    encoder = values["encoder"] or ""
+    return {"method": values["method"] or DEFAULT, "encoder": encoder, "duration": length}
 
 
-def described(made: Any, images: Any, machine: Any, wish: Any, *, said: Mapping[str, str]) -> str:
+def described(made: Any, images: Any, machine: Any, method: str, *, said: Mapping[str, str]) -> str:
     """What was found and what was chosen, a line each; said: see `config`."""
     from m3i_jax.training.resolved import under
 
@@ -233,7 +233,7 @@ def described(made: Any, images: Any, machine: Any, wish: Any, *, said: Mapping[
         f"found: {images.count} images, {labelled if images.labels else 'no labels'}, "
         f"{'captions' if images.captioned else 'no captions'}; short side {images.side} pixels"
         f"{', grey' if images.grey else ''}; {machine.cores} cores, {machine.devices} {kind}",
-        f"chosen: {wish.method}; over it --config.KEY=VALUE, all of it --show, to edit "
+        f"chosen: {method}; over it --config.KEY=VALUE, all of it --show, to edit "
         "--save_config FILE.py",
     ]
     for key, why in made.why.items():

@@ -58,9 +58,8 @@ def chosen(name: str, command: contextlib.ExitStack) -> ConfigDict:
     command: in which a folder is listed once.
     """
     from m3i_jax.commands import _automatic as automatic
-    from m3i_jax.training.automatic.facts import Wish
 
-    return ConfigDict(automatic.choose(name, Wish(automatic.DEFAULT), command).made.config)
+    return ConfigDict(automatic.choose(name, command, method=automatic.DEFAULT).made.config)
 
 
 def unsaid(argv: Sequence[str], command: contextlib.ExitStack) -> ConfigDict | None:

@@ -8,14 +8,17 @@ from m3i_jax import build
 from m3i_jax.data.sources import (
     array_record,
     arrays,
+    depth_list,
     digit_scenes,
     held_out,
     hf_dataset,
     idx,
     image_folder,
+    keypoints,
     mixture,
     parquet,
     protocol,
+    segmentation_folder,
     tar_shards,
     tfds,
 )
@@ -25,6 +28,9 @@ LOG = logging.getLogger(__name__)
 SOURCES = {
     "digit_scenes": digit_scenes.digit_scenes,
     "image_folder": image_folder.image_folder,
+    "segmentation_folder": segmentation_folder.segmentation_folder,
+    "depth_list": depth_list.depth_list,
+    "keypoints": keypoints.keypoints,
     "tar_shards": tar_shards.tar_shards,
     "parquet": parquet.parquet,
     "array_record": array_record.array_record,

@@ -93,6 +93,7 @@ class Source(Protocol):
     account: `Account`; without it every record has a label wherever there are classes.
     categories: names of the categories of pixels, which masks have the numbers of.
     skeleton: `skeletons.Skeleton`, what the key points of a record are called.
+    person(index) -> `person_files.Person`, what an evaluation asks of the person of a record.
     labels: (N,) integers, those of all records, where they are known without reading one;
       else None, or no member.
     on_disk: True where records are files, which may be broken; a small source of them is read

@@ -11,6 +11,7 @@ from m3i_jax.data.sources.decoding import Decoder
 from m3i_jax.data.sources.protocol import Component, Sample, Source
 
 BLOCK = 32  # records drawn together
+ASKED = ("encoded", "person")  # members of a source that are asked for by the number of a record
 
 
 class Subset:
@@ -30,8 +31,9 @@ class Subset:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._source, name)
-        # Of what the source has, this alone is asked for by the number of a record.
-        return (lambda index: value(int(self._chosen[index]))) if name == "encoded" else value
+        if name not in ASKED:
+            return value
+        return lambda index: value(int(self._chosen[index]))
 
     def decoded_by(self, change: Callable[[Decoder], Decoder]) -> "Subset":
         """The same of the source with another decoder."""

@@ -1,0 +1,39 @@
+"""COCO's key points as they were written, and bounds of what is read."""
+
+import numpy as np
+import pytest
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import person_files
+from tests.data.sources.dense_files import written
+from tests.data.sources.keypoints_test import content, person
+
+DRAWN = np.random.default_rng(0)
+
+
+def test_boxes_and_points_are_those_that_were_written(tmp_path):
+    people = []
+    for n in range(6):
+        places = DRAWN.integers(0, 50, (17, 2)).tolist()
+        people.append(person(n, places, bbox=DRAWN.uniform(1, 20, 4).tolist(), area=3.5 * n))
+    found = person_files.read(written(tmp_path / "x.json", content(people)))
+    assert len(found.records) == 6 and not found.left_out
+    for one, other in zip(found.records, people, strict=True):
+        x, y, width, height = other["bbox"]
+        np.testing.assert_allclose(one.box, [y, x, height, width], rtol=1e-5)
+        np.testing.assert_array_equal(one.points[:, 1] - 0.5, other["keypoints"][::3])
+        np.testing.assert_array_equal(one.points[:, 0] - 0.5, other["keypoints"][1::3])
+        np.testing.assert_array_equal(one.points[:, 2], other["keypoints"][2::3])
+        assert one.person.area == other["area"] and one.file == "000000000007.png"
+
+
+def test_a_file_that_is_too_large_is_refused(tmp_path, monkeypatch):
+    file = written(tmp_path / "x.json", content([person(1)]))
+    monkeypatch.setattr(person_files, "SIZE", 100)
+    with pytest.raises(ConfigError, match="has more than 100 bytes"):
+        person_files.read(file)
+
+
+def test_lines_are_counted_from_one(tmp_path):
+    found = person_files.read(written(tmp_path / "x.json", content([person(1)])))
+    assert found.skeleton.bones[0] == (15, 13)

@@ -7,14 +7,18 @@ Crops and flips belong to the host, which records where they were cut.
 
 from m3i_jax.augment.blur import gaussian_blur
 from m3i_jax.augment.color import Jitter, color_jitter, draw_jitter, grayscale, solarize
+from m3i_jax.augment.distortion import Distortion, distorted, draw_distortion
 from m3i_jax.augment.erasing import random_erasing
 from m3i_jax.augment.operations import rand_augment
 from m3i_jax.augment.recipes import photometric
 from m3i_jax.augment.resize import resized, views_of
 
 __all__ = [
+    "Distortion",
     "Jitter",
     "color_jitter",
+    "distorted",
+    "draw_distortion",
     "draw_jitter",
     "gaussian_blur",
     "grayscale",

@@ -13,6 +13,7 @@ from jaxtyping import Float32, Key, Real
 
 from m3i_jax.augment import color
 from m3i_jax.augment.blur import gaussian_blur
+from m3i_jax.augment.distortion import distorted, draw_distortion
 from m3i_jax.augment.erasing import random_erasing
 from m3i_jax.augment.gating import ByRows, at_once, only
 from m3i_jax.augment.operations import rand_augment as random_operations
@@ -41,6 +42,7 @@ def photometric(
     solarize: Share = 0.0,
     exclusive: bool = False,
     erasing: Share = 0.0,
+    distortion: Share = 0.0,
     rand_augment: dict | None = None,
     normalize: Callable[[Images], Images] | None = None,
     by_rows: ByRows = at_once,
@@ -50,9 +52,8 @@ def photometric(
     The defaults are SiameseIM's first view; its second, and M3I's view A, has blur 0.1 and
     solarize 0.2. A probability of 0 costs nothing, and changing one moves no other draw.
 
-    The blur's width is in pixels of the view that is given, whatever its size, as in the published
-    code: small crops of 96 pixels are blurred by as many pixels as views of 224 (DINO, MSN).
-    Pictures of 32 pixels want less.
+    The blur's width is in pixels of the view that is given, whatever its size (DINO, MSN): crops of
+    96 pixels are blurred by as many as views of 224. Pictures of 32 pixels want less.
 
     Args:
       key: one key for the batch; every sample draws for itself.
@@ -60,9 +61,9 @@ def photometric(
       brightness, contrast, saturation, hue: strengths of the jitter, in torchvision's meaning.
       jitter, grayscale, blur, solarize: probabilities per sample (static).
       sigma: (low, high), the blur's width is uniform between them (static).
-      exclusive: at most one of grey, blur and solarisation, in front of the jitter (3-Augment,
-        DeiT III: ⅓ each).
+      exclusive: one of grey, blur and solarisation at most, before the jitter (DeiT III: ⅓ each).
       erasing: probability of `random_erasing`, behind all else (fine-tuning: 0.25).
+      distortion: probability of `distortion`, SSD's colours, in front of the jitter.
       rand_augment: settings of `operations.rand_augment`, in front of all else; None = off.
       normalize: what becomes of the channels, in front of erasing, whose noise is N(0, 1).
       by_rows: how a mesh splits the rows, see `gating.only`.
@@ -71,6 +72,7 @@ def photometric(
     x = jnp.asarray(images, jnp.float32)
     if rand_augment is not None:
         x = random_operations(jax.random.fold_in(key, 7), x, by_rows=by_rows, **rand_augment)
+    x = _distorted(jax.random.fold_in(key, 8), x, distortion)
     keys = jax.random.split(key, 6)
     strengths = dict(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
     jittered = partial(_jittered, *keys[:2], share=jitter, strengths=strengths)
@@ -85,6 +87,15 @@ def photometric(
     x = jnp.clip(x, 0.0, 1.0)
     x = normalize(x) if normalize else x
     return random_erasing(jax.random.fold_in(key, 6), x, probability=erasing, by_rows=by_rows)
+
+
+def _distorted(key: Key[Array, ""], x: Images, share: float) -> Images:
+    """A share of the samples with SSD's colours."""
+    if not share:
+        return x
+    drawn, chosen = jax.random.split(key)
+    drawn = draw_distortion(drawn, x.shape[0])
+    return _sometimes(chosen, share, lambda x: distorted(x, drawn), x)
 
 
 def _jittered(

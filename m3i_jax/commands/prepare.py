@@ -75,9 +75,11 @@ def main() -> None:
         tick = progress.rated("reading back image", total=total, unit="images")
         print(f"all {verify.verify(work, threads=threads, tick=tick)} records are as written")
     name = {"folder": "image_folder", "tar": "tar_shards"}.get(FORMAT.value, FORMAT.value)
-    labels = block.get("labels") if FORMAT.value == "folder" else None
+    in_folder = FORMAT.value == "folder"
+    labels = block.get("labels") if in_folder else None
     more = f" --config.data.labels={labels}" if labels else ""
-    print(f"read it: --config.data.name={name} --config.data.root={work.folder}{more}")
+    print(f"read it: m3i pretrain {'' if in_folder else f'{name}:root='}{work.folder}, or")
+    print(f"  --config.data.name={name} --config.data.root={work.folder}{more}")
 
 
 def asked(block: Mapping[str, Any]) -> Any:

@@ -99,8 +99,8 @@ def unsaid(argv: Sequence[str], command: contextlib.ExitStack) -> ConfigDict | N
         near = [str(run.parent) for run in kept.parent.parent.glob(f"*/{runs.CONFIG}")]
         there = nearest(str(kept.parent), near) if near else ""
         raise ConfigError(
-            f"there is no run in '{kept.parent}' to go on with{there}; a "
-            "new one is of a folder, m3i pretrain FOLDER, or of a config, --config"
+            f"there is no run in '{kept.parent}' to go on with, and a new one is of a folder, m3i "
+            f"pretrain FOLDER, or of a config, --config{there}"
         )
     return None
 

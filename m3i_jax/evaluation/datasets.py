@@ -84,6 +84,11 @@ def block(text: str) -> dict[str, Any]:
         return {"name": name, **settings}
     if folder or urls.is_remote(name):
         return {"name": "image_folder", "root": name, **settings}
+    if Path(name).expanduser().is_file():
+        raise ConfigError(
+            f"--data: '{name}' is a file; expected a folder of images, a zip of one, or a source "
+            f"with its settings, such as tar_shards:root={name}"
+        )
     if "/" in name:
         raise ConfigError(f"--data: there is no folder '{name}'")
     beside = [path.name for path in Path().iterdir() if path.is_dir() or path.suffix == ".zip"]

@@ -88,7 +88,7 @@ def _monitor(context: RunContext, wanted: schema.Monitor) -> list[Hook]:
         if not context.asked():
             numbers = jax.device_get(measure(state.params, features, known, asked))
             numbers |= tasks(state)
-            context.log.scalars(info.step, numbers | pace.end(info.step))
+            context.log.scalars(info.step, numbers | pace.end(info.step, last=info.last))
 
     return [hook]
 
@@ -116,12 +116,12 @@ class Pace:
         """A look begins."""
         self._began = self._clock()
 
-    def end(self, step: int) -> dict[str, float]:
-        """The look has ended: what it cost, of itself and of all of the run so far."""
+    def end(self, step: int, *, last: bool = False) -> dict[str, float]:
+        """The look, or the last one, has ended: what it and all of them have cost."""
         now, before = self._clock(), self._ended
         seconds = now - self._began
         self._spent, self._ended, self._looks = self._spent + seconds, now, self._looks + 1
-        if self._most and self._looks > 1 and step > self._last:
+        if self._most and self._looks > 1 and step > self._last and not last:
             self._stretch(step, seconds, (self._began - before) / (step - self._last))
         self._last = step
         share = self._spent / max(now - self._start, 1e-9)

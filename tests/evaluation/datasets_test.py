@@ -60,12 +60,14 @@ def test_what_a_text_names(tmp_path, monkeypatch):
         ("digit_scene", "there is no source or folder 'digit_scene'; did you mean 'digit_scenes'"),
         ("phtos", "there is no source or folder 'phtos'; did you mean 'photos'"),
         ("no/where", "there is no folder 'no/where'"),
+        ("photos/list.csv", "'photos/list.csv' is a file; expected a folder of images"),
         ("digit_scenes:lenght=3", "has no key 'lenght'; did you mean 'length'"),
         ("fashion_mnist:root=no/where", "no/where"),
     ],
 )
 def test_what_is_not_there_is_a_sentence(text, sentence, tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/list.csv").touch()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=sentence):
         datasets.named(text).open("train", None)

@@ -66,11 +66,10 @@ def _newest(run: Run) -> Markup | None:
     names = {"train/loss": "loss", "perf/images_per_second": "images per second"}
     last = {name: line[name] for line in run.metrics for name in line if name != "step"}
     shown = [(what, number(last[name])) for name, what in names.items() if _known(last.get(name))]
-    for name in ("validation/ema/top1", "validation/online/top1", "probe/ema_knn/top1"):
-        if _known(last.get(name)):
-            what = "nearest neighbours" if "knn" in name else "accuracy"
-            shown.insert(1, (what, number(last[name], unit="share")))
-            break
+    told = {"validation/best": "best accuracy", "probe/ema_knn/top1": "nearest neighbours"}
+    accuracy = [(what, number(last[name], unit="share")) for name, what in told.items()
+                if _known(last.get(name))]  # fmt: skip
+    shown[1:1] = accuracy[:1]
     if last.get("health/alarm"):
         shown.append(("a target collapses", "alarm"))
     parts = [element("span", element("b", value), what) for what, value in shown]

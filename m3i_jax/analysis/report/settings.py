@@ -111,6 +111,9 @@ def _data(config: Mapping[str, Any]) -> str:
     block = config.get("data")
     if not isinstance(block, dict):
         return ""
+    if block.get("name") == "held_out" and isinstance(block.get("of"), dict):
+        part = f"{_value(block['share'])} of it" if "share" in block else "a part of it"
+        return f"{_data({**config, 'data': block['of']})}, {part} held out"
     others = [f"{key} {_value(value)}" for key, value in block.items() if key != "name"]
     side = f"images of {config['image']} px" if "image" in config else ""
     return ", ".join(filter(None, [_name(config, "data"), *others, side]))

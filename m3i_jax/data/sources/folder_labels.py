@@ -34,6 +34,7 @@ class Labelled(NamedTuple):
 # What gives an image its class: its folder, and no image lies beside those; its folder, where it
 # has one; nothing, and all below the root is one split.
 FOLDERS, SOME, NONE = LABELS = ("folders", "some", "none")
+TABLES = frozenset({"'.csv'", "'.tsv'", "'.jsonl'"})  # that may have been meant to say something
 
 
 def look(
@@ -270,6 +271,8 @@ def _note(folder, there: Tree, labels, classes, unknown, lists) -> str:
         said.append(f"folders without an image: {listed(empty)}")
     if str(there):
         said.append(f"left out: {there}")
+    if TABLES & there.left_out.keys() and not (lists or there.metadata):
+        said.append(metadata.HINT)
     return "; ".join(said)
 
 

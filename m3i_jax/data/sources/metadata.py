@@ -23,6 +23,7 @@ STEM = "metadata"
 READ = (".csv", ".jsonl")
 UNREAD = (".parquet", ".json", ".tsv", ".xlsx")
 NAME = "file_name"
+HINT = f"a table of captions is read where it is called metadata.csv, with '{NAME}' and 'text'"
 MAX_BYTES = 256 * 2**20  # lines for some millions of images
 
 

@@ -34,6 +34,12 @@ def test_a_card_says_where_a_run_stands(tmp_path):
     assert facts["Command"].strip() == "m3i pretrain --workdir=a" and facts["Machine"] == "4 × abc"
 
 
+def test_of_a_fine_tuning_the_best_is_what_it_is_worth(tmp_path):
+    lines = [{"step": 1, "validation/ema/top1": 0.3, "validation/best": 0.4}]
+    page, _ = parts(workdir(tmp_path / "run", lines=lines))
+    assert page.one("p", class_="large").text == "40.0 %best accuracy"
+
+
 def test_an_alarm_is_said(tmp_path):
     lines = [{"step": 1, "train/loss": 1.0, "health/alarm": 1.0}]
     page, _ = parts(workdir(tmp_path / "run", lines=lines))

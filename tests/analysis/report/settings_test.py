@@ -39,6 +39,12 @@ def test_facts_say_what_one_wants_to_know_first():
     assert facts["Started"] == "2026-01-02 03:04:05 UTC, and went on 1 time"
 
 
+def test_what_is_held_out_is_said_of_the_data_it_is_of():
+    data = {"name": "held_out", "share": 0.2, "of": {"name": "image_folder", "root": "photos"}}
+    facts = settings.facts(Run("a", Path("/"), {"data": data, "image": 32}))
+    assert facts["Data"] == "image_folder, root photos, images of 32 px, 0.2 of it held out"
+
+
 def test_only_what_is_known_is_said():
     assert settings.facts(Run("a", Path("/"))) == {}
     assert settings.total(Run("a", Path("/"), {"duration": "40 steps"})) == 40

@@ -140,6 +140,9 @@ def test_of_two_texts_the_one_that_is_spelt_alike_is_read(tmp_path):
     source = image_folder(str(tmp_path))
     assert [source[i].caption for i in range(3)] == ["", "", "low"]
     assert "left out: 1 '.txt'" in source.account.notes[0]
+    assert "a table of captions is read where" not in source.account.notes[0]
+    (tmp_path / "captions.csv").write_text("up.jpg,loud")
+    assert "called metadata.csv" in image_folder(str(tmp_path)).account.notes[0]
 
 
 def test_a_text_that_has_gone_is_said(tmp_path):

@@ -15,17 +15,19 @@ from m3i_jax import decoders, encoders, trees
 from m3i_jax.parallel import sharding
 from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
-from m3i_jax.training.planning import activations, flops
+from m3i_jax.training.planning import activations, flops, operands
 from m3i_jax.training.planning.peaks import Chip
 from m3i_jax.training.state import TrainState
 
-# Bytes between chip and memory, fitted to compiled programs (docs/benchmarks.md). Of blocks: of a
-# FLOP at width 768, as a product of twice the width computes twice as much with each number. Of
-# convolutions, where that is more: so many times what the derivative holds. Of an update, so many
-# times its state.
-PER_FLOP = 3.9e-3
-CROSSINGS = 2.4
-UPDATES = 2.5
+# Bytes between chip and memory, fitted to compiled programs (docs/benchmarks.md): so many times
+# what the backward pass keeps; what products read and write of arrays too large to stay on the
+# chip, and as much for what is done to them in between; pixels that are augmented; the state.
+CROSSINGS = 3.0
+SPILLS = 2.0
+AUGMENTING = 30.0
+UPDATES = 3.0
+# Bytes of an array that stays on the chip, of 2^27 of a v5e.
+ON_CHIP = 2**25
 # Of a chip's memory, what a program can have.
 USABLE = 0.95
 
@@ -43,19 +45,31 @@ class Traced(NamedTuple):
     """What of a run is the same on any number of chips.
 
     state: shapes.  held, kept: bytes of an image for the backward pass, see `Activations`.
-    products: FLOPs of an image.  steps: of the whole run.  batch: images of a step.
-    dtype: of products.  width: of the encoder.  rules: how leaves are kept, of config.mesh.
+    products: FLOPs of an image.  operands: what products read and write, see `operands.of`.
+    summed: bytes of gradients that devices sum, see `operands.summed`.  followed: bytes of the
+    average that a target passes its views through; 0 without one.
+    augmented: bytes of an image's views, in float32, that the step augments.
+    steps: of the whole run.  batch: images of a step.  dtype: of products.
+    rules: how leaves are kept, of config.mesh.
     """
 
     state: TrainState
     held: float
     kept: float
     products: float
+    operands: tuple[operands.Operand, ...]
+    summed: float
+    followed: float
+    augmented: float
     steps: int
     batch: int
     dtype: str
-    width: int
     rules: Sequence[sharding.Rule] = ()
+
+    @property
+    def width(self) -> int:
+        """Bytes of a number as products take it."""
+        return operands.WIDTHS[self.dtype]
 
 
 class Needs(NamedTuple):
@@ -98,11 +112,27 @@ def traced(config: Config, *, remat: str | None = None) -> Traced:
 
     remat: what all blocks recompute, as the config says by default.
     """
-    one, rules = replace(recomputing(config, remat=remat), mesh={}), config.mesh.get("rules", ())
+    one = replace(recomputing(config, remat=remat), mesh={})
     run = assemble(one, images=config.epoch_size, devices=jax.devices("cpu")[:1])
-    width = run.network.towers["image"].width
-    also = run.total, config.batch, config.dtype, width, rules
-    return Traced(run.abstract, *activations.per_image(run), flops.executed(run), *also)
+    step, held = flops.step(run), activations.per_image(run)
+    rows = config.batch // config.accumulate
+    follows = any(code.encoder.owner == "ema" for code in run.method.encoded.values())
+    views = run.batch_shape().images
+    pixels = sum(x.size for view, x in views.items() if config.augment.get(view))
+    return Traced(
+        state=run.abstract,
+        held=held.held,
+        kept=held.kept,
+        products=flops.of(step) / config.batch,
+        operands=operands.of(step, rows, dtype=config.dtype),
+        summed=operands.summed(step, run.abstract.params),
+        followed=4 * trees.count(run.abstract.slots["ema"]) if follows else 0.0,
+        augmented=4 * pixels / config.batch,
+        steps=run.total,
+        batch=config.batch,
+        dtype=config.dtype,
+        rules=config.mesh.get("rules", ()),
+    )
 
 
 def needs(run: Traced, layout: Layout, *, fused: bool = True) -> Needs:
@@ -115,15 +145,20 @@ def needs(run: Traced, layout: Layout, *, fused: bool = True) -> Needs:
     trained = trees.count(run.state.params) * 4
     split = ways if layout.zero1 else layout.fsdp
     rows = run.batch / ways
-    held, products = rows * run.held, rows * run.products
-    passes = rows * run.kept if fused else held
+    kept = rows * (run.kept if fused else run.held)
     # With micro-batches the sum of the gradients stands beside those of the next.
     grads = trained / split * (1 if layout.accumulate == 1 else 2)
-    memory = parts | {"gradients": grads, "activations": passes / layout.accumulate}
-    wide = 1 if run.dtype == "bfloat16" else 2
-    moved = max(CROSSINGS * held, PER_FLOP * wide * 768 / run.width * products)
+    memory = parts | {"gradients": grads, "activations": kept / layout.accumulate}
+    moved = CROSSINGS * kept + SPILLS * _spilled(run, rows, layout.accumulate)
+    moved += AUGMENTING * rows * run.augmented
     moved += UPDATES * (sum(parts.values()) + trained / split)
-    return Needs(memory, products, moved, _sent(trained, layout, run.dtype))
+    return Needs(memory, rows * run.products, moved, _sent(run, trained, layout))
+
+
+def _spilled(run: Traced, rows: float, accumulate: int) -> float:
+    """Bytes of what products read and write that are too large to stay on the chip."""
+    large = (one for one in run.operands if one.size * rows / accumulate > ON_CHIP)
+    return sum(rows * one.size * one.times for one in large)
 
 
 def of_state(
@@ -143,17 +178,22 @@ def of_state(
     return parts | {name: size(state.slots[name], split.slots[name]) for name in state.slots}
 
 
-def _sent(trained: float, layout: Layout, dtype: str) -> float:
-    """Bytes that a chip sends: a sum of gradients in a ring, weights that are gathered.
+def _sent(run: Traced, trained: float, layout: Layout) -> float:
+    """Bytes that a chip sends: sums of gradients in a ring, weights that are gathered.
 
-    A ring of n sends (n-1)/n of an array to scatter its sum, and as much to gather it.
+    A ring of n sends (n-1)/n of an array to scatter its sum, and as much to gather it. Of what is
+    kept in parts the sum stays scattered, and weights are gathered as products take them: those of
+    a target, and with `fsdp` those of the network, forwards and backwards.
     """
     ways, part = layout.data * layout.fsdp, (layout.fsdp - 1) / layout.fsdp
-    once = trained * (ways - 1) / ways
+    ring, half = (ways - 1) / ways, run.width / 4
+    if layout.fsdp == 1 and layout.zero1:
+        return ring * (run.summed + trained + half * run.followed)
     if layout.fsdp == 1:
-        return 2 * once
-    gathered = 2 * (2 if dtype == "bfloat16" else 4) / 4 * trained * part  # forwards and backwards
-    return gathered * layout.accumulate + trained * part + 2 * (once - trained * part)
+        return 2 * ring * run.summed
+    gathered = half * (2 * run.summed + run.followed) * part
+    scattered = run.summed * part
+    return gathered * layout.accumulate + scattered + 2 * (run.summed * ring - scattered)
 
 
 def recomputing(config: Config, *, remat: str | None = None) -> Config:

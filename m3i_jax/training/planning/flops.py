@@ -89,8 +89,13 @@ def _bare(run: Run) -> Run:
 
 
 def _step(run: Run) -> int:
+    return of(step(run))
+
+
+def step(run: Run) -> core.Jaxpr:
+    """The step of a run, traced."""
     with jax.set_mesh(run.mesh):
-        return count(run.step(), run.abstract, run.batch_shape())
+        return jax.make_jaxpr(run.step())(run.abstract, run.batch_shape()).jaxpr
 
 
 def _kept(block: Mapping[str, Any], variant: Callable, *, auto: bool) -> dict[str, Any]:

@@ -35,7 +35,9 @@ contexts.share()
 # Tracing makes millions of objects and hardly a cycle: looking for those took a tenth of all time.
 gc.set_threshold(200_000, 20, 20)
 # Tests in which no dtype changes without saying so.
-STRICT = "augment framework geometry losses masks methods metrics mixing normalize quantize".split()
+STRICT = (
+    "augment framework geometry heatmaps losses masks methods metrics mixing normalize quantize"
+).split()
 
 
 def pytest_configure(config):

@@ -34,10 +34,11 @@ MAY_IMPORT = {
     "command_flags": "build ranges texts",
     "config_file": "build ranges spelling homes shipped renamed ordinary jsonfile",
     "cli": "build usage command_flags config_file",
-    "geometry": "types",
+    "geometry": "types ranges",
     "losses": NUMERICS + " normalize",
     "masks": NUMERICS,
     "histograms": NUMERICS + " normalize",
+    "heatmaps": NUMERICS,
     "mixing": NUMERICS,
     "normalize": NUMERICS,
     "quantize": NUMERICS + " normalize",
@@ -87,6 +88,7 @@ ONLY_IN = {
     "simplejpeg": "data",
     "cykooz_resizer": "data",
     "cv2": "data",
+    "faster_coco_eval": "metrics",
     "tensorflow": "",
     "wandb": "training",
     "mlflow": "training",
@@ -255,7 +257,7 @@ def test_the_hard_part_says_why():
     assert 1000 * said >= 50 * lines, f"{said} comment lines in {lines}, at least 50 per 1000"
 
 
-NUMERIC_PACKAGES = ("geometry", "losses", "masks", "mixing", "normalize", "quantize", "augment")
+NUMERIC_PACKAGES = "geometry losses masks mixing normalize quantize augment heatmaps".split()
 # Anything with a default is keyword-only, but for the numbers of papers and these public names.
 DEFAULTS = ("sliding_window", "mesh", "digit_scenes")
 
@@ -299,6 +301,7 @@ def test_import_costs_little_beyond_jax():
 
 # How distributions are called whose modules have another name.
 DISTRIBUTIONS = {
+    "faster_coco_eval": "faster-coco-eval",
     "PIL": "pillow",
     "absl": "absl-py",
     "ml_collections": "ml-collections",

@@ -1,16 +1,25 @@
-"""Geometry: where views were cut, how they are divided into patches, how positions are coded."""
+"""Geometry: where views were cut, how they are divided into patches, how positions are coded.
 
+And what is said of an image that was looked at in windows, mirrored, or at several sizes.
+"""
+
+from m3i_jax.geometry.averaging import averaged, mirror
 from m3i_jax.geometry.boxes import Relation, relation, target_tokens
 from m3i_jax.geometry.patches import patchify, unpatchify
 from m3i_jax.geometry.positions import relative_sincos, sincos, sincos_at
+from m3i_jax.geometry.sliding import squares, windows
 
 __all__ = [
     "Relation",
+    "averaged",
+    "mirror",
     "patchify",
     "relation",
     "relative_sincos",
     "sincos",
     "sincos_at",
+    "squares",
     "target_tokens",
     "unpatchify",
+    "windows",
 ]

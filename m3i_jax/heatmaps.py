@@ -8,8 +8,9 @@ A heat map is a coarse picture of a crop, and the two say differently where its 
 * otherwise (Simple Baseline, Xiao et al. 2018, https://arxiv.org/abs/1804.06208) it is side/cells
   pixels.
 
-Points are row and column from the centre of the first pixel, which is at 0, so the last is at
-side − 1. All is float32, batched, and can be jitted with sizes and options static.
+Points are row and column in pixels from the upper left corner, so the centre of the first pixel is
+at ½, as of all annotations (`types.ViewAnnotations`). All is float32, batched, and can be jitted
+with sizes and options static.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Real
 
 from m3i_jax.ranges import Range
-from m3i_jax.types import Array, Grid
+from m3i_jax.types import Array, Box, Grid
 
 Sigma = Annotated[float, Range(0.1, 100)]  # cells
 Size = tuple[int, int]  # (height, width) of a crop in pixels
@@ -65,7 +66,7 @@ def encode(
       sigma: σ in cells.
     """
     x = jnp.asarray(points, jnp.float32)
-    exact = x[..., :2] / _stride(cells, crop, unbiased)
+    exact = (x[..., :2] - 0.5) / _stride(cells, crop, unbiased)
     middle = jnp.floor(exact + 0.5)
     # (B, K, h), (B, K, w)
     along = [
@@ -98,30 +99,26 @@ def decode(
     place = jnp.stack(jnp.unravel_index(top, cells), axis=-1)
     move = _newton(x, place) if unbiased else _quarter(x, place)
     move = jnp.where((scores > 0)[..., None], move, 0.0)
-    points = (place.astype(jnp.float32) + move) * _stride(cells, crop, unbiased)
+    points = (place.astype(jnp.float32) + move) * _stride(cells, crop, unbiased) + 0.5
     return Joints(points, scores)
 
 
 def to_image(
-    points: Float[Array, "batch joints 2"],
-    box: Float[Array, "batch 4"],
-    *,
-    crop: Size,
-    unbiased: bool = True,
+    points: Float[Array, "batch joints 2"], box: Box | Float[Array, "batch 6"], *, crop: Size
 ) -> Float32[Array, "batch joints 2"]:
     """Points of a crop as points of its image: (B, K, 2) -> (B, K, 2), row and column.
 
-    Unbiased, the box's height and width lie between the centres of the crop's first and last
-    pixels, as where UDP cuts it; otherwise they are divided by all pixels.
+        row = top + r height / H      column = left + c width / W,   frame − that where mirrored
 
     Args:
-      box: (B, 4) top, left, height and width in pixels of the image of what the crop shows, so with
-        its margin and of the crop's aspect.
-      crop: (height, width) in pixels.
+      box: what the crop shows, as `Box` or packed (B, 6), with its margin.
+      crop: (H, W) in pixels.
     """
-    x, box = jnp.asarray(points, jnp.float32), jnp.asarray(box, jnp.float32)[:, None]
-    sides = jnp.asarray(crop, jnp.float32)[None, None] - (1.0 if unbiased else 0.0)
-    return x / sides * box[..., 2:] + box[..., :2]
+    x, box = jnp.asarray(points, jnp.float32), Box.of(box)
+    box = Box(*(jnp.asarray(part, jnp.float32)[:, None] for part in box))
+    row = box.top + x[..., 0] * (box.height / crop[0])
+    column = box.left + x[..., 1] * (box.width / crop[1])
+    return jnp.stack([row, jnp.where(box.flip > 0.5, box.frame - column, column)], axis=-1)
 
 
 def mirrored(

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from m3i_jax import heatmaps
+from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.views import person_crops
 
 RNG = np.random.default_rng(6)
 CROP, CELLS = (128, 96), (32, 24)
@@ -21,7 +23,7 @@ decode = jax.jit(functools.partial(heatmaps.decode, crop=CROP), static_argnames=
 
 def shown(cells, stride=UNBIASED):
     """Labelled joints at (..., 2) cells."""
-    points = np.asarray(cells) * stride
+    points = np.asarray(cells) * stride + 0.5
     return np.concatenate([points, np.full((*points.shape[:-1], 1), 2)], -1).astype(np.float32)
 
 
@@ -30,7 +32,7 @@ def encoded(points, unbiased, sigma=2.0):
     stride = UNBIASED if unbiased else np.array(CROP) / CELLS
     maps, weights = np.zeros((len(points), *CELLS, points.shape[1])), np.zeros(points.shape[:2])
     for b, k in np.ndindex(points.shape[:2]):
-        exact = np.float64(points[b, k, :2]) / stride
+        exact = (np.float64(points[b, k, :2]) - 0.5) / stride
         middle = np.floor(exact + 0.5)
         for cell in np.ndindex(CELLS):
             if points[b, k, 2] > 0 and (abs(cell - middle) <= 3 * sigma).all():
@@ -86,13 +88,13 @@ def test_joints_at_the_border_are_off_by_what_the_zeros_around_do():
     """Up to a cell: as much as the published decoder, of which it is within rounding."""
     joints = RNG.uniform(0, np.array(CELLS) - 1, (30, 5, 2))
     maps = encode(shown(joints)).maps
-    cells = np.asarray(decode(maps).points) / UNBIASED
+    cells = (np.asarray(decode(maps).points) - 0.5) / UNBIASED
     off = abs(cells - joints).max(-1)
     near = np.minimum(joints, np.array(CELLS) - 1 - joints).min(-1)
     assert 0.3 < off.max() < 1.0 and off[near > 2].max() < 0.3
     np.testing.assert_allclose(cells, decoded(np.asarray(maps)), atol=5e-5)
     noisy = np.asarray(maps) + 0.05 * RNG.random(maps.shape).astype(np.float32)
-    cells = np.asarray(decode(noisy).points) / UNBIASED
+    cells = (np.asarray(decode(noisy).points) - 0.5) / UNBIASED
     np.testing.assert_allclose(cells, decoded(noisy), atol=1e-3)
 
 
@@ -105,7 +107,7 @@ def test_simple_baselines_quarter_of_a_cell():
     maps[0, 1, 5, 2] = 0.5  # at the edge nothing moves
     maps[..., 3] *= -1  # a map of nothing, whose maximum is its first 0
     found = decode(maps, unbiased=False)
-    wanted = np.array([[9.25, 6.75], [9, 7], [0, 5], [0, 0]]) * stride
+    wanted = np.array([[9.25, 6.75], [9, 7], [0, 5], [0, 0]]) * stride + 0.5
     np.testing.assert_array_equal(found.points[0], wanted)
     np.testing.assert_array_equal(found.scores[0], [1, 1, 1, 0])
     joints = shown(RNG.uniform(30, 60, (20, 5, 2)), 1.0)
@@ -118,7 +120,7 @@ def test_flat_and_empty_maps_leave_the_joint_where_it_is_largest():
         for unbiased in (True, False):
             found = decode(maps.astype(np.float32), unbiased=unbiased)
             assert np.isfinite(found.points).all() and found.scores[0, 0] == maps[0, 0, 0, 0]
-    np.testing.assert_array_equal(decode(np.zeros((1, *CELLS, 2), np.float32)).points, 0)
+    np.testing.assert_array_equal(decode(np.zeros((1, *CELLS, 2), np.float32)).points, 0.5)
 
 
 def test_a_mirrored_crop_has_the_mirrored_maps_and_points():
@@ -141,12 +143,20 @@ def test_a_mirrored_crop_has_the_mirrored_maps_and_points():
 
 
 def test_points_come_back_to_the_image_that_the_crop_is_of():
-    box = np.array([[10, 20, 254, 190]], np.float32)  # twice as many intervals as the crop has
-    corners = np.array([[[0, 0], [127, 95], [63.5, 47.5]]], np.float32)
-    found = heatmaps.to_image(corners, box, crop=CROP)
-    np.testing.assert_allclose(found[0], [[10, 20], [264, 210], [137, 115]], rtol=1e-6)
-    found = heatmaps.to_image(corners, box * [1, 1, 128 / 127, 96 / 95], crop=CROP, unbiased=False)
-    np.testing.assert_allclose(found[0, 1], [10 + 254, 20 + 190], rtol=1e-6)
+    """As crops of a person are packed, which are unbiased: intervals between centres of pixels."""
+    image = np.zeros((300, 400, 3), np.uint8)
+    joints = np.array([[100, 120, 2], [180.5, 149.5, 2], [151, 171, 2]], np.float32)
+    sample = Sample(image, box=np.array([90, 110, 100, 70], np.float32), points=joints)
+    box = person_crops.person_box(sample, CROP)
+    seen = (joints[:, :2] - box[:2]) * CROP / box[2:4]
+    found = heatmaps.to_image(seen[None].astype(np.float32), box[None], crop=CROP)
+    np.testing.assert_allclose(found[0], joints[:, :2], rtol=1e-5)
+    maps = encode(np.concatenate([seen, joints[:, 2:]], -1)[None].astype(np.float32)).maps
+    found = heatmaps.to_image(decode(maps).points, box[None], crop=CROP)
+    np.testing.assert_allclose(found[0], joints[:, :2], atol=5e-3)
+    mirror = box * np.float32([1, 1, 1, 1, 0, 1]) + np.float32([0, 0, 0, 0, 1, 0])
+    found = heatmaps.to_image(seen[None].astype(np.float32), mirror[None], crop=CROP)
+    np.testing.assert_allclose(found[0, :, 1], 400 - joints[:, 1], rtol=1e-5)
 
 
 def test_what_has_no_meaning_is_refused():

@@ -67,7 +67,7 @@ def windows(apply: Apply, *, window: tuple[int, int], stride: tuple[int, int]) -
 def squares(apply: Apply, *, count: int) -> Apply:
     """A network applied to squares as high as the image, which lie evenly along its width.
 
-    MIM-Depth's test: 2 of NYU, 16 of KITTI (Xie et al. 2022, https://arxiv.org/abs/2205.13543,
+    MIM-Depth's test: 2 of NYU, 16 of KITTI (Xie et al. 2023, https://arxiv.org/abs/2205.13543,
     https://github.com/SwinTransformer/MIM-Depth-Estimation). Its steps are whole pixels, which
     leaves the last 9 of KITTI's 1216 columns without a prediction; here the last square ends with
     the image.

@@ -68,7 +68,7 @@ def silog(
     """Scale-invariant error √(mean d² − λ (mean d)²), d = ln g − ln p, over all valid pixels; ().
 
     Eigen et al. 2014, Eq. 4, https://arxiv.org/abs/1406.2283; its root with λ = ½ is the loss of
-    MIM-Depth (Xie et al. 2022, https://arxiv.org/abs/2205.13543), with λ = .85 and ten times as
+    MIM-Depth (Xie et al. 2023, https://arxiv.org/abs/2205.13543), with λ = .85 and ten times as
     large that of BTS (Lee et al. 2019, https://arxiv.org/abs/1907.10326).
 
     Args:

@@ -123,7 +123,8 @@ def finish(work: Work, sealed: Mapping[str, Sequence[Seal]]) -> None:
         _list(work, stored)
     else:
         splits = {split: _split(work, split, stored[split], own) for split, own in sealed.items()}
-        manifest.write(work.folder, Manifest(work.classes, splits, work.made()))
+        whole = Manifest(work.classes, splits, work.made(), *work.named)
+        manifest.write(work.folder, whole)
     seals.end(work.folder)
 
 

@@ -10,6 +10,7 @@ from PIL import Image, features
 from m3i_jax.data.prepare.parts import Part, parts
 from m3i_jax.data.prepare.rows import Row, row
 from m3i_jax.data.sources.protocol import Source
+from m3i_jax.data.sources.skeletons import Skeleton
 
 ARRAY_RECORD, TAR, FOLDER = "array_record", "tar", "folder"
 FORMATS = (ARRAY_RECORD, TAR, FOLDER)
@@ -43,6 +44,12 @@ class Work(NamedTuple):
     folder: Path
     settings: Settings
     root: str = ""
+
+    @property
+    def named(self) -> tuple[tuple[str, ...], Skeleton | None]:
+        """The categories of masks, and what key points are called, see `Source`."""
+        train = self.sources["train"]
+        return tuple(getattr(train, "categories", ())), getattr(train, "skeleton", None)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -66,6 +66,8 @@ def array_record(
     opened = Packed(
         "array_record", records, classes, **reading, turned=orientation and decode is None
     )
+    if annotations:
+        opened.categories, opened.skeleton = said.categories, said.skeleton
     unknown = {**said.splits[split].unknown, **opened.account.unknown}
     opened.account = opened.account._replace(unknown=unknown)
     return opened

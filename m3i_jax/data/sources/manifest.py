@@ -21,6 +21,7 @@ import numpy as np
 from m3i_jax import jsonfile, ordinary
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.protocol import listed
+from m3i_jax.data.sources.skeletons import Skeleton
 from m3i_jax.types import Array
 
 FILE = "dataset.json"
@@ -64,11 +65,14 @@ class Manifest(NamedTuple):
 
     classes: of the training split, which labels of all splits are numbers of.
     splits: by "train" and "test".   made: what they were made of and how, for people.
+    categories, skeleton: of masks and of key points, see `protocol.Source`.
     """
 
     classes: tuple[str, ...]
     splits: Mapping[str, Split]
     made: Mapping[str, Any] = NOTHING
+    categories: tuple[str, ...] = ()
+    skeleton: Skeleton | None = None
 
 
 def shard(split: str, number: int, count: int, *, suffix: str = ".array_record") -> str:
@@ -97,6 +101,8 @@ def write(folder: Path, manifest: Manifest) -> Path:
     """Writes `dataset.json`, last of all: a folder without it is not whole."""
     splits = {name: _plain(split) for name, split in manifest.splits.items()}
     head = {"format": FORMAT, "version": VERSION, "classes": list(manifest.classes)}
+    head |= {"categories": list(manifest.categories)} if manifest.categories else {}
+    head |= {"skeleton": manifest.skeleton._asdict()} if manifest.skeleton else {}
     text = json.dumps(head | {"made": dict(manifest.made), "splits": splits}, indent=1)
     place, draft = folder / FILE, folder / f".{FILE}.{os.getpid()}"
     ordinary.written(draft, text.encode(), sync=True)
@@ -118,7 +124,13 @@ def read(folder: Path) -> Manifest:
         if said["version"] != VERSION:
             raise ValueError(f"it is of version {said['version']}, expected {VERSION}")
         splits = {name: _split(split) for name, split in said["splits"].items()}
-        return Manifest(_names(said["classes"]), splits, dict(said.get("made", {})))
+        return Manifest(
+            _names(said["classes"]),
+            splits,
+            dict(said.get("made", {})),
+            _names(said.get("categories", [])),
+            _skeleton(said["skeleton"]) if "skeleton" in said else None,
+        )
     except FileNotFoundError as error:
         raise ConfigError(f"there is no '{place}', without which shards are not whole") from error
     except (OSError, ValueError) as error:
@@ -204,5 +216,16 @@ def _count(number: Any) -> int:
 
 def _names(said: Any) -> tuple[str, ...]:
     if not isinstance(said, list) or not all(isinstance(name, str) for name in said):
-        raise ValueError("its classes are no names")
+        raise ValueError("its classes, categories or key points are no names")
     return tuple(said)
+
+
+def _skeleton(said: Mapping[str, Any]) -> Skeleton:
+    names = _names(said["names"])
+    pairs = [tuple((_count(a), _count(b)) for a, b in said[key]) for key in ("swapped", "bones")]
+    upper = tuple(map(_count, said["upper"]))
+    if any(
+        n >= len(names) for n in (*upper, *(n for both in pairs for pair in both for n in pair))
+    ):
+        raise ValueError(f"its skeleton has others than {len(names)} key points")
+    return Skeleton(names, *pairs, upper)

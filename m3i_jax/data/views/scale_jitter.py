@@ -35,6 +35,8 @@ class ScaleJitter:
     base: long and short side that an image is fitted into, its ratio kept, before the factor;
       None = it keeps its size.
     scale: range of the factor, uniform.
+    lower: height and width of the part that is taken of each image, at the middle of its lower
+      edge, before all else: KITTI's 352 x 1216; None = all of it.
     most: a crop in which one category has this share of the named pixels or more is drawn again,
       10 times; 1 takes any.
     flip: probability of the mirror image.
@@ -50,6 +52,7 @@ class ScaleJitter:
     scale: Annotated[tuple[Factor, Factor], Ascending()] = (0.5, 2.0)
     most: PositiveShare = 0.75
     flip: Share = 0.5
+    lower: tuple[Pixels, Pixels] | None = None
     fill: tuple[Level, Level, Level] = MEAN
     interpolation: Annotated[str, OneOf(*INTERPOLATIONS)] = "bilinear"
     cut_depth: Share = 0.0
@@ -69,6 +72,16 @@ class ScaleJitter:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Batch:
         """One row of a batch: (h, w, 3) uint8 images and (6,) float32 boxes."""
+        return self._row(self._part(sample), rng)
+
+    def annotated(self, sample: Sample, rng: np.random.Generator, wanted: Wanted) -> Batch:
+        """The same row, with what is said of the pixels of its views."""
+        sample = self._part(sample)
+        row = self._row(sample, rng)
+        said = {name: carried(sample, box, self.shape, wanted) for name, box in row.boxes.items()}
+        return row._replace(annotations=said)
+
+    def _row(self, sample: Sample, rng: np.random.Generator) -> Batch:
         image, images, boxes = sample.image, {}, {}
         if self.cut_depth and rng.random() < self.cut_depth and sample.depth is not None:
             image = cut_depth(image, sample.depth, rng)
@@ -79,11 +92,13 @@ class ScaleJitter:
             )
         return Batch(images=images, boxes=boxes, label=np.int32(sample.label))
 
-    def annotated(self, sample: Sample, rng: np.random.Generator, wanted: Wanted) -> Batch:
-        """The same row, with what is said of the pixels of its views."""
-        row = self(sample, rng)
-        said = {name: carried(sample, box, self.shape, wanted) for name, box in row.boxes.items()}
-        return row._replace(annotations=said)
+    def _part(self, sample: Sample) -> Sample:
+        """What is taken of a sample, in pixels of its own."""
+        if self.lower is None:
+            return sample
+        image, box = lower_middle(sample.image, size=self.lower)
+        said = Annotations(sample.mask, sample.box, sample.depth, sample.points)
+        return sample._replace(image=image, **seen(said, box, image.shape[:2])._asdict())
 
     def _drawn(self, sample: Sample, rng: np.random.Generator) -> Array:
         """(6,) where the view is; it may reach beyond the image, on the right and below."""
@@ -104,6 +119,18 @@ class ScaleJitter:
         y, x = frame[0] / sides[0], frame[1] / sides[1]
         box = [start[0] * y, start[1] * x, self.shape[0] * y, self.shape[1] * x]
         return np.array([*box, mirrored, frame[1]], np.float32)
+
+
+def lower_middle(image: Array, *, size: tuple[int, int]) -> tuple[Array, Array]:
+    """The middle of the lower edge of an image, as it is, and its packed box: what KITTI's depth is
+    trained and measured on, 352 x 1216 (Uhrig et al. 2017, https://arxiv.org/abs/1708.06500).
+
+    Of an image that is smaller all that there is.
+    """
+    height, width = (min(pair) for pair in zip(size, image.shape[:2], strict=True))
+    top, left = image.shape[0] - height, (image.shape[1] - width) // 2
+    box = np.array([top, left, height, width, 0, image.shape[1]], np.float32)
+    return image[top:, left : left + width], box
 
 
 def resized_sides(

@@ -65,6 +65,21 @@ def test_shards_read_back_are_the_source(root, tmp_path):
     assert copy.made(tmp_path) == work(root, tmp_path).made()
 
 
+def test_shards_know_what_masks_and_key_points_are_called(tmp_path):
+    pytest.importorskip("sklearn")
+    block = dict(name="digit_scenes", length=3, size=32, dense=True)
+    source = data.source(block, split="train")
+    copy.write(Work({"train": source}, tmp_path, Settings(shards=1), "scenes"), threads=1)
+    opened = data.source({"name": "array_record", "root": str(tmp_path)}, split="train")
+    assert opened.categories == source.categories and opened.skeleton == source.skeleton
+    for one, other in zip(map(opened.__getitem__, range(3)), source, strict=False):
+        np.testing.assert_array_equal(one.mask, other.mask)
+        np.testing.assert_array_equal(one.points, other.points)
+        np.testing.assert_array_equal(one.depth, other.depth)
+    bare = {"name": "array_record", "root": str(tmp_path), "annotations": False}
+    assert not hasattr(data.source(bare, split="train"), "skeleton")
+
+
 def test_tar_files_read_back_are_the_source(root, tmp_path):
     copy.write(work(root, tmp_path, format=TAR), threads=2, unreadable=0.5)
     source = work(root, tmp_path).sources

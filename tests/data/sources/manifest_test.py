@@ -9,6 +9,7 @@ import pytest
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources import manifest
 from m3i_jax.data.sources.manifest import Manifest, Split
+from m3i_jax.data.sources.skeletons import STROKES
 from tests.drawn_records import mutated
 
 
@@ -21,7 +22,8 @@ def folder(tmp_path):
     labels = manifest.write_labels(tmp_path, "train", [1, -1, 0])
     (tmp_path / "c.jsonl").write_bytes(b"[]\n" * 3)
     split = Split(shards, labels, 2, {"emu": 1}, manifest.stored(tmp_path / "c.jsonl", 3))
-    said = Manifest(("cat", "ñandú"), {"train": split}, {"of": "x"})
+    dense = dict(categories=("ground", "sky"), skeleton=STROKES)
+    said = Manifest(("cat", "ñandú"), {"train": split}, {"of": "x"}, **dense)
     manifest.write(tmp_path, said)
     return tmp_path, said
 
@@ -89,3 +91,17 @@ def test_damage_is_refused_or_read(folder):
         except ConfigError:
             outcomes["refused"] += 1
     assert outcomes["refused"] > 150 and outcomes["read"] > 0, outcomes
+
+
+def test_a_skeleton_has_no_others_than_its_points(folder):
+    folder, said = folder
+    file = folder / "dataset.json"
+    text = json.loads(file.read_text())
+    for change in (dict(upper=[5]), dict(bones=[[0, 5]]), dict(swapped=[[0]]), dict(names=[1])):
+        file.write_text(json.dumps(text | {"skeleton": text["skeleton"] | change}))
+        with pytest.raises(ConfigError, match="dataset.json' (cannot be read|lacks something)"):
+            manifest.read(folder)
+    for key in ("skeleton", "categories"):
+        del text[key]
+    file.write_text(json.dumps(text))  # as copies that were made before
+    assert manifest.read(folder) == said._replace(categories=(), skeleton=None)

@@ -5,7 +5,13 @@ import pytest
 
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.data.views.annotated import UNKNOWN, whole
-from m3i_jax.data.views.scale_jitter import MEAN, ScaleJitter, resized_sides, shown
+from m3i_jax.data.views.scale_jitter import (
+    MEAN,
+    ScaleJitter,
+    lower_middle,
+    resized_sides,
+    shown,
+)
 from tests.data.views.landmarks import RADIUS, WANTED, agree, scene
 
 
@@ -88,3 +94,18 @@ def test_factors_are_uniform_and_a_strip_may_show_depth():
     assert 0.5 <= min(gains) < 0.6 and 1.9 < max(gains) <= 2.0
     assert abs(np.mean(gains) - 1.25) < 0.1
     assert 5 < strips < 50  # a quarter of the samples, where the view shows the strip
+
+
+def test_views_may_be_of_the_middle_of_the_lower_edge_alone():
+    image, box = lower_middle(scene().image, size=(70, 101))
+    np.testing.assert_array_equal(image, scene().image[50:, 29:130])
+    assert box.tolist() == [50, 29, 70, 101, 0, 160]
+    assert lower_middle(image, size=(352, 1216))[0].shape == (70, 101, 3)
+    views = ScaleJitter(80, base=None, scale=(1.0, 1.2), lower=(70, 101), most=1, fill=(0, 0, 0))
+    found = 0
+    for seed in range(20):
+        row = views.annotated(scene(), np.random.default_rng(seed), WANTED)
+        box, said = row.boxes["a"], row.annotations["a"]
+        found += agree(row.images["a"], said, RADIUS * 80 / box[2], swapped=bool(box[4]))
+        assert box[5] == 101 and not (said.mask == 1).any() and said.points[:, 2].min() == 0
+    assert found > 10

@@ -12,6 +12,7 @@ from typing import Any
 
 from m3i_jax import encoders
 from m3i_jax.build import ConfigError, UserError, nearest
+from m3i_jax.data.views import kinds
 from m3i_jax.framework import Method
 from m3i_jax.networks import Network
 from m3i_jax.training import advice
@@ -76,12 +77,15 @@ def _check_tensor(config: Config) -> None:
 
 def _check_sides(config: Config, method: Method, network: Network) -> None:
     """Refuses towers made for images of another size, and crops that do not divide."""
+    shown = kinds.sides(config.crops, config.image)
+    views = f"config.image is {config.image}"
+    if shown[0] != shown[1]:
+        views = f"views are {_by(shown)}, as config.crops.width says: config.encoder.image={shown}"
     for name, tower in network.towers.items():
         side = tuple(cells * tower.patch for cells in tower.grid or ())
-        if side and side != (config.image, config.image):
+        if side and side != shown:
             raise ConfigError(
-                f"tower '{name}' is made for images of {_by(side)} pixels, but config.image is "
-                f"{config.image}"
+                f"tower '{name}' is made for images of {_by(side)} pixels, but {views}"
             )
         if math.prod(tower.grid or ()) > MOST:
             raise ConfigError(

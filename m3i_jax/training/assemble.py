@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from m3i_jax import augment, build, framework, methods, networks, normalize, trees
 from m3i_jax import decoders as decoding
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.data.views import kinds
 from m3i_jax.framework import Method, Weighting
 from m3i_jax.parallel import sharding
 from m3i_jax.parallel.constrain import by_rows
@@ -112,13 +113,12 @@ class Run(NamedTuple):
         """Shapes of a batch of `rows` samples, the config's global batch by default."""
         config, needed, shape = self.config, self.method.sources, jax.ShapeDtypeStruct
         b = config.batch if rows is None else rows
-        small = config.crops.get("local_size", 96)
-        side = {v: small if v.startswith("l") else config.image for v in needed}
         views = sorted(needed - {"label", "text"})
         length = config.captions.get("length", 1)
         cut = config.crops.get("resize") == "device"
         times = augment.resize.CANVAS if cut else 1
-        images = {v: shape((b, times * side[v], times * side[v], 3), jnp.uint8) for v in views}
+        sides = {v: kinds.sides(config.crops, config.image, view=v) for v in views}
+        images = {v: shape((b, times * h, times * w, 3), jnp.uint8) for v, (h, w) in sides.items()}
         return Batch(
             images={} if cut else images,
             cuts={config.crops.get("interpolation", "bicubic"): images} if cut else None,

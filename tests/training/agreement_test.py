@@ -92,6 +92,11 @@ def test_a_batch_that_is_too_small_is_refused(method, changes, sentence, shrunk)
         ("data2vec", {"objective.layers": 3}, "made of the last 3 blocks of 'image', which has 2"),
         ("dino", {"crops.local_size": 12}, "local_size is 12, which is not divisible by 8"),
         ("mae", {"encoder.image": 32}, "made for images of 32x32 pixels, but config.image is 16"),
+        (
+            "mae",
+            {"crops": {"name": "person", "width": 24}},
+            "but views are 16x24, as config.crops.width says: config.encoder.image=(16, 24)",
+        ),
         ("mae", {"augment.aa": {"blur": 0.5}}, "config.augment has no view 'aa'"),
         ("mae", {"average.schedule": "cosin"}, "did you mean 'cosine'"),
         (

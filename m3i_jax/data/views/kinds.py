@@ -11,7 +11,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.data.views import crops
 from m3i_jax.data.views.annotated import Wanted
-from m3i_jax.data.views.crops import Crops
+from m3i_jax.data.views.crops import LOCAL, Crops
 from m3i_jax.data.views.person_crops import PersonCrops
 from m3i_jax.data.views.scale_jitter import ScaleJitter
 from m3i_jax.texts import OneOf
@@ -79,6 +79,13 @@ def of(block: Mapping[str, Any], *, size: int, views: Sequence[str], local: int 
             f"'{RANDOM}', or an objective that looks at none"
         )
     return VIEWS[kind](size=size, views=tuple(views), local=local, **keywords)
+
+
+def sides(block: Mapping[str, Any], size: int, *, view: str = "a") -> tuple[int, int]:
+    """Height and width of a view that `config.crops` describes, where config.image is `size`."""
+    if LOCAL.fullmatch(view):
+        return (block.get("local_size", Crops.local_size),) * 2
+    return size, block.get("width") or size
 
 
 def describe(views: Views) -> Mapping[str, Any]:

@@ -27,6 +27,14 @@ def test_a_block_without_a_name_is_of_random_resized_crops():
     assert marks[0]["transform"] == "TwoCrops"  # as it always was
 
 
+def test_sides_are_those_of_the_views():
+    for block in ({}, JITTER, dict(name="person"), dict(name="person", width=24)):
+        views, sides = kinds.of(block, size=32, views=["a"]), kinds.sides(block, 32)
+        assert sides == getattr(views, "shape", (32, 32))
+    assert sides == (32, 24) and kinds.sides({}, 32, view="l0") == (96, 96)
+    assert kinds.sides({"local_size": 48}, 32, view="l1") == (48, 48)
+
+
 def test_what_is_no_kind_is_refused():
     with pytest.raises(
         ConfigError, match="config.crops 'scale_jiter'; did you mean 'scale_jitter'"

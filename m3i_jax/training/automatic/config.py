@@ -112,7 +112,10 @@ def _method(recipe: Mapping[str, Any], images: Images, trained: int) -> Plain:
         lacking.append(CAPTIONS)
     for tower in lacking:
         if objective.get(tower) is not True:  # M3I does without
-            what = {LABELS: "labels (a folder for each class)", CAPTIONS: "captions (NAME.txt)"}
+            what = {
+                LABELS: "labels (a folder for each class)",
+                CAPTIONS: "captions (NAME.txt beside NAME.jpg, or metadata.csv)",
+            }
             raise ConfigError(
                 f"--method={objective['name']} learns from {what[tower]}, and these images have "
                 "none; --method=simclr needs none"

@@ -35,7 +35,7 @@ def keep() -> bool:
     if not all(libc.mallopt(*setting) for setting in settings):
         return False
     _in_large_pages(libc, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // SHARE)
-    LOG.info("memory is kept from step to step: faster, and what is held stays at its highest")
+    LOG.info("memory that a step frees is kept for the next: faster, and none is given back")
     return True
 
 

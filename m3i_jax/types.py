@@ -124,7 +124,8 @@ class Region(NamedTuple):
 class View(NamedTuple):
     """What an encoder looks at.
 
-    data: (B, H, W, C) float32 normalised images, (B,) int32 labels or (B, T) int32 tokens.
+    data: (B, H, W, C) float32 normalised images, (B,) int32 labels, (B, T) int32 tokens, or one of
+      the fields of `ViewAnnotations`.
     box: where an image was cut.  present: (B,) bool, which samples have this view (None = all).
     regions: the images that a mixed view is made of, by name.
     """
@@ -133,6 +134,8 @@ class View(NamedTuple):
         Float[Array, "batch height width channels"]
         | Int[Array, " batch"]
         | Int[Array, "batch length"]
+        | UInt8[Array, "batch height width"]
+        | Float[Array, "batch ..."]
     )
     box: Box | None = None
     present: Bool[Array, " batch"] | None = None
@@ -172,7 +175,7 @@ class Features(NamedTuple):
     index: (B, n) int32, the grid cell of each token; None = all cells in order.
     candidates: (M, D), every code that `pooled` could have been (a class table); None = the batch.
     target_index: (B,) int32, which candidate `pooled` is; None = the row's own number. (B, n) int32
-      for tokens that are words of a vocabulary.
+      for tokens that are words of a vocabulary, (B, H, W) for categories of pixels.
     pre_head_tokens: (B, n, D0), the tokens that a head made `tokens` and `pooled` of.
     layers: (depth, B, n, D) patch tokens after every block, on request; encoders with stages return
       a tuple with one (B, n, D) of its own shape for each block.
@@ -190,7 +193,9 @@ class Features(NamedTuple):
     pooled: Float[Array, "batch dim"] | None = None
     index: Int[Array, "batch tokens"] | None = None
     candidates: Float[Array, "candidates dim"] | None = None
-    target_index: Int[Array, " batch"] | Int[Array, "batch tokens"] | None = None
+    target_index: (
+        Int[Array, " batch"] | Int[Array, "batch tokens"] | Int[Array, "batch height width"] | None
+    ) = None
     pre_head_tokens: Float[Array, "batch tokens _dim"] | None = None
     layers: (
         Float[Array, "depth batch _tokens _dim"]

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "command_flags": "build ranges texts",
     "config_file": "build ranges spelling homes shipped renamed ordinary jsonfile",
     "cli": "build usage command_flags config_file",
-    "geometry": "types ranges",
+    "geometry": "types ranges texts",
     "losses": NUMERICS + " normalize",
     "masks": NUMERICS,
     "histograms": NUMERICS + " normalize",

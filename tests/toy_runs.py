@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from m3i_jax import shipped
-from m3i_jax.types import Batch
+from m3i_jax.types import Batch, ViewAnnotations
 
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "configs"))
@@ -108,7 +108,21 @@ def drawn(rows):
     text[5] = 0
     images = {"a": image(), "b": image(), "l0": image(8), "l1": image(8)}
     boxes = {"a": box, "b": other, "l0": box, "l1": other}
-    return Batch(images, boxes, label, text)
+    return Batch(images, boxes, label, text, annotations={"a": said_of_pixels(rows, rng)})
+
+
+def said_of_pixels(rows, rng, *, side=16, categories=11, points=5):
+    """Annotations of noise; one sample has none."""
+    mask = rng.integers(0, categories, (rows, side, side), dtype=np.uint8)
+    mask[:, :3] = 255  # which nobody has named
+    depth = rng.uniform(0.5, 3.0, (rows, side, side)).astype(np.float32)
+    depth[:, 5] = 0.0  # which nobody has measured
+    places = rng.uniform(2, side - 2, (rows, points, 2))
+    seen = rng.integers(0, 3, (rows, points, 1))
+    points = np.concatenate([places, seen], axis=2).astype(np.float32)
+    present = np.arange(rows) != 2
+    names = ("mask", "depth", "points")
+    return ViewAnnotations(mask, None, depth, points, dict.fromkeys(names, present))
 
 
 @pytest.fixture(scope="session")
@@ -127,9 +141,19 @@ def fits():
             images={n: x for n, x in batch.images.items() if n in needed},
             boxes={n: x for n, x in batch.boxes.items() if n in needed},
             text=batch.text if "text" in needed else None,
+            annotations=_read(batch, run.method.annotations),
         )
 
     return cut
+
+
+def _read(batch, names):
+    """What is said of pixels, as far as it is read."""
+    if not names:
+        return None
+    said = batch.annotations["a"]
+    present = {name: said.present[name] for name in names}
+    return {"a": ViewAnnotations(**{n: getattr(said, n) for n in names}, present=present)}
 
 
 @pytest.fixture(scope="session")

@@ -175,7 +175,7 @@ def write(folder: Path, survey: Any, sentences: list[str], source: Any, config: 
     from m3i_jax.training import assemble
 
     method = assemble.objective(config)
-    views, local = crops.split_views(method.sources - {"label", "text"})
+    views, local = crops.split_views(method.images)
     cut = kinds.of(config.crops, size=config.image, views=views, local=local)
     by_view = assemble.augments(config, method)
     views = sheets.augmented(source, cut, by_view, seed=config.seed)

@@ -23,7 +23,7 @@ from m3i_jax.nn.norms import TrackedBatchNorm
 from m3i_jax.nn.observe import kept
 from m3i_jax.normalize import Normalization
 from m3i_jax.parallel.constrain import batch_sharded
-from m3i_jax.ranges import Blocks, Dropped, Pixels, Width
+from m3i_jax.ranges import Blocks, Dropped, Pixels, Range, Width
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Array, Features, Grid, ObserveAttention, ObserveLayers
 
@@ -41,6 +41,9 @@ class ResNet(nn.Module):
       width: of the first stage; each further stage has twice that of the one before.
       stem: "imagenet", a 7×7 convolution and a max-pool, to a quarter of the size; or "small", a
         3×3 convolution at full size.
+      output_stride: pixels per cell of the last stages, at most. Instead of halving the map
+        further, a stage has holes in its kernels, twice as wide as those before (the backbones of
+        FCN and DeepLab, Chen et al. 2017, https://arxiv.org/abs/1706.05587); weights stay.
       zero_init: the last norm of every block starts at zero, so that blocks start as identities.
       image: side of the images in pixels, or (height, width).
       normalization: of the channels that the weights expect, see `ViT`; the images given are always
@@ -55,6 +58,7 @@ class ResNet(nn.Module):
     block: Annotated[str, OneOf(*EXPANSION)] = "bottleneck"
     width: Width = 64
     stem: Annotated[str, OneOf(*STEMS)] = "imagenet"
+    output_stride: Annotated[int, Range(8, 32)] = 32
     zero_init: bool = False
     image: Pixels | tuple[Pixels, Pixels] = 224
     normalization: Normalization = "imagenet"
@@ -75,7 +79,13 @@ class ResNet(nn.Module):
     @property
     def patch(self) -> int:
         """Pixels per cell of the last stage."""
-        return STEMS[self.stem] * 2 ** (len(self.depths) - 1)
+        return self.reach[-1]
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """Pixels per cell of each stage."""
+        most = max(self.output_stride, STEMS[self.stem])
+        return tuple(min(STEMS[self.stem] * 2**i, most) for i in range(len(self.depths)))
 
     @property
     def grid(self) -> Grid:
@@ -98,6 +108,10 @@ class ResNet(nn.Module):
         normalize.statistics(self.normalization)
         check_choice("the encoder", "block", self.block, EXPANSION)
         check_choice("the encoder", "stem", self.stem, STEMS)
+        if self.output_stride not in (8, 16, 32):
+            raise ConfigError(
+                f"config.encoder.output_stride is {self.output_stride}, expected 8, 16 or 32"
+            )
         check_blocks(
             "the encoder",
             width=self.width,
@@ -144,10 +158,15 @@ class ResNet(nn.Module):
         images = normalize.renormalize(images, self.normalization)
         x, outputs = self._stem(images, batch_stats), []
         rates = drop_rates(self.drop_path, self.drop_path_schedule, sum(self.depths))
+        # How much further kernels reach than their cells, where a stage does not halve the map.
+        whole = [STEMS[self.stem] * 2**number for number in range(len(self.depths))]
+        spread = [1, *(a // b for a, b in zip(whole, self.reach, strict=True))]
+        cell = STEMS[self.stem]
         for number, depth in enumerate(self.depths):
             stage = Stage(
                 depth,
-                1 if number == 0 else 2,
+                self.reach[number] // cell,
+                (spread[number], spread[number + 1]),
                 functools.partial(
                     _block(self.remat),
                     self.block,
@@ -160,7 +179,7 @@ class ResNet(nn.Module):
                 name=f"stages_{number}",
             )
             blocks = stage(x, rates[len(outputs) : len(outputs) + depth])
-            x, outputs = blocks[-1], outputs + blocks
+            x, outputs, cell = blocks[-1], outputs + blocks, self.reach[number]
         observed = tuple(kept(layers, y) for y in outputs) if layers else None
         return Features(tokens=kept(True, x), layers=observed)
 
@@ -174,10 +193,11 @@ class ResNet(nn.Module):
 
 
 class Stage(nn.Module):
-    """`depth` blocks, the first of them with the stride."""
+    """`depth` blocks, the first of them with the stride, and with the holes of the stage before."""
 
     depth: int
     stride: int
+    dilations: tuple[int, int]
     block: Any
 
     @nn.compact
@@ -185,7 +205,8 @@ class Stage(nn.Module):
         """x (B, H, W, C) and a drop-path rate per block -> what each block returns."""
         outputs = []
         for i in range(self.depth):
-            block = self.block(stride=1 if i else self.stride, name=f"blocks_{i}")
+            stride, dilation = (1 if i else self.stride), self.dilations[bool(i)]
+            block = self.block(stride=stride, dilation=dilation, name=f"blocks_{i}")
             x = block(x, rates[i])
             outputs.append(x)
         return outputs
@@ -197,6 +218,7 @@ class Block(nn.Module):
     kind: str
     width: int
     stride: int
+    dilation: int
     zero_init: bool
     drop: bool
     batch_stats: int
@@ -209,7 +231,10 @@ class Block(nn.Module):
         y = x
         for i, (features, size, stride) in enumerate(self._layers(), 1):
             y = nn.relu(y) if i > 1 else y
-            y = convolve(y, features, size, stride=stride, dtype=self.dtype, name=f"conv{i}")
+            spread = self.dilation if size > 1 else 1
+            y = convolve(
+                y, features, size, stride=stride, dilation=spread, dtype=self.dtype, name=f"conv{i}"
+            )
             last = i == len(self._layers())
             norm = TrackedBatchNorm(zero_scale=last and self.zero_init, name=f"norm{i}")
             y = norm(y, self.batch_stats)

@@ -25,7 +25,7 @@ from m3i_jax.interop.rename import nested
 from m3i_jax.training import reading
 from m3i_jax.training.assemble import build_network, objective
 from m3i_jax.training.config import Config
-from m3i_jax.training.session import TOKENIZER
+from m3i_jax.training.inputs import TOKENIZER
 
 FILE = "told.safetensors"
 PLACE = re.compile(r"(?<![\w:/.~])(?:~\w*|\.{1,2})?/[^'\",;(){}=]*")  # from a root or a home on

@@ -17,7 +17,7 @@ from m3i_jax.evaluation.terms import Pair
 from m3i_jax.interop import beside, conversion, files, importing
 from m3i_jax.interop.importing import Imported
 from m3i_jax.interop.rename import Layout, listed, nested
-from m3i_jax.training.session import TOKENIZER
+from m3i_jax.training.inputs import TOKENIZER
 
 PAIR = Pair("text", "text")
 TOWER, HEAD = "encoders/text", "decoders/text"

@@ -23,7 +23,7 @@ from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.models import Model
 from m3i_jax.evaluation.progress import counted
 from m3i_jax.training.assemble import objective
-from m3i_jax.training.session import TOKENIZER
+from m3i_jax.training.inputs import TOKENIZER
 from m3i_jax.types import Array
 
 LOG = logging.getLogger(__name__)

@@ -31,9 +31,10 @@ from m3i_jax.evaluation.intervals import wilson
 from m3i_jax.parallel import processes, sharding
 from m3i_jax.training import lengths, reading, schema
 from m3i_jax.training.assemble import Run
+from m3i_jax.training.inputs import Inputs
 from m3i_jax.training.log import METRICS, read
 from m3i_jax.training.loop import Hook, StepInfo
-from m3i_jax.training.session import Inputs, RunContext
+from m3i_jax.training.session import RunContext
 from m3i_jax.training.starts import versions
 from m3i_jax.training.state import TrainState
 

@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+from m3i_jax.framework.annotations import PIXELWISE, categories, depths, key_points
 from m3i_jax.framework.assignments import Assignment, balancing, centring, sharpening
 from m3i_jax.framework.captions import caption
 from m3i_jax.framework.codes import (
@@ -11,6 +12,7 @@ from m3i_jax.framework.codes import (
     Slot,
     ema,
     frozen,
+    mapped,
     momentum_at,
     online,
     renamed,

@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from m3i_jax import trees
+from m3i_jax import geometry, trees
 from m3i_jax.build import nearest
+from m3i_jax.geometry.maps import Blocks
 from m3i_jax.ranges import Memory, Range, Stretch
 from m3i_jax.renamed import arguments
 from m3i_jax.texts import OneOf
@@ -94,6 +95,7 @@ class Encoder(NamedTuple):
     batchwise: whether a code depends on other rows of the batch.
     online_heads: heads of the online network behind all that, whoever's weights are in front.
     again: (heads) -> an encoder of the same weights, with these heads for its own.
+    maps: behind which blocks there are maps, see `mapped`; () = none.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Encoder(NamedTuple):
     batchwise: bool = False
     online_heads: tuple[str, ...] = ()
     again: Callable[..., "Encoder"] | None = None
+    maps: Blocks = ()
 
 
 LastMomentum = Annotated[float, Range(0.5, 1, why="with less it is the network of a few steps")]
@@ -351,6 +354,22 @@ def renamed(encoder: Encoder, names: Mapping[str, str]) -> Encoder:
 
     slots = tuple(s._replace(name=names.get(s.name, s.name)) for s in encoder.slots)
     return encoder._replace(apply=apply, slots=slots)
+
+
+def mapped(encoder: Encoder, blocks: Blocks) -> Encoder:
+    """`encoder`, whose codes have the maps behind some blocks, too, see `geometry.numbered`."""
+
+    def apply(inputs):
+        tower = inputs.network.towers[encoder.tower]
+        # By the view's own size: small crops, or test images, have maps of their own.
+        numbers = geometry.numbered(blocks, tower.depths)
+        features, updates = encoder.apply(inputs)
+        size = inputs.view.data.shape[1:3]
+        return geometry.mapped(features, numbers, strides=tower.strides, size=size), updates
+
+    # Asking for the layers is all it takes: `passes` makes the tower return them.
+    outputs = encoder.tower_outputs | (set() if blocks == "last" else {"layers"})
+    return encoder._replace(apply=apply, tower_outputs=frozenset(outputs), maps=blocks)
 
 
 def stopped(encoder: Encoder) -> Encoder:

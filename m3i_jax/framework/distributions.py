@@ -24,9 +24,10 @@ class Target(NamedTuple):
 
     tokens: (B, L, D).  pooled: (B, D), or (B, k, D), several of them.  candidates: (M, D).
     target_index: (B,) int32, the row of `candidates` that `pooled` is; (B, k) of k of them, (B, L)
-      tokens of a vocabulary.
+      tokens of a vocabulary, (B, H, W) categories of pixels.
     valid: (M,) bool, candidates that exist.  box: of the target view.
     asked: (B, L) bool, the tokens that are scored where it is not for the term to say.
+    map: (B, H, W, D), what is said of every pixel.
     identity: (B,) int32, equal where rows of `pooled` are positives of each other; (B, k) of k.
     """
 
@@ -38,6 +39,7 @@ class Target(NamedTuple):
     box: Box | None = None
     asked: Bool[Array, "batch tokens"] | None = None
     identity: Int[Array, "batch ..."] | None = None
+    map: Float[Array, "batch height width channels"] | None = None
 
 
 class Distribution(NamedTuple):

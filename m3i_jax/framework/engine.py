@@ -285,19 +285,19 @@ def gradients(
 
 
 def _split(encoded: dict[str, Features]) -> tuple[dict, dict[str, Features]]:
-    """What gradients flow through, {code: (tokens, pooled, candidates)}; and the rest."""
+    """What gradients flow through, {code: (tokens, pooled, candidates, maps)}; and the rest."""
     # A pull-back is of real numbers. Indices are none, and `pre_head_tokens` only serve to
     # compare (`scoring._match`): they go round it as they are.
-    representations = {n: (f.tokens, f.pooled, f.candidates) for n, f in encoded.items()}
-    bare = dict(tokens=None, pooled=None, candidates=None)
-    return representations, {n: f._replace(**bare) for n, f in encoded.items()}
+    flows = {n: (f.tokens, f.pooled, f.candidates, f.maps) for n, f in encoded.items()}
+    bare = dict(tokens=None, pooled=None, candidates=None, maps=None)
+    return flows, {n: f._replace(**bare) for n, f in encoded.items()}
 
 
 def _joined(representations: dict, rest: dict[str, Features]) -> dict[str, Features]:
     """Inverse of `_split`."""
     return {
-        n: rest[n]._replace(tokens=tokens, pooled=pooled, candidates=candidates)
-        for n, (tokens, pooled, candidates) in representations.items()
+        n: rest[n]._replace(tokens=tokens, pooled=pooled, candidates=candidates, maps=maps)
+        for n, (tokens, pooled, candidates, maps) in representations.items()
     }
 
 

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 from m3i_jax import masks, trees
 from m3i_jax.build import nearest
 from m3i_jax.framework.alike import made_of
+from m3i_jax.framework.annotations import PIXELWISE
 from m3i_jax.framework.codes import Encoder, Slot, ema
 from m3i_jax.framework.distributions import Distribution, Regularizer
 from m3i_jax.framework.views import DerivedView
+from m3i_jax.geometry.maps import Blocks
 from m3i_jax.types import Grid
 
 POSITIONS = ("all", "hidden", "matched")
@@ -281,6 +283,39 @@ class Method:
             if name in seen:
                 seen |= set(derived.needs)
         return seen - set(self.views)
+
+    @property
+    def images(self) -> set[str]:
+        """Those of the sources that are images."""
+        return self.sources - {"label", "text", *PIXELWISE}
+
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        """What the host has to say of the pixels of view a."""
+        return tuple(name for name in PIXELWISE if name in self.sources)
+
+    @property
+    def maps(self) -> dict[str, Blocks]:
+        """{tower: behind which of its blocks codes have maps}.
+
+        Raises:
+          ValueError: two codes of a tower, behind different ones.
+        """
+        # How wide a head's first layer is follows from the maps: of a tower they have to be the
+        # same wherever a network is made, also where no code is there yet.
+        wanted: dict[str, Blocks] = {}
+        for encoder in (code.encoder for code in self.encoded.values()):
+            if encoder.maps and wanted.setdefault(encoder.tower, encoder.maps) != encoder.maps:
+                raise ValueError(
+                    f"heads read maps of '{encoder.tower}' behind blocks "
+                    f"{wanted[encoder.tower]!r} and {encoder.maps!r}; let them read the same"
+                )
+        return wanted
+
+    def said(self, view: str) -> int:
+        """Of how many kinds what is said of pixels is: categories, key points; 0 = nobody asks."""
+        widths = (c.encoder.width({}) for c in self.encoded.values() if c.view == view)
+        return next(widths, 0)
 
     @property
     def classifier(self) -> tuple[str, str] | None:

@@ -287,7 +287,9 @@ def _target(method, representations, prepared, term: Term, x, owner, group) -> T
     asked = target_index != 0 if _of_words(method, term) else None  # 0 is padding
     known = None if code.identity is None else prepared.views[code.identity]
     identity = align(_identity(known, len(view.data)))
-    return Target(tokens, pooled, candidates, target_index, valid, box, asked, identity)
+    # The maps of an encoder are what heads read; of what is said of pixels they are what is said.
+    said = align(features.maps[0]) if features.maps and features.tokens is None else None
+    return Target(tokens, pooled, candidates, target_index, valid, box, asked, identity, said)
 
 
 def _identity(known: View | None, batch: int) -> Int[Array, " batch"]:

@@ -5,6 +5,7 @@ And what is said of an image that was looked at in windows, mirrored, or at seve
 
 from m3i_jax.geometry.averaging import averaged, mirror
 from m3i_jax.geometry.boxes import Relation, relation, target_tokens
+from m3i_jax.geometry.maps import mapped, numbered
 from m3i_jax.geometry.patches import patchify, unpatchify
 from m3i_jax.geometry.positions import relative_sincos, sincos, sincos_at
 from m3i_jax.geometry.sliding import squares, windows
@@ -12,7 +13,9 @@ from m3i_jax.geometry.sliding import squares, windows
 __all__ = [
     "Relation",
     "averaged",
+    "mapped",
     "mirror",
+    "numbered",
     "patchify",
     "relation",
     "relative_sincos",

@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
-from m3i_jax.framework import Method, RegionCode, Term
+from m3i_jax.framework import PIXELWISE, Method, RegionCode, Term
 
 VIEWS = {"a": "view 1", "b": "view 2", "label": "category", "text": "text"}
+VIEWS |= dict.fromkeys(PIXELWISE, "pixels of view 1")
+WITHOUT = ("pixels", "edges", "words", "categories", "depths", "key points")  # parameters
 HEADER = ("method", "input", "target", "representation", "P̂", "regularizer")
 
 
@@ -76,6 +78,6 @@ def _regularizer(term: Term, y) -> str:
     names += [y.encoder.keeps] if y.encoder.keeps else []
     if term.regularize:
         names.append(term.regularize.name)
-    if y.encoder.stop_gradient and y.encoder.represents not in ("pixels", "edges", "words"):
+    if y.encoder.stop_gradient and y.encoder.represents not in WITHOUT:
         names.append("stop-gradient")
     return ", ".join(names) or "–"

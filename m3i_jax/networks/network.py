@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -9,8 +10,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float, Key
 
+from m3i_jax import geometry
 from m3i_jax.build import ConfigError, call, nearest
 from m3i_jax.encoders import shared
+from m3i_jax.geometry.maps import Blocks
 from m3i_jax.networks.heads import as_features, geometry_for, head_modules
 from m3i_jax.networks.parameters import Params, initial
 from m3i_jax.networks.towers import Tower, described, encoder_module, place
@@ -54,6 +57,7 @@ def build(
     image: int,
     dtype: str,
     out: Mapping[str, int] | Callable[[str, dict[str, Tower]], int | None],
+    maps: Mapping[str, Blocks] = MappingProxyType({}),
     make: Callable = call,
 ) -> Network:
     """Builds a network from blocks of plain data `{name, **kwargs}`.
@@ -69,6 +73,7 @@ def build(
       dtype: of matrix products.
       out: width of every other decoder's result, by name, or as a function of the name and the
         nodes.
+      maps: {tower: behind which blocks heads read maps}, see `geometry.numbered`.
       make: `build.call`; `build.made` for blocks that have been checked.
 
     Raises:
@@ -85,6 +90,7 @@ def build(
     # A function, where what is predicted may be a head that is only made below.
     width = out if callable(out) else lambda name, nodes: out.get(name)
     heads = head_modules(decoders, records, dtype=dtype, width=width, make=make)
+    mapped = {name: _mapping(modules[name], records[name], blocks) for name, blocks in maps.items()}
     # Whose samples a batch norm couples decides which passes may be joined (`framework.passes`):
     # what is joined would be normalised together.
     coupling = {n for n, module in modules.items() if getattr(module, "has_batch_stats", False)}
@@ -93,7 +99,7 @@ def build(
     coupling |= {n for n, norm in norms.items() if norm in ("batch", "running")}
     return Network(
         # Traced once, whoever asks for shapes or values.
-        init=jax.jit(lambda key: initial(key, modules, shares, heads), inline=True),
+        init=jax.jit(lambda key: initial(key, modules, shares, heads, mapped), inline=True),
         encode=functools.partial(_encode, modules, shares),
         decode=functools.partial(_decode, heads.modules),
         refine=functools.partial(_refine, heads.modules),
@@ -115,6 +121,13 @@ def _check_names(encoder: Mapping[str, Any], towers: Mapping[str, Any]) -> None:
         raise ConfigError(
             "config.encoder.shares: the encoder shares no blocks; a further tower may share its own"
         )
+
+
+def _mapping(module: Any, tower: Tower, blocks: Blocks) -> Callable[[Features], Features]:
+    """What gives features of the example of a tower their maps."""
+    numbers = geometry.numbered(blocks, tower.depths)
+    size = module.example().shape[1:3]
+    return lambda features: geometry.mapped(features, numbers, strides=tower.strides, size=size)
 
 
 def _weights(params: Params, tower: str, shares: Mapping[str, int]) -> Params:

@@ -1,7 +1,7 @@
 """The first parameters of a network; each module's depend on its own name alone."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -18,9 +18,16 @@ Params = dict[str, Any]
 
 
 def initial(
-    key: Array, modules: dict[str, nn.Module], shares: Mapping[str, int], heads: Heads
+    key: Array,
+    modules: dict[str, nn.Module],
+    shares: Mapping[str, int],
+    heads: Heads,
+    mapped: Mapping[str, Callable[[Features], Features]],
 ) -> Params:
-    """Parameters of every module, from a key of its own: fold_in(key, crc32(path))."""
+    """Parameters of every module, from a key of its own: fold_in(key, crc32(path)).
+
+    mapped: by tower of whose maps heads read, what gives its features these.
+    """
     # Only shapes pass between modules here: a compiler drops all but the parameters, and under
     # `eval_shape` not even those are computed.
     seen, encoders, predicted, decoders = {}, {}, {}, {}
@@ -29,6 +36,7 @@ def initial(
         options = {"layers": True} if module.kind == "image" else {}
         own = _made(key, f"encoders/{name}", module, module.example(), **options)
         seen[name], encoders[name] = own
+        seen[name] = mapped[name](seen[name]) if name in mapped else seen[name]
 
     def zeros_of(name):
         """Zeros like what tower or decoder `name` makes."""

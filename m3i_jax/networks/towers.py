@@ -15,7 +15,9 @@ class Tower(NamedTuple):
 
     kind: "image", "text", "table" or "head".
     masking: what it does with hidden cells, "drop" or "mask"; "" = it must see every pixel.
-    stride: pixels that divide the sides of the images.  depth: blocks whose outputs it can return.
+    stride: pixels that divide the sides of the images.
+    depths: blocks of each stage, whose outputs it can return.
+    reach: pixels per cell of each stage; () where there are no images.
     """
 
     width: int
@@ -24,7 +26,19 @@ class Tower(NamedTuple):
     kind: str
     masking: str = ""
     stride: int = 1
-    depth: int = 0
+    depths: tuple[int, ...] = ()
+    reach: tuple[int, ...] = ()
+
+    @property
+    def depth(self) -> int:
+        """Blocks of all stages."""
+        return sum(self.depths)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels per cell of the map behind every block."""
+        stages = zip(self.depths, self.reach, strict=True)
+        return tuple(cell for depth, cell in stages for _ in range(depth))
 
 
 def described(module: nn.Module) -> Tower:
@@ -32,8 +46,12 @@ def described(module: nn.Module) -> Tower:
     masking, patch = getattr(module, "masking", ""), module.patch
     # Codes may be of finer cells than those of the last stage, which must divide the sides, too.
     stride = math.lcm(patch or 1, getattr(module, "stride", 1))
-    depth = getattr(module, "depth", 0) or sum(getattr(module, "depths", ()))
-    return Tower(module.features, module.grid, patch, module.kind, masking, stride, depth)
+    depths = tuple(getattr(module, "depths", ())) or (getattr(module, "depth", 0),)
+    reach = getattr(module, "reach", None)
+    if reach is None and patch:  # each stage halves the map of the one before
+        reach = tuple(patch // 2**after for after in reversed(range(len(depths))))
+    whole = (masking, stride, depths if any(depths) else (), reach or ())
+    return Tower(module.features, module.grid, patch, module.kind, *whole)
 
 
 def encoder_module(

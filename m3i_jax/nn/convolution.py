@@ -35,6 +35,7 @@ def convolve(
     size: int,
     *,
     stride: int = 1,
+    dilation: int = 1,
     groups: int = 1,
     bias: bool = False,
     kernel_init: Callable = KAIMING,
@@ -43,13 +44,14 @@ def convolve(
 ) -> Float[Array, "batch rows columns out"]:
     """x (B, H, W, C) -> (B, ⌈H/stride⌉, ⌈W/stride⌉, features) in `dtype`, in a compact method.
 
-    size // 2 zeros on every side, which "SAME" does not give where it strides.
+    dilation · (size // 2) zeros on every side, which "SAME" does not give where it strides.
     """
     conv = nn.Conv(
         features,
         (size, size),
         strides=stride,
-        padding=((size // 2, size // 2),) * 2,
+        padding=((dilation * (size // 2),) * 2,) * 2,
+        kernel_dilation=dilation,
         feature_group_count=groups,
         use_bias=bias,
         kernel_init=kernel_init,

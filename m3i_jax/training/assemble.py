@@ -8,17 +8,15 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from m3i_jax import augment, build, framework, methods, networks, normalize, trees
 from m3i_jax import decoders as decoding
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.data.views import kinds
 from m3i_jax.framework import Method, Weighting
 from m3i_jax.parallel import sharding
 from m3i_jax.parallel.constrain import by_rows
 from m3i_jax.ranges import INT32
-from m3i_jax.training import agreement, lengths, schedules, schema
+from m3i_jax.training import agreement, batch_shape, lengths, schedules, schema
 from m3i_jax.training import optimizer as optimizers
 from m3i_jax.training.average import average, fitted_to, with_momentum
 from m3i_jax.training.config import Config
@@ -111,21 +109,8 @@ class Run(NamedTuple):
 
     def batch_shape(self, rows: int | None = None) -> Batch:
         """Shapes of a batch of `rows` samples, the config's global batch by default."""
-        config, needed, shape = self.config, self.method.sources, jax.ShapeDtypeStruct
-        b = config.batch if rows is None else rows
-        views = sorted(needed - {"label", "text"})
-        length = config.captions.get("length", 1)
-        cut = config.crops.get("resize") == "device"
-        times = augment.resize.CANVAS if cut else 1
-        sides = {v: kinds.sides(config.crops, config.image, view=v) for v in views}
-        images = {v: shape((b, times * h, times * w, 3), jnp.uint8) for v, (h, w) in sides.items()}
-        return Batch(
-            images={} if cut else images,
-            cuts={config.crops.get("interpolation", "bicubic"): images} if cut else None,
-            boxes={v: shape((b, 6), jnp.float32) for v in views},
-            label=shape((b,), jnp.int32),
-            text=shape((b, length), jnp.int32) if "text" in needed else None,
-        )
+        rows = self.config.batch if rows is None else rows
+        return batch_shape.batch(self.config, self.method, rows)
 
     def compiled(self) -> Advance:
         """`advance(leaves, batch)`, which compiles when it is called."""
@@ -207,6 +192,7 @@ def build_network(
         image=config.image,
         dtype=config.dtype,
         out=lambda name, nodes: _wanted(method, nodes).get(name),
+        maps=method.maps,
         make=make,
     )
     heads = {name: s.width for name, s in network.nodes.items() if s.kind == "head"}

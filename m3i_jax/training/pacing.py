@@ -32,6 +32,7 @@ from m3i_jax.ranges import INT32
 from m3i_jax.training import lengths, session
 from m3i_jax.training.assemble import check, finish
 from m3i_jax.training.config import Config
+from m3i_jax.training.inputs import inputs_of
 from m3i_jax.training.loop import StepInfo, fit
 from m3i_jax.training.program import Program, compiling
 from m3i_jax.training.waiting import live, ticking
@@ -169,7 +170,7 @@ def measured(
 ) -> tuple[Pace, Program]:
     """Times the steps of a run for about so many seconds, its data included."""
     run = finish(check(config), images=epoch_length(source))
-    inputs = session.inputs_of(run, source, Path(workdir), bound=False)
+    inputs = inputs_of(run, source, Path(workdir), bound=False)
     stream = session.feed(run, inputs, start=None, leave=lambda: False)
     marks, programs, begun = [], [], time.monotonic()
 

@@ -28,6 +28,7 @@ from m3i_jax.training import bundle, reading, restoring, session
 from m3i_jax.training.assemble import Run, check, finish
 from m3i_jax.training.bundle import Bundle
 from m3i_jax.training.config import Config
+from m3i_jax.training.inputs import Inputs, inputs_of
 from m3i_jax.training.log import CONFIG, guard_config
 from m3i_jax.training.resolved import of_run
 from m3i_jax.training.state import RECENT, TrainState
@@ -94,7 +95,7 @@ def replay(path: str | Path) -> Replayed:
     run = finish(parts, images=epoch_length(source))
     safe = dict(safe=session.MAY_CHANGE, of_run=of_run(run))
     guard_config(workdir, config, write=False, **safe)
-    inputs = session.inputs_of(run, source, workdir, bound=True)
+    inputs = inputs_of(run, source, workdir, bound=True)
     if changed := fingerprint.changes(told.fingerprint, inputs.fingerprint):
         raise ConfigError(f"the data changed since step {told.step}: {'; '.join(changed)}")
     start, state = _before(run, workdir, told.step)
@@ -134,7 +135,7 @@ def _before(run: Run, workdir: Path, step: int) -> tuple[int, TrainState]:
     return before[-1], state.replace(step=number)
 
 
-def _batch(run: Run, inputs: session.Inputs, behind: Mapping[str, Any]) -> Batch:
+def _batch(run: Run, inputs: Inputs, behind: Mapping[str, Any]) -> Batch:
     """The batch in front of a position of the data, on the devices."""
     config = run.config
     with batches(
@@ -143,6 +144,7 @@ def _batch(run: Run, inputs: session.Inputs, behind: Mapping[str, Any]) -> Batch
         seed=config.seed,
         crops=inputs.crops,
         tokenizer=inputs.tokenizer,
+        annotations=inputs.annotations,
         threads=config.threads,
         start={**behind, "sample": behind["sample"] - config.batch},
     ) as stream:

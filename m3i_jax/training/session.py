@@ -14,22 +14,17 @@ from typing import Any, NamedTuple
 import jax
 
 from m3i_jax import data
-from m3i_jax.build import ConfigError
-from m3i_jax.checkpoints import place, storage
+from m3i_jax.checkpoints import place
 from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.checkpoints.local import LocalCheckpoints
-from m3i_jax.data import captions, fingerprint
 from m3i_jax.data.batches import batches
 from m3i_jax.data.order import epoch_length
 from m3i_jax.data.stream import prefetch
-from m3i_jax.data.views import crops, kinds
 from m3i_jax.parallel import sharding
 from m3i_jax.parallel.processes import Watchdog
 from m3i_jax.parallel.signals import EXIT_PREEMPTED, Preemption
 from m3i_jax.training import (
-    advice,
-    agreement,
     copies,
     frozen,
     going_on,
@@ -45,6 +40,7 @@ from m3i_jax.training import (
 from m3i_jax.training.assemble import Parts, Run, check, finish, rehearse
 from m3i_jax.training.config import Config
 from m3i_jax.training.goodput import Ledger
+from m3i_jax.training.inputs import TOKENIZER, Inputs, inputs_of, save
 from m3i_jax.training.log import CONFIG, METRICS, SAFE, Log, guard_config, read
 from m3i_jax.training.loop import Hook, fit
 from m3i_jax.training.planning import flops, room
@@ -57,20 +53,10 @@ from m3i_jax.training.trackers.tracker import TrackedRun
 from m3i_jax.training.waiting import live
 
 LOG = logging.getLogger(__name__)
-TOKENIZER = "tokenizer.json"
 # Of a run that goes on. Which record takes the place of a broken one hangs on the files alone.
 # Other weights of a mixture count from where it goes on (`data.order`).
 MIXING = ("data.of.*.weight", "data.of.of.*.weight", "data.evaluate_on")
 MAY_CHANGE = (*SAFE, "threads", "unreadable", "init_from", *MIXING)
-
-
-class Inputs(NamedTuple):
-    """Where the batches come from, and the fingerprint of all that decides what they are."""
-
-    source: data.Source
-    tokenizer: captions.Captions | None
-    crops: kinds.Views
-    fingerprint: dict[str, Any]
 
 
 @dataclass
@@ -233,59 +219,6 @@ def _hooked(context, tiers: Tiers, position, preemption, watch, ledger: Ledger) 
     return step
 
 
-def inputs_of(run: Run, source: data.Source, workdir: Path, *, bound: bool) -> Inputs:
-    """What the batches of a run are made from; checks that the data can give what it looks at.
-
-    bound: whether the work directory has steps, and so its own tokeniser.
-    """
-    config = run.config
-    needed = run.method.sources
-    if "label" in needed:
-        agreement.check_categories(config, len(source.classes), check=check)
-    tokenizer = None
-    if "text" in needed:
-        tokenizer = _tokenizer(config, source, workdir, bound)
-        for sizes in agreement.readers(config, run.abstract.params):
-            tokenizer.check(**sizes)
-    views, local = crops.split_views(needed - {"label", "text"})
-    cut = kinds.of(config.crops, size=config.image, views=views, local=local)
-    mark = fingerprint.of(
-        source, seed=config.seed, batch=config.batch, crops=cut, tokenizer=tokenizer
-    )
-    return Inputs(source, tokenizer, cut, mark)
-
-
-def _tokenizer(
-    config: Config, source: data.Source, workdir: Path, bound: bool
-) -> captions.Captions:
-    """The tokeniser kept in the work directory; trained on the captions until steps are bound."""
-    path = workdir / TOKENIZER
-    block = dict(config.captions)
-    file = block.pop("file", None)
-    if bound and path.exists():
-        tokenizer = captions.load(path)
-    else:
-        if not any(source.captions()):
-            without = advice.switching_off(config, "text", check=check)
-            raise ConfigError(
-                "the objective predicts texts, but the data set has no captions; put NAME.txt "
-                f"beside NAME.jpg, or {without or 'take an objective that reads none'}"
-            )
-        if file:
-            tokenizer = captions.load(file, **block)
-        else:
-            tokenizer = captions.train(source.captions(), **block)
-        if jax.process_index() == 0:
-            _save(tokenizer, workdir)
-    return tokenizer
-
-
-def _save(tokenizer: captions.Captions, workdir: Path) -> None:
-    with storage.writing(workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
-        tokenizer.save(workdir / TOKENIZER)
-
-
 def _log(run: Run, workdir: Path, step: int, *, active: bool) -> Log:
     """The log of a run that goes on from a step, with the trackers that its config names."""
     tracked = TrackedRun(workdir, step, run.config.to_dict())
@@ -341,7 +274,7 @@ def _put_back(context: RunContext) -> None:
         if not (workdir / CONFIG).exists():
             guard_config(workdir, context.run.config, bound=False)
         if tokenizer and not (workdir / TOKENIZER).exists():
-            _save(tokenizer, workdir)
+            save(tokenizer, workdir)
     except Unwritable as error:  # the checkpoint counts, and says what is wrong
         LOG.warning("%s", error)
 
@@ -354,6 +287,7 @@ def feed(run: Run, inputs: Inputs, *, start: dict | None, leave: Callable[[], bo
         seed=run.config.seed,
         crops=inputs.crops,
         tokenizer=inputs.tokenizer,
+        annotations=inputs.annotations,
         threads=run.config.threads,
         start=start,
         share=sharding.share(run.mesh),

@@ -23,7 +23,7 @@ from m3i_jax.parallel.constrain import summed_in
 from m3i_jax.training import spikes
 from m3i_jax.training.spikes import Spikes
 from m3i_jax.training.state import TrainState
-from m3i_jax.types import Array, Batch, Box, Scalar, View
+from m3i_jax.types import Array, Batch, Box, Scalar, View, ViewAnnotations
 
 Augment = Callable[[Array, Array], Array]  # (key, images in [0, 1]) -> normalised
 
@@ -31,7 +31,8 @@ Augment = Callable[[Array, Array], Array]  # (key, images in [0, 1]) -> normalis
 def views(key: Array, batch: Batch, augment: Mapping[str, Augment]) -> dict[str, View]:
     """The host's views on the device, normalised as ImageNet's, by `augment` where it has the view.
 
-    Categories are absent where the label is −1, texts where every token is padding.
+    Categories are absent where the label is −1, texts where every token is padding. What is said of
+    the pixels of view a are views of their own, "mask", "depth" and "points".
     """
     views = {}
     for name, images in (batch.images | _resized(batch)).items():
@@ -48,6 +49,10 @@ def views(key: Array, batch: Batch, augment: Mapping[str, Augment]) -> dict[str,
         views["label"] = View(batch.label, present=batch.label >= 0)
     if batch.text is not None:
         views["text"] = View(batch.text, present=(batch.text != 0).any(-1))
+    said = (batch.annotations or {}).get("a", ViewAnnotations())
+    for name in fw.PIXELWISE:
+        if (value := getattr(said, name)) is not None:
+            views[name] = View(value, present=said.present[name])
     return views
 
 

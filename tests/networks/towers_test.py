@@ -7,9 +7,9 @@ from tests.networks.small_networks import NANO, built
 def test_towers_say_what_they_are():
     network = built()
     assert network.towers == {
-        "image": Tower(16, (4, 4), 4, "image", "drop", 4, 1),
+        "image": Tower(16, (4, 4), 4, "image", "drop", 4, (1,), (4,)),
         "category": Tower(8, None, None, "table"),
-        "text": Tower(8, None, None, "text", depth=1),
+        "text": Tower(8, None, None, "text", depths=(1,)),
     }
     assert network.decoders == ("image", "category", "text")
     assert built(dict(NANO) | {"image": 32}).towers["image"].grid == (8, 8)

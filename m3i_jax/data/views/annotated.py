@@ -15,7 +15,7 @@ import numpy as np
 
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.data.sources.annotations import Annotations
-from m3i_jax.data.sources.protocol import Sample, Source
+from m3i_jax.data.sources.protocol import Sample, Source, read
 from m3i_jax.types import Array, Box, ViewAnnotations
 
 UNKNOWN = 255  # the category of pixels that nobody has named
@@ -30,12 +30,14 @@ class Wanted:
     points: how many key points each image has, where these are among them.
     swapped: numbers of key points that change places in a mirror image, as left and right eye.
     upper: numbers of those of the upper body, which `person_crops` may show alone.
+    categories: how many a mask may name, beside `UNKNOWN`; 0 = any.
     """
 
     names: Sequence[str]
     points: int = 0
     swapped: Sequence[tuple[int, int]] = ()
     upper: Sequence[int] = ()
+    categories: int = 0
 
     def __post_init__(self):
         """Refuses what no record has."""
@@ -69,14 +71,37 @@ class Wanted:
         """What is wanted of a sample, in pixels of its image.
 
         Raises:
-          ConfigError: it has another number of key points.
+          ConfigError: it has another number of key points, or a category beyond those.
         """
         said = Annotations(**{name: getattr(sample, name) for name in self.names})
+        if self.categories and said.mask is not None:
+            highest = int(said.mask.max(initial=0, where=said.mask != UNKNOWN))
+            if highest >= self.categories:
+                raise ConfigError(
+                    f"a mask names category {highest}, but there are {self.categories}, from 0; "
+                    f"{UNKNOWN} is what nobody has named"
+                )
         if said.points is not None and len(said.points) != self.points:
             raise ConfigError(
                 f"a sample has {len(said.points)} key points, but {self.points} of each are wanted"
             )
         return said
+
+
+def require(source: Source, wanted: Wanted, *, looks: int = 8) -> None:
+    """Refuses data of which none of a few records, spread over them, says what is wanted.
+
+    Raises:
+      ConfigError: that; it names what is not said.
+    """
+    numbers = np.unique(np.linspace(0, len(source) - 1, looks).astype(int)).tolist()
+    records = [record for number in numbers if (record := read(source, number)) is not None]
+    for name in wanted.names:
+        if all(getattr(record, name) is None for record in records):
+            raise ConfigError(
+                f"the objective reads what is said of pixels, '{name}', of which none of "
+                f"{len(records)} records of '{source.name}' that were looked at has any"
+            )
 
 
 def carried(sample: Sample, box: Array, size: tuple[int, int], wanted: Wanted) -> ViewAnnotations:
@@ -88,7 +113,7 @@ def carried(sample: Sample, box: Array, size: tuple[int, int], wanted: Wanted) -
       box, size: see `seen`.
 
     Raises:
-      ConfigError: it has another number of key points than is `wanted`.
+      ConfigError: it has another number of key points than is `wanted`, or a category beyond it.
     """
     return row(seen(wanted.said(sample), box, size, swapped=wanted.swapped), size, wanted)
 

@@ -1,0 +1,33 @@
+"""What is said of pixels as targets: as it is, without parameters, and never trained through."""
+
+import numpy as np
+
+from m3i_jax import framework as fw
+from m3i_jax.framework.codes import EncoderInput
+from m3i_jax.types import View
+
+
+def coded(encoder, data):
+    features, updates = encoder.apply(EncoderInput(View(data), None, {}, {}, 0.0, None))
+    assert encoder.stop_gradient and not updates and not encoder.slots
+    return features
+
+
+def test_categories_are_whole_numbers():
+    mask = np.array([[[0, 3], [255, 1]]], np.uint8)
+    index = coded(fw.categories(classes=4), mask).target_index
+    assert index.dtype == np.int32 and fw.categories(classes=4).width({}) == 4
+    np.testing.assert_array_equal(index, mask)
+
+
+def test_depth_is_a_map():
+    depth = np.float32([[[0.0, 2.5]]])
+    (said,) = coded(fw.depths(), depth).maps
+    assert said.shape == (1, 1, 2, 1) and fw.depths().width({}) == 1
+    np.testing.assert_array_equal(said[..., 0], depth)
+
+
+def test_key_points_are_tokens():
+    points = np.float32([[[1.5, 2.5, 2], [0, 0, 0]]])
+    assert fw.key_points(points=2).width({}) == 2
+    np.testing.assert_array_equal(coded(fw.key_points(points=2), points).tokens, points)

@@ -37,6 +37,7 @@ class AnnotatedFiles:
 
     categories: see `Source`; () = it has no masks.   skeleton: the same; None = no key points.
     people: of key points a `person_files.Person` for each record; `person` gives one.
+    truth: () -> `person_files.Truth`, of key points; None = there are none.
     """
 
     on_disk = True
@@ -52,10 +53,12 @@ class AnnotatedFiles:
         categories: tuple[str, ...] = (),
         skeleton: Skeleton | None = None,
         people: Sequence[Any] = (),
+        truth: Callable[[], Any] | None = None,
     ):
         """Of files that were found; those that appear later are not seen."""
         self.name, self.account, self._said, self._decode = name, account, said, decode
         self.categories, self.skeleton, self._people = categories, skeleton, people
+        self.truth = truth
 
     def __len__(self) -> int:
         """Number of records."""

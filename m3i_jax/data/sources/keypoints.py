@@ -1,5 +1,6 @@
 """People with key points, a record each: COCO, CrowdPose, and what is written as these are."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def keypoints(
         account=Account(0, notes=_notes(people, file)),
         skeleton=people.skeleton,
         people=[one.person for one in records],
+        truth=functools.partial(person_files.truth, file),
     )
 
 

@@ -52,6 +52,45 @@ class People(NamedTuple):
     left_out: Mapping[str, int]
 
 
+class Truth(NamedTuple):
+    """All N people of a file, also those that are no records: what predictions are held against.
+
+    image, number: (N,) ids of the image and of the annotation.   points: (N, K, 3), see `Sample`.
+    box: (N, 4) top, left, height, width.   area: (N,) of the segment, NaN = nobody says.
+    crowd: (N,) whether it is of several people.
+    """
+
+    image: Array
+    number: Array
+    points: Array
+    box: Array
+    area: Array
+    crowd: Array
+
+
+def truth(file: Path) -> Truth:
+    """All people of a file of annotations, also crowds and those without a labelled key point.
+
+    Raises:
+      ConfigError: it cannot be read, or is no such file.
+    """
+    said = _content(file)
+    try:
+        category = _category(said["categories"])
+        own = [one for one in said["annotations"] if one["category_id"] == category["id"]]
+        count = len(category["keypoints"])
+        return Truth(
+            np.array([_whole(one["image_id"]) for one in own], np.int64),
+            np.array([_whole(one["id"]) for one in own], np.int64),
+            np.array([_points(one, count) for one in own], np.float32).reshape(-1, count, 3),
+            np.array([one["bbox"] for one in own], np.float32).reshape(-1, 4)[:, [1, 0, 3, 2]],
+            np.array([one.get("area", math.nan) for one in own], np.float64),
+            np.array([bool(one.get("iscrowd")) for one in own], bool),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ConfigError(f"'{file}' is no file of COCO's key points: {_why(error)}") from error
+
+
 def read(file: Path) -> People:
     """The labelled people of a file of annotations: those with a box and a labelled key point.
 
@@ -122,11 +161,12 @@ def _category(categories: list) -> Mapping[str, Any]:
 def _skeleton(category: Mapping[str, Any]) -> Skeleton:
     """Of names and of lines that are counted from 1."""
     names = tuple(map(str, category["keypoints"]))
+    if known := next((one for one in (COCO, CROWDPOSE) if one.names == names), None):
+        return known  # the lines of CrowdPose's files are COCO's, whose points have other numbers
     bones = tuple((_whole(a) - 1, _whole(b) - 1) for a, b in category.get("skeleton", ()))
     if any(not 0 <= end < len(names) for bone in bones for end in bone):
         raise ValueError(f"its skeleton joins others than {len(names)} key points")
-    upper = next((one.upper for one in (COCO, CROWDPOSE) if len(one.names) == len(names)), ())
-    return Skeleton(names, sides(names), bones, upper)
+    return Skeleton(names, sides(names), bones)
 
 
 def _labelled(one: Mapping[str, Any], images: Mapping[int, Any], count: int) -> One | str:
@@ -136,15 +176,12 @@ def _labelled(one: Mapping[str, Any], images: Mapping[int, Any], count: int) -> 
         return "of images that are not listed"
     if one.get("iscrowd"):
         return "of crowds"
-    points = np.array(one["keypoints"], np.float32).reshape(-1, 3)[:, [1, 0, 2]]
-    if len(points) != count:
-        raise ValueError(f"annotation {one['id']} has {len(points)} key points, expected {count}")
+    points = _points(one, count)
     if not (points[:, 2] > 0).any():
         return "without a labelled key point"
     box = _box(one["bbox"], image)
     if box is None:
         return "without a box"
-    points[:, :2] += HALF
     person = Person(
         _whole(image["id"]),
         _whole(one["id"]),
@@ -152,6 +189,15 @@ def _labelled(one: Mapping[str, Any], images: Mapping[int, Any], count: int) -> 
         crowd=_crowd(image),
     )
     return One(_name(image), box, points, person)
+
+
+def _points(one: Mapping[str, Any], count: int) -> Array:
+    """(K, 3) float32 row, column, visibility; what is not labelled is anywhere."""
+    points = np.array(one["keypoints"], np.float32).reshape(-1, 3)[:, [1, 0, 2]]
+    if len(points) != count:
+        raise ValueError(f"annotation {one['id']} has {len(points)} key points, expected {count}")
+    points[:, :2] += HALF
+    return points
 
 
 def _box(said: Any, image: Mapping[str, Any]) -> Array | None:

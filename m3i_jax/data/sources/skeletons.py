@@ -64,4 +64,3 @@ CROWDPOSE = Skeleton(
 STROKES = Skeleton(
     ("top", "bottom", "left", "right", "centre"), ((2, 3),), ((0, 4), (1, 4), (2, 4), (3, 4))
 )
-KNOWN = {len(one.names): one for one in (COCO, CROWDPOSE)}

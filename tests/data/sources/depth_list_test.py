@@ -5,6 +5,7 @@ import pytest
 
 from m3i_jax import data
 from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import depth_list
 from m3i_jax.data.sources.protocol import NoSplit
 from tests.data.sources.dense_files import SIZE, image, plane, written
 
@@ -60,6 +61,16 @@ def test_kitti(tmp_path, caplog):
         written(tmp_path / "lists/eigen_train.txt", [line])
         with pytest.raises(ConfigError, match=why):
             source(tmp_path, **how)
+
+
+def test_a_list_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "train.txt").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(ConfigError, match="train.txt' cannot be read"):
+        source(tmp_path)
+    written(tmp_path / "train.txt", ["a.png b.png"])
+    monkeypatch.setattr(depth_list, "MOST", 5)
+    with pytest.raises(ConfigError, match="has more than 5 bytes, which no list has"):
+        source(tmp_path)
 
 
 def test_folders_and_lists_that_are_not_clear(tmp_path):

@@ -74,6 +74,11 @@ def test_coco(coco, caplog):
     np.testing.assert_array_equal(train[1].box, [50, 40, 10, 10])  # what lies in the image
     assert train.person(0)[:4] == (7, 40, 123.5, 1.0) and np.isnan(train.person(0).crowd)
     assert train.where(1).endswith("000000000007.png, person 46")
+    truth = train.truth()
+    assert truth.number.tolist() == [40, 41, 42, 43, 44, 46] and truth.points.shape == (6, 17, 3)
+    assert truth.crowd.tolist() == [False, True, *[False] * 4] and truth.area[0] == 123.5
+    np.testing.assert_array_equal(truth.points[0], sample.points)
+    np.testing.assert_array_equal(truth.box[5], [50, 40, 20, 20])  # as it is in the file
     wanted = Wanted.of(train, "points", "box")
     assert wanted.points == 17 and (5, 6) in wanted.swapped and wanted.upper == COCO.upper
     part = held_out("train", of=dict(name="keypoints", root=str(coco)), share=0.5)
@@ -85,6 +90,7 @@ def test_crowdpose(tmp_path):
     for split in ("train", "trainval", "test"):
         people = [person(3, PLACES[:14])]
         said = content(people, CROWDPOSE, crowdIndex=0.7)
+        said["categories"][0]["skeleton"] = [[16, 14], [14, 12]]  # COCO's lines, in the archive
         written(tmp_path / f"json/crowdpose_{split}.json", said)
     lit(tmp_path / "images" / "000000000007.png", PLACES[:14])
     for how in ({}, dict(annotations="json/crowdpose_{split}val.json")):
@@ -123,7 +129,10 @@ def test_detected_boxes_are_records_of_the_test_split(coco):
             "no file of COCO's key points: it lacks 'categories'",
         ),
         (lambda said: said["categories"].append(said["categories"][0]), "2 of its categories have"),
-        (lambda said: said["categories"][0].update(skeleton=[[1, 99]]), "joins others than 17"),
+        (
+            lambda said: said["categories"][0].update(skeleton=[[1, 99]], keypoints=["x"] * 17),
+            "joins others than 17",
+        ),
         (lambda said: said["images"][0].update(file_name="../x.png"), "is no name of an image"),
         (lambda said: said["images"][0].update(id="7"), "'7' is no whole number"),
         (lambda said: said["annotations"][0].update(keypoints=[1, 2, 2]), "has 1 key points, exp"),

@@ -35,5 +35,15 @@ def test_a_file_that_is_too_large_is_refused(tmp_path, monkeypatch):
 
 
 def test_lines_are_counted_from_one(tmp_path):
-    found = person_files.read(written(tmp_path / "x.json", content([person(1)])))
-    assert found.skeleton.bones[0] == (15, 13)
+    said = content([person(1)])
+    said["categories"][0]["keypoints"][0] = "tail"  # or it is COCO's skeleton, as known
+    found = person_files.read(written(tmp_path / "x.json", said))
+    assert found.skeleton.bones[0] == (15, 13) and found.skeleton.upper == ()
+    assert (1, 2) in found.skeleton.swapped and found.skeleton.names[0] == "tail"
+
+
+def test_truth_of_another_file_is_refused(tmp_path):
+    with pytest.raises(
+        ConfigError, match="is no file of COCO's key points: it lacks 'annotations'"
+    ):
+        person_files.truth(written(tmp_path / "x.json", {"categories": [{"keypoints": ["a"]}]}))

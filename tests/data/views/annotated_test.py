@@ -1,5 +1,7 @@
 """Annotations of views: landmarks stay where the pixels are that they name."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +9,7 @@ from PIL import Image
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.annotations import NONE, Annotations
 from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.sources.skeletons import STROKES
 from m3i_jax.data.views.annotated import UNKNOWN, Wanted, carried, resized, seen, whole
 from m3i_jax.data.views.crops import center_crop, random_resized_crop
 
@@ -161,6 +164,15 @@ def test_a_view_that_reaches_beyond_its_image_knows_nothing_there():
 def test_annotations_that_no_record_has_are_refused(wrong, sentence):
     with pytest.raises(ConfigError, match=sentence):
         Wanted(**wrong)
+
+
+def test_a_source_says_what_its_key_points_are():
+    named = SimpleNamespace(name="x", skeleton=STROKES)
+    assert Wanted.of(named, "mask", "points") == Wanted(("mask", "points"), 5, ((2, 3),))
+    bare = SimpleNamespace(name="x")
+    assert Wanted.of(bare, "mask") == Wanted(("mask",))
+    with pytest.raises(ConfigError, match="'x' does not say what its key points are"):
+        Wanted.of(bare, "points")
 
 
 def test_another_number_of_key_points_is_said():

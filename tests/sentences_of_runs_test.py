@@ -47,7 +47,7 @@ TRAINING = {
     ),
     "cells": (
         lambda at: agreement._check_sides(
-            SimpleNamespace(image=1000, monitor={}),
+            SimpleNamespace(image=1000, crops={}, monitor={}),
             methods.mae(),
             SimpleNamespace(towers={"image": SimpleNamespace(grid=(1000, 1000), patch=1)}),
         ),

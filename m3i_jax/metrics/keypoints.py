@@ -33,6 +33,8 @@ class People(NamedTuple):
     """N labelled people, of any number of images.
 
     image: (N,) the image's number.  points: (N, K, 3) row, column, visibility (0 = not labelled).
+      Of COCO's files they are of pixels, so ½ less than of records: to the last digits of its own
+      evaluation ½ is taken off these and the poses, which matters only beside people without any.
     box: (N, 4) top, left, height, width.
     area: (N,) of the outline, in pixels²; None = `BOX_AREA` of the box, as CrowdPose has none.
     crowd: (N,) whether it is of several people, who are then neither to be found nor wrong; None =
@@ -98,6 +100,26 @@ def similarity(
     near = np.exp(-squared / scale / (areas(people) + np.spacing(1))[:, None])
     counted = labelled | ~labelled.any(1, keepdims=True)
     return (near * counted).sum(-1) / counted.sum(-1)
+
+
+def pck(
+    points: Real[np.ndarray, "people joints 2"],
+    people: People,
+    *,
+    within: Annotated[float, Range(0, 10)] = 0.1,
+) -> Float64[np.ndarray, "people joints"]:
+    """Percentage of correct key points: (N, K, 2) of as many people -> (N, K), to be averaged.
+
+    1 where a joint is no farther from its label than `within` of the longer side of the person's
+    box, 0 where it is, NaN where it has no label, so that `np.nanmean` is the share (Yang & Ramanan
+    2013, §7, https://doi.org/10.1109/TPAMI.2012.261). It asks for no detector, nor any areas.
+
+    Args:
+      points: the one pose that was found of each of `people`.
+    """
+    off = np.linalg.norm(np.float64(points) - people.points[:, :, :2], axis=-1)
+    near = off <= within * np.float64(people.box[:, 2:]).max(1, keepdims=True)
+    return np.where(people.points[:, :, 2] > 0, near, np.nan)
 
 
 def suppressed(

@@ -7,13 +7,16 @@ as a set has more pixels than int32 can count, and reads the numbers from the su
     for batch in batches:
         counts += np.asarray(step(batch))  # segmentation.confusion(predicted(logits), labels, ...)
     print(segmentation.scores(counts).miou)
+
+Images of many sizes, of which each would be compiled, are counted by the host (`host_confusion`);
+what an interval over images needs of each is three numbers a category (`areas`, `of_areas`).
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int, Int32, Integer
+from jaxtyping import Bool, Float, Float64, Int, Int32, Int64, Integer
 
 from m3i_jax.types import Array
 
@@ -55,9 +58,9 @@ def confusion(
 ) -> Int32[Array, "{classes}+1 {classes}"]:
     """Pixels by label (row) and prediction (column): (...), (...) -> (classes + 1, classes) int32.
 
-    The last row has what is labelled with no category and not ignored either, which `scores`
-    refuses. Counts are whole numbers, and so the same on any number of devices and however a set is
-    cut into batches, of less than 2³¹ pixels each.
+    The last row has pixels whose label, or prediction, is no category, and that are not ignored
+    either: `scores` refuses them. Counts are whole numbers, and so the same on any number of
+    devices and however a set is cut into batches, of less than 2³¹ pixels each.
 
     Args:
       prediction: (...) int, 0 to classes − 1.
@@ -70,11 +73,28 @@ def confusion(
     counted = labels != ignored
     if valid is not None:
         counted &= valid
-    row = jnp.where((labels >= 0) & (labels < classes), labels, classes)
+    place = jnp.where(
+        _known(prediction, labels, classes), labels * classes + prediction, classes**2
+    )
     # What does not count is added beyond the end, where it is dropped.
-    place = jnp.where(counted, row * classes + prediction, (classes + 1) * classes)
+    place = jnp.where(counted, place, (classes + 1) * classes)
     counts = jnp.zeros((classes + 1) * classes, jnp.int32)
     return counts.at[place.reshape(-1)].add(1, mode="drop").reshape(classes + 1, classes)
+
+
+def host_confusion(
+    prediction: Integer[np.ndarray, "*positions"],
+    labels: Integer[np.ndarray, "*positions"],
+    classes: int,
+    *,
+    ignored: int = IGNORED,
+) -> Int64[np.ndarray, "rows {classes}"]:
+    """What `confusion` counts, in NumPy and in int64: (...), (...) -> (classes + 1, classes)."""
+    counted = labels != ignored
+    label, said = (np.asarray(x)[counted].astype(np.int64) for x in (labels, prediction))
+    place = np.where(_known(said, label, classes), label * classes + said, classes**2)
+    size = (classes + 1) * classes
+    return np.bincount(place, minlength=size).reshape(classes + 1, classes)
 
 
 def scores(counts: Integer[np.ndarray, "rows classes"]) -> SegmentationScores:
@@ -88,7 +108,16 @@ def scores(counts: Integer[np.ndarray, "rows classes"]) -> SegmentationScores:
       counts: (classes + 1, classes), or (classes, classes) of somebody else's.
 
     Raises:
-      ValueError: labels that are no category; nothing is labelled; counts below 0.
+      ValueError: labels or predictions that are no category; nothing is labelled; counts below 0.
+    """
+    return of_areas(areas(counts))
+
+
+def areas(counts: Integer[np.ndarray, "rows classes"]) -> Int64[np.ndarray, "3 classes"]:
+    """Pixels of each category that are right, labelled, and said, of a table: -> (3, classes).
+
+    Raises:
+      ValueError: labels or predictions that are no category; counts below 0; no such table.
     """
     counts = np.asarray(counts, np.int64)
     rows, classes = counts.shape
@@ -98,10 +127,19 @@ def scores(counts: Integer[np.ndarray, "rows classes"]) -> SegmentationScores:
         raise ValueError("counts are below 0: int32 has overflowed; add batches up in int64")
     if strays := counts[classes:].sum():
         raise ValueError(
-            f"{strays} pixels have a label that is none of {classes} categories "
-            f"(0 to {classes - 1}), and is not ignored either"
+            f"{strays} pixels have a label, or a prediction, that is none of {classes} categories "
+            f"(0 to {classes - 1}), and are not ignored either"
         )
-    right, labelled, said = np.diagonal(counts), counts.sum(1)[:classes], counts.sum(0)
+    return np.stack([np.diagonal(counts), counts.sum(1)[:classes], counts.sum(0)])
+
+
+def of_areas(areas: Integer[np.ndarray, "3 classes"]) -> SegmentationScores:
+    """The numbers of `scores`, of the sum of many `areas`; docs/metrics.md#pixels-and-joints.
+
+    Raises:
+      ValueError: nothing is labelled.
+    """
+    right, labelled, said = areas
     if not labelled.sum():
         raise ValueError("no pixel has a label, so there is nothing to score")
     iou, accuracy = _shares(right, labelled + said - right), _shares(right, labelled)
@@ -112,6 +150,14 @@ def scores(counts: Integer[np.ndarray, "rows classes"]) -> SegmentationScores:
         iou=iou,
         accuracy=accuracy,
     )
+
+
+def _known(
+    prediction: Integer[Array, "*positions"], labels: Integer[Array, "*positions"], classes: int
+) -> Bool[Array, "*positions"]:
+    """Which pixels are labelled with a category, and said to be one."""
+    known = (labels >= 0) & (labels < classes)
+    return known & (prediction >= 0) & (prediction < classes)
 
 
 def _shares(

@@ -50,6 +50,18 @@ def test_scores_are_boxes_times_the_mean_of_sure_joints():
     np.testing.assert_allclose(keypoints.score(np.ones(1), joints[1:2], least=0.05), [0.15])
 
 
+def test_correct_joints_are_counted_by_the_size_of_the_person():
+    people, _, _ = coco.made_up(17)
+    long = people.box[:, 2:].max(1)[:, None]
+    off = long * np.linspace(0, 0.19, 17)  # the tenth joint is .107 sides off, the ninth .095
+    found = keypoints.pck(people.points[..., :2] + np.stack([0 * off, off], -1), people)
+    labelled = people.points[..., 2] > 0
+    np.testing.assert_array_equal(np.isnan(found), ~labelled)
+    np.testing.assert_array_equal(found == 1, labelled & (np.arange(17) < 9))
+    half = keypoints.pck(people.points[..., :2] + off[..., None] / np.sqrt(2), people, within=0.05)
+    np.testing.assert_array_equal(half == 1, labelled & (np.arange(17) < 5))
+
+
 def greedy(points, scores, area, overlap):
     sigma, kept = np.array(keypoints.COCO_SIGMAS), []
     for i in sorted(range(len(points)), key=lambda i: -scores[i]):

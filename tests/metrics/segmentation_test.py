@@ -36,6 +36,9 @@ def test_counts_and_scores_are_those_of_loops_and_of_scikit_learn():
     true, said = LABELS[named], PREDICTION[named]
     wanted = sklearn.confusion_matrix(true, said, labels=range(N))
     np.testing.assert_array_equal(counts[:N], wanted)
+    host = segmentation.host_confusion(PREDICTION, LABELS, N)
+    np.testing.assert_array_equal(host, counts)
+    assert host.dtype == np.int64
     assert not counts[N].any() and counts.dtype == np.int32
     found = segmentation.scores(counts)
     np.testing.assert_allclose(found.iou, brute_force(), rtol=1e-15)
@@ -60,6 +63,11 @@ def test_a_set_is_the_sum_of_its_batches_however_they_are_cut_and_padded():
             real = (np.arange(size) < len(part[0]))[:, None, None]
             total += np.asarray(segmentation.confusion(*padded, N, valid=real))
         np.testing.assert_array_equal(total, whole)
+    images = [segmentation.host_confusion(*x, N) for x in zip(PREDICTION, LABELS, strict=True)]
+    np.testing.assert_array_equal(sum(images), whole)
+    summed = segmentation.of_areas(sum(map(segmentation.areas, images)))
+    for one, two in zip(summed, segmentation.scores(whole), strict=True):
+        np.testing.assert_array_equal(one, two)
     rows = jax.sharding.NamedSharding(
         jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,)),
         jax.sharding.PartitionSpec("data"),
@@ -102,6 +110,12 @@ def test_what_cannot_be_scored_is_refused():
         ValueError, match=rf"{(LABELS == 2).sum()} pixels .* 7 categories \(0 to 6\)"
     ):
         segmentation.scores(counts)
+    host = segmentation.host_confusion(PREDICTION, stray, N)
+    np.testing.assert_array_equal(host, counts)
+    beyond = np.where(LABELS == 3, N, PREDICTION)
+    for table in (segmentation.host_confusion, segmentation.confusion):
+        counts = np.asarray(table(beyond, LABELS, N))
+        assert counts[N].sum() == (LABELS == 3).sum() and counts.sum() == (LABELS != 255).sum()
     with pytest.raises(ValueError, match="no pixel has a label"):
         segmentation.scores(np.asarray(segmentation.confusion(PREDICTION, LABELS * 0 + 255, N)))
     with pytest.raises(ValueError, match=r"expected \(3, 2\)"):

@@ -128,7 +128,8 @@ def _check(
     """Refuses what would be left out, or compared, in silence."""
     if len(np.unique(images)) != len(images):
         raise ValueError("an image is named twice")
-    for name, part in (("people", people), ("poses", poses)):
+    known = people._replace(area=areas(people))
+    for name, part in (("people", known), ("poses", poses)):
         strange = np.setdiff1d(part.image, images)
         if strange.size:
             raise ValueError(

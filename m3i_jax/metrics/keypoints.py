@@ -36,7 +36,8 @@ class People(NamedTuple):
       Of COCO's files they are of pixels, so ½ less than of records: to the last digits of its own
       evaluation ½ is taken off these and the poses, which matters only beside people without any.
     box: (N, 4) top, left, height, width.
-    area: (N,) of the outline, in pixels²; None = `BOX_AREA` of the box, as CrowdPose has none.
+    area: (N,) of the outline, in pixels²; None, or NaN of some, = `BOX_AREA` of the box, as
+      CrowdPose has no outlines.
     crowd: (N,) whether it is of several people, who are then neither to be found nor wrong; None =
       nobody. Neither are those without a labelled joint.
     """
@@ -74,9 +75,10 @@ def score(
 
 def areas(people: People) -> Float64[np.ndarray, " people"]:
     """Areas in pixels², of the outline or else `BOX_AREA` of the box."""
-    if people.area is not None:
-        return np.asarray(people.area, np.float64)
-    return np.float64(people.box[:, 2]) * people.box[:, 3] * BOX_AREA
+    of_box = np.float64(people.box[:, 2]) * people.box[:, 3] * BOX_AREA
+    if people.area is None:
+        return of_box
+    return np.where(np.isnan(people.area), of_box, np.asarray(people.area, np.float64))
 
 
 def similarity(

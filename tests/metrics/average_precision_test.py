@@ -7,7 +7,7 @@ import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.metrics import average_precision as ap
-from m3i_jax.metrics.keypoints import COCO_SIGMAS, CROWDPOSE_SIGMAS, People, Poses
+from m3i_jax.metrics.keypoints import BOX_AREA, COCO_SIGMAS, CROWDPOSE_SIGMAS, People, Poses
 from tests.metrics import coco
 
 needed = pytest.mark.skipif(
@@ -28,6 +28,12 @@ def test_ap_and_ar_are_those_of_pycocotools(sigmas):
     more = Poses(*(np.concatenate([x, x[poses.image == 10]]) for x in poses))
     assert (more.image == 10).sum() > 20 and (people.area < 32**2).any()
     kinds = (people, people._replace(area=None), people._replace(crowd=None))
+    some = people._replace(area=np.where(people.crowd, np.nan, people.area))
+    boxes = people.box[:, 2:].prod(1) * BOX_AREA
+    mixed = people._replace(area=np.where(people.crowd, boxes, people.area))
+    assert ap.of_poses(some, poses, images, sigmas=sigmas) == ap.of_poses(
+        mixed, poses, images, sigmas=sigmas
+    )
     for held, found in ((kinds[0], poses), (kinds[1], more), (kinds[2], more)):
         got = ap.of_poses(held, found, images, sigmas=sigmas)
         wanted = coco.stats(held, found, images, sigmas)

@@ -49,7 +49,8 @@ MAY_IMPORT = {
     "parallel": NUMERICS + " trees",
     "nn": NUMERICS + " parallel",
     "encoders": NUMERICS + " masks normalize parallel nn",
-    "decoders": NUMERICS + " masks nn",
+    "heads": NUMERICS + " nn",
+    "decoders": NUMERICS + " masks nn heads",
     "networks": NUMERICS + " nn encoders decoders",
     "framework": NUMERICS
     + " renamed trees histograms losses masks mixing normalize metrics quantize parallel",
@@ -74,7 +75,7 @@ MAY_IMPORT = {
     "__main__": "build spelling",
 }
 ONLY_IN = {
-    "flax": "nn encoders decoders networks training",
+    "flax": "nn encoders heads decoders networks training",
     "optax": "training evaluation",
     "orbax": "checkpoints",
     "grain": "data",

@@ -20,6 +20,7 @@ from m3i_jax.decoders.predictor import Predictor
 from m3i_jax.decoders.prompt import Prompt
 from m3i_jax.decoders.prototypes import Prototypes
 from m3i_jax.decoders.transformer import Infill, Projector, Query
+from m3i_jax.heads import HEADS
 
 _DECODERS = {
     "linear": LinearHead,
@@ -39,6 +40,7 @@ _DECODERS = {
     "caption": Caption,
     "clusters": Clusters,
     "dalle_decoder": DalleDecoder,
+    **HEADS,
 }
 
 

@@ -13,7 +13,12 @@ def test_names():
         "class_branch",
         "clusters",
         "dalle_decoder",
+        "deconvolutions",
         "dense_heads",
+        "dense_linear",
+        "depth_bins",
+        "depth_deconvolutions",
+        "fcn",
         "infill",
         "latent",
         "linear",
@@ -25,6 +30,8 @@ def test_names():
         "prompt",
         "prototypes",
         "query",
+        "simple_decoder",
+        "upernet",
     )
     for name in decoders.names():
         # Those that return features say themselves how wide these are.

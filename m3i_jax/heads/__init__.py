@@ -1,0 +1,21 @@
+"""Heads: what dense tasks put on an encoder, from maps behind its blocks to a value for each cell.
+
+They are decoders by name (`decoders.create`) that read `Features.maps` and return (B, h, w, out),
+whose size is that of the finest map, or as the head says.
+"""
+
+from m3i_jax.heads.deconvolutions import Deconvolutions, SimpleDecoder
+from m3i_jax.heads.depth import DepthBins, DepthDeconvolutions
+from m3i_jax.heads.fcn import FCN
+from m3i_jax.heads.linear import DenseLinear
+from m3i_jax.heads.upernet import UPerNet
+
+HEADS = {
+    "dense_linear": DenseLinear,
+    "fcn": FCN,
+    "upernet": UPerNet,
+    "deconvolutions": Deconvolutions,
+    "simple_decoder": SimpleDecoder,
+    "depth_deconvolutions": DepthDeconvolutions,
+    "depth_bins": DepthBins,
+}

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "m3i_jax"
 # Packages whose functions others may use alone, in the order of the page.
 PUBLIC = (
     "losses masks mixing normalize quantize geometry augment heatmaps metrics framework methods "
-    "encoders decoders networks evaluation"
+    "encoders heads decoders networks evaluation"
 ).split()
 SHORTEST = 12  # letters of a sentence
 TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"

@@ -90,7 +90,7 @@ HOMES: dict[str, dict[str, str]] = {
     "average": {"": "momentum"},
     "mesh": {"": "data fsdp tensor"},
     "log": {"": "every"},
-    "checkpoint": {"": "every keep keep_every compare"},
+    "checkpoint": {"": "every keep keep_every compare compare_every"},
     "monitor": {"": "every bank queries k"},
     "spikes": {"": "factor window"},
     "validation": {"": "every metric branch patience size ratio batch predictions"},

@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "nn": NUMERICS + " parallel",
     "encoders": NUMERICS + " masks normalize parallel nn",
     "heads": NUMERICS + " nn",
-    "decoders": NUMERICS + " masks nn heads",
+    "decoders": NUMERICS + " masks parallel nn heads",
     "networks": NUMERICS + " nn encoders decoders",
     "framework": NUMERICS
     + " renamed trees histograms losses masks mixing normalize metrics quantize parallel",

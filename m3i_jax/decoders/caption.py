@@ -18,6 +18,7 @@ from m3i_jax.nn.blocks import check_blocks, check_choice
 from m3i_jax.nn.choices import Activation, Dtype
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.parallel import tensor
 from m3i_jax.ranges import Blocks, Head, Heads, PositiveShare, Range, Ratio, Share, Width
 from m3i_jax.types import Array, Features
 
@@ -96,7 +97,8 @@ class Caption(nn.Module):
             y = self._block(f"blocks_{i}", y, image, mask)
         y = LayerNorm(dtype=jnp.dtype(self.dtype), name="norm")(y[:, -count:])
         head = nn.initializers.zeros
-        return Linear(self.out, True, head, self.dtype, name="head")(y).astype(jnp.float32)
+        own = dict(split=tensor.columns(self.out, what="words"), name="head")
+        return Linear(self.out, True, head, self.dtype, **own)(y).astype(jnp.float32)
 
     def _image(self, x: Features, train: bool) -> Float[Array, "batch tokens dim"]:
         """The tokens of the image that are read."""
@@ -130,21 +132,23 @@ class Caption(nn.Module):
         norm = lambda part: LayerNorm(  # noqa: E731
             affine="scale", dtype=dtype, name=f"{name}_norm_{part}"
         )
-        linear = lambda part, width: Linear(  # noqa: E731
-            width, False, dtype=dtype, name=f"{name}_{part}"
+        linear = lambda part, width, split: Linear(  # noqa: E731
+            width, False, dtype=dtype, split=split, name=f"{name}_{part}"
         )
+        heads, hidden = self.heads, round(self.mlp_ratio * self.width)
 
         def read(part, x, y, mask):
+            split = tensor.columns(heads, what="heads")
             q, k, v = (
-                linear(f"{part}_{role}", self.width)(z).reshape(*z.shape[:2], self.heads, -1)
+                linear(f"{part}_{role}", self.width, split)(z).reshape(*z.shape[:2], heads, -1)
                 for role, z in zip("qkv", (x, y, y), strict=True)
             )
             z = attend(q.shape[-1] ** -0.5, True, q, k, v, (), mask)
-            return linear(f"{part}_proj", self.width)(z).astype(jnp.float32)
+            return linear(f"{part}_proj", self.width, tensor.rows(heads))(z).astype(jnp.float32)
 
         y = norm("words")(x)
         x = x + read("words", y, y, mask)
         x = x if image is None else x + read("image", norm("image")(x), image, None)
-        hidden = linear("fc1", round(self.mlp_ratio * self.width))(norm("mlp")(x))
-        y = linear("fc2", self.width)(ACTIVATIONS[self.activation](hidden))
+        y = linear("fc1", hidden, tensor.columns(hidden, what="columns"))(norm("mlp")(x))
+        y = linear("fc2", self.width, tensor.rows(hidden))(ACTIVATIONS[self.activation](y))
         return x + y.astype(jnp.float32)

@@ -7,6 +7,7 @@ three. Batches are split over every axis but `tensor`. Everything else is the co
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 import jax
@@ -36,8 +37,8 @@ STATES = re.compile(r"optimizer/|slots/(ema|snapshot)/")
 # of the first matrix and the rows of the second are split, and a block needs one sum over `tensor`
 # for each pair (`parallel/tensor.py`).
 RULES: trees.Rules = (
-    (r"/(qkv|fc1|w12)/kernel$", ("fsdp", "tensor")),
-    (r"/(proj|fc2|w3)/kernel$", ("tensor", "fsdp")),
+    (r"/(qkv|fc1|w12|head|blocks_\d+_(\w+_[qkv]|fc1))/kernel$", ("fsdp", "tensor")),
+    (r"/(proj|fc2|w3|blocks_\d+_(\w+_proj|fc2))/kernel$", ("tensor", "fsdp")),
     (r"(^|/)((encoders|decoders)/[^/]+/kernel|token_embed)$", "rows"),
     (r".*", "largest"),
 )
@@ -84,9 +85,15 @@ def mesh(
     return jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=kinds, devices=devices)
 
 
-def absent(data: int, fsdp: int) -> AbstractMesh:
-    """A mesh of data x fsdp devices that need not be there."""
-    return AbstractMesh((data, fsdp, 1), ("data", "fsdp", "tensor"))
+def absent(data: int, fsdp: int, *, tensor: int = 1) -> AbstractMesh:
+    """A mesh of data x fsdp x tensor devices that need not be there."""
+    return AbstractMesh((data, fsdp, tensor), ("data", "fsdp", "tensor"))
+
+
+def tracing(mesh: Mesh | AbstractMesh) -> AbstractContextManager:
+    """The context of traces under a mesh, which need not be there."""
+    there = isinstance(mesh, Mesh)
+    return jax.set_mesh(mesh) if there else jax.sharding.use_abstract_mesh(mesh)
 
 
 def axes(

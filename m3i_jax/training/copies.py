@@ -1,11 +1,12 @@
-"""A checkpoint is made of copies that agree: what devices hold is compared before a save."""
+"""Copies of one state agree: what devices hold is compared, before a save and in between."""
 
 from collections.abc import Callable
 
 from m3i_jax.checkpoints.faults import CopiesDiffer
 from m3i_jax.parallel import replicas
 from m3i_jax.training.assemble import Run
-from m3i_jax.training.loop import StepInfo
+from m3i_jax.training.lengths import due
+from m3i_jax.training.loop import Hook, StepInfo
 
 SHOWN = 3  # copies in a sentence
 
@@ -13,7 +14,8 @@ SHOWN = 3  # copies in a sentence
 def agreeing(run: Run) -> Callable[[StepInfo], None]:
     """check(info): refuses a state of which devices hold copies that differ.
 
-    All processes ask together. With one device there is nothing to compare.
+    All processes ask together. With one device there is nothing to compare; a step that has been
+    found sound is not compared again.
 
     Raises:
       CopiesDiffer: names the devices, and the arrays.
@@ -21,12 +23,21 @@ def agreeing(run: Run) -> Callable[[StepInfo], None]:
     if run.mesh.size == 1:
         return lambda info: None
     compare = replicas.compare(run.shardings, run.mesh)
+    sound = [-1]  # the newest step whose copies agree
 
     def check(info: StepInfo) -> None:
+        if info.step == sound[0]:
+            return
         if found := compare(info.leaves):
             raise CopiesDiffer(sentence(info.step, found))
+        sound[0] = info.step
 
     return check
+
+
+def comparing(check: Callable[[StepInfo], None], *, every: int) -> Hook:
+    """`agreeing`'s check after every `every` steps, of which nothing need be saved; 0 = never."""
+    return lambda info: check(info) if due(info.step, every) else None
 
 
 def sentence(step: int, found: list[replicas.Difference]) -> str:

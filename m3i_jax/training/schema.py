@@ -58,6 +58,7 @@ class Saves(NamedTuple):
     every: steps from one checkpoint to the next; 0 = none.  keep: the newest so many stay.
     keep_every: multiples of it stay for ever; 0 = none.
     compare: whether what several devices hold copies of is compared before it is saved.
+    compare_every: steps from one such comparison to the next besides; 0 = before saves alone.
     local: folder on a disk of each machine for emergency saves in between; None = there are none.
     local_every: steps from one of these to the next.  local_keep: the newest so many stay.
     """
@@ -66,6 +67,7 @@ class Saves(NamedTuple):
     keep: Annotated[int, Range(2, 10_000, why="one that is damaged leaves another")] = 2
     keep_every: CountOrOff = 0
     compare: bool = True
+    compare_every: CountOrOff = 100
     local: Filled | None = None
     local_every: Count = 100
     local_keep: Annotated[int, Range(1, 2, why="older ones are of no use")] = 2

@@ -242,11 +242,10 @@ def _hooks(context: RunContext, tiers: Tiers, ledger: Ledger, *, every: int) -> 
     between = saves.local_every if tiers.local else 0
     kept = lambda step: lengths.due(step, every) or lengths.due(step, between)  # noqa: E731
     options = dict(flush=kept, ceiling=ceiling, history=history, ledger=ledger)
+    sound = copies.agreeing(run) if saves.compare else lambda info: None
     of = dict(
-        state=context.state,
-        meta=lambda info: meta | {"data": info.position},
-        sound=copies.agreeing(run) if saves.compare else lambda info: None,
-    )
+        state=context.state, meta=lambda info: meta | {"data": info.position}, sound=sound
+    )  # fmt: skip
     wanted = lambda step: step in context.wishes.best  # noqa: E731
     shared = hooks.saving(tiers.shared, every=every, wanted=wanted, **of)
     own = []
@@ -257,6 +256,7 @@ def _hooks(context: RunContext, tiers: Tiers, ledger: Ledger, *, every: int) -> 
         hooks.logging(log, batch=config.batch, every=schema.Log(**config.log).every, **options),
         _putting_back(context, every=every),
         *(ledger.spending("saving", hook) for hook in (shared, *own)),
+        copies.comparing(sound, every=saves.compare_every),
     ]
 
 

@@ -98,7 +98,7 @@ def test_vit_under_fsdp():
     assert found[image + "blocks/mlp/fc2/kernel"] == P(None, None, "fsdp")
     assert found[image + "patch_embed/kernel"] == P(None, "fsdp")
     assert found[image + "pos_embed"] == P(None, None, "fsdp")
-    assert found["decoders/label/head/kernel"] == P(None, "fsdp")
+    assert found["decoders/label/head/kernel"] == P("fsdp", None)
     for path in ("cls_token", "norm/scale", "blocks/norm1/scale", "patch_embed/bias"):
         assert found[image + path] == P(), path  # too small
     for path, spec in found.items():
@@ -107,6 +107,11 @@ def test_vit_under_fsdp():
 
 def test_vit_under_tensor_parallelism():
     found = specs(vit(), sharding.mesh({"data": 1, "fsdp": 2, "tensor": 4}))
+    assert found["decoders/label/head/kernel"] == P("fsdp", "tensor")
+    table = {"encoders": {"category": {"kernel": jax.ShapeDtypeStruct((21_848, 64), jnp.float32)}}}
+    assert list(specs(table, sharding.mesh({"data": 1, "fsdp": 2, "tensor": 4})).values()) == [
+        P(("fsdp", "tensor"), None)
+    ]
     image = "encoders/image/blocks/"
     assert found[image + "attn/qkv/kernel"] == P(None, "fsdp", "tensor")
     assert found[image + "attn/qkv/bias"] == P()  # small
@@ -190,5 +195,5 @@ def test_abstract_carries_shardings():
     tree = vit(depth=1)
     found = sharding.abstract(tree, sharding.shardings(tree, mesh))
     kernel = found["decoders"]["label"]["head"]["kernel"]
-    assert kernel.shape == (768, 1000) and kernel.sharding.spec == P(None, "fsdp")
+    assert kernel.shape == (768, 1000) and kernel.sharding.spec == P("fsdp", None)
     assert sharding.replicated(mesh).spec == P()

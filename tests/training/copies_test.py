@@ -1,4 +1,4 @@
-"""A state of which devices hold different copies is never saved."""
+"""A state of which devices hold different copies is never saved, and soon found."""
 
 from types import SimpleNamespace
 
@@ -30,10 +30,28 @@ def test_copies_that_agree_pass_and_others_are_refused_with_the_device(count):
     check(info(jax.tree.leaves(tree)))
     tree["a"] = corrupted(tree["a"], jax.devices()[count - 1], 3)
     if count == 1:
-        check(info(jax.tree.leaves(tree)))
+        check(info(jax.tree.leaves(tree), 8))
     else:
-        with pytest.raises(CopiesDiffer, match="behind step 7 .* holds another copy than most"):
-            check(info(jax.tree.leaves(tree)))
+        with pytest.raises(CopiesDiffer, match="behind step 8 .* holds another copy than most"):
+            check(info(jax.tree.leaves(tree), 8))
+
+
+def test_a_flipped_bit_is_found_at_the_next_step_that_is_compared_though_nothing_is_saved():
+    mesh = sharding.mesh({"data": 2, "fsdp": 2, "tensor": 2})
+    shardings = {"whole": NamedSharding(mesh, P()), "split": NamedSharding(mesh, P("tensor"))}
+    leaves = jax.tree.leaves(jax.device_put(dict.fromkeys(shardings, np.ones((8, 8))), shardings))
+    sound = copies.agreeing(SimpleNamespace(mesh=mesh, shardings=shardings))
+    hook, off = (copies.comparing(sound, every=every) for every in (3, 0))
+    hook(info(leaves, 3))
+    leaves[0] = corrupted(leaves[0], jax.devices()[5], 3)  # of "split"
+    sound(info(leaves, 3))  # which has been found sound
+    for step in (4, 5, 6):
+        off(info(leaves, step))
+    hook(info(leaves, 4))
+    hook(info(leaves, 5))
+    for found in (hook, sound):  # what differs once is compared, and refused, again
+        with pytest.raises(CopiesDiffer, match="step 6 .* [A-Z_:a-z]*5 of process 0 .*(split)"):
+            found(info(leaves, 6))
 
 
 def test_the_sentence_names_what_is_known():
@@ -48,9 +66,11 @@ def test_the_sentence_names_what_is_known():
 
 
 @pytest.mark.slow
-def test_a_run_ends_before_it_saves_what_a_device_has_spoilt(shrunk, tmp_path):
+@pytest.mark.parametrize("every, found", [(0, 8), (7, 7)])
+def test_a_run_ends_before_it_saves_what_a_device_has_spoilt(every, found, shrunk, tmp_path):
     """Behind step 6 one device's copy of the largest array loses a bit; step 8 would be saved."""
     config = shrunk("classification", data={"name": "digit_scenes", "length": 64})
+    config.checkpoint["compare_every"] = every
 
     def spoil(told):
         if told.step == 6:
@@ -62,6 +82,6 @@ def test_a_run_ends_before_it_saves_what_a_device_has_spoilt(shrunk, tmp_path):
             place = max(shared, key=lambda i: told.leaves[i].size)
             told.leaves[place] = corrupted(told.leaves[place], jax.devices()[5], 12)  # fmt: skip
 
-    with pytest.raises(CopiesDiffer, match=r"behind step 8 .* cpu:5 of process 0 holds"):
+    with pytest.raises(CopiesDiffer, match=rf"behind step {found} .* cpu:5 of process 0 holds"):
         train(config, tmp_path, watch=lambda run: [spoil])
     assert [path.name for path in (tmp_path / "checkpoints").glob("[0-9]*")] == ["4"]

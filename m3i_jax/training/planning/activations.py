@@ -1,6 +1,7 @@
 """Memory of activations, from shapes alone: what a step keeps between forward and backward."""
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -8,8 +9,10 @@ import numpy as np
 from jax.extend import core
 
 from m3i_jax import framework as fw
+from m3i_jax.parallel import sharding
+from m3i_jax.parallel.constrain import TENSOR
 from m3i_jax.training.assemble import Run
-from m3i_jax.training.planning import origins
+from m3i_jax.training.planning import origins, shares
 from m3i_jax.training.step import views
 from m3i_jax.types import Batch
 
@@ -31,22 +34,36 @@ def per_image(run: Run) -> Activations:
     What the derivative of the loss holds on to grows by this with every image, up to the run's own
     (micro-)batch; parameters, which it holds, too, cancel out. Recomputation (`remat`) counts as it
     saves. Groups of terms that are differentiated one after another free their heads' share in
-    between, which is not counted.
+    between, which is not counted. Of a layer that is split over `tensor` a device has its share.
     """
     group = max((derived.group or 1 for derived in run.method.views.values()), default=1)
     rows = math.lcm(group, 64)  # of fewer no codebook of published size can start
     # Where images are each other's candidates an image costs more, the more of them there are.
     most = max(2 * rows, run.config.batch // run.config.accumulate)
     few, many = (_derivative(run, count) for count in (rows, most))
-    growth = lambda size: (size(many) - size(few)) / (most - rows)  # noqa: E731
+    both = [(one, _shares(one, run.mesh.shape[TENSOR])) for one in (few, many)]
+
+    def growth(size: Callable[..., float]) -> float:
+        less, more = (size(derivative, shares=own) for derivative, own in both)
+        return (more - less) / (most - rows)
+
     return Activations(growth(_held), growth(origins.kept))
 
 
-def _held(derivative: core.Jaxpr) -> int:
+def _shares(derivative: core.Jaxpr, ways: int) -> list[float]:
+    """How much a device has of each array that a derivative holds."""
+    split = shares.of(derivative, [False] * len(derivative.invars), ways).split
+    return [1 / ways if one else 1.0 for one in split]
+
+
+def _held(derivative: core.Jaxpr, *, shares: Sequence[float]) -> float:
     """Bytes of all arrays that a derivative holds."""
-    arrays = [v.aval for v in derivative.outvars]
-    arrays = [x for x in arrays if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)]
-    return sum(math.prod(x.shape) * np.dtype(x.dtype).itemsize for x in arrays)
+    arrays = zip((v.aval for v in derivative.outvars), shares, strict=True)
+    return sum(
+        share * math.prod(x.shape) * np.dtype(x.dtype).itemsize
+        for x, share in arrays
+        if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+    )
 
 
 def _derivative(run: Run, rows: int) -> core.Jaxpr:
@@ -69,5 +86,5 @@ def _derivative(run: Run, rows: int) -> core.Jaxpr:
         return jax.vjp(loss, params)[1]
 
     shapes = run.abstract.params, run.abstract.slots, run.batch_shape(rows)
-    with jax.set_mesh(run.mesh):
+    with sharding.tracing(run.mesh):
         return jax.make_jaxpr(derivative)(*shapes).jaxpr

@@ -9,10 +9,11 @@ import jax
 
 from m3i_jax.build import ConfigError
 from m3i_jax.framework.scoring import SELDOM
+from m3i_jax.parallel.constrain import TENSOR
 from m3i_jax.training import schema
 from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
-from m3i_jax.training.planning import estimate, flops, forecast, hlo, peaks
+from m3i_jax.training.planning import estimate, flops, forecast, hlo, peaks, shares
 
 FULL = "RESOURCE_EXHAUSTED"
 
@@ -59,6 +60,7 @@ def compiled(config: Config, devices: Sequence[Any]) -> Ahead:
             if FULL not in str(error):
                 raise
             raise ConfigError(_too_large(config, devices, str(error))) from None
+    tensor = run.mesh.shape[TENSOR]
     memory, text = program.memory_analysis(), program.as_text()
     return Ahead(
         chips=len(devices),
@@ -67,7 +69,7 @@ def compiled(config: Config, devices: Sequence[Any]) -> Ahead:
         arguments=memory.argument_size_in_bytes,
         temporaries=memory.temp_size_in_bytes,
         peak=memory.peak_memory_in_bytes,
-        products=flops.per_image(run).executed * config.batch / len(devices),
+        products=shares.of_step(flops.step(run), tensor).products * tensor / len(devices),
         moved=hlo.moved(text, shares={SELDOM: _seldom(config)}),
         largest=hlo.largest(text),
     )
@@ -77,7 +79,10 @@ def _too_large(config: Config, devices: Sequence[Any], said: str) -> str:
     """That a step does not fit, in the compiler's words, and what would, by formula."""
     count, kind = len(devices), devices[0].device_kind
     chip = peaks.chip(kind)
-    instead = forecast.instead(config, estimate.traced(config), count, chip) if chip else []
+    instead = []
+    if chip:
+        over = dict(tensor=forecast.layout_of(config, count).tensor)
+        instead = forecast.instead(config, estimate.traced(config, **over), count, chip, **over)
     return "; ".join([f"the step does not fit on {count} x {kind}: {_said(said)}", *instead])
 
 

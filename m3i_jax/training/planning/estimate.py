@@ -15,7 +15,7 @@ from m3i_jax import decoders, encoders, trees
 from m3i_jax.parallel import sharding
 from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
-from m3i_jax.training.planning import activations, flops, operands
+from m3i_jax.training.planning import activations, flops, operands, shares
 from m3i_jax.training.planning.peaks import Chip
 from m3i_jax.training.state import TrainState
 
@@ -39,18 +39,25 @@ class Layout(NamedTuple):
     fsdp: int = 1
     zero1: bool = False
     accumulate: int = 1
+    tensor: int = 1
+
+    @property
+    def chips(self) -> int:
+        """All of them."""
+        return self.data * self.fsdp * self.tensor
 
 
 class Traced(NamedTuple):
-    """What of a run is the same on any number of chips.
+    """What of a run is the same on any number of chips, of which `tensor` share a layer.
 
     state: shapes.  held, kept: bytes of an image for the backward pass, see `Activations`.
-    products: FLOPs of an image.  operands: what products read and write, see `operands.of`.
-    summed: bytes of gradients that devices sum, see `operands.summed`.  followed: bytes of the
-    average that a target passes its views through; 0 without one.
+    products: FLOPs of an image, those of one such chip.  operands: what products read and write,
+    see `operands.of`.  summed: bytes of gradients that devices sum, see `operands.summed`.
+    followed: bytes of the average that a target passes its views through; 0 without one.
     augmented: bytes of an image's views, in float32, that the step augments.
     steps: of the whole run.  batch: images of a step.  dtype: of products.
     rules: how leaves are kept, of config.mesh.
+    across: bytes of an image that chips along `tensor` sum.
     """
 
     state: TrainState
@@ -65,6 +72,7 @@ class Traced(NamedTuple):
     batch: int
     dtype: str
     rules: Sequence[sharding.Rule] = ()
+    across: float = 0.0
 
     @property
     def width(self) -> int:
@@ -107,14 +115,17 @@ def waiting(times: Mapping[str, float]) -> float:
     return times["links"] / (others + times["links"])
 
 
-def traced(config: Config, *, remat: str | None = None) -> Traced:
-    """Traces a run on one device, with attention as accelerators do it.
+def traced(config: Config, *, remat: str | None = None, tensor: int = 1) -> Traced:
+    """Traces a run on one device, or on `tensor` that need not be there, with attention as
+    accelerators do it.
 
     remat: what all blocks recompute, as the config says by default.
     """
     one = replace(recomputing(config, remat=remat), mesh={})
     run = assemble(one, images=config.epoch_size, devices=jax.devices("cpu")[:1])
+    run = run._replace(mesh=sharding.absent(1, 1, tensor=tensor))
     step, held = flops.step(run), activations.per_image(run)
+    share = shares.of_step(step, tensor)
     rows = config.batch // config.accumulate
     follows = any(code.encoder.owner == "ema" for code in run.method.encoded.values())
     views = run.batch_shape().images
@@ -123,7 +134,7 @@ def traced(config: Config, *, remat: str | None = None) -> Traced:
         state=run.abstract,
         held=held.held,
         kept=held.kept,
-        products=flops.of(step) / config.batch,
+        products=share.products / config.batch,
         operands=operands.of(step, rows, dtype=config.dtype),
         summed=operands.summed(step, run.abstract.params),
         followed=4 * trees.count(run.abstract.slots["ema"]) if follows else 0.0,
@@ -132,17 +143,21 @@ def traced(config: Config, *, remat: str | None = None) -> Traced:
         batch=config.batch,
         dtype=config.dtype,
         rules=config.mesh.get("rules", ()),
+        across=share.summed / config.batch,
     )
 
 
 def needs(run: Traced, layout: Layout, *, fused: bool = True) -> Needs:
-    """What a step of a run needs of each of data x fsdp chips.
+    """What a step of a run needs of each of data x fsdp x tensor chips.
 
+    run: traced for so many along `tensor`.
     fused: whether convolutions read what is computed on the way, see `Chip`.
     """
     ways = layout.data * layout.fsdp
     parts = of_state(run.state, layout, rules=run.rules)
-    trained = trees.count(run.state.params) * 4
+    # What chips of one place along `tensor` have together.
+    together = Layout(1, tensor=layout.tensor)
+    trained = of_state(run.state, together, rules=run.rules)["online"]
     split = ways if layout.zero1 else layout.fsdp
     rows = run.batch / ways
     kept = rows * (run.kept if fused else run.held)
@@ -152,7 +167,12 @@ def needs(run: Traced, layout: Layout, *, fused: bool = True) -> Needs:
     moved = CROSSINGS * kept + SPILLS * _spilled(run, rows, layout.accumulate)
     moved += AUGMENTING * rows * run.augmented
     moved += UPDATES * (sum(parts.values()) + trained / split)
-    return Needs(memory, rows * run.products, moved, _sent(run, trained, layout))
+    # Gradients and weights of a share; a ring sends a sum twice.
+    part = trained / (4 * trees.count(run.state.params))
+    own = run._replace(summed=part * run.summed, followed=part * run.followed)
+    sent = _sent(own, trained, layout)
+    sent += 2 * (layout.tensor - 1) / layout.tensor * rows * run.across
+    return Needs(memory, rows * run.products, moved, sent)
 
 
 def _spilled(run: Traced, rows: float, accumulate: int) -> float:
@@ -165,7 +185,7 @@ def of_state(
     state: TrainState, layout: Layout, *, rules: Sequence[sharding.Rule] = ()
 ) -> dict[str, float]:
     """Bytes of each part of the state on one chip; rules: of config.mesh."""
-    mesh = sharding.absent(layout.data, layout.fsdp)
+    mesh = sharding.absent(layout.data, layout.fsdp, tensor=layout.tensor)
     split = sharding.of_state(state, mesh, {"zero1": layout.zero1, "rules": rules})
 
     def size(tree: Any, split: Any) -> float:

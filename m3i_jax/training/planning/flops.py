@@ -21,6 +21,7 @@ from jax.extend import core
 from jax.interpreters import partial_eval
 
 from m3i_jax import decoders, encoders
+from m3i_jax.parallel import sharding
 from m3i_jax.training.assemble import Run, assemble
 from m3i_jax.training.planning import peaks
 
@@ -93,8 +94,8 @@ def _step(run: Run) -> int:
 
 
 def step(run: Run) -> core.Jaxpr:
-    """The step of a run, traced."""
-    with jax.set_mesh(run.mesh):
+    """The step of a run, traced under its mesh, which need not be there."""
+    with sharding.tracing(run.mesh):
         return jax.make_jaxpr(run.step())(run.abstract, run.batch_shape()).jaxpr
 
 
@@ -124,16 +125,22 @@ def count(fn: Any, *args: Any) -> int:
 
 def of(jaxpr: core.Jaxpr) -> int:
     """FLOPs of what has been traced; see `count`."""
-    # Rules of differentiation also state gradients that nobody asked for; XLA removes them too.
-    live, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
-    return _count(live)
+    return _count(live(jaxpr))
+
+
+def live(jaxpr: core.Jaxpr) -> core.Jaxpr:
+    """What of it makes its results.
+
+    Rules of differentiation also state gradients that nobody asked for; XLA removes them too.
+    """
+    return partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0]
 
 
 def _count(jaxpr: core.Jaxpr) -> int:
-    return sum(_equation(eqn) for eqn in jaxpr.eqns)
+    return sum(of_equation(eqn) for eqn in jaxpr.eqns)
 
 
-def _equation(eqn: core.JaxprEqn) -> int:
+def of_equation(eqn: core.JaxprEqn) -> int:
     """FLOPs of one equation and of everything inside it."""
     name = eqn.primitive.name
     if name == "dot_general":

@@ -15,35 +15,34 @@ def forecast(config: Config, name: str, count: int, *, price: float | None = Non
     """The run on `count` accelerators of a name in `peaks.NAMES`; price: of one for an hour.
 
     Raises:
-      ConfigError: a mesh that does not fit them, or that has an axis `tensor`.
+      ConfigError: a mesh that does not fit them.
     """
     kind = peaks.NAMES[name]
     chip, layout = peaks.chip(kind, count=count), layout_of(config, count)
-    run = estimate.traced(config)
+    run = estimate.traced(config, tensor=layout.tensor)
     needs = estimate.needs(run, layout, fused=chip.fused)
     seconds = max(needs.seconds(chip, config.dtype).values())
     rows = config.batch / (layout.data * layout.fsdp) / layout.accumulate
     head = f"by formula, not compiled or run: {count} x {kind}, {rows:g} images each at once"
     fits = needs.peak <= estimate.USABLE * chip.memory
+    if layout.tensor > 1:
+        head += f" of {layout.tensor} chips"
     lines = [head, *of_chip(needs, chip, config.dtype), verdict(fits)]
     if not fits:
-        lines += instead(config, run, count, chip)
+        lines += instead(config, run, count, chip, tensor=layout.tensor)
     whole = recipe.recipe(config, run, seconds, count)
     return "\n".join([*lines, *recipe.lines(config, run, whole, price)])
 
 
 def layout_of(config: Config, count: int) -> Layout:
-    """How a config lies on so many chips; refuses what no formula is for, or does not divide."""
+    """How a config lies on so many chips; refuses what does not divide."""
     block = dict(config.mesh)
     data, fsdp, tensor = sharding.axes(count=count, **block)
     ways = data * fsdp * config.accumulate
-    if tensor > 1:
-        raise ConfigError("there is no formula for config.mesh.tensor; leave it at 1, or compile "
-                          "with --topology")  # fmt: skip
     if config.batch % ways:
         raise ConfigError(f"a batch of {config.batch} does not divide over {ways} devices and "
                           "micro-batches")  # fmt: skip
-    return Layout(data, fsdp, block.get("zero1", False), config.accumulate)
+    return Layout(data, fsdp, block.get("zero1", False), config.accumulate, tensor)
 
 
 def of_chip(needs: Needs, chip: Chip, dtype: str) -> list[str]:
@@ -79,10 +78,11 @@ def verdict(fits: bool) -> str:
     return f"  {'verdict':<18} {words} into {100 * estimate.USABLE:.0f} % of the memory"
 
 
-def instead(config: Config, run: Traced, count: int, chip: Chip) -> list[str]:
-    """What would fit, as flags. run: the config as it is, traced."""
-    trace = lambda remat: estimate.traced(config, remat=remat) if remat else run  # noqa: E731
-    found = fitting(config, count, chip, trace=trace)
+def instead(config: Config, run: Traced, count: int, chip: Chip, *, tensor: int = 1) -> list[str]:
+    """What would fit, as flags. run: the config as it is, traced for so many along `tensor`."""
+    again = lambda remat: estimate.traced(config, remat=remat, tensor=tensor)  # noqa: E731
+    trace = lambda remat: again(remat) if remat else run  # noqa: E731
+    found = fitting(config, count, chip, trace=trace, tensor=tensor)
     if found is None:
         return [f"  {'what would':<18} nothing that was tried: a smaller config.batch, or others"]
     size = f"{found.needs.peak / 2**30:.2f} GiB"

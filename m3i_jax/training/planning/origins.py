@@ -22,7 +22,7 @@ ON_THE_WAY = frozenset(
     expm1 floor ge gt integer_pow is_finite le log log1p logistic lt max min mul name ne neg
     nextafter not or pow reduce_precision rem reshape round rsqrt select_n shift_left
     shift_right_arithmetic shift_right_logical sign sin sinh slice split sqrt square squeeze
-    stop_gradient sub tan tanh transpose xor""".split()
+    sharding_constraint stop_gradient sub tan tanh transpose xor""".split()
 )
 LOOPS = ("scan", "while", "cond", "pallas_call", "shard_map")
 
@@ -34,21 +34,25 @@ class Origin:
     convolved: of a convolution, or a sum of such.
     """
 
-    size: int
+    size: float
     width: int
     convolved: bool = False
 
 
-def kept(jaxpr: core.Jaxpr) -> int:
-    """Bytes that are kept of what a traced function returns; constants are none."""
+def kept(jaxpr: core.Jaxpr, *, shares: Sequence[float] | None = None) -> float:
+    """Bytes that are kept of what a traced function returns; constants are none.
+
+    shares: of each result, how much of it a device has; None = all.
+    """
+    shares = [1.0] * len(jaxpr.outvars) if shares is None else shares
     origins = of(jaxpr, [_own(v.aval) for v in jaxpr.invars])
     held: dict[Origin | None, list[Origin]] = collections.defaultdict(list)
-    for var, origin in zip(jaxpr.outvars, origins, strict=True):
-        held[origin].append(_own(var.aval))
+    for var, origin, share in zip(jaxpr.outvars, origins, shares, strict=True):
+        held[origin].append(_own(var.aval, share=share))
     return sum(_kept(origin, arrays) for origin, arrays in held.items() if origin is not None)
 
 
-def _kept(origin: Origin, arrays: Sequence[Origin]) -> int:
+def _kept(origin: Origin, arrays: Sequence[Origin]) -> float:
     """Bytes of an origin and of all that comes of it.
 
     As many numbers as are held, at most its own, and each no wider than what is held: of a sum in
@@ -89,8 +93,8 @@ def _common(made: Any, inputs: Sequence[Origin | None]) -> Origin | None:
     return large[0] if large else max(given, key=lambda one: one.size, default=None)
 
 
-def _own(array: Any, *, convolved: bool = False) -> Origin:
+def _own(array: Any, *, convolved: bool = False, share: float = 1.0) -> Origin:
     """An array that is its own origin; keys of random numbers are none to speak of."""
     if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
         return Origin(0, 0)
-    return Origin(math.prod(array.shape), np.dtype(array.dtype).itemsize, convolved)
+    return Origin(share * math.prod(array.shape), np.dtype(array.dtype).itemsize, convolved)

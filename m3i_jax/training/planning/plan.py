@@ -42,7 +42,7 @@ def plan(config: Config) -> str:
         *(f"  {name:<18} {_megabytes(size)}" for name, size in of_state(run).items()),
         f"  {'activations':<18} {_megabytes(rows * activations.per_image(run).held)}"
         f"  kept for the backward pass of {rows:g} images",
-        *_split(run),
+        *split_over_devices(run),
         f"logged: {', '.join(sorted(metrics))}",
     ]
     return "\n".join(lines)
@@ -109,7 +109,7 @@ def _per_device(tree: Any, split: Any) -> int:
     return sum(jax.tree.leaves(sizes))
 
 
-def _split(run: Run) -> list[str]:
+def split_over_devices(run: Run) -> list[str]:
     """How parameters lie on the mesh, layers of a kind on one line; nothing where all are whole."""
     found: dict[tuple[str, str], int] = {}
     leaves = trees.named_leaves(run.abstract.params)

@@ -35,17 +35,23 @@ class Fitting(NamedTuple):
 
 
 def fitting(
-    config: Config, count: int, chip: Chip, *, trace: Callable[[str | None], Traced]
+    config: Config,
+    count: int,
+    chip: Chip,
+    *,
+    trace: Callable[[str | None], Traced],
+    tensor: int = 1,
 ) -> Fitting | None:
     """The first change that makes the config fit on so many chips, or on the least power of two
     times as many; None if nothing does.
 
-    trace: the run under a policy of recomputation, `estimate.traced`.
+    trace: the run under a policy of recomputation, `estimate.traced`, for so many along `tensor`,
+      which stays.
     """
     trace = functools.cache(trace)
     plain = trace(None)
     allowed = functools.cache(lambda pieces: _allowed(config, pieces))
-    for layout, remat in _tries(config, count):
+    for layout, remat in _tries(config, count, tensor):
         if layout.accumulate > config.accumulate and not allowed(layout.accumulate):
             continue
         if remat and not _helps(plain, trace(remat)):
@@ -56,16 +62,16 @@ def fitting(
     return None
 
 
-def _tries(config: Config, count: int) -> Iterator[tuple[Layout, str | None]]:
+def _tries(config: Config, count: int, tensor: int) -> Iterator[tuple[Layout, str | None]]:
     """Layouts and policies, the cheapest first."""
-    chips = count
-    while chips <= min(MOST, config.batch):
+    chips = count // tensor  # that have rows of their own
+    while chips <= min(MOST // tensor, config.batch):
         for remat in POLICIES:
             for pieces in PIECES:
                 for zero1, fsdp in SPLITS:
                     accumulate = config.accumulate * pieces
                     if chips % fsdp == 0 and config.batch % (chips * accumulate) == 0:
-                        yield Layout(chips // fsdp, fsdp, zero1, accumulate), remat
+                        yield Layout(chips // fsdp, fsdp, zero1, accumulate, tensor), remat
         chips *= 2
 
 
@@ -84,9 +90,8 @@ def _allowed(config: Config, pieces: int) -> bool:
 
 def _flags(config: Config, layout: Layout, remat: str | None, count: int) -> list[str]:
     """What differs from the config, as flags."""
-    chips = layout.data * layout.fsdp
     changes = {"mesh.data": layout.data, "mesh.fsdp": layout.fsdp, "mesh.zero1": layout.zero1}
-    plain = {"mesh.data": count, "mesh.fsdp": 1, "mesh.zero1": False}
+    plain = {"mesh.data": count // layout.tensor, "mesh.fsdp": 1, "mesh.zero1": False}
     flags = [f"--config.{k}={v}" for k, v in changes.items() if v != plain[k]]
     if layout.accumulate != config.accumulate:
         flags.append(f"--config.accumulate={layout.accumulate}")
@@ -96,4 +101,4 @@ def _flags(config: Config, layout: Layout, remat: str | None, count: int) -> lis
         blocks |= {f"towers.{name}": block for name, block in new.towers.items()}
         blocks |= {f"decoders.{name}": block for name, block in new.decoders.items()}
         flags += [f"--config.{n}.remat={remat}" for n, block in blocks.items() if "remat" in block]
-    return flags if chips == count else [f"--devices={chips}", *flags]
+    return flags if layout.chips == count else [f"--devices={layout.chips}", *flags]

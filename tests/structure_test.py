@@ -53,8 +53,8 @@ MAY_IMPORT = {
     "decoders": NUMERICS + " masks parallel nn heads",
     "networks": NUMERICS + " nn encoders decoders",
     "framework": NUMERICS
-    + " renamed trees histograms losses masks mixing normalize metrics quantize parallel",
-    "methods": "types renamed build ranges texts losses framework masks",
+    + " renamed trees histograms heatmaps losses masks mixing normalize metrics quantize parallel",
+    "methods": "types renamed build ranges texts geometry losses framework masks",
     "data": "types build ranges texts ordinary jsonfile augment",
     "interop": "types build ranges ordinary jsonfile trees geometry normalize nn encoders",
     "checkpoints": "types build ranges ordinary jsonfile trees parallel data interop",
@@ -62,8 +62,8 @@ MAY_IMPORT = {
     + " trees ordinary jsonfile renamed meanings augment normalize metrics parallel"
     + " encoders decoders networks framework methods data interop checkpoints",
     "evaluation": NUMERICS
-    + " trees ordinary jsonfile normalize metrics parallel encoders networks interop checkpoints"
-    + " training data",
+    + " trees ordinary jsonfile heatmaps normalize metrics parallel encoders networks framework"
+    + " methods interop checkpoints training data",
     "analysis": NUMERICS
     + " trees ordinary jsonfile renamed meanings normalize metrics quantize pictures plotting"
     + " parallel nn encoders networks framework checkpoints training data evaluation",

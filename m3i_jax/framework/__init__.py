@@ -57,6 +57,7 @@ from m3i_jax.framework.distributions import (
 from m3i_jax.framework.engine import encode, gradients, init, prepare, update
 from m3i_jax.framework.information import Evidence
 from m3i_jax.framework.method import Code, Masking, Method, RegionCode, Term, rest
+from m3i_jax.framework.pixelwise import heat_maps, pixel_categories, pixel_depth
 from m3i_jax.framework.regularizers import alignment, koleo, mean_entropy, redundancy, spread
 from m3i_jax.framework.scoring import by_sample, predict, score
 from m3i_jax.framework.sliced import sigreg, visreg

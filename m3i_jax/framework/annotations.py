@@ -35,10 +35,18 @@ def depths(*, width: int = 1) -> Encoder:
 
 
 def key_points(*, points: int) -> Encoder:
-    """Where so many points are, (B, K, 3): row, column and visibility, see `ViewAnnotations`."""
+    """Where so many points are, (B, K, 3): row, column and visibility, see `ViewAnnotations`.
+
+    Rows and columns are shares of the way from the middle of the first pixel of view a to that of
+    the last: unbiased, as Huang et al. 2020 say (https://arxiv.org/abs/1911.07524), on any grid.
+    """
 
     def apply(inputs):
-        return Features(tokens=inputs.view.data.astype(jnp.float32)), {}
+        # Points have no size of their own: that of the view in whose pixels they are.
+        size = jnp.array([[inputs.of("a").view.data.shape[1:3]]], jnp.float32)
+        points = inputs.view.data.astype(jnp.float32)
+        places = (points[..., :2] - 0.5) / jnp.maximum(size - 1, 1)
+        return Features(tokens=jnp.concatenate([places, points[..., 2:]], axis=-1)), {}
 
     return _said("key points", apply, lambda nodes: points)
 

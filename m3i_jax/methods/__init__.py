@@ -3,8 +3,9 @@
 Its arguments are the paper's numbers. `supervised` has methods with categories and texts,
 `intra` those that predict a view from itself, `inter` from another view, `prototypes` those that
 predict shares of prototypes, `forms` the 12 forms of M3I's Table 2, `mixed` M3I, `corrupted` CIM,
-`recombined` what no paper has; `compose` makes one of several. Every public function of these
-modules is a method. What is called alike means the same:
+`recombined` what no paper has; `compose` makes one of several. `dense` has what encoders are judged
+by, methods with what is said of pixels. Every public function of these modules is a method. What is
+called alike means the same:
 
 hidden: share of the patches that are hidden.
 temperature: what similarities are divided by in front of the softmax.
@@ -25,6 +26,7 @@ from m3i_jax.framework import Method
 from m3i_jax.methods import (
     compose,
     corrupted,
+    dense,
     describe,
     forms,
     inter,
@@ -93,7 +95,8 @@ def _public(*modules: Any) -> dict[str, Any]:
 
 
 PUBLISHED = _public(supervised, intra, inter, prototypes, forms, mixed, corrupted)
-METHODS = PUBLISHED | _public(recombined) | {"combine": combine}
+DENSE = _public(dense)
+METHODS = PUBLISHED | _public(recombined) | DENSE | {"combine": combine}
 
 __all__ = list(METHODS)
 

@@ -22,7 +22,7 @@ from m3i_jax.training.session import train
 
 CONFIG = "fashion_mnist/methods"
 REFERENCE = "simclr"
-NAMES = (*methods.METHODS, "m3i_images")
+NAMES = (*(name for name in methods.METHODS if name not in methods.DENSE), "m3i_images")
 FINE_TUNED = "eval/fine_tune/top1"
 RECIPE, STEPS, RATE, CLASSES = "finetune/light", 200, 4e-3, 10
 SHARED = ("name", "patch", "width", "heads")  # of the encoder, whatever a method asks of it

@@ -8,7 +8,9 @@ from m3i_jax.types import View
 
 
 def coded(encoder, data):
-    features, updates = encoder.apply(EncoderInput(View(data), None, {}, {}, 0.0, None))
+    image = EncoderInput(View(np.zeros((1, 5, 9, 3))), None, {}, {}, 0.0, None)
+    of = {"a": image}.__getitem__
+    features, updates = encoder.apply(EncoderInput(View(data), None, {}, {}, 0.0, None, of))
     assert encoder.stop_gradient and not updates and not encoder.slots
     return features
 
@@ -27,7 +29,9 @@ def test_depth_is_a_map():
     np.testing.assert_array_equal(said[..., 0], depth)
 
 
-def test_key_points_are_tokens():
-    points = np.float32([[[1.5, 2.5, 2], [0, 0, 0]]])
-    assert fw.key_points(points=2).width({}) == 2
-    np.testing.assert_array_equal(coded(fw.key_points(points=2), points).tokens, points)
+def test_key_points_are_shares_of_the_way_between_middles():
+    # Images of 5 x 9 pixels: the middles of the first, of one between and of the last pixels.
+    points = np.float32([[[0.5, 0.5, 2], [1.5, 2.5, 1], [4.5, 8.5, 0]]])
+    assert fw.key_points(points=3).width({}) == 3
+    said = coded(fw.key_points(points=3), points).tokens
+    np.testing.assert_allclose(said, [[[0, 0, 2], [0.25, 0.25, 1], [1, 1, 0]]], rtol=1e-6)

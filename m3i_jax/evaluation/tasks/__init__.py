@@ -7,12 +7,15 @@ from m3i_jax import build
 from m3i_jax.evaluation.tasks.attentive import attentive
 from m3i_jax.evaluation.tasks.calibration import calibration
 from m3i_jax.evaluation.tasks.corruptions import corruptions
+from m3i_jax.evaluation.tasks.depth import depth
 from m3i_jax.evaluation.tasks.few_shot import few_shot
 from m3i_jax.evaluation.tasks.knn import knn
 from m3i_jax.evaluation.tasks.linear import linear
 from m3i_jax.evaluation.tasks.linear_grid import linear_grid
 from m3i_jax.evaluation.tasks.ncm import ncm
+from m3i_jax.evaluation.tasks.pose import pose
 from m3i_jax.evaluation.tasks.retrieval import retrieval
+from m3i_jax.evaluation.tasks.segmentation import segmentation
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.evaluation.tasks.without_fine_tuning import without_fine_tuning
 from m3i_jax.evaluation.tasks.zero_shot import zero_shot
@@ -29,6 +32,9 @@ TASKS = {
     "retrieval": retrieval,
     "calibration": calibration,
     "corruptions": corruptions,
+    "segmentation": segmentation,
+    "depth": depth,
+    "pose": pose,
 }
 
 __all__ = ["TASKS", "Measured", "Task", "create", "defaults", "written"]

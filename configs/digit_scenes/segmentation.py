@@ -1,0 +1,16 @@
+r"""Segmentation of the embedded digit scenes: which pixels are of a digit, and of which.
+
+m3i pretrain --config digit_scenes/segmentation --workdir runs/segmentation
+"""
+
+from m3i_jax.configs import recipes
+
+
+def get_config():
+    return recipes.digit_scenes(
+        objective=dict(name="segmentation", classes=11, blocks="stages"),
+        augment=dict(a=recipes.MILD),
+        encoder=recipes.FINE_VIT,
+        # Behind the first quarter, where cells are told apart, and behind the last.
+        decoders=dict(segmentation=dict(name="dense_linear", maps=(0, -1))),
+    )

@@ -1,0 +1,83 @@
+"""A model on a dense task: by its own head, or by one that is trained on its frozen maps."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data.sources.protocol import read
+from m3i_jax.data.sources.subset import spread
+from m3i_jax.evaluation.dense import probe, tested
+from m3i_jax.evaluation.dense.goals import Goal
+from m3i_jax.evaluation.dense.predictor import Predictor, of_method
+from m3i_jax.evaluation.dense.probe import Plan
+from m3i_jax.evaluation.dense.tested import Tested, Way
+from m3i_jax.evaluation.evaluation import Evaluation
+from m3i_jax.evaluation.models import Model
+from m3i_jax.evaluation.progress import counted
+from m3i_jax.framework import Method
+from m3i_jax.texts import OneOf
+from m3i_jax.training.assemble import objective
+
+OWN, AUTO, LINEAR = "own", "auto", "linear"
+GUESSED = 200  # training records that a guess without an image is made of
+# Whose head: the run's own, a new one on frozen maps, or its own where it has one.
+Whose = Annotated[str, OneOf(AUTO, OWN, LINEAR)]
+
+
+def judged(
+    evaluation: Evaluation,
+    goal: Goal,
+    *,
+    whose: str,
+    method: Callable[[], Method],
+    plan: Plan,
+    way: Way,
+) -> tuple[Tested, dict[str, Any]]:
+    """What a model is worth by a goal on all test records, and the protocol, see `predictor_of`."""
+    predictor, protocol = predictor_of(evaluation, goal.view, whose=whose, method=method, plan=plan)
+    source = evaluation.source("test")
+    what = f"{plan.decoder} of test: image"
+    seen = lambda rows: counted(rows, what, total=len(source), unit=(1, "images"))  # noqa: E731
+    how = dict(way=way, batch=evaluation.at_once, seen=seen)
+    some = spread(train := evaluation.source("train"), min(GUESSED, len(train)))
+    known = [one for n in range(len(some)) if (one := read(some, n)) is not None]
+    return tested.tested(predictor, source, goal, guess=goal.guess(known), **how), protocol
+
+
+def predictor_of(
+    evaluation: Evaluation, view: str, *, whose: str, method: Callable[[], Method], plan: Plan
+) -> tuple[Predictor, dict[str, Any]]:
+    """What says something of pixels, and how it came to that, for the protocol.
+
+    Args:
+      view: what is said, "mask", "depth" or "points".
+      whose: "own", the head that the model's run has trained; "linear", one that is trained by
+        `plan`; "auto", its own where it has one.
+      method: of the table, whose head and loss a new one has.
+
+    Raises:
+      ConfigError: the model has no head of its own, and none is to be trained.
+    """
+    model = evaluation.model
+    if whose != LINEAR:
+        if (predictor := own(model, view)) is not None:
+            return predictor, {"head": OWN}
+        if whose == OWN:
+            raise ConfigError(
+                f"{model.name} has no head that says the '{view}' of pixels; head=linear trains "
+                "one on its frozen maps"
+            )
+    source = evaluation.source("train")
+    protocol = {"head": plan.head["name"], "steps": plan.steps, "batch": plan.batch}
+    protocol["train"] = len(source)
+    return probe.trained(model, source, method(), plan), protocol
+
+
+def own(model: Model, view: str) -> Predictor | None:
+    """The head that a model's own run has trained to say this of pixels; None where it has none."""
+    if model.config is None or model.network is None or model.branch == "untrained":
+        return None
+    predictor = of_method(objective(model.config), model.network, model.params, view)
+    if predictor is None or predictor.decoder not in model.params.get("decoders", {}):
+        return None
+    return predictor

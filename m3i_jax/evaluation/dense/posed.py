@@ -1,0 +1,63 @@
+"""Where the joints of each person are: heat maps of crops, decoded to pixels of their images."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from m3i_jax import heatmaps, normalize
+from m3i_jax.data.epoch import epoch
+from m3i_jax.data.sources.protocol import Source
+from m3i_jax.data.views.person_crops import person_box
+from m3i_jax.evaluation.dense.predictor import Predictor
+
+
+class Posed(NamedTuple):
+    """number: (N,) records.  points: (N, K, 2) row and column in pixels of their images.
+
+    scores: (N, K), the largest value of each map.
+    """
+
+    number: Int[np.ndarray, " rows"]
+    points: Float[np.ndarray, "rows joints 2"]
+    scores: Float[np.ndarray, "rows joints"]
+
+
+def posed(
+    predictor: Predictor,
+    source: Source,
+    *,
+    size: tuple[int, int],
+    batch: int,
+    flip: bool = True,
+    swapped: Sequence[tuple[int, int]] = (),
+    rows: Any = lambda rows: rows,
+) -> Posed:
+    """The joints of every record that can be read.
+
+    Args:
+      size: height and width of the crops.   batch: crops that are shown at once.
+      flip: whether the answer to the mirror image counts, too; `swapped` change places there.
+      rows: goes round the pass, to say how far it is.
+    """
+
+    @jax.jit
+    def program(params, images, boxes):
+        images = normalize.levels(images)
+        maps = predictor.said(params, images)
+        if flip:
+            other = predictor.said(params, images[:, :, ::-1])
+            maps = (maps + heatmaps.mirrored(other, swapped)) / 2
+        joints = heatmaps.decode(maps, crop=size)
+        return heatmaps.to_image(joints.points, boxes, crop=size), joints.scores
+
+    found = []
+    for some in rows(epoch(source, batch=batch, size=size, frame=person_box)):
+        images, boxes = some.batch.images["a"], some.batch.boxes["a"]
+        points, scores = program(predictor.params, images, jnp.asarray(boxes))
+        kept = some.number, np.asarray(points), np.asarray(scores)
+        found.append([part[some.real] for part in kept])
+    return Posed(*(np.concatenate(column) for column in zip(*found, strict=True)))

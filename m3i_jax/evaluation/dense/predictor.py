@@ -1,0 +1,55 @@
+"""What a network says of every pixel of an image: an encoder, the maps behind it, and a head."""
+
+from typing import Any, NamedTuple
+
+from jaxtyping import Float
+
+from m3i_jax import geometry
+from m3i_jax.framework import Method
+from m3i_jax.geometry.maps import Blocks
+from m3i_jax.networks import Network
+from m3i_jax.types import Array, Features
+
+
+class Predictor(NamedTuple):
+    """A network of which one head says something of every pixel.
+
+    params: of the network; those of the encoder and of the head are read.
+    decoder: the head.   blocks: which maps of the encoder it reads, see `geometry.numbered`.
+    """
+
+    network: Network
+    params: Any
+    decoder: str
+    blocks: Blocks
+
+    @property
+    def stride(self) -> int:
+        """Pixels that have to divide the sides of the images."""
+        return self.network.towers["image"].stride
+
+    def seen(self, params: Any, images: Float[Array, "batch height width 3"]) -> Features:
+        """What the encoder makes of normalised images, with the maps."""
+        tower = self.network.towers["image"]
+        numbers = geometry.numbered(self.blocks, tower.depths)
+        layers = {"layers": True} if numbers else {}
+        features = self.network.encode(params, "image", images, **layers)
+        where = dict(strides=tower.strides, size=images.shape[1:3])
+        return geometry.mapped(features, numbers, **where)._replace(layers=None)
+
+    def said(
+        self, params: Any, images: Float[Array, "batch height width 3"]
+    ) -> Float[Array, "batch rows columns dim"]:
+        """What the head says, on its own grid."""
+        grid = self.network.towers["image"].grid
+        nowhere = dict(grid=grid, source=None, target=None, target_grid=grid)
+        return self.network.decode(params, self.decoder, self.seen(params, images), **nowhere)
+
+
+def of_method(method: Method, network: Network, params: Any, view: str) -> Predictor | None:
+    """The head by which a method says something of pixels, "mask", "depth" or "points"; or None."""
+    for term in method.terms.values():
+        if method.codes[term.y].view == view and term.decoder is not None:
+            blocks = method.source_of(term.x)[1].encoder.maps
+            return Predictor(network, params, term.decoder, blocks)
+    return None

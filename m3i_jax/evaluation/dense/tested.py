@@ -1,0 +1,148 @@
+"""One pass over the records of a split: what is said of each, at the pixels that it has."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from m3i_jax import geometry, normalize
+from m3i_jax.build import ConfigError
+from m3i_jax.data.originals import Original, originals
+from m3i_jax.data.sources.protocol import Source
+from m3i_jax.data.views.whole_images import kept_ratio, restored
+from m3i_jax.evaluation.dense.goals import Goal, Intervals, Numbers
+from m3i_jax.evaluation.dense.predictor import Predictor
+from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.ranges import Range
+
+WAITING = 8  # batches of records of other sizes that wait for more of theirs
+
+
+Side = Annotated[int, Range(1, 100_000, why="pixels")]
+Pair = tuple[Side, Side]
+
+
+class Way(NamedTuple):
+    """How images are shown to a network, and its answers put together.
+
+    base: long and short side that an image is fitted into, its ratio kept; None = its own size.
+    window, stride: of a sliding-window test; None = all of the image at once.
+    scales, flip: answers at several sizes, and to the mirror image, are averaged.
+    """
+
+    base: tuple[int, int] | None = None
+    window: int | None = None
+    stride: int | None = None
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+
+    @classmethod
+    def of(cls, base: Pair | None, window: Pair | None, *, flip: bool) -> "Way":
+        """base: long and short side.   window: side and stride of the windows of a test.
+
+        Raises:
+          ConfigError: windows with gaps between them, a short side that is the longer one.
+        """
+        side, stride = window or (None, None)
+        if window and stride > side:
+            raise ConfigError(f"window is {window}, side and stride: there are gaps between them")
+        if base and base[0] < base[1]:
+            raise ConfigError(f"base is {base}, expected the long side first")
+        return cls(base and tuple(base), side, stride, flip=flip)
+
+
+class Tested(NamedTuple):
+    """numbers, intervals: of all images.   images: how many said something."""
+
+    numbers: Numbers
+    intervals: Intervals
+    images: int
+
+
+def tested(
+    predictor: Predictor,
+    source: Source,
+    goal: Goal,
+    *,
+    way: Way = Way(),
+    batch: int = 16,
+    guess: np.ndarray | None = None,
+    seen: Callable[[Iterator[Original]], Iterator[Original]] = lambda rows: rows,
+) -> Tested:
+    """What a predictor is worth on all records that say something.
+
+    batch: views of one size that are shown at once.  seen: goes round the pass, to say how far.
+    guess: (D,), said of every pixel; its headline is the measure "constant".
+
+    Raises:
+      NotMeasurable: no record says what the goal is held against.
+    """
+    rows, guessed = [], []
+    for one, said in predictions(predictor, source, way=way, batch=batch, seen=seen):
+        if (row := goal.row(said, one.sample)) is None:
+            continue
+        rows.append(row)
+        if guess is not None:
+            constant = np.broadcast_to(guess, (*said.shape[:2], len(guess)))
+            guessed.append(goal.row(constant, one.sample))
+    if not rows:
+        raise NotMeasurable(f"no record of '{source.name}' says its '{goal.view}'")
+    numbers, intervals = goal.total(rows)
+    if guessed:
+        numbers = numbers | {"constant": goal.total(guessed)[0][goal.headline]}
+    return Tested(numbers, intervals, len(rows))
+
+
+def predictions(
+    predictor: Predictor,
+    source: Source,
+    *,
+    way: Way = Way(),
+    batch: int = 16,
+    seen: Callable[[Iterator[Original]], Iterator[Original]] = lambda rows: rows,
+) -> Iterator[tuple[Original, np.ndarray]]:
+    """(record, (H, W, D) float32 at its pixels) of all records, each once."""
+    cut = functools.partial(kept_ratio, base=way.base, multiple=predictor.stride)
+    program = jax.jit(_program(predictor, way))
+    for group in _alike(seen(originals(source, cut=cut)), batch):
+        views = np.stack([one.view for one in group])
+        # The last of a size are fewer: shown with some of them again, so that nothing compiles.
+        padded = np.concatenate([views, np.repeat(views[:1], batch - len(group), axis=0)])
+        said = np.asarray(program(predictor.params, padded))[: len(group)]
+        for one, values in zip(group, said, strict=True):
+            yield one, restored(values, one.box, one.sample.image.shape[:2])
+
+
+def _program(predictor: Predictor, way: Way) -> Callable[[Any, Any], Any]:
+    """(parameters, (B, h, w, 3) uint8) -> (B, h, w, D) float32, at the pixels of the views."""
+
+    def program(params, images):
+        def pixels(x):
+            return geometry.bilinear(predictor.said(params, x), x.shape[1:3])
+
+        apply = pixels
+        if way.window:
+            sizes = (way.window,) * 2, (way.stride or way.window,) * 2
+            apply = geometry.windows(pixels, window=sizes[0], stride=sizes[1])
+        if way.flip or way.scales != (1.0,):
+            how = dict(scales=way.scales, flip=way.flip, multiple=predictor.stride)
+            apply = geometry.averaged(apply, **how)
+        # Normalised first: at another size, levels of grey would be rounded.
+        return apply(normalize.levels(images))
+
+    return program
+
+
+def _alike(rows: Iterator[Original], batch: int) -> Iterator[list[Original]]:
+    """Records whose views have one size, at most so many of them at once."""
+    waiting: dict[tuple[int, ...], list[Original]] = {}
+    for one in rows:
+        group = waiting.setdefault(one.view.shape, [])
+        group.append(one)
+        if len(group) == batch:
+            yield waiting.pop(one.view.shape)
+        elif sum(map(len, waiting.values())) == WAITING * batch:
+            yield waiting.pop(max(waiting, key=lambda shape: len(waiting[shape])))
+    yield from waiting.values()

@@ -1,6 +1,6 @@
 """What was found of encoders cut behind a block: a table and a picture over the blocks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,8 @@ def markdown(points: Sequence[Point]) -> str:
         lines = [("blocks", *_curves(of))]
         lines.append(("---",) * len(lines[0]))
         for count in sorted({point.cut.blocks for point in of}):
-            cells = (_cell(values(of, curve, count)) for curve in _curves(of))
+            said = _percents if is_share(task.metric) else _digits
+            cells = (_cell(values(of, curve, count), said) for curve in _curves(of))
             lines.append((str(count), *cells))
         unit = ", %" if is_share(task.metric) else f", {task.unit}" if task.unit else ""
         body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -75,18 +76,32 @@ def _curves(points: Sequence[Point]) -> list[str]:
     return list(dict.fromkeys(point.cut.curve for point in points))
 
 
-def _cell(draws: np.ndarray) -> str:
+def _cell(draws: np.ndarray, said: Callable[[float], str]) -> str:
     if not len(draws):
         return "–"
     if len(draws) == 1:
-        return f"{draws[0]:.1f}"
-    return f"{draws.mean():.1f} ± {draws.std(ddof=1):.1f} ({draws.min():.1f}–{draws.max():.1f})"
+        return said(draws[0])
+    mean, deviation, least, most = (
+        said(x) for x in (draws.mean(), draws.std(ddof=1), draws.min(), draws.max())
+    )
+    return f"{mean} ± {deviation} ({least}–{most})"
+
+
+def _percents(number: float) -> str:
+    return f"{number:.1f}"
+
+
+def _digits(number: float) -> str:
+    """A measure that has a unit: metres differ by hundredths."""
+    return f"{number:.3g}"
 
 
 def _protocol(results: Sequence[Result]) -> str:
     """A sentence: what every number comes from."""
     data = ", ".join(sorted({r.data for r in results}))
-    rows = sorted({(r.counts.get("train", 0), r.counts.get("test", 0)) for r in results})
+    # What heads of dense tasks are trained on is in their protocol: not all of it may be read.
+    learnt = lambda r: r.counts.get("train", r.protocol.get("train", 0))  # noqa: E731
+    rows = sorted({(learnt(r), r.counts.get("test", 0)) for r in results})
     counts = "; ".join(f"{train} training and {test} test images" for train, test in rows)
     platforms = sorted({f"jax {r.versions['jax']} on {r.versions['device']}" for r in results})
     return f"{data}: {counts}; {'; '.join(platforms)}."

@@ -33,6 +33,17 @@ def test_a_table_has_a_row_for_each_number_of_blocks(points):
     np.testing.assert_allclose(curves.values(points, SAMPLED, 2), [20, 30, 40])
 
 
+def test_metres_are_said_to_three_digits():
+    (depth,) = tasks.create([{"name": "depth"}])
+    how = dict(counts={"test": 20}, data="rooms", versions=VERSIONS)
+    found = [Result({depth.metric: x}, "ema", 1, {"train": 40}, **how) for x in (0.612, 0.634)]
+    text = curves.markdown([Point(Cut(FIRST, 1, lambda: None), depth, one) for one in found])
+    assert "**depth, metres**" in text
+    # Half the difference, times √2.
+    assert "| 1 | 0.623 ± 0.0156 (0.612–0.634) |" in text
+    assert "rooms: 40 training and 20 test images" in text
+
+
 def test_a_picture_is_written(points, tmp_path):
     pytest.importorskip("matplotlib")
     for name in ("curves.png", "curves.svg"):

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.evaluation import datasets, models, results, tasks
+from m3i_jax.evaluation import datasets, models, results, surgery, tasks
 from m3i_jax.studies import curves, cuts
+from tests.evaluation.dense.scenes import Squares
 
 VIT = dict(name="vit_nano", image=16, width=16, depth=3, heads=2, patch=8)
+SWIN = dict(name="swin_v2_t", width=8, depths=(1, 3), heads=(1, 2), image=16, stride=2, window=2)
 DATA = datasets.named("digit_scenes:length=60")
 
 
@@ -61,6 +63,22 @@ def test_what_has_been_measured_is_not_measured_again(model, tmp_path, monkeypat
         list(cuts.measured(cuts.layers(model, [1]), chosen, **{**how, "test_limit": 10}))
     assert list(cuts.measured(cuts.layers(model, [3]), chosen, leave=lambda: 75, **how)) == []
     assert "| 1 | " in curves.markdown(first)
+
+
+def test_heads_of_dense_tasks_learn_on_maps_of_cut_encoders(tmp_path):
+    squares = datasets.Data("squares", lambda split, _: Squares({"train": 16, "test": 4}[split]))
+    how = dict(place=tmp_path, on=squares, batch=4, quiet=True)
+    vit, swin = models.fresh(VIT | {"patch": 4}), models.fresh(SWIN)
+    short = dict(steps=2, batch=8)
+    first, drawn = surgery.truncated(vit, 2), surgery.sampled(swin, (3, 1), stage=2)
+    for model, name in ((first, "segmentation"), (drawn, "pose")):
+        (task,) = tasks.create([{"name": name, **short}])
+        (point,) = cuts.measured([cuts.Cut("x", 2, lambda model=model: model)], [task], **how)
+        assert np.isfinite(point.result.metrics[task.metric])
+    # The first blocks alone, and their maps among those of all blocks, are one encoder.
+    behind = tasks.create([{"name": "segmentation", "blocks": (2,), **short}])
+    (whole,) = cuts.measured([cuts.Cut("x", 3, lambda: vit)], behind, **how)
+    assert whole.result.metrics == pytest.approx(results.read(tmp_path)[0].metrics, abs=1e-6)
 
 
 def test_what_there_is_not_is_a_sentence(model):

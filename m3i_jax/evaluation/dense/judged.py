@@ -8,6 +8,7 @@ from m3i_jax.data.sources.protocol import read
 from m3i_jax.data.sources.subset import spread
 from m3i_jax.evaluation.dense import probe, tested
 from m3i_jax.evaluation.dense.goals import Goal
+from m3i_jax.evaluation.dense.neighbours import Neighbours
 from m3i_jax.evaluation.dense.predictor import Predictor, of_method
 from m3i_jax.evaluation.dense.probe import Plan
 from m3i_jax.evaluation.dense.tested import Tested, Way
@@ -35,13 +36,26 @@ def judged(
 ) -> tuple[Tested, dict[str, Any]]:
     """What a model is worth by a goal on all test records, and the protocol, see `predictor_of`."""
     predictor, protocol = predictor_of(evaluation, goal.view, whose=whose, method=method, plan=plan)
+    return held(evaluation, goal, predictor, way=way, what=plan.decoder), protocol
+
+
+def held(
+    evaluation: Evaluation, goal: Goal, predictor: Predictor | Neighbours, *, way: Way, what: str
+) -> Tested:
+    """What a predictor is worth by a goal on all test records, beside a guess without an image.
+
+    what: this is, for the log.
+
+    Raises:
+      NotMeasurable: no test record says what the goal is held against.
+    """
     source = evaluation.source("test")
-    what = f"{plan.decoder} of test: image"
-    seen = lambda rows: counted(rows, what, total=len(source), unit=(1, "images"))  # noqa: E731
+    far = dict(total=len(source), unit=(1, "images"))
+    seen = lambda rows: counted(rows, f"{what} of test: image", **far)  # noqa: E731
     how = dict(way=way, batch=evaluation.at_once, seen=seen)
     some = spread(train := evaluation.source("train"), min(GUESSED, len(train)))
     known = [one for n in range(len(some)) if (one := read(some, n)) is not None]
-    return tested.tested(predictor, source, goal, guess=goal.guess(known), **how), protocol
+    return tested.tested(predictor, source, goal, guess=goal.guess(known), **how)
 
 
 def predictor_of(

@@ -106,7 +106,7 @@ def predictions(
     """(record, (H, W, D) float32 at its pixels) of all records, each once."""
     cut = functools.partial(kept_ratio, base=way.base, multiple=predictor.stride)
     program = jax.jit(_program(predictor, way))
-    for group in _alike(seen(originals(source, cut=cut)), batch):
+    for group in alike(seen(originals(source, cut=cut)), batch):
         views = np.stack([one.view for one in group])
         # The last of a size are fewer: shown with some of them again, so that nothing compiles.
         padded = np.concatenate([views, np.repeat(views[:1], batch - len(group), axis=0)])
@@ -135,8 +135,8 @@ def _program(predictor: Predictor, way: Way) -> Callable[[Any, Any], Any]:
     return program
 
 
-def _alike(rows: Iterator[Original], batch: int) -> Iterator[list[Original]]:
-    """Records whose views have one size, at most so many of them at once."""
+def alike(rows: Iterator[Original], batch: int) -> Iterator[list[Original]]:
+    """Records whose views have one size, at most so many of them at once, each once."""
     waiting: dict[tuple[int, ...], list[Original]] = {}
     for one in rows:
         group = waiting.setdefault(one.view.shape, [])

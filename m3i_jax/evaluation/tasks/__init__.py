@@ -10,6 +10,7 @@ from m3i_jax.evaluation.tasks.corruptions import corruptions
 from m3i_jax.evaluation.tasks.depth import depth
 from m3i_jax.evaluation.tasks.few_shot import few_shot
 from m3i_jax.evaluation.tasks.knn import knn
+from m3i_jax.evaluation.tasks.knn_segmentation import knn_segmentation
 from m3i_jax.evaluation.tasks.linear import linear
 from m3i_jax.evaluation.tasks.linear_grid import linear_grid
 from m3i_jax.evaluation.tasks.ncm import ncm
@@ -33,6 +34,7 @@ TASKS = {
     "calibration": calibration,
     "corruptions": corruptions,
     "segmentation": segmentation,
+    "knn_segmentation": knn_segmentation,
     "depth": depth,
     "pose": pose,
 }

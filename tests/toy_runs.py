@@ -21,6 +21,8 @@ METHODS = {name.removeprefix("digit_scenes/"): (name, {}) for name in CONFIGS} |
     "siamese_im without unigrad": ("digit_scenes/siamese_im", {"objective.negative_weight": 0.0}),
     "cae": ("digit_scenes/cae", {"decoders.regressor.out": 64}),  # the width of the encoder
     "dinov3": ("digit_scenes/dinov3", {"objective.refresh": 5}),  # a few times in a run
+    # At first a depth of all pixels is sought, and overshot by larger steps.
+    "depth": ("digit_scenes/depth", {"optimizer.lr": 1e-3}),
     "cim revdet": ("digit_scenes/cim:revdet", {}),
     "m3i images": ("digit_scenes/m3i:images", {}),
     "m3i without mix": ("digit_scenes/m3i", {"objective.mix": False}),

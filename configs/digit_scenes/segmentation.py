@@ -10,7 +10,8 @@ def get_config():
     return recipes.digit_scenes(
         objective=dict(name="segmentation", classes=11, blocks="stages"),
         augment=dict(a=recipes.MILD),
-        encoder=recipes.FINE_VIT,
+        # What is behind a block has no norm, the last one neither.
+        encoder=dict(recipes.FINE_VIT, final_norm=False),
         # Behind the first quarter, where cells are told apart, and behind the last.
         decoders=dict(segmentation=dict(name="dense_linear", maps=(0, -1))),
     )

@@ -12,10 +12,12 @@ import math
 import os
 import re
 import socket
+import statistics
 import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -32,7 +34,8 @@ BEATS = "m3i_jax/beats/"
 PAUSE = 2.0  # seconds between two beats
 SILENT = 20.0  # seconds without one after which a peer is gone
 HEARTBEAT = 40  # seconds after which JAX ends a process, should ours not have done so
-LONGEST = 300.0  # seconds that a step may take, or ten times the longest so far
+LONGEST = 300.0  # seconds that a step may take, or ten times the median
+LATEST = 100  # steps whose median that is
 DONE = "done"
 FAILED = "failed"
 # What the runtime puts in front of its own words where what it meets is not of the program.
@@ -287,20 +290,26 @@ class Watchdog:
     """Ends the process when a step does not end: hooks around the others, `rest` first and `watch`
     last, so that compiling, saving and measuring take what they take.
 
-    longest: seconds, or ten times the longest step so far.
+    A step may take max(longest, 10 · the median of the latest steps): one that was slow, as it
+    waited for data, makes nobody wait longer from then on.
+
+    longest: seconds.
     leave: what ends the process; tests pass another.
     """
 
     def __init__(self, *, longest: float = LONGEST, leave: Callable[[str], None] = _dump):
         self._longest, self._leave = longest, leave
         self._timer: threading.Timer | None = None
+        self._seconds: deque[float] = deque(maxlen=LATEST)
         self._start = time.monotonic()
 
     def watch(self, info: Any) -> None:
         """A hook: the next step begins."""
         self._start = time.monotonic()
-        said = f"no step after {info.step} has ended for {self._longest:g} s"
-        self._timer = threading.Timer(self._longest, self._leave, (said,))
+        usual = statistics.median(self._seconds or (0.0,))
+        longest = max(self._longest, 10 * usual)
+        said = f"no step after {info.step} has ended for {longest:g} s"
+        self._timer = threading.Timer(longest, self._leave, (said,))
         self._timer.daemon = True
         if not info.last:
             self._timer.start()
@@ -309,4 +318,4 @@ class Watchdog:
         """A hook: the step has ended."""
         if self._timer is not None:
             self._timer.cancel()
-            self._longest = max(self._longest, 10 * (time.monotonic() - self._start))
+            self._seconds.append(time.monotonic() - self._start)

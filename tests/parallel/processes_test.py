@@ -109,7 +109,7 @@ def test_a_step_that_does_not_end_is_noticed_and_what_is_done_between_steps_is_n
         dog.watch(info)
         time.sleep(0.02)
     assert told == []
-    for _ in range(100):  # ten times the longest step, which a busy machine makes longer
+    for _ in range(100):  # ten times the median step, which a busy machine makes longer
         if told:
             break
         time.sleep(0.05)
@@ -119,6 +119,26 @@ def test_a_step_that_does_not_end_is_noticed_and_what_is_done_between_steps_is_n
     dog.watch(steps[-1])
     time.sleep(0.4)
     assert told == [], "nobody waits for a step after the last one"
+
+
+def test_a_step_may_take_ten_times_the_median_and_one_slow_step_changes_nothing(monkeypatch):
+    now, allowed = [0.0], []
+
+    class Timer:
+        def __init__(self, seconds, *_):
+            allowed.append(seconds)
+
+        start = cancel = lambda self: None
+
+    monkeypatch.setattr(processes.threading, "Timer", Timer)
+    monkeypatch.setattr(processes.time, "monotonic", lambda: now[0])
+    dog = processes.Watchdog()
+    for seconds in (2.0, 40.0, 290.0, 50.0, 50.0):
+        dog.watch(StepInfo(1, 9, [], None, None, {}, 0.0, False))
+        now[0] += seconds
+        dog.rest(None)
+    # The medians before each: none, 2, 21, 40 and 45 s; by the longest it were 2900 for ever.
+    assert allowed == [300, 300, 300, 400, 450]
 
 
 def test_one_process_agrees_with_itself():

@@ -13,6 +13,7 @@ LOG = logging.getLogger(__name__)
 # Where a key was, "*" being any name, and what its last part is today. Outer keys stand first, and
 # what is in them is looked for under their names of today.
 KEYS = {
+    "average.classifier": "head",
     "objective.rows": "methods",
     "objective.codes": "vocabulary",
     "objective.methods.*.codes": "vocabulary",

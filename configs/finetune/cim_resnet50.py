@@ -37,7 +37,7 @@ def get_config(epochs="100"):
             # share · (1 − smoothing) + smoothing / 1000 > 0.2
             least=(0.2 - smoothing / 1000) / (1 - smoothing),
         ),
-        average=dict(classifier=True),
+        average=dict(head=True),
         validation=dict(every="1 epochs", size=224, ratio=0.95),
         monitor=dict(recipes.MONITOR, size=224, ratio=0.95),
         **recipes.classifier(1000, 2048),

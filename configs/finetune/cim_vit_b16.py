@@ -33,7 +33,7 @@ def get_config(variant="respix"):
         encoder=dict(recipes.FINE_TUNED, name=encoder, positions="learned"),
         init_from=dict(path=path, ignore=recipes.WITHOUT_NORM),
         objective=recipes.MIXED,
-        average=dict(classifier=True),
+        average=dict(head=True),
         validation=dict(every="1 epochs", ratio=0.95),
         monitor=dict(recipes.MONITOR, ratio=0.95),
         **recipes.classifier(1000, width, norm="layer", deviation=2e-5),

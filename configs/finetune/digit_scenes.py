@@ -27,7 +27,7 @@ def get_config(name="cim"):
         encoder=dict(recipes.SMALL_VIT if m3i else recipes.FINE_VIT, **recipes.FINE_TUNED),
         init_from={} if name == "scratch" else start,
         objective=recipes.MIXED,
-        average=dict(classifier=True),
+        average=dict(head=True),
         validation=dict(every="250 steps"),
         **recipes.classifier(10, 128, norm="layer", deviation=2e-5),
         optimizer=dict(recipes.FINE_ADAMW, lr=3e-3, **decay),

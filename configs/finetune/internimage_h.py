@@ -34,7 +34,7 @@ def get_config(after="m3i"):
         encoder=dict(name="internimage_h", drop_path=drop, remat="full"),
         init_from=dict(path="runs/m3i_internimage_h", ignore="^encoders/image/projection/|fused"),
         objective=dict(name="classification", label_smoothing=0.3),
-        average=dict(momentum=momentum, end=momentum, classifier=True),
+        average=dict(momentum=momentum, end=momentum, head=True),
         **recipes.classifier(1000, 2560),
         optimizer=dict(
             name="adamw", lr=rate, end_lr=end, schedule=dict(recipes.WHOLE, start=start), b2=0.999,

@@ -105,7 +105,7 @@ MIXED = dict(name="mixed_classification", mixup=0.8, cutmix=1.0, label_smoothing
 FINE_ADAMW = dict(name="adamw", end_lr=1e-6, b2=0.999, layer_decay=0.65, no_decay=WITHOUT_CLASS)
 WITHOUT_NORM = r"mask_token$|/norm/|pos_embed$"  # what a run's encoder may have or lack
 # Accuracy on the test split, of the network and of its average, whose classifier is kept for that.
-COUNTED = dict(validation=dict(every="1 epochs"), average=dict(classifier=True))
+COUNTED = dict(validation=dict(every="1 epochs"), average=dict(head=True))
 # timm's cosine without a prefix, which has begun before the warm-up ends: Swin, SimMIM.
 WHOLE = dict(name="cosine", whole=True)
 # The colours of timm's recipes, which its `create_transform` leaves out beside RandAugment: the

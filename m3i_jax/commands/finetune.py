@@ -113,7 +113,7 @@ def searched(recipe: dict[str, Any], workdir: Path) -> int:
             return status
         values.append(grid.accuracy(folder))
     chosen = grid.best(points, values)
-    LOG.info("grid: the best of %d is %s: %.2f %%", len(points), chosen.name, 100 * max(values))
+    LOG.info("grid: the best of %d is %s: %.4g", len(points), chosen.name, abs(max(values)))
     grid.write(workdir, points, values, chosen)
     settings = resolved(recipe, lr=chosen.settings.get(grid.LR))
     settings["optimizer"] = {**settings["optimizer"], **chosen.others()}

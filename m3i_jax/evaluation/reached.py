@@ -1,13 +1,16 @@
 """What a run that is validated has come to, for whoever has started it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from m3i_jax import jsonfile
 from m3i_jax.evaluation import results
+from m3i_jax.evaluation.dense import validated
 from m3i_jax.evaluation.intervals import wilson
 from m3i_jax.evaluation.results import Result
 from m3i_jax.evaluation.validation import NOTE, PREDICTIONS
+from m3i_jax.training.schema import ERRORS
 
 
 class Best(NamedTuple):
@@ -20,7 +23,7 @@ class Best(NamedTuple):
 
 
 def accuracy(workdir: Path) -> str:
-    """The shares of right answers of the last step and of the best, with Wilson's 95 % intervals.
+    """What decided, of the last step and of the best, with 95 % intervals.
 
     "" where nothing was validated.
     """
@@ -29,12 +32,16 @@ def accuracy(workdir: Path) -> str:
         return ""
     branch, metric = best.metric.split("/")[1:]
     rows, end = last.counts["test"], last.metrics[f"eval/{last.task}/{metric}"]
-    shown = lambda share: f"{metric} {100 * share:.1f} %{_interval(metric, share, rows)}"  # noqa: E731
-    if last.step == best.step:
-        lines = [f"step {last.step}, the last and the best: {shown(end)}"]
+    here = last.intervals.get(f"eval/{last.task}/{metric}", ())
+    if metric.startswith("top"):  # a share of the rows, and so its interval follows from it
+        here, there = wilson(end, rows), wilson(best.value, rows)
     else:
-        lines = [f"step {last.step}, the last: {shown(end)}",
-                 f"step {best.step}, the best: {shown(best.value)}"]  # fmt: skip
+        there = ()
+    if last.step == best.step:
+        lines = [f"step {last.step}, the last and the best: {_shown(metric, end, here)}"]
+    else:
+        lines = [f"step {last.step}, the last: {_shown(metric, end, here)}",
+                 f"step {best.step}, the best: {_shown(metric, best.value, there)}"]  # fmt: skip
     lines.append(f"({branch} weights on {rows} test images, with 95 % intervals)")
     if last.step != best.step:
         lines.append("The best step is chosen on the same images that it is measured on, so its "
@@ -66,13 +73,19 @@ def _best(workdir: Path) -> Best | None:
 
 def _last(workdir: Path, best: Best) -> Result | None:
     """The line of the last step, of the weights that were chosen by."""
-    branch, tasks = best.metric.split("/")[1], (results.FINE_TUNE, results.LINEAR_PROBE)
-    of = [one for one in results.read(workdir) if one.task in tasks and one.branch == branch]
+    _, branch, metric = best.metric.split("/")
+    tasks = (results.FINE_TUNE, results.LINEAR_PROBE, *validated.TASKS.values())
+    of = [
+        one
+        for one in results.read(workdir)
+        if one.task in tasks and one.branch == branch and f"eval/{one.task}/{metric}" in one.metrics
+    ]
     return of[-1] if of else None
 
 
-def _interval(metric: str, share: float, rows: int) -> str:
-    if not metric.startswith("top"):  # a mean over classes is no share of the rows
-        return ""
-    low, high = wilson(share, rows)
-    return f" ({100 * low:.1f}–{100 * high:.1f})"
+def _shown(metric: str, value: float, ends: Sequence[float]) -> str:
+    """A number and its interval, in percent where it is a share."""
+    if metric in ERRORS:
+        return f"{metric} {value:.4g}" + (f" ({ends[0]:.4g}–{ends[1]:.4g})" if ends else "")
+    low, high = (100 * end for end in ends or (0, 0))
+    return f"{metric} {100 * value:.1f} %" + (f" ({low:.1f}–{high:.1f})" if ends else "")

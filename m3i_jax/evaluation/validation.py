@@ -1,35 +1,32 @@
-"""Accuracy on all of the test split beside the training: what fine-tuning is judged by.
+"""What a run's head is worth on all of the test split, beside the training: fine-tuning.
 
-The classifier that is trained answers every test image once, online and averaged; the best
-checkpoint stays, and a run that no longer gains can end (`config.validation`). How far it has come
-is read from the log, so that a run that was killed goes on as if it had not been.
+The head that is trained, a classifier (`classified`) or one of pixels (`dense.validated`), answers
+about every test image once, online and averaged; the best checkpoint stays, and a run that no
+longer gains can end (`config.validation`). How far it has come is read from the log, so that a run
+that was killed goes on as if it had not been.
 """
 
 import datetime
 import json
 import logging
-import re
+import math
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import numpy as np
 
-from m3i_jax import data, normalize, trees
+from m3i_jax import data
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import storage, weights
 from m3i_jax.checkpoints.faults import Unwritable
-from m3i_jax.data.epoch import epoch
 from m3i_jax.data.order import epoch_length
-from m3i_jax.data.sources import protocol
 from m3i_jax.data.sources.unreadable import Robust
-from m3i_jax.evaluation import datasets, models, results, terms
-from m3i_jax.evaluation.answers import BEST, Answers, answers, measures, write
-from m3i_jax.evaluation.intervals import wilson
-from m3i_jax.parallel import processes, sharding
-from m3i_jax.training import lengths, reading, schema
+from m3i_jax.evaluation import classified, datasets, models, results
+from m3i_jax.evaluation.dense import validated
+from m3i_jax.evaluation.question import Question, Reply
+from m3i_jax.parallel import processes
+from m3i_jax.training import lengths, schema
 from m3i_jax.training.assemble import Run
 from m3i_jax.training.inputs import Inputs
 from m3i_jax.training.log import METRICS, read
@@ -40,45 +37,50 @@ from m3i_jax.training.state import TrainState
 
 LOG = logging.getLogger(__name__)
 NOTE, PREDICTIONS = "best.json", "predictions"
-# (parameters) -> answers, and the number of each record; None once somebody wants to leave.
-Ask = Callable[[Any], tuple[Answers, np.ndarray] | None]
 
 
 class Progress(NamedTuple):
     """How far a run has come: its best step, that step's metric, validations since, the last."""
 
     best: int = 0
-    value: float = -1.0
+    value: float = math.nan
     since: int = 0
     last: int = 0
 
-    def then(self, step: int, value: float) -> "Progress":
-        """After one more validation; of equal ones the first is the best."""
-        if value > self.value:
+    def then(self, step: int, value: float, *, lower: bool = False) -> "Progress":
+        """After one more validation; of equal ones the first is the best.
+
+        value: of the metric, NaN where it said nothing.  lower: whether less is better.
+        """
+        gained = value < self.value if lower else value > self.value
+        if gained or (not self.best and not math.isnan(value)):
             return Progress(step, value, 0, step)
         return self._replace(since=self.since + 1, last=step)
 
 
 class Validator(NamedTuple):
-    """What is asked of whom, every so many steps."""
+    """What is asked, every so many steps."""
 
     wanted: schema.Validation
-    source: data.Source
-    ask: Ask
+    question: Question
     every: int
 
     @property
     def metric(self) -> str:
         """The name in the log of what decides."""
-        return f"validation/{self.wanted.branch}/{self.wanted.metric}"
+        return f"validation/{self.wanted.branch}/{self.question.metric}"
+
+    def shown(self, value: float) -> str:
+        """A value of what decides, in words."""
+        share = self.question.metric not in schema.ERRORS
+        return f"{100 * value:.2f} %" if share else f"{value:.4g}"
 
 
 def check(run: Run, inputs: Inputs, workdir: Path) -> None:
     """Refuses a validation in which nothing could be counted, before anything compiles.
 
     Raises:
-      ConfigError: no classifier, no test split, no labels, one class, or a class that training
-        lacks.
+      ConfigError: no head that the metric is of; see `classified.opened`, `validated.opened`.
       TooManyUnreadable: more of the test split is broken than may be, see `Robust.survey`.
     """
     if run.config.validation:
@@ -97,79 +99,50 @@ def validation(context: RunContext) -> list[Hook]:
     source = _opened(run, wanted, context.inputs.source, context.workdir)
     length = run.config.epoch_size or epoch_length(context.inputs.source)
     every = lengths.parse(wanted.every, batch=run.config.batch, total=run.total, epoch=length)
-    return [_hook(context, Validator(wanted, source, _asking(context, wanted, source), every))]
+    return [_hook(context, Validator(wanted, _question(context, wanted, source), every))]
 
 
-def _refuse(run: Run, wanted: schema.Validation) -> None:
-    """What the method and the network cannot do."""
-    if run.method.classifier is None:
+def _decisive(run: Run, wanted: schema.Validation) -> str:
+    """What the head that decides says: "label", or "mask", "depth" or "points" of pixels.
+
+    Raises:
+      ConfigError: the method has no head, or none that this metric is of.
+    """
+    method, name = run.method, run.config.objective["name"]
+    said = [*(["label"] if method.classifier else []), *method.annotations]
+    if not said:
         raise ConfigError(
-            "config.validation counts right answers, but objective "
-            f"'{run.config.objective['name']}' has no classifier; set config.validation={{}}"
+            "config.validation asks what a run's own head is worth, but objective "
+            f"'{name}' has no classifier and no dense head; set config.validation={{}}"
         )
-    pair = terms.pair(run.method, "label")
-    for name in sorted({pair.decoder, *pair.heads} & run.network.untracked):
+    fitting = [what for what in said if wanted.metric in (None, *schema.MEASURES[what])]
+    if not fitting:
+        known = ", ".join(measure for what in said for measure in schema.MEASURES[what])
         raise ConfigError(
-            f"config.validation asks about each image by itself, but config.decoders.{name} "
-            "normalises over the batch; set its norm to 'running', a pooled decoder's, or set "
-            "config.validation={}, and m3i evaluate measures it"
+            f"config.validation.metric is {wanted.metric}, which says nothing of objective "
+            f"'{name}'; of that are {known}"
         )
-    if wanted.branch == "ema" and not run.method.averages_classifier:
-        raise ConfigError(
-            "config.validation.branch is ema, which has no classifier; set "
-            "config.average.classifier=True"
-        )
+    return fitting[0]
 
 
 def _opened(run: Run, wanted: schema.Validation, train: data.Source, workdir: Path) -> Robust:
-    """The test split, labelled with the classes of training."""
-    _refuse(run, wanted)
-    protocol.require_labels(train, split="train", what="config.validation")
-    if wanted.metric == "top5" and len(train.classes) <= BEST:
+    """The test split, which says what the head that decides is held against."""
+    what = _decisive(run, wanted)
+    if wanted.branch == "ema" and not run.method.averages_head:
         raise ConfigError(
-            f"config.validation.metric is top5, but there are {len(train.classes)} classes"
+            "config.validation.branch is ema, which has no head; set config.average.head=True"
         )
-    try:
-        test = reading.read(run.config, workdir, split="test", classes=train.classes)
-    except protocol.NoSplit as error:
-        raise ConfigError(
-            f"config.validation wants a test split, but {error}; to train without, set "
-            "config.validation={}"
-        ) from error
-    protocol.require_labels(test, split="test", what="config.validation")
-    return test
+    if what == "label":
+        return classified.opened(run, wanted, train, workdir)
+    return validated.opened(run, wanted, train, workdir, view=what)
 
 
-def _asking(context: RunContext, wanted: schema.Validation, source: data.Source) -> Ask:
-    """Answers of the classifier, of given weights, to every image that can be read."""
-    run, config = context.run, context.run.config
-    pair, binary = terms.pair(run.method, "label"), bool(config.objective.get("binary"))
-    ways = run.mesh.shape["data"] * run.mesh.shape["fsdp"]
-    batch = -(-min(wanted.batch, len(source)) // ways) * ways  # every device has as many rows
-    cut = dict(batch=batch, size=wanted.size or config.image, ratio=wanted.ratio)
-    place = dict(share=sharding.share(run.mesh))
-
-    @jax.jit
-    def answer(params, images, labels):
-        whole = run.network.encode(params, "image", normalize.levels(images))
-        scores = terms.logits(run.network, params, pair, whole)
-        return answers(scores, labels, binary=binary)
-
-    def ask(params):
-        parts, numbers = [], []
-        for rows in epoch(source, threads=config.threads, **cut, **place):
-            if context.asked():
-                return None
-            given = rows.batch.images["a"], rows.batch.label, rows.real, rows.number
-            images, labels, *which = sharding.put(given, run.mesh)
-            said = answer(params, images, labels)
-            said, real, number = jax.tree.map(processes.gathered, (said, *which))
-            parts.append(jax.tree.map(lambda x, real=real: x[real], said))  # nor padding nor broken
-            numbers.append(number[real])
-        columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Answers(*columns), np.concatenate(numbers)
-
-    return ask
+def _question(context: RunContext, wanted: schema.Validation, source: data.Source) -> Question:
+    """What is asked of the head that decides."""
+    what = _decisive(context.run, wanted)
+    if what == "label":
+        return classified.question(context, wanted, source)
+    return validated.question(context, wanted, source, view=what)
 
 
 def _hook(context: RunContext, validator: Validator) -> Hook:
@@ -181,10 +154,10 @@ def _hook(context: RunContext, validator: Validator) -> Hook:
         outcome = _validated(context, validator, at[0], step, state)
         if outcome is None:  # somebody asks to leave; it is validated when the run goes on
             return
-        at[0], answered = outcome
+        at[0], said = outcome
         _wish(context, validator, at[0])
         if context.wishes.end or step == context.run.total:
-            _record(context, validator, at[0], answered, state)
+            _record(context, validator, at[0], said, state)
 
     _wish(context, validator, at[0])
     # A run that was asked to leave in a step that was due validates it when it goes on.
@@ -204,71 +177,70 @@ def _so_far(context: RunContext, validator: Validator, begin: int) -> Progress:
     at = Progress()
     for line in read(context.workdir / METRICS):
         if validator.metric in line and line["step"] <= begin:
-            at = at.then(line["step"], line[validator.metric])
+            lower = validator.question.lower
+            at = at.then(line["step"], line[validator.metric], lower=lower)
     return at
 
 
 def _validated(
     context: RunContext, validator: Validator, at: Progress, step: int, state: TrainState
-) -> tuple[Progress, dict[str, Answers]] | None:
-    """Asks all weights that can classify, logs what is found, and writes down the best answers."""
+) -> tuple[Progress, dict[str, Reply]] | None:
+    """Asks all weights that have the head, logs what is found, and writes the best answers."""
     start, run, numbers, said = time.perf_counter(), context.run, {}, {}
     branches = {"online": state.params}
-    branches |= {"ema": state.slots["ema"]} if run.method.averages_classifier else {}
+    branches |= {"ema": state.slots["ema"]} if run.method.averages_head else {}
     for branch, params in branches.items():
-        if (answer := validator.ask(params)) is None:
+        if (reply := validator.question.ask(params)) is None:
             return None
-        said[branch] = answer
-        shares = measures(answer[0], classes=len(validator.source.classes))
-        numbers |= {f"validation/{branch}/{name}": share for name, share in shares.items()}
-    at = at.then(step, numbers[validator.metric])
+        said[branch] = reply
+        numbers |= {f"validation/{branch}/{name}": x for name, x in reply.numbers.items()}
+    value, lower = numbers.get(validator.metric, math.nan), validator.question.lower
+    at = at.then(step, value, lower=lower)
     if at.best == step and not jax.process_index():
-        _write(context.workdir, validator, *said[validator.wanted.branch])
+        _write(context.workdir, validator, said[validator.wanted.branch])
+    best = {f"validation/{'least' if lower else 'best'}": at.value} if at.best else {}
     seconds = {"perf/validation_seconds": time.perf_counter() - start}
-    context.log.scalars(step, numbers | {"validation/best": at.value} | seconds)
-    LOG.info("step %d: %s %.2f %%", step, validator.metric, 100 * numbers[validator.metric])
-    return at, {branch: answer for branch, (answer, _) in said.items()}
+    context.log.scalars(step, numbers | best | seconds)
+    LOG.info("step %d: %s %s", step, validator.metric, validator.shown(value))
+    return at, said
 
 
 def _record(
     context: RunContext,
     validator: Validator,
     at: Progress,
-    answered: dict[str, Answers],
+    said: dict[str, Reply],
     state: TrainState,
 ) -> None:
     """A line of results.jsonl for the network and one for its average, behind the last step."""
-    digests = {branch: _digest(context, branch, state) for branch in answered}  # by all processes
+    digests = {branch: _digest(context, branch, state) for branch in said}  # by all processes
     if jax.process_index():
         return
-    sources = {"train": context.inputs.source, "test": validator.source}
+    question = validator.question
+    sources = {"train": context.inputs.source, "test": question.source}
     records = {split: datasets.digest(source) for split, source in sources.items()}
-    task = results.LINEAR_PROBE if _is_frozen(context.run) else results.FINE_TUNE
-    config, wanted, lines = context.run.config, validator.wanted, []
-    protocol = {"image": wanted.size or config.image, "ratio": wanted.ratio}
-    protocol |= {"best_step": at.best, "best": at.value, "metric": validator.metric}
-    if context.run.method.classifier[0] in context.run.network.batchwise:
-        protocol["statistics"] = "running means of the training batches"
-    for branch, answer in answered.items():
-        shares = measures(answer, classes=len(validator.source.classes))
-        rows = int((answer.labels >= 0).sum())
-        ends = {name: wilson(shares[name], rows) for name in ("top1", "top5") if name in shares}
-        result = results.Result(
-            results.named(task, **shares),
+    protocol = question.protocol | {"best_step": at.best, "best": at.value if at.best else None}
+    protocol["metric"] = validator.metric
+    lines = [
+        results.Result(
+            results.named(question.task, **reply.numbers),
             branch,
             at.last,
             protocol,
-            {"train": len(context.inputs.source), "test": rows},
+            {"train": len(context.inputs.source), "test": reply.rows},
             model=f"{context.workdir.name}@{at.last}#{branch}",
             weights=digests[branch],
-            data=str(config.data.get("name", "")),
+            data=str(context.run.config.data.get("name", "")),
             records=records,
-            task=task,
-            intervals={f"eval/{task}/{name}": [*pair] for name, pair in ends.items()},
+            task=question.task,
+            intervals={
+                f"eval/{question.task}/{name}": [*pair] for name, pair in reply.intervals.items()
+            },
             versions=versions(),
             time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
-        lines.append(result)
+        for branch, reply in said.items()
+    ]
     try:
         results.write(context.workdir, lines)
     except Unwritable as error:
@@ -284,23 +256,12 @@ def _digest(context: RunContext, branch: str, state: TrainState) -> str:
     return models.digest(models.Model("", branch, run.config.image, run.network, whole, **origin))
 
 
-def _is_frozen(run: Run) -> bool:
-    """Whether nothing of the encoder trains, so that the classifier is a probe of it."""
-    if not (freeze := run.config.optimizer.get("freeze")):
-        return False
-    image = run.abstract.params["encoders"]["image"]
-    return all(re.search(freeze, f"encoders/image/{path}") for path, _ in trees.named_leaves(image))
-
-
-def _write(workdir: Path, validator: Validator, answered: Answers, numbers: np.ndarray) -> None:
+def _write(workdir: Path, validator: Validator, reply: Reply) -> None:
     """The answers of the best step; what cannot be written is said, and the training goes on."""
-    if (kind := validator.wanted.predictions) == "none":
+    if reply.write is None or (kind := validator.wanted.predictions or "npz") == "none":
         return
-    source = validator.source
-    where = getattr(source, "where", str)
-    names = [where(int(number)) for number in numbers]
     try:
-        write(workdir / f"{PREDICTIONS}.{kind}", answered, names, source.classes)
+        reply.write(workdir / f"{PREDICTIONS}.{kind}")
     except Unwritable as error:
         LOG.warning("%s", error)
 
@@ -314,8 +275,8 @@ def _wish(context: RunContext, validator: Validator, at: Progress) -> None:
     if patience and at.since >= patience and not wishes.end:
         wishes.end = True
         LOG.info(
-            "the run ends: none of %d validations was better than step %d's, %.2f %%",
-            *(at.since, at.best, 100 * at.value),
+            "the run ends: none of %d validations was better than step %d's, %s",
+            *(at.since, at.best, validator.shown(at.value)),
         )
 
 

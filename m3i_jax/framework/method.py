@@ -120,14 +120,14 @@ class Method:
     views: views that are derived inside the step.  codes: by name; each is computed once.
     terms: by name; the loss is their weighted sum.
     average: the moving average that is kept for evaluation where no code brings one.
-    averages_classifier: whether that is of the classifier, too, which can be evaluated then.
+    averages_head: whether that is of the heads `answering`, too, which can be evaluated then.
     """
 
     codes: Mapping[str, Code | RegionCode]
     terms: Mapping[str, Term]
     views: Mapping[str, DerivedView] = field(default_factory=dict)
     average: Encoder = ema()
-    averages_classifier: bool = False
+    averages_head: bool = False
 
     def __post_init__(self):
         for name, code in self.codes.items():
@@ -265,8 +265,8 @@ class Method:
         heads = {h for e in users for h in (*e.heads, *e.extra_heads)}
         # The encoder is evaluated by its average whether or not a code passes through that.
         towers |= {"image"} if slot == "ema" else set()
-        if slot == "ema" and self.averages_classifier and self.classifier:
-            heads, towers = heads | {self.classifier[0]}, towers | {self.classifier[1]}
+        if slot == "ema" and self.averages_head:
+            heads, towers = heads | {*self.answering}, towers | {*self.answering.values()}
         either = lambda names: "|".join(sorted(map(re.escape, names)))  # noqa: E731
         pattern = rf"^encoders/({either(towers)})/"
         # Paths are of the network's own tree, {"encoders": {tower: …}, "decoders": {name: …}}.
@@ -325,6 +325,12 @@ class Method:
         """
         term = self.telling("label")
         return term and (term.decoder, self.codes[term.y].encoder.tower)
+
+    @property
+    def answering(self) -> dict[str, str]:
+        """{decoder: tower that it reads, or is compared with} of classifier and dense heads."""
+        dense = [t for t in self.terms.values() if t.decoder and self.codes[t.y].view in PIXELWISE]
+        return {t.decoder: "image" for t in dense} | dict(filter(None, [self.classifier]))
 
     def telling(self, view: str) -> Term | None:
         """The first term that predicts a "label", or a "text", of an image by a decoder."""

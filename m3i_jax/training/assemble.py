@@ -143,13 +143,13 @@ def objective(config: Config, *, make: Callable = build.call) -> Method:
     if isinstance(target, Mapping) and target.get("name") == "ema":
         block["target"] = with_momentum(block["target"], None)
     method = methods.create(block, what="config.objective", make=make)
-    classifier = config.average.get("classifier", False)
-    if classifier and not method.classifier:
+    head = config.average.get("head", False)
+    if head and not method.answering:
         raise ConfigError(
-            f"config.average.classifier is {classifier}, but objective "
-            f"'{config.objective['name']}' has no classifier"
+            f"config.average.head is {head}, but objective '{config.objective['name']}' has "
+            "neither a classifier nor a dense head"
         )
-    return replace(method, average=average(config), averages_classifier=classifier)
+    return replace(method, average=average(config), averages_head=head)
 
 
 def build_network(

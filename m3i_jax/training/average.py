@@ -47,7 +47,7 @@ def fitted_to(method: Method, config: Config, steps: int | Scalar) -> Method:
 
 def average(config: Config, *, steps: int | Scalar | None = None) -> Encoder:
     """The moving average for evaluation that a config describes."""
-    own = {key: value for key, value in config.average.items() if key != "classifier"}
+    own = {key: value for key, value in config.average.items() if key != "head"}
     return build.made(framework.ema, with_momentum(own, steps), what="config.average")
 
 

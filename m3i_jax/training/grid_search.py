@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from m3i_jax import jsonfile, ordinary
 from m3i_jax.build import ConfigError
+from m3i_jax.training.schema import ERRORS
 
 NOTE, FOLDER, BEST = "grid.json", "grid", "best.json"
 LR = "lr"
@@ -60,9 +61,10 @@ def searching(config: Mapping[str, Any], point: Point, share: float) -> dict[str
 
 
 def accuracy(folder: Path) -> float:
-    """The best accuracy of a run that is done, as its best.json says it."""
+    """The best value of a run that is done, as its best.json says it: of an error with a minus."""
     said = jsonfile.read(folder / BEST)
-    return float(said["value"])
+    sign = -1.0 if said["metric"].rpartition("/")[2] in ERRORS else 1.0
+    return sign * float(said["value"])
 
 
 def best(points: Sequence[Point], values: Sequence[float]) -> Point:
@@ -72,6 +74,6 @@ def best(points: Sequence[Point], values: Sequence[float]) -> Point:
 
 def write(workdir: Path, points: Sequence[Point], values: Sequence[float], chosen: Point) -> None:
     """grid.json: the accuracy of each point on the part that was held out, and which was chosen."""
-    lines = [{**p.settings, "value": v} for p, v in zip(points, values, strict=True)]
+    lines = [{**p.settings, "value": abs(v)} for p, v in zip(points, values, strict=True)]
     text = json.dumps({"chosen": chosen.settings, "points": lines}, indent=2)
     ordinary.written(workdir / NOTE, text.encode())

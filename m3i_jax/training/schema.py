@@ -16,6 +16,8 @@ from m3i_jax.data.sources import mixture
 from m3i_jax.data.views import kinds, rand_augment
 from m3i_jax.interop import layouts
 from m3i_jax.methods import compose
+from m3i_jax.metrics.average_precision import PoseScores
+from m3i_jax.metrics.depth import DepthScores
 from m3i_jax.parallel import sharding
 from m3i_jax.ranges import Count, CountOrOff, Range
 from m3i_jax.texts import Filled, OneOf, PatternOrNone, SomeOf
@@ -28,7 +30,15 @@ from m3i_jax.training.trackers import TRACKERS
 Images = Annotated[int, Range(1, 2**24, why="features of all of them are in memory")]
 Tracked = Annotated[str, OneOf(*TRACKERS)]
 Branch = Annotated[str, OneOf("ema", "online")]  # of a work directory
-METRICS = ("top1", "top5", "mean_per_class")
+# What a validation can be decided by, of what is told of an image; the first where none is named.
+MEASURES = {
+    "label": ("top1", "top5", "mean_per_class"),
+    "mask": ("miou", "pixel_accuracy", "mean_accuracy"),
+    "depth": ("rmse", *(x for x in DepthScores._fields if x != "rmse")),
+    "points": ("oks", "near", "pck", *PoseScores._fields),
+}
+METRICS = tuple(name for names in MEASURES.values() for name in names)
+ERRORS = ("rmse", "abs_rel", "sq_rel", "rmse_log", "log10", "silog")  # less is better; no shares
 PREDICTIONS = ("npz", "jsonl", "none")
 Layout = Annotated[str, OneOf(layouts.AUTO, *(layout.name for layout in layouts.LAYOUTS))]
 
@@ -98,33 +108,37 @@ class Monitor(NamedTuple):
 
 
 class Validation(NamedTuple):
-    """Accuracy on all of the test split, beside the training and at its end: fine-tuning.
+    """What the run's own head is worth on all of the test split, beside the training: fine-tuning.
 
     every: a length from one to the next, such as "1 epochs"; "0 steps" = at the end only.
-    metric: what decides which is the best, whose checkpoint stays: share of right answers, of
-      labels among the best five, or the mean of the classes' shares.
-    branch: whose metric decides; "ema" wants config.average.classifier.
+    metric: what decides which is the best, whose checkpoint stays. Of a classifier the share of
+      right answers (top1), of labels among the best five, or the mean of the classes' shares; of
+      categories of pixels miou and others, of depth rmse and others, of key points oks, ap and
+      others. None = the first of these that the objective has.
+    branch: whose metric decides; "ema" wants config.average.head.
     patience: so many in a row without a better one end the run; 0 = never.
-    size: side of the images, 0 = config.image.
-    ratio: of the short side that is kept, see `data.epoch`.
+    size: side of the images, 0 = config.image; of pixels, the short side that whole images are
+      fitted to, 0 = that of config.crops.base, or their own.
+    ratio: of the short side that is kept, see `data.epoch`; of pixels, all of it.
     batch: images at once.
-    predictions: what the answers of the best are written to, "npz", "jsonl" or "none".
+    predictions: what the answers of the best are written to, "npz", "jsonl" or "none"; None = npz
+      of a classifier, and no file of what is said of pixels.
     """
 
     every: Length = "1 epochs"
-    metric: Annotated[str, OneOf(*METRICS)] = "top1"
+    metric: Annotated[str, OneOf(*METRICS)] | None = None
     branch: Branch = "online"
     patience: CountOrOff = 0
     size: Annotated[int, Range(0, 4096)] = 0
     ratio: Annotated[float, Range(0.1, 1)] | None = None
     batch: Annotated[int, Range(1, 2**16)] = 256
-    predictions: Annotated[str, OneOf(*PREDICTIONS)] = "npz"
+    predictions: Annotated[str, OneOf(*PREDICTIONS)] | None = None
 
 
 class Averaging(NamedTuple):
-    """classifier: whether the classifier behind the encoder is averaged, too."""
+    """head: whether what answers behind the encoder is averaged, too: classifier, dense heads."""
 
-    classifier: bool = False
+    head: bool = False
 
 
 class Source(NamedTuple):

@@ -32,7 +32,7 @@ TRAIN = [
     "--config.batch=16", "--config.duration=4 steps", "--config.warmup=0 steps",
     "--config.encoder.width=16", "--config.encoder.depth=1", "--config.validation.every=2 steps",
     "--config.mesh.data=1", "--config.mesh.tensor=2",  # each process reads all of a batch
-    "--config.validation.batch=16", "--config.average.classifier=True", "--config.log.images=0",
+    "--config.validation.batch=16", "--config.average.head=True", "--config.log.images=0",
     "--config.checkpoint.every=4", "--config.monitor.every=2", "--config.monitor.bank=20",
     "--config.monitor.queries=20",
 ]  # fmt: skip

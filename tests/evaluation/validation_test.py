@@ -1,6 +1,7 @@
 """Validation through the engine: exact counts, the best checkpoint, early ends, resuming."""
 
 import json
+import math
 import os
 import signal
 from types import SimpleNamespace
@@ -9,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
 
 from m3i_jax import data, normalize, trees
 from m3i_jax.build import ConfigError
@@ -17,7 +17,7 @@ from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.data.batches import batches
 from m3i_jax.data.epoch import epoch
 from m3i_jax.data.sources.unreadable import TooManyUnreadable
-from m3i_jax.evaluation import datasets, models, results, terms
+from m3i_jax.evaluation import classified, datasets, models, results, terms
 from m3i_jax.evaluation import validation as module
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.validation import Progress, check, validation
@@ -25,6 +25,7 @@ from m3i_jax.parallel.signals import EXIT_PREEMPTED
 from m3i_jax.training import log
 from m3i_jax.training.assemble import assemble
 from m3i_jax.training.session import train
+from tests.evaluation.classified_test import TWO, folders
 
 STEPS, IMAGES = 12, 61  # images: of no batch and no number of devices a multiple
 
@@ -33,7 +34,7 @@ def small(shrunk, **changes):
     """A run of `classification` on a few scenes that validates every 3 steps."""
     own = {
         "data.length": IMAGES, "validation.every": "3 steps", "validation.batch": 16,
-        "average.classifier": True, "average.momentum": 0.5, "average.end": 0.5,
+        "average.head": True, "average.momentum": 0.5, "average.end": 0.5,
         "checkpoint.every": 4,
     }  # fmt: skip
     return shrunk("classification", **(own | changes))
@@ -149,7 +150,7 @@ def test_one_device_counts_as_eight_do(config, run, one_device, tmp_path):
     context = SimpleNamespace(run=alone, asked=lambda: False)
     wanted = module.schema.Validation(**config.validation)
     with jax.set_mesh(alone.mesh):
-        found, numbers = module._asking(context, wanted, source)(params)
+        found, numbers = classified.asking(context, wanted, source)(params)
     with np.load(run / "predictions.npz") as file:
         np.testing.assert_array_equal(found.best[:, 0], file["best"][:, 0])
         np.testing.assert_allclose(found.probability, file["probability"], rtol=1e-4, atol=1e-6)
@@ -208,42 +209,11 @@ def test_of_equal_validations_the_first_is_the_best():
     for step, value in ((3, 0.2), (6, 0.2), (9, 0.5), (12, 0.4), (15, 0.5)):
         at = at.then(step, value)
     assert at == Progress(best=9, value=0.5, since=2, last=15)
-
-
-def folders(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(root / name)
-    return {"name": "image_folder", "root": str(root)}
-
-
-TWO = ("train/cat/1.png", "train/dog/1.png")
-
-
-@pytest.mark.parametrize(
-    "changes, names, said",
-    [
-        ({}, ("train/1.png", "val/1.png"), "needs classes, but the train split has no classes"),
-        ({}, ("train/cat/1.png", "val/cat/1.png"), "training has one only, 'cat'"),
-        ({}, TWO, "wants a test split, but .* set config.validation={}"),
-        ({}, (*TWO, "val/1.png"), "no image of the test split has a label"),
-        ({}, (*TWO, "val/cat/1.png", "val/cow/1.png"), "training has no class 'cow'"),
-        ({"metric": "top5"}, (*TWO, "val/cat/1.png"), "metric is top5, but there are 2 classes"),
-        ({"branch": "ema"}, (*TWO, "val/cat/1.png"), "set config.average.classifier=True"),
-    ],
-)
-def test_what_cannot_be_counted_is_a_sentence(config, tmp_path, changes, names, said):
-    from m3i_jax import methods
-    from m3i_jax.training import reading
-
-    plain = config.to_dict()
-    plain |= {"data": folders(tmp_path, *names), "validation": plain["validation"] | changes}
-    other = type(config).of(plain)
-    network = SimpleNamespace(untracked=frozenset())
-    built = SimpleNamespace(config=other, method=methods.classification(), network=network)
-    source = reading.read(other, tmp_path, split="train")
-    with pytest.raises(ConfigError, match=said):
-        check(built, SimpleNamespace(source=source), tmp_path)
+    at = Progress().then(3, math.nan, lower=True)
+    assert (at.best, at.since) == (0, 1), "a number that is none is no best one"
+    for step, value in ((6, 2.0), (9, 0.5), (12, 0.5), (15, math.nan)):
+        at = at.then(step, value, lower=True)
+    assert at == Progress(best=9, value=0.5, since=2, last=15)
 
 
 def test_a_small_test_split_is_read_through_before_the_first_step(config, tmp_path):
@@ -266,8 +236,8 @@ def test_a_method_without_a_classifier_is_refused(shrunk, tmp_path):
     config = shrunk("mae", **{"validation.every": "3 steps"})
     with pytest.raises(ConfigError, match="objective 'mae' has no classifier"):
         train(config, tmp_path, watch=validation, before=check)
-    config = shrunk("mae", **{"average.classifier": True})
-    with pytest.raises(ConfigError, match="config.average.classifier is True, but objective 'mae'"):
+    config = shrunk("mae", **{"average.head": True})
+    with pytest.raises(ConfigError, match="config.average.head is True, but objective 'mae'"):
         train(config, tmp_path)
 
 
@@ -277,7 +247,7 @@ def probing(shrunk, **changes):
 
     lars = dict(recipes.LARS, lr=0.5, trust=0.1, weight_decay=0.0, freeze="^encoders/image/")
     head = recipes.classifier(10, 64, norm="running", deviation=0.01)
-    plain = small(shrunk, **{"average.classifier": False, "objective.label_smoothing": 0.0})
+    plain = small(shrunk, **{"average.head": False, "objective.label_smoothing": 0.0})
     plain = plain.to_dict() | dict(optimizer=lars, augment={}) | head
     return type(small(shrunk)).of(plain | changes)
 
@@ -383,7 +353,7 @@ def test_one_device_counts_a_probe_as_eight_do_whatever_the_batch(probe, one_dev
         wanted = module.schema.Validation(batch=batch)
         with jax.set_mesh(run.mesh):
             asked = SimpleNamespace(run=run, asked=lambda: False)
-            answered, numbers = module._asking(asked, wanted, source)(last)
+            answered, numbers = classified.asking(asked, wanted, source)(last)
         assert numbers.tolist() == list(range(IMAGES))
         found.append(answered)
     for other in found[1:]:

@@ -119,11 +119,17 @@ def test_an_average_is_of_the_classifier_where_that_is_asked_for():
               "decoders": {"category": {"norm": 4}, "image": {"w": 5}}}  # fmt: skip
     alone = {"encoders": {"image": {"w": 1}}}
     assert methods.mixed_classification().owned(leaves, "ema") == alone
-    whole = replace(methods.mixed_classification(), averages_classifier=True)
+    whole = replace(methods.mixed_classification(), averages_head=True)
     assert whole.owned(leaves, "ema") == {
         "encoders": {"image": {"w": 1}, "category": {"kernel": 2}},
         "decoders": {"category": {"norm": 4}},
     }
+    leaves["decoders"] |= {"segmentation": {"norm": 6}, "auxiliary": {"w": 7}}
+    dense = methods.segmentation(auxiliary=0.4)
+    assert dense.owned(leaves, "ema") == alone
+    heads = {name: leaves["decoders"][name] for name in ("segmentation", "auxiliary")}
+    averaged = replace(dense, averages_head=True).owned(leaves, "ema")
+    assert averaged == alone | {"decoders": heads}
 
 
 def test_a_state_is_exchanged_in_all_codes_that_have_it():

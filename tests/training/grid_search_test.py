@@ -50,5 +50,9 @@ def test_the_best_is_the_first_of_the_highest_and_written_down(tmp_path):
     said = json.loads((tmp_path / "grid.json").read_text())
     assert said["chosen"] == {"lr": 1e-3}
     assert said["points"][2] == {"lr": 1e-2, "value": 0.75}
-    (tmp_path / "best.json").write_text('{"step": 3, "value": 0.25}')
+    (tmp_path / "best.json").write_text(
+        '{"step": 3, "metric": "validation/online/top1", "value": 0.25}'
+    )
     assert grid.accuracy(tmp_path) == 0.25
+    (tmp_path / "best.json").write_text('{"metric": "validation/online/rmse", "value": 0.25}')
+    assert grid.accuracy(tmp_path) == -0.25, "less of an error is better"

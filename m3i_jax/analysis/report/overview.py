@@ -66,8 +66,12 @@ def _newest(run: Run) -> Markup | None:
     names = {"train/loss": "loss", "perf/images_per_second": "images per second"}
     last = {name: line[name] for line in run.metrics for name in line if name != "step"}
     shown = [(what, number(last[name])) for name, what in names.items() if _known(last.get(name))]
-    told = {"validation/best": "best accuracy", "probe/ema_knn/top1": "nearest neighbours"}
-    accuracy = [(what, number(last[name], unit="share")) for name, what in told.items()
+    told = {
+        "validation/best": ("best validation", "share"),
+        "validation/least": ("least error", ""),
+        "probe/ema_knn/top1": ("nearest neighbours", "share"),
+    }
+    accuracy = [(what, number(last[name], unit=unit)) for name, (what, unit) in told.items()
                 if _known(last.get(name))]  # fmt: skip
     shown[1:1] = accuracy[:1]
     if last.get("health/alarm"):

@@ -4,6 +4,7 @@ import re
 from typing import NamedTuple
 
 from m3i_jax.evaluation import tasks
+from m3i_jax.training.schema import ERRORS
 
 BRANCHES = ("ema", "online")
 
@@ -83,6 +84,7 @@ WORDS = {
     "monitor/seconds": "Seconds of a look",
     "monitor/share": "Share of the time for looking",
     "validation/best": "Best validation",
+    "validation/least": "Least error of a validation",
 }
 SHARES = {"perf/data_wait", "perf/mfu", "perf/goodput", "monitor/share"}
 
@@ -120,7 +122,7 @@ def unit(name: str) -> str:
     """ "share" of metrics that are said in percent, "" of others."""
     family, _, rest = name.partition("/")
     if family == "validation":
-        return "share"
+        return "" if rest.rpartition("/")[2] in (*ERRORS, "least") else "share"
     if family == "probe":
         task, _, measure = rest.partition("/")
         known = {one.name: one.unit for one in tasks.defaults()}

@@ -1,10 +1,9 @@
 """Where the joints of each person are: heat maps of crops, decoded to pixels of their images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -13,6 +12,9 @@ from m3i_jax.data.epoch import epoch
 from m3i_jax.data.sources.protocol import Source
 from m3i_jax.data.views.person_crops import person_box
 from m3i_jax.evaluation.dense.predictor import Predictor
+from m3i_jax.parallel import sharding
+
+Program = Callable[..., tuple[Any, Any]]
 
 
 class Posed(NamedTuple):
@@ -35,6 +37,7 @@ def posed(
     flip: bool = True,
     swapped: Sequence[tuple[int, int]] = (),
     rows: Any = lambda rows: rows,
+    program: Program | None = None,
 ) -> Posed:
     """The joints of every record that can be read.
 
@@ -42,10 +45,35 @@ def posed(
       size: height and width of the crops.   batch: crops that are shown at once.
       flip: whether the answer to the mirror image counts, too; `swapped` change places there.
       rows: goes round the pass, to say how far it is.
+      program: `compiled` before, which knows `size`, `flip` and `swapped`; None compiles it.
+    """
+    program = program or compiled(predictor, size=size, flip=flip, swapped=swapped)
+    found = []
+    for some in rows(epoch(source, batch=batch, size=size, frame=person_box)):
+        images, boxes = some.batch.images["a"], some.batch.boxes["a"]
+        points, scores = program(predictor.params, images, boxes)
+        kept = some.number, np.asarray(points), np.asarray(scores)
+        found.append([part[some.real] for part in kept])
+    return Posed(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+def compiled(
+    predictor: Predictor,
+    *,
+    size: tuple[int, int],
+    flip: bool = True,
+    swapped: Sequence[tuple[int, int]] = (),
+    mesh: sharding.Mesh | None = None,
+) -> Program:
+    """(parameters, crops, their boxes) -> joints (B, K, 2) and scores (B, K), see `posed`.
+
+    mesh: whose devices share the crops of a batch, all of which every process gives and gets; None
+      = where the parameters are.
     """
 
-    @jax.jit
     def program(params, images, boxes):
+        if mesh is not None:
+            images = jax.lax.with_sharding_constraint(images, sharding.batch_sharding(mesh))
         images = normalize.levels(images)
         maps = predictor.said(params, images)
         if flip:
@@ -54,10 +82,4 @@ def posed(
         joints = heatmaps.decode(maps, crop=size)
         return heatmaps.to_image(joints.points, boxes, crop=size), joints.scores
 
-    found = []
-    for some in rows(epoch(source, batch=batch, size=size, frame=person_box)):
-        images, boxes = some.batch.images["a"], some.batch.boxes["a"]
-        points, scores = program(predictor.params, images, jnp.asarray(boxes))
-        kept = some.number, np.asarray(points), np.asarray(scores)
-        found.append([part[some.real] for part in kept])
-    return Posed(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    return jax.jit(program, out_shardings=mesh and sharding.replicated(mesh))

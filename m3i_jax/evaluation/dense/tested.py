@@ -15,8 +15,11 @@ from m3i_jax.data.views.whole_images import kept_ratio, restored
 from m3i_jax.evaluation.dense.goals import Goal, Intervals, Numbers
 from m3i_jax.evaluation.dense.predictor import Predictor
 from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.parallel import sharding
 from m3i_jax.ranges import Range
 
+# (parameters, (B, h, w, 3) uint8) -> (B, h, w, D) float32, at the pixels of the views.
+Program = Callable[[Any, Any], Any]
 WAITING = 8  # batches of records of other sizes that wait for more of theirs
 
 
@@ -70,17 +73,20 @@ def tested(
     batch: int = 16,
     guess: np.ndarray | None = None,
     seen: Callable[[Iterator[Original]], Iterator[Original]] = lambda rows: rows,
+    program: Program | None = None,
 ) -> Tested:
     """What a predictor is worth on all records that say something.
 
     batch: views of one size that are shown at once.  seen: goes round the pass, to say how far.
+    program: `compiled` before; None compiles it.
     guess: (D,), said of every pixel; its headline is the measure "constant".
 
     Raises:
       NotMeasurable: no record says what the goal is held against.
     """
     rows, guessed = [], []
-    for one, said in predictions(predictor, source, way=way, batch=batch, seen=seen):
+    how = dict(way=way, batch=batch, seen=seen, program=program)
+    for one, said in predictions(predictor, source, **how):
         if (row := goal.row(said, one.sample)) is None:
             continue
         rows.append(row)
@@ -102,10 +108,11 @@ def predictions(
     way: Way = Way(),
     batch: int = 16,
     seen: Callable[[Iterator[Original]], Iterator[Original]] = lambda rows: rows,
+    program: Program | None = None,
 ) -> Iterator[tuple[Original, np.ndarray]]:
     """(record, (H, W, D) float32 at its pixels) of all records, each once."""
     cut = functools.partial(kept_ratio, base=way.base, multiple=predictor.stride)
-    program = jax.jit(_program(predictor, way))
+    program = program or compiled(predictor, way)
     for group in alike(seen(originals(source, cut=cut)), batch):
         views = np.stack([one.view for one in group])
         # The last of a size are fewer: shown with some of them again, so that nothing compiles.
@@ -115,10 +122,17 @@ def predictions(
             yield one, restored(values, one.box, one.sample.image.shape[:2])
 
 
-def _program(predictor: Predictor, way: Way) -> Callable[[Any, Any], Any]:
-    """(parameters, (B, h, w, 3) uint8) -> (B, h, w, D) float32, at the pixels of the views."""
+def compiled(predictor: Predictor, way: Way, *, mesh: sharding.Mesh | None = None) -> Program:
+    """The program that shows views to a predictor, which compiles once for each of their sizes.
+
+    mesh: whose devices share the views of a batch, all of which every process gives and gets; None
+      = where the parameters are.
+    """
 
     def program(params, images):
+        if mesh is not None:
+            images = jax.lax.with_sharding_constraint(images, sharding.batch_sharding(mesh))
+
         def pixels(x):
             return geometry.bilinear(predictor.said(params, x), x.shape[1:3])
 
@@ -132,7 +146,7 @@ def _program(predictor: Predictor, way: Way) -> Callable[[Any, Any], Any]:
         # Normalised first: at another size, levels of grey would be rounded.
         return apply(normalize.levels(images))
 
-    return program
+    return jax.jit(program, out_shardings=mesh and sharding.replicated(mesh))
 
 
 def alike(rows: Iterator[Original], batch: int) -> Iterator[list[Original]]:

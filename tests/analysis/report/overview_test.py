@@ -37,7 +37,7 @@ def test_a_card_says_where_a_run_stands(tmp_path):
 def test_of_a_fine_tuning_the_best_is_what_it_is_worth(tmp_path):
     lines = [{"step": 1, "validation/ema/top1": 0.3, "validation/best": 0.4}]
     page, _ = parts(workdir(tmp_path / "run", lines=lines))
-    assert page.one("p", class_="large").text == "40.0 %best accuracy"
+    assert page.one("p", class_="large").text == "40.0 %best validation"
 
 
 def test_an_alarm_is_said(tmp_path):

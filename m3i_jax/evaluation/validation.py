@@ -198,7 +198,8 @@ def _validated(
     at = at.then(step, value, lower=lower)
     if at.best == step and not jax.process_index():
         _write(context.workdir, validator, said[validator.wanted.branch])
-    best = {f"validation/{'least' if lower else 'best'}": at.value} if at.best else {}
+    name = "validation/least" if lower else "validation/best"
+    best = {name: at.value} if at.best else {}
     seconds = {"perf/validation_seconds": time.perf_counter() - start}
     context.log.scalars(step, numbers | best | seconds)
     LOG.info("step %d: %s %s", step, validator.metric, validator.shown(value))

@@ -272,6 +272,7 @@ WORDS: tuple[tuple[str, str], ...] = (
     ("cosine", "cos cosine_annealing cosine_decay cosine_annealing_lr cosine_with_warmup"),
     ("cosine", "warmup_cosine cosine_schedule"),
     ("milestones", "step multistep multi_step step_lr multi_step_lr"),
+    ("polynomial", "poly poly_lr polynomial_lr polynomial_decay linear_lr"),
     ("constant", "none fixed flat constant_with_warmup constant_lr"),
     ("image_folder", "imagenet folder imagenet1k imagenet_1k in1k ilsvrc"),
     ("digit_scenes", "digits mnist"),

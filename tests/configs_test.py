@@ -40,6 +40,10 @@ ARGUMENTS = {
     "finetune/cim_resnet50": ("100", "300", "600"),
     "finetune/vit_b16": ("m3i", "mae", "siamese_im"),
     "finetune/mae_vit_l16": ("large", "huge"),
+    "finetune/ade20k_vit_b16": ("m3i", "mae", "siamese_im", "beit", "cim"),
+    "finetune/ade20k_resnet50": ("160", "80"),
+    "finetune/ade20k_swin_v2_b": ("mim", "sup"),
+    "finetune/coco_pose_vit_b16": ("classic", "simple"),
     "finetune/beit_vit_b16": ("base", "large"),
     "finetune/internimage_h": ("m3i", "640"),
     "finetune/dark_secrets_swin_v2_b": (
@@ -140,6 +144,11 @@ EXEMPT = {
     "finetune/mae": TOKENS,
     "finetune/replknet": {"mask_token"},
     "finetune/dark_secrets": {"cpb_mlp"},
+    **{
+        f"finetune/{name}_swin": {"cpb_mlp"}
+        for name in ("ade20k", "nyu", "kitti", "coco_pose", "crowdpose")
+    },
+    "finetune/coco_pose_vit": {"pos_embed"},
     "simmim_swin": {"mask_token", "cpb_mlp"},
     "simmim_replknet": {"mask_token"},
     "msn": {"prototypes"},
@@ -155,6 +164,9 @@ DECAY_ALL = (
     "imagenet/swav_resnet50",
     "imagenet/lejepa_vit_s16",
     "imagenet/visreg_vit_s16",
+    "finetune/ade20k_resnet50",
+    "finetune/ade20k_linear_vit_l16",
+    "finetune/nyu_linear_vit_l16",
 )
 # Biases that decay where no other of one dimension does.
 BIASES = {"imagenet/supcon_resnet50": {"decoders/projector/head/bias"}}

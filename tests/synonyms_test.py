@@ -148,7 +148,8 @@ VALUES = {
         resnet50.a1_in1k resnet50, rn50 resnet50, internimage_base internimage_b,
         bert-base-uncased bert_base""",
     tuple(optimizer.offered()): "AdamW adamw, adam adamw, momentum sgd, SGD sgd",
-    tuple(optimizer.SCHEDULES): "cosine_annealing cosine, multistep milestones, step milestones",
+    tuple(optimizer.SCHEDULES): """
+        cosine_annealing cosine, multistep milestones, step milestones, poly polynomial""",
     tuple(methods.METHODS): """
         mocov3 moco_v3, moco_v2 moco, barlow barlow_twins, beitv2 beit_v2, supervised
         classification, SimMIM simmim""",

@@ -1,5 +1,19 @@
 """What configs share, by data set; `parts` has what is common to all."""
 
+from m3i_jax.configs.recipes.on_dense import (
+    AUXILIARY,
+    DENSE_ADAMW,
+    DINOV3_VIT,
+    FACTOR,
+    OTHER_WINDOWS,
+    SWIN,
+    ade20k,
+    dense,
+    depth,
+    people,
+    probe,
+    upernet,
+)
 from m3i_jax.configs.recipes.on_digit_scenes import (
     FINE_VIT,
     GENERATOR,

@@ -44,6 +44,8 @@ SCHEDULES: dict[str, Callable[..., schedules.Schedule]] = {
     "cosine": schedules.warmup_cosine,
     "constant": schedules.warmup_constant,
     "milestones": schedules.warmup_milestones,
+    "polynomial": schedules.warmup_polynomial,
+    "rise_and_fall": schedules.rise_and_fall,
 }
 STEPS = ("params", "batch", "total", "warmup")  # what the program says, and no config
 CLIPS = {"all": transforms.clip_all, "leaf": transforms.clip_each}
@@ -129,7 +131,7 @@ def optimizer(
 
     direction: (decays, ramp, rate) -> transformations; `decays` says which parameters do,
       `ramp(first, last)` is a cosine between two numbers over the run, `rate` that of each step.
-    lr, base_lr: peak rate, or rate per 256 images.  end_lr: at the end of a cosine.
+    lr, base_lr: peak rate, or rate per 256 images.  end_lr: where the schedule ends.
     schedule: of the rate, by its name or as `{name, **kwargs}` of `schedules`.
     stretch: length of the rate's cosine and of the decay's, in runs; the end of those of MSN, 1.25,
       is never reached.
@@ -346,13 +348,17 @@ def _rate(
     block = {"name": schedule} if isinstance(schedule, str) else dict(schedule)
     filling = {"total": total, "warmup": warmup}
     filling["peak"] = schedules.peak_rate(batch=batch, lr=lr, base_lr=base_lr)
-    if block.get("name") == "cosine":
-        filling |= {"end": end_lr, "stretch": stretch}
-    elif end_lr or stretch != 1:
-        key = "end_lr" if end_lr else "stretch"
-        raise ConfigError(
-            f"config.optimizer.{key} has no meaning for the schedule '{block.get('name')}'"
-        )
+    named = SCHEDULES.get(block.get("name"))
+    for key, field, value, none in (
+        ("end", "end_lr", end_lr, 0.0),
+        ("stretch", "stretch", stretch, 1.0),
+    ):
+        if named and key in inspect.signature(named).parameters:
+            filling[key] = value
+        elif named and value != none:
+            raise ConfigError(
+                f"config.optimizer.{field} has no meaning for the schedule '{block.get('name')}'"
+            )
     what = "config.optimizer.schedule"
     rate = build.build(SCHEDULES, block, what=what, make=make, **filling)
     for key, least in (("end_lr", end_lr), ("schedule.start", block.get("start", 0.0))):

@@ -16,6 +16,8 @@ Stairs = Annotated[int, Range(0, 100_000, why="once an epoch, or 0 for a smooth 
 Milestone = Annotated[float, Range(0, 1, above=True, below=True, why="a share of the run")]
 Milestones = Annotated[tuple[Milestone, ...], Ascending(least=1)]
 Factor = Annotated[float, Range(1e-6, 1, below=True, why="the rate is lower behind a milestone")]
+Power = Annotated[float, Range(0.1, 10, why="of the rest of the run; 1 is a line")]
+Summit = Annotated[float, Range(0.01, 0.99, why="a share of the run")]
 
 
 def warmup_cosine(
@@ -27,6 +29,7 @@ def warmup_cosine(
     start: LearningRateOrZero = 0.0,
     closed: bool = False,
     whole: bool = False,
+    scaled: bool = False,
     stairs: Stairs = 0,
     stretch: Stretch = 1.0,
 ) -> Schedule:
@@ -42,23 +45,89 @@ def warmup_cosine(
       DINO and BEiT draws its line.
     whole: the cosine has begun at step 0, t/T, and the warm-up hides its first part: timm's without
       a prefix, and so Swin's, SimMIM's and InternImage's. The peak is never reached.
+    scaled: as `whole`, and the warm-up is a factor of the cosine (DINOv3's dense probes).
     stairs: the rate changes that many times in the run, at equal distances: once an epoch where the
       published code sets it there (MoCo v2, DenseCL).
     stretch: T is so many times the run, whose end then comes before that of the cosine (MSN).
     """
     check_lengths(total, warmup)
-    begin = 0 if whole else warmup
+    begin = 0 if whole or scaled else warmup
 
     def schedule(step: Array) -> Array:
         step = jnp.asarray(step, jnp.float32)
         if stairs:  # half a step of margin for the rounding of the division
             stair = total / stairs
             step = jnp.floor((step + 0.5) / stair) * stair
-        rise, length = warmup - closed, jnp.round(stretch * total) - begin
-        rise, length = jnp.maximum(1, rise), jnp.maximum(1, length)
+        length = jnp.maximum(1, jnp.round(stretch * total) - begin)
         progress = jnp.clip((step - begin) / length, 0.0, 1.0)
         decayed = end + (peak - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
-        return jnp.where(step < warmup, start + (peak - start) * step / rise, decayed)
+        line = start + (peak - start) * step / jnp.maximum(1, warmup - closed)
+        return jnp.where(step < warmup, line * decayed / peak if scaled else line, decayed)
+
+    return schedule
+
+
+def warmup_polynomial(
+    peak: float,
+    *,
+    total: int,
+    warmup: int = 0,
+    end: LearningRateOrZero = 0.0,
+    start: LearningRateOrZero = 0.0,
+    power: Power = 1.0,
+    closed: bool = False,
+    scaled: bool = False,
+) -> Schedule:
+    """Linear from `start` at step 0 to `peak` at step `warmup`, then a power of what is left.
+
+    η(t) = start + (peak − start)·t/w for t < w;
+           end + (peak − end)·(1 − (t − w)/(T − w))^power after it.
+    mmsegmentation's "poly", https://github.com/open-mmlab/mmsegmentation, and "linear" in tables.
+
+    start: the rate at step 0.
+    power: .9 of ResNets (Chen et al. 2016, https://arxiv.org/abs/1606.00915), 1 of transformers.
+    closed: the last step of the warm-up has the peak already, as in mmengine.
+    scaled: the fall has begun at step 0, 1 − t/T, and the warm-up is a factor of it, as in mmcv,
+      and so in BEiT's code.
+    """
+    check_lengths(total, warmup)
+    begin = 0 if scaled else warmup
+
+    def schedule(step: Array) -> Array:
+        step = jnp.asarray(step, jnp.float32)
+        left = 1.0 - jnp.clip((step - begin) / jnp.maximum(1, total - begin), 0.0, 1.0)
+        decayed = end + (peak - end) * left**power
+        line = start + (peak - start) * step / jnp.maximum(1, warmup - closed)
+        return jnp.where(step < warmup, line * decayed / peak if scaled else line, decayed)
+
+    return schedule
+
+
+def rise_and_fall(
+    peak: float,
+    *,
+    total: int,
+    warmup: int = 0,
+    end: LearningRateOrZero = 0.0,
+    power: Power = 0.9,
+    summit: Summit = 0.5,
+) -> Schedule:
+    """From `end` to `peak` at a share of the run, and back in as many steps.
+
+    η(t) = end + (peak − end)·u^power for u < 1; else max(end, peak − (peak − end)·(u − 1)^power),
+    u = (t + 1)/s, s = summit · T. Xie et al. 2022, https://arxiv.org/abs/2205.13543, appendix F, as
+    https://github.com/SwinTransformer/MIM-Depth-Estimation has it.
+
+    summit: the share that is over where the rate is highest.
+    """
+    check_lengths(total, warmup)
+    if lengths.known(warmup) and warmup:
+        raise ConfigError(f"'rise_and_fall' rises by itself; expected no warm-up, got {warmup}")
+
+    def schedule(step: Array) -> Array:
+        up = (jnp.asarray(step, jnp.float32) + 1.0) / jnp.maximum(1, steps(summit, total))
+        risen, fallen = jnp.minimum(up, 1.0) ** power, jnp.clip(up - 1.0, 0.0, 1.0) ** power
+        return end + (peak - end) * jnp.where(up < 1.0, risen, 1.0 - fallen)
 
     return schedule
 

@@ -129,3 +129,38 @@ def test_a_whole_cosine_has_begun_before_its_warmup_ends():
     ]
     np.testing.assert_allclose(found(jnp.arange(total)), rising + falling, rtol=2e-6, atol=1e-9)
     assert float(found(warmup)) < 0.91 * peak
+
+
+def test_a_polynomial_falls_by_a_power_of_what_is_left():
+    """mmengine's LinearLR and PolyLR, and mmcv's "poly", whose warm-up is a factor, in float64."""
+    t, fcn = np.arange(160), schedules.warmup_polynomial(0.01, total=160, end=1e-4, power=0.9)
+    expected = (0.01 - 1e-4) * (1 - t / 160) ** 0.9 + 1e-4
+    np.testing.assert_allclose(fcn(jnp.asarray(t)), expected, rtol=1e-5)
+    line = np.linspace(1e-10, 1e-4, 15)
+    apart = schedules.warmup_polynomial(1e-4, total=160, warmup=15, start=1e-10, closed=True)
+    expected = np.r_[line, 1e-4 * (1 - np.arange(145) / 145)]
+    np.testing.assert_allclose(apart(jnp.asarray(t)), expected, rtol=2e-5, atol=1e-10)
+    assert float(apart(160)) == float(apart(1000)) == 0.0
+    factor = 1 - (1 - np.minimum(t, 15) / 15) * (1 - 1e-6)
+    scaled = dict(total=160, warmup=15, start=1e-10, scaled=True)
+    for make, fall in (
+        (schedules.warmup_polynomial, 1 - t / 160),
+        (schedules.warmup_cosine, 0.5 * (1 + np.cos(np.pi * t / 160))),
+    ):
+        found = make(1e-4, **scaled)(jnp.asarray(t))
+        np.testing.assert_allclose(found, 1e-4 * fall * factor, rtol=2e-5, atol=1e-10)
+
+
+def test_a_rate_that_rises_and_falls():
+    """MIM-Depth's own terms: global steps from 1, half of 25 epochs rounded down, float64."""
+    high, low, iterations, half = 5e-4, 3e-5, 40, 12
+    found = schedules.rise_and_fall(high, total=25 * iterations, end=low, summit=half / 25)
+    for step in range(25 * iterations):
+        passed = (step + 1) / iterations / half
+        if step + 1 < iterations * half:
+            rate = (high - low) * passed**0.9 + low
+        else:
+            rate = max(low, (low - high) * (passed - 1) ** 0.9 + high)
+        np.testing.assert_allclose(found(step), rate, rtol=2e-5)
+    with pytest.raises(ConfigError, match="expected no warm-up, got 3"):
+        schedules.rise_and_fall(high, total=10, warmup=3)

@@ -1,6 +1,7 @@
 """Memory of activations, from shapes alone: what a step keeps between forward and backward."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 from jax.extend import core
 
 from m3i_jax import framework as fw
+from m3i_jax import trees
 from m3i_jax.parallel import sharding
 from m3i_jax.parallel.constrain import TENSOR
 from m3i_jax.training.assemble import Run
@@ -35,6 +37,7 @@ def per_image(run: Run) -> Activations:
     (micro-)batch; parameters, which it holds, too, cancel out. Recomputation (`remat`) counts as it
     saves. Groups of terms that are differentiated one after another free their heads' share in
     between, which is not counted. Of a layer that is split over `tensor` a device has its share.
+    Nothing is held for what `config.optimizer.freeze` leaves as it is.
     """
     group = max((derived.group or 1 for derived in run.method.views.values()), default=1)
     rows = math.lcm(group, 64)  # of fewer no codebook of published size can start
@@ -69,6 +72,10 @@ def _held(derivative: core.Jaxpr, *, shares: Sequence[float]) -> float:
 def _derivative(run: Run, rows: int) -> core.Jaxpr:
     """What makes all that the derivative of the loss of a batch holds."""
     method, network = run.method, run.network
+    frozen = re.compile(run.config.optimizer.get("freeze") or "(?!)")
+
+    def still(path, leaf):
+        return jax.lax.stop_gradient(leaf) if frozen.search(path) else leaf
 
     def derivative(params: Any, states: dict, batch: Batch):
         key = jax.random.key(0)
@@ -76,6 +83,7 @@ def _derivative(run: Run, rows: int) -> core.Jaxpr:
         prepared = fw.prepare(method, network, inputs, key=key, params=params, states=states)
 
         def loss(params):
+            params = trees.map_with_name(still, params)
             options = dict(train=True, key=key)
             representations, _, seen = fw.encode(
                 method, network, params, states, prepared, **options

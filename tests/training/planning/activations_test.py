@@ -27,6 +27,14 @@ def test_recomputing_saves(shrunk, one_device):
     assert full[0] < dots[0] < none[0]
 
 
+def test_nothing_is_kept_for_what_is_frozen(shrunk, one_device):
+    frozen = {"optimizer.freeze": "^encoders/image/"}
+    two, three = (
+        kept(shrunk, one_device, **{"encoder.depth": depth}, **frozen) for depth in (2, 3)
+    )
+    assert two == three and two[0] < kept(shrunk, one_device)[0] / 2
+
+
 def test_dropped_patches_are_not_kept(shrunk, one_device):
     (few, cells), (many, _) = (
         kept(shrunk, one_device, "mae", **{"objective.hidden": hidden, "encoder.remat": "full"})

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from m3i_jax import cli, encoders, framework, methods, shipped, trees
-from m3i_jax.data.views import crops
+from m3i_jax.data.views import kinds
+from m3i_jax.heads import HEADS
 from m3i_jax.training import assemble, optimizer, schedules
 from m3i_jax.training.config import Config
 
@@ -97,6 +98,41 @@ LINEAR = IMAGENET | lengths(16384, 90, 10) | {
     "optimizer.weight_decay": 0.0, "augment": {}, "encoder.drop_path": 0.0,
     "towers.category.deviation": 0.01, "decoders.category.norm": "running",
 }  # fmt: skip
+
+ADE20K = ADAMW | {
+    "image": 512, "warmup": "1500 steps", "crops.base": (2048, 512), "crops.scale": (0.5, 2.0),
+    "crops.most": 0.75, "crops.flip": 0.5, "augment.a.distortion": 1.0, "objective.classes": 150,
+    "data.reduce_zero": True, "optimizer.schedule.name": "polynomial",
+    "rate.end": 0.0}  # fmt: skip
+BY_FACTOR = {"optimizer.schedule.scaled": True}  # mmcv's lr_config, of "poly" and warmup="linear"
+TAPS = {"objective.blocks": (4, 6, 8, 12), "decoders.segmentation.width": 768}
+UPERNET = {"objective.auxiliary": 0.4, "decoders.segmentation.name": "upernet",
+           "decoders.auxiliary.width": 256, "decoders.auxiliary.map": 2}  # fmt: skip
+PROBE = ADAMW | BY_FACTOR | {
+    "batch": 16, "optimizer.freeze": "^encoders/image/", "encoder.drop_path": 0.0,
+    "optimizer.schedule.name": "cosine"}  # fmt: skip
+GEOMETRIC = ADAMW | steps(0.999, 0.05) | {  # Swin-B's
+    "optimizer.layer_decay": 0.9, "encoder.drop_path": 0.3, "rate": 5e-4,
+    "encoder.pretrained_window": (12, 12, 12, 6)}  # fmt: skip
+MIM_DEPTH = GEOMETRIC | rates(5e-4, end=3e-5) | {
+    "batch": 24, "duration": "25 epochs", "encoder.shift": (True, True, False, False),
+    "crops.base": None, "crops.flip": 0.5, "crops.cut_depth": 0.25, "objective.variance": 0.5,
+    "optimizer.schedule.power": 0.9, "optimizer.schedule.summit": (25 // 2) / 25,
+    "augment.a.brightness": 0.2, "augment.a.saturation": 30 / 255,
+    "augment.a.hue": 20 / 180}  # fmt: skip
+POSE = GEOMETRIC | rates(5e-4, start=5e-7, end=5e-5) | {
+    "image": 256, "batch": 512, "duration": "150 epochs", "crops.rotation": 40.0,
+    "crops.scale": (0.5, 1.5), "crops.half_body": 0.3, "crops.flip": 0.5,
+    "optimizer.schedule.milestones": (120 / 150,), "augment.a.hue": 0.2,
+    "augment.a.saturation": 0.4, "augment.a.contrast": 0.4,
+    "augment.a.brightness": 0.4}  # fmt: skip
+VITPOSE = ADAMW | steps(0.999, 0.1, clip=1.0) | rates(5e-4, start=5e-7, end=5e-6) | {
+    "image": 256, "crops.width": 192, "encoder.image": (256, 192), "batch": 512,
+    "duration": "210 epochs", "warmup": "500 steps", "optimizer.layer_decay": 0.75,
+    "optimizer.schedule.milestones": (170 / 210, 200 / 210), "encoder.drop_path": 0.3,
+    "encoder.class_token": False, "objective.points": 17, "objective.sigma": 2.0,
+    "crops.padding": 1.25, "crops.shift": 0.16, "crops.shift_share": 0.3,
+    "crops.rotation": 80.0, "crops.rotation_share": 0.6, "augment": {}}  # fmt: skip
 
 CIM_FINE = FINE | CLOSED | CROP | {"optimizer.layer_decay": 0.8}
 
@@ -294,6 +330,59 @@ PUBLISHED = [
      LINEAR | rates(6.4) | {"decoders.category.pool": "class"}),
     ("finetune/linear_vit_b16:siamese_im", "OpenGVLab/Siamese-Image-Modeling configs/linprobe",
      LINEAR | rates(6.4) | {"decoders.category.pool": "mean"}),
+    *[(f"finetune/ade20k_vit_b16:{name}", source, ADE20K | rates(rate, start=rate * 1e-6)
+       | steps(0.999, 0.05) | {
+           "batch": 16, "duration": "160000 steps", "optimizer.layer_decay": layers,
+           "optimizer.schedule.power": 1.0, "encoder.drop_path": 0.1, "encoder.final_norm": False,
+           "encoder.positions": positions, "encoder.relative_bias": relative,
+           "encoder.layer_scale": scale} | more)
+      for name, source, rate, layers, positions, relative, scale, more in (
+          ("m3i", "M3I Table 12", 1e-4, 0.65, "tuned", "layer", 1.0, UPERNET | TAPS),
+          ("mae", "open-mmlab/mmsegmentation configs/mae", 1e-4, 0.65, "tuned", "layer", 1.0,
+           UPERNET | TAPS | {"optimizer.schedule.closed": True}),
+          ("siamese_im", "Tao et al. (2022)", 1e-4, 0.65, "tuned", "layer", 1.0, UPERNET | TAPS),
+          ("beit", "microsoft/unilm beit/semantic_segmentation 12_512_slide_160k_ade20k_pt", 7e-4,
+           0.65, "none", "layer", 0.1, UPERNET | TAPS | BY_FACTOR),
+          ("cim", "CIM section 3.3", 3e-4, 0.8, "learned", "none", None,
+           BY_FACTOR | {"decoders.segmentation.name": "dense_linear",
+                        "decoders.segmentation.norm": "none"}))],
+    *[(f"finetune/ade20k_resnet50:{k}", "CIM section 3.3; mmsegmentation schedules",
+       {key: x for key, x in ADE20K.items() if key[:5] in ("crops", "image", "augme", "objec")}
+       | rates(0.01, end=1e-4) | {
+           "batch": 16, "duration": f"{k}000 steps", "warmup": "0 steps",
+           "optimizer.momentum": 0.9, "optimizer.weight_decay": 5e-4,
+           "optimizer.schedule.power": 0.9, "encoder.output_stride": 8,
+           "objective.auxiliary": 0.4, "decoders.segmentation.name": "fcn"})
+      for k in (160, 80)],
+    *[(f"finetune/ade20k_swin_v2_b:{name}", "Xie et al. (2023), supplement F",
+       ADE20K | UPERNET | BY_FACTOR | steps(0.999, 0.05) | rates(rate, start=rate * 1e-6) | {
+           "image": 640, "crops.base": (2560, 640), "batch": 32, "duration": "80000 steps",
+           "encoder.window": 20, "encoder.drop_path": drop, "optimizer.layer_decay": 0.95,
+           "decoders.segmentation.norm_in": True})
+      for name, rate, drop in (("mim", 1e-4, 0.1), ("sup", 8e-5, 0.3))],
+    ("finetune/ade20k_linear_vit_l16",
+     "facebookresearch/dinov3 eval/segmentation/configs/config-ade20k-linear-training.yaml",
+     {k: x for k, x in ADE20K.items() if "schedule" not in k} | PROBE
+     | rates(1e-3, start=1e-9) | steps(0.999, 1e-3) | {
+         "duration": "40000 steps", "objective.named": True, "decoders.segmentation.dropout": 0.1}),
+    ("finetune/nyu_linear_vit_l16",
+     "facebookresearch/dinov3 eval/depth/configs/config-nyu.yaml, schedulers.py, loss.py",
+     PROBE | rates(3e-4, start=3e-7, end=3e-4 / 25 / 1000) | steps(0.99, 1e-4, clip=35.0) | {
+         "image": 416, "encoder.image": (416, 544), "crops.width": 544, "crops.base": None,
+         "duration": "38400 steps", "warmup": "12800 steps", "objective.variance": 1 - 0.15,
+         "augment.a.brightness": 0.25, "decoders.depth.max_depth": 10.0}),
+    *[(f"finetune/{name}_swin_v2_b", "SwinTransformer/MIM-Depth-Estimation README.md, train.py",
+       MIM_DEPTH | {"image": side, "encoder.window": windows, "decoders.depth.max_depth": most})
+      for name, side, windows, most in (
+          ("nyu", 480, (30, 30, 30, 15), 10.0), ("kitti", 352, (22, 22, 22, 11), 80.0))],
+    ("finetune/coco_pose_swin_v2_b", "Xie et al. (2023), supplement F",
+     POSE | {"objective.points": 17}),
+    ("finetune/crowdpose_swin_v2_b", "Xie et al. (2023), supplement F",
+     POSE | {"objective.points": 14}),
+    ("finetune/coco_pose_vit_b16", "open-mmlab/mmpose td-hm_ViTPose-base_8xb64-210e_coco-256x192",
+     VITPOSE | {"decoders.pose.layers": 2}),
+    ("finetune/coco_pose_vit_b16:simple", "open-mmlab/mmpose td-hm_ViTPose-base-simple",
+     VITPOSE | {"decoders.pose.name": "simple_decoder"}),
     # torchvision's default where the published code states none, Pillow's bicubic where it does.
     ("imagenet/moco_resnet50", "facebookresearch/moco main_moco.py", BILINEAR),
     ("imagenet/moco_v3_vit_b16", "facebookresearch/moco-v3 main_moco.py", BILINEAR),
@@ -367,8 +456,9 @@ def told(config):
     """{key: number} of a config, with what it leaves to the functions behind its blocks."""
     block = config.optimizer
     blocks = config.to_dict() | {
-        "crops": defaults(crops.Crops) | config.crops,
-        "optimizer": defaults(optimizer.offered()[block["name"]]) | block,
+        "crops": defaults(kinds.VIEWS[kinds.named(config.crops)]) | config.crops,
+        "optimizer": defaults(optimizer.offered()[block["name"]]) | block | _scheduled(block),
+        "decoders": {name: _head(fields) for name, fields in config.decoders.items()},
         "objective": defaults(methods.METHODS[config.objective["name"]]) | config.objective,
         "encoder": fields(config.encoder, config.image),
         "target": defaults(framework.ema) | config.target,
@@ -380,6 +470,20 @@ def told(config):
     end = peak * passed if "milestones" in schedule else block.get("end_lr", 0.0)
     flat = dict(_flat(blocks)) | {"rate": peak, "rate.end": end}
     return flat | {"rate.start": schedule.get("start", 0.0), "augment": config.augment}
+
+
+def _scheduled(block):
+    """The schedule of an optimiser that names some of its fields, and all of them."""
+    own = block.get("schedule", "cosine")
+    if isinstance(own, str):
+        return {}
+    return {"schedule": defaults(optimizer.SCHEDULES[own["name"]]) | own}
+
+
+def _head(block):
+    """A decoder's fields; all of them, of a head of dense tasks."""
+    head = HEADS.get(block["name"])
+    return (defaults(head) if head else {}) | block
 
 
 def fields(block, image):

@@ -18,7 +18,7 @@ from m3i_jax.data.views import kinds, rand_augment
 from m3i_jax.methods import compose
 from m3i_jax.parallel import sharding
 from m3i_jax.ranges import Ascending, Range
-from m3i_jax.training import assemble, optimizer, schema
+from m3i_jax.training import assemble, optimizer, schedules, schema
 from m3i_jax.training.config import Config
 from m3i_jax.training.spikes import Spikes
 
@@ -63,7 +63,7 @@ def reached():
     found["weighting scheduled"] = (framework.scheduled, {}, {"groups": {}})
     for name, fn in optimizer.offered().items():
         found[f"optimizer {name}"] = (fn, steps(fn), {"lr": 0.1})
-    for name, fn in optimizer.SCHEDULES.items():
+    for name, fn in schedules.SCHEDULES.items():
         found[f"schedule {name}"] = (fn, steps(fn), {})
     images = jax.ShapeDtypeStruct((1, 8, 8, 3), "float32")
     found["augment"] = (photometric, dict(key=None, images=images), {})

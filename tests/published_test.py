@@ -477,7 +477,7 @@ def _scheduled(block):
     own = block.get("schedule", "cosine")
     if isinstance(own, str):
         return {}
-    return {"schedule": defaults(optimizer.SCHEDULES[own["name"]]) | own}
+    return {"schedule": defaults(schedules.SCHEDULES[own["name"]]) | own}
 
 
 def _head(block):

@@ -10,7 +10,7 @@ from m3i_jax.data import captions
 from m3i_jax.data.views import crops
 from m3i_jax.encoders import table
 from m3i_jax.methods import compose
-from m3i_jax.training import lengths, optimizer, schema
+from m3i_jax.training import lengths, optimizer, schedules, schema
 from m3i_jax.training.config import DTYPES, Config
 
 # What has the keys of a block: {name: function}, {"": function} where the block names none.
@@ -148,7 +148,7 @@ VALUES = {
         resnet50.a1_in1k resnet50, rn50 resnet50, internimage_base internimage_b,
         bert-base-uncased bert_base""",
     tuple(optimizer.offered()): "AdamW adamw, adam adamw, momentum sgd, SGD sgd",
-    tuple(optimizer.SCHEDULES): """
+    tuple(schedules.SCHEDULES): """
         cosine_annealing cosine, multistep milestones, step milestones, poly polynomial""",
     tuple(methods.METHODS): """
         mocov3 moco_v3, moco_v2 moco, barlow barlow_twins, beitv2 beit_v2, supervised

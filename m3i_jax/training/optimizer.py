@@ -40,13 +40,6 @@ RATES = {"lr": AdamRate | None, "base_lr": AdamRate | None}
 LayerDecay = Annotated[float, Range(0.1, 1, why="the rate of a layer over that of the next")]
 Decay = Annotated[float, Range(0, 10, why="rate times decay is the share that every step takes")]
 
-SCHEDULES: dict[str, Callable[..., schedules.Schedule]] = {
-    "cosine": schedules.warmup_cosine,
-    "constant": schedules.warmup_constant,
-    "milestones": schedules.warmup_milestones,
-    "polynomial": schedules.warmup_polynomial,
-    "rise_and_fall": schedules.rise_and_fall,
-}
 STEPS = ("params", "batch", "total", "warmup")  # what the program says, and no config
 CLIPS = {"all": transforms.clip_all, "leaf": transforms.clip_each}
 
@@ -88,9 +81,9 @@ def check(block: Mapping[str, Any], *, batch: int, total: int, warmup: int) -> N
     """
     _, own = choose(offered(), block, what="config.optimizer")
     field = {n: p.default for n, p in inspect.signature(optimizer).parameters.items()} | own
-    shape, rates = ("schedule", "end_lr", "stretch"), ("lr", "base_lr")
-    of = total, warmup, batch
-    _rate(*map(field.get, shape), *of, *map(field.get, rates), make=build.made)
+    peak = schedules.peak_rate(batch=batch, lr=field["lr"], base_lr=field["base_lr"])
+    shape = {key: field[key] for key in ("end_lr", "stretch")}
+    schedules.create(field["schedule"], peak, total=total, warmup=warmup, **shape, make=build.made)
     _kind(field["clip"], field["clip_by"])
     rules.check(**{key: field[key] for key in ("freeze", "lr_scale", "late", "limits")})
 
@@ -149,7 +142,9 @@ def optimizer(
     """
     by_path = dict(no_decay=no_decay, lr_scale=lr_scale, freeze=freeze, late=late)
     rules.check(freeze=freeze, lr_scale=lr_scale, late=late, limits=limits)
-    rate = _rate(schedule, end_lr, stretch, total, warmup, batch, lr, base_lr, make=make)
+    peak = schedules.peak_rate(batch=batch, lr=lr, base_lr=base_lr)
+    shape = dict(total=total, warmup=warmup, end_lr=end_lr, stretch=stretch)
+    rate = schedules.create(schedule, peak, **shape, make=make)
     by_leaf = Rules(params, **by_path, layer_decay=layer_decay, total=total)
 
     def directed(start: int) -> list[optax.GradientTransformation]:
@@ -159,7 +154,6 @@ def optimizer(
     train = [*_clipped(by_leaf, clip, clip_by), *_started(by_leaf, directed, total)]
     bounds = [transforms.within(by_leaf.limits(limits))] if limits else []
     bounds += [transforms.unit_rows(by_leaf.pattern(unit, "unit"))] if unit else []
-    peak = schedules.peak_rate(batch=batch, lr=lr, base_lr=base_lr)
     moved = transforms.scale_by_rates(rate, peak, by_leaf.pattern(steady, "steady"))
     return Optimizer(_assemble(by_leaf, train, moved, bounds), rate)
 
@@ -339,35 +333,6 @@ def _ramp(first: float, last: float, *, total: int, stretch: float, start: int):
     """A cosine from `first` to `last` over the run, for what counts its steps from `start`."""
     whole = schedules.warmup_cosine(first, total=total, end=last, stretch=stretch)
     return lambda step: whole(step + start)
-
-
-def _rate(
-    schedule, end_lr, stretch, total, warmup, batch, lr, base_lr, *, make: Callable
-) -> schedules.Schedule:
-    """The schedule that the config names, from the peak rate."""
-    block = {"name": schedule} if isinstance(schedule, str) else dict(schedule)
-    filling = {"total": total, "warmup": warmup}
-    filling["peak"] = schedules.peak_rate(batch=batch, lr=lr, base_lr=base_lr)
-    named = SCHEDULES.get(block.get("name"))
-    for key, field, value, none in (
-        ("end", "end_lr", end_lr, 0.0),
-        ("stretch", "stretch", stretch, 1.0),
-    ):
-        if named and key in inspect.signature(named).parameters:
-            filling[key] = value
-        elif named and value != none:
-            raise ConfigError(
-                f"config.optimizer.{field} has no meaning for the schedule '{block.get('name')}'"
-            )
-    what = "config.optimizer.schedule"
-    rate = build.build(SCHEDULES, block, what=what, make=make, **filling)
-    for key, least in (("end_lr", end_lr), ("schedule.start", block.get("start", 0.0))):
-        if least > filling["peak"]:
-            raise ConfigError(
-                f"config.optimizer.{key} is {least:g}, more than the peak of {filling['peak']:g}: "
-                "a rate rises in the warm-up and falls behind it"
-            )
-    return rate
 
 
 def _float32() -> optax.GradientTransformation:

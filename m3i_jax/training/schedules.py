@@ -1,10 +1,12 @@
 """Learning rates over a run, as the recipes have them."""
 
-from collections.abc import Callable
-from typing import Annotated
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 import jax.numpy as jnp
 
+from m3i_jax import build
 from m3i_jax.build import ConfigError
 from m3i_jax.ranges import HIGHEST_RATE, Ascending, LearningRateOrZero, Range, Stretch
 from m3i_jax.training import lengths
@@ -118,7 +120,8 @@ def rise_and_fall(
     u = (t + 1)/s, s = summit · T. Xie et al. 2022, https://arxiv.org/abs/2205.13543, appendix F, as
     https://github.com/SwinTransformer/MIM-Depth-Estimation has it.
 
-    summit: the share that is over where the rate is highest.
+    power: of the share of the way, up and down.
+    summit: the share of the run that is over where the rate is highest.
     """
     check_lengths(total, warmup)
     if lengths.known(warmup) and warmup:
@@ -175,6 +178,58 @@ def warmup_milestones(
         return risen * factor ** passed.astype(jnp.float32)
 
     return schedule
+
+
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "cosine": warmup_cosine,
+    "constant": warmup_constant,
+    "milestones": warmup_milestones,
+    "polynomial": warmup_polynomial,
+    "rise_and_fall": rise_and_fall,
+}
+
+
+def create(
+    schedule: str | Mapping[str, Any],
+    peak: float,
+    *,
+    total: int,
+    warmup: int,
+    end_lr: float = 0.0,
+    stretch: float = 1.0,
+    make: Callable = build.call,
+) -> Schedule:
+    """The schedule that a config names, "cosine" or `{name, **kwargs}`, from its peak rate.
+
+    Args:
+      peak, total, warmup: as of all of `SCHEDULES`.
+      end_lr, stretch: `end` and `stretch` of those that have them.
+      make: `build.call`; `build.made` for a block that has been checked.
+
+    Raises:
+      ConfigError: an unknown name or key, or a number that has no meaning for the schedule.
+    """
+    block = {"name": schedule} if isinstance(schedule, str) else dict(schedule)
+    filling = {"peak": peak, "total": total, "warmup": warmup}
+    named = SCHEDULES.get(block.get("name"))
+    for key, field, value, none in (
+        ("end", "end_lr", end_lr, 0.0),
+        ("stretch", "stretch", stretch, 1.0),
+    ):
+        if named and key in inspect.signature(named).parameters:
+            filling[key] = value
+        elif named and value != none:
+            raise ConfigError(
+                f"config.optimizer.{field} has no meaning for the schedule '{block['name']}'"
+            )
+    rate = build.build(SCHEDULES, block, what="config.optimizer.schedule", make=make, **filling)
+    for key, least in (("end_lr", end_lr), ("schedule.start", block.get("start", 0.0))):
+        if least > peak:
+            raise ConfigError(
+                f"config.optimizer.{key} is {least:g}, more than the peak of {peak:g}: "
+                "a rate rises in the warm-up and falls behind it"
+            )
+    return rate
 
 
 def steps(share: float, total: int) -> int | Array:

@@ -21,7 +21,7 @@ from m3i_jax.metrics.depth import DepthScores
 from m3i_jax.parallel import sharding
 from m3i_jax.ranges import Count, CountOrOff, Range
 from m3i_jax.texts import Filled, OneOf, PatternOrNone, SomeOf
-from m3i_jax.training import optimizer
+from m3i_jax.training import optimizer, schedules
 from m3i_jax.training.config import Config
 from m3i_jax.training.lengths import Length
 from m3i_jax.training.spikes import Spikes
@@ -277,7 +277,7 @@ BLOCKS: dict[str, Block] = {
     "init_from": Block(Origin, empty=True),
     "weighting": Block(WEIGHTINGS),
     "optimizer": Block(optimizer.offered(), optimizer.STEPS),
-    "optimizer.schedule": Block(optimizer.SCHEDULES, ("peak", "end", "stretch", *STEPS)),
+    "optimizer.schedule": Block(schedules.SCHEDULES, ("peak", "end", "stretch", *STEPS)),
     "spikes": Block(Spikes),
     "mesh": Block(sharding.axes, ("count",)),
     "log": Block(Log),

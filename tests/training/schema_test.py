@@ -104,7 +104,7 @@ def test_places_pair_blocks_with_functions():
         "lr": 1.0,
         "schedule": "constant",
     }
-    assert found["optimizer.schedule"].function is schema.optimizer.SCHEDULES["constant"]
+    assert found["optimizer.schedule"].function is schema.schedules.SCHEDULES["constant"]
     assert found["weights.other"].keywords == {"path": "y"}
     words = {"captions": {"file": "x", "length": 8}}
     (place,) = schema.places(words)

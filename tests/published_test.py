@@ -6,6 +6,7 @@ A line is (config, where the numbers were read, {key: number}). Rates that a sou
 
 import inspect
 import re
+from functools import partial
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from m3i_jax.data.views import kinds
 from m3i_jax.heads import HEADS
 from m3i_jax.training import assemble, optimizer, schedules
 from m3i_jax.training.config import Config
+from m3i_jax.training.rules import Rules
 
 IMAGENET = {"epoch_size": 1_281_167, "image": 224, "crops.flip": 0.5, "crops.ratio": (3 / 4, 4 / 3)}
 ADAMW = {"optimizer.name": "adamw", "optimizer.b1": 0.9, "optimizer.eps": 1e-8}
@@ -552,3 +554,69 @@ def test_the_grid_of_kornblith_s_sets_is_the_published_one():
     np.testing.assert_allclose(grid.RATES["mim"], np.geomspace(1.25e-4, 2.5e-3, 5), rtol=1e-12)
     np.testing.assert_allclose(grid.RATES["sup"], np.geomspace(2.5e-5, 5e-4, 5), rtol=1e-12)
     assert grid.LAYERS == (0.75, 0.85, 0.95) and len(grid.SETS) == 11
+
+
+@pytest.mark.parametrize("name", ["nyu_swin_v2_b", "ade20k_vit_b16", "ade20k_linear_vit_l16"])
+def test_rates_of_dense_recipes_are_those_of_their_layers(name, key):
+    """mmsegmentation's LayerDecayOptimizerConstructor, and MIM-Depth's, whose mergings count."""
+    config = load(f"finetune/{name}")
+    network = assemble.build_network(config, assemble.objective(config))
+    params = jax.eval_shape(network.init, key)
+    block = config.optimizer
+    own = {k: block.get(k) for k in ("layer_decay", "freeze")}
+    by_path = Rules(
+        params, no_decay=block.get("no_decay", optimizer.NO_DECAY), late=(), total=10,
+        lr_scale=block.get("lr_scale", ()), **own,
+    )  # fmt: skip
+    groups = dict(trees.named_leaves(by_path.groups(params)))
+    for path in groups:
+        scale = by_path.scales.get(path, 1.0)
+        if name.startswith("nyu"):
+            np.testing.assert_allclose(scale, 0.9 ** mim_depth(path), rtol=1e-6, err_msg=path)
+        elif name.startswith("ade20k_vit"):
+            np.testing.assert_allclose(scale, 0.65 ** mmseg(path), rtol=1e-6, err_msg=path)
+        else:
+            frozen = path.startswith("encoders/")
+            assert (groups[path] == "freeze") == frozen
+
+
+def mim_depth(path):
+    """`num_layers - layer_id - 1` of get_num_layer_for_swin, of 2, 2, 18, 2 and three mergings."""
+    if not path.startswith("encoders/image/") or path.startswith("encoders/image/norm/"):
+        return 0
+    if "/patch_embed/" in path:
+        return 28
+    stage, before = int(path.split("stages_")[1][0]), (0, 3, 6, 25)
+    if "/downsample/" in path:
+        return 28 - before[stage + 1]
+    return 28 - (before[stage] + 1 + np.arange((2, 2, 18, 2)[stage]))
+
+
+def mmseg(path):
+    """The same of get_layer_id_for_vit, of 12 layers."""
+    if "/blocks/" in path:
+        return 13 - (1 + np.arange(12))
+    return 13 if path.startswith("encoders/image/") else 0
+
+
+def test_a_step_of_a_dense_recipe_has_its_published_rate():
+    """PolyLR behind 1500 steps, "poly" of .9 to 1e-4, up and down in 24 of 25 epochs: float64."""
+
+    def rate(name, total, warmup, at):
+        block = load(f"finetune/{name}").optimizer
+        made = schedules.create(
+            block["schedule"], block["lr"], total=total, warmup=warmup,
+            end_lr=block.get("end_lr", 0.0),
+        )  # fmt: skip
+        return float(made(at))
+
+    ade = partial(rate, "ade20k_vit_b16", 160_000, 1500)
+    np.testing.assert_allclose(ade(1499), 1e-4, rtol=1e-6)
+    np.testing.assert_allclose(ade(80_000), 1e-4 * (1 - 78_500 / 158_500), rtol=1e-5)
+    beit = partial(rate, "ade20k_vit_b16:beit", 160_000, 1500)
+    np.testing.assert_allclose(beit(750), 7e-4 * (1 - 750 / 160_000) * 0.5, rtol=1e-5)
+    fcn = rate("ade20k_resnet50", 160_000, 0, 120_000)
+    np.testing.assert_allclose(fcn, 1e-4 + (0.01 - 1e-4) * 0.25**0.9, rtol=1e-5)
+    nyu = partial(rate, "nyu_swin_v2_b", 25_000, 0)
+    np.testing.assert_allclose(nyu(5999), 3e-5 + 4.7e-4 * 0.5**0.9, rtol=1e-5)
+    np.testing.assert_allclose([nyu(11_999), nyu(24_500)], [5e-4, 3e-5], rtol=1e-5)

@@ -12,7 +12,8 @@ import jax
 import numpy as np
 import pytest
 
-from m3i_jax import cli, encoders, framework, methods, shipped, trees
+from m3i_jax import augment, cli, encoders, framework, methods, shipped, trees
+from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.data.views import kinds
 from m3i_jax.heads import HEADS
 from m3i_jax.training import assemble, optimizer, schedules
@@ -620,3 +621,35 @@ def test_a_step_of_a_dense_recipe_has_its_published_rate():
     nyu = partial(rate, "nyu_swin_v2_b", 25_000, 0)
     np.testing.assert_allclose(nyu(5999), 3e-5 + 4.7e-4 * 0.5**0.9, rtol=1e-5)
     np.testing.assert_allclose([nyu(11_999), nyu(24_500)], [5e-4, 3e-5], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, shape",
+    [
+        ("ade20k_vit_b16", (512, 512)),
+        ("kitti_swin_v2_b", (352, 352)),
+        ("nyu_linear_vit_l16", (416, 544)),
+        ("coco_pose_vit_b16", (256, 192)),
+    ],
+)
+def test_views_of_dense_recipes_have_the_sides_of_their_encoders(name, shape):
+    config = load(f"finetune/{name}")
+    views = kinds.of(config.crops, size=config.image, views=("a",))
+    image = np.zeros((480, 1241, 3), np.uint8)
+    image[:128] = 255  # above KITTI's 352 rows
+    rng = np.random.default_rng(0)
+    views = [views(Sample(image, 0), rng).images["a"] for _ in range(3)]
+    side = fields(config.encoder, config.image)["image"]
+    assert (side, side) == shape if isinstance(side, int) else tuple(side) == shape
+    assert {view.shape for view in views} == {(*shape, 3)}
+    if name.startswith("kitti"):
+        assert not any(view.any() for view in views)
+
+
+def test_colours_of_dense_recipes_leave_as_many_images_as_published(key):
+    """Albumentations' half of all; of four changes of a half each a sixteenth, 0 among 36 hues."""
+    pixels = jax.random.uniform(key, (4096, 1, 1, 3), minval=0.3, maxval=0.7)
+    for name, share in (("nyu_swin_v2_b", 1 / 2), ("ade20k_vit_b16", 1 / 8 * (1 / 2 + 1 / 72))):
+        drawn = augment.photometric(key, pixels, **load(f"finetune/{name}").augment["a"])
+        left = np.isclose(drawn, pixels, atol=1e-5).all((1, 2, 3)).mean()
+        assert abs(left - share) < 4 * (share * (1 - share) / 4096) ** 0.5

@@ -29,6 +29,7 @@ ARGUMENTS = {
     "digit_scenes/cim": CIM_SCENES,
     "digit_scenes/table2": forms.FORMS,
     "digit_scenes/siglip": ("", "two"),
+    "digit_scenes/dark_secrets": ("classification", "mae", "m3i"),
     "fashion_mnist/dark_secrets": ("classification", "simclr", "mae", "m3i"),
     "fashion_mnist/methods": ("byol", "milan", "m3i_images"),  # all: tests/studies/methods_test
     "imagenet/table2_vit_b16": forms.FORMS,

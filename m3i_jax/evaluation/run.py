@@ -159,4 +159,5 @@ def _intervals(task: Task, measures: Measured) -> dict[str, list[float]]:
     if task.unit == "share" and rows:
         shares = {k: v for k, v in measures.metrics.items() if v is not None and k not in ends}
         ends |= {measure: wilson(share, rows) for measure, share in shares.items()}
-    return {f"eval/{task.name}/{measure}": [*map(float, pair)] for measure, pair in ends.items()}
+    known = {measure: pair for measure, pair in ends.items() if pair is not None}
+    return {f"eval/{task.name}/{measure}": [*map(float, pair)] for measure, pair in known.items()}

@@ -235,7 +235,9 @@ def _record(
             records=records,
             task=question.task,
             intervals={
-                f"eval/{question.task}/{name}": [*pair] for name, pair in reply.intervals.items()
+                f"eval/{question.task}/{name}": [*pair]
+                for name, pair in reply.intervals.items()
+                if pair is not None
             },
             versions=versions(),
             time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

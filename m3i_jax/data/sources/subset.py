@@ -12,6 +12,7 @@ from m3i_jax.data.sources.protocol import Component, Sample, Source
 
 BLOCK = 32  # records drawn together
 ASKED = ("encoded", "person")  # members of a source that are asked for by the number of a record
+WHOLE = ("truth",)  # members that are about all records, and say nothing of a part
 
 
 class Subset:
@@ -30,6 +31,8 @@ class Subset:
         return self._source[int(self._chosen[index])]
 
     def __getattr__(self, name: str) -> Any:
+        if name in WHOLE:
+            raise AttributeError(name)
         value = getattr(self._source, name)
         if name not in ASKED:
             return value

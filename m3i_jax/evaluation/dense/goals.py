@@ -12,7 +12,7 @@ from m3i_jax.metrics import depth, segmentation
 from m3i_jax.types import Array
 
 Numbers = dict[str, float | None]
-Intervals = dict[str, tuple[float, float]]
+Intervals = dict[str, tuple[float, float] | None]
 Row = Any  # what is kept of an image
 CROPS = {"none": lambda *sides: None, "garg": depth.garg, "eigen": depth.eigen, "nyu": depth.nyu}
 DRAWS = 200  # of images, for an interval

@@ -42,12 +42,13 @@ class Persons(NamedTuple):
 
 def measured(
     persons: Persons, source: Source, found: Posed
-) -> tuple[dict[str, float | None], dict[str, tuple[float, float]]]:
+) -> tuple[dict[str, float | None], dict[str, tuple[float, float] | None]]:
     """The measures of poses, and intervals of 95 % of those that are means over records.
 
     oks: mean similarity of each labelled record with its own pose; near: share of those of .5 and
     more; pck: joints within .1 of the longer side of their boxes; constant: oks of the mean places
-    of all joints in their boxes; ap and its kin: COCO's, where a file says who all is there.
+    of all joints in their boxes; ap and its kin: COCO's, of all records of a file that says who
+    else is there.
 
     Raises:
       NotMeasurable: no record has labelled key points.
@@ -63,8 +64,10 @@ def measured(
     numbers["constant"] = float(np.mean(_guessed(persons, people, labelled)))
     intervals = {"oks": of_mean(own), "near": of_mean(near.astype(float))}
     if getattr(source, "truth", None):
-        numbers |= _precision(persons, source, people, poses)
-    return numbers, intervals
+        scores = _precision(persons, source, people, poses)
+        # Of sizes that no labelled person has there is no number.
+        numbers |= {name: None if np.isnan(x) else x for name, x in scores.items()}
+    return numbers, dict.fromkeys(numbers) | intervals
 
 
 def _precision(persons: Persons, source: Source, people: People, poses: Poses) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """One pass over the records of a split: what is said of each, at the pixels that it has."""
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NamedTuple
 
@@ -15,6 +16,7 @@ from m3i_jax.data.views.whole_images import kept_ratio, restored
 from m3i_jax.evaluation.dense.goals import Goal, Intervals, Numbers
 from m3i_jax.evaluation.dense.predictor import Predictor
 from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.geometry import sliding
 from m3i_jax.parallel import sharding
 from m3i_jax.ranges import Range
 
@@ -98,7 +100,8 @@ def tested(
     numbers, intervals = goal.total(rows)
     if guessed:
         numbers = numbers | {"constant": goal.total(guessed)[0][goal.headline]}
-    return Tested(numbers, intervals, len(rows))
+    # No measure is a share of images, each right or wrong: only its own interval is one.
+    return Tested(numbers, dict.fromkeys(numbers) | intervals, len(rows))
 
 
 def predictions(
@@ -112,18 +115,15 @@ def predictions(
 ) -> Iterator[tuple[Original, np.ndarray]]:
     """(record, (H, W, D) float32 at its pixels) of all records, each once."""
     cut = functools.partial(kept_ratio, base=way.base, multiple=predictor.stride)
-    program = program or compiled(predictor, way)
+    answer = _answering(program or compiled(predictor, way), predictor.params, way, batch)
     for group in alike(seen(originals(source, cut=cut)), batch):
-        views = np.stack([one.view for one in group])
-        # The last of a size are fewer: shown with some of them again, so that nothing compiles.
-        padded = np.concatenate([views, np.repeat(views[:1], batch - len(group), axis=0)])
-        said = np.asarray(program(predictor.params, padded))[: len(group)]
+        said = answer(np.stack([one.view for one in group]))
         for one, values in zip(group, said, strict=True):
             yield one, restored(values, one.box, one.sample.image.shape[:2])
 
 
 def compiled(predictor: Predictor, way: Way, *, mesh: sharding.Mesh | None = None) -> Program:
-    """The program that shows views to a predictor, which compiles once for each of their sizes.
+    """The program that shows views, or windows, which compiles once for each of their sizes.
 
     mesh: whose devices share the views of a batch, all of which every process gives and gets; None
       = where the parameters are.
@@ -136,17 +136,52 @@ def compiled(predictor: Predictor, way: Way, *, mesh: sharding.Mesh | None = Non
         def pixels(x):
             return geometry.bilinear(predictor.said(params, x), x.shape[1:3])
 
-        apply = pixels
-        if way.window:
-            sizes = (way.window,) * 2, (way.stride or way.window,) * 2
-            apply = geometry.windows(pixels, window=sizes[0], stride=sizes[1])
-        if way.flip or way.scales != (1.0,):
-            how = dict(scales=way.scales, flip=way.flip, multiple=predictor.stride)
-            apply = geometry.averaged(apply, **how)
         # Normalised first: at another size, levels of grey would be rounded.
-        return apply(normalize.levels(images))
+        scales = dict(scales=way.scales, multiple=predictor.stride)
+        return geometry.averaged(pixels, **scales)(normalize.levels(images))
 
     return jax.jit(program, out_shardings=mesh and sharding.replicated(mesh))
+
+
+def _answering(
+    program: Program, params: Any, way: Way, batch: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """(n, h, w, 3) uint8, at most `batch` views -> (n, h, w, D) float32 at their pixels.
+
+    Windows are put together here: of one size, so that images of all sizes share a program.
+    """
+
+    def whole(views):
+        # Fewer than a batch are shown with some of them again, so that nothing compiles.
+        padded = np.concatenate([views, np.repeat(views[:1], batch - len(views), axis=0)])
+        return np.asarray(program(params, padded))[: len(views)]
+
+    def once(views):
+        return _in_windows(whole, views, way.window, way.stride) if way.window else whole(views)
+
+    def answer(views):
+        if not way.flip:
+            return once(views)
+        return (once(views) + once(views[:, :, ::-1])[:, :, ::-1]) / 2
+
+    return answer
+
+
+def _in_windows(
+    answer: Callable[[np.ndarray], np.ndarray], views: np.ndarray, window: int, stride: int | None
+) -> np.ndarray:
+    """Answers to windows, their mean where several show a pixel, see `geometry.windows`."""
+    height, width = (min(side, window) for side in views.shape[1:3])
+    tops, lefts = (sliding.starts(side, window, stride or window) for side in views.shape[1:3])
+    total, seen = 0.0, np.zeros((*views.shape[1:3], 1), np.float32)
+    for top, left in itertools.product(tops, lefts):
+        at = slice(top, top + height), slice(left, left + width)
+        said = answer(views[:, *at])
+        if not seen.any():
+            total = np.zeros((*views.shape[:3], said.shape[-1]), np.float32)
+        total[:, *at] += said
+        seen[at] += 1
+    return total / seen
 
 
 def alike(rows: Iterator[Original], batch: int) -> Iterator[list[Original]]:

@@ -16,13 +16,13 @@ class Measured(NamedTuple):
     protocol: what the data decided, beside the task's own settings: a chosen penalty, ...
     counts: rows by what they are for; the shares are of counts["test"] rows, which gives them
       Wilson's 95 % interval.
-    intervals: (low, high) by measure, of those that have another one.
+    intervals: (low, high) by measure, of those that have another one; None = it has none.
     """
 
     metrics: Metrics
     protocol: Mapping[str, Any] = {}
     counts: Mapping[str, int] = {}
-    intervals: Mapping[str, Interval] = {}
+    intervals: Mapping[str, Interval | None] = {}
 
 
 class Task(NamedTuple):

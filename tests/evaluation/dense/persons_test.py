@@ -8,6 +8,7 @@ import pytest
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.person_files import Person, Truth
 from m3i_jax.data.sources.skeletons import COCO
+from m3i_jax.data.sources.subset import Subset
 from m3i_jax.evaluation.dense import persons
 from m3i_jax.evaluation.dense.persons import Persons
 from m3i_jax.evaluation.dense.posed import Posed
@@ -52,8 +53,12 @@ def test_those_that_are_right_are_wholly_alike():
 def test_average_precision_of_two_in_an_image():
     pytest.importorskip("faster_coco_eval")
     source = Known(6)
-    numbers, _ = persons.measured(Persons.of(source), source, right(source))
+    numbers, intervals = persons.measured(Persons.of(source), source, right(source))
     assert numbers["ap"] == pytest.approx(1) and numbers["ar"] == pytest.approx(1)
+    assert numbers["ap_large"] is None  # nobody is as large as that
+    assert intervals["ap"] is None and intervals["oks"] == (1, 1)
+    part = Subset(source, np.arange(4))  # of which nobody knows who else is in its images
+    assert "ap" not in persons.measured(Persons.of(part), part, right(part))[0]
 
 
 def test_sigmas_are_those_of_known_skeletons():

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax import normalize
+from m3i_jax import geometry, normalize
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.dense import goals, tested
 from m3i_jax.evaluation.dense.tested import Way
@@ -47,6 +47,24 @@ def test_every_record_is_answered_at_its_own_pixels(way):
         assert values.shape == (*mask.shape, 2)
         right = (values.argmax(-1) == mask).mean()
         assert right == 1 if way in (Way(), WAYS["windows"]) else right > 0.95, one.number
+
+
+def test_windows_are_put_together_as_in_the_step():
+    views = np.random.default_rng(0).integers(0, 256, (2, 20, 13, 3), dtype=np.uint8)
+    shown = []
+
+    class Seen(Bright):
+        """Notes which sizes are compiled, and looks at its neighbours."""
+
+        def said(self, params, images):
+            shown.append(images.shape)
+            return super().said(params, images).cumsum(2)
+
+    way = Way(window=8, stride=5)
+    ours = tested._answering(tested.compiled(Seen(), way), {}, way, 2)(views)
+    whole = geometry.windows(lambda x: Bright().said({}, x).cumsum(2), window=(8, 8), stride=(5, 5))
+    np.testing.assert_allclose(ours, whole(normalize.levels(views)), rtol=1e-5, atol=1e-5)
+    assert {shape[1:3] for shape in shown} == {(8, 8)} and len(shown) == 1
 
 
 def test_numbers_are_those_of_all_records():

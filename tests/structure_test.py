@@ -65,8 +65,8 @@ MAY_IMPORT = {
     + " trees ordinary jsonfile heatmaps normalize metrics parallel encoders networks framework"
     + " methods interop checkpoints training data",
     "analysis": NUMERICS
-    + " trees ordinary jsonfile renamed meanings normalize metrics quantize pictures plotting"
-    + " parallel nn encoders networks framework checkpoints training data evaluation",
+    + " trees ordinary jsonfile renamed meanings heatmaps normalize metrics quantize pictures"
+    + " plotting parallel nn encoders networks framework checkpoints training data evaluation",
     "studies": NUMERICS
     + " config_file ordinary jsonfile plotting methods training evaluation analysis",
     "commands": "types build ranges ordinary jsonfile shipped config_file cli command_flags"

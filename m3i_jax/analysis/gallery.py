@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from m3i_jax import pictures
-from m3i_jax.analysis import predictions
+from m3i_jax.analysis import pixelwise, predictions
 from m3i_jax.parallel import sharding
 from m3i_jax.training import lengths, schema
 from m3i_jax.training.assemble import Run
@@ -30,11 +30,19 @@ def drawing(context: RunContext) -> list[Hook]:
     every = schema.Log(**context.run.config.log).images
     if not every:
         return []
-    return [hook(context.log, gallery(context.run), state=context.state, every=every)]
+    skeleton = getattr(context.inputs.source, "skeleton", None)
+    draw = gallery(context.run, bones=skeleton.bones if skeleton else ())
+    return [hook(context.log, draw, state=context.state, every=every)]
 
 
-def gallery(run: Run, *, rows: int = ROWS) -> Callable[[Any, Any, int], dict[str, np.ndarray]]:
-    """draw(state, batch, step) -> {"views": (H, W, 3) uint8}, one row per sample."""
+def gallery(
+    run: Run, *, rows: int = ROWS, bones: pixelwise.Bones = ()
+) -> Callable[[Any, Any, int], dict[str, np.ndarray]]:
+    """draw(state, batch, step) -> {"views": (H, W, 3) uint8}, one row per sample.
+
+    bones: numbers of key points that are joined.
+    """
+    of_pixels = pixelwise.terms(run.method)
     whole = sharding.replicated(run.mesh)  # the rows may be those of another process
     compiled = jax.jit(
         lambda state, batch, step: _columns(run, state, batch, step, rows), out_shardings=whole
@@ -43,10 +51,13 @@ def gallery(run: Run, *, rows: int = ROWS) -> Callable[[Any, Any, int], dict[str
     def draw(state, batch, step):
         # The state is the one after the step; its views were drawn with the step before.
         columns = jax.device_get(compiled(state, batch, step - 1))
+        told = {name: columns.pop(name) for name in of_pixels}
         shown = {
             title: [_tile(*row) for row in zip(*c, strict=True)]
             for title, c in sorted(columns.items(), key=_views_first)
         }
+        for name, view in of_pixels.items():
+            shown |= pixelwise.columns(name, view, told[name], bones)
         return {"views": pictures.table(shown)} if shown else {}
 
     return draw
@@ -68,13 +79,18 @@ def _tile(image, visible=None, predicted=None) -> np.ndarray:
 
 
 def _columns(run: Run, state, batch, step, rows: int):
-    """title -> (images, visible cells, predicted images), the last two where there are any."""
+    """title -> (images, visible cells, predicted images), the last two where there are any.
+
+    And term -> `pixelwise.Told` of those that say something of pixels.
+    """
     method, network = run.method, run.network
     key = jax.random.fold_in(jax.random.key(run.config.seed), step)
     inputs = views(key, batch, run.augment)
     painted, judged = predictions.pixel_terms(method), predictions.replaced_terms(method)
+    of_pixels = pixelwise.terms(method)
+    wanted = (*painted, *judged, *of_pixels)
     seen = predictions.look(
-        method, network, state.params, state.slots, inputs, key=key, terms=painted + judged
+        method, network, state.params, state.slots, inputs, key=key, terms=wanted
     )
     prepared = seen.prepared
     images = {n: v.data for n, v in prepared.views.items() if v.data.ndim == 4}
@@ -93,6 +109,7 @@ def _columns(run: Run, state, batch, step, rows: int):
         image = images[method.codes[method.terms[name].y].view]
         odds, replaced = predictions.cells(method, network, seen, name)
         columns["replaced"], columns[f"found by {name}"] = (image, ~replaced), (image, odds <= 0)
+    columns |= {name: pixelwise.told(seen, method, name) for name in of_pixels}
     return jax.tree.map(lambda x: x[:rows], columns)
 
 

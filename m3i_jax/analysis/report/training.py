@@ -15,7 +15,7 @@ SHOWN = 12  # pictures of a page, over all runs and steps
 STEPS = 4  # of one picture: the newest, and the first
 ABOUT = {
     "views": "what each sample became: the views, what an encoder sees of them, masks and mixes, "
-    "and what is predicted, one row for each sample",
+    "and what is predicted, one row for each sample; of pixels beside what is true",
 }
 
 

@@ -1,0 +1,118 @@
+"""What a step says of pixels beside what is so: masks, depth maps, skeletons, as tiles.
+
+Colours are Okabe's and Ito's, which the colour-blind tell apart (https://jfly.uni-koeln.de/color/),
+and those of `heat` for depth, one scale for both.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image, ImageDraw
+
+from m3i_jax import geometry, heatmaps, pictures
+from m3i_jax.analysis import heat
+from m3i_jax.analysis.predictions import Seen
+from m3i_jax.framework import PIXELWISE, Method
+from m3i_jax.types import Array
+
+# Black first: what a mask calls 0 is often the ground.
+COLOURS = np.uint8([
+    (0, 0, 0), (0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0),
+    (86, 180, 233), (240, 228, 66),
+])  # fmt: skip
+STRENGTH = 0.65  # of a colour over the image
+SAID, TRUE = (213, 94, 0), (0, 114, 178)
+UNNAMED = 255
+Bones = Sequence[tuple[int, int]]
+
+
+class Told(NamedTuple):
+    """What a term says of the pixels of images, and what is so; rows of a batch.
+
+    image: (B, H, W, 3) normalised.
+    said, true: categories (B, H, W), depths (B, H, W) or points (B, K, 3).
+    """
+
+    image: Array
+    said: Array
+    true: Array
+
+
+def terms(method: Method) -> dict[str, str]:
+    """{term: "mask", "depth" or "points"} of the terms that say something of pixels."""
+    views = {name: method.codes[term.y].view for name, term in method.terms.items()}
+    return {name: view for name, view in views.items() if view in PIXELWISE}
+
+
+def told(seen: Seen, method: Method, term: str) -> Told:
+    """What a term says in the pixels of its image: categories, depths, or points."""
+    view, (maps, _) = terms(method)[term], seen.predicted[term]
+    image = seen.prepared.views[method.source_of(method.terms[term].x)[1].view].data
+    size, true = image.shape[1:3], seen.prepared.views[view].data
+    if view == "points":
+        joints = heatmaps.decode(maps, crop=size)
+        shown = jnp.full_like(joints.points[..., :1], 2.0)
+        return Told(image, jnp.concatenate([joints.points, shown], axis=-1), true)
+    maps = geometry.bilinear(maps, size)
+    return Told(image, maps.argmax(-1) if view == "mask" else maps[..., 0], true)
+
+
+def columns(term: str, view: str, told: Told, bones: Bones) -> dict[str, list[np.ndarray]]:
+    """Title -> a tile for each row: what is said, and what is so."""
+    images = [pictures.enlarge(pictures.unnormalise(image)) for image in told.image]
+    if view == "points":
+        rows = zip(images, told.image, told.said, told.true, strict=True)
+        tiles = [_skeletons(big, image, said, true, bones) for big, image, said, true in rows]
+        return {f"{term}, true in blue": tiles}
+    pair = {"said": told.said, "true": told.true}
+    if view == "mask":
+        draw = lambda values: [masked(i, m) for i, m in zip(images, values, strict=True)]  # noqa: E731
+        return {f"{term}, {what}": draw(values) for what, values in pair.items()}
+    # One scale for both, and for all rows, from violet to yellow.
+    known = np.asarray(told.true)[np.asarray(told.true) > 0]
+    low, high = (float(end(known)) for end in (np.min, np.max)) if known.size else (0.0, 1.0)
+    draw = lambda values: [heights(depth, low, high) for depth in np.asarray(values)]  # noqa: E731
+    return {f"{what}, {low:.2g} to {high:.2g}": draw(values) for what, values in pair.items()}
+
+
+def masked(image: Array, mask: Array) -> np.ndarray:
+    """A colour for each category over an image of grey; what nobody has named is left in grey.
+
+    Beyond eight categories a colour comes again, lighter each time.
+    mask: (h, w), of which the image's sides are multiples.
+    """
+    mask = np.asarray(mask).astype(np.int64)
+    factor = image.shape[0] // mask.shape[0]
+    mask = mask.repeat(factor, axis=0).repeat(factor, axis=1)
+    turn = mask[..., None] // len(COLOURS)
+    colour = COLOURS[mask % len(COLOURS)].astype(np.float32)
+    colour = 255 - (255 - colour) * 0.6**turn
+    grey = image.astype(np.float32).mean(-1, keepdims=True).repeat(3, -1)
+    over = np.where(mask[..., None] == UNNAMED, grey, STRENGTH * colour + (1 - STRENGTH) * grey)
+    return over.round().astype(np.uint8)
+
+
+def heights(depth: Array, low: float, high: float) -> np.ndarray:
+    """Depths (H, W) as colours (H, W, 3), `low` violet, `high` yellow; not measured is white."""
+    depth = np.asarray(depth, np.float32)
+    colour = heat.colours((depth - low) / max(high - low, 1e-12))
+    return np.where((depth > 0)[..., None], colour, np.uint8(255))
+
+
+def _skeletons(big: np.ndarray, image: Any, said: Array, true: Array, bones: Bones) -> np.ndarray:
+    """Bones and joints of both over an enlarged image: the truth below, as it is thicker."""
+    canvas, factor = Image.fromarray(big), big.shape[0] / image.shape[0]
+    width = max(1, big.shape[0] // 64)
+    for points, colour, thick in ((true, TRUE, 2 * width), (said, SAID, width)):
+        draw, points = ImageDraw.Draw(canvas), np.asarray(points, np.float32)
+        place = [(x * factor, y * factor) for y, x, _ in points.tolist()]
+        there = points[:, 2] > 0
+        for one, other in bones:
+            if there[one] and there[other]:
+                draw.line((*place[one], *place[other]), fill=colour, width=thick)
+        for n in np.flatnonzero(there):
+            (x, y), r = place[n], 1.5 * thick
+            draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
+    return np.asarray(canvas)

@@ -17,7 +17,7 @@ from m3i_jax.analysis.predictions import Seen
 from m3i_jax.framework import PIXELWISE, Method
 from m3i_jax.types import Array
 
-# Black first: what a mask calls 0 is often the ground.
+# Black first: what a mask calls 0 is often the ground; no other category is, as lighter it is grey.
 COLOURS = np.uint8([
     (0, 0, 0), (0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0),
     (86, 180, 233), (240, 228, 66),
@@ -80,14 +80,15 @@ def columns(term: str, view: str, told: Told, bones: Bones) -> dict[str, list[np
 def masked(image: Array, mask: Array) -> np.ndarray:
     """A colour for each category over an image of grey; what nobody has named is left in grey.
 
-    Beyond eight categories a colour comes again, lighter each time.
+    Of more than eight categories the seven behind the first come again, lighter each time.
     mask: (h, w), of which the image's sides are multiples.
     """
     mask = np.asarray(mask).astype(np.int64)
     factor = image.shape[0] // mask.shape[0]
     mask = mask.repeat(factor, axis=0).repeat(factor, axis=1)
-    turn = mask[..., None] // len(COLOURS)
-    colour = COLOURS[mask % len(COLOURS)].astype(np.float32)
+    again = len(COLOURS) - 1
+    turn = np.maximum(mask - 1, 0)[..., None] // again
+    colour = COLOURS[np.where(mask > 0, 1 + (mask - 1) % again, 0)].astype(np.float32)
     colour = 255 - (255 - colour) * 0.6**turn
     grey = image.astype(np.float32).mean(-1, keepdims=True).repeat(3, -1)
     over = np.where(mask[..., None] == UNNAMED, grey, STRENGTH * colour + (1 - STRENGTH) * grey)

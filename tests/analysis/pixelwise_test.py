@@ -21,7 +21,10 @@ def test_a_category_has_a_colour_and_what_nobody_has_named_has_none():
         drawn[0, 2], np.round([grey, 0.65 * 114 + grey, 0.65 * 178 + grey])
     )
     assert (drawn[2:, :4] == 100).all(), "2 x 2 pixels for each"
-    assert (drawn[0, 4].astype(int) > drawn[0, 2]).all(), "lighter, of the second eight"
+    assert (drawn[2, 4].astype(int) > drawn[0, 2]).all(), "lighter: 8 is the first again"
+    assert (
+        len({tuple(int(x) for x in drawn[y, x]) for y, x in ((0, 0), (0, 2), (0, 4), (2, 4))}) == 4
+    )
     assert len(np.unique(pixelwise.COLOURS, axis=0)) == 8
 
 

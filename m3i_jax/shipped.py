@@ -20,6 +20,9 @@ FINE_TUNING = {
 RECIPES = {
     "small": "finetune/small",
     "light": "finetune/light",
+    "segmentation": "finetune/segmentation",
+    "depth": "finetune/depth",
+    "pose": "finetune/pose",
     "mae": "finetune/vit_b16:mae",
     "m3i": "finetune/vit_b16:m3i",
     "siamese_im": "finetune/vit_b16:siamese_im",

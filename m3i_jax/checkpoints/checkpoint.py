@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 
+from m3i_jax import ordinary
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.checkpoints import serialize
 from m3i_jax.checkpoints import storage as disk
@@ -197,8 +198,8 @@ class Checkpoints:
         if left >= needed:
             return None
         return CheckpointError(
-            f"{self.directory} has {disk.size(left)} left, "
-            f"a checkpoint needs up to {disk.size(needed)}"
+            f"{self.directory} has {ordinary.size(left)} left, "
+            f"a checkpoint needs up to {ordinary.size(needed)}"
         )
 
     def _delete_old(self) -> None:

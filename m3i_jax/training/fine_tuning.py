@@ -1,18 +1,19 @@
 """A config that fine-tunes any encoder on any labelled data: what both say, over a recipe.
 
 Number of categories, encoder, sizes and positions come from the data and from the run or the file;
-the recipe gives the rest: lengths, rates, decay, augmentation, what is mixed.
+the recipe gives the rest: lengths, rates, decay, augmentation, what is mixed; and what is
+predicted, classes or what the data say of pixels.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from m3i_jax import data, encoders
+from m3i_jax import data, encoders, geometry
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import weights
-from m3i_jax.data.sources import protocol
+from m3i_jax.data.sources import protocol, said
 from m3i_jax.interop import beside, conversion
 
 # Of a recipe's encoder, what any other may have instead of its own.
@@ -22,6 +23,23 @@ OF_PRETRAINING = ("image", "dtype", "hide", "fused", "shares", *OF_RECIPE)
 # Parameters that only one of the two may have, and fields that differ on purpose.
 IGNORE = r"mask_token$|^encoders/image/projection/|^(positions|relative_bias|hide|fused|window)$"
 IGNORE_NORM = IGNORE + r"|/norm/|pos_embed$"
+
+
+LONG = 4  # times as long as its short side a scene may be, which is fitted to the images' side
+
+
+class Kind(NamedTuple):
+    """Of how many kinds what is said of pixels is: by a source, and as which key of the method."""
+
+    count: Callable[[data.Source], int]
+    key: str = ""
+
+
+KINDS = {
+    "segmentation": Kind(said.categories, "classes"),
+    "depth": Kind(lambda source: 1),
+    "pose": Kind(said.points, "points"),
+}
 
 
 class Origin(NamedTuple):
@@ -64,13 +82,16 @@ def origin(path: str | Path, *, branch: str = "online") -> Origin:
     return Origin(str(path), branch, block, {})
 
 
-def classes(block: Mapping[str, Any]) -> tuple[int, int]:
-    """Number of records of the training split, and of its categories.
+def counts(objective: Mapping[str, Any], block: Mapping[str, Any]) -> tuple[int, int]:
+    """Records of the training split, and of how many kinds is what the objective reads of them.
 
     Raises:
-      ConfigError: it has no labels, or one category only.
+      ConfigError: they say nothing of it; of labels, that there is one category only.
     """
     train = data.source(block, split="train")
+    name = objective.get("name")
+    if name in KINDS:
+        return len(train), KINDS[name].count(train)
     protocol.require_labels(train, split="train", what="fine-tuning")
     return len(train), len(train.classes)
 
@@ -96,7 +117,7 @@ def config(
 
     Args:
       recipe: a whole config that fine-tunes, as plain data.
-      origin: the encoder.  block: of the data, of `size` categories.
+      origin: the encoder.  block: of the data, of `size` categories, or key points.
       image: side in pixels; None = the encoder's own.
       epochs: the warm-up is the same share of them as in the recipe.
       batch: the rate follows it in proportion, where `lr` does not say it.
@@ -111,10 +132,32 @@ def config(
     full["monitor"] = {**full.get("monitor", {}), "every": 0}  # it is validated, and by all images
     of_vit = own.get("final_norm") is False
     norm = "layer" if of_vit else "none"
-    full |= _classifier(full, module, size=size, norm=norm, probe=frozen)
+    if full["objective"]["name"] in KINDS:
+        full |= _dense(full, module, size=size, side=side)
+    else:
+        full |= _classifier(full, module, size=size, norm=norm, probe=frozen)
     ignore = IGNORE_NORM if of_vit else IGNORE
     full["init_from"] = {"path": origin.path, "branch": origin.branch, "ignore": ignore}
     return full | _lengths(full, epochs=epochs, batch=batch, lr=lr)
+
+
+def _dense(recipe: Mapping[str, Any], module: Any, *, size: int, side: int) -> dict[str, Any]:
+    """Blocks of a head that says something of pixels; scenes are fitted to the encoder's images.
+
+    A head that reads several maps reads all that this encoder has.
+    """
+    objective, crops = dict(recipe["objective"]), dict(recipe["crops"])
+    depths = tuple(getattr(module, "depths", ())) or (module.depth,)
+    maps = tuple(range(max(len(geometry.numbered(objective.get("blocks", "last"), depths)), 1)))
+    heads = {
+        name: {**head, **({"maps": maps} if "maps" in head else {})}
+        for name, head in recipe["decoders"].items()
+    }
+    if key := KINDS[objective["name"]].key:
+        objective[key] = size
+    if "base" in crops:
+        crops["base"] = (LONG * side, side)
+    return {"objective": objective, "crops": crops, "towers": {}, "decoders": heads}
 
 
 def _classifier(

@@ -122,6 +122,24 @@ def test_every_recipe_fits_another_encoder(finished_run, recipe):
     assert run.total > 0 and config["epoch_size"] == 0
 
 
+@pytest.mark.parametrize(
+    "recipe, key", [("segmentation", "classes"), ("depth", ""), ("pose", "points")]
+)
+def test_what_is_said_of_pixels_is_fine_tuned(finished_run, recipe, key):
+    block = {"name": "digit_scenes", "dense": True, "length": 20}
+    plain = cli.load(f"finetune/{recipe}").to_dict()
+    images, size = fine_tuning.counts(plain["objective"], block)
+    assert (images, size) == (20, {"classes": 11, "points": 5, "": 1}[key])
+    config = fine_tuning.config(plain, fine_tuning.origin(finished_run), block, size=size)
+    assert config["objective"].get(key, 1) == size and config["towers"] == {}
+    side = config["image"]
+    assert config["crops"].get("base", (4 * side, side)) == (4 * side, side)
+    run, start = started(config)
+    # Fixed positions learn, and start from what they were.
+    assert leaves(run.abstract.params).keys() - leaves_of(start) <= {IMAGE + "pos_embed"}
+    assert run.config.validation["every"] and run.method.annotations
+
+
 @pytest.mark.parametrize("recipe", ["m3i", "mae"])
 @pytest.mark.parametrize("block", ["shared bias", "learned", "swin", "resnet"])
 def test_a_probe_leaves_the_encoder_as_it_is(tmp_path, block, recipe):
@@ -183,12 +201,12 @@ def test_what_cannot_be_fine_tuned_is_a_sentence(finished_run, tmp_path):
         fine_tuning.origin(silent)
     flat = datasets.block(folder(tmp_path / "flat", "train/1.png", "val/1.png"))
     with pytest.raises(ConfigError, match="fine-tuning needs classes, but the train split has no"):
-        fine_tuning.classes(flat)
+        fine_tuning.counts({}, flat)
     one = datasets.block(folder(tmp_path / "one", "train/cat/1.png"))
     with pytest.raises(ConfigError, match="fine-tuning tells classes apart, .* one only, 'cat'"):
-        fine_tuning.classes(one)
+        fine_tuning.counts({}, one)
     two = folder(tmp_path / "two", "train/cat/1.png", "train/dog/1.png")
-    assert fine_tuning.classes(datasets.block(two)) == (2, 2)
+    assert fine_tuning.counts({}, datasets.block(two)) == (2, 2)
 
     wide = fine_tuning.Origin("wide", "online", {"name": "vit_nano", "image": (16, 32)}, {})
     with pytest.raises(ConfigError, match="'wide' has seen images of 16x32 pixels.*--image 32"):

@@ -3,8 +3,7 @@
 from typing import Annotated
 
 from m3i_jax import methods
-from m3i_jax.build import ConfigError
-from m3i_jax.data.sources.protocol import Source
+from m3i_jax.data.sources.said import categories
 from m3i_jax.evaluation.dense import goals
 from m3i_jax.evaluation.dense.judged import Whose, judged
 from m3i_jax.evaluation.dense.probe import Plan, every_map
@@ -72,16 +71,3 @@ def segmentation(
     settings = dict(head=head, blocks=blocks, steps=steps, warmup=warmup, batch=batch, rate=rate)
     settings |= dict(decay=decay, scale=scale, mirrored=mirrored, seed=seed, **way._asdict())
     return Task("segmentation", "segmentation", "miou", "share", settings, measure)
-
-
-def categories(source: Source) -> int:
-    """How many categories the masks of a source name.
-
-    Raises:
-      ConfigError: it does not say.
-    """
-    if count := len(getattr(source, "categories", ())):
-        return count
-    if classes := len(source.classes):
-        return classes + 1  # 0 is what is none of them
-    raise ConfigError(f"'{source.name}' does not say how many categories its masks have")

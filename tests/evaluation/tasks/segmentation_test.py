@@ -1,20 +1,9 @@
 """Segmentation as a task: how many categories there are, and what decides its numbers."""
 
-import types
-
 import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.evaluation.tasks import create
-from m3i_jax.evaluation.tasks.segmentation import categories
-
-
-def test_categories_are_those_of_the_masks():
-    source = lambda **fields: types.SimpleNamespace(name="x", **fields)  # noqa: E731
-    assert categories(source(categories=("sky", "sea", "land"), classes=())) == 3
-    assert categories(source(classes=("cat", "dog"))) == 3  # and what is neither
-    with pytest.raises(ConfigError, match="'x' does not say how many categories its masks have"):
-        categories(source(classes=()))
 
 
 def test_what_decides_its_numbers_is_written():

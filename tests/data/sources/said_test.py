@@ -1,0 +1,23 @@
+"""Of how many kinds what is said of pixels is."""
+
+import types
+
+import pytest
+
+from m3i_jax.build import ConfigError
+from m3i_jax.data.sources.said import categories, points
+from m3i_jax.data.sources.skeletons import STROKES
+
+
+def test_categories_are_those_of_the_masks():
+    source = lambda **fields: types.SimpleNamespace(name="x", **fields)  # noqa: E731
+    assert categories(source(categories=("sky", "sea", "land"), classes=())) == 3
+    assert categories(source(classes=("cat", "dog"))) == 3  # and what is neither
+    with pytest.raises(ConfigError, match="'x' does not say how many categories its masks have"):
+        categories(source(classes=()))
+
+
+def test_key_points_are_those_of_the_skeleton():
+    assert points(types.SimpleNamespace(name="x", skeleton=STROKES)) == 5
+    with pytest.raises(ConfigError, match="'x' does not say what its key points are"):
+        points(types.SimpleNamespace(name="x"))

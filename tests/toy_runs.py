@@ -30,6 +30,7 @@ METHODS = {name.removeprefix("digit_scenes/"): (name, {}) for name in CONFIGS} |
     **{f"table2 {form}": (f"digit_scenes/table2:{form}", {}) for form in "acfhk"},
 }
 del METHODS["table2"]  # forms are above
+del METHODS["dark_secrets"]  # three of the others, of one encoder
 # Compiled whenever the tests run; the others go through the same code and are slow together.
 OFTEN = ("classification", "mae", "siamese_im", "m3i", "m3i images", "byol")
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from m3i_jax import data, encoders, geometry
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import weights
-from m3i_jax.data.sources import protocol, said
+from m3i_jax.data.sources import annotation_names, protocol
 from m3i_jax.interop import beside, conversion
 
 # Of a recipe's encoder, what any other may have instead of its own.
@@ -36,9 +36,9 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "segmentation": Kind(said.categories, "classes"),
+    "segmentation": Kind(annotation_names.categories, "classes"),
     "depth": Kind(lambda source: 1),
-    "pose": Kind(said.points, "points"),
+    "pose": Kind(annotation_names.points, "points"),
 }
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from m3i_jax.build import ConfigError, nearest
+from m3i_jax.data.sources import annotation_names
 from m3i_jax.data.sources.annotations import Annotations
 from m3i_jax.data.sources.protocol import Sample, Source, read
 from m3i_jax.types import Array, Box, ViewAnnotations
@@ -63,8 +64,7 @@ class Wanted:
         """
         if "points" not in names:
             return cls(names)
-        if (skeleton := getattr(source, "skeleton", None)) is None:
-            raise ConfigError(f"'{source.name}' does not say what its key points are")
+        skeleton = annotation_names.skeleton(source)
         return cls(names, len(skeleton.names), skeleton.swapped, skeleton.upper)
 
     def said(self, sample: Sample) -> Annotations:

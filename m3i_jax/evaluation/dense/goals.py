@@ -22,7 +22,7 @@ class Goal(NamedTuple):
     """A way to judge what is said of the pixels of images.
 
     view: what it is held against, "mask", "depth" or "points".
-    headline, lower: the measure that says most, and whether less of it is better.
+    headline: the measure that says most.
     row: (prediction (H, W, D) at the pixels of an image, its record) -> what is kept; None = the
       record says nothing.
     total: (all that is kept) -> the measures, and intervals of 95 %.
@@ -32,7 +32,6 @@ class Goal(NamedTuple):
 
     view: str
     headline: str
-    lower: bool
     row: Callable[[Float[Array, "height width dim"], Sample], Row | None]
     total: Callable[[Sequence[Row]], tuple[Numbers, Intervals]]
     guess: Callable[[Sequence[Sample]], Float[np.ndarray, " dim"] | None]
@@ -59,7 +58,7 @@ def of_categories(classes: int) -> Goal:
         # As logits, of which the largest counts.
         return np.float32(counts) if masks else None
 
-    return Goal("mask", "miou", False, row, total, guess)
+    return Goal("mask", "miou", row, total, guess)
 
 
 def of_depth(*, minimum: float = 1e-3, maximum: float = 10.0, crop: str = "none") -> Goal:
@@ -79,11 +78,12 @@ def of_depth(*, minimum: float = 1e-3, maximum: float = 10.0, crop: str = "none"
         return numbers, {name: of_mean([r._asdict()[name] for r in rows]) for name in numbers}
 
     def guess(samples):
-        depths = [s.depth[s.depth > 0] for s in samples if s.depth is not None]
+        known = [s.depth for s in samples if s.depth is not None]
+        depths = [x[np.isfinite(x) & (x > 0)] for x in known]
         whole = np.concatenate(depths) if depths else np.zeros(0)
         return np.float32([np.exp(np.log(whole).mean())]) if len(whole) else None
 
-    return Goal("depth", "rmse", True, row, total, guess)
+    return Goal("depth", "rmse", row, total, guess)
 
 
 def _drawn_again(rows: Sequence[Row], measure: Callable[[Row], float]) -> tuple[float, float]:

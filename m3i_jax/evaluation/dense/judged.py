@@ -36,6 +36,10 @@ def judged(
 ) -> tuple[Tested, dict[str, Any]]:
     """What a model is worth by a goal on all test records, and the protocol, see `predictor_of`."""
     predictor, protocol = predictor_of(evaluation, goal.view, whose=whose, method=method, plan=plan)
+    if protocol["head"] == OWN and way.base is None:
+        # As it was trained, and is validated: at another size a head says something else.
+        way = way._replace(base=tested.base_of(evaluation.model.config))
+        protocol["base"] = way.base
     return held(evaluation, goal, predictor, way=way, what=plan.decoder), protocol
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import annotation_names
 from m3i_jax.data.sources.protocol import Source, read
 from m3i_jax.data.sources.skeletons import COCO, CROWDPOSE, Skeleton
 from m3i_jax.evaluation.dense.posed import Posed
@@ -29,13 +29,8 @@ class Persons(NamedTuple):
 
     @classmethod
     def of(cls, source: Source) -> "Persons":
-        """Those of a source.
-
-        Raises:
-          ConfigError: it does not say what its key points are.
-        """
-        if (skeleton := getattr(source, "skeleton", None)) is None:
-            raise ConfigError(f"'{source.name}' does not say what its key points are")
+        """Those of a source, see `annotation_names.skeleton`."""
+        skeleton = annotation_names.skeleton(source)
         sigmas = SIGMAS.get(skeleton.names, (SIGMA,) * len(skeleton.names))
         return cls(skeleton, sigmas)
 

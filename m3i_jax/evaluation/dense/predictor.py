@@ -28,6 +28,13 @@ class Predictor(NamedTuple):
         """Pixels that have to divide the sides of the images."""
         return self.network.towers["image"].stride
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images that the encoder was made for."""
+        tower = self.network.towers["image"]
+        rows, columns = tower.grid
+        return rows * tower.patch, columns * tower.patch
+
     def seen(self, params: Any, images: Float[Array, "batch height width 3"]) -> Features:
         """What the encoder makes of normalised images, with the maps."""
         tower = self.network.towers["image"]

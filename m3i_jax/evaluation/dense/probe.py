@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from m3i_jax import framework as fw
@@ -60,20 +59,20 @@ def trained(model: Model, source: Source, method: Method, plan: Plan) -> Predict
     """
     network = _network(model, method, plan)
     params = network.init(jax.random.key(plan.seed))
+    found = Predictor(network, params, plan.decoder, method.maps["image"])
     encoder = {"encoders": {"image": model.params["encoders"]["image"]}}
     mesh = sharding.mesh(batch=plan.batch)
     total = dict(total=plan.steps, warmup=min(plan.warmup, plan.steps - 1))
     head = {"decoders": params["decoders"]}
     rule, _ = optimizers.create(dict(plan.optimizer), params=head, batch=plan.batch, **total)
-    step = _step(method, network, rule, plan)
+    step, key = _step(method, network, rule), jax.random.key(plan.seed)
     state = head, rule.init(head)
     with jax.set_mesh(mesh):
         state, encoder = jax.device_put((state, encoder), sharding.replicated(mesh))
-        stream = _stream(source, method, plan, model.image, mesh)
+        stream = _stream(source, method, plan, found.size, mesh)
         for number, batch in enumerate(counted(stream, f"{plan.decoder}: step", total=plan.steps)):
-            state = step(state, encoder, batch, jnp.int32(number))
-    whole = jax.device_get({**encoder, **state[0]})
-    return Predictor(network, whole, plan.decoder, method.maps["image"])
+            state = step(state, encoder, batch, jax.random.fold_in(key, number))
+    return found._replace(params=jax.device_get({**encoder, **state[0]}))
 
 
 def every_map(model: Model, blocks: Blocks) -> tuple[int, ...]:
@@ -103,8 +102,8 @@ def _network(model: Model, method: Method, plan: Plan) -> networks.Network:
     )
 
 
-def _step(method: Method, network: networks.Network, rule: Any, plan: Plan) -> Any:
-    """(state, encoder, batch, number) -> state, compiled."""
+def _step(method: Method, network: networks.Network, rule: Any) -> Any:
+    """(state, encoder, batch, key) -> state, compiled: one program for all seeds."""
 
     def loss(head, encoder, batch, key):
         params = {**encoder, **head}
@@ -116,9 +115,8 @@ def _step(method: Method, network: networks.Network, rule: Any, plan: Plan) -> A
         return sum(score.loss for score in scores.values())
 
     @jax.jit
-    def step(state, encoder, batch, number):
+    def step(state, encoder, batch, key):
         head, moments = state
-        key = jax.random.fold_in(jax.random.key(plan.seed), number)
         slope = jax.grad(loss)(head, encoder, batch, key)
         norm = optax.tree.norm(trees.drop(slope, trees.STATISTICS))
         changes, moments = rule.update(slope, moments, head, norm=norm)
@@ -127,11 +125,13 @@ def _step(method: Method, network: networks.Network, rule: Any, plan: Plan) -> A
     return step
 
 
-def _stream(source: Source, method: Method, plan: Plan, image: int, mesh: Any) -> Iterator[Batch]:
-    """The batches of a training, on the devices."""
+def _stream(
+    source: Source, method: Method, plan: Plan, size: tuple[int, int], mesh: Any
+) -> Iterator[Batch]:
+    """The batches of a training, of views of this height and width, on the devices."""
     wanted = replace(Wanted.of(source, *method.annotations), categories=method.said("mask"))
     annotated.require(source, wanted)
-    cut = kinds.of(plan.crops, size=image, views=("a",))
+    cut = kinds.of({**plan.crops, "width": size[1]}, size=size[0], views=("a",))
     reads = dict(batch=plan.batch, seed=plan.seed, crops=cut, annotations=wanted)
     stream = batches(source, share=sharding.share(mesh), **reads)
     for batch, _ in itertools.islice(prefetch(stream, lambda x: sharding.put(x, mesh)), plan.steps):

@@ -19,6 +19,7 @@ from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.geometry import sliding
 from m3i_jax.parallel import sharding
 from m3i_jax.ranges import Range
+from m3i_jax.training.config import Config
 
 # (parameters, (B, h, w, 3) uint8) -> (B, h, w, D) float32, at the pixels of the views.
 Program = Callable[[Any, Any], Any]
@@ -56,6 +57,12 @@ class Way(NamedTuple):
         if base and base[0] < base[1]:
             raise ConfigError(f"base is {base}, expected the long side first")
         return cls(base and tuple(base), side, stride, flip=flip)
+
+
+def base_of(config: Config) -> Pair | None:
+    """Long and short side that a run's images were fitted into; None = they kept their size."""
+    base = config.crops.get("base")
+    return base and tuple(base)
 
 
 class Tested(NamedTuple):

@@ -82,10 +82,9 @@ def _predictor(run: Run, view: str, params: Any = None) -> Predictor:
 
 def _way(run: Run, wanted: schema.Validation) -> Way:
     """How images are shown: fitted to a size, where the validation or the crops name one."""
-    base = run.config.crops.get("base")
     if wanted.size:
-        base = (LONG * wanted.size, wanted.size)
-    return Way(base=base and tuple(base))
+        return Way(base=(LONG * wanted.size, wanted.size))
+    return Way(base=tested.base_of(run.config))
 
 
 def _goal(run: Run, view: str) -> Goal:
@@ -119,7 +118,8 @@ def _of_points(
 ) -> tuple[Callable[[Any], Reply | None], dict[str, Any]]:
     """What is asked about key points, and the protocol."""
     run, who = context.run, Persons.of(source)
-    shown = dict(size=(run.config.image,) * 2, flip=True, swapped=who.skeleton.swapped)
+    size = _predictor(run, "points").size
+    shown = dict(size=size, flip=True, swapped=who.skeleton.swapped)
     program = posed.compiled(_predictor(run, "points"), **shown, mesh=run.mesh)
     how = dict(batch=batch, program=program, rows=_until_asked(context, 1), **shown)
 
@@ -130,7 +130,7 @@ def _of_points(
             return None
         return Reply.of(*persons.measured(who, source, found), len(found.number))
 
-    return ask, {"image": run.config.image, "flip": True}
+    return ask, {"image": size, "flip": True}
 
 
 def _until_asked(context: RunContext, every: int) -> Callable[[Iterator], Iterator]:

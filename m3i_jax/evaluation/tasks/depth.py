@@ -4,7 +4,7 @@ from typing import Annotated
 
 from m3i_jax import methods
 from m3i_jax.evaluation.dense import goals
-from m3i_jax.evaluation.dense.judged import Whose, judged
+from m3i_jax.evaluation.dense.judged import AUTO, Whose, judged
 from m3i_jax.evaluation.dense.probe import Plan, every_map
 from m3i_jax.evaluation.dense.tested import Pair, Way
 from m3i_jax.evaluation.evaluation import Evaluation
@@ -19,7 +19,7 @@ Metres = Annotated[float, Range(1e-6, 1e6)]
 
 def depth(
     *,
-    head: Whose = "auto",
+    head: Whose = AUTO,
     blocks: Blocks = "last",
     steps: Count = 2000,
     warmup: CountOrOff = 200,
@@ -51,7 +51,7 @@ def depth(
       mirrored: probability of the mirror image in training.
       minimum, maximum: depths that a head can say, and that count (NYU: 10, KITTI: 80).
       crop: what of an image counts, "garg" or "eigen" of KITTI, "nyu" of NYU, "none" = all.
-      base: long and short side that an image is fitted into; None = its own size.
+      base: long and short side of what is shown; None = as a run's head was trained, or its own.
       window: side and stride of a sliding-window test, in pixels; None = all at once.
       flip: whether the answer to the mirror image counts, too.
       seed: of the head, the order and the crops.

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
+from m3i_jax.data.sources.annotation_names import categories
 from m3i_jax.evaluation.dense import goals, neighbours
 from m3i_jax.evaluation.dense.judged import held
 from m3i_jax.evaluation.dense.neighbours import Cells, Neighbours
 from m3i_jax.evaluation.dense.tested import Pair, Way
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.progress import counted
-from m3i_jax.evaluation.tasks.segmentation import categories
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.geometry.maps import Blocks
 from m3i_jax.ranges import Count, Pixels, Range, Seed

@@ -34,7 +34,7 @@ def pose(
 ) -> Task:
     """OKS and AP of the simple decoder on frozen maps, or of the head that a run has trained.
 
-    Top-down: each record is a person, or a thing, in its box; its crop has the side of the
+    Top-down: each record is a person, or a thing, in its box; its crop has the sides of the
     encoder's images. The head is ViTPose's simple one, a 3×3 convolution of a map four times as
     large (Xu et al. 2022, https://arxiv.org/abs/2204.12484); heat maps are unbiased (UDP, DARK).
     Joints of other things than COCO's and CrowdPose's persons count by one σ, .05.
@@ -65,7 +65,7 @@ def pose(
         far = dict(total=-(-len(source) // at_once), unit=(at_once, "crops"))
         how = dict(batch=at_once, flip=flip, swapped=persons.skeleton.swapped)
         how["rows"] = lambda rows: counted(rows, "pose of test: batch", **far)
-        found = posed(predictor, source, size=(evaluation.image,) * 2, **how)
+        found = posed(predictor, source, size=predictor.size, **how)
         numbers, intervals = measured(persons, source, found)
         return Measured(numbers, protocol, {"test": len(found.number)}, intervals)
 

@@ -3,9 +3,9 @@
 from typing import Annotated
 
 from m3i_jax import methods
-from m3i_jax.data.sources.said import categories
+from m3i_jax.data.sources.annotation_names import categories
 from m3i_jax.evaluation.dense import goals
-from m3i_jax.evaluation.dense.judged import Whose, judged
+from m3i_jax.evaluation.dense.judged import AUTO, Whose, judged
 from m3i_jax.evaluation.dense.probe import Plan, every_map
 from m3i_jax.evaluation.dense.tested import Pair, Way
 from m3i_jax.evaluation.evaluation import Evaluation
@@ -19,7 +19,7 @@ Decay = Annotated[float, Range(0, 10)]
 
 def segmentation(
     *,
-    head: Whose = "auto",
+    head: Whose = AUTO,
     blocks: Blocks = "last",
     steps: Count = 2000,
     warmup: CountOrOff = 75,
@@ -45,7 +45,7 @@ def segmentation(
       steps, warmup, batch: of training.   rate, decay: its highest rate, and the weight decay.
       scale: range of the factor by which training images are resized.
       mirrored: probability of the mirror image in training.
-      base: long and short side that an image is fitted into (ADE20K: 2048, 512); None = its own.
+      base: long and short side of what is shown; None = as a run's head was trained, or its own.
       window: side and stride of a sliding-window test, in pixels; None = all at once.
       flip: whether the answer to the mirror image counts, too.
       seed: of the head, the order and the crops.

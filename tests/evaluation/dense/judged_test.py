@@ -1,5 +1,7 @@
 """Whose head is judged: a run's own, or a new one on frozen maps; it says which."""
 
+from dataclasses import replace
+
 import pytest
 
 from m3i_jax.build import ConfigError
@@ -39,12 +41,23 @@ def test_own_heads_and_new_ones(of_run):
         {"name": "segmentation"}, {"name": "segmentation", "head": "linear", "steps": 3, "batch": 8}
     ])  # fmt: skip
     of_own, of_new = (task.measure(evaluation) for task in (own, new))
-    assert of_own.protocol == {"head": "own"} and of_own.counts == {"test": 8}
+    assert of_own.protocol == {"head": "own", "base": None} and of_own.counts == {"test": 8}
     assert of_new.protocol == {"head": "dense_linear", "steps": 3, "batch": 8, "train": 24}
     assert of_own.metrics["constant"] == of_new.metrics["constant"]
     # The guess is that all is ground: half of its share of the test pixels.
     ground = sum((Squares()[n].mask == 0).mean() for n in range(8)) / 8
     assert of_own.metrics["constant"] == pytest.approx(ground / 2)
+
+
+def test_a_head_of_a_run_is_shown_what_it_was_trained_on(of_run):
+    """Another size would be another number than the run's own validation has."""
+    crops = dict(name="scale_jitter", base=(32, 8))
+    model = of_run._replace(config=replace(of_run.config, crops=crops))
+    task, other = create([{"name": "segmentation"}, {"name": "segmentation", "base": [32, 8]}])
+    found = task.measure(Evaluation(model, DATA, batch=4, quiet=True))
+    assert found.protocol == {"head": "own", "base": (32, 8)}
+    said = other.measure(Evaluation(of_run, DATA, batch=4, quiet=True))
+    assert said.metrics == found.metrics and said.protocol == {"head": "own"}
 
 
 def test_a_head_that_is_not_there_is_said(of_run):

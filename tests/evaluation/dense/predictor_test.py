@@ -20,6 +20,9 @@ def test_the_head_of_a_method_reads_its_blocks():
     assert (found.decoder, found.blocks, found.stride) == ("segmentation", (2, 4), 4)
     assert predictor.of_method(method, network, params, "depth") is None
     # Images of another size than the encoder was made for, and no squares.
+    assert found.size == (16, 16)
+    wide = networks.build(BLOCK | {"image": (16, 24)}, {}, head, **how)
+    assert found._replace(network=wide).size == (16, 24)
     images = jnp.float32(np.random.default_rng(0).normal(size=(2, 16, 24, 3)))
     said = found.said(params, images)
     features = network.encode(params, "image", images, layers=True)

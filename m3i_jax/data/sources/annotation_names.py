@@ -1,7 +1,8 @@
-"""Of how many kinds what a source says of pixels is: categories of masks, key points."""
+"""What the annotations of a source are of: categories of masks, key points."""
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.protocol import Source
+from m3i_jax.data.sources.skeletons import Skeleton
 
 
 def categories(source: Source) -> int:
@@ -17,12 +18,17 @@ def categories(source: Source) -> int:
     raise ConfigError(f"'{source.name}' does not say how many categories its masks have")
 
 
-def points(source: Source) -> int:
-    """How many key points each record of a source has.
+def skeleton(source: Source) -> Skeleton:
+    """What the key points of a source are.
 
     Raises:
       ConfigError: it does not say.
     """
-    if (skeleton := getattr(source, "skeleton", None)) is None:
+    if (said := getattr(source, "skeleton", None)) is None:
         raise ConfigError(f"'{source.name}' does not say what its key points are")
-    return len(skeleton.names)
+    return said
+
+
+def points(source: Source) -> int:
+    """How many key points each record of a source has; see `skeleton`."""
+    return len(skeleton(source).names)

@@ -1,11 +1,11 @@
-"""Of how many kinds what is said of pixels is."""
+"""What annotations are of."""
 
 import types
 
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources.said import categories, points
+from m3i_jax.data.sources.annotation_names import categories, points
 from m3i_jax.data.sources.skeletons import STROKES
 
 

@@ -28,9 +28,9 @@ def moved(folder):
 
 
 def unmounted(folder):
-    """The disk is away, and its folder is there."""
-    moved(folder)
-    folder.mkdir()
+    """The disk is away, and its folder is there, at every moment: the stream reads on meanwhile."""
+    (inside,) = folder.iterdir()
+    inside.rename(folder.with_name("elsewhere"))
 
 
 @pytest.mark.parametrize("leave, why", [(moved, "is gone"), (unmounted, "is empty now")])

@@ -17,6 +17,8 @@ starts with _ has the length that it has. The same words mean the same everywher
     classes      logits of a categorical                   queries      tokens that attend
     prototypes   directions that codes are assigned to     keys         tokens attended to
     vocabulary   codes of a codebook, words of a text      length       of a text, padding included
+    objects      of an image, padding included             boxes        any, of one image
+    found        objects that a network says are there
 """
 
 from collections.abc import Callable
@@ -68,6 +70,36 @@ class Box(NamedTuple):
     def of(cls, box: "Box | Float[Array, 'batch 6']") -> "Box":
         """Reads a packed (B, 6) array, columns in the order of the fields; a Box passes."""
         return box if isinstance(box, cls) else cls(*(box[..., i] for i in range(len(cls._fields))))
+
+
+class Objects(NamedTuple):
+    """The objects of a view, in pixels of it, as many places for each sample; the rest is padding.
+
+    corners: (B, G, 4) float32 top, left, bottom, right; row and column of the upper left corner of
+      the first pixel are 0. Of padding all are 0.
+    categories: (B, G) int32, from 0; -1 = padding.
+    masks: (B, G, h, w) uint8, 1 where the object is, in the frame of its corners, whatever their
+      size; None = nobody asks.
+    """
+
+    corners: Float[Array, "batch objects 4"]
+    categories: Int[Array, "batch objects"]
+    masks: UInt8[Array, "batch objects _rows _columns"] | None = None
+
+
+class Detections(NamedTuple):
+    """The objects that are found in a view, in falling order of their scores, as `Objects` are.
+
+    corners: (B, N, 4) float32.   scores: (B, N) float32, 0 = nothing is there.
+    categories: (B, N) int32; -1 = nothing is there.
+    masks: (B, N, h, w) float32, how probable it is that the object is there, in the frame of its
+      corners; None where boxes alone are found.
+    """
+
+    corners: Float[Array, "batch found 4"]
+    scores: Float[Array, "batch found"]
+    categories: Int[Array, "batch found"]
+    masks: Float[Array, "batch found _rows _columns"] | None = None
 
 
 class ViewAnnotations(NamedTuple):

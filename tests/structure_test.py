@@ -35,25 +35,27 @@ MAY_IMPORT = {
     "config_file": "build ranges spelling homes shipped renamed ordinary jsonfile",
     "cli": "build usage command_flags config_file",
     "geometry": "types ranges texts",
-    "losses": NUMERICS + " normalize",
+    "losses": NUMERICS + " normalize detection",
     "masks": NUMERICS,
     "histograms": NUMERICS + " normalize",
     "heatmaps": NUMERICS,
+    "detection": NUMERICS,
     "mixing": NUMERICS,
     "normalize": NUMERICS,
     "quantize": NUMERICS + " normalize",
     "augment": NUMERICS,
-    "metrics": NUMERICS + " normalize",
+    "metrics": NUMERICS + " normalize detection",
     "pictures": NUMERICS + " normalize ordinary",
     "plotting": "ordinary",
     "parallel": NUMERICS + " trees",
     "nn": NUMERICS + " parallel",
     "encoders": NUMERICS + " masks normalize parallel nn",
-    "heads": NUMERICS + " nn",
+    "heads": NUMERICS + " detection nn",
     "decoders": NUMERICS + " masks parallel nn heads",
     "networks": NUMERICS + " nn encoders decoders",
     "framework": NUMERICS
-    + " renamed trees histograms heatmaps losses masks mixing normalize metrics quantize parallel",
+    + " renamed trees histograms heatmaps detection losses masks mixing normalize metrics quantize"
+    + " parallel",
     "methods": "types renamed build ranges texts geometry losses framework masks",
     "data": "types build ranges texts ordinary jsonfile augment",
     "interop": "types build ranges ordinary jsonfile trees geometry normalize nn encoders",
@@ -62,8 +64,8 @@ MAY_IMPORT = {
     + " trees ordinary jsonfile renamed meanings augment normalize metrics parallel"
     + " encoders decoders networks framework methods data interop checkpoints",
     "evaluation": NUMERICS
-    + " trees ordinary jsonfile heatmaps normalize metrics parallel encoders networks framework"
-    + " methods interop checkpoints training data",
+    + " trees ordinary jsonfile heatmaps detection normalize metrics parallel encoders networks"
+    + " framework methods interop checkpoints training data",
     "analysis": NUMERICS
     + " trees ordinary jsonfile renamed meanings heatmaps normalize metrics quantize pictures"
     + " plotting parallel nn encoders networks framework checkpoints training data evaluation",

@@ -17,8 +17,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "m3i_jax"
 # Packages whose functions others may use alone, in the order of the page.
 PUBLIC = (
-    "losses masks mixing normalize quantize geometry augment heatmaps metrics framework methods "
-    "encoders heads decoders networks evaluation"
+    "losses masks mixing normalize quantize geometry augment heatmaps detection metrics framework "
+    "methods encoders heads decoders networks evaluation"
 ).split()
 SHORTEST = 12  # letters of a sentence
 TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"

@@ -6,9 +6,9 @@ the target diverse (M3I, Su et al. 2023, Eq. 1 to 4, https://arxiv.org/abs/2211.
     loss = −log P̂( z_y | ψ(z_x, t_x, t_y) )  −  H(z_y)
 
 so a method is data: views, codes, and terms that predict one code from another. `methods` is that
-table; `losses`, `masks`, `mixing`, `normalize`, `geometry`, `augment`, `heatmaps` and `metrics` are
-pure functions of arrays that any JAX project can use alone. `load` reads an encoder that was
-trained:
+table; `losses`, `masks`, `mixing`, `normalize`, `geometry`, `augment`, `heatmaps`, `detection` and
+`metrics` are pure functions of arrays that any JAX project can use alone. `load` reads an encoder
+that was trained:
 
     encoder = m3i_jax.load("runs/mae")
     features = encoder.encode(images)
@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 __all__ = [
     "augment",
     "decoders",
+    "detection",
     "encoders",
     "framework",
     "geometry",

@@ -36,7 +36,8 @@ contexts.share()
 gc.set_threshold(200_000, 20, 20)
 # Tests in which no dtype changes without saying so.
 STRICT = (
-    "augment framework geometry heatmaps losses masks methods metrics mixing normalize quantize"
+    "augment detection framework geometry heatmaps losses masks methods metrics mixing normalize"
+    " quantize"
 ).split()
 
 

@@ -21,7 +21,7 @@ def test_import_is_nearly_free():
 
 
 def test_the_numerics_need_neither_flax_nor_optax():
-    numerics = "losses, masks, mixing, normalize, geometry, augment, heatmaps, metrics"
+    numerics = "losses, masks, mixing, normalize, geometry, augment, heatmaps, detection, metrics"
     loaded = modules_after(f"from m3i_jax import {numerics}")
     assert "jax" in loaded  # so the check above can fail
     assert not {"flax", "optax", "tensorflow", "torch"} & set(loaded)

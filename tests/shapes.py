@@ -18,7 +18,10 @@ from beartype import BeartypeConf, beartype
 from beartype.door import is_bearable
 from jaxtyping import AbstractArray, jaxtyped
 
-CHECKED = "augment framework geometry heatmaps losses masks metrics mixing normalize quantize types"
+CHECKED = (
+    "augment detection framework geometry heatmaps losses masks metrics mixing normalize quantize"
+    " types"
+)
 CONF = BeartypeConf(is_pep484_tower=True)  # whole numbers are floats
 
 

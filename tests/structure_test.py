@@ -260,7 +260,9 @@ def test_the_hard_part_says_why():
     assert 1000 * said >= 50 * lines, f"{said} comment lines in {lines}, at least 50 per 1000"
 
 
-NUMERIC_PACKAGES = "geometry losses masks mixing normalize quantize augment heatmaps".split()
+NUMERIC_PACKAGES = (
+    "geometry losses masks mixing normalize quantize augment heatmaps detection"
+).split()
 # Anything with a default is keyword-only, but for the numbers of papers and these public names.
 DEFAULTS = ("sliding_window", "mesh", "digit_scenes")
 

@@ -1,5 +1,7 @@
 """DCNv3, the deformable convolution of InternImage, as a sum over rows of the map of values.
 
+`gathered` is the same sum at places that are said one by one: what deformable attention is made of.
+
 A point is read at 36 (tap, corner) pairs. Each pair is one gather of rows of C/G channels, fused
 with its multiply-add, and the backward pass computes the places again: nothing of the size
 (points, 36, C/G) is ever stored. The map is padded by two cells of zeros and places are clamped
@@ -50,6 +52,21 @@ class Window(NamedTuple):
         return self.dilation * (self.kernel - 1) // 2
 
 
+class Anywhere(NamedTuple):
+    """Taps whose offsets are places: a window that is nowhere by itself."""
+
+    count: int
+    offset_scale: float = 1.0
+
+    def taps(self) -> Int[np.ndarray, "taps 2"]:
+        """(K, 2) zeros."""
+        return np.zeros((self.count, 2), int)
+
+    def centres(self, count: int) -> Int[np.ndarray, " count"]:
+        """(count,) zeros."""
+        return np.zeros(count, int)
+
+
 def dcnv3(
     values: Float[Array, "batch height width channels"],
     offsets: Float[Array, "batch rows columns places"],
@@ -88,6 +105,36 @@ def dcnv3(
             f"{offsets.shape} {(*want, 2)}, and the groups should divide {channels} channels"
         )
     return _dcnv3(window, values, offsets.astype(jnp.float32), masks.astype(jnp.float32))
+
+
+def gathered(
+    values: Float[Array, "batch height width channels"],
+    places: Float[Array, "batch queries heads taps 2"],
+    weights: Float[Array, "batch queries heads taps"],
+) -> Float[Array, "batch queries channels"]:
+    """y_g(q) = Σ_k w_gk(q) v_g(p_gk(q)), v read bilinearly, and zero outside the map.
+
+    Gradients and precision as of `dcnv3`. Zhu et al. 2021, Eq. 2, of one level,
+    https://arxiv.org/abs/2010.04159.
+
+    Args:
+      values: (B, H, W, C) in any float dtype.
+      places: (B, Q, G, K, 2) of [x, y] in cells; the centre of the first cell is (0, 0).
+      weights: (B, Q, G, K).
+
+    Returns:
+      (B, Q, C) in the dtype of `values`, channels of a group side by side.
+    """
+    batch, *_, channels = values.shape
+    if places.shape != (*weights.shape, 2) or len(weights) != batch or channels % weights.shape[2]:
+        raise ValueError(
+            f"gathered: for weights {weights.shape}, places {places.shape} should be "
+            f"{(*weights.shape, 2)}, and values {values.shape} of as many rows, with channels that "
+            f"{weights.shape[2]} groups divide"
+        )
+    window = Anywhere(weights.shape[3])
+    places, weights = (x.astype(jnp.float32)[:, :, None] for x in (places, weights))
+    return _dcnv3(window, values, places, weights)[:, :, 0]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -12,7 +12,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from m3i_jax.nn import deformable
-from m3i_jax.nn.deformable import dcnv3
+from m3i_jax.nn.deformable import dcnv3, gathered
 
 PLAIN = dict(kernel=3, stride=1, padding=1, dilation=1, offset_scale=1.0)
 
@@ -155,6 +155,26 @@ def test_points_are_x_major():
     got = dcnv3(values, np.zeros_like(offsets), masks)
     np.testing.assert_array_equal(got[:, :, 1:], values[:, :, :-1])
     assert not np.asarray(got[:, :, 0]).any()
+
+
+def test_gathered_is_the_convolution_of_as_many_queries():
+    """Whose taps are 1x1: the places are where the cells are, and as far off as the offsets say."""
+    values, offsets, masks, g = draw((4, 5), (4, 5), points=1)
+    flat = (2, 20, *masks.shape[3:])
+    cells = np.stack(np.meshgrid(np.arange(5.0), np.arange(4.0)), -1)[None, :, :, None, None]
+    places = np.float32(offsets + cells).reshape(*flat, 2)
+    want = with_gradients(values, offsets, masks, g, kernel=1, padding=0)
+    y, pull = jax.vjp(gathered, values, places, masks.reshape(flat))
+    got = y, *pull(g.reshape(2, 20, -1))
+    for x, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(x, other.reshape(x.shape), rtol=1e-4, atol=1e-5)
+
+
+def test_places_that_do_not_fit():
+    values, places, weights = (jnp.zeros(shape) for shape in ((1, 4, 4, 6), (1, 3, 2, 5, 2), ()))
+    for shape in ((1, 3, 2, 4), (2, 3, 2, 5), (1, 3, 4, 5)):
+        with pytest.raises(ValueError, match="gathered: for weights"):
+            gathered(values, places, jnp.broadcast_to(weights, shape))
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])

@@ -1,4 +1,5 @@
-"""DCNv3 against torch's grid_sample, as the official code formulates it without CUDA."""
+"""DCNv3 against torch's grid_sample, as the official code formulates it without CUDA; deformable
+attention against that of transformers."""
 
 import functools
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 
 from m3i_jax.nn.deformable import dcnv3
+from m3i_jax.nn.deformable_attention import DeformableAttention
+from tests.heads.transformer_layers import drawn_anew, linear_of
 
 torch = pytest.importorskip("torch")
 
@@ -51,3 +54,46 @@ def test_result_and_gradients(how):
     grads = (x.grad for x in tensors)
     for got, other in zip((y, *pull(g)), (want.detach(), *grads), strict=True):
         np.testing.assert_allclose(got, other.numpy(), rtol=2e-5, atol=2e-5)
+
+
+GRIDS = ((5, 4), (3, 2), (1, 2))
+
+
+@pytest.mark.parametrize("sides", [2, 4])
+def test_deformable_attention_of_transformers(sides):
+    """Values, and gradients of all that goes in, around points and around boxes."""
+    peers = pytest.importorskip("transformers.models.deformable_detr.modeling_deformable_detr")
+    config = peers.DeformableDetrConfig(d_model=24, num_feature_levels=3)
+    peer = peers.DeformableDetrMultiscaleDeformableAttention(config, num_heads=2, n_points=4)
+    drawn_anew(torch, peer)
+    rng, count = np.random.default_rng(0), sum(h * w for h, w in GRIDS)
+    queries, cells, g = (rng.normal(size=(2, n, 24)) for n in (7, count, 7))
+    around = rng.uniform(-0.1, 1.1, size=(2, 7, sides))
+    arrays = [torch.tensor(x, dtype=torch.float32, requires_grad=True) for x in (queries, cells)]
+    arrays.append(torch.tensor(around, dtype=torch.float32, requires_grad=True))
+    want, _ = peer(
+        arrays[0],
+        encoder_hidden_states=arrays[1],
+        reference_points=arrays[2][:, :, None].expand(-1, -1, 3, -1),
+        spatial_shapes=torch.tensor(GRIDS),
+        spatial_shapes_list=GRIDS,
+        level_start_index=None,
+    )
+    want.backward(torch.tensor(g, dtype=torch.float32))
+    names = "value_proj", "output_proj", "sampling_offsets", "attention_weights"
+    params = {name: linear_of(getattr(peer, name)) for name in names}
+    module = DeformableAttention(2, 3)
+
+    def run(params, queries, around, cells):
+        return module.apply({"params": params}, queries, around, cells, GRIDS)
+
+    y, pull = jax.vjp(jax.jit(run), params, *map(np.float32, (queries, around, cells)))
+    np.testing.assert_allclose(y, want.detach().numpy(), rtol=1e-4, atol=1e-4)
+    grads, *inputs = pull(np.float32(g))
+    for got, other in zip(inputs, (arrays[0], arrays[2], arrays[1]), strict=True):
+        np.testing.assert_allclose(got, other.grad.numpy(), rtol=1e-4, atol=1e-4)
+    for name in names:
+        layer = getattr(peer, name)
+        kernel, bias = layer.weight.grad.numpy().T, layer.bias.grad.numpy()
+        np.testing.assert_allclose(grads[name]["kernel"], kernel, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(grads[name]["bias"], bias, rtol=1e-4, atol=1e-4)

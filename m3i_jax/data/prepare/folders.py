@@ -3,6 +3,7 @@
 What is said of their pixels is in `annotations/SPLIT/`, where no reader takes a mask for an image:
 
     NUMBER.mask.png   NUMBER.depth.npy   NUMBER.json: "box" and "points", see `annotation_forms`
+    NUMBER.objects.json: see `object_json`
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from m3i_jax import ordinary
 from m3i_jax.build import ConfigError
 from m3i_jax.data.prepare.parts import Part
 from m3i_jax.data.prepare.rows import Row
+from m3i_jax.data.sources import object_json
 from m3i_jax.data.sources.annotations import Annotations
 from m3i_jax.data.sources.decoding import FORMATS, SUFFIXES
 from m3i_jax.data.sources.folder_names import is_system
@@ -90,6 +92,8 @@ def _said(of: Annotations, stem: str) -> list[tuple[str, bytes]]:
     if of.depth is not None:
         np.save(content := io.BytesIO(), of.depth)
         files.append((f"{stem}.depth.npy", content.getvalue()))
+    if of.objects is not None:
+        files.append((f"{stem}.objects.json", object_json.encode(of.objects)))
     named = {"box": of.box, "points": of.points}
     table = {name: values.tolist() for name, values in named.items() if values is not None}
     return files + [(f"{stem}.json", json.dumps(table).encode())] * bool(table)

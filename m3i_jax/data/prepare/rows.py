@@ -44,7 +44,7 @@ def row(source: Source, index: int, *, size: int, quality: int, root: str = "") 
     except Exception as error:  # noqa: BLE001, whatever a disk or a decoder raises
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         return Row(index, name, broken=f"{kind}{error}")
-    said = Annotations(sample.mask, sample.box, sample.depth, sample.points)
+    said = Annotations(*(getattr(sample, name) for name in Annotations._fields))
     said = resized(said, sample.image.shape[:2], image.frame)
     record = Record(image.data, int(sample.label), sample.captions, name, said)
     return Row(index, name, record, image.copied, left_out=sample.left_out)

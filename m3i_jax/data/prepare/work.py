@@ -46,10 +46,14 @@ class Work(NamedTuple):
     root: str = ""
 
     @property
-    def named(self) -> tuple[tuple[str, ...], Skeleton | None]:
-        """The categories of masks, and what key points are called, see `Source`."""
+    def named(self) -> tuple[tuple[str, ...], Skeleton | None, tuple[str, ...]]:
+        """What the categories of masks, key points and categories of objects are called, see
+        `Source`."""
         train = self.sources["train"]
-        return tuple(getattr(train, "categories", ())), getattr(train, "skeleton", None)
+        categories, objects = (
+            tuple(getattr(train, name, ())) for name in ("categories", "object_names")
+        )
+        return categories, getattr(train, "skeleton", None), objects
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from m3i_jax.data.sources import contents, gone, places
+from m3i_jax.data.sources import contents, gone, places, sample_objects
 from m3i_jax.data.sources.annotations import Annotations, checked
 from m3i_jax.data.sources.decoding import Decoder, bounded, reason, unreadable
 from m3i_jax.data.sources.inside import Inside
@@ -36,6 +36,7 @@ class AnnotatedFiles:
     """A source of image files without labels; reading opens the files of one record.
 
     categories: see `Source`; () = it has no masks.   skeleton: the same; None = no key points.
+    object_names: of objects, see `Source`.
     people: of key points a `person_files.Person` for each record; `person` gives one.
     truth: () -> `person_files.Truth`, of key points; None = there are none.
     """
@@ -51,6 +52,7 @@ class AnnotatedFiles:
         decode: Decoder,
         account: Account,
         categories: tuple[str, ...] = (),
+        object_names: tuple[str, ...] = (),
         skeleton: Skeleton | None = None,
         people: Sequence[Any] = (),
         truth: Callable[[], Any] | None = None,
@@ -58,7 +60,7 @@ class AnnotatedFiles:
         """Of files that were found; those that appear later are not seen."""
         self.name, self.account, self._said, self._decode = name, account, said, decode
         self.categories, self.skeleton, self._people = categories, skeleton, people
-        self.truth = truth
+        self.truth, self.object_names = truth, object_names
 
     def __len__(self) -> int:
         """Number of records."""
@@ -73,13 +75,17 @@ class AnnotatedFiles:
         """
         try:
             image = self._decode(self.encoded(index))
-            said = checked(self._said.read(index), *image.shape[:2])
+            said, left_out = self._said.read(index), ""
+            if said.objects is not None:
+                objects, left_out = sample_objects.inside(said.objects, *image.shape[:2])
+                said = said._replace(objects=objects)
+            said = checked(said, *image.shape[:2])
         except MemoryError:
             raise
         except Exception as error:  # whatever a disk or a decoder raises
             gone.require(self._said.folder)
             raise unreadable(self.where(index), error) from error
-        return Sample(image, **said._asdict())
+        return Sample(image, left_out=left_out, **said._asdict())
 
     def person(self, index: int) -> Any:
         """What is known of the person of a record, see `people`."""
@@ -102,6 +108,7 @@ class AnnotatedFiles:
     def fingerprint(self) -> str:
         """Digest of the paths and sizes of all files, and of the settings."""
         said = self.name, self._said.settings, self.categories, self.skeleton, len(self)
+        said += (self.object_names,) * bool(self.object_names)
         digest = hashlib.sha256(repr(said).encode())
         for file in self._all():
             line = f"{file.relative_to(self._said.folder).as_posix()}\0{file.stat().st_size}\n"

@@ -1,4 +1,4 @@
-"""What the annotations of a source are of: categories of masks, key points."""
+"""What the annotations of a source are of: categories of masks and of objects, key points."""
 
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.protocol import Source
@@ -16,6 +16,17 @@ def categories(source: Source) -> int:
     if classes := len(source.classes):
         return classes + 1  # 0 is what is none of them
     raise ConfigError(f"'{source.name}' does not say how many categories its masks have")
+
+
+def objects(source: Source) -> tuple[str, ...]:
+    """What the categories of the objects of a source are called.
+
+    Raises:
+      ConfigError: it does not say.
+    """
+    if names := getattr(source, "object_names", ()) or source.classes:
+        return tuple(names)
+    raise ConfigError(f"'{source.name}' does not say what the categories of its objects are")
 
 
 def skeleton(source: Source) -> Skeleton:

@@ -1,4 +1,4 @@
-"""What is said of an image in its own pixels: a mask, a box, depth, key points.
+"""What is said of an image in its own pixels: a mask, a box, depth, key points, objects.
 
 They are of the image as its file has it; where an EXIF tag turns that, they are turned with it.
 """
@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from m3i_jax.data.sources import sample_objects
 from m3i_jax.data.sources.decoding import FORMATS
+from m3i_jax.data.sources.sample_objects import SampleObjects
 from m3i_jax.types import Array
 
 MAX_POINTS = 10_000  # of one image
@@ -34,6 +36,7 @@ class Annotations(NamedTuple):
     box: Array | None = None
     depth: Array | None = None
     points: Array | None = None
+    objects: SampleObjects | None = None
 
 
 NONE = Annotations()
@@ -77,6 +80,8 @@ def checked(said: Annotations, height: int, width: int) -> Annotations:
             raise ValueError("its key points are not rows, columns and visibilities")
         if not np.isin(points[:, 2], (0, 1, 2)).all():
             raise ValueError("the visibility of one of its key points is not 0, 1 or 2")
+    if said.objects is not None:
+        sample_objects.checked(said.objects, height, width)
     return said
 
 
@@ -91,13 +96,16 @@ def _orientation(encoded: bytes) -> int:
 
 def _turned(said: Annotations, turn: tuple, frame: tuple[int, int]) -> Annotations:
     """Of an image that has `frame`, (height, width), after it was turned."""
-    box, points = said.box, said.points
+    box, points, objects = said.box, said.points, said.objects
+    places = lambda at: _placed(at, np.zeros(2, np.float32), turn, frame)[0]  # noqa: E731
+    plane = lambda values: _plane(values, turn)  # noqa: E731
     if box is not None:
         box = np.concatenate(_placed(box[:2], box[2:], turn, frame))
     if points is not None:
-        places, _ = _placed(points[:, :2], np.zeros(2, np.float32), turn, frame)
-        points = np.concatenate([places, points[:, 2:]], axis=1)
-    return Annotations(_plane(said.mask, turn), box, _plane(said.depth, turn), points)
+        points = np.concatenate([places(points[:, :2]), points[:, 2:]], axis=1)
+    if objects is not None:
+        objects = sample_objects.moved(objects, places, plane)
+    return Annotations(plane(said.mask), box, plane(said.depth), points, objects)
 
 
 def _plane(values: Array | None, turn: tuple) -> Array | None:

@@ -68,6 +68,7 @@ def array_record(
     )
     if annotations:
         opened.categories, opened.skeleton = said.categories, said.skeleton
+        opened.object_names = said.object_names
     unknown = {**said.splits[split].unknown, **opened.account.unknown}
     opened.account = opened.account._replace(unknown=unknown)
     return opened

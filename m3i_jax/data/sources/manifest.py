@@ -65,7 +65,7 @@ class Manifest(NamedTuple):
 
     classes: of the training split, which labels of all splits are numbers of.
     splits: by "train" and "test".   made: what they were made of and how, for people.
-    categories, skeleton: of masks and of key points, see `protocol.Source`.
+    categories, skeleton, object_names: of masks, key points and objects, see `protocol.Source`.
     """
 
     classes: tuple[str, ...]
@@ -73,6 +73,7 @@ class Manifest(NamedTuple):
     made: Mapping[str, Any] = NOTHING
     categories: tuple[str, ...] = ()
     skeleton: Skeleton | None = None
+    object_names: tuple[str, ...] = ()
 
 
 def shard(split: str, number: int, count: int, *, suffix: str = ".array_record") -> str:
@@ -103,6 +104,7 @@ def write(folder: Path, manifest: Manifest) -> Path:
     head = {"format": FORMAT, "version": VERSION, "classes": list(manifest.classes)}
     head |= {"categories": list(manifest.categories)} if manifest.categories else {}
     head |= {"skeleton": manifest.skeleton._asdict()} if manifest.skeleton else {}
+    head |= {"object_names": list(manifest.object_names)} if manifest.object_names else {}
     text = json.dumps(head | {"made": dict(manifest.made), "splits": splits}, indent=1)
     place, draft = folder / FILE, folder / f".{FILE}.{os.getpid()}"
     ordinary.written(draft, text.encode(), sync=True)
@@ -130,6 +132,7 @@ def read(folder: Path) -> Manifest:
             dict(said.get("made", {})),
             _names(said.get("categories", [])),
             _skeleton(said["skeleton"]) if "skeleton" in said else None,
+            _names(said.get("object_names", [])),
         )
     except FileNotFoundError as error:
         raise ConfigError(f"there is no '{place}', without which shards are not whole") from error

@@ -8,6 +8,7 @@ import numpy as np
 
 from m3i_jax.build import ConfigError, nearest
 from m3i_jax.data.sources.decoding import Decoder
+from m3i_jax.data.sources.sample_objects import SampleObjects
 
 SHOWN = 3  # names in a sentence
 
@@ -27,6 +28,7 @@ class Sample(NamedTuple):
     depth: (H, W) float32 in the data set's unit; 0 or not finite = not measured.   Or None.
     points: (K, 3) float32 row, column, visibility of key points in pixels from the upper left
       corner, as a box is; visibility 0 = not labelled, 1 = hidden, 2 = visible.   Or None.
+    objects: all that are there, with boxes and categories; None = nobody has said.
     left_out: what of the record could not be read, as words for a report; "" = nothing.
     """
 
@@ -38,6 +40,7 @@ class Sample(NamedTuple):
     depth: np.ndarray | None = None
     points: np.ndarray | None = None
     left_out: str = ""
+    objects: SampleObjects | None = None
 
     @property
     def captions(self) -> tuple[str, ...]:
@@ -92,6 +95,8 @@ class Source(Protocol):
       (`crops.center_crop`; 0.875 where a source does not say).
     account: `Account`; without it every record has a label wherever there are classes.
     categories: names of the categories of pixels, which masks have the numbers of.
+    object_names: names of the categories of objects, which `Sample.objects` has the numbers of; of
+      a source without them these are its classes.
     skeleton: `skeletons.Skeleton`, what the key points of a record are called.
     person(index) -> `person_files.Person`, what an evaluation asks of the person of a record.
     labels: (N,) integers, those of all records, where they are known without reading one;

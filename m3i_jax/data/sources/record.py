@@ -9,6 +9,7 @@ The JSON: {"parts": [["image", 48213], ["mask", 812], …], "label": 7, "caption
 
     image   as its file has it: one of `decoding.FORMATS`
     mask    a PNG of one byte a pixel           depth   H * W float32, little-endian, row by row
+    objects a text, see `object_json`
 """
 
 import io
@@ -21,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from m3i_jax import jsonfile
+from m3i_jax.data.sources import object_json
 from m3i_jax.data.sources.annotation_forms import png
 from m3i_jax.data.sources.annotations import NONE, Annotations
 from m3i_jax.data.sources.decoding import MAX_BYTES, MAX_PIXELS, bounded
@@ -29,7 +31,7 @@ from m3i_jax.types import Array
 MAGIC = b"M3I\x01"  # the last byte is the version
 HEAD = struct.Struct("<4sI")
 MAX_HEADER = 2**20  # bytes of JSON
-MAX_PART = {"image": MAX_BYTES, "mask": MAX_BYTES, "depth": 4 * MAX_PIXELS}
+MAX_PART = {"image": MAX_BYTES, "mask": MAX_BYTES, "depth": 4 * MAX_PIXELS, "objects": 2**26}
 KEYS = frozenset({"parts", "label", "captions", "name", "box", "points", "depth"})
 
 
@@ -52,7 +54,7 @@ def encode(record: Record) -> bytes:
     Raises:
       ValueError: something of it is too large, or is not what a record has.
     """
-    mask, box, depth, points = record.annotations
+    mask, box, depth, points, objects = record.annotations
     parts = {"image": bytes(record.image)}
     header: dict[str, Any] = {"parts": []}
     header |= {"label": int(record.label)} if record.label >= 0 else {}
@@ -65,6 +67,8 @@ def encode(record: Record) -> bytes:
     if depth is not None:
         header["depth"] = list(depth.shape)
         parts["depth"] = np.ascontiguousarray(depth, "<f4").tobytes()
+    if objects is not None:
+        parts["objects"] = object_json.encode(objects)
     header["parts"] = [[name, len(part)] for name, part in parts.items()]
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     data = b"".join([HEAD.pack(MAGIC, len(text)), text, *parts.values()])
@@ -154,6 +158,7 @@ def _annotations(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> Annot
         _numbers(header, "box"),
         _depth(parts["depth"], header.get("depth")) if "depth" in parts else None,
         _numbers(header, "points"),
+        object_json.decode(parts["objects"]) if "objects" in parts else None,
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from m3i_jax.build import ConfigError, nearest
-from m3i_jax.data.sources import annotation_names
+from m3i_jax.data.sources import annotation_names, sample_objects
 from m3i_jax.data.sources.annotations import Annotations
 from m3i_jax.data.sources.protocol import Sample, Source, read
 from m3i_jax.types import Array, Box, ViewAnnotations
@@ -42,11 +42,10 @@ class Wanted:
 
     def __post_init__(self):
         """Refuses what no record has."""
+        known = [name for name in Annotations._fields if name in ViewAnnotations._fields]
         for name in self.names:
-            if name not in Annotations._fields:
-                raise ConfigError(
-                    f"there are no annotations '{name}'{nearest(name, Annotations._fields)}"
-                )
+            if name not in known:
+                raise ConfigError(f"there are no annotations '{name}'{nearest(name, known)}")
         if ("points" in self.names) != (self.points > 0):
             raise ConfigError(
                 f"annotations are {[*self.names]} with {self.points} key points an image; these "
@@ -175,7 +174,16 @@ def resized(said: Annotations, before: tuple[int, int], after: tuple[int, int]) 
     """The annotations of an image of (height, width) `before` that now is `after`."""
     if before == after:
         return said
-    return _placed(said, Box.of(whole(*before).astype(np.float64)), after)
+    where = Box.of(whole(*before).astype(np.float64))
+    objects = said.objects
+    if objects is not None:
+        objects = sample_objects.moved(
+            objects,
+            lambda places: _places(places, where, after),
+            lambda pixels: _plane(pixels, where, after, 0),
+            scale=after[0] * after[1] / (before[0] * before[1]),
+        )
+    return _placed(said, where, after)._replace(objects=objects)
 
 
 def whole(height: int, width: int, *, mirrored: bool = False) -> Array:

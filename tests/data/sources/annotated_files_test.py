@@ -9,6 +9,7 @@ from m3i_jax.data.sources.annotations import Annotations
 from m3i_jax.data.sources.decoding import decode_image
 from m3i_jax.data.sources.gone import Gone
 from m3i_jax.data.sources.protocol import Account
+from m3i_jax.data.sources.sample_objects import SampleObjects
 from tests.data.sources.dense_files import SIZE, image
 
 
@@ -28,6 +29,20 @@ def test_records_are_images_with_what_is_said(source):
     dark = protocol.decoded_by(source, lambda own: lambda data: own(data) // 2)
     np.testing.assert_array_equal(dark[0].image, source[0].image // 2)
     assert source.encoded(0)[:4] == b"\x89PNG" and source.where(1).endswith("1.png (1)")
+
+
+def test_boxes_that_leave_their_image_are_cut_off_or_left_out_and_said(tmp_path):
+    image(tmp_path / "0.png")
+    boxes = np.float32([[-1, 2, 3, 4], [9, 0, 12, 2]])
+    objects = SampleObjects(boxes, np.int32([1, 0]), np.zeros(2, bool), np.ones(2, np.float32))
+    said = Said(tmp_path, [tmp_path / "0.png"], lambda index: Annotations(objects=objects), [])
+    how = dict(decode=decode_image, account=Account(0))
+    files = AnnotatedFiles("some", said, object_names=("a", "b"), **how)
+    sample = files[0]
+    np.testing.assert_array_equal(sample.objects.corners, [[0, 2, 3, 4]])
+    assert sample.left_out == "1 objects that are not in the image, or have no area"
+    assert files.object_names == ("a", "b")
+    assert files.fingerprint() != AnnotatedFiles("some", said, **how).fingerprint()
 
 
 def test_a_broken_file_is_named_and_a_folder_that_is_gone_too(source, tmp_path):

@@ -5,7 +5,7 @@ import types
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources.annotation_names import categories, points
+from m3i_jax.data.sources.annotation_names import categories, objects, points
 from m3i_jax.data.sources.skeletons import STROKES
 
 
@@ -15,6 +15,13 @@ def test_categories_are_those_of_the_masks():
     assert categories(source(classes=("cat", "dog"))) == 3  # and what is neither
     with pytest.raises(ConfigError, match="'x' does not say how many categories its masks have"):
         categories(source(classes=()))
+
+
+def test_categories_of_objects_are_named_or_are_the_classes():
+    assert objects(types.SimpleNamespace(name="x", object_names=("a", "b"))) == ("a", "b")
+    assert objects(types.SimpleNamespace(name="x", classes=("c",))) == ("c",)
+    with pytest.raises(ConfigError, match="'x' does not say what the categories of its objects"):
+        objects(types.SimpleNamespace(name="x", classes=()))
 
 
 def test_key_points_are_those_of_the_skeleton():

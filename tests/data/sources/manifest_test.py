@@ -22,7 +22,7 @@ def folder(tmp_path):
     labels = manifest.write_labels(tmp_path, "train", [1, -1, 0])
     (tmp_path / "c.jsonl").write_bytes(b"[]\n" * 3)
     split = Split(shards, labels, 2, {"emu": 1}, manifest.stored(tmp_path / "c.jsonl", 3))
-    dense = dict(categories=("ground", "sky"), skeleton=STROKES)
+    dense = dict(categories=("ground", "sky"), skeleton=STROKES, object_names=("bird",))
     said = Manifest(("cat", "ñandú"), {"train": split}, {"of": "x"}, **dense)
     manifest.write(tmp_path, said)
     return tmp_path, said
@@ -101,7 +101,7 @@ def test_a_skeleton_has_no_others_than_its_points(folder):
         file.write_text(json.dumps(text | {"skeleton": text["skeleton"] | change}))
         with pytest.raises(ConfigError, match="dataset.json' (cannot be read|lacks something)"):
             manifest.read(folder)
-    for key in ("skeleton", "categories"):
+    for key in ("skeleton", "categories", "object_names"):
         del text[key]
     file.write_text(json.dumps(text))  # as copies that were made before
-    assert manifest.read(folder) == said._replace(categories=(), skeleton=None)
+    assert manifest.read(folder) == said._replace(categories=(), skeleton=None, object_names=())

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from m3i_jax.data.sources import record
+from m3i_jax.data.sources import object_json, record
 from m3i_jax.data.sources.annotations import Annotations
 from m3i_jax.data.sources.record import Record, decode, encode
+from m3i_jax.data.sources.sample_objects import none
+from tests.data.sources.object_json_test import same as same_objects
+from tests.data.sources.sample_objects_test import WHOLE as OBJECTS
 from tests.drawn_records import mutated
 
 RNG = np.random.default_rng(0)
@@ -19,14 +22,16 @@ SAID = Annotations(
     np.array([0.1, 1, 2.5, 3], np.float32),
     RNG.normal(size=(5, 7)).astype(np.float32),
     np.array([[1.25, 2, 2], [0, 0, 0]], np.float32),
+    OBJECTS,
 )
 WHOLE = Record(b"\xff\xd8 bytes", 3, ("a cat", "πάπια"), "cats/1.jpg", SAID)
 
 
 def same(one, other):
     assert one[:4] == other[:4]
-    for a, b in zip(one.annotations, other.annotations, strict=True):
+    for a, b in zip(one.annotations[:4], other.annotations[:4], strict=True):
         np.testing.assert_array_equal(a, b, strict=True)
+    same_objects(one.annotations.objects or none(), other.annotations.objects or none())
 
 
 def by_hand(header, *parts):
@@ -43,9 +48,15 @@ def test_there_and_back():
 def test_the_format_as_it_is_written_down():
     file = io.BytesIO()
     Image.fromarray(SAID.mask).save(file, "PNG")
+    objects = object_json.encode(SAID.objects)
     depth = b"".join(struct.pack("<f", value) for value in SAID.depth.ravel().tolist())
     header = {
-        "parts": [["image", 8], ["mask", len(file.getvalue())], ["depth", len(depth)]],
+        "parts": [
+            ["image", 8],
+            ["mask", len(file.getvalue())],
+            ["depth", len(depth)],
+            ["objects", len(objects)],
+        ],
         "label": 3,
         "captions": ["a cat", "πάπια"],
         "name": "cats/1.jpg",
@@ -53,9 +64,9 @@ def test_the_format_as_it_is_written_down():
         "points": SAID.points.tolist(),
         "depth": [5, 7],
     }
-    same(decode(by_hand(header, WHOLE.image, file.getvalue(), depth)), WHOLE)
+    same(decode(by_hand(header, WHOLE.image, file.getvalue(), depth, objects)), WHOLE)
     data = encode(WHOLE)
-    assert data[:4] == b"M3I\x01" and data.endswith(depth)
+    assert data[:4] == b"M3I\x01" and data.endswith(depth + objects)
     size = struct.unpack("<I", data[4:8])[0]
     assert json.loads(data[8 : 8 + size]).keys() == header.keys()
 

@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import outlines
 from m3i_jax.data.sources.annotations import NONE, Annotations
 from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.sources.sample_objects import SampleObjects
 from m3i_jax.data.sources.skeletons import STROKES
 from m3i_jax.data.views.annotated import UNKNOWN, Wanted, carried, resized, seen, whole
 from m3i_jax.data.views.crops import center_crop, random_resized_crop
@@ -119,6 +121,18 @@ def test_a_resized_image_takes_them_along():
     np.testing.assert_array_equal(small.points, [[10, 10, 2], [0.5, 0.5, 0]])
     assert small.mask.dtype == np.uint8 and small.depth.dtype == small.box.dtype == np.float32
     assert resized(NONE, (20, 40), (10, 10)) == NONE
+    shape = np.array([[2, 4], [2, 24], [12, 4]], np.float32)
+    objects = SampleObjects(
+        np.array([[2, 4, 12, 24]], np.float32), np.array([1], np.int32), np.zeros(1, bool),
+        np.array([100], np.float32), (outlines.encoded(mask == 7),),
+    )  # fmt: skip
+    found = resized(Annotations(objects=objects), (20, 40), (10, 10)).objects
+    np.testing.assert_array_equal(found.corners, [[1, 1, 6, 6]])
+    np.testing.assert_array_equal(outlines.decoded(found.outlines[0]), small.mask == 7)
+    assert found.area == [12.5]
+    drawn = Annotations(objects=objects._replace(outlines=((shape,),)))
+    found = resized(drawn, (20, 40), (10, 10)).objects
+    np.testing.assert_array_equal(found.outlines[0][0], [[1, 1], [1, 6], [6, 1]])
 
 
 WANTED = Wanted(["mask", "box", "depth", "points"], points=3)

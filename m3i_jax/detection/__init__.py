@@ -18,8 +18,12 @@ from m3i_jax.detection.boxes import (
     pairwise_iou,
     to_centres,
 )
+from m3i_jax.detection.matching import Matches, Sampled, match, sample
+from m3i_jax.detection.nms import non_maximum_suppression, top_kept
 
 __all__ = [
+    "Matches",
+    "Sampled",
     "anchor_boxes",
     "area",
     "clip",
@@ -28,7 +32,11 @@ __all__ = [
     "from_centres",
     "giou",
     "iou",
+    "match",
+    "non_maximum_suppression",
     "pairwise_giou",
     "pairwise_iou",
+    "sample",
     "to_centres",
+    "top_kept",
 ]

@@ -1,4 +1,4 @@
-"""Anchors against a loop, counts of a published detector, and torchvision's own."""
+"""Anchors against a loop and counts of a published detector."""
 
 import numpy as np
 import pytest

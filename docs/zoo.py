@@ -24,7 +24,10 @@ SHOWN = {
     "eval/linear/top1": "linear", "eval/knn/top1_k20": "kNN, k = 20",
     "eval/attentive/top1": "attentive, cheap form", "eval/few_shot/top1_1shot": "1 image a class",
     "eval/few_shot/top1_10shot": "10 images a class", "eval/fine_tune/top1": "fine-tuned",
+    "eval/segmentation/miou": "segmentation, mIoU", "eval/pose/oks": "key points, OKS",
+    "eval/depth/rmse": "depth, RMSE",
 }  # fmt: skip
+METRES = ("eval/depth/rmse",)  # all others are shares
 
 
 class Row(NamedTuple):
@@ -63,10 +66,11 @@ def section(file: pathlib.Path) -> str:
         )
     rows = grouped([json.loads(line) for line in file.read_text().splitlines()], told, file.name)
     shown = [measure for measure in SHOWN if any(measure in row.numbers for row in rows)]
-    head = ["model", "config", "seed", "steps", "data", *(f"{SHOWN[m]}, %" for m in shown)]
+    titles = [f"{SHOWN[m]}, {'metres' if m in METRES else '%'}" for m in shown]
+    head = ["model", "config", "seed", "steps", "data", *titles]
     table = [head, ["---"] * len(head)]
     for row in rows:
-        table.append([*row[:5], *(_number(row.numbers.get(measure)) for measure in shown)])
+        table.append([*row[:5], *(said(m, row.numbers.get(m)) for m in shown)])
     commands = "```sh\n" + "\n".join(told["commands"]) + "\n```"
     title = (PAGE.parent / told["page"]).read_text().partition("\n")[0].removeprefix("# ")
     words = f"{told['time'][0].upper()}{told['time'][1:]}. More: [{title}]({told['page']})."
@@ -77,12 +81,13 @@ def grouped(lines: list[Mapping[str, Any]], told: Mapping[str, Any], name: str) 
     """A row for each model, its lines joined, in their order."""
     rows: dict[tuple, Row] = {}
     for line in lines:
-        run, step = _parted(line["model"])
+        run, step, kept = parted(line["model"])
         known = told["runs"].get(run, {})
         if run != "pixels" and not {"config", "seed"} <= known.keys():
             raise Unfounded(f"{name} has numbers of '{run}', whose config and seed are not said")
         drawn = line["model"].startswith("untrained:")
         model = "untrained" if drawn else f"trained, {line['branch']}"
+        model += f", {kept.replace('=', ' ')}" if kept else ""
         row = Row(
             "raw pixels" if run == "pixels" else model,
             f"`{known['config']}`" if known else "–",
@@ -98,18 +103,20 @@ def grouped(lines: list[Mapping[str, Any]], told: Mapping[str, Any], name: str) 
     return list(rows.values())
 
 
-def _parted(model: str) -> tuple[str, str]:
-    """(work directory, step) of what results call a model."""
-    match = re.fullmatch(r"(?:untrained:)?(.+?)(?:@(\d+))?(?:#\w+)?", model)
-    return match[1], match[2] or ""
+def parted(model: str) -> tuple[str, str, str]:
+    """(work directory, step, what is kept of it) of what results call a model."""
+    match = re.fullmatch(r"(?:untrained:)?([^:@#]+)(?:@(\d+))?(?:#\w+)?(?::([^:]+))?", model)
+    return match[1], match[2] or "", match[3] or ""
 
 
-def _number(number: tuple[float, tuple[float, float] | None] | None) -> str:
+def said(measure: str, number: tuple[float, tuple[float, float] | None] | None) -> str:
+    """A number with its interval, as a cell of a table."""
     if number is None:
         return ""
+    shown = (lambda x: f"{x:.2f}") if measure in METRES else (lambda x: f"{100 * x:.1f}")
     value, interval = number
-    ends = f" ({100 * interval[0]:.1f}–{100 * interval[1]:.1f})" if interval else ""
-    return f"{100 * value:.1f}{ends}"
+    ends = f" ({shown(interval[0])}–{shown(interval[1])})" if interval else ""
+    return f"{shown(value)}{ends}"
 
 
 def _line(cells: list[str]) -> str:

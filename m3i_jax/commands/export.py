@@ -4,9 +4,9 @@ r"""Exports the image encoder of a work directory as safetensors in another's na
     m3i export runs/mae --branch online --to huggingface --output hf
     m3i export runs/mae:blocks=9 --to m3i_jax --output mae9
 
-What tells images by labels or texts (table, text tower, heads) lies beside it, in our names, so
-that m3i evaluate measures the export as it measures the run. README.md is its model card,
-with lines of Python that use it.
+What tells images by labels or texts (table, text tower, heads) lies beside it, in our names, and so
+does what says something of pixels, so that m3i evaluate measures the export as it measures the run.
+README.md is its model card, with lines of Python that use it.
 """
 
 import pathlib

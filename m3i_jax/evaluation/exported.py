@@ -1,7 +1,8 @@
-"""What tells whole images, beside the encoder of an export: label table, text tower, their heads.
+"""What a run says of images, beside the encoder of an export: label table, text tower, heads.
 
-So an export answers what its run answers: without fine-tuning, zero-shot, retrieval. The encoder is
-in the names of others; this is in ours, in a file of its own.
+So an export answers what its run answers: without fine-tuning, zero-shot, retrieval, and which
+category, how far or which joint a pixel is. The encoder is in the names of others; this is in ours,
+in a file of its own.
 """
 
 import json
@@ -19,6 +20,7 @@ from m3i_jax import ordinary, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import weights
 from m3i_jax.evaluation import terms
+from m3i_jax.evaluation.dense.predictor import VIEWS, of_method
 from m3i_jax.evaluation.models import Model
 from m3i_jax.interop import files, importing
 from m3i_jax.interop.rename import nested
@@ -34,8 +36,7 @@ RUN, CLASSES = "run", "classes"  # of config.json's m3i_jax
 
 def pairs(model: Model) -> list[terms.Pair]:
     """By what a run tells images, as far as its branch keeps it; of parts of a run by nothing."""
-    whole = model.config is not None and model.workdir is not None
-    if not whole or model.block != weights.block(model.config, "image"):
+    if not _whole(model):
         return []
     method = objective(model.config)
     each = (terms.pair(method, view) for view in ("label", "text"))
@@ -44,9 +45,24 @@ def pairs(model: Model) -> list[terms.Pair]:
     return [pair for pair in known if not terms.lacking(model.network, model.params, pair)]
 
 
+def dense_heads(model: Model) -> list[str]:
+    """The heads by which a run says something of pixels, as far as its branch keeps them."""
+    if not _whole(model):
+        return []
+    given = objective(model.config), model.network, model.params
+    heads = [one.decoder for view in VIEWS if (one := of_method(*given, view)) is not None]
+    return [name for name in dict.fromkeys(heads) if name in model.params.get("decoders", {})]
+
+
+def _whole(model: Model) -> bool:
+    """Whether it is a run with the encoder that it has trained, and not a part of it."""
+    whole = model.config is not None and model.workdir is not None
+    return whole and model.block == weights.block(model.config, "image")
+
+
 def described(model: Model) -> dict[str, Any]:
     """What config.json has to say of the run, so that it can be told by: {} where by nothing."""
-    if not pairs(model):
+    if not pairs(model) and not dense_heads(model):
         return {}
     said = {RUN: without_places(json.loads(json.dumps(model.config.to_dict())))}
     try:
@@ -66,7 +82,7 @@ def without_places(said: Any) -> Any:
 
 
 def write(folder: str | os.PathLike, model: Model) -> bool:
-    """Writes towers and heads of `pairs`, and the tokenizer; whether there was anything.
+    """Writes towers and heads of `pairs`, `dense_heads`, and the tokenizer; whether anything was.
 
     Raises:
       OSError: a file cannot be written.
@@ -74,6 +90,7 @@ def write(folder: str | os.PathLike, model: Model) -> bool:
     told = pairs(model)
     wanted = {("encoders", pair.tower) for pair in told}
     wanted |= {("decoders", name) for pair in told for name in (*pair.heads, pair.decoder)}
+    wanted |= {("decoders", name) for name in dense_heads(model)}
     state = {
         f"{kind}/{name}/{path}": np.asarray(x, order="C")
         for kind, name in sorted(wanted)

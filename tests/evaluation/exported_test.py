@@ -9,6 +9,7 @@ from m3i_jax import trees
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import weights
 from m3i_jax.evaluation import classifiers, datasets, exported, foreign, image_text
+from m3i_jax.evaluation.dense import judged
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.interop import exporting
 from tests.evaluation import toy_models
@@ -19,14 +20,18 @@ WHAT = "it"
 @pytest.fixture
 def pair(tmp_path):
     """(model of a run of M3I, which has labels and texts; the same model of its export)."""
-    model = toy_models.of(tmp_path / "run")
+    return written(tmp_path, to="m3i_jax")
+
+
+def written(folder, name="m3i", *, to):
+    """(model of a run, the same model of its export in the names of `to`)."""
+    model = toy_models.of(folder / "run", name)
     model = model._replace(block=weights.block(model.config, "image"))
     block = {"image": model.image, **model.config.encoder}
     said = {"encoder": block, **exported.described(model)}
-    params = model.params["encoders"]["image"]
-    exporting.save(tmp_path / "export", params, said, to="m3i_jax")
-    assert exported.write(tmp_path / "export", model)
-    return model, foreign.of_file(tmp_path / "export")
+    exporting.save(folder / "export", model.params["encoders"]["image"], said, to=to)
+    assert exported.write(folder / "export", model)
+    return model, foreign.of_file(folder / "export")
 
 
 def measured(model, of):
@@ -85,6 +90,21 @@ def test_it_has_what_tells_images_and_nothing_else(pair):
         np.testing.assert_array_equal(leaf, dict(trees.named_leaves(run.params))[path])
     with pytest.raises(ConfigError, match="is of no run, so nothing says on which data"):
         datasets.of_run(export)
+
+
+@pytest.mark.parametrize(
+    "name, view", [("segmentation", "mask"), ("depth", "depth"), ("pose", "points")]
+)
+def test_its_dense_head_says_of_pixels_what_that_of_the_run_says(name, view, tmp_path):
+    run, export = written(tmp_path, name, to="timm")
+    assert exported.dense_heads(run) == [name] == [*export.params["decoders"]]
+    images = np.float32(np.random.default_rng(0).normal(size=(2, 16, 16, 3)))
+    one, other = (judged.own(model, view) for model in (run, export))
+    # The same parameters through the same functions: renamed, and named back.
+    np.testing.assert_array_equal(*(x.said(x.params, images) for x in (one, other)))
+    # A moving average keeps no heads, so its export has none.
+    average = run._replace(params={"encoders": run.params["encoders"]})
+    assert exported.dense_heads(average) == [] and exported.described(average) == {}
 
 
 def test_of_an_encoder_that_is_not_the_whole_of_a_run_nothing_is_told(pair, tmp_path):

@@ -10,6 +10,8 @@ from m3i_jax.geometry.maps import Blocks
 from m3i_jax.networks import Network
 from m3i_jax.types import Array, Features
 
+VIEWS = ("mask", "depth", "points")  # what may be said of pixels
+
 
 class Predictor(NamedTuple):
     """A network of which one head says something of every pixel.

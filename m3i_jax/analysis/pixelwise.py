@@ -102,18 +102,34 @@ def heights(depth: Array, low: float, high: float) -> np.ndarray:
     return np.where((depth > 0)[..., None], colour, np.uint8(255))
 
 
+def skeleton(
+    canvas: Image.Image,
+    points: Array,
+    bones: Bones,
+    *,
+    factor: float,
+    colour: tuple[int, int, int],
+    thick: int = 1,
+) -> None:
+    """Draws bones and joints (K, 3) row, column, visibility; those of visibility 0 are left out.
+
+    factor: pixels of the canvas for one of the image.   thick: width of a bone.
+    """
+    draw, points = ImageDraw.Draw(canvas), np.asarray(points, np.float32)
+    place = [(x * factor, y * factor) for y, x, _ in points.tolist()]
+    there = points[:, 2] > 0
+    for one, other in bones:
+        if there[one] and there[other]:
+            draw.line((*place[one], *place[other]), fill=colour, width=thick)
+    for n in np.flatnonzero(there):
+        (x, y), r = place[n], 1.5 * thick
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
+
+
 def _skeletons(big: np.ndarray, image: Any, said: Array, true: Array, bones: Bones) -> np.ndarray:
     """Bones and joints of both over an enlarged image: the truth below, as it is thicker."""
     canvas, factor = Image.fromarray(big), big.shape[0] / image.shape[0]
     width = max(1, big.shape[0] // 64)
     for points, colour, thick in ((true, TRUE, 2 * width), (said, SAID, width)):
-        draw, points = ImageDraw.Draw(canvas), np.asarray(points, np.float32)
-        place = [(x * factor, y * factor) for y, x, _ in points.tolist()]
-        there = points[:, 2] > 0
-        for one, other in bones:
-            if there[one] and there[other]:
-                draw.line((*place[one], *place[other]), fill=colour, width=thick)
-        for n in np.flatnonzero(there):
-            (x, y), r = place[n], 1.5 * thick
-            draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
+        skeleton(canvas, points, bones, factor=factor, colour=colour, thick=thick)
     return np.asarray(canvas)

@@ -8,7 +8,8 @@ What is named is a folder, or a source with its settings as m3i evaluate --data 
 sources shows the sources. Every image is decoded; with --limit so many of them, evenly spread.
 --config says which crops, augmentation and tokenizer images and captions are held against; without
 it these are what m3i pretrain FOLDER takes for such images on this machine. --output gets
-index.html, data.json with all figures, and pictures: a contact sheet, and the views.
+index.html, data.json with all figures, and pictures: a contact sheet, masks, depths, boxes and key
+points where there are any, and the views.
 """
 
 import contextlib
@@ -171,6 +172,7 @@ def check_output(folder: Path) -> None:
 def write(folder: Path, survey: Any, sentences: list[str], source: Any, config: Any) -> Path:
     """Figures, pictures and the page; returns the path of the page."""
     from m3i_jax.analysis.survey import page, sheets
+    from m3i_jax.analysis.survey.annotated import annotated
     from m3i_jax.data.views import crops, kinds
     from m3i_jax.training import assemble
 
@@ -181,6 +183,7 @@ def write(folder: Path, survey: Any, sentences: list[str], source: Any, config: 
     views = sheets.augmented(source, cut, by_view, seed=config.seed)
     drawn = {
         "images": ("Images", sheets.contact_sheet(source)),
+        "pixels": ("What some records say of pixels", annotated(source)),
         "views": ("What crops and augmentation make of the first images", views),
     }
     return page.write(folder, survey, sentences, drawn)

@@ -27,13 +27,17 @@ def sentences(account: Report, *, encoder: Mapping[str, Any]) -> list[str]:
     if account.extra:
         said.append(f"{len(account.extra)} are there and not used, as this run has no such part: "
                     f"{_named(account.extra)}")  # fmt: skip
-    if any(path.startswith(NORM) for path in account.extra) and _has_norm(new):
-        said.append("the norm of the classifier, which is new, stands for the encoder's last one")
+    heads = _with_norm(new)
+    if heads and any(path.startswith(NORM) for path in account.extra):
+        said.append(f"the norm of the head '{heads[0]}', which is new, stands for the encoder's "
+                    "last one")  # fmt: skip
     return [*said, *account.notes]
 
 
-def _has_norm(paths: Iterable[str]) -> bool:
-    return any(path.startswith("decoders/") and "/norm/" in path for path in paths)
+def _with_norm(paths: Iterable[str]) -> list[str]:
+    """Decoders among whose weights are those of a norm."""
+    of = (path for path in paths if path.startswith("decoders/") and "/norm/" in path)
+    return [path.split("/")[1] for path in of]
 
 
 def _named(paths: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ def test_everything_that_is_new_or_left_out_is_said_with_what_becomes_of_it():
         "encoders/category (kernel)",
         "6 are there and not used, as this run has no such part: decoders/image (5 weights); "
         "encoders/image (norm/bias)",
-        "the norm of the classifier, which is new, stands for the encoder's last one",
+        "the norm of the head 'category', which is new, stands for the encoder's last one",
         "resized",
     ]
     drawn = taken.sentences(account, encoder={"positions": "learned"})[1]

@@ -36,7 +36,7 @@ def contact_sheet(source: Source, *, count: int = COUNT) -> np.ndarray:
 
 def _tile(source: Source, index: int) -> tuple[int, str, np.ndarray]:
     """(label, its name, the image in a square) of a record."""
-    sample = _read(source, index)
+    sample = read(source, index)
     if sample is None:
         return len(source.classes), BROKEN, np.full((SIDE, SIDE, 3), pictures.HIDDEN, np.uint8)
     label = int(sample.label)
@@ -50,7 +50,7 @@ def augmented(
 
     None where none of the first ones can be read.
     """
-    tried = (_read(source, index) for index in range(min(len(source), TRIED)))
+    tried = (read(source, index) for index in range(min(len(source), TRIED)))
     samples = [sample for sample in tried if sample is not None][:rows]
     if not samples:
         return None
@@ -103,7 +103,7 @@ def _said(source: Source, sample: Sample) -> str:
     return ": ".join(filter(None, (name, *sample.captions[:1])))
 
 
-def _read(source: Source, index: int) -> Sample | None:
+def read(source: Source, index: int) -> Sample | None:
     """A record, or None where it cannot be read, which the figures say."""
     try:
         return source[index]

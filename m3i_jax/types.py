@@ -110,6 +110,7 @@ class ViewAnnotations(NamedTuple):
     depth: (B, H, W) float32 in the data set's unit, 0 = not measured.
     points: (B, K, 3) float32 row, column, visibility: 0 = not labelled or beyond the edges,
     1 = hidden, 2 = visible.
+    objects: all that are seen, see `Objects`.
     present: name of a field -> (B,) bool, which samples have it.
     """
 
@@ -117,6 +118,7 @@ class ViewAnnotations(NamedTuple):
     box: Float[Array, "batch 4"] | None = None
     depth: Float[Array, "batch height width"] | None = None
     points: Float[Array, "batch _points 3"] | None = None
+    objects: Objects | None = None
     present: dict[str, Bool[Array, " batch"]] | None = None
 
 
@@ -168,6 +170,7 @@ class View(NamedTuple):
         | Int[Array, "batch length"]
         | UInt8[Array, "batch height width"]
         | Float[Array, "batch ..."]
+        | Objects
     )
     box: Box | None = None
     present: Bool[Array, " batch"] | None = None
@@ -216,6 +219,7 @@ class Features(NamedTuple):
     layers_pooled: (depth, B, D) class tokens after every block, with `layers` where there are any.
     maps: (B, h, w, D) behind some blocks, each of its own grid and width, in the order of the
       blocks: what heads of dense tasks read.
+    objects: what is said of the objects of an image, a target.
 
     Where a function was handed in as `layers` or `attention`, what it made of each block is there
     instead, with a depth axis in front, or in a tuple of all blocks of an encoder with stages.
@@ -243,3 +247,4 @@ class Features(NamedTuple):
     ) = None
     layers_pooled: Float[Array, "depth batch dim"] | None = None
     maps: tuple[Float[Array, "batch _height _width _channels"], ...] | None = None
+    objects: Objects | None = None

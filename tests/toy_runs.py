@@ -125,7 +125,8 @@ def said_of_pixels(rows, rng, *, side=16, categories=11, points=5):
     points = np.concatenate([places, seen], axis=2).astype(np.float32)
     present = np.arange(rows) != 2
     names = ("mask", "depth", "points")
-    return ViewAnnotations(mask, None, depth, points, dict.fromkeys(names, present))
+    said = dict(zip(names, (mask, depth, points), strict=True))
+    return ViewAnnotations(**said, present=dict.fromkeys(names, present))
 
 
 @pytest.fixture(scope="session")

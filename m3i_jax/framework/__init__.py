@@ -3,7 +3,7 @@
 import warnings
 from typing import Any
 
-from m3i_jax.framework.annotations import PIXELWISE, categories, depths, key_points
+from m3i_jax.framework.annotations import PIXELWISE, categories, depths, key_points, objects
 from m3i_jax.framework.assignments import Assignment, balancing, centring, sharpening
 from m3i_jax.framework.captions import caption
 from m3i_jax.framework.codes import (
@@ -56,7 +56,8 @@ from m3i_jax.framework.distributions import (
 )
 from m3i_jax.framework.engine import encode, gradients, init, prepare, update
 from m3i_jax.framework.information import Evidence
-from m3i_jax.framework.method import Code, Masking, Method, RegionCode, Term, rest
+from m3i_jax.framework.masking import Masking, rest
+from m3i_jax.framework.method import Code, Method, RegionCode, Term
 from m3i_jax.framework.pixelwise import heat_maps, pixel_categories, pixel_depth
 from m3i_jax.framework.regularizers import alignment, koleo, mean_entropy, redundancy, spread
 from m3i_jax.framework.scoring import by_sample, predict, score

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from m3i_jax.framework.codes import Encoder
 from m3i_jax.types import Features
 
-PIXELWISE = ("mask", "depth", "points")  # views of a sample that are not images
+OUTLINED = "outlined objects"
+PIXELWISE = ("mask", "depth", "points", "objects")  # views of a sample that are not images
 
 
 def categories(*, classes: int) -> Encoder:
@@ -49,6 +50,19 @@ def key_points(*, points: int) -> Encoder:
         return Features(tokens=jnp.concatenate([places, points[..., 2:]], axis=-1)), {}
 
     return _said("key points", apply, lambda nodes: points)
+
+
+def objects(*, categories: int, outlines: bool = False) -> Encoder:
+    """The objects of an image, of so many categories, see `types.Objects`.
+
+    outlines: whether their masks are asked for, beside their boxes.
+    """
+
+    def apply(inputs):
+        said = inputs.view.data
+        return Features(objects=said if outlines else said._replace(masks=None)), {}
+
+    return _said(OUTLINED if outlines else "objects", apply, lambda nodes: categories)
 
 
 def _said(name: str, apply, width) -> Encoder:

@@ -7,7 +7,7 @@ all terms that share it.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Float32, Int
@@ -16,7 +16,10 @@ from m3i_jax import losses, normalize
 from m3i_jax.framework import information
 from m3i_jax.framework.information import Evidence
 from m3i_jax.parallel import tables
-from m3i_jax.types import Array, Box
+from m3i_jax.types import Array, Box, Objects
+
+# What a decoder says: (B, L, D), (B, D), or, of objects, a record of arrays.
+Answer = Any
 
 
 class Target(NamedTuple):
@@ -27,7 +30,7 @@ class Target(NamedTuple):
       tokens of a vocabulary, (B, H, W) categories of pixels.
     valid: (M,) bool, candidates that exist.  box: of the target view.
     asked: (B, L) bool, the tokens that are scored where it is not for the term to say.
-    map: (B, H, W, D), what is said of every pixel.
+    map: (B, H, W, D), what is said of every pixel.   objects: of an image.
     identity: (B,) int32, equal where rows of `pooled` are positives of each other; (B, k) of k.
     """
 
@@ -40,6 +43,7 @@ class Target(NamedTuple):
     asked: Bool[Array, "batch tokens"] | None = None
     identity: Int[Array, "batch ..."] | None = None
     map: Float[Array, "batch height width channels"] | None = None
+    objects: Objects | None = None
 
 
 class Distribution(NamedTuple):
@@ -54,7 +58,7 @@ class Distribution(NamedTuple):
     """
 
     name: str
-    score: Callable[[Float[Array, "*positions dim"], Target], Float32[Array, "*positions"]]
+    score: Callable[[Answer, Target], Float32[Array, "*positions"]]
     batchwise: bool = False
     dense: bool = True
     evidence: (

@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Int, Key
 from m3i_jax import trees
 from m3i_jax.framework.codes import EncoderInput
 from m3i_jax.framework.keys import named
-from m3i_jax.framework.method import Code, Masking, Method
+from m3i_jax.framework.masking import Masking
+from m3i_jax.framework.method import Code, Method
 from m3i_jax.types import Array, Features, Scalar, View
 
 # Momentum encoders are normalised as their online twins are (MoCo, BYOL), teachers by what they
@@ -139,7 +140,8 @@ def _planned(method: Method, network: Any, prepared: Any) -> Plan:
     def size(view: str) -> Any:
         # A view that is made of codes has to wait for them, and is like no other until then.
         data = prepared.views[view].data if view in prepared.views else None
-        return view if data is None else (data.shape, data.dtype)
+        leaves = jax.tree.leaves(data)  # of what is said of objects there are several
+        return tuple((leaf.shape, leaf.dtype) for leaf in leaves) or view
 
     def together(code: Code) -> Rows:
         place, name = _place(code), code.encoder.name

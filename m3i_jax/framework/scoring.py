@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float, Float32, Int, Key, Shaped
 
 from m3i_jax import masks, mixing
 from m3i_jax.build import ConfigError
-from m3i_jax.framework.distributions import Evidence, Target
+from m3i_jax.framework.distributions import Answer, Evidence, Target
 from m3i_jax.framework.keys import named
 from m3i_jax.framework.method import Method, RegionCode, Term
-from m3i_jax.types import Array, Box, Features, View
+from m3i_jax.types import Array, Box, Features, Objects, View
 
 SELDOM = "seldom"  # scope of what few steps compute, for those who count what a step costs
 
@@ -50,6 +50,7 @@ class Question(NamedTuple):
 
     cells: (B, m) int32, the cells that are asked for, h·w where there are fewer; None = all.
     words: (B, T) int32, the text whose words are asked for, each by those in front of it.
+    objects: those of the image, which a head learns by: which of its proposals are some of them.
     """
 
     x: Features
@@ -57,6 +58,7 @@ class Question(NamedTuple):
     target: Box | None
     cells: Int[Array, "batch queries"] | None = None
     words: Int[Array, "batch length"] | None = None
+    objects: Objects | None = None
 
 
 def score(
@@ -98,14 +100,16 @@ def predict(
     *,
     train: bool = False,
     key: Key[Array, ""] | None = None,
-) -> dict[str, tuple[Float[Array, "*positions dim"], Target]]:
-    """{term: (prediction, Target)}: (B, L, D) by a dense decoder, (B, D) by a pooled one.
+) -> dict[str, tuple[Answer, Target]]:
+    """{term: (prediction, Target)}: (B, L, D) by a dense decoder, (B, D) by a pooled one, or a
+    record of arrays with the batch as their first axis, whatever the decoder answers by.
 
     Terms that ask one decoder questions of one shape (the images of a mix) are decoded in one
     call, row by row beside each other, so that no row leaves its device. A decoder that normalises
     over the batch answers each of them by itself: the statistics are of one view (BYOL, MoCo v3).
+    Terms that ask about objects ask the same question where they see the same: it is answered once.
     """
-    predicted, asked = {}, {}
+    predicted, asked, firsts, same = {}, {}, {}, {}
     for name in names:
         term = method.terms[name]
         x, box, owner, group = _input(method, network, representations, prepared, term)
@@ -115,29 +119,53 @@ def predict(
         if term.decoder is None:
             predicted[name] = (x.tokens if term.predict.dense else x.pooled), target
             continue
+        # A detector draws which of its proposals it learns by: its losses have to be of one draw,
+        # so of one pass, and a second would cost as much as the first.
+        first = firsts.setdefault((term.decoder, term.x, term.y), name)
+        if target.objects is not None and first != name:
+            same[name] = first
+            continue
         ends = (method.source_of(term.x)[1], method.codes[term.y])
         grids = tuple(network.towers[code.encoder.tower].grid for code in ends)
+        # Of the view, not of the tower: boxes are in pixels of what is seen.
+        size = prepared.views[ends[0].view].data.shape[1:3]
         # Which questions can be stacked: those of one decoder and of equal shapes, with and without
         # boxes alike (the structure of the tree).
         words = target.target_index if _of_words(method, term) else None
-        question = Question(x, box, target.box, cells, words)
+        question = Question(x, box, target.box, cells, words, target.objects)
         shape = jax.tree.structure(question), tuple(a.shape for a in jax.tree.leaves(question))
         # A name of its own keeps a question from being stacked with others.
         alone = name if term.decoder in network.batchwise else None
-        asked.setdefault((term.decoder, grids, shape, alone), []).append((name, question, target))
-    for (decoder, grids, *_), calls in asked.items():
-        names, questions, targets = zip(*calls, strict=True)
-        one = questions[0] if len(questions) == 1 else jax.tree.map(_beside, *questions)
-        geometry = dict(grid=grids[0], target_grid=grids[1], source=one.source, target=one.target)
-        options = geometry | dict(cells=one.cells, words=one.words, train=train)
-        drawn = key if key is None else named(key, "decode/" + names[0])
-        answer = network.decode(params, decoder, one.x, key=drawn, **options)
-        # (B·k, …) -> (B, k, …), the inverse of `_beside`: answer i is of question i.
-        answers = answer.reshape(-1, len(names), *answer.shape[1:])
-        predicted |= {
-            n: (answers[:, i], t) for i, (n, t) in enumerate(zip(names, targets, strict=True))
-        }
+        how = term.decoder, grids, size, shape, alone
+        asked.setdefault(how, []).append((name, question, target))
+    for (decoder, grids, size, *_), calls in asked.items():
+        named_first = "decode/" + calls[0][0]
+        options = dict(grid=grids[0], target_grid=grids[1], size=size, train=train)
+        options["key"] = key if key is None else named(key, named_first)
+        predicted |= _answered(network, params, decoder, calls, options)
+    predicted |= {name: predicted[first] for name, first in same.items()}
     return {name: predicted[name] for name in method.terms if name in predicted}
+
+
+def _answered(
+    network: Any,
+    params: Any,
+    decoder: str,
+    calls: Sequence[tuple[str, Question, Target]],
+    options: Mapping[str, Any],
+) -> dict[str, tuple[Answer, Target]]:
+    """{term: (answer, Target)} of questions of one shape to one decoder, in one call."""
+    names, questions, targets = zip(*calls, strict=True)
+    one = questions[0] if len(questions) == 1 else jax.tree.map(_beside, *questions)
+    said = dict(source=one.source, target=one.target, cells=one.cells, words=one.words)
+    answer = network.decode(params, decoder, one.x, objects=one.objects, **said, **options)
+    answers = (_of_question(answer, number, len(names)) for number in range(len(names)))
+    return {n: (y, t) for n, y, t in zip(names, answers, targets, strict=True)}
+
+
+def _of_question(answer: Answer, number: int, count: int) -> Answer:
+    """The answer to one of so many questions: (B·k, …) -> (B, …), the inverse of `_beside`."""
+    return jax.tree.map(lambda x: x.reshape(-1, count, *x.shape[1:])[:, number], answer)
 
 
 def _beside(*rows: Shaped[Array, " batch *shape"]) -> Shaped[Array, " rows *shape"]:
@@ -146,9 +174,7 @@ def _beside(*rows: Shaped[Array, " batch *shape"]) -> Shaped[Array, " rows *shap
     return stacked.reshape(-1, *stacked.shape[2:])
 
 
-def _pooled(
-    method: Method, predictions: dict[str, Float[Array, "batch ..."]]
-) -> dict[str, Float32[Array, ""]]:
+def _pooled(method: Method, predictions: dict[str, Answer]) -> dict[str, Float32[Array, ""]]:
     """{term: value of its regulariser} where terms share it: over the rows of all of them.
 
     Each of them counts it with its own weight, so weights that add up to 1 count it once.
@@ -286,10 +312,12 @@ def _target(method, representations, prepared, term: Term, x, owner, group) -> T
     target_index = align(target_index)
     asked = target_index != 0 if _of_words(method, term) else None  # 0 is padding
     known = None if code.identity is None else prepared.views[code.identity]
-    identity = align(_identity(known, len(view.data)))
+    identity = align(_identity(known, len(jax.tree.leaves(view.data)[0])))
     # The maps of an encoder are what heads read; of what is said of pixels they are what is said.
     said = align(features.maps[0]) if features.maps and features.tokens is None else None
-    return Target(tokens, pooled, candidates, target_index, valid, box, asked, identity, said)
+    known = dict(box=box, asked=asked, identity=identity, map=said)
+    known |= dict(objects=jax.tree.map(align, features.objects))
+    return Target(tokens, pooled, candidates, target_index, valid, **known)
 
 
 def _identity(known: View | None, batch: int) -> Int[Array, " batch"]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Float, Key
+from jaxtyping import Key
 
 from m3i_jax import geometry
 from m3i_jax.build import ConfigError, call, nearest
@@ -17,7 +17,7 @@ from m3i_jax.geometry.maps import Blocks
 from m3i_jax.networks.heads import as_features, geometry_for, head_modules
 from m3i_jax.networks.parameters import Params, initial
 from m3i_jax.networks.towers import Tower, described, encoder_module, place
-from m3i_jax.types import Array, Features, Grid, ObserveAttention, ObserveLayers
+from m3i_jax.types import Array, Features, Grid, Objects, ObserveAttention, ObserveLayers
 
 
 class Network(NamedTuple):
@@ -28,9 +28,11 @@ class Network(NamedTuple):
       Features; `train` drops paths, `batch_stats` (None = as `train`): norms by the batch, which
       so many passes of the step move, this one included. `layers` and `attention` add those of
       every block, or what a function makes of each, see `encoders.protocol.ImageEncoder`.
-    decode: (params, name, x, *, grid, source, target, target_grid, cells, words, train, key) ->
-      (B, L, out) from dense decoders, of `cells` (B, m) alone where some are asked for; (B, out)
-      from pooled ones.
+    decode: (params, name, x, *, grid, source, target, target_grid, cells, words, size, extent,
+      objects, train, key) -> (B, L, out) from dense decoders, of `cells` (B, m) alone where some
+      are asked for; (B, out) from pooled ones; a record of arrays from those that find objects,
+      which see `size`, height and width of the images in pixels, `extent` (B, 2), how much of that
+      is image and no padding (None = all), and `objects`, by which they learn.
     refine: (params, name, x, *, grid, train, key) -> Features, decoder `name` as a feature head.
     towers, decoders: what there is.
     nodes: the towers, and the heads whose own width is known: where a code may come from.
@@ -40,7 +42,7 @@ class Network(NamedTuple):
 
     init: Callable[[Key[Array, ""]], Params]
     encode: Callable[..., Features]
-    decode: Callable[..., Float[Array, "*positions dim"]]
+    decode: Callable[..., Any]
     refine: Callable[..., Features]
     towers: dict[str, Tower]
     decoders: tuple[str, ...]
@@ -193,13 +195,17 @@ def _decode(
     target_grid: Grid | None = None,
     cells: Array | None = None,
     words: Array | None = None,
+    size: tuple[int, int] | None = None,
+    extent: Array | None = None,
+    objects: Objects | None = None,
     train: bool = False,
     key: Array | None = None,
-) -> Array:
+) -> Any:
     """See `Network.decode`."""
     module = _head(modules, name)
     geometry = {"grid": grid, "source": source, "target": target, "target_grid": target_grid}
-    geometry = geometry_for(module, geometry | {"cells": cells, "words": words})
+    geometry |= {"cells": cells, "words": words, "size": size, "extent": extent, "objects": objects}
+    geometry = geometry_for(module, geometry)
     rngs = None if key is None else {"draw": key}
     weights = {"params": _head_weights(params, name)}
     y = module.apply(weights, x, train=train, rngs=rngs, **geometry)

@@ -87,6 +87,8 @@ def _example_geometry(modules, heads, name):
     grid = modules[source].grid
     if grid is None and geometry_for(heads.modules[name], {"grid": None}):
         raise ConfigError(f"config.decoders.{name} works on a grid, but {place(source)} has none")
-    return {"grid": grid, "source": None, "target": None, "target_grid": grid} | dict.fromkeys(
-        ("cells", "words")
-    )
+    example = modules[source].example()
+    size = example.shape[1:3] if modules[source].kind == "image" else None
+    known = {"grid": grid, "target_grid": grid, "size": size}
+    said = ("source", "target", "cells", "words", "extent", "objects")
+    return dict.fromkeys(said) | known

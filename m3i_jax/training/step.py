@@ -32,7 +32,7 @@ def views(key: Array, batch: Batch, augment: Mapping[str, Augment]) -> dict[str,
     """The host's views on the device, normalised as ImageNet's, by `augment` where it has the view.
 
     Categories are absent where the label is −1, texts where every token is padding. What is said of
-    the pixels of view a are views of their own, "mask", "depth" and "points".
+    the pixels of view a are views of their own, as `framework.PIXELWISE` calls them.
     """
     views = {}
     for name, images in (batch.images | _resized(batch)).items():

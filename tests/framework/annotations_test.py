@@ -1,10 +1,11 @@
 """What is said of pixels as targets: as it is, without parameters, and never trained through."""
 
 import numpy as np
+import pytest
 
 from m3i_jax import framework as fw
 from m3i_jax.framework.codes import EncoderInput
-from m3i_jax.types import View
+from m3i_jax.types import Objects, View
 
 
 def coded(encoder, data):
@@ -35,3 +36,13 @@ def test_key_points_are_shares_of_the_way_between_middles():
     assert fw.key_points(points=3).width({}) == 3
     said = coded(fw.key_points(points=3), points).tokens
     np.testing.assert_allclose(said, [[[0, 0, 2], [0.25, 0.25, 1], [1, 1, 0]]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("outlines", [False, True])
+def test_objects_are_as_they_are_said_with_masks_where_they_are_asked_for(outlines):
+    said = Objects(np.ones((2, 3, 4)), np.zeros((2, 3), np.int32), np.ones((2, 3, 5, 5), np.uint8))
+    encoder = fw.objects(categories=7, outlines=outlines)
+    found = coded(encoder, said).objects
+    assert encoder.width({}) == 7 and (found.masks is not None) == outlines
+    method = fw.Method({"y": fw.Code("objects", encoder)}, {})
+    assert method.outlined == outlines and method.annotations == ("objects",)

@@ -97,6 +97,8 @@ class ToyNetwork(NamedTuple):
         train,
         cells=None,
         words=None,
+        size=None,
+        objects=None,
         key=None,
     ):
         pooled = x.pooled if name == "predictor" else x.tokens.mean(1)

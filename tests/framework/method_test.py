@@ -1,13 +1,12 @@
 """A method checks itself when it is built, and knows what it needs."""
 
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
 from m3i_jax import framework as fw
-from m3i_jax import masks, methods
-from m3i_jax.framework import Code, Masking, Method, RegionCode, Term
+from m3i_jax import methods
+from m3i_jax.framework import Code, Method, RegionCode, Term
 
 
 def codes():
@@ -58,10 +57,6 @@ def test_terms_that_couple_a_batch_are_named():
     assert set(methods.siamese_im(negative_weight=0.0).batchwise(frozenset({"projector"})))
 
 
-def test_masking_counts_visible_cells():
-    assert Masking(masks.random, 0.75).count((14, 14)) == 49
-
-
 def test_an_average_is_always_kept():
     assert "ema" in methods.mae().slots
     assert "ema" in methods.m3i().slots
@@ -80,12 +75,6 @@ def test_one_state_is_not_about_the_codes_of_two_heads(state):
     assert len(Method({"one": one, "other": other}, {}).slots) == 3
     again = Code("b", state(fw.ema(heads="projector")))
     assert len(Method({"one": one, "again": again}, {}).slots) == 2
-
-
-def test_masks_are_equal_where_they_draw_alike():
-    make = lambda unit, hidden=0.5: Masking(partial(masks.units, unit=unit), hidden)  # noqa: E731
-    assert make(2) == make(2) and len({make(2), make(2), make(3), make(2, 0.6)}) == 3
-    assert make(2) != make(3) and make(2) != (2, 0.5)
 
 
 @pytest.mark.parametrize(

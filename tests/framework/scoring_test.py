@@ -10,6 +10,7 @@ import pytest
 from m3i_jax import framework as fw
 from m3i_jax import losses, methods, mixing
 from m3i_jax.build import ConfigError
+from m3i_jax.types import Objects, View
 
 VIEWS = {"category": "label", "text": "text"}
 
@@ -211,6 +212,36 @@ def test_a_decoder_that_normalises_over_the_batch_answers_each_question_alone(to
         asked.clear()
         scores_of(methods.byol(), counting, params, states, prepared, key)
         assert asked == rows
+
+
+def test_terms_that_ask_about_the_same_objects_are_answered_once(toy, views, key):
+    """A detector's five losses are of one pass of its head, whose answer is a record of arrays."""
+    asked = []
+
+    class Finding(type(toy)):
+        def decode(self, params, name, x, *, size, objects, **how):
+            asked.append((name, size, objects.corners.shape, how["train"]))
+            return {"corners": objects.corners, "seen": x.tokens.mean((1, 2))}
+
+    corners = jnp.arange(4 * 3 * 4.0).reshape(4, 3, 4)
+    said = Objects(corners, jnp.zeros((4, 3), jnp.int32))
+    views = views | {"objects": View(said, present=jnp.array([True, True, True, False]))}
+    of = lambda name: fw.Distribution(name, lambda y, t: y[name].mean((1, 2)[: y[name].ndim - 1]))  # noqa: E731
+    terms = {
+        n: fw.Term("x", "y", "finder", of(n)._replace(dense=False)) for n in ("corners", "seen")
+    }
+    codes = {
+        "x": fw.Code("a", fw.online()),
+        "y": fw.Code("objects", fw.objects(categories=2)),
+    }
+    method = fw.Method(codes, terms)
+    network = Finding(*toy)
+    params, states, prepared = start(method, network, views, key)
+    scores = scores_of(method, network, params, states, prepared, key)
+    assert asked == [("finder", views["a"].data.shape[1:3], (4, 3, 4), True)]
+    # Of the images alone of which somebody has said what is there.
+    np.testing.assert_allclose(scores["corners"].loss, corners[:3].mean(), rtol=1e-6)
+    assert scores["seen"].loss != scores["corners"].loss
 
 
 def cross_entropy64(logits, right, smoothing):

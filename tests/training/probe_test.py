@@ -53,7 +53,7 @@ def said(label):
     points = np.concatenate([place, place[..., :1] * 0 + 2], -1)
     present = dict.fromkeys(("mask", "depth", "points"), np.ones(len(label), bool))
     whole = mask.astype(np.uint8), None, depth.astype(np.float32), points.astype(np.float32)
-    return ViewAnnotations(*whole, present)
+    return ViewAnnotations(*whole, present=present)
 
 
 def ridge(train, train_labels, test, test_labels):

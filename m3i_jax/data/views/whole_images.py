@@ -30,6 +30,24 @@ def padded(image: Array, *, size: int) -> tuple[Array, Array]:
     return view, np.array(box, np.float32)
 
 
+def fitted(
+    image: Array, *, size: tuple[int, int], fill: tuple[int, int, int] = MEAN
+) -> tuple[Array, Array]:
+    """All of an image, as large as it fits into a view of this height and width, its ratio kept;
+    bilinear, antialiased; `fill` beside it, on the right or below.
+
+    How detectors are tested: one size for images of all sizes.
+    """
+    gain = min(side / own for side, own in zip(size, image.shape[:2], strict=True))
+    sides = [
+        max(1, min(side, int(own * gain + 0.5)))
+        for side, own in zip(size, image.shape[:2], strict=True)
+    ]
+    y, x = (own / side for own, side in zip(image.shape[:2], sides, strict=True))
+    box = np.array([0, 0, size[0] * y, size[1] * x, 0, image.shape[1]], np.float32)
+    return shown(image, box, size, fill=fill), box
+
+
 def kept_ratio(
     image: Array,
     *,

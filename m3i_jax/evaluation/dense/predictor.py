@@ -47,12 +47,20 @@ class Predictor(NamedTuple):
         return geometry.mapped(features, numbers, **where)._replace(layers=None)
 
     def said(
-        self, params: Any, images: Float[Array, "batch height width 3"]
-    ) -> Float[Array, "batch rows columns dim"]:
-        """What the head says, on its own grid."""
+        self,
+        params: Any,
+        images: Float[Array, "batch height width 3"],
+        *,
+        extent: Float[Array, "batch 2"] | None = None,
+    ) -> Any:
+        """What the head says: (B, h, w, D) on its own grid, or the `Detections` that it finds.
+
+        extent: height and width of what is image and no padding; None = all of it.
+        """
         grid = self.network.towers["image"].grid
-        nowhere = dict(grid=grid, source=None, target=None, target_grid=grid)
-        return self.network.decode(params, self.decoder, self.seen(params, images), **nowhere)
+        how = dict(grid=grid, source=None, target=None, target_grid=grid)
+        how |= dict(size=images.shape[1:3], extent=extent)
+        return self.network.decode(params, self.decoder, self.seen(params, images), **how)
 
 
 def of_method(method: Method, network: Network, params: Any, view: str) -> Predictor | None:

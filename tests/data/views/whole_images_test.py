@@ -16,7 +16,7 @@ from m3i_jax.data.sources.annotations import Annotations
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.data.views.annotated import UNKNOWN, Wanted, seen, whole
 from m3i_jax.data.views.crops import Crops, center_crop
-from m3i_jax.data.views.whole_images import kept_ratio, padded, restored, stretched
+from m3i_jax.data.views.whole_images import fitted, kept_ratio, padded, restored, stretched
 
 CELL = 5  # pixels of a category, high and wide
 SHAPES = ((96, 120), (125, 64), (101, 101))
@@ -177,3 +177,16 @@ def test_an_image_that_does_not_fit_is_refused():
     assert kept_ratio(image, base=None, size=(32, 32))[0].shape == (32, 32, 3)
     with pytest.raises(ValueError, match=r"resized to \(20, 30\) does not fit into \(16, 32\)"):
         kept_ratio(image, base=None, size=(16, 32))
+
+
+@pytest.mark.parametrize("shape", [(96, 120), (40, 200), (64, 64)])
+def test_a_fitted_view_shows_all_of_an_image_and_its_box_says_where(shape):
+    image = np.full((*shape, 3), 255, np.uint8)
+    view, box = fitted(image, size=(48, 64), fill=(0, 0, 0))
+    gain = min(48 / shape[0], 64 / shape[1])
+    seen = (view[..., 0] == 255).any(1).sum(), (view[..., 0] == 255).any(0).sum()
+    np.testing.assert_allclose(seen, [side * gain for side in shape], atol=0.5)
+    assert (view[seen[0] :] == 0).all() and (view[:, seen[1] :] == 0).all()
+    # What is image in the view, in pixels of the view, is the image.
+    np.testing.assert_allclose(np.multiply(box[2:4], seen) / (48, 64), shape, rtol=1e-6)
+    assert box[5] == shape[1] and not box[[0, 1, 4]].any()

@@ -1,0 +1,1 @@
+"""Objects that a network finds in images, and how good these are."""

@@ -1,0 +1,50 @@
+"""Boxes of what a network finds, in pixels of images of other sizes than its views."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from m3i_jax import normalize
+from m3i_jax.evaluation.detection.found import found
+from m3i_jax.types import Detections
+from tests.evaluation.dense.scenes import Squares
+
+
+class Bright(NamedTuple):
+    """Finds the box of what is bright, and beside it nothing."""
+
+    size: tuple = (32, 32)
+    params: dict = {}
+
+    def said(self, params, images, *, extent):
+        bright = images[..., 0] > normalize.levels(jnp.full((1, 1, 1, 3), 140, jnp.uint8))[..., 0]
+        # Beside the image there is a grey that is not.
+        y, x = jnp.mgrid[:32, :32][:, None]
+        inside = (y < extent[:, :1, None]) & (x < extent[:, 1:, None])
+        bright &= inside
+        ends = []
+        for at, axis in ((y, 2), (x, 1)):
+            seen = bright.any(axis)
+            ends.append((seen.argmax(1), 32 - seen[:, ::-1].argmax(1)))
+        (top, bottom), (left, right) = ends
+        box = jnp.stack([top, left, bottom, right], 1).astype(jnp.float32)
+        corners = jnp.stack([box, jnp.zeros_like(box)], 1)
+        scores = jnp.tile(jnp.array([[0.9, 0.0]]), (len(images), 1))
+        categories = jnp.tile(jnp.array([[3, -1]]), (len(images), 1))
+        masks = jnp.ones((len(images), 2, 4, 4))
+        return Detections(corners, scores, categories, masks)
+
+
+def test_boxes_are_in_pixels_of_their_images():
+    source = Squares(5, sizes=((16, 16), (20, 24), (40, 30)))
+    numbers = []
+    for one, said in found(Bright(), source, batch=2):
+        numbers.append(one.number)
+        assert said.scores.tolist() == [np.float32(0.9)] and said.categories.tolist() == [3]
+        assert said.masks.shape == (1, 4, 4)
+        top, left, height, width = source[one.number].box
+        # Of a pixel of the view, which is up to 1.25 of the image's, on each side.
+        expected = [top, left, top + height, left + width]
+        np.testing.assert_allclose(said.corners[0], expected, atol=1.5)
+    assert sorted(numbers) == [0, 1, 2, 3, 4]

@@ -7,7 +7,7 @@ from m3i_jax import augment
 from m3i_jax.data.views import kinds
 from m3i_jax.framework import Method
 from m3i_jax.training.config import Config
-from m3i_jax.types import Batch, ViewAnnotations
+from m3i_jax.types import Batch, Objects, ViewAnnotations
 
 
 def batch(config: Config, method: Method, rows: int) -> Batch:
@@ -37,6 +37,15 @@ def _annotations(config: Config, method: Method, rows: int) -> dict[str, ViewAnn
         mask=shape((rows, *sides), jnp.uint8),
         depth=shape((rows, *sides), jnp.float32),
         points=shape((rows, method.said("points"), 3), jnp.float32),
+        objects=_objects(config, method, rows),
     )
     said = {name: getattr(whole, name) for name in names}
     return {"a": ViewAnnotations(**said, present=dict.fromkeys(names, shape((rows,), bool)))}
+
+
+def _objects(config: Config, method: Method, rows: int) -> Objects:
+    """Those of view a, in the places that its views have."""
+    shape, (places, side) = jax.ShapeDtypeStruct, kinds.room(config.crops).values()
+    masks = shape((rows, places, side, side), jnp.uint8) if method.outlined else None
+    where = shape((rows, places, 4), jnp.float32), shape((rows, places), jnp.int32)
+    return Objects(*where, masks)

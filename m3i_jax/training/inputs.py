@@ -1,5 +1,6 @@
 """What the batches of a run are made from: its data, its views, its tokeniser, its annotations."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from m3i_jax import data
 from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import storage
 from m3i_jax.data import captions, fingerprint
+from m3i_jax.data.sources.annotation_names import objects
 from m3i_jax.data.views import annotated, crops, kinds
 from m3i_jax.data.views.annotated import Wanted
 from m3i_jax.framework import Method
@@ -49,22 +51,32 @@ def inputs_of(run: Run, source: data.Source, workdir: Path, *, bound: bool) -> I
     mark = fingerprint.of(
         source, seed=config.seed, batch=config.batch, crops=cut, tokenizer=tokenizer
     )
-    return Inputs(source, tokenizer, cut, mark, _wanted(run.method, source))
+    return Inputs(source, tokenizer, cut, mark, wanted_of(run.method, source, config.crops))
 
 
-def _wanted(method: Method, source: data.Source) -> Wanted | None:
-    """What the objective reads of what is said of pixels.
+def wanted_of(method: Method, source: data.Source, crops_block: Mapping[str, Any]) -> Wanted | None:
+    """What the objective reads of what is said of pixels; None where it reads nothing of it.
+
+    crops_block: config.crops, which says how much room objects have.
 
     Raises:
-      ConfigError: the data do not say it, or of another number of key points.
+      ConfigError: the data do not say it, or of other numbers of key points or categories.
     """
     if not (names := method.annotations):
         return None
-    wanted = replace(Wanted.of(source, *names), categories=method.said("mask"))
+    room = kinds.room(crops_block)
+    room["side"] *= method.outlined
+    known = dict(categories=method.said("mask"), kinds=method.said("objects"), **room)
+    wanted = replace(Wanted.of(source, *names), **known)
     if wanted.points != (points := method.said("points")):
         raise ConfigError(
             f"the objective has {points} key points, config.objective.points, but records of "
             f"'{source.name}' have {wanted.points}"
+        )
+    if "objects" in names and wanted.kinds != (kinds_known := len(objects(source))):
+        raise ConfigError(
+            f"the objective has {wanted.kinds} categories of objects, config.objective.classes, "
+            f"but those of '{source.name}' are {kinds_known}"
         )
     annotated.require(source, wanted)
     return wanted

@@ -32,3 +32,15 @@ def test_views_may_be_no_squares(shrunk):
     shapes = batch_shape.batch(config, Method(codes, {}), 2)
     assert shapes.images["a"].shape == (2, 16, 24, 3)
     assert shapes.annotations["a"].depth == jax.ShapeDtypeStruct((2, 16, 24), np.float32)
+
+
+def test_objects_have_the_places_that_crops_give_them(shrunk):
+    crops = dict(name="scale_jitter", objects=7, outlines=20)
+    config = replace(shrunk("classification"), crops=crops)
+    codes = {"x": Code("a", fw.online())}
+    for outlines in (False, True):
+        codes["y"] = Code("objects", fw.objects(categories=3, outlines=outlines))
+        said = batch_shape.batch(config, Method(codes, {}), 2).annotations["a"].objects
+        assert said.corners.shape == (2, 7, 4) and said.categories.shape == (2, 7)
+        assert (said.masks is not None) == outlines
+        assert not outlines or said.masks.shape == (2, 7, 20, 20)

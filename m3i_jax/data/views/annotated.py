@@ -1,4 +1,4 @@
-"""Mask, box, depth and key points of a view of an image: mirrored, cut and resized as it is.
+"""What is said of the pixels of an image, in a view of it: mirrored, cut and resized as that is.
 
 Places are in pixels from the upper left corner, so the middle of the first pixel is at ½. A view of
 h × w pixels that shows (top, left, height, width) of an image of width W, mirrored or not, has
@@ -17,9 +17,12 @@ from m3i_jax.build import ConfigError, nearest
 from m3i_jax.data.sources import annotation_names, sample_objects
 from m3i_jax.data.sources.annotations import Annotations
 from m3i_jax.data.sources.protocol import Sample, Source, read
+from m3i_jax.data.sources.sample_objects import SampleObjects
+from m3i_jax.data.views import seen_objects
 from m3i_jax.types import Array, Box, ViewAnnotations
 
 UNKNOWN = 255  # the category of pixels that nobody has named
+PLACES = 100  # for objects of a view; no training image of COCO has more than 93
 EDGE = 0.01  # of a pixel: what float32 leaves open of where a long side ends
 
 
@@ -27,11 +30,14 @@ EDGE = 0.01  # of a pixel: what float32 leaves open of where a long side ends
 class Wanted:
     """Which annotations views carry.
 
-    names: "mask", "box", "depth", "points".
+    names: "mask", "box", "depth", "points", "objects".
     points: how many key points each image has, where these are among them.
     swapped: numbers of key points that change places in a mirror image, as left and right eye.
     upper: numbers of those of the upper body, which `person_crops` may show alone.
     categories: how many a mask may name, beside `UNKNOWN`; 0 = any.
+    kinds: how many categories objects may have; 0 = any.
+    places: for how many objects of a view there is room.
+    side: of the masks of objects, each in the frame of its box; 0 = they have none.
     """
 
     names: Sequence[str]
@@ -39,6 +45,9 @@ class Wanted:
     swapped: Sequence[tuple[int, int]] = ()
     upper: Sequence[int] = ()
     categories: int = 0
+    kinds: int = 0
+    places: int = PLACES
+    side: int = 0
 
     def __post_init__(self):
         """Refuses what no record has."""
@@ -79,6 +88,12 @@ class Wanted:
                 raise ConfigError(
                     f"a mask names category {highest}, but there are {self.categories}, from 0; "
                     f"{UNKNOWN} is what nobody has named"
+                )
+        if self.kinds and said.objects is not None:
+            highest = int(said.objects.categories.max(initial=0))
+            if highest >= self.kinds:
+                raise ConfigError(
+                    f"an object is of category {highest}, but there are {self.kinds}, from 0"
                 )
         if said.points is not None and len(said.points) != self.points:
             raise ConfigError(
@@ -124,10 +139,14 @@ def row(said: Annotations, size: tuple[int, int], wanted: Wanted) -> ViewAnnotat
         np.zeros(4, np.float32),
         np.zeros(size, np.float32),
         np.zeros((wanted.points, 3), np.float32),
+        seen_objects.none(places=wanted.places, side=wanted.side),
     )
     there = {name: value for name, value in said._asdict().items() if value is not None}
     if said.depth is not None:
         there["depth"] = np.where(np.isfinite(said.depth), said.depth, np.float32(0))
+    if said.objects is not None:
+        room = dict(places=wanted.places, side=wanted.side)
+        there["objects"] = seen_objects.packed(said.objects, **room)
     return ViewAnnotations(
         **{name: there.get(name, getattr(absent, name)) for name in wanted.names},
         present={name: np.bool_(name in there) for name in wanted.names},
@@ -167,23 +186,16 @@ def inside(
     placed: in pixels of the view.   swapped: numbers of key points that have changed places.
     """
     points = _renamed(_hidden(placed.points, size), swapped)
-    return placed._replace(box=_cut_off(placed.box, size), points=points)
+    said = placed.objects
+    objects = None if said is None else seen_objects.cut_off(said, size)
+    return placed._replace(box=_cut_off(placed.box, size), points=points, objects=objects)
 
 
 def resized(said: Annotations, before: tuple[int, int], after: tuple[int, int]) -> Annotations:
     """The annotations of an image of (height, width) `before` that now is `after`."""
     if before == after:
         return said
-    where = Box.of(whole(*before).astype(np.float64))
-    objects = said.objects
-    if objects is not None:
-        objects = sample_objects.moved(
-            objects,
-            lambda places: _places(places, where, after),
-            lambda pixels: _plane(pixels, where, after, 0),
-            scale=after[0] * after[1] / (before[0] * before[1]),
-        )
-    return _placed(said, where, after)._replace(objects=objects)
+    return _placed(said, Box.of(whole(*before).astype(np.float64)), after)
 
 
 def whole(height: int, width: int, *, mirrored: bool = False) -> Array:
@@ -220,7 +232,21 @@ def _placed(said: Annotations, where: Box, size: tuple[int, int]) -> Annotations
         places = _places(points[:, :2], where, size)
         points = np.concatenate([places, points[:, 2:]], axis=1).astype(np.float32)
     mask, depth = _plane(said.mask, where, size, UNKNOWN), _plane(said.depth, where, size, 0)
-    return Annotations(mask, box, depth, points)
+    return Annotations(mask, box, depth, points, _moved(said.objects, where, size))
+
+
+def _moved(
+    objects: SampleObjects | None, where: Box, size: tuple[int, int]
+) -> SampleObjects | None:
+    """Objects and their outlines in pixels of a view, or beyond its edges."""
+    if objects is None:
+        return None
+    return sample_objects.moved(
+        objects,
+        lambda places: _places(places, where, size),
+        lambda pixels: _plane(pixels, where, size, 0),
+        scale=float(size[0] / where.height * size[1] / where.width),
+    )
 
 
 def _places(places: Array, where: Box, size: tuple[int, int]) -> Array:

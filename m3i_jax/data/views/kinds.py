@@ -10,10 +10,10 @@ from m3i_jax import build
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.data.views import crops
-from m3i_jax.data.views.annotated import Wanted
+from m3i_jax.data.views.annotated import PLACES, Wanted
 from m3i_jax.data.views.crops import LOCAL, Crops
 from m3i_jax.data.views.person_crops import PersonCrops
-from m3i_jax.data.views.scale_jitter import ScaleJitter
+from m3i_jax.data.views.scale_jitter import OUTLINES, ScaleJitter
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Batch
 
@@ -86,6 +86,12 @@ def sides(block: Mapping[str, Any], size: int, *, view: str = "a") -> tuple[int,
     if LOCAL.fullmatch(view):
         return (block.get("local_size", Crops.local_size),) * 2
     return size, block.get("width") or size
+
+
+def room(block: Mapping[str, Any]) -> dict[str, int]:
+    """`places` for the objects of a view, and the `side` of their masks, see `annotated.Wanted`."""
+    own = lambda name, other: int(block.get(name, other))  # noqa: E731
+    return {"places": own("objects", PLACES), "side": own("outlines", OUTLINES)}
 
 
 def describe(views: Views) -> Mapping[str, Any]:

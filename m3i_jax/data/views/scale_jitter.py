@@ -14,7 +14,7 @@ from PIL import Image
 
 from m3i_jax.data.sources.annotations import Annotations
 from m3i_jax.data.sources.protocol import Sample
-from m3i_jax.data.views.annotated import EDGE, UNKNOWN, Wanted, carried, seen
+from m3i_jax.data.views.annotated import EDGE, PLACES, UNKNOWN, Wanted, carried, seen
 from m3i_jax.data.views.cut_depth import cut_depth
 from m3i_jax.data.views.resizing import INTERPOLATIONS
 from m3i_jax.ranges import Ascending, Local, Pixels, PositiveShare, Range, Share
@@ -24,6 +24,9 @@ from m3i_jax.types import Array, Batch
 TRIES = 10  # crops that are looked at for one that shows several categories
 Factor = Annotated[float, Range(0.05, 20, why="of a side")]
 Level = Annotated[int, Range(0, 255)]
+Places = Annotated[int, Range(1, 1000)]
+Outlines = Annotated[int, Range(1, 512, why="cells")]
+OUTLINES = 56  # twice the side of the masks that Mask R-CNN predicts
 MEAN = (124, 116, 104)  # of ImageNet, which normalising makes 0
 
 
@@ -43,6 +46,10 @@ class ScaleJitter:
     fill: red, green, blue beside an image that is smaller than the view.
     interpolation: of the image, "bilinear" or "bicubic"; masks and depth take the nearest pixel.
     cut_depth: probability that a vertical strip of the image shows depth instead (`cut_depth`).
+    diagonal: whether a cut is as far from the left as from the top, as a share of the room that
+      there is (ViTDet); else each is drawn.
+    objects: room for so many of a view; of more the largest stay.
+    outlines: side of their masks, each in the frame of its box, where masks are learnt.
     views: names of the views.   local: there are no small ones.   repeats: as of `Crops`.
     """
 
@@ -56,6 +63,9 @@ class ScaleJitter:
     fill: tuple[Level, Level, Level] = MEAN
     interpolation: Annotated[str, OneOf(*INTERPOLATIONS)] = "bilinear"
     cut_depth: Share = 0.0
+    diagonal: bool = False
+    objects: Places = PLACES
+    outlines: Outlines = OUTLINES
     views: tuple[str, ...] = ("a",)
     local: Local = 0
     repeats: Annotated[int, Range(1, 100)] = 1
@@ -97,7 +107,7 @@ class ScaleJitter:
         if self.lower is None:
             return sample
         image, box = lower_middle(sample.image, size=self.lower)
-        said = Annotations(sample.mask, sample.box, sample.depth, sample.points)
+        said = Annotations(*(getattr(sample, name) for name in Annotations._fields))
         return sample._replace(image=image, **seen(said, box, image.shape[:2])._asdict())
 
     def _drawn(self, sample: Sample, rng: np.random.Generator) -> Array:
@@ -115,7 +125,12 @@ class ScaleJitter:
     def _cut(self, rng, frame: tuple[int, int], sides: tuple[int, int], mirrored: bool) -> Array:
         """A view of an image that is resized from `frame` to `sides`, in pixels of the image."""
         room = (max(side - own, 0) for side, own in zip(sides, self.shape, strict=True))
-        start = [int(rng.integers(count + 1)) for count in room]
+        if self.diagonal:
+            # detectron2's FixedSizeCrop, which rounds to whole pixels.
+            share = rng.random()
+            start = [int(share * count + 0.5) for count in room]
+        else:
+            start = [int(rng.integers(count + 1)) for count in room]
         y, x = frame[0] / sides[0], frame[1] / sides[1]
         box = [start[0] * y, start[1] * x, self.shape[0] * y, self.shape[1] * x]
         return np.array([*box, mirrored, frame[1]], np.float32)

@@ -6,7 +6,6 @@ trains, and in nothing else.
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -18,8 +17,7 @@ from m3i_jax.build import ConfigError, said_of
 from m3i_jax.data.batches import batches
 from m3i_jax.data.sources.protocol import Source
 from m3i_jax.data.stream import prefetch
-from m3i_jax.data.views import annotated, kinds
-from m3i_jax.data.views.annotated import Wanted
+from m3i_jax.data.views import kinds
 from m3i_jax.evaluation.dense.predictor import Predictor
 from m3i_jax.evaluation.models import Model
 from m3i_jax.evaluation.progress import counted
@@ -27,6 +25,7 @@ from m3i_jax.framework import Method
 from m3i_jax.geometry.maps import Blocks
 from m3i_jax.parallel import sharding
 from m3i_jax.training import optimizer as optimizers
+from m3i_jax.training.inputs import wanted_of
 from m3i_jax.training.step import views
 from m3i_jax.types import Batch
 
@@ -129,8 +128,7 @@ def _stream(
     source: Source, method: Method, plan: Plan, size: tuple[int, int], mesh: Any
 ) -> Iterator[Batch]:
     """The batches of a training, of views of this height and width, on the devices."""
-    wanted = replace(Wanted.of(source, *method.annotations), categories=method.said("mask"))
-    annotated.require(source, wanted)
+    wanted = wanted_of(method, source, plan.crops)
     cut = kinds.of({**plan.crops, "width": size[1]}, size=size[0], views=("a",))
     reads = dict(batch=plan.batch, seed=plan.seed, crops=cut, annotations=wanted)
     stream = batches(source, share=sharding.share(mesh), **reads)

@@ -109,3 +109,16 @@ def test_views_may_be_of_the_middle_of_the_lower_edge_alone():
         found += agree(row.images["a"], said, RADIUS * 80 / box[2], swapped=bool(box[4]))
         assert box[5] == 101 and not (said.mask == 1).any() and said.points[:, 2].min() == 0
     assert found > 10
+
+
+def test_a_diagonal_cut_is_as_far_down_as_it_is_to_the_right():
+    """Both rooms times one random share, as ViTDet's fixed crops."""
+    source = np.zeros((40, 80, 3), np.uint8)
+    views = ScaleJitter(size=20, base=None, scale=(2.0, 2.0), flip=0.0, most=1.0, diagonal=True)
+    rng, shares = np.random.default_rng(0), []
+    for _ in range(50):
+        top, left, height, width, *_ = views(Sample(source), rng).boxes["a"]
+        assert (height, width) == (10, 10)
+        assert abs(top / 30 - left / 70) <= 0.5 * (0.5 / 30 + 0.5 / 70) + 1e-6
+        shares.append(left / 70)
+    assert min(shares) < 0.1 and max(shares) > 0.9

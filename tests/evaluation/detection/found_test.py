@@ -24,7 +24,7 @@ class Bright(NamedTuple):
         inside = (y < extent[:, :1, None]) & (x < extent[:, 1:, None])
         bright &= inside
         ends = []
-        for at, axis in ((y, 2), (x, 1)):
+        for axis in (2, 1):
             seen = bright.any(axis)
             ends.append((seen.argmax(1), 32 - seen[:, ::-1].argmax(1)))
         (top, bottom), (left, right) = ends

@@ -20,6 +20,7 @@ from m3i_jax.detection.boxes import (
 )
 from m3i_jax.detection.matching import Matches, Sampled, match, sample
 from m3i_jax.detection.nms import non_maximum_suppression, top_kept
+from m3i_jax.detection.roi_align import level_of, roi_aligned, roi_aligned_by_level
 
 __all__ = [
     "Matches",
@@ -32,10 +33,13 @@ __all__ = [
     "from_centres",
     "giou",
     "iou",
+    "level_of",
     "match",
     "non_maximum_suppression",
     "pairwise_giou",
     "pairwise_iou",
+    "roi_aligned",
+    "roi_aligned_by_level",
     "sample",
     "to_centres",
     "top_kept",

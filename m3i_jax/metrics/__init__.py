@@ -4,10 +4,10 @@ What is inside a step is float32 and jittable; what is of the results of a set i
 
 * `classification`: one category each. `information`: nats. `representations`: their health.
 * `segmentation`: pixels of categories. `depth`: pixels of metres. `keypoints`,
-  `average_precision`: joints of people.
+  `average_precision`: joints of people. `objects`, `federated`: boxes and masks of objects.
 """
 
-from m3i_jax.metrics import average_precision, depth, keypoints, segmentation
+from m3i_jax.metrics import average_precision, depth, federated, keypoints, objects, segmentation
 from m3i_jax.metrics.classification import accuracy, hits
 from m3i_jax.metrics.information import gaussian_information, information_bound
 from m3i_jax.metrics.representations import (
@@ -25,10 +25,12 @@ __all__ = [
     "effective_rank",
     "entropy",
     "feature_std",
+    "federated",
     "gaussian_information",
     "hits",
     "information_bound",
     "keypoints",
+    "objects",
     "participation",
     "segmentation",
     "usage",

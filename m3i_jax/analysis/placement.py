@@ -41,8 +41,9 @@ def placement(model: Model, image: int) -> Callable[[Scores], Placement]:
     if isinstance(module, ViT):
         grid = image // module.patch, image // module.patch
         front = module.class_token, module.registers
-        places = [Placement(grid, grid, module.patch, *front)]
-        return lambda scores: places[0]
+        whole = Placement(grid, grid, module.patch, *front)
+        inside = Placement((module.window, module.window), grid, module.patch)
+        return lambda scores: inside if scores.logits.ndim == 5 else whole
     if not isinstance(module, SwinV2):
         kind = type(module).__name__
         raise NotMeasurable(f"{model.name} is a {kind}, whose cells do not attend to each other")

@@ -17,7 +17,7 @@ EMBEDDING, BLOCKS = "patch_embed", "blocks"
 ALIKE = (
     "width", "heads", "patch", "mlp_ratio", "qkv_bias", "patch_bias", "frozen_patch", "block_bias",
     "layer_scale", "relative_bias", "activation", "gated", "norm", "qk_norm", "inner_norm", "eps",
-    "normalization", "turned",
+    "normalization", "turned", "window", "global_blocks",
 )  # fmt: skip
 
 Params = dict[str, Any]

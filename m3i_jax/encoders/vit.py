@@ -4,7 +4,8 @@ Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929.
 
 Parameter paths follow timm: patch_embed, cls_token, reg_token, pos_embed, norm_pre, blocks/{norm1,
 attn/{qkv, q_bias, v_bias, q_norm, k_norm, relative_position, norm, proj}, norm2, mlp/{fc1, norm,
-fc2} or mlp/{w12, norm, w3}, ls1, ls2}, norm, relative_position. patch_norm is AIMv2's.
+fc2} or mlp/{w12, norm, w3}, ls1, ls2}, norm, relative_position. patch_norm is AIMv2's; codes of
+offsets, whose number differs between blocks, are blocks_{i}/relative_position/{rows, columns}.
 """
 
 import functools
@@ -16,17 +17,18 @@ from flax import linen as nn
 from jaxtyping import Bool, Float, Float32
 
 from m3i_jax import geometry, masks, normalize
-from m3i_jax.build import ConfigError
+from m3i_jax.encoders import vit_options
 from m3i_jax.encoders.protocol import blank, sides
 from m3i_jax.nn import rotary
 from m3i_jax.nn.activations import ACTIVATIONS
-from m3i_jax.nn.blocks import check_blocks, stack
+from m3i_jax.nn.blocks import stack
 from m3i_jax.nn.choices import Activation, Core, DropPathSchedule, Dtype, QkvBias, Remat, WeightInit
 from m3i_jax.nn.initial import INITS
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import TOKEN_NORMS
 from m3i_jax.nn.relative import RelativeBias
 from m3i_jax.nn.resample import resample
+from m3i_jax.nn.windowed import Layout, windowed_stack
 from m3i_jax.normalize import Normalization
 from m3i_jax.ranges import (
     Depth,
@@ -46,7 +48,7 @@ from m3i_jax.types import Array, Features, Grid, ObserveAttention, ObserveLayers
 POSITIONS = ("sincos", "tuned", "learned", "rope", "learned_rope", "none")
 TURNED = ("rope", "learned_rope")
 INNER = ("none", "mlp", "both")
-RELATIVE = ("none", "shared", "layer")
+RELATIVE = ("none", "shared", "layer", "decomposed")
 
 
 class ViT(nn.Module):
@@ -63,7 +65,11 @@ class ViT(nn.Module):
       rope: its form, "dinov3", "eva02" or "capi", which gives registers places, see `nn.rotary`.
       rope_base: of its periods: 100 of DINOv3, 10000 of the others.
       relative_bias: BEiT's relative position bias, one "shared" table for all blocks, one per
-        "layer", or "none".
+        "layer"; ViTDet's, "decomposed", of codes of rows and columns; or "none".
+      window: side of the windows of cells in which blocks attend, the map padded with zeros below
+        and right (ViTDet: 14); 0 = to the whole map. Without class token and registers.
+      global_blocks: numbers, from 1, of the blocks that attend to all of it beside windows
+        (ViTDet: the last of each quarter).
       class_token: prepend a learned token, returned as the pooled feature.
       registers: learned tokens behind it, not returned, without positions (Darcet et al. 2024,
         https://arxiv.org/abs/2309.16588), which beside them are resampled smoothly, as DINOv2's.
@@ -109,6 +115,8 @@ class ViT(nn.Module):
     rope: Annotated[str, OneOf(*rotary.KINDS)] = "dinov3"
     rope_base: Positive = 100.0
     relative_bias: Annotated[str, OneOf(*RELATIVE)] = "none"
+    window: Annotated[int, Range(0, 64)] = 0
+    global_blocks: tuple[Annotated[int, Range(1, 1000)], ...] = ()
     class_token: bool = True
     registers: Annotated[int, Range(0, 64)] = 0
     final_norm: bool = True
@@ -154,6 +162,11 @@ class ViT(nn.Module):
         return (self.rope, self.rope_base) if self.positions in TURNED else None
 
     @property
+    def on_map(self) -> bool:
+        """Whether blocks attend on a map, of which no cell may be missing."""
+        return self.window > 0 or self.relative_bias == "decomposed"
+
+    @property
     def features(self) -> int:
         """Width of the codes."""
         return self.width
@@ -171,40 +184,7 @@ class ViT(nn.Module):
     @nn.nowrap
     def check(self) -> None:
         """Raises ConfigError for sizes and options that do not fit together."""
-        height, width = self.size
-        if self.patch < 1 or height % self.patch or width % self.patch:
-            raise ConfigError(f"image {height}x{width} is not divisible by patch {self.patch}")
-        if self.width % 4 and self.positions in ("sincos", "tuned"):
-            raise ConfigError(f"width {self.width} is not divisible by 4, as sincos positions need")
-        if self.turned and self.width // self.heads % 4:
-            raise ConfigError(
-                f"heads are {self.width // self.heads} wide, which is not divisible by 4, as "
-                f"positions '{self.positions}' need"
-            )
-        if self.turned and self.rope == "capi" and self.registers % 4:
-            raise ConfigError(
-                f"registers is {self.registers}, and rope='capi' has as many along each of 4 sides"
-            )
-        if self.registers and self.relative_bias != "none":
-            raise ConfigError(
-                f"registers have no place: registers is {self.registers}, so relative_bias has to "
-                f"be 'none', not '{self.relative_bias}'"
-            )
-        normalize.statistics(self.normalization)
-        check_blocks(
-            "the encoder",
-            width=self.width,
-            heads=self.heads,
-            depth=self.depth,
-            dtype=self.dtype,
-            remat=self.remat,
-            attention=self.attention,
-            mlp_ratio=self.mlp_ratio,
-            drop_path=self.drop_path,
-            schedule=self.drop_path_schedule,
-            qkv_bias=self.qkv_bias,
-            attention_dropout=self.attention_dropout,
-        )
+        vit_options.check(self)
 
     @nn.compact
     def __call__(
@@ -227,7 +207,8 @@ class ViT(nn.Module):
           train: whether paths and weights are dropped, with keys from the stream "droppath".
           layers: also return the tokens behind every block, before the final norm.
           attention: also return the attention weights of every block, among class token, registers
-            and patches. A function, here or there, is an observer, see `ImageEncoder`.
+            and patches; beside windows a tuple, (B, windows, heads, q, k) of those that attend in
+            them. A function, here or there, is an observer, see `ImageEncoder`.
 
         Returns:
           float32 Features; `index` says which cells the tokens are where patches were dropped.
@@ -278,6 +259,11 @@ class ViT(nn.Module):
         if self.hide == "mask":
             hidden = ~visible.reshape(visible.shape[0], -1, 1)
             return jnp.where(hidden, token, embed(patches)) + positions[None], None, first
+        if self.on_map:
+            raise ValueError(
+                "cells that are dropped leave no map for window or relative_bias 'decomposed': let "
+                "the encoder hide='mask', or see all of them"
+            )
         if keep is None:
             raise ValueError("dropping hidden patches needs `keep`, the number of visible ones")
         index = masks.indices(visible, keep)
@@ -345,15 +331,8 @@ class ViT(nn.Module):
 
     def _blocks(self, x, index, grid, train, **keep):
         """Tokens (B, n, D), class first, through the blocks, and what they keep."""
-        relative = functools.partial(
-            RelativeBias, self.heads, self.grid, at=grid, class_token=self.class_token
-        )
-        shared, layer = (self.relative_bias == kind for kind in ("shared", "layer"))
-        return stack(
-            x,
+        common = dict(
             depth=self.depth,
-            bias=relative(name="relative_position")(index) if shared else None,
-            cells=index if layer else None,
             rotation=self._rotation(index, grid),
             drop_path=self.drop_path,
             schedule=self.drop_path_schedule,
@@ -365,7 +344,6 @@ class ViT(nn.Module):
             heads=self.heads,
             mlp_ratio=self.mlp_ratio,
             qkv_bias=self.qkv_bias,
-            relative=relative if layer else None,
             layer_scale=self.layer_scale,
             kernel_init=INITS[self.weight_init],
             norm=self._norm(),
@@ -377,6 +355,21 @@ class ViT(nn.Module):
             gated=self.gated,
             dtype=jnp.dtype(self.dtype),
             **keep,
+        )
+        if self.on_map:
+            codes = self.relative_bias == "decomposed"
+            layout = Layout(self.grid, grid, self.window, self.global_blocks, codes)
+            return windowed_stack(self, x, layout, **common)
+        relative = functools.partial(
+            RelativeBias, self.heads, self.grid, at=grid, class_token=self.class_token
+        )
+        shared, layer = (self.relative_bias == kind for kind in ("shared", "layer"))
+        return stack(
+            x,
+            bias=relative(name="relative_position")(index) if shared else None,
+            cells=index if layer else None,
+            relative=relative if layer else None,
+            **common,
         )
 
 

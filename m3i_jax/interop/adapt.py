@@ -4,18 +4,20 @@ Everything works on one module, as path -> array.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from m3i_jax import geometry
-from m3i_jax.nn.relative import CLASS_ROWS
+from m3i_jax.nn.relative import CLASS_ROWS, of_side
 from m3i_jax.nn.resample import cubic_weights, resample
 from m3i_jax.types import Grid
 
 POSITIONS, RELATIVE = "pos_embed", "relative_position/table"
 OF_BLOCKS = "blocks/attn/" + RELATIVE  # fine-tuned, each block has its own (BEiT, SimMIM)
+AXIS = re.compile(r"relative_position/(rows|columns)$")  # codes of offsets along an axis
 CLOSE = 1e-4  # between two float32 tables of the same sines, of values up to 1
 
 Flat = dict[str, np.ndarray]
@@ -48,6 +50,8 @@ def fit(
             fitted[path] = _stem(before, shape)
         elif path == POSITIONS and before.ndim == 3:
             fitted[path] = _positions(before, shape, grid, source, "reg_token" in params)
+        elif AXIS.search(path):
+            fitted[path] = np.asarray(of_side(before, (shape[0] + 1) // 2))
         elif path.endswith(RELATIVE):
             fitted[path] = _relative(before, shape, grid, source, "cls_token" in params)
         if fitted[path].size != before.size:

@@ -257,6 +257,7 @@ def shown(params: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     biased = {"blocks/attn/qkv/bias": True, "blocks/attn/q_bias": "qv"}
     relative = {"relative_position/table": "shared", "blocks/attn/relative_position/table": "layer"}
+    relative["blocks_0/relative_position/rows"] = "decomposed"
     inner = {"blocks/attn/norm/scale": "both", "blocks/mlp/norm/scale": "mlp"}
     registers = params["reg_token"].shape[1] if "reg_token" in params else 0
     return {

@@ -145,6 +145,7 @@ def _timm_beit(module: Any) -> Described:
         eps=1e-6,
         activation="gelu",
         qkv_bias="qv",
+        relative_bias=("none", "shared", "layer"),
         class_token=True,
         patch_bias=True,
         final_norm=True,
@@ -217,7 +218,9 @@ def _timm_turned(module: Any) -> Described:
 
 
 def _timm_aimv2(module: Any) -> Described:
-    wanted = dict(patch_norm=True, norm="rms", block_bias=False, qkv_bias=False, gated=True)
+    wanted = dict(
+        window=0, patch_norm=True, norm="rms", block_bias=False, qkv_bias=False, gated=True
+    )
     wanted |= dict(class_token=False, final_norm=True, pre_norm=False, relative_bias="none")
     needs(module, "timm's AIMv2", **wanted, eps=1e-5, activation="silu", positions=TABLE)
     sizes = _timm_sizes(module) | {"mlp_ratio": ratio_rounded_down(module) / 2}

@@ -7,8 +7,9 @@ from m3i_jax.build import ConfigError
 TABLE = ("learned", "sincos", "tuned")  # positions that others keep as a table
 
 
-# Of blocks whose norms are layer norms and whose layers have biases, as those of most are.
-PLAIN = dict(norm="layer", block_bias=True)
+# Of blocks whose norms are layer norms, whose layers have biases, and that attend to the whole map,
+# as those of most are and do.
+PLAIN = dict(norm="layer", block_bias=True, window=0)
 
 
 def needs(module: Any, what: str, **wanted: Any) -> None:

@@ -125,6 +125,7 @@ def beit(module: Any) -> Described:
         positions=(*TABLE, "none"),
         class_token=True,
         qkv_bias="qv",
+        relative_bias=("none", "shared", "layer"),
         patch_bias=True,
         pre_norm=False,
         **PLAIN,

@@ -34,10 +34,10 @@ def attend(
     keep: bool,
     q: Heads,
     k: Heads,
-    v: Heads,
+    v: Float[Array, "*rows tokens heads _dim"],
     biases: tuple[Logits, ...],
     mask: Mask | None,
-) -> Float[Array, "*rows tokens dim"]:
+) -> Float[Array, "*rows tokens _out"]:
     """softmax(scale · q kᵀ + Σ biases) v, the heads side by side: (..., q, heads · d).
 
     Products are in the dtype of q, k and v and accumulate in float32, in which the softmax is.
@@ -45,7 +45,7 @@ def attend(
     Args:
       scale: of the scores.
       keep: whether the weights are kept for the backward pass, or computed again.
-      q, k, v: (..., n, heads, d); more keys than queries are allowed.
+      q, k, v: (..., n, heads, d); more keys than queries are allowed, and values of another width.
       biases: added to the scores, each with the same number of axes, of length 1 where it is the
         same for all.
       mask: True = attend; of the same number of axes. A query that may attend to nothing attends
@@ -113,7 +113,7 @@ def _backward(scale, keep, saved, g):
     else:
         highest, total, biases = rest
         weights = jnp.exp(_scores(scale, q, k, biases, mask) - highest) / total
-    heads, width = q.shape[-3], q.shape[-1]
+    heads, width = v.shape[-3], v.shape[-1]
     g = _heads_first(g.reshape(*g.shape[:-1], heads, width)).astype(v.dtype)
     dv = product("...qk,...qd->...kd", weights.astype(v.dtype), g).astype(v.dtype)
     dp = product("...qd,...kd->...qk", g, v)

@@ -23,6 +23,7 @@ from m3i_jax.nn.mlp import Mlp
 from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.nn.observe import kept
 from m3i_jax.nn.rotary import Rotation
+from m3i_jax.nn.windows import Windows
 from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.types import Array, ObserveAttention, Observed, ObserveLayers
 
@@ -78,6 +79,7 @@ class TransformerBlock(nn.Module):
     layer_bias: of the layers other than `qkv`.
     qk_norm, attention_norm, mlp_norm: functions that make norms of queries and keys, and of what
       the last layer of either branch reads; None = none.
+    windows: in which the tokens attend, see `Attention`.
     """
 
     heads: int
@@ -97,6 +99,7 @@ class TransformerBlock(nn.Module):
     qk_norm: Callable[..., nn.Module] | None = None
     attention_norm: Callable[..., nn.Module] | None = None
     mlp_norm: Callable[..., nn.Module] | None = None
+    windows: Windows | None = None
     drop: bool = False
     keep_layers: ObserveLayers = False
     keep_attention: ObserveAttention = False
@@ -123,6 +126,7 @@ class TransformerBlock(nn.Module):
             self.qk_norm,
             self.attention_norm,
             self.layer_bias,
+            self.windows,
             name="attn",
         )
         shape = self.mlp_ratio, self.activation, init, self.dtype, self.gated

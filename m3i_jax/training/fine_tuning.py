@@ -21,7 +21,10 @@ OF_RECIPE = ("drop_path", "drop_path_schedule", "remat")
 # Of an encoder, what is of its pre-training alone.
 OF_PRETRAINING = ("image", "dtype", "hide", "fused", "shares", *OF_RECIPE)
 # Parameters that only one of the two may have, and fields that differ on purpose.
-IGNORE = r"mask_token$|^encoders/image/projection/|^(positions|relative_bias|hide|fused|window)$"
+IGNORE = (
+    r"mask_token$|^encoders/image/projection/|relative_position/(rows|columns)$"
+    r"|^(positions|relative_bias|hide|fused|window|global_blocks)$"
+)
 IGNORE_NORM = IGNORE + r"|/norm/|pos_embed$"
 
 

@@ -30,6 +30,12 @@ def test_a_vit_at_its_own_size_and_at_another():
     assert behind == Placement((8, 8), (8, 8), 4, True, 2)
 
 
+def test_a_vit_with_windows():
+    block = dict(name="vit_nano", image=32, depth=2, scan=False, class_token=False, window=3)
+    said = placed(block | dict(global_blocks=(2,)), 32)
+    assert said == [Placement((3, 3), (8, 8), 4), Placement((8, 8), (8, 8), 4)]
+
+
 def test_cells_of_swin_double_from_stage_to_stage():
     """Maps of 16 and 8 cells a side, in windows of 5."""
     first, second = Placement((5, 5), (16, 16), 4), Placement((5, 5), (8, 8), 8)

@@ -320,6 +320,33 @@ def test_beit_parameter_count(key):
     assert trees.count(shapes) == blocks + 12 * 732 + (d * d + d) + 2 * d + 2 * d
 
 
+DETECTING = dict(window=14, global_blocks=(3, 6, 9, 12), relative_bias="decomposed")
+
+
+def test_parameter_counts_on_large_images(key):
+    """ViT-B of ViTDet: 64x64 positions, no class token, no last norm; and the codes of offsets."""
+    fields = dict(image=1024, positions="learned", class_token=False, final_norm=False)
+    count = lambda m: trees.count(jax.eval_shape(m.init, key, m.example()))  # noqa: E731
+    plain = count(encoders.create("vit_b16", **fields))
+    whole = count(encoders.create("vit_b16", **fields, **DETECTING))
+    # Of the published 85 796 352, positions are 14x14 beside a class token's, as they come.
+    assert plain - 64**2 * 768 + 197 * 768 == 85_796_352
+    assert whole - plain == 92_672
+
+
+def test_cells_of_a_map_are_not_dropped(key):
+    module = tiny(class_token=False, window=2, relative_bias="decomposed", positions="learned")
+    params, images = params_of(module, key), jax.random.normal(key, (2, 8, 12, 3))
+    with pytest.raises(ValueError, match="cells that are dropped leave no map"):
+        encode(module, params, images, half_visible(key, 2), keep=3)
+    hidden = tiny(class_token=False, window=2, hide="mask", positions="learned")
+    params = params_of(hidden, key)
+    visible = half_visible(key, 2)
+    pixels = jnp.repeat(jnp.repeat(visible, 4, axis=1), 4, axis=2)[..., None]
+    one, two = (encode(hidden, params, x, visible).tokens for x in (images, images * pixels))
+    np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
+
+
 def test_mismatches_speak(key):
     module = tiny()
     params = params_of(module, key)

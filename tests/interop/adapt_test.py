@@ -7,6 +7,7 @@ import pytest
 from m3i_jax import geometry
 from m3i_jax.interop import adapt
 from m3i_jax.interop.rename import nested
+from m3i_jax.nn.relative import linear_weights
 from m3i_jax.nn.resample import cubic_weights
 
 
@@ -189,6 +190,24 @@ def test_tables_of_offsets_move_from_the_grid_that_they_are_of(source, grid, las
         got = fit[path][layer]
         np.testing.assert_allclose(got[: count(grid)], moved(cells, rows(grid)), atol=1e-5)
         np.testing.assert_array_equal(got[count(grid) :], table[layer, count(source) :])
+
+
+def test_codes_of_offsets_move_to_other_sides():
+    """Of windows they stay, of the whole map they are resampled, along either axis by itself."""
+    path = "blocks_{}/relative_position/{}".format
+    draw = np.random.default_rng(0).normal
+    sizes = {path(0, "rows"): 5, path(0, "columns"): 5, path(1, "rows"): 7, path(1, "columns"): 7}
+    params = {name: draw(size=(n, 4)).astype(np.float32) for name, n in sizes.items()}
+    to = sizes | {path(1, "rows"): 11, path(1, "columns"): 3}
+    wanted = {name: jax.ShapeDtypeStruct((n, 4), np.float32) for name, n in to.items()}
+    fit, notes = adapt.fit(params, wanted, grid=(6, 2), source=(4, 4))
+    assert notes == [
+        f"{path(1, a)} resized from 7x4 to {n}x4" for a, n in (("columns", 3), ("rows", 11))
+    ]
+    for name, n in to.items():
+        want = linear_weights(sizes[name], n) @ params[name]
+        np.testing.assert_allclose(fit[name], want, rtol=1e-5, atol=1e-6)
+        assert n != sizes[name] or fit[name] is params[name]
 
 
 def test_a_class_token_without_a_position_gets_none():

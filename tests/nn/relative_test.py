@@ -4,7 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from m3i_jax.nn.relative import RelativeBias, bias_rows, relative_index
+from m3i_jax.nn.relative import (
+    RelativeBias,
+    bias_rows,
+    linear_weights,
+    of_side,
+    relative_index,
+    with_offsets,
+)
 from m3i_jax.nn.resample import resample
 
 
@@ -59,3 +66,27 @@ def test_another_grid_resamples_the_offsets(key):
     np.testing.assert_allclose(moved[2, 1], table[7], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(got[0, :, 1, 6], moved[0, 0], rtol=1e-6)
     np.testing.assert_array_equal(got[0, :, 0, 0], table[17])
+
+
+def test_products_of_longer_queries_and_keys_are_scores_with_offsets(key):
+    size, scale = (2, 3), 0.37
+    draw = np.random.default_rng(0).normal
+    q, k = draw(size=(2, 1, 2, 6, 4, 5))
+    rows, columns = draw(size=(3, 5)), draw(size=(5, 5))
+    given = (jnp.float32(x) for x in (q, k))
+    longer = with_offsets(scale, *given, (jnp.float32(rows), jnp.float32(columns)), size)
+    got = np.einsum("bnqhd,bnkhd->bnhqk", *map(np.float64, longer))
+    for i in range(6):
+        for j in range(6):
+            codes = scale * k[:, :, j] + rows[i // 3 - j // 3 + 1] + columns[i % 3 - j % 3 + 2]
+            want = (q[:, :, i] * codes).sum(-1)
+            np.testing.assert_allclose(got[..., i, j], want, rtol=1e-5, atol=1e-5)
+
+
+def test_codes_of_another_side_lie_on_straight_lines():
+    ramp = np.arange(5.0, dtype=np.float32)[:, None] * np.ones(2, np.float32)
+    assert of_side(ramp, 3) is ramp
+    # 9 samples of 5: i · 5/9 − 2/9, and the ends beyond them.
+    want = np.clip(np.arange(9) * 5 / 9 - 2 / 9, 0, 4)
+    np.testing.assert_allclose(of_side(ramp, 5)[:, 0], want, rtol=1e-6)
+    np.testing.assert_allclose(linear_weights(5, 9).sum(1), 1, rtol=1e-6)

@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 from m3i_jax.nn.attention import Attention, Shared
 from m3i_jax.nn.mlp import Mlp
 from m3i_jax.nn.rotary import rotation
+from m3i_jax.nn.windows import Windows
 from m3i_jax.parallel import sharding, tensor
 
 CUBE = {"data": 2, "fsdp": 2, "tensor": 2}
@@ -20,7 +21,12 @@ STORED |= {"fc1": STORED["qkv"], "fc2": STORED["proj"], "w12": STORED["qkv"], "w
 ANGLES = rotation(np.random.default_rng(3).normal(size=(1, 6, 4)))
 
 
+CODES = tuple(np.random.default_rng(4).normal(size=(2, 3, 8)).astype(np.float32))
 LAYERS = {
+    "attention in windows": (
+        Attention(4, windows=Windows((2, 3), (2, 2), (0, 0))),
+        Shared(offsets=CODES),
+    ),
     "attention": (Attention(4, qkv_bias="qv"), Shared(rotation=ANGLES)),
     "attention by a kernel": (Attention(4, core="pallas"), Shared()),
     "heads that do not divide": (Attention(1), Shared()),

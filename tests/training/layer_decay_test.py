@@ -52,6 +52,21 @@ def test_layer_decay_table(depth):
         np.testing.assert_allclose(scales[image + "blocks/norm1/scale"][-1], 0.65, rtol=1e-6)
 
 
+def test_codes_of_offsets_are_in_the_layer_of_their_block():
+    """ViTDet's, whose number differs between blocks, are no stacked leaves."""
+    params = jax.eval_shape(lambda: vit(4))
+    codes = {"relative_position": {"rows": jnp.ones((5, 2)), "columns": jnp.ones((5, 2))}}
+    params["encoders"]["image"] |= {f"blocks_{i}": codes for i in range(4)}
+    scales = layer_decay.layer_scales(params, 0.5)
+    table = scales["encoders/image/blocks/norm1/scale"]
+    for i in range(4):
+        assert (
+            scales[f"encoders/image/blocks_{i}/relative_position/rows"]
+            == table[i]
+            == 0.5 ** (4 - i)
+        )
+
+
 def test_layer_decay_over_stages():
     """Swin: blocks are counted over all stages; merging belongs to the last block of its stage."""
     kernel = lambda *depth: {"kernel": jnp.ones((*depth, 3, 3))}  # noqa: E731

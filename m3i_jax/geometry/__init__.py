@@ -10,12 +10,14 @@ from m3i_jax.geometry.patches import patchify, unpatchify
 from m3i_jax.geometry.positions import relative_sincos, sincos, sincos_at
 from m3i_jax.geometry.resize import adaptive_mean, bilinear
 from m3i_jax.geometry.sliding import squares, windows
+from m3i_jax.geometry.waves import grid_waves, waves
 
 __all__ = [
     "Relation",
     "adaptive_mean",
     "averaged",
     "bilinear",
+    "grid_waves",
     "mapped",
     "mirror",
     "numbered",
@@ -27,5 +29,6 @@ __all__ = [
     "squares",
     "target_tokens",
     "unpatchify",
+    "waves",
     "windows",
 ]

@@ -8,6 +8,7 @@ from m3i_jax.heads.deconvolutions import Deconvolutions, SimpleDecoder
 from m3i_jax.heads.depth import DepthBins, DepthDeconvolutions
 from m3i_jax.heads.fcn import FCN
 from m3i_jax.heads.linear import DenseLinear
+from m3i_jax.heads.mask2former import Mask2Former
 from m3i_jax.heads.upernet import UPerNet
 
 HEADS = {
@@ -18,4 +19,5 @@ HEADS = {
     "simple_decoder": SimpleDecoder,
     "depth_deconvolutions": DepthDeconvolutions,
     "depth_bins": DepthBins,
+    "mask2former": Mask2Former,
 }

@@ -23,6 +23,7 @@ def test_names():
         "latent",
         "linear",
         "map_head",
+        "mask2former",
         "mlp",
         "pooled",
         "predictor",

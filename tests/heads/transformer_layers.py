@@ -1,5 +1,6 @@
 """What tests of heads with queries have in common: parameters of PyTorch's layers, as ours."""
 
+import jax
 import numpy as np
 
 
@@ -36,3 +37,8 @@ def norm_of(layer):
 
 def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def stacked(layers):
+    """Parameters of several layers as those of one, with a leading axis."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *layers)

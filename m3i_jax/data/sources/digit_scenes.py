@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import scene_geometry, scene_materials
+from m3i_jax.data.sources import scene_geometry, scene_materials, scene_objects
 from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.sources.relabelled import relabelled
 from m3i_jax.data.sources.scene_materials import LEVELS, PHOTOGRAPHS
@@ -95,6 +95,7 @@ def digit_scenes(
     light: Share = 0.0,
     dark: Share = 0.0,
     dense: bool = False,
+    objects: Annotated[int, Range(1, scene_objects.MOST)] = 1,
 ) -> Source:
     """The embedded data set; the defaults are the difficulty that the documentation quotes.
 
@@ -114,6 +115,8 @@ def digit_scenes(
       dark: share of scenes with a dark digit on a brightened photograph.
       light: how unevenly the photograph is lit, from a random side and in a random tint; 0 = not.
       dense: whether records have depth and key points, too (`scene_geometry`).
+      objects: more than 1: each scene has 2 to so many digits, with boxes and masks in place of a
+        label and of key points (`scene_objects`). With `digit` = (0.2, 0.4) they are mostly seen.
 
     Raises:
       ConfigError: an unknown split, a value out of range, or a missing package.
@@ -122,7 +125,10 @@ def digit_scenes(
     spans = tuple(digit), tuple(opacity)
     look = angle, contrast, clutter, shade, light, dark
     recipe = _checked(Recipe(split, size, length, seed, *spans, *look))
-    return relabelled(DigitScenes(recipe, dense=dense), classes)
+    scenes = DigitScenes(recipe, dense=dense)
+    if objects > 1:  # whose classes are none, whatever training has
+        return scene_objects.ObjectScenes(scenes, objects)
+    return relabelled(scenes, classes)
 
 
 class DigitScenes:
@@ -132,6 +138,7 @@ class DigitScenes:
     classes = DIGITS
     categories = ("ground", *DIGITS)  # of masks
     skeleton = STROKES
+    colours = tuple(COLOURS)
     evaluation_ratio = 1.0  # scenes are small and square: evaluation resizes, it cuts nothing
 
     def __init__(self, recipe: Recipe, *, dense: bool = False):
@@ -164,8 +171,8 @@ class DigitScenes:
     def __getitem__(self, index: int) -> Sample:
         """Composes scene `index`; its label is `index % 10`, so every prefix is balanced."""
         scene = self.scene(index)
-        image = self._background(scene)
-        cover = self._cover(scene)
+        image = self.background(scene)
+        cover = self.cover(scene)
         image += cover[..., None] * np.float32(scene.opacity) * (scene.rgb - image)
         mask = (cover > 0.5) * np.uint8(scene.label + 1)
         box, geometry = _tight(mask), {}
@@ -203,7 +210,7 @@ class DigitScenes:
             rgb=np.zeros(3, np.float32),
             opacity=r.opacity[0] + u[10] * (r.opacity[1] - r.opacity[0]),
         )
-        return self._coloured(scene, jitter=u[11:14], order=np.argsort(u[18:-1]))
+        return self.coloured(scene, jitter=u[11:14], order=np.argsort(u[18:-1]))
 
     def captions(self) -> Iterator[str]:
         """All captions in order; no scene is rendered."""
@@ -218,7 +225,7 @@ class DigitScenes:
         """How reports name a record."""
         return f"digit_scenes/{self.recipe.split}/{index}"
 
-    def _background(self, scene: Scene) -> np.ndarray:
+    def background(self, scene: Scene) -> np.ndarray:
         """The photograph behind `scene`, cut and lit, (size, size, 3) float32."""
         (top, left), size = scene.origin, self.recipe.size
         photograph = self.backgrounds[scene.photograph][scene.level]
@@ -227,24 +234,27 @@ class DigitScenes:
         crop = crop + 255 * (1 - self.recipe.shade) if scene.dark else crop
         return np.minimum(crop * (self._plane @ scene.light), 255)
 
-    def _coloured(self, scene: Scene, *, jitter: np.ndarray, order: np.ndarray) -> Scene:
+    def coloured(self, scene: Scene, *, jitter: np.ndarray, order: np.ndarray) -> Scene:
         """Gives `scene` the first colour of `order` that stands out from what is behind it."""
         rows = slice(int(scene.top), math.ceil(scene.top + scene.tall))
         columns = slice(int(scene.left), math.ceil(scene.left + scene.tall))
-        behind = self._background(scene)[rows, columns].mean((0, 1))
+        behind = self.background(scene)[rows, columns].mean((0, 1))
         depth = DARKER if scene.dark else 1.0  # of the jitter too, or the colour words come untrue
         palette = depth * _PALETTE
         lead = (-1 if scene.dark else 1) * ((palette - behind) @ _LUMINANCE)
         enough = [colour for colour in order if lead[colour] >= self.recipe.contrast]
-        chosen = enough[0] if enough else int(np.argmax(lead))
+        chosen = int(enough[0] if enough else order[np.argmax(lead[order])])
         rgb = np.clip(palette[chosen] + depth * JITTER * (2 * jitter - 1), 0, 255).astype(
             np.float32
         )
-        name = tuple(COLOURS)[chosen]
-        colour = DARK_NAMES.get(name, f"dark {name}") if scene.dark else name
-        return scene._replace(colour=colour, rgb=rgb)
+        return scene._replace(colour=self.colour(chosen, dark=scene.dark), rgb=rgb)
 
-    def _cover(self, scene: Scene) -> np.ndarray:
+    def colour(self, number: int, *, dark: bool) -> str:
+        """What one of `colours` is called, or its dark shade."""
+        name = self.colours[number]
+        return DARK_NAMES.get(name, f"dark {name}") if dark else name
+
+    def cover(self, scene: Scene) -> np.ndarray:
         """Coverage of every pixel by the digit, (size, size) float32 in 0..1."""
         glyph, size = self.glyphs[scene.digit], self.recipe.size
         scale = 8 / scene.tall  # pixels of the digit for each pixel of the scene
@@ -262,10 +272,11 @@ class DigitScenes:
     def _caption(self, scene: Scene) -> str:
         """`a small green seven on a photograph of a cup, lower left`."""
         noun = PHOTOGRAPHS[scene.photograph].noun
-        digit = DIGITS[scene.label]
-        return f"a {self._size(scene)} {scene.colour} {digit} on a photograph of {noun}, " + (
-            self._place(scene)
-        )
+        return f"{self.words(scene)} on a photograph of {noun}, {self.place(scene)}"
+
+    def words(self, scene: Scene) -> str:
+        """`a small green seven`."""
+        return f"a {self._size(scene)} {scene.colour} {DIGITS[scene.label]}"
 
     def _size(self, scene: Scene) -> str:
         """Which third of the range of heights the digit is in, as a word."""
@@ -273,7 +284,7 @@ class DigitScenes:
         third = 3 * (scene.tall - low) / max(high - low, 1e-9)
         return ("small", "medium", "large")[min(int(third), 2)]
 
-    def _place(self, scene: Scene) -> str:
+    def place(self, scene: Scene) -> str:
         """The cell of a 3 x 3 grid over the scene that holds the middle of the digit."""
         row = ROWS[int(3 * (scene.top + scene.tall / 2) / self.recipe.size)]
         column = COLUMNS[int(3 * (scene.left + scene.tall / 2) / self.recipe.size)]

@@ -6,6 +6,7 @@ All is pure, of static shapes, padded where there are fewer, and can be jitted.
 """
 
 from m3i_jax.detection.anchors import anchor_boxes
+from m3i_jax.detection.assignment import Assigned, assign
 from m3i_jax.detection.boxes import (
     area,
     clip,
@@ -23,10 +24,12 @@ from m3i_jax.detection.nms import non_maximum_suppression, top_kept
 from m3i_jax.detection.roi_align import level_of, roi_aligned, roi_aligned_by_level
 
 __all__ = [
+    "Assigned",
     "Matches",
     "Sampled",
     "anchor_boxes",
     "area",
+    "assign",
     "clip",
     "decode",
     "encode",

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from m3i_jax.nn.linear import SAVED
-from m3i_jax.nn.norms import TrackedBatchNorm
+from m3i_jax.nn.norms import LayerNorm, TrackedBatchNorm
 from m3i_jax.types import Array, Grid
 
 # He et al. 2015, as torchvision's ResNet; and what PyTorch's convolutions start with.
@@ -88,3 +88,25 @@ class ConvNorm(nn.Module):
             name="conv",
         )
         return TrackedBatchNorm(name="norm")(y, batch_stats)
+
+
+class ConvLayer(nn.Module):
+    """Layer norm of a convolution over channels, eps 1e-6: conv/kernel and norm/{scale, bias}.
+
+    norm: "layer", or "none": conv/{kernel, bias} alone.
+    """
+
+    features: int
+    size: int = 1
+    norm: str = "layer"
+    kernel_init: Callable = KAIMING
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch height width out"]:
+        """x (B, H, W, C) -> (B, H, W, features) in `dtype`."""
+        own = dict(bias=self.norm == "none", kernel_init=self.kernel_init, dtype=self.dtype)
+        y = convolve(x, self.features, self.size, **own, name="conv")
+        return y if self.norm == "none" else LayerNorm(dtype=self.dtype, name="norm")(y)

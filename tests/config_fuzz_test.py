@@ -25,8 +25,9 @@ from tests import config_ranges_test as bounds
 
 NAMES = (
     "digit_scenes/mae", "digit_scenes/m3i", "digit_scenes/dino", "digit_scenes/moco_v3",
-    "digit_scenes/clip", "digit_scenes/cim", "digit_scenes/vq_kd", "imagenet/simmim_swin_v2_b",
-    "imagenet/densecl_resnet50", "finetune/cim_vit_b16", "mixture/m3i_internimage_h",
+    "digit_scenes/clip", "digit_scenes/cim", "digit_scenes/vq_kd", "folder/simclr",
+    "imagenet/simmim_swin_v2_b", "imagenet/densecl_resnet50", "finetune/cim_vit_b16",
+    "mixture/m3i_internimage_h",
 )  # fmt: skip
 SECONDS = 2.0
 DEEP = 97  # one of so many that are accepted is assembled, too

@@ -24,7 +24,7 @@ IMAGENET = {"epoch_size": 1_281_167, "image": 224, "crops.flip": 0.5, "crops.rat
 ADAMW = {"optimizer.name": "adamw", "optimizer.b1": 0.9, "optimizer.eps": 1e-8}
 BICUBIC, BILINEAR = ({"crops.interpolation": name} for name in ("bicubic", "bilinear"))
 
-SMALL = re.compile("digit_scenes|fashion_mnist")  # of data sets to learn on, ours
+SMALL = re.compile("digit_scenes|fashion_mnist|^folder/")  # of data sets to learn on, ours
 
 
 def lengths(batch, epochs, warmup):

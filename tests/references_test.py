@@ -27,7 +27,7 @@ PRIVATE = re.compile(
 SECTION = "\u00a7"
 SOURCE = re.compile(r"https://\S+|docs/\w+\.md#\w+")
 
-SMALL = re.compile("digit_scenes|fashion_mnist")  # of data sets to learn on, ours
+SMALL = re.compile("digit_scenes|fashion_mnist|^folder/")  # of data sets to learn on, ours
 
 
 def everywhere(found):

@@ -11,9 +11,8 @@ from m3i_jax.configs import recipes
 
 
 def get_config():
-    strong = dict(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, blur=0.5)
     return recipes.large_batch(
-        augment=dict(a=strong, b=strong),
+        augment=dict(a=recipes.STRONG, b=recipes.STRONG),
         objective=dict(name="simclr", temperature=0.1),
         decoders=dict(
             projector=dict(recipes.MLP, hidden=2048, out=128, bias=False, norm_out="scale")

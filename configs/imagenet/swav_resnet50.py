@@ -8,8 +8,6 @@ Constants and sources: docs/methods.md#swav.
 
 from m3i_jax.configs import recipes
 
-STRONG = dict(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, blur=0.5)
-
 
 def get_config():
     return recipes.large_batch(
@@ -19,7 +17,7 @@ def get_config():
             scale=(0.14, 1.0), flip=0.5, local_size=96, local_scale=(0.05, 0.14),
             interpolation="bilinear",
         ),
-        augment=dict(a=STRONG, b=STRONG, local=STRONG),
+        augment=dict(a=recipes.STRONG, b=recipes.STRONG, local=recipes.STRONG),
         objective=dict(
             name="swav", local=6, temperature=0.1, epsilon=0.05, sinkhorn=3, size=0, since=0.0
         ),

@@ -32,6 +32,7 @@ from m3i_jax.configs.recipes.on_digit_scenes import (
     with_tokenizer,
 )
 from m3i_jax.configs.recipes.on_fashion_mnist import GREY, fashion_mnist, on_garments
+from m3i_jax.configs.recipes.on_folder import ALIKE, PHOTOS, UNLIKE, on_folder
 from m3i_jax.configs.recipes.on_imagenet import (
     BEIT_VIT,
     CIM_VIT,
@@ -76,6 +77,7 @@ from m3i_jax.configs.recipes.parts import (
     ONE_DIMENSIONAL,
     RESNET,
     SMALL_ADAMW,
+    STRONG,
     TARGET_VIEW,
     TEMPERATURE,
     WHOLE,

@@ -81,6 +81,8 @@ BOTTLENECK = dict(
 RESNET = dict(name="resnet50")
 # Half of the views blurred, and stronger colours: MoCo v2 and MSN.
 BLURRED = dict(saturation=0.4, blur=0.5)
+# SimCLR's, which SwAV takes, too.
+STRONG = dict(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, blur=0.5)
 LARS = dict(name="lars", momentum=0.9, trust=0.001)
 
 

@@ -18,7 +18,8 @@ from m3i_jax.commands import _runs as runs
 from m3i_jax.ranges import Count, Range
 
 CHANGE = "--config."
-METHODS = "digit_scenes"  # our smallest config of every method
+METHODS = "folder"  # a recipe of every method that images alone are enough for
+OTHERS = "digit_scenes"  # our smallest config of every method
 PUBLISHED = ("imagenet", "yfcc")
 TOKENIZERS = ("vq_vae",)  # whose painter is of one size of patch
 DEFAULT = "simclr"  # what learns most of few images in minutes (docs/start.md)
@@ -135,7 +136,7 @@ def config(
     said: keys that the command line gives values of its own, which come over these.
     """
     name = place(values, words)
-    recipes(values["method"] or DEFAULT)  # refused before anything is loaded
+    recipe_of(values["method"] or DEFAULT)  # refused before anything is loaded
     wish = _wish(values)
     chosen = choose(name, command, **wish)
     from m3i_jax.training.automatic import config as automatic
@@ -157,14 +158,14 @@ def choose(name: str, command: contextlib.ExitStack, **wished: str) -> Chosen:
     from m3i_jax.training.waiting import live
 
     wish = facts.Wish(**wished)
-    recipe, published = recipes(wish.method)
+    recipe, published = recipe_of(wish.method), published_of(wish.method)
     command.enter_context(folder_tree.listed_once())
     with _heard("m3i_jax.data.sources", f"counting what is in '{name}'") as latest, live(latest):
         block, images = looked_at(name)
     machine = facts.of_machine()
     if machine.accelerated and images.count >= rules.MANY and published:
         recipe = published
-    made = automatic.config(recipe, published, images, machine, wish, data=block)
+    made = automatic.config(recipe, images, machine, wish, data=block)
     return Chosen(block, images, machine, made)
 
 
@@ -180,26 +181,27 @@ def looked_at(name: str) -> tuple[dict[str, Any], Any]:
 
 
 @functools.cache
-def recipes(method: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Our small config of a method, and the published one, {} where there is none.
+def recipe_of(method: str) -> dict[str, Any]:
+    """What the rules begin with: the method's config of a folder.
 
     Raises:
       ConfigError: there is no such method, or it needs the weights of another run.
     """
     known = {name.partition("/")[2] for name in shipped.names() if name.startswith(f"{METHODS}/")}
-    if method not in known:
-        raise ConfigError(f"--method: there is no method '{method}'{nearest(method, known)}")
-    recipe = config_file.load(f"{METHODS}/{method}").to_dict()
-    if recipe["weights"] or method in TOKENIZERS:
+    if method in known:
+        return config_file.load(f"{METHODS}/{method}").to_dict()
+    other = f"{OTHERS}/{method}"
+    if method in TOKENIZERS or other in shipped.names() and config_file.load(other).weights:
         raise ConfigError(
             f"--method={method} makes tokens for other methods, or needs the weights of another "
-            f"run; look at m3i pretrain --config {METHODS}/{method} --show"
+            f"run; look at m3i pretrain --config {other} --show"
         )
-    return recipe, _published(method)
+    raise ConfigError(f"--method: there is no method '{method}'{nearest(method, known)}")
 
 
 @functools.cache
-def _published(method: str) -> dict[str, Any]:
+def published_of(method: str) -> dict[str, Any]:
+    """The method's published config; {} where there is none."""
     for folder in PUBLISHED:
         for name in shipped.names():
             if name.startswith(f"{folder}/{method}_"):

@@ -7,13 +7,15 @@ r"""Pre-trains an encoder on a folder of images, or what a config describes; run
     m3i pretrain --workdir runs/mine                    # goes on with its own config
     m3i pretrain --workdir runs/mine --resume_with "duration=9000 steps"    # for longer
 
+    m3i pretrain --config folder/simclr --config.data.of.root=photos/    # without the rules
     m3i pretrain --config digit_scenes/mae --workdir runs/mae
     m3i pretrain --config digit_scenes/mae --distributed --coordinator=10.0.0.1:1234 \
         --processes=2 --process=0
 
-Of a folder or a source the config is made of what is found there, printed with its reasons, and
-written by --save_config; at the end encoder, untrained encoder and pixels are compared. The last
-line is one process of many; under Slurm, Open MPI or on a pod --distributed is enough.
+Of a folder or a source the config is made of the method's recipe, folder/METHOD, and of what is
+found there, printed with its reasons, and written by --save_config; at the end encoder, untrained
+encoder and pixels are compared. The last line is one process of many; under Slurm, Open MPI or on a
+pod --distributed is enough.
 
 Exit status: 0 done, 75 asked to leave (saved; run it again), 2 a config that cannot be run, 73 the
 work directory is in use, 65 and 74 data or checkpoints that cannot be read (or written), 70 no

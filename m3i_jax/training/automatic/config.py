@@ -29,7 +29,6 @@ class Automatic(NamedTuple):
 
 def config(
     recipe: Mapping[str, Any],
-    published: Mapping[str, Any],
     images: Images,
     machine: Machine,
     wish: Wish,
@@ -39,8 +38,8 @@ def config(
     """The config of a run on any images.
 
     Args:
-      recipe: a whole config of the method, whose heads and rates are taken.
-      published: the method's published config, whose crops and colours are taken; {} = it has none.
+      recipe: a whole config of the method, whose heads, rates, crops and colours are taken: what
+        `configs/folder` has, or the published one for many images.
       data: block of the images.
 
     Raises:
@@ -68,7 +67,7 @@ def config(
     own = _method(recipe, images, trained)
     body, of_encoder = _encoder(recipe, name.value, side.value)
     _sized(own, body, images, side.value)
-    crops, of_crops = _crops(recipe, published, images, side.value, body.get("patch", 1))
+    crops, of_crops = _crops(recipe, images, side.value, body.get("patch", 1))
     optimizer, of_rate = _optimizer(recipe, batch.value)
     chosen |= of_encoder | of_crops | of_rate
     chosen["duration"] = rules.duration(wish.duration)
@@ -76,7 +75,7 @@ def config(
     whole = own | {
         "seed": 0, "image": side.value, "batch": batch.value, "dtype": chosen["dtype"].value,
         "duration": wish.duration, "warmup": "10 percent", "unreadable": NAMED, "data": block,
-        "crops": crops, "augment": _colours(recipe, published, images, side.value),
+        "crops": crops, "augment": _colours(recipe, images, side.value),
         "encoder": body, "optimizer": optimizer,
         "log": {"every": 10, "images": 0}, "checkpoint": {"every": 250, "keep": 2},
         "monitor": _monitor(images, share.value),
@@ -151,16 +150,16 @@ def _sized(own: Plain, encoder: Plain, images: Images, side: int) -> None:
         own["towers"][LABELS] |= {"size": images.classes, "width": module.features}
 
 
-def _crops(recipe, published, images: Images, side: int, patch: int) -> tuple[Plain, dict]:
+def _crops(recipe, images: Images, side: int, patch: int) -> tuple[Plain, dict]:
     """The block of the crops."""
-    least, most = (published or recipe).get("crops", {}).get("scale", (0.2, 1.0))
+    least, most = recipe["crops"].get("scale", (0.2, 1.0))
     smallest = rules.smallest_crop(least, images)
     crops: Plain = {"scale": (smallest.value, most), "flip": 0.5}
     chosen = {
         "crops.scale": smallest._replace(value=crops["scale"]),
         "crops.flip": rules.Choice(0.5, "mirrored; 0 for text, digits and whatever has a side"),
     }
-    if "local_size" in recipe.get("crops", {}):
+    if "local_size" in recipe["crops"]:
         upper = max(smallest.value, 0.25)
         crops["scale"] = (upper, most)
         crops["local_size"] = max(1, round(side / 2 / patch)) * patch
@@ -169,10 +168,10 @@ def _crops(recipe, published, images: Images, side: int, patch: int) -> tuple[Pl
     return crops, chosen
 
 
-def _colours(recipe, published, images: Images, side: int) -> Plain:
-    """The blocks of the augmentation: of the published recipe; no blur below 64 pixels, where
-    SimCLR has none on CIFAR (https://arxiv.org/abs/2002.05709, B.9), and no colours of grey."""
-    blocks = _copy((published or recipe).get("augment", {}))
+def _colours(recipe, images: Images, side: int) -> Plain:
+    """The blocks of the augmentation: of the recipe; no blur below 64 pixels, where SimCLR has
+    none on CIFAR (https://arxiv.org/abs/2002.05709, B.9), and no colours of grey."""
+    blocks = _copy(recipe["augment"])
     for block in blocks.values():
         if side < 64:
             block["blur"] = 0.0

@@ -1,0 +1,14 @@
+r"""MaskFeat on a folder of images: where `m3i pretrain FOLDER` begins.
+
+    m3i pretrain photos/ --method maskfeat
+    m3i pretrain --config folder/maskfeat --config.data.of.root=photos/
+
+Crops as published, and no colours.
+"""
+
+from m3i_jax.configs import recipes
+from m3i_jax.configs.digit_scenes import maskfeat
+
+
+def get_config():
+    return recipes.on_folder(maskfeat.get_config(), least=0.5)

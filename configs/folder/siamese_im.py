@@ -1,0 +1,14 @@
+r"""SiameseIM on a folder of images: where `m3i pretrain FOLDER` begins.
+
+    m3i pretrain photos/ --method siamese_im
+    m3i pretrain --config folder/siamese_im --config.data.of.root=photos/
+
+Views as published: the target is disturbed little, the input much.
+"""
+
+from m3i_jax.configs import recipes
+from m3i_jax.configs.digit_scenes import siamese_im
+
+
+def get_config():
+    return recipes.on_folder(siamese_im.get_config(), least=0.08, **recipes.UNLIKE)

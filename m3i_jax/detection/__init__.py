@@ -21,6 +21,7 @@ from m3i_jax.detection.boxes import (
 )
 from m3i_jax.detection.matching import Matches, Sampled, match, sample
 from m3i_jax.detection.nms import non_maximum_suppression, top_kept
+from m3i_jax.detection.pasting import cut, pasted, reframed
 from m3i_jax.detection.roi_align import level_of, roi_aligned, roi_aligned_by_level
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "area",
     "assign",
     "clip",
+    "cut",
     "decode",
     "encode",
     "from_centres",
@@ -41,6 +43,8 @@ __all__ = [
     "non_maximum_suppression",
     "pairwise_giou",
     "pairwise_iou",
+    "pasted",
+    "reframed",
     "roi_aligned",
     "roi_aligned_by_level",
     "sample",

@@ -10,13 +10,22 @@ number.
 * `prediction`: one position at a time. `contrastive`: the right code among candidates.
 * `assignments`: soft targets. `regularizers`: what keeps codes apart, one scalar each; `sliced`:
   those that compare with a Gaussian along directions.
-* `dense`: of pixels, one value per image, or per batch.
+* `dense`: of pixels, one value per image, or per batch. `detection`: of boxes and masks, one each.
 """
 
-from m3i_jax.losses import assignments, contrastive, dense, prediction, regularizers, sliced
+from m3i_jax.losses import (
+    assignments,
+    contrastive,
+    dense,
+    detection,
+    prediction,
+    regularizers,
+    sliced,
+)
 from m3i_jax.losses.assignments import *
 from m3i_jax.losses.contrastive import *
 from m3i_jax.losses.dense import *
+from m3i_jax.losses.detection import *
 from m3i_jax.losses.prediction import *
 from m3i_jax.losses.regularizers import *
 from m3i_jax.losses.sliced import *
@@ -25,6 +34,7 @@ __all__ = [
     *assignments.__all__,
     *contrastive.__all__,
     *dense.__all__,
+    *detection.__all__,
     *prediction.__all__,
     *regularizers.__all__,
     *sliced.__all__,

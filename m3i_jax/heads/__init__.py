@@ -6,6 +6,7 @@ whose size is that of the finest map, or as the head says.
 
 from m3i_jax.heads.deconvolutions import Deconvolutions, SimpleDecoder
 from m3i_jax.heads.depth import DepthBins, DepthDeconvolutions
+from m3i_jax.heads.dino_detector import DinoDetector
 from m3i_jax.heads.fcn import FCN
 from m3i_jax.heads.linear import DenseLinear
 from m3i_jax.heads.mask2former import Mask2Former
@@ -20,4 +21,5 @@ HEADS = {
     "depth_deconvolutions": DepthDeconvolutions,
     "depth_bins": DepthBins,
     "mask2former": Mask2Former,
+    "dino_detector": DinoDetector,
 }

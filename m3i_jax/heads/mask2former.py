@@ -13,9 +13,9 @@ from jaxtyping import Float
 from m3i_jax.build import ConfigError
 from m3i_jax.detection import points as drawing
 from m3i_jax.detection.mask_sets import MaskAnswers, instances, semantic
-from m3i_jax.heads.maps import Maps, every
 from m3i_jax.heads.mask_decoder import MaskDecoder
-from m3i_jax.heads.pixel_decoder import MAPS, PixelDecoder
+from m3i_jax.heads.pixel_decoder import PixelDecoder
+from m3i_jax.heads.strides import MADE, Pyramid, four
 from m3i_jax.nn.blocks import DTYPES, check_choice
 from m3i_jax.nn.choices import Dtype
 from m3i_jax.ranges import Blocks, Heads, Range, Share, Width
@@ -48,6 +48,7 @@ class Mask2Former(nn.Module):
       doubtful: share of the points that are those of the candidates that are most in doubt.
       finds: what is returned but in training: "categories" of cells, or "objects".
       found: number of objects.
+      pyramid: "simple" makes the four maps of the last one of a plain ViT.
       dtype: of the products but those that make logits of categories.
     """
 
@@ -65,6 +66,7 @@ class Mask2Former(nn.Module):
     doubtful: Share = 0.75
     finds: Annotated[str, OneOf(*FINDS)] = "categories"
     found: Annotated[int, Range(1, 10_000)] = 100
+    pyramid: Pyramid = "none"
     dtype: Dtype = "float32"
 
     geometry_inputs: ClassVar[tuple[str, ...]] = ("size", "objects")
@@ -74,6 +76,7 @@ class Mask2Former(nn.Module):
         """Raises ConfigError for an unknown option, and for a width that cannot be shared out."""
         check_choice(WHAT, "dtype", self.dtype, DTYPES)
         check_choice(WHAT, "finds", self.finds, FINDS)
+        check_choice(WHAT, "pyramid", self.pyramid, MADE)
         if self.width % self.heads or self.width % 4:
             raise ConfigError(
                 f"{WHAT} has width {self.width} and {self.heads} heads; expected a multiple of "
@@ -112,7 +115,8 @@ class Mask2Former(nn.Module):
             dtype,
             name="pixel_decoder",
         )
-        features, levels = decoder(four(x, what=WHAT))
+        maps = four(x, self.pyramid, width=self.width, dtype=dtype, what=WHAT)
+        features, levels = decoder(maps)
         queries = MaskDecoder(
             self.queries, self.rounds, self.heads, self.hidden, self.out, dtype, name="decoder"
         )
@@ -135,26 +139,3 @@ class Mask2Former(nn.Module):
             oversampled=self.oversampled,
             doubtful=self.doubtful,
         )
-
-
-def four(x: Features, *, what: str) -> Maps:
-    """Four maps of an encoder, each smaller than the one before it.
-
-    what: who reads them, for the error.
-
-    Raises:
-      ConfigError: there are more or fewer, or one is not smaller.
-    """
-    maps = every(x, what=what)
-    sizes = [y.shape[1:3] for y in maps]
-    falling = all(
-        n < m or n == m == 1
-        for before, after in zip(sizes, sizes[1:], strict=False)
-        for m, n in zip(before, after, strict=True)
-    )
-    if len(maps) != MAPS or not falling:
-        raise ConfigError(
-            f"{what} gets maps of {', '.join(f'{m}x{n}' for m, n in sizes)} cells; expected {MAPS} "
-            "maps, each smaller than the one before it, as of strides 4, 8, 16 and 32"
-        )
-    return maps

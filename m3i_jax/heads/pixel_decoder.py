@@ -17,7 +17,6 @@ from m3i_jax.nn.group_norm import ConvGroupNorm
 from m3i_jax.nn.query_layers import encoded
 from m3i_jax.types import Array
 
-MAPS = 4  # the finest, which is completed, and three that attend
 CAFFE = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
 UNIT = nn.initializers.normal(1.0)
 

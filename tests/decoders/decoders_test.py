@@ -18,6 +18,7 @@ def test_names():
         "dense_linear",
         "depth_bins",
         "depth_deconvolutions",
+        "dino_detector",
         "fcn",
         "infill",
         "latent",

@@ -18,8 +18,9 @@ def features(*shapes):
     return Features(maps=tuple(jnp.float32(draw(size=shape)) for shape in shapes))
 
 
-def shapes_of(module, x):
-    return jax.eval_shape(module.init, jax.random.key(0), x)["params"]
+def shapes_of(module, x, **how):
+    make = lambda key, x: module.init(key, x, **how)  # noqa: E731
+    return jax.eval_shape(make, jax.random.key(0), x)["params"]
 
 
 def count(module, *shapes):
@@ -28,7 +29,7 @@ def count(module, *shapes):
     return trees.count(trees.drop(shapes_of(module, Features(maps=maps)), trees.STATISTICS))
 
 
-def drawn(module, x):
+def drawn(module, x, **how):
     """Parameters without any zeros or ones, through which maps keep their differences."""
     rng = np.random.default_rng(1)
 
@@ -38,7 +39,7 @@ def drawn(module, x):
         y = rng.normal(0.1, 0.3, leaf.shape) + path.endswith("scale")
         return jnp.float32(0.5 + np.abs(y) if path.endswith("var") else y)
 
-    return trees.map_with_name(draw, shapes_of(module, x))
+    return trees.map_with_name(draw, shapes_of(module, x, **how))
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames="train")

@@ -9,7 +9,6 @@ from m3i_jax import decoders
 from m3i_jax.build import ConfigError
 from m3i_jax.detection import mask_sets
 from m3i_jax.heads.mask2former import Mask2Former
-from m3i_jax.types import Features
 from tests.heads.layers import drawn, features
 
 SMALL = dict(
@@ -73,16 +72,6 @@ def test_beside_training_the_last_layer_speaks(made):
 def test_options_that_do_not_fit(how, words):
     with pytest.raises(ConfigError, match=words):
         Mask2Former(out=5, **how).check()
-
-
-@pytest.mark.parametrize(
-    "sizes, words",
-    [((8, 4, 2), "8x8, 4x4, 2x2 cells; expected 4 maps"), ((8, 4, 4, 2), "each smaller than")],
-)
-def test_maps_that_do_not_fit(sizes, words):
-    maps = tuple(jax.ShapeDtypeStruct((1, n, n, 4), jnp.float32) for n in sizes)
-    with pytest.raises(ConfigError, match=words):
-        jax.eval_shape(head().init, jax.random.key(0), Features(maps=maps))
 
 
 def test_objects_are_found_in_a_view_of_a_size():

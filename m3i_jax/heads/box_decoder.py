@@ -1,0 +1,179 @@
+"""The decoder of DINO: queries are boxes, and each layer moves them.
+
+Zhang et al. 2023, https://arxiv.org/abs/2203.03605; its layers are those of Deformable DETR (Zhu et
+al. 2021, https://arxiv.org/abs/2010.04159), its queries DAB-DETR's (Liu et al. 2022,
+https://arxiv.org/abs/2201.12329).
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Bool, Float
+
+from m3i_jax import geometry
+from m3i_jax.detection.box_sets import Said, logit
+from m3i_jax.nn.convolution import TORCH
+from m3i_jax.nn.deformable_attention import DeformableAttention
+from m3i_jax.nn.linear import Weights, dot
+from m3i_jax.nn.norms import LayerNorm
+from m3i_jax.nn.query_layers import EPS, CrossAttention, Residual, feed_forward, perceptron
+from m3i_jax.types import Array, Grid
+
+PRIOR = -math.log((1 - 0.01) / 0.01)  # of a category, where a sigmoid begins at .01
+Layers = tuple[tuple[Float[Array, "_dim _out"], Float[Array, " _out"]], ...]
+
+
+class BoxLayer(nn.Module):
+    """x ← LN(x + self(x)); x ← LN(x + deformable(x)); x ← LN(x + mlp(x)).
+
+    Attributes:
+      heads: of both kinds of attention.
+      hidden: width of the MLP, whose activation is a ReLU.
+      grids: (rows, columns) of each level.
+      dtype: of products.
+    """
+
+    heads: int
+    hidden: int
+    grids: tuple[Grid, ...]
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch queries dim"],
+        position: Float[Array, "batch queries dim"],
+        boxes: Float[Array, "batch queries 4"],
+        cells: Float[Array, "batch tokens dim"],
+        mask: Bool[Array, "#batch 1 queries queries"] | None,
+    ) -> Float[Array, "batch queries dim"]:
+        """Queries (B, Q, D) float32 around boxes, and cells of all levels (B, N, D) -> queries.
+
+        mask: which queries see which, True = attend; None = all see all.
+        """
+        attention = CrossAttention(self.heads, self.dtype, name="self_attn")
+        x = Residual(name="norm1")(x, attention(x + position, x + position, x, mask))
+        reads = dict(heads=self.heads, levels=len(self.grids), dtype=self.dtype)
+        y = DeformableAttention(**reads, name="cross_attn")(x + position, boxes, cells, self.grids)
+        return feed_forward(
+            Residual(name="norm2")(x, y), self.hidden, dtype=self.dtype, norm="norm3"
+        )
+
+
+class Moves(NamedTuple):
+    """Weights that all layers share: what makes positions of boxes, and what moves boxes."""
+
+    position: Layers
+    box: Layers
+
+
+class Step(nn.Module):
+    """A layer, whose fields these are, and the boxes behind it: σ(logit(b) + MLP(x))."""
+
+    heads: int
+    hidden: int
+    grids: tuple[Grid, ...]
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(
+        self,
+        carry: tuple[Float[Array, "batch queries dim"], Float[Array, "batch queries 4"]],
+        cells: Float[Array, "batch tokens dim"],
+        mask: Bool[Array, "#batch 1 queries queries"] | None,
+        moves: Moves,
+    ) -> tuple[tuple, tuple]:
+        """(queries, boxes) -> those behind the layer; for the next one boxes are given."""
+        x, boxes = carry
+        waves = box_waves(boxes, x.shape[-1] // 2)
+        position = perceptron(moves.position, waves, self.dtype)
+        layer = BoxLayer(self.heads, self.hidden, self.grids, self.dtype, name="layer")
+        x = layer(x, position, boxes, cells, mask)
+        moved = jax.nn.sigmoid(logit(boxes) + perceptron(moves.box, x, self.dtype))
+        return (x, jax.lax.stop_gradient(moved)), (x, moved)
+
+
+def box_waves(boxes: Float[Array, "*positions 4"], dim: int) -> Float[Array, "*positions out"]:
+    """Sine positions of y, x, width and height, (..., 4 dim)."""
+    each = [geometry.waves(boxes[..., i], dim) for i in (1, 0, 2, 3)]
+    return jnp.concatenate(each, axis=-1)
+
+
+class BoxDecoder(nn.Module):
+    """Layers one after the other, and what is said behind each: categories, and a box.
+
+        b_l = σ(logit(b'_{l−1}) + MLP(LN(x_l)))        b'_l = σ(logit(sg b'_{l−1}) + MLP(x_l))
+
+    Where a box is said, the gradient flows through the one before it, too ("look forward twice").
+
+    Attributes:
+      layers, heads, hidden: of the decoder.
+      out: categories.
+      grids: (rows, columns) of each level.
+      dtype: of products but the logits of categories.
+    """
+
+    layers: int
+    heads: int
+    hidden: int
+    out: int
+    grids: tuple[Grid, ...]
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch queries dim"],
+        boxes: Float[Array, "batch queries 4"],
+        cells: Float[Array, "batch tokens dim"],
+        mask: Bool[Array, "#batch 1 queries queries"] | None,
+    ) -> Said:
+        """Queries (B, Q, D), their boxes (B, Q, 4), cells (B, N, D) -> (B, L, Q, ...) of each."""
+        width = x.shape[-1]
+        moves = Moves(
+            tuple(
+                Weights(width, kernel_init=TORCH, name=f"position_{i}")(k)
+                for i, k in enumerate((2 * width, width))
+            ),
+            box_weights(width, "box"),
+        )
+        scanned = nn.scan(
+            Step,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=(nn.broadcast,) * 3,
+            length=self.layers,
+        )
+        layers = scanned(self.heads, self.hidden, self.grids, self.dtype, name="layers")
+        carry = (x.astype(jnp.float32), boxes.astype(jnp.float32))
+        _, (seen, moved) = layers(carry, cells, mask, moves)
+        before = jnp.concatenate([boxes[None], moved[:-1]])
+        seen, before = (jnp.moveaxis(y, 0, 1) for y in (seen, before))
+        y = LayerNorm(EPS, name="norm")(seen)
+        boxes = jax.nn.sigmoid(logit(before) + perceptron(moves.box, y, self.dtype))
+        return Said(CategoryLogits(self.out, name="category")(y), boxes)
+
+
+def box_weights(width: int, name: str) -> Layers:
+    """An MLP of three layers that begins at 0, in a compact method."""
+    hidden = [Weights(width, kernel_init=TORCH, name=f"{name}_{i}")(width) for i in range(2)]
+    zeros = nn.initializers.zeros
+    return (*hidden, Weights(4, kernel_init=zeros, name=f"{name}_2")(width))
+
+
+class CategoryLogits(nn.Module):
+    """W x + b in float32, where b starts at −ln 99, so that hardly anything is anywhere."""
+
+    out: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*positions dim"]) -> Float[Array, "*positions out"]:
+        """(..., D) -> (..., out)."""
+        kernel = self.param("kernel", TORCH, (x.shape[-1], self.out), jnp.float32)
+        prior = nn.initializers.constant(PRIOR)
+        bias = self.param("bias", prior, (self.out,), jnp.float32)
+        return dot(x.astype(jnp.float32), kernel) + bias.reshape((1,) * (x.ndim - 1) + (-1,))

@@ -1,0 +1,119 @@
+"""DINO's head: what it returns, which cells it chooses, what it refuses, and what it can learn."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m3i_jax import decoders
+from m3i_jax.build import ConfigError
+from m3i_jax.heads.dino_detector import DinoDetector
+from m3i_jax.trees import count
+from m3i_jax.types import Features, Objects
+from tests.heads.layers import drawn, features, shapes_of
+
+SIZE = (32, 32)
+SMALL = dict(
+    name="dino_detector",
+    width=8,
+    queries=6,
+    layers=2,
+    encoder_layers=1,
+    heads=2,
+    hidden=8,
+    groups=2,
+    found=9,
+)
+MAPS = features((2, 8, 8, 4), (2, 4, 4, 4), (2, 2, 2, 4), (2, 1, 1, 4))
+OBJECTS = Objects(
+    jnp.float32([[[2, 4, 20, 30], [10, 0, 14, 8], [0, 0, 0, 0]], [[5, 5, 28, 17]] + [[0] * 4] * 2]),
+    jnp.int32([[2, 0, -1], [1, -1, -1]]),
+)
+
+
+def head(**how):
+    return decoders.create(SMALL | how, out=5)
+
+
+@pytest.fixture(scope="module")
+def made():
+    params = {"params": drawn(head(), MAPS, size=SIZE)}
+
+    def run(objects, key):
+        how = dict(size=SIZE, objects=objects, train=True, rngs={"draw": key})
+        return head().apply(params, MAPS, **how)
+
+    run = jax.jit(run)
+    return params, run, run(OBJECTS, jax.random.key(1))
+
+
+def test_answers_of_every_layer(made):
+    _, _, answers = made
+    shapes = jax.tree.map(jnp.shape, answers)
+    assert shapes.layers == ((2, 2, 6, 5), (2, 2, 6, 4))
+    assert shapes.proposals == ((2, 6, 5), (2, 6, 4))
+    assert shapes.noised == ((2, 2, 12, 5), (2, 2, 12, 4))
+
+
+def test_queries_know_nothing_of_the_objects_that_are_noised_beside_them(made):
+    _, run, answers = made
+    other = run(OBJECTS._replace(categories=OBJECTS.categories[::-1]), jax.random.key(2))
+    for x, y in zip(
+        answers.layers + answers.proposals, other.layers + other.proposals, strict=True
+    ):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(answers.noised.boxes, other.noised.boxes, atol=1e-2)
+
+
+def test_padding_changes_nothing(made):
+    """What stands where there is no object moves nothing that is said of the objects."""
+    _, run, answers = made
+    corners = jnp.where((OBJECTS.categories < 0)[..., None], 7.0, OBJECTS.corners)
+    other = run(OBJECTS._replace(corners=corners), jax.random.key(1))
+    real = np.tile(np.asarray(OBJECTS.categories) >= 0, (1, 4))
+    for x, y in zip(answers.noised, other.noised, strict=True):
+        x, y = (np.moveaxis(np.asarray(z), 1, 2)[real] for z in (x, y))
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
+
+
+def test_beside_training_it_finds_objects(made):
+    params, _, answers = made
+    got = jax.jit(lambda p: head().apply(p, MAPS, size=SIZE))(params)
+    assert got.corners.shape == (2, 9, 4) and (np.diff(got.scores) <= 0).all()
+    best = jax.nn.sigmoid(answers.layers.categories[:, -1]).max((1, 2))
+    np.testing.assert_allclose(got.scores[:, 0], best, rtol=1e-4)
+    plain = jax.eval_shape(
+        lambda p: head(dtype="bfloat16").apply(p, MAPS, size=SIZE, train=True), params
+    )
+    assert plain.noised is None and plain.layers.boxes.dtype == jnp.float32
+
+
+def test_count_of_the_published_one():
+    """Of a ResNet-50 and COCO's 91 numbers: 47.7 million with its 23.5."""
+    maps = [jax.ShapeDtypeStruct((1, 64 >> i, 64 >> i, 256 << i), jnp.float32) for i in range(4)]
+    module, d = DinoDetector(91), 256
+    got = count(shapes_of(module, Features(maps=tuple(maps)), size=(256, 256)))
+    square = d * d + d
+    encoder = 2 * square + 384 * (d + 1) + 2 * d * 1024 * 2 + 2048 + d + 4 * d
+    inputs = sum((256 << i) * d + 3 * d for i in (1, 2, 3)) + 9 * 2048 * d + 3 * d
+    proposals = square + 2 * d + 91 * (d + 1) + 2 * square + 4 * (d + 1)
+    decoder = 9_628_767
+    learned = (4 + 900 + 91) * d
+    assert got == 6 * encoder + inputs + proposals + decoder + learned
+
+
+@pytest.mark.parametrize(
+    "how, words",
+    [
+        (dict(width=10, heads=4), "width 10 and 4 heads; expected a multiple"),
+        (dict(dtype="float8"), "no dtype 'float8'"),
+    ],
+)
+def test_options_that_do_not_fit(how, words):
+    with pytest.raises(ConfigError, match=words):
+        DinoDetector(out=5, **how).check()
+
+
+def test_more_queries_than_cells():
+    with pytest.raises(ConfigError, match="chooses 100 queries among 22 cells of 4x4, 2x2, 1x1, 1"):
+        shapes_of(head(queries=100), MAPS, size=SIZE)

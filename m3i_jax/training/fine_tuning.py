@@ -203,7 +203,7 @@ def encoder(
     module = beside.create(theirs)
     own = {key: x for key, x in theirs.items() if key not in OF_PRETRAINING}
     own |= {k: recipe[k] for k in OF_RECIPE if k in recipe and encoders.accepts(name, k)}
-    if encoders.accepts(name, "window"):
+    if encoders.accepts(name, "pretrained_window"):  # Swin; a ViT may have windows, too
         own["hide"] = ""
         if (image, image) != module.size:
             sides = beside.of_block(theirs, where="").windows

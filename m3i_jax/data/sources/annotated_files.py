@@ -19,14 +19,15 @@ class Said(NamedTuple):
 
     folder: around all of them, which names are shortened by.
     files: the image of each record; several records may be of one.
-    read: (index) -> `Annotations` of a record, before it is known whether they fit its image.
+    read: (index) -> `Annotations` of a record, before it is known whether they fit its image; or,
+      where they depend on its size, (height, width) -> those.
     beside: the files that `read` reads, for digests.   settings: what else decides what it gives.
     where: (index) -> more on a record than its image, for reports.
     """
 
     folder: Path | Inside
     files: Sequence[Path | Inside]
-    read: Callable[[int], Annotations]
+    read: Callable[[int], Annotations | Callable[[int, int], Annotations]]
     beside: Sequence[Path | Inside]
     settings: object = None
     where: Callable[[int], str] = lambda index: ""
@@ -36,7 +37,8 @@ class AnnotatedFiles:
     """A source of image files without labels; reading opens the files of one record.
 
     categories: see `Source`; () = it has no masks.   skeleton: the same; None = no key points.
-    object_names: of objects, see `Source`.
+    object_names: of objects, see `Source`.   image_ids: what the file calls each image.
+    repeat: (threshold=) -> (N,), how often LVIS's epochs show each; None = nobody can say.
     people: of key points a `person_files.Person` for each record; `person` gives one.
     truth: () -> `person_files.Truth`, of key points; None = there are none.
     """
@@ -56,11 +58,14 @@ class AnnotatedFiles:
         skeleton: Skeleton | None = None,
         people: Sequence[Any] = (),
         truth: Callable[[], Any] | None = None,
+        image_ids: Sequence[int] = (),
+        repeat: Callable[..., Any] | None = None,
     ):
         """Of files that were found; those that appear later are not seen."""
         self.name, self.account, self._said, self._decode = name, account, said, decode
         self.categories, self.skeleton, self._people = categories, skeleton, people
         self.truth, self.object_names = truth, object_names
+        self._image_ids, self.repeat = image_ids, repeat
 
     def __len__(self) -> int:
         """Number of records."""
@@ -76,6 +81,8 @@ class AnnotatedFiles:
         try:
             image = self._decode(self.encoded(index))
             said, left_out = self._said.read(index), ""
+            if callable(said):
+                said = said(*image.shape[:2])
             if said.objects is not None:
                 objects, left_out = sample_objects.inside(said.objects, *image.shape[:2])
                 said = said._replace(objects=objects)
@@ -90,6 +97,10 @@ class AnnotatedFiles:
     def person(self, index: int) -> Any:
         """What is known of the person of a record, see `people`."""
         return self._people[index]
+
+    def image_id(self, index: int) -> int:
+        """The number that the file has for the image of a record."""
+        return self._image_ids[index]
 
     def decoded_by(self, change: Callable[[Decoder], Decoder]) -> "AnnotatedFiles":
         """The same with another decoder, made of its own."""

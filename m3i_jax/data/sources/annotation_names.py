@@ -1,5 +1,7 @@
 """What the annotations of a source are of: categories of masks and of objects, key points."""
 
+from itertools import zip_longest
+
 from m3i_jax.build import ConfigError
 from m3i_jax.data.sources.protocol import Source
 from m3i_jax.data.sources.skeletons import Skeleton
@@ -27,6 +29,22 @@ def objects(source: Source) -> tuple[str, ...]:
     if names := getattr(source, "object_names", ()) or source.classes:
         return tuple(names)
     raise ConfigError(f"'{source.name}' does not say what the categories of its objects are")
+
+
+def require_same_objects(train: Source, test: Source) -> None:
+    """Refuses two splits whose categories of objects are not called the same, number by number.
+
+    Raises:
+      ConfigError: that; it names the first that differs.
+    """
+    own, other = objects(train), objects(test)
+    if own != other:
+        both = zip_longest(own, other, fillvalue="")
+        at, names = next((n, names) for n, names in enumerate(both) if names[0] != names[1])
+        raise ConfigError(
+            f"category {at} of objects is '{names[0]}' in training and '{names[1]}' in the test "
+            "split; both must have the same categories in the same order"
+        )
 
 
 def skeleton(source: Source) -> Skeleton:

@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from m3i_jax import jsonfile
 from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import coco_json
 from m3i_jax.data.sources.skeletons import COCO, CROWDPOSE, Skeleton, sides
 from m3i_jax.types import Array
 
-SIZE = 2**30  # bytes of a file; person_keypoints_train2017.json has 238 MB
 HALF = 0.5  # COCO's numbers are of pixels, whose middles are at ½ here
 
 
@@ -74,21 +73,23 @@ def truth(file: Path) -> Truth:
     Raises:
       ConfigError: it cannot be read, or is no such file.
     """
-    said = _content(file)
+    said = coco_json.content(file)
     try:
         category = _category(said["categories"])
         own = [one for one in said["annotations"] if one["category_id"] == category["id"]]
         count = len(category["keypoints"])
         return Truth(
-            np.array([_whole(one["image_id"]) for one in own], np.int64),
-            np.array([_whole(one["id"]) for one in own], np.int64),
+            np.array([coco_json.whole(one["image_id"]) for one in own], np.int64),
+            np.array([coco_json.whole(one["id"]) for one in own], np.int64),
             np.array([_points(one, count) for one in own], np.float32).reshape(-1, count, 3),
             np.array([one["bbox"] for one in own], np.float32).reshape(-1, 4)[:, [1, 0, 3, 2]],
             np.array([one.get("area", math.nan) for one in own], np.float64),
             np.array([bool(one.get("iscrowd")) for one in own], bool),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ConfigError(f"'{file}' is no file of COCO's key points: {_why(error)}") from error
+        raise ConfigError(
+            f"'{file}' is no file of COCO's key points: {coco_json.why(error)}"
+        ) from error
 
 
 def read(file: Path) -> People:
@@ -97,11 +98,11 @@ def read(file: Path) -> People:
     Raises:
       ConfigError: it cannot be read, or is no such file.
     """
-    said = _content(file)
+    said = coco_json.content(file)
     try:
         category = _category(said["categories"])
         skeleton = _skeleton(category)
-        images = {_whole(image["id"]): image for image in said["images"]}
+        images = {coco_json.whole(image["id"]): image for image in said["images"]}
         records, left_out = [], {}
         for one in said["annotations"]:
             if one["category_id"] != category["id"]:
@@ -113,7 +114,9 @@ def read(file: Path) -> People:
                 records.append(record)
         return People(skeleton, records, left_out)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ConfigError(f"'{file}' is no file of COCO's key points: {_why(error)}") from error
+        raise ConfigError(
+            f"'{file}' is no file of COCO's key points: {coco_json.why(error)}"
+        ) from error
 
 
 def detected(file: Path, labelled: Path) -> People:
@@ -122,10 +125,10 @@ def detected(file: Path, labelled: Path) -> People:
     Raises:
       ConfigError: a file cannot be read, or is no such file.
     """
-    said, found = _content(labelled), _content(file)
+    said, found = coco_json.content(labelled), coco_json.content(file)
     try:
         category = _category(said["categories"])
-        images = {_whole(image["id"]): image for image in said["images"]}
+        images = {coco_json.whole(image["id"]): image for image in said["images"]}
         records, left_out = [], {}
         for one in found:
             if one["category_id"] != category["id"]:
@@ -137,17 +140,10 @@ def detected(file: Path, labelled: Path) -> People:
                 left_out[reason] = left_out.get(reason, 0) + 1
                 continue
             person = Person(image["id"], score=float(one["score"]), crowd=_crowd(image))
-            records.append(One(_name(image), box, None, person))
+            records.append(One(coco_json.name(image), box, None, person))
         return People(_skeleton(category), records, left_out)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ConfigError(f"'{file}' is no file of detections: {_why(error)}") from error
-
-
-def _content(file: Path) -> Any:
-    try:
-        return jsonfile.read(file, size=SIZE)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"'{file}' cannot be read: {error}") from error
+        raise ConfigError(f"'{file}' is no file of detections: {coco_json.why(error)}") from error
 
 
 def _category(categories: list) -> Mapping[str, Any]:
@@ -163,7 +159,9 @@ def _skeleton(category: Mapping[str, Any]) -> Skeleton:
     names = tuple(map(str, category["keypoints"]))
     if known := next((one for one in (COCO, CROWDPOSE) if one.names == names), None):
         return known  # the lines of CrowdPose's files are COCO's, whose points have other numbers
-    bones = tuple((_whole(a) - 1, _whole(b) - 1) for a, b in category.get("skeleton", ()))
+    bones = tuple(
+        (coco_json.whole(a) - 1, coco_json.whole(b) - 1) for a, b in category.get("skeleton", ())
+    )
     if any(not 0 <= end < len(names) for bone in bones for end in bone):
         raise ValueError(f"its skeleton joins others than {len(names)} key points")
     return Skeleton(names, sides(names), bones)
@@ -183,12 +181,12 @@ def _labelled(one: Mapping[str, Any], images: Mapping[int, Any], count: int) -> 
     if box is None:
         return "without a box"
     person = Person(
-        _whole(image["id"]),
-        _whole(one["id"]),
+        coco_json.whole(image["id"]),
+        coco_json.whole(one["id"]),
         float(one.get("area", math.nan)),
         crowd=_crowd(image),
     )
-    return One(_name(image), box, points, person)
+    return One(coco_json.name(image), box, points, person)
 
 
 def _points(one: Mapping[str, Any], count: int) -> Array:
@@ -203,7 +201,7 @@ def _points(one: Mapping[str, Any], count: int) -> Array:
 def _box(said: Any, image: Mapping[str, Any]) -> Array | None:
     """(4,) float32 top, left, height, width of what lies in the image; None = nothing does."""
     left, top, width, height = map(float, said)
-    size = np.array([_whole(image["height"]), _whole(image["width"])])
+    size = np.array([coco_json.whole(image["height"]), coco_json.whole(image["width"])])
     corners = np.clip([[top, left], [top + height, left + width]], 0, size)
     extent = corners[1] - corners[0]
     return np.concatenate([corners[0], extent]).astype(np.float32) if (extent > 0).all() else None
@@ -211,21 +209,3 @@ def _box(said: Any, image: Mapping[str, Any]) -> Array | None:
 
 def _crowd(image: Mapping[str, Any]) -> float:
     return float(image.get("crowdIndex", math.nan))
-
-
-def _name(image: Mapping[str, Any]) -> str:
-    """The file of an image, which lies in the folder of images."""
-    name = image["file_name"]
-    if not isinstance(name, str) or name.startswith("/") or ".." in name.split("/") or not name:
-        raise ValueError(f"{name!r} is no name of an image")
-    return name
-
-
-def _whole(number: Any) -> int:
-    if type(number) is not int:
-        raise ValueError(f"{number!r} is no whole number")
-    return number
-
-
-def _why(error: Exception) -> str:
-    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)

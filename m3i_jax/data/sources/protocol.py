@@ -99,6 +99,9 @@ class Source(Protocol):
       a source without them these are its classes.
     skeleton: `skeletons.Skeleton`, what the key points of a record are called.
     person(index) -> `person_files.Person`, what an evaluation asks of the person of a record.
+    image_id(index) -> int: what `truth` calls the image of a record.
+    truth() -> what an evaluation holds predictions against, of all of the split's files.
+    repeat(threshold=) -> (N,) how often LVIS's epochs show each record.
     labels: (N,) integers, those of all records, where they are known without reading one;
       else None, or no member.
     on_disk: True where records are files, which may be broken; a small source of them is read

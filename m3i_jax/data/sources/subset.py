@@ -11,8 +11,12 @@ from m3i_jax.data.sources.decoding import Decoder
 from m3i_jax.data.sources.protocol import Component, Sample, Source
 
 BLOCK = 32  # records drawn together
-ASKED = ("encoded", "person")  # members of a source that are asked for by the number of a record
-WHOLE = ("truth",)  # members that are about all records, and say nothing of a part
+ASKED = (
+    "encoded",
+    "person",
+    "image_id",
+)  # members of a source that are asked for by the number of a record
+WHOLE = ("truth", "repeat")  # members that are about all records, and say nothing of a part
 
 
 class Subset:

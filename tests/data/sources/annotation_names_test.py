@@ -5,7 +5,7 @@ import types
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources.annotation_names import categories, objects, points
+from m3i_jax.data.sources.annotation_names import categories, objects, points, require_same_objects
 from m3i_jax.data.sources.skeletons import STROKES
 
 
@@ -22,6 +22,15 @@ def test_categories_of_objects_are_named_or_are_the_classes():
     assert objects(types.SimpleNamespace(name="x", classes=("c",))) == ("c",)
     with pytest.raises(ConfigError, match="'x' does not say what the categories of its objects"):
         objects(types.SimpleNamespace(name="x", classes=()))
+
+
+def test_two_splits_have_the_same_categories():
+    of = lambda *names: types.SimpleNamespace(name="x", object_names=names)  # noqa: E731
+    require_same_objects(of("a", "b"), of("a", "b"))
+    with pytest.raises(ConfigError, match="category 1 of objects is 'b' in training and 'c' in"):
+        require_same_objects(of("a", "b"), of("a", "c"))
+    with pytest.raises(ConfigError, match="category 1 of objects is 'b' in training and '' in"):
+        require_same_objects(of("a", "b"), of("a"))
 
 
 def test_key_points_are_those_of_the_skeleton():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources import person_files
+from m3i_jax.data.sources import coco_json, person_files
 from tests.data.sources.dense_files import written
 from tests.data.sources.keypoints_test import content, person
 
@@ -29,7 +29,7 @@ def test_boxes_and_points_are_those_that_were_written(tmp_path):
 
 def test_a_file_that_is_too_large_is_refused(tmp_path, monkeypatch):
     file = written(tmp_path / "x.json", content([person(1)]))
-    monkeypatch.setattr(person_files, "SIZE", 100)
+    monkeypatch.setattr(coco_json, "SIZE", 100)
     with pytest.raises(ConfigError, match="has more than 100 bytes"):
         person_files.read(file)
 

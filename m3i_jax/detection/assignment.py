@@ -28,24 +28,23 @@ class Assigned(NamedTuple):
     object: Int32[Array, "*positions queries"]
 
 
-class _Prices(NamedTuple):
-    """What has been assigned so far, and the dual variables: c_ij − u_i − v_j ≥ 0, 0 of pairs."""
+class _State(NamedTuple):
+    """What has been assigned, its prices, and the search of one object more for a query.
+
+    Prices are the dual variables: cost − u − v is at least 0, and 0 of pairs.
+    """
 
     u: Float32[Array, " objects"]
     v: Float32[Array, " queries"]
     query: Int32[Array, " objects"]  # −1 = none yet
     object: Int32[Array, " queries"]
-
-
-class _Search(NamedTuple):
-    """The tree of shortest paths from an object that has no query yet."""
-
-    row: Int32[Array, ""]  # the object that is looked from
-    lowest: Float32[Array, ""]  # how far it is
+    start: Int32[Array, ""]  # the object that looks for a query, −1 = nobody does
+    row: Int32[Array, ""]  # the object that the search has come to
+    lowest: Float32[Array, ""]  # how far that is
     reached: Bool[Array, " queries"]
     far: Float32[Array, " queries"]  # how far each query is, along the best path so far
     before: Int32[Array, " queries"]  # the object that this path comes from
-    end: Int32[Array, ""]  # a query that nobody has, −1 = none yet
+    end: Int32[Array, ""]  # the query that the object before it moves to, −1 = still looking
 
 
 def assign(
@@ -59,7 +58,7 @@ def assign(
     least but for rounding. A cost that is NaN, infinite, or beyond 1e30 is worse than all others
     together: there are as few such pairs as can be. No gradient passes.
 
-    On its way the longest of all sets sets the pace, and devices that have rows of a batch each
+    The set with the longest search sets the pace of all, and devices that have rows of a batch each
     would ask all others at every step: `parallel.by_rows` lets each do its own.
 
     Args:
@@ -95,17 +94,17 @@ def _tamed(
 def _assigned(
     cost: Float32[Array, "objects queries"], present: Bool[Array, " objects"]
 ) -> Assigned:
-    """One set of objects."""
-    waiting = lambda prices: present & (prices.query < 0)  # noqa: E731
-    prices = jax.lax.while_loop(
-        lambda prices: waiting(prices).any(),
-        lambda prices: _augmented(cost, prices, waiting(prices)),
-        _greedy(cost, present),
-    )
-    return Assigned(jnp.maximum(prices.query, 0), prices.object)
+    """One set of objects, in steps of one loop, so that no set waits for the searches of others."""
+
+    def step(state):
+        looked, moved = _looked(cost, state), _moved(present, state)
+        return jax.tree.map(lambda x, y: jnp.where(state.end < 0, x, y), looked, moved)
+
+    state = jax.lax.while_loop(lambda state: state.start >= 0, step, _greedy(cost, present))
+    return Assigned(jnp.maximum(state.query, 0), state.object)
 
 
-def _greedy(cost: Float32[Array, "objects queries"], present: Bool[Array, " objects"]) -> _Prices:
+def _greedy(cost: Float32[Array, "objects queries"], present: Bool[Array, " objects"]) -> _State:
     """Each object has its best query, if it is the first who wants it: most have, of few."""
     objects, queries = cost.shape
     number = jnp.arange(objects, dtype=jnp.int32)
@@ -113,55 +112,68 @@ def _greedy(cost: Float32[Array, "objects queries"], present: Bool[Array, " obje
     first = jnp.full(queries, objects, jnp.int32).at[best].min(jnp.where(present, number, objects))
     query = jnp.where(present & (first[best] == number), best, -1)
     owner = jnp.where(first < objects, first, -1)
-    return _Prices(cost.min(1), jnp.zeros(queries, jnp.float32), query, owner)
+    return _next(cost.min(1), jnp.zeros(queries, jnp.float32), query, owner, present)
 
 
-def _augmented(
-    cost: Float32[Array, "objects queries"], prices: _Prices, waiting: Bool[Array, " objects"]
-) -> _Prices:
-    """One object more has a query: those along the shortest path to a free one move by one."""
-    queries = cost.shape[1]
-    row = waiting.argmax().astype(jnp.int32)
-    # A set in which nobody waits any more is here while others of the batch do. It looks for
-    # nothing: where every query is taken, it would look for ever.
-    done = ~waiting.any()
-    found = jax.lax.while_loop(
-        lambda search: search.end < 0,
-        lambda search: _looked(cost, prices, search),
-        _Search(
-            row,
-            jnp.float32(0),
-            jnp.zeros(queries, bool),
-            jnp.full(queries, jnp.inf, jnp.float32),
-            jnp.zeros(queries, jnp.int32),
-            jnp.where(done, 0, -1).astype(jnp.int32),
-        ),
+def _next(
+    u: Float32[Array, " objects"],
+    v: Float32[Array, " queries"],
+    query: Int32[Array, " objects"],
+    owner: Int32[Array, " queries"],
+    present: Bool[Array, " objects"],
+) -> _State:
+    """The search of the first object that has no query begins."""
+    waiting = present & (query < 0)
+    start = jnp.where(waiting.any(), waiting.argmax(), -1).astype(jnp.int32)
+    return _State(
+        u,
+        v,
+        query,
+        owner,
+        start,
+        row=start,
+        lowest=jnp.float32(0),
+        reached=jnp.zeros(v.shape, bool),
+        far=jnp.full(v.shape, jnp.inf, jnp.float32),
+        before=jnp.zeros(v.shape, jnp.int32),
+        end=jnp.int32(-1),
     )
-    nearer = jnp.where(found.reached, found.lowest - found.far, 0.0)
-    own = jnp.where(prices.query >= 0, nearer[prices.query], 0.0)
-    u = (prices.u + own).at[row].add(found.lowest)
-
-    def move(carry):
-        query, owner, end, _ = carry
-        mover = found.before[end]
-        return query.at[mover].set(end), owner.at[end].set(mover), query[mover], mover == row
-
-    start = (prices.query, prices.object, found.end, done)
-    query, owner, _, _ = jax.lax.while_loop(lambda carry: ~carry[3], move, start)
-    return _Prices(u, prices.v - nearer, query, owner)
 
 
-def _looked(cost: Float32[Array, "objects queries"], prices: _Prices, search: _Search) -> _Search:
+def _looked(cost: Float32[Array, "objects queries"], state: _State) -> _State:
     """One step of Dijkstra's search: on to the nearest query, and to the object that has it."""
-    far = search.lowest + (cost[search.row] - prices.u[search.row] - prices.v)
-    nearer = ~search.reached & (far < search.far)
-    far = jnp.where(nearer, far, search.far)
-    before = jnp.where(nearer, search.row, search.before)
-    left = jnp.where(search.reached, jnp.inf, far)
+    far = state.lowest + (cost[state.row] - state.u[state.row] - state.v)
+    nearer = ~state.reached & (far < state.far)
+    far = jnp.where(nearer, far, state.far)
+    before = jnp.where(nearer, state.row, state.before)
+    left = jnp.where(state.reached, jnp.inf, far)
     lowest = left.min()
     # Of queries as near as each other one that nobody has, so that the search ends.
-    rank = jnp.where(left == lowest, jnp.where(prices.object < 0, 2, 1), 0)
+    rank = jnp.where(left == lowest, jnp.where(state.object < 0, 2, 1), 0)
     at = rank.argmax().astype(jnp.int32)
-    owner = prices.object[at]
-    end = jnp.where(owner < 0, at, -1)
-    return _Search(owner, lowest, search.reached.at[at].set(True), far, before, end)
+    reached, owner = state.reached.at[at].set(True), state.object[at]
+    found = owner < 0
+    # Once it has ended, prices change so that all costs along the path are 0.
+    change = jnp.where(found & reached, lowest - far, 0.0)
+    own = jnp.where(state.query >= 0, change[state.query], 0.0)
+    u = (state.u + own).at[state.start].add(jnp.where(found, lowest, 0.0))
+    return state._replace(
+        u=u,
+        v=state.v - change,
+        row=owner,
+        lowest=lowest,
+        reached=reached,
+        far=far,
+        before=before,
+        end=jnp.where(found, at, -1),
+    )
+
+
+def _moved(present: Bool[Array, " objects"], state: _State) -> _State:
+    """One object along the path moves to the query at its end; the query that it had is the end."""
+    mover = state.before[state.end]
+    query, owner = state.query.at[mover].set(state.end), state.object.at[state.end].set(mover)
+    last = mover == state.start
+    moved = state._replace(query=query, object=owner, end=state.query[mover])
+    after = _next(state.u, state.v, query, owner, present)
+    return jax.tree.map(lambda x, y: jnp.where(last, x, y), after, moved)

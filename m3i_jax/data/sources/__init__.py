@@ -22,6 +22,7 @@ from m3i_jax.data.sources import (
     segmentation_folder,
     tar_shards,
     tfds,
+    yolo,
 )
 from m3i_jax.data.sources.protocol import Sample, Source
 
@@ -33,6 +34,7 @@ SOURCES = {
     "depth_list": depth_list.depth_list,
     "keypoints": keypoints.keypoints,
     "objects": objects.objects,
+    "yolo": yolo.yolo,
     "tar_shards": tar_shards.tar_shards,
     "parquet": parquet.parquet,
     "array_record": array_record.array_record,

@@ -43,11 +43,18 @@ def found(root: Path | Inside, split: str, names: re.Pattern, *, what: str) -> P
       NoSplit: there is no such split.
       ConfigError: there are no two such trees, or no image has its file.
     """
+    return paired(*halves(root, split, names, what=what), what=what)
+
+
+def halves(
+    root: Path | Inside, split: str, names: re.Pattern, *, what: str
+) -> tuple[Path | Inside, Path | Inside]:
+    """The folder of the images of a split, and that of what belongs to them; see `found`."""
     require(root, split)
-    if halves := _halves(root, names):
-        images, others = map(splits, halves)
+    if both_trees := _halves(root, names):
+        images, others = map(splits, both_trees)
         if not images and split == "train":
-            return paired(*halves, what=what)
+            return both_trees
         both = {kind: (images[kind], others[kind]) for kind in images if kind in others}
     else:
         inside = {kind: _halves(one, names) for kind, one in splits(root).items()}
@@ -59,7 +66,7 @@ def found(root: Path | Inside, split: str, names: re.Pattern, *, what: str) -> P
             )
     for kind in ORDER[split]:
         if kind in both:
-            return paired(*both[kind], what=what)
+            return both[kind]
     raise NoSplit(f"'{root}' has no {split} split with {what}s; there are {listed(sorted(both))}")
 
 

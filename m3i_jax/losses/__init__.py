@@ -11,6 +11,7 @@ number.
 * `assignments`: soft targets. `regularizers`: what keeps codes apart, one scalar each; `sliced`:
   those that compare with a Gaussian along directions.
 * `dense`: of pixels, one value per image, or per batch. `detection`: of boxes and masks, one each.
+* `mask_sets`, `detr`: of queries, matched with the objects of an image, one value per image.
 """
 
 from m3i_jax.losses import (
@@ -18,6 +19,8 @@ from m3i_jax.losses import (
     contrastive,
     dense,
     detection,
+    detr,
+    mask_sets,
     prediction,
     regularizers,
     sliced,
@@ -26,6 +29,8 @@ from m3i_jax.losses.assignments import *
 from m3i_jax.losses.contrastive import *
 from m3i_jax.losses.dense import *
 from m3i_jax.losses.detection import *
+from m3i_jax.losses.detr import *
+from m3i_jax.losses.mask_sets import *
 from m3i_jax.losses.prediction import *
 from m3i_jax.losses.regularizers import *
 from m3i_jax.losses.sliced import *
@@ -35,6 +40,8 @@ __all__ = [
     *contrastive.__all__,
     *dense.__all__,
     *detection.__all__,
+    *detr.__all__,
+    *mask_sets.__all__,
     *prediction.__all__,
     *regularizers.__all__,
     *sliced.__all__,

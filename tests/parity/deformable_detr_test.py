@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from m3i_jax.detection.box_sets import beginnings
+from m3i_jax.detection.boxes import to_centres
 from m3i_jax.heads.box_decoder import BoxLayer, box_waves
 from m3i_jax.nn.query_layers import DeformableLayer, centres
 from tests.heads.transformer_layers import drawn_anew, linear_of, norm_of, normal
+from tests.losses.detr_test import ANSWERS, CLASSES, RUN, THINGS
 
 torch = pytest.importorskip("torch")
 peers = pytest.importorskip("transformers.models.deformable_detr.modeling_deformable_detr")
@@ -105,3 +107,26 @@ def test_where_proposals_begin_and_how_boxes_are_coded():
     want = model.get_proposal_pos_embed(width, torch.tensor(logits[..., order]))
     got = box_waves(1 / (1 + np.exp(-logits)), 8)
     np.testing.assert_allclose(got, want.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_losses_of_a_set_of_boxes():
+    """Those of DINO but for what is noised, whose matching transformers has not."""
+    peer = pytest.importorskip("transformers.loss.loss_deformable_detr")
+    matcher = peer.DeformableDetrHungarianMatcher(class_cost=2.0, bbox_cost=5.0, giou_cost=2.0)
+    criterion = peer.DeformableDetrImageLoss(matcher, CLASSES, 0.25, ["labels", "boxes"])
+    corners, kinds = THINGS.corners / np.float32([20, 40, 20, 40]), THINGS.categories
+    real = [kinds[b] >= 0 for b in range(2)]
+    true = [
+        {
+            "class_labels": torch.tensor(np.int64(kinds[b, real[b]])),
+            "boxes": torch.tensor(np.array(to_centres(corners[b, real[b]]))),
+        }
+        for b in range(2)
+    ]
+    want, outputs = 0.0, [tuple(x[:, layer] for x in ANSWERS.layers) for layer in range(2)]
+    for categories, boxes in [*outputs, ANSWERS.proposals]:
+        given = {"logits": torch.tensor(categories), "pred_boxes": torch.tensor(boxes)}
+        found = criterion(given, true)
+        want = want + np.array([found[f"loss_{name}"].item() for name in ("ce", "bbox", "giou")])
+    got = RUN(ANSWERS._replace(noised=None), THINGS)
+    np.testing.assert_allclose([x.mean() for x in got], want, rtol=1e-4)

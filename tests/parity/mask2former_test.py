@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 
 from m3i_jax import decoders
+from m3i_jax.detection.points import sampled
+from m3i_jax.losses import mask_sets
 from m3i_jax.types import Features
 from tests.heads.transformer_layers import array, drawn_anew, linear_of, norm_of, stacked
+from tests.losses.mask_sets_test import CLASSES, POINTS, answers, objects
 
 torch = pytest.importorskip("torch")
 peers = pytest.importorskip("transformers.models.mask2former.modeling_mask2former")
@@ -143,3 +146,29 @@ def test_pixel_decoder_and_transformer(same_shapes):
         p = torch.tensor(categories[:, -1]).softmax(-1)[..., :-1]
         want = torch.einsum("bqc,bqhw->bhwc", p, torch.tensor(masks[:, -1]).sigmoid())
     np.testing.assert_allclose(scores, want.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_losses_of_the_same_points(monkeypatch):
+    """Their points are drawn for each mask; ours are those of its image, which they are given."""
+    config = peers.Mask2FormerConfig(
+        num_labels=CLASSES, train_num_points=POINTS, no_object_weight=0.1,
+        class_weight=2.0, mask_weight=5.0, dice_weight=5.0,
+    )  # fmt: skip
+    criterion = peers.Mask2FormerLoss(config, weight_dict={})
+    given, things = answers(), objects()
+    masks = np.float32(np.random.default_rng(2).random((2, 3, 16, 20)) < 0.5)
+    kinds = [np.int64(row[row >= 0]) for row in things.categories]
+    counts, want = [len(row) for row in kinds], 0.0
+    true = [torch.tensor(masks[b, : counts[b]]) for b in range(2)]
+    for output in range(2):
+        points = [torch.tensor(np.asarray(x)[:, output, :, ::-1].copy()) for x in given.points]
+        repeated = [torch.repeat_interleave(x, torch.tensor(counts), dim=0) for x in points[1:]]
+        drawn = iter([points[0][:1], points[0][1:], *repeated])
+        monkeypatch.setattr(torch, "rand", lambda *_, drawn=drawn, **__: next(drawn))
+        logits = [torch.tensor(x[:, output]) for x in (given.masks, given.categories)]
+        found = criterion(*logits, true, [torch.tensor(row) for row in kinds])
+        names = "loss_cross_entropy", "loss_mask", "loss_dice"
+        want = want + np.array([found[name].item() for name in names])
+    targets = mask_sets.MaskTargets(things.categories, lambda p: sampled(masks, p))
+    got = jax.jit(lambda a: mask_sets.mask_set(a, targets))(given)
+    np.testing.assert_allclose([x.mean() for x in got], want, rtol=1e-5)

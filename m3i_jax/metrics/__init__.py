@@ -5,9 +5,18 @@ What is inside a step is float32 and jittable; what is of the results of a set i
 * `classification`: one category each. `information`: nats. `representations`: their health.
 * `segmentation`: pixels of categories. `depth`: pixels of metres. `keypoints`,
   `average_precision`: joints of people. `objects`, `federated`: boxes and masks of objects.
+  `tracking`: an object through a video.
 """
 
-from m3i_jax.metrics import average_precision, depth, federated, keypoints, objects, segmentation
+from m3i_jax.metrics import (
+    average_precision,
+    depth,
+    federated,
+    keypoints,
+    objects,
+    segmentation,
+    tracking,
+)
 from m3i_jax.metrics.classification import accuracy, hits
 from m3i_jax.metrics.information import gaussian_information, information_bound
 from m3i_jax.metrics.representations import (
@@ -33,5 +42,6 @@ __all__ = [
     "objects",
     "participation",
     "segmentation",
+    "tracking",
     "usage",
 ]

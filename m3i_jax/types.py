@@ -102,6 +102,37 @@ class Detections(NamedTuple):
     masks: Float[Array, "batch found _rows _columns"] | None = None
 
 
+class RegionAnswers(NamedTuple):
+    """What a head that proposes boxes says of those that a step learns by, and what they should be.
+
+    All is float32, or bool. Of anchors, as many places for each image:
+    anchor_logits: (B, A) that an object is there.  anchor_deltas: (B, A, 4) of `detection.encode`.
+    anchor_targets: (B, A, 4).  anchor_positive: (B, A) which are objects.  anchor_valid: (B, A).
+    Of boxes that are proposed, or are objects, those of objects first:
+    class_logits: (B, R, C + 1), the last of background.  categories: (B, R) int32, C = background.
+    region_deltas: (B, R, 4) for the right category.  region_targets: (B, R, 4).
+    region_positive: (B, R).  region_valid: (B, R).
+    Of the masks of the first M of these; None where masks are not asked for:
+    mask_logits: (B, M, h, w) for the right category, in the frame of the box.
+    mask_targets: (B, M, h, w), 0 or 1.  mask_valid: (B, M) which boxes are objects.
+    """
+
+    anchor_logits: Float[Array, "batch _anchors"]
+    anchor_deltas: Float[Array, "batch _anchors 4"]
+    anchor_targets: Float[Array, "batch _anchors 4"]
+    anchor_positive: Bool[Array, "batch _anchors"]
+    anchor_valid: Bool[Array, "batch _anchors"]
+    class_logits: Float[Array, "batch _regions _classes"]
+    categories: Int[Array, "batch _regions"]
+    region_deltas: Float[Array, "batch _regions 4"]
+    region_targets: Float[Array, "batch _regions 4"]
+    region_positive: Bool[Array, "batch _regions"]
+    region_valid: Bool[Array, "batch _regions"]
+    mask_logits: Float[Array, "batch _masks _rows _columns"] | None = None
+    mask_targets: Float[Array, "batch _masks _rows _columns"] | None = None
+    mask_valid: Bool[Array, "batch _masks"] | None = None
+
+
 class ViewAnnotations(NamedTuple):
     """What is said of the pixels of a view, in pixels of it; None = nobody asks for it.
 

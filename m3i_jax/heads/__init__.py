@@ -10,12 +10,14 @@ from m3i_jax.heads.dino_detector import DinoDetector
 from m3i_jax.heads.fcn import FCN
 from m3i_jax.heads.linear import DenseLinear
 from m3i_jax.heads.mask2former import Mask2Former
+from m3i_jax.heads.mask_rcnn import MaskRCNN
 from m3i_jax.heads.upernet import UPerNet
 
 HEADS = {
     "dense_linear": DenseLinear,
     "fcn": FCN,
     "upernet": UPerNet,
+    "mask_rcnn": MaskRCNN,
     "deconvolutions": Deconvolutions,
     "simple_decoder": SimpleDecoder,
     "depth_deconvolutions": DepthDeconvolutions,

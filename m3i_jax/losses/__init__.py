@@ -12,6 +12,7 @@ number.
   those that compare with a Gaussian along directions.
 * `dense`: of pixels, one value per image, or per batch. `detection`: of boxes and masks, one each.
 * `mask_sets`, `detr`: of queries, matched with the objects of an image, one value per image.
+* `regions`: of boxes that are proposed, one value per image.
 """
 
 from m3i_jax.losses import (
@@ -22,6 +23,7 @@ from m3i_jax.losses import (
     detr,
     mask_sets,
     prediction,
+    regions,
     regularizers,
     sliced,
 )
@@ -32,6 +34,7 @@ from m3i_jax.losses.detection import *
 from m3i_jax.losses.detr import *
 from m3i_jax.losses.mask_sets import *
 from m3i_jax.losses.prediction import *
+from m3i_jax.losses.regions import *
 from m3i_jax.losses.regularizers import *
 from m3i_jax.losses.sliced import *
 
@@ -43,6 +46,7 @@ __all__ = [
     *detr.__all__,
     *mask_sets.__all__,
     *prediction.__all__,
+    *regions.__all__,
     *regularizers.__all__,
     *sliced.__all__,
 ]

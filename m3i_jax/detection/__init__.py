@@ -3,6 +3,10 @@
 Boxes are corners, (..., 4) top, left, bottom, right, as of `types.Objects`: row and column of the
 upper left corner of the first pixel are 0, and a box of one pixel has a height and a width of 1.
 All is pure, of static shapes, padded where there are fewer, and can be jitted.
+
+On several devices each had best do its own rows of a batch (`parallel.by_rows`): the compiler
+gathers what `sample` and `top_kept` look for the largest of, and the steps of `assign` and
+`non_maximum_suppression`, whose number depends on the data, are waited for by all.
 """
 
 from m3i_jax.detection.anchors import anchor_boxes

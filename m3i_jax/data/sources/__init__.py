@@ -22,6 +22,7 @@ from m3i_jax.data.sources import (
     segmentation_folder,
     tar_shards,
     tfds,
+    videos,
     yolo,
 )
 from m3i_jax.data.sources.protocol import Sample, Source
@@ -35,6 +36,7 @@ SOURCES = {
     "keypoints": keypoints.keypoints,
     "objects": objects.objects,
     "yolo": yolo.yolo,
+    "videos": videos.videos,
     "tar_shards": tar_shards.tar_shards,
     "parquet": parquet.parquet,
     "array_record": array_record.array_record,

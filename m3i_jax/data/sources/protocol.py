@@ -29,6 +29,8 @@ class Sample(NamedTuple):
     points: (K, 3) float32 row, column, visibility of key points in pixels from the upper left
       corner, as a box is; visibility 0 = not labelled, 1 = hidden, 2 = visible.   Or None.
     objects: all that are there, with boxes and categories; None = nobody has said.
+    other: another frame of the same video, whose box has the same object: what it looks like, for a
+      tracker that searches `image`.   None where the record is no pair.
     left_out: what of the record could not be read, as words for a report; "" = nothing.
     """
 
@@ -41,6 +43,7 @@ class Sample(NamedTuple):
     points: np.ndarray | None = None
     left_out: str = ""
     objects: SampleObjects | None = None
+    other: "Sample | None" = None
 
     @property
     def captions(self) -> tuple[str, ...]:

@@ -31,12 +31,16 @@ SIZES = ("vit_b16", "vit_s16", "resnet50", "vit_l16", "vit_h14", "vit_l14")
 # Methods whose config goes by another name: the forms of M3I's Table 2.
 FORMS = {"auto_encoder": "a", "global_distillation": "c", "mim_global": "f",
          "novel_view_synthesis": "g", "siamese_im_pixel": "j"}  # fmt: skip
+# Recipes of methods that say something of pixels: heads are in them, sizes are 224 here.
+DENSE = {"segmentation": "ade20k_vit_b16", "depth": "nyu_swin_v2_b", "pose": "coco_pose_vit_b16"}
 
 
 def published(name: str) -> str | None:
     """The config of a method with the published recipe, of ViT-B/16 where there is one."""
     if name in FORMS:
         return f"imagenet/table2_vit_b16:{FORMS[name]}"
+    if name in DENSE:
+        return f"finetune/{DENSE[name]}"
     there = [f"{place}/{name}_{size}" for place in ("imagenet", "yfcc") for size in SIZES]
     return next((config for config in there if config in shipped.names()), None)
 
@@ -47,10 +51,15 @@ def config(name: str) -> Config | None:
         return None
     data = config_file.load(file)
     data.image = 224
+    if name in DENSE:  # whose images are no squares, or larger
+        for block, side in ((data.encoder, "image"), (data.crops, "width"), (data.crops, "base")):
+            if side in block:
+                del block[side]
+        data.optimizer = {"name": "adamw", "lr": 1e-4}  # theirs may name stages of another encoder
     if name == "pixio":  # whose squares of 4 do not divide 14 x 14 patches
         data.objective.unit = 2
     if "vit_b16" not in file:
-        hiding = {"hide": data.encoder.hide} if "hide" in data.encoder else {}
+        hiding = {"hide": data.encoder.hide} if data.encoder.get("hide") else {}
         data.encoder = {"name": "vit_b16", **hiding}
         for head in data.decoders.values():
             if not head.get("embed", True):  # has the width of the encoder (CAPI)
@@ -75,7 +84,7 @@ def of(name: str) -> dict[str, float | str] | None:
 def every() -> dict[str, Mapping]:
     """{method: what it costs}, those that cannot be counted left out and said."""
     costs = {}
-    for name in methods.PUBLISHED:
+    for name in (*methods.PUBLISHED, *DENSE):
         try:
             found = of(name)
         except (UserError, ValueError) as error:

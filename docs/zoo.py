@@ -13,7 +13,7 @@ import json
 import pathlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 PAGE = pathlib.Path(__file__).parent / "zoo.md"
@@ -74,7 +74,7 @@ def section(file: pathlib.Path) -> str:
     commands = "```sh\n" + "\n".join(told["commands"]) + "\n```"
     title = (PAGE.parent / told["page"]).read_text().partition("\n")[0].removeprefix("# ")
     words = f"{told['time'][0].upper()}{told['time'][1:]}. More: [{title}]({told['page']})."
-    return "\n\n".join([f"## {told['title']}", commands, words, "\n".join(map(_line, table))])
+    return "\n\n".join([f"## {told['title']}", commands, words, "\n".join(map(piped, table))])
 
 
 def grouped(lines: list[Mapping[str, Any]], told: Mapping[str, Any], name: str) -> list[Row]:
@@ -119,7 +119,8 @@ def said(measure: str, number: tuple[float, tuple[float, float] | None] | None) 
     return f"{shown(value)}{ends}"
 
 
-def _line(cells: list[str]) -> str:
+def piped(cells: Sequence[str]) -> str:
+    """A row of a table."""
     return f"| {' | '.join(cells)} |"
 
 

@@ -20,6 +20,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
 
 import costs  # noqa: E402
+import dense  # noqa: E402
 import drawn  # noqa: E402
 import pages  # noqa: E402
 import zoo  # noqa: E402
@@ -141,6 +142,25 @@ def test_numbers_of_the_zoo_are_those_of_the_files_and_of_the_pages_that_speak_o
         assert shown and all(f"| {zoo.said(m, (x, None))} (" in page for m, x in shown)
     assert "**66.2 %** | 40.8 %" in (ROOT / "README.md").read_text()
     assert "| 81.4, 81.1, 81.5 |" in (ROOT / "docs" / "fashion_mnist.md").read_text()
+
+
+def test_tables_of_dense_tasks_are_those_of_the_files_and_trained_networks_are_ahead_in_them():
+    for page in dense.PAGES:
+        text = page.read_text()
+        assert dense.tasks() in text
+        assert text == dense.filled(text), "python docs/dense.py writes the tables anew"
+    assert dense.least("pose", [0.6, 0.5], [0.3, 0.4], [0.4, 0.1]) == pytest.approx(0.1)
+    # Metres: the fewer the better.
+    assert dense.least("depth", [1.5, 1.0], [2.0, 1.4], [2.5, 1.2]) == pytest.approx(0.2)
+    for task in dense.TASKS:
+        ends = {"trained": [], "untrained": []}
+        for line in dense.lines(task):
+            drawn = line["model"].startswith(dense.UNTRAINED)
+            ends["untrained" if drawn else "trained"].append(line["intervals"][dense.measure(task)])
+        pairs = list(zip(*ends.values(), strict=True))
+        if dense.measure(task) in zoo.METRES:
+            pairs = [pair[::-1] for pair in pairs]
+        assert pairs and all(low[1] < high[0] for high, low in pairs)
 
 
 def test_numbers_without_a_command_or_a_run_that_is_known_are_refused(tmp_path):

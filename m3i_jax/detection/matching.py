@@ -16,6 +16,7 @@ from m3i_jax.ranges import Count, Range, Share
 from m3i_jax.types import Array
 
 Threshold = Annotated[float, Range(0, 1, above=True, why="an intersection over union")]
+ROUNDED = 1e-6  # of two overlaps that are equal: areas have 24 bits
 FOREGROUND, BACKGROUND, IGNORED = 1, 0, -1
 
 
@@ -64,7 +65,7 @@ def match(
       boxes: proposals, or anchors, (N, 4) where all sets of objects have the same.
       present: which objects are no padding.
       low, high: of the IoU.
-      closest: of each object, all boxes that overlap it as much as the best one does are
+      closest: of each object, all boxes that overlap it as much as the best one does (to 1e-6) are
         foreground, too, as long as they touch it. Their `index` stays: of what they overlap most.
 
     Raises:
@@ -76,13 +77,12 @@ def match(
     boxes = jnp.asarray(boxes, jnp.float32)
     boxes = jnp.broadcast_to(boxes, (*objects.shape[:-2], *boxes.shape[-2:]))
     overlap = jnp.where(present[..., None, :], pairwise_iou(boxes, objects), -1.0)
-    # The same numbers are compared twice below: they are not to be computed twice, differently.
-    overlap = jax.lax.optimization_barrier(overlap)
     best = jnp.maximum(overlap.max(-1), 0.0)
     label = jnp.where(best >= high, FOREGROUND, jnp.where(best < low, BACKGROUND, IGNORED))
     if closest:
         reached = overlap.max(-2, keepdims=True)
-        near = ((overlap == reached) & (overlap > 0)).any(-1)
+        # Rounded, they differ where they are equal, and even one that is computed twice may.
+        near = ((overlap >= reached * (1 - ROUNDED)) & (overlap > 0)).any(-1)
         label = jnp.where(near, FOREGROUND, label)
     index = jnp.where(present.any(-1, keepdims=True), overlap.argmax(-1), 0)
     return Matches(index.astype(jnp.int32), label.astype(jnp.int32), best)

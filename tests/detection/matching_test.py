@@ -80,6 +80,16 @@ def test_the_closest_anchor_is_found_in_a_compiled_program_whatever_it_fuses():
     assert (np.take_along_axis(np.array(got.label), nearest, 1) == 1).all()
 
 
+def test_overlaps_that_only_rounding_tells_apart_are_ties():
+    """Four anchors around an object, by thirds of a pixel: exactly, all overlap it alike."""
+    middle = np.array([[30 + s / 3, 70 + t / 3] for s in (-10, 10) for t in (-10, 10)])
+    anchors = np.concatenate([middle - 16 / 3, middle + 16 / 3], -1).astype(np.float32)
+    thing = np.float32([[30 - 16 / 3, 70 - 16 / 3, 30 + 16 / 3, 70 + 16 / 3]])
+    assert len(np.unique(detection.pairwise_iou(anchors, thing))) > 1
+    got = detection.match(anchors, thing, np.ones(1, bool), low=0.3, high=0.7, closest=True)
+    assert (np.asarray(got.label) == 1).all()
+
+
 def test_thresholds_that_cross_are_refused():
     with pytest.raises(ValueError, match="under 0.7 are background and from 0.3 on objects"):
         detection.match(drawn(2), drawn(1), np.ones(1, bool), low=0.7, high=0.3)

@@ -32,7 +32,10 @@ SIZES = ("vit_b16", "vit_s16", "resnet50", "vit_l16", "vit_h14", "vit_l14")
 FORMS = {"auto_encoder": "a", "global_distillation": "c", "mim_global": "f",
          "novel_view_synthesis": "g", "siamese_im_pixel": "j"}  # fmt: skip
 # Recipes of methods that say something of pixels: heads are in them, sizes are 224 here.
-DENSE = {"segmentation": "ade20k_vit_b16", "depth": "nyu_swin_v2_b", "pose": "coco_pose_vit_b16"}
+DENSE = {
+    "segmentation": "ade20k_vit_b16", "depth": "nyu_swin_v2_b", "pose": "coco_pose_vit_b16",
+    "mask_rcnn": "coco_vit_b16",
+}  # fmt: skip
 
 
 def published(name: str) -> str | None:

@@ -386,6 +386,15 @@ PUBLISHED = [
      VITPOSE | {"decoders.pose.layers": 2}),
     ("finetune/coco_pose_vit_b16:simple", "open-mmlab/mmpose td-hm_ViTPose-base-simple",
      VITPOSE | {"decoders.pose.name": "simple_decoder"}),
+    ("finetune/coco_vit_b16", "facebookresearch/detectron2 projects/ViTDet mask_rcnn_vitdet_b",
+     rates(1e-4, start=1e-7, end=1e-6) | steps(0.999, 0.1) | {
+         "image": 1024, "batch": 64, "duration": "184375 steps", "warmup": "250 steps",
+         "optimizer.layer_decay": 0.7, "encoder.drop_path": 0.1, "encoder.window": 14,
+         "encoder.global_blocks": (3, 6, 9, 12), "crops.scale": (0.1, 2.0), "crops.flip": 0.5,
+         "objective.classes": 80, "decoders.detection.anchors": 256,
+         "decoders.detection.regions": 512, "decoders.detection.proposals": 1000,
+         "decoders.detection.found": 100, "decoders.detection.score": 0.05,
+         "optimizer.schedule.milestones": (163889 / 184375, 177546 / 184375)}),
     # torchvision's default where the published code states none, Pillow's bicubic where it does.
     ("imagenet/moco_resnet50", "facebookresearch/moco main_moco.py", BILINEAR),
     ("imagenet/moco_v3_vit_b16", "facebookresearch/moco-v3 main_moco.py", BILINEAR),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from m3i_jax import shipped
-from m3i_jax.types import Batch, ViewAnnotations
+from m3i_jax.types import Batch, Objects, ViewAnnotations
 
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "configs"))
@@ -31,6 +31,9 @@ METHODS = {name.removeprefix("digit_scenes/"): (name, {}) for name in CONFIGS} |
 }
 del METHODS["table2"]  # forms are above
 del METHODS["dark_secrets"]  # three of the others, of one encoder
+# Heads of many parts, which tests/methods/detection_test.py has at a size that compiles in time.
+OF_OBJECTS = {name: METHODS.pop(name) for name in ("detection",)}
+PLACES, SIDE = 3, 14  # of the objects of a toy batch, and of their masks
 # Compiled whenever the tests run; the others go through the same code and are slow together.
 OFTEN = ("classification", "mae", "siamese_im", "m3i", "m3i images", "byol")
 
@@ -65,7 +68,7 @@ def shrunk():
     from m3i_jax.training.config import Config
 
     def make(method, **changes):
-        file, own = METHODS[method]
+        file, own = (METHODS | OF_OBJECTS)[method]
         name, _, argument = file.partition(":")
         config = cli.load(name + (f":{argument}" if argument else "")).to_dict()
         config.update(image=16, batch=8, duration="12 steps", warmup="2 steps")
@@ -124,9 +127,21 @@ def said_of_pixels(rows, rng, *, side=16, categories=11, points=5):
     seen = rng.integers(0, 3, (rows, points, 1))
     points = np.concatenate([places, seen], axis=2).astype(np.float32)
     present = np.arange(rows) != 2
-    names = ("mask", "depth", "points")
-    said = dict(zip(names, (mask, depth, points), strict=True))
+    names = ("mask", "depth", "points", "objects")
+    objects = said_of_objects(rows, rng, side=side, categories=categories)
+    said = dict(zip(names, (mask, depth, points, objects), strict=True))
     return ViewAnnotations(**said, present=dict.fromkeys(names, present))
+
+
+def said_of_objects(rows, rng, *, side, categories):
+    """Objects of noise in `PLACES`, of which some are padding, and an image that has none."""
+    ends = np.sort(rng.uniform(0, side, (rows, PLACES, 2, 2)), axis=2)
+    ends[:, :, 1] = np.minimum(ends[:, :, 1] + 3, side)
+    there = np.arange(PLACES) < np.arange(rows)[:, None] % (PLACES + 1)
+    corners = np.where(there[..., None], ends.reshape(rows, PLACES, 4), 0).astype(np.float32)
+    kinds = np.where(there, rng.integers(0, categories, (rows, PLACES)), -1).astype(np.int32)
+    masks = rng.integers(0, 2, (rows, PLACES, SIDE, SIDE), dtype=np.uint8)
+    return Objects(corners, kinds, masks * there[..., None, None].astype(np.uint8))
 
 
 @pytest.fixture(scope="session")

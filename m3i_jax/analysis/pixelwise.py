@@ -7,15 +7,18 @@ and those of `heat` for depth, one scale for both.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageDraw
 
 from m3i_jax import geometry, heatmaps, pictures
-from m3i_jax.analysis import heat
+from m3i_jax.analysis import boxes, heat
 from m3i_jax.analysis.predictions import Seen
+from m3i_jax.detection import tracking
+from m3i_jax.detection.tracking import Tracked
 from m3i_jax.framework import PIXELWISE, Method
-from m3i_jax.types import Array
+from m3i_jax.types import Array, Detections, Objects
 
 # Black first: what a mask calls 0 is often the ground; no other category is, as lighter it is grey.
 COLOURS = np.uint8([
@@ -25,6 +28,7 @@ COLOURS = np.uint8([
 STRENGTH = 0.65  # of a colour over the image
 SAID, TRUE = (213, 94, 0), (0, 114, 178)
 UNNAMED = 255
+SURE = 0.5  # of what is found, and of a pixel of a mask
 Bones = Sequence[tuple[int, int]]
 
 
@@ -32,18 +36,25 @@ class Told(NamedTuple):
     """What a term says of the pixels of images, and what is so; rows of a batch.
 
     image: (B, H, W, 3) normalised.
-    said, true: categories (B, H, W), depths (B, H, W) or points (B, K, 3).
+    said, true: categories (B, H, W), depths (B, H, W), points (B, K, 3), or `Detections` beside
+      `Objects`.
     """
 
     image: Array
-    said: Array
-    true: Array
+    said: Array | Detections
+    true: Array | Objects
 
 
 def terms(method: Method) -> dict[str, str]:
-    """{term: "mask", "depth" or "points"} of the terms that say something of pixels."""
+    """{term: which of `framework.PIXELWISE`} of the terms that say something of pixels, of each
+    head one."""
     views = {name: method.codes[term.y].view for name, term in method.terms.items()}
-    return {name: view for name, view in views.items() if view in PIXELWISE}
+    of_head = {method.terms[name].decoder: name for name in reversed(method.terms)}
+    return {
+        name: view
+        for name, view in views.items()
+        if view in PIXELWISE and of_head[method.terms[name].decoder] == name
+    }
 
 
 def told(seen: Seen, method: Method, term: str) -> Told:
@@ -51,6 +62,8 @@ def told(seen: Seen, method: Method, term: str) -> Told:
     view, (maps, _) = terms(method)[term], seen.predicted[term]
     image = seen.prepared.views[method.source_of(method.terms[term].x)[1].view].data
     size, true = image.shape[1:3], seen.prepared.views[view].data
+    if view == "objects":
+        return Told(image, tracking.detections(maps) if isinstance(maps, Tracked) else maps, true)
     if view == "points":
         joints = heatmaps.decode(maps, crop=size)
         shown = jnp.full_like(joints.points[..., :1], 2.0)
@@ -66,6 +79,8 @@ def columns(term: str, view: str, told: Told, bones: Bones) -> dict[str, list[np
         rows = zip(images, told.image, told.said, told.true, strict=True)
         tiles = [_skeletons(big, image, said, true, bones) for big, image, said, true in rows]
         return {f"{term}, true in blue": tiles}
+    if view == "objects":
+        return {f"{term}, true in blue": [_boxed(*row) for row in _rows(images, told)]}
     pair = {"said": told.said, "true": told.true}
     if view == "mask":
         draw = lambda values: [masked(i, m) for i, m in zip(images, values, strict=True)]  # noqa: E731
@@ -133,3 +148,28 @@ def _skeletons(big: np.ndarray, image: Any, said: Array, true: Array, bones: Bon
     for points, colour, thick in ((true, TRUE, 2 * width), (said, SAID, width)):
         skeleton(canvas, points, bones, factor=factor, colour=colour, thick=thick)
     return np.asarray(canvas)
+
+
+def _rows(images: Sequence[np.ndarray], told: Told):
+    """(enlarged image, image, found, there) of each row."""
+    for number, big in enumerate(images):
+        one = jax.tree.map(lambda x, n=number: np.asarray(x[n]), (told.said, told.true))
+        yield big, told.image[number], *one
+
+
+def _boxed(big: np.ndarray, image: Array, said: Detections, true: Objects) -> np.ndarray:
+    """What is found with a score of ½ and more over what is there, with masks where there are any.
+
+    Each box says the number of its category.
+    """
+    factor, width = big.shape[0] / image.shape[0], max(1, big.shape[0] // 96)
+    there = true.categories >= 0
+    names = [str(number) for number in true.categories[there]]
+    below = boxes.drawn(
+        big, true.corners[there], factor=factor, colour=TRUE, thick=2 * width, texts=names
+    )
+    sure = said.scores >= SURE
+    masks = None if said.masks is None else said.masks[sure] >= SURE
+    names = [str(number) for number in said.categories[sure]]
+    how = dict(factor=factor, colour=SAID, thick=width, masks=masks, texts=names)
+    return boxes.drawn(below, said.corners[sure], **how)

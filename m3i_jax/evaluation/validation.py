@@ -103,7 +103,7 @@ def validation(context: RunContext) -> list[Hook]:
 
 
 def _decisive(run: Run, wanted: schema.Validation) -> str:
-    """What the head that decides says: "label", or "mask", "depth" or "points" of pixels.
+    """What the head that decides says: "label", or one of `framework.PIXELWISE`.
 
     Raises:
       ConfigError: the method has no head, or none that this metric is of.

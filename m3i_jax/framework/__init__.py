@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 from m3i_jax.framework.annotations import PIXELWISE, categories, depths, key_points, objects
+from m3i_jax.framework.answers import answered, compared
 from m3i_jax.framework.assignments import Assignment, balancing, centring, sharpening
 from m3i_jax.framework.captions import caption
 from m3i_jax.framework.codes import (
@@ -13,6 +14,7 @@ from m3i_jax.framework.codes import (
     ema,
     frozen,
     mapped,
+    mapped_each,
     momentum_at,
     online,
     renamed,

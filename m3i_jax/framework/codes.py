@@ -372,6 +372,22 @@ def mapped(encoder: Encoder, blocks: Blocks) -> Encoder:
     return encoder._replace(apply=apply, tower_outputs=frozenset(outputs), maps=blocks)
 
 
+def mapped_each(encoder: Encoder, views: tuple[str, ...]) -> Encoder:
+    """`encoder`, whose codes have the maps of several views of a sample, one after the other.
+
+    encoder: with maps, see `mapped`, and without state.
+    """
+    if encoder.slots or encoder.views or not encoder.maps:
+        raise ValueError("maps of several views are of codes that have some, and keep no state")
+
+    def apply(inputs):
+        codes = [encoder.apply(inputs.of(view))[0] for view in views]
+        maps = tuple(one for code in codes for one in code.maps)
+        return codes[0]._replace(maps=maps), {}
+
+    return encoder._replace(apply=apply, views=tuple(views))
+
+
 def stopped(encoder: Encoder) -> Encoder:
     """`encoder` with no gradient through its codes."""
     return then(encoder, jax.lax.stop_gradient, stop_gradient=True)

@@ -30,7 +30,8 @@ class Target(NamedTuple):
       tokens of a vocabulary, (B, H, W) categories of pixels.
     valid: (M,) bool, candidates that exist.  box: of the target view.
     asked: (B, L) bool, the tokens that are scored where it is not for the term to say.
-    map: (B, H, W, D), what is said of every pixel.   objects: of an image.
+    map: (B, H, W, D), what is said of every pixel.
+    objects: of an image.   size: its height and width in pixels, which they are in.
     identity: (B,) int32, equal where rows of `pooled` are positives of each other; (B, k) of k.
     """
 
@@ -44,6 +45,7 @@ class Target(NamedTuple):
     identity: Int[Array, "batch ..."] | None = None
     map: Float[Array, "batch height width channels"] | None = None
     objects: Objects | None = None
+    size: tuple[int, int] | None = None
 
 
 class Distribution(NamedTuple):

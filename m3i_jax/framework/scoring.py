@@ -107,7 +107,7 @@ def predict(
     Terms that ask one decoder questions of one shape (the images of a mix) are decoded in one
     call, row by row beside each other, so that no row leaves its device. A decoder that normalises
     over the batch answers each of them by itself: the statistics are of one view (BYOL, MoCo v3).
-    Terms that ask about objects ask the same question where they see the same: it is answered once.
+    Terms that ask it the same question, as the losses of a detector do, are answered once.
     """
     predicted, asked, firsts, same = {}, {}, {}, {}
     for name in names:
@@ -121,8 +121,8 @@ def predict(
             continue
         # A detector draws which of its proposals it learns by: its losses have to be of one draw,
         # so of one pass, and a second would cost as much as the first.
-        first = firsts.setdefault((term.decoder, term.x, term.y), name)
-        if target.objects is not None and first != name:
+        asks = term.decoder, term.x, term.y, term.positions, term.block
+        if (first := firsts.setdefault(asks, name)) != name:
             same[name] = first
             continue
         ends = (method.source_of(term.x)[1], method.codes[term.y])
@@ -158,7 +158,9 @@ def _answered(
     names, questions, targets = zip(*calls, strict=True)
     one = questions[0] if len(questions) == 1 else jax.tree.map(_beside, *questions)
     said = dict(source=one.source, target=one.target, cells=one.cells, words=one.words)
-    answer = network.decode(params, decoder, one.x, objects=one.objects, **said, **options)
+    # In evaluation a detector is shown nothing of what is there: it says what it finds.
+    said["objects"] = one.objects if options["train"] else None
+    answer = network.decode(params, decoder, one.x, **said, **options)
     answers = (_of_question(answer, number, len(names)) for number in range(len(names)))
     return {n: (y, t) for n, y, t in zip(names, answers, targets, strict=True)}
 
@@ -316,7 +318,9 @@ def _target(method, representations, prepared, term: Term, x, owner, group) -> T
     # The maps of an encoder are what heads read; of what is said of pixels they are what is said.
     said = align(features.maps[0]) if features.maps and features.tokens is None else None
     known = dict(box=box, asked=asked, identity=identity, map=said)
-    known |= dict(objects=jax.tree.map(align, features.objects))
+    if features.objects is not None:
+        seen = prepared.views[method.source_of(term.x)[1].view].data
+        known |= dict(objects=jax.tree.map(align, features.objects), size=seen.shape[1:3])
     return Target(tokens, pooled, candidates, target_index, valid, **known)
 
 

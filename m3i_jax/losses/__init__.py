@@ -26,6 +26,7 @@ from m3i_jax.losses import (
     regions,
     regularizers,
     sliced,
+    tracking,
 )
 from m3i_jax.losses.assignments import *
 from m3i_jax.losses.contrastive import *
@@ -37,6 +38,7 @@ from m3i_jax.losses.prediction import *
 from m3i_jax.losses.regions import *
 from m3i_jax.losses.regularizers import *
 from m3i_jax.losses.sliced import *
+from m3i_jax.losses.tracking import *
 
 __all__ = [
     *assignments.__all__,
@@ -49,4 +51,5 @@ __all__ = [
     *regions.__all__,
     *regularizers.__all__,
     *sliced.__all__,
+    *tracking.__all__,
 ]

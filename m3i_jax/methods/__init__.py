@@ -3,9 +3,9 @@
 Its arguments are the paper's numbers. `supervised` has methods with categories and texts,
 `intra` those that predict a view from itself, `inter` from another view, `prototypes` those that
 predict shares of prototypes, `forms` the 12 forms of M3I's Table 2, `mixed` M3I, `corrupted` CIM,
-`recombined` what no paper has; `compose` makes one of several. `dense` has what encoders are judged
-by, methods with what is said of pixels. Every public function of these modules is a method. What is
-called alike means the same:
+`recombined` what no paper has; `compose` makes one of several. `dense` and `detection` have what
+encoders are judged by, methods with what is said of pixels, and of objects. Every public function
+of these modules is a method. What is called alike means the same:
 
 hidden: share of the patches that are hidden.
 temperature: what similarities are divided by in front of the softmax.
@@ -28,6 +28,7 @@ from m3i_jax.methods import (
     corrupted,
     dense,
     describe,
+    detection,
     forms,
     inter,
     intra,
@@ -95,7 +96,7 @@ def _public(*modules: Any) -> dict[str, Any]:
 
 
 PUBLISHED = _public(supervised, intra, inter, prototypes, forms, mixed, corrupted)
-DENSE = _public(dense)
+DENSE = _public(dense, detection)
 METHODS = PUBLISHED | _public(recombined) | DENSE | {"combine": combine}
 
 __all__ = list(METHODS)

@@ -238,7 +238,7 @@ def _places(window, grid, offsets, masks):
     mask = masks.reshape(-1, taps).T
 
     def along(axis, centres, size):
-        tap = window.taps()[:, axis, None]
+        tap = np.float32(window.taps()[:, axis, None])
         place = jnp.asarray(centres, jnp.float32) + window.offset_scale * (tap + offsets[:, axis])
         low = jnp.floor(place)
         # Clamped as integers: whatever a diverging run may have for an offset, rows exist.

@@ -4,13 +4,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from m3i_jax import framework as fw
 from m3i_jax import heatmaps, methods
 from m3i_jax.analysis import pixelwise
 from m3i_jax.analysis.gallery import gallery
 from m3i_jax.analysis.predictions import Seen
 from m3i_jax.framework.scoring import Prepared
 from m3i_jax.training.assemble import assemble
-from m3i_jax.types import View
+from m3i_jax.types import Detections, Objects, View
 
 
 def test_a_category_has_a_colour_and_what_nobody_has_named_has_none():
@@ -60,3 +61,25 @@ def test_a_step_shows_what_is_said_beside_what_is_so(shrunk, batch, fits, one_de
     run = assemble(shrunk(name, mesh=mesh), images=100, devices=devices)
     picture = gallery(run, rows=2, bones=((0, 4),))(run.create(), fits(run, batch), 1)["views"]
     assert picture.shape[1] == 8 + count * (128 + 8)
+
+
+def test_objects_that_are_found_are_drawn_over_those_that_are_there():
+    """Of two terms of one head there is one picture; what is not sure is not drawn."""
+    there = Objects(jnp.float32([[[2, 2, 8, 10], [0, 0, 0, 0]]]), jnp.int32([[1, -1]]))
+    found = Detections(
+        jnp.float32([[[9, 4, 14, 12], [1, 1, 3, 3]]]), jnp.float32([[0.9, 0.2]]),
+        jnp.int32([[0, 1]]), jnp.ones((1, 2, 3, 3)),
+    )  # fmt: skip
+    codes = {"x": fw.Code("a", fw.online()), "y": fw.Code("objects", fw.objects(categories=2))}
+    predict = fw.Distribution("Boltzmann", lambda y, t: 0.0, dense=False)
+    method = fw.Method(codes, {n: fw.Term("x", "y", "finder", predict) for n in ("first", "other")})
+    assert pixelwise.terms(method) == {"first": "objects"}
+    views = {"a": View(jnp.zeros((1, 16, 16, 3))), "objects": View(there)}
+    seen = Seen(Prepared(views, {}, {}, {}), {}, {"first": (found, None)})
+    told = pixelwise.told(seen, method, "first")
+    ((title, (tile,)),) = pixelwise.columns("first", "objects", told, ()).items()
+    assert title == "first, true in blue" and tile.shape == (128, 128, 3)
+    line = lambda colour: (tile == colour).all(-1)  # noqa: E731
+    assert line(pixelwise.TRUE)[16, 16:80].all() and line(pixelwise.TRUE)[16:64, 16].all()
+    assert line(pixelwise.SAID)[72, 32:96].all() and not line(pixelwise.SAID)[:64].any()
+    assert (tile[90, 60] != tile[30, 30]).any(), "a mask is tinted"

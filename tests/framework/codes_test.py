@@ -1,5 +1,7 @@
 """Encoders: moving averages by hand, wrappers that keep what they wrap."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from m3i_jax import framework as fw
 from m3i_jax.framework.passes import encoder_inputs
 from m3i_jax.framework.scoring import Prepared
+from m3i_jax.types import Features
 
 
 def test_momentum_starts_and_ends_where_it_should():
@@ -125,3 +128,16 @@ def test_stopped_codes_send_no_gradient(toy, views, key):
     assert any(np.any(leaf) for leaf in jax.tree.leaves(moving))
     still = jax.grad(total)(params, fw.stopped(fw.online()))
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(still))
+
+
+def test_maps_of_several_views_follow_each_other():
+    """A tracker reads those of where it looks and of what it looks for."""
+    views = {"a": np.zeros((2, 4, 6, 3), np.float32), "b": np.ones((2, 2, 3, 3), np.float32)}
+    one = fw.online()._replace(maps="last", apply=lambda x: (Features(maps=(x.of,)), {}))
+    of = lambda view: SimpleNamespace(of=views[view])  # noqa: E731
+    both = fw.mapped_each(one, ("b", "a"))
+    features, updates = both.apply(SimpleNamespace(of=of))
+    assert both.views == ("b", "a") and not updates
+    assert [x.shape for x in features.maps] == [(2, 2, 3, 3), (2, 4, 6, 3)]
+    with pytest.raises(ValueError, match="have some, and keep no state"):
+        fw.mapped_each(fw.online(), ("a", "b"))

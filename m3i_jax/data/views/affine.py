@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from m3i_jax.data.sources import sample_objects
 from m3i_jax.data.sources.annotations import Annotations
+from m3i_jax.data.sources.sample_objects import SampleObjects
 from m3i_jax.data.views.annotated import UNKNOWN, inside
 from m3i_jax.types import Array, Box
 
@@ -96,9 +98,7 @@ def seen(
     """
     box, points = said.box, said.points
     if box is not None:
-        corners = box[:2] + box[2:] * np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-        placed = to_view.places(corners)
-        first, last = placed.min(0), placed.max(0)
+        first, last = np.split(_around(np.concatenate([box[:2], box[:2] + box[2:]]), to_view), 2)
         box = np.concatenate([first, last - first]).astype(np.float32)
     if points is not None:
         places = to_view.places(points[:, :2])
@@ -108,7 +108,27 @@ def seen(
         for plane, beyond in ((said.mask, UNKNOWN), (said.depth, 0))
     )
     swapped = swapped if to_view.mirrors else ()
-    return inside(Annotations(mask, box, depth, points), size, swapped=swapped)
+    objects = _moved(said.objects, to_view, size)
+    return inside(Annotations(mask, box, depth, points, objects), size, swapped=swapped)
+
+
+def _around(corners: Array, to_view: Affine) -> Array:
+    """(..., 4) the smallest upright boxes around what (..., 4) corners become."""
+    every = corners[..., np.array([[0, 1], [0, 3], [2, 1], [2, 3]])]
+    placed = to_view.places(every)
+    return np.concatenate([placed.min(-2), placed.max(-2)], axis=-1)
+
+
+def _moved(
+    objects: SampleObjects | None, to_view: Affine, size: tuple[int, int]
+) -> SampleObjects | None:
+    """Objects and their outlines in pixels of a view."""
+    if objects is None:
+        return None
+    plane = lambda pixels: _nearest(pixels, to_view, size, 0)  # noqa: E731
+    scale = float(abs(np.linalg.det(to_view.linear)))
+    found = sample_objects.moved(objects, to_view.places, plane, scale=scale)
+    return found._replace(corners=_around(objects.corners, to_view).astype(np.float32))
 
 
 def _nearest(plane: Array, to_view: Affine, size: tuple[int, int], beyond: int) -> Array:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from m3i_jax.build import ConfigError
-from m3i_jax.data.sources.protocol import read
+from m3i_jax.data.sources.protocol import Sample, Source, read
 from m3i_jax.data.sources.subset import spread
 from m3i_jax.evaluation.dense import probe, tested
 from m3i_jax.evaluation.dense.goals import Goal
@@ -57,9 +57,14 @@ def held(
     far = dict(total=len(source), unit=(1, "images"))
     seen = lambda rows: counted(rows, f"{what} of test: image", **far)  # noqa: E731
     how = dict(way=way, batch=evaluation.at_once, seen=seen)
-    some = spread(train := evaluation.source("train"), min(GUESSED, len(train)))
-    known = [one for n in range(len(some)) if (one := read(some, n)) is not None]
+    known = known_records(evaluation.source("train"), GUESSED)
     return tested.tested(predictor, source, goal, guess=goal.guess(known), **how)
+
+
+def known_records(source: Source, count: int) -> list[Sample]:
+    """So many records of a source, spread over it, without those that cannot be read."""
+    some = spread(source, min(count, len(source)))
+    return [one for n in range(len(some)) if (one := read(some, n)) is not None]
 
 
 def predictor_of(
@@ -68,7 +73,7 @@ def predictor_of(
     """What says something of pixels, and how it came to that, for the protocol.
 
     Args:
-      view: what is said, "mask", "depth" or "points".
+      view: what is said, one of `framework.PIXELWISE`.
       whose: "own", the head that the model's run has trained; "linear", one that is trained by
         `plan`; "auto", its own where it has one.
       method: of the table, whose head and loss a new one has.

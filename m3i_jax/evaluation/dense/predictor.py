@@ -64,7 +64,7 @@ class Predictor(NamedTuple):
 
 
 def of_method(method: Method, network: Network, params: Any, view: str) -> Predictor | None:
-    """The head by which a method says something of pixels, "mask", "depth" or "points"; or None."""
+    """The head by which a method says this of pixels, one of `framework.PIXELWISE`; or None."""
     for term in method.terms.values():
         if method.codes[term.y].view == view and term.decoder is not None:
             blocks = method.source_of(term.x)[1].encoder.maps

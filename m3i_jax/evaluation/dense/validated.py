@@ -14,12 +14,14 @@ from m3i_jax.evaluation.dense.goals import Goal
 from m3i_jax.evaluation.dense.persons import Persons
 from m3i_jax.evaluation.dense.predictor import Predictor, of_method
 from m3i_jax.evaluation.dense.tested import Way
+from m3i_jax.evaluation.detection import found
+from m3i_jax.evaluation.detection import judged as objects
 from m3i_jax.evaluation.question import Question, Reply, is_frozen, refuse_untracked, test_split
 from m3i_jax.training import schema
 from m3i_jax.training.assemble import Run
 from m3i_jax.training.session import RunContext
 
-TASKS = {"mask": "segmentation", "depth": "depth", "points": "pose"}
+TASKS = {"mask": "segmentation", "depth": "depth", "points": "pose", "objects": "detection"}
 LONG = 4  # times the short side is how long an image may be (ADE20K: 2048, 512)
 
 
@@ -32,7 +34,7 @@ def opened(
 ) -> Robust:
     """The test split, which says of pixels what the head is held against.
 
-    view: "mask", "depth" or "points".
+    view: one of `framework.PIXELWISE`.
 
     Raises:
       ConfigError: no test split, or it says nothing of that; a head that answers about a whole
@@ -69,6 +71,8 @@ def question(
     metric = wanted.metric or schema.MEASURES[view][0]
     if view == "points":
         ask, how = _of_points(context, source, batch)
+    elif view == "objects":
+        ask, how = _of_objects(context, source, batch)
     else:
         ask, how = _of_pixels(context, source, batch, view, _way(run, wanted))
     protocol = {"head": "own", "encoder": "frozen" if is_frozen(run) else "trained", **how}
@@ -131,6 +135,27 @@ def _of_points(
         return Reply.of(*persons.measured(who, source, found), len(found.number))
 
     return ask, {"image": size, "flip": True}
+
+
+def _of_objects(
+    context: RunContext, source: Source, batch: int
+) -> tuple[Callable[[Any], Reply | None], dict[str, Any]]:
+    """What is asked about objects, and the protocol."""
+    run = context.run
+    predictor = _predictor(run, "objects")
+    program = found.compiled(predictor, mesh=run.mesh)
+    how = dict(batch=batch, program=program, seen=_until_asked(context, batch))
+    scored = dict(kinds=run.method.said("objects"), masks=run.method.outlined)
+
+    def ask(params):
+        try:
+            pairs = found.found(_predictor(run, "objects", params), source, **how)
+            numbers, images, *_ = objects.judged(pairs, **scored)
+        except Left:
+            return None
+        return Reply.of(numbers, {}, images)
+
+    return ask, {"image": predictor.size}
 
 
 def _until_asked(context: RunContext, every: int) -> Callable[[Iterator], Iterator]:

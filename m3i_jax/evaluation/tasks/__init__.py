@@ -8,6 +8,7 @@ from m3i_jax.evaluation.tasks.attentive import attentive
 from m3i_jax.evaluation.tasks.calibration import calibration
 from m3i_jax.evaluation.tasks.corruptions import corruptions
 from m3i_jax.evaluation.tasks.depth import depth
+from m3i_jax.evaluation.tasks.detection import detection, instance
 from m3i_jax.evaluation.tasks.few_shot import few_shot
 from m3i_jax.evaluation.tasks.knn import knn
 from m3i_jax.evaluation.tasks.knn_segmentation import knn_segmentation
@@ -37,6 +38,8 @@ TASKS = {
     "knn_segmentation": knn_segmentation,
     "depth": depth,
     "pose": pose,
+    "detection": detection,
+    "instance": instance,
 }
 
 __all__ = ["TASKS", "Measured", "Task", "create", "defaults", "written"]

@@ -5,9 +5,16 @@ import math
 import numpy as np
 
 from m3i_jax.data.sources.annotations import Annotations
+from m3i_jax.data.sources.sample_objects import SampleObjects
 from m3i_jax.data.views import affine, annotated
 from m3i_jax.types import Box
 from tests.data.views.landmarks import RADIUS, WANTED, agree, scene
+
+SHAPE = np.float32([[30, 40], [30, 90], [80, 60]])
+THINGS = SampleObjects(
+    np.float32([[30, 40, 80, 90]]), np.int32([1]), np.zeros(1, bool), np.float32([1250]),
+    ((SHAPE,),),
+)  # fmt: skip
 
 
 def test_landmarks_are_where_their_pixels_are():
@@ -42,12 +49,25 @@ def test_a_frame_is_mapped_to_the_middles_of_the_outermost_pixels():
 
 def test_a_packed_box_is_the_same_map():
     sample = scene()
-    said = Annotations(sample.mask, sample.box, sample.depth, sample.points)
+    said = Annotations(sample.mask, sample.box, sample.depth, sample.points, THINGS)
     for mirrored in (0, 1):
         box = np.array([11.4, 20.3, 90, 130, mirrored, 160], np.float32)
         size = (60, 52)
         one = annotated.seen(said, box, size, swapped=[(0, 1)])
         other = affine.seen(said, affine.of_box(box, size), size, swapped=[(0, 1)])
-        for a, b in zip(one, other, strict=True):
+        for a, b in zip(one[:4], other[:4], strict=True):
             np.testing.assert_allclose(a, b, atol=1e-4)
+        for a, b in zip(one.objects[:4], other.objects[:4], strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-3)
+        for a, b in zip(one.objects.outlines, other.objects.outlines, strict=True):
+            np.testing.assert_allclose(a[0], b[0], atol=1e-3)
     assert Box.of(box).flip == 1
+
+
+def test_the_box_of_a_turned_object_is_the_smallest_upright_one():
+    quarter = affine.Affine(np.array([[0.0, 2.0], [-2.0, 0.0]]), np.array([0.0, 200.0]))
+    found = affine.seen(Annotations(objects=THINGS), quarter, (200, 200)).objects
+    # Rows are columns, doubled; columns are rows from the right.
+    np.testing.assert_allclose(found.corners, [[80, 40, 180, 140]], atol=1e-4)
+    np.testing.assert_allclose(found.outlines[0][0], [[80, 140], [180, 140], [120, 40]], atol=1e-4)
+    assert found.area == 5000

@@ -3,6 +3,7 @@
 import numpy as np
 
 from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.sources.sample_objects import SampleObjects
 from m3i_jax.data.sources.skeletons import STROKES
 
 
@@ -10,7 +11,7 @@ class Squares:
     """Category 1, 2 m away, on category 0, 4 m away; its corners and middle are key points."""
 
     name, classes, captions = "squares", (), list
-    categories, skeleton = ("ground", "square"), STROKES
+    categories, skeleton, object_names = ("ground", "square"), STROKES, ("square",)
 
     def __init__(self, count=12, sizes=((16, 16),), silent=()):
         self.count, self.sizes, self.silent = count, sizes, silent
@@ -36,7 +37,18 @@ class Squares:
             box=np.float32([top, left, side, side]),
             depth=np.where(inside, 2, 4).astype(np.float32),
             points=np.float32(points),
+            objects=_one([top, left, top + side, left + side]),
         )
 
     def fingerprint(self):
         return f"{self.count} {self.sizes} {self.silent}"
+
+
+def _one(corners):
+    """A square as the one object of its scene."""
+    corners = np.float32([corners])
+    outline = np.float32(
+        [corners[0, [0, 1]], corners[0, [0, 3]], corners[0, [2, 3]], corners[0, [2, 1]]]
+    )
+    area = np.float32([(corners[0, 2] - corners[0, 0]) * (corners[0, 3] - corners[0, 1])])
+    return SampleObjects(corners, np.zeros(1, np.int32), np.zeros(1, bool), area, ((outline,),))

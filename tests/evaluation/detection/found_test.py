@@ -31,7 +31,7 @@ class Bright(NamedTuple):
         box = jnp.stack([top, left, bottom, right], 1).astype(jnp.float32)
         corners = jnp.stack([box, jnp.zeros_like(box)], 1)
         scores = jnp.tile(jnp.array([[0.9, 0.0]]), (len(images), 1))
-        categories = jnp.tile(jnp.array([[3, -1]]), (len(images), 1))
+        categories = jnp.tile(jnp.array([[0, -1]]), (len(images), 1))
         masks = jnp.ones((len(images), 2, 4, 4))
         return Detections(corners, scores, categories, masks)
 
@@ -41,7 +41,7 @@ def test_boxes_are_in_pixels_of_their_images():
     numbers = []
     for one, said in found(Bright(), source, batch=2):
         numbers.append(one.number)
-        assert said.scores.tolist() == [np.float32(0.9)] and said.categories.tolist() == [3]
+        assert said.scores.tolist() == [np.float32(0.9)] and said.categories.tolist() == [0]
         assert said.masks.shape == (1, 4, 4)
         top, left, height, width = source[one.number].box
         # Of a pixel of the view, which is up to 1.25 of the image's, on each side.

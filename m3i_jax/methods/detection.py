@@ -1,0 +1,61 @@
+"""Methods whose targets are objects of images: what encoders are fine-tuned for, as by `dense`.
+
+All losses of a detector are terms of one head, whose answer is a record: it is asked once.
+"""
+
+from typing import Annotated
+
+from m3i_jax import framework as fw
+from m3i_jax import losses
+from m3i_jax.framework import Code, Method, Term
+from m3i_jax.geometry.maps import Blocks
+from m3i_jax.ranges import Range
+
+Kinds = Annotated[int, Range(1, 100_000)]
+
+
+def mask_rcnn(
+    *,
+    classes: Kinds = 80,
+    blocks: Blocks = "last",
+    masks: bool = True,
+    softmax: bool = True,
+) -> Method:
+    """Detection and instance segmentation: view a → boxes, categories and masks of its objects.
+
+    −log P̂ = BCE of whether an anchor is an object + |Δ| of its box, and of the boxes that these
+    propose: CE of the category + |Δ| + BCE of the mask (Mask R-CNN: He et al. 2017,
+    https://arxiv.org/abs/1703.06870). M3I's ViT-B, COCO: 52.2 AP of boxes (M3I Table 4).
+    docs/methods.md#mask_rcnn.
+
+    classes: categories of objects.
+    blocks: what the head sees of the encoder, "last", "stages", or numbers of blocks from 1.
+    masks: whether objects have masks; the head's `masks` has to agree.
+    softmax: whether categories exclude each other; else each has a sigmoid (LVIS), as the head's.
+    """
+    of_boxes = losses.region_categories if softmax else losses.region_categories_sigmoid
+    parts = {
+        "objectness": ("Bernoulli", losses.anchor_objectness),
+        "proposals": ("Laplace", losses.anchor_boxes_l1),
+        "categories": ("Boltzmann" if softmax else "Bernoulli", of_boxes),
+        "boxes": ("Laplace", losses.region_boxes_l1),
+    }
+    if masks:
+        parts["masks"] = ("Bernoulli", losses.region_masks)
+    terms = {
+        name: Term("x", "objects", "detection", fw.answered(kind, loss), group="sp")
+        for name, (kind, loss) in parts.items()
+    }
+    return Method(_codes(blocks, classes, outlines=masks), terms)
+
+
+def _codes(blocks: Blocks, classes: int, *, outlines: bool = False) -> dict[str, Code]:
+    """The maps of view a, and its objects."""
+    return {
+        "x": _seen(blocks),
+        "objects": Code("objects", fw.objects(categories=classes, outlines=outlines)),
+    }
+
+
+def _seen(blocks: Blocks) -> Code:
+    return Code("a", fw.mapped(fw.online(), blocks))

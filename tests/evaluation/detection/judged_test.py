@@ -1,0 +1,120 @@
+"""Average precision of what is found in images, beside pycocotools."""
+
+import numpy as np
+import pytest
+
+from m3i_jax.data.originals import Original
+from m3i_jax.data.sources.outlines import encoded
+from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.sources.sample_objects import SampleObjects
+from m3i_jax.evaluation.detection.found import Found
+from m3i_jax.evaluation.detection.judged import guessed, judged
+from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.metrics.objects import Found as All
+from m3i_jax.metrics.objects import Images, There
+from tests.metrics.coco_objects import evaluation
+
+SIZE, KINDS = (40, 50), 3
+
+
+def scene(rng, outlined=True):
+    """A record of some rectangles, crowds among them."""
+    count = int(rng.integers(0, 5))
+    low = rng.integers(0, (20, 25), (count, 2))
+    high = low + rng.integers(4, 16, (count, 2))
+    corners = np.float32(np.concatenate([low, high], 1))
+    masks = [np.zeros(SIZE, bool) for _ in range(count)]
+    for mask, (top, left, bottom, right) in zip(masks, corners.astype(int), strict=True):
+        mask[top:bottom, left:right] = True
+    said = SampleObjects(
+        corners, rng.integers(0, KINDS, count).astype(np.int32), rng.random(count) < 0.2,
+        np.float32((high - low).prod(1)), tuple(map(encoded, masks)) if outlined else None,
+    )  # fmt: skip
+    return Sample(np.zeros((*SIZE, 3), np.uint8), objects=said)
+
+
+def pairs(seed=0, outlined=True, exact=False):
+    """Records, and of each what somebody has found who is nearly right."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number in range(12):
+        sample = scene(rng, outlined)
+        there = sample.objects
+        corners = np.float64(there.corners) + (
+            0 if exact else rng.normal(0, 1.0, (len(there.corners), 4))
+        )
+        corners = np.sort(corners.reshape(-1, 2, 2), 1).reshape(-1, 4).clip(0, [*SIZE, *SIZE])
+        scores = rng.uniform(0.1, 1, len(corners)).astype(np.float32)
+        masks = np.ones((len(corners), 4, 4), np.float32)
+        found = Found(corners, scores, there.categories, masks)
+        if exact:
+            alone = ~there.crowd
+            found = Found(corners[alone], scores[alone], there.categories[alone], masks[alone])
+        view = np.zeros((4, 4, 3), np.uint8)
+        rows.append((Original(number, sample, view, np.zeros(6, np.float32)), found))
+    return rows
+
+
+def test_what_is_found_exactly_is_worth_one():
+    found = judged(pairs(exact=True), kinds=KINDS, masks=True)
+    for name in ("ap", "ap50", "ar_100", "mask_ap", "mask_ap75"):
+        assert found.numbers[name] == 1.0
+    assert found.images == 12 and found.numbers["ap_large"] is None
+    assert len(found.found.masks) == len(found.found.score)
+
+
+def test_boxes_are_worth_what_pycocotools_says():
+    rows = pairs()
+    there, said = [[], [], [], [], []], [[], [], [], []]
+    for one, found in rows:
+        objects = one.sample.objects
+        for column, values in zip(
+            there, (objects.corners, objects.categories, objects.area, objects.crowd), strict=False
+        ):
+            column.extend(np.float64(values))
+        there[4].extend([one.number] * len(objects.corners))
+        for column, values in zip(
+            said, (found.corners, found.categories, found.scores), strict=False
+        ):
+            column.extend(np.float64(values))
+        said[3].extend([one.number] * len(found.corners))
+    corners, category, area, crowd, image = map(np.array, there)
+    truth = There(image, corners, category.astype(int), area, crowd.astype(bool))
+    corners, category, score, image = map(np.array, said)
+    found = All(image, corners, category.astype(int), score)
+    images = Images(np.arange(12), np.tile(SIZE, (12, 1)))
+    wanted = evaluation(truth, found, images, KINDS, masks=False)
+    numbers = judged(rows, kinds=KINDS).numbers
+    assert 0.1 < numbers["ap"] < 0.9
+    np.testing.assert_allclose(
+        [numbers["ap"], numbers["ap50"], numbers["ap75"]], wanted.stats[:3], atol=1e-12
+    )
+    assert "mask_ap" not in numbers and "constant" not in numbers
+
+
+def test_who_sees_no_image_says_the_same_of_each():
+    rows = pairs()
+    guess = guessed([one.sample for one, _ in rows], KINDS)
+    assert (guess.corners >= 0).all() and (guess.corners <= 1).all() and guess.scores.max() == 1
+    boxes = [
+        corners / np.tile(SIZE, 2)
+        for one, _ in rows
+        for corners, kind in zip(
+            one.sample.objects.corners, one.sample.objects.categories, strict=True
+        )
+        if kind == guess.categories[0]
+    ]
+    np.testing.assert_allclose(guess.corners[0], np.mean(boxes, 0), rtol=1e-6)
+    numbers = judged(rows, kinds=KINDS, guess=guess).numbers
+    assert 0 <= numbers["constant"] < numbers["ap"]
+    assert guessed([Sample(np.zeros((2, 2, 3), np.uint8))], KINDS) is None
+
+
+def test_what_cannot_be_measured_is_said():
+    silent = [
+        (one._replace(sample=one.sample._replace(objects=None)), said) for one, said in pairs()
+    ]
+    with pytest.raises(NotMeasurable, match="no record says which objects are in it"):
+        judged(silent, kinds=KINDS)
+    with pytest.raises(NotMeasurable, match="where in its box an object is: take 'detection'"):
+        judged(pairs(outlined=False), kinds=KINDS, masks=True)

@@ -1,0 +1,135 @@
+"""Methods of objects: what they read, and their losses and gradients through the whole engine."""
+
+import jax
+import numpy as np
+import pytest
+
+from m3i_jax import framework as fw
+from m3i_jax import geometry, losses, methods
+from m3i_jax.framework.keys import named
+from m3i_jax.parallel import sharding
+from m3i_jax.training import assemble
+from m3i_jax.training.step import views
+from tests.toy_runs import PLACES, SIDE
+
+ROOMS = {"crops.objects": PLACES, "crops.outlines": SIDE}
+SMALL = dict(width=8, hidden=16)
+REGIONS = dict(
+    name="mask_rcnn", box_layers=1, mask_layers=1, anchors=16, level_proposals=(12, 12),
+    proposals=12, regions=8, canonical=28.0, found=5, candidates=20, **SMALL,
+)  # fmt: skip
+CASES = {
+    "mask_rcnn": (dict(name="mask_rcnn", classes=11), dict(detection=REGIONS)),
+    "mask_rcnn of boxes": (
+        dict(name="mask_rcnn", classes=11, masks=False),
+        dict(detection=REGIONS | dict(masks=False)),
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def toy(shrunk):
+    """toy(case, **changes) -> Config of a small detector on images of 16 pixels."""
+
+    def config(case, **changes):
+        objective, decoders = CASES[case]
+        changes = {"objective": objective, "decoders": decoders, "augment": {}, **ROOMS, **changes}
+        return shrunk("detection", **changes)
+
+    return config
+
+
+def test_what_they_read():
+    found = methods.mask_rcnn(classes=7)
+    assert (found.images, found.annotations, found.said("objects")) == ({"a"}, ("objects",), 7)
+    assert found.outlined and not methods.mask_rcnn(masks=False).outlined
+    assert found.decoders({}) == {"detection": 7} and found.maps == {"image": "last"}
+    assert "masks" in found.terms and "masks" not in methods.mask_rcnn(masks=False).terms
+    assert not set(methods.DENSE) & set(methods.PUBLISHED)
+
+
+def answered(run, params, seen, key):
+    """What the head of a run says while it learns, by the network alone."""
+    network, tower = run.network, run.network.towers["image"]
+    image = seen["a"].data
+    numbers = geometry.numbered(run.method.maps["image"], tower.depths)
+    features = network.encode(params, "image", image, train=False)
+    features = geometry.mapped(features, numbers, strides=tower.strides, size=image.shape[1:3])
+    (head,), first = network.decoders, next(iter(run.method.terms))
+    objects = seen["objects"].data
+    if not run.method.outlined:
+        objects = objects._replace(masks=None)
+    how = dict(size=image.shape[1:3], objects=objects, train=True)
+    return network.decode(params, head, features, key=named(key, f"decode/{first}"), **how)
+
+
+def wanted(case, answer):
+    """The loss by the numerics alone."""
+    parts = [losses.anchor_objectness, losses.anchor_boxes_l1, losses.region_categories]
+    parts += [losses.region_boxes_l1, losses.region_masks][: 1 + (case == "mask_rcnn")]
+    return sum(part(answer).mean() for part in parts)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_engine_has_the_loss_and_gradient_of_the_parts(case, toy, batch, fits, one_device):
+    mesh, devices = one_device
+    config = toy(case, mesh=mesh)
+    run = assemble.finish(assemble.check(config, devices=devices), images=64)
+    given = fits(run, batch)
+    # Each sample says something, so that rows count alike.
+    said = given.annotations["a"]
+    said = said._replace(present={k: np.ones(8, bool) for k in said.present})
+    given = given._replace(annotations={"a": said})
+    state, key = run.create(), jax.random.key(3)
+    seen = views(key, given, {})
+    prepared = fw.prepare(run.method, run.network, seen, key=key)
+    how = dict(progress=0.0, key=key)
+
+    @jax.jit
+    def both(params):
+        result = fw.gradients(
+            run.method, run.network, run.weighting, params, state.slots, prepared,
+            balance=state.balance, **how,
+        )  # fmt: skip
+        alone = lambda params: wanted(case, answered(run, params, seen, key))  # noqa: E731
+        return (result.loss, result.params), jax.value_and_grad(alone)(params)
+
+    (ours, slope), (theirs, expected) = both(state.params)
+    assert float(theirs) > 0
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    for (path, one), other in zip(
+        jax.tree.leaves_with_path(slope), jax.tree.leaves(expected), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=5e-6, err_msg=str(path))
+
+
+@pytest.mark.parametrize("case", ["mask_rcnn"])
+def test_eight_devices_equal_one(case, toy, batch, grads, distance, one_device):
+    """Value and gradient; what is drawn of a batch does not depend on where its rows are."""
+    mesh, devices = one_device
+    one = assemble.assemble(toy(case, mesh=mesh), images=64, devices=devices)
+    state, loss, slope = grads(one, batch)
+    many = assemble.assemble(toy(case, mesh=dict(data=4, fsdp=2)), images=64)
+    _, same, other = grads(many, batch, jax.device_get(state))
+    np.testing.assert_allclose(same, loss, rtol=1e-5)
+    assert distance(other, slope) < 1e-4
+
+
+@pytest.mark.parametrize("case", ["mask_rcnn of boxes"])
+def test_losses_fall_and_everything_moves(case, toy, batch, fits, one_device):
+    mesh, devices = one_device
+    steps = {"duration": "30 steps", "warmup": "3 steps", "optimizer.lr": 3e-3}
+    run = assemble.assemble(toy(case, mesh=mesh, **steps), images=64, devices=devices)
+    start, advance = run.create(), run.compiled()
+    first, found = jax.device_get(start.params), []
+    leaves, given = jax.tree.leaves(start), sharding.put(fits(run, batch), run.mesh)
+    # The optimiser is a library's, which promotes an integer.
+    with jax.set_mesh(run.mesh), jax.numpy_dtype_promotion("standard"):
+        for _ in range(30):
+            leaves, metrics = advance(leaves, given)
+            found.append(sum(float(metrics[f"train/{name}"]) for name in run.method.terms))
+    assert np.mean(found[-5:]) < 0.8 * np.mean(found[:3])
+    last = jax.tree.unflatten(jax.tree.structure(run.abstract), leaves).params
+    paths = zip(jax.tree.leaves_with_path(first), jax.tree.leaves(last), strict=True)
+    still = [jax.tree_util.keystr(path) for (path, a), b in paths if (a == b).all()]
+    assert not still

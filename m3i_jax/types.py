@@ -18,7 +18,8 @@ starts with _ has the length that it has. The same words mean the same everywher
     prototypes   directions that codes are assigned to     keys         tokens attended to
     vocabulary   codes of a codebook, words of a text      length       of a text, padding included
     objects      of an image, padding included             boxes        any, of one image
-    found        objects that a network says are there
+    found        objects that a network says are there     points       of a map, that are read
+    outputs      of a head of queries, one for each layer
 """
 
 from collections.abc import Callable

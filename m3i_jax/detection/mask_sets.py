@@ -35,7 +35,8 @@ def semantic(
 ) -> Float32[Array, "batch rows columns classes"]:
     """s_k(cell) = Σ_q p_q(k) σ(m_q(cell)), p the softmax with "nothing", which is then left out.
 
-    (B, Q, K + 1), (B, Q, h, w) -> (B, h, w, K).
+    (B, Q, K + 1), (B, Q, h, w) -> (B, h, w, K). In the published code masks are resized to the
+    image in front of σ; whoever needs pixels resizes these sums.
     """
     p = jax.nn.softmax(categories.astype(jnp.float32), axis=-1)[..., :-1]
     inside = jax.nn.sigmoid(masks.astype(jnp.float32))

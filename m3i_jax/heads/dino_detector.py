@@ -35,7 +35,8 @@ class DinoDetector(nn.Module):
 
     The cells of all levels attend to each other; those that look most like an object of any
     category are queries, whose boxes are what the cells say, and whose contents are learned. In
-    training there are queries of noised objects beside them.
+    training there are queries of noised objects beside them. Cells of padding are cells like all
+    others, where the published code leaves them out.
 
     Attributes:
       out: number of categories.

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests import programs
+
 ROOT = pathlib.Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "notebooks"
 NOTEBOOKS = ("first_run", "own_loss", "what_it_learned")
@@ -23,6 +25,7 @@ def test_each_is_here_and_on_its_page():
 def test_it_runs(name, tmp_path):
     pytest.importorskip("matplotlib", reason="pip install 'm3i_jax[scenes]' for figures")
     own = {"M3I_NOTEBOOK": "tiny", "MPLBACKEND": "agg", "TMPDIR": str(tmp_path), "PYTHONPATH": ROOT}
+    own |= programs.devices(1)  # as on a laptop: of eight programs are slower to compile
     command = [sys.executable, str(FOLDER / f"{name}.py")]
     env = os.environ | {key: str(value) for key, value in own.items()}
     done = subprocess.run(command, env=env, cwd=tmp_path, text=True, capture_output=True)

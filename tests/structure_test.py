@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tokenize
 import tomllib
+from typing import NamedTuple
 
 import pytest
 
@@ -102,14 +103,29 @@ ONLY_IN = {
 ONLY_PARALLEL = ("jax.experimental.multihost_utils", "jax.sharding", "jax.distributed")
 
 
+class File(NamedTuple):
+    """A file of Python: path, text, tree and all its nodes, of one reading for all laws."""
+
+    path: pathlib.Path
+    text: str
+    tree: ast.Module
+    nodes: list[ast.AST]
+
+
+def read(path):
+    text = path.read_text()
+    tree = ast.parse(text)
+    return File(path, text, tree, [*ast.walk(tree)])
+
+
 def package(path):
     relative = path.relative_to(PACKAGE)
     return relative.parts[0].removesuffix(".py")
 
 
-def imported(path):
+def imported(nodes):
     """Dotted names that a module imports, wherever in the file."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -119,30 +135,28 @@ def imported(path):
                 yield node.module
 
 
-def functions(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef):
-            yield node
+def functions(file):
+    return (node for node in file.nodes if isinstance(node, ast.FunctionDef))
 
 
 def name(path):
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
-def test_arrows_point_down(path):
-    here = package(path)
+def arrows_point_down(file):
+    here = package(file.path)
     if here == "__init__":
         return
-    for module in imported(path):
+    for module in imported(file.nodes):
         top, *rest = module.split(".")
         if top == "m3i_jax" and rest:
-            allowed = {here, *MAY_IMPORT[here].split()}
-            assert rest[0] in allowed, f"{name(path)} ({here}) may not know {module}"
+            known = rest[0] in {here, *MAY_IMPORT[here].split()}
         elif module in ONLY_PARALLEL:
-            assert here == "parallel", f"{name(path)} ({here}) may not know {module}"
-        elif top in ONLY_IN:
-            assert here in ONLY_IN[top].split(), f"{name(path)} ({here}) may not know {top}"
+            known = here == "parallel"
+        else:
+            known = top not in ONLY_IN or here in ONLY_IN[top].split()
+        if not known:
+            yield f"({here}) may not know {module}"
 
 
 def test_the_layers_have_no_circle():
@@ -185,61 +199,109 @@ def test_every_module_can_be_the_first_that_is_imported():
     assert not before, f"a circle is among these, or behind them: {sorted(before)}"
 
 
-def _plain_opens(code):
-    """Lines where a path is opened or written without `ordinary`, which waits for no pipe."""
-    for node in ast.walk(ast.parse(code)):
+def opened_where_it_is_ordinary(file):
+    """A path is opened or written by `ordinary`, which waits for no pipe."""
+    if name(file.path) == "m3i_jax/evaluation/cache.py":  # in a folder that it has just made
+        return
+    for node in file.nodes:
         if isinstance(node, ast.Call):
             called, first = ast.unparse(node.func), ast.unparse(node.args[0]) if node.args else ""
             opened = "opened(" in first or first == "descriptor"
             if (called == "open" and not opened) or called.endswith(
                 (".write_text", ".write_bytes")
             ):
-                yield node.lineno
+                yield f":{node.lineno} opens what may be a pipe"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
-def test_files_are_opened_where_they_are_ordinary(path):
-    if name(path) != "m3i_jax/evaluation/cache.py":  # in a folder that it has just made
-        assert not [*_plain_opens(path.read_text())], f"{name(path)} opens what may be a pipe"
-
-
-def test_the_check_of_opens_can_fail():
-    assert [*_plain_opens("open(path)\nPath(p).write_text(x)\nopen(ordinary.opened(p, 0))")] == [
-        1,
-        2,
-    ]
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name)
-def test_every_module_has_its_test(path):
-    if path.name == "__init__.py":
+def has_its_test(file):
+    if file.path.name == "__init__.py":
         return
-    mirror = ROOT / "tests" / path.relative_to(PACKAGE).with_name(path.stem.strip("_") + "_test.py")
-    assert mirror.exists(), f"{name(path)} has no {name(mirror)}"
+    inside = file.path.relative_to(PACKAGE)
+    mirror = ROOT / "tests" / inside.with_name(inside.stem.strip("_") + "_test.py")
+    if not mirror.exists():
+        yield f"has no {name(mirror)}"
 
 
-@pytest.mark.parametrize("path", MODULES + sorted((ROOT / "experiments").glob("*.py")), ids=name)
-def test_files_and_functions_fit(path):
-    lines = path.read_text().count("\n")
-    assert lines <= 400, f"{name(path)} has {lines} lines, at most 400"
-    for node in functions(path):
+def fits(file):
+    """A file and its functions are no longer than one reads at once."""
+    lines = file.text.count("\n")
+    if lines > 400:
+        yield f"has {lines} lines, at most 400"
+    for node in functions(file):
         length = node.end_lineno - node.lineno + 1
-        assert length <= 60, f"{name(path)}:{node.lineno} {node.name} has {length} lines"
+        if length > 60:
+            yield f":{node.lineno} {node.name} has {length} lines, at most 60"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
-def test_public_names_are_documented_and_called_alike(path):
-    tree = ast.parse(path.read_text())
-    said = ast.get_docstring(tree) or ""
-    assert len(said) > 20 and "TODO" not in said, f"{name(path)} does not say what it is"
-    assert path.stem not in ("utils", "misc", "common", "helpers")
-    for node in tree.body:
+def documented_and_called_alike(file):
+    """What is public says what it is, and is called like others of its kind."""
+    said = ast.get_docstring(file.tree) or ""
+    if len(said) <= 20 or "TODO" in said:
+        yield "does not say what it is"
+    if file.path.stem in ("utils", "misc", "common", "helpers"):
+        yield "is called as anything could be"
+    for node in file.tree.body:
         if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
             continue
-        assert ast.get_docstring(node), f"{name(path)}:{node.lineno} {node.name} has no docstring"
+        if not ast.get_docstring(node):
+            yield f":{node.lineno} {node.name} has no docstring"
         if isinstance(node, ast.FunctionDef):
-            free = package(path) in ("methods", "framework") or node.name in DEFAULTS
-            assert free or not node.args.defaults, f"{name(path)}: {node.name} has a default"
+            free = package(file.path) in ("methods", "framework") or node.name in DEFAULTS
+            if not free and node.args.defaults:
+                yield f": {node.name} has a default"
+
+
+NUMERIC_PACKAGES = (
+    "geometry losses masks mixing normalize quantize augment heatmaps detection"
+).split()
+# Anything with a default is keyword-only, but for the numbers of papers and these public names.
+DEFAULTS = ("sliding_window", "mesh", "digit_scenes")
+
+
+def key_comes_first(file):
+    if package(file.path) not in NUMERIC_PACKAGES:
+        return
+    for node in functions(file):
+        arguments = [a.arg for a in node.args.args + node.args.kwonlyargs]
+        if "key" in arguments and arguments[0] != "key":
+            yield f": {node.name} takes its key later"
+
+
+LAWS = (
+    arrows_point_down, opened_where_it_is_ordinary, has_its_test, fits,
+    documented_and_called_alike, key_comes_first,
+)  # fmt: skip
+
+
+def faults(file, laws):
+    return [f"{name(file.path)} {fault}" for law in laws for fault in law(file)]
+
+
+def test_every_file_keeps_the_laws():
+    """In one test, as each file is read once for all of them."""
+    found = [fault for path in MODULES for fault in faults(read(path), LAWS)]
+    programs = sorted((ROOT / "experiments").glob("*.py"))
+    found += [fault for path in programs for fault in faults(read(path), (fits,))]
+    assert not found, "\n".join(found)
+
+
+# Of a module that there is not, in a package of numerics: what breaks each law.
+BAD = {
+    arrows_point_down: "import flax\nfrom m3i_jax import training\nimport jax.sharding",
+    opened_where_it_is_ordinary: "open(path)\nPath(p).write_text(x)\nopen(ordinary.opened(p, 0))",
+    has_its_test: "",
+    fits: "def f():\n" + 61 * "    x\n" + 400 * "\n",
+    documented_and_called_alike: "def f(x=1):\n    pass",
+    key_comes_first: "def _draw(x, *, key):\n    pass",
+}
+
+
+@pytest.mark.parametrize("law, count", [*zip(LAWS, (3, 2, 1, 2, 3, 1), strict=True)])
+def test_a_law_can_be_broken(law, count):
+    text = BAD[law]
+    tree = ast.parse(text)
+    bad = File(PACKAGE / "losses" / "nowhere.py", text, tree, [*ast.walk(tree)])
+    assert len(faults(bad, [law])) == count
 
 
 # Where a reader needs to be told why; nanodo has 103 comment lines per 1000, diffrax 81.
@@ -259,21 +321,6 @@ def test_the_hard_part_says_why():
     said = sum(len(comments(path)) for path in HARD)
     lines = sum(path.read_text().count("\n") for path in HARD)
     assert 1000 * said >= 50 * lines, f"{said} comment lines in {lines}, at least 50 per 1000"
-
-
-NUMERIC_PACKAGES = (
-    "geometry losses masks mixing normalize quantize augment heatmaps detection"
-).split()
-# Anything with a default is keyword-only, but for the numbers of papers and these public names.
-DEFAULTS = ("sliding_window", "mesh", "digit_scenes")
-
-
-@pytest.mark.parametrize("path", [p for p in MODULES if package(p) in NUMERIC_PACKAGES], ids=name)
-def test_the_key_comes_first(path):
-    for node in functions(path):
-        arguments = [a.arg for a in node.args.args + node.args.kwonlyargs]
-        if "key" in arguments:
-            assert arguments[0] == "key", f"{name(path)}: {node.name} takes its key later"
 
 
 def modules_after(statement):
@@ -340,7 +387,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = _names(project["dependencies"])
     extras = {name: _names(rows) for name, rows in project["optional-dependencies"].items()}
-    tops = {module.split(".")[0] for path in MODULES for module in imported(path)}
+    tops = {module.split(".")[0] for path in MODULES for module in imported(read(path).nodes)}
     foreign = tops - sys.stdlib_module_names - {"m3i_jax"}
     used = {DISTRIBUTIONS.get(name, name) for name in foreign}
     assert needed <= used, f"nothing imports {needed - used}"

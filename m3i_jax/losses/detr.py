@@ -6,6 +6,7 @@ Carion et al. 2020 (DETR), https://arxiv.org/abs/2005.12872, with focal losses a
 over the batch divide, so that the mean of the values of all images is what they minimise.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -73,6 +74,7 @@ def box_set(
     *,
     size: tuple[int, int],
     costs: Weights = COSTS,
+    match: Callable = assign,
 ) -> BoxLosses:
     """The three losses of every layer and of the proposals, and those of what was noised, added.
 
@@ -86,6 +88,8 @@ def box_set(
       objects: whose corners are in pixels.
       size: (height, width) of the image in pixels.
       costs: of matching, `box_costs`.
+      match: who belongs to whom, as `detection.assign` has it; on a mesh one that lets
+        each device do its own rows.
     """
     shares = objects.corners / jnp.asarray([*size, *size], jnp.float32)[None, None]
     boxes, kinds = to_centres(shares), objects.categories
@@ -94,7 +98,7 @@ def box_set(
     every_box, every_kind = _spread(boxes, outputs), _spread(kinds, outputs)
     cost = box_costs(jax.lax.stop_gradient(said), every_box, every_kind, weights=costs)
     real = every_kind >= 0
-    total = _compared(said, assign(cost, real).query, real, every_box, every_kind)
+    total = _compared(said, match(cost, real).query, real, every_box, every_kind)
     count = jnp.maximum((kinds >= 0).sum(), 1).astype(jnp.float32)
     total = [x / count for x in total]
     if answers.noised is not None:

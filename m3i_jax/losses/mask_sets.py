@@ -148,6 +148,7 @@ def mask_set(
     *,
     weights: Weights = WEIGHTS,
     nothing: Weight = NOTHING,
+    match: Callable = assign,
 ) -> SetLosses:
     """The three losses of every output, each matched by itself, and added; (B,) each.
 
@@ -160,14 +161,16 @@ def mask_set(
 
     Args:
       weights: of the cost of matching, `mask_costs`.
+      match: who belongs to whom, as `detection.assign` has it; on a mesh one that lets
+        each device do its own rows.
     """
     # One output after the other, and again in the backward pass: their masks are dear.
-    one = jax.checkpoint(lambda answer: _output(answer, targets, weights, nothing))
+    one = jax.checkpoint(lambda answer: _output(answer, targets, weights, nothing, match))
     first = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), answers)
     return SetLosses(*(x.sum(0) for x in jax.lax.map(one, first)))
 
 
-def _output(answer, targets, weights, nothing):
+def _output(answer, targets, weights, nothing, match):
     """The losses of one output, whose record has no axis of outputs."""
     categories, masks, points = answer
     fixed = jax.lax.stop_gradient((categories, masks))
@@ -176,7 +179,7 @@ def _output(answer, targets, weights, nothing):
         fixed[0], seen, targets.categories, targets.at(points.matching), weights=weights
     )
     real = targets.categories >= 0
-    matched = assign(costs, real).query, real
+    matched = match(costs, real).query, real
     entropy = _categories(categories, targets.categories, *matched, nothing)
     return entropy, *_masks(masks, targets, points, *matched)
 

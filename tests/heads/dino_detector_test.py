@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from m3i_jax import decoders
+from m3i_jax import decoders, losses
 from m3i_jax.build import ConfigError
+from m3i_jax.detection import box_sets
 from m3i_jax.heads.dino_detector import DinoDetector
 from m3i_jax.trees import count
 from m3i_jax.types import Features, Objects
@@ -117,3 +119,56 @@ def test_options_that_do_not_fit(how, words):
 def test_more_queries_than_cells():
     with pytest.raises(ConfigError, match="chooses 100 queries among 22 cells of 4x4, 2x2, 1x1, 1"):
         shapes_of(head(queries=100), MAPS, size=SIZE)
+
+
+def pictures():
+    """Two images of 32x32, a channel for each category, with three boxes; their maps are means."""
+    corners = np.float32([[[2, 4, 18, 30], [20, 2, 30, 12]], [[5, 5, 28, 17], [0, 0, 0, 0]]])
+    things = Objects(corners, np.int32([[2, 0], [1, -1]]))
+    images = np.zeros((2, *SIZE, 4), np.float32)
+    images[..., 3] = 1
+    for b, g in ((0, 0), (0, 1), (1, 0)):
+        top, left, bottom, right = corners[b, g].astype(int)
+        images[b, top:bottom, left:right, things.categories[b, g]] = 1
+    pooled = lambda s: images.reshape(2, 32 // s, s, 32 // s, s, 4).mean((2, 4))  # noqa: E731
+    return Features(maps=tuple(pooled(s) for s in (2, 4, 8, 16))), things
+
+
+@pytest.mark.slow
+def test_it_learns_two_pictures_by_heart():
+    """All three boxes are the surest of their image, within a pixel, and of their category."""
+    maps, things = pictures()
+    how = dict(width=16, hidden=16)
+    module = decoders.create(SMALL | how, out=3)
+    steps = 200
+    optimiser = optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(0.01, steps))
+    )
+
+    def loss(params, key):
+        given = dict(size=SIZE, objects=things, train=True, rngs={"draw": key})
+        answers = module.apply(params, maps, **given)
+        value = losses.box_set(answers, things, size=SIZE).weighted().mean()
+        return value, jax.tree.map(lambda x: x[:, -1], answers.layers)
+
+    def step(carry, key):
+        params, state = carry
+        (value, said), grads = jax.value_and_grad(loss, has_aux=True)(params, key)
+        updates, state = optimiser.update(grads, state)
+        return (optax.apply_updates(params, updates), state), (value, said)
+
+    @jax.jit
+    def trained(key):
+        params = module.init(key, maps, size=SIZE)
+        start = params, optimiser.init(params)
+        _, (values, said) = jax.lax.scan(step, start, jax.random.split(key, steps))
+        return values, box_sets.found(jax.tree.map(lambda x: x[-1], said), size=SIZE, count=6)
+
+    values, found = trained(jax.random.key(0))
+    assert values[-1] < 0.25 * values[0]
+    for b, some in ((0, 2), (1, 1)):
+        order = np.argsort(-things.categories[b, :some])
+        kinds = np.asarray(found.categories[b, :some])
+        np.testing.assert_array_equal(np.sort(kinds)[::-1], things.categories[b, order])
+        best = np.asarray(found.corners[b, :some])[np.argsort(-kinds)]
+        np.testing.assert_allclose(best, things.corners[b, order], atol=1)

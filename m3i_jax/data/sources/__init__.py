@@ -16,6 +16,7 @@ from m3i_jax.data.sources import (
     image_folder,
     keypoints,
     mixture,
+    moving_digits,
     objects,
     parquet,
     protocol,
@@ -30,6 +31,7 @@ from m3i_jax.data.sources.protocol import Sample, Source
 LOG = logging.getLogger(__name__)
 SOURCES = {
     "digit_scenes": digit_scenes.digit_scenes,
+    "moving_digits": moving_digits.moving_digits,
     "image_folder": image_folder.image_folder,
     "segmentation_folder": segmentation_folder.segmentation_folder,
     "depth_list": depth_list.depth_list,

@@ -44,18 +44,26 @@ class ObjectScenes:
     def __getitem__(self, index: int) -> Sample:
         """Composes scene `index`."""
         digits = self.layout(index)
-        image = self._one.background(digits[0])
-        for digit in digits:
-            cover = self._one.cover(digit)[..., None]
-            image = image + cover * np.float32(digit.opacity) * (digit.rgb - image)
-        shown, _ = self.seen(digits)
+        image, (shown, _) = self.composed(digits), self.seen(digits)
         mask = np.zeros(image.shape[:2], np.uint8)
         for digit, pixels in zip(digits, shown, strict=True):
             mask[pixels] = digit.label + 1
         said = dict(mask=mask, objects=_objects(digits, shown))
         if self._one.dense:
             said["depth"] = self._depth(digits, shown)
-        return Sample((image + 0.5).astype(np.uint8), caption=self._caption(digits), **said)
+        return Sample(image, caption=self._caption(digits), **said)
+
+    def composed(self, digits: tuple[Any, ...]) -> Array:
+        """(size, size, 3) uint8, the image of digits, the farthest first."""
+        image = self._one.background(digits[0])
+        for digit in digits:
+            cover = self._one.cover(digit)[..., None]
+            image = image + cover * np.float32(digit.opacity) * (digit.rgb - image)
+        return (image + 0.5).astype(np.uint8)
+
+    def pixels(self, digit: Any) -> Array:
+        """(size, size) bool, those of a digit, also where others hide them."""
+        return self._one.cover(digit) > 0.5
 
     def layout(self, index: int) -> tuple[Any, ...]:
         """How the digits of scene `index` are composed, each a `digit_scenes.Scene`, the farthest
@@ -70,7 +78,7 @@ class ObjectScenes:
     def seen(self, digits: tuple[Any, ...]) -> tuple[Array, Array]:
         """Which pixels show each of the digits, (n, size, size) bool, and which share of its own
         pixels these are, (n,) float64, 1 = nothing hides it."""
-        own = np.stack([self._one.cover(digit) > 0.5 for digit in digits])
+        own = np.stack([self.pixels(digit) for digit in digits])
         nearer = np.cumsum(own[::-1], axis=0)[::-1] - own > 0
         shown = own & ~nearer
         return shown, shown.sum((1, 2)) / own.sum((1, 2))

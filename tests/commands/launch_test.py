@@ -12,6 +12,7 @@ import pytest
 
 from m3i_jax.commands import launch
 from m3i_jax.parallel.restarts import Failure
+from tests import programs
 from tests.commands.starts import ROOT, refused
 
 
@@ -93,24 +94,28 @@ def losses(workdir):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel says who has started whom on Linux")
 def test_a_run_whose_process_is_killed_ends_as_one_that_was_left_alone(tmp_path):
-    """Two processes of one device each; process 1 is killed behind the first checkpoint."""
-    found = {}
-    for name in ("alone", "killed"):
-        workdir, environment = tmp_path / name, {**os.environ, "PYTHONPATH": str(ROOT)}
-        line = [sys.executable, "-m", "m3i_jax", "launch", "--processes=2", "--devices=1",
-                "--restarts=1", *TRAIN, f"--workdir={workdir}"]  # fmt: skip
-        with (tmp_path / f"{name}.log").open("w") as log:
-            launcher = subprocess.Popen(line, stderr=log, stdout=log, env=environment, cwd=tmp_path)
-        try:
-            if name == "killed":
-                while not (workdir / "checkpoints" / "5").exists():
-                    assert launcher.poll() is None
-                    time.sleep(0.01)
-                os.kill(children(launcher.pid)[1], signal.SIGKILL)
-            assert launcher.wait(900) == 0, (tmp_path / f"{name}.log").read_text()[-3000:]
-        finally:
-            launcher.terminate()  # which ends its processes, too
-        found[name] = losses(workdir)
-    (failure,) = map(json.loads, (tmp_path / "killed" / launch.FAILURES).read_text().splitlines())
+    """Two processes of one device each; process 1 is killed behind the first checkpoint.
+
+    The other run is of one process with two devices: sums of two are the same in either order.
+    """
+    alone, workdir = tmp_path / "alone", tmp_path / "killed"
+    verb, *words = TRAIN
+    done = programs.run(verb, *words, f"--workdir={alone}", env=programs.devices(2))
+    assert done.returncode == 0, done.stderr
+    line = [sys.executable, "-m", "m3i_jax", "launch", "--processes=2", "--devices=1",
+            "--restarts=1", *TRAIN, f"--workdir={workdir}"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (tmp_path / "killed.log").open("w") as log:
+        launcher = subprocess.Popen(line, stderr=log, stdout=log, env=environment, cwd=tmp_path)
+    try:
+        while not (workdir / "checkpoints" / "5").exists():
+            assert launcher.poll() is None
+            time.sleep(0.01)
+        os.kill(children(launcher.pid)[1], signal.SIGKILL)
+        assert launcher.wait(900) == 0, (tmp_path / "killed.log").read_text()[-3000:]
+    finally:
+        launcher.terminate()  # which ends its processes, too
+    (failure,) = map(json.loads, (workdir / launch.FAILURES).read_text().splitlines())
     assert (failure["rank"], failure["status"]) == (1, 128 + signal.SIGKILL)
-    assert failure["step"] >= 5 and found["alone"] == found["killed"] and len(found["alone"]) == 30
+    found = losses(workdir)
+    assert failure["step"] >= 5 and len(found) == 30 and found == losses(alone)

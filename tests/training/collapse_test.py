@@ -119,7 +119,7 @@ def test_a_broken_variant_raises_the_alarm(variant):
     assert alarms(name, method=method)
 
 
-HEALTHY = [*(("byol", seed) for seed in range(5)), ("simclr", 0), ("dino", 0)]
+HEALTHY = [*(("byol", seed) for seed in range(3)), ("simclr", 0), ("dino", 0)]
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ def test_names():
         "linear",
         "map_head",
         "mask2former",
+        "mask_rcnn",
         "mlp",
         "pooled",
         "predictor",

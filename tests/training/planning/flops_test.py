@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, PartitionSpec
 
-from m3i_jax import cli
+from m3i_jax import cli, encoders
 from m3i_jax.training.assemble import assemble
 from m3i_jax.training.config import Config
 from m3i_jax.training.planning import flops
@@ -61,6 +61,24 @@ def test_convolutions():
     assert flops.count(grads, image, kernel) == 2 * one
     strided = jax.grad(lambda x: conv(x, kernel, 2).sum())
     assert flops.count(strided, image) == one // 4
+
+
+def test_windows_cost_what_their_cells_do():
+    """Padding attends, and is in no layer; h + w codes of a query lengthen its scores' products."""
+    width, heads, depth, cells, window = 64, 4, 6, 100, 7
+    fields = dict(image=160, patch=16, width=width, depth=depth, heads=heads, window=window)
+    fields |= dict(global_blocks=(3, 6), relative_bias="decomposed", class_token=False)
+    module = encoders.create("vit_nano", **fields, positions="none", final_norm=False)
+    shapes = jax.eval_shape(module.init, jax.random.key(0), module.example())
+    got = flops.count(lambda p, x: module.apply(p, x).tokens, shapes, module.example())
+    dim = width // heads
+
+    def attended(queries, keys, side):
+        return 2 * queries * heads * (keys * (2 * dim + 2 * side) + 2 * side * dim)
+
+    layers = 2 * cells * (depth * 12 * width**2 + 768 * width)
+    windows = attended(4 * window**2, window**2, window)
+    assert got == layers + 4 * windows + 2 * attended(cells, cells, 10)
 
 
 def test_devices_share_the_work():

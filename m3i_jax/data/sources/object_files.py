@@ -122,9 +122,9 @@ def read(file: Path) -> Objects:
         pictures, kinds = _pictures(said), _kinds(said["categories"])
         place = {number: n for n, number in enumerate(pictures.number.tolist())}
         category = {number: n for n, number in enumerate(kinds.number)}
-        rows, left_out = [], {}
+        rows, left_out, sizes = [], {}, pictures.size.tolist()
         for one in said["annotations"]:
-            row = _row(one, place, category, pictures.size)
+            row = _row(one, place, category, sizes)
             if isinstance(row, str):
                 left_out[row] = left_out.get(row, 0) + 1
             else:
@@ -205,14 +205,14 @@ def _kinds(categories: Sequence[Mapping[str, Any]]) -> Kinds:
 
 
 def _row(
-    one: Mapping[str, Any], place: Mapping[int, int], category: Mapping[int, int], size: Array
+    one: Mapping[str, Any], place: Mapping[int, int], category: Mapping[int, int], size: list
 ) -> tuple | str:
     """Image, corners, category, crowd, area and outline of an object, or why it is none."""
     image = place.get(one["image_id"])
     if image is None:
         return "of images that are not listed"
     left, top, width, height = map(coco_json.finite, one["bbox"])
-    limit = size[image].tolist()
+    limit = size[image]
     low = [max(top, 0.0), max(left, 0.0)]
     high = [min(top + height, limit[0]), min(left + width, limit[1])]
     if not all(b - a >= LEAST for a, b in zip(low, high, strict=True)):
@@ -224,9 +224,12 @@ def _row(
         return "with a broken outline"
     if isinstance(outline, Runs) and [*outline.size] != limit:
         return "with a broken outline"
-    extent = (high[0] - low[0]) * (high[1] - low[1])
-    known = extent if outline is None else outlines.area(outline)
-    area = coco_json.finite(one["area"]) if "area" in one else known
+    if "area" in one:
+        area = coco_json.finite(one["area"])
+    elif outline is None:
+        area = (high[0] - low[0]) * (high[1] - low[1])
+    else:
+        area = outlines.area(outline)
     kind = category[coco_json.whole(one["category_id"])]
     return image, (*low, *high), kind, bool(one.get("iscrowd")), max(area, 0.0), outline
 

@@ -145,14 +145,14 @@ def test_what_it_was_started_with_and_its_page_are_there(straight):
 
 
 @pytest.mark.slow
-def test_killed_at_five_random_moments_it_ends_as_if_undisturbed(config, straight, tmp_path):
+def test_killed_at_three_random_moments_it_ends_as_if_undisturbed(config, straight, tmp_path):
     workdir, seed = tmp_path / "run", random.randrange(10**6)
     rng = random.Random(seed)
     killed = 0
-    for after in sorted(rng.sample(range(1, STEPS - 3), 5)):
+    for after in sorted(rng.sample(range(1, STEPS - 3), 3)):
         status = kill(config, workdir, after=after, delay=rng.uniform(0, 0.15))
         killed += status == -signal.SIGKILL
-    assert killed >= 3, f"seed {seed}: the run was too fast to be killed"
+    assert killed >= 2, f"seed {seed}: the run was too fast to be killed"
     done = run(config, workdir)
     assert done.returncode == 0, f"seed {seed}: {done.stderr}"
     assert_same_run(straight, workdir)

@@ -34,7 +34,7 @@ FORMS = {"auto_encoder": "a", "global_distillation": "c", "mim_global": "f",
 # Recipes of methods that say something of pixels: heads are in them, sizes are 224 here.
 DENSE = {
     "segmentation": "ade20k_vit_b16", "depth": "nyu_swin_v2_b", "pose": "coco_pose_vit_b16",
-    "mask_rcnn": "coco_vit_b16",
+    "mask_rcnn": "coco_vit_b16", "swin_track": "track_swin_v2_b",
 }  # fmt: skip
 
 

@@ -174,6 +174,7 @@ DECAY_ALL = (
     "finetune/ade20k_resnet50",
     "finetune/ade20k_linear_vit_l16",
     "finetune/nyu_linear_vit_l16",
+    "finetune/track_swin_v2_b",
 )
 # Biases that decay where no other of one dimension does.
 BIASES = {

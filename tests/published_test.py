@@ -395,6 +395,14 @@ PUBLISHED = [
          "decoders.detection.regions": 512, "decoders.detection.proposals": 1000,
          "decoders.detection.found": 100, "decoders.detection.score": 0.05,
          "optimizer.schedule.milestones": (163889 / 184375, 177546 / 184375)}),
+    ("finetune/track_swin_v2_b", "Xie et al. (2023), supplement F; LitingLin/SwinTrack config/Base",
+     rates(5e-4, end=5e-5) | steps(0.999, 1e-4, clip=0.1) | {
+         "image": 224, "crops.template": 112, "batch": 160, "duration": "300 epochs",
+         "warmup": "3 epochs", "epoch_size": 131072, "crops.search_area": 4.0,
+         "crops.template_area": 2.0, "crops.scale": 0.25, "crops.shift": 3.0,
+         "decoders.tracking.width": 512, "decoders.tracking.depth": 8,
+         "decoders.tracking.heads": 8, "augment.a.brightness": 0.4, "augment.a.grayscale": 0.05,
+         "optimizer.schedule.milestones": (210 / 300,), "objective.weight": 1.5}),
     # torchvision's default where the published code states none, Pillow's bicubic where it does.
     ("imagenet/moco_resnet50", "facebookresearch/moco main_moco.py", BILINEAR),
     ("imagenet/moco_v3_vit_b16", "facebookresearch/moco-v3 main_moco.py", BILINEAR),

@@ -93,7 +93,8 @@ def _columns(run: Run, state, batch, step, rows: int):
         method, network, state.params, state.slots, inputs, key=key, terms=wanted
     )
     prepared = seen.prepared
-    images = {n: v.data for n, v in prepared.views.items() if v.data.ndim == 4}
+    # What is said of objects is a record of arrays, and no picture.
+    images = {n: v.data for n, v in prepared.views.items() if getattr(v.data, "ndim", 0) == 4}
     columns = {f"view {name}": (data,) for name, data in images.items()}
     for name, visible in prepared.visible.items():
         view = method.codes[name].view

@@ -3,13 +3,14 @@
 All losses of a detector are terms of one head, whose answer is a record: it is asked once.
 """
 
+from collections.abc import Callable
 from typing import Annotated
 
 from m3i_jax import framework as fw
 from m3i_jax import losses
 from m3i_jax.framework import Code, Method, Term
 from m3i_jax.geometry.maps import Blocks
-from m3i_jax.ranges import Range
+from m3i_jax.ranges import Range, Weight
 
 Kinds = Annotated[int, Range(1, 100_000)]
 
@@ -49,6 +50,29 @@ def mask_rcnn(
     return Method(_codes(blocks, classes, outlines=masks), terms)
 
 
+def swin_track(*, blocks: Blocks = "last", weight: Weight = 1.5) -> Method:
+    """Tracking: view a, a region, and view b, a template → where in a the object of b is.
+
+    −log P̂ = w VFL of how sure each cell is + w (1 − GIoU) of its box (SwinTrack: Lin et al. 2022,
+    https://arxiv.org/abs/2112.00995). docs/methods.md#swin_track.
+
+    blocks: behind which block there is the map of both views, "last", or the number of one from 1.
+    weight: w.
+    """
+    both = fw.mapped_each(fw.mapped(fw.online(), blocks), ("a", "b"))
+    codes = {"x": Code("a", both), "objects": Code("objects", fw.objects(categories=1))}
+    parts = {
+        "sureness": ("Bernoulli", losses.tracked_sureness),
+        "place": ("Laplace", losses.tracked_place),
+    }
+    about = dict(weight=weight, group="sp")
+    terms = {
+        name: Term("x", "objects", "tracking", fw.compared(kind, _of_one(loss)), **about)
+        for name, (kind, loss) in parts.items()
+    }
+    return Method(codes, terms)
+
+
 def _codes(blocks: Blocks, classes: int, *, outlines: bool = False) -> dict[str, Code]:
     """The maps of view a, and its objects."""
     return {
@@ -59,3 +83,8 @@ def _codes(blocks: Blocks, classes: int, *, outlines: bool = False) -> dict[str,
 
 def _seen(blocks: Blocks) -> Code:
     return Code("a", fw.mapped(fw.online(), blocks))
+
+
+def _of_one(loss: Callable) -> Callable:
+    """A loss of what is said of the first object of every image, beside its corners."""
+    return lambda said, target: loss(said, target.objects.corners[:, 0])

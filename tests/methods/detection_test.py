@@ -10,6 +10,7 @@ from m3i_jax.framework.keys import named
 from m3i_jax.parallel import sharding
 from m3i_jax.training import assemble
 from m3i_jax.training.step import views
+from m3i_jax.types import Features, Objects, ViewAnnotations
 from tests.toy_runs import PLACES, SIDE
 
 ROOMS = {"crops.objects": PLACES, "crops.outlines": SIDE}
@@ -37,6 +38,45 @@ def toy(shrunk):
         return shrunk("detection", **changes)
 
     return config
+
+
+def test_a_tracker_reads_both_views_and_has_the_loss_of_the_parts(shrunk, batch, one_device, grads):
+    """Value and gradient through the engine, beside the head on maps of both views."""
+    mesh, devices = one_device
+    decoders = dict(tracking=dict(name="swin_track", width=8, depth=1, heads=2))
+    changes = {"augment": {}, "decoders": decoders, "crops.template": 8, "encoder.patch": 4}
+    run = assemble.assemble(shrunk("swin_track", mesh=mesh, **changes), images=64, devices=devices)
+    assert run.method.images == {"a", "b"} and run.method.said("objects") == 1
+    rng = np.random.default_rng(0)
+    ends = np.sort(rng.uniform(0, 16, (8, 1, 2, 2)), axis=2).reshape(8, 1, 4)
+    objects = Objects(ends.astype(np.float32), np.zeros((8, 1), np.int32))
+    said = ViewAnnotations(objects=objects, present={"objects": np.ones(8, bool)})
+    given = batch._replace(annotations={"a": said})
+    given = given._replace(images=given.images | {"b": given.images["l0"]})
+    state, loss, slope = grads(run, given)
+
+    def alone(params):
+        seen, network = views(jax.random.key(3), given, {}), run.network
+        strides = network.towers["image"].strides
+        maps = []
+        for name in ("a", "b"):
+            image = seen[name].data
+            features = network.encode(params, "image", image, train=False)
+            where = dict(strides=strides, size=image.shape[1:3])
+            maps += geometry.mapped(features, (), **where).maps
+        answer = network.decode(params, "tracking", Features(maps=tuple(maps)), size=(16, 16))
+        corners = objects.corners[:, 0]
+        parts = losses.tracked_sureness(answer, corners), losses.tracked_place(answer, corners)
+        return 1.5 * sum(part.mean() for part in parts)
+
+    expected, wanted_slope = jax.jit(jax.value_and_grad(alone))(state.params)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    for (path, one), other in zip(
+        jax.tree.leaves_with_path(slope), jax.tree.leaves(wanted_slope), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=5e-6, err_msg=str(path))
+    many = assemble.assemble(shrunk("swin_track", mesh=dict(data=4, fsdp=2), **changes), images=64)
+    np.testing.assert_allclose(grads(many, given, jax.device_get(state))[1], loss, rtol=1e-5)
 
 
 def test_what_they_read():

@@ -17,6 +17,7 @@ from m3i_jax.data.sources import contents, gone
 from m3i_jax.data.sources.annotations import Annotations, checked
 from m3i_jax.data.sources.decoding import Decoder, unreadable
 from m3i_jax.data.sources.protocol import Account, Sample, listed
+from m3i_jax.data.sources.sample_objects import SampleObjects
 from m3i_jax.types import Array
 
 
@@ -60,6 +61,7 @@ class VideoPairs:
     """
 
     classes: tuple[str, ...] = ()
+    object_names: tuple[str, ...] = ("object",)
 
     def __init__(
         self,
@@ -159,4 +161,8 @@ class VideoPairs:
         image = self.frame(video, frame)
         low, high = self.videos[video].corners[frame].reshape(2, 2)
         said = checked(Annotations(box=np.concatenate([low, high - low])), *image.shape[:2])
-        return Sample(image, box=said.box)
+        # As the one object of the frame, too, which a tracker learns to find.
+        area = np.float32([(high - low).prod()])
+        corners = self.videos[video].corners[frame][None].astype(np.float32)
+        objects = SampleObjects(corners, np.zeros(1, np.int32), np.zeros(1, bool), area)
+        return Sample(image, box=said.box, objects=objects)

@@ -14,6 +14,7 @@ from m3i_jax.data.views.annotated import PLACES, Wanted
 from m3i_jax.data.views.crops import LOCAL, Crops
 from m3i_jax.data.views.person_crops import PersonCrops
 from m3i_jax.data.views.scale_jitter import OUTLINES, ScaleJitter
+from m3i_jax.data.views.track_crops import TEMPLATE, TrackCrops
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Batch
 
@@ -22,6 +23,7 @@ VIEWS: Mapping[str, Callable[..., "Views"]] = {
     RANDOM: Crops,
     "scale_jitter": ScaleJitter,
     "person": PersonCrops,
+    "track": TrackCrops,
 }
 
 
@@ -85,11 +87,15 @@ def sides(block: Mapping[str, Any], size: int, *, view: str = "a") -> tuple[int,
     """Height and width of a view that `config.crops` describes, where config.image is `size`."""
     if LOCAL.fullmatch(view):
         return (block.get("local_size", Crops.local_size),) * 2
+    if named(block) == "track" and view == TEMPLATE:
+        return (block.get("template", TrackCrops.template),) * 2
     return size, block.get("width") or size
 
 
 def room(block: Mapping[str, Any]) -> dict[str, int]:
     """`places` for the objects of a view, and the `side` of their masks, see `annotated.Wanted`."""
+    if named(block) == "track":
+        return {"places": 1, "side": 0}
     own = lambda name, other: int(block.get(name, other))  # noqa: E731
     return {"places": own("objects", PLACES), "side": own("outlines", OUTLINES)}
 

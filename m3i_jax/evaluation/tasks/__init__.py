@@ -19,6 +19,7 @@ from m3i_jax.evaluation.tasks.pose import pose
 from m3i_jax.evaluation.tasks.retrieval import retrieval
 from m3i_jax.evaluation.tasks.segmentation import segmentation
 from m3i_jax.evaluation.tasks.task import Measured, Task
+from m3i_jax.evaluation.tasks.tracking import tracking
 from m3i_jax.evaluation.tasks.without_fine_tuning import without_fine_tuning
 from m3i_jax.evaluation.tasks.zero_shot import zero_shot
 
@@ -40,6 +41,7 @@ TASKS = {
     "pose": pose,
     "detection": detection,
     "instance": instance,
+    "tracking": tracking,
 }
 
 __all__ = ["TASKS", "Measured", "Task", "create", "defaults", "written"]

@@ -1,0 +1,1 @@
+"""Objects that a network follows through videos, and how well."""

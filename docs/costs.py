@@ -35,7 +35,10 @@ FORMS = {"auto_encoder": "a", "global_distillation": "c", "mim_global": "f",
 DENSE = {
     "segmentation": "ade20k_vit_b16", "depth": "nyu_swin_v2_b", "pose": "coco_pose_vit_b16",
     "mask_rcnn": "coco_vit_b16", "swin_track": "track_swin_v2_b",
+    "mask2former": "ade20k_mask2former_swin_v2_b",
 }  # fmt: skip
+
+QUERIES = ("mask2former",)  # whose heads read four maps, which are made of the last one of a ViT
 
 
 def published(name: str) -> str | None:
@@ -64,7 +67,11 @@ def config(name: str) -> Config | None:
     if "vit_b16" not in file:
         hiding = {"hide": data.encoder.hide} if data.encoder.get("hide") else {}
         data.encoder = {"name": "vit_b16", **hiding}
+        if name in QUERIES:
+            data.objective.blocks = "last"
         for head in data.decoders.values():
+            if name in QUERIES:
+                head.pyramid = "simple"
             if not head.get("embed", True):  # has the width of the encoder (CAPI)
                 head.width, head.heads = 768, 12
     return Config.of(data)

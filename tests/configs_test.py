@@ -156,6 +156,7 @@ EXEMPT = {
     },
     "finetune/coco_pose_vit": {"pos_embed"},
     "finetune/coco_vit": {"pos_embed"},
+    "finetune/ade20k_mask2former": {"cpb_mlp", "query", "query_position", "level_embed"},
     "simmim_swin": {"mask_token", "cpb_mlp"},
     "simmim_replknet": {"mask_token"},
     "msn": {"prototypes"},
@@ -180,7 +181,12 @@ DECAY_ALL = (
 BIASES = {
     "imagenet/supcon_resnet50": "^decoders/projector/head/bias$",
     "finetune/coco_vit_b16": r"(?<!norm)(?<!norm\d)/bias$",
+    "finetune/ade20k_mask2former_swin_v2_b": r"^(?!.*/cpb_mlp/).*(?<!norm)(?<!norm\d)[/_]bias$",
 }
+
+
+# What a scan walks in heads of queries.
+LAYERS = re.compile(r"/post_norms/|^decoders/\w+/((pixel_decoder/)?encoder|decoder/layers)/")
 
 
 # But those of folders, whose heads and rates are those of digit scenes (tests/training/automatic).
@@ -196,7 +202,7 @@ def test_exactly_the_published_leaves_decay(name):
     for leaf, shape in trees.named_leaves(shapes):
         if re.search(trees.STATISTICS, leaf):
             continue
-        stacked = bool(sharding.STACKED.search(leaf)) or "/post_norms/" in leaf
+        stacked = bool(sharding.STACKED.search(leaf)) or bool(LAYERS.search(leaf))
         flat = len(shape.shape) - stacked <= 1 and not leaf.endswith("/length")  # DINO's is (K, 1)
         exempt = (flat or bool(set(leaf.split("/")) & names)) and name not in DECAY_ALL
         exempt = exempt and not re.search(BIASES.get(name, "^$"), leaf)

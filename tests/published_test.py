@@ -386,6 +386,16 @@ PUBLISHED = [
      VITPOSE | {"decoders.pose.layers": 2}),
     ("finetune/coco_pose_vit_b16:simple", "open-mmlab/mmpose td-hm_ViTPose-base-simple",
      VITPOSE | {"decoders.pose.name": "simple_decoder"}),
+    *[(f"finetune/ade20k_mask2former_swin_v2_b:{name}",
+       "Xie et al. (2023), supplement F; facebookresearch/Mask2Former configs/ade20k",
+       ADE20K | rates(rate) | steps(0.999, 0.05, clip=0.01) | {
+           "batch": 16, "duration": "160000 steps", "warmup": "0 steps", "crops.most": 1.0,
+           "encoder.window": 8, "encoder.drop_path": 0.3, "optimizer.schedule.power": 0.9,
+           "objective.weights": (2.0, 5.0, 5.0),
+           "decoders.segmentation.name": "mask2former", "decoders.segmentation.queries": 100,
+           "decoders.segmentation.rounds": 3, "decoders.segmentation.encoder_layers": 6,
+           "decoders.segmentation.points": 12544})
+      for name, rate in (("mim", 3e-4), ("sup", 1e-4))],
     ("finetune/coco_vit_b16", "facebookresearch/detectron2 projects/ViTDet mask_rcnn_vitdet_b",
      rates(1e-4, start=1e-7, end=1e-6) | steps(0.999, 0.1) | {
          "image": 1024, "batch": 64, "duration": "184375 steps", "warmup": "250 steps",
@@ -575,7 +585,10 @@ def test_the_grid_of_kornblith_s_sets_is_the_published_one():
     assert grid.LAYERS == (0.75, 0.85, 0.95) and len(grid.SETS) == 11
 
 
-@pytest.mark.parametrize("name", ["nyu_swin_v2_b", "ade20k_vit_b16", "ade20k_linear_vit_l16"])
+@pytest.mark.parametrize(
+    "name",
+    ["nyu_swin_v2_b", "ade20k_vit_b16", "ade20k_linear_vit_l16", "ade20k_mask2former_swin_v2_b"],
+)
 def test_rates_of_dense_recipes_are_those_of_their_layers(name, key):
     """mmsegmentation's LayerDecayOptimizerConstructor, and MIM-Depth's, whose mergings count."""
     config = load(f"finetune/{name}")
@@ -592,6 +605,8 @@ def test_rates_of_dense_recipes_are_those_of_their_layers(name, key):
         scale = by_path.scales.get(path, 1.0)
         if name.startswith("nyu"):
             np.testing.assert_allclose(scale, 0.9 ** mim_depth(path), rtol=1e-6, err_msg=path)
+        elif "mask2former" in name:  # its BACKBONE_MULTIPLIER
+            assert scale == pytest.approx(0.1 if path.startswith("encoders/") else 1.0)
         elif name.startswith("ade20k_vit"):
             np.testing.assert_allclose(scale, 0.65 ** mmseg(path), rtol=1e-6, err_msg=path)
         else:

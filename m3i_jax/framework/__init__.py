@@ -4,7 +4,7 @@ import warnings
 from typing import Any
 
 from m3i_jax.framework.annotations import PIXELWISE, categories, depths, key_points, objects
-from m3i_jax.framework.answers import answered, compared
+from m3i_jax.framework.answers import answered, compared, matched
 from m3i_jax.framework.assignments import Assignment, balancing, centring, sharpening
 from m3i_jax.framework.captions import caption
 from m3i_jax.framework.codes import (

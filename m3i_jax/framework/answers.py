@@ -6,9 +6,11 @@ it learns, so its losses read both from there.
 
 from collections.abc import Callable
 
-from jaxtyping import Float32
+from jaxtyping import Bool, Float, Float32
 
+from m3i_jax.detection import Assigned, assign
 from m3i_jax.framework.distributions import Answer, Distribution, Target
+from m3i_jax.parallel.constrain import by_rows
 from m3i_jax.types import Array
 
 
@@ -27,3 +29,15 @@ def compared(name: str, loss: Callable[[Answer, Target], Float32[Array, " batch"
     """
     # What an image counts depends on how many objects the others have.
     return Distribution(name, loss, batchwise=True, dense=False)
+
+
+def matched(
+    cost: Float[Array, "batch *positions queries objects"],
+    present: Bool[Array, "batch *positions objects"],
+) -> Assigned:
+    """`detection.assign`, where each device does its own rows of the batch.
+
+    What losses of sets match by: a search ends when all of its rows have ended, so that devices
+    that share one would ask all others at every step.
+    """
+    return by_rows(assign, cost, present)

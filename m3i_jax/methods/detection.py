@@ -6,13 +6,18 @@ All losses of a detector are terms of one head, whose answer is a record: it is 
 from collections.abc import Callable
 from typing import Annotated
 
+import jax.numpy as jnp
+
 from m3i_jax import framework as fw
 from m3i_jax import losses
 from m3i_jax.framework import Code, Method, Term
 from m3i_jax.geometry.maps import Blocks
+from m3i_jax.methods.dense import Categories
 from m3i_jax.ranges import Range, Weight
+from m3i_jax.texts import OneOf
 
 Kinds = Annotated[int, Range(1, 100_000)]
+Weights = tuple[Weight, Weight, Weight]
 
 
 def mask_rcnn(
@@ -73,6 +78,46 @@ def swin_track(*, blocks: Blocks = "last", weight: Weight = 1.5) -> Method:
     return Method(codes, terms)
 
 
+def mask2former(
+    *,
+    classes: Categories = 150,
+    blocks: Blocks = "stages",
+    finds: Annotated[str, OneOf("categories", "objects")] = "categories",
+    most: Annotated[int, Range(1, 255)] = 64,
+    weights: Weights = (2.0, 5.0, 5.0),
+) -> Method:
+    """Segmentation by a set of masks: view a → a category and a mask of each query.
+
+    −log P̂ = w₁ CE + w₂ BCE + w₃ dice of the masks that are matched with those of categories, or of
+    objects, in every layer (Mask2Former: Cheng et al. 2022, https://arxiv.org/abs/2112.01527).
+    InternImage-H by M3I, ADE20K: 62.9 mIoU (M3I Table 1). docs/methods.md#mask2former.
+
+    classes: categories.
+    blocks: what the head sees of the encoder, "last", "stages", or numbers of blocks from 1.
+    finds: "categories" of pixels, each that is there one mask, or "objects"; as the head's.
+    most: categories of an image that are learnt by, those of most pixels.
+    weights: w, of categories, cross-entropies and overlaps.
+    """
+
+    def loss(said, target):
+        if target.objects is not None:
+            there = losses.masks_of_objects(target.objects, size=target.size)
+        else:
+            labels = target.target_index.astype(jnp.uint8)
+            there = losses.masks_of_categories(labels, classes=classes, most=min(most, classes))
+        return _weighed(losses.mask_set(said, there, match=fw.matched), weights)
+
+    if finds == "objects":
+        y, codes = "objects", _codes(blocks, classes, outlines=True)
+    else:
+        y, codes = (
+            "mask",
+            {"x": _seen(blocks), "mask": Code("mask", fw.categories(classes=classes))},
+        )
+    terms = {"masks": Term("x", y, "segmentation", fw.compared("Bernoulli", loss), group="sp")}
+    return Method(codes, terms)
+
+
 def _codes(blocks: Blocks, classes: int, *, outlines: bool = False) -> dict[str, Code]:
     """The maps of view a, and its objects."""
     return {
@@ -88,3 +133,8 @@ def _seen(blocks: Blocks) -> Code:
 def _of_one(loss: Callable) -> Callable:
     """A loss of what is said of the first object of every image, beside its corners."""
     return lambda said, target: loss(said, target.objects.corners[:, 0])
+
+
+def _weighed(parts: tuple, weights: Weights):
+    """The sum of the losses of a set, (B,)."""
+    return sum(weight * part for weight, part in zip(weights, parts, strict=True))

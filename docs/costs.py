@@ -35,10 +35,13 @@ FORMS = {"auto_encoder": "a", "global_distillation": "c", "mim_global": "f",
 DENSE = {
     "segmentation": "ade20k_vit_b16", "depth": "nyu_swin_v2_b", "pose": "coco_pose_vit_b16",
     "mask_rcnn": "coco_vit_b16", "swin_track": "track_swin_v2_b",
-    "mask2former": "ade20k_mask2former_swin_v2_b",
+    "dino_detector": "coco_dino_resnet50", "mask2former": "ade20k_mask2former_swin_v2_b",
 }  # fmt: skip
 
-QUERIES = ("mask2former",)  # whose heads read four maps, which are made of the last one of a ViT
+QUERIES = (
+    "dino_detector",
+    "mask2former",
+)  # whose heads read four maps, which are made of the last one of a ViT
 
 
 def published(name: str) -> str | None:

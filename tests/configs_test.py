@@ -173,6 +173,7 @@ DECAY_ALL = (
     "imagenet/lejepa_vit_s16",
     "imagenet/visreg_vit_s16",
     "finetune/ade20k_resnet50",
+    "finetune/coco_dino_resnet50",
     "finetune/ade20k_linear_vit_l16",
     "finetune/nyu_linear_vit_l16",
     "finetune/track_swin_v2_b",

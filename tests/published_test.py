@@ -396,6 +396,14 @@ PUBLISHED = [
            "decoders.segmentation.rounds": 3, "decoders.segmentation.encoder_layers": 6,
            "decoders.segmentation.points": 12544})
       for name, rate in (("mim", 3e-4), ("sup", 1e-4))],
+    ("finetune/coco_dino_resnet50", "IDEA-Research/DINO config/DINO/DINO_4scale.py",
+     ADAMW | rates(1e-4, end=1e-5) | steps(0.999, 1e-4, clip=0.1) | {
+         "batch": 16, "duration": "12 epochs", "warmup": "0 steps", "crops.flip": 0.5,
+         "optimizer.schedule.milestones": (11 / 12,), "objective.weights": (1.0, 5.0, 2.0),
+         "decoders.detection.queries": 900, "decoders.detection.layers": 6,
+         "decoders.detection.encoder_layers": 6, "decoders.detection.temperature": 20.0,
+         "decoders.detection.shift": 0.4, "decoders.detection.flips": 0.25,
+         "decoders.detection.found": 300}),
     ("finetune/coco_vit_b16", "facebookresearch/detectron2 projects/ViTDet mask_rcnn_vitdet_b",
      rates(1e-4, start=1e-7, end=1e-6) | steps(0.999, 0.1) | {
          "image": 1024, "batch": 64, "duration": "184375 steps", "warmup": "250 steps",

@@ -32,7 +32,9 @@ METHODS = {name.removeprefix("digit_scenes/"): (name, {}) for name in CONFIGS} |
 del METHODS["table2"]  # forms are above
 del METHODS["dark_secrets"]  # three of the others, of one encoder
 # Heads of many parts, which tests/methods/detection_test.py has at a size that compiles in time.
-OF_OBJECTS = {name: METHODS.pop(name) for name in ("detection", "swin_track", "mask2former")}
+OF_OBJECTS = {
+    name: METHODS.pop(name) for name in ("detection", "swin_track", "mask2former", "dino_detector")
+}
 PLACES, SIDE = 3, 14  # of the objects of a toy batch, and of their masks
 del METHODS["m3i_mixture"]  # m3i, on other data
 # Compiled whenever the tests run; the others go through the same code and are slow together.

@@ -78,6 +78,28 @@ def swin_track(*, blocks: Blocks = "last", weight: Weight = 1.5) -> Method:
     return Method(codes, terms)
 
 
+def dino_detector(
+    *, classes: Kinds = 80, blocks: Blocks = "stages", weights: Weights = (1.0, 5.0, 2.0)
+) -> Method:
+    """Detection by a set of queries: view a → boxes and categories of its objects.
+
+    −log P̂ = w₁ focal + w₂ |b − t|₁ + w₃ (1 − GIoU) of the queries that are matched with objects, in
+    every layer, and of noised objects (DINO: Zhang et al. 2023, https://arxiv.org/abs/2203.03605).
+    InternImage-H by M3I, COCO test-dev: 65.4 AP (M3I Table 1). docs/methods.md#dino_detector.
+
+    classes: categories of objects.
+    blocks: what the head sees of the encoder, "last", "stages", or numbers of blocks from 1.
+    weights: w, of categories, distances and overlaps.
+    """
+
+    def loss(said, target):
+        how = dict(size=target.size, match=fw.matched)
+        return _weighed(losses.box_set(said, target.objects, **how), weights)
+
+    terms = {"boxes": Term("x", "objects", "detection", fw.compared("Laplace", loss), group="sp")}
+    return Method(_codes(blocks, classes), terms)
+
+
 def mask2former(
     *,
     classes: Categories = 150,

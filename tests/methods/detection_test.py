@@ -20,6 +20,9 @@ REGIONS = dict(
     proposals=12, regions=8, canonical=28.0, found=5, candidates=20, **SMALL,
 )  # fmt: skip
 QUERIES = dict(heads=2, encoder_layers=1, **SMALL)
+DINO = dict(
+    name="dino_detector", queries=9, layers=1, groups=2, found=5, pyramid="simple", **QUERIES
+)
 MASKS = dict(
     name="mask2former", mask_width=8, queries=6, rounds=1, encoder_hidden=16, points=32,
     pyramid="simple", **QUERIES,
@@ -29,6 +32,9 @@ CASES = {
     "mask_rcnn of boxes": (
         dict(name="mask_rcnn", classes=11, masks=False),
         dict(detection=REGIONS | dict(masks=False)),
+    ),
+    "dino_detector": (
+        dict(name="dino_detector", classes=11, blocks="last"), dict(detection=DINO)
     ),
     "mask2former": (
         dict(name="mask2former", classes=11, blocks="last", most=6), dict(segmentation=MASKS)
@@ -99,6 +105,7 @@ def test_what_they_read():
     assert "masks" in found.terms and "masks" not in methods.mask_rcnn(masks=False).terms
     assert methods.mask2former(classes=19).annotations == ("mask",)
     assert methods.mask2former(finds="objects").outlined
+    assert methods.dino_detector().maps == {"image": "stages"}
     assert not set(methods.DENSE) & set(methods.PUBLISHED)
 
 
@@ -124,6 +131,9 @@ def wanted(case, answer, seen):
         parts = [losses.anchor_objectness, losses.anchor_boxes_l1, losses.region_categories]
         parts += [losses.region_boxes_l1, losses.region_masks][: 1 + (case == "mask_rcnn")]
         return sum(part(answer).mean() for part in parts)
+    if case == "dino_detector":
+        one, five, two = losses.box_set(answer, seen["objects"].data, size=size)
+        return (one + 5 * five + 2 * two).mean()
     if case == "mask2former of objects":
         there = losses.masks_of_objects(seen["objects"].data, size=size)
     else:
@@ -132,7 +142,10 @@ def wanted(case, answer, seen):
     return (2 * two + 5 * five + 5 * again).mean()
 
 
-SELDOM = ("mask2former of objects",)  # whose program the test of eight devices compiles, too
+SELDOM = (
+    "mask2former of objects",
+    "dino_detector",
+)  # whose program the test of eight devices compiles, too
 
 
 @pytest.mark.parametrize(
@@ -171,7 +184,7 @@ def test_the_engine_has_the_loss_and_gradient_of_the_parts(case, toy, batch, fit
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=5e-6, err_msg=str(path))
 
 
-@pytest.mark.parametrize("case", ["mask_rcnn", "mask2former of objects"])
+@pytest.mark.parametrize("case", ["mask_rcnn", "dino_detector", "mask2former of objects"])
 def test_eight_devices_equal_one(case, toy, batch, grads, distance, one_device):
     """Value and gradient; what is drawn of a batch does not depend on where its rows are."""
     mesh, devices = one_device

@@ -23,6 +23,7 @@ RECIPES = {
     "segmentation": "finetune/segmentation",
     "depth": "finetune/depth",
     "pose": "finetune/pose",
+    "detection": "finetune/detection",
     "mae": "finetune/vit_b16:mae",
     "m3i": "finetune/vit_b16:m3i",
     "siamese_im": "finetune/vit_b16:siamese_im",

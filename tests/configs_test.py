@@ -146,6 +146,7 @@ EXEMPT = {
     "finetune/segmentation": TOKENS,
     "finetune/depth": TOKENS,
     "finetune/pose": TOKENS,
+    "finetune/detection": TOKENS,
     "finetune/vit": TOKENS,
     "finetune/mae": TOKENS,
     "finetune/replknet": {"mask_token"},

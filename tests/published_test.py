@@ -572,7 +572,7 @@ def test_every_recipe_has_a_line():
     recipes = {name for name in shipped.names() if not SMALL.search(name)}
     ours = {"imagenet/table2_vit_b16", "imagenet/vq_vae_vit_b16"}
     ours |= {"finetune/small", "finetune/light"}
-    ours |= {f"finetune/{name}" for name in ("segmentation", "depth", "pose")}
+    ours |= {f"finetune/{name}" for name in ("segmentation", "depth", "pose", "detection")}
     assert recipes - lines == ours
 
 

@@ -9,12 +9,12 @@ The model is a work directory, one of its checkpoints, an export, or a file of t
 with its config.json; --data a folder with a subfolder for each category (train/ and val/), or a
 source, with settings. Categories, encoder, sizes and positions come from these two; the recipe, a
 config of `finetune/` by --recipe or --config, gives the rest, and --config.KEY=VALUE what is to be
-other. The recipes segmentation, depth and pose are of masks, depth and key points, judged by mIoU,
-RMSE and OKS. --grid tries all combinations of keys of the optimiser, each in WORKDIR/grid, and
-chooses by the accuracy on a part of training (--holdout) that none learns from; the best is then
-trained on all of it in WORKDIR, and grid.json says what was found. An ordinary run, or several of
-them: the same command goes on where it was. The accuracy on the test split is in the log, best.json
-names the best checkpoint, predictions.npz has its answers.
+other. The recipes segmentation, depth, pose and detection are of masks, depth, key points and
+boxes, judged by mIoU, RMSE, OKS and AP. --grid tries all combinations of keys of the optimiser,
+each in WORKDIR/grid, and chooses by the accuracy on a part of training (--holdout) that none learns
+from; the best is then trained on all of it in WORKDIR, and grid.json says what was found. An
+ordinary run, or several of them: the same command goes on where it was. The accuracy on the test
+split is in the log, best.json names the best checkpoint, predictions.npz has its answers.
 """
 
 import functools

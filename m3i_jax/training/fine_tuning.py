@@ -42,6 +42,7 @@ KINDS = {
     "segmentation": Kind(annotation_names.categories, "classes"),
     "depth": Kind(lambda source: 1),
     "pose": Kind(annotation_names.points, "points"),
+    "mask_rcnn": Kind(lambda source: len(annotation_names.objects(source)), "classes"),
 }
 
 
@@ -147,19 +148,27 @@ def config(
 def _dense(recipe: Mapping[str, Any], module: Any, *, size: int, side: int) -> dict[str, Any]:
     """Blocks of a head that says something of pixels; scenes are fitted to the encoder's images.
 
-    A head that reads several maps reads all that this encoder has.
+    A head that reads several maps reads all that this encoder has; one with a pyramid has that of
+    the last map of a ViT, or of the maps of stages.
     """
     objective, crops = dict(recipe["objective"]), dict(recipe["crops"])
     depths = tuple(getattr(module, "depths", ())) or (module.depth,)
+    if any("pyramid" in head for head in recipe["decoders"].values()):
+        objective["blocks"] = "stages" if len(depths) > 1 else "last"
     maps = tuple(range(max(len(geometry.numbered(objective.get("blocks", "last"), depths)), 1)))
     heads = {
-        name: {**head, **({"maps": maps} if "maps" in head else {})}
+        name: {
+            **head,
+            **({"maps": maps} if "maps" in head else {}),
+            **({"pyramid": "fpn" if len(depths) > 1 else "simple"} if "pyramid" in head else {}),
+        }
         for name, head in recipe["decoders"].items()
     }
     if key := KINDS[objective["name"]].key:
         objective[key] = size
     if "base" in crops:
-        crops["base"] = (LONG * side, side)
+        long, short = crops["base"]
+        crops["base"] = (LONG * side if long > short else side, side)
     return {"objective": objective, "crops": crops, "towers": {}, "decoders": heads}
 
 

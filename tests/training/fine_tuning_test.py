@@ -140,6 +140,22 @@ def test_what_is_said_of_pixels_is_fine_tuned(finished_run, recipe, key):
     assert run.config.validation["every"] and run.method.annotations
 
 
+def test_objects_are_fine_tuned_by_a_pyramid_of_what_the_encoder_has(finished_run):
+    block = {"name": "digit_scenes", "objects": 3, "size": 64, "length": 20}
+    plain = cli.load("finetune/detection").to_dict()
+    assert fine_tuning.counts(plain["objective"], block) == (20, 10)
+    origin = fine_tuning.origin(finished_run)
+    config = fine_tuning.config(plain, origin, block, size=10, image=64)
+    assert config["crops"]["base"] == (64, 64) and config["objective"]["classes"] == 10
+    run, _ = started(config)
+    assert run.method.annotations == ("objects",) and run.config.validation["every"]
+    assert config["decoders"]["detection"]["pyramid"] == "simple"
+    swin = origin._replace(block={"image": 64, **BLOCKS["swin"]})
+    staged = fine_tuning.config(plain, swin, block, size=10, image=64)
+    assert staged["decoders"]["detection"]["pyramid"] == "fpn"
+    assert staged["objective"]["blocks"] == "stages"
+
+
 @pytest.mark.parametrize("recipe", ["m3i", "mae"])
 @pytest.mark.parametrize("block", ["shared bias", "learned", "swin", "resnet"])
 def test_a_probe_leaves_the_encoder_as_it_is(tmp_path, block, recipe):

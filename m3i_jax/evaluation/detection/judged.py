@@ -1,18 +1,23 @@
-"""Objects that are found beside those that are there: average precision, and what a guess has."""
+"""Objects that are found beside those that are there: average precision, and what a guess has.
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+What is there is what a file says of its images, where the data are such a file: crowds, areas and
+boxes as they stand there, and of LVIS what was looked for. Else it is what the records say.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from m3i_jax import detection
 from m3i_jax.data.originals import Original
-from m3i_jax.data.sources import outlines
-from m3i_jax.data.sources.protocol import Sample
+from m3i_jax.data.sources import annotation_names, outlines
+from m3i_jax.data.sources.protocol import Sample, Source
 from m3i_jax.data.sources.sample_objects import SampleObjects
 from m3i_jax.evaluation.detection.found import Found
 from m3i_jax.evaluation.features import NotMeasurable
-from m3i_jax.metrics import objects
+from m3i_jax.metrics import federated, objects
 from m3i_jax.types import Array
 
 Numbers = dict[str, float | None]
@@ -21,14 +26,34 @@ Numbers = dict[str, float | None]
 class Judged(NamedTuple):
     """numbers: by measure, None where nothing is there to be found.
 
-    images: how many said what is in them.   found: all that was found, in pixels of its image.
-    numbers_of: of each of these images its number in the data set.
+    images: how many said what is in them.
+    found: all that was found, in pixels of its image, by the images' own numbers.
     """
 
     numbers: Numbers
     images: int
     found: objects.Found
-    numbers_of: Array
+
+
+class Known(NamedTuple):
+    """What a data set says of its images beside the records.
+
+    image_id: (record) -> the number of its image.   category_ids: those of its categories.
+    truth: `data.sources.object_files.Truth` of all images; None = the records say what is there.
+    """
+
+    image_id: Callable[[int], int]
+    category_ids: Sequence[int]
+    truth: Any = None
+
+    @classmethod
+    def of(cls, source: Source) -> "Known":
+        """What a source says; of a part of a file, and of others, records are counted from 0 and
+        categories from 1."""
+        if getattr(source, "truth", None) is None:
+            return cls(int, range(1, len(annotation_names.objects(source)) + 1))
+        truth = source.truth()
+        return cls(source.image_id, truth.kinds.number, truth)
 
 
 def judged(
@@ -37,6 +62,7 @@ def judged(
     kinds: int,
     masks: bool = False,
     guess: Found | None = None,
+    known: Known | None = None,
 ) -> Judged:
     """AP and AR of all that was found in the images whose objects are known.
 
@@ -44,6 +70,7 @@ def judged(
       pairs: records, and what was found in each.
       kinds: categories of objects.
       masks: whether masks are held against outlines, too: "mask_ap" and its kin.
+      known: numbers of images, and what a whole file says is there; None = as the records are.
       guess: found in every image by who sees none, corners as shares of its sides; its AP is the
         measure "constant".
 
@@ -54,20 +81,50 @@ def judged(
     if not rows:
         raise NotMeasurable("no record says which objects are in it")
     of = lambda name: [getattr(row, name) for row in rows]  # noqa: E731
-    number, size = np.array(of("number")), np.array(of("size"))
+    known = known or Known(int, ())
+    number, size = np.array([known.image_id(n) for n in of("number")]), np.array(of("size"))
     images, there = objects.Images(number, size), _there(number, of("there"), of("truth"))
+    if known.truth is not None:
+        images, there = _of_file(known.truth, images)
+    measure = _measure(known.truth, images, kinds)
     found = _found(number, of("found"), of("masks") if masks else None)
-    scores = objects.average_precision(there, found, images, kinds)._asdict()
+    scores = measure(there, found)._asdict()
     if masks:
         if there.masks is None:
             raise NotMeasurable("no record says where in its box an object is: take 'detection'")
-        by_mask = objects.average_precision(there, found, images, kinds, masks=True)._asdict()
+        by_mask = measure(there, found, masks=True)._asdict()
         scores |= {f"mask_{name}": value for name, value in by_mask.items()}
     if guess is not None:
-        guessed = _found(number, of("guessed"), None)
-        scores["constant"] = objects.average_precision(there, guessed, images, kinds).ap
-    known = {name: None if np.isnan(value) else value for name, value in scores.items()}
-    return Judged(known, len(rows), found, number)
+        scores["constant"] = measure(there, _found(number, of("guessed"), None)).ap
+    said = {name: None if np.isnan(value) else value for name, value in scores.items()}
+    return Judged(said, len(rows), found)
+
+
+def _measure(truth: Any, images: objects.Images, kinds: int) -> Callable[..., Any]:
+    """COCO's measures, or LVIS's where categories have a frequency."""
+    if truth is not None and truth.kinds.frequency:
+        how = dict(images=images, frequency=truth.kinds.frequency)
+        return functools.partial(federated.average_precision, **how)
+    return functools.partial(objects.average_precision, images=images, categories=kinds)
+
+
+def _of_file(truth: Any, images: objects.Images) -> tuple[objects.Images, objects.There]:
+    """What a file says of these of its images."""
+    place = {number: n for n, number in enumerate(truth.pictures.number.tolist())}
+    rows = [place[number] for number in images.number.tolist()]
+    lists = (truth.pictures.negative, truth.pictures.not_exhaustive)
+    looked = [[own[n] for n in rows] if own else None for own in lists]
+    images = images._replace(negative=looked[0], not_exhaustive=looked[1])
+    sizes = dict(zip(images.number.tolist(), map(tuple, images.size.tolist()), strict=True))
+    kept = np.flatnonzero(np.isin(truth.image, images.number))
+    corners, area = truth.corners[kept], truth.area[kept]
+    boxes = (corners[:, 2:] - corners[:, :2]).prod(1)
+    said = [truth.outlines[n] for n in kept]
+    nothing = lambda n: objects.run_lengths(np.zeros(sizes[int(truth.image[n])], bool))  # noqa: E731
+    # One without an outline has no pixel.
+    masks = [one or nothing(n) for one, n in zip(said, kept, strict=True)] if any(said) else None
+    about = dict(area=np.where(np.isnan(area), boxes, area), crowd=truth.crowd[kept], masks=masks)
+    return images, objects.There(truth.image[kept], corners, truth.category[kept], **about)
 
 
 def guessed(samples: Sequence[Sample], kinds: int) -> Found | None:

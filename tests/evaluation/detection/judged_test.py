@@ -1,17 +1,25 @@
 """Average precision of what is found in images, beside pycocotools."""
 
+import contextlib
+import io
+
 import numpy as np
 import pytest
 
+from m3i_jax import data
 from m3i_jax.data.originals import Original
 from m3i_jax.data.sources.outlines import encoded
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.data.sources.sample_objects import SampleObjects
+from m3i_jax.data.sources.subset import spread
 from m3i_jax.evaluation.detection.found import Found
-from m3i_jax.evaluation.detection.judged import guessed, judged
+from m3i_jax.evaluation.detection.judged import Known, guessed, judged
 from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.evaluation.tasks.detection import written as results_written
 from m3i_jax.metrics.objects import Found as All
 from m3i_jax.metrics.objects import Images, There
+from tests.data.sources.dense_files import image, written
+from tests.data.sources.object_files_test import content, thing
 from tests.metrics.coco_objects import evaluation
 
 SIZE, KINDS = (40, 50), 3
@@ -118,3 +126,79 @@ def test_what_cannot_be_measured_is_said():
         judged(silent, kinds=KINDS)
     with pytest.raises(NotMeasurable, match="where in its box an object is: take 'detection'"):
         judged(pairs(outlined=False), kinds=KINDS, masks=True)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """COCO's, with crowds, objects without an area and without an outline, and others' ids."""
+    things = [
+        thing(1), thing(2, 9, 5, (3, 2, 8, 6), segmentation=[]), thing(3, iscrowd=1),
+        thing(4, 9, 3, (9, 1, 6, 7)), thing(5, 8, 5, (0, 0, 20, 10)),
+    ]  # fmt: skip
+    del things[3]["area"]
+    said = content(things)
+    for category in said["categories"]:
+        category.pop("frequency")
+    written(tmp_path / "annotations/instances_train2017.json", said)
+    written(tmp_path / "annotations/instances_val2017.json", said)
+    for split in ("train", "val"):
+        for n in (7, 8, 9):
+            image(tmp_path / f"{split}2017" / f"{n}.png", n, (10, 20))
+    return tmp_path
+
+
+def seen_by(source):
+    """Records, and boxes that are a little beside those that are there."""
+    rng = np.random.default_rng(0)
+    for n in range(len(source)):
+        there = source[n].objects
+        corners = np.float64(there.corners) + rng.uniform(-0.7, 0.7, there.corners.shape)
+        corners = np.sort(corners.reshape(-1, 2, 2), 1).reshape(-1, 4).clip(0, [10, 20, 10, 20])
+        scores = rng.uniform(0.2, 1, len(corners)).astype(np.float32)
+        found = Found(corners, scores, there.categories, np.ones((len(corners), 4, 4), np.float32))
+        yield Original(n, source[n], np.zeros((2, 2, 3), np.uint8), np.zeros(6, np.float32)), found
+
+
+def test_a_file_of_results_is_worth_to_pycocotools_what_is_said_here(folder, tmp_path):
+    """Through both files, as they lie on the disk: ids, crowds and areas are those of the truth."""
+    library = pytest.importorskip("pycocotools.coco")
+    cocoeval = pytest.importorskip("pycocotools.cocoeval")
+    source = data.source({"name": "objects", "root": str(folder)}, split="test")
+    known = Known.of(source)
+    assert [known.image_id(n) for n in range(3)] == [9, 7, 8] and known.category_ids == (3, 5)
+    result = judged(seen_by(source), kinds=2, masks=True, known=known)
+    file = results_written(tmp_path / "found", "runs/a b#online", result.found, known.category_ids)
+    assert file.name == "runs_a_b#online.json"
+    with contextlib.redirect_stdout(io.StringIO()), np.errstate(invalid="ignore"):
+        truth = library.COCO(str(folder / "annotations/instances_val2017.json"))
+        for one in truth.dataset["annotations"]:  # which pycocotools wants of all
+            one.setdefault("area", one["bbox"][2] * one["bbox"][3])
+        said = truth.loadRes(str(file))
+        for kind, prefix in (("bbox", ""), ("segm", "mask_")):
+            if kind == "segm":
+                for one in truth.dataset["annotations"]:
+                    one["segmentation"] = one["segmentation"] or [[0, 0, 0, 0, 0, 0]]
+            run = cocoeval.COCOeval(truth, said, kind)
+            run.evaluate()
+            run.accumulate()
+            run.summarize()
+            ours = [result.numbers[prefix + name] for name in ("ap", "ap50", "ap75", "ar_100")]
+            np.testing.assert_allclose(ours, run.stats[[0, 1, 2, 8]], atol=1e-12)
+            assert 0 < ours[0] < 1
+
+
+def test_categories_with_a_frequency_are_counted_as_those_of_lvis(folder):
+    said = content([thing(1), thing(2, 9, 5, (3, 2, 8, 6))], neg_category_ids=[5])
+    written(folder / "annotations/instances_val2017.json", said)
+    source = data.source({"name": "objects", "root": str(folder)}, split="test")
+    numbers = judged(seen_by(source), kinds=2, known=Known.of(source)).numbers
+    assert {"ap_rare", "ap_common", "ap_frequent"} <= set(numbers) and numbers["ap_rare"] is None
+    assert numbers["ap_common"] is not None and "ar_100" not in numbers
+
+
+def test_a_part_of_a_file_is_what_its_records_say(folder):
+    whole = data.source({"name": "objects", "root": str(folder)}, split="test")
+    part = spread(whole, 2)
+    known = Known.of(part)
+    assert known.truth is None and list(known.category_ids) == [1, 2] and known.image_id(1) == 1
+    assert judged(seen_by(part), kinds=2, known=known).images == 2

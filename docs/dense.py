@@ -2,11 +2,15 @@
 
     python docs/dense.py      # writes them between the pages' own words
 
-`dense.jsonl` has networks trained on a task beside their encoders untrained, for every seed.
+`dense.jsonl` has networks trained on a task beside their encoders untrained, for every seed;
+`dense_layers.jsonl` encoders of several kinds of training, cut behind a block, by new heads on
+their frozen maps.
 """
 
 import json
 import pathlib
+import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,15 +24,19 @@ TASKS = {
     "depth": ("rmse", "RMSE, metres, less is better"),
     "pose": ("oks", "OKS, %"),
 }
+KINDS = {"classification": "supervised", "mae": "MAE", "m3i": "M3I"}
 UNTRAINED = "untrained:"
 Line = Mapping[str, Any]
 
 
 def filled(text: str) -> str:
-    """A page with its table written anew, behind its mark and in front of the next end."""
-    before, mark, rest = text.partition("<!-- tasks -->")
-    _, end, behind = rest.partition("<!-- end -->")
-    return f"{before}{mark}\n{tasks()}\n{end}{behind}"
+    """A page with its tables written anew: each is behind its mark, in front of the next end."""
+    for name, made in {"tasks": tasks, "layers": layers}.items():
+        before, mark, rest = text.partition(f"<!-- {name} -->")
+        if mark:
+            _, end, behind = rest.partition("<!-- end -->")
+            text = f"{before}{mark}\n{made()}\n{end}{behind}"
+    return text
 
 
 def tasks() -> str:
@@ -54,9 +62,27 @@ def least(task: str, mine: list[float], others: list[float], guesses: list[float
     return min(x - max(two) for x, *two in zip(mine, others, guesses, strict=True))
 
 
-def lines(task: str) -> list[Line]:
-    """What the results say of a task."""
-    read = map(json.loads, (zoo.FOLDER / "dense.jsonl").read_text().splitlines())
+def layers() -> str:
+    """A table for each task: a row for each number of blocks, a column for each encoder."""
+    told = tomllib.loads((zoo.FOLDER / "dense_layers.toml").read_text())["runs"]
+    tables = []
+    for task, (_, title) in TASKS.items():
+        cells: dict[str, dict[str, str]] = {}
+        for line in (of := lines(task, name="dense_layers")):
+            number = value(line, task), line["intervals"][measure(task)]
+            row = cells.setdefault(_blocks(line), {})
+            row[_kind(line, told)] = zoo.said(measure(task), number)
+        columns = list(dict.fromkeys(name for row in cells.values() for name in row))
+        rows = [[f"`{task}`, {title}; blocks", *columns], ["---"] * (len(columns) + 1)]
+        rows += [[name, *(row.get(one, "–") for one in columns)] for name, row in cells.items()]
+        guess = _said(task, of[0]["metrics"][f"eval/{task}/constant"])
+        tables.append("\n".join(map(zoo.piped, rows)) + f"\n\nConstant: {guess}.")
+    return "\n\n".join(tables)
+
+
+def lines(task: str, *, name: str = "dense") -> list[Line]:
+    """What a file of results says of a task."""
+    read = map(json.loads, (zoo.FOLDER / f"{name}.jsonl").read_text().splitlines())
     return [line for line in read if measure(task) in line["metrics"]]
 
 
@@ -68,6 +94,17 @@ def measure(task: str) -> str:
 def value(line: Line, task: str) -> float:
     """What a line says of a task."""
     return line["metrics"][measure(task)]
+
+
+def _blocks(line: Line) -> str:
+    return re.search(r"blocks=(\d+)", line["model"])[1]
+
+
+def _kind(line: Line, told: Mapping[str, Any]) -> str:
+    """By what an encoder was trained, which the argument of its config says."""
+    name = line["model"]
+    config = told[zoo.parted(name)[0]]["config"]
+    return "untrained" if name.startswith(UNTRAINED) else KINDS[config.partition(":")[2]]
 
 
 def _joined(task: str, values: Iterable[float]) -> str:

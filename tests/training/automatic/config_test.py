@@ -14,7 +14,8 @@ LABELLED = Images(250, 200, classes=3, labelled=250, captioned=True)
 BLOCK = {"name": "image_folder", "root": "photos"}
 OFFERED = [name.partition("/")[2] for name in shipped.names() if name.startswith("folder/")]
 # Of methods that have a config of their own, and of one whose crops keep objects, as no rule does.
-OTHERS = {"dark_secrets", "m3i_mixture", "detection"}
+# What is no method, or is of objects, of which a folder says nothing.
+OTHERS = {"dark_secrets", "m3i_mixture", "detection", "mask2former", "dino_detector", "swin_track"}
 
 
 def made(method, images=LABELLED, machine=Machine(2, 8), encoder=""):

@@ -264,6 +264,7 @@ def vit(**changes):
         gated=False,
         norm="layer",
         block_bias=True,
+        window=0,
         qk_norm="none",
         inner_norm="none",
         rope="dinov3",

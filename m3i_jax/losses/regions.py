@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Float32
 
+from m3i_jax.losses.prediction import bernoulli
 from m3i_jax.types import Array, RegionAnswers
 
 __all__ = [
@@ -29,7 +30,7 @@ def anchor_objectness(answers: RegionAnswers) -> Float32[Array, " batch"]:
     Divided by all places, also where fewer anchors were drawn. Ren et al. 2015, Eq. 1,
     https://arxiv.org/abs/1506.01497.
     """
-    loss = _binary(answers.anchor_logits, answers.anchor_positive.astype(jnp.float32))
+    loss = bernoulli(answers.anchor_logits, answers.anchor_positive.astype(jnp.float32))
     return _where(answers.anchor_valid, loss).sum(-1) / loss.shape[-1]
 
 
@@ -67,7 +68,7 @@ def region_categories_sigmoid(
     """
     logits = answers.class_logits[..., :-1]
     right = jnp.arange(logits.shape[-1])[None, None] == answers.categories[..., None]
-    loss = _binary(logits, right.astype(jnp.float32))
+    loss = bernoulli(logits, right.astype(jnp.float32))
     if classes is not None:
         loss = jnp.where(classes[None, None], loss, 0.0)
     return _per_box(answers, _where(answers.region_valid, loss.sum(-1)))
@@ -92,7 +93,7 @@ def region_masks(answers: RegionAnswers) -> Float32[Array, " batch"]:
     """
     if answers.mask_logits is None:
         raise ValueError("the head says no masks: set masks=True, and ask for objects' outlines")
-    loss = _binary(answers.mask_logits, answers.mask_targets).mean((-2, -1))
+    loss = bernoulli(answers.mask_logits, answers.mask_targets).mean((-2, -1))
     valid = answers.mask_valid
     total = valid.sum().astype(jnp.float32)
     return _where(valid, loss).sum(-1) * len(loss) / jnp.maximum(total, 1.0)
@@ -108,9 +109,3 @@ def _per_box(
 
 def _where(valid: Bool[Array, "*positions"], loss: Float[Array, "*positions"]) -> Array:
     return jnp.where(valid, loss, 0.0)
-
-
-def _binary(logits: Float[Array, "*positions"], target: Float[Array, "*positions"]) -> Array:
-    """−t ln σ(x) − (1 − t) ln(1 − σ(x)), of any x."""
-    x = logits.astype(jnp.float32)
-    return jnp.maximum(x, 0.0) - x * target + jnp.log1p(jnp.exp(-jnp.abs(x)))

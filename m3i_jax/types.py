@@ -81,11 +81,13 @@ class Objects(NamedTuple):
     categories: (B, G) int32, from 0; -1 = padding.
     masks: (B, G, h, w) uint8, 1 where the object is, in the frame of its corners, whatever their
       size; None = nobody asks.
+    shown: (B, C) float32, how many images of the data show each category; None = nobody asks.
     """
 
     corners: Float[Array, "batch objects 4"]
     categories: Int[Array, "batch objects"]
     masks: UInt8[Array, "batch objects _rows _columns"] | None = None
+    shown: Float[Array, "batch classes"] | None = None
 
 
 class Detections(NamedTuple):
@@ -116,6 +118,8 @@ class RegionAnswers(NamedTuple):
     Of the masks of the first M of these; None where masks are not asked for:
     mask_logits: (B, M, h, w) for the right category, in the frame of the box.
     mask_targets: (B, M, h, w), 0 or 1.  mask_valid: (B, M) which boxes are objects.
+    lots: (B, C) uniform on [0, 1), drawn for what compares some of the categories of an image; None
+      where categories exclude each other.
     """
 
     anchor_logits: Float[Array, "batch _anchors"]
@@ -132,6 +136,7 @@ class RegionAnswers(NamedTuple):
     mask_logits: Float[Array, "batch _masks _rows _columns"] | None = None
     mask_targets: Float[Array, "batch _masks _rows _columns"] | None = None
     mask_valid: Bool[Array, "batch _masks"] | None = None
+    lots: Float[Array, "batch classes"] | None = None
 
 
 class ViewAnnotations(NamedTuple):

@@ -144,7 +144,8 @@ def said_of_objects(rows, rng, *, side, categories):
     corners = np.where(there[..., None], ends.reshape(rows, PLACES, 4), 0).astype(np.float32)
     kinds = np.where(there, rng.integers(0, categories, (rows, PLACES)), -1).astype(np.int32)
     masks = rng.integers(0, 2, (rows, PLACES, SIDE, SIDE), dtype=np.uint8)
-    return Objects(corners, kinds, masks * there[..., None, None].astype(np.uint8))
+    shown = np.tile(np.float32([7, 0, 3, 1, 90, 12, 1, 5, 2, 40, 8])[:categories], (rows, 1))
+    return Objects(corners, kinds, masks * there[..., None, None].astype(np.uint8), shown)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from m3i_jax.detection.boxes import (
     pairwise_iou,
     to_centres,
 )
+from m3i_jax.detection.federated import compared
 from m3i_jax.detection.matching import Matches, Sampled, match, sample
 from m3i_jax.detection.nms import non_maximum_suppression, top_kept
 from m3i_jax.detection.pasting import cut, pasted, reframed
@@ -36,6 +37,7 @@ __all__ = [
     "area",
     "assign",
     "clip",
+    "compared",
     "cut",
     "decode",
     "encode",

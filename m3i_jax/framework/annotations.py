@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from m3i_jax.framework.codes import Encoder
 from m3i_jax.types import Features
 
-OUTLINED = "outlined objects"
+OUTLINED, COUNTED = "outlined", "counted"  # what is asked of objects beside their boxes
 PIXELWISE = ("mask", "depth", "points", "objects")  # views of a sample that are not images
 
 
@@ -52,17 +52,20 @@ def key_points(*, points: int) -> Encoder:
     return _said("key points", apply, lambda nodes: points)
 
 
-def objects(*, categories: int, outlines: bool = False) -> Encoder:
+def objects(*, categories: int, outlines: bool = False, counts: bool = False) -> Encoder:
     """The objects of an image, of so many categories, see `types.Objects`.
 
     outlines: whether their masks are asked for, beside their boxes.
+    counts: whether it is asked how many images of the data show each category.
     """
+    left = dict(masks=outlines, shown=counts)
+    left = {name: None for name, asked in left.items() if not asked}
 
     def apply(inputs):
-        said = inputs.view.data
-        return Features(objects=said if outlines else said._replace(masks=None)), {}
+        return Features(objects=inputs.view.data._replace(**left)), {}
 
-    return _said(OUTLINED if outlines else "objects", apply, lambda nodes: categories)
+    name = " ".join([OUTLINED] * outlines + [COUNTED] * counts + ["objects"])
+    return _said(name, apply, lambda nodes: categories)
 
 
 def _said(name: str, apply, width) -> Encoder:

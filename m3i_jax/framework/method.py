@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from m3i_jax import trees
 from m3i_jax.build import nearest
-from m3i_jax.framework.annotations import OUTLINED, PIXELWISE
+from m3i_jax.framework.annotations import COUNTED, OUTLINED, PIXELWISE
 from m3i_jax.framework.codes import Encoder, Slot, ema
 from m3i_jax.framework.distributions import Distribution, Regularizer
 from m3i_jax.framework.masking import Masking
@@ -267,7 +267,17 @@ class Method:
     @property
     def outlined(self) -> bool:
         """Whether the masks of objects are asked for, beside their boxes."""
-        return any(code.encoder.represents == OUTLINED for code in self.encoded.values())
+        return self._asked(OUTLINED)
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is asked how many images of the data show each category of objects."""
+        return self._asked(COUNTED)
+
+    def _asked(self, word: str) -> bool:
+        """Whether some code of objects asks for this, beside their boxes."""
+        said = (code.encoder.represents for code in self.encoded.values() if code.view == "objects")
+        return any(word in names.split() for names in said)
 
     def said(self, view: str) -> int:
         """Of how many kinds what is said of pixels is: categories, key points; 0 = nobody asks."""

@@ -188,6 +188,10 @@ class MaskRCNN(nn.Module):
         # Without a key, where a loss is only watched, it is of the same draw every time.
         key = self.make_rng("draw") if self.has_rng("draw") else jax.random.key(0)
         keys = jax.random.split(key)
+        lots = None
+        if not self.softmax:
+            own = jax.random.fold_in(key, 2)
+            lots = jax.random.uniform(own, (len(proposals.corners), self.out))
         low, high = self.anchor_overlaps
         own = dict(count=self.anchors, positive=self.anchor_share, low=low, high=high)
         anchors = region_proposals.draw_anchors(keys[0], said, objects, **own)
@@ -203,6 +207,7 @@ class MaskRCNN(nn.Module):
             region_targets=drawn.targets,
             region_positive=drawn.positive,
             region_valid=drawn.valid,
+            lots=lots,
         )
         if not self.masks:
             return answers

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Float32
 
+from m3i_jax.detection.federated import Few, compared
 from m3i_jax.losses.prediction import bernoulli
 from m3i_jax.types import Array, RegionAnswers
 
@@ -19,6 +20,7 @@ __all__ = [
     "anchor_objectness",
     "region_boxes_l1",
     "region_categories",
+    "region_categories_federated",
     "region_categories_sigmoid",
     "region_masks",
 ]
@@ -56,22 +58,41 @@ def region_categories(answers: RegionAnswers) -> Float32[Array, " batch"]:
 
 
 def region_categories_sigmoid(
-    answers: RegionAnswers, *, classes: Bool[Array, " classes"] | None = None
+    answers: RegionAnswers, *, classes: Bool[Array, "batch classes"] | None = None
 ) -> Float32[Array, " batch"]:
     """Binary cross-entropies of each category by itself, their sum for every box; (B,).
 
-    Background is what is no category: the last logit is not read. Of many categories with few
-    images those alone may be compared that are in the batch or were drawn, a federated loss (Zhou
-    et al. 2021, https://arxiv.org/abs/2103.07461, as ViTDet has it on LVIS).
+    Background is what is no category: the last logit is not read. As ViTDet (Li et al. 2022,
+    https://arxiv.org/abs/2203.16527) learns LVIS.
 
-    classes: (C,) which are; None = all.
+    classes: (B, C) which are compared in an image; None = all.
     """
     logits = answers.class_logits[..., :-1]
     right = jnp.arange(logits.shape[-1])[None, None] == answers.categories[..., None]
     loss = bernoulli(logits, right.astype(jnp.float32))
     if classes is not None:
-        loss = jnp.where(classes[None, None], loss, 0.0)
+        loss = jnp.where(classes[:, None], loss, 0.0)
     return _per_box(answers, _where(answers.region_valid, loss.sum(-1)))
+
+
+def region_categories_federated(
+    answers: RegionAnswers, shown: Float[Array, "batch classes"], *, count: Few = 50
+) -> Float32[Array, " batch"]:
+    """`region_categories_sigmoid` over `count` categories of an image, see `detection.compared`.
+
+    Those of its boxes, and others by the root of how many images show them: a federated loss (Zhou
+    et al. 2021, https://arxiv.org/abs/2103.07461, as ViTDet has it on LVIS).
+
+    shown: how many images of the data show each category.
+
+    Raises:
+      ValueError: the head draws no lots, as its categories exclude each other.
+    """
+    if answers.lots is None:
+        raise ValueError("categories of the head exclude each other: set its softmax=False")
+    kinds = jnp.where(answers.region_valid, answers.categories, -1)
+    classes = compared(answers.lots, kinds, shown, count=count)
+    return region_categories_sigmoid(answers, classes=classes)
 
 
 def region_boxes_l1(answers: RegionAnswers) -> Float32[Array, " batch"]:

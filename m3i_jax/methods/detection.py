@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from m3i_jax import framework as fw
 from m3i_jax import losses
+from m3i_jax.build import ConfigError
 from m3i_jax.framework import Code, Method, Term
 from m3i_jax.geometry.maps import Blocks
 from m3i_jax.methods.dense import Categories
@@ -26,6 +27,7 @@ def mask_rcnn(
     blocks: Blocks = "last",
     masks: bool = True,
     softmax: bool = True,
+    federated: Annotated[int, Range(0, 100_000)] = 0,
 ) -> Method:
     """Detection and instance segmentation: view a → boxes, categories and masks of its objects.
 
@@ -38,21 +40,48 @@ def mask_rcnn(
     blocks: what the head sees of the encoder, "last", "stages", or numbers of blocks from 1.
     masks: whether objects have masks; the head's `masks` has to agree.
     softmax: whether categories exclude each other; else each has a sigmoid (LVIS), as the head's.
+    federated: how many categories the boxes of an image are compared with, those that are there and
+      others that are drawn by how many images of the data show them; 0 = all. Without softmax.
+
+    Raises:
+      ConfigError: categories exclude each other, and some are to be compared.
     """
-    of_boxes = losses.region_categories if softmax else losses.region_categories_sigmoid
+    if softmax and federated:
+        raise ConfigError(
+            f"mask_rcnn compares {federated} categories of an image, federated, but with softmax "
+            "they exclude each other, so all are asked: set softmax=False, the head's too"
+        )
     parts = {
-        "objectness": ("Bernoulli", losses.anchor_objectness),
-        "proposals": ("Laplace", losses.anchor_boxes_l1),
-        "categories": ("Boltzmann" if softmax else "Bernoulli", of_boxes),
-        "boxes": ("Laplace", losses.region_boxes_l1),
+        "objectness": fw.answered("Bernoulli", losses.anchor_objectness),
+        "proposals": fw.answered("Laplace", losses.anchor_boxes_l1),
+        "categories": _of_boxes(softmax=softmax, federated=federated),
+        "boxes": fw.answered("Laplace", losses.region_boxes_l1),
     }
     if masks:
-        parts["masks"] = ("Bernoulli", losses.region_masks)
+        parts["masks"] = fw.answered("Bernoulli", losses.region_masks)
     terms = {
-        name: Term("x", "objects", "detection", fw.answered(kind, loss), group="sp")
-        for name, (kind, loss) in parts.items()
+        name: Term("x", "objects", "detection", said, group="sp") for name, said in parts.items()
     }
-    return Method(_codes(blocks, classes, outlines=masks), terms)
+    return Method(_codes(blocks, classes, outlines=masks, counts=federated > 0), terms)
+
+
+def _of_boxes(*, softmax: bool, federated: int) -> fw.Distribution:
+    """What boxes say of their categories."""
+
+    def loss(said, target):
+        if softmax != (said.lots is None):
+            raise ValueError(
+                f"categories of the method have softmax={softmax}, those of its head the contrary: "
+                "set softmax of both, config.objective.softmax and config.decoders.detection's"
+            )
+        if softmax:
+            return losses.region_categories(said)
+        if not federated:
+            return losses.region_categories_sigmoid(said)
+        shown = target.objects.shown
+        return losses.region_categories_federated(said, shown, count=federated)
+
+    return fw.compared("Boltzmann" if softmax else "Bernoulli", loss)
 
 
 def swin_track(*, blocks: Blocks = "last", weight: Weight = 1.5) -> Method:
@@ -140,11 +169,15 @@ def mask2former(
     return Method(codes, terms)
 
 
-def _codes(blocks: Blocks, classes: int, *, outlines: bool = False) -> dict[str, Code]:
+def _codes(
+    blocks: Blocks, classes: int, *, outlines: bool = False, counts: bool = False
+) -> dict[str, Code]:
     """The maps of view a, and its objects."""
     return {
         "x": _seen(blocks),
-        "objects": Code("objects", fw.objects(categories=classes, outlines=outlines)),
+        "objects": Code(
+            "objects", fw.objects(categories=classes, outlines=outlines, counts=counts)
+        ),
     }
 
 

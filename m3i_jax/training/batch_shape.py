@@ -48,4 +48,5 @@ def _objects(config: Config, method: Method, rows: int) -> Objects:
     shape, (places, side) = jax.ShapeDtypeStruct, kinds.room(config.crops).values()
     masks = shape((rows, places, side, side), jnp.uint8) if method.outlined else None
     where = shape((rows, places, 4), jnp.float32), shape((rows, places), jnp.int32)
-    return Objects(*where, masks)
+    counts = shape((rows, method.said("objects")), jnp.float32) if method.counted else None
+    return Objects(*where, masks, counts)

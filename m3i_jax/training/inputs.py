@@ -79,7 +79,19 @@ def wanted_of(method: Method, source: data.Source, crops_block: Mapping[str, Any
             f"but those of '{source.name}' are {kinds_known}"
         )
     annotated.require(source, wanted)
-    return wanted
+    return replace(wanted, shown=_shown(source)) if method.counted else wanted
+
+
+def _shown(source: data.Source) -> tuple[float, ...]:
+    """How many images show each category of objects."""
+    counts = getattr(source, "image_counts", None)
+    if counts is None:
+        raise ConfigError(
+            "config.objective.federated draws categories by how many images show each, which "
+            f"'{source.name}' does not say; read a file of COCO's or LVIS's form, config.data.name="
+            "'objects', or compare all categories, config.objective.federated=0"
+        )
+    return tuple(map(float, counts))
 
 
 def _tokenizer(

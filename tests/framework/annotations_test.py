@@ -39,10 +39,14 @@ def test_key_points_are_shares_of_the_way_between_middles():
 
 
 @pytest.mark.parametrize("outlines", [False, True])
-def test_objects_are_as_they_are_said_with_masks_where_they_are_asked_for(outlines):
-    said = Objects(np.ones((2, 3, 4)), np.zeros((2, 3), np.int32), np.ones((2, 3, 5, 5), np.uint8))
-    encoder = fw.objects(categories=7, outlines=outlines)
+@pytest.mark.parametrize("counts", [False, True])
+def test_objects_are_as_they_are_said_with_what_is_asked_for(outlines, counts):
+    masks, shown = np.ones((2, 3, 5, 5), np.uint8), np.ones((2, 7), np.float32)
+    said = Objects(np.ones((2, 3, 4)), np.zeros((2, 3), np.int32), masks, shown)
+    encoder = fw.objects(categories=7, outlines=outlines, counts=counts)
     found = coded(encoder, said).objects
     assert encoder.width({}) == 7 and (found.masks is not None) == outlines
+    assert (found.shown is not None) == counts
     method = fw.Method({"y": fw.Code("objects", encoder)}, {})
-    assert method.outlined == outlines and method.annotations == ("objects",)
+    assert (method.outlined, method.counted) == (outlines, counts)
+    assert method.annotations == ("objects",)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3i_jax import losses
+from m3i_jax import detection, losses
 from m3i_jax.types import RegionAnswers
 
 RNG = np.random.default_rng(0)
@@ -90,12 +90,42 @@ def test_every_loss_by_loops():
 
 
 def test_of_many_categories_some_are_compared():
-    some = np.array([1, 0, 0, 1], bool)
+    some = np.tile(np.array([1, 0, 0, 1], bool), (B, 1))
     kept = ANSWERS._replace(class_logits=ANSWERS.class_logits[..., [0, 3, 4]])
     kinds = np.select([ANSWERS.categories == 0, ANSWERS.categories == 3], [0, 1], 2)
     want = losses.region_categories_sigmoid(kept._replace(categories=kinds.astype(np.int32)))
     got = losses.region_categories_sigmoid(ANSWERS, classes=some)
     np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_a_federated_loss_by_loops_has_no_gradient_of_what_is_not_compared():
+    """Float64 over the boxes of each image and the categories that it draws."""
+    lots = RNG.random((B, C), np.float32)
+    shown = np.tile(np.float32([5, 1, 0, 9]), (B, 1))
+    a = ANSWERS._replace(
+        lots=lots, categories=np.where(ANSWERS.region_valid, ANSWERS.categories, 2)
+    )
+
+    def loss(logits):
+        one = a._replace(class_logits=logits)
+        return losses.region_categories_federated(one, shown, count=3).mean()
+
+    got, slope = jax.value_and_grad(loss)(a.class_logits)
+    kinds = np.where(a.region_valid, a.categories, -1)
+    some = np.asarray(detection.compared(lots, kinds, shown, count=3))
+    assert some.sum(1).tolist() == [2, 2, 2] and not some[:, 2].any()
+    want, wanted = 0.0, np.zeros((B, R, C + 1))
+    boxes = a.region_valid.sum()
+    for b, r, c in np.argwhere(a.region_valid[..., None] & some[:, None]):
+        right = c == a.categories[b, r]
+        want += binary(a.class_logits[b, r, c], right) / boxes
+        p = 1 / (1 + np.exp(-np.float64(a.class_logits[b, r, c])))
+        wanted[b, r, c] = (p - right) / boxes
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    np.testing.assert_allclose(slope, wanted, rtol=2e-6, atol=1e-9)
+    assert (np.asarray(slope)[wanted == 0] == 0).all(), "exactly"
+    with pytest.raises(ValueError, match="categories of the head exclude each other: set its soft"):
+        losses.region_categories_federated(ANSWERS, shown)
 
 
 def test_a_batch_without_objects_is_finite_and_so_are_its_gradients():

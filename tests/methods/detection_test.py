@@ -1,11 +1,14 @@
 """Methods of objects: what they read, and their losses and gradients through the whole engine."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
 
 from m3i_jax import framework as fw
 from m3i_jax import geometry, losses, methods
+from m3i_jax.build import ConfigError
 from m3i_jax.framework.keys import named
 from m3i_jax.parallel import sharding
 from m3i_jax.training import assemble
@@ -32,6 +35,10 @@ CASES = {
     "mask_rcnn of boxes": (
         dict(name="mask_rcnn", classes=11, masks=False),
         dict(detection=REGIONS | dict(masks=False)),
+    ),
+    "mask_rcnn of LVIS": (
+        dict(name="mask_rcnn", classes=11, masks=False, softmax=False, federated=5),
+        dict(detection=REGIONS | dict(masks=False, softmax=False)),
     ),
     "dino_detector": (
         dict(name="dino_detector", classes=11, blocks="last"), dict(detection=DINO)
@@ -102,11 +109,26 @@ def test_what_they_read():
     assert (found.images, found.annotations, found.said("objects")) == ({"a"}, ("objects",), 7)
     assert found.outlined and not methods.mask_rcnn(masks=False).outlined
     assert found.decoders({}) == {"detection": 7} and found.maps == {"image": "last"}
+    assert not found.counted and methods.mask_rcnn(softmax=False, federated=50).counted
+    assert not methods.mask_rcnn(softmax=False).counted
     assert "masks" in found.terms and "masks" not in methods.mask_rcnn(masks=False).terms
     assert methods.mask2former(classes=19).annotations == ("mask",)
     assert methods.mask2former(finds="objects").outlined
     assert methods.dino_detector().maps == {"image": "stages"}
     assert not set(methods.DENSE) & set(methods.PUBLISHED)
+
+
+def test_categories_are_asked_as_the_head_says_them(toy, batch, grads, one_device):
+    with pytest.raises(
+        ConfigError, match="compares 50 categories of an image, federated, but with"
+    ):
+        methods.mask_rcnn(federated=50)
+    mesh, devices = one_device
+    decoders = dict(detection=REGIONS | dict(masks=False))
+    config = toy("mask_rcnn of LVIS", mesh=mesh, decoders=decoders)
+    run = assemble.assemble(config, images=64, devices=devices)
+    with pytest.raises(ValueError, match="have softmax=False, those of its head the contrary"):
+        grads(run, batch)
 
 
 def answered(run, params, seen, key):
@@ -128,7 +150,11 @@ def wanted(case, answer, seen):
     """The loss by the numerics alone."""
     size = seen["a"].data.shape[1:3]
     if case.startswith("mask_rcnn"):
-        parts = [losses.anchor_objectness, losses.anchor_boxes_l1, losses.region_categories]
+        kinds = losses.region_categories
+        if case == "mask_rcnn of LVIS":
+            shown = seen["objects"].data.shown
+            kinds = partial(losses.region_categories_federated, shown=shown, count=5)
+        parts = [losses.anchor_objectness, losses.anchor_boxes_l1, kinds]
         parts += [losses.region_boxes_l1, losses.region_masks][: 1 + (case == "mask_rcnn")]
         return sum(part(answer).mean() for part in parts)
     if case == "dino_detector":
@@ -145,6 +171,7 @@ def wanted(case, answer, seen):
 SELDOM = (
     "mask2former of objects",
     "dino_detector",
+    "mask_rcnn of LVIS",
 )  # whose program the test of eight devices compiles, too
 
 

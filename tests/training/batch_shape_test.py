@@ -44,3 +44,7 @@ def test_objects_have_the_places_that_crops_give_them(shrunk):
         assert said.corners.shape == (2, 7, 4) and said.categories.shape == (2, 7)
         assert (said.masks is not None) == outlines
         assert not outlines or said.masks.shape == (2, 7, 20, 20)
+        assert said.shown is None
+    codes["y"] = Code("objects", fw.objects(categories=3, counts=True))
+    said = batch_shape.batch(config, Method(codes, {}), 2).annotations["a"].objects
+    assert said.shown == jax.ShapeDtypeStruct((2, 3), np.float32)

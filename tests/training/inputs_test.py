@@ -65,7 +65,12 @@ def test_objects_have_the_room_and_the_categories_that_are_asked_for():
     wanted = inputs.wanted_of(method(objects=fw.objects(categories=2)), records, room)
     assert (wanted.kinds, wanted.places, wanted.side) == (2, 7, 0)
     outlined = method(objects=fw.objects(categories=2, outlines=True))
-    assert inputs.wanted_of(outlined, records, room).side == 9
+    assert inputs.wanted_of(outlined, records, room).side == 9 and wanted.shown == ()
+    counted = method(objects=fw.objects(categories=2, counts=True))
+    with pytest.raises(ConfigError, match="which 'records' does not say; read a file of COCO's"):
+        inputs.wanted_of(counted, records, room)
+    records.image_counts = np.array([3, 1])
+    assert inputs.wanted_of(counted, records, room).shown == (3.0, 1.0)
     with pytest.raises(ConfigError, match="has 80 categories of objects, .* of 'records' are 2"):
         inputs.wanted_of(method(objects=fw.objects(categories=80)), records, room)
     stranger = Sample(IMAGE, objects=thing._replace(categories=np.int32([2])))

@@ -38,6 +38,7 @@ class AnnotatedFiles:
 
     categories: see `Source`; () = it has no masks.   skeleton: the same; None = no key points.
     object_names: of objects, see `Source`.   image_ids: what the file calls each image.
+    image_counts: of each category of objects, see `Source`; None = nobody can say.
     repeat: (threshold=) -> (N,), how often LVIS's epochs show each; None = nobody can say.
     people: of key points a `person_files.Person` for each record; `person` gives one.
     truth: () -> `person_files.Truth`, of key points; None = there are none.
@@ -60,12 +61,13 @@ class AnnotatedFiles:
         truth: Callable[[], Any] | None = None,
         image_ids: Sequence[int] = (),
         repeat: Callable[..., Any] | None = None,
+        image_counts: Sequence[int] | None = None,
     ):
         """Of files that were found; those that appear later are not seen."""
         self.name, self.account, self._said, self._decode = name, account, said, decode
         self.categories, self.skeleton, self._people = categories, skeleton, people
         self.truth, self.object_names = truth, object_names
-        self._image_ids, self.repeat = image_ids, repeat
+        self._image_ids, self.repeat, self.image_counts = image_ids, repeat, image_counts
 
     def __len__(self) -> int:
         """Number of records."""

@@ -168,15 +168,26 @@ def repeats(objects: Objects, *, threshold: float = 0.001) -> Array:
     (repeat factor sampling, Gupta et al. 2019, https://arxiv.org/abs/1908.03195). What is no whole
     number is to be rounded up or down by chance, in every epoch anew.
     """
-    count, images = len(objects.kinds.names), len(objects.pictures.files)
-    image = np.repeat(np.arange(images), np.diff(objects.first))
-    met = np.unique(image * count + objects.categories)  # each category of an image once
-    share = np.bincount(met % max(count, 1), minlength=count) / max(images, 1)
+    images = len(objects.pictures.files)
+    image, category = _met(objects)
+    share = image_counts(objects) / max(images, 1)
     with np.errstate(divide="ignore"):
         factor = np.maximum(1, np.sqrt(threshold / share))
     often = np.ones(images)
-    np.maximum.at(often, met // max(count, 1), factor[met % max(count, 1)])
+    np.maximum.at(often, image, factor[category])
     return often
+
+
+def image_counts(objects: Objects) -> Array:
+    """(C,) int64, how many images show each category: what LVIS calls its `image_count`."""
+    return np.bincount(_met(objects)[1], minlength=len(objects.kinds.names))
+
+
+def _met(objects: Objects) -> tuple[Array, Array]:
+    """Images and categories of which the one shows the other, each pair once."""
+    count = max(len(objects.kinds.names), 1)
+    image = np.repeat(np.arange(len(objects.pictures.files)), np.diff(objects.first))
+    return np.divmod(np.unique(image * count + objects.categories), count)
 
 
 def _pictures(said: Mapping[str, Any]) -> Pictures:

@@ -74,6 +74,7 @@ def objects(
         image_ids=said.pictures.number[shown].tolist(),
         truth=functools.partial(object_files.truth, file),
         repeat=functools.partial(_repeat, said, shown),
+        image_counts=object_files.image_counts(said),
     )
 
 

@@ -100,6 +100,7 @@ class Source(Protocol):
     categories: names of the categories of pixels, which masks have the numbers of.
     object_names: names of the categories of objects, which `Sample.objects` has the numbers of; of
       a source without them these are its classes.
+    image_counts: (C,) how many images show each of these categories; None = nobody can say.
     skeleton: `skeletons.Skeleton`, what the key points of a record are called.
     person(index) -> `person_files.Person`, what an evaluation asks of the person of a record.
     image_id(index) -> int: what `truth` calls the image of a record.

@@ -10,6 +10,7 @@ which is what packed boxes of `views.crops` say.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,7 @@ class Wanted:
     kinds: how many categories objects may have; 0 = any.
     places: for how many objects of a view there is room.
     side: of the masks of objects, each in the frame of its box; 0 = they have none.
+    shown: how many images show each category of objects, where that is asked for; () = it is not.
     """
 
     names: Sequence[str]
@@ -48,6 +50,7 @@ class Wanted:
     kinds: int = 0
     places: int = PLACES
     side: int = 0
+    shown: Sequence[float] = ()
 
     def __post_init__(self):
         """Refuses what no record has."""
@@ -74,6 +77,11 @@ class Wanted:
             return cls(names)
         skeleton = annotation_names.skeleton(source)
         return cls(names, len(skeleton.names), skeleton.swapped, skeleton.upper)
+
+    @property
+    def room(self) -> dict[str, Any]:
+        """What `seen_objects.packed` has to know of a row of a batch."""
+        return dict(places=self.places, side=self.side, shown=self.shown)
 
     def said(self, sample: Sample) -> Annotations:
         """What is wanted of a sample, in pixels of its image.
@@ -139,14 +147,13 @@ def row(said: Annotations, size: tuple[int, int], wanted: Wanted) -> ViewAnnotat
         np.zeros(4, np.float32),
         np.zeros(size, np.float32),
         np.zeros((wanted.points, 3), np.float32),
-        seen_objects.none(places=wanted.places, side=wanted.side),
+        seen_objects.none(**wanted.room),
     )
     there = {name: value for name, value in said._asdict().items() if value is not None}
     if said.depth is not None:
         there["depth"] = np.where(np.isfinite(said.depth), said.depth, np.float32(0))
     if said.objects is not None:
-        room = dict(places=wanted.places, side=wanted.side)
-        there["objects"] = seen_objects.packed(said.objects, **room)
+        there["objects"] = seen_objects.packed(said.objects, **wanted.room)
     return ViewAnnotations(
         **{name: there.get(name, getattr(absent, name)) for name in wanted.names},
         present={name: np.bool_(name in there) for name in wanted.names},

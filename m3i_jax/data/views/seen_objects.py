@@ -1,5 +1,7 @@
 """The objects that are seen in a view: cut off at its edges, in the places that a batch has."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from m3i_jax.data.sources import outlines, sample_objects
@@ -29,7 +31,9 @@ def cut_off(objects: SampleObjects, size: tuple[int, int]) -> SampleObjects:
     return sample_objects.chosen(objects._replace(corners=corners), np.flatnonzero(some))
 
 
-def packed(objects: SampleObjects, *, places: int, side: int = 0) -> Objects:
+def packed(
+    objects: SampleObjects, *, places: int, side: int = 0, shown: Sequence[float] = ()
+) -> Objects:
     """One row of a batch: objects in so many places, the rest padding.
 
     Crowds are none that could be learnt; of more than `places` the largest stay, in their order.
@@ -37,6 +41,7 @@ def packed(objects: SampleObjects, *, places: int, side: int = 0) -> Objects:
     objects: in pixels of the view.
     side: of the masks, each in the frame of its corners; 0 = none. One without an outline fills its
       box.
+    shown: how many images show each category, where a batch is to have it.
     """
     alone = np.flatnonzero(~objects.crowd)
     sides = objects.corners[alone, 2:] - objects.corners[alone, :2]
@@ -45,15 +50,16 @@ def packed(objects: SampleObjects, *, places: int, side: int = 0) -> Objects:
     corners, categories = np.zeros((places, 4), np.float32), np.full(places, -1, np.int32)
     corners[: len(kept.corners)] = kept.corners
     categories[: len(kept.corners)] = kept.categories
+    often = np.asarray(shown, np.float32) if len(shown) else None
     if not side:
-        return Objects(corners, categories)
+        return Objects(corners, categories, shown=often)
     masks = np.zeros((places, side, side), np.uint8)
     for n, frame in enumerate(kept.corners):
         outline = kept.outlines and kept.outlines[n]
         masks[n] = 1 if outline is None else outlines.mask(outline, frame, (side, side))
-    return Objects(corners, categories, masks)
+    return Objects(corners, categories, masks, often)
 
 
-def none(*, places: int, side: int = 0) -> Objects:
+def none(*, places: int, side: int = 0, shown: Sequence[float] = ()) -> Objects:
     """The row of a sample of which nobody has said what is there."""
-    return packed(sample_objects.none(), places=places, side=side)
+    return packed(sample_objects.none(), places=places, side=side, shown=shown)

@@ -87,6 +87,7 @@ def test_rare_categories_are_shown_more_often(tmp_path):
     often = object_files.repeats(said, threshold=0.5)
     np.testing.assert_allclose(often, [np.sqrt(0.5 / (1 / 3)), 1, 1])
     np.testing.assert_array_equal(object_files.repeats(said), 1)
+    assert object_files.image_counts(said).tolist() == [2, 1]
 
 
 def test_many_objects_are_the_same_as_few(tmp_path):

@@ -38,6 +38,7 @@ def test_coco(coco, caplog):
     assert sample.objects.categories.tolist() == [0, 0, 1] and sample.left_out == ""
     assert len(test[2].objects.corners) == 0 and test[2].objects.categories.dtype == np.int32
     assert train.truth().image.tolist().count(7) == 7
+    assert train.image_counts.tolist() == [1, 2]
     np.testing.assert_array_equal(train.repeat(), [1, 1])
     np.testing.assert_allclose(train.repeat(threshold=1.5), np.sqrt([1.5 / (2 / 3), 1.5 * 3]))
     part = held_out("train", of=dict(name="objects", root=str(coco)), share=0.5)

@@ -100,4 +100,8 @@ def test_a_row_of_a_batch_has_the_wanted_places():
     assert there.objects.corners.shape == (5, 4) and there.objects.masks.shape == (5, 4, 4)
     silent = row(Annotations(), SIZE, wanted)
     assert there.present == {"objects": True} and silent.present == {"objects": False}
-    assert (silent.objects.categories == -1).all()
+    assert (silent.objects.categories == -1).all() and there.objects.shown is None
+    counted = Wanted(["objects"], places=5, shown=(3, 1, 2))
+    for said in (Annotations(objects=objects()), Annotations()):
+        shown = row(said, SIZE, counted).objects.shown
+        np.testing.assert_array_equal(shown, np.float32([3, 1, 2]), strict=True)

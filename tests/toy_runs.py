@@ -298,3 +298,16 @@ def distance():
         return np.sqrt(sum(np.square(x).sum() for x in jax.tree.leaves(tree)))
 
     return lambda found, right: norm(jax.tree.map(np.subtract, found, right)) / norm(right)
+
+
+def from_disk(run, state, folder):
+    """The leaves of a state that was sealed in a folder, as a run that goes on reads them."""
+    from m3i_jax.checkpoints.checkpoint import Checkpoints
+    from m3i_jax.parallel import sharding
+    from m3i_jax.training.state import TrainState
+
+    with Checkpoints(folder) as kept:
+        kept.save(int(state.step), state.items(), {}, wait=True)
+    with Checkpoints(folder) as kept:
+        found = kept.restore(sharding.abstract(run.abstract.items(), run.shardings.items()))
+    return jax.tree.leaves(TrainState.of(found.items))

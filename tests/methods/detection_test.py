@@ -1,6 +1,8 @@
 """Methods of objects: what they read, and their losses and gradients through the whole engine."""
 
-from functools import partial
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,7 +16,7 @@ from m3i_jax.parallel import sharding
 from m3i_jax.training import assemble
 from m3i_jax.training.step import views
 from m3i_jax.types import Features, Objects, ViewAnnotations
-from tests.toy_runs import PLACES, SIDE
+from tests.toy_runs import PLACES, SIDE, from_disk
 
 ROOMS = {"crops.objects": PLACES, "crops.outlines": SIDE}
 SMALL = dict(width=8, hidden=16)
@@ -51,9 +53,22 @@ CASES = {
         dict(segmentation=MASKS | dict(finds="objects")),
     ),
 }  # fmt: skip
+TRACK = {
+    "decoders": dict(tracking=dict(name="swin_track", width=8, depth=1, heads=2)),
+    "augment": {}, "crops.template": 8, "encoder.patch": 4,
+}  # fmt: skip
 
 
-@pytest.fixture
+def of_tracks(batch):
+    """A batch whose view b is a template, and that has one object in every image."""
+    rng = np.random.default_rng(0)
+    ends = np.sort(rng.uniform(0, 16, (8, 1, 2, 2)), axis=2).reshape(8, 1, 4)
+    objects = Objects(ends.astype(np.float32), np.zeros((8, 1), np.int32))
+    said = ViewAnnotations(objects=objects, present={"objects": np.ones(8, bool)})
+    return batch._replace(annotations={"a": said}, images=batch.images | {"b": batch.images["l0"]})
+
+
+@pytest.fixture(scope="module")
 def toy(shrunk):
     """toy(case, **changes) -> Config of a small detector on images of 16 pixels."""
 
@@ -68,16 +83,10 @@ def toy(shrunk):
 def test_a_tracker_reads_both_views_and_has_the_loss_of_the_parts(shrunk, batch, one_device, grads):
     """Value and gradient through the engine, beside the head on maps of both views."""
     mesh, devices = one_device
-    decoders = dict(tracking=dict(name="swin_track", width=8, depth=1, heads=2))
-    changes = {"augment": {}, "decoders": decoders, "crops.template": 8, "encoder.patch": 4}
-    run = assemble.assemble(shrunk("swin_track", mesh=mesh, **changes), images=64, devices=devices)
+    run = assemble.assemble(shrunk("swin_track", mesh=mesh, **TRACK), images=64, devices=devices)
     assert run.method.images == {"a", "b"} and run.method.said("objects") == 1
-    rng = np.random.default_rng(0)
-    ends = np.sort(rng.uniform(0, 16, (8, 1, 2, 2)), axis=2).reshape(8, 1, 4)
-    objects = Objects(ends.astype(np.float32), np.zeros((8, 1), np.int32))
-    said = ViewAnnotations(objects=objects, present={"objects": np.ones(8, bool)})
-    given = batch._replace(annotations={"a": said})
-    given = given._replace(images=given.images | {"b": given.images["l0"]})
+    given = of_tracks(batch)
+    objects = given.annotations["a"].objects
     state, loss, slope = grads(run, given)
 
     def alone(params):
@@ -100,7 +109,7 @@ def test_a_tracker_reads_both_views_and_has_the_loss_of_the_parts(shrunk, batch,
         jax.tree.leaves_with_path(slope), jax.tree.leaves(wanted_slope), strict=True
     ):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=5e-6, err_msg=str(path))
-    many = assemble.assemble(shrunk("swin_track", mesh=dict(data=4, fsdp=2), **changes), images=64)
+    many = assemble.assemble(shrunk("swin_track", mesh=dict(data=4, fsdp=2), **TRACK), images=64)
     np.testing.assert_allclose(grads(many, given, jax.device_get(state))[1], loss, rtol=1e-5)
 
 
@@ -153,7 +162,7 @@ def wanted(case, answer, seen):
         kinds = losses.region_categories
         if case == "mask_rcnn of LVIS":
             shown = seen["objects"].data.shown
-            kinds = partial(losses.region_categories_federated, shown=shown, count=5)
+            kinds = functools.partial(losses.region_categories_federated, shown=shown, count=5)
         parts = [losses.anchor_objectness, losses.anchor_boxes_l1, kinds]
         parts += [losses.region_boxes_l1, losses.region_masks][: 1 + (case == "mask_rcnn")]
         return sum(part(answer).mean() for part in parts)
@@ -223,21 +232,65 @@ def test_eight_devices_equal_one(case, toy, batch, grads, distance, one_device):
     assert distance(other, slope) < 1e-4
 
 
-@pytest.mark.parametrize("case", ["mask_rcnn of boxes"])
-def test_losses_fall_and_everything_moves(case, toy, batch, fits, one_device):
-    mesh, devices = one_device
-    steps = {"duration": "30 steps", "warmup": "3 steps", "optimizer.lr": 3e-3}
-    run = assemble.assemble(toy(case, mesh=mesh, **steps), images=64, devices=devices)
-    start, advance = run.create(), run.compiled()
-    first, found = jax.device_get(start.params), []
-    leaves, given = jax.tree.leaves(start), sharding.put(fits(run, batch), run.mesh)
+class Trained(NamedTuple):
+    """A run of so many steps over one batch, what it lost in each, and its states on the host."""
+
+    run: Any
+    advance: Callable
+    given: Any
+    losses: list
+    states: dict
+
+
+@pytest.fixture(scope="module")
+def trained(toy, shrunk, batch, fits, one_device):
+    """trained(case, steps) -> Trained, with the states in front of the steps 0, 2 and 4."""
     # The optimiser is a library's, which promotes an integer.
+    mesh, devices = one_device
+    small = {"mesh": mesh, "duration": "30 steps", "warmup": "3 steps", "optimizer.lr": 3e-3}
+
+    @functools.lru_cache(maxsize=1)
+    def made(case, steps):
+        track = case == "swin_track"
+        config = shrunk(case, **TRACK, **small) if track else toy(case, **small)
+        run = assemble.assemble(config, images=64, devices=devices)
+        leaves, advance = jax.tree.leaves(run.create()), run.compiled()
+        given = sharding.put(fits(run, of_tracks(batch) if track else batch), run.mesh)
+        states, losses, tree = {}, [], jax.tree.structure(run.abstract)
+        with jax.set_mesh(run.mesh), jax.numpy_dtype_promotion("standard"):
+            for step in range(steps + 1):
+                if step in (0, 2, 4, steps):
+                    states[step] = jax.tree.unflatten(tree, jax.device_get(leaves))
+                leaves, metrics = advance(leaves, given)
+                losses.append(sum(float(metrics[f"train/{name}"]) for name in run.method.terms))
+        return Trained(run, advance, given, losses, states)
+
+    return made
+
+
+LONG = dict.fromkeys(("mask_rcnn", "mask2former", "dino_detector", "swin_track"), 4)
+LONG["mask_rcnn"] = 30  # whose losses are watched, too
+
+
+@pytest.mark.parametrize("case", LONG)
+def test_a_state_from_disk_goes_on_to_the_bit(case, trained, tmp_path):
+    """Two steps, a disk and two steps are four: of weights, moments, averages, counts and keys."""
+    run, advance, given, _, states = trained(case, LONG[case])
+    leaves = from_disk(run, states[2], tmp_path / "checkpoints")
     with jax.set_mesh(run.mesh), jax.numpy_dtype_promotion("standard"):
-        for _ in range(30):
-            leaves, metrics = advance(leaves, given)
-            found.append(sum(float(metrics[f"train/{name}"]) for name in run.method.terms))
-    assert np.mean(found[-5:]) < 0.8 * np.mean(found[:3])
-    last = jax.tree.unflatten(jax.tree.structure(run.abstract), leaves).params
+        for _ in range(2):
+            leaves, _ = advance(leaves, given)
+    assert int(states[4].step) == 4 and int(states[4].skipped) == 0
+    moved = jax.tree.map(lambda a, b: (a != b).any(), states[2].params, states[4].params)
+    assert np.mean(jax.tree.leaves(moved)) > 0.8, "hardly anything learns, so nothing is shown"
+    for one, two in zip(jax.device_get(leaves), jax.tree.leaves(states[4]), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_losses_fall_and_everything_moves(trained):
+    _, _, _, losses, states = trained("mask_rcnn", LONG["mask_rcnn"])
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:3])
+    first, last = (states[step].params for step in (0, 30))
     paths = zip(jax.tree.leaves_with_path(first), jax.tree.leaves(last), strict=True)
     still = [jax.tree_util.keystr(path) for (path, a), b in paths if (a == b).all()]
     assert not still

@@ -13,12 +13,11 @@ import pytest
 
 from m3i_jax import build, methods, networks, trees
 from m3i_jax.build import ConfigError
-from m3i_jax.checkpoints.checkpoint import Checkpoints
 from m3i_jax.parallel import sharding
 from m3i_jax.training.assemble import Run, assemble, check, finish
 from m3i_jax.training.state import TrainState
 from m3i_jax.types import Batch
-from tests.toy_runs import WIDE, drawn
+from tests.toy_runs import WIDE, drawn, from_disk
 
 
 class Trained(NamedTuple):
@@ -127,11 +126,7 @@ def test_targets_keep_their_rank(any_method, trained):
 
 def test_a_state_from_disk_goes_on_to_the_bit(any_method, trained, tmp_path):
     run, advance, given, _, _, _, middle, end = trained(any_method)
-    with Checkpoints(tmp_path / "checkpoints") as kept:
-        kept.save(6, middle.items(), {}, wait=True)
-    with Checkpoints(tmp_path / "checkpoints") as kept:
-        found = kept.restore(sharding.abstract(run.abstract.items(), run.shardings.items()))
-    leaves = jax.tree.leaves(TrainState.of(found.items))
+    leaves = from_disk(run, middle, tmp_path / "checkpoints")
     with jax.set_mesh(run.mesh):
         for _ in range(6):
             leaves, _ = advance(leaves, given)

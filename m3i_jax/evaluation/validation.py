@@ -17,7 +17,6 @@ from typing import NamedTuple
 import jax
 
 from m3i_jax import data
-from m3i_jax.build import ConfigError
 from m3i_jax.checkpoints import storage, weights
 from m3i_jax.checkpoints.faults import Unwritable
 from m3i_jax.data.order import epoch_length
@@ -26,7 +25,7 @@ from m3i_jax.evaluation import classified, datasets, models, results
 from m3i_jax.evaluation.dense import validated
 from m3i_jax.evaluation.question import Question, Reply
 from m3i_jax.parallel import processes
-from m3i_jax.training import lengths, schema
+from m3i_jax.training import deciding, lengths, schema
 from m3i_jax.training.assemble import Run
 from m3i_jax.training.inputs import Inputs
 from m3i_jax.training.log import METRICS, read
@@ -80,7 +79,7 @@ def check(run: Run, inputs: Inputs, workdir: Path) -> None:
     """Refuses a validation in which nothing could be counted, before anything compiles.
 
     Raises:
-      ConfigError: no head that the metric is of; see `classified.opened`, `validated.opened`.
+      ConfigError: see `deciding.decisive`, `classified.opened`, `validated.opened`.
       TooManyUnreadable: more of the test split is broken than may be, see `Robust.survey`.
     """
     if run.config.validation:
@@ -102,36 +101,9 @@ def validation(context: RunContext) -> list[Hook]:
     return [_hook(context, Validator(wanted, _question(context, wanted, source), every))]
 
 
-def _decisive(run: Run, wanted: schema.Validation) -> str:
-    """What the head that decides says: "label", or one of `framework.PIXELWISE`.
-
-    Raises:
-      ConfigError: the method has no head, or none that this metric is of.
-    """
-    method, name = run.method, run.config.objective["name"]
-    said = [*(["label"] if method.classifier else []), *method.annotations]
-    if not said:
-        raise ConfigError(
-            "config.validation asks what a run's own head is worth, but objective "
-            f"'{name}' has no classifier and no dense head; set config.validation={{}}"
-        )
-    fitting = [what for what in said if wanted.metric in (None, *schema.MEASURES[what])]
-    if not fitting:
-        known = ", ".join(measure for what in said for measure in schema.MEASURES[what])
-        raise ConfigError(
-            f"config.validation.metric is {wanted.metric}, which says nothing of objective "
-            f"'{name}'; of that are {known}"
-        )
-    return fitting[0]
-
-
 def _opened(run: Run, wanted: schema.Validation, train: data.Source, workdir: Path) -> Robust:
     """The test split, which says what the head that decides is held against."""
-    what = _decisive(run, wanted)
-    if wanted.branch == "ema" and not run.method.averages_head:
-        raise ConfigError(
-            "config.validation.branch is ema, which has no head; set config.average.head=True"
-        )
+    what = deciding.decisive(run.config, run.method)
     if what == "label":
         return classified.opened(run, wanted, train, workdir)
     return validated.opened(run, wanted, train, workdir, view=what)
@@ -139,7 +111,7 @@ def _opened(run: Run, wanted: schema.Validation, train: data.Source, workdir: Pa
 
 def _question(context: RunContext, wanted: schema.Validation, source: data.Source) -> Question:
     """What is asked of the head that decides."""
-    what = _decisive(context.run, wanted)
+    what = deciding.decisive(context.run.config, context.run.method)
     if what == "label":
         return classified.question(context, wanted, source)
     return validated.question(context, wanted, source, view=what)

@@ -279,6 +279,13 @@ class Method:
         said = (code.encoder.represents for code in self.encoded.values() if code.view == "objects")
         return any(word in names.split() for names in said)
 
+    def says(self, view: str) -> str:
+        """What heads say whose target is one of `PIXELWISE`: that, or "track", where the objects
+        are those of templates, view b, which are sought in view a."""
+        of = [self.source_of(t.x)[1] for t in self.terms.values() if self.codes[t.y].view == view]
+        sought = view == "objects" and any("b" in code.encoder.views for code in of)
+        return "track" if sought else view
+
     def said(self, view: str) -> int:
         """Of how many kinds what is said of pixels is: categories, key points; 0 = nobody asks."""
         widths = (c.encoder.width({}) for c in self.encoded.values() if c.view == view)

@@ -15,7 +15,7 @@ from m3i_jax.build import ConfigError, UserError, nearest
 from m3i_jax.data.views import kinds
 from m3i_jax.framework import Method
 from m3i_jax.networks import Network
-from m3i_jax.training import advice
+from m3i_jax.training import advice, deciding
 from m3i_jax.training.config import Config
 
 SEEN_BY = {"text": "text", "label": "table"}  # views, and the kinds of towers for them
@@ -38,6 +38,8 @@ def check(config: Config, method: Method, network: Network) -> None:
     _check_towers(method, network)
     _check_codes(method, network)
     _check_named(config, method)
+    if config.validation:
+        deciding.decisive(config, method)
 
 
 def _check_views(config: Config) -> None:

@@ -19,6 +19,7 @@ from m3i_jax.methods import compose
 from m3i_jax.metrics.average_precision import PoseScores
 from m3i_jax.metrics.depth import DepthScores
 from m3i_jax.metrics.objects import ObjectScores
+from m3i_jax.metrics.tracking import Got10kScores, LasotScores
 from m3i_jax.parallel import sharding
 from m3i_jax.ranges import Count, CountOrOff, Range
 from m3i_jax.texts import Filled, OneOf, PatternOrNone, SomeOf
@@ -38,6 +39,7 @@ MEASURES = {
     "depth": ("rmse", *(x for x in DepthScores._fields if x != "rmse")),
     "points": ("oks", "near", "pck", *PoseScores._fields),
     "objects": (*ObjectScores._fields, *(f"mask_{name}" for name in ObjectScores._fields)),
+    "track": (*(x for x in Got10kScores._fields if x != "curve"), *LasotScores._fields),
 }
 METRICS = tuple(dict.fromkeys(name for names in MEASURES.values() for name in names))
 ERRORS = ("rmse", "abs_rel", "sq_rel", "rmse_log", "log10", "silog")  # less is better; no shares
@@ -116,7 +118,8 @@ class Validation(NamedTuple):
     metric: what decides which is the best, whose checkpoint stays. Of a classifier the share of
       right answers (top1), of labels among the best five, or the mean of the classes' shares; of
       categories of pixels miou and others, of depth rmse and others, of key points oks, ap and
-      others, of objects ap, mask_ap and others. None = the first of these that the objective has.
+      others, of objects ap, mask_ap and others, of one that is followed ao and others. None = the
+      first of these that the objective has.
     branch: whose metric decides; "ema" wants config.average.head.
     patience: so many in a row without a better one end the run; 0 = never.
     size: side of the images, 0 = config.image; of pixels, the short side that whole images are

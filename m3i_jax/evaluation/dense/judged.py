@@ -96,11 +96,12 @@ def predictor_of(
     return probe.trained(model, source, method(), plan), protocol
 
 
-def own(model: Model, view: str) -> Predictor | None:
-    """The head that a model's own run has trained to say this of pixels; None where it has none."""
+def own(model: Model, what: str) -> Predictor | None:
+    """The head that a model's own run has trained to say this, see `Method.says`; None where it has
+    none."""
     if model.config is None or model.network is None or model.branch == "untrained":
         return None
-    predictor = of_method(objective(model.config), model.network, model.params, view)
+    predictor = of_method(objective(model.config), model.network, model.params, what)
     if predictor is None or predictor.decoder not in model.params.get("decoders", {}):
         return None
     return predictor

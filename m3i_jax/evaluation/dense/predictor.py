@@ -63,10 +63,10 @@ class Predictor(NamedTuple):
         return self.network.decode(params, self.decoder, self.seen(params, images), **how)
 
 
-def of_method(method: Method, network: Network, params: Any, view: str) -> Predictor | None:
-    """The head by which a method says this of pixels, one of `framework.PIXELWISE`; or None."""
+def of_method(method: Method, network: Network, params: Any, what: str) -> Predictor | None:
+    """The head by which a method says this of an image, see `Method.says`; or None."""
     for term in method.terms.values():
-        if method.codes[term.y].view == view and term.decoder is not None:
+        if method.says(method.codes[term.y].view) == what and term.decoder is not None:
             blocks = method.source_of(term.x)[1].encoder.maps
             return Predictor(network, params, term.decoder, blocks)
     return None

@@ -17,11 +17,15 @@ from m3i_jax.evaluation.dense.tested import Way
 from m3i_jax.evaluation.detection import found
 from m3i_jax.evaluation.detection import judged as objects
 from m3i_jax.evaluation.question import Question, Reply, is_frozen, refuse_untracked, test_split
+from m3i_jax.evaluation.tracking import followed
+from m3i_jax.evaluation.tracking.followed import Search
+from m3i_jax.evaluation.tracking.judged import judged, videos_of
 from m3i_jax.training import schema
 from m3i_jax.training.assemble import Run
 from m3i_jax.training.session import RunContext
 
 TASKS = {"mask": "segmentation", "depth": "depth", "points": "pose", "objects": "detection"}
+TASKS |= {"track": "tracking"}
 LONG = 4  # times the short side is how long an image may be (ADE20K: 2048, 512)
 
 
@@ -34,11 +38,12 @@ def opened(
 ) -> Robust:
     """The test split, which says of pixels what the head is held against.
 
-    view: one of `framework.PIXELWISE`.
+    view: as of `Method.says`.
 
     Raises:
-      ConfigError: no test split, or it says nothing of that; a head that answers about a whole
-        batch; a setting that is of classifiers alone; AP of data that do not say who all is there.
+      ConfigError: no test split, or it says nothing of that, or has no videos; a head that answers
+        about a whole batch; a setting that is of classifiers alone; AP of data that do not say who
+        all is there.
     """
     refuse_untracked(run, [_predictor(run, view).decoder])
     for name in ("ratio", "predictions"):
@@ -48,7 +53,10 @@ def opened(
                 f"classifier; leave it out where '{TASKS[view]}' is validated"
             )
     test = test_split(run, train, workdir)
-    annotated.require(test, Wanted.of(test, view))
+    if view == "track":
+        videos_of(test)
+    else:
+        annotated.require(test, Wanted.of(test, view))
     if view == "points":
         count, known = run.method.said(view), len(Persons.of(test).skeleton.names)
         if count != known:
@@ -67,12 +75,15 @@ def question(
     """How good the head is that says `view` of pixels, by `wanted.metric`, the first if None."""
     run = context.run
     ways = run.mesh.shape["data"] * run.mesh.shape["fsdp"]
-    batch = -(-min(wanted.batch, len(source)) // ways) * ways  # every device has as many rows
+    rows = len(videos_of(source).videos if view == "track" else source)
+    batch = -(-min(wanted.batch, rows) // ways) * ways  # every device has as many rows
     metric = wanted.metric or schema.MEASURES[view][0]
     if view == "points":
         ask, how = _of_points(context, source, batch)
     elif view == "objects":
         ask, how = _of_objects(context, source, batch)
+    elif view == "track":
+        ask, how = _of_tracks(context, source, batch)
     else:
         ask, how = _of_pixels(context, source, batch, view, _way(run, wanted))
     protocol = {"head": "own", "encoder": "frozen" if is_frozen(run) else "trained", **how}
@@ -156,6 +167,26 @@ def _of_objects(
         return Reply.of(numbers, {}, images)
 
     return ask, {"image": predictor.size}
+
+
+def _of_tracks(
+    context: RunContext, source: Source, batch: int
+) -> tuple[Callable[[Any], Reply | None], dict[str, Any]]:
+    """What is asked about objects of videos, and the protocol."""
+    run, videos = context.run, videos_of(source)
+    predictor = _predictor(run, "track")
+    search = Search.of(run.config.crops, predictor.size[0])
+    programs = followed.compiled(predictor, search, mesh=run.mesh)
+    how = dict(search=search, batch=batch, programs=programs, seen=_until_asked(context, 1))
+
+    def ask(params):
+        try:
+            tracks = followed.followed(_predictor(run, "track", params), videos, **how)
+        except Left:
+            return None
+        return Reply.of(judged(tracks), {}, len(tracks))
+
+    return ask, search._asdict()
 
 
 def _until_asked(context: RunContext, every: int) -> Callable[[Iterator], Iterator]:

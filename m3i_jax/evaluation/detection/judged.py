@@ -75,7 +75,8 @@ def judged(
         measure "constant".
 
     Raises:
-      NotMeasurable: no record says what objects are in it; masks are asked for, and there are none.
+      NotMeasurable: no record says what objects are in it; masks are asked for, and there are none,
+        or none are found.
     """
     rows = [_row(one, said, guess, masks) for one, said in pairs if one.sample.objects is not None]
     if not rows:
@@ -163,6 +164,8 @@ def _row(one: Original, said: Found, guess: Found | None, masks: bool) -> _Row:
     size = one.sample.image.shape[:2]
     there, truth, pasted = one.sample.objects, None, None
     if masks:
+        if said.masks is None:
+            raise NotMeasurable("what finds boxes alone has no masks: take 'detection'")
         truth = there.outlines and [_truth(outline, size) for outline in there.outlines]
         # At the size of the image one at a time: runs are what is kept of each.
         pasted = [

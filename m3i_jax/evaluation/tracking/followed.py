@@ -5,7 +5,7 @@ and the box of the surest cell is the next one. No scales are punished, no templ
 Lin et al. 2022 (SwinTrack), https://arxiv.org/abs/2112.00995, in their code.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,11 +14,14 @@ from jaxtyping import Float
 
 from m3i_jax import normalize
 from m3i_jax.data.sources.video_pairs import VideoPairs
-from m3i_jax.data.views.track_crops import region, square
+from m3i_jax.data.views.track_crops import TrackCrops, region, square
 from m3i_jax.detection import tracking
 from m3i_jax.evaluation.dense.predictor import Predictor
 from m3i_jax.metrics.tracking import Track
+from m3i_jax.parallel import sharding
 from m3i_jax.types import Array, Features
+
+NAMES = ("template", "search_area", "template_area")  # of crops and of `Search`
 
 
 class Search(NamedTuple):
@@ -33,6 +36,15 @@ class Search(NamedTuple):
     search_area: float = 4.0
     template_area: float = 2.0
     window: float = tracking.WINDOW
+
+    @classmethod
+    def of(cls, crops: Mapping[str, Any], size: int) -> "Search":
+        """As the crops of a run show a tracker its views.
+
+        crops: config.crops.   size: side of the encoder's images.
+        """
+        own = TrackCrops(size=size, **{name: crops[name] for name in NAMES if name in crops})
+        return cls(size, *(getattr(own, name) for name in NAMES))
 
 
 class Programs(NamedTuple):
@@ -54,6 +66,7 @@ def followed(
     search: Search = Search(),
     batch: int = 8,
     seen: Callable[[Iterator[int]], Iterator[int]] = lambda frames: frames,
+    programs: Programs | None = None,
 ) -> list[Track]:
     """What is there and what is found, of all videos.
 
@@ -61,8 +74,9 @@ def followed(
       search: how large the views are.
       batch: videos that are followed at once.
       seen: goes round the numbers of all frames, to say how far it is.
+      programs: `compiled` before; None compiles them.
     """
-    programs, tracks = compiled(predictor, search), []
+    programs, tracks = programs or compiled(predictor, search), []
     count = seen(iter(range(sum(len(video.seen) for video in source.videos))))
     for start in range(0, len(source.videos), batch):
         numbers = range(start, min(start + batch, len(source.videos)))
@@ -72,21 +86,33 @@ def followed(
     return tracks
 
 
-def compiled(predictor: Predictor, search: Search) -> Programs:
-    """The two programs, which compile once each."""
+def compiled(
+    predictor: Predictor, search: Search, *, mesh: sharding.Mesh | None = None
+) -> Programs:
+    """The two programs, which compile once each.
+
+    mesh: whose devices share the views of a batch, all of which every process gives and gets; None
+      = where the parameters are.
+    """
+
+    def seen(params, images):
+        if mesh is not None:
+            images = jax.lax.with_sharding_constraint(images, sharding.batch_sharding(mesh))
+        return predictor.seen(params, normalize.levels(images))
 
     def template(params, images):
-        return predictor.seen(params, normalize.levels(images)).maps[0]
+        return seen(params, images).maps[0]
 
     def find(params, images, templates):
-        features = predictor.seen(params, normalize.levels(images))
+        features = seen(params, images)
         both = Features(maps=(features.maps[0], templates))
         said = predictor.network.decode(
             params, predictor.decoder, both, size=(search.size, search.size)
         )
         return tracking.best(said, both.maps[0].shape[1:3], window=search.window)[:2]
 
-    return Programs(jax.jit(template), jax.jit(find))
+    whole = mesh and sharding.replicated(mesh)
+    return Programs(*(jax.jit(program, out_shardings=whole) for program in (template, find)))
 
 
 def _group(

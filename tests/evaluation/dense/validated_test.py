@@ -14,6 +14,8 @@ from m3i_jax.evaluation.dense.posed import posed
 from m3i_jax.evaluation.dense.predictor import of_method
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.tasks import create
+from m3i_jax.evaluation.tracking.followed import Search, followed
+from m3i_jax.evaluation.tracking.judged import judged
 from m3i_jax.evaluation.validation import check, validation
 from m3i_jax.training import log, reading, schema
 from m3i_jax.training.assemble import assemble, objective
@@ -52,8 +54,8 @@ def test_a_run_is_judged_as_its_last_checkpoint_is(shrunk, tmp_path):
 def asked(shrunk, tmp_path):
     """asked(name, view) -> the run of a method, a source, and what its question is answered."""
 
-    def ask(name, view, *, leave=lambda: False, **changes):
-        config = shrunk(name, **DENSE, **{"validation.every": "1 epochs"}, **changes)
+    def ask(name, view, *, leave=lambda: False, dense=DENSE, **changes):
+        config = shrunk(name, **dense, **{"validation.every": "1 epochs"}, **changes)
         run = assemble(config, images=20)
         wanted = schema.Validation(**config.validation)
         train = reading.read(config, tmp_path, split="train")
@@ -98,6 +100,28 @@ def test_joints_are_judged_in_their_boxes_and_a_pass_ends_when_somebody_leaves(a
         assert question.ask(params) is None
 
 
+def test_a_tracker_is_judged_by_the_videos_of_the_test_split(asked):
+    """As the task tracking does it; a pass ends when somebody leaves."""
+    videos = {"data": dict(name="moving_digits", videos=3, frames=3, size=32, seed=1)}
+    head = dict(name="swin_track", width=8, depth=1, heads=2)
+    small = {"crops.template": 8, "encoder.patch": 4, "decoders": dict(tracking=head)}
+    leaving = []
+    how = dict(leave=lambda: bool(leaving), dense={}, **videos, **small)
+    run, source, params, question, reply = asked("swin_track", "track", **how)
+    assert (question.task, question.metric, question.lower) == ("tracking", "ao", False)
+    assert question.protocol["template"] == 8 and reply.rows == 3
+    predictor, search = of_method(run.method, run.network, params, "track"), Search(16, 8)
+    assert of_method(run.method, run.network, params, "objects") is None
+    tracks = followed(predictor, source.source, search=search, batch=2)
+    right = judged(tracks)
+    assert reply.numbers.keys() == right.keys() and 0 < right["constant"] < 1
+    for name, value in reply.numbers.items():
+        np.testing.assert_allclose(value, right[name], atol=2e-3)
+    leaving.append("somebody")
+    with jax.set_mesh(run.mesh):
+        assert question.ask(params) is None
+
+
 @pytest.mark.parametrize(
     "name, changes, said",
     [
@@ -108,6 +132,11 @@ def test_joints_are_judged_in_their_boxes_and_a_pass_ends_when_somebody_leaves(a
         ("depth", {"data.dense": False}, "'depth', of which none of"),
         ("depth", {"validation.metric": "miou"}, "miou, which says nothing of .*rmse"),
         ("depth", {"validation.branch": "ema"}, "set config.average.head=True"),
+        (
+            "swin_track",
+            {"data": {"name": "digit_scenes"}},
+            "'digit_scenes' has no videos, which tracking is measured on",
+        ),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(shrunk, tmp_path, name, changes, said):

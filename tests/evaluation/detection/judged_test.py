@@ -126,6 +126,9 @@ def test_what_cannot_be_measured_is_said():
         judged(silent, kinds=KINDS)
     with pytest.raises(NotMeasurable, match="where in its box an object is: take 'detection'"):
         judged(pairs(outlined=False), kinds=KINDS, masks=True)
+    boxes = [(one, said._replace(masks=None)) for one, said in pairs()]
+    with pytest.raises(NotMeasurable, match="finds boxes alone has no masks: take 'detection'"):
+        judged(boxes, kinds=KINDS, masks=True)
 
 
 @pytest.fixture

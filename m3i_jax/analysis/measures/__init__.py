@@ -19,9 +19,11 @@ from m3i_jax.analysis.measures.kernels import kernel_distance, kernel_divergence
 from m3i_jax.analysis.measures.layer_probes import layer_probes
 from m3i_jax.analysis.measures.neighbours import neighbours
 from m3i_jax.analysis.measures.norms import norms
+from m3i_jax.analysis.measures.objects import objects
 from m3i_jax.analysis.measures.pca import pca
 from m3i_jax.analysis.measures.rank import rank
 from m3i_jax.analysis.measures.rollout import rollout
+from m3i_jax.analysis.measures.tracks import tracks
 
 MEASURES = {
     "attention_distance": attention_distance,
@@ -39,6 +41,8 @@ MEASURES = {
     "layer_probes": layer_probes,
     "pca": pca,
     "neighbours": neighbours,
+    "objects": objects,
+    "tracks": tracks,
     "drop_blocks": drop_blocks,
     "drop_heads": drop_heads,
 }

@@ -64,23 +64,26 @@ def followed(
     source: VideoPairs,
     *,
     search: Search = Search(),
+    numbers: Sequence[int] | None = None,
     batch: int = 8,
     seen: Callable[[Iterator[int]], Iterator[int]] = lambda frames: frames,
     programs: Programs | None = None,
 ) -> list[Track]:
-    """What is there and what is found, of all videos.
+    """What is there and what is found, of videos.
 
     Args:
       search: how large the views are.
+      numbers: which videos; None = all.
       batch: videos that are followed at once.
       seen: goes round the numbers of all frames, to say how far it is.
       programs: `compiled` before; None compiles them.
     """
     programs, tracks = programs or compiled(predictor, search), []
-    count = seen(iter(range(sum(len(video.seen) for video in source.videos))))
-    for start in range(0, len(source.videos), batch):
-        numbers = range(start, min(start + batch, len(source.videos)))
-        tracks += _group(predictor.params, programs, source, numbers, search, batch, count)
+    chosen = range(len(source.videos)) if numbers is None else numbers
+    count = seen(iter(range(sum(len(source.videos[n].seen) for n in chosen))))
+    for start in range(0, len(chosen), batch):
+        some = chosen[start : start + batch]
+        tracks += _group(predictor.params, programs, source, some, search, batch, count)
     for _ in count:  # to its end, which says so
         pass
     return tracks

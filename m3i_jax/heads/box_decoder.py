@@ -20,7 +20,14 @@ from m3i_jax.nn.convolution import TORCH
 from m3i_jax.nn.deformable_attention import DeformableAttention
 from m3i_jax.nn.linear import Weights, dot
 from m3i_jax.nn.norms import LayerNorm
-from m3i_jax.nn.query_layers import EPS, CrossAttention, Residual, feed_forward, perceptron
+from m3i_jax.nn.query_layers import (
+    EPS,
+    CrossAttention,
+    Residual,
+    feed_forward,
+    perceptron,
+    scanned,
+)
 from m3i_jax.types import Array, Grid
 
 PRIOR = -math.log((1 - 0.01) / 0.01)  # of a category, where a sigmoid begins at .01
@@ -141,14 +148,8 @@ class BoxDecoder(nn.Module):
             ),
             box_weights(width, "box"),
         )
-        scanned = nn.scan(
-            Step,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            in_axes=(nn.broadcast,) * 3,
-            length=self.layers,
-        )
-        layers = scanned(self.heads, self.hidden, self.grids, self.dtype, name="layers")
+        own = self.heads, self.hidden, self.grids, self.dtype
+        layers = scanned(Step, *own, length=self.layers, shared=3)
         carry = (x.astype(jnp.float32), boxes.astype(jnp.float32))
         _, (seen, moved) = layers(carry, cells, mask, moves)
         before = jnp.concatenate([boxes[None], moved[:-1]])

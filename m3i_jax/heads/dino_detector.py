@@ -23,7 +23,7 @@ from m3i_jax.nn.choices import Dtype
 from m3i_jax.nn.group_norm import ConvGroupNorm
 from m3i_jax.nn.linear import Linear
 from m3i_jax.nn.norms import LayerNorm
-from m3i_jax.nn.query_layers import EPS, encoded, perceptron
+from m3i_jax.nn.query_layers import EPS, DeformableEncoder, perceptron
 from m3i_jax.ranges import Blocks, Heads, Positive, Range, Share, Width
 from m3i_jax.types import Array, Detections, Features, Grid, Objects
 
@@ -108,15 +108,10 @@ class DinoDetector(nn.Module):
         dtype, levels = jnp.dtype(self.dtype), self._levels(x)
         grids = tuple(y.shape[1:3] for y in levels)
         embedding = self.param("level_embed", UNIT, (len(levels), self.width), jnp.float32)
-        cells = encoded(
-            flattened(levels),
-            positioned(grids, embedding, temperature=self.temperature),
-            layers=self.encoder_layers,
-            heads=self.heads,
-            hidden=self.hidden,
-            grids=grids,
-            dtype=dtype,
-        )
+        own = self.encoder_layers, self.heads, self.hidden, grids, dtype
+        encoder = DeformableEncoder(*own, name="encoder")
+        position = positioned(grids, embedding, temperature=self.temperature)
+        cells = encoder(flattened(levels), position)
         proposals = self._proposals(cells, grids)
         start = self.param("query", UNIT, (self.queries, self.width), jnp.float32)
         contents = self.param("category_embed", UNIT, (self.out, self.width), jnp.float32)

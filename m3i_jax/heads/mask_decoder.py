@@ -17,7 +17,14 @@ from m3i_jax.heads.pixel_decoder import UNIT
 from m3i_jax.nn.convolution import TORCH
 from m3i_jax.nn.linear import Linear, Weights, einsum
 from m3i_jax.nn.norms import layer_norm
-from m3i_jax.nn.query_layers import EPS, CrossAttention, Residual, feed_forward, perceptron
+from m3i_jax.nn.query_layers import (
+    EPS,
+    CrossAttention,
+    Residual,
+    feed_forward,
+    perceptron,
+    scanned,
+)
 from m3i_jax.types import Array
 
 States = Float[Array, "*positions dim"]
@@ -153,14 +160,8 @@ class MaskDecoder(nn.Module):
         start = self.param("query", UNIT, (self.queries, width), jnp.float32)
         position = self.param("query_position", UNIT, (self.queries, width), jnp.float32)
         predict = self._predict(width, features.shape[-1])
-        scanned = nn.scan(
-            Round,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            in_axes=(nn.broadcast,) * 3,
-            length=self.rounds,
-        )
-        rounds = scanned(self.heads, self.hidden, self.dtype, name="layers")
+        own = self.heads, self.hidden, self.dtype
+        rounds = scanned(Round, *own, length=self.rounds, shared=3)
         x = jnp.broadcast_to(start[None], (batch, *start.shape))
         x, seen = rounds(x, position, self._seen(levels, features), predict)
         seen = jnp.concatenate([seen.reshape(-1, *x.shape), x[None]]) if every else x[None]

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from m3i_jax import geometry
 from m3i_jax.nn.convolution import convolve
 from m3i_jax.nn.group_norm import ConvGroupNorm
-from m3i_jax.nn.query_layers import encoded
+from m3i_jax.nn.query_layers import DeformableEncoder
 from m3i_jax.types import Array
 
 CAFFE = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
@@ -75,15 +75,9 @@ class PixelDecoder(nn.Module):
             y.append(ConvGroupNorm(self.width, bias=True, **given, name=f"inputs_{i}")(x))
         grids = tuple(x.shape[1:3] for x in y)
         level = self.param("level_embed", UNIT, (len(y), self.width), jnp.float32)
-        cells = encoded(
-            flattened(y),
-            positioned(grids, level),
-            layers=self.layers,
-            heads=self.heads,
-            hidden=self.hidden,
-            grids=grids,
-            dtype=self.dtype,
-        )
+        own = self.layers, self.heads, self.hidden, grids, self.dtype
+        encoder = DeformableEncoder(*own, name="encoder")
+        cells = encoder(flattened(y), positioned(grids, level))
         y, start = [], 0
         for rows, columns in grids:
             part = cells[:, start : start + rows * columns]

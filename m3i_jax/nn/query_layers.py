@@ -108,30 +108,46 @@ def feed_forward(
     return Residual(name=norm)(x, mlp(x))
 
 
-def encoded(
-    x: Float[Array, "batch tokens dim"],
-    position: Float[Array, "tokens dim"],
-    *,
-    layers: int,
-    heads: int,
-    hidden: int,
-    grids: Sequence[Grid],
-    dtype: DTypeLike,
-    name: str = "encoder",
-) -> Float[Array, "batch tokens dim"]:
-    """`layers` deformable layers over the cells of all levels, in a compact method.
+def scanned(
+    layer: type[nn.Module],
+    *fields: int | tuple[Grid, ...] | DTypeLike,
+    length: int,
+    shared: int,
+) -> nn.Module:
+    """So many layers of these fields, one after the other, in a compact method.
 
-    Parameters are stacked, with a leading axis of layers below `name`.
+    Parameters are stacked below "blocks", by which optimisers and meshes know that the leading axis
+    is of layers (`parallel.sharding.STACKED`).
+
+    shared: how many arguments follow the first, which all layers get.
     """
-    scanned = nn.scan(
-        DeformableLayer,
+    loop = nn.scan(
+        layer,
         variable_axes={"params": 0},
         split_rngs={"params": True},
-        in_axes=(nn.broadcast, nn.broadcast),
-        length=layers,
+        in_axes=(nn.broadcast,) * shared,
+        length=length,
     )
-    stacked = scanned(heads, hidden, tuple(grids), dtype=dtype, name=name)
-    return stacked(x.astype(jnp.float32), position, centres(grids))[0]
+    return loop(*fields, name="blocks")
+
+
+class DeformableEncoder(nn.Module):
+    """Deformable layers over the cells of all levels; fields as those of `DeformableLayer`."""
+
+    layers: int
+    heads: int
+    hidden: int
+    grids: tuple[Grid, ...]
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch tokens dim"], position: Float[Array, "tokens dim"]
+    ) -> Float[Array, "batch tokens dim"]:
+        """Cells (B, N, D), and what is added to them in queries (N, D) -> (B, N, D) float32."""
+        own = self.heads, self.hidden, self.grids, POINTS, self.dtype
+        stack = scanned(DeformableLayer, *own, length=self.layers, shared=2)
+        return stack(x.astype(jnp.float32), position, centres(self.grids))[0]
 
 
 def centres(grids: Sequence[Grid]) -> Float[Array, "tokens 2"]:

@@ -24,7 +24,8 @@ from m3i_jax.types import Share
 
 BATCH = P(("data", "fsdp"))
 
-# Leaves with a leading depth axis, which a scan walks and which no rule ever splits.
+# Leaves with a leading depth axis, which a scan walks and which no rule ever splits: whoever scans
+# layers names them "blocks" (`nn.blocks.stack`, `nn.query_layers.scanned`).
 STACKED = re.compile(r"(^|/)blocks/(?!\d)")
 
 # Leaves that no forward or backward pass needs whole.

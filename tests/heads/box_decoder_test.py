@@ -45,7 +45,7 @@ def test_boxes_are_said_from_those_that_the_layer_before_has_moved(made):
     run, params = made
     _, said = run(params)
     assert said.categories.shape == (1, 3, 3, 4) and said.boxes.shape == (1, 3, 3, 4)
-    own = jax.tree.map(lambda leaf: leaf[0], params["layers"]["layer"])
+    own = jax.tree.map(lambda leaf: leaf[0], params["blocks"]["layer"])
     waves = []
     for i in (1, 0, 2, 3):
         speed = 2 * np.pi * 10_000.0 ** (-np.arange(2) / 2)

@@ -5,9 +5,8 @@ import functools
 import jax
 import numpy as np
 import pytest
-from flax import linen as nn
 
-from m3i_jax.nn.query_layers import CrossAttention, DeformableLayer, centres, encoded
+from m3i_jax.nn.query_layers import CrossAttention, DeformableEncoder, DeformableLayer, centres
 from tests.heads.transformer_layers import normal
 
 WIDTH, GRIDS = 8, ((3, 2), (2, 1))
@@ -54,19 +53,12 @@ def test_centres_of_cells_are_x_then_y():
 
 def test_layers_of_a_stack_are_layers_one_after_the_other():
     x, position = normal(2, CELLS, WIDTH), normal(CELLS, WIDTH, seed=1)
-    how = dict(layers=2, heads=2, hidden=6, grids=GRIDS, dtype=np.float32)
-
-    class Encoder(nn.Module):
-        @nn.compact
-        def __call__(self, x):
-            return encoded(x, position, **how)
-
-    module, layer = Encoder(), DeformableLayer(2, 6, GRIDS)
-    params = drawn(module, x)
-    got = jax.jit(lambda p: module.apply({"params": p}, x))(params)
+    module, layer = DeformableEncoder(2, 2, 6, GRIDS), DeformableLayer(2, 6, GRIDS)
+    params = drawn(module, x, position)
+    got = jax.jit(lambda p: module.apply({"params": p}, x, position))(params)
     want = x
     for number in range(2):
-        own = jax.tree.map(lambda leaf, i=number: leaf[i], params["encoder"])
+        own = jax.tree.map(lambda leaf, i=number: leaf[i], params["blocks"])
         want = layer.apply({"params": own}, want, position, centres(GRIDS))[0]
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 

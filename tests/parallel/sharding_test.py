@@ -8,10 +8,10 @@ import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-from m3i_jax import trees
+from m3i_jax import decoders, trees
 from m3i_jax.build import ConfigError
 from m3i_jax.parallel import sharding
-from m3i_jax.types import Batch
+from m3i_jax.types import Batch, Features
 
 
 def leaf(*shape):
@@ -138,6 +138,49 @@ def test_depth_is_never_split_even_when_it_is_the_longest():
     mesh = sharding.mesh({"data": 2, "fsdp": 4})
     assert sharding.spec("blocks/x/table", (1024, 400, 64), mesh) == P(None, "fsdp", None)
     assert sharding.spec("x/table", (1024, 400, 64), mesh) == P("fsdp", None, None)
+
+
+LAYERS = {
+    "dino_detector": dict(queries=9),
+    "mask2former": dict(queries=9, points=32),
+    "swin_track": {},  # whose layers are not stacked
+}
+COUNTED = {"dino_detector": ("layers", "encoder_layers"), "swin_track": ("depth",)}
+COUNTED["mask2former"] = ("rounds", "encoder_layers")
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_what_grows_with_the_layers_of_a_head_is_stacked_and_nothing_else(name):
+    """Of more layers a leaf has a longer first axis, which no rule splits, whatever its name."""
+    maps = [jax.ShapeDtypeStruct((1, 16 >> i, 16 >> i, 64), jnp.float32) for i in range(4)]
+    x = Features(maps=tuple(maps[:1] if name == "swin_track" else maps))
+
+    def leaves(count):
+        block = LAYERS[name] | dict.fromkeys(COUNTED[name], count) | {"name": name, "width": 256}
+        head = decoders.create(block, out=1)
+        make = lambda key, x: head.init(key, x, size=(64, 64))  # noqa: E731
+        shapes = jax.eval_shape(make, jax.random.key(0), x)["params"]
+        return dict(trees.named_leaves({"decoders": {"head": shapes}}))
+
+    few, many = leaves(2), leaves(3)
+    assert few.keys() == many.keys() or name == "swin_track"
+    grown = {path for path in few if few[path].shape != many[path].shape}
+    assert grown == {path for path in few if sharding.STACKED.search(path)}
+    assert bool(grown) == (name != "swin_track")
+    mesh = sharding.mesh({"data": 1, "fsdp": 8})
+    for path in grown:
+        assert many[path].shape == (3, *few[path].shape[1:])
+        one = sharding.spec(path.replace("/blocks/", "/blocks_0/"), few[path].shape[1:], mesh)
+        found = sharding.spec(path, (8, *few[path].shape[1:]), mesh)
+        assert found == (P(None, *one) if one else P()), path
+        moments = sharding.shardings(
+            {"optimizer": {path: leaf(8, *few[path].shape[1:])}}, sharding.mesh({}), zero1=True
+        )
+        (moment,) = jax.tree.leaves(moments)
+        assert not moment.spec or moment.spec[0] is None, path
+    split = [path for path in grown if path.endswith("mlp/fc1/kernel")]
+    for path in split:
+        assert sharding.spec(path, few[path].shape, mesh) == P(None, "fsdp", None)
 
 
 def test_indivisible_falls_back():

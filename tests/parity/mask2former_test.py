@@ -68,7 +68,7 @@ def pixel_params(peer):
     made = {f"inputs_{i}": conv_norm(pair) for i, pair in enumerate(peer.input_projections)}
     return made | {
         "level_embed": array(peer.level_embed),
-        "encoder": stacked([encoder_layer(layer) for layer in peer.encoder.layers]),
+        "encoder": {"blocks": stacked([encoder_layer(layer) for layer in peer.encoder.layers])},
         "lateral": conv_norm(peer.lateral_convolutions[0]),
         "output": conv_norm(peer.output_convolutions[0]),
         "mask_features": linear_of(peer.mask_projection),
@@ -109,7 +109,7 @@ def decoder_params(peer, category):
         "norm_scale": norm["scale"],
         "norm_bias": norm["bias"],
         "category": linear_of(category),
-        "layers": {f"level_{i}": stacked(layers[i::3]) for i in range(3)},
+        "blocks": {f"level_{i}": stacked(layers[i::3]) for i in range(3)},
     }
 
 

@@ -5,6 +5,9 @@
 N is the length of the source. A permutation is computed where it is asked for, one index at a time,
 so no index is in memory, and nothing but the number says where a stream is.
 
+Where a source says how often an epoch shows each record (`Source.repeats`), an epoch is a list that
+has them so often, drawn from (seed, e), and π_e a permutation of its places: `data.repeats`.
+
 In a mixture sample g is the next one of some component: of the samples before it c_k(g) were of
 component k, which is shuffled as a source of its own is, from a seed of its own,
 
@@ -28,8 +31,13 @@ from itertools import accumulate, pairwise
 from logging import getLogger
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Float
+
 from m3i_jax.build import ConfigError
+from m3i_jax.data.repeats import Repeats
 from m3i_jax.data.sources.protocol import Component, Sample, Source
+from m3i_jax.types import Array
 
 LOG = getLogger(__name__)
 ROUNDS = 4  # of the cipher that permutes; with others every stream would be another one
@@ -48,28 +56,48 @@ class Segment(NamedTuple):
 def order_of(
     source: Source, *, seed: int, segments: Sequence[Segment] = ()
 ) -> Callable[[int], int]:
-    """(sample number) -> record of `source`: every record once an epoch, reshuffled each time.
+    """(sample number) -> record of `source`: every record once an epoch, or as often as the source
+    says, reshuffled each time.
 
     seed: 0 <= seed < 2^32.
     segments: with which weights a mixture was drawn from, and is from the last one on; none stands
       for the source's own from the first sample on.
     """
-    components = getattr(source, "components", ())
-    if components:
-        return _mixed(components, seed, segments or (Segment(0, weights_of(components)),))
-    length = len(source)
-    return lambda sample: shuffled(sample, length=length, seed=seed)
+    components, often = getattr(source, "components", ()), getattr(source, "repeats", None)
+    if not components:
+        return _endless(len(source), often, seed)
+    return _mixed(components, often, seed, segments or (Segment(0, weights_of(components)),))
+
+
+def _endless(length: int, often: Float[Array, " rows"] | None, seed: int) -> Callable[[int], int]:
+    """(position) -> record of a reshuffled repetition; often: see `Source.repeats`."""
+    if often is None:
+        return lambda position: shuffled(position, length=length, seed=seed)
+    lists = Repeats(often, seed=seed)
+
+    def record(position: int) -> int:
+        epoch, within, count = lists.place(position)
+        return lists.record(epoch, _permuted(within, count, seed + epoch))
+
+    return record
 
 
 def _mixed(
-    components: Sequence[Component], seed: int, segments: Sequence[Segment]
+    components: Sequence[Component],
+    often: Float[Array, " rows"] | None,
+    seed: int,
+    segments: Sequence[Segment],
 ) -> Callable[[int], int]:
     """The order of a mixture."""
     for segment, one in itertools.product(segments, components):
         if not one.length and segment.weights[one.name]:
             raise ConfigError(f"the component '{one.name}' of a mixture has no record left")
     firsts = [0, *accumulate(component.length for component in components)]
-    seeds = [(seed + zlib.crc32(one.name.encode())) % 2**32 for one in components]
+    own = [None if often is None else often[a:b] for a, b in pairwise(firsts)]
+    endless = [
+        _endless(one.length, part, (seed + zlib.crc32(one.name.encode())) % 2**32)
+        for one, part in zip(components, own, strict=True)
+    ]
     starts = [segment.start for segment in segments]
     whole = [_whole([segment.weights[one.name] for one in components]) for segment in segments]
     so_far = [(0,) * len(components)]  # samples of each component before each segment
@@ -79,8 +107,7 @@ def _mixed(
     def record(sample: int) -> int:
         place = bisect_right(starts, sample) - 1
         k, before = turn(whole[place], sample - starts[place])
-        position, length = so_far[place][k] + before, components[k].length
-        return firsts[k] + shuffled(position, length=length, seed=seeds[k])
+        return firsts[k] + endless[k](so_far[place][k] + before)
 
     return record
 
@@ -88,8 +115,12 @@ def _mixed(
 def shuffled(position: int, *, length: int, seed: int) -> int:
     """Record of a sequence of `length` at a position of its endless reshuffled repetition."""
     epoch, within = divmod(position, length)
-    seed = (seed + epoch) % 2**32
-    return _cipher()(within, max_index=length - 1, seed=seed, rounds=ROUNDS)
+    return _permuted(within, length, seed + epoch)
+
+
+def _permuted(place: int, length: int, seed: int) -> int:
+    """π of a place among so many."""
+    return _cipher()(place, max_index=length - 1, seed=seed % 2**32, rounds=ROUNDS)
 
 
 @functools.cache
@@ -170,13 +201,20 @@ def _said(weights: Mapping[str, float]) -> str:
 
 
 def epoch_length(source: Source) -> int:
-    """Samples in an epoch: all records, or of a mixture those in a pass over `epoch_of`."""
+    """Samples in an epoch: all records, or of a mixture those in a pass over `epoch_of`.
+
+    In the mean, where records are shown more often than once.
+    """
     name, components = getattr(source, "epoch_of", ""), getattr(source, "components", ())
+    often = getattr(source, "repeats", None)
     if not components or not name:
-        return len(source)
+        return len(source) if often is None else round(float(np.sum(often)))
     place = [one.name for one in components].index(name)
-    weights = _whole([*weights_of(components).values()])
-    return -(-components[place].length * sum(weights) // weights[place])
+    weights, length = _whole([*weights_of(components).values()]), components[place].length
+    if often is not None:
+        first = sum(one.length for one in components[:place])
+        length = round(float(np.sum(often[first : first + length])))
+    return -(-length * sum(weights) // weights[place])
 
 
 class Ordered:

@@ -15,6 +15,7 @@ from m3i_jax.build import ConfigError
 from m3i_jax.data import order
 from m3i_jax.data.batches import batches
 from m3i_jax.data.order import Segment
+from m3i_jax.data.repeats import times
 from m3i_jax.data.sources.protocol import Component, Sample
 from m3i_jax.data.views.crops import Crops
 from m3i_jax.types import Share
@@ -56,11 +57,11 @@ class Numbered:
 
     name, classes = "numbered", ()
 
-    def __init__(self, lengths, weights=None, *, mixture=True, epoch_of=""):
+    def __init__(self, lengths, weights=None, *, mixture=True, epoch_of="", often=None):
         weights = weights or [None] * len(lengths)
         parts = zip("abcdefghijklmnopqrstuvwxyz", lengths, weights, strict=False)
         self.components = tuple(Component(*part) for part in parts) if mixture else ()
-        self.epoch_of, self._length = epoch_of, sum(lengths)
+        self.epoch_of, self._length, self.repeats = epoch_of, sum(lengths), often
 
     def __len__(self):
         return self._length
@@ -93,7 +94,8 @@ def naively(source, segments, seed, samples):
                 shares = [(Fraction(str(weights[p.name])), -k) for k, p in enumerate(parts)]
                 whose = turns([s for s in sorted(shares, reverse=True) if s[0]])
         k = -next(whose)
-        yield int(firsts[k]) + place(counts[k], parts[k].length, seeds[k])
+        often = None if source.repeats is None else source.repeats[firsts[k] : firsts[k + 1]]
+        yield int(firsts[k]) + place(counts[k], parts[k].length, seeds[k], often)
         counts[k] += 1
 
 
@@ -102,9 +104,17 @@ def permutation(length, seed):
     return np.random.default_rng(seed).permutation(length).tolist()
 
 
-def place(position, length, seed):
+def place(position, length, seed, often=None):
     """Where a position of a reshuffled repetition is, by `permutation`."""
-    return permutation(length, (seed + position // length) % 2**32)[position % length]
+    if often is None:
+        return permutation(length, (seed + position // length) % 2**32)[position % length]
+    epoch = 0
+    while True:  # one list after the other
+        count = times(often, seed=seed, epoch=epoch)
+        shown = [record for record in range(length) for _ in range(count[record])]
+        if position < len(shown):
+            return shown[permutation(len(shown), (seed + epoch) % 2**32)[position]]
+        position, epoch = position - len(shown), epoch + 1
 
 
 def quick(index, *, max_index, seed, rounds):
@@ -125,23 +135,25 @@ LEG = st.tuples(
     legs=st.lists(LEG, min_size=1, max_size=4),
     repeats=st.sampled_from([1, 1, 3]),
     mixture=st.booleans(),
+    often=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_the_stream_is_the_same_on_any_hosts_and_threads_killed_and_gone_on_with_at_any_step(
-    lengths, legs, repeats, mixture, seed
+    lengths, legs, repeats, mixture, often, seed
 ):
     """Each leg runs some steps on some hosts and threads, and the next goes on from its state."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(order, "_cipher", lambda: quick)
-        run_and_compare(lengths, legs, repeats, mixture, seed)
+        run_and_compare(lengths, legs, repeats, mixture, often, seed)
 
 
-def run_and_compare(lengths, legs, repeats, mixture, seed):
+def run_and_compare(lengths, legs, repeats, mixture, often, seed):
+    often = np.random.default_rng(seed).uniform(1, 3, sum(lengths)) if often else None
     batch, step, state, drawn, segments = 12, 0, None, [], []
     cut = Crops(size=1, repeats=repeats)
     for steps, hosts, threads, weights in legs:
         weights = weights[: len(lengths)] if any(weights[: len(lengths)]) else None
-        source = Numbered(lengths, weights, mixture=mixture)
+        source = Numbered(lengths, weights, mixture=mixture, often=often)
         here, now = -(-batch * step // repeats), order.weights_of(source.components)
         segments = [segment for segment in segments if segment[0] < here]
         if mixture and (not segments or shares(segments[-1][1]) != shares(now)):
@@ -161,9 +173,10 @@ def run_and_compare(lengths, legs, repeats, mixture, seed):
     if mixture:
         records = list(naively(source, segments, seed, asked))
     else:
-        records = [place(sample, sum(lengths), seed) for sample in range(asked)]
+        records = [place(sample, sum(lengths), seed, often) for sample in range(asked)]
     assert drawn == [records[row // repeats] for row in range(batch * step)]
-    once_an_epoch(records, lengths if mixture else [sum(lengths)])
+    if often is None:
+        once_an_epoch(records, lengths if mixture else [sum(lengths)])
 
 
 def shares(weights):
@@ -232,6 +245,25 @@ def test_an_epoch_is_all_records_or_one_pass_over_a_component():
     assert order.epoch_length(Numbered([4, 8], [1, 3])) == 12
     assert order.epoch_length(Numbered([4, 9], [1, 2], epoch_of="b")) == 14  # 9 · 3/2 = 13.5
     assert order.epoch_length(Numbered([4, 9], epoch_of="a")) == 13
+
+
+def test_an_epoch_with_repeats_is_as_long_as_its_list_in_the_mean(monkeypatch):
+    monkeypatch.setattr(order, "_cipher", lambda: quick)
+    often = np.array([1.0, 2.5, 1.25, 4.0])
+    assert order.epoch_length(Numbered([4], mixture=False, often=often)) == 9  # 8.75
+    assert order.epoch_length(Numbered([1, 3], often=often)) == 9
+    assert order.epoch_length(Numbered([1, 3], [1, 2], epoch_of="b", often=often)) == 12  # 8 · 3/2
+    record = order.order_of(Numbered([4], mixture=False, often=often), seed=1)
+    found, start = [record(sample) for sample in range(8750)], 0
+    for epoch in range(1000):
+        counts = times(often, seed=1, epoch=epoch)
+        own = found[start : start + counts.sum()]
+        start += counts.sum()
+        if start > len(found):
+            break
+        np.testing.assert_array_equal(np.bincount(own, minlength=4), counts)
+    shares = np.bincount(found) / 1000
+    np.testing.assert_allclose(shares, often, atol=4 * 0.5 / np.sqrt(1000))
 
 
 def test_a_component_without_a_record_cannot_be_drawn():

@@ -12,6 +12,7 @@ from m3i_jax.data.sources.decoding import Decoder, bounded, reason, unreadable
 from m3i_jax.data.sources.inside import Inside
 from m3i_jax.data.sources.protocol import Account, Sample
 from m3i_jax.data.sources.skeletons import Skeleton
+from m3i_jax.types import Array
 
 
 class Said(NamedTuple):
@@ -39,7 +40,7 @@ class AnnotatedFiles:
     categories: see `Source`; () = it has no masks.   skeleton: the same; None = no key points.
     object_names: of objects, see `Source`.   image_ids: what the file calls each image.
     image_counts: of each category of objects, see `Source`; None = nobody can say.
-    repeat: (threshold=) -> (N,), how often LVIS's epochs show each; None = nobody can say.
+    repeats: how often an epoch shows each record, see `Source`; None = once.
     people: of key points a `person_files.Person` for each record; `person` gives one.
     truth: () -> `person_files.Truth`, of key points; None = there are none.
     """
@@ -60,14 +61,14 @@ class AnnotatedFiles:
         people: Sequence[Any] = (),
         truth: Callable[[], Any] | None = None,
         image_ids: Sequence[int] = (),
-        repeat: Callable[..., Any] | None = None,
+        repeats: Array | None = None,
         image_counts: Sequence[int] | None = None,
     ):
         """Of files that were found; those that appear later are not seen."""
         self.name, self.account, self._said, self._decode = name, account, said, decode
         self.categories, self.skeleton, self._people = categories, skeleton, people
         self.truth, self.object_names = truth, object_names
-        self._image_ids, self.repeat, self.image_counts = image_ids, repeat, image_counts
+        self._image_ids, self.repeats, self.image_counts = image_ids, repeats, image_counts
 
     def __len__(self) -> int:
         """Number of records."""

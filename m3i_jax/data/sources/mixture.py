@@ -237,6 +237,15 @@ class Mixture:
         return None if any(part is None for part in parts) else np.concatenate(parts)
 
     @functools.cached_property
+    def repeats(self) -> np.ndarray | None:
+        """How often an epoch shows all records, where some source says it."""
+        said = [getattr(source, "repeats", None) for source in self._sources]
+        if all(one is None for one in said):
+            return None
+        pairs = zip(said, self._sources, strict=True)
+        return np.concatenate([np.ones(len(s)) if one is None else one for one, s in pairs])
+
+    @functools.cached_property
     def account(self) -> Account:
         """What all sources say, each by its name."""
         accounts = [protocol.account(source) for source in self._sources]

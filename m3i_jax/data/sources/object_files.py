@@ -161,21 +161,25 @@ def truth(file: Path) -> Truth:
         raise ConfigError(f"'{file}' is no file of COCO's objects: {why}") from error
 
 
-def repeats(objects: Objects, *, threshold: float = 0.001) -> Array:
-    """(I,) float64, how often an epoch shows each image, so that rare categories are met.
+def repeats(objects: Objects, *, shown: Array, threshold: float) -> Array:
+    """(N,) float64, how often an epoch shows each of the images, so that rare categories are met.
 
-    1 or more: the greatest of its categories' max(1, √(threshold / f)), f = share of images with it
-    (repeat factor sampling, Gupta et al. 2019, https://arxiv.org/abs/1908.03195). What is no whole
-    number is to be rounded up or down by chance, in every epoch anew.
+    1 or more: the greatest of its categories' max(1, √(threshold / f)), f = share of these images
+    with it (repeat factor sampling, Gupta et al. 2019, Appendix B.2,
+    https://arxiv.org/abs/1908.03195).
+
+    shown: (N,) the images, places in the file.
     """
     images = len(objects.pictures.files)
     image, category = _met(objects)
-    share = image_counts(objects) / max(images, 1)
+    there = np.isin(image, shown)
+    image, category = image[there], category[there]
+    share = np.bincount(category, minlength=len(objects.kinds.names)) / max(len(shown), 1)
     with np.errstate(divide="ignore"):
         factor = np.maximum(1, np.sqrt(threshold / share))
     often = np.ones(images)
     np.maximum.at(often, image, factor[category])
-    return often
+    return often[shown]
 
 
 def image_counts(objects: Objects) -> Array:

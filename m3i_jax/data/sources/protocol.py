@@ -105,7 +105,8 @@ class Source(Protocol):
     person(index) -> `person_files.Person`, what an evaluation asks of the person of a record.
     image_id(index) -> int: what `truth` calls the image of a record.
     truth() -> what an evaluation holds predictions against, of all of the split's files.
-    repeat(threshold=) -> (N,) how often LVIS's epochs show each record.
+    repeats: (N,) float64, how often an epoch of training shows each record, 1 or more, in the mean;
+      None, or no member: once.
     labels: (N,) integers, those of all records, where they are known without reading one;
       else None, or no member.
     on_disk: True where records are files, which may be broken; a small source of them is read

@@ -16,7 +16,7 @@ ASKED = (
     "person",
     "image_id",
 )  # members of a source that are asked for by the number of a record
-WHOLE = ("truth", "repeat")  # members that are about all records, and say nothing of a part
+WHOLE = ("truth",)  # members that are about all records, and say nothing of a part
 
 
 class Subset:
@@ -60,6 +60,12 @@ class Subset:
         """The labels of these records, of a source that says its own."""
         labels = getattr(self._source, "labels", None)
         return None if labels is None else np.asarray(labels)[self._chosen]
+
+    @property
+    def repeats(self) -> np.ndarray | None:
+        """How often an epoch shows these records, of a source that says it."""
+        repeats = getattr(self._source, "repeats", None)
+        return None if repeats is None else np.asarray(repeats)[self._chosen]
 
     def fingerprint(self) -> str:
         """A digest of the source's own and of which records these are."""

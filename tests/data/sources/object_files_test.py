@@ -84,9 +84,12 @@ def test_rare_categories_are_shown_more_often(tmp_path):
     things = [thing(n, 7) for n in range(3)] + [thing(3, 9), thing(4, 9, 5)]
     said = object_files.read(written(tmp_path / "a.json", content(things)))
     # Of three images two have cats, one a dog.
-    often = object_files.repeats(said, threshold=0.5)
+    every = np.arange(3)
+    often = object_files.repeats(said, shown=every, threshold=0.5)
     np.testing.assert_allclose(often, [np.sqrt(0.5 / (1 / 3)), 1, 1])
-    np.testing.assert_array_equal(object_files.repeats(said), 1)
+    often = object_files.repeats(said, shown=every[:2], threshold=0.8)
+    np.testing.assert_allclose(often, [np.sqrt(0.8 / (1 / 2)), 1])  # of two images
+    np.testing.assert_array_equal(object_files.repeats(said, shown=every, threshold=0.001), 1)
     assert object_files.image_counts(said).tolist() == [2, 1]
 
 

@@ -39,12 +39,29 @@ def test_coco(coco, caplog):
     assert len(test[2].objects.corners) == 0 and test[2].objects.categories.dtype == np.int32
     assert train.truth().image.tolist().count(7) == 7
     assert train.image_counts.tolist() == [1, 2]
-    np.testing.assert_array_equal(train.repeat(), [1, 1])
-    np.testing.assert_allclose(train.repeat(threshold=1.5), np.sqrt([1.5 / (2 / 3), 1.5 * 3]))
     part = held_out("train", of=dict(name="objects", root=str(coco)), share=0.5)
     assert part.image_id(0) == train.image_id(int(part._chosen[0]))
-    assert not hasattr(part, "truth") and not hasattr(part, "repeat")
+    assert not hasattr(part, "truth") and part.repeats is None is train.repeats
     assert train.fingerprint() != source(coco, empty=True).fingerprint() != test.fingerprint()
+
+
+def test_images_of_rare_categories_are_shown_more_often(coco, caplog):
+    with caplog.at_level("INFO"):
+        train = source(coco, repeat_threshold=0.9)
+    assert "an epoch shows 2 images in the mean: 1 of 2 more often than once, up to 1.34" in (
+        caplog.text
+    )
+    # Both images have dogs, one has cats.
+    np.testing.assert_allclose(train.repeats, [1, np.sqrt(0.9 / 0.5)])
+    assert source(coco, "test", repeat_threshold=0.9).repeats is None
+    assert train.fingerprint() != source(coco).fingerprint()
+    of = dict(name="objects", root=str(coco), repeat_threshold=0.9)
+    part = held_out("train", of=of, share=0.5)
+    assert part.repeats == train.repeats[part._chosen]
+    both = dict(a=of, b=of | dict(repeat_threshold=0.0))
+    mixed = data.source(dict(name="mixture", of=both), split="train")
+    np.testing.assert_allclose(mixed.repeats, [*train.repeats, 1, 1])
+    assert data.source(dict(name="mixture", of=dict(b=both["b"])), split="train").repeats is None
 
 
 def test_lvis_names_images_by_url(coco):

@@ -44,7 +44,8 @@ class Subset:
 
     def decoded_by(self, change: Callable[[Decoder], Decoder]) -> "Subset":
         """The same of the source with another decoder."""
-        return Subset(protocol.decoded_by(self._source, change), self._chosen)
+        source = protocol.decoded_by(self._source, change)
+        return Subset(source, self._chosen, components=self.components)
 
     def read(self, index: int) -> Sample | None:
         """The record itself, or None; see `Source`."""

@@ -9,7 +9,7 @@ from PIL import Image
 from m3i_jax import cli, data
 from m3i_jax.build import ConfigError
 from m3i_jax.data.order import epoch_length
-from m3i_jax.data.sources import protocol
+from m3i_jax.data.sources import protocol, subset
 from m3i_jax.data.sources.protocol import NoSplit, component_of
 from m3i_jax.data.sources.unreadable import robust
 from tests.drawn_records import drawn, tar
@@ -162,6 +162,9 @@ def test_other_decoders_change_pixels_and_nothing_else(tmp_path):
     source = mixed(of)
     white = protocol.decoded_by(source, lambda own: lambda data: 255 - own(data))
     assert len(white) == 4 and labels(white) == labels(source) and -1 in labels(white)
+    part = subset.mixed(source, np.arange(3))
+    again = protocol.decoded_by(part, lambda own: own)
+    assert [one.length for one in again.components] == [2, 1], "drawn as before"
     assert white.fingerprint() == source.fingerprint()
     for index in range(4):
         assert source[index].image.max() == 0 and white[index].image.min() == 255

@@ -29,7 +29,7 @@ def drawn(
       factor: pixels of the image for one of these.
       colour, thick: of the lines, thick in pixels.
       masks: (n, h, w) bool, in the frame of the corners, tinted.
-      texts: for each box, in its upper left corner; () = none.
+      texts: for each box, in its upper left corner, white on its colour; () = none.
     """
     corners = np.asarray(corners, np.float64) * factor
     picture = np.array(image, np.uint8)
@@ -42,7 +42,9 @@ def drawn(
         ends = left, top, max(right - 1, left), max(bottom - 1, top)
         draw.rectangle(ends, outline=colour, width=thick)
         if texts:
-            draw.text((left + thick + 1, top + thick), texts[number], fill=colour)
+            at = left + thick + 1, top + thick
+            draw.rectangle(draw.textbbox(at, texts[number]), fill=colour)
+            draw.text(at, texts[number], fill="white")
     return np.asarray(canvas)
 
 

@@ -156,12 +156,14 @@ SECTIONS = sections()
 
 
 def constants(text):
-    """The config and the lines (published, key) of a section's table; every line is read."""
-    header = re.search(r"^\| constant \| \w[\w' -]* \| key in `([\w/:]+)` \|$", text, re.MULTILINE)
-    if not header:
-        return None, []
-    lines = text[header.end() :].split("\n\n")[0].strip().splitlines()[1:]
-    return header[1], [re.fullmatch(r"\| .+ \| (.+) \| `([\w.]+)` \|", x).groups() for x in lines]
+    """{config: the lines (published, key) of its table} of a section; every line is read."""
+    header, found = r"^\| constant \| \w[\w' -]* \| key in `([\w/:]+)` \|$", {}
+    for head in re.finditer(header, text, re.MULTILINE):
+        lines = text[head.end() :].split("\n\n")[0].strip().splitlines()[1:]
+        cells = [re.fullmatch(r"\| .+ \| (.+) \| `([\w.]+)` \|", x).groups() for x in lines]
+        assert head[1] not in found and cells
+        found[head[1]] = cells
+    return found
 
 
 def parsed(cell):
@@ -186,16 +188,17 @@ def test_every_method_has_a_section_and_every_section_a_method():
 def test_a_section_has_a_source_and_traps_and_names_a_config(method):
     text = SECTIONS[method]
     assert re.search(r"\]\((https://|#\w+)", text) and "*Traps*" in text
-    config, lines = constants(text)
-    stems = [config.partition(":")[0]] if config else re.findall(r"`(digit_scenes/\w+)`", text)
+    stems = [config.partition(":")[0] for config in constants(text)]
+    stems = stems or re.findall(r"`(digit_scenes/\w+)`", text)
     assert stems and set(stems) <= set(shipped.names())
-    assert bool(config) == bool(lines)
 
 
-@pytest.mark.parametrize("method", [m for m, text in SECTIONS.items() if constants(text)[0]])
-def test_the_constants_of_the_page_are_those_of_the_config(method):
-    name, lines = constants(SECTIONS[method])
-    config = published.load(name)
+TABLES = [(method, name) for method, text in SECTIONS.items() for name in constants(text)]
+
+
+@pytest.mark.parametrize("method, name", TABLES)
+def test_the_constants_of_the_page_are_those_of_the_config(method, name):
+    config, lines = published.load(name), constants(SECTIONS[method])[name]
     assert methods.METHODS[config.objective["name"]] in (methods.METHODS[method], forms.table2)
     told = published.told(config)
     wrong = {
@@ -221,7 +224,7 @@ def test_what_a_config_or_method_reports_stands_in_its_section():
 
 
 def test_methods_without_constants_are_those_that_nobody_published():
-    bare = {method for method, text in SECTIONS.items() if not constants(text)[0]}
+    bare = {method for method, text in SECTIONS.items() if not constants(text)}
     ours = set(methods.METHODS) - set(methods.PUBLISHED) - set(methods.DENSE)
     assert bare == ours >= {"combine", "siamese_words"}
 

@@ -157,6 +157,7 @@ EXEMPT = {
     },
     "finetune/coco_pose_vit": {"pos_embed"},
     "finetune/coco_vit": {"pos_embed"},
+    "finetune/lvis_vit": {"pos_embed"},
     "finetune/ade20k_mask2former": {"cpb_mlp", "query", "query_position", "level_embed"},
     "simmim_swin": {"mask_token", "cpb_mlp"},
     "simmim_replknet": {"mask_token"},
@@ -183,6 +184,7 @@ DECAY_ALL = (
 BIASES = {
     "imagenet/supcon_resnet50": "^decoders/projector/head/bias$",
     "finetune/coco_vit_b16": r"(?<!norm)(?<!norm\d)/bias$",
+    "finetune/lvis_vit_b16": r"(?<!norm)(?<!norm\d)/bias$",
     "finetune/ade20k_mask2former_swin_v2_b": r"^(?!.*/cpb_mlp/).*(?<!norm)(?<!norm\d)[/_]bias$",
 }
 

@@ -413,6 +413,14 @@ PUBLISHED = [
          "decoders.detection.regions": 512, "decoders.detection.proposals": 1000,
          "decoders.detection.found": 100, "decoders.detection.score": 0.05,
          "optimizer.schedule.milestones": (163889 / 184375, 177546 / 184375)}),
+    ("finetune/lvis_vit_b16", "facebookresearch/detectron2 projects/ViTDet LVIS; M3I Table 11",
+     rates(2e-4, start=2e-7, end=2e-6) | steps(0.999, 0.1) | {
+         "image": 1024, "batch": 64, "duration": "156250 steps", "warmup": "250 steps",
+         "optimizer.layer_decay": 0.7, "encoder.drop_path": 0.1, "crops.scale": (0.1, 2.0),
+         "objective.classes": 1203, "objective.softmax": False, "objective.federated": 50,
+         "decoders.detection.softmax": False, "decoders.detection.found": 300,
+         "decoders.detection.score": 0.02, "data.repeat_threshold": 0.001,
+         "optimizer.schedule.milestones": (138889 / 156250, 150463 / 156250)}),
     ("finetune/track_swin_v2_b", "Xie et al. (2023), supplement F; LitingLin/SwinTrack config/Base",
      rates(5e-4, end=5e-5) | steps(0.999, 1e-4, clip=0.1) | {
          "image": 224, "crops.template": 112, "batch": 160, "duration": "300 epochs",

@@ -34,5 +34,16 @@ def test_submodules_are_attributes():
         m3i_jax.looses  # noqa: B018
 
 
+@pytest.mark.parametrize("package", ["losses", "masks", "detection"])
+def test_flat_lists_have_each_name_once_and_of_their_own_modules(package):
+    module = getattr(m3i_jax, package)
+    assert len(set(module.__all__)) == len(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name).__module__.startswith(f"m3i_jax.{package}."), name
+    assert package != "detection" or {"point_sample", "surest_box", "noised_objects"} <= {
+        *module.__all__
+    }
+
+
 def test_version():
     assert m3i_jax.__version__ == "0.1.0"

@@ -63,7 +63,9 @@ def told(seen: Seen, method: Method, term: str) -> Told:
     image = seen.prepared.views[method.source_of(method.terms[term].x)[1].view].data
     size, true = image.shape[1:3], seen.prepared.views[view].data
     if view == "objects":
-        return Told(image, tracking.detections(maps) if isinstance(maps, Tracked) else maps, true)
+        return Told(
+            image, tracking.tracked_object(maps) if isinstance(maps, Tracked) else maps, true
+        )
     if view == "points":
         joints = heatmaps.decode(maps, crop=size)
         shown = jnp.full_like(joints.points[..., :1], 2.0)

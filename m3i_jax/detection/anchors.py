@@ -12,6 +12,8 @@ from jaxtyping import Float32
 from m3i_jax.ranges import Count, Positive
 from m3i_jax.types import Grid
 
+__all__ = ["anchor_boxes"]
+
 
 def anchor_boxes(
     grids: Sequence[Grid],

@@ -14,6 +14,8 @@ from jaxtyping import Bool, Float, Float32, Int32
 
 from m3i_jax.types import Array
 
+__all__ = ["Assigned", "assign"]
+
 LARGEST = 1e30  # of a cost; sums of more leave float32
 
 

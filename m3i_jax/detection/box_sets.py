@@ -16,12 +16,14 @@ from jaxtyping import Bool, Float, Float32
 from m3i_jax.detection.boxes import from_centres
 from m3i_jax.types import Array, Detections, Grid
 
+__all__ = ["BoxAnswers", "QueryBoxes", "best_boxes", "logit", "proposal_boxes"]
+
 NEAREST = 1e-3  # to 0 and 1, of a share that is said as a logit
 BEGIN = 0.05  # side of the boxes of the finest level
 FAR = 1e4  # a logit whose sigmoid is 1, for finite gradients
 
 
-class Said(NamedTuple):
+class QueryBoxes(NamedTuple):
     """Of each query, logits of categories (..., Q, K) and centres of boxes (..., Q, 4), float32."""
 
     categories: Float[Array, "*positions queries classes"]
@@ -37,9 +39,9 @@ class BoxAnswers(NamedTuple):
       after the other, in each first all objects a little and then all far off; None = no objects.
     """
 
-    layers: Said
-    proposals: Said
-    noised: Said | None = None
+    layers: QueryBoxes
+    proposals: QueryBoxes
+    noised: QueryBoxes | None = None
 
 
 def logit(shares: Float[Array, "*shape"], *, nearest: float = NEAREST) -> Float32[Array, "*shape"]:
@@ -48,7 +50,7 @@ def logit(shares: Float[Array, "*shape"], *, nearest: float = NEAREST) -> Float3
     return jnp.log(jnp.maximum(shares, nearest) / jnp.maximum(1.0 - shares, nearest))
 
 
-def beginnings(
+def proposal_boxes(
     grids: Sequence[Grid],
 ) -> tuple[Float32[np.ndarray, "tokens 4"], Bool[np.ndarray, " tokens"]]:
     """A box around every cell of every level, as logits, and whether it lies well inside.
@@ -69,7 +71,7 @@ def beginnings(
     return np.float32(np.where(inside[:, None], np.log(kept / (1 - kept)), FAR)), inside
 
 
-def found(said: Said, *, size: tuple[int, int], count: int = 300) -> Detections:
+def best_boxes(said: QueryBoxes, *, size: tuple[int, int], count: int = 300) -> Detections:
     """The `count` best pairs of a query and a category, as objects of an image of `size`.
 
     Scores are sigmoids; nothing is suppressed. A query may be several objects.

@@ -13,6 +13,19 @@ from jaxtyping import Float, Float32
 from m3i_jax.ranges import Positive, Range
 from m3i_jax.types import Array
 
+__all__ = [
+    "area",
+    "clip",
+    "decode",
+    "encode",
+    "from_centres",
+    "giou",
+    "iou",
+    "pairwise_giou",
+    "pairwise_iou",
+    "to_centres",
+]
+
 # Below that an area is 0: 1/area², in the gradient of a quotient, would leave float32.
 LEAST_AREA = 1e-15
 # exp of more makes of any anchor a box that is larger than an image.

@@ -14,8 +14,10 @@ from jaxtyping import Bool, Float, Int, Key
 
 from m3i_jax.types import Array
 
+__all__ = ["NoisedObjects", "denoising_mask", "noised_objects"]
 
-class Noised(NamedTuple):
+
+class NoisedObjects(NamedTuple):
     """Queries of noised objects, T = groups · 2 · G of them, as in `box_sets.BoxAnswers`.
 
     boxes: (B, T, 4) centres.  categories: (B, T) int32, of padding 0.  real: (B, T) bool.
@@ -26,7 +28,7 @@ class Noised(NamedTuple):
     real: Bool[Array, "batch queries"]
 
 
-def noised(
+def noised_objects(
     key: Key[Array, ""],
     boxes: Float[Array, "batch objects 4"],
     categories: Int[Array, "batch objects"],
@@ -35,7 +37,7 @@ def noised(
     classes: int,
     shift: float = 0.4,
     flips: float = 0.25,
-) -> Noised:
+) -> NoisedObjects:
     """Objects whose corners are moved, and whose categories are drawn anew by a chance of `flips`.
 
     Each corner coordinate moves by ± u · shift · half of the side, u in [0, 1) of the first copy in
@@ -67,14 +69,14 @@ def noised(
     own = categories.astype(jnp.int32)[:, None, None]
     kinds = jnp.where(change, drawn, jnp.broadcast_to(own, drawn.shape))
     real = jnp.broadcast_to(own >= 0, drawn.shape)
-    return Noised(
+    return NoisedObjects(
         made.reshape(batch, -1, 4),
         jnp.where(real, kinds, 0).reshape(batch, -1),
         real.reshape(batch, -1),
     )
 
 
-def seen(
+def denoising_mask(
     real: Bool[Array, "batch noised"], queries: int, *, groups: int
 ) -> Bool[Array, "batch 1 all all"]:
     """Which queries see which, noised ones first, (B, 1, T + Q, T + Q), True = attends.

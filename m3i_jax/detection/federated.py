@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float, Int
 from m3i_jax.ranges import NotNegative, Range
 from m3i_jax.types import Array
 
+__all__ = ["compared"]
+
 Few = Annotated[int, Range(1, 100_000)]
 
 

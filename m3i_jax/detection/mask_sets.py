@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Float32
 
-from m3i_jax.detection.points import Drawn, sampled_each
+from m3i_jax.detection.points import DrawnPoints, point_sample_each
 from m3i_jax.types import Array, Detections
+
+__all__ = ["MaskAnswers", "mask_instances", "semantic_map"]
 
 SIDE = 64  # of the frames of masks
 
@@ -26,10 +28,10 @@ class MaskAnswers(NamedTuple):
 
     categories: Float[Array, "batch outputs queries _categories"]
     masks: Float[Array, "batch outputs queries rows columns"]
-    points: Drawn
+    points: DrawnPoints
 
 
-def semantic(
+def semantic_map(
     categories: Float[Array, "batch queries _categories"],
     masks: Float[Array, "batch queries rows columns"],
 ) -> Float32[Array, "batch rows columns classes"]:
@@ -43,7 +45,7 @@ def semantic(
     return jnp.einsum("bqk,bqhw->bhwk", p, inside, precision="highest")
 
 
-def instances(
+def mask_instances(
     categories: Float[Array, "batch queries _categories"],
     masks: Float[Array, "batch queries rows columns"],
     *,
@@ -101,7 +103,7 @@ def _object(logits, size, side):
     places = jnp.stack(
         [jnp.broadcast_to(rows[:, :, None], shape), jnp.broadcast_to(columns[:, None], shape)], -1
     )
-    frame = sampled_each(logits[:, None], places.reshape(len(logits), 1, -1, 2))
+    frame = point_sample_each(logits[:, None], places.reshape(len(logits), 1, -1, 2))
     return corners, quality, jax.nn.sigmoid(frame).reshape(shape)
 
 

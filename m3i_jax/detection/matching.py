@@ -15,6 +15,8 @@ from m3i_jax.detection.boxes import pairwise_iou
 from m3i_jax.ranges import Count, Range, Share
 from m3i_jax.types import Array
 
+__all__ = ["Matches", "Sampled", "match", "sample"]
+
 Threshold = Annotated[float, Range(0, 1, above=True, why="an intersection over union")]
 ROUNDED = 1e-6  # of two overlaps that are equal: areas have 24 bits
 FOREGROUND, BACKGROUND, IGNORED = 1, 0, -1

@@ -13,6 +13,8 @@ from m3i_jax.detection.boxes import pairwise_iou
 from m3i_jax.ranges import Count, Range
 from m3i_jax.types import Array
 
+__all__ = ["non_maximum_suppression", "top_kept"]
+
 Overlap = Annotated[float, Range(0, 1, why="an intersection over union")]
 
 

@@ -16,6 +16,8 @@ from m3i_jax.detection.roi_align import tents
 from m3i_jax.ranges import Range
 from m3i_jax.types import Array, Grid
 
+__all__ = ["cut", "pasted", "reframed"]
+
 Probable = Annotated[float, Range(0, 1, above=True, why="at 0 every pixel is the object")]
 
 

@@ -12,8 +12,18 @@ from jaxtyping import Float, Float32, Int, Key, Shaped
 
 from m3i_jax.types import Array
 
+__all__ = [
+    "BilinearCells",
+    "DrawnPoints",
+    "bilinear_cells",
+    "most_uncertain",
+    "point_sample",
+    "point_sample_each",
+    "random_points",
+]
 
-class Drawn(NamedTuple):
+
+class DrawnPoints(NamedTuple):
     """Points of every output of a head, for all masks of an image alike.
 
     matching: (B, L, P, 2), at which masks are compared in order to match them.
@@ -26,7 +36,7 @@ class Drawn(NamedTuple):
     others: Float[Array, "batch outputs _others 2"]
 
 
-def drawn(
+def random_points(
     key: Key[Array, ""],
     batch: int,
     outputs: int,
@@ -34,7 +44,7 @@ def drawn(
     points: int,
     oversampled: float,
     doubtful: float,
-) -> Drawn:
+) -> DrawnPoints:
     """Uniform points for losses on `points` of them, ⌊doubtful · points⌋ of which are in doubt.
 
     Mask2Former (Cheng et al. 2022, section 3.2, https://arxiv.org/abs/2112.01527), which draws
@@ -46,7 +56,7 @@ def drawn(
     """
     counts = points, round(points * oversampled), points - int(doubtful * points)
     keys = jax.random.split(key, len(counts))
-    return Drawn(
+    return DrawnPoints(
         *(
             jax.random.uniform(k, (batch, outputs, n, 2), jnp.float32)
             for k, n in zip(keys, counts, strict=True)
@@ -54,7 +64,7 @@ def drawn(
     )
 
 
-class Corners(NamedTuple):
+class BilinearCells(NamedTuple):
     """The four cells around points (..., P): their weights, 0 outside the map, and where they are.
 
     weights: (..., P, 4) float32.  cells: (..., P, 4) int32, row-major numbers of cells.
@@ -64,7 +74,7 @@ class Corners(NamedTuple):
     cells: Int[Array, "*positions 4"]
 
 
-def corners(places: Float[Array, "*positions 2"], grid: tuple[int, int]) -> Corners:
+def bilinear_cells(places: Float[Array, "*positions 2"], grid: tuple[int, int]) -> BilinearCells:
     """Bilinear weights of the cells around places (row, column) in cells, (0, 0) a centre."""
     low = jnp.floor(places)
     share = places - low
@@ -77,10 +87,10 @@ def corners(places: Float[Array, "*positions 2"], grid: tuple[int, int]) -> Corn
         across = share[..., 1] if right else 1.0 - share[..., 1]
         weights.append(jnp.where(inside, vertical * across, 0.0))
         cells.append(jnp.clip(row, 0, grid[0] - 1) * grid[1] + jnp.clip(column, 0, grid[1] - 1))
-    return Corners(jnp.stack(weights, -1), jnp.stack(cells, -1))
+    return BilinearCells(jnp.stack(weights, -1), jnp.stack(cells, -1))
 
 
-def sampled(
+def point_sample(
     maps: Shaped[Array, "batch maps rows columns"], points: Float[Array, "batch points 2"]
 ) -> Float32[Array, "batch maps points"]:
     """All maps of an image at the same points, linear between cells and 0 outside.
@@ -89,7 +99,7 @@ def sampled(
     corners.
     """
     grid = maps.shape[2:]
-    around = corners(_cells(points, grid), grid)
+    around = bilinear_cells(_cells(points, grid), grid)
     # Rows of all maps at one cell are neighbours, so that a point is four reads for all of them.
     table = jnp.moveaxis(maps.reshape(*maps.shape[:2], -1), 1, 2)
 
@@ -100,20 +110,20 @@ def sampled(
     return jnp.moveaxis(sum(read(number) for number in range(4)), 1, 2)
 
 
-def sampled_each(
+def point_sample_each(
     maps: Shaped[Array, "batch maps rows columns"], places: Float[Array, "batch maps points 2"]
 ) -> Float32[Array, "batch maps points"]:
     """Each map at places of its own, (row, column) in its cells; 0 outside.
 
     (B, M, h, w) of any dtype, (B, M, P, 2) -> (B, M, P).
     """
-    around = corners(places, maps.shape[2:])
+    around = bilinear_cells(places, maps.shape[2:])
     table = maps.reshape(*maps.shape[:2], -1)
     read = [jnp.take_along_axis(table, around.cells[..., i], axis=2) for i in range(4)]
     return sum(x.astype(jnp.float32) * around.weights[..., i] for i, x in enumerate(read))
 
 
-def doubtful(
+def most_uncertain(
     logits: Float[Array, "*positions candidates"], count: int
 ) -> Int[Array, "*positions count"]:
     """Which `count` of the candidates are most in doubt, of the least |logit|."""

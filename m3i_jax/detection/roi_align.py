@@ -23,6 +23,8 @@ from m3i_jax.detection.boxes import area
 from m3i_jax.ranges import Positive
 from m3i_jax.types import Array, Grid
 
+__all__ = ["level_of", "roi_aligned", "roi_aligned_by_level"]
+
 # What half-way products of the boxes of one image may take: more boxes are read one part after the
 # other.
 BYTES = 2**26

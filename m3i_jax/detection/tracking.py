@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float, Float32, Int32
 from m3i_jax.ranges import Range
 from m3i_jax.types import Array, Detections, Grid
 
+__all__ = ["Tracked", "cell_boxes", "cells_inside", "hann_prior", "surest_box", "tracked_object"]
+
 WINDOW = 0.49  # what the prior of where the object was counts beside what is seen
 
 
@@ -29,7 +31,7 @@ class Tracked(NamedTuple):
     cells: Float[Array, "batch tokens 4"]
 
 
-def cells(grid: Grid, size: tuple[int, int]) -> Float32[np.ndarray, "tokens 4"]:
+def cell_boxes(grid: Grid, size: tuple[int, int]) -> Float32[np.ndarray, "tokens 4"]:
     """(n, 4) the corners of the cells of a region of this height and width in pixels, row-major."""
     rows, columns = (
         np.arange(count + 1) * (pixels / count) for count, pixels in zip(grid, size, strict=True)
@@ -39,7 +41,7 @@ def cells(grid: Grid, size: tuple[int, int]) -> Float32[np.ndarray, "tokens 4"]:
     return np.float32(np.stack([top, left, bottom, right], -1).reshape(-1, 4))
 
 
-def inside(
+def cells_inside(
     cells: Float[Array, "batch tokens 4"], corners: Float[Array, "batch 4"]
 ) -> Bool[Array, "batch tokens"]:
     """(B, n) which cells (B, n, 4) an object (B, 4) is in.
@@ -53,13 +55,13 @@ def inside(
     )
 
 
-def prior(grid: Grid) -> Float32[np.ndarray, " tokens"]:
+def hann_prior(grid: Grid) -> Float32[np.ndarray, " tokens"]:
     """(n,) Hann's window over a region, 1 near the middle, where the object was a frame ago."""
     rows, columns = (np.hanning(count) for count in grid)
     return np.float32(np.outer(rows, columns).reshape(-1))
 
 
-def best(
+def surest_box(
     tracked: Tracked,
     grid: Grid,
     *,
@@ -72,12 +74,12 @@ def best(
     window: w.
     """
     sure = 1 / (1 + jnp.exp(-tracked.logits))
-    cell = ((1 - window) * sure + window * prior(grid)[None]).argmax(-1)
+    cell = ((1 - window) * sure + window * hann_prior(grid)[None]).argmax(-1)
     chosen = jnp.take_along_axis(tracked.corners, cell[:, None, None], axis=1)[:, 0]
     return chosen, jnp.take_along_axis(sure, cell[:, None], axis=1)[:, 0], cell.astype(jnp.int32)
 
 
-def detections(tracked: Tracked) -> Detections:
+def tracked_object(tracked: Tracked) -> Detections:
     """The box of the surest cell, without a prior, as the one object that is found."""
     sure = 1 / (1 + jnp.exp(-tracked.logits))
     cell = sure.argmax(-1)[:, None]

@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Bool, Float
 
 from m3i_jax import geometry
-from m3i_jax.detection.box_sets import Said, logit
+from m3i_jax.detection.box_sets import QueryBoxes, logit
 from m3i_jax.nn.convolution import TORCH
 from m3i_jax.nn.deformable_attention import DeformableAttention
 from m3i_jax.nn.linear import Weights, dot
@@ -138,7 +138,7 @@ class BoxDecoder(nn.Module):
         boxes: Float[Array, "batch queries 4"],
         cells: Float[Array, "batch tokens dim"],
         mask: Bool[Array, "#batch 1 queries queries"] | None,
-    ) -> Said:
+    ) -> QueryBoxes:
         """Queries (B, Q, D), their boxes (B, Q, 4), cells (B, N, D) -> (B, L, Q, ...) of each."""
         width = x.shape[-1]
         moves = Moves(
@@ -156,7 +156,7 @@ class BoxDecoder(nn.Module):
         seen, before = (jnp.moveaxis(y, 0, 1) for y in (seen, before))
         y = LayerNorm(EPS, name="norm")(seen)
         boxes = jax.nn.sigmoid(logit(before) + perceptron(moves.box, y, self.dtype))
-        return Said(CategoryLogits(self.out, name="category")(y), boxes)
+        return QueryBoxes(CategoryLogits(self.out, name="category")(y), boxes)
 
 
 def box_weights(width: int, name: str) -> Layers:

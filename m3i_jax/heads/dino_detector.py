@@ -12,9 +12,9 @@ from flax import linen as nn
 from jaxtyping import Key
 
 from m3i_jax.build import ConfigError
-from m3i_jax.detection import denoising
-from m3i_jax.detection.box_sets import BoxAnswers, Said, beginnings, found, logit
+from m3i_jax.detection.box_sets import BoxAnswers, QueryBoxes, best_boxes, logit, proposal_boxes
 from m3i_jax.detection.boxes import to_centres
+from m3i_jax.detection.denoising import NoisedObjects, denoising_mask, noised_objects
 from m3i_jax.heads.box_decoder import BoxDecoder, CategoryLogits, box_weights
 from m3i_jax.heads.pixel_decoder import UNIT, flattened, positioned
 from m3i_jax.heads.strides import MADE, Pyramid, four
@@ -122,16 +122,18 @@ class DinoDetector(nn.Module):
             y = jnp.concatenate([contents[noise.categories], y], axis=1)
             clear = jax.nn.sigmoid(logit(noise.boxes))
             boxes = jnp.concatenate([clear, boxes], axis=1)
-            mask = denoising.seen(noise.real, self.queries, groups=self.groups)
+            mask = denoising_mask(noise.real, self.queries, groups=self.groups)
         decoder = BoxDecoder(
             self.layers, self.heads, self.hidden, self.out, grids, dtype, name="decoder"
         )
         said = decoder(y, boxes, cells, mask)
         if not train:
-            return found(jax.tree.map(lambda y: y[:, -1], said), size=size, count=self.found)
+            return best_boxes(jax.tree.map(lambda y: y[:, -1], said), size=size, count=self.found)
         count = 0 if noise is None else noise.real.shape[1]
-        own = Said(*(y[:, :, count:] for y in said))
-        return BoxAnswers(own, proposals, Said(*(y[:, :, :count] for y in said)) if count else None)
+        own = QueryBoxes(*(y[:, :, count:] for y in said))
+        return BoxAnswers(
+            own, proposals, QueryBoxes(*(y[:, :, :count] for y in said)) if count else None
+        )
 
     def _levels(self, x):
         """Three maps, finest first, and a coarser one, (B, h, w, width) float32."""
@@ -144,14 +146,14 @@ class DinoDetector(nn.Module):
         further = ConvGroupNorm(self.width, 3, 2, **given, name=f"inputs_{len(maps)}")
         return [*levels, further(maps[-1])]
 
-    def _proposals(self, cells, grids: tuple[Grid, ...]) -> Said:
+    def _proposals(self, cells, grids: tuple[Grid, ...]) -> QueryBoxes:
         """What the cells say that are most like an object, (B, queries, ...)."""
         if cells.shape[1] < self.queries:
             raise ConfigError(
                 f"{WHAT} chooses {self.queries} queries among {cells.shape[1]} cells of "
                 f"{', '.join(f'{m}x{n}' for m, n in grids)}; expected fewer, or larger images"
             )
-        begin, inside = beginnings(grids)
+        begin, inside = proposal_boxes(grids)
         y = jnp.where(inside[None, :, None], cells, 0.0)
         y = Linear(self.width, dtype=jnp.dtype(self.dtype), name="proposal")(y)
         y = LayerNorm(EPS, name="proposal_norm")(y)
@@ -162,12 +164,12 @@ class DinoDetector(nn.Module):
         likely = jnp.where(inside[None], categories.max(-1), -jnp.inf)
         best = jax.lax.top_k(jax.lax.stop_gradient(likely), self.queries)[1][..., None]
         picked = lambda x: jnp.take_along_axis(x, best, axis=1)  # noqa: E731
-        return Said(picked(categories), jax.nn.sigmoid(picked(boxes)))
+        return QueryBoxes(picked(categories), jax.nn.sigmoid(picked(boxes)))
 
-    def _noised(self, key: Key[Array, ""], objects: Objects, size: Grid) -> denoising.Noised:
+    def _noised(self, key: Key[Array, ""], objects: Objects, size: Grid) -> NoisedObjects:
         """Queries of the objects."""
         shares = objects.corners / jnp.asarray([*size, *size], jnp.float32)[None, None]
-        return denoising.noised(
+        return noised_objects(
             key,
             to_centres(shares),
             objects.categories,

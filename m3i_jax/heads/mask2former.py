@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from m3i_jax.build import ConfigError
 from m3i_jax.detection import points as drawing
-from m3i_jax.detection.mask_sets import MaskAnswers, instances, semantic
+from m3i_jax.detection.mask_sets import MaskAnswers, mask_instances, semantic_map
 from m3i_jax.heads.mask_decoder import MaskDecoder
 from m3i_jax.heads.pixel_decoder import PixelDecoder
 from m3i_jax.heads.strides import MADE, Pyramid, four
@@ -124,14 +124,14 @@ class Mask2Former(nn.Module):
         if train:
             return MaskAnswers(categories, masks, self._points(*categories.shape[:2]))
         if self.finds == "categories":
-            return semantic(categories[:, -1], masks[:, -1])
+            return semantic_map(categories[:, -1], masks[:, -1])
         if size is None:
             raise ConfigError(f"{WHAT} finds objects in a view, and is not told its size")
-        return instances(categories[:, -1], masks[:, -1], size=size, found=self.found)
+        return mask_instances(categories[:, -1], masks[:, -1], size=size, found=self.found)
 
     def _points(self, batch, outputs):
         """Where masks are compared."""
-        return drawing.drawn(
+        return drawing.random_points(
             self.make_rng("draw"),
             batch,
             outputs,

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from m3i_jax.build import ConfigError
 from m3i_jax.detection import boxes
-from m3i_jax.detection.tracking import Tracked, cells
+from m3i_jax.detection.tracking import Tracked, cell_boxes
 from m3i_jax.heads.maps import Maps, every
 from m3i_jax.nn.activations import gelu
 from m3i_jax.nn.attend import attend
@@ -89,7 +89,7 @@ class SwinTrack(nn.Module):
         logits = self._mlp("score", search, 1)[..., 0]
         place = nn.sigmoid(self._mlp("box", search, 4))
         scale = jnp.tile(jnp.asarray(size, jnp.float32), 2)
-        where = jnp.asarray(cells(grids[SEARCH], size))[None]
+        where = jnp.asarray(cell_boxes(grids[SEARCH], size))[None]
         where = jnp.broadcast_to(where, (len(logits), *where.shape[1:]))
         return Tracked(logits, boxes.from_centres(place) * scale[None, None], where)
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Float32, Int
 
 from m3i_jax.detection.assignment import assign
-from m3i_jax.detection.box_sets import BoxAnswers, Said
+from m3i_jax.detection.box_sets import BoxAnswers, QueryBoxes
 from m3i_jax.detection.boxes import from_centres, pairwise_giou, to_centres
 from m3i_jax.losses.detection import box_giou, box_l1, focal
 from m3i_jax.ranges import Weight
@@ -42,7 +42,7 @@ class BoxLosses(NamedTuple):
 
 
 def box_costs(
-    said: Said,
+    said: QueryBoxes,
     boxes: Float[Array, "*positions objects 4"],
     kinds: Int[Array, "*positions objects"],
     *,
@@ -127,7 +127,7 @@ def _noised(said, boxes, kinds):
 
 
 def _compared(
-    said: Said,
+    said: QueryBoxes,
     query: Int[Array, "batch outputs objects"],
     matched: Bool[Array, "batch outputs objects"],
     boxes: Float[Array, "batch outputs objects 4"],

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float32, Int, UInt8
 
 from m3i_jax.detection.assignment import assign
 from m3i_jax.detection.mask_sets import MaskAnswers
-from m3i_jax.detection.points import corners, doubtful, sampled, sampled_each
+from m3i_jax.detection.points import bilinear_cells, most_uncertain, point_sample, point_sample_each
 from m3i_jax.losses.detection import dice
 from m3i_jax.ranges import Weight
 from m3i_jax.types import Array, Objects
@@ -76,7 +76,7 @@ def masks_of_objects(objects: Objects, *, size: tuple[int, int]) -> MaskTargets:
 
     def at(points):
         place = (points.astype(jnp.float32) * pixels)[:, None] - box[:, :, None, :2]
-        return sampled_each(masks, place / sides[:, :, None] * cells - 0.5)
+        return point_sample_each(masks, place / sides[:, :, None] * cells - 0.5)
 
     return MaskTargets(objects.categories, at)
 
@@ -101,7 +101,7 @@ def masks_of_categories(
 
     def at(points):
         size = jnp.asarray(grid, jnp.float32)[None, None]
-        around = corners(points.astype(jnp.float32) * size - 0.5, grid)
+        around = bilinear_cells(points.astype(jnp.float32) * size - 0.5, grid)
         total = jnp.zeros((*kinds.shape, points.shape[1]), jnp.float32)
         for number in range(4):
             label = jnp.take_along_axis(flat, around.cells[..., number], axis=1)
@@ -174,7 +174,7 @@ def _output(answer, targets, weights, nothing, match):
     """The losses of one output, whose record has no axis of outputs."""
     categories, masks, points = answer
     fixed = jax.lax.stop_gradient((categories, masks))
-    seen = sampled(fixed[1], points.matching)
+    seen = point_sample(fixed[1], points.matching)
     costs = mask_costs(
         fixed[0], seen, targets.categories, targets.at(points.matching), weights=weights
     )
@@ -201,10 +201,10 @@ def _masks(masks, targets, points, query, matched):
     """(B,), (B,) of cross-entropies and overlaps, whose means are divided by all objects."""
     own = jnp.take_along_axis(masks, query[:, :, None, None], axis=1)
     at = jnp.concatenate([points.candidates, points.others], axis=1)
-    logits, true = sampled(own, at), targets.at(at)
+    logits, true = point_sample(own, at), targets.at(at)
     tried, others = points.candidates.shape[1], points.others.shape[1]
     count = _doubtful(tried, points)
-    chosen = doubtful(jax.lax.stop_gradient(logits[..., :tried]), count)
+    chosen = most_uncertain(jax.lax.stop_gradient(logits[..., :tried]), count)
     rest = jnp.broadcast_to(tried + jnp.arange(others), (*chosen.shape[:2], others))
     chosen = jnp.concatenate([chosen, rest], axis=2)
     logits, true = (jnp.take_along_axis(x, chosen, axis=2) for x in (logits, true))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Float32
 
 from m3i_jax.detection import boxes
-from m3i_jax.detection.tracking import Tracked, inside
+from m3i_jax.detection.tracking import Tracked, cells_inside
 from m3i_jax.losses.detection import varifocal
 from m3i_jax.types import Array
 
@@ -24,7 +24,7 @@ def tracked_sureness(said: Tracked, corners: Float[Array, "batch 4"]) -> Float32
 
     corners: (B, 4) of the object, in pixels of the region.
     """
-    there = inside(said.cells, corners)
+    there = cells_inside(said.cells, corners)
     good = boxes.iou(jax.lax.stop_gradient(said.corners), _at_cells(corners, said))
     total = varifocal(said.logits, jnp.where(there, good, 0.0))
     return total * len(corners) / jnp.maximum(there.sum().astype(jnp.float32), 1.0)
@@ -38,7 +38,7 @@ def tracked_place(said: Tracked, corners: Float[Array, "batch 4"]) -> Float32[Ar
 
     corners: (B, 4) of the object, in pixels of the region.
     """
-    there = inside(said.cells, corners)
+    there = cells_inside(said.cells, corners)
     weight = jnp.where(there, jax.lax.stop_gradient(jax.nn.sigmoid(said.logits)), 0.0)
     far = (weight * (1.0 - boxes.giou(said.corners, _at_cells(corners, said)))).sum(-1)
     return far * len(corners) / jnp.maximum(weight.sum(), jnp.finfo(jnp.float32).tiny)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from m3i_jax.detection import box_sets
-from m3i_jax.detection.box_sets import Said
+from m3i_jax.detection.box_sets import QueryBoxes
 
 
 def test_logits_of_shares_are_finite():
@@ -16,7 +16,7 @@ def test_logits_of_shares_are_finite():
 
 
 def test_beginnings_are_around_cells():
-    logits, inside = box_sets.beginnings(((2, 4), (1, 1), (200, 1)))
+    logits, inside = box_sets.proposal_boxes(((2, 4), (1, 1), (200, 1)))
     boxes = 1 / (1 + np.exp(-np.float64(logits)))
     np.testing.assert_allclose(boxes[5], [1.5 / 4, 0.75, 0.05, 0.05], rtol=1e-5)
     np.testing.assert_allclose(boxes[8], [0.5, 0.5, 0.1, 0.1], rtol=1e-5)
@@ -27,9 +27,9 @@ def test_beginnings_are_around_cells():
 def test_the_best_pairs_by_hand():
     categories = np.float32([[[-3, 2], [1, 0], [-5, -5]]])
     boxes = np.float32([[[0.5, 0.5, 1, 1], [0.25, 0.5, 0.1, 0.2], [0, 0, 0, 0]]])
-    got = box_sets.found(Said(categories, boxes), size=(20, 40), count=3)
+    got = box_sets.best_boxes(QueryBoxes(categories, boxes), size=(20, 40), count=3)
     np.testing.assert_array_equal(got.categories, [[1, 0, 1]])
     np.testing.assert_allclose(got.scores, [1 / (1 + np.exp([-2, -1, 0]))], rtol=1e-6)
     own = [8, 8, 12, 12]
     np.testing.assert_allclose(got.corners, [[[0, 0, 20, 40], own, own]], rtol=1e-5)
-    assert box_sets.found(Said(categories, boxes), size=(20, 40)).scores.shape == (1, 6)
+    assert box_sets.best_boxes(QueryBoxes(categories, boxes), size=(20, 40)).scores.shape == (1, 6)

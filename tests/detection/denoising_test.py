@@ -15,7 +15,9 @@ def corners_(boxes):
 
 
 def drawn(groups=200, **how):
-    made = denoising.noised(jax.random.key(0), BOXES, KINDS, groups=groups, classes=5, **how)
+    made = denoising.noised_objects(
+        jax.random.key(0), BOXES, KINDS, groups=groups, classes=5, **how
+    )
     return [np.asarray(x).reshape(1, groups, 2, 3, *x.shape[2:]) for x in made]
 
 
@@ -50,4 +52,4 @@ def test_who_sees_whom():
         [0, 0, 1, 0, 1, 1], [0, 0, 1, 0, 1, 1],
         [0, 0, 0, 0, 1, 1], [0, 0, 0, 0, 1, 1],
     ], bool)  # fmt: skip
-    np.testing.assert_array_equal(denoising.seen(real, 2, groups=2)[0, 0], want)
+    np.testing.assert_array_equal(denoising.denoising_mask(real, 2, groups=2)[0, 0], want)

@@ -18,7 +18,7 @@ def sigmoid_(x):
 def test_cells_are_sums_over_queries():
     rng = np.random.default_rng(0)
     categories, masks = rng.normal(size=(2, 3, 5)), rng.normal(size=(2, 3, 4, 6))
-    got = mask_sets.semantic(np.float32(categories), np.float32(masks))
+    got = mask_sets.semantic_map(np.float32(categories), np.float32(masks))
     p, inside = softmax_(categories)[..., :-1], sigmoid_(masks)
     want = np.einsum("bqk,bqhw->bhwk", p, inside)
     np.testing.assert_allclose(got, want, rtol=1e-5)
@@ -39,7 +39,7 @@ def drawn():
 
 def test_objects_by_hand():
     categories, masks = drawn()
-    run = jax.jit(lambda c, m: mask_sets.instances(c, m, size=(8, 12), found=4, side=4))
+    run = jax.jit(lambda c, m: mask_sets.mask_instances(c, m, size=(8, 12), found=4, side=4))
     got = run(categories, masks)
     assert got.corners.shape == (2, 4, 4) and got.masks.shape == (2, 4, 4, 4)
     # Between 8 and −8 a boundary is half way between centres of cells, at the edge of a pixel.
@@ -60,7 +60,7 @@ def test_objects_by_hand():
 def test_a_frame_reads_its_mask_between_cells():
     """A slope, whose frame has the values of a slope."""
     slope = np.broadcast_to(np.linspace(-1.0, 2.0, 7, dtype=np.float32), (1, 1, 5, 7))
-    got = mask_sets.instances(np.zeros((1, 1, 2), np.float32), slope, size=(10, 14), side=3)
+    got = mask_sets.mask_instances(np.zeros((1, 1, 2), np.float32), slope, size=(10, 14), side=3)
     top, left, bottom, right = np.asarray(got.corners[0, 0])
     assert (top, bottom, right) == (0, 10, 14)
     place = np.clip((left + (np.arange(3) + 0.5) / 3 * (right - left)) / 2 - 0.5, 0, 6)
@@ -71,5 +71,5 @@ def test_a_frame_reads_its_mask_between_cells():
 
 def test_no_more_objects_than_pairs():
     categories, masks = drawn()
-    got = mask_sets.instances(categories, masks, size=(8, 12), found=100)
+    got = mask_sets.mask_instances(categories, masks, size=(8, 12), found=100)
     assert got.scores.shape == (2, 12) and got.masks.shape == (2, 12, 64, 64)

@@ -24,8 +24,8 @@ def test_all_maps_at_the_same_points_and_each_at_its_own():
     points = np.float32(rng.uniform(-0.2, 1.2, size=(2, 6, 2)))
     points[0, :3] = (0, 0), (1, 1), (0.5 / 4, 0.5 / 5)  # corners, and the centre of a cell
     places = np.float32(points * (4, 5) - 0.5)
-    got = drawing.sampled(maps, points)
-    each = drawing.sampled_each(maps, np.repeat(places[:, None], 3, axis=1))
+    got = drawing.point_sample(maps, points)
+    each = drawing.point_sample_each(maps, np.repeat(places[:, None], 3, axis=1))
     want = np.zeros((2, 3, 6))
     for b, m, p in np.ndindex(want.shape):
         want[b, m, p] = read_(maps[b, m], *np.float64(places[b, p]))
@@ -35,7 +35,7 @@ def test_all_maps_at_the_same_points_and_each_at_its_own():
     np.testing.assert_allclose(want[0, :, 0], maps[0, :, 0, 0] / 4, rtol=1e-6)
     ones = np.float32(maps > 0)
     np.testing.assert_array_equal(
-        drawing.sampled(np.uint8(ones), points), drawing.sampled(ones, points)
+        drawing.point_sample(np.uint8(ones), points), drawing.point_sample(ones, points)
     )
 
 
@@ -46,13 +46,17 @@ def test_gradients_lie_on_the_cells_that_are_read():
         np.float32(rng.normal(size=(1, 2, 3, 3))),
         np.float32(rng.uniform(size=(1, 4, 2))),
     )
-    grad = jax.grad(lambda x: drawing.sampled(x, points).sum())(maps)
-    np.testing.assert_allclose((grad * maps).sum(), drawing.sampled(maps, points).sum(), rtol=1e-5)
+    grad = jax.grad(lambda x: drawing.point_sample(x, points).sum())(maps)
+    np.testing.assert_allclose(
+        (grad * maps).sum(), drawing.point_sample(maps, points).sum(), rtol=1e-5
+    )
     np.testing.assert_array_equal(grad[:, 0], grad[:, 1])
 
 
 def test_as_many_points_as_the_paper_has():
-    drawn = drawing.drawn(jax.random.key(0), 2, 3, points=12544, oversampled=3.0, doubtful=0.75)
+    drawn = drawing.random_points(
+        jax.random.key(0), 2, 3, points=12544, oversampled=3.0, doubtful=0.75
+    )
     assert [x.shape for x in drawn] == [(2, 3, n, 2) for n in (12544, 3 * 12544, 3136)]
     each = np.concatenate([np.asarray(x).reshape(-1) for x in drawn])
     assert each.min() >= 0 and each.max() < 1 and len(np.unique(each)) > 0.9 * len(each)
@@ -61,5 +65,5 @@ def test_as_many_points_as_the_paper_has():
 
 def test_doubt_is_nearness_to_zero():
     logits = np.float32([[3, -0.1, 0.2, -5, 0], [1, 2, 3, 4, -0.5]])
-    got = np.sort(drawing.doubtful(logits, 2), axis=1)
+    got = np.sort(drawing.most_uncertain(logits, 2), axis=1)
     np.testing.assert_array_equal(got, [[1, 4], [0, 4]])

@@ -6,7 +6,7 @@ from m3i_jax.detection import tracking
 
 
 def test_cells_tile_the_region():
-    cells = tracking.cells((2, 3), (20, 60))
+    cells = tracking.cell_boxes((2, 3), (20, 60))
     np.testing.assert_array_equal(cells[0], [0, 0, 10, 20])
     np.testing.assert_array_equal(cells[5], [10, 40, 20, 60])
     assert ((cells[:, 2:] - cells[:, :2]).prod(1)).sum() == 20 * 60
@@ -19,8 +19,8 @@ def test_an_object_is_in_every_cell_between_those_of_its_corners():
     corners = np.float32(ends.reshape(200, 4))
     corners[0] = [10, 20, 10, 20]  # of no size, on a corner of cells
     corners[1] = [0, 0, 50, 140]  # everything
-    cells = np.tile(tracking.cells(grid, size)[None], (200, 1, 1))
-    found = np.asarray(tracking.inside(cells, corners)).reshape(200, *grid)
+    cells = np.tile(tracking.cell_boxes(grid, size)[None], (200, 1, 1))
+    found = np.asarray(tracking.cells_inside(cells, corners)).reshape(200, *grid)
     scale = np.divide(grid, size)
     for box, said in zip(corners, found, strict=True):
         first = np.floor(box[:2] * scale).astype(int)
@@ -35,11 +35,11 @@ def test_the_surest_cell_near_the_middle_is_believed():
     logits[0, 12] = logits[0, 0] = 2.0  # the middle and a corner alike
     logits[1, 12], logits[1, 11] = -9.0, 1.0
     corners = np.float32(np.arange(2 * 25 * 4).reshape(2, 25, 4))
-    cells = np.tile(tracking.cells(grid, (50, 50))[None], (2, 1, 1))
+    cells = np.tile(tracking.cell_boxes(grid, (50, 50))[None], (2, 1, 1))
     said = tracking.Tracked(logits, corners, cells)
-    box, sure, cell = tracking.best(said, grid)
+    box, sure, cell = tracking.surest_box(said, grid)
     assert cell.tolist() == [12, 11]
     np.testing.assert_array_equal(box, [corners[0, 12], corners[1, 11]])
     np.testing.assert_allclose(sure, 1 / (1 + np.exp([-2.0, -1.0])), rtol=1e-6)
-    assert tracking.best(said, grid, window=1.0)[2].tolist() == [12, 12]
-    assert tracking.prior(grid)[12] == 1 and tracking.prior(grid)[0] == 0
+    assert tracking.surest_box(said, grid, window=1.0)[2].tolist() == [12, 12]
+    assert tracking.hann_prior(grid)[12] == 1 and tracking.hann_prior(grid)[0] == 0

@@ -162,7 +162,7 @@ def test_it_learns_two_pictures_by_heart():
         params = module.init(key, maps, size=SIZE)
         start = params, optimiser.init(params)
         _, (values, said) = jax.lax.scan(step, start, jax.random.split(key, steps))
-        return values, box_sets.found(jax.tree.map(lambda x: x[-1], said), size=SIZE, count=6)
+        return values, box_sets.best_boxes(jax.tree.map(lambda x: x[-1], said), size=SIZE, count=6)
 
     values, found = trained(jax.random.key(0))
     assert values[-1] < 0.25 * values[0]

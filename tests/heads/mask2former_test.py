@@ -52,10 +52,10 @@ def test_beside_training_the_last_layer_speaks(made):
     params, (answers, _) = made
     last = answers.categories[:, -1], answers.masks[:, -1]
     scores = jax.jit(lambda p: head().apply(p, MAPS))(params)
-    np.testing.assert_allclose(scores, mask_sets.semantic(*last), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(scores, mask_sets.semantic_map(*last), rtol=1e-5, atol=1e-6)
     found = head(finds="objects", found=4)
     got = jax.eval_shape(lambda p: found.apply(p, MAPS, size=(32, 32)), params)
-    want = mask_sets.instances(*last, size=(32, 32), found=4)
+    want = mask_sets.mask_instances(*last, size=(32, 32), found=4)
     assert jax.tree.map(jnp.shape, got) == jax.tree.map(jnp.shape, want)
     low = jax.eval_shape(lambda p: head(dtype="bfloat16").apply(p, MAPS), params)
     assert low.shape == (2, 8, 8, 5) and low.dtype == jnp.float32

@@ -5,7 +5,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from m3i_jax import losses
-from m3i_jax.detection.box_sets import BoxAnswers, Said
+from m3i_jax.detection.box_sets import BoxAnswers, QueryBoxes
 from m3i_jax.types import Objects
 
 SIZE, CLASSES, GROUPS, OBJECTS = (20, 40), 4, 2, 3
@@ -17,7 +17,7 @@ THINGS = Objects(CORNERS, np.int32([[2, 0, -1], [3, -1, -1]]))
 def said(*shape, seed):
     rng = np.random.default_rng(seed)
     boxes = rng.uniform(0.2, 0.6, size=(*shape, 4))
-    return Said(np.float32(rng.normal(size=(*shape, CLASSES))), np.float32(boxes))
+    return QueryBoxes(np.float32(rng.normal(size=(*shape, CLASSES))), np.float32(boxes))
 
 
 ANSWERS = BoxAnswers(
@@ -82,8 +82,8 @@ def cost_(one, boxes, kinds):
 def wanted(b, *, noised):
     """The sums of one image: outputs and proposals over 3 objects, what is noised over 6."""
     boxes, kinds = true_(b)
-    outputs = [Said(*(x[b, l] for x in ANSWERS.layers)) for l in range(2)]
-    outputs.append(Said(*(x[b] for x in ANSWERS.proposals)))
+    outputs = [QueryBoxes(*(x[b, l] for x in ANSWERS.layers)) for l in range(2)]
+    outputs.append(QueryBoxes(*(x[b] for x in ANSWERS.proposals)))
     total = np.zeros(3)
     for one in outputs:
         pairs = zip(*linear_sum_assignment(cost_(one, boxes, kinds)), strict=True)
@@ -91,7 +91,7 @@ def wanted(b, *, noised):
     if noised:
         for l in range(2):
             real = np.flatnonzero(np.tile(THINGS.categories[b] >= 0, 2 * GROUPS))
-            one = Said(*(x[b, l][real] for x in ANSWERS.noised))
+            one = QueryBoxes(*(x[b, l][real] for x in ANSWERS.noised))
             pairs = [(2 * g * len(kinds) + k, k) for g in range(GROUPS) for k in range(len(kinds))]
             total += compared_(one, boxes, kinds, pairs) / 6
     return 2 * total  # so that the mean of both images is the sum

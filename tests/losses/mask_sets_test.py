@@ -18,7 +18,7 @@ SIZE, CLASSES, QUERIES, POINTS = (16, 20), 4, 5, 8
 
 def answers(outputs=2, queries=QUERIES):
     rng = np.random.default_rng(0)
-    points = drawing.drawn(
+    points = drawing.random_points(
         jax.random.key(1), 2, outputs, points=POINTS, oversampled=3.0, doubtful=0.75
     )
     return MaskAnswers(

@@ -15,7 +15,7 @@ GRID, SIZE, ROWS = (3, 4), (30, 40), 3
 def said():
     rng = np.random.default_rng(0)
     ends = np.sort(rng.uniform(0, 1, (ROWS, 12, 2, 2)), axis=2) * SIZE
-    cells = np.tile(tracking.cells(GRID, SIZE)[None], (ROWS, 1, 1))
+    cells = np.tile(tracking.cell_boxes(GRID, SIZE)[None], (ROWS, 1, 1))
     logits = rng.normal(0, 2, (ROWS, 12)).astype(np.float32)
     return tracking.Tracked(logits, np.float32(ends.reshape(ROWS, 12, 4)), cells)
 

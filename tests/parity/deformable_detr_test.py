@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from m3i_jax.detection.box_sets import beginnings
+from m3i_jax.detection.box_sets import proposal_boxes
 from m3i_jax.detection.boxes import to_centres
 from m3i_jax.heads.box_decoder import BoxLayer, box_waves
 from m3i_jax.nn.query_layers import DeformableLayer, centres
@@ -97,7 +97,7 @@ def test_where_proposals_begin_and_how_boxes_are_coded():
     kept, want = model.gen_encoder_output_proposals(
         nothing, cells, torch.zeros(1, CELLS, dtype=torch.bool), GRIDS
     )
-    got, inside = beginnings(GRIDS)
+    got, inside = proposal_boxes(GRIDS)
     np.testing.assert_array_equal(inside, kept[0, :, 0].numpy() > 0)
     np.testing.assert_allclose(got[inside], want[0].numpy()[inside], rtol=1e-4, atol=1e-5)
     assert np.isinf(want[0].numpy()[~inside]).all()

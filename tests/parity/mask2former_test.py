@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from m3i_jax import decoders
-from m3i_jax.detection.points import sampled
+from m3i_jax.detection.points import point_sample
 from m3i_jax.losses import mask_sets
 from m3i_jax.types import Features
 from tests.heads.transformer_layers import array, drawn_anew, linear_of, norm_of, stacked
@@ -164,6 +164,6 @@ def test_losses_of_the_same_points(monkeypatch):
         found = criterion(*logits, true, [torch.tensor(row) for row in kinds])
         names = "loss_cross_entropy", "loss_mask", "loss_dice"
         want = want + np.array([found[name].item() for name in names])
-    targets = mask_sets.MaskTargets(things.categories, lambda p: sampled(masks, p))
+    targets = mask_sets.MaskTargets(things.categories, lambda p: point_sample(masks, p))
     got = jax.jit(lambda a: mask_sets.mask_set(a, targets))(given)
     np.testing.assert_allclose([x.mean() for x in got], want, rtol=1e-5)

@@ -28,7 +28,7 @@ class Search(NamedTuple):
     """How large the views are, see `data.views.track_crops`.
 
     size, template: their sides.   search_area, template_area: in boxes.
-    window: of the prior of where the object was, see `detection.tracking.best`.
+    window: of the prior of where the object was, see `detection.tracking.surest_box`.
     """
 
     size: int = 224
@@ -112,7 +112,7 @@ def compiled(
         said = predictor.network.decode(
             params, predictor.decoder, both, size=(search.size, search.size)
         )
-        return tracking.best(said, both.maps[0].shape[1:3], window=search.window)[:2]
+        return tracking.surest_box(said, both.maps[0].shape[1:3], window=search.window)[:2]
 
     whole = mesh and sharding.replicated(mesh)
     return Programs(*(jax.jit(program, out_shardings=whole) for program in (template, find)))

@@ -49,7 +49,7 @@ class Network(NamedTuple):
         edge = lambda seen: (seen.argmax(1), sides - seen[:, ::-1].argmax(1))  # noqa: E731
         (top, bottom), (left, right) = edge(rows), edge(columns)
         box = jnp.stack([top, left, bottom, right], 1).astype(jnp.float32)
-        cells = jnp.asarray(tracking.cells((sides, sides), size))
+        cells = jnp.asarray(tracking.cell_boxes((sides, sides), size))
         logits = jnp.zeros((len(box), len(cells))).at[:, sides * sides // 2 + sides // 2].set(9.0)
         each = lambda x: jnp.tile(x, (len(box) // len(x), len(cells) // x.shape[1], 1))  # noqa: E731
         return tracking.Tracked(logits, each(box[:, None]), each(cells[None]))

@@ -10,6 +10,7 @@ import contextlib
 import faulthandler
 import math
 import os
+import pickle
 import re
 import socket
 import statistics
@@ -19,7 +20,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -27,6 +28,9 @@ from jax.experimental import multihost_utils
 
 from m3i_jax.build import ConfigError, UserError
 from m3i_jax.parallel.coordinator import NOWHERE, begin
+from m3i_jax.types import Share
+
+T = TypeVar("T")
 
 GONE = os.EX_UNAVAILABLE  # status of a process that cannot go on without the others
 UNEXPECTED = 1  # status of a program that ends by a traceback
@@ -155,6 +159,27 @@ def anywhere(flag: bool) -> bool:
 def gathered(rows: Any) -> np.ndarray:
     """The rows of all processes, joined in the order of the processes; all must ask together."""
     return np.asarray(multihost_utils.process_allgather(rows, tiled=True))
+
+
+def own_share() -> Share:
+    """Every which records of a data set this process looks at, where all together look at all."""
+    return Share((jax.process_index(),), jax.process_count())
+
+
+def by_number(rows: Sequence[tuple[int, T]], share: Share) -> list[T]:
+    """What all processes of a share have made of records, in the order of the records.
+
+    rows: (number of a record, what was made of it), of this process; anything that can be pickled.
+    share: of this process; of one process, nobody else is asked; else all must ask together.
+    """
+    rows = list(rows)
+    if share.count > 1:
+        own = np.frombuffer(pickle.dumps(rows), np.uint8)
+        sizes = gathered(np.array([len(own)]))
+        sent = gathered(np.pad(own, (0, int(sizes.max()) - len(own)))[None])
+        told = [pickle.loads(part[:size].tobytes()) for part, size in zip(sent, sizes, strict=True)]
+        rows = [row for part in told for row in part]
+    return [made for _, made in sorted(rows, key=lambda row: row[0])]
 
 
 def from_first(*numbers: int) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ EVALUATE = [
     "evaluate", *SMALL, "--task=linear", "--task=knn:k=(1,5)",
     "--task=linear_grid:rates=(0.01,0.1),steps=4,batch=16",
     "--task=attentive:form=aim,rates=(0.01,),decays=(0.0,),steps=4,batch=16",
+    "--task=knn_segmentation:bank=300,k=3",
 ]  # fmt: skip
 ANALYZE = [
     "analyze", *SMALL, "--measure=attention_distance,rank,cka,norms",
@@ -74,7 +75,7 @@ def test_an_evaluation_by_two_processes_finds_what_one_does(tmp_path):
         told = together([*EVALUATE, *own], count, tmp_path)
         text = (tmp_path / f"{count}.jsonl").read_text()
         lines[count] = [json.loads(line) for line in text.splitlines()]
-    assert len(lines[1]) == len(lines[2]) == 4
+    assert len(lines[1]) == len(lines[2]) == 5
     for one, two in zip(lines[1], lines[2], strict=True):
         assert one["metrics"] == two["metrics"] and one["counts"] == two["counts"]
         assert one["weights"] == two["weights"] and one["records"] == two["records"]

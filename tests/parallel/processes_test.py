@@ -10,11 +10,13 @@ import time
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from m3i_jax.build import ConfigError
 from m3i_jax.parallel import processes
 from m3i_jax.training.loop import StepInfo
+from tests.two_processes import as_two
 
 
 class Store:
@@ -146,6 +148,24 @@ def test_one_process_agrees_with_itself():
     assert processes.from_first(3, -1) == (3, -1)
 
 
+def test_what_two_have_made_is_joined_by_its_numbers(monkeypatch):
+    rows = [(n, (f"row {n}", np.arange(n))) for n in range(7)]
+
+    def made(share):
+        own = [row for row in reversed(rows) if row[0] % share.count in share.blocks]
+        return processes.by_number(own[: 3 - share.blocks[0]], share)  # the second has fewer
+
+    first, second = as_two(monkeypatch, made)
+    assert [said for said, _ in first] == ["row 2", "row 3", "row 4", "row 5", "row 6"]
+    np.testing.assert_equal(first, second)
+    np.testing.assert_equal(first[2][1], np.arange(4))
+
+
+def test_one_process_has_all_records():
+    alone = processes.by_number([(2, "b"), (0, "a")], processes.own_share())
+    assert alone == ["a", "b"] and processes.own_share().count == 1
+
+
 PAIR = """
 import sys, time
 import numpy as np
@@ -264,7 +284,8 @@ from m3i_jax.parallel import processes
 processes.join(patience=60)
 import jax
 me = jax.process_index()
-print(me, jax.process_count(), processes.gathered(np.asarray([me])).tolist())
+joined = processes.by_number([(1 - me, "ab"[me] * (me + 1))], processes.own_share())
+print(me, jax.process_count(), processes.gathered(np.asarray([me])).tolist(), joined)
 jax.distributed.shutdown()
 """
 
@@ -282,4 +303,4 @@ def test_the_others_are_found_by_what_the_scheduler_says(name):
         line = [sys.executable, "-c", FOUND]
         pair.append(subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True))
     for rank, process in enumerate(pair):
-        assert f"{rank} 2 [0, 1]" in process.communicate(timeout=120)[0]
+        assert f"{rank} 2 [0, 1] ['bb', 'a']" in process.communicate(timeout=120)[0]

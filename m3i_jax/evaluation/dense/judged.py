@@ -16,6 +16,7 @@ from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.models import Model
 from m3i_jax.evaluation.progress import counted
 from m3i_jax.framework import Method
+from m3i_jax.parallel import processes
 from m3i_jax.texts import OneOf
 from m3i_jax.training.assemble import objective
 
@@ -54,9 +55,10 @@ def held(
       NotMeasurable: no test record says what the goal is held against.
     """
     source = evaluation.source("test")
-    far = dict(total=len(source), unit=(1, "images"))
+    share = processes.own_share()
+    far = dict(total=-(-len(source) // share.count), unit=(share.count, "images"))
     seen = lambda rows: counted(rows, f"{what} of test: image", **far)  # noqa: E731
-    how = dict(way=way, batch=evaluation.at_once, seen=seen)
+    how = dict(way=way, batch=evaluation.at_once, seen=seen, share=share)
     known = known_records(evaluation.source("train"), GUESSED)
     return tested.tested(predictor, source, goal, guess=goal.guess(known), **how)
 

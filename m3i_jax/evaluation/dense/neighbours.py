@@ -30,7 +30,8 @@ from m3i_jax.evaluation.dense.tested import alike
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.models import Model
 from m3i_jax.geometry.maps import Blocks
-from m3i_jax.types import Array
+from m3i_jax.parallel import processes
+from m3i_jax.types import Array, Share
 
 CHUNK = 512  # cells that ask at once: memory is so many rows of the bank's length
 
@@ -135,6 +136,7 @@ def collected(
     batch: int = 16,
     seed: int = 0,
     seen: Callable[[Iterator[Original]], Iterator[Original]] = lambda rows: rows,
+    share: Share = Share(),
 ) -> Bank:
     """Cells of all records that have a mask, as many of each, see `drawn`.
 
@@ -142,6 +144,7 @@ def collected(
       source: of more than `most` records so many are taken, spread evenly.
       most: cells of the bank.   base: see `tested.Way`.   batch: views that are shown at once.
       seed: of the draws.   seen: goes round the pass, to say how far it is.
+      share: every which records this process looks at; the bank has those of all.
 
     Raises:
       ConfigError: a mask names a category beyond `classes`.
@@ -151,7 +154,7 @@ def collected(
     wanted, each = Wanted(("mask",), categories=classes), most // max(len(source), 1)
     program = jax.jit(lambda params, x: cells.apply(params, normalize.levels(x)))
     cut, rows = functools.partial(kept_ratio, base=base, multiple=cells.stride), []
-    for group in alike(seen(originals(source, cut=cut)), batch):
+    for group in alike(seen(originals(source, cut=cut, share=share)), batch):
         views = np.stack([one.view for one in group])
         padded = np.concatenate([views, np.repeat(views[:1], batch - len(group), axis=0)])
         made = np.asarray(program(cells.params, padded))[: len(group)]
@@ -161,7 +164,9 @@ def collected(
             shares = shares_of(_mask(said, one), features.shape[:2], classes)
             chosen = drawn(shares, each, np.random.default_rng([seed, one.number]))
             flat = features.reshape(-1, features.shape[-1])[chosen]
-            rows.append((flat.astype(np.float32), shares.reshape(-1, classes)[chosen]))
+            own = flat.astype(np.float32), shares.reshape(-1, classes)[chosen]
+            rows.append((one.number, own))
+    rows = processes.by_number(rows, share)
     if not sum(len(shares) for _, shares in rows):
         raise NotMeasurable(f"no record of '{source.name}' says its 'mask'")
     features, shares = map(np.concatenate, zip(*rows, strict=True))

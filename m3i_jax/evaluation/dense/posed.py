@@ -12,7 +12,8 @@ from m3i_jax.data.epoch import epoch
 from m3i_jax.data.sources.protocol import Source
 from m3i_jax.data.views.person_crops import person_box
 from m3i_jax.evaluation.dense.predictor import Predictor
-from m3i_jax.parallel import sharding
+from m3i_jax.parallel import processes, sharding
+from m3i_jax.types import Share
 
 Program = Callable[..., tuple[Any, Any]]
 
@@ -38,23 +39,26 @@ def posed(
     swapped: Sequence[tuple[int, int]] = (),
     rows: Any = lambda rows: rows,
     program: Program | None = None,
+    share: Share = Share(),
 ) -> Posed:
     """The joints of every record that can be read.
 
     Args:
-      size: height and width of the crops.   batch: crops that are shown at once.
+      size: height and width of the crops.   batch: crops that a process shows at once.
       flip: whether the answer to the mirror image counts, too; `swapped` change places there.
       rows: goes round the pass, to say how far it is.
       program: `compiled` before, which knows `size`, `flip` and `swapped`; None compiles it.
+      share: which records this process looks at; those of all are returned.
     """
     program = program or compiled(predictor, size=size, flip=flip, swapped=swapped)
-    found = []
-    for some in rows(epoch(source, batch=batch, size=size, frame=person_box)):
+    found, reads = [], dict(batch=batch * share.count, size=size, frame=person_box, share=share)
+    for some in rows(epoch(source, **reads)):
         images, boxes = some.batch.images["a"], some.batch.boxes["a"]
         points, scores = program(predictor.params, images, boxes)
         kept = some.number, np.asarray(points), np.asarray(scores)
-        found.append([part[some.real] for part in kept])
-    return Posed(*(np.concatenate(column) for column in zip(*found, strict=True)))
+        found.append((int(some.number[0]), [part[some.real] for part in kept]))
+    columns = zip(*processes.by_number(found, share), strict=True)
+    return Posed(*map(np.concatenate, columns))
 
 
 def compiled(

@@ -17,9 +17,10 @@ from m3i_jax.evaluation.dense.goals import Goal, Intervals, Numbers
 from m3i_jax.evaluation.dense.predictor import Predictor
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.geometry import sliding
-from m3i_jax.parallel import sharding
+from m3i_jax.parallel import processes, sharding
 from m3i_jax.ranges import Range
 from m3i_jax.training.config import Config
+from m3i_jax.types import Share
 
 # (parameters, (B, h, w, 3) uint8) -> (B, h, w, D) float32, at the pixels of the views.
 Program = Callable[[Any, Any], Any]
@@ -83,29 +84,33 @@ def tested(
     guess: np.ndarray | None = None,
     seen: Callable[[Iterator[Original]], Iterator[Original]] = lambda rows: rows,
     program: Program | None = None,
+    share: Share = Share(),
 ) -> Tested:
     """What a predictor is worth on all records that say something.
 
     batch: views of one size that are shown at once.  seen: goes round the pass, to say how far.
     program: `compiled` before; None compiles it.
     guess: (D,), said of every pixel; its headline is the measure "constant".
+    share: every which records this process looks at, of whom all are judged together.
 
     Raises:
       NotMeasurable: no record says what the goal is held against.
     """
-    rows, guessed = [], []
-    how = dict(way=way, batch=batch, seen=seen, program=program)
+    made = []
+    how = dict(way=way, batch=batch, seen=seen, program=program, share=share)
     for one, said in predictions(predictor, source, **how):
         if (row := goal.row(said, one.sample)) is None:
             continue
-        rows.append(row)
+        constant = guess
         if guess is not None:
             constant = np.broadcast_to(guess, (*said.shape[:2], len(guess)))
-            guessed.append(goal.row(constant, one.sample))
-    if not rows:
+            constant = goal.row(constant, one.sample)
+        made.append((one.number, (row, constant)))
+    if not (pairs := processes.by_number(made, share)):
         raise NotMeasurable(f"no record of '{source.name}' says its '{goal.view}'")
+    rows, guessed = (list(column) for column in zip(*pairs, strict=True))
     numbers, intervals = goal.total(rows)
-    if guessed:
+    if guess is not None:
         numbers = numbers | {"constant": goal.total(guessed)[0][goal.headline]}
     # No measure is a share of images, each right or wrong: only its own interval is one.
     return Tested(numbers, dict.fromkeys(numbers) | intervals, len(rows))
@@ -119,11 +124,12 @@ def predictions(
     batch: int = 16,
     seen: Callable[[Iterator[Original]], Iterator[Original]] = lambda rows: rows,
     program: Program | None = None,
+    share: Share = Share(),
 ) -> Iterator[tuple[Original, np.ndarray]]:
-    """(record, (H, W, D) float32 at its pixels) of all records, each once."""
+    """(record, (H, W, D) float32 at its pixels) of all records of a share, each once."""
     cut = functools.partial(kept_ratio, base=way.base, multiple=predictor.stride)
     answer = _answering(program or compiled(predictor, way), predictor.params, way, batch)
-    for group in alike(seen(originals(source, cut=cut)), batch):
+    for group in alike(seen(originals(source, cut=cut, share=share)), batch):
         said = answer(np.stack([one.view for one in group]))
         for one, values in zip(group, said, strict=True):
             yield one, restored(values, one.box, one.sample.image.shape[:2])

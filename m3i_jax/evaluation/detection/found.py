@@ -15,7 +15,7 @@ from m3i_jax.data.views.whole_images import fitted
 from m3i_jax.evaluation.dense.predictor import Predictor
 from m3i_jax.evaluation.dense.tested import alike
 from m3i_jax.parallel import sharding
-from m3i_jax.types import Array, Detections
+from m3i_jax.types import Array, Detections, Share
 
 # (parameters, (B, H, W, 3) uint8, (B, 2) height and width of what is image) -> Detections
 Program = Callable[[Any, Any, Any], Detections]
@@ -42,6 +42,7 @@ def found(
     batch: int = 8,
     seen: Callable[[Iterator[Original]], Iterator[Original]] = lambda rows: rows,
     program: Program | None = None,
+    share: Share = Share(),
 ) -> Iterator[tuple[Original, Found]]:
     """(record, what is found in it) of all records that can be read, each once.
 
@@ -52,10 +53,11 @@ def found(
       batch: images that are shown at once.
       seen: goes round the pass, to say how far it is.
       program: `compiled` before; None compiles it.
+      share: every which records are looked at, as in `originals`.
     """
     program = program or compiled(predictor)
     cut = functools.partial(fitted, size=predictor.size)
-    for group in alike(seen(originals(source, cut=cut)), batch):
+    for group in alike(seen(originals(source, cut=cut, share=share)), batch):
         # Fewer than a batch are shown with some of them again, so that nothing compiles.
         rows = [*group, *group[:1] * (batch - len(group))]
         views, extents = (np.stack(x) for x in zip(*map(_shown, rows), strict=True))

@@ -18,7 +18,8 @@ from m3i_jax.data.sources.sample_objects import SampleObjects
 from m3i_jax.evaluation.detection.found import Found
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.metrics import federated, objects
-from m3i_jax.types import Array
+from m3i_jax.parallel import processes
+from m3i_jax.types import Array, Share
 
 Numbers = dict[str, float | None]
 
@@ -63,6 +64,7 @@ def judged(
     masks: bool = False,
     guess: Found | None = None,
     known: Known | None = None,
+    share: Share = Share(),
 ) -> Judged:
     """AP and AR of all that was found in the images whose objects are known.
 
@@ -73,12 +75,15 @@ def judged(
       known: numbers of images, and what a whole file says is there; None = as the records are.
       guess: found in every image by who sees none, corners as shares of its sides; its AP is the
         measure "constant".
+      share: of the records that the pairs are; those of all processes are judged.
 
     Raises:
       NotMeasurable: no record says what objects are in it; masks are asked for, and there are none,
         or none are found.
     """
-    rows = [_row(one, said, guess, masks) for one, said in pairs if one.sample.objects is not None]
+    known_pairs = (pair for pair in pairs if pair[0].sample.objects is not None)
+    made = [(one.number, _row(one, said, guess, masks)) for one, said in known_pairs]
+    rows = processes.by_number(made, share)
     if not rows:
         raise NotMeasurable("no record says which objects are in it")
     of = lambda name: [getattr(row, name) for row in rows]  # noqa: E731

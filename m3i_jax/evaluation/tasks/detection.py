@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from logging import getLogger
 from pathlib import Path
 
+import jax
+
 from m3i_jax.data.sources import annotation_names
 from m3i_jax.evaluation.dense import judged as heads
 from m3i_jax.evaluation.dense import result_files
@@ -16,6 +18,7 @@ from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.progress import counted
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.metrics.objects import Found
+from m3i_jax.parallel import processes
 from m3i_jax.texts import Filled
 
 LOG = getLogger(__name__)
@@ -50,13 +53,15 @@ def _task(name: str, title: str, headline: str, *, results: str | None, masks: b
                 f"{evaluation.model.name} has no head that finds objects: measure a run of a "
                 "detector, such as `m3i finetune MODEL --recipe detection` makes"
             )
-        far = dict(total=len(source), unit=(1, "images"))
+        share = processes.own_share()
+        far = dict(total=-(-len(source) // share.count), unit=(share.count, "images"))
         seen = lambda rows: counted(rows, f"{name} of test: image", **far)  # noqa: E731
-        pairs = found(predictor, source, batch=evaluation.at_once, seen=seen)
+        pairs = found(predictor, source, batch=evaluation.at_once, seen=seen, share=share)
         guess = guessed(known_records(evaluation.source("train"), GUESSED), kinds)
         known = Known.of(source)
-        result = judged(pairs, kinds=kinds, masks=masks, guess=guess, known=known)
-        if results:
+        how = dict(masks=masks, guess=guess, known=known, share=share)
+        result = judged(pairs, kinds=kinds, **how)
+        if results and not jax.process_index():
             written(Path(results), evaluation.model.name, result.found, known.category_ids)
         intervals = dict.fromkeys(result.numbers)
         return Measured(result.numbers, {"head": OWN}, {"test": result.images}, intervals)

@@ -11,6 +11,7 @@ from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.progress import counted
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.geometry.maps import Blocks
+from m3i_jax.parallel import processes
 from m3i_jax.ranges import Count, Pixels, Range, Seed
 
 
@@ -51,15 +52,16 @@ def knn_segmentation(
     def measure(evaluation: Evaluation) -> Measured:
         source = evaluation.source("train")
         count, cells = categories(source), Cells.of(evaluation.model, blocks, patch=patch)
-        far = dict(total=min(len(source), bank), unit=(1, "images"))
+        share, total = processes.own_share(), min(len(source), bank)
+        far = dict(total=-(-total // share.count), unit=(share.count, "images"))
         told = lambda rows: counted(rows, "bank of cells: image", **far)  # noqa: E731
-        reads = dict(base=way.base, batch=evaluation.at_once, seed=seed, seen=told)
+        reads = dict(base=way.base, batch=evaluation.at_once, seed=seed, seen=told, share=share)
         voters = neighbours.collected(cells, source, classes=count, most=bank, **reads)
         params = {"encoder": cells.params, "bank": voters}
         predictor = Neighbours(cells.apply, params, cells.stride, k, temperature)
         goal = goals.of_categories(count)
         found = held(evaluation, goal, predictor, way=way, what="kNN segmentation")
-        protocol = {"train": far["total"], "cells": len(voters.shares)}
+        protocol = {"train": total, "cells": len(voters.shares)}
         return Measured(found.numbers, protocol, {"test": found.images}, found.intervals)
 
     settings = dict(k=k, temperature=temperature, bank=bank, blocks=blocks, patch=patch, seed=seed)

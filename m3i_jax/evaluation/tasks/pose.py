@@ -12,6 +12,7 @@ from m3i_jax.evaluation.progress import counted
 from m3i_jax.evaluation.tasks.segmentation import Decay
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.geometry.maps import Blocks
+from m3i_jax.parallel import processes
 from m3i_jax.ranges import Count, CountOrOff, Positive, Range, Seed, Share
 
 Cells = Annotated[float, Range(0.1, 100)]
@@ -61,9 +62,10 @@ def pose(
         predictor, protocol = predictor_of(
             evaluation, "points", whose=head, method=lambda: methods.pose(**row), plan=plan
         )
-        at_once = evaluation.at_once
-        far = dict(total=-(-len(source) // at_once), unit=(at_once, "crops"))
-        how = dict(batch=at_once, flip=flip, swapped=persons.skeleton.swapped)
+        share, at_once = processes.own_share(), evaluation.at_once
+        every = at_once * share.count  # crops of all processes
+        far = dict(total=-(-len(source) // every), unit=(every, "crops"))
+        how = dict(batch=at_once, share=share, flip=flip, swapped=persons.skeleton.swapped)
         how["rows"] = lambda rows: counted(rows, "pose of test: batch", **far)
         found = posed(predictor, source, size=predictor.size, **how)
         numbers, intervals = measured(persons, source, found)

@@ -8,6 +8,7 @@ from m3i_jax.evaluation.progress import counted
 from m3i_jax.evaluation.tasks.task import Measured, Task
 from m3i_jax.evaluation.tracking.followed import Search, followed
 from m3i_jax.evaluation.tracking.judged import judged, videos_of
+from m3i_jax.parallel import processes
 
 
 def tracking() -> Task:
@@ -26,9 +27,10 @@ def tracking() -> Task:
             )
         videos = videos_of(evaluation.source("test"))
         search = Search.of(evaluation.model.config.crops, predictor.size[0])
-        total = sum(len(video.seen) for video in videos.videos)
+        share = processes.own_share()
+        total = sum(len(video.seen) for video in videos.videos) // share.count
         seen = lambda rows: counted(rows, "tracking of test: frame", total=total)  # noqa: E731
-        tracks = followed(predictor, videos, search=search, seen=seen)
+        tracks = followed(predictor, videos, search=search, seen=seen, share=share)
         numbers = judged(tracks)
         protocol = {"head": OWN, **search._asdict()}
         return Measured(numbers, protocol, {"test": len(tracks)}, dict.fromkeys(numbers))

@@ -18,8 +18,8 @@ from m3i_jax.data.views.track_crops import TrackCrops, region, square
 from m3i_jax.detection import tracking
 from m3i_jax.evaluation.dense.predictor import Predictor
 from m3i_jax.metrics.tracking import Track
-from m3i_jax.parallel import sharding
-from m3i_jax.types import Array, Features
+from m3i_jax.parallel import processes, sharding
+from m3i_jax.types import Array, Features, Share
 
 NAMES = ("template", "search_area", "template_area")  # of crops and of `Search`
 
@@ -68,6 +68,7 @@ def followed(
     batch: int = 8,
     seen: Callable[[Iterator[int]], Iterator[int]] = lambda frames: frames,
     programs: Programs | None = None,
+    share: Share = Share(),
 ) -> list[Track]:
     """What is there and what is found, of videos.
 
@@ -77,16 +78,20 @@ def followed(
       batch: videos that are followed at once.
       seen: goes round the numbers of all frames, to say how far it is.
       programs: `compiled` before; None compiles them.
+      share: every which videos this process follows; those of all are returned.
     """
     programs, tracks = programs or compiled(predictor, search), []
     chosen = range(len(source.videos)) if numbers is None else numbers
-    count = seen(iter(range(sum(len(source.videos[n].seen) for n in chosen))))
-    for start in range(0, len(chosen), batch):
-        some = chosen[start : start + batch]
-        tracks += _group(predictor.params, programs, source, some, search, batch, count)
+    own = [at for at in range(len(chosen)) if at % share.count in share.blocks]
+    count = seen(iter(range(sum(len(source.videos[chosen[at]].seen) for at in own))))
+    for start in range(0, len(own), batch):
+        some = own[start : start + batch]
+        videos = [chosen[at] for at in some]
+        found = _group(predictor.params, programs, source, videos, search, batch, count)
+        tracks += zip(some, found, strict=True)
     for _ in count:  # to its end, which says so
         pass
-    return tracks
+    return processes.by_number(tracks, share)
 
 
 def compiled(

@@ -11,6 +11,7 @@ from m3i_jax.evaluation.dense import neighbours, tested
 from m3i_jax.evaluation.dense.neighbours import Bank, Cells, Neighbours
 from m3i_jax.evaluation.features import NotMeasurable
 from tests.evaluation.dense.scenes import Squares
+from tests.two_processes import as_two
 
 BLOCK = dict(name="vit_nano", image=16, patch=4, width=16, depth=2, heads=2)
 
@@ -81,6 +82,17 @@ def test_a_bank_of_a_source_votes_for_cells_of_others(model):
     there = np.asarray(predictor.said(params, views))[0].reshape(16, 2)
     # Float32 may take another of two cells that are as near as ten thousandths.
     assert (np.abs(there - expected).max(-1) < 1e-3).mean() > 0.8
+
+
+def test_a_bank_of_two_processes_is_that_of_one(monkeypatch):
+    cells = Cells.of(models.RAW, "last", patch=4)
+    source = Squares(9, sizes=((16, 16), (24, 12)), silent=(3,))
+    how = dict(classes=2, most=9 * 6, batch=4)
+    right = neighbours.collected(cells, source, **how)
+    both = lambda share: neighbours.collected(cells, source, share=share, **how)  # noqa: E731
+    for bank in as_two(monkeypatch, both):
+        for one, two in zip(bank, right, strict=True):
+            np.testing.assert_array_equal(one, two)
 
 
 def test_what_cannot_vote_is_said():

@@ -9,6 +9,7 @@ import pytest
 from m3i_jax import normalize
 from m3i_jax.evaluation.dense.posed import posed
 from tests.evaluation.dense.scenes import Squares
+from tests.two_processes import as_two
 
 
 class Middle(NamedTuple):
@@ -36,3 +37,11 @@ def test_joints_are_in_pixels_of_their_images(flip):
     for joint in range(5):
         np.testing.assert_allclose(found.points[:, joint], middles, atol=0.1)
     assert (found.scores > 0.9).all()
+
+
+def test_two_processes_find_what_one_does(monkeypatch):
+    source, how = Squares(5, sizes=((16, 16), (20, 24))), dict(size=(32, 32), flip=False)
+    right = posed(Middle(), source, batch=2, **how)
+    both = lambda share: posed(Middle(), source, batch=2, share=share, **how)  # noqa: E731
+    for found in as_two(monkeypatch, both):
+        np.testing.assert_equal(found, right)

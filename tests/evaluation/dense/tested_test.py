@@ -12,6 +12,7 @@ from m3i_jax.evaluation.dense import goals, tested
 from m3i_jax.evaluation.dense.tested import Way
 from m3i_jax.evaluation.features import NotMeasurable
 from tests.evaluation.dense.scenes import Squares
+from tests.two_processes import as_two
 
 
 class Bright(NamedTuple):
@@ -77,6 +78,15 @@ def test_numbers_are_those_of_all_records():
     # All is ground: half of the categories, each by its share.
     np.testing.assert_allclose(found.numbers["constant"], ground / 2)
     assert found.intervals["miou"] == (1, 1)
+
+
+def test_two_processes_find_what_one_does(monkeypatch):
+    """Sums in the order of the records, whichever were shown together."""
+    source, goal, guess = Squares(sizes=SIZES), goals.of_categories(2), np.float32([1, 0])
+    how = dict(batch=4, guess=guess)
+    right = tested.tested(Bright(), source, goal, **how)
+    both = lambda share: tested.tested(Bright(), source, goal, share=share, **how)  # noqa: E731
+    assert as_two(monkeypatch, both) == [right, right] and right.images == 12
 
 
 def test_nothing_to_be_held_against_is_said():

@@ -1,5 +1,7 @@
 """Objects as a task: average precision of what a run's own head finds, beside a guess."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.tasks import create
 from tests.evaluation.dense.scenes import Squares
 from tests.evaluation.detection.found_test import Bright
+from tests.two_processes import as_two
 
 BLOCK = dict(name="vit_nano", image=16, patch=4, width=16, depth=1, heads=2)
 
@@ -35,6 +38,27 @@ def test_what_is_bright_is_found(evaluation, monkeypatch, name, headline):
     # Masks are of whole pixels, which boxes of a resized view are not.
     assert name == "detection" or np.isclose(numbers["mask_ap"], numbers["ap"], atol=0.2)
     assert measured.counts == {"test": 10} and measured.protocol == {"head": "own"}
+
+
+@pytest.mark.parametrize("name", ["detection", "instance"])
+def test_two_processes_find_what_one_does(evaluation, monkeypatch, tmp_path, name):
+    """Each looks at every second image, and both know of all of them."""
+    monkeypatch.setattr(judged, "own", lambda model, view: Bright())
+    (task,) = create([{"name": name, "results": str(tmp_path)}])
+    right, seen = task.measure(evaluation), []
+    (file,) = tmp_path.iterdir()
+    written = file.read_bytes()
+
+    def noted(rows, *about, **options):
+        for row in rows:
+            seen.append(row.number)
+            yield row
+
+    monkeypatch.setattr(sys.modules["m3i_jax.evaluation.tasks.detection"], "counted", noted)
+    for found in as_two(monkeypatch, lambda share: task.measure(evaluation)):
+        assert found == right
+    assert sorted(seen) == list(range(10)), "each image once"
+    assert file.read_bytes() == written
 
 
 def test_who_has_no_head_finds_nothing(evaluation):

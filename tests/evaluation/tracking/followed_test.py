@@ -10,6 +10,7 @@ from m3i_jax.detection import tracking
 from m3i_jax.evaluation.tracking.followed import Search, followed
 from m3i_jax.metrics import tracking as metrics
 from m3i_jax.types import Features
+from tests.two_processes import as_two
 
 
 def moving(count, size=(60, 80), side=12, seed=0):
@@ -80,6 +81,14 @@ def test_what_is_bright_is_followed():
         # To a pixel of the region, which is 48 of the frame's in 32.
         np.testing.assert_allclose(track.found, track.there, atol=1.6)
     assert metrics.got10k(tracks).ao > 0.75
+
+
+def test_two_processes_follow_what_one_does(monkeypatch):
+    how = dict(search=Search(size=32, template=16), batch=2)
+    right = followed(Bright(), SOURCE, **how)
+    for found in as_two(monkeypatch, lambda share: followed(Bright(), SOURCE, share=share, **how)):
+        for one, two in zip(found, right, strict=True):
+            np.testing.assert_equal(one, two)
 
 
 def test_a_box_that_is_none_leaves_the_last_one():

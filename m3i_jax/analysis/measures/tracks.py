@@ -52,7 +52,8 @@ def strip(source: VideoPairs, number: int, track: Track, count: int) -> Picture:
     """Frames in a row: what is followed in vermilion over what is there in blue, as thick again."""
     video = source.videos[number]
     first, tiles, said = int(video.shown[0]), [], []
-    for at in places(len(track.there), count):
+    last = len(track.there) - 1
+    for at in np.unique(np.linspace(0, last, count).round().astype(int)):
         frame = source.frame(number, first + at)
         image = pictures.fit(frame, HEIGHT)
         for corners, colour, thick in ((track.there[at], TRUE, 4), (track.found[at], SAID, 2)):

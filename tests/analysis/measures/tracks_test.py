@@ -3,6 +3,7 @@
 import pytest
 
 from m3i_jax.analysis import measures
+from m3i_jax.analysis.measures.tracks import strip
 from m3i_jax.analysis.pixelwise import SAID, TRUE
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.evaluation.tracking.followed import Search, followed
@@ -15,6 +16,7 @@ SEARCH = Search(size=32, template=16)
 
 
 def test_frames_in_a_row(monkeypatch):
+    frame = SOURCE.frame
     (measure,) = measures.create([{"name": "tracks", "frames": 3}])
     shown = measure.measure(evaluation(SOURCE, monkeypatch), None)
     tracks = followed(Sized(), SOURCE, search=SEARCH, batch=3)
@@ -26,6 +28,11 @@ def test_frames_in_a_row(monkeypatch):
         assert one.caption == f"{name}: what is followed overlaps with what is there by {share}"
         assert one.image.shape == (PAD + 160 + LINE + PAD, PAD + 3 * (213 + PAD), 3)
         assert (one.image == TRUE).all(-1).any() and (one.image == SAID).all(-1).any()
+    # Of five frames, of which the last four are its own: the first, one between and the last.
+    seen = []
+    monkeypatch.setattr(SOURCE, "frame", lambda n, at: seen.append(at) or frame(n, at))
+    strip(SOURCE, 1, tracks[1], 3)
+    assert seen == [1, 3, 4]
 
 
 def test_some_of_the_videos(monkeypatch):

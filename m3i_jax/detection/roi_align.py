@@ -9,14 +9,17 @@ Samples of an axis do not know those of the other, so for each box
 
 and gradients reach the maps through the same products. A bin of more than a cell has samples that
 are more than half a cell apart, so at most four of them touch a cell: R needs no list of samples,
-however large a box is.
+however large a box is. Of a large map most boxes touch few cells: they are read from a window that
+has all of these, at a small part of the cost.
 """
 
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float, Float32, Int32
 
 from m3i_jax.detection.boxes import area
@@ -28,6 +31,16 @@ __all__ = ["level_of", "roi_aligned", "roi_aligned_by_level"]
 # What half-way products of the boxes of one image may take: more boxes are read one part after the
 # other.
 BYTES = 2**26
+# Sides of windows, in cells. Boxes of a level but the last have √area < 28 cells by the usual rule.
+WINDOW = 32
+
+
+class _Reading(NamedTuple):
+    """Boxes are read from map number `level`, of this stride, all of it or a window."""
+
+    level: int
+    stride: float
+    windowed: bool
 
 
 def roi_aligned(
@@ -110,6 +123,8 @@ def tents(
     bins: int,
     cells: int,
     margin: float = 1.0,
+    window: Int32[Array, "*positions"] | None = None,
+    total: int | None = None,
 ) -> Float32[Array, "*positions {bins} {cells}"]:
     """One axis of ROIAlign: how much each cell counts in each bin; (...) -> (..., bins, cells).
 
@@ -117,7 +132,9 @@ def tents(
       start: where the box begins, in cells; the centre of the first one is 0.
       extent: how long it is, in cells; 0 or less has no bins, and all is 0.
       margin: a sample that is farther than that from the centre of the last cell is 0; at most 1.
+      window: number of the first of these cells, of `total`; None = they are all there are.
     """
+    total = cells if total is None else total
     start, extent = (jnp.asarray(x, jnp.float32)[..., None, None] for x in (start, extent))
     length = extent / bins
     count = jnp.maximum(jnp.ceil(length), 0.0)
@@ -125,17 +142,19 @@ def tents(
     ones = (1,) * (start.ndim - 2)
     number = jnp.arange(bins, dtype=jnp.float32).reshape(*ones, bins, 1)
     cell = jnp.arange(cells, dtype=jnp.float32).reshape(*ones, 1, cells)
+    if window is not None:
+        cell = cell + window[..., None, None].astype(jnp.float32)
     first = start + number * length + step / 2
     # The first sample that may touch a cell; one more to either side for what is rounded.
     least = jnp.ceil((cell - 1.0 - first) / jnp.maximum(step, 1e-6)) - 1.0
     least = jnp.maximum(least, 0.0)
-    total = jnp.zeros(least.shape, jnp.float32)
+    weight = jnp.zeros(least.shape, jnp.float32)
     for k in range(6):
         at = first + (least + k) * step
-        real = (least + k < count) & (at >= -margin) & (at <= cells - 1 + margin)
-        near = 1.0 - jnp.abs(jnp.clip(at, 0.0, cells - 1) - cell)
-        total += jnp.where(real, jnp.maximum(near, 0.0), 0.0)
-    return total / jnp.maximum(count, 1.0)
+        real = (least + k < count) & (at >= -margin) & (at <= total - 1 + margin)
+        near = 1.0 - jnp.abs(jnp.clip(at, 0.0, total - 1) - cell)
+        weight += jnp.where(real, jnp.maximum(near, 0.0), 0.0)
+    return weight / jnp.maximum(count, 1.0)
 
 
 def pooled(
@@ -156,52 +175,73 @@ def _by_parts(
     size: Grid,
     strides: Sequence[float],
 ) -> Float32[Array, "batch boxes _rows _columns channels"]:
-    """Boxes in the order of their levels, as many at a time as `BYTES` allows."""
+    """Boxes in the order of how they are read, as many at a time as `BYTES` allows."""
     corners = jax.lax.stop_gradient(jnp.asarray(corners, jnp.float32))
+    readings, own = _readings(maps, corners, level, strides)
     count = corners.shape[1]
     per_box = 4 * size[0] * max(m.shape[2] * m.shape[3] for m in maps)
     part = min(max(BYTES // per_box, 1), count)
     if part == count:
-        return _read(maps, corners, level, size, strides)
-    # So that most parts are of one level, and the maps of the others are not looked at.
-    order = jnp.argsort(level, axis=-1, stable=True)
+        return _read(maps, corners, own, size, readings)
+    # So that most parts are read in one way, and no time is taken by the others.
+    order = jnp.argsort(own, axis=-1, stable=True)
     missing = -count % part
 
     def split(x):
         x = jnp.pad(x, [(0, 0), (0, missing)] + [(0, 0)] * (x.ndim - 2), mode="edge")
         return jnp.moveaxis(x.reshape(len(x), -1, part, *x.shape[2:]), 1, 0)
 
-    parts = jnp.take_along_axis(corners, order[..., None], 1), jnp.take_along_axis(level, order, 1)
+    parts = jnp.take_along_axis(corners, order[..., None], 1), jnp.take_along_axis(own, order, 1)
     # What is half-way is computed again in the backward pass: kept, it would be that of all parts.
-    read = jax.checkpoint(lambda part: _read(maps, *part, size, strides))
+    read = jax.checkpoint(lambda part: _read(maps, *part, size, readings))
     grids = jnp.moveaxis(jax.lax.map(read, tuple(map(split, parts))), 0, 1)
     grids = grids.reshape(len(corners), -1, *grids.shape[3:])
     back = jnp.argsort(order, axis=-1)
     return jnp.take_along_axis(grids, back[..., None, None, None], 1)
 
 
-def _read(
+def _readings(
     maps: Sequence[Float[Array, "batch _height _width channels"]],
     corners: Float32[Array, "batch boxes 4"],
     level: Int32[Array, "batch boxes"],
-    size: Grid,
     strides: Sequence[float],
-) -> Float32[Array, "batch boxes _rows _columns channels"]:
-    """Each box from the map of its level; a map from which none is read takes no time."""
-    if len(maps) == 1:
-        return _grids(maps[0], corners, size, strides[0])
-    shape = (*corners.shape[:2], *size, maps[0].shape[-1])
-    total = jnp.zeros(shape, jnp.float32)
+) -> tuple[list[_Reading], Int32[Array, "batch boxes"]]:
+    """Ways to read boxes, and the number of that of each box."""
+    readings, own = [], jnp.zeros(level.shape, jnp.int32)
     for i, (one, stride) in enumerate(zip(maps, strides, strict=True)):
         mine = level == i
-        # A box of nothing has a grid of 0.
-        own = jnp.where(mine[..., None], corners, 0.0)
+        # Maps that are not much larger are read as fast by products that all boxes share.
+        if min(one.shape[1:3]) >= WINDOW and one.shape[1] * one.shape[2] >= 8 * WINDOW**2:
+            low, high = _touched(corners, one.shape[1:3], stride)
+            small = (high - low < WINDOW).all(-1)
+            own = jnp.where(mine & small, len(readings), own)
+            mine &= ~small
+            readings.append(_Reading(i, stride, windowed=True))
+        own = jnp.where(mine, len(readings), own)
+        readings.append(_Reading(i, stride, windowed=False))
+    return readings, own
+
+
+def _read(
+    maps: Sequence[Float[Array, "batch _height _width channels"]],
+    corners: Float32[Array, "batch boxes 4"],
+    own: Int32[Array, "batch boxes"],
+    size: Grid,
+    readings: Sequence[_Reading],
+) -> Float32[Array, "batch boxes _rows _columns channels"]:
+    """Each box in its own way; one in which none is read takes no time."""
+    if len(readings) == 1:
+        return _grids(maps[0], corners, size, readings[0])
+    shape = (*corners.shape[:2], *size, maps[0].shape[-1])
+    total = jnp.zeros(shape, jnp.float32)
+    for number, reading in enumerate(readings):
+        mine = own == number
         total += jax.lax.cond(
             mine.any(),
-            functools.partial(_grids, size=size, stride=stride),
+            functools.partial(_grids, size=size, reading=reading),
             lambda *_: jnp.zeros(shape, jnp.float32),
-            one,
-            own,
+            maps[reading.level],
+            jnp.where(mine[..., None], corners, 0.0),  # a box of nothing has a grid of 0
         )
     return total
 
@@ -210,12 +250,40 @@ def _grids(
     maps: Float[Array, "batch height width channels"],
     corners: Float32[Array, "batch boxes 4"],
     size: Grid,
-    stride: float,
+    reading: _Reading,
 ) -> Float32[Array, "batch boxes _rows _columns channels"]:
-    """All boxes from one map."""
+    """All boxes from one map, in one way."""
+    cells, stride = maps.shape[1:3], reading.stride
     begin = corners[..., :2] / stride - 0.5
     extent = (corners[..., 2:] - corners[..., :2]) / stride
+    if not reading.windowed:
+        axes = (tents(begin[..., i], extent[..., i], bins=size[i], cells=cells[i]) for i in (0, 1))
+        return pooled(maps, *axes)
+    low, _ = _touched(corners, cells, stride)
+    low = jnp.minimum(low, np.int32([[cells]]) - WINDOW)
     down, across = (
-        tents(begin[..., i], extent[..., i], bins=size[i], cells=maps.shape[1 + i]) for i in (0, 1)
+        tents(
+            begin[..., i],
+            extent[..., i],
+            bins=size[i],
+            cells=WINDOW,
+            window=low[..., i],
+            total=cells[i],
+        )
+        for i in (0, 1)
     )
-    return pooled(maps, down, across)
+    shape = (WINDOW, WINDOW, maps.shape[-1])
+    cut = lambda one, at: jax.lax.dynamic_slice(one, (*at, 0), shape)  # noqa: E731
+    windows = jax.vmap(jax.vmap(cut, (None, 0)))(jnp.asarray(maps, jnp.float32), low)
+    rows = jnp.einsum("brih,brhwc->briwc", down, windows, precision="highest")
+    return jnp.einsum("brjw,briwc->brijc", across, rows, precision="highest")
+
+
+def _touched(
+    corners: Float32[Array, "batch boxes 4"], cells: Grid, stride: float
+) -> tuple[Int32[Array, "batch boxes 2"], Int32[Array, "batch boxes 2"]]:
+    """Row and column of the first and the last cell that samples of a box may touch."""
+    last = np.float32([[cells]]) - 1
+    low = jnp.floor(corners[..., :2] / stride - 0.5).clip(0, last)
+    high = jnp.ceil(corners[..., 2:] / stride - 0.5).clip(0, last)
+    return low.astype(jnp.int32), high.astype(jnp.int32)

@@ -154,6 +154,33 @@ def test_boxes_in_parts_have_the_same_grids_and_gradients(monkeypatch):
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 
+@pytest.mark.parametrize("size, stride", [((7, 7), 4), ((14, 14), 1)])
+def test_boxes_that_touch_few_cells_of_a_large_map_are_read_from_windows_of_it(
+    monkeypatch, size, stride
+):
+    monkeypatch.setattr(roi_align, "WINDOW", 16)
+    maps = RNG.normal(size=(2, 45, 70, 2)).astype(np.float32)
+    boxes = np.stack([boxes_around(45 * stride, 70 * stride, 30) for _ in range(2)])
+    # As long as a window, on either side of a cell; of a cell's width; at the edges.
+    far = roi_align.WINDOW - 2
+    boxes[0, 6:14] = stride * np.float32([
+        [1.5, 3.5, 2.5 + far, 4], [1.4, 3, 2.6 + far, 4], [0, 69, 1, 70], [44.6, 0, 46, 90],
+        [-3, -3, 2, 2], [20, 60, 90, 75], [10, 10.2, 10.1, 10.3], [7, 9, 19, 21],
+    ])  # fmt: skip
+    fn = lambda m: detection.roi_aligned(m, boxes, size=size, stride=stride)  # noqa: E731
+    got, pull = jax.vjp(jax.jit(fn), maps)
+    want = [[looped(m, b, size, stride) for b in bs] for m, bs in zip(maps, boxes, strict=True)]
+    np.testing.assert_allclose(got, want, atol=2e-5)
+    readings, own = roi_align._readings([maps], boxes, np.zeros((2, 30), np.int32), (stride,))
+    assert [one.windowed for one in readings] == [True, False]
+    assert 10 < (np.asarray(own) == 0).sum() < 50
+    # And none from windows, values and gradients.
+    weights = RNG.normal(size=got.shape).astype(np.float32)
+    whole = lambda m: roi_align._grids(m, boxes, size, readings[1])  # noqa: E731
+    (expected,) = jax.vjp(jax.jit(whole), maps)[1](weights)
+    np.testing.assert_allclose(pull(weights)[0], expected, atol=1e-4)
+
+
 def test_half_way_products_of_many_boxes_stay_small():
     """512 boxes of a 1024 pixel image: 7 x 256 x 256 numbers of each would be 940 MB."""
     maps = [jax.ShapeDtypeStruct((1, n, n, 256), jnp.float32) for n in (256, 128, 64, 32)]

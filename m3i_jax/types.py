@@ -82,12 +82,15 @@ class Objects(NamedTuple):
     masks: (B, G, h, w) uint8, 1 where the object is, in the frame of its corners, whatever their
       size; None = nobody asks.
     shown: (B, C) float32, how many images of the data show each category; None = nobody asks.
+    extent: (B, 2) float32 height and width of what of the view is image, in its upper left corner;
+      what is beyond is padding. None = all of it.
     """
 
     corners: Float[Array, "batch objects 4"]
     categories: Int[Array, "batch objects"]
     masks: UInt8[Array, "batch objects _rows _columns"] | None = None
     shown: Float[Array, "batch classes"] | None = None
+    extent: Float[Array, "batch 2"] | None = None
 
 
 class Detections(NamedTuple):

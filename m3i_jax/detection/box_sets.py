@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Float32
 from m3i_jax.detection.boxes import from_centres
 from m3i_jax.types import Array, Detections, Grid
 
-__all__ = ["BoxAnswers", "QueryBoxes", "best_boxes", "logit", "proposal_boxes"]
+__all__ = ["BoxAnswers", "QueryBoxes", "best_boxes", "logit", "pixels_of", "proposal_boxes"]
 
 NEAREST = 1e-3  # to 0 and 1, of a share that is said as a logit
 BEGIN = 0.05  # side of the boxes of the finest level
@@ -50,13 +50,27 @@ def logit(shares: Float[Array, "*shape"], *, nearest: float = NEAREST) -> Float3
     return jnp.log(jnp.maximum(shares, nearest) / jnp.maximum(1.0 - shares, nearest))
 
 
+def pixels_of(
+    size: tuple[int, int], *, extent: Float[Array, "batch 2"] | None = None
+) -> Float32[Array, "#batch 1 4"]:
+    """What a share of 1 is in pixels, of the four numbers of a box: (B, 1, 4).
+
+    size: (height, width) of a view.   extent: (B, 2) of what of it is image; None = all of it.
+    """
+    sides = jnp.asarray([size], jnp.float32) if extent is None else extent.astype(jnp.float32)
+    return jnp.tile(sides, 2)[:, None]
+
+
 def proposal_boxes(
-    grids: Sequence[Grid],
-) -> tuple[Float32[np.ndarray, "tokens 4"], Bool[np.ndarray, " tokens"]]:
+    grids: Sequence[Grid], *, part: Float[Array, "batch 2"] | None = None
+) -> tuple[Float32[Array, "#batch tokens 4"], Bool[Array, "#batch tokens"]]:
     """A box around every cell of every level, as logits, and whether it lies well inside.
 
     The sides are .05 · 2^l of the image on level l; a cell is none whose centre, or side, is nearer
-    than .01 to the border. (Σ h w, 4) float32 and (Σ h w,) bool; logits are 1e4 of those.
+    than .01 to the border. (B, Σ h w, 4) float32 and (B, Σ h w) bool; logits are 1e4 of those.
+
+    part: (B, 2) shares of the rows and columns that are image, which boxes are shares of; None =
+      all, of every image alike.
     """
     boxes = []
     for level, (rows, columns) in enumerate(grids):
@@ -65,24 +79,33 @@ def proposal_boxes(
         )
         side = np.full_like(x, BEGIN * 2.0**level)
         boxes.append(np.stack([x, y, side, side], -1).reshape(-1, 4))
-    boxes = np.concatenate(boxes)
+    boxes = jnp.asarray(np.concatenate(boxes), jnp.float32)[None]
+    if part is not None:
+        ones = jnp.ones_like(part)
+        boxes = boxes / jnp.concatenate([part[:, ::-1], ones], axis=1)[:, None]
     inside = ((boxes > 0.01) & (boxes < 0.99)).all(-1)
-    kept = np.where(inside[:, None], boxes, 0.5)
-    return np.float32(np.where(inside[:, None], np.log(kept / (1 - kept)), FAR)), inside
+    kept = jnp.where(inside[..., None], boxes, 0.5)
+    return jnp.where(inside[..., None], jnp.log(kept / (1 - kept)), FAR), inside
 
 
-def best_boxes(said: QueryBoxes, *, size: tuple[int, int], count: int = 300) -> Detections:
+def best_boxes(
+    said: QueryBoxes,
+    *,
+    size: tuple[int, int],
+    extent: Float[Array, "batch 2"] | None = None,
+    count: int = 300,
+) -> Detections:
     """The `count` best pairs of a query and a category, as objects of an image of `size`.
 
     Scores are sigmoids; nothing is suppressed. A query may be several objects.
 
     Args:
       said: (B, Q, ...).
-      size: (height, width) in pixels.
+      size, extent: (height, width) in pixels, see `pixels_of`.
     """
     kinds, flat = said.categories.shape[-1], said.categories.astype(jnp.float32)
     flat = jax.nn.sigmoid(flat).reshape(len(flat), -1)
     scores, best = jax.lax.top_k(flat, min(count, flat.shape[1]))
     boxes = jnp.take_along_axis(said.boxes, best[..., None] // kinds, axis=1)
-    pixels = jnp.asarray([*size, *size], jnp.float32)[None, None]
-    return Detections(from_centres(boxes) * pixels, scores, (best % kinds).astype(jnp.int32))
+    corners = from_centres(boxes) * pixels_of(size, extent=extent)
+    return Detections(corners, scores, (best % kinds).astype(jnp.int32))

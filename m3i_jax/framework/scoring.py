@@ -160,6 +160,8 @@ def _answered(
     said = dict(source=one.source, target=one.target, cells=one.cells, words=one.words)
     # In evaluation a detector is shown nothing of what is there: it says what it finds.
     said["objects"] = one.objects if options["train"] else None
+    if one.objects is not None and not options["train"]:
+        said["extent"] = one.objects.extent
     answer = network.decode(params, decoder, one.x, **said, **options)
     answers = (_of_question(answer, number, len(names)) for number in range(len(names)))
     return {n: (y, t) for n, y, t in zip(names, answers, targets, strict=True)}

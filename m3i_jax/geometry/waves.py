@@ -38,11 +38,18 @@ def waves(
 
 
 def grid_waves(
-    grid: Grid, dim: int, *, temperature: float = 10_000.0
-) -> Float32[Array, "tokens {dim}"]:
-    """Of all cells of a map, row-major: (h·w, dim), one half of the row and one of the column.
+    grid: Grid,
+    dim: int,
+    *,
+    temperature: float = 10_000.0,
+    part: Float[Array, "batch 2"] | None = None,
+) -> Float32[Array, "batch tokens {dim}"]:
+    """Of all cells of a map, row-major: (1, h·w, dim), one half of the row and one of the column.
 
     Row i of h is (i + 1) / (h + 1e-6), as DETR counts.
+
+    part: (B, 2) shares of the rows and columns that are image, the others padding, which are
+      counted then; (B, h·w, dim).
 
     Raises:
       ValueError: dim is not a multiple of 4.
@@ -50,12 +57,15 @@ def grid_waves(
     if dim % 4:
         raise ValueError(f"a sine position is a multiple of 4 wide (two axes), not {dim}")
     rows, columns = grid
-    row, column = (
-        waves(np.float32(np.arange(1, n + 1) / (n + LEAST)), dim // 2, temperature=temperature)
-        for n in grid
-    )
-    pair = (
-        jnp.broadcast_to(row[:, None], (rows, columns, dim // 2)),
-        jnp.broadcast_to(column[None], (rows, columns, dim // 2)),
-    )
-    return jnp.concatenate(pair, axis=-1).reshape(rows * columns, dim)
+    if part is None:
+        shares = [np.float32(np.arange(1, n + 1) / (n + LEAST))[None] for n in grid]
+    else:
+        counts = (n * part[:, axis, None] + LEAST for axis, n in enumerate(grid))
+        shares = [
+            jnp.arange(1, n + 1, dtype=jnp.float32)[None] / count
+            for n, count in zip(grid, counts, strict=True)
+        ]
+    row, column = (waves(x, dim // 2, temperature=temperature) for x in shares)
+    shape = len(row), rows, columns, dim // 2
+    pair = jnp.broadcast_to(row[:, :, None], shape), jnp.broadcast_to(column[:, None], shape)
+    return jnp.concatenate(pair, axis=-1).reshape(len(row), rows * columns, dim)

@@ -6,6 +6,7 @@ https://arxiv.org/abs/2201.12329).
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -31,7 +32,47 @@ from m3i_jax.nn.query_layers import (
 from m3i_jax.types import Array, Grid
 
 PRIOR = -math.log((1 - 0.01) / 0.01)  # of a category, where a sigmoid begins at .01
+ROUNDING = 1e-3  # of a cell
 Layers = tuple[tuple[Float[Array, "_dim _out"], Float[Array, " _out"]], ...]
+
+
+class Valid(NamedTuple):
+    """What of padded images, and of their maps, is image: in the upper left corner.
+
+    part: (B, 2) shares of rows and columns.   kept: (B, N), which cells of all levels.
+    """
+
+    part: Float[Array, "batch 2"]
+    kept: Bool[Array, "batch tokens"]
+
+    @classmethod
+    def of(
+        cls, extent: Float[Array, "batch 2"], size: tuple[int, int], grids: Sequence[Grid]
+    ) -> "Valid":
+        """extent: height and width of images in pixels.   size: those of the view.
+
+        A cell counts of which anything is image, as in the published masks.
+        """
+        whole = jnp.asarray([size], jnp.float32)
+        part = jnp.clip(extent.astype(jnp.float32), 1.0, whole) / whole
+        return cls(
+            part, jnp.concatenate([kept_cells(part, g).reshape(len(part), -1) for g in grids], 1)
+        )
+
+    @property
+    def boxes(self) -> Float[Array, "batch 1 4"]:
+        """Shares of the view of what are shares of 1 of the image, of x, y, width and height."""
+        return jnp.tile(self.part[:, ::-1], 2)[:, None]
+
+
+def kept_cells(part: Float[Array, "batch 2"], grid: Grid) -> Bool[Array, "batch rows columns"]:
+    """Which cells of a map show some of the image, whose share of rows and columns is `part`."""
+    rows, columns = (
+        # An image that ends with a cell may end behind it by a rounding.
+        jnp.arange(n)[None] < n * part[:, axis, None] - ROUNDING
+        for axis, n in enumerate(grid)
+    )
+    return rows[:, :, None] & columns[:, None]
 
 
 class BoxLayer(nn.Module):
@@ -57,15 +98,19 @@ class BoxLayer(nn.Module):
         boxes: Float[Array, "batch queries 4"],
         cells: Float[Array, "batch tokens dim"],
         mask: Bool[Array, "#batch 1 queries queries"] | None,
+        valid: Valid | None = None,
     ) -> Float[Array, "batch queries dim"]:
         """Queries (B, Q, D) float32 around boxes, and cells of all levels (B, N, D) -> queries.
 
         mask: which queries see which, True = attend; None = all see all.
+        valid: what of the maps is image, of which boxes are shares; None = all.
         """
         attention = CrossAttention(self.heads, self.dtype, name="self_attn")
         x = Residual(name="norm1")(x, attention(x + position, x + position, x, mask))
         reads = dict(heads=self.heads, levels=len(self.grids), dtype=self.dtype)
-        y = DeformableAttention(**reads, name="cross_attn")(x + position, boxes, cells, self.grids)
+        places, kept = (boxes, None) if valid is None else (boxes * valid.boxes, valid.kept)
+        read = DeformableAttention(**reads, name="cross_attn")
+        y = read(x + position, places, cells, self.grids, kept)
         return feed_forward(
             Residual(name="norm2")(x, y), self.hidden, dtype=self.dtype, norm="norm3"
         )
@@ -92,6 +137,7 @@ class Step(nn.Module):
         carry: tuple[Float[Array, "batch queries dim"], Float[Array, "batch queries 4"]],
         cells: Float[Array, "batch tokens dim"],
         mask: Bool[Array, "#batch 1 queries queries"] | None,
+        valid: Valid | None,
         moves: Moves,
     ) -> tuple[tuple, tuple]:
         """(queries, boxes) -> those behind the layer; for the next one boxes are given."""
@@ -99,7 +145,7 @@ class Step(nn.Module):
         waves = box_waves(boxes, x.shape[-1] // 2)
         position = perceptron(moves.position, waves, self.dtype)
         layer = BoxLayer(self.heads, self.hidden, self.grids, self.dtype, name="layer")
-        x = layer(x, position, boxes, cells, mask)
+        x = layer(x, position, boxes, cells, mask, valid)
         moved = jax.nn.sigmoid(logit(boxes) + perceptron(moves.box, x, self.dtype))
         return (x, jax.lax.stop_gradient(moved)), (x, moved)
 
@@ -138,8 +184,12 @@ class BoxDecoder(nn.Module):
         boxes: Float[Array, "batch queries 4"],
         cells: Float[Array, "batch tokens dim"],
         mask: Bool[Array, "#batch 1 queries queries"] | None,
+        valid: Valid | None = None,
     ) -> QueryBoxes:
-        """Queries (B, Q, D), their boxes (B, Q, 4), cells (B, N, D) -> (B, L, Q, ...) of each."""
+        """Queries (B, Q, D), their boxes (B, Q, 4), cells (B, N, D) -> (B, L, Q, ...) of each.
+
+        valid: see `BoxLayer`.
+        """
         width = x.shape[-1]
         moves = Moves(
             tuple(
@@ -149,9 +199,9 @@ class BoxDecoder(nn.Module):
             box_weights(width, "box"),
         )
         own = self.heads, self.hidden, self.grids, self.dtype
-        layers = scanned(Step, *own, length=self.layers, shared=3)
+        layers = scanned(Step, *own, length=self.layers, shared=4)
         carry = (x.astype(jnp.float32), boxes.astype(jnp.float32))
-        _, (seen, moved) = layers(carry, cells, mask, moves)
+        _, (seen, moved) = layers(carry, cells, mask, valid, moves)
         before = jnp.concatenate([boxes[None], moved[:-1]])
         seen, before = (jnp.moveaxis(y, 0, 1) for y in (seen, before))
         y = LayerNorm(EPS, name="norm")(seen)

@@ -189,7 +189,7 @@ class MaskDecoder(nn.Module):
         for number, y in enumerate(maps):
             grid = y.shape[1:3]
             cells = y.reshape(len(y), -1, width) + embedding[number][None, None]
-            keys = cells + geometry.grid_waves(grid, width)[None]
+            keys = cells + geometry.grid_waves(grid, width)
             resized = geometry.bilinear(features, grid)
             levels.append(Level(cells, keys, resized.reshape(len(y), -1, features.shape[-1])))
         return tuple(levels)

@@ -31,11 +31,15 @@ def positioned(
     levels: Float[Array, "levels dim"],
     *,
     temperature: float = 10_000.0,
-) -> Float[Array, "tokens dim"]:
-    """Sine positions of all cells of all levels, to which that of their level is added."""
-    width = levels.shape[-1]
-    each = [geometry.grid_waves(grid, width, temperature=temperature) for grid in grids]
-    return jnp.concatenate([y + levels[i][None] for i, y in enumerate(each)])
+    part: Float[Array, "batch 2"] | None = None,
+) -> Float[Array, "#batch tokens dim"]:
+    """Sine positions of all cells of all levels, to which that of their level is added.
+
+    part: of the rows and columns that are image, see `geometry.grid_waves`.
+    """
+    how = dict(temperature=temperature, part=part)
+    each = [geometry.grid_waves(grid, levels.shape[-1], **how) for grid in grids]
+    return jnp.concatenate([y + levels[i][None, None] for i, y in enumerate(each)], axis=1)
 
 
 class PixelDecoder(nn.Module):

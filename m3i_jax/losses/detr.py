@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Float32, Int
 
 from m3i_jax.detection.assignment import assign
-from m3i_jax.detection.box_sets import BoxAnswers, QueryBoxes
+from m3i_jax.detection.box_sets import BoxAnswers, QueryBoxes, pixels_of
 from m3i_jax.detection.boxes import from_centres, pairwise_giou, to_centres
 from m3i_jax.losses.detection import box_giou, box_l1, focal
 from m3i_jax.ranges import Weight
@@ -91,7 +91,7 @@ def box_set(
       match: who belongs to whom, as `detection.assign` has it; on a mesh one that lets
         each device do its own rows.
     """
-    shares = objects.corners / jnp.asarray([*size, *size], jnp.float32)[None, None]
+    shares = objects.corners / pixels_of(size, extent=objects.extent)
     boxes, kinds = to_centres(shares), objects.categories
     said = jax.tree.map(lambda x, y: jnp.concatenate([x, y[:, None]], 1), *answers[:2])
     outputs = said.boxes.shape[1]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.typing import DTypeLike
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from m3i_jax.nn.deformable import gathered
 from m3i_jax.nn.linear import Linear, dot
@@ -87,16 +87,19 @@ class DeformableAttention(nn.Module):
         around: Float[Array, "batch queries _sides"],
         cells: Float[Array, "batch tokens dim"],
         grids: Sequence[Grid],
+        kept: Bool[Array, "batch tokens"] | None = None,
     ) -> Float[Array, "batch queries dim"]:
         """Queries (B, Q, D) and cells (B, Σ H_l W_l, D) -> (B, Q, D) in `dtype`.
 
         around: (B, Q, 2) [x, y] of points, or (B, Q, 4) [x, y, w, h] of centres and sides of boxes,
           as shares of the image.
         grids: (H_l, W_l) of each level, in the order of the cells.
+        kept: cells that are read; where the others are, which are padding, is 0. None = all.
         """
         width, shape = cells.shape[-1], (*queries.shape[:2], self.heads, self.levels, self.points)
         queries = queries.astype(jnp.float32)
         values = Linear(width, dtype=self.dtype, name="value_proj")(cells)
+        values = values if kept is None else jnp.where(kept[..., None], values, 0)
         offsets = Offsets(*shape[2:], name="sampling_offsets")(queries)
         weights = Linear(
             math.prod(shape[2:]), kernel_init=nn.initializers.zeros, name="attention_weights"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from m3i_jax.nn.convolution import convolve
 from m3i_jax.nn.norms import standardize
@@ -29,13 +29,24 @@ class GroupNorm(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch height width channels"]
+        self,
+        x: Float[Array, "batch height width channels"],
+        kept: Bool[Array, "batch height width"] | None = None,
     ) -> Float[Array, "batch height width channels"]:
-        """x (B, H, W, C) -> (B, H, W, C) float32."""
+        """x (B, H, W, C) -> (B, H, W, C) float32.
+
+        kept: cells whose mean and variance these are; None = all.
+        """
         width = x.shape[-1]
         groups = math.gcd(self.groups, width)
         y = x.reshape(*x.shape[:3], groups, width // groups)
-        y = standardize(y, (1, 2, 4), self.eps).reshape(x.shape)
+        if kept is None:
+            y = standardize(y, (1, 2, 4), self.eps)
+        else:
+            y = y.astype(jnp.float32)
+            how = dict(axis=(1, 2, 4), keepdims=True, where=kept[..., None, None])
+            y = (y - y.mean(**how)) / jnp.sqrt(y.var(**how) + self.eps)
+        y = y.reshape(x.shape)
         scale = self.param("scale", nn.initializers.ones, (width,), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (width,), jnp.float32)
         return y * scale[None, None, None] + bias[None, None, None]
@@ -53,9 +64,14 @@ class ConvGroupNorm(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch height width channels"]
+        self,
+        x: Float[Array, "batch height width channels"],
+        kept: Bool[Array, "batch rows columns"] | None = None,
     ) -> Float[Array, "batch rows columns out"]:
-        """x (B, H, W, C) -> (B, ⌈H/stride⌉, ⌈W/stride⌉, features) float32."""
+        """x (B, H, W, C) -> (B, ⌈H/stride⌉, ⌈W/stride⌉, features) float32.
+
+        kept: of the cells that are returned those that the norm is of; None = all.
+        """
         y = convolve(
             x,
             self.features,
@@ -66,4 +82,4 @@ class ConvGroupNorm(nn.Module):
             dtype=self.dtype,
             name="conv",
         )
-        return GroupNorm(name="norm")(y)
+        return GroupNorm(name="norm")(y, kept)

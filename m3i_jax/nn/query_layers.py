@@ -84,18 +84,20 @@ class DeformableLayer(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch tokens dim"],
-        position: Float[Array, "tokens dim"],
+        position: Float[Array, "#batch tokens dim"],
         around: Float[Array, "tokens 2"],
+        kept: Bool[Array, "batch tokens"] | None = None,
     ) -> tuple[Float[Array, "batch tokens dim"], None]:
         """Cells of all levels (B, N, D) float32 -> the same; second None, as a scan asks for.
 
-        position: (N, D), added to what queries are made of.  around: (N, 2) [x, y] of the cells.
+        position: (B, N, D), added to what queries are made of.  around: (N, 2) [x, y] of the cells.
+        kept: cells that are no padding, which others attend to; None = all.
         """
         x = batch_sharded(x)
         own = dict(heads=self.heads, levels=len(self.grids), points=self.points, dtype=self.dtype)
         around = jnp.broadcast_to(around[None], (len(x), *around.shape))
         attended = DeformableAttention(**own, name="attn")
-        x = Residual(name="norm1")(x, attended(x + position[None], around, x, self.grids))
+        x = Residual(name="norm1")(x, attended(x + position, around, x, self.grids, kept))
         return feed_forward(x, self.hidden, dtype=self.dtype, norm="norm2"), None
 
 
@@ -142,12 +144,18 @@ class DeformableEncoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch tokens dim"], position: Float[Array, "tokens dim"]
+        self,
+        x: Float[Array, "batch tokens dim"],
+        position: Float[Array, "#batch tokens dim"],
+        kept: Bool[Array, "batch tokens"] | None = None,
     ) -> Float[Array, "batch tokens dim"]:
-        """Cells (B, N, D), and what is added to them in queries (N, D) -> (B, N, D) float32."""
+        """Cells (B, N, D), and what is added to them in queries -> (B, N, D) float32.
+
+        kept: cells that are no padding; None = all.
+        """
         own = self.heads, self.hidden, self.grids, POINTS, self.dtype
-        stack = scanned(DeformableLayer, *own, length=self.layers, shared=2)
-        return stack(x.astype(jnp.float32), position, centres(self.grids))[0]
+        stack = scanned(DeformableLayer, *own, length=self.layers, shared=3)
+        return stack(x.astype(jnp.float32), position, centres(self.grids), kept)[0]
 
 
 def centres(grids: Sequence[Grid]) -> Float[Array, "tokens 2"]:

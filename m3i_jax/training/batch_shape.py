@@ -49,4 +49,4 @@ def _objects(config: Config, method: Method, rows: int) -> Objects:
     masks = shape((rows, places, side, side), jnp.uint8) if method.outlined else None
     where = shape((rows, places, 4), jnp.float32), shape((rows, places), jnp.int32)
     counts = shape((rows, method.said("objects")), jnp.float32) if method.counted else None
-    return Objects(*where, masks, counts)
+    return Objects(*where, masks, counts, shape((rows, 2), jnp.float32))

@@ -16,7 +16,7 @@ def test_logits_of_shares_are_finite():
 
 
 def test_beginnings_are_around_cells():
-    logits, inside = box_sets.proposal_boxes(((2, 4), (1, 1), (200, 1)))
+    logits, inside = (np.asarray(x[0]) for x in box_sets.proposal_boxes(((2, 4), (1, 1), (200, 1))))
     boxes = 1 / (1 + np.exp(-np.float64(logits)))
     np.testing.assert_allclose(boxes[5], [1.5 / 4, 0.75, 0.05, 0.05], rtol=1e-5)
     np.testing.assert_allclose(boxes[8], [0.5, 0.5, 0.1, 0.1], rtol=1e-5)

@@ -26,6 +26,9 @@ def test_waves_one_by_one(temperature):
 
 def test_cells_count_from_one_and_rows_come_first():
     got = np.asarray(geometry.grid_waves((3, 2), 8)).reshape(3, 2, 8)
+    part = np.float32([[3 / 5, 2 / 4], [1, 1]])
+    padded, _ = np.asarray(geometry.grid_waves((5, 4), 8, part=part)).reshape(2, 5, 4, 8)
+    np.testing.assert_allclose(padded[:3, :2], got, atol=1e-5)
     for i, j, k in np.ndindex(got.shape):
         share = (i + 1) / (3 + 1e-6) if k < 4 else (j + 1) / (2 + 1e-6)
         assert abs(got[i, j, k] - one(share, k % 4, 4, 10_000.0)) < 1e-6

@@ -78,6 +78,42 @@ def test_padding_changes_nothing(made):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
 
 
+def test_an_image_in_a_larger_view_is_answered_as_it_is_alone(made):
+    """Whatever is in the maps beside it: what is said, found and learned, to rounding."""
+    params, alone, wide = made[0], (32, 64), (64, 64)
+    small = features((2, 16, 32, 4), (2, 8, 16, 4), (2, 4, 8, 4), (2, 2, 4, 4))
+    noise = np.random.default_rng(5).normal
+    beside = lambda y: np.float32(noise(3, 9, (2, 2 * y.shape[1], *y.shape[2:])))  # noqa: E731
+    large = [beside(y) for y in small.maps]
+    for y, own in zip(large, small.maps, strict=True):
+        y[:, : own.shape[1]] = own
+    extent = jnp.tile(jnp.float32([alone]), (2, 1))
+    padded = Features(maps=tuple(map(jnp.asarray, large))), wide, extent
+    pair = [padded, (small, alone, None)]
+
+    @jax.jit
+    def both(params):
+        def loss(params, x, size, extent):
+            objects = OBJECTS._replace(extent=extent)
+            how = dict(size=size, objects=objects, train=True, rngs={"draw": jax.random.key(1)})
+            answers = head().apply(params, x, **how)
+            return sum(part.mean() for part in losses.box_set(answers, objects, size=size)), answers
+
+        slopes = jax.value_and_grad(loss, has_aux=True)
+        found = [head().apply(params, x, size=s, extent=e) for x, s, e in pair]
+        return [slopes(params, *one) for one in pair], found
+
+    (((lost, said), slope), ((right, answers), wanted)), found = both(params)
+    np.testing.assert_allclose(lost, right, rtol=1e-5)
+    for trees in ((said, answers), found):
+        for x, y in zip(*map(jax.tree.leaves, trees), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
+    largest = max(np.abs(y).max() for y in jax.tree.leaves(wanted))
+    for x, y in zip(*map(jax.tree.leaves, (slope, wanted)), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-6 * largest)
+    assert found[0].corners[..., 0].max() <= 32 < found[0].corners[..., 3].max()
+
+
 def test_beside_training_it_finds_objects(made):
     params, _, answers = made
     got = jax.jit(lambda p: head().apply(p, MAPS, size=SIZE))(params)

@@ -28,10 +28,10 @@ def test_count_of_the_published_one():
 
 def test_positions_are_of_cells_and_of_their_level():
     levels = np.float32([[1, 2, 3, 4], [10, 20, 30, 40]])
-    got = np.asarray(positioned(((2, 3), (1, 2)), levels))
+    got = np.asarray(positioned(((2, 3), (1, 2)), levels))[0]
     own = got - np.repeat(levels, [6, 2], axis=0)
-    np.testing.assert_allclose(own[:6], geometry.grid_waves((2, 3), 4), atol=1e-5)
-    np.testing.assert_allclose(own[6:], geometry.grid_waves((1, 2), 4), atol=1e-5)
+    np.testing.assert_allclose(own[:6], geometry.grid_waves((2, 3), 4)[0], atol=1e-5)
+    np.testing.assert_allclose(own[6:], geometry.grid_waves((1, 2), 4)[0], atol=1e-5)
     maps = [np.arange(6.0).reshape(1, 2, 3, 1), np.arange(6.0, 8.0).reshape(1, 1, 2, 1)]
     np.testing.assert_array_equal(flattened(maps)[0, :, 0], np.arange(8.0))
 

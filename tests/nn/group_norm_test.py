@@ -22,6 +22,11 @@ def test_groups_are_those_that_divide_the_channels(width, groups):
     params = {"scale": np.float32(rng.normal(size=width)), "bias": np.float32(np.arange(width))}
     got = GroupNorm().apply({"params": params}, x)
     np.testing.assert_allclose(got, normed_(wide(params), wide(x), groups), rtol=1e-5, atol=1e-5)
+    kept = np.zeros((2, 4, 3), bool)
+    kept[:, :3, :2] = True
+    some = GroupNorm().apply({"params": params}, x, kept)[:, :3, :2]
+    want = normed_(wide(params), wide(x[:, :3, :2]), groups)
+    np.testing.assert_allclose(some, want, rtol=1e-5, atol=1e-5)
 
 
 def test_behind_a_convolution():

@@ -52,7 +52,7 @@ def test_centres_of_cells_are_x_then_y():
 
 
 def test_layers_of_a_stack_are_layers_one_after_the_other():
-    x, position = normal(2, CELLS, WIDTH), normal(CELLS, WIDTH, seed=1)
+    x, position = normal(2, CELLS, WIDTH), normal(1, CELLS, WIDTH, seed=1)
     module, layer = DeformableEncoder(2, 2, 6, GRIDS), DeformableLayer(2, 6, GRIDS)
     params = drawn(module, x, position)
     got = jax.jit(lambda p: module.apply({"params": p}, x, position))(params)
@@ -67,9 +67,9 @@ def test_it_is_the_norm_of_a_sum_of_the_mlp():
     """Where attention is nothing: LN(x + mlp(x)) of what has been normed."""
     x = normal(2, CELLS, WIDTH)
     layer = DeformableLayer(2, 6, GRIDS)
-    params = drawn(layer, x, x[0], centres(GRIDS))
+    params = drawn(layer, x, x[:1], centres(GRIDS))
     params["attn"]["output_proj"] = jax.tree.map(np.zeros_like, params["attn"]["output_proj"])
-    got = layer.apply({"params": params}, x, x[0], centres(GRIDS))[0]
+    got = layer.apply({"params": params}, x, x[:1], centres(GRIDS))[0]
 
     def norm_(p, y):
         y = (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-5)

@@ -39,11 +39,11 @@ def mlp(layer):
 
 def test_a_layer_of_the_encoder(same_shapes):
     peer = drawn_anew(torch, peers.DeformableDetrEncoderLayer(CONFIG))
-    x, position = normal(2, CELLS, WIDTH), normal(CELLS, WIDTH, seed=1)
+    x, position = normal(2, CELLS, WIDTH), normal(1, CELLS, WIDTH, seed=1)
     around = peers.DeformableDetrEncoder.get_reference_points(GRIDS, torch.ones(2, 4, 2), "cpu")
     np.testing.assert_allclose(centres(GRIDS), around[0, :, 0].numpy(), rtol=1e-6)
     with torch.no_grad():
-        given = dict(spatial_position_embeddings=torch.tensor(position)[None], **PLACED)
+        given = dict(spatial_position_embeddings=torch.tensor(position), **PLACED)
         want = peer(torch.tensor(x), None, reference_points=around, **given)
     params = {
         "attn": deformable(peer.self_attn),
@@ -97,7 +97,7 @@ def test_where_proposals_begin_and_how_boxes_are_coded():
     kept, want = model.gen_encoder_output_proposals(
         nothing, cells, torch.zeros(1, CELLS, dtype=torch.bool), GRIDS
     )
-    got, inside = proposal_boxes(GRIDS)
+    got, inside = (np.asarray(x[0]) for x in proposal_boxes(GRIDS))
     np.testing.assert_array_equal(inside, kept[0, :, 0].numpy() > 0)
     np.testing.assert_allclose(got[inside], want[0].numpy()[inside], rtol=1e-4, atol=1e-5)
     assert np.isinf(want[0].numpy()[~inside]).all()

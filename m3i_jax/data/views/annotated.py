@@ -137,11 +137,33 @@ def carried(sample: Sample, box: Array, size: tuple[int, int], wanted: Wanted) -
     Raises:
       ConfigError: it has another number of key points than is `wanted`, or a category beyond it.
     """
-    return row(seen(wanted.said(sample), box, size, swapped=wanted.swapped), size, wanted)
+    said = seen(wanted.said(sample), box, size, swapped=wanted.swapped)
+    return row(said, size, wanted, extent=shown(sample.image.shape[:2], box, size))
 
 
-def row(said: Annotations, size: tuple[int, int], wanted: Wanted) -> ViewAnnotations:
-    """What a batch has of the annotations of a view, which are in pixels of it; see `carried`."""
+def shown(frame: tuple[int, int], box: Array, size: tuple[int, int]) -> tuple[float, float]:
+    """Height and width of what of a view is image and no padding, which is on the right and below.
+
+    frame: height and width of the image.   box, size: see `seen`.
+    """
+    where = Box.of(np.asarray(box, np.float64))
+    rows = (frame[0] - where.top) * size[0] / where.height
+    columns = (where.frame - where.left) * size[1] / where.width
+    return min(float(rows), size[0]), min(float(columns), size[1])
+
+
+def row(
+    said: Annotations,
+    size: tuple[int, int],
+    wanted: Wanted,
+    *,
+    extent: tuple[float, float] | None = None,
+) -> ViewAnnotations:
+    """What a batch has of the annotations of a view, which are in pixels of it; see `carried`.
+
+    extent: of what of the view is image, see `Objects`; None = all of it.
+    """
+    extent = np.float32(size if extent is None else extent)
     absent = ViewAnnotations(
         np.full(size, UNKNOWN, np.uint8),
         np.zeros(4, np.float32),
@@ -154,8 +176,11 @@ def row(said: Annotations, size: tuple[int, int], wanted: Wanted) -> ViewAnnotat
         there["depth"] = np.where(np.isfinite(said.depth), said.depth, np.float32(0))
     if said.objects is not None:
         there["objects"] = seen_objects.packed(said.objects, **wanted.room)
+    both = {name: there.get(name, getattr(absent, name)) for name in wanted.names}
+    if "objects" in both:
+        both["objects"] = both["objects"]._replace(extent=extent)
     return ViewAnnotations(
-        **{name: there.get(name, getattr(absent, name)) for name in wanted.names},
+        **both,
         present={name: np.bool_(name in there) for name in wanted.names},
     )
 

@@ -12,6 +12,7 @@ from m3i_jax.data.sources.annotations import NONE, Annotations
 from m3i_jax.data.sources.protocol import Sample
 from m3i_jax.data.sources.sample_objects import SampleObjects
 from m3i_jax.data.sources.skeletons import STROKES
+from m3i_jax.data.views import scale_jitter
 from m3i_jax.data.views.annotated import UNKNOWN, Wanted, carried, resized, seen, whole
 from m3i_jax.data.views.crops import center_crop, random_resized_crop
 
@@ -157,6 +158,21 @@ def test_a_batch_carries_what_is_there_and_says_what_is_not():
     away = carried(full, np.array([0, 0, 20, 20, 0, 96], np.float32), (20, 20), WANTED)
     assert not away.box.any() and not away.present["box"] and away.present["points"]
     assert carried(full, whole(64, 96), (9, 9), Wanted(["mask"]))[1:4] == (None, None, None)
+
+
+@pytest.mark.parametrize("mirrored", [0, 1])
+def test_a_batch_says_how_much_of_a_view_is_image(mirrored):
+    """As many pixels as are not those of padding, to half a pixel."""
+    image = np.full((30, 20, 3), 200, np.uint8)
+    wanted = Wanted(["objects"], places=2)
+    for box in ([4, 2, 40, 40, mirrored, 20], [0, 0, 10, 12, mirrored, 20]):
+        box = np.float32(box)
+        view = scale_jitter.shown(image, box, (24, 32), fill=(0, 0, 0))
+        found = carried(Sample(image), box, view.shape[:2], wanted).objects
+        there = view.any(-1)
+        pixels = there.any(1).sum(), there.any(0).sum()
+        np.testing.assert_allclose(found.extent, pixels, atol=0.6 if box[2] > 30 else 0)
+        assert found.extent.dtype == np.float32 and (found.categories == -1).all()
 
 
 def test_a_view_that_reaches_beyond_its_image_knows_nothing_there():

@@ -19,21 +19,22 @@ from m3i_jax import geometry
 from m3i_jax.detection.box_sets import QueryBoxes, logit
 from m3i_jax.nn.convolution import TORCH
 from m3i_jax.nn.deformable_attention import DeformableAttention
-from m3i_jax.nn.linear import Weights, dot
+from m3i_jax.nn.linear import dot
 from m3i_jax.nn.norms import LayerNorm
 from m3i_jax.nn.query_layers import (
     EPS,
     CrossAttention,
+    Perceptron,
     Residual,
     feed_forward,
     perceptron,
+    perceptron_weights,
     scanned,
 )
 from m3i_jax.types import Array, Grid
 
 PRIOR = -math.log((1 - 0.01) / 0.01)  # of a category, where a sigmoid begins at .01
 ROUNDING = 1e-3  # of a cell
-Layers = tuple[tuple[Float[Array, "_dim _out"], Float[Array, " _out"]], ...]
 
 
 class Valid(NamedTuple):
@@ -119,8 +120,8 @@ class BoxLayer(nn.Module):
 class Moves(NamedTuple):
     """Weights that all layers share: what makes positions of boxes, and what moves boxes."""
 
-    position: Layers
-    box: Layers
+    position: Perceptron
+    box: Perceptron
 
 
 class Step(nn.Module):
@@ -192,10 +193,7 @@ class BoxDecoder(nn.Module):
         """
         width = x.shape[-1]
         moves = Moves(
-            tuple(
-                Weights(width, kernel_init=TORCH, name=f"position_{i}")(k)
-                for i, k in enumerate((2 * width, width))
-            ),
+            perceptron_weights("position", (2 * width, width, width)),
             box_weights(width, "box"),
         )
         own = self.heads, self.hidden, self.grids, self.dtype
@@ -209,11 +207,9 @@ class BoxDecoder(nn.Module):
         return QueryBoxes(CategoryLogits(self.out, name="category")(y), boxes)
 
 
-def box_weights(width: int, name: str) -> Layers:
+def box_weights(width: int, name: str) -> Perceptron:
     """An MLP of three layers that begins at 0, in a compact method."""
-    hidden = [Weights(width, kernel_init=TORCH, name=f"{name}_{i}")(width) for i in range(2)]
-    zeros = nn.initializers.zeros
-    return (*hidden, Weights(4, kernel_init=zeros, name=f"{name}_2")(width))
+    return perceptron_weights(name, (width, width, width, 4), last=nn.initializers.zeros)
 
 
 class CategoryLogits(nn.Module):

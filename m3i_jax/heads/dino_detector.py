@@ -24,8 +24,7 @@ from m3i_jax.detection.boxes import to_centres
 from m3i_jax.detection.denoising import NoisedObjects, denoising_mask, noised_objects
 from m3i_jax.heads.box_decoder import BoxDecoder, CategoryLogits, Valid, box_weights, kept_cells
 from m3i_jax.heads.pixel_decoder import UNIT, flattened, positioned
-from m3i_jax.heads.strides import MADE, Pyramid, four
-from m3i_jax.nn.blocks import DTYPES, check_choice
+from m3i_jax.heads.strides import Pyramid, check_queries, four
 from m3i_jax.nn.choices import Dtype
 from m3i_jax.nn.group_norm import ConvGroupNorm
 from m3i_jax.nn.linear import Linear
@@ -84,13 +83,8 @@ class DinoDetector(nn.Module):
     @nn.nowrap
     def check(self) -> None:
         """Raises ConfigError for an unknown option, and for a width that cannot be shared out."""
-        check_choice(WHAT, "dtype", self.dtype, DTYPES)
-        check_choice(WHAT, "pyramid", self.pyramid, MADE)
-        if self.width % self.heads or self.width % 4:
-            raise ConfigError(
-                f"{WHAT} has width {self.width} and {self.heads} heads; expected a multiple of "
-                "the heads, and of 4, as positions have a sine and a cosine of two axes"
-            )
+        about = dict(width=self.width, heads=self.heads, dtype=self.dtype, pyramid=self.pyramid)
+        check_queries(WHAT, **about)
 
     @nn.compact
     def __call__(

@@ -15,8 +15,8 @@ from m3i_jax.detection import points as drawing
 from m3i_jax.detection.mask_sets import MaskAnswers, mask_instances, semantic_map
 from m3i_jax.heads.mask_decoder import MaskDecoder
 from m3i_jax.heads.pixel_decoder import PixelDecoder
-from m3i_jax.heads.strides import MADE, Pyramid, four
-from m3i_jax.nn.blocks import DTYPES, check_choice
+from m3i_jax.heads.strides import Pyramid, check_queries, four
+from m3i_jax.nn.blocks import check_choice
 from m3i_jax.nn.choices import Dtype
 from m3i_jax.ranges import Blocks, Heads, Range, Share, Width
 from m3i_jax.texts import OneOf
@@ -74,14 +74,9 @@ class Mask2Former(nn.Module):
     @nn.nowrap
     def check(self) -> None:
         """Raises ConfigError for an unknown option, and for a width that cannot be shared out."""
-        check_choice(WHAT, "dtype", self.dtype, DTYPES)
         check_choice(WHAT, "finds", self.finds, FINDS)
-        check_choice(WHAT, "pyramid", self.pyramid, MADE)
-        if self.width % self.heads or self.width % 4:
-            raise ConfigError(
-                f"{WHAT} has width {self.width} and {self.heads} heads; expected a multiple of "
-                "the heads, and of 4, as positions have a sine and a cosine of two axes"
-            )
+        about = dict(width=self.width, heads=self.heads, dtype=self.dtype, pyramid=self.pyramid)
+        check_queries(WHAT, **about)
 
     @nn.compact
     def __call__(

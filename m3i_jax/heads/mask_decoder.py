@@ -15,14 +15,16 @@ from jaxtyping import Bool, Float
 from m3i_jax import geometry
 from m3i_jax.heads.pixel_decoder import UNIT
 from m3i_jax.nn.convolution import TORCH
-from m3i_jax.nn.linear import Linear, Weights, einsum
+from m3i_jax.nn.linear import Linear, einsum
 from m3i_jax.nn.norms import layer_norm
 from m3i_jax.nn.query_layers import (
     EPS,
     CrossAttention,
+    Perceptron,
     Residual,
     feed_forward,
     perceptron,
+    perceptron_weights,
     scanned,
 )
 from m3i_jax.types import Array
@@ -46,7 +48,7 @@ class Predict(NamedTuple):
 
     scale: Float[Array, " dim"]
     bias: Float[Array, " dim"]
-    layers: tuple[tuple[Float[Array, "_dim _out"], Float[Array, " _out"]], ...]
+    layers: Perceptron
 
     def normed(self, x: States) -> States:
         """LN(x), float32."""
@@ -175,10 +177,7 @@ class MaskDecoder(nn.Module):
         """What is shared by all predictions of masks."""
         scale = self.param("norm_scale", nn.initializers.ones, (width,), jnp.float32)
         bias = self.param("norm_bias", nn.initializers.zeros, (width,), jnp.float32)
-        layers = tuple(
-            Weights(out, kernel_init=TORCH, name=f"mask_{i}")(width)
-            for i, out in enumerate((width, width, mask_width))
-        )
+        layers = perceptron_weights("mask", (width, width, width, mask_width))
         return Predict(scale, bias, layers)
 
     def _seen(self, maps, features):

@@ -7,12 +7,29 @@ from jax.typing import DTypeLike
 from m3i_jax.build import ConfigError
 from m3i_jax.heads.maps import Maps, every
 from m3i_jax.heads.pyramid import SimplePyramid
+from m3i_jax.nn.blocks import DTYPES, check_choice
 from m3i_jax.texts import OneOf
 from m3i_jax.types import Features
 
 MAPS = 4
 MADE = ("none", "simple")
 Pyramid = Annotated[str, OneOf(*MADE)]
+
+
+def check_queries(what: str, *, width: int, heads: int, dtype: str, pyramid: str) -> None:
+    """Refuses options that heads of queries have in common, and no such head can have.
+
+    Raises:
+      ConfigError: an unknown one, or a width that cannot be shared out among the heads of attention
+        and the waves of positions.
+    """
+    check_choice(what, "dtype", dtype, DTYPES)
+    check_choice(what, "pyramid", pyramid, MADE)
+    if width % heads or width % 4:
+        raise ConfigError(
+            f"{what} has width {width} and {heads} heads; expected a multiple of the heads, and of "
+            "4, as positions have a sine and a cosine of two axes"
+        )
 
 
 def four(x: Features, pyramid: str, *, width: int, dtype: DTypeLike, what: str) -> Maps:

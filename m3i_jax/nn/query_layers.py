@@ -8,19 +8,22 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Bool, Float
 
 from m3i_jax.nn.attend import attend, chosen
+from m3i_jax.nn.convolution import TORCH
 from m3i_jax.nn.deformable_attention import POINTS, DeformableAttention
 from m3i_jax.nn.initial import Init
-from m3i_jax.nn.linear import Linear, dot
+from m3i_jax.nn.linear import Linear, Weights, dot
 from m3i_jax.nn.mlp import Mlp
 from m3i_jax.nn.norms import layer_norm
 from m3i_jax.parallel.constrain import batch_sharded
 from m3i_jax.types import Array, Grid
 
 EPS = 1e-5
+Perceptron = tuple[tuple[Float[Array, "_dim _out"], Float[Array, " _out"]], ...]
 
 
 class CrossAttention(nn.Module):
@@ -171,8 +174,23 @@ def centres(grids: Sequence[Grid]) -> Float[Array, "tokens 2"]:
     return jnp.concatenate(places)
 
 
+def perceptron_weights(
+    name: str, widths: Sequence[int], *, last: Initializer = TORCH
+) -> Perceptron:
+    """Those of a perceptron of such widths, in front of its first layer and behind each, in a
+    compact method; below NAME_0, NAME_1, …
+
+    last: initialises the kernel of the last layer.
+    """
+    inits = [TORCH] * (len(widths) - 2) + [last]
+    return tuple(
+        Weights(out, kernel_init=init, name=f"{name}_{i}")(before)
+        for i, (before, out, init) in enumerate(zip(widths, widths[1:], inits, strict=False))
+    )
+
+
 def perceptron(
-    layers: Sequence[tuple[Float[Array, "_dim _out"], Float[Array, " _out"]]],
+    layers: Perceptron,
     x: Float[Array, "*positions dim"],
     dtype: DTypeLike,
 ) -> Float[Array, "*positions out"]:

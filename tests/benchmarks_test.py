@@ -190,6 +190,22 @@ def test_every_part_of_the_accelerators_program_can_be_assembled(accelerator):
                 assemble.check(config, devices=jax.devices()[:1])
 
 
+def test_each_head_of_objects_can_be_assembled_and_has_a_batch(imported, capsys):
+    import jax
+    import numpy as np
+
+    objects = imported("objects")
+    for head in objects.HEADS:
+        given = objects.arguments([f"--head={head}", "--image=192", "--batch=1"])
+        run = objects.assembled(given)
+        made, wanted = objects.synthetic(run, 1), run.batch_shape()
+        assert jax.tree.map(np.shape, made) == jax.tree.map(np.shape, wanted)
+        assert objects.parameters(run) > 40e6
+    with pytest.raises(SystemExit):
+        objects.arguments(["--head=mask_rcnn", "--image=100"])
+    assert "--image 100: expected 192 or more, a multiple of 64" in capsys.readouterr().err
+
+
 def test_a_toy_step_and_its_dearest_operations_are_a_table(tmp_path):
     file = tmp_path / "figures.json"
     done = benchmark("--toy", "--only=mae", f"--json={file}", program="accelerator")

@@ -28,7 +28,7 @@ def compared(name: str, loss: Callable[[Answer, Target], Float32[Array, " batch"
     name: of the distribution, as in M3I's Table 5.
     """
     # What an image counts depends on how many objects the others have.
-    return Distribution(name, loss, batchwise=True, dense=False)
+    return Distribution(name, loss, batchwise=True, dense=False, weighed=True)
 
 
 def matched(

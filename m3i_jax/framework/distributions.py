@@ -57,6 +57,7 @@ class Distribution(NamedTuple):
     evidence: (prediction, Target, row weights) -> Evidence of the mutual information, in nats.
     candidates: what the right code is told apart from, for the table.
     identities: whether every row of the target's identity is right, see `Code.identity`.
+    weighed: whether other rows decide no more than how much a row counts: one alone has a value.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Distribution(NamedTuple):
     ) = None
     candidates: str | None = None
     identities: bool = False
+    weighed: bool = False
 
 
 class Regularizer(NamedTuple):

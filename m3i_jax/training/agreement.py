@@ -207,7 +207,7 @@ def _check_rows(config: Config, method: Method, network: Network) -> None:
                 f"cannot give; expected 2 or more that divide the batch of {rows}"
             )
     for name, term in method.terms.items():
-        if rows == 1 and term.predict.batchwise:
+        if rows == 1 and term.predict.batchwise and not term.predict.weighed:
             raise ConfigError(
                 f"term '{name}' contrasts each image with the others of the batch, but the batch "
                 "is 1"

@@ -18,7 +18,13 @@ def test_a_loss_is_of_the_answer_alone_or_beside_the_target():
     np.testing.assert_array_equal(alone.score(answer, target), [1.0, 3.0])
     np.testing.assert_array_equal(beside.score(answer, target), [-1.0, -2.0])
     # What an image counts depends on the others: batches cannot be parted.
-    assert alone.batchwise and beside.batchwise and not alone.dense and alone.name == "Laplace"
+    assert (
+        alone.batchwise
+        and alone.weighed
+        and beside.batchwise
+        and not alone.dense
+        and alone.name == "Laplace"
+    )
 
 
 def test_each_device_matches_its_own_rows():

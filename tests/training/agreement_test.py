@@ -63,6 +63,11 @@ def test_images_are_not_changed_by_rand_augment_twice(shrunk):
     assert "config.augment.a.rand_augment would change every image" in sentence
 
 
+def test_a_detector_learns_from_one_image(shrunk):
+    """How many objects the others have decides what it counts, and there need be no other."""
+    assemble.check(shrunk("detection", **{"batch": 1, "mesh": dict(data=1, tensor=8)}))
+
+
 @pytest.mark.parametrize(
     "method, changes, sentence",
     [

@@ -272,6 +272,42 @@ def test_losses_fall_and_everything_moves(trained):
     assert not still
 
 
+ODD = {
+    "nothing": [[0, 0, 0, 0]],
+    "no width, no height, neither": [[2, 5, 9, 5], [4, 3, 4, 11], [6, 6, 6, 6]],
+    "reversed": [[9, 3, 2, 12], [3, 12, 9, 2], [12, 12, 2, 2]],
+    "beyond the image": [[-20, -30, -4, -2], [40, 3, 60, 9], [-1e4, -1e4, 1e4, 1e4]],
+    "at its edges": [[0, 0, 1e-6, 16], [16, 0, 16, 16], [0, 0, 16, 16]],
+}
+
+
+@pytest.mark.parametrize("case", LONG)
+def test_odd_boxes_leave_loss_and_gradient_finite(case, trained):
+    """Whatever a source may have let pass: the step counts, and no weight is lost."""
+    run, advance, given, _, states = trained(case, LONG[case])
+    said = given.annotations["a"]
+    places = said.objects.categories.shape[1]
+    for what, boxes in ODD.items():
+        corners = np.resize(np.float32(boxes), (8, places, 4))
+        kinds = np.full((8, places), -1 if what == "nothing" else 0, np.int32)
+        objects = said.objects._replace(corners=corners, categories=kinds)
+        present = {name: np.ones(8, bool) for name in said.present}
+        odd = {"a": said._replace(objects=objects, present=present)}
+        leaves = jax.tree.leaves(jax.device_put(states[2], run.shardings))
+        with jax.set_mesh(run.mesh), jax.numpy_dtype_promotion("standard"):
+            leaves, metrics = advance(
+                leaves, sharding.put(given._replace(annotations=odd), run.mesh)
+            )
+        end = jax.tree.unflatten(jax.tree.structure(run.abstract), jax.device_get(leaves))
+        assert np.isfinite(metrics["train/loss"]) and np.isfinite(metrics["optim/grad_norm"]), what
+        assert (int(end.step), int(end.skipped)) == (3, 0), what
+        for path, one in trees.named_leaves(end.params):
+            assert np.isfinite(one).all(), (what, path)
+        before = jax.tree.leaves(states[2].params)
+        moved = [(a != b).any() for a, b in zip(jax.tree.leaves(end.params), before, strict=True)]
+        assert np.mean(moved) > 0.5, what
+
+
 @pytest.mark.parametrize("case", LONG)
 def test_a_state_from_disk_goes_on_to_the_bit(case, trained, tmp_path):
     """Two steps, a disk and two steps are four: of weights, moments, averages, counts and keys."""

@@ -71,8 +71,27 @@ def test_what_is_found_exactly_is_worth_one():
     assert len(found.found.masks) == len(found.found.score)
 
 
-def test_boxes_are_worth_what_pycocotools_says():
-    rows = pairs()
+def odd_pairs():
+    """An image without objects in which some are found, and one of 500 of which 300 are; some of
+    what is found has no height or no width."""
+    rng, (view, box) = np.random.default_rng(3), (np.zeros((4, 4, 3), np.uint8), np.zeros(6, "f4"))
+    none = [[5, 5, 5, 9], [5, 5, 9, 5], [40, 50, 40, 50], [0, 0, 0, 0]]
+    for number, count in ((12, 0), (13, 500)):
+        low = rng.uniform(0, 30, (count, 2))
+        corners = np.concatenate([low, low + rng.uniform(1, 9, (count, 2))], 1)
+        kinds, areas = np.arange(count, dtype=np.int32) % KINDS, np.full(count, 20, "f4")
+        there = SampleObjects(np.float32(corners), kinds, np.zeros(count, bool), areas)
+        near = corners[:300] + rng.normal(0, 0.3, (min(count, 300), 4))
+        boxes = np.concatenate([near, none])
+        said = np.concatenate([kinds[:300], [0, 1, 2, 0]])
+        found = Found(boxes, rng.random(len(boxes)).astype("f4"), said)
+        sample = Sample(np.zeros((*SIZE, 3), np.uint8), objects=there)
+        yield Original(number, sample, view, box), found
+
+
+@pytest.mark.parametrize("more", [(), odd_pairs()], ids=["usual", "odd"])
+def test_boxes_are_worth_what_pycocotools_says(more):
+    rows = [*pairs(), *more]
     there, said = [[], [], [], [], []], [[], [], [], []]
     for one, found in rows:
         objects = one.sample.objects
@@ -90,7 +109,7 @@ def test_boxes_are_worth_what_pycocotools_says():
     truth = There(image, corners, category.astype(int), area, crowd.astype(bool))
     corners, category, score, image = map(np.array, said)
     found = All(image, corners, category.astype(int), score)
-    images = Images(np.arange(12), np.tile(SIZE, (12, 1)))
+    images = Images(np.arange(len(rows)), np.tile(SIZE, (len(rows), 1)))
     wanted = evaluation(truth, found, images, KINDS, masks=False)
     numbers = judged(rows, kinds=KINDS).numbers
     assert 0.1 < numbers["ap"] < 0.9

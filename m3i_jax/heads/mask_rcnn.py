@@ -43,7 +43,8 @@ class MaskRCNN(nn.Module):
       norm: "layer" norms of convolutions of the pyramid and of boxes and masks, or "none".
       masks: whether objects have masks, beside their boxes.
       proposal_layers, box_layers, mask_layers: convolutions of each part.
-      hidden: width of the product behind those of boxes.
+      hidden: width of the products behind those of boxes.
+      products: how many these are, 1 (ViTDet) or, mostly without convolutions, 2 (Mask R-CNN).
       ratios: height over width of the anchors of a cell.
       anchor_scale: side of square anchors over the stride of their level, 32 to 512 pixels at 8.
       anchors: drawn of an image in a step.  anchor_share: of these, the largest share of objects.
@@ -68,6 +69,7 @@ class MaskRCNN(nn.Module):
     box_layers: Layers = 4
     mask_layers: Layers = 4
     hidden: Width = 1024
+    products: Annotated[int, Range(1, 4)] = 1
     ratios: tuple[Positive, ...] = (0.5, 1.0, 2.0)
     anchor_scale: Positive = 8.0
     anchors: Boxes = 256
@@ -148,7 +150,8 @@ class MaskRCNN(nn.Module):
             threshold=self.proposal_overlap,
         )
         common = dict(width=self.width, norm=self.norm, dtype=dtype)
-        boxes = BoxHead(self.out, self.box_layers, hidden=self.hidden, **common, name="box_head")
+        own = dict(hidden=self.hidden, products=self.products, **common)
+        boxes = BoxHead(self.out, self.box_layers, **own, name="box_head")
         masks = MaskHead(self.out, self.mask_layers, **common, name="mask_head")
 
         def read(corners, side):

@@ -63,14 +63,15 @@ class Convolved(nn.Module):
 class BoxHead(nn.Module):
     """Of each box the logits of its category and, for each category, its deltas.
 
-    `layers` convolutions, a product `hidden` with a ReLU, then `categories`, of which the last says
-    background, and `deltas`.
+    `layers` convolutions, a product `hidden` with a ReLU, `products` in all, `hidden_i` from the
+    second on, then `categories`, of which the last says background, and `deltas`.
     """
 
     out: int
     layers: int = 4
     width: int = 256
     hidden: int = 1024
+    products: int = 1
     norm: str = "layer"
     dtype: DTypeLike = jnp.float32
 
@@ -82,7 +83,9 @@ class BoxHead(nn.Module):
         batch, boxes = x.shape[:2]
         y = Convolved(self.layers, self.width, self.norm, self.dtype, name="convolved")(x)
         y = y.reshape(batch, boxes, -1)
-        y = nn.relu(Linear(self.hidden, True, CAFFE2, self.dtype, name="hidden")(y))
+        for i in range(self.products):
+            name = f"hidden_{i}" if i else "hidden"
+            y = nn.relu(Linear(self.hidden, True, CAFFE2, self.dtype, name=name)(y))
         normal = nn.initializers.normal
         logits = Linear(self.out + 1, kernel_init=normal(0.01), name="categories")(y)
         deltas = Linear(4 * self.out, kernel_init=normal(0.001), name="deltas")(y)

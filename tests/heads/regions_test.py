@@ -33,6 +33,10 @@ def test_parameters_of_vitdet():
     count = lambda m, *x: trees.count(jax.eval_shape(m.init, jax.random.key(0), *x))  # noqa: E731
     assert count(BoxHead(80), grids(7)) == 15_618_449
     assert count(MaskHead(80), grids(14), kinds) == 2_644_304
+    # torchvision's two products (`fc6`, `fc7`) and its predictor of 91 rows.
+    first, last = 256 * 7 * 7 * 1024 + 1024 + 1024 * 1024 + 1024, 1025 * 91 * 5
+    two = BoxHead(90, 0, norm="none", products=2)
+    assert count(two, grids(7)) == first + last - 4 * 1025  # background has no box here
 
 
 def test_boxes_and_masks_are_read_one_by_one():

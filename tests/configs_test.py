@@ -47,6 +47,7 @@ ARGUMENTS = {
     "finetune/ade20k_resnet50": ("160", "80"),
     "finetune/ade20k_swin_v2_b": ("mim", "sup"),
     "finetune/coco_pose_vit_b16": ("classic", "simple"),
+    "finetune/coco_swin_v2_b": ("mim", "sup"),
     "finetune/beit_vit_b16": ("base", "large"),
     "finetune/internimage_h": ("m3i", "640"),
     "finetune/dark_secrets_swin_v2_b": (
@@ -158,6 +159,9 @@ EXEMPT = {
     "finetune/coco_pose_vit": {"pos_embed"},
     "finetune/coco_vit": {"pos_embed"},
     "finetune/lvis_vit": {"pos_embed"},
+    "finetune/coco_swin": {"cpb_mlp"},
+    "finetune/coco_mask2former": {"cpb_mlp", "query", "query_position", "level_embed"},
+    "finetune/coco_dino_internimage": {"sampling_offsets"},
     "finetune/ade20k_mask2former": {"cpb_mlp", "query", "query_position", "level_embed"},
     "simmim_swin": {"mask_token", "cpb_mlp"},
     "simmim_replknet": {"mask_token"},
@@ -185,7 +189,10 @@ BIASES = {
     "imagenet/supcon_resnet50": "^decoders/projector/head/bias$",
     "finetune/coco_vit_b16": r"(?<!norm)(?<!norm\d)/bias$",
     "finetune/lvis_vit_b16": r"(?<!norm)(?<!norm\d)/bias$",
-    "finetune/ade20k_mask2former_swin_v2_b": r"^(?!.*/cpb_mlp/).*(?<!norm)(?<!norm\d)[/_]bias$",
+    **{
+        f"finetune/{name}swin_v2_b": r"^(?!.*/cpb_mlp/).*(?<!norm)(?<!norm\d)[/_]bias$"
+        for name in ("ade20k_mask2former_", "coco_mask2former_", "coco_")
+    },
 }
 
 

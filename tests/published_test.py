@@ -413,6 +413,34 @@ PUBLISHED = [
          "decoders.detection.regions": 512, "decoders.detection.proposals": 1000,
          "decoders.detection.found": 100, "decoders.detection.score": 0.05,
          "optimizer.schedule.milestones": (163889 / 184375, 177546 / 184375)}),
+    *[(f"finetune/coco_swin_v2_b:{name}",
+       "Xie et al. (2023), supplement F; SwinTransformer/Swin-Transformer-Object-Detection",
+       rates(rate, start=rate / 1000, end=rate / 100) | steps(0.999, 0.05) | {
+           "image": 1024, "batch": 32, "duration": "36 epochs", "warmup": "500 steps",
+           "crops.scale": (0.1, 2.0), "crops.flip": 0.5, "encoder.window": 14,
+           "encoder.drop_path": drop_path, "objective.classes": 80,
+           "decoders.detection.proposal_layers": 1, "decoders.detection.box_layers": 0,
+           "decoders.detection.products": 2, "decoders.detection.norm": "none",
+           "optimizer.schedule.milestones": (27 / 36, 33 / 36)})
+      for name, rate, drop_path in (("mim", 8e-5, 0.1), ("sup", 6e-5, 0.3))],
+    ("finetune/coco_mask2former_swin_v2_b",
+     "facebookresearch/Mask2Former configs/coco/instance-segmentation",
+     rates(1e-4, end=1e-6) | steps(0.999, 0.05, clip=0.01) | {
+         "image": 1024, "batch": 16, "duration": "368750 steps", "warmup": "0 steps",
+         "crops.scale": (0.1, 2.0), "encoder.window": 12, "encoder.drop_path": 0.3,
+         "objective.finds": "objects", "objective.classes": 80,
+         "objective.weights": (2.0, 5.0, 5.0), "decoders.segmentation.queries": 100,
+         "decoders.segmentation.points": 12544, "decoders.segmentation.found": 100,
+         "optimizer.schedule.milestones": (327778 / 368750, 355092 / 368750)}),
+    ("finetune/coco_dino_internimage_h",
+     "M3I appendix B.2; OpenGVLab/InternImage detection/configs/coco/dino_4scale_internimage_h",
+     ADAMW | rates(1e-4, start=1e-7, end=0.0) | steps(0.999, 1e-4, clip=0.1) | {
+         "duration": "12 epochs", "warmup": "500 steps", "encoder.drop_path": 0.5,
+         "crops.flip": 0.5, "optimizer.layer_decay": 0.94, "optimizer.schedule.name": "constant",
+         "objective.weights": (1.0, 5.0, 2.0), "decoders.detection.queries": 900,
+         "decoders.detection.layers": 6, "decoders.detection.encoder_layers": 6,
+         "decoders.detection.temperature": 20.0, "decoders.detection.flips": 0.25,
+         "decoders.detection.found": 300}),
     ("finetune/lvis_vit_b16", "facebookresearch/detectron2 projects/ViTDet LVIS; M3I Table 11",
      rates(2e-4, start=2e-7, end=2e-6) | steps(0.999, 0.1) | {
          "image": 1024, "batch": 64, "duration": "156250 steps", "warmup": "250 steps",
@@ -603,8 +631,11 @@ def test_the_grid_of_kornblith_s_sets_is_the_published_one():
 
 @pytest.mark.parametrize(
     "name",
-    ["nyu_swin_v2_b", "ade20k_vit_b16", "ade20k_linear_vit_l16", "ade20k_mask2former_swin_v2_b"],
-)
+    [
+        "nyu_swin_v2_b", "ade20k_vit_b16", "ade20k_linear_vit_l16", "ade20k_mask2former_swin_v2_b",
+        "coco_mask2former_swin_v2_b", "coco_dino_internimage_h",
+    ],
+)  # fmt: skip
 def test_rates_of_dense_recipes_are_those_of_their_layers(name, key):
     """mmsegmentation's LayerDecayOptimizerConstructor, and MIM-Depth's, whose mergings count."""
     config = load(f"finetune/{name}")
@@ -623,6 +654,11 @@ def test_rates_of_dense_recipes_are_those_of_their_layers(name, key):
             np.testing.assert_allclose(scale, 0.9 ** mim_depth(path), rtol=1e-6, err_msg=path)
         elif "mask2former" in name:  # its BACKBONE_MULTIPLIER
             assert scale == pytest.approx(0.1 if path.startswith("encoders/") else 1.0)
+        elif "internimage" in name:
+            wanted = 1e-3 if "/sampling_offsets/" in path else 0.94 ** mmdet(path)
+            # Norms between blocks are in layers of their own number, which a factor is the mean of.
+            far = 0.14 if "/post_norms/" in path else 1e-6
+            np.testing.assert_allclose(scale, wanted, rtol=far, err_msg=path)
         elif name.startswith("ade20k_vit"):
             np.testing.assert_allclose(scale, 0.65 ** mmseg(path), rtol=1e-6, err_msg=path)
         else:
@@ -640,6 +676,20 @@ def mim_depth(path):
     if "/downsample/" in path:
         return 28 - before[stage + 1]
     return 28 - (before[stage] + 1 + np.arange((2, 2, 18, 2)[stage]))
+
+
+def mmdet(path):
+    """`num_layers - layer_id - 1` of InternImage's get_num_layer_for_swin, of 6, 6, 32 and 6."""
+    if not path.startswith("encoders/image/"):
+        return 0
+    if "/patch_embed/" in path:
+        return 51
+    stage, before = int(path.split("stages_")[1][0]), (0, 6, 12, 44)
+    if "/post_norms/" in path:
+        return 51 - (before[stage] + 1 + np.arange(5)[:, None])
+    if "/blocks/" in path:
+        return 51 - (before[stage] + 1 + np.arange((6, 6, 32, 6)[stage]))
+    return 51 - (1 + (*before[1:], 44)[stage])
 
 
 def mmseg(path):

@@ -29,7 +29,6 @@ def get_config(before="mim"):
         optimizer=dict(
             recipes.DENSE_ADAMW, lr=rate, schedule=dict(name="polynomial", power=0.9), clip=0.01,
             lr_scale=((r"^encoders/image/", 0.1),),
-            # Norms and what is learned of queries and levels; of Swin's own, as its code has it.
-            no_decay=r"norm\d?[/_]|(^|/)(query|query_position|level_embed|logit_scale)$|/cpb_mlp/",
+            no_decay=recipes.MASK2FORMER_NO_DECAY,
         ),
     )  # fmt: skip

@@ -21,10 +21,7 @@ def get_config():
         duration="184375 steps",
         warmup="250 steps",
         data=dict(name="objects", root="data/coco"),
-        crops=dict(
-            name="scale_jitter", base=(1024, 1024), scale=(0.1, 2.0), most=1.0, diagonal=True,
-            flip=0.5, objects=100,
-        ),
+        crops=recipes.LARGE_JITTER,
         augment={},
         encoder=dict(
             name="vit_b16", image=1024, positions="tuned", class_token=False, final_norm=False,

@@ -13,6 +13,14 @@ FACTOR = dict(name="polynomial", scaled=True)
 DENSE_ADAMW = dict(name="adamw", b2=0.999, weight_decay=0.05)
 # SwinV2-B after 192 pixels, without a mask token.
 SWIN = dict(name="swin_v2_b", pretrained_window=(12, 12, 12, 6), hide="")
+# detectron2's large-scale jitter of COCO at 1024 pixels.
+LARGE_JITTER = dict(
+    name="scale_jitter", base=(1024, 1024), scale=(0.1, 2.0), most=1.0, diagonal=True, flip=0.5,
+    objects=100,
+)  # fmt: skip
+# Biases decay, norms do not, nor what Swin's own code exempts; of Mask2Former queries and levels.
+SWIN_NO_DECAY = r"norm\d?[/_]|(^|/)logit_scale$|/cpb_mlp/"
+MASK2FORMER_NO_DECAY = SWIN_NO_DECAY + r"|(^|/)(query|query_position|level_embed)$"
 # The encoder of `imagenet/dinov3_vit_l16`, as a probe reads it: frozen, without drop path.
 DINOV3_VIT = dict(
     name="vit_l16", positions="rope", hide="mask", layer_scale=1e-5, weight_init="deit"

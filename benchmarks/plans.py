@@ -3,11 +3,13 @@
     python benchmarks/plans.py > table.md
 
 The counts of chips are given by --chips; a config that does not fit them as it is gets the first
-change that makes it, as `m3i plan --accelerator` proposes it. Nothing is compiled or run.
+change that makes it, as `m3i plan --accelerator` proposes it. What no such change makes fit has
+counts and a batch of its own. Nothing is compiled or run.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 import jax
 
@@ -19,10 +21,18 @@ from m3i_jax.training.planning.remedies import fitting
 FOLDERS = ("imagenet/", "mixture/", "yfcc/")
 CHIPS = ("v5e:256", "v5p:64", "v6e:64")
 
+# Counts of chips, and what of the config is changed: a batch of 40 000 divides over 64 chips and no
+# larger power of two.
+OWN = {
+    "mixture/m3i_internimage_h": (("v5e:512", "v5p:128", "v6e:256"), {"batch": 40_960}),
+}
 
-def row(name: str, chips: list[str]) -> str:
+
+def row(name: str, chips: Sequence[str]) -> str:
     """The cells of one config."""
-    config = Config.of(cli.load(name).to_dict())
+    counts, changes = OWN.get(name, ((), {}))
+    own = dict(text.split(":") for text in counts)
+    config = Config.of(cli.load(name).to_dict() | changes)
     known = {None: estimate.traced(config)}
     cells = [name]
 
@@ -32,7 +42,8 @@ def row(name: str, chips: list[str]) -> str:
         return known[remat]
 
     for text in chips:
-        kind, count = text.split(":")
+        kind, asked = text.split(":")
+        count = own.get(kind, asked)
         chip = peaks.chip(peaks.NAMES[kind])
         found = fitting(config, int(count), chip, trace=trace)
         if found is None:
@@ -43,9 +54,14 @@ def row(name: str, chips: list[str]) -> str:
         share = 100 * times["products"] / max(times.values())
         hours = run.steps * max(times.values()) / 3600
         rows = config.batch // (layout.data * layout.fsdp * layout.accumulate)
-        flags = " ".join(flag.removeprefix("--config.") for flag in found.flags) or "as it is"
+        flags = [f"{key}={value}" for key, value in changes.items()]
+        flags += [flag.removeprefix("--config.") for flag in found.flags]
         size = f"{found.needs.peak / 2**30:.1f} GiB of {chip.memory / 2**30:.0f}"
-        cells.append(f"{rows} a chip, {flags}: {size}, {share:.0f} %, {hours:.3g} h")
+        more = f"{count} chips, " if count != asked else ""
+        cells.append(
+            f"{more}{rows} a chip, {' '.join(flags) or 'as it is'}: {size}, {share:.0f} %, "
+            f"{hours:.3g} h"
+        )
     return "| " + " | ".join(cells) + " |"
 
 

@@ -177,6 +177,21 @@ def test_parts_of_the_accelerators_program_end_apart(accelerator):
     )
 
 
+def test_more_minutes_are_shared_out(accelerator):
+    part = accelerator.Part("train_step", (), (), 60)
+    assert [accelerator.longer(part, n).seconds for n in (4, 10, 30)] == [60, 60, 180]
+
+
+def test_plans_of_their_own_are_of_published_configs_and_divide(imported):
+    from m3i_jax import shipped
+    from m3i_jax.training.planning import peaks
+
+    for name, (chips, changes) in imported("plans").OWN.items():
+        assert name in shipped.names()
+        for kind, count in (text.split(":") for text in chips):
+            assert kind in peaks.NAMES and changes["batch"] % int(count) == 0
+
+
 def test_every_part_of_the_accelerators_program_can_be_assembled(accelerator):
     import jax
     import train_step

@@ -6,6 +6,7 @@ A point is read at 36 (tap, corner) pairs. Each pair is one gather of rows of C/
 with its multiply-add, and the backward pass computes the places again: nothing of the size
 (points, 36, C/G) is ever stored. The map is padded by two cells of zeros and places are clamped
 into it, so that a corner outside reads zero, and its gradient is zero, without a mask.
+On TPUs small maps are read by `deformable_products`.
 """
 
 import functools
@@ -18,6 +19,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Float, Int
 
+from m3i_jax.nn import deformable_products
 from m3i_jax.parallel.constrain import by_rows
 from m3i_jax.types import Array, Grid
 
@@ -139,7 +141,8 @@ def gathered(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _dcnv3(window, values, offsets, masks):
-    return _over_batch(functools.partial(_gather, window), values, offsets, masks)
+    products = functools.partial(deformable_products.forward, window)
+    return _over_batch(functools.partial(_gather, window), products, values, offsets, masks)
 
 
 def _dcnv3_forward(window, values, offsets, masks):
@@ -147,26 +150,31 @@ def _dcnv3_forward(window, values, offsets, masks):
 
 
 def _dcnv3_backward(window, saved, g):
-    return _over_batch(functools.partial(_scatter, window), *saved, g)
+    products = functools.partial(deformable_products.backward, window)
+    return _over_batch(functools.partial(_scatter, window), products, *saved, g)
 
 
 _dcnv3.defvjp(_dcnv3_forward, _dcnv3_backward)
 
 
-def _over_batch(sample: Callable, *arrays: Array) -> Any:
+def _over_batch(sample: Callable, products: Callable, *arrays: Array) -> Any:
     """`sample(*rows, unroll=...)` for every row of the batch, on each device for its own rows.
 
     A CPU takes the rows in turn, as one of them fits its cache. An accelerator takes all at once
-    and is given the sum over the taps as one kernel. Left to the compiler, the scattered sum was
-    split over a second axis of the mesh, and came out wrong (jaxlib 0.10.2).
+    and is given the sum over the taps as one kernel; a TPU, which has no fast way to rows here and
+    there, takes `products(*arrays)` of maps that are small enough. Left to the compiler, the
+    scattered sum was split over a second axis of the mesh, and came out wrong (jaxlib 0.10.2).
     """
+    values, _, masks, *_ = arrays
     looped = functools.partial(sample, unroll=False)
+    small = deformable_products.fits(values.shape[1:3], masks.shape[1:3])
 
     def rows(*arrays):
         return lax.platform_dependent(
             *arrays,
             cpu=lambda *xs: lax.map(lambda x: looped(*x), xs),
             default=jax.vmap(functools.partial(sample, unroll=True)),
+            **({"tpu": products} if small else {}),
         )
 
     return by_rows(rows, *arrays)

@@ -54,6 +54,7 @@ class Traced(NamedTuple):
     products: FLOPs of an image, those of one such chip.  operands: what products read and write,
     see `operands.of`.  summed: bytes of gradients that devices sum, see `operands.summed`.
     followed: bytes of the average that a target passes its views through; 0 without one.
+    frozen: bytes of networks of the state that pass views and are not trained.
     augmented: bytes of an image's views, in float32, that the step augments.
     steps: of the whole run.  batch: images of a step.  dtype: of products.
     rules: how leaves are kept, of config.mesh.
@@ -73,6 +74,7 @@ class Traced(NamedTuple):
     dtype: str
     rules: Sequence[sharding.Rule] = ()
     across: float = 0.0
+    frozen: float = 0.0
 
     @property
     def width(self) -> int:
@@ -129,6 +131,7 @@ def traced(config: Config, *, remat: str | None = None, tensor: int = 1) -> Trac
     rows = config.batch // config.accumulate
     follows = any(code.encoder.owner == "ema" for code in run.method.encoded.values())
     views = run.batch_shape().images
+    frozen = [run.abstract.slots[name] for name, slot in run.method.slots.items() if slot.frozen]
     pixels = sum(x.size for view, x in views.items() if config.augment.get(view))
     return Traced(
         state=run.abstract,
@@ -144,6 +147,7 @@ def traced(config: Config, *, remat: str | None = None, tensor: int = 1) -> Trac
         dtype=config.dtype,
         rules=config.mesh.get("rules", ()),
         across=share.summed / config.batch,
+        frozen=sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(frozen)),
     )
 
 
@@ -203,7 +207,7 @@ def _sent(run: Traced, trained: float, layout: Layout) -> float:
 
     A ring of n sends (n-1)/n of an array to scatter its sum, and as much to gather it. Of what is
     kept in parts the sum stays scattered, and weights are gathered as products take them: those of
-    a target, and with `fsdp` those of the network, forwards and backwards.
+    a target, and with `fsdp` those of the network, forwards and backwards, and of frozen ones.
     """
     ways, part = layout.data * layout.fsdp, (layout.fsdp - 1) / layout.fsdp
     ring, half = (ways - 1) / ways, run.width / 4
@@ -211,7 +215,7 @@ def _sent(run: Traced, trained: float, layout: Layout) -> float:
         return ring * (run.summed + trained + half * run.followed)
     if layout.fsdp == 1:
         return 2 * ring * run.summed
-    gathered = half * (2 * run.summed + run.followed) * part
+    gathered = half * (2 * run.summed + run.followed + run.frozen) * part
     scattered = run.summed * part
     return gathered * layout.accumulate + scattered + 2 * (run.summed * ring - scattered)
 

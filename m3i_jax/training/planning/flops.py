@@ -115,7 +115,7 @@ def keywords(function: Callable) -> Collection[str]:
 def count(fn: Any, *args: Any) -> int:
     """FLOPs of `fn(*args)`; arrays may be given by their shapes.
 
-    A branch counts as its dearest alternative.
+    A branch counts as its dearest alternative, one by platform as its cheapest.
 
     Raises:
       ValueError: a product inside a loop whose length is not known before it runs.
@@ -152,8 +152,8 @@ def of_equation(eqn: core.JaxprEqn) -> int:
         return 0
     if name == "scan":
         return eqn.params["length"] * sum(inner)
-    if name == "cond":
-        return max(inner)
+    if name == "cond":  # by platform: products that only some of them do are in place of others
+        return min(inner) if eqn.params.get("branches_platforms") else max(inner)
     if name == "shard_map":  # the body is what each device does
         mesh = eqn.params["mesh"].shape
         return math.prod(mesh[axis] for axis in eqn.params["newly_manual_axes"]) * sum(inner)

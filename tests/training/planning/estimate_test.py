@@ -66,6 +66,11 @@ def test_layouts_differ_by_what_they_split(small):
     for layout, more in ((Layout(8), 0), (Layout(1, 8), 1), (Layout(8, zero1=True), 1)):
         extra = estimate.needs(target, layout).sent - found.sent
         assert extra == pytest.approx(more * 7 / 8 * trained / 2)
+    # A frozen network is kept in parts where the trained one is, and gathered once, in bfloat16.
+    teacher = run._replace(frozen=trained)
+    for layout, more in ((Layout(8), 0), (Layout(1, 8), 1), (Layout(8, zero1=True), 0)):
+        extra = estimate.needs(teacher, layout).sent - found.sent
+        assert extra == pytest.approx(more * 7 / 8 * trained / 2)
     times = found.seconds(peaks.chip("TPU v5e"), "bfloat16")
     assert times["products"] == found.products / 197e12 and times["links"] == found.sent / 200e9
     assert estimate.waiting({"products": 2.0, "traffic": 3.0, "links": 1.0}) == 1 / 4

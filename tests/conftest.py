@@ -5,6 +5,11 @@ import importlib.metadata
 import os
 import tempfile
 
+# The processes of a run share the cores: where a thread of NumPy's or PyTorch's linear algebra has
+# no core, those that wait for it turn round and round, which took 30 times the work itself. Read
+# when the libraries are imported, by the workers of a run and by the programs that tests start.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")

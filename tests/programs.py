@@ -19,8 +19,15 @@ from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[1]
 SERVER = multiprocessing.get_context("forkserver")
+# tensorboardX, which most runs write with, imports PyTorch where there is one: 1.5 s.
 SERVER.set_forkserver_preload(
-    ["m3i_jax.training.session", "m3i_jax.evaluation.run", "tests.provoked"]
+    [
+        "m3i_jax.training.session",
+        "m3i_jax.evaluation.run",
+        "m3i_jax.analysis.report.live",
+        "tensorboardX",
+        "tests.provoked",
+    ]
 )
 
 

@@ -1,10 +1,10 @@
-"""The tables of docs/dense.md, and the README's of them, of the files of results in docs/zoo/.
+"""The tables of docs/dense.md and docs/objects.md, and the README's, of the results in docs/zoo/.
 
     python docs/dense.py      # writes them between the pages' own words
 
 `dense.jsonl` has networks trained on a task beside their encoders untrained, for every seed;
 `dense_layers.jsonl` encoders of several kinds of training, cut behind a block, by new heads on
-their frozen maps.
+their frozen maps; `objects.jsonl` detectors and trackers of every seed.
 """
 
 import json
@@ -17,13 +17,15 @@ from typing import Any
 import zoo
 
 ROOT = pathlib.Path(__file__).parent.parent
-PAGES = ROOT / "docs" / "dense.md", ROOT / "README.md"
+PAGES = ROOT / "docs" / "dense.md", ROOT / "docs" / "objects.md", ROOT / "README.md"
 # The tasks in the order of the page, what they are measured by, and how that is called.
 TASKS = {
     "segmentation": ("miou", "mIoU, %"),
     "depth": ("rmse", "RMSE, metres, less is better"),
     "pose": ("oks", "OKS, %"),
 }
+OBJECTS = {"detection": ("ap", "AP, %"), "tracking": ("ao", "AO, %")}
+BEGINNINGS = {"from nothing": "", "behind MAE": "_mae"}  # and what their work directories end in
 KINDS = {"classification": "supervised", "mae": "MAE", "m3i": "M3I"}
 UNTRAINED = "untrained:"
 Line = Mapping[str, Any]
@@ -31,7 +33,7 @@ Line = Mapping[str, Any]
 
 def filled(text: str) -> str:
     """A page with its tables written anew: each is behind its mark, in front of the next end."""
-    for name, made in {"tasks": tasks, "layers": layers}.items():
+    for name, made in {"tasks": tasks, "layers": layers, "objects": objects}.items():
         before, mark, rest = text.partition(f"<!-- {name} -->")
         if mark:
             _, end, behind = rest.partition("<!-- end -->")
@@ -80,6 +82,19 @@ def layers() -> str:
     return "\n\n".join(tables)
 
 
+def objects() -> str:
+    """A row for each task: every seed, by what the encoder began with, beside the guess."""
+    rows = [["task", *BEGINNINGS, "constant"], ["---"] * (len(BEGINNINGS) + 2)]
+    for task, (_, title) in OBJECTS.items():
+        of = lines(task, name="objects")
+        found = {end: [x for x in of if _folder(x) == task + end] for end in BEGINNINGS.values()}
+        cells = [_joined(task, (value(line, task) for line in some)) for some in found.values()]
+        guesses = {line["metrics"][f"eval/{task}/constant"] for line in of}
+        cells = [f"**{cell}**" if cell else "–" for cell in cells]
+        rows.append([f"`{task}`, {title}", *cells, _joined(task, sorted(guesses))])
+    return "\n".join(map(zoo.piped, rows))
+
+
 def lines(task: str, *, name: str = "dense") -> list[Line]:
     """What a file of results says of a task."""
     read = map(json.loads, (zoo.FOLDER / f"{name}.jsonl").read_text().splitlines())
@@ -88,12 +103,16 @@ def lines(task: str, *, name: str = "dense") -> list[Line]:
 
 def measure(task: str) -> str:
     """What a task is measured by."""
-    return f"eval/{task}/{TASKS[task][0]}"
+    return f"eval/{task}/{(TASKS | OBJECTS)[task][0]}"
 
 
 def value(line: Line, task: str) -> float:
     """What a line says of a task."""
     return line["metrics"][measure(task)]
+
+
+def _folder(line: Line) -> str:
+    return zoo.parted(line["model"])[0].split("/")[1]
 
 
 def _blocks(line: Line) -> str:

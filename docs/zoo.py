@@ -6,7 +6,8 @@ NAME.jsonl has lines of `results.jsonl` as a run has written them. NAME.toml say
 
     title, page, time     in words; where they are spoken of; what they took
     commands              that make them; at least one, or the page is refused
-    runs."WORKDIR"        config and seed of every run that the lines name
+    runs."WORKDIR"        config and seed of every run that the lines name, and what it began
+                          "behind", if not from nothing
 """
 
 import json
@@ -25,7 +26,8 @@ SHOWN = {
     "eval/attentive/top1": "attentive, cheap form", "eval/few_shot/top1_1shot": "1 image a class",
     "eval/few_shot/top1_10shot": "10 images a class", "eval/fine_tune/top1": "fine-tuned",
     "eval/segmentation/miou": "segmentation, mIoU", "eval/pose/oks": "key points, OKS",
-    "eval/depth/rmse": "depth, RMSE",
+    "eval/depth/rmse": "depth, RMSE", "eval/detection/ap": "detection, AP",
+    "eval/tracking/ao": "tracking, AO",
 }  # fmt: skip
 METRES = ("eval/depth/rmse",)  # all others are shares
 
@@ -87,6 +89,7 @@ def grouped(lines: list[Mapping[str, Any]], told: Mapping[str, Any], name: str) 
             raise Unfounded(f"{name} has numbers of '{run}', whose config and seed are not said")
         drawn = line["model"].startswith("untrained:")
         model = "untrained" if drawn else f"trained, {line['branch']}"
+        model += f", behind {known['behind']}" if "behind" in known and not drawn else ""
         model += f", {kept.replace('=', ' ')}" if kept else ""
         row = Row(
             "raw pixels" if run == "pixels" else model,

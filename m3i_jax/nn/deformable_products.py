@@ -22,7 +22,7 @@ from m3i_jax.types import Array, Grid
 
 # Numbers of the matrix of an image and a group, at most: of 64 x 64 cells at as many places.
 MOST = 2**24
-AT_ONCE = 2**24  # numbers of all matrices that are made at a time
+AT_ONCE = 2**23  # numbers of all matrices that are made at a time; more do not stay on the chip
 
 
 @runtime_checkable

@@ -73,6 +73,11 @@ def assign(
     queries, objects = cost.shape[-2:]
     if objects > queries:
         raise ValueError(f"{queries} queries for {objects} objects; expected one for each at least")
+    if not objects:
+        places = cost.shape[:-2]
+        return Assigned(
+            jnp.zeros((*places, 0), jnp.int32), jnp.full((*places, queries), -1, jnp.int32)
+        )
     cost = jnp.swapaxes(jax.lax.stop_gradient(jnp.asarray(cost, jnp.float32)), -1, -2)
     flat = _tamed(cost, present).reshape(-1, objects, queries)
     one = jax.vmap(_assigned)(flat, present.reshape(-1, objects))

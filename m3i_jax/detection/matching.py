@@ -76,13 +76,16 @@ def match(
     if low > high:
         raise ValueError(f"boxes under {low} are background and from {high} on objects: which are?")
     objects = jnp.asarray(objects, jnp.float32)
+    if not objects.shape[-2]:  # then one that is not there, as the best of nothing is none
+        objects = jnp.zeros((*objects.shape[:-2], 1, 4), jnp.float32)
+        present = jnp.zeros(objects.shape[:-1], bool)
     boxes = jnp.asarray(boxes, jnp.float32)
     boxes = jnp.broadcast_to(boxes, (*objects.shape[:-2], *boxes.shape[-2:]))
     overlap = jnp.where(present[..., None, :], pairwise_iou(boxes, objects), -1.0)
     best = jnp.maximum(overlap.max(-1), 0.0)
     label = jnp.where(best >= high, FOREGROUND, jnp.where(best < low, BACKGROUND, IGNORED))
     if closest:
-        reached = overlap.max(-2, keepdims=True)
+        reached = overlap.max(-2, keepdims=True, initial=0.0)
         # Rounded, they differ where they are equal, and even one that is computed twice may.
         near = ((overlap >= reached * (1 - ROUNDED)) & (overlap > 0)).any(-1)
         label = jnp.where(near, FOREGROUND, label)

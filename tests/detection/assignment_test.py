@@ -96,3 +96,9 @@ def test_nothing_of_padding_counts_and_any_leading_axes_do():
 def test_fewer_queries_than_places_for_objects_are_refused():
     with pytest.raises(ValueError, match="3 queries for 4 objects"):
         detection.assign(np.zeros((1, 3, 4), np.float32), np.ones((1, 4), bool))
+
+
+def test_no_object_belongs_to_nobody():
+    found = detection.assign(np.zeros((2, 3, 0), np.float32), np.ones((2, 0), bool))
+    assert found.query.shape == (2, 0)
+    np.testing.assert_array_equal(found.object, np.full((2, 3), -1, np.int32), strict=True)

@@ -148,3 +148,14 @@ def test_another_key_draws_others(key):
     label = np.zeros(100, int)
     one, two = (detection.sample(k, label, count=10, positive=0.5) for k in jax.random.split(key))
     assert {*np.asarray(one.index)} != {*np.asarray(two.index)}
+
+
+def test_no_object_and_no_box():
+    boxes, objects = drawn(3, 6), drawn(3, 2)
+    found = detection.match(boxes, objects[:, :0], np.ones((3, 0), bool), closest=True)
+    wanted = detection.match(boxes, objects, np.zeros((3, 2), bool), closest=True)
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(a, b, strict=True)
+        assert not a.any()  # all are background
+    none = detection.match(boxes[:, :0], objects, np.ones((3, 2), bool), closest=True)
+    assert none.label.shape == none.index.shape == (3, 0)

@@ -38,6 +38,23 @@ def whole(number: Any) -> int:
     return number
 
 
+def entries(said: Any, key: str) -> list[dict[str, Any]]:
+    """What a file lists under a name; a ValueError where it has no list of objects there."""
+    if not isinstance(said, dict):
+        raise ValueError(f"it is no object of JSON with '{key}' in it")
+    own = said[key]
+    if not isinstance(own, list) or not all(isinstance(one, dict) for one in own):
+        raise ValueError(f"its '{key}' are no list of objects of JSON")
+    return own
+
+
+def flag(said: Any) -> bool:
+    """Whether something is so: 0, 1, or nothing, for 0; a ValueError where it is none of these."""
+    if said not in (None, 0, 1):
+        raise ValueError(f"{said!r} is neither 0 nor 1")
+    return bool(said)
+
+
 def finite(number: Any) -> float:
     """A number; a ValueError where it is none."""
     if type(number) not in (int, float) or not math.isfinite(number):

@@ -119,12 +119,12 @@ def read(file: Path) -> Objects:
     """
     said = coco_json.content(file)
     try:
-        pictures, kinds = _pictures(said), _kinds(said["categories"])
+        pictures, kinds = _pictures(said), _kinds(coco_json.entries(said, "categories"))
         place = {number: n for n, number in enumerate(pictures.number.tolist())}
         category = {number: n for n, number in enumerate(kinds.number)}
         rows, left_out, sizes = [], {}, pictures.size.tolist()
-        for one in said["annotations"]:
-            row = _row(one, place, category, sizes)
+        for one in coco_json.entries(said, "annotations"):
+            row = _named(one, place, category, sizes)
             if isinstance(row, str):
                 left_out[row] = left_out.get(row, 0) + 1
             else:
@@ -143,7 +143,8 @@ def truth(file: Path) -> Truth:
     """
     said = coco_json.content(file)
     try:
-        pictures, kinds, own = _pictures(said), _kinds(said["categories"]), said["annotations"]
+        pictures, kinds = _pictures(said), _kinds(coco_json.entries(said, "categories"))
+        own = coco_json.entries(said, "annotations")
         category = {number: n for n, number in enumerate(kinds.number)}
         left, top, width, height = np.array([one["bbox"] for one in own], float).reshape(-1, 4).T
         return Truth(
@@ -151,9 +152,9 @@ def truth(file: Path) -> Truth:
             kinds,
             np.array([coco_json.whole(one["image_id"]) for one in own], np.int64),
             np.stack([top, left, top + height, left + width], axis=1),
-            np.array([category[coco_json.whole(one["category_id"])] for one in own], np.int64),
+            np.array([_category(one["category_id"], category) for one in own], np.int64),
             np.array([one.get("area", math.nan) for one in own], np.float64),
-            np.array([bool(one.get("iscrowd")) for one in own], bool),
+            np.array([coco_json.flag(one.get("iscrowd")) for one in own], bool),
             tuple(one.get("segmentation") or None for one in own),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -195,14 +196,15 @@ def _met(objects: Objects) -> tuple[Array, Array]:
 
 
 def _pictures(said: Mapping[str, Any]) -> Pictures:
-    images, kinds = said["images"], _kinds(said["categories"])
+    images = coco_json.entries(said, "images")
+    kinds = _kinds(coco_json.entries(said, "categories"))
     category = {number: n for n, number in enumerate(kinds.number)}
     numbers = np.array([coco_json.whole(image["id"]) for image in images], np.int64)
     if len(np.unique(numbers)) < len(numbers):
         raise ValueError("two of its images have the same id")
     sizes = [[coco_json.whole(image[key]) for key in ("height", "width")] for image in images]
     lists = (
-        tuple(tuple(category[n] for n in image.get(key) or ()) for image in images)
+        tuple(tuple(_category(n, category) for n in image.get(key) or ()) for image in images)
         for key in ("neg_category_ids", "not_exhaustive_category_ids")
     )
     files = tuple(map(coco_json.name, images))
@@ -219,14 +221,34 @@ def _kinds(categories: Sequence[Mapping[str, Any]]) -> Kinds:
     return Kinds(names, number, frequency if len(frequency) == len(own) else ())
 
 
+def _category(number: Any, category: Mapping[int, int]) -> int:
+    """The place of a category among those of the file."""
+    if coco_json.whole(number) not in category:
+        raise ValueError(f"it has category {number}, which is not in the file's 'categories'")
+    return category[number]
+
+
+def _named(
+    one: Mapping[str, Any], place: Mapping[int, int], category: Mapping[int, int], size: list
+) -> tuple | str:
+    """`_row`, whose errors say which annotation it is."""
+    try:
+        return _row(one, place, category, size)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"annotation {one.get('id')}: {coco_json.why(error)}") from error
+
+
 def _row(
     one: Mapping[str, Any], place: Mapping[int, int], category: Mapping[int, int], size: list
 ) -> tuple | str:
     """Image, corners, category, crowd, area and outline of an object, or why it is none."""
-    image = place.get(one["image_id"])
+    image = place.get(coco_json.whole(one["image_id"]))
     if image is None:
         return "of images that are not listed"
-    left, top, width, height = map(coco_json.finite, one["bbox"])
+    box = one["bbox"]
+    if not isinstance(box, list) or len(box) != 4:
+        raise ValueError(f"its bbox is {box!r:.60}, expected left, top, width and height")
+    left, top, width, height = map(coco_json.finite, box)
     limit = size[image]
     low = [max(top, 0.0), max(left, 0.0)]
     high = [min(top + height, limit[0]), min(left + width, limit[1])]
@@ -239,14 +261,14 @@ def _row(
         return "with a broken outline"
     if isinstance(outline, Runs) and [*outline.size] != limit:
         return "with a broken outline"
-    if "area" in one:
+    if one.get("area") is not None:
         area = coco_json.finite(one["area"])
     elif outline is None:
         area = (high[0] - low[0]) * (high[1] - low[1])
     else:
         area = outlines.area(outline)
-    kind = category[coco_json.whole(one["category_id"])]
-    return image, (*low, *high), kind, bool(one.get("iscrowd")), max(area, 0.0), outline
+    kind, crowd = _category(one["category_id"], category), coco_json.flag(one.get("iscrowd"))
+    return image, (*low, *high), kind, crowd, max(area, 0.0), outline
 
 
 def _gathered(

@@ -58,7 +58,7 @@ def objects(
     said = object_files.read(file)
     shown = _shown(said, empty=empty or split == "test")
     if not len(shown):
-        raise ConfigError(f"'{file}' has no image with an object")
+        raise ConfigError(f"'{file}' has no image with an object{_left(said, '; left out: ')}")
     often = None
     if repeat_threshold and split != "test":
         often = object_files.repeats(said, shown=shown, threshold=repeat_threshold)
@@ -111,5 +111,11 @@ def _notes(
             f"an epoch shows {often.sum():.0f} images in the mean: {(often > 1).sum()} of {shown} "
             f"more often than once, up to {often.max():.3g} times"
         )
+    left = _left(said, f"left out of '{file}': ")
+    return (*notes, left) if left else tuple(notes)
+
+
+def _left(said: object_files.Objects, title: str) -> str:
+    """How many objects were not taken, and why; "" where all were."""
     left = ", ".join(f"{count} {reason}" for reason, count in said.left_out.items())
-    return (*notes, f"left out of '{file}': {left}") if left else tuple(notes)
+    return f"{title}{left}" if left else ""

@@ -16,6 +16,7 @@ from m3i_jax.ranges import Count
 from m3i_jax.texts import Filled
 
 LABELS = re.compile(r"labels?")
+BLANK = 64  # bytes of a file that are looked at before one says that it has no object
 
 
 def yolo(
@@ -52,12 +53,17 @@ def yolo(
     place, split = Path(urls.local(root)).expanduser(), split or "train"
     images, labels = paired_folders.halves(place, split, LABELS, what="label")
     object_names = yolo_files.names(place, names and urls.local(names))
-    files, beside, bare = _paired(images, labels)
+    files, beside, notes = _paired(images, labels)
     if split == "train" and not empty:
-        kept = [n for n, file in enumerate(beside) if file and file.stat().st_size]
+        kept = [n for n, file in enumerate(beside) if file and not _blank(file)]
+        if len(kept) < len(files):
+            more = f"{len(kept)} images; left out {len(files) - len(kept)} without an object"
+            notes += (f"{more}, which data.empty=True takes, too",)
         files, beside = [files[n] for n in kept], [beside[n] for n in kept]
     if not files:
-        raise ConfigError(f"no image in '{images}' has a label of its name in '{labels}'")
+        raise ConfigError(
+            f"no image in '{images}' has a label of its name in '{labels}', or with an object"
+        )
     count = len(object_names)
     said = Said(
         place,
@@ -70,7 +76,7 @@ def yolo(
         "yolo",
         said,
         decode=decoder(decode, orientation=True, max_pixels=max_pixels),
-        account=Account(0, notes=bare),
+        account=Account(0, notes=notes),
         object_names=object_names,
     )
 
@@ -90,9 +96,15 @@ def _paired(images: Path, labels: Path) -> tuple[list[Path], list[Path | None], 
     return files, beside, tuple(filter(None, said))
 
 
+def _blank(file: Path) -> bool:
+    """Whether a file of labels has no line."""
+    size = file.stat().st_size
+    return not size or (size <= BLANK and not file.read_bytes().strip())
+
+
 def _said(file: Path | None, count: int, height: int, width: int) -> Annotations:
     """What the file of an image says."""
-    if file is None or not file.stat().st_size:
+    if file is None or _blank(file):
         return NONE._replace(objects=yolo_files.label("", count, height, width))
     read = lambda data: yolo_files.label(  # noqa: E731
         data.decode(encoding(data)).replace("\ufeff", ""), count, height, width

@@ -55,6 +55,14 @@ def test_numbers_and_names():
     for wrong in ("3", True, None, float("nan")):
         with pytest.raises(ValueError, match="no number"):
             coco_json.finite(wrong)
+    assert [coco_json.flag(one) for one in (None, 0, False, 1, True)] == [False] * 3 + [True] * 2
+    for wrong in ("0", 2, []):
+        with pytest.raises(ValueError, match="neither 0 nor 1"):
+            coco_json.flag(wrong)
+    assert coco_json.entries({"images": [{"id": 1}]}, "images") == [{"id": 1}]
+    for wrong, why in (([], "no object of JSON"), ({"images": {}}, "no list of objects")):
+        with pytest.raises(ValueError, match=why):
+            coco_json.entries(wrong, "images")
     for wrong in ("/a", "../a", "", 3):
         with pytest.raises(ValueError, match="no name of an image"):
             coco_json.name({"file_name": wrong})

@@ -65,7 +65,7 @@ def test_objects_of_images(file):
 def test_areas_that_nobody_says(tmp_path):
     bare = [{k: v for k, v in thing(1).items() if k != "area"} | dict(segmentation=s, id=n)
             for n, s in enumerate((SQUARE, RUNS, [], None))]  # fmt: skip
-    bare[3]["bbox"] = [0, 0, 3, 2]
+    bare[3] |= dict(bbox=[0, 0, 3, 2], area=None)
     said = object_files.read(written(tmp_path / "a.json", content(bare)))
     assert said.of(1).area.tolist() == [16, 5, 16, 6]
     assert said.kinds.frequency and said.left_out == {}
@@ -111,10 +111,15 @@ def test_many_objects_are_the_same_as_few(tmp_path):
 @pytest.mark.parametrize(
     "changed, why",
     [
-        (dict(annotations=3), "no file of COCO's objects"),
-        (dict(annotations=[thing(1, category=4)]), "it lacks 4"),
-        (dict(annotations=[thing(1, box=(1, 2, "x", 4))]), "'x' is no number"),
-        (dict(annotations=[thing(1, box=(1, 2, 3))]), "not enough values"),
+        (dict(annotations=3), "COCO's objects: its 'annotations' are no list of objects of JSON"),
+        (dict(images=["7.png"]), "its 'images' are no list of objects of JSON"),
+        (dict(annotations=[thing(1, category=4)]), "annotation 1: it has category 4, which is not"),
+        (dict(annotations=[thing(6, box=(1, 2, "x", 4))]), "annotation 6: 'x' is no number"),
+        (dict(annotations=[thing(1, box=(1, 2, 3))]), r"its bbox is \[1, 2, 3\], expected left"),
+        (dict(annotations=[thing(1, image="7")]), "annotation 1: '7' is no whole number"),
+        (dict(annotations=[thing(1, image=7.0)]), "annotation 1: 7.0 is no whole number"),
+        (dict(annotations=[thing(1, iscrowd="0")]), "annotation 1: '0' is neither 0 nor 1"),
+        (dict(annotations=[{"id": 5, "image_id": 7}]), "annotation 5: it lacks 'bbox'"),
         (dict(categories=[dict(id=3, name="a")] * 2), "two of its categories have the same id"),
         (dict(categories=[dict(id=3.0, name="a")]), "3.0 is no whole number"),
         (dict(images=[dict(id=1, file_name="a", height=1, width=1)] * 2), "two of its images"),
@@ -128,7 +133,14 @@ def test_other_files_are_refused(tmp_path, changed, why):
         object_files.read(file)
 
 
+def test_a_list_is_no_file_of_objects(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_text("[]")
+    with pytest.raises(ConfigError, match="it is no object of JSON with 'images' in it"):
+        object_files.read(file)
+
+
 def test_a_truth_of_another_form_is_refused(tmp_path):
     file = written(tmp_path / "a.json", content([thing(1, category=4)]))
-    with pytest.raises(ConfigError, match="no file of COCO's objects: it lacks 4"):
+    with pytest.raises(ConfigError, match="no file of COCO's objects: it has category 4"):
         object_files.truth(file)

@@ -84,5 +84,8 @@ def test_an_image_of_another_size_than_its_file_says_is_no_record(coco):
 
 def test_no_image_with_an_object_is_no_training(coco):
     written(coco / "annotations/instances_train2017.json", content([thing(1, iscrowd=1)]))
-    with pytest.raises(ConfigError, match="has no image with an object"):
+    with pytest.raises(ConfigError, match="has no image with an object$"):
+        source(coco)
+    written(coco / "annotations/instances_train2017.json", content([thing(1, box=(99, 0, 4, 4))]))
+    with pytest.raises(ConfigError, match="object; left out: 1 without a box in their image"):
         source(coco)

@@ -34,6 +34,7 @@ def test_images_and_labels(folder, caplog):
         train, test = source(folder), source(folder, "test")
     assert (len(train), len(test)) == (1, 3) and len(source(folder, empty=True)) == 3
     assert "1 images have no file of labels, so no objects" in caplog.text
+    assert "1 images; left out 2 without an object, which data.empty=True" in caplog.text
     label(folder, "train", "alone", "0 0.5 0.5 0.5 0.4")
     with caplog.at_level("INFO"):
         assert len(source(folder)) == 1
@@ -71,6 +72,7 @@ def test_photographs_are_upright_as_their_labels_are(tmp_path):
 
 
 def test_no_label_is_no_training(folder):
-    label(folder, "train", 0)
-    with pytest.raises(ConfigError, match="no image in .* has a label of its name"):
-        source(folder)
+    for lines in ((), ("", " ")):
+        label(folder, "train", 0, *lines)
+        with pytest.raises(ConfigError, match="no image in .* a label of its name .*, or with an"):
+            source(folder)

@@ -13,7 +13,7 @@ from m3i_jax.data.originals import Original
 from m3i_jax.data.sources import annotation_names
 from m3i_jax.data.sources.subset import Subset, places
 from m3i_jax.evaluation.dense import judged as heads
-from m3i_jax.evaluation.detection.found import Found, found
+from m3i_jax.evaluation.detection.found import Found, found, require_kinds
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
 from m3i_jax.ranges import Range, Share
@@ -34,6 +34,7 @@ def objects(*, images: Annotated[int, Range(1, 64)] = 8, score: Share = SURE) ->
         if predictor is None:
             raise NotMeasurable("it has no head that finds objects, as runs of detectors have")
         source = evaluation.source("test")
+        require_kinds(evaluation.model, source)
         names = annotation_names.objects(source)
         chosen = places(len(source), images)
         pairs = found(predictor, Subset(source, chosen), batch=min(8, images))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from m3i_jax.build import ConfigError
+from m3i_jax.data.sources import annotation_names
 from m3i_jax.data.sources.protocol import Source
 from m3i_jax.data.sources.unreadable import Robust
 from m3i_jax.data.views import annotated
@@ -41,7 +42,8 @@ def opened(
     view: as of `Method.says`.
 
     Raises:
-      ConfigError: no test split, or it says nothing of that, or has no videos; a head that answers
+      ConfigError: no test split, or it says nothing of that, or has no videos, or other categories
+        of objects than training; a head that answers
         about a whole batch; a setting that is of classifiers alone; AP of data that do not say who
         all is there.
     """
@@ -57,6 +59,8 @@ def opened(
         videos_of(test)
     else:
         annotated.require(test, Wanted.of(test, view))
+    if view == "objects":
+        annotation_names.require_same_objects(train, test)
     if view == "points":
         count, known = run.method.said(view), len(Persons.of(test).skeleton.names)
         if count != known:

@@ -10,11 +10,15 @@ from jaxtyping import Float, Int
 
 from m3i_jax import normalize
 from m3i_jax.data.originals import Original, originals
+from m3i_jax.data.sources import annotation_names
 from m3i_jax.data.sources.protocol import Source
 from m3i_jax.data.views.whole_images import fitted
 from m3i_jax.evaluation.dense.predictor import Predictor
 from m3i_jax.evaluation.dense.tested import alike
+from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.evaluation.models import Model
 from m3i_jax.parallel import sharding
+from m3i_jax.training.assemble import objective
 from m3i_jax.types import Array, Detections, Share
 
 # (parameters, (B, H, W, 3) uint8, (B, 2) height and width of what is image) -> Detections
@@ -33,6 +37,21 @@ class Found(NamedTuple):
     scores: Float[np.ndarray, " found"]
     categories: Int[np.ndarray, " found"]
     masks: Float[np.ndarray, "found _rows _columns"] | None = None
+
+
+def require_kinds(model: Model, source: Source) -> None:
+    """Refuses data with another number of categories of objects than a model's own head tells.
+
+    Raises:
+      NotMeasurable: that, as numbers of categories are then of other things.
+    """
+    names = annotation_names.objects(source)
+    known = len(names) if model.config is None else objective(model.config).said("objects")
+    if known != len(names):
+        raise NotMeasurable(
+            f"{model.name} tells {known} categories of objects, and those of '{source.name}' are "
+            f"{len(names)}: measure it on data of its own categories"
+        )
 
 
 def found(

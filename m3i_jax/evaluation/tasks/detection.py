@@ -11,7 +11,7 @@ from m3i_jax.data.sources import annotation_names
 from m3i_jax.evaluation.dense import judged as heads
 from m3i_jax.evaluation.dense import result_files
 from m3i_jax.evaluation.dense.judged import GUESSED, OWN, known_records
-from m3i_jax.evaluation.detection.found import found
+from m3i_jax.evaluation.detection.found import found, require_kinds
 from m3i_jax.evaluation.detection.judged import Known, guessed, judged
 from m3i_jax.evaluation.evaluation import Evaluation
 from m3i_jax.evaluation.features import NotMeasurable
@@ -45,19 +45,21 @@ def instance(*, results: Filled | None = None) -> Task:
 
 def _task(name: str, title: str, headline: str, *, results: str | None, masks: bool) -> Task:
     def measure(evaluation: Evaluation) -> Measured:
-        source = evaluation.source("test")
+        source, train = evaluation.source("test"), evaluation.source("train")
         kinds = len(annotation_names.objects(source))
+        annotation_names.require_same_objects(train, source)
         predictor = heads.own(evaluation.model, "objects")
         if predictor is None:
             raise NotMeasurable(
                 f"{evaluation.model.name} has no head that finds objects: measure a run of a "
                 "detector, such as `m3i finetune MODEL --recipe detection` makes"
             )
+        require_kinds(evaluation.model, source)
         share = processes.own_share()
         far = dict(total=-(-len(source) // share.count), unit=(share.count, "images"))
         seen = lambda rows: counted(rows, f"{name} of test: image", **far)  # noqa: E731
         pairs = found(predictor, source, batch=evaluation.at_once, seen=seen, share=share)
-        guess = guessed(known_records(evaluation.source("train"), GUESSED), kinds)
+        guess = guessed(known_records(train, GUESSED), kinds)
         known = Known.of(source)
         how = dict(masks=masks, guess=guess, known=known, share=share)
         result = judged(pairs, kinds=kinds, **how)

@@ -147,3 +147,15 @@ def test_what_does_not_fit_is_a_sentence(shrunk, tmp_path, name, changes, said):
     source = reading.read(config, tmp_path, split="train")
     with pytest.raises(ConfigError, match=said):
         check(run, SimpleNamespace(source=source), tmp_path)
+
+
+def test_a_test_split_of_other_categories_of_objects_is_refused(shrunk, tmp_path):
+    config = shrunk("detection", **{"validation.every": "1 epochs"})
+    run = SimpleNamespace(
+        config=config, method=objective(config), network=SimpleNamespace(untracked=frozenset())
+    )
+    own = reading.read(config, tmp_path, split="train")
+    check(run, SimpleNamespace(source=own), tmp_path)
+    other = SimpleNamespace(name="other", classes=own.classes, object_names=("x",))
+    with pytest.raises(ConfigError, match="category 0 of objects is 'x' in training and '"):
+        check(run, SimpleNamespace(source=other), tmp_path)

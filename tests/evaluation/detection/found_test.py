@@ -1,12 +1,17 @@
 """Boxes of what a network finds, in pixels of images of other sizes than its views."""
 
+import sys
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from m3i_jax import normalize
-from m3i_jax.evaluation.detection.found import found
+from m3i_jax.evaluation.detection.found import found, require_kinds
+from m3i_jax.evaluation.features import NotMeasurable
+from m3i_jax.methods import mask_rcnn
 from m3i_jax.types import Detections
 from tests.evaluation.dense.scenes import Squares
 
@@ -48,3 +53,12 @@ def test_boxes_are_in_pixels_of_their_images():
         expected = [top, left, top + height, left + width]
         np.testing.assert_allclose(said.corners[0], expected, atol=1.5)
     assert sorted(numbers) == [0, 1, 2, 3, 4]
+
+
+def test_a_head_of_another_number_of_categories_is_refused(monkeypatch):
+    module = sys.modules["m3i_jax.evaluation.detection.found"]
+    monkeypatch.setattr(module, "objective", lambda config: mask_rcnn(classes=config))
+    require_kinds(SimpleNamespace(name="run", config=None), Squares(1))
+    require_kinds(SimpleNamespace(name="run", config=1), Squares(1))
+    with pytest.raises(NotMeasurable, match="run tells 4 categories of objects, .*'squares' are 1"):
+        require_kinds(SimpleNamespace(name="run", config=4), Squares(1))

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from m3i_jax.build import ConfigError
 from m3i_jax.evaluation import models
 from m3i_jax.evaluation.datasets import Data
 from m3i_jax.evaluation.dense import judged
@@ -59,6 +60,16 @@ def test_two_processes_find_what_one_does(evaluation, monkeypatch, tmp_path, nam
         assert found == right
     assert sorted(seen) == list(range(10)), "each image once"
     assert file.read_bytes() == written
+
+
+def test_splits_of_other_categories_are_refused(monkeypatch):
+    monkeypatch.setattr(judged, "own", lambda model, view: Bright())
+    splits = {"train": Squares(3), "test": Squares(3)}
+    splits["test"].object_names = ("circle",)
+    data = Data("squares", lambda split, classes: splits[split])
+    (task,) = create([{"name": "detection"}])
+    with pytest.raises(ConfigError, match="category 0 of objects is 'square' in training and 'ci"):
+        task.measure(Evaluation(models.fresh(BLOCK), data, batch=4, quiet=True))
 
 
 def test_who_has_no_head_finds_nothing(evaluation):

@@ -136,7 +136,8 @@ def read(file: Path) -> Objects:
 
 
 def truth(file: Path) -> Truth:
-    """All objects of a file of annotations, in its order.
+    """All objects of a file of annotations, in its order; of a broken outline nothing is said, and
+    a box that is turned inside out has no area.
 
     Raises:
       ConfigError: it cannot be read, or is no such file.
@@ -146,7 +147,9 @@ def truth(file: Path) -> Truth:
         pictures, kinds = _pictures(said), _kinds(coco_json.entries(said, "categories"))
         own = coco_json.entries(said, "annotations")
         category = {number: n for n, number in enumerate(kinds.number)}
-        left, top, width, height = np.array([one["bbox"] for one in own], float).reshape(-1, 4).T
+        left, top, *sides = np.array([one["bbox"] for one in own], float).reshape(-1, 4).T
+        width, height = np.maximum(sides, 0)
+        sizes = dict(zip(pictures.number.tolist(), pictures.size.tolist(), strict=True))
         return Truth(
             pictures,
             kinds,
@@ -155,7 +158,7 @@ def truth(file: Path) -> Truth:
             np.array([_category(one["category_id"], category) for one in own], np.int64),
             np.array([one.get("area", math.nan) for one in own], np.float64),
             np.array([coco_json.flag(one.get("iscrowd")) for one in own], bool),
-            tuple(one.get("segmentation") or None for one in own),
+            tuple(_sound(one, sizes.get(one["image_id"])) for one in own),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         why = coco_json.why(error)
@@ -236,6 +239,16 @@ def _named(
         return _row(one, place, category, size)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"annotation {one.get('id')}: {coco_json.why(error)}") from error
+
+
+def _sound(one: Mapping[str, Any], size: list | None) -> Any:
+    """The `segmentation` of an annotation; None where it is no outline of an image of this size."""
+    said = one.get("segmentation") or None
+    try:
+        outline = None if said is None else outlines.of_coco(said)
+    except ValueError:
+        return None
+    return None if isinstance(outline, Runs) and size not in (None, [*outline.size]) else said
 
 
 def _row(

@@ -190,7 +190,10 @@ def _polygon(said: Any) -> Array:
     """Of x, y, x, y, … as COCO has them."""
     try:
         with np.errstate(over="ignore"):  # infinite ones are refused
-            points = np.array(said, np.float32)
+            points = np.array(said)
+            if points.size and points.dtype.kind not in "iuf":  # text that spells numbers, too
+                raise TypeError(points.dtype)
+            points = points.astype(np.float32)
     except (ValueError, TypeError) as error:
         raise ValueError("a polygon has other things than numbers") from error
     if points.ndim != 1 or points.size % 2 or points.size < 6 or not np.isfinite(points).all():

@@ -80,6 +80,19 @@ def test_the_truth_is_all_of_the_file_as_it_is(file):
     assert truth.area.tolist() == [16.5] * 9
 
 
+def test_what_cannot_be_compared_is_no_truth_that_breaks_a_measure(tmp_path):
+    flat, text = [1, 2, 3, 4, 5, 6], [["1", "2", "3", "4", "5", "6"]]
+    things = [thing(n, segmentation=one) for n, one in enumerate((flat, text, SQUARE))]
+    things += [thing(3, segmentation=RUNS | {"size": [20, 10]}), thing(4, box=(6, 1, -4, 4))]
+    file = written(tmp_path / "a.json", content(things))
+    truth = object_files.truth(file)
+    assert truth.outlines == (None, None, SQUARE, None, SQUARE)
+    np.testing.assert_array_equal(truth.corners[4], [1, 6, 5, 6])
+    assert object_files.read(file).left_out == {
+        "with a broken outline": 3, "without a box in their image": 1,
+    }  # fmt: skip
+
+
 def test_rare_categories_are_shown_more_often(tmp_path):
     things = [thing(n, 7) for n in range(3)] + [thing(3, 9), thing(4, 9, 5)]
     said = object_files.read(written(tmp_path / "a.json", content(things)))

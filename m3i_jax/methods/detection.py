@@ -122,6 +122,8 @@ def dino_detector(
     """
 
     def loss(said, target):
+        places = target.objects.categories.shape[1]
+        _check_queries(said.layers.categories.shape[2], places, "config.crops.objects")
         how = dict(size=target.size, match=fw.matched)
         return _weighed(losses.box_set(said, target.objects, **how), weights)
 
@@ -156,6 +158,8 @@ def mask2former(
         else:
             labels = target.target_index.astype(jnp.uint8)
             there = losses.masks_of_categories(labels, classes=classes, most=min(most, classes))
+        room = "config.crops.objects" if finds == "objects" else "config.objective.most"
+        _check_queries(said.categories.shape[2], there.categories.shape[1], room)
         return _weighed(losses.mask_set(said, there, match=fw.matched), weights)
 
     if finds == "objects":
@@ -188,6 +192,15 @@ def _seen(blocks: Blocks) -> Code:
 def _of_one(loss: Callable) -> Callable:
     """A loss of what is said of the first object of every image, beside its corners."""
     return lambda said, target: loss(said, target.objects.corners[:, 0])
+
+
+def _check_queries(queries: int, places: int, room: str) -> None:
+    """Refuses fewer queries than an image may have to be found."""
+    if queries < places:
+        raise ConfigError(
+            f"the head has {queries} queries, but an image has places for {places}, {room}; "
+            f"expected a query for each at least: {room}={queries}, or more queries"
+        )
 
 
 def _weighed(parts: tuple, weights: Weights):

@@ -11,6 +11,9 @@ import pytest
 from m3i_jax import framework as fw
 from m3i_jax import geometry, losses, methods, trees
 from m3i_jax.build import ConfigError
+from m3i_jax.detection.box_sets import BoxAnswers, QueryBoxes
+from m3i_jax.detection.mask_sets import MaskAnswers
+from m3i_jax.framework.distributions import Target
 from m3i_jax.framework.keys import named
 from m3i_jax.parallel import sharding
 from m3i_jax.training import assemble
@@ -125,6 +128,29 @@ def test_what_they_read():
     assert methods.mask2former(finds="objects").outlined
     assert methods.dino_detector().maps == {"image": "stages"}
     assert not set(methods.DENSE) & set(methods.PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    "method, room, places",
+    [
+        (methods.mask2former(classes=5, finds="objects"), "config.crops.objects", 4),
+        (methods.mask2former(classes=5, most=4), "config.objective.most", 4),
+        (methods.dino_detector(classes=5), "config.crops.objects", 4),
+    ],
+)
+def test_fewer_queries_than_places_are_refused(method, room, places):
+    corners, kinds = np.zeros((1, places, 4), np.float32), np.zeros((1, places), np.int32)
+    things = Objects(corners, kinds, np.ones((1, places, 2, 2), np.uint8))
+    target = Target(target_index=np.zeros((1, 8, 8), np.int32), objects=things, size=(8, 8))
+    if room == "config.objective.most":
+        target = target._replace(objects=None)
+    boxes = QueryBoxes(np.zeros((1, 2, 3, 5)), np.zeros((1, 2, 3, 4)))
+    said = BoxAnswers(boxes, boxes)
+    if "masks" in method.terms:
+        said = MaskAnswers(np.zeros((1, 2, 3, 6)), np.zeros((1, 2, 3, 4, 4)), None)
+    (term,) = method.terms.values()
+    with pytest.raises(ConfigError, match=f"3 queries, .* places for 4, {room}; .*{room}=3, or"):
+        term.predict.score(said, target)
 
 
 def test_categories_are_asked_as_the_head_says_them(toy, batch, grads, one_device):

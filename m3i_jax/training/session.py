@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -133,7 +133,11 @@ def start(
     # Opening the checkpoints holds the directory, so that a second run leaves it as it is.
     keeping = dict(keep=block.keep, keep_every=block.keep_every or None)
     hold = partial(Checkpoints, place.folder(workdir), **keeping)
-    with Preemption(holds=jax.process_count() > 1) as preemption, hold() as kept:
+    with (
+        _no_trace(workdir),
+        Preemption(holds=jax.process_count() > 1) as preemption,
+        hold() as kept,
+    ):
         emergency = restoring.local(block, workdir)
         newest = emergency.newest() if emergency else None
         bound = bool(kept.steps() or newest)  # a start without a checkpoint binds nobody
@@ -168,6 +172,20 @@ def start(
             return 0
         LOG.info(going_on.LEFT, step, run.total, workdir, workdir)
         return EXIT_PREEMPTED
+
+
+@contextmanager
+def _no_trace(workdir: Path) -> Iterator[None]:
+    """Takes folders away that a start has made and left empty, as it was refused."""
+    folder = place.folder(workdir)
+    made = [one for one in (folder, workdir) if not one.exists()]
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # something is in them, or another process was faster
+            if made and [*workdir.iterdir()] == [folder]:
+                for one in made:
+                    one.rmdir()
 
 
 def _opened(parts, source, workdir, *, bound, before) -> tuple[Run, Inputs]:

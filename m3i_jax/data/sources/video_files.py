@@ -147,6 +147,10 @@ def _rows(file: Path, columns: int) -> Array:
     try:
         text = texts.read(file)
         numbers = np.array([float(word) for word in re.split(r"[,;\s]+", text.strip()) if word])
+        if len(numbers) % columns:
+            raise ValueError(f"{len(numbers)} numbers, expected {columns} of each frame")
+        if np.isinf(numbers).any():
+            raise ValueError("it has numbers that are not finite")
         return numbers.reshape(-1, columns)
     except (ConfigError, ValueError) as error:
         raise ValueError(f"{file.name}: {reason(error)}") from error

@@ -90,6 +90,14 @@ def test_videos_whose_files_do_not_agree_are_left_out_and_named(tmp_path):
     assert "'d' (it has 3 frames, and cover.label 2 numbers)" in said
 
 
+def test_boxes_of_three_numbers_or_of_infinite_ones_are_named(tmp_path):
+    clip(tmp_path / "a"), clip(tmp_path / "b", rows=["1,2,3", "4,5,6", "7,8,9"])
+    clip(tmp_path / "c", rows=["1,2,3,4", "1,2,inf,4", "1,2,3,4"])
+    (said,) = video_files.found(tmp_path, "train").warnings
+    assert "'b' (groundtruth.txt: 9 numbers, expected 4 of each frame)" in said
+    assert "'c' (groundtruth.txt: it has numbers that are not finite)" in said
+
+
 def test_no_video_that_can_be_read(tmp_path):
     clip(tmp_path / "b", rows=["1,2,3,4"] * 2)
     with pytest.raises(ConfigError, match="that can be read: left out 1 videos: 'b'"):

@@ -153,6 +153,7 @@ def synthetic(run: Any, batch: int) -> Any:
         ends.reshape(batch, OBJECTS, 4).astype(np.float32),
         rng.integers(0, 80, (batch, OBJECTS), np.int32),
         masks if run.method.outlined else None,
+        extent=np.full((batch, 2), side, np.float32),
     )
     said = shapes.annotations["a"]._replace(
         objects=objects, present={"objects": np.ones(batch, bool)}

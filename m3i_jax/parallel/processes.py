@@ -10,7 +10,6 @@ import contextlib
 import faulthandler
 import math
 import os
-import pickle
 import re
 import socket
 import statistics
@@ -27,6 +26,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from m3i_jax.build import ConfigError, UserError
+from m3i_jax.parallel import plain
 from m3i_jax.parallel.coordinator import NOWHERE, begin
 from m3i_jax.types import Share
 
@@ -169,16 +169,16 @@ def own_share() -> Share:
 def by_number(rows: Sequence[tuple[int, T]], share: Share) -> list[T]:
     """What all processes of a share have made of records, in the order of the records.
 
-    rows: (number of a record, what was made of it), of this process; anything that can be pickled.
+    rows: (number of a record, what was made of it), of this process, of `plain` data.
     share: of this process; of one process, nobody else is asked; else all must ask together.
     """
     rows = list(rows)
     if share.count > 1:
-        own = np.frombuffer(pickle.dumps(rows), np.uint8)
+        own = np.frombuffer(plain.to_bytes(rows), np.uint8)
         sizes = gathered(np.array([len(own)]))
         sent = gathered(np.pad(own, (0, int(sizes.max()) - len(own)))[None])
-        told = [pickle.loads(part[:size].tobytes()) for part, size in zip(sent, sizes, strict=True)]
-        rows = [row for part in told for row in part]
+        told = zip(sent, sizes, strict=True)
+        rows = [row for part, size in told for row in plain.from_bytes(part[:size].tobytes())]
     return [made for _, made in sorted(rows, key=lambda row: row[0])]
 
 

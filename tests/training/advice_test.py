@@ -125,11 +125,11 @@ def test_every_place_that_advises_a_setting_is_tried_here():
     assert said == {
         "decoders/caption.py": 1,  # tests/decoders/caption_test.py
         "decoders/pooling.py": 1,
-        "evaluation/validation.py": 2,  # tests/evaluation/classified_test.py
         "framework/descriptors.py": 1,
         "training/advice.py": 1,  # its docstring
         "training/agreement.py": 1,
         "training/assemble.py": 1,
+        "training/deciding.py": 2,  # tests/training/deciding_test.py
         "training/frozen.py": 1,  # tests/training/frozen_test.py
         "training/optimizer.py": 1,
     }

@@ -57,9 +57,10 @@ def step(config: str, batch: int, *words: str, seconds: float, toy: str, small=(
 BESIDE = "--vs=compiled"
 PARTS = {
     "vit_b": step("imagenet/classification_vit_b16", 256, BESIDE, seconds=110,
-                  toy="digit_scenes/classification.py"),
+                  toy="digit_scenes/classification.py", small=(BESIDE,)),
     "mae": step("imagenet/mae_vit_b16", 512, BESIDE, seconds=110, toy="digit_scenes/mae.py",
-                small=("--set=decoders.image={'name':'infill','width':32,'depth':1,'heads':2}",)),
+                small=("--set=decoders.image={'name':'infill','width':32,'depth':1,'heads':2}",
+                       BESIDE)),
     "m3i": step("imagenet/m3i_vit_b16", 128, seconds=100, toy="digit_scenes/m3i.py:images"),
     "dino": step("imagenet/dino_vit_s16", 64, seconds=80, toy="digit_scenes/dino.py"),
     "internimage": step("imagenet/classification_vit_b16", 128, *INTERNIMAGE, seconds=90,

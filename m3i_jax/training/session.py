@@ -130,14 +130,8 @@ def start(
     config, workdir, since = parts.config, Path(workdir), time.monotonic()
     _require(parts)
     block = schema.Saves(**config.checkpoint)
-    # Opening the checkpoints holds the directory, so that a second run leaves it as it is.
-    keeping = dict(keep=block.keep, keep_every=block.keep_every or None)
-    hold = partial(Checkpoints, place.folder(workdir), **keeping)
-    with (
-        _no_trace(workdir),
-        Preemption(holds=jax.process_count() > 1) as preemption,
-        hold() as kept,
-    ):
+    held = _held(workdir, block)
+    with Preemption(holds=jax.process_count() > 1) as preemption, held as kept:
         emergency = restoring.local(block, workdir)
         newest = emergency.newest() if emergency else None
         bound = bool(kept.steps() or newest)  # a start without a checkpoint binds nobody
@@ -175,12 +169,16 @@ def start(
 
 
 @contextmanager
-def _no_trace(workdir: Path) -> Iterator[None]:
-    """Takes folders away that a start has made and left empty, as it was refused."""
+def _held(workdir: Path, block: schema.Saves) -> Iterator[Checkpoints]:
+    """The checkpoints of a directory, which is held, so that a second run leaves it as it is.
+
+    Folders that a start has made and left empty, as it was refused, are taken away again.
+    """
     folder = place.folder(workdir)
     made = [one for one in (folder, workdir) if not one.exists()]
     try:
-        yield
+        with Checkpoints(folder, keep=block.keep, keep_every=block.keep_every or None) as kept:
+            yield kept
     finally:
         with suppress(OSError):  # something is in them, or another process was faster
             if made and [*workdir.iterdir()] == [folder]:
